@@ -1,0 +1,362 @@
+//! The complete and valid configuration. A [`Config`] that exists can be planned without looking back at its text.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::{EnvName, FileMode, FileName, Owner, RunAs, SecretRef};
+
+use super::place::Place;
+
+/// Everything a run needs to know, whatever the mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Vault or OpenBao; `None` when no reference needs it.
+    pub vault: Option<Vault>,
+    /// Secrets Manager.
+    pub aws: Aws,
+    /// Where files go.
+    pub volume: Volume,
+    /// Named fetches, by name.
+    pub secrets: BTreeMap<String, NamedSecret>,
+    /// What becomes a file.
+    pub files: Vec<FileEntry>,
+    /// What becomes an environment variable: from `env`, and inherited references.
+    pub env: Vec<EnvEntry>,
+    /// Maps whose every key becomes an environment variable.
+    pub env_from: Vec<EnvFrom>,
+    /// Patterns (`NAME` or `PREFIX*`) of inherited variables that are neither scrubbed nor resolved.
+    pub pass_env: Vec<String>,
+    /// Whether the backend's own AWS credentials are taken out of the app's environment.
+    pub scrub_aws: bool,
+    /// Whom the app runs as.
+    pub run_as: Option<RunAs>,
+    /// Stay as the app's parent.
+    pub supervise: bool,
+    /// Accept leased secrets in exec and init.
+    pub leave_leases: bool,
+    /// What happens after a change; empty means nothing but the files.
+    pub on_change: Vec<Action>,
+    /// How often secrets without a lease are read again.
+    pub refresh: Refresh,
+    /// What happens to a secret that expired.
+    pub on_expired: OnExpired,
+    /// From the start until the first delivery.
+    pub timeout: Duration,
+    /// Our own state directory.
+    pub state: PathBuf,
+    /// Answer every reference from this file instead.
+    pub local: Option<PathBuf>,
+    /// Health and metrics, `HOST:PORT`.
+    pub metrics: Option<String>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// How many of them.
+    pub log_level: LogLevel,
+}
+
+/// How Vault or OpenBao is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vault {
+    /// `http://` or `https://`, host, optional port; no path, no credentials.
+    pub address: String,
+    /// `X-Vault-Namespace`.
+    pub namespace: Option<String>,
+    /// The private CA.
+    pub ca: Option<Ca>,
+    /// The name to ask for and to verify instead of the address's host (SNI).
+    pub tls_server_name: Option<String>,
+    /// `http://` proxy for this backend; without it `HTTPS_PROXY` and `NO_PROXY` count.
+    pub proxy: Option<String>,
+    /// No verification of the certificate. Exists only together with `allowInsecure: true`.
+    pub skip_verify: bool,
+    /// How we prove who we are; `None` only when no reference needs Vault.
+    pub auth: Option<VaultAuth>,
+}
+
+/// A private CA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ca {
+    /// PEM text.
+    Pem(String),
+    /// A PEM file.
+    File(PathBuf),
+}
+
+/// `vault.auth`: one variant per method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaultAuth {
+    /// A service account token, reviewed by the cluster.
+    Kubernetes {
+        /// The Vault role.
+        role: String,
+        /// Where the method is mounted, without `auth/`.
+        mount: String,
+        /// Default: `/var/run/secrets/kubernetes.io/serviceaccount/token`.
+        token_file: PathBuf,
+        /// Of the token the injector projects; nothing in the pod reads it.
+        audience: String,
+    },
+    /// A JWT, verified by its issuer's keys.
+    Jwt {
+        /// The Vault role.
+        role: String,
+        /// Where the method is mounted.
+        mount: String,
+        /// The file that holds it.
+        token_file: PathBuf,
+        /// Of the token the injector projects.
+        audience: Option<String>,
+    },
+    /// Role id and secret id.
+    AppRole {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role id, or the file that holds it.
+        role_id: RoleId,
+        /// The file with the secret id; `None` for a role that needs none.
+        secret_id_file: Option<PathBuf>,
+        /// Whether that file holds a response-wrapping token instead.
+        secret_id_wrapped: bool,
+    },
+    /// A signed `GetCallerIdentity`.
+    Aws {
+        /// The Vault role.
+        role: String,
+        /// Where the method is mounted.
+        mount: String,
+        /// `X-Vault-AWS-IAM-Server-ID`.
+        server_id: Option<String>,
+        /// Of the STS endpoint signed for.
+        region: Option<String>,
+    },
+    /// A TLS client certificate.
+    Cert {
+        /// Where the method is mounted.
+        mount: String,
+        /// The certificate role; `None` lets the server choose.
+        role: Option<String>,
+        /// PEM certificate chain.
+        cert_file: PathBuf,
+        /// PEM private key.
+        key_file: PathBuf,
+    },
+    /// A token somebody else keeps alive. Never revoked by us.
+    TokenFile {
+        /// The file, re-read when it changes.
+        path: PathBuf,
+    },
+}
+
+/// AppRole's role id, which is not a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleId {
+    /// In the config.
+    Text(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Secrets Manager's own settings; everything else is the SDK's default chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aws {
+    /// Where an ARN does not say.
+    pub region: Option<String>,
+    /// Assumed for every reference that names no role of its own.
+    pub assume_role: Option<AssumeRole>,
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssumeRole {
+    /// Its ARN.
+    pub arn: String,
+    /// `ExternalId`.
+    pub external_id: Option<String>,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whom the files belong to; default `runAs`, else ourselves.
+    pub owner: Option<Owner>,
+    /// Bytes, of a tmpfs we mount.
+    pub size: u64,
+    /// Where the path was written.
+    pub place: Place,
+}
+
+/// An entry of `secrets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSecret {
+    /// Where it is.
+    pub reference: SecretRef,
+    /// Its own interval.
+    pub refresh: Option<Duration>,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Below the volume.
+    pub name: FileName,
+    /// What goes in.
+    pub content: Content,
+    /// Its own mode; default 0400, with a group 0440.
+    pub mode: Option<FileMode>,
+    /// Its own interval.
+    pub refresh: Option<Duration>,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// An environment variable to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvEntry {
+    /// Its name.
+    pub name: EnvName,
+    /// Its value.
+    pub content: Content,
+    /// Where it was written; [`Place::Variable`] for an inherited reference.
+    pub place: Place,
+}
+
+/// A map whose every key becomes a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvFrom {
+    /// The map.
+    pub reference: SecretRef,
+    /// In front of every key.
+    pub prefix: String,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// What a file or variable is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// One reference.
+    Secret {
+        /// Where it is.
+        reference: SecretRef,
+        /// Default: `raw` for one value, `json` for a map.
+        format: Option<Format>,
+        /// Applied to one value before it is written.
+        decode: Option<Decode>,
+    },
+    /// A template over `secret()`.
+    Template(Template),
+}
+
+/// Template text, or the file that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Template {
+    /// In the config.
+    Text(String),
+    /// In a file, read at start.
+    File(PathBuf),
+}
+
+/// How a map or value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Exact bytes of one value.
+    Raw,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// `KEY='value'` lines a shell's `.` and dotenv readers take.
+    Dotenv,
+    /// Java properties.
+    Properties,
+}
+
+/// An encoding to undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decode {
+    /// RFC 4648, standard or URL-safe alphabet, padding optional.
+    Base64,
+}
+
+/// One action of `onChange`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// A signal to the child, or to the oldest process of that name.
+    Signal {
+        /// Linux signal number.
+        number: i32,
+        /// A process name (sidecar only).
+        process: Option<String>,
+    },
+    /// Stop, wait until reaped, start.
+    Restart,
+    /// A command with its arguments, as the app's identity.
+    Run(Vec<String>),
+    /// POST to this URL.
+    Http {
+        /// `http://` or `https://`.
+        url: String,
+        /// Whether it may be elsewhere than on loopback.
+        remote: bool,
+    },
+}
+
+/// Intervals of secrets without a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refresh {
+    /// Vault and files; 5 minutes by default.
+    pub vault: Duration,
+    /// Secrets Manager; 1 hour by default.
+    pub aws: Duration,
+}
+
+/// What happens to a secret that expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExpired {
+    /// The files stay.
+    Keep,
+    /// Its files go.
+    Remove,
+    /// The app is stopped (exit 75; only with a supervisor).
+    Stop,
+}
+
+/// Which inherited variables are resolved when their whole value is a reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inherit {
+    /// `vault:PATH#KEY`.
+    pub vault: bool,
+    /// `aws-sm:…`.
+    pub aws_sm: bool,
+    /// `arn:aws…:secretsmanager:…`.
+    pub arn: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only failures.
+    Error,
+    /// And what deserves a look.
+    Warn,
+    /// And each login, issue, delivery, revocation.
+    Info,
+    /// And each request.
+    Debug,
+    /// Everything of ours; nothing of foreign crates.
+    Trace,
+}

@@ -1,0 +1,59 @@
+//! Where a setting was written, and what is wrong with it.
+
+use std::fmt;
+
+use crate::domain::{Exit, Problem};
+
+/// Where a setting came from, as the operator finds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A line of a file (one-based).
+    Line {
+        /// The file, as it was named.
+        file: String,
+        /// One-based.
+        line: usize,
+    },
+    /// A command-line flag, such as `--run-as` or `--set vault.auth.role`.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// A pod annotation, by its whole key.
+    Annotation(String),
+    /// Nowhere: a default, or something that is missing.
+    Missing,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { file, line } => write!(f, "{file}:{line}"),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Annotation(key) => write!(f, "annotation {key}"),
+            Self::Missing => f.write_str("config"),
+        }
+    }
+}
+
+/// One mistake in the configuration: where, what, and what was expected. Quotes names, never a value that could be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// Where it stands.
+    pub place: Place,
+    /// What is wrong and what was expected; lower-case, no full stop.
+    pub text: String,
+}
+
+impl Mistake {
+    /// A mistake from its parts.
+    pub fn new(place: &Place, text: impl Into<String>) -> Self {
+        Self { place: place.clone(), text: text.into() }
+    }
+}
+
+impl From<Mistake> for Problem {
+    fn from(mistake: Mistake) -> Self {
+        Self::new(Exit::Usage, format!("{}: {}", mistake.place, mistake.text))
+    }
+}

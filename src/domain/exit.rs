@@ -1,0 +1,89 @@
+//! Exit codes of the contract, and problems: one line each, with the code they lead to.
+
+/// How the program ends when the app did not run (or was ended by us).
+///
+/// The order is the contract's: of several failures the first one here gives the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 70: a bug.
+    Bug,
+    /// 64: wrong usage or config.
+    Usage,
+    /// 71: privileges could not be dropped, or the drop could not be proven.
+    Privileges,
+    /// 73: the volume is not memory-backed or cannot be written.
+    Volume,
+    /// 77: login or a read was denied.
+    Denied,
+    /// 65: a secret, key or template is missing or malformed.
+    Data,
+    /// 69: the backend could not be reached before the deadline; `status`: not ready, or nobody there.
+    Unavailable,
+    /// 75: a secret expired and `onExpired: stop`.
+    Expired,
+    /// 126: the command is not executable.
+    NotExecutable,
+    /// 127: the command was not found.
+    NotFound,
+    /// 128+n: a signal ended us before the app ran.
+    Signal(u8),
+    /// The app's own code, or 128+n when a signal ended it.
+    App(u8),
+}
+
+impl Exit {
+    /// The number the kernel gets.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Usage => 64,
+            Self::Data => 65,
+            Self::Unavailable => 69,
+            Self::Bug => 70,
+            Self::Privileges => 71,
+            Self::Volume => 73,
+            Self::Expired => 75,
+            Self::Denied => 77,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Signal(number) => 128_u8.saturating_add(number),
+            Self::App(code) => code,
+        }
+    }
+}
+
+/// One failure as the operator reads it: what failed, on which reference, why, what to do. Never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The code it leads to.
+    pub exit: Exit,
+    /// One line, lower-case, no full stop, without the `secret-exec: ` in front.
+    pub text: String,
+}
+
+impl Problem {
+    /// A problem from its parts.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+}
+
+/// The code that several problems lead to together.
+pub fn worst(problems: &[Problem]) -> Exit {
+    problems.iter().map(|problem| problem.exit).min().unwrap_or(Exit::Bug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_failures_the_contracts_first_gives_the_code() {
+        let order =
+            [Exit::Bug, Exit::Usage, Exit::Privileges, Exit::Volume, Exit::Denied, Exit::Data, Exit::Unavailable];
+        for pair in order.windows(2) {
+            let problems = [Problem::new(pair[1], "later"), Problem::new(pair[0], "earlier")];
+            assert_eq!(worst(&problems), pair[0]);
+        }
+        assert_eq!(order.map(Exit::code), [70, 64, 71, 73, 77, 65, 69]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Leases, versions, and what one fetch brings home.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::reference::Source;
+use super::secret::Payload;
+
+/// The server's name of a lease. Not a secret, but not printed whole in logs either.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LeaseId(String);
+
+impl LeaseId {
+    /// A lease exists only when the server named one; a bare duration is none.
+    pub fn parse(id: &str) -> Option<Self> {
+        (!id.is_empty()).then(|| Self(id.to_owned()))
+    }
+
+    /// The id as the server wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A credential the server ends by itself unless it is renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its name.
+    pub id: LeaseId,
+    /// How long it lives from the answer on.
+    pub ttl: Duration,
+    /// Whether the server would renew it.
+    pub renewable: bool,
+}
+
+/// A backend's version: a KV v2 number or a Secrets Manager version id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Version(pub String);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What came back for one source.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The value.
+    pub payload: Payload,
+    /// Its version, where the backend has versions.
+    pub version: Option<Version>,
+    /// Its lease, where it has one.
+    pub lease: Option<Lease>,
+    /// A life of its own without a lease (a certificate's end, a static role's rotation), from the answer on.
+    pub ttl: Option<Duration>,
+}
+
+/// Everything that was fetched, by source.
+pub type Fetches = BTreeMap<Source, Fetched>;

@@ -1,0 +1,19 @@
+//! The words of the house: secrets, references, leases, names. No I/O, no environment, no clock.
+//!
+//! Everything above speaks in these types; a value that exists is valid (parse, don't validate).
+
+mod account;
+mod exit;
+mod json;
+mod lease;
+mod names;
+mod reference;
+mod secret;
+
+pub use account::{Account, AccountError, Owner, RunAs};
+pub use exit::{Exit, Problem, worst};
+pub use json::JsonError;
+pub use lease::{Fetched, Fetches, Lease, LeaseId, Version};
+pub use names::{EnvName, FileMode, FileName, NameError, is_forbidden_from_backend};
+pub use reference::{AwsSource, ReferenceError, SecretRef, Source, VaultOperation, VaultSource};
+pub use secret::{Held, Payload, PickError, SecretBytes, SecretMap, SecretValue};

@@ -1,0 +1,295 @@
+//! Names that reach the kernel: environment variables, files, modes. A value of these types is valid.
+
+use std::fmt;
+
+/// Why a name or mode is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("is empty")]
+    Empty,
+    /// An environment name with `=`.
+    #[error("an environment name cannot hold \"=\"")]
+    Equals,
+    /// A NUL byte.
+    #[error("cannot hold a NUL byte")]
+    Nul,
+    /// A file name that starts with `/`.
+    #[error("must be relative to the volume, without a leading \"/\"")]
+    Absolute,
+    /// `.`, `..` or an empty component.
+    #[error("cannot have a component that is empty, \".\" or \"..\"")]
+    Component,
+    /// A first component that starts with `..`, which is the volume's own.
+    #[error("cannot start with \"..\" (the volume keeps its generations under such names)")]
+    Reserved,
+    /// Longer than the kernel takes.
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    /// A mode that is not three or four octal digits.
+    #[error("expected an octal mode in quotes, such as \"0440\"")]
+    Mode,
+    /// A mode that lets everybody in.
+    #[error("gives rights to everybody; a secret file is for its owner and group, such as \"0440\"")]
+    WorldMode,
+    /// Setuid, setgid, sticky or execute bits.
+    #[error("has bits other than read and write of owner and group; expected something like \"0440\"")]
+    OddMode,
+}
+
+/// The name of an environment variable: not empty, no `=`, no NUL (environ(7)).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvName(String);
+
+impl EnvName {
+    /// Parses a name.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        match name {
+            "" => Err(NameError::Empty),
+            _ if name.contains('=') => Err(NameError::Equals),
+            _ if name.contains('\0') => Err(NameError::Nul),
+            _ => Ok(Self(name.to_owned())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EnvName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a name that came from a backend (`envFrom`, dotenv) could make the app's loader, shell or
+/// interpreter run or trust something else. The config may still name such a variable itself, one by one.
+pub fn is_forbidden_from_backend(name: &str) -> bool {
+    const PREFIXES: &[&str] = &["LD_", "PYTHON", "PERL5", "RUBY", "BASH_FUNC_", "DYLD_", "GIT_", "MALLOC_", "GLIBC_"];
+    const NAMES: &[&str] = &[
+        "GCONV_PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PATH",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "PS4",
+        "PROMPT_COMMAND",
+        "CDPATH",
+        "NODE_OPTIONS",
+        "NODE_PATH",
+        "NODE_EXTRA_CA_CERTS",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "JAVA_OPTS",
+        "CLASSPATH",
+        "PERLLIB",
+        "PERL_UNICODE",
+        "GEM_PATH",
+        "GEM_HOME",
+        "BUNDLE_GEMFILE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "AWS_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "FTP_PROXY",
+        "NLSPATH",
+        "LOCPATH",
+        "LOCALDOMAIN",
+        "RES_OPTIONS",
+        "HOSTALIASES",
+        "RESOLV_HOST_CONF",
+        "TZDIR",
+        "TMPDIR",
+        "HOME",
+        "SHELL",
+        "DOTNET_STARTUP_HOOKS",
+        "CORECLR_PROFILER_PATH",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
+        "LUA_PATH",
+        "LUA_CPATH",
+        "LUA_INIT",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "GODEBUG",
+        "RUSTC_WRAPPER",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+    ];
+    let upper = name.to_ascii_uppercase();
+    PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
+        || NAMES.contains(&upper.as_str())
+        || ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|prefix| upper.starts_with(prefix))
+}
+
+/// A file's name below the volume; `/` makes folders.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(String);
+
+impl FileName {
+    /// Parses a relative name without `.`, `..` or empty components; nothing at its start that the volume uses itself.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        const COMPONENT: usize = 255; // NAME_MAX, limits.h
+        const WHOLE: usize = 1024;
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if name.contains('\0') {
+            return Err(NameError::Nul);
+        }
+        if name.starts_with('/') {
+            return Err(NameError::Absolute);
+        }
+        if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(NameError::Component);
+        }
+        if name.starts_with("..") {
+            return Err(NameError::Reserved);
+        }
+        if name.split('/').any(|part| part.len() > COMPONENT) {
+            return Err(NameError::TooLong(COMPONENT));
+        }
+        if name.len() > WHOLE {
+            return Err(NameError::TooLong(WHOLE));
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The components, at least one.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// Whether one of the two would have to be a folder and a file at once, or both are the same file.
+    pub fn clashes_with(&self, other: &Self) -> bool {
+        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        below(&self.0, &other.0) || below(&other.0, &self.0)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Permission bits of a secret file: read and write of owner and group only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMode(u32);
+
+impl FileMode {
+    /// 0400.
+    pub const OWNER: Self = Self(0o400);
+    /// 0440.
+    pub const OWNER_AND_GROUP: Self = Self(0o440);
+
+    /// Parses three or four octal digits.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if !(3..=4).contains(&text.len()) || !text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+            return Err(NameError::Mode);
+        }
+        let bits = u32::from_str_radix(text, 8).map_err(|_| NameError::Mode)?;
+        if bits & 0o007 != 0 {
+            return Err(NameError::WorldMode);
+        }
+        if bits & !0o660 != 0 || bits == 0 {
+            return Err(NameError::OddMode);
+        }
+        Ok(Self(bits))
+    }
+
+    /// The bits, as chmod(2) takes them.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_stay_inside_the_volume() {
+        for good in ["a", "a.b", "a/b/c", ".hidden", "a..b", "a/..b", "…"] {
+            assert!(FileName::parse(good).is_ok(), "{good}");
+        }
+        for (bad, error) in [
+            ("", NameError::Empty),
+            ("/a", NameError::Absolute),
+            ("..", NameError::Component),
+            ("a/../b", NameError::Component),
+            ("a//b", NameError::Component),
+            ("a/", NameError::Component),
+            ("./a", NameError::Component),
+            ("..data", NameError::Reserved),
+            ("a\0", NameError::Nul),
+        ] {
+            assert_eq!(FileName::parse(bad), Err(error), "{bad}");
+        }
+        assert_eq!(FileName::parse(&"x".repeat(256)), Err(NameError::TooLong(255)));
+    }
+
+    #[test]
+    fn a_file_cannot_be_a_folder_too() {
+        let name = |text| FileName::parse(text).unwrap();
+        assert!(name("a").clashes_with(&name("a/b")));
+        assert!(name("a/b").clashes_with(&name("a")));
+        assert!(name("a").clashes_with(&name("a")));
+        assert!(!name("a").clashes_with(&name("ab")));
+    }
+
+    #[test]
+    fn modes_are_octal_and_never_for_everybody() {
+        assert_eq!(FileMode::parse("0440").map(FileMode::bits), Ok(0o440));
+        assert_eq!(FileMode::parse("600").map(FileMode::bits), Ok(0o600));
+        for (bad, error) in [
+            ("0444", NameError::WorldMode),
+            ("0666", NameError::WorldMode),
+            ("4400", NameError::OddMode),
+            ("0500", NameError::OddMode),
+            ("0000", NameError::OddMode),
+            ("288", NameError::Mode),
+            ("0x1b", NameError::Mode),
+            ("+440", NameError::Mode),
+            ("", NameError::Mode),
+        ] {
+            assert_eq!(FileMode::parse(bad), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loaders_shells_and_interpreters_are_not_a_backends_to_steer() {
+        for name in [
+            "LD_PRELOAD",
+            "PATH",
+            "BASH_ENV",
+            "NODE_OPTIONS",
+            "PYTHONPATH",
+            "https_proxy",
+            "SSL_CERT_FILE",
+            "VAULT_TOKEN",
+        ] {
+            assert!(is_forbidden_from_backend(name), "{name}");
+        }
+        for name in ["PASSWORD", "DB_PATH", "ENVIRONMENT", "LDAP_URL"] {
+            assert!(!is_forbidden_from_backend(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! **Identity** proves who the workload is to a **provider** (Vault/OpenBao or AWS Secrets Manager), which yields
+//! **secrets**; they are **rendered**, **delivered** to memory only, the process **drops privileges**, **execs** or
+//! **supervises** the app, and the secrets are **rotated** until it ends.
+//!
+//! Arrows mean "depends on" (what is below, transitively); they never point up.
+//!
+//! ```text
+//! 4  bin/secret-exec ─► cli ─► run
+//! 3  run     ─► provider render deliver process sys
+//! 2  deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
+//! 1  identity ─► config       config ─► domain
+//! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
+//! ```
+//!
+//! The modules, in the order data flows:
+
+pub mod config;
+pub mod domain;
+pub mod provider;

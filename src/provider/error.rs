@@ -1,0 +1,56 @@
+//! One class per failure: what is retried soon, what slowly, and which exit code it leads to.
+
+use std::time::Duration;
+
+use crate::domain::Exit;
+
+/// What kind of failure it was, which decides what happens next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Class {
+    /// Worth another try soon: no connection, cut short, 5xx, sealed, standby (472, 473), consistency (412).
+    Transient,
+    /// The server asks for patience (429, or an SDK throttling error).
+    Throttled {
+        /// From `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Refused: no policy, a dead token, a wrong role; any 4xx of a login but 412 and 429.
+    Denied,
+    /// Nothing there, or deleted, or destroyed.
+    NotFound,
+    /// An answer that cannot be used, or a request the server calls wrong (400).
+    Malformed,
+}
+
+impl Class {
+    /// Whether another try soon could help.
+    pub fn is_retried(&self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled { .. })
+    }
+
+    /// The exit code when nothing better comes before the deadline.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Transient | Self::Throttled { .. } => Exit::Unavailable,
+            Self::Denied => Exit::Denied,
+            Self::NotFound | Self::Malformed => Exit::Data,
+        }
+    }
+}
+
+/// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Failure {
+    /// What kind it was.
+    pub class: Class,
+    /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
+    pub why: String,
+}
+
+impl Failure {
+    /// A failure from its parts.
+    pub fn new(class: Class, why: impl Into<String>) -> Self {
+        Self { class, why: why.into() }
+    }
+}

@@ -1,0 +1,22 @@
+//! Providers: where secrets come from. A closed enum behind a narrow trait; each answers for its own sources.
+
+use std::future::Future;
+
+use crate::domain::{Fetched, Lease, LeaseId, Source};
+
+mod error;
+
+pub use error::{Class, Failure};
+
+/// What every provider can do. One attempt each; retries, bounds in time and schedules belong to the caller.
+pub trait Fetch {
+    /// Reads every source once, in parallel within the provider's bound, in as few requests as the backend allows.
+    /// Answers stand in the order of `sources`; one source's failure never touches another's.
+    fn fetch(&self, sources: &[&Source]) -> impl Future<Output = Vec<Result<Fetched, Failure>>>;
+
+    /// Extends a lease; answers it as the server now has it.
+    fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Lease, Failure>>;
+
+    /// Ends one lease.
+    fn revoke(&self, lease: &LeaseId) -> impl Future<Output = Result<(), Failure>>;
+}
