@@ -4,6 +4,7 @@ use std::future::Future;
 
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 
+pub mod aws;
 mod error;
 
 pub use error::{Class, Failure};
