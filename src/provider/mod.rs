@@ -6,6 +6,8 @@ use crate::domain::{Fetched, Lease, LeaseId, Source};
 
 pub mod aws;
 mod error;
+pub mod file;
+pub mod local;
 
 pub use error::{Class, Failure};
 
