@@ -15,6 +15,7 @@
 //! The modules, in the order data flows:
 
 pub mod config;
+pub mod deliver;
 pub mod domain;
 pub mod provider;
 pub mod sys;
