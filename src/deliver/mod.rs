@@ -1,7 +1,9 @@
-//! Delivery: files into a directory of ours on memory, one generation at a time.
+//! Delivery: files into a directory of ours on memory, one generation at a time, and the app's environment.
 //!
 //! `place` finds, proves or mounts the directory, `generation` fills one folder of it, `volume` makes that folder the one
 //! everybody reads by one rename. Nothing is ever written to a place that was not proven to be memory.
+
+pub mod environ;
 
 mod error;
 mod fallback;
