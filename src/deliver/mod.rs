@@ -39,24 +39,38 @@ pub struct Artifact {
 pub struct Ownership {
     /// The user; `None` keeps the writer's.
     pub uid: Option<u32>,
-    /// The group, which then may read; `None` leaves the group alone, and nobody but the user gets in.
+    /// The group; `None` keeps the writer's.
     pub gid: Option<u32>,
+    /// What that group may do.
+    pub group: GroupAccess,
+}
+
+/// What the files' group may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GroupAccess {
+    /// Nothing: files 0400 in directories 0500.
+    #[default]
+    None,
+    /// Go through the directories (0550), for files whose own mode lets it read.
+    Passes,
+    /// Read every file (0440) but those with a mode of their own.
+    Reads,
 }
 
 impl Ownership {
     /// Permission bits of the volume itself: its user writes, its group passes.
     fn volume_mode(self) -> u32 {
-        if self.gid.is_some() { 0o750 } else { 0o700 }
+        if self.group == GroupAccess::None { 0o700 } else { 0o750 }
     }
 
     /// Permission bits of a generation and the folders in it: nobody writes.
     fn folder_mode(self) -> u32 {
-        if self.gid.is_some() { 0o550 } else { 0o500 }
+        if self.group == GroupAccess::None { 0o500 } else { 0o550 }
     }
 
     /// Permission bits of a file: its own, or what the owner asks for.
     fn file_mode(self, own: Option<FileMode>) -> u32 {
-        let default = if self.gid.is_some() { FileMode::OWNER_AND_GROUP } else { FileMode::OWNER };
+        let default = if self.group == GroupAccess::Reads { FileMode::OWNER_AND_GROUP } else { FileMode::OWNER };
         own.unwrap_or(default).bits()
     }
 }

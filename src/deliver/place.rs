@@ -196,7 +196,7 @@ fn mount_over(plan: &VolumePlan, walk: &Walk) -> Result<(), VolumeError> {
         VolumeError::System { why, .. } => refused(why),
         other => other,
     })?;
-    let Ownership { uid, gid } = plan.owner;
+    let Ownership { uid, gid, .. } = plan.owner;
     Tmpfs { size: plan.size, uid, gid }.mount(&made.folder, &plan.path).map_err(|why| {
         undo(&made.new);
         refused(why)

@@ -101,7 +101,7 @@ fn a_delivery_has_kubelets_layout_and_nobody_else_gets_in() {
 fn with_a_group_the_group_reads() {
     let shm = Shm::new();
     let gid = fs::metadata("/proc/self").unwrap().gid();
-    let owner = Ownership { uid: None, gid: Some(gid) };
+    let owner = Ownership { uid: None, gid: Some(gid), group: GroupAccess::Reads };
     let mut volume = prepare(&VolumePlan { owner, ..shm.plan() }).unwrap();
     volume.write(&files(&[("sub/a", "1")]), at(0)).unwrap();
     let data = shm.path.join("..data");

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use secret_exec::deliver::{Ownership, VolumeError, prepare};
+use secret_exec::deliver::{GroupAccess, Ownership, VolumeError, prepare};
 
 use super::support::*;
 
@@ -38,7 +38,7 @@ fn in_a_sticky_mount_another_user_reads_through_the_group() {
     let for_user = memory.join("for-user");
     prepare(&plan(&for_user, Some(SIDECAR), Some(READERS))).unwrap().write(&numbered(1), at(0)).unwrap();
     let for_group = memory.join("for-group/files");
-    let owner = Ownership { uid: None, gid: Some(READERS) };
+    let owner = Ownership { uid: None, gid: Some(READERS), group: GroupAccess::Reads };
     let Some(said) = writer_as(dir.path(), SIDECAR, &READERS.to_string(), &for_group, owner) else {
         skip::<()>(name, "no setpriv");
         return;
@@ -74,7 +74,9 @@ fn an_owner_we_may_not_set_is_refused_and_one_that_is_so_already_is_not() {
     ];
     for (place, (uid, gid, may)) in owners.into_iter().enumerate() {
         let path = memory.join(place.to_string());
-        let Some(said) = writer_as(dir.path(), APP, &READERS.to_string(), &path, Ownership { uid, gid }) else {
+        let Some(said) =
+            writer_as(dir.path(), APP, &READERS.to_string(), &path, Ownership { uid, gid, group: GroupAccess::Reads })
+        else {
             skip::<()>(name, "no setpriv");
             return;
         };
@@ -90,7 +92,7 @@ fn a_volume_prepared_by_root_is_written_by_its_owner() {
     let Some(dir) = stage(name) else { return };
     let path = dir.path().join("files");
     prepare(&plan(&path, Some(APP), None)).unwrap().write(&numbered(7), at(0)).unwrap();
-    let owner = Ownership { uid: Some(APP), gid: None };
+    let owner = Ownership { uid: Some(APP), gid: None, group: GroupAccess::None };
     let Some(said) = writer_as(dir.path(), APP, "", &path, owner) else {
         skip::<()>(name, "no setpriv");
         return;
@@ -108,7 +110,7 @@ fn root_that_may_not_write_in_its_owners_directory_says_so() {
     let Some(dir) = stage(name) else { return };
     let memory = dir.path().join("run");
     tmpfs(&memory, "mode=0755");
-    let owner = Ownership { uid: Some(APP), gid: None };
+    let owner = Ownership { uid: Some(APP), gid: None, group: GroupAccess::None };
     let only_chown = ["--bounding-set=-all,+chown", "--inh-caps=-all"];
     let Some(said) = writer_under(dir.path(), &only_chown, &memory.join("files"), owner) else {
         skip::<()>(name, "no setpriv");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use secret_exec::deliver::{Artifact, Moment, Ownership, VolumePlan, prepare};
+use secret_exec::deliver::{Artifact, GroupAccess, Moment, Ownership, VolumePlan, prepare};
 use secret_exec::domain::{FileName, SecretBytes};
 
 pub const APP: u32 = 65_001;
@@ -101,7 +101,11 @@ pub fn mounts_at(path: &Path) -> Vec<String> {
 }
 
 pub fn plan(path: &Path, uid: Option<u32>, gid: Option<u32>) -> VolumePlan {
-    VolumePlan { path: path.to_owned(), owner: Ownership { uid, gid }, size: 1 << 20 }
+    VolumePlan {
+        path: path.to_owned(),
+        owner: Ownership { uid, gid, group: if gid.is_some() { GroupAccess::Reads } else { GroupAccess::None } },
+        size: 1 << 20,
+    }
 }
 
 pub fn file(name: &str, text: &str) -> Artifact {
