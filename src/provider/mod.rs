@@ -4,9 +4,14 @@ use std::future::Future;
 
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 
+pub mod backoff;
 mod error;
+mod tls;
+mod transport;
+pub mod vault;
 
 pub use error::{Class, Failure};
+pub use transport::Limits;
 
 /// What every provider can do. One attempt each; retries, bounds in time and schedules belong to the caller.
 pub trait Fetch {
