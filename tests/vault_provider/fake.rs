@@ -2,8 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// What one request looked like.
 #[derive(Debug, Clone)]
@@ -13,6 +18,8 @@ pub(crate) struct Seen {
     /// Request line and headers.
     pub(crate) head: String,
     pub(crate) body: String,
+    /// The name TLS was asked for, and whether it took an earlier session up.
+    pub(crate) tls: Option<(String, HandshakeKind)>,
 }
 
 /// Answers every request by a function of it; `None` means silence until the other side hangs up.
@@ -23,14 +30,43 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start(answer: impl Fn(&Seen) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self::listen(None, answer)
+    }
+
+    /// The same over TLS, with the certificate and key of this stem.
+    pub(crate) fn start_tls(stem: &Path, answer: impl Fn(&Seen) -> Option<String> + Send + Sync + 'static) -> Self {
+        let chain = CertificateDer::pem_file_iter(stem.with_extension("pem")).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(stem.with_extension("key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        Self::listen(Some(Arc::new(config)), answer)
+    }
+
+    fn listen(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Seen) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (remembered, answer) = (Arc::clone(&seen), Arc::new(answer));
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
-                let (remembered, answer) = (Arc::clone(&remembered), Arc::clone(&answer));
-                thread::spawn(move || serve(connection, stream.ok()?, &remembered, &*answer));
+                let (remembered, answer, tls) = (Arc::clone(&remembered), Arc::clone(&answer), tls.clone());
+                thread::spawn(move || {
+                    let mut stream = stream.ok()?;
+                    let Some(tls) = tls else {
+                        return serve(connection, stream, None, &remembered, &*answer);
+                    };
+                    let mut session = ServerConnection::new(tls).ok()?;
+                    while session.is_handshaking() {
+                        session.complete_io(&mut stream).ok()?;
+                    }
+                    let name = session.server_name().unwrap_or_default().to_owned();
+                    let how = Some((name, session.handshake_kind()?));
+                    serve(connection, StreamOwned::new(session, stream), how, &remembered, &*answer)
+                });
             }
         });
         Self { port, seen }
@@ -57,11 +93,11 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
 
 fn serve(
     connection: usize,
-    stream: TcpStream,
+    stream: impl Read + Write,
+    tls: Option<(String, HandshakeKind)>,
     seen: &Mutex<Vec<Seen>>,
     answer: &dyn Fn(&Seen) -> Option<String>,
 ) -> Option<()> {
-    let mut writer = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
     loop {
         let head = head(&mut reader)?;
@@ -71,11 +107,12 @@ fn serve(
         });
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body).ok()?;
-        let request = Seen { connection, head, body: String::from_utf8(body).ok()? };
+        let request = Seen { connection, head, body: String::from_utf8(body).ok()?, tls: tls.clone() };
         seen.lock().ok()?.push(request.clone());
         match answer(&request) {
             Some(answer) => {
-                writer.write_all(answer.as_bytes()).ok()?;
+                reader.get_mut().write_all(answer.as_bytes()).ok()?;
+                reader.get_mut().flush().ok()?;
                 if answer.contains("Connection: close") {
                     return None;
                 }

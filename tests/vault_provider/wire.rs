@@ -3,13 +3,14 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustls::HandshakeKind;
 use secret_exec::config::Ca;
 use secret_exec::provider::vault::Vault;
 use secret_exec::provider::{Class, Failure, Limits};
 
 use crate::fake::{Fake, Proxy, Seen, answer, greets_with};
 use crate::server::{ROOT, Server, server};
-use crate::{config, connect, fetch, limits, token, value, with_token};
+use crate::{config, connect, fetch, limits, token, with_token};
 
 fn over_tls(server: &Server) -> secret_exec::config::Vault {
     let mut config = config(&format!("https://127.0.0.1:{}", server.tls));
@@ -254,14 +255,34 @@ async fn an_explicit_proxy_is_asked_for_a_tunnel() {
 }
 
 #[tokio::test]
-async fn the_host_header_stays_the_addresss_when_tls_asks_for_another_name() {
+async fn tls_is_asked_for_the_other_name_and_http_for_the_address_after_a_redirect_too() {
     let Some(server) = server() else { return };
+    let active = Fake::start_tls(&server.file("server"), look_up);
+    let location = format!("Location: https://localhost:{}/v1/auth/token/lookup-self\r\n", active.port);
+    let redirect = answer("307 Temporary Redirect", &location, "");
+    let standby = Fake::start_tls(&server.file("server"), move |_| Some(redirect.clone()));
     let mut config = over_tls(&server);
-    config.address = format!("https://localhost:{}", server.tls);
+    config.address = format!("https://127.0.0.1:{}", standby.port);
+    connect(&config).login(&token("s.x"), 0).await.unwrap();
+    for (fake, host) in [(&standby, "127.0.0.1"), (&active, "localhost")] {
+        let seen = fake.seen().pop().unwrap();
+        assert_eq!(seen.tls.unwrap().0, "vault.internal");
+        assert!(seen.head.contains(&format!("host: {host}:{}\r\n", fake.port)), "{}", seen.head);
+    }
+}
+
+#[tokio::test]
+async fn a_new_connection_takes_the_tls_session_up() {
+    let Some(server) = server() else { return };
+    let fake = Fake::start_tls(&server.file("server"), look_up);
+    let mut config = over_tls(&server);
+    config.address = format!("https://127.0.0.1:{}", fake.port);
     let vault = connect(&config);
-    vault.login(&token(ROOT), 0).await.unwrap();
-    let fetched = fetch(&vault, "vault:auth/token/lookup-self").await.unwrap();
-    assert_eq!(value(&fetched, "display_name"), "token");
+    vault.login(&token("s.x"), 0).await.unwrap();
+    vault.close_idle();
+    fetch(&vault, "vault:a/b").await.unwrap();
+    let handshakes: Vec<_> = fake.seen().into_iter().map(|seen| (seen.connection, seen.tls.unwrap().1)).collect();
+    assert_eq!(handshakes, [(0, HandshakeKind::Full), (1, HandshakeKind::Resumed)]);
 }
 
 #[test]
