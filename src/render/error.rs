@@ -119,7 +119,7 @@ pub enum Refusal {
     #[error("key {0:?} is a variable that shells set themselves, so it cannot be read back; use format: json")]
     ShellName(String),
     /// A name the kernel does not take.
-    #[error("variable {name:?} {why}")]
+    #[error("variable {name:?}: {why}")]
     EnvName {
         /// Prefix and key.
         name: String,

@@ -13,7 +13,7 @@ mod format;
 mod template;
 mod tree;
 
-pub use error::{Location, Refusal, RenderError};
+pub use error::{Location, NoMap, Refusal, RenderError};
 pub use format::Unquotable;
 pub use template::{Misuse, Template, TemplateError, TemplateFault, Trouble};
 
@@ -94,11 +94,11 @@ impl<'a> Part<'a> {
     }
 
     /// As a map: a whole value and a value under a key count when they are a JSON object.
-    fn map(&self) -> Result<Held<'_, SecretMap>, error::NoMap> {
+    fn map(&self) -> Result<Held<'_, SecretMap>, NoMap> {
         match self {
             Self::Map(map) => Ok(Held::Borrowed(map)),
             Self::Value(value) => match &**value {
-                SecretValue::Text(_) => Err(error::NoMap::Text),
+                SecretValue::Text(_) => Err(NoMap::Text),
                 SecretValue::Json(json) => SecretMap::from_json(json.expose()).map(Held::Owned).map_err(Into::into),
             },
             Self::Whole(bytes) => SecretMap::from_json(bytes.expose()).map(Held::Owned).map_err(Into::into),

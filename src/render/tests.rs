@@ -224,7 +224,7 @@ fn every_key_becomes_a_variable() {
         ),
         ("vault:x#A", "", "envFrom takes a map, and this is one text; leave the #KEY out, or use format: raw"),
         ("vault:null", "", "the value of key \"A\" is null; pick the other keys one by one, or use format: json"),
-        ("vault:equals", "P_", "variable \"P_A=B\" an environment name cannot hold \"=\""),
+        ("vault:equals", "P_", "variable \"P_A=B\": an environment name cannot hold \"=\""),
     ] {
         let error = variables(text, prefix).unwrap_err().to_string();
         assert_eq!(error, format!("cannot render {text}: {expected}"));

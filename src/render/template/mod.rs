@@ -3,7 +3,7 @@
 //! What bounds a template: its expressions and branches at compile time ([`scan`]); instructions and output when it is
 //! rendered. minijinja's own error texts can quote values, so only their kind and place are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -36,6 +36,9 @@ pub struct Template {
     /// Where the first `b64decode` stands, which can give birth to bytes.
     b64decode: usize,
     chains: scan::Chains,
+    optional: scan::Optional,
+    /// Keys that an error may name. Any other was computed, perhaps from a value.
+    written: BTreeSet<String>,
 }
 
 /// One distinct `secret('…')`.
@@ -115,6 +118,12 @@ pub enum Trouble {
         /// What stands in the way.
         why: Refusal,
     },
+    /// No such key, and the key is not one that the template spells out.
+    #[error("{reference}: it does not have the key that is computed here")]
+    ComputedKey {
+        /// As it is written in a config.
+        reference: String,
+    },
     /// An undefined value that is not simply a missing key.
     #[error("this is undefined")]
     Undefined,
@@ -173,7 +182,12 @@ impl Template {
             }
         }
         let b64decode = found.filters.iter().find(|(_, name)| name == "b64decode").map_or(0, |(offset, _)| *offset);
-        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains })
+        let mut optional = found.optional;
+        let mut written = found.written;
+        written.extend(calls.iter().filter_map(|call| call.reference.key.clone()));
+        let keys = calls.iter().filter(|call| optional.literals.contains(&call.literal));
+        optional.keys.extend(keys.filter_map(|call| call.reference.key.clone()));
+        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains, optional, written })
     }
 
     /// Every reference the template can ask for, in the order of the text's first mention.
@@ -188,7 +202,7 @@ impl Template {
         for call in &self.calls {
             let answer = Part::of(&call.reference, fetches)
                 .and_then(|part| Answer::of(&part, &call.reference, call.offset, &trail))
-                .or_else(|why| Answer::missing(&call.reference, why))
+                .or_else(|why| Answer::missing(&call.reference, call.offset, why))
                 .map_err(|why| {
                     self.trouble(call.offset, Trouble::Reference { reference: call.reference.to_string(), why })
                 })?;
@@ -201,14 +215,28 @@ impl Template {
         if let Err(error) = rendered {
             return Err(self.explained(&error, &trail, output.is_full));
         }
-        match trail.misused() {
-            Some((offset, trouble)) => Err(self.trouble(offset, trouble)),
-            None => Ok(SecretBytes::new(output.bytes)),
+        if let Some((offset, trouble)) = trail.misused() {
+            return Err(self.trouble(offset, trouble));
         }
+        // Some filters, tests and functions take an undefined argument for none at all.
+        if let Some(miss) = trail.unexpected(|miss| self.optional.anything || self.optional.keys.contains(&miss.key)) {
+            return Err(self.trouble(miss.offset, self.missing(miss)));
+        }
+        Ok(SecretBytes::new(output.bytes))
     }
 
     fn trouble(&self, offset: usize, why: Trouble) -> RenderError {
         RenderError::Template { at: Location::of(&self.text, offset), why }
+    }
+
+    fn missing(&self, miss: Miss) -> Trouble {
+        let Miss { reference, key, known, .. } = miss;
+        let why = match known {
+            _ if !self.written.contains(&key) => return Trouble::ComputedKey { reference },
+            Some(known) => PickError::NoKey { key, known },
+            None => PickError::Null(key),
+        };
+        Trouble::Reference { reference, why: Refusal::Pick(why) }
     }
 
     /// Kind and place of minijinja's error; its texts stay behind.
@@ -224,22 +252,12 @@ impl Template {
             ErrorKind::OutOfFuel => Trouble::TooMuchWork,
             _ if value::is_refusal(error) => trail.refused().unwrap_or(Trouble::Undefined),
             kind => match trail.miss(expression, kind) {
-                Some(miss) => miss.into(),
+                Some(miss) => self.missing(miss),
                 None if kind == ErrorKind::UndefinedError => Trouble::Undefined,
                 None => Trouble::Engine(kind.to_string()),
             },
         };
         RenderError::Template { at, why }
-    }
-}
-
-impl From<Miss> for Trouble {
-    fn from(miss: Miss) -> Self {
-        let why = match miss.known {
-            Some(known) => PickError::NoKey { key: miss.key, known },
-            None => PickError::Null(miss.key),
-        };
-        Self::Reference { reference: miss.reference, why: Refusal::Pick(why) }
     }
 }
 

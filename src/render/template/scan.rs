@@ -22,9 +22,23 @@ pub(super) struct Found {
     pub(super) filters: Vec<(usize, String)>,
     pub(super) tests: Vec<(usize, String)>,
     pub(super) chains: Chains,
+    pub(super) optional: Optional,
+    /// Attribute names and string literals: what an error may quote as a key.
+    pub(super) written: BTreeSet<String>,
 }
 
-/// Where `a.b[c](d)` starts, by the bytes of each of its links: minijinja's errors have those of one link only.
+/// What may be missing, because `default` or `is defined` looks at it.
+#[derive(Debug, Default)]
+pub(super) struct Optional {
+    pub(super) keys: BTreeSet<String>,
+    /// Whole `secret('…')` calls.
+    pub(super) literals: BTreeSet<String>,
+    /// Something that no literal names: a variable, a computed key, an attribute handled by a filter.
+    pub(super) anything: bool,
+}
+
+/// Where `a.b[c](d)` and `a + b` start, by the bytes that minijinja's errors have: those of one link, or from the token
+/// before.
 #[derive(Debug, Default)]
 pub(super) struct Chains(BTreeMap<(usize, usize), usize>);
 
@@ -50,7 +64,14 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
     let misused = walk.misused.iter().map(|(offset, misuse)| (*offset, TemplateFault::Secret(*misuse)));
     match misused.chain(unknown).min_by_key(|(offset, _)| *offset) {
         Some(fault) => Err(fault),
-        None => Ok(Found { calls: walk.calls, filters: walk.filters, tests: walk.tests, chains: walk.chains }),
+        None => Ok(Found {
+            calls: walk.calls,
+            filters: walk.filters,
+            tests: walk.tests,
+            chains: walk.chains,
+            optional: walk.optional,
+            written: walk.written,
+        }),
     }
 }
 
@@ -79,13 +100,16 @@ fn start(span: Span) -> usize {
     span.start_offset as usize
 }
 
-/// Where the innermost part of a chain starts.
+/// Where the innermost part of a chain starts, or the first operand of an operator.
 fn base(expression: &Expr<'_>) -> usize {
     match expression {
         Expr::GetAttr(link) => base(&link.expr),
         Expr::GetItem(link) => base(&link.expr),
         Expr::Slice(link) => base(&link.expr),
         Expr::Call(link) => base(&link.expr),
+        Expr::BinOp(operation) => base(&operation.left),
+        Expr::Compare(operation) => base(&operation.expr),
+        Expr::IfExpr(choice) => base(&choice.true_expr),
         other => start(other.span()),
     }
 }
@@ -101,6 +125,8 @@ struct Walk<'t> {
     /// Names that something sets, wherever.
     set: BTreeSet<&'t str>,
     chains: Chains,
+    optional: Optional,
+    written: BTreeSet<String>,
 }
 
 impl<'t> Walk<'t> {
@@ -180,7 +206,7 @@ impl<'t> Walk<'t> {
         match expression {
             Expr::Var(name) if name.id == "secret" => self.misused.push((start(name.span()), Misuse::NotCalled)),
             Expr::Var(name) => self.names.push((start(name.span()), name.id)),
-            Expr::Const(_) => {}
+            Expr::Const(literal) => self.written.extend(literal.value.as_str().map(str::to_owned)),
             Expr::Slice(slice) => {
                 self.expression(&slice.expr);
                 [&slice.start, &slice.stop, &slice.step].into_iter().for_each(|bound| self.optional(bound));
@@ -202,14 +228,27 @@ impl<'t> Walk<'t> {
             Expr::Filter(filter) => {
                 self.optional(&filter.expr);
                 self.filters.push((start(filter.span()), filter.name.to_owned()));
+                match filter.name {
+                    "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
+                    "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
+                        self.optional.anything = true;
+                    }
+                    _ => {}
+                }
                 self.arguments(&filter.args);
             }
             Expr::Test(test) => {
                 self.expression(&test.expr);
                 self.tests.push((start(test.span()), test.name.to_owned()));
+                if ["defined", "undefined"].contains(&test.name) {
+                    self.may_be_missing(&test.expr);
+                }
                 self.arguments(&test.args);
             }
-            Expr::GetAttr(attribute) => self.expression(&attribute.expr),
+            Expr::GetAttr(attribute) => {
+                self.written.insert(attribute.name.to_owned());
+                self.expression(&attribute.expr);
+            }
             Expr::GetItem(item) => {
                 self.expression(&item.expr);
                 self.expression(&item.subscript_expr);
@@ -243,6 +282,25 @@ impl<'t> Walk<'t> {
                 self.misused.push((offset, Misuse::Argument));
                 self.arguments(other);
             }
+        }
+    }
+
+    fn may_be_missing(&mut self, expression: &Expr<'t>) {
+        match expression {
+            Expr::GetAttr(attribute) => {
+                self.optional.keys.insert(attribute.name.to_owned());
+            }
+            Expr::GetItem(item) => match &item.subscript_expr {
+                Expr::Const(key) => self.optional.keys.extend(key.value.as_str().map(str::to_owned)),
+                _ => self.optional.anything = true,
+            },
+            Expr::Call(call) => match call.args.as_slice() {
+                [CallArg::Pos(Expr::Const(literal))] => {
+                    self.optional.literals.extend(literal.value.as_str().map(str::to_owned));
+                }
+                _ => self.optional.anything = true,
+            },
+            _ => self.optional.anything = true,
         }
     }
 

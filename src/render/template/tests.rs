@@ -332,6 +332,8 @@ fn minijinjas_errors_keep_their_place_and_lose_their_text() {
         "{{ 1 // 0 }}",
         "{{ secret('pw') | b64decode | json | int }}",
         "{{ secret('db') < secret('pw') | abs }}",
+        "{{ secret('db')[secret('pw')] }}",
+        "{{ secret('db') | attr(secret('pw')) }}",
     ] {
         let error = refused(text);
         assert!(error.starts_with("template line 1, column "), "{text}: {error}");
@@ -389,4 +391,117 @@ fn nothing_of_a_template_prints_a_value() {
     let template = Template::compile("{{ secret('pw') }}", &named()).unwrap();
     let bytes = template.render(&held()).unwrap();
     assert!(!format!("{template:?} {bytes:?}").contains(CANARY));
+}
+
+#[test]
+fn a_missing_key_that_nobody_would_notice_is_an_error_too() {
+    let missing = "vault:database/creds/web: no key \"nope\"";
+    for text in [
+        "{{ secret('db').nope is eq('x') }}",
+        "{{ ' a ' | trim(secret('db').nope) }}",
+        "{{ [1, secret('db').nope] | length }}",
+        "{{ dict(secret('db').nope) | length }}",
+        "{{ range(1, secret('db').nope) | json }}",
+        "{{ [secret('db')['nope']] ~ '' }}{{ secret('db').other | default('') }}",
+    ] {
+        assert!(refused(text).starts_with("template line 1, column ") && refused(text).contains(missing), "{text}");
+    }
+    let computed = refused("{{ secret('db')['no' ~ 'pe'] }}{{ secret('db')[secret('pw')] }}");
+    assert_eq!(
+        computed,
+        "template line 1, column 4: vault:database/creds/web: it does not have the key that is computed here"
+    );
+    assert!(refused("{{ secret('db#nope') is eq('x') }}").contains("no key \"nope\""));
+    for text in [
+        "{% if secret('db').nope is defined %}{% endif %}",
+        "{% if secret('db#nope') is undefined %}{% endif %}",
+        "{% set a = secret('db')['nope'] %}{{ a | d('') }}",
+        "{% for key in ['nope'] %}{{ secret('db')[key] | default('') }}{% endfor %}",
+        "{{ [secret('db')] | map(attribute='nope', default='') | join }}",
+        "{% for k, v in secret('db') | items %}{% endfor %}",
+    ] {
+        assert_eq!(rendered(text).as_deref(), Ok(""), "{text}");
+    }
+}
+
+#[test]
+fn operators_are_placed_at_their_first_operand() {
+    for (text, column) in [
+        ("{{ 1 + secret('pw') }}", 4),
+        ("{{ 'a' if secret('db').nope else 'b' }}", 4),
+        ("{{ secret('db').n < secret('db').nope < 1 }}", 4),
+        ("{{ 1 if 0 }}", 4),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(&format!("template line 1, column {column}: ")), "{text}: {error}");
+    }
+}
+
+#[test]
+fn no_error_quotes_a_value_whatever_the_template() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    const OPERANDS: &[&str] = &[
+        "secret('pw')",
+        "secret('db')",
+        "secret('db').f",
+        "secret('db').o",
+        "secret('db').nope",
+        "secret('bin')",
+        "secret('db').n",
+        "secret('db').t",
+        "none",
+        "1",
+        "'x'",
+        "[secret('pw')]",
+        "{'a': secret('pw')}",
+        "range(3)",
+    ];
+    const BETWEEN: &[&str] = &["+", "-", "*", "/", "//", "%", "**", "~", "<", "==", "in", "not in", "and", "or", "if"];
+    const BEHIND: &[&str] = &[
+        "",
+        "",
+        "|int",
+        "|float",
+        "|round",
+        "|sum",
+        "|sort",
+        "|join(secret('pw'))",
+        "|map(secret('pw'))",
+        "|b64decode",
+        "|json",
+        "|dotenv",
+        "|indent(secret('pw'))",
+        "|format(secret('pw'))",
+        "|select(secret('pw'))|list",
+        "[0]",
+        ".x",
+        "()",
+        ".upper()",
+        "[secret('pw')]",
+        "[secret('pw'):]",
+        " is divisibleby(secret('pw'))",
+        "|batch(secret('pw'))",
+        "|attr(secret('pw'))",
+        "|dictsort(by=secret('pw'))",
+        "|replace(1, secret('pw'))",
+        "|zip(secret('db'))|list",
+    ];
+    let part = || (proptest::sample::select(OPERANDS), proptest::sample::select(BEHIND));
+    let expression = (part(), proptest::sample::select(BETWEEN), part());
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::with_cases(2000), random);
+    let outcome = runner.run(&expression, |((a, behind_a), between, (b, behind_b))| {
+        let text = format!("{{{{ ({a}{behind_a}) {between} ({b}{behind_b}) }}}}");
+        if let Err(error) = outcome_of(&text) {
+            prop_assert!(!error.contains(CANARY), "{text}: {error}");
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+fn outcome_of(text: &str) -> Result<(), String> {
+    let template = Template::compile(text, &named()).map_err(|error| format!("{error} {error:?}"))?;
+    template.render(&held()).map(drop).map_err(|error| format!("{error} {error:?}"))
 }

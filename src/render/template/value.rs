@@ -24,6 +24,8 @@ pub(super) enum Answer {
 #[derive(Clone)]
 pub(super) struct Miss {
     pub(super) reference: String,
+    /// Of the `secret('…')` in the template's text.
+    pub(super) offset: usize,
     pub(super) key: String,
     /// The keys that are there; `None` when the key is there and null.
     pub(super) known: Option<Vec<String>>,
@@ -40,22 +42,23 @@ impl Answer {
         let value = match part {
             Part::Map(map) => keyed(map, None, &origin)?,
             Part::Value(value) => one(None, value, &origin)?,
-            Part::Whole(bytes) => match SecretMap::from_json(bytes.expose()) {
-                Ok(map) => keyed(&map, bytes.expose_text(), &origin)?,
-                Err(_) => text(bytes, &origin),
-            },
+            Part::Whole(bytes) => {
+                let map = SecretMap::from_json(bytes.expose()).ok();
+                let keyed = map.and_then(|map| keyed(&map, bytes.expose_text(), &origin).ok());
+                keyed.unwrap_or_else(|| text(bytes, &origin))
+            }
         };
         Ok(Self::Value(value))
     }
 
     /// A missing key is no error yet; everything else is.
-    pub(super) fn missing(reference: &SecretRef, why: Refusal) -> Result<Self, Refusal> {
+    pub(super) fn missing(reference: &SecretRef, offset: usize, why: Refusal) -> Result<Self, Refusal> {
         let reference = reference.to_string();
         match why {
             Refusal::Pick(PickError::NoKey { key, known }) => {
-                Ok(Self::Missing(Miss { reference, key, known: Some(known) }))
+                Ok(Self::Missing(Miss { reference, offset, key, known: Some(known) }))
             }
-            Refusal::Pick(PickError::Null(key)) => Ok(Self::Missing(Miss { reference, key, known: None })),
+            Refusal::Pick(PickError::Null(key)) => Ok(Self::Missing(Miss { reference, offset, key, known: None })),
             why => Err(why),
         }
     }
@@ -158,7 +161,7 @@ impl Object for Keyed {
         let names = || self.entries.iter().map(|(name, _)| name.clone()).collect();
         let known = if found.is_some() { None } else { Some(names()) };
         let reference = self.origin.reference.clone();
-        self.origin.trail.missed(Miss { reference, key: key.to_owned(), known });
+        self.origin.trail.missed(Miss { reference, offset: self.origin.offset, key: key.to_owned(), known });
         None
     }
 
@@ -274,6 +277,11 @@ impl Trail {
 
     pub(super) fn missed(&self, miss: Miss) {
         self.state().misses.push(miss);
+    }
+
+    /// A key that was not there although nothing in the template expects that. (Null is met by whoever lists a map.)
+    pub(super) fn unexpected(&self, is_optional: impl Fn(&Miss) -> bool) -> Option<Miss> {
+        self.state().misses.iter().find(|miss| miss.known.is_some() && !is_optional(miss)).cloned()
     }
 
     /// The missing key behind an error in `expression`: one that is named there, else (for a value that was passed
