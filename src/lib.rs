@@ -20,3 +20,4 @@ pub mod domain;
 pub mod identity;
 pub mod provider;
 pub mod sys;
+pub mod render;
