@@ -104,8 +104,8 @@ fn raw_string(rest: &str) -> Option<usize> {
 
 fn character(rest: &str) -> Option<usize> {
     let inside = rest.strip_prefix('\'')?;
-    if inside.starts_with('\\') {
-        return inside[1..].char_indices().skip(1).find(|(_, c)| *c == '\'').map(|(at, _)| at + 3);
+    if let Some(escaped) = inside.strip_prefix('\\') {
+        return escaped.char_indices().skip(1).find(|(_, c)| *c == '\'').map(|(at, _)| at + 3);
     }
     let first = inside.chars().next()?;
     inside[first.len_utf8()..].starts_with('\'').then(|| first.len_utf8() + 2)

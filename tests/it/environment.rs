@@ -201,9 +201,8 @@ fn a_template_makes_a_variable() {
 fn a_new_user_gets_a_new_home() {
     needs_root!();
     let case = Case::new();
-    let run = |config: &str| {
-        case.with_config(config).as_root().env("HOME", "/root").env("USER", "root").env("LOGNAME", "root")
-    };
+    let run =
+        |config: &str| case.with_config(config).root().env("HOME", "/root").env("USER", "root").env("LOGNAME", "root");
     let fresh = environment(run("runAs: nobody"));
     has(&fresh, "USER=nobody");
     has(&fresh, "LOGNAME=nobody");

@@ -43,7 +43,7 @@ fn the_app_cannot_go_back() {
     let case = Case::new();
     let tries = "for t in '--reuid 0' '--regid 0' '--groups 0' '--inh-caps +all' '--ambient-caps +setuid'; do \
                  setpriv $t true 2>/dev/null && echo regained $t; done; echo tried";
-    let outcome = case.run().as_root().args(&["--run-as", "23456:23456"]).sh(tries).output();
+    let outcome = case.run().root().args(&["--run-as", "23456:23456"]).sh(tries).output();
     assert_eq!(outcome.ok(), "tried\n", "{outcome}");
 }
 
@@ -55,7 +55,7 @@ fn a_set_user_id_program_gives_the_app_nothing() {
     fs::copy("/bin/cat", &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
     let command = [copy.to_str().unwrap(), "/proc/self/status"];
-    let status = case.run().as_root().args(&["--run-as", "23456:23456"]).app(&command).output().ok();
+    let status = case.run().root().args(&["--run-as", "23456:23456"]).app(&command).output().ok();
     is(&status, 23_456, 23_456);
 }
 
@@ -73,7 +73,7 @@ fn a_name_brings_its_own_groups_and_home() {
     );
     let within = ["unshare", "-m", "sh", "-c", &inside, "sh"];
     let show = ["sh", "-c", "cat /proc/self/status; echo HOME=$HOME USER=$USER LOGNAME=$LOGNAME"];
-    let run = |who: &str| case.run().as_root().env("HOME", "/root").env("USER", "root").args(&["--run-as", who]);
+    let run = |who: &str| case.run().root().env("HOME", "/root").env("USER", "root").args(&["--run-as", who]);
     let said = run("web").within(&within).app(&show).output().ok();
     is(&said, 777, 778);
     let mut groups: Vec<_> = status_field(&said, "Groups").split(' ').map(str::to_owned).collect();
@@ -94,7 +94,7 @@ fn a_name_brings_its_own_groups_and_home() {
 fn root_that_stays_root_loses_its_capabilities() {
     needs_root!();
     let case = Case::new();
-    let status = case.run().as_root().args(&["--run-as", "0"]).app(SHOW).output().ok();
+    let status = case.run().root().args(&["--run-as", "0"]).app(SHOW).output().ok();
     is(&status, 0, 0);
     has_nothing(&status);
     assert_eq!(status_field(&status, "CapBnd"), "0000000000000000");
@@ -152,7 +152,7 @@ fn the_files_belong_to_the_app() {
     let case = Case::new();
     let config = format!("runAs: \"{APP}:{APP}\"\nfiles: {{ s: \"{}\" }}\n", case.secret("s", "value"));
     let outcome =
-        case.with_files(&config).as_root().sh("cat $SECRET_EXEC_DIR/s; stat -L -c ' %u:%g %a' $SECRET_EXEC_DIR/s");
+        case.with_files(&config).root().sh("cat $SECRET_EXEC_DIR/s; stat -L -c ' %u:%g %a' $SECRET_EXEC_DIR/s");
     let said = outcome.output().ok();
     assert!(said.starts_with(&format!("value {APP}:{APP} 4")), "{said}");
 }

@@ -186,7 +186,7 @@ fn the_app_learns_nothing_from_its_supervisor() {
     let script = "for f in environ mem maps fd/0 root/etc; do cat /proc/$PPID/$f >/dev/null 2>&1 && echo open $f; done; \
                   ls /proc/$PPID/fd/ >/dev/null 2>&1 && echo open fd; cat /proc/$PPID/status";
     let run_as = format!("{APP}:{APP}");
-    let outcome = supervised(&case).as_root().args(&["--run-as", &run_as, "--env", &env]).sh(script).output();
+    let outcome = supervised(&case).root().args(&["--run-as", &run_as, "--env", &env]).sh(script).output();
     let said = outcome.ok();
     assert!(!said.contains("open "), "{outcome}");
     // Nobody of ours is more than the app.
@@ -218,7 +218,7 @@ fn as_the_first_process_it_reaps_and_forwards_as_well() {
     let case = Case::new();
     let script = "trap 'echo got TERM; exit 9' TERM; echo ready; sh -c 'sleep 0.05 &'; while :; do sleep 0.02; done";
     let within = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let run = case.run().as_root().args(&["--supervise", "--run-as", "0"]).within(&within).sh(script);
+    let run = case.run().root().args(&["--supervise", "--run-as", "0"]).within(&within).sh(script);
     let mut running = run.start();
     running.says("ready");
     let first = running.only_child();

@@ -8,7 +8,7 @@ use crate::support::*;
 
 /// A private mount namespace in which `script` sees the program as `$0` and its arguments as `$@`.
 fn script(run: Run, script: &str) -> Run {
-    run.as_root().within(&["unshare", "-m", "sh", "-ec", script])
+    run.root().within(&["unshare", "-m", "sh", "-ec", script])
 }
 
 fn one_file(case: &Case, more: &str) -> Run {
@@ -124,7 +124,7 @@ fn where_we_may_mount_a_tmpfs_is_mounted() {
         case.secret("s", "value")
     );
     let app = format!("cat {0}/s; echo; grep ' {0} ' /proc/self/mounts", volume.display());
-    let outcome = case.with_config(&config).as_root().within(&["unshare", "-m"]).sh(&app).output();
+    let outcome = case.with_config(&config).root().within(&["unshare", "-m"]).sh(&app).output();
     let said = outcome.ok();
     let (value, mount) = said.split_once('\n').unwrap();
     assert_eq!(value, "value");
@@ -146,7 +146,7 @@ fn an_existing_tmpfs_is_used_and_not_mounted_over() {
         case.secret("s", "value")
     );
     let app = format!("cat {0}/files/s; grep -c ' {0}' /proc/self/mounts", mount.display());
-    let run = case.with_config(&config).as_root().tmpfs(&mount, "mode=0755,size=1m").sh(&app);
+    let run = case.with_config(&config).root().tmpfs(&mount, "mode=0755,size=1m").sh(&app);
     assert_eq!(run.output().ok(), "value1\n");
 }
 
@@ -265,7 +265,7 @@ fn root_gives_the_files_to_their_owner_before_a_name_is_visible() {
         case.volume().display(),
         case.secret("s", "value")
     );
-    case.with_config(&config).as_root().app(&["true"]).output().ok();
+    case.with_config(&config).root().app(&["true"]).output().ok();
     let path = fs::canonicalize(case.volume().join("s")).unwrap();
     assert_eq!((owner_of(&path), mode_of(&path)), ((34_567, 64_123), 0o440));
     assert_eq!(mode_of(path.parent().unwrap()), 0o550);

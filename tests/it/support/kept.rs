@@ -53,11 +53,6 @@ impl Server {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())))
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> i32 {
-        self.0.id().cast_signed()
-    }
-
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()

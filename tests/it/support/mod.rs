@@ -27,7 +27,7 @@ pub use kept::{Server, free_port, keep};
 pub use moto::Moto;
 pub use openbao::{Audit, OpenBao};
 pub use postgres::Postgres;
-pub use process::{Outcome, Run, Running, status_field};
+pub use process::{Outcome, Run, status_field};
 pub use proxy::{Plan, Proxy};
 pub use space::{Login, Space};
 
@@ -185,10 +185,15 @@ impl Case {
 
     /// Our program with this test's directories, unprivileged.
     pub fn run(&self) -> Run {
-        Run::new(program()).cwd(&self.dir).arg("--state").arg(self.memory.join("state")).user(APP, APP)
+        self.run_bare().arg("--state").arg(self.memory.join("state"))
     }
 
-    /// The same with a config file.
+    /// Our program without any argument.
+    pub fn run_bare(&self) -> Run {
+        Run::new(program()).cwd(&self.dir).user(APP, APP)
+    }
+
+    /// Unprivileged, with this test's directories and a config file.
     pub fn with_config(&self, yaml: &str) -> Run {
         let path = self.write("config.yaml", yaml);
         self.run().arg("--config").arg(path)

@@ -24,7 +24,7 @@ pub struct OpenBao {
     /// TLS whose certificate has expired.
     pub expired_port: u16,
     audit: PathBuf,
-    server: Server,
+    _server: Server,
 }
 
 /// One line of the audit log, values as they were.
@@ -36,8 +36,6 @@ pub struct Audit {
     pub operation: String,
     /// The logical path.
     pub path: String,
-    /// The namespace, `""` for the root.
-    pub namespace: String,
     /// Of the token that asked; of a login's answer the token that was issued.
     pub accessor: String,
     /// What went wrong.
@@ -93,7 +91,7 @@ impl OpenBao {
             request(port, "GET", "/v1/sys/health", &[], b"").filter(|answer| answer.status == 200)?;
             said().contains("server started").then_some(())
         });
-        let started = Self { port, tls_port, mtls_port, named_port, expired_port, audit, server };
+        let started = Self { port, tls_port, mtls_port, named_port, expired_port, audit, _server: server };
         started.kv2_is_ready("secret");
         started
     }
@@ -101,11 +99,6 @@ impl OpenBao {
     /// The plain address.
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// The server's process id.
-    pub fn pid(&self) -> i32 {
-        self.server.pid()
     }
 
     /// One request with a token and, if not empty, a namespace.
@@ -145,13 +138,6 @@ impl OpenBao {
         keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
     }
 
-    /// Deletes as root.
-    #[track_caller]
-    pub fn delete(&self, path: &str) {
-        let answer = self.ask("", "root", "DELETE", path, &Value::Null);
-        assert!(answer.status < 300, "DELETE {path}: {answer:?}");
-    }
-
     /// A KV v2 mount upgrades itself for a moment after it was made, and refuses writes until it has.
     pub fn kv2_is_ready(&self, mount: &str) {
         wait_for("the KV v2 mount", || {
@@ -177,7 +163,6 @@ impl OpenBao {
                 kind: text(&line["type"]),
                 operation: text(&line["request"]["operation"]),
                 path: text(&line["request"]["path"]),
-                namespace: text(&line["request"]["namespace"]["path"]),
                 accessor: match &line["response"]["auth"]["accessor"] {
                     Value::String(issued) => issued.clone(),
                     _ => text(&line["auth"]["accessor"]),

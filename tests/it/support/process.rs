@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ impl Run {
     }
 
     /// As ourselves (root, in the tests that say so).
-    pub fn as_root(mut self) -> Self {
+    pub fn root(mut self) -> Self {
         self.before.user = None;
         self
     }
@@ -306,17 +306,6 @@ impl Running {
     /// Waits until stdout (or its terminal) holds `text`; all of it then.
     #[track_caller]
     pub fn says(&mut self, text: &str) -> String {
-        self.waits_for(text, |running| running.stdout())
-    }
-
-    /// Waits until stderr holds `text`.
-    #[track_caller]
-    pub fn complains(&mut self, text: &str) -> String {
-        self.waits_for(text, |running| running.stderr())
-    }
-
-    #[track_caller]
-    fn waits_for(&mut self, text: &str, read: impl Fn(&Self) -> String) -> String {
         let start = Instant::now();
         loop {
             let ended = self.try_end();
@@ -325,7 +314,7 @@ impl Running {
                 self.stdout.whole(patience);
                 self.stderr.iter().for_each(|stderr| drop(stderr.whole(patience)));
             }
-            let said = read(self);
+            let said = self.stdout();
             if said.contains(text) {
                 return said;
             }
@@ -344,11 +333,6 @@ impl Running {
         self.ended.is_some()
     }
 
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        !self.try_end()
-    }
-
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
         super::kept::calls::kill(self.pid(), number).unwrap();
@@ -358,11 +342,6 @@ impl Running {
     pub fn types(&mut self, bytes: &[u8]) {
         let terminal = self.terminal.as_ref().expect("started with pty()");
         File::from(terminal.try_clone().unwrap()).write_all(bytes).unwrap();
-    }
-
-    /// The terminal's descriptor.
-    pub fn terminal(&self) -> i32 {
-        self.terminal.as_ref().expect("started with pty()").as_raw_fd()
     }
 
     /// Its one child's process id.

@@ -15,6 +15,7 @@ pub struct Space<'a> {
     /// What every name of ours ends with.
     pub id: String,
     logins: RefCell<Vec<String>>,
+    tokens: RefCell<Vec<String>>,
 }
 
 /// How our program logs in: the `auth` of a config file, and where the login happens.
@@ -28,7 +29,7 @@ pub struct Login {
 impl<'a> Space<'a> {
     /// A fresh corner.
     pub fn new(bao: &'a OpenBao) -> Self {
-        Self { bao, id: unique().to_string(), logins: RefCell::default() }
+        Self { bao, id: unique().to_string(), logins: RefCell::default(), tokens: RefCell::default() }
     }
 
     /// A KV v2 mount with these secrets; its name.
@@ -90,7 +91,9 @@ impl<'a> Space<'a> {
         let made = self.bao.write("auth/token/create", body);
         let path = case.write("token", made["auth"]["client_token"].as_str().unwrap());
         let login = self.login(format!("{{ method: token-file, path: {} }}", path.display()), String::new());
-        (login, made["auth"]["accessor"].as_str().unwrap().to_owned())
+        let accessor = made["auth"]["accessor"].as_str().unwrap().to_owned();
+        self.tokens.borrow_mut().push(accessor.clone());
+        (login, accessor)
     }
 
     /// Kubernetes: the suite's TokenReview server behind it; tokens are `pod*.jwt` of [`certificates`].
@@ -188,12 +191,12 @@ impl<'a> Space<'a> {
         self.said("request").into_iter().map(|line| format!("{} {}", line.operation, line.path)).collect()
     }
 
-    /// The accessors of all tokens our logins gave.
+    /// The accessors of all tokens our logins gave, and of those made for files.
     pub fn accessors(&self) -> Vec<String> {
         let logins = self.logins.borrow();
         let is_login = |line: &super::Audit| line.kind == "response" && logins.contains(&line.path);
         let issued = self.bao.audit().into_iter().filter(is_login).map(|line| line.accessor);
-        issued.filter(|accessor| !accessor.is_empty()).collect()
+        issued.chain(self.tokens.borrow().iter().cloned()).filter(|accessor| !accessor.is_empty()).collect()
     }
 
     fn said(&self, kind: &str) -> Vec<super::Audit> {
