@@ -378,13 +378,34 @@ impl fmt::Display for SecretRef {
     }
 }
 
+impl Source {
+    /// The whole reference, write parameters included, so that parsing it gives this source again. A ciphertext may
+    /// stand in it: for files a person asked for, not for messages ([`fmt::Display`] is).
+    pub fn written(&self) -> String {
+        let Self::Vault(VaultSource { operation: VaultOperation::Write(parameters), path }) = self else {
+            return self.to_string();
+        };
+        let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, PARAMETER).to_string();
+        let pairs: Vec<_> =
+            parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        format!("vault:{}?{}", encoded_path(path), pairs.join("&"))
+    }
+}
+
+/// What would end a parameter, or is not visible.
+const PARAMETER: &percent_encoding::AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'&').add(b'=').add(b'#').add(b'?');
+
+fn encoded_path(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
 /// As it is written in a config, parameters sorted. The values of write parameters can be ciphertext, so they are left out.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault(source) => {
-                let path = source.path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-                write!(f, "vault:{path}")?;
+                write!(f, "vault:{}", encoded_path(&source.path))?;
                 match &source.operation {
                     VaultOperation::Read { version: None } => Ok(()),
                     VaultOperation::Read { version: Some(version) } => write!(f, "?version={version}"),
@@ -451,6 +472,14 @@ mod tests {
     fn the_display_of_a_write_hides_its_parameters() {
         let text = parse("vault:transit/decrypt/k?ciphertext=vault:v1:canary#plaintext").unwrap().to_string();
         assert_eq!(text, "vault:transit/decrypt/k?ciphertext=…#plaintext");
+    }
+
+    #[test]
+    fn a_written_source_parses_back() {
+        for text in ["vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D%26%25", "vault:pki/issue/web?", "vault:a%3Fb?version=2"] {
+            let source = parse(text).unwrap().source;
+            assert_eq!(parse(&source.written()).unwrap().source, source, "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::future::Future;
 
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 
+pub mod aws;
 mod error;
+pub mod file;
+pub mod local;
 
 pub use error::{Class, Failure};
 

@@ -1,0 +1,18 @@
+# The image holds the build that is tested: glibc linked statically, in nothing at all.
+# The builder is an argument, so that you can pin it by digest or use your own mirror.
+ARG BUILDER=docker.io/library/rust:1.95-bookworm
+FROM ${BUILDER} AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+COPY src src
+RUN cargo build --locked --release --bin secret-exec \
+    && mkdir -p /out \
+    && cp target/*/release/secret-exec /out/secret-exec \
+    && chmod 0555 /out/secret-exec
+
+FROM scratch
+COPY --from=build /out/secret-exec /secret-exec
+# Non-root by number, so that runAsNonRoot can be checked. Wrap as root only with --run-as.
+USER 65532:65532
+ENTRYPOINT ["/secret-exec"]

@@ -1,0 +1,186 @@
+//! The workload's AWS identity: the SDK's credentials chain, roles to assume, and a signed proof for Vault.
+//!
+//! Nothing is read, connected or allocated before the first question. Neighbours: `transport` (HTTP, TLS, proxies),
+//! `signed` (the proof), `fault` (why there are no credentials).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
+use aws_config::imds;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::config;
+
+use super::SignedRequest;
+
+mod fault;
+mod remembering;
+mod signed;
+mod transport;
+
+pub use fault::{AwsFault, Meaning, Metadata, explain};
+pub(crate) use fault::{CREDENTIALS, retry_after, tame};
+use remembering::Remembering;
+use transport::Transport;
+
+/// Of a TCP and TLS handshake.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Until an answer begins.
+const READ: Duration = Duration::from_secs(10);
+/// Instance metadata is one hop away: it answers at once, or never (a hop limit of 1 keeps pods out).
+const METADATA: Duration = Duration::from_secs(1);
+/// Until the whole chain has an answer.
+const CHAIN: Duration = Duration::from_secs(15);
+/// Where the global STS endpoint signs.
+const GLOBAL: Region = Region::from_static("us-east-1");
+
+/// Who we are for AWS. One chain and one login per role, shared by every client made from it.
+pub struct AwsIdentity {
+    settings: config::Aws,
+    transport: Transport,
+    ambient_region: OnceCell<Option<Region>>,
+    base: OnceCell<SdkConfig>,
+    roles: Mutex<BTreeMap<String, SharedCredentialsProvider>>,
+}
+
+impl fmt::Debug for AwsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsIdentity").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl AwsIdentity {
+    /// An identity that asks nobody yet. `ca_bundle` is `AWS_CA_BUNDLE`: the only roots then, instead of the system's.
+    pub fn new(settings: config::Aws, ca_bundle: Option<PathBuf>) -> Self {
+        Self {
+            settings,
+            transport: Transport::new(ca_bundle),
+            ambient_region: OnceCell::new(),
+            base: OnceCell::new(),
+            roles: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The region of a secret: its own (from an ARN), the configured one, the environment's, the profile's.
+    pub async fn region(&self, own: Option<&str>) -> Result<String, AwsFault> {
+        let region = match own.or(self.settings.region.as_deref()) {
+            Some(region) => region.to_owned(),
+            None => self.ambient_region().await.ok_or(AwsFault::NoRegion)?.to_string(),
+        };
+        signed::checked_region(&region)?;
+        Ok(region)
+    }
+
+    /// What a client of one region needs, as the role asked for, else the configured one, else ourselves.
+    pub async fn sdk(&self, region: &str, role: Option<&str>) -> Result<SdkConfig, AwsFault> {
+        let region = Region::new(region.to_owned());
+        let base = self.base(&region).await?;
+        let mut sdk = base.clone().into_builder().region(region);
+        if let Some(role) = role.or(self.settings.assume_role.as_ref().map(|role| role.arn.as_str())) {
+            sdk = sdk.credentials_provider(self.assumed(base, role).await);
+        }
+        Ok(sdk.build())
+    }
+
+    /// Signs `GetCallerIdentity` as ourselves (never as an assumed role). Without a region it is for the global endpoint.
+    pub async fn signed_caller_identity(
+        &self,
+        server_id: Option<&str>,
+        region: Option<&str>,
+        now: SystemTime,
+    ) -> Result<SignedRequest, AwsFault> {
+        let endpoint = signed::Endpoint::of(region)?;
+        let base = self.base(&region.map_or(GLOBAL, |region| Region::new(region.to_owned()))).await?;
+        let provider = base.credentials_provider().ok_or(AwsFault::NoCredentials(Metadata::Silent))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+        signed::sign(credentials, &endpoint, server_id, now)
+    }
+
+    /// Closes idle connections: each keeps the last answer it carried in memory.
+    pub fn close_idle(&self) {
+        self.transport.close_idle();
+    }
+
+    async fn ambient_region(&self) -> Option<Region> {
+        // Not the SDK's default chain: that asks instance metadata too, and waits for it where there is none.
+        let chain = || {
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                .or_else(ProfileFileRegionProvider::new())
+        };
+        self.ambient_region.get_or_init(|| async move { chain().region().await }).await.clone()
+    }
+
+    /// Ourselves, without a role. `hint` is the region STS is asked in where neither config nor environment has one.
+    async fn base(&self, hint: &Region) -> Result<&SdkConfig, AwsFault> {
+        self.base
+            .get_or_try_init(|| async {
+                let region = match &self.settings.region {
+                    Some(region) => Region::new(region.clone()),
+                    None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),
+                };
+                self.transport.load_roots()?;
+                Ok(load(region, self.transport.clone()).await)
+            })
+            .await
+    }
+
+    async fn assumed(&self, base: &SdkConfig, role: &str) -> SharedCredentialsProvider {
+        let mut roles = self.roles.lock().await;
+        if let Some(provider) = roles.get(role) {
+            return provider.clone();
+        }
+        let mut builder = AssumeRoleProvider::builder(role).configure(base).session_name("secret-exec");
+        let configured = self.settings.assume_role.as_ref().filter(|configured| configured.arn == role);
+        if let Some(external_id) = configured.and_then(|configured| configured.external_id.as_ref()) {
+            builder = builder.external_id(external_id);
+        }
+        let provider = SharedCredentialsProvider::new(builder.build().await);
+        roles.insert(role.to_owned(), provider.clone());
+        provider
+    }
+}
+
+/// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and limits. Retries belong to the caller.
+async fn load(region: Region, transport: Transport) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        .region(region.clone())
+        .http_client(transport.clone())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.clone())
+        .identity_cache(IdentityCache::lazy().load_timeout(CHAIN).build())
+        .no_credentials()
+        .load()
+        .await;
+    let provider = ProviderConfig::default()
+        .with_region(Some(region.clone()))
+        .with_http_client(transport)
+        .with_retry_config(RetryConfig::disabled())
+        .with_timeout_config(timeouts)
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_use_fips(sdk.use_fips())
+        .with_use_dual_stack(sdk.use_dual_stack());
+    let metadata = imds::Client::builder()
+        .configure(&provider)
+        .connect_timeout(METADATA)
+        .read_timeout(METADATA)
+        .max_attempts(2)
+        .build();
+    let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
+    sdk.into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(Remembering::new(chain.build().await)))
+        .build()
+}

@@ -1,0 +1,330 @@
+//! Why there are no AWS credentials, in one line. The SDK's own messages can quote answers, so none is passed on: only
+//! error codes, kinds of I/O errors, and the name of the principal.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_config::meta::ProviderChainError;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use super::remembering::Remembered;
+
+/// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwsFault {
+    /// A name without any region.
+    #[error("no region: set aws.region, or use the secret's ARN")]
+    NoRegion,
+    /// Something that is no region's name.
+    #[error("{0:?} is not the name of a region, such as eu-west-1")]
+    Region(String),
+    /// A server id that cannot be a header.
+    #[error("vault.auth.serverId has characters that cannot stand in a header")]
+    ServerId,
+    /// Credentials that cannot be put into a request.
+    #[error("the AWS credentials have characters that cannot stand in a request")]
+    Unsignable,
+    /// The bundle of `AWS_CA_BUNDLE` cannot be used.
+    #[error("cannot use AWS_CA_BUNDLE {}: {why}", path.display())]
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Every provider of the chain had nothing.
+    #[error(
+        "no AWS credentials: none in the environment, a profile, a web identity token (IRSA), a container endpoint (ECS, EKS Pod Identity), and {0}"
+    )]
+    NoCredentials(Metadata),
+    /// A provider of the chain is there, but set up wrongly.
+    #[error("the AWS credentials are set up wrongly: {0}")]
+    Misconfigured(String),
+    /// STS refused to let us be somebody.
+    #[error("{what} was refused ({code}): {hint}")]
+    Refused {
+        /// The call.
+        what: &'static str,
+        /// The service's error code.
+        code: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// STS asks for patience.
+    #[error("{what} was throttled")]
+    Throttled {
+        /// The call.
+        what: &'static str,
+        /// From `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Worth another try: no connection, or a service that failed.
+    #[error("{what}: {why}")]
+    Unreachable {
+        /// The call.
+        what: &'static str,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// What the last of the chain, instance metadata, said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metadata {
+    /// Not reached.
+    Silent,
+    /// Switched off by `AWS_EC2_METADATA_DISABLED`.
+    Off,
+    /// Reached, but the instance has no role.
+    NoRole,
+}
+
+impl std::fmt::Display for Metadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "instance metadata does not answer (IMDSv2; a hop limit of 1 keeps containers out)",
+            Self::Off => "instance metadata is off (AWS_EC2_METADATA_DISABLED)",
+            Self::NoRole => "the instance has no role",
+        })
+    }
+}
+
+/// What an error code means, whichever AWS service answered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Wait.
+    Throttled,
+    /// Try again.
+    Failed,
+    /// These credentials are no good: expired, unknown, or wrongly signed (a wrong clock does that too).
+    Credentials,
+    /// Good credentials that may not do this.
+    Denied,
+    /// What is particular to the call.
+    Other,
+}
+
+impl Meaning {
+    /// Reads a code and the status it came with.
+    pub fn of(code: &str, status: u16) -> Self {
+        match code {
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded"
+            | "LimitExceededException"
+            | "SlowDown"
+            | "PriorRequestNotComplete"
+            | "TransactionInProgressException" => Self::Throttled,
+            "RequestTimeout"
+            | "RequestTimeoutException"
+            | "InternalServiceError"
+            | "InternalFailure"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "IDPCommunicationError" => Self::Failed,
+            "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "InvalidAccessKeyId"
+            | "AuthFailure"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "NotSignedException" => Self::Credentials,
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "UnauthorizedOperation"
+            | "NotAuthorized"
+            | "OptInRequired"
+            | "RegionDisabledException" => Self::Denied,
+            _ if status == 429 => Self::Throttled,
+            _ if status >= 500 && !matches!(code, "NotImplemented" | "UnknownOperation") => Self::Failed,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Seconds of `Retry-After`.
+pub(crate) fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Why a request never got an answer of its service: credentials, connection, time.
+pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
+    // The innermost credentials error is the cause: assuming a role fails because the base has no credentials.
+    let mut refused = None;
+    let mut credentials = None;
+    for cause in chain(error) {
+        refused = sts(cause).or(refused);
+        credentials = cause.downcast_ref::<CredentialsError>().or(credentials);
+    }
+    let reason = innermost(error);
+    if let Some(refused) = refused {
+        return refused;
+    }
+    match credentials {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => AwsFault::NoCredentials(metadata(error)),
+        Some(CredentialsError::InvalidConfiguration(_)) => AwsFault::Misconfigured(
+            "look at AWS_PROFILE and its files (SSO and credential_process are not supported), AWS_CONTAINER_CREDENTIALS_* and AWS_CONTAINER_AUTHORIZATION_TOKEN*".to_owned(),
+        ),
+        Some(CredentialsError::ProviderError(_)) if is_missing_file(error) => AwsFault::Misconfigured(format!(
+            "{reason} (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE)"
+        )),
+        Some(_) => AwsFault::Unreachable { what: "loading AWS credentials", why: reason },
+        None => AwsFault::Unreachable { what: "the request was not answered", why: reason },
+    }
+}
+
+/// The deepest cause that can be told: a kind of I/O error, a TLS error, a timeout.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut found = None;
+    for cause in chain(error) {
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            found = Some(tls(error));
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            if error.raw_os_error().is_some() {
+                found = Some(error.kind().to_string());
+            } else if !matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidData) {
+                found = found.or(Some(error.kind().to_string()));
+            }
+        } else if cause.downcast_ref::<ConnectorError>().is_some_and(ConnectorError::is_timeout) {
+            found = found.or(Some("timed out".to_owned()));
+        } else if cause.to_string().starts_with("dns error") {
+            found = Some("the name does not resolve".to_owned());
+        }
+    }
+    found.unwrap_or_else(|| "the connection failed".to_owned())
+}
+
+fn tls(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "the certificate is not trusted (unknown issuer); set AWS_CA_BUNDLE if that is meant".to_owned()
+        }
+        error => format!("TLS: {error}"),
+    }
+}
+
+/// The error and its causes. An `io::Error` hides the error it was made from: its `source` is that one's source.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+fn is_missing_file(error: &(dyn Error + 'static)) -> bool {
+    let is_file = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
+    };
+    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_file)
+}
+
+/// What STS itself said, if this error is its answer.
+fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
+    type Assume = SdkError<AssumeRoleError, HttpResponse>;
+    type WebIdentity = SdkError<AssumeRoleWithWebIdentityError, HttpResponse>;
+    let (what, hint, code, answer) = if let Some(Assume::ServiceError(answer)) = error.downcast_ref() {
+        let hint = "its trust policy must allow us, and ours sts:AssumeRole on it (and externalId must match)";
+        ("assuming the role", hint, answer.err().code(), answer.raw())
+    } else if let Some(WebIdentity::ServiceError(answer)) = error.downcast_ref() {
+        let hint = "the trust policy of AWS_ROLE_ARN must allow this service account, for audience sts.amazonaws.com";
+        ("the web identity (IRSA)", hint, answer.err().code(), answer.raw())
+    } else {
+        return None;
+    };
+    let code = code.unwrap_or("no code");
+    Some(match Meaning::of(code, answer.status().as_u16()) {
+        Meaning::Throttled => AwsFault::Throttled { what, retry_after: retry_after(answer) },
+        Meaning::Failed => AwsFault::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) },
+        Meaning::Credentials => AwsFault::Refused { what, code: tame(code), hint: CREDENTIALS },
+        Meaning::Denied | Meaning::Other => AwsFault::Refused { what, code: tame(code), hint },
+    })
+}
+
+/// What to do about [`Meaning::Credentials`].
+pub(crate) const CREDENTIALS: &str = "the credentials are expired or unknown, or this machine's clock is wrong";
+
+/// An error code as it may be printed: a word.
+pub(crate) fn tame(code: &str) -> String {
+    let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_word { code.to_owned() } else { "an error".to_owned() }
+}
+
+/// What instance metadata had to say, for a chain that found nothing.
+pub(super) fn metadata(error: &(dyn Error + 'static)) -> Metadata {
+    if let Some(Remembered(metadata)) = chain(error).find_map(|cause| cause.downcast_ref()) {
+        return *metadata;
+    }
+    let tried = chain(error).find_map(|cause| cause.downcast_ref::<ProviderChainError<CredentialsError>>());
+    let last = tried.and_then(|tried| tried.attempts().last());
+    let said = last.and_then(|attempt| attempt.error().source()).map(|source| source.to_string()).unwrap_or_default();
+    if said.starts_with("IMDS disabled") {
+        Metadata::Off
+    } else if said.contains("404") {
+        Metadata::NoRole
+    } else {
+        Metadata::Silent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_mean_the_same_whichever_service_says_them() {
+        for (code, status, meaning) in [
+            ("ThrottlingException", 400, Meaning::Throttled),
+            ("whatever", 429, Meaning::Throttled),
+            ("InternalServiceError", 500, Meaning::Failed),
+            ("whatever", 503, Meaning::Failed),
+            ("ExpiredTokenException", 400, Meaning::Credentials),
+            ("AccessDenied", 403, Meaning::Denied),
+            ("ResourceNotFoundException", 400, Meaning::Other),
+            ("NotImplemented", 501, Meaning::Other),
+        ] {
+            assert_eq!(Meaning::of(code, status), meaning, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_no_word_is_not_printed() {
+        assert_eq!(tame("AccessDenied"), "AccessDenied");
+        assert_eq!(tame("secret = hunter2"), "an error");
+    }
+
+    #[test]
+    fn a_refused_connection_is_said_as_such() {
+        let refused = io::Error::from_raw_os_error(111);
+        let error = ConnectorError::io(Box::new(refused));
+        assert_eq!(innermost(&error), "connection refused");
+        let explained = explain(&error).to_string();
+        assert_eq!(explained, "the request was not answered: connection refused");
+    }
+
+    #[test]
+    fn what_a_provider_quoted_is_not_passed_on() {
+        let error = CredentialsError::provider_error("failed to load credentials [x]: canary");
+        let explained = explain(&error);
+        assert!(!format!("{explained} {explained:?}").contains("canary"), "{explained}");
+    }
+}

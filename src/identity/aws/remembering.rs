@@ -1,0 +1,96 @@
+//! A chain that found nothing is not walked again at once: each walk can take seconds, and every secret would wait for one.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, Result, future};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::fault::{self, Metadata};
+
+/// Longer than one round of reads, shorter than anybody's patience after a repair.
+const FOR: Duration = Duration::from_secs(5);
+
+/// The chain, and when it last had nothing.
+#[derive(Debug)]
+pub(super) struct Remembering<P> {
+    chain: P,
+    nothing: Mutex<Option<(Instant, Metadata)>>,
+}
+
+/// What is said in place of another walk.
+#[derive(Debug)]
+pub(super) struct Remembered(pub(super) Metadata);
+
+impl fmt::Display for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the chain had nothing a moment ago")
+    }
+}
+
+impl Error for Remembered {}
+
+impl<P: ProvideCredentials> Remembering<P> {
+    pub(super) fn new(chain: P) -> Self {
+        Self { chain, nothing: Mutex::new(None) }
+    }
+
+    async fn credentials(&self) -> Result {
+        // Held while the chain is walked: whoever asks meanwhile wants the same answer.
+        let mut nothing = self.nothing.lock().await;
+        if let Some((when, metadata)) = *nothing
+            && when.elapsed() < FOR
+        {
+            return Err(CredentialsError::not_loaded(Remembered(metadata)));
+        }
+        let answer = self.chain.provide_credentials().await;
+        *nothing = match &answer {
+            Err(error @ CredentialsError::CredentialsNotLoaded(_)) => Some((Instant::now(), fault::metadata(error))),
+            _ => None,
+        };
+        answer
+    }
+}
+
+impl<P: ProvideCredentials> ProvideCredentials for Remembering<P> {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.credentials())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Empty(AtomicU32);
+
+    impl ProvideCredentials for Empty {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("nothing")))
+        }
+    }
+
+    #[test]
+    fn a_chain_that_had_nothing_is_asked_once() {
+        let chain = Remembering::new(Empty::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for _ in 0..3 {
+            let error = runtime.block_on(chain.provide_credentials()).unwrap_err();
+            assert_eq!(fault::explain(&error), fault::AwsFault::NoCredentials(Metadata::Silent));
+        }
+        assert_eq!(chain.chain.0.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,201 @@
+//! HTTP for the SDK: TLS by ring, the system's roots or bundled ones, proxies from the environment, and none of these
+//! for metadata endpoints, which are plain HTTP on this machine.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::AwsFault;
+
+/// Makes connections of both kinds; cheap to clone. TLS roots are read at the first `https` request, not before.
+#[derive(Debug, Clone)]
+pub(super) struct Transport(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    ca_bundle: Option<PathBuf>,
+    tls: OnceLock<TlsContext>,
+    connectors: Mutex<Vec<(Route, Timeouts, SharedHttpConnector)>>,
+}
+
+type Timeouts = (Option<Duration>, Option<Duration>);
+
+/// How a request leaves this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// Plain HTTP to this machine or its link: never through a proxy.
+    Direct,
+    /// Everything else: HTTPS, or HTTP to a named endpoint; through the environment's proxy.
+    Outside,
+}
+
+impl Route {
+    fn of(uri: &str) -> Self {
+        let Ok(uri) = uri.parse::<http::Uri>() else { return Self::Outside };
+        if uri.scheme_str() != Some("http") {
+            return Self::Outside;
+        }
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_near = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+            // fd00:ec2::/32 is where instance metadata and Pod Identity answer over IPv6.
+            Ok(IpAddr::V6(address)) => {
+                address.is_loopback() || address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
+            }
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        if is_near { Self::Direct } else { Self::Outside }
+    }
+}
+
+impl Transport {
+    pub(super) fn new(ca_bundle: Option<PathBuf>) -> Self {
+        Self(Arc::new(Shared { ca_bundle, tls: OnceLock::new(), connectors: Mutex::new(Vec::new()) }))
+    }
+
+    /// Reads the private CA bundle, if there is one, where an error can still be told.
+    pub(super) fn load_roots(&self) -> Result<(), AwsFault> {
+        if let (Some(path), None) = (&self.0.ca_bundle, self.0.tls.get()) {
+            let wrong = |why: String| AwsFault::CaBundle { path: path.clone(), why };
+            let pem = std::fs::read(path).map_err(|error| wrong(error.kind().to_string()))?;
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            let certificates = certificates.map_err(|_| wrong("not PEM".to_owned()))?;
+            let store = trust(&certificates).ok_or_else(|| wrong("no usable certificate in it".to_owned()))?;
+            // A second thread that was faster read the same file.
+            let _ = self.0.tls.set(context(store));
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.connectors().clear();
+    }
+
+    fn connectors(&self) -> std::sync::MutexGuard<'_, Vec<(Route, Timeouts, SharedHttpConnector)>> {
+        self.0.connectors.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn connector(&self, route: Route, settings: &HttpConnectorSettings) -> SharedHttpConnector {
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        let mut connectors = self.connectors();
+        if let Some((.., connector)) = connectors.iter().find(|(r, t, _)| (*r, *t) == (route, timeouts)) {
+            return connector.clone();
+        }
+        let builder = Connector::builder().connector_settings(settings.clone());
+        let connector = SharedHttpConnector::new(match route {
+            Route::Direct => builder.build_http(),
+            Route::Outside => builder
+                .proxy_config(ProxyConfig::from_env())
+                .tls_provider(Provider::rustls(CryptoMode::Ring))
+                .tls_context(self.0.tls.get_or_init(|| context(system_or_bundled())).clone())
+                .build(),
+        });
+        connectors.push((route, timeouts, connector.clone()));
+        connector
+    }
+}
+
+impl HttpClient for Transport {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Dispatch { transport: self.clone(), settings: settings.clone() })
+    }
+}
+
+/// Chooses the route of each request when its address is known.
+#[derive(Debug)]
+struct Dispatch {
+    transport: Transport,
+    settings: HttpConnectorSettings,
+}
+
+impl HttpConnector for Dispatch {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.transport.connector(Route::of(request.uri()), &self.settings).call(request)
+    }
+}
+
+fn context(store: TrustStore) -> TlsContext {
+    TlsContext::builder().with_trust_store(store).build().expect("a trust store alone is a valid context")
+}
+
+fn system_or_bundled() -> TrustStore {
+    let system = rustls_native_certs::load_native_certs().certs;
+    trust(&system)
+        .or_else(|| trust(webpki_root_certs::TLS_SERVER_ROOT_CERTS))
+        .expect("the bundled roots are certificates")
+}
+
+/// The certificates that can be trust anchors, as the one PEM the SDK wants; `None` when there is none. Those that cannot
+/// are left out: the SDK would panic on them.
+fn trust(certificates: &[CertificateDer<'_>]) -> Option<TrustStore> {
+    let mut pem = String::new();
+    for certificate in certificates {
+        if RootCertStore::empty().add(certificate.clone().into_owned()).is_ok() {
+            pem.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in STANDARD.encode(certificate).as_bytes().chunks(64) {
+                pem.extend(line.iter().map(|byte| char::from(*byte)));
+                pem.push('\n');
+            }
+            pem.push_str("-----END CERTIFICATE-----\n");
+        }
+    }
+    (!pem.is_empty()).then(|| TrustStore::empty().with_pem_certificate(pem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_endpoints_are_reached_directly_and_everything_else_through_the_proxy() {
+        for uri in [
+            "http://169.254.169.254/latest/api/token",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://127.0.0.1:5000/",
+            "http://[::1]:5000/",
+            "http://localhost/x",
+        ] {
+            assert_eq!(Route::of(uri), Route::Direct, "{uri}");
+        }
+        for uri in
+            ["https://secretsmanager.eu-west-1.amazonaws.com/", "http://vpce.example.com/", "https://127.0.0.1/", "/"]
+        {
+            assert_eq!(Route::of(uri), Route::Outside, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_bundled_roots_are_a_trust_store_and_rubbish_is_none() {
+        assert!(trust(webpki_root_certs::TLS_SERVER_ROOT_CERTS).is_some());
+        assert!(trust(&[CertificateDer::from(vec![1, 2, 3])]).is_none());
+    }
+
+    #[test]
+    fn a_broken_ca_bundle_is_said_before_any_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let load = || Transport::new(Some(path.clone())).load_roots().map_err(|fault| fault.to_string());
+        assert!(load().unwrap_err().ends_with("entity not found"));
+        std::fs::write(&path, "not a certificate").unwrap();
+        assert!(load().unwrap_err().ends_with("no usable certificate in it"));
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(load().unwrap_err().ends_with("no usable certificate in it"));
+    }
+}

@@ -1,0 +1,259 @@
+//! From the SDK's errors to classes and short texts. Only codes, ids and principals are passed on, never a message.
+
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::batch_get_secret_value::BatchGetSecretValueError;
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::domain::AwsSource;
+use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, retry_after, tame};
+
+use super::super::{Class, Failure};
+
+impl From<AwsFault> for Failure {
+    fn from(fault: AwsFault) -> Self {
+        let class = match &fault {
+            AwsFault::NoRegion
+            | AwsFault::Region(_)
+            | AwsFault::ServerId
+            | AwsFault::Unsignable
+            | AwsFault::CaBundle { .. } => Class::Malformed,
+            AwsFault::NoCredentials(_) | AwsFault::Misconfigured(_) | AwsFault::Refused { .. } => Class::Denied,
+            AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
+            AwsFault::Unreachable { .. } => Class::Transient,
+        };
+        Self::new(class, fault.to_string())
+    }
+}
+
+/// A failed read of one secret.
+pub(super) fn of_get(error: SdkError<GetSecretValueError, HttpResponse>, source: &AwsSource, region: &str) -> Failure {
+    answer(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:GetSecretValue"))
+}
+
+/// A failed look at one secret.
+pub(super) fn of_describe(
+    error: SdkError<DescribeSecretError, HttpResponse>,
+    source: &AwsSource,
+    region: &str,
+) -> Failure {
+    answer(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:DescribeSecret"))
+}
+
+/// A failed batch: `None` when single reads may well succeed (no permission for batches, an id the service refuses, an
+/// endpoint that has no batches).
+pub(super) fn of_batch(error: SdkError<BatchGetSecretValueError, HttpResponse>, region: &str) -> Option<Failure> {
+    match answer(error, region) {
+        Ok(failure) => Some(failure),
+        Err(said) => match said.meaning() {
+            Meaning::Credentials => Some(said.common(region)),
+            Meaning::Denied | Meaning::Other | Meaning::Throttled | Meaning::Failed => None,
+        },
+    }
+}
+
+/// One entry of a batch's `Errors[]`.
+pub(super) fn of_entry(code: Option<&str>, message: Option<&str>, source: &AwsSource, region: &str) -> Failure {
+    let said = Said { code: code.unwrap_or_default(), message: message.unwrap_or_default(), status: 200 };
+    match said.meaning() {
+        Meaning::Throttled | Meaning::Failed => said.busy(None),
+        Meaning::Credentials | Meaning::Denied | Meaning::Other => {
+            said.to_owned().about(source, region, "secretsmanager:GetSecretValue")
+        }
+    }
+}
+
+/// What the service said about the request itself.
+struct Said<T> {
+    code: T,
+    message: T,
+    status: u16,
+}
+
+impl Said<&str> {
+    fn to_owned(&self) -> Said<String> {
+        Said { code: self.code.to_owned(), message: self.message.to_owned(), status: self.status }
+    }
+
+    fn meaning(&self) -> Meaning {
+        Meaning::of(self.code, self.status)
+    }
+
+    fn busy(&self, answer: Option<&HttpResponse>) -> Failure {
+        let code = tame(self.code);
+        if self.meaning() == Meaning::Throttled {
+            return Failure::new(
+                Class::Throttled { retry_after: answer.and_then(retry_after) },
+                format!("throttled ({code})"),
+            );
+        }
+        Failure::new(Class::Transient, format!("Secrets Manager failed ({}, {code})", self.status))
+    }
+}
+
+/// The failure when the class is the same for every operation, else what the service said.
+fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: SdkError<E, HttpResponse>,
+    region: &str,
+) -> Result<Failure, Said<String>> {
+    let SdkError::ServiceError(refused) = &error else {
+        let status = error.raw_response().map(|answer| answer.status().as_u16());
+        return Ok(match (explain(&error), status) {
+            (AwsFault::Unreachable { .. }, Some(status)) if status >= 400 => {
+                let said = Said { code: "", message: "", status };
+                if said.meaning() == Meaning::Other {
+                    let why = format!("Secrets Manager in {region} answered {status} and no reason");
+                    return Ok(Failure::new(Class::Malformed, why));
+                }
+                said.busy(error.raw_response())
+            }
+            (AwsFault::Unreachable { what: "the request was not answered", why }, _) => {
+                Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}"))
+            }
+            (fault, _) => fault.into(),
+        });
+    };
+    let said = Said {
+        code: refused.err().code().unwrap_or_default(),
+        message: refused.err().message().unwrap_or_default(),
+        status: refused.raw().status().as_u16(),
+    };
+    match said.meaning() {
+        // An answer of success that is none: something else answers in the service's place.
+        Meaning::Other if refused.raw().status().is_success() => {
+            let why = format!(
+                "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?"
+            );
+            Ok(Failure::new(Class::Malformed, why))
+        }
+        Meaning::Throttled | Meaning::Failed => Ok(said.busy(Some(refused.raw()))),
+        Meaning::Credentials | Meaning::Denied | Meaning::Other => Err(said.to_owned()),
+    }
+}
+
+impl Said<String> {
+    fn meaning(&self) -> Meaning {
+        Meaning::of(&self.code, self.status)
+    }
+
+    fn common(&self, region: &str) -> Failure {
+        let code = tame(&self.code);
+        Failure::new(Class::Denied, format!("Secrets Manager in {region} refused us ({code}): {CREDENTIALS}"))
+    }
+
+    fn about(&self, source: &AwsSource, region: &str, action: &str) -> Failure {
+        let code = tame(&self.code);
+        let id = &source.id;
+        match self.meaning() {
+            Meaning::Credentials => return self.common(region),
+            Meaning::Denied => {
+                let who = principal(&self.message).map(|who| format!(" to {who}")).unwrap_or_default();
+                let why = format!(
+                    "permission denied ({code}){who}: the policy needs {action} on {id}, and kms:Decrypt on its key where that is not aws/secretsmanager"
+                );
+                return Failure::new(Class::Denied, why);
+            }
+            Meaning::Throttled | Meaning::Failed | Meaning::Other => {}
+        }
+        match self.code.as_str() {
+            "ResourceNotFoundException" => Failure::new(Class::NotFound, not_found(source, region)),
+            "DecryptionFailure" | "DecryptionFailureException" => Failure::new(
+                Class::Denied,
+                format!(
+                    "cannot be decrypted ({code}): the policy needs kms:Decrypt on the secret's key, and the key must be enabled"
+                ),
+            ),
+            "InvalidRequestException" if self.message.contains("mark") && self.message.contains("delet") => {
+                Failure::new(Class::NotFound, "the secret is scheduled for deletion; restore it with RestoreSecret")
+            }
+            "InvalidRequestException" | "InvalidParameterException" | "ValidationException" => Failure::new(
+                Class::Malformed,
+                format!(
+                    "Secrets Manager refuses the request ({code}): check the name or ARN, and that stage and version belong together"
+                ),
+            ),
+            _ => {
+                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({code}, {})", self.status))
+            }
+        }
+    }
+}
+
+fn not_found(source: &AwsSource, region: &str) -> String {
+    let what = match (&source.stage, &source.version) {
+        (None, None) => "no such secret".to_owned(),
+        (Some(stage), None) => format!("no such secret, or no version of it has stage {stage:?}"),
+        (None, Some(version)) => format!("no such secret, or no version {version:?} of it"),
+        (Some(stage), Some(version)) => format!("no such secret, or no version {version:?} of it with stage {stage:?}"),
+    };
+    let hint = if source.id.starts_with("arn:") {
+        "give the whole ARN: without the six characters at its end, a name that itself ends in a hyphen and six characters is not found"
+    } else {
+        "a secret of another account needs its full ARN"
+    };
+    format!("{what} in {region} (ResourceNotFoundException); {hint}")
+}
+
+/// Who was refused, from `User: ARN is not authorized to perform: …`; nothing else of a message is passed on.
+fn principal(message: &str) -> Option<&str> {
+    let (arn, _) = message.strip_prefix("User: ")?.split_once(' ')?;
+    let is_arn = arn.starts_with("arn:aws") && arn.len() <= 2048;
+    (is_arn && arn.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/+=,.@_-".contains(&byte))).then_some(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(id: &str) -> AwsSource {
+        AwsSource { id: id.to_owned(), region: None, stage: None, version: None, role: None }
+    }
+
+    fn about(code: &str, message: &str) -> Failure {
+        of_entry(Some(code), Some(message), &source("prod/db"), "eu-west-1")
+    }
+
+    #[test]
+    fn every_code_has_its_class() {
+        for (code, class) in [
+            ("ResourceNotFoundException", Class::NotFound),
+            ("AccessDeniedException", Class::Denied),
+            ("DecryptionFailure", Class::Denied),
+            ("ExpiredTokenException", Class::Denied),
+            ("ThrottlingException", Class::Throttled { retry_after: None }),
+            ("InternalServiceError", Class::Transient),
+            ("InvalidParameterException", Class::Malformed),
+            ("InvalidRequestException", Class::Malformed),
+            ("SomethingNew", Class::Malformed),
+        ] {
+            assert_eq!(about(code, "").class, class, "{code}");
+        }
+        let deleted = "You can't perform this operation on the secret because it was marked for deletion.";
+        assert_eq!(about("InvalidRequestException", deleted).class, Class::NotFound);
+    }
+
+    #[test]
+    fn who_was_refused_is_said_and_nothing_else_of_the_message() {
+        let message = "User: arn:aws:sts::123456789012:assumed-role/web/pod is not authorized to perform: secretsmanager:GetSecretValue on resource: canary";
+        assert_eq!(
+            about("AccessDeniedException", message).why,
+            "permission denied (AccessDeniedException) to arn:aws:sts::123456789012:assumed-role/web/pod: the policy needs secretsmanager:GetSecretValue on prod/db, and kms:Decrypt on its key where that is not aws/secretsmanager"
+        );
+        assert!(!about("AccessDeniedException", "User: canary! is").why.contains("canary"));
+        assert!(!about("canary canary", "canary").why.contains("canary"));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_comes_with_the_hint_that_fits() {
+        assert!(not_found(&source("prod/db"), "eu-west-1").ends_with("needs its full ARN"));
+        assert!(not_found(&source("arn:aws:x"), "eu-west-1").contains("whole ARN"));
+    }
+
+    #[test]
+    fn faults_of_the_identity_have_classes() {
+        assert_eq!(Failure::from(AwsFault::NoRegion).class, Class::Malformed);
+        let unreachable = AwsFault::Unreachable { what: "assuming the role", why: "timed out".into() };
+        assert_eq!(Failure::from(unreachable).class, Class::Transient);
+    }
+}

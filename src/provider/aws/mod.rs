@@ -1,0 +1,208 @@
+//! AWS Secrets Manager: secrets are grouped by region and role, and read twenty at a time where that is possible.
+//!
+//! Neighbours: `batch` (who goes with whom, and which answer is whose), `error` (a class per failure).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_sdk_secretsmanager::Client;
+use aws_smithy_types::Blob;
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::Mutex;
+
+use crate::domain::{AwsSource, Fetched, Lease, LeaseId, Payload, SecretBytes, Source, Version};
+use crate::identity::aws::AwsIdentity;
+
+use super::{Class, Failure, Fetch};
+
+mod batch;
+mod error;
+
+use batch::{Group, Job, PENDING};
+
+/// How many requests are under way at once.
+const PARALLEL: usize = 8;
+
+/// Secrets Manager, in every region and as every role that references name.
+pub struct Aws {
+    identity: Arc<AwsIdentity>,
+    clients: Mutex<BTreeMap<Group, Client>>,
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// What is known of a secret without reading its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The version a fetch would answer with now.
+    pub version: Version,
+    /// The secret will be rotated on or before this moment.
+    pub next_rotation: Option<SystemTime>,
+}
+
+/// The answers of one job: whose they are, and what they are.
+type Answers = Vec<(usize, Result<Fetched, Failure>)>;
+
+impl Aws {
+    /// A provider that asks nobody before the first fetch.
+    pub fn new(identity: Arc<AwsIdentity>) -> Self {
+        Self { identity, clients: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Which version a source has now, and when it will next rotate (`DescribeSecret`: no decryption, same price).
+    pub async fn describe(&self, source: &AwsSource) -> Result<Description, Failure> {
+        batch::deliverable(source)?;
+        let group = self.group(source).await?;
+        let client = self.client(&group).await?;
+        let answer = client.describe_secret().secret_id(&source.id).send().await;
+        let answer = answer.map_err(|error| error::of_describe(error, source, &group.region))?;
+        let stages = answer.version_ids_to_stages.unwrap_or_default();
+        let version = match &source.version {
+            Some(version) => Some(version).filter(|version| stages.contains_key(*version)),
+            None => {
+                let wanted = source.stage.as_deref().unwrap_or(batch::CURRENT);
+                stages.iter().find(|(_, stages)| stages.iter().any(|stage| stage == wanted)).map(|(id, _)| id)
+            }
+        };
+        let version = version.ok_or_else(|| {
+            Failure::new(Class::NotFound, "the secret is there, but none of its versions is the one asked for")
+        })?;
+        let next_rotation = answer.next_rotation_date.and_then(|date| SystemTime::try_from(date).ok());
+        Ok(Description { version: Version(version.clone()), next_rotation })
+    }
+
+    async fn group(&self, source: &AwsSource) -> Result<Group, Failure> {
+        let region = self.identity.region(source.region.as_deref()).await?;
+        Ok(Group { region, role: source.role.clone() })
+    }
+
+    async fn client(&self, group: &Group) -> Result<Client, Failure> {
+        let mut clients = self.clients.lock().await;
+        if let Some(client) = clients.get(group) {
+            return Ok(client.clone());
+        }
+        let client = Client::new(&self.identity.sdk(&group.region, group.role.as_deref()).await?);
+        clients.insert(group.clone(), client.clone());
+        Ok(client)
+    }
+
+    async fn one(&self, group: &Group, source: &AwsSource) -> Result<Fetched, Failure> {
+        let client = self.client(group).await?;
+        let request = client
+            .get_secret_value()
+            .secret_id(&source.id)
+            .set_version_stage(source.stage.clone())
+            .set_version_id(source.version.clone());
+        let answer = request.send().await.map_err(|error| error::of_get(error, source, &group.region))?;
+        let stages = answer.version_stages.unwrap_or_default();
+        if stages.iter().any(|stage| stage == PENDING) && !stages.iter().any(|stage| stage == batch::CURRENT) {
+            return Err(batch::pending());
+        }
+        fetched(answer.secret_string, answer.secret_binary, answer.version_id)
+    }
+
+    /// One `BatchGetSecretValue`. Answers what it answered; what is missing is to be asked for one by one.
+    async fn several(&self, group: &Group, places: &[usize], sources: &[&Source]) -> Answers {
+        let asked: Vec<(usize, &AwsSource)> =
+            places.iter().filter_map(|place| Some((*place, aws(sources.get(*place)?)?))).collect();
+        let all = |failure: Failure| asked.iter().map(|(place, _)| (*place, Err(failure.clone()))).collect();
+        let client = match self.client(group).await {
+            Ok(client) => client,
+            Err(failure) => return all(failure),
+        };
+        let ids = batch::distinct_ids(asked.iter().map(|(_, source)| *source));
+        let answer = match client.batch_get_secret_value().set_secret_id_list(Some(ids)).send().await {
+            Ok(answer) => answer,
+            Err(error) => return error::of_batch(error, &group.region).map_or_else(Vec::new, all),
+        };
+        let mut values = answer.secret_values.unwrap_or_default();
+        let errors = answer.errors.unwrap_or_default();
+        let mut answers = Answers::new();
+        for (place, source) in asked {
+            let is_its = |arn: Option<&str>, name: Option<&str>| batch::is_answer_to(&source.id, arn, name);
+            if let Some(found) = values.iter().position(|value| is_its(value.arn(), value.name())) {
+                let value = values.swap_remove(found);
+                answers.push((place, fetched(value.secret_string, value.secret_binary, value.version_id)));
+            } else if let Some(error) = errors.iter().find(|error| is_its(error.secret_id(), error.secret_id())) {
+                let failure = error::of_entry(error.error_code(), error.message(), source, &group.region);
+                answers.push((place, Err(failure)));
+            }
+        }
+        answers
+    }
+
+    async fn job(&self, job: Job, sources: &[&Source]) -> (Group, Vec<usize>, Answers) {
+        let answers = match job.places.as_slice() {
+            [place] => match sources.get(*place).and_then(|source| aws(source)) {
+                Some(source) => vec![(*place, self.one(&job.group, source).await)],
+                None => Vec::new(),
+            },
+            places => self.several(&job.group, places, sources).await,
+        };
+        (job.group, job.places, answers)
+    }
+}
+
+impl Fetch for Aws {
+    async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+        let mut answers: BTreeMap<usize, Result<Fetched, Failure>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<(usize, &AwsSource)>> = BTreeMap::new();
+        for (place, source) in sources.iter().enumerate() {
+            let group = match aws(source) {
+                Some(source) => match batch::deliverable(source) {
+                    Ok(()) => self.group(source).await.map(|group| (group, source)),
+                    Err(failure) => Err(failure),
+                },
+                None => Err(Failure::new(Class::Malformed, "this is not a Secrets Manager reference")),
+            };
+            match group {
+                Ok((group, source)) => groups.entry(group).or_default().push((place, source)),
+                Err(failure) => _ = answers.insert(place, Err(failure)),
+            }
+        }
+        let mut jobs = batch::jobs(groups);
+        while !jobs.is_empty() {
+            let round: Vec<_> =
+                stream::iter(jobs).map(|job| self.job(job, sources)).buffer_unordered(PARALLEL).collect().await;
+            jobs = Vec::new();
+            for (group, places, found) in round {
+                answers.extend(found);
+                // Only a batch leaves something out, so the second round is the last.
+                let missing = places.into_iter().filter(|place| !answers.contains_key(place));
+                jobs.extend(missing.map(|place| Job { group: group.clone(), places: vec![place] }));
+            }
+        }
+        self.identity.close_idle();
+        answers.into_values().collect()
+    }
+
+    async fn renew(&self, _: &Lease) -> Result<Lease, Failure> {
+        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to renew"))
+    }
+
+    async fn revoke(&self, _: &LeaseId) -> Result<(), Failure> {
+        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to revoke"))
+    }
+}
+
+fn aws(source: &Source) -> Option<&AwsSource> {
+    match source {
+        Source::Aws(source) => Some(source),
+        Source::Vault(_) | Source::File(_) => None,
+    }
+}
+
+fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) -> Result<Fetched, Failure> {
+    let value = match (text, binary) {
+        (Some(text), _) => SecretBytes::from(text),
+        (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
+        (None, None) => return Err(Failure::new(Class::Malformed, "the answer has no value")),
+    };
+    Ok(Fetched { payload: Payload::Whole(value), version: version.map(Version), lease: None, ttl: None })
+}

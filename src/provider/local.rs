@@ -1,0 +1,303 @@
+//! `--local FILE`: a backend on a laptop. Every reference is answered from a file, with leases that can be renewed,
+//! revoked and run out, so that the configuration of a cluster runs unchanged without one.
+//!
+//! Neighbours: `entries` (what the file says), `tree` (YAML with lines).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Mistake, Place};
+use crate::domain::{Fetched, Lease, LeaseId, Source};
+
+use super::{Class, Failure, Fetch};
+
+mod entries;
+mod tree;
+
+use entries::{Entry, Terms};
+
+/// A file in place of every backend. It is read again when it has changed, so that an edit is a rotation.
+pub struct Local {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    stamp: Stamp,
+    entries: BTreeMap<Source, Entry>,
+    issued: u64,
+    live: BTreeMap<String, Held>,
+}
+
+/// What tells one writing of the file from the next: device, inode, size, time of change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// A lease as a server would remember it.
+struct Held {
+    terms: Terms,
+    ends: Instant,
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Local {
+    /// Reads the file; all of its mistakes come back at once.
+    pub fn open(path: &Path) -> Result<Self, Vec<Mistake>> {
+        let (stamp, entries) = read(path)?;
+        let state = State { stamp, entries, issued: 0, live: BTreeMap::new() };
+        Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
+    }
+
+    /// How many leases are neither revoked nor over.
+    pub fn live_leases(&self) -> usize {
+        let mut state = self.state();
+        state.forget_ended(Instant::now());
+        state.live.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reload(&self) -> Result<(), Failure> {
+        let mut state = self.state();
+        if stamp(&self.path).is_ok_and(|stamp| stamp == state.stamp) {
+            return Ok(());
+        }
+        match read(&self.path) {
+            Ok((stamp, entries)) => {
+                (state.stamp, state.entries) = (stamp, entries);
+                Ok(())
+            }
+            Err(mistakes) => {
+                let text = mistakes.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.text));
+                Err(Failure::new(Class::Malformed, text.collect::<Vec<_>>().join("; ")))
+            }
+        }
+    }
+}
+
+impl State {
+    fn forget_ended(&mut self, now: Instant) {
+        self.live.retain(|_, held| now < held.ends);
+    }
+
+    fn fetch(&mut self, source: &Source, file: &Path, now: Instant) -> Result<Fetched, Failure> {
+        let Some(entry) = self.entries.get(source) else {
+            return Err(Failure::new(Class::NotFound, format!("{} has no entry for it", file.display())));
+        };
+        let payload = entry.value.payload()?;
+        let lease = entry.terms.map(|terms| {
+            self.issued += 1;
+            let path = match source {
+                Source::Vault(source) => source.path.as_str(),
+                Source::Aws(_) | Source::File(_) => "",
+            };
+            let id = format!("local/{path}/{}", self.issued);
+            let lease = terms.lease(LeaseId::parse(&id).expect("it begins with local/"));
+            self.live.insert(id, Held { terms, ends: now + terms.ttl });
+            lease
+        });
+        Ok(Fetched { payload, version: None, lease, ttl: None })
+    }
+
+    fn renew(&mut self, id: &LeaseId, now: Instant) -> Result<Lease, Failure> {
+        self.forget_ended(now);
+        let Some(held) = self.live.get_mut(id.as_str()) else {
+            return Err(Failure::new(Class::NotFound, "the lease has ended"));
+        };
+        if !held.terms.renewable {
+            return Err(Failure::new(Class::Malformed, "the lease is not renewable"));
+        }
+        held.ends = now + held.terms.ttl;
+        Ok(held.terms.lease(id.clone()))
+    }
+}
+
+impl Terms {
+    fn lease(self, id: LeaseId) -> Lease {
+        Lease { id, ttl: self.ttl, renewable: self.renewable }
+    }
+}
+
+impl Fetch for Local {
+    async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+        if let Err(failure) = self.reload() {
+            return sources.iter().map(|_| Err(failure.clone())).collect();
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        state.forget_ended(now);
+        sources.iter().map(|source| state.fetch(source, &self.path, now)).collect()
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
+        self.state().renew(&lease.id, Instant::now())
+    }
+
+    /// Like a server, it does not mind a lease that is over already.
+    async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {
+        self.state().live.remove(lease.as_str());
+        Ok(())
+    }
+}
+
+fn stamp(path: &Path) -> std::io::Result<Stamp> {
+    let about = std::fs::metadata(path)?;
+    Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
+}
+
+fn read(path: &Path) -> Result<(Stamp, BTreeMap<Source, Entry>), Vec<Mistake>> {
+    let cannot = |why: String| vec![Mistake::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
+    // The stamp first: an edit in between is then seen as a change, never missed.
+    let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
+    let bytes = std::fs::read(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
+    let text = String::from_utf8(bytes).map_err(|_| cannot("is not UTF-8 text".to_owned()))?;
+    entries::parse(&path.display().to_string(), &text).map(|entries| (stamp, entries))
+}
+
+/// A duration as the config writes it: `250ms`, `10s`, `5m`, `1h`, `1d`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).filter(|millis| *millis > 0).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::SecretRef;
+
+    use super::*;
+
+    const WEB: &str = "vault:database/creds/web";
+
+    fn source(text: &str) -> Source {
+        SecretRef::parse(text, &BTreeMap::new()).unwrap().source
+    }
+
+    fn state(text: &str) -> State {
+        let entries = entries::parse("local.yaml", text).unwrap();
+        State { stamp: (0, 0, 0, 0, 0), entries, issued: 0, live: BTreeMap::new() }
+    }
+
+    fn fetch(state: &mut State, text: &str, now: Instant) -> Result<Fetched, Failure> {
+        state.forget_ended(now);
+        state.fetch(&source(text), Path::new("local.yaml"), now)
+    }
+
+    fn password(fetched: &Fetched) -> String {
+        fetched.payload.value("password").unwrap().raw().expose_text().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_random_password_is_another_one_at_each_fetch() {
+        let mut state = state("vault:database/creds/web: { data: { password: 'x{{random}}' } }");
+        let now = Instant::now();
+        let first = password(&fetch(&mut state, WEB, now).unwrap());
+        let second = password(&fetch(&mut state, WEB, now).unwrap());
+        assert_ne!(first, second);
+        assert!(first.len() >= 25 && first.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{first}");
+    }
+
+    #[test]
+    fn a_lease_lives_for_its_ttl_and_renewing_extends_it() {
+        let mut state = state("vault:database/creds/web: { data: { password: p }, ttl: 10s, renewable: true }");
+        let start = Instant::now();
+        let lease = fetch(&mut state, WEB, start).unwrap().lease.unwrap();
+        assert_eq!((lease.id.as_str(), lease.ttl), ("local/database/creds/web/1", Duration::from_secs(10)));
+        assert_eq!(state.renew(&lease.id, start + Duration::from_secs(9)).unwrap(), lease);
+        assert!(state.renew(&lease.id, start + Duration::from_secs(18)).is_ok());
+        let over = state.renew(&lease.id, start + Duration::from_secs(28)).unwrap_err();
+        assert_eq!(over.class, Class::NotFound);
+    }
+
+    #[test]
+    fn every_fetch_is_a_lease_of_its_own_and_one_that_is_not_renewable_stays_so() {
+        let mut state = state("vault:database/creds/web: { data: { password: p }, ttl: 10s }");
+        let now = Instant::now();
+        let [first, second] = [(); 2].map(|()| fetch(&mut state, WEB, now).unwrap().lease.unwrap());
+        assert_ne!(first.id, second.id);
+        assert_eq!(state.live.len(), 2);
+        assert!(!first.renewable);
+        assert_eq!(state.renew(&first.id, now).unwrap_err().class, Class::Malformed);
+    }
+
+    #[test]
+    fn what_the_file_does_not_list_is_not_found() {
+        let mut state = state("vault:secret/data/a: { value: x }");
+        let failure = fetch(&mut state, "vault:secret/data/b", Instant::now()).unwrap_err();
+        assert_eq!((failure.class, failure.why.as_str()), (Class::NotFound, "local.yaml has no entry for it"));
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn revoking_ends_a_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("local.yaml");
+        std::fs::write(&path, "vault:a: { data: { k: v }, ttl: 1h, renewable: true }").unwrap();
+        let local = Local::open(&path).unwrap();
+        block_on(async {
+            let fetched = local.fetch(&[&source("vault:a")]).await.remove(0).unwrap();
+            let lease = fetched.lease.unwrap();
+            assert_eq!(local.live_leases(), 1);
+            local.revoke(&lease.id).await.unwrap();
+            assert_eq!(local.live_leases(), 0);
+            assert_eq!(local.renew(&lease).await.unwrap_err().class, Class::NotFound);
+            local.revoke(&lease.id).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn an_edited_file_is_read_again_and_a_broken_edit_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("local.yaml");
+        std::fs::write(&path, "aws-sm:a: { value: one }").unwrap();
+        let local = Local::open(&path).unwrap();
+        let fetch = || block_on(local.fetch(&[&source("aws-sm:a")])).remove(0);
+        std::fs::write(&path, "aws-sm:a: { value: second }").unwrap();
+        let payload = fetch().unwrap().payload;
+        assert!(matches!(payload, crate::domain::Payload::Whole(value) if value.expose() == b"second"));
+        std::fs::write(&path, "aws-sm:a: { values: canary }").unwrap();
+        let failure = fetch().unwrap_err();
+        assert_eq!(failure.class, Class::Malformed);
+        assert!(!failure.why.contains("canary"), "{}", failure.why);
+    }
+
+    #[test]
+    fn a_missing_file_is_a_mistake_of_the_flag() {
+        let mistakes = Local::open(Path::new("/nonexistent/local.yaml")).unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert_eq!(mistakes[0].place, Place::Flag("--local".into()));
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_are_not_zero() {
+        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(duration("1h"), Some(Duration::from_secs(3600)));
+        for bad in ["10", "s", "0s", "-1s", "1.5s", "1w", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! What the local file says: a value for each reference, and on what terms it is leased.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::config::{Mistake, Place};
+use crate::domain::{Payload, SecretBytes, SecretRef, SecretValue, Source};
+
+use super::super::{Class, Failure};
+use super::tree::{Kind, Node, parse as parse_tree};
+
+/// Stands for a fresh random text at each fetch.
+const RANDOM: &str = "{{random}}";
+/// How long that text is; 62^32 are 190 bits.
+const RANDOM_LENGTH: usize = 32;
+
+/// One reference's answer. No `Debug`: it holds the value.
+pub(super) struct Entry {
+    pub(super) value: Value,
+    /// Only where it is leased.
+    pub(super) terms: Option<Terms>,
+    line: usize,
+}
+
+/// How a value is leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) ttl: Duration,
+    pub(super) renewable: bool,
+}
+
+pub(super) enum Value {
+    /// `data`: keys and values.
+    Data(Vec<(String, Data)>),
+    /// `value`: one text.
+    Text(String),
+    /// `base64`: one value of any bytes.
+    Bytes(Vec<u8>),
+}
+
+/// A value below `data`, ready to be written as JSON.
+pub(super) enum Data {
+    Text(String),
+    /// A number, `true`, `false` or `null`, as JSON writes it.
+    Literal(String),
+    List(Vec<Data>),
+    Map(Vec<(String, Data)>),
+}
+
+impl Value {
+    /// The value as a backend would answer it, with fresh randomness.
+    pub(super) fn payload(&self) -> Result<Payload, Failure> {
+        Ok(match self {
+            Self::Data(entries) => {
+                let entry = |(key, data): &(String, Data)| {
+                    let value = match data {
+                        Data::Text(text) => SecretValue::Text(SecretBytes::from(randomized(text)?)),
+                        other => {
+                            let mut json = String::new();
+                            other.write(&mut json)?;
+                            SecretValue::Json(SecretBytes::from(json))
+                        }
+                    };
+                    Ok((key.clone(), value))
+                };
+                Payload::Map(entries.iter().map(entry).collect::<Result<_, Failure>>()?)
+            }
+            Self::Text(text) => Payload::Whole(SecretBytes::from(randomized(text)?)),
+            Self::Bytes(bytes) => Payload::Whole(SecretBytes::copy_of(bytes)),
+        })
+    }
+}
+
+impl Data {
+    fn write(&self, out: &mut String) -> Result<(), Failure> {
+        match self {
+            Self::Literal(json) => out.push_str(json),
+            Self::Text(text) => out.push_str(&quoted(&randomized(text)?)),
+            Self::List(items) => {
+                out.push('[');
+                for (place, item) in items.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    item.write(out)?;
+                }
+                out.push(']');
+            }
+            Self::Map(entries) => {
+                out.push('{');
+                for (place, (key, value)) in entries.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&quoted(key));
+                    out.push(':');
+                    value.write(out)?;
+                }
+                out.push('}');
+            }
+        }
+        Ok(())
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("text always has a JSON form")
+}
+
+fn randomized(text: &str) -> Result<String, Failure> {
+    let mut pieces = text.split(RANDOM);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str(&random_text()?);
+        out.push_str(piece);
+    }
+    Ok(out)
+}
+
+fn random_text() -> Result<String, Failure> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut out = String::with_capacity(RANDOM_LENGTH);
+    let mut pool = [0_u8; 64];
+    while out.len() < RANDOM_LENGTH {
+        let failed = |_| Failure::new(Class::Transient, "the kernel gave no random bytes");
+        getrandom::fill(&mut pool).map_err(failed)?;
+        // Six bits each; the two values beyond the alphabet are thrown away, so that every letter is as likely.
+        let letters = pool.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
+        out.extend(letters.take(RANDOM_LENGTH - out.len()).map(|letter| char::from(*letter)));
+    }
+    Ok(out)
+}
+
+/// Reads the whole file. Mistakes name the reference and the line, never a value.
+pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, Vec<Mistake>> {
+    let mut reader = Reader { file, mistakes: Vec::new() };
+    let mut entries: BTreeMap<Source, Entry> = BTreeMap::new();
+    match parse_tree(text) {
+        Err((line, why)) => reader.mistake(line, why),
+        Ok(None) => {}
+        Ok(Some(Node { kind: Kind::Plain(text), .. })) if is_null(&text) => {}
+        Ok(Some(Node { kind: Kind::Map(pairs), .. })) => {
+            for (key, node) in pairs {
+                let Some((source, entry)) = reader.entry(key, node) else { continue };
+                if let Some(first) = entries.get(&source) {
+                    reader.mistake(entry.line, format!("{source} stands twice (first in line {})", first.line));
+                    continue;
+                }
+                entries.insert(source, entry);
+            }
+        }
+        Ok(Some(node)) => {
+            reader.mistake(node.line, "expected a map: reference → { data: …, ttl: … }, { value: … } or { base64: … }");
+        }
+    }
+    if reader.mistakes.is_empty() { Ok(entries) } else { Err(reader.mistakes) }
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, line: usize, text: impl Into<String>) {
+        self.mistakes.push(Mistake::new(&Place::Line { file: self.file.to_owned(), line }, text));
+    }
+
+    fn entry(&mut self, key: Node, node: Node) -> Option<(Source, Entry)> {
+        let line = key.line;
+        let (Kind::Plain(name) | Kind::Quoted(name)) = key.kind else {
+            self.mistake(line, "expected a reference before the colon");
+            return None;
+        };
+        let source = match SecretRef::parse(&name, &BTreeMap::new()) {
+            Ok(SecretRef { source, key: None }) => Some(source),
+            Ok(SecretRef { source, key: Some(_) }) => {
+                self.mistake(
+                    line,
+                    format!("{source}: leave the \"#\" and the key out; the entry is for the whole secret"),
+                );
+                None
+            }
+            Err(error) => {
+                self.mistake(line, format!("{name:?} {error}"));
+                None
+            }
+        };
+        let entry = self.body(&name, node, source.as_ref());
+        Some((source?, entry?))
+    }
+
+    fn body(&mut self, name: &str, node: Node, source: Option<&Source>) -> Option<Entry> {
+        let Kind::Map(pairs) = node.kind else {
+            self.mistake(node.line, format!("{name}: expected {{ data: … }}, {{ value: … }} or {{ base64: … }}"));
+            return None;
+        };
+        let before = self.mistakes.len();
+        let (mut value, mut ttl, mut renewable): (Option<Value>, Option<Duration>, Option<bool>) = (None, None, None);
+        let mut seen = Vec::new();
+        for (key, node) in pairs {
+            let (Kind::Plain(field) | Kind::Quoted(field)) = key.kind else {
+                self.mistake(key.line, format!("{name}: expected data, value, base64, ttl or renewable"));
+                continue;
+            };
+            if seen.contains(&field) {
+                self.mistake(key.line, format!("{name}: {field} stands twice"));
+                continue;
+            }
+            let is_value = matches!(field.as_str(), "data" | "value" | "base64");
+            if is_value && value.is_some() {
+                self.mistake(key.line, format!("{name}: only one of data, value and base64"));
+            }
+            let line = node.line;
+            match (field.as_str(), node.kind) {
+                ("data", Kind::Map(pairs)) => value = Some(Value::Data(self.fields(name, pairs))),
+                ("data", _) => self.mistake(line, format!("{name}: data must be a map of keys and values")),
+                ("value", Kind::Quoted(text)) => value = Some(Value::Text(text)),
+                ("value", Kind::Plain(text)) if !is_null(&text) => value = Some(Value::Text(text)),
+                ("value", _) => self.mistake(line, format!("{name}: value must be one text; {}", quotes())),
+                ("base64", Kind::Plain(text) | Kind::Quoted(text)) => match bytes(&text) {
+                    Some(bytes) => value = Some(Value::Bytes(bytes)),
+                    None => self.mistake(line, format!("{name}: base64 is not valid base64 (RFC 4648, with padding)")),
+                },
+                ("base64", _) => self.mistake(line, format!("{name}: base64 must be one text")),
+                ("ttl", Kind::Plain(text) | Kind::Quoted(text)) if super::duration(&text).is_some() => {
+                    ttl = super::duration(&text);
+                }
+                ("ttl", _) => self.mistake(line, format!("{name}: ttl must be a duration, such as 10s, 5m or 1h")),
+                ("renewable", Kind::Plain(text)) if text == "true" || text == "false" => {
+                    renewable = Some(text == "true");
+                }
+                ("renewable", _) => self.mistake(line, format!("{name}: renewable must be true or false")),
+                _ => self.mistake(
+                    key.line,
+                    format!("{name}: unknown key {field:?}; expected data, value, base64, ttl or renewable"),
+                ),
+            }
+            seen.push(field);
+        }
+        if ttl.is_some() && source.is_some_and(|source| !matches!(source, Source::Vault(_))) {
+            self.mistake(node.line, format!("{name}: only a vault: reference has a lease, so ttl cannot stand here"));
+        }
+        if renewable.is_some() && !seen.iter().any(|field| field == "ttl") {
+            self.mistake(node.line, format!("{name}: renewable needs a ttl: without one there is no lease"));
+        }
+        if value.is_none() && self.mistakes.len() == before {
+            self.mistake(node.line, format!("{name}: expected one of data, value and base64"));
+        }
+        let terms = ttl.map(|ttl| Terms { ttl, renewable: renewable.unwrap_or(false) });
+        value.map(|value| Entry { value, terms, line: node.line })
+    }
+
+    fn fields(&mut self, name: &str, pairs: Vec<(Node, Node)>) -> Vec<(String, Data)> {
+        let mut fields: Vec<(String, Data)> = Vec::with_capacity(pairs.len());
+        for (key, node) in pairs {
+            let (Kind::Plain(field) | Kind::Quoted(field)) = key.kind else {
+                self.mistake(key.line, format!("{name}: a key must be text; {}", quotes()));
+                continue;
+            };
+            if fields.iter().any(|(known, _)| *known == field) {
+                self.mistake(key.line, format!("{name}: key {field:?} stands twice"));
+                continue;
+            }
+            let data = self.data(name, node);
+            fields.push((field, data));
+        }
+        fields
+    }
+
+    fn data(&mut self, name: &str, node: Node) -> Data {
+        match node.kind {
+            Kind::Quoted(text) => Data::Text(text),
+            Kind::Plain(text) => plain(text),
+            Kind::List(items) => Data::List(items.into_iter().map(|item| self.data(name, item)).collect()),
+            Kind::Map(pairs) => Data::Map(self.fields(name, pairs)),
+        }
+    }
+}
+
+fn quotes() -> &'static str {
+    "braces need quotes: \"{{random}}\""
+}
+
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let text: String = text.split_ascii_whitespace().collect();
+    STANDARD.decode(text).ok()
+}
+
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// A scalar without quotes, by YAML's core schema; what JSON has no spelling for (`0x1f`, `.inf`, `+5`) stays text.
+fn plain(text: String) -> Data {
+    match text.as_str() {
+        text if is_null(text) => Data::Literal("null".to_owned()),
+        "true" | "True" | "TRUE" => Data::Literal("true".to_owned()),
+        "false" | "False" | "FALSE" => Data::Literal("false".to_owned()),
+        number if is_json_number(number) => Data::Literal(text),
+        _ => Data::Text(text),
+    }
+}
+
+fn is_json_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok_and(|raw| raw.get() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let Err(mistakes) = parse("local.yaml", text) else { panic!("no mistakes") };
+        mistakes.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.text)).collect()
+    }
+
+    fn payload(text: &str) -> Payload {
+        let entries = parse("local.yaml", text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        entries.into_values().next().unwrap().value.payload().unwrap()
+    }
+
+    #[test]
+    fn values_keep_their_spelling() {
+        let payload = payload(
+            "vault:secret/data/a:\n  data:\n    n: 1.50\n    big: 123456789012345678901234567890\n    t: true\n    s: 'true'\n    hex: 0x1f\n    plus: +5\n    zero: 007\n    o: { a: [1, \"b\\\"\", null], c: x }\n    text: hello world\n",
+        );
+        for (key, raw, is_text) in [
+            ("n", "1.50", false),
+            ("big", "123456789012345678901234567890", false),
+            ("t", "true", false),
+            ("s", "true", true),
+            ("hex", "0x1f", true),
+            ("plus", "+5", true),
+            ("zero", "007", true),
+            ("o", r#"{"a":[1,"b\"",null],"c":"x"}"#, false),
+            ("text", "hello world", true),
+        ] {
+            let value = payload.value(key).unwrap();
+            assert_eq!(value.raw().expose_text(), Some(raw), "{key}");
+            assert_eq!(matches!(*value, SecretValue::Text(_)), is_text, "{key}");
+        }
+    }
+
+    #[test]
+    fn one_value_is_text_or_bytes() {
+        let whole = |text| match payload(text) {
+            Payload::Whole(bytes) => bytes.expose().to_owned(),
+            Payload::Map(_) => panic!("a map"),
+        };
+        assert_eq!(whole(r#"aws-sm:prod/stripe: { value: "{\"key\":\"sk_test_1\"}" }"#), br#"{"key":"sk_test_1"}"#);
+        assert_eq!(whole("aws-sm:prod/cert: { base64: AP8K }"), [0, 255, 10]);
+        assert_eq!(whole("aws-sm:a: { value: 0123 }"), b"0123");
+        assert_eq!(whole("file:/etc/x:\n  value: |\n    a\n    b\n"), b"a\nb\n");
+    }
+
+    #[test]
+    fn randomness_is_as_long_as_promised_and_fresh_inside_nested_values() {
+        let payload = payload("vault:a: { data: { o: { p: \"{{random}}\" }, two: \"{{random}}-{{random}}\" } }");
+        let two = payload.value("two").unwrap().raw().expose_text().unwrap().to_owned();
+        let (first, second) = two.split_once('-').unwrap();
+        assert_ne!(first, second);
+        assert_eq!((first.len(), second.len()), (RANDOM_LENGTH, RANDOM_LENGTH));
+        let object = payload.value("o").unwrap().raw().expose_text().unwrap().to_owned();
+        assert!(!object.contains("random") && object.len() > RANDOM_LENGTH, "{object}");
+    }
+
+    #[test]
+    fn an_empty_file_has_no_entries() {
+        for text in ["", "# nothing\n", "---\n", "{}"] {
+            assert!(parse("local.yaml", text).is_ok_and(|entries| entries.is_empty()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_said_at_once_with_its_line_and_without_a_value() {
+        let text = "vault:a#key: { value: canary }
+vaults:b: { value: canary }
+vault:c: canary
+vault:d: { data: canary }
+vault:e: { data: { k: canary }, ttl: 10 }
+vault:f: { values: canary }
+vault:g: { value: canary, base64: Y2FuYXJ5 }
+vault:h: { base64: canary! }
+vault:i: { value: canary, renewable: true }
+aws-sm:j: { value: canary, ttl: 5s }
+vault:k: {}
+vault:l: { data: { k: canary, k: canary } }
+vault:m: { data: { p: {{random}} } }
+vault:n: { value: canary }
+vault:n: { value: canary }
+vault:o: { value: canary, ttl: 5s, renewable: canary }
+";
+        let mistakes = mistakes(text);
+        let expected = [
+            "1: vault:a: leave the \"#\" and the key out; the entry is for the whole secret",
+            "2: \"vaults:b\" unknown scheme \"vaults\"; expected vault:, aws-sm:, arn:aws… or file:",
+            "3: vault:c: expected { data: … }, { value: … } or { base64: … }",
+            "4: vault:d: data must be a map of keys and values",
+            "5: vault:e: ttl must be a duration, such as 10s, 5m or 1h",
+            "6: vault:f: unknown key \"values\"; expected data, value, base64, ttl or renewable",
+            "7: vault:g: only one of data, value and base64",
+            "8: vault:h: base64 is not valid base64 (RFC 4648, with padding)",
+            "9: vault:i: renewable needs a ttl: without one there is no lease",
+            "10: aws-sm:j: only a vault: reference has a lease, so ttl cannot stand here",
+            "11: vault:k: expected one of data, value and base64",
+            "12: vault:l: key \"k\" stands twice",
+            "13: vault:m: a key must be text; braces need quotes: \"{{random}}\"",
+            "15: vault:n stands twice (first in line 14)",
+            "16: vault:o: renewable must be true or false",
+        ];
+        assert_eq!(mistakes, expected.map(|text| format!("local.yaml:{text}")));
+    }
+
+    #[test]
+    fn broken_yaml_is_said_with_its_line() {
+        let broken = mistakes("vault:a: { value: x }\nvault:b: { value: [canary }\n");
+        assert_eq!(broken.len(), 1);
+        assert!(broken[0].starts_with("local.yaml:2: not valid YAML at column"), "{broken:?}");
+        assert_eq!(mistakes("- a\n").len(), 1);
+        assert_eq!(mistakes("vault:a: &x { value: y }\nvault:b: *x\n").len(), 1);
+        assert_eq!(mistakes("vault:a: { value: !!binary AAAA }\n").len(), 1);
+        assert_eq!(mistakes("vault:a: { value: x }\n---\nvault:b: { value: x }\n").len(), 1);
+    }
+}
