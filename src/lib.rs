@@ -15,6 +15,9 @@
 //! The modules, in the order data flows:
 
 pub mod config;
+pub mod deliver;
 pub mod domain;
 pub mod identity;
 pub mod provider;
+pub mod sys;
+pub mod render;

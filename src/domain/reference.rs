@@ -476,7 +476,11 @@ mod tests {
 
     #[test]
     fn a_written_source_parses_back() {
-        for text in ["vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D%26%25", "vault:pki/issue/web?", "vault:a%3Fb?version=2"] {
+        for text in [
+            "vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D%26%25",
+            "vault:pki/issue/web?",
+            "vault:a%3Fb?version=2",
+        ] {
             let source = parse(text).unwrap().source;
             assert_eq!(parse(&source.written()).unwrap().source, source, "{text}");
         }

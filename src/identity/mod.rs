@@ -1,18 +1,374 @@
-//! Identity: who the workload is, as each backend wants it proven.
+//! Identity: what is sent to prove who the workload is, made from the configuration and the files it names.
+//!
+//! Files are read when they are needed, because the kubelet and others replace them. What only root can read is read
+//! once before privileges drop ([`preload`]) and held in wiped memory. The requests themselves are the provider's.
 
 pub mod aws;
+mod error;
 
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::{RoleId, VaultAuth};
 use crate::domain::SecretBytes;
 
-/// A signed `GetCallerIdentity`, which Vault sends on to STS to learn who signed it.
+pub use error::{IdentityError, IdentityFile};
+
+/// No token, secret id or PEM file is anywhere near this.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Who we are, ready to be sent.
+#[derive(Debug)]
+pub enum Proof {
+    /// A token that somebody else created and keeps alive.
+    Token(SecretBytes),
+    /// A JWT: of a service account, or of any issuer.
+    Jwt {
+        /// Who verifies it.
+        method: JwtMethod,
+        /// Where the method is mounted, without `auth/`.
+        mount: String,
+        /// The Vault role.
+        role: String,
+        /// The JWT.
+        token: SecretBytes,
+    },
+    /// Role id and secret id.
+    AppRole {
+        /// Where the method is mounted.
+        mount: String,
+        /// Not a secret.
+        role_id: String,
+        /// `None` for a role that needs none.
+        secret_id: Option<SecretId>,
+    },
+    /// A TLS client certificate, shown in the handshake.
+    Cert {
+        /// Where the method is mounted.
+        mount: String,
+        /// The certificate role; `None` lets the server choose.
+        role: Option<String>,
+        /// The pair.
+        certificate: ClientCertificate,
+    },
+    /// A request to AWS, signed for the server to send.
+    Aws {
+        /// The Vault role.
+        role: String,
+        /// Where the method is mounted.
+        mount: String,
+        /// The request.
+        request: SignedRequest,
+    },
+}
+
+/// Who verifies a JWT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwtMethod {
+    /// The cluster, by TokenReview.
+    Kubernetes,
+    /// The issuer's keys.
+    Jwt,
+}
+
+/// AppRole's secret id.
+#[derive(Debug)]
+pub enum SecretId {
+    /// As it is.
+    Plain(SecretBytes),
+    /// A response-wrapping token that yields it, once.
+    Wrapped(SecretBytes),
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The chain.
+    pub chain: SecretBytes,
+    /// The private key.
+    pub key: SecretBytes,
+}
+
+impl ClientCertificate {
+    /// Whether both are the same pair.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.chain.is_same(&other.chain) && self.key.is_same(&other.key)
+    }
+
+    /// A second copy, said out loud.
+    pub fn copy(&self) -> Self {
+        Self { chain: SecretBytes::copy_of(self.chain.expose()), key: SecretBytes::copy_of(self.key.expose()) }
+    }
+}
+
+/// `GetCallerIdentity`, signed but not sent.
 #[derive(Debug)]
 pub struct SignedRequest {
     /// `POST`.
     pub method: String,
-    /// The STS endpoint signed for.
+    /// Of the STS endpoint it was signed for.
     pub url: String,
-    /// The form body.
+    /// The form it posts.
     pub body: String,
-    /// A JSON object: name → list of values. Whoever holds it is us, until the signature ages.
+    /// The signed headers: a JSON object of name → list of values.
     pub headers_json: SecretBytes,
+}
+
+impl fmt::Display for Proof {
+    /// The login as an operator knows it: `jwt login (mount "jwt", role "web")`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (method, mount, role) = match self {
+            Self::Token(_) => return f.write_str("the token of the token file"),
+            Self::Jwt { method: JwtMethod::Kubernetes, mount, role, .. } => ("kubernetes", mount, Some(role)),
+            Self::Jwt { method: JwtMethod::Jwt, mount, role, .. } => ("jwt", mount, Some(role)),
+            Self::AppRole { mount, .. } => ("approle", mount, None),
+            Self::Cert { mount, role, .. } => ("cert", mount, role.as_ref()),
+            Self::Aws { mount, role, .. } => ("aws", mount, Some(role)),
+        };
+        write!(f, "{method} login (mount {mount:?}")?;
+        role.map_or(Ok(()), |role| write!(f, ", role {role:?}"))?;
+        f.write_str(")")
+    }
+}
+
+/// Identity files as they were before privileges dropped, in wiped memory.
+///
+/// A file that can still be read is read again; what is held answers only for one that cannot (any more): because
+/// only root may, or because whoever hands out a single-use secret id has removed it.
+#[derive(Debug, Default)]
+pub struct Held {
+    files: Vec<(PathBuf, SecretBytes)>,
+}
+
+/// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`prove`].
+pub fn preload(auth: &VaultAuth) -> Result<Held, IdentityError> {
+    let mut held = Held::default();
+    for (file, path) in files(auth) {
+        match read(path) {
+            Ok(bytes) => held.files.push((path.to_owned(), bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(file, path, &error)),
+        }
+    }
+    Ok(held)
+}
+
+/// The proof for one login, from the files as they are now.
+pub fn prove(auth: &VaultAuth, held: &Held) -> Result<Proof, IdentityError> {
+    let jwt = |method, role: &String, mount: &String, path| {
+        let token = graphic(IdentityFile::Jwt, path, held)?;
+        Ok(Proof::Jwt { method, mount: mount.clone(), role: role.clone(), token })
+    };
+    match auth {
+        VaultAuth::Kubernetes { role, mount, token_file, audience: _ } => {
+            jwt(JwtMethod::Kubernetes, role, mount, token_file)
+        }
+        VaultAuth::Jwt { role, mount, token_file, audience: _ } => jwt(JwtMethod::Jwt, role, mount, token_file),
+        VaultAuth::AppRole { mount, role_id, secret_id_file, secret_id_wrapped } => Ok(Proof::AppRole {
+            mount: mount.clone(),
+            role_id: match role_id {
+                RoleId::Text(text) => text.clone(),
+                RoleId::File(path) => text(IdentityFile::RoleId, path, held)?,
+            },
+            secret_id: match secret_id_file {
+                None => None,
+                Some(path) if *secret_id_wrapped => {
+                    Some(SecretId::Wrapped(graphic(IdentityFile::WrappedSecretId, path, held)?))
+                }
+                Some(path) => {
+                    let id = text(IdentityFile::SecretId, path, held)?;
+                    Some(SecretId::Plain(SecretBytes::from(id)))
+                }
+            },
+        }),
+        VaultAuth::Cert { mount, role, cert_file, key_file } => Ok(Proof::Cert {
+            mount: mount.clone(),
+            role: role.clone(),
+            certificate: ClientCertificate {
+                chain: content(IdentityFile::Certificate, cert_file, held)?,
+                key: content(IdentityFile::Key, key_file, held)?,
+            },
+        }),
+        VaultAuth::TokenFile { path } => Ok(Proof::Token(graphic(IdentityFile::Token, path, held)?)),
+        VaultAuth::Aws { .. } => Err(IdentityError::NeedsSigning),
+    }
+}
+
+fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
+    match auth {
+        VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => {
+            vec![(IdentityFile::Jwt, token_file)]
+        }
+        VaultAuth::AppRole { role_id, secret_id_file, .. } => {
+            let role_id = match role_id {
+                RoleId::Text(_) => None,
+                RoleId::File(path) => Some((IdentityFile::RoleId, path.as_path())),
+            };
+            let secret_id = secret_id_file.as_deref().map(|path| (IdentityFile::SecretId, path));
+            role_id.into_iter().chain(secret_id).collect()
+        }
+        VaultAuth::Cert { cert_file, key_file, .. } => {
+            vec![(IdentityFile::Certificate, cert_file), (IdentityFile::Key, key_file)]
+        }
+        VaultAuth::TokenFile { path } => vec![(IdentityFile::Token, path)],
+        VaultAuth::Aws { .. } => Vec::new(),
+    }
+}
+
+/// The whole file, or what is held of it.
+fn content(file: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
+    let bytes = match read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+            match held.files.iter().find(|(known, _)| gone && known == path) {
+                Some((_, bytes)) => SecretBytes::copy_of(bytes.expose()),
+                None => return Err(unreadable(file, path, &error)),
+            }
+        }
+    };
+    if bytes.expose().trim_ascii().is_empty() {
+        return Err(IdentityError::Empty { file, path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// One line of text without the blanks around it.
+fn text(file: IdentityFile, path: &Path, held: &Held) -> Result<String, IdentityError> {
+    let bytes = content(file, path, held)?;
+    let malformed = |why| IdentityError::Malformed { file, path: path.to_owned(), why };
+    let text = bytes.expose_text().ok_or_else(|| malformed("it is not text"))?.trim();
+    if text.contains(char::is_control) {
+        return Err(malformed("it has more than one line, or control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A token: visible ASCII, since it stands in a header.
+fn graphic(file: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
+    let bytes = content(file, path, held)?;
+    let token = bytes.expose().trim_ascii();
+    if !token.iter().all(u8::is_ascii_graphic) {
+        let why = "a token has neither blanks nor control characters inside";
+        return Err(IdentityError::Malformed { file, path: path.to_owned(), why });
+    }
+    Ok(SecretBytes::copy_of(token))
+}
+
+fn read(path: &Path) -> io::Result<SecretBytes> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(SecretBytes::new(bytes))
+}
+
+fn unreadable(file: IdentityFile, path: &Path, error: &io::Error) -> IdentityError {
+    let path = path.to_owned();
+    if error.kind() == io::ErrorKind::NotFound {
+        return IdentityError::Missing { file, path };
+    }
+    IdentityError::Unreadable { file, path, why: error.kind().to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::domain::Exit;
+
+    fn token_file(path: &Path) -> VaultAuth {
+        VaultAuth::TokenFile { path: path.to_owned() }
+    }
+
+    fn token(auth: &VaultAuth, held: &Held) -> Result<String, IdentityError> {
+        match prove(auth, held)? {
+            Proof::Token(token) => Ok(token.expose_text().unwrap().to_owned()),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_again_at_each_login_and_trimmed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let auth = token_file(&path);
+        fs::write(&path, " s.one\n").unwrap();
+        let held = preload(&auth).unwrap();
+        assert_eq!(token(&auth, &held).unwrap(), "s.one");
+        fs::write(&path, "s.two").unwrap();
+        assert_eq!(token(&auth, &held).unwrap(), "s.two");
+    }
+
+    #[test]
+    fn a_secret_id_that_was_removed_after_the_start_is_still_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret-id");
+        fs::write(&path, "once\n").unwrap();
+        let auth = VaultAuth::AppRole {
+            mount: "approle".into(),
+            role_id: RoleId::Text("r".into()),
+            secret_id_file: Some(path.clone()),
+            secret_id_wrapped: false,
+        };
+        let held = preload(&auth).unwrap();
+        fs::remove_file(&path).unwrap();
+        let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = prove(&auth, &held).unwrap() else {
+            panic!("no plain secret id");
+        };
+        assert_eq!(id.expose(), b"once");
+        let error = prove(&auth, &Held::default()).unwrap_err();
+        assert_eq!(error.exit(), Exit::Denied);
+        assert!(error.to_string().ends_with("does not exist; put it there or set vault.auth.secretIdFile"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_no_failure_before_the_login() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let held = preload(&token_file(&path)).unwrap();
+        let error = token(&token_file(&path), &held).unwrap_err();
+        assert_eq!(error, IdentityError::Missing { file: IdentityFile::Token, path });
+    }
+
+    #[test]
+    fn what_is_no_token_is_said_without_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for (content, expected) in [
+            (&b" \n"[..], "is empty"),
+            (b"canary canary", "neither blanks"),
+            (b"canary\ncanary", "neither blanks"),
+            (b"\xff\xfe", "neither blanks"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let error = token(&token_file(&path), &Held::default()).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("canary"), "{error}");
+        }
+        fs::write(&path, vec![b'x'; 2 << 20]).unwrap();
+        let error = token(&token_file(&path), &Held::default()).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be read: file too large"), "{error}");
+        let error = token(&token_file(folder.path()), &Held::default()).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be read: is a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_pair_stays_as_it_is_and_debug_shows_nothing_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert_file, key_file) = (folder.path().join("c"), folder.path().join("k"));
+        fs::write(&cert_file, "chain-canary\n").unwrap();
+        fs::write(&key_file, "key-canary\n").unwrap();
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o400)).unwrap();
+        let auth = VaultAuth::Cert { mount: "cert".into(), role: Some("web".into()), cert_file, key_file };
+        let (held, proof) = (preload(&auth).unwrap(), prove(&auth, &Held::default()).unwrap());
+        assert_eq!(proof.to_string(), r#"cert login (mount "cert", role "web")"#);
+        let shown = format!("{held:?} {proof:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        let Proof::Cert { certificate, .. } = proof else { panic!("no certificate") };
+        assert_eq!(certificate.key.expose(), b"key-canary\n");
+    }
 }

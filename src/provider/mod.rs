@@ -5,11 +5,16 @@ use std::future::Future;
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 
 pub mod aws;
+pub mod backoff;
 mod error;
 pub mod file;
 pub mod local;
+mod tls;
+mod transport;
+pub mod vault;
 
 pub use error::{Class, Failure};
+pub use transport::Limits;
 
 /// What every provider can do. One attempt each; retries, bounds in time and schedules belong to the caller.
 pub trait Fetch {

@@ -1,0 +1,144 @@
+//! The command line: arguments and files in, one exit code out. Everything that is printed at the end is printed here.
+
+mod args;
+mod help;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::panic;
+use std::process::ExitCode;
+
+use crate::config::{self, Config, Layers, Mistake, Place, Text, Wraps};
+use crate::domain::{Exit, Problem, worst};
+use crate::run::{self, Caller, Check};
+use crate::sys::{environment, harden};
+
+use args::{Command, Invocation};
+
+/// All of `secret-exec`. The first thing in `main`, while there is one thread.
+pub fn main() -> ExitCode {
+    tell_bugs_without_their_data();
+    let outcome = panic::catch_unwind(|| {
+        let original = harden::harden()
+            .map_err(|error| vec![Problem::new(Exit::Privileges, format!("refusing to start: {}", chain(&error)))])?;
+        let caller = Caller::new(original, environment::snapshot());
+        start(std::env::args_os().skip(1).collect(), &caller)
+    });
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(problems)) => {
+            tell(&problems);
+            worst(&problems)
+        }
+        // The hook has told.
+        Err(_) => Exit::Bug,
+    };
+    ExitCode::from(exit.code())
+}
+
+fn start(arguments: Vec<OsString>, caller: &Caller) -> Result<Exit, Vec<Problem>> {
+    let invocation = args::parse(arguments).map_err(problems)?;
+    match &invocation.command {
+        Command::Help => return print(&help::text()),
+        Command::Version => return print(concat!("secret-exec ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Schema => return print(&config::schema()),
+        Command::Install(path) => {
+            let told = run::install(path.as_ref(), caller)?;
+            return print(&told);
+        }
+        _ => {}
+    }
+    let config = configure(&invocation, caller)?;
+    run::start_log(&config);
+    match invocation.command {
+        Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
+        Command::Wrap(command) => match run::exec(&config, &command, caller)? {},
+        Command::Init => run::init(&config, caller).map(|()| Exit::App(0)),
+        Command::Check(what) => {
+            let (text, problems) = run::check(&config, &what, caller)?;
+            print(&text)?;
+            if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
+        }
+        Command::Sidecar | Command::Status | Command::Refresh => {
+            let text = "this version does not rotate secrets yet: there is no sidecar, status or refresh; use init, \
+                        or --supervise";
+            Err(vec![Problem::new(Exit::Usage, text)])
+        }
+        Command::Help | Command::Version | Command::Schema | Command::Install(_) => unreachable!("answered above"),
+    }
+}
+
+/// Reads the files that the command line or the environment names, and resolves all layers.
+fn configure(invocation: &Invocation, caller: &Caller) -> Result<Config, Vec<Problem>> {
+    let named = |flag: &Option<OsString>, variable: &str| {
+        flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
+    };
+    let mut unread = Vec::new();
+    let mut read = |path: Option<OsString>, flag: &str| match std::fs::read_to_string(path.as_ref()?) {
+        Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
+        Err(error) => {
+            let text = format!("cannot read {}: {error}", path?.display());
+            unread.push(Mistake::new(&Place::Flag(flag.to_owned()), text));
+            None
+        }
+    };
+    let file = read(named(&invocation.config, "SECRET_EXEC_CONFIG"), "--config");
+    let annotations = read(named(&invocation.annotations, "SECRET_EXEC_ANNOTATIONS"), "--annotations");
+    if !unread.is_empty() {
+        return Err(problems(unread));
+    }
+    let environment = caller.readable_environment();
+    config::resolve(&Layers {
+        environment: &environment,
+        annotations: annotations.as_ref().map(|(name, text)| Text { name, text }),
+        file: file.as_ref().map(|(name, text)| Text { name, text }),
+        flags: &invocation.flags,
+        wraps: match invocation.command {
+            Command::Wrap(_) | Command::Check(Check { command: Some(_), .. }) => Wraps::Command,
+            _ => Wraps::Nothing,
+        },
+    })
+    .map_err(problems)
+}
+
+fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
+    mistakes.into_iter().map(Problem::from).collect()
+}
+
+/// An error and its causes, once each.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Every problem on a line of its own. A stderr that nobody reads is no reason to end differently.
+fn tell(problems: &[Problem]) {
+    let mut err = io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(err, "secret-exec: {}", problem.text);
+    }
+}
+
+/// To stdout; a reader that went away (`| head`) is not our failure.
+fn print(text: &str) -> Result<Exit, Vec<Problem>> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Exit::App(0)),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::App(0)),
+        Err(error) => Err(vec![Problem::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),
+    }
+}
+
+/// A panic says where it happened; its message could quote what it stumbled over.
+fn tell_bugs_without_their_data() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(io::stderr(), "secret-exec: bug at {place}; please report it with the command line and config");
+    }));
+}

@@ -1,0 +1,192 @@
+//! Why files could not be delivered: what was tried, where, and what to do. Never a value.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::{Exit, FileName};
+use crate::sys::fs::Errno;
+
+use super::Ownership;
+
+/// Why the volume cannot be used or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VolumeError {
+    /// The path is not one that can be walked.
+    #[error("the volume {} must be an absolute path below \"/\", without \"..\"", .0.display())]
+    Path(PathBuf),
+    /// A link on the way that somebody else may point elsewhere.
+    #[error("{} is a symbolic link {why}: name the volume by its real path", .link.display())]
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// Why it is not followed.
+        why: &'static str,
+    },
+    /// Something on the way, or the volume itself, is not a directory.
+    #[error("{} is not a directory", .0.display())]
+    NotAFolder(PathBuf),
+    /// The volume would be a directory that everybody may write.
+    #[error(
+        "everybody may write in {} (mode {mode:04o}), and where fs.protected_symlinks=1 only a link's owner may follow it \
+         there: name a directory below it, such as {}",
+        .path.display(), .path.join("files").display()
+    )]
+    Shared {
+        /// The volume.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Everybody may rename what lies in a directory above the volume.
+    #[error(
+        "everybody may replace what is in {} (mode {mode:04o}, without the sticky bit): take the right to write from \
+         others, or mount it with mode 1777",
+        .path.display()
+    )]
+    Replaceable {
+        /// The directory above the volume.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The directory was there already, and it is somebody else's.
+    #[error(
+        "{} belongs to {uid}:{gid} (mode {mode:04o}), who could change the files: name a directory that does not exist \
+         yet, or one of ours that no other group may write",
+        .path.display()
+    )]
+    Foreign {
+        /// The volume.
+        path: PathBuf,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not on tmpfs or ramfs, and a tmpfs cannot be mounted.
+    #[error(
+        "{} is not on memory, and no tmpfs can be mounted there ({}): mount a tmpfs, or an emptyDir with medium: Memory, \
+         at {}", .path.display(), reason(*.why), mount_point(.path).display()
+    )]
+    NotMemory {
+        /// The volume.
+        path: PathBuf,
+        /// What the kernel said.
+        why: Errno,
+    },
+    /// Not on memory, and a tmpfs over it would hide what is there.
+    #[error(
+        "{} is not on memory, and a tmpfs mounted over it would hide what others keep there: name an empty or a new \
+         directory, or mount a tmpfs, or an emptyDir with medium: Memory, at {}",
+        .0.display(), mount_point(.0).display()
+    )]
+    Covering(PathBuf),
+    /// Owner or mode may not be set.
+    #[error(
+        "cannot give {} to {owner} (mode {mode:04o}): {}: start as that user, or as root with CAP_CHOWN; a group has to \
+         be one of the writer's (supplementalGroups)", .path.display(), reason(*.why)
+    )]
+    Owner {
+        /// What was to be given.
+        path: PathBuf,
+        /// To whom.
+        owner: Ownership,
+        /// With which permission bits.
+        mode: u32,
+        /// What the kernel said.
+        why: Errno,
+    },
+    /// The directory is its owner's, and we may not write there.
+    #[error(
+        "cannot write in {} as user {writer} ({}): it is for {owner}; start as that user, or as root with CAP_DAC_OVERRIDE \
+         and CAP_CHOWN", .path.display(), reason(*.why)
+    )]
+    Unwritable {
+        /// The volume.
+        path: PathBuf,
+        /// Whom it belongs to.
+        owner: Ownership,
+        /// Who we are.
+        writer: u32,
+        /// What the kernel said.
+        why: Errno,
+    },
+    /// The file system is full; what was delivered before is untouched.
+    #[error(
+        "{} is full: the new files need {needed} bytes{}: give it a larger size (volume.size, or the sizeLimit of the \
+         emptyDir; a change needs room for the old files too)",
+        .path.display(), .size.map_or(String::new(), |size| format!(", and it has {size} in all"))
+    )]
+    Full {
+        /// The volume.
+        path: PathBuf,
+        /// The new generation, in whole pages.
+        needed: u64,
+        /// The file system; `None` where it has no limit of its own.
+        size: Option<u64>,
+    },
+    /// A name in the volume that is not ours.
+    #[error("{} is there already and is not ours: remove it, or choose another name", .0.display())]
+    Taken(PathBuf),
+    /// Two files of one name, or a file that would have to be a folder.
+    #[error("{0} and {1} cannot both be files of the volume")]
+    Clash(FileName, FileName),
+    /// A call failed.
+    #[error("cannot {doing} {}: {}", .path.display(), reason(*.why))]
+    System {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        why: Errno,
+    },
+}
+
+impl VolumeError {
+    /// The exit code it leads to.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Path(_) | Self::Clash(..) => Exit::Usage,
+            _ => Exit::Volume,
+        }
+    }
+
+    pub(super) fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
+        move |why| Self::System { doing, path: path.to_owned(), why }
+    }
+}
+
+/// Where a memory mount helps: above the volume, so that the directory itself is of our making.
+fn mount_point(volume: &Path) -> &Path {
+    volume.parent().filter(|above| above.parent().is_some()).unwrap_or(volume)
+}
+
+/// The kernel's words in our case.
+fn reason(errno: Errno) -> String {
+    let text = errno.desc();
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let path = PathBuf::from("/run/secret-exec/files");
+        let text = VolumeError::NotMemory { path, why: Errno::EPERM }.to_string();
+        assert_eq!(
+            text,
+            "/run/secret-exec/files is not on memory, and no tmpfs can be mounted there (operation not permitted): \
+             mount a tmpfs, or an emptyDir with medium: Memory, at /run/secret-exec"
+        );
+        let text = VolumeError::Shared { path: "/run/secrets".into(), mode: 0o1777 }.to_string();
+        assert!(text.ends_with("such as /run/secrets/files"), "{text}");
+        assert_eq!(mount_point(Path::new("/secrets")), Path::new("/secrets"));
+        let full = VolumeError::Full { path: "/v".into(), needed: 8192, size: Some(4096) }.to_string();
+        assert!(full.contains("need 8192 bytes, and it has 4096 in all"), "{full}");
+    }
+}

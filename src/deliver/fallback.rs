@@ -1,0 +1,88 @@
+//! A private directory on memory for a person without any: `--local` on a laptop.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::sys::fs::{self, Errno, Folder, Kind};
+
+use super::{VolumeError, place};
+
+/// Where every Linux has memory that everybody may write (shm_overview(7)).
+const SHARED: &str = "/dev/shm";
+
+/// How many names are tried where others can make some first.
+const TRIES: u32 = 32;
+
+/// A path for a volume of our own: below the runtime directory (`$XDG_RUNTIME_DIR`) if that is on memory and private, else a
+/// directory of ours in `/dev/shm`. A name that somebody else made there first is passed over.
+pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeError> {
+    let (uid, _) = fs::ourselves();
+    match runtime_dir {
+        Some(path) if is_private_memory(path, uid) => Ok(path.join("secret-exec")),
+        _ => private_in(Path::new(SHARED), uid),
+    }
+}
+
+fn is_private_memory(path: &Path, uid: u32) -> bool {
+    place::walk(path).is_ok_and(|found| {
+        found.missing.is_empty()
+            && place::is_memory(&found.at, path).unwrap_or(false)
+            && fs::meta(&found.at).is_ok_and(|meta| meta.uid == uid && meta.mode & 0o022 == 0)
+    })
+}
+
+fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
+    let found = place::walk(shared)?;
+    if !found.missing.is_empty() || !place::is_memory(&found.at, shared)? {
+        return Err(VolumeError::NotMemory { path: shared.join("secret-exec"), why: Errno::ENOENT });
+    }
+    for attempt in 0..TRIES {
+        let name = match attempt {
+            0 => format!("secret-exec-{uid}"),
+            more => format!("secret-exec-{uid}.{more}"),
+        };
+        if is_ours(&found.at, &name.clone().into(), uid).map_err(VolumeError::system("make", &shared.join(&name)))? {
+            return Ok(shared.join(name));
+        }
+    }
+    Err(VolumeError::Taken(shared.join(format!("secret-exec-{uid}"))))
+}
+
+/// Whether `name` is a directory of ours that nobody else may write, made now or before.
+fn is_ours(shared: &Folder, name: &OsString, uid: u32) -> fs::Result<bool> {
+    match shared.make(name) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let is_private = |found: fs::Meta| found.kind == Kind::Folder && found.uid == uid && found.mode & 0o022 == 0;
+    Ok(shared.find(name)?.is_some_and(is_private))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_somebody_made_first_is_passed_over() {
+        let shared = tempfile::tempdir_in(SHARED).unwrap();
+        let (uid, _) = fs::ourselves();
+        std::os::unix::fs::symlink("/etc", shared.path().join(format!("secret-exec-{uid}"))).unwrap();
+        std::fs::write(shared.path().join(format!("secret-exec-{uid}.1")), "").unwrap();
+        let first = private_in(shared.path(), uid).unwrap();
+        assert_eq!(first, shared.path().join(format!("secret-exec-{uid}.2")));
+        assert_eq!(private_in(shared.path(), uid).unwrap(), first, "and found again");
+    }
+
+    #[test]
+    fn a_runtime_directory_counts_only_when_it_is_private_and_on_memory() {
+        use std::os::unix::fs::PermissionsExt;
+        let (uid, _) = fs::ourselves();
+        let runtime = tempfile::tempdir_in(SHARED).unwrap();
+        assert_eq!(private_fallback(Some(runtime.path())), Ok(runtime.path().join("secret-exec")));
+        std::fs::set_permissions(runtime.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(!is_private_memory(runtime.path(), uid));
+        assert!(!is_private_memory(Path::new("/proc"), uid));
+        assert!(!is_private_memory(Path::new("/dev/shm/none"), uid));
+        assert!(!is_private_memory(Path::new("relative"), uid));
+    }
+}

@@ -1,0 +1,244 @@
+//! One generation: a folder that is filled, compared and removed as a whole, always by descriptor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
+
+use super::{Artifact, Ownership, VolumeError, place};
+
+/// A page of tmpfs: what a file takes is whole pages.
+const PAGE: u64 = 4096;
+
+/// The room `files` take on memory.
+pub(super) fn room(files: &[Artifact]) -> u64 {
+    files
+        .iter()
+        .map(|file| u64::try_from(file.bytes.expose().len()).unwrap_or(u64::MAX))
+        .fold(0, |sum, bytes| sum.saturating_add(bytes.div_ceil(PAGE).saturating_mul(PAGE)))
+}
+
+/// The name of a generation written at `wall` (since 1970), as kubelet spells it: `..2026_11_21_23_13_46.123456789`.
+pub(super) fn name(wall: Duration) -> OsString {
+    let (days, seconds) = (wall.as_secs() / 86_400, wall.as_secs() % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("..{year:04}_{month:02}_{day:02}_{hour:02}_{minute:02}_{second:02}.{:09}", wall.subsec_nanos()).into()
+}
+
+/// Whether a name is one that [`name`] gives.
+pub(super) fn is_name(name: &OsStr) -> bool {
+    const SHAPE: &str = "..0000_00_00_00_00_00.";
+    let name = name.as_encoded_bytes();
+    let is_like = |shape: u8, byte: u8| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+    let Some((head, tail)) = name.split_at_checked(SHAPE.len()) else { return false };
+    SHAPE.bytes().zip(head).all(|(shape, byte)| is_like(shape, *byte))
+        && !tail.is_empty()
+        && tail.iter().all(u8::is_ascii_digit)
+}
+
+/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar counted from March, so that a leap day ends a year.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468; // since 0000-03-01
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+/// Makes the folder of a new generation; the name is the first free one from `wall` on.
+pub(super) fn make(volume: &Folder, wall: Duration, path: &Path) -> Result<OsString, VolumeError> {
+    let mut wall = wall;
+    loop {
+        let name = name(wall);
+        match volume.make(&name) {
+            Ok(()) => return Ok(name),
+            Err(Errno::EEXIST) => wall += Duration::from_nanos(1),
+            Err(why) => return Err(VolumeError::System { doing: "make a generation in", path: path.to_owned(), why }),
+        }
+    }
+}
+
+/// Fills a new generation and only then opens it to its owner: until its own mode is set, last of all, it is the writer's alone.
+pub(super) fn fill(generation: &Folder, files: &[Artifact], owner: Ownership, path: &Path) -> Result<(), VolumeError> {
+    let mut folders: BTreeMap<&Path, Folder> = BTreeMap::new();
+    for file in files {
+        let name = Path::new(file.name.as_str());
+        let here = path.join(name);
+        for below in parents(name) {
+            if !folders.contains_key(below) {
+                let folder = make_folder(parent(&folders, generation, below), below)
+                    .map_err(VolumeError::system("make", &path.join(below)))?;
+                folders.insert(below, folder);
+            }
+        }
+        let mut written =
+            parent(&folders, generation, name).create_file(last(name)).map_err(VolumeError::system("create", &here))?;
+        written.write_all(file.bytes.expose()).map_err(|error| VolumeError::System {
+            doing: "write",
+            path: here.clone(),
+            why: errno(&error),
+        })?;
+        place::give(&written, owner, owner.file_mode(file.mode), &here)?;
+    }
+    // A folder comes before what is in it, so backwards is from the bottom up.
+    for (below, folder) in folders.iter().rev() {
+        place::give(folder, owner, owner.folder_mode(), &path.join(below))?;
+    }
+    place::give(generation, owner, owner.folder_mode(), path)
+}
+
+fn make_folder(parent: &Folder, path: &Path) -> fs::Result<Folder> {
+    parent.make(last(path))?;
+    parent.open(last(path))
+}
+
+/// The folders a name needs, outermost first.
+fn parents(name: &Path) -> impl Iterator<Item = &Path> {
+    let mut above: Vec<_> = name.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+    above.reverse();
+    above.into_iter()
+}
+
+fn parent<'a>(folders: &'a BTreeMap<&Path, Folder>, generation: &'a Folder, name: &Path) -> &'a Folder {
+    name.parent().and_then(|above| folders.get(above)).unwrap_or(generation)
+}
+
+fn last(name: &Path) -> &OsStr {
+    name.file_name().expect("a file name has a last component, which is not \"..\"")
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Whether a generation is exactly what `fill` would make of `files`: names, bytes, modes, owners.
+///
+/// It is read back rather than remembered: what somebody changed meanwhile is then written anew.
+pub(super) fn is_same(generation: &Folder, files: &[Artifact], owner: Ownership) -> fs::Result<bool> {
+    let mut expected: BTreeMap<&Path, Option<&Artifact>> = BTreeMap::new();
+    for file in files {
+        let name = Path::new(file.name.as_str());
+        expected.insert(name, Some(file));
+        expected.extend(parents(name).map(|above| (above, None)));
+    }
+    let mut seen = BTreeSet::new();
+    let is_so = fs::meta(generation).is_ok_and(|found| suits(found, Kind::Folder, owner, owner.folder_mode()));
+    Ok(is_so && matches(generation, Path::new(""), &expected, owner, &mut seen)? && seen.len() == expected.len())
+}
+
+fn matches(
+    folder: &Folder,
+    path: &Path,
+    expected: &BTreeMap<&Path, Option<&Artifact>>,
+    owner: Ownership,
+    seen: &mut BTreeSet<std::path::PathBuf>,
+) -> fs::Result<bool> {
+    for name in folder.names()? {
+        let here = path.join(&name);
+        let is_so = match expected.get(here.as_path()) {
+            None => false,
+            Some(None) => {
+                let below = folder.open(&name)?;
+                suits(fs::meta(&below)?, Kind::Folder, owner, owner.folder_mode())
+                    && matches(&below, &here, expected, owner, seen)?
+            }
+            Some(Some(file)) => {
+                let mut written = folder.open_file(&name)?;
+                let found = fs::meta(&written)?;
+                suits(found, Kind::File, owner, owner.file_mode(file.mode)) && holds(&mut written, file.bytes.expose())
+            }
+        };
+        if !is_so {
+            return Ok(false);
+        }
+        seen.insert(here);
+    }
+    Ok(true)
+}
+
+fn suits(found: Meta, kind: Kind, owner: Ownership, mode: u32) -> bool {
+    found.kind == kind
+        && found.mode == mode
+        && owner.uid.is_none_or(|uid| uid == found.uid)
+        && owner.gid.is_none_or(|gid| gid == found.gid)
+}
+
+/// Whether the file holds exactly these bytes; a read that fails counts as no.
+fn holds(file: &mut File, bytes: &[u8]) -> bool {
+    let mut buffer = Zeroizing::new([0_u8; 4096]);
+    let mut rest = bytes;
+    loop {
+        match file.read(buffer.as_mut_slice()) {
+            Ok(0) => return rest.is_empty(),
+            Ok(count) => match rest.strip_prefix(&buffer[..count]) {
+                Some(left) => rest = left,
+                None => return false,
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Removes a generation, whole or partial, without following anything in it. One that is gone already is no failure.
+///
+/// An owner who is not root cannot empty a 0500 folder before it may write there again: this chmod, of something nobody
+/// reads any more, is the only one that widens anything, and only for the owner.
+pub(super) fn remove(parent: &Folder, name: &OsStr) -> fs::Result<()> {
+    const OWNER: u32 = 0o700;
+    let folder = match parent.open(name) {
+        Err(Errno::ENOENT) => return Ok(()),
+        found => found?,
+    };
+    let found = fs::meta(&folder)?;
+    if found.mode & OWNER != OWNER && found.uid == fs::ourselves().0 {
+        fs::set_mode(&folder, OWNER)?;
+    }
+    for below in folder.names()? {
+        match folder.find(&below)?.map(|found| found.kind) {
+            Some(Kind::Folder) => remove(&folder, &below)?,
+            Some(_) => folder.unlink(&below)?,
+            None => {}
+        }
+    }
+    parent.remove_folder(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_named_by_its_time() {
+        for (seconds, nanos, expected) in [
+            (0, 0, "..1970_01_01_00_00_00.000000000"),
+            (951_782_399, 5, "..2000_02_28_23_59_59.000000005"),
+            (951_782_400, 0, "..2000_02_29_00_00_00.000000000"),
+            (1_795_302_826, 123_456_789, "..2026_11_21_23_13_46.123456789"),
+            (4_107_542_400, 0, "..2100_03_01_00_00_00.000000000"),
+        ] {
+            let name = name(Duration::new(seconds, nanos));
+            assert_eq!(name, expected);
+            assert!(is_name(&name));
+        }
+        for other in ["..data", "..data_tmp", "..2026", "..2026_11_21_23_13_46.", "..2026_11_21_23_13_46.12a", "a"] {
+            assert!(!is_name(other.as_ref()), "{other}");
+        }
+    }
+
+    #[test]
+    fn folders_come_before_what_is_in_them() {
+        assert_eq!(parents(Path::new("a/b/c")).collect::<Vec<_>>(), [Path::new("a"), Path::new("a/b")]);
+        assert_eq!(parents(Path::new("a")).count(), 0);
+    }
+}

@@ -1,0 +1,313 @@
+//! The volume: generations in a directory of ours, and the one rename that changes all files at once.
+//!
+//! ```text
+//! ..2026_11_21_23_13_46.123456789/   the generation: 0500, files 0400 (with a reading group 0550 and 0440)
+//! ..data -> ..2026_11_21_23_13_46.123456789
+//! db.env -> ..data/db.env            a stable name for each first component
+//! ```
+//!
+//! A delivery, in this order; until step 3 nothing that a reader sees has changed, and what can run out of room comes before:
+//! 1. fill a new generation, and set every owner and mode in it;
+//! 2. make `..data_tmp`, and `..new_N` for each stable name that is not there yet;
+//! 3. rename `..data_tmp` to `..data`: all files have changed;
+//! 4. rename `..new_N` to the new names, which were never seen dangling;
+//! 5. remove the names the new generation does not have; the old generation stays 30 s for those who are reading it.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::sys::fs::{self, Errno, Folder, Kind};
+use crate::sys::mount;
+
+use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
+
+const DATA: &str = "..data";
+const DATA_TMP: &str = "..data_tmp";
+const NEW: &str = "..new_";
+
+/// How long a retired generation stays.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// When something is delivered: one clock names the generation, the other tells its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970.
+    pub wall: Duration,
+    /// Since the machine started, sleep included; never set back.
+    pub boot: Duration,
+}
+
+/// What a delivery came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Everything was there already: names, bytes, modes and owners.
+    Unchanged,
+    /// A new generation, by its name.
+    Generation(String),
+}
+
+/// A proven directory, open. One writer at a time; everything below goes through its descriptor.
+#[derive(Debug)]
+pub struct Volume {
+    path: PathBuf,
+    folder: Folder,
+    owner: Ownership,
+    retired: Vec<Retired>,
+    leftovers: Leftovers,
+}
+
+/// What earlier writers left behind: partial generations, retired ones, links on their way.
+#[derive(Debug, PartialEq, Eq)]
+enum Leftovers {
+    Removed,
+    /// The volume is its owner's, whom we are to become before the first delivery.
+    Later,
+}
+
+#[derive(Debug)]
+struct Retired {
+    name: OsString,
+    at: Duration,
+}
+
+/// Finds or makes the directory, proves that it is on memory, owns it, and removes what an earlier writer left. All that needs
+/// privilege, except files of another owner, is done here.
+pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
+    let (path, owner, folder) = (plan.path.clone(), plan.owner, place::prepare(plan)?);
+    let mut volume = Volume { path, folder, owner, retired: Vec::new(), leftovers: Leftovers::Later };
+    match volume.remove_leftovers() {
+        Ok(()) => {}
+        // Root without CAP_DAC_OVERRIDE may have given it away already; the owner can, at the first delivery.
+        Err(VolumeError::System { why: Errno::EACCES, .. })
+            if owner.uid.is_some_and(|uid| uid != fs::ourselves().0) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(volume)
+}
+
+impl Volume {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes `files` the whole content, all at once. After a failure the files delivered before stand as they were
+    /// (unless somebody else puts names into the volume while we write: then all of the new ones, but not every name).
+    pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
+        refuse_clashes(files)?;
+        self.remove_leftovers().map_err(|error| self.explain(error, files))?;
+        let names: BTreeSet<&OsStr> = files.iter().map(|file| first_component(file).as_ref()).collect();
+        let missing = self.missing(&names)?;
+        let current = self.current()?;
+
+        let is_same = |name: &OsString| {
+            let same = self.folder.open(name).and_then(|found| generation::is_same(&found, files, self.owner));
+            same.unwrap_or(false) // what cannot be read back is written anew
+        };
+        if current.as_ref().is_some_and(is_same) {
+            // A writer that was killed after its flip may have left names behind.
+            self.link_new(&missing)
+                .and_then(|()| self.show_new(&missing))
+                .map_err(|error| self.explain(error, files))?;
+            self.remove_stale(&names)?;
+            return Ok(Written::Unchanged);
+        }
+
+        let new = generation::make(&self.folder, now.wall, &self.path).map_err(|error| self.explain(error, files))?;
+        let made = self.fill(&new, files).and_then(|()| self.link_data(&new)).and_then(|()| self.link_new(&missing));
+        let flipped = made.and_then(|()| {
+            let flip = self.folder.replace(DATA_TMP.as_ref(), DATA.as_ref());
+            flip.map_err(VolumeError::system("rename", &self.path.join(DATA_TMP)))
+        });
+        if let Err(error) = flipped {
+            let error = self.explain(error, files); // measured before the room is given back
+            self.take_back(&new, missing.len());
+            return Err(error);
+        }
+        if let Some(name) = current {
+            self.retired.push(Retired { name, at: now.boot });
+        }
+        self.show_new(&missing)?;
+        self.remove_stale(&names)?;
+        Ok(Written::Generation(new.to_string_lossy().into_owned()))
+    }
+
+    /// Removes the generations that were retired more than 30 s before `now`.
+    pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
+        let is_old = |retired: &Retired| now.boot.saturating_sub(retired.at) >= GRACE;
+        let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(is_old);
+        self.retired = young;
+        for Retired { name, .. } in old {
+            self.remove(&name)?;
+        }
+        Ok(())
+    }
+
+    /// The generation that `..data` names; `None` when there is none, or when it leads nowhere.
+    fn current(&self) -> Result<Option<OsString>, VolumeError> {
+        let path = self.path.join(DATA);
+        match self.find(DATA.as_ref())? {
+            None => return Ok(None),
+            Some(Kind::Link) => {}
+            Some(_) => return Err(VolumeError::Taken(path)),
+        }
+        let name = self.folder.target(DATA.as_ref()).map_err(VolumeError::system("read the link", &path))?;
+        if !generation::is_name(&name) {
+            return Err(VolumeError::Taken(path));
+        }
+        Ok(matches!(self.find(&name)?, Some(Kind::Folder)).then_some(name))
+    }
+
+    /// The stable names that are still to be made; one that is there and not ours is refused.
+    fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
+        let mut missing = Vec::new();
+        for name in names {
+            match self.find(name)? {
+                None => missing.push(*name),
+                Some(Kind::Link) if self.is_stable(name)? => {}
+                Some(_) => return Err(VolumeError::Taken(self.path.join(name))),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn is_stable(&self, name: &OsStr) -> Result<bool, VolumeError> {
+        let target = self.folder.target(name).map_err(VolumeError::system("read the link", &self.path.join(name)))?;
+        Ok(target == stable(name))
+    }
+
+    fn fill(&self, name: &OsStr, files: &[Artifact]) -> Result<(), VolumeError> {
+        let path = self.path.join(name);
+        let folder = self.folder.open(name).map_err(VolumeError::system("open", &path))?;
+        generation::fill(&folder, files, self.owner, &path)
+    }
+
+    fn link_data(&self, generation: &OsStr) -> Result<(), VolumeError> {
+        self.unlink_ours(DATA_TMP.as_ref())?;
+        self.folder.link(generation, DATA_TMP.as_ref()).map_err(VolumeError::system("make", &self.path.join(DATA_TMP)))
+    }
+
+    /// Links for the names to come, under names of ours, so that making them visible later needs no room.
+    fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
+        for (place, name) in missing.iter().enumerate() {
+            let new = new_name(place);
+            self.unlink_ours(&new)?;
+            self.folder.link(&stable(name), &new).map_err(VolumeError::system("make", &self.path.join(name)))?;
+        }
+        Ok(())
+    }
+
+    fn show_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
+        for (place, name) in missing.iter().enumerate() {
+            let path = self.path.join(name);
+            self.folder.rename(&new_name(place), name).map_err(|errno| match errno {
+                Errno::EEXIST => VolumeError::Taken(path),
+                why => VolumeError::System { doing: "make", path, why },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes stable names of ours that `names` does not have. Nothing else is touched.
+    fn remove_stale(&self, names: &BTreeSet<&OsStr>) -> Result<(), VolumeError> {
+        for name in self.list()? {
+            let is_own = name.as_encoded_bytes().starts_with(b"..");
+            let is_kept = is_own || names.contains(name.as_os_str());
+            if !is_kept && self.find(&name)? == Some(Kind::Link) && self.is_stable(&name)? {
+                self.unlink_ours(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failure: nothing of the new generation stays. What cannot be removed now, the next start removes.
+    fn take_back(&self, generation: &OsStr, links: usize) {
+        for name in (0..links).map(new_name).chain([DATA_TMP.into()]) {
+            let _ = self.unlink_ours(&name);
+        }
+        let _ = self.remove(generation);
+    }
+
+    /// What a writer that was killed left, and the generations an earlier start retired; once.
+    fn remove_leftovers(&mut self) -> Result<(), VolumeError> {
+        if self.leftovers == Leftovers::Removed {
+            return Ok(());
+        }
+        let current = self.current()?;
+        for name in self.list()? {
+            if generation::is_name(&name) && current.as_ref() != Some(&name) {
+                self.remove(&name)?;
+            } else if name == DATA_TMP || name.as_encoded_bytes().starts_with(NEW.as_bytes()) {
+                self.unlink_ours(&name)?;
+            }
+        }
+        self.leftovers = Leftovers::Removed;
+        Ok(())
+    }
+
+    /// Removes a generation, but nothing else that has such a name.
+    fn remove(&self, name: &OsStr) -> Result<(), VolumeError> {
+        if self.find(name)? != Some(Kind::Folder) {
+            return Ok(());
+        }
+        generation::remove(&self.folder, name).map_err(VolumeError::system("remove", &self.path.join(name)))
+    }
+
+    /// Removes a link; anything else of that name is not ours.
+    fn unlink_ours(&self, name: &OsStr) -> Result<(), VolumeError> {
+        let path = self.path.join(name);
+        match self.find(name)? {
+            None => Ok(()),
+            Some(Kind::Link) => self.folder.unlink(name).map_err(VolumeError::system("remove", &path)),
+            Some(_) => Err(VolumeError::Taken(path)),
+        }
+    }
+
+    fn find(&self, name: &OsStr) -> Result<Option<Kind>, VolumeError> {
+        let found = self.folder.find(name).map_err(VolumeError::system("look at", &self.path.join(name)))?;
+        Ok(found.map(|found| found.kind))
+    }
+
+    fn list(&self) -> Result<Vec<OsString>, VolumeError> {
+        self.folder.names().map_err(VolumeError::system("list", &self.path))
+    }
+
+    /// Says how much room there is, or whose the volume is, where that was the reason.
+    fn explain(&self, error: VolumeError, files: &[Artifact]) -> VolumeError {
+        let path = self.path.clone();
+        match error {
+            VolumeError::System { why: Errno::ENOSPC | Errno::EDQUOT, .. } => {
+                let size = mount::size(&self.folder).unwrap_or(None);
+                VolumeError::Full { path, needed: generation::room(files), size }
+            }
+            VolumeError::System { why: why @ (Errno::EACCES | Errno::EPERM), .. } if self.owner.uid.is_some() => {
+                VolumeError::Unwritable { path, owner: self.owner, writer: fs::ourselves().0, why }
+            }
+            other => other,
+        }
+    }
+}
+
+fn refuse_clashes(files: &[Artifact]) -> Result<(), VolumeError> {
+    for (place, file) in files.iter().enumerate() {
+        if let Some(other) = files[..place].iter().find(|other| other.name.clashes_with(&file.name)) {
+            return Err(VolumeError::Clash(other.name.clone(), file.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn first_component(file: &Artifact) -> &str {
+    file.name.components().next().expect("a file name has at least one component")
+}
+
+/// Where a stable name points.
+fn stable(name: &OsStr) -> OsString {
+    Path::new(DATA).join(name).into_os_string()
+}
+
+fn new_name(place: usize) -> OsString {
+    format!("{NEW}{place}").into()
+}

@@ -1,0 +1,97 @@
+//! How long to wait before another try. Pure: the attempt, what the server asked for, and jitter come in; a time comes out.
+
+use std::time::{Duration, SystemTime};
+
+/// The first wait lies between these two.
+const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(250));
+
+/// No wait of our own choice is longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// No wait a server asks for is longer than this: a broken clock there must not stop us for a year.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
+/// The wait before try number `attempt` + 2 (`attempt` is 0 after the first failure).
+///
+/// The bound doubles from 250 ms up to 60 s; within it the whole range is used (full jitter), but never under 100 ms.
+/// What the server asked for is the least that is waited; jitter comes on top, so that a fleet that was told the same
+/// second does not come back in it. `jitter` is in `[0, 1)`.
+pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
+    let bound = FIRST.1.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST);
+    let spread = (bound - FIRST.0).mul_f64(jitter.clamp(0.0, 1.0));
+    match retry_after {
+        Some(asked) => asked.min(LONGEST_ASKED) + spread.min(FIRST.1.max(asked / 10)),
+        None => FIRST.0 + spread,
+    }
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date; `None` when it is neither.
+pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(header.parse().map_or(LONGEST_ASKED, |seconds| Duration::from_secs(seconds).min(LONGEST_ASKED)));
+    }
+    let date = httpdate::parse_http_date(header).ok()?;
+    Some(date.duration_since(now).unwrap_or_default().min(LONGEST_ASKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALMOST_ONE: f64 = 1.0 - f64::EPSILON;
+
+    #[test]
+    fn the_first_wait_is_short_and_none_is_over_a_minute() {
+        assert_eq!(delay(0, None, 0.0), Duration::from_millis(100));
+        assert!(delay(0, None, ALMOST_ONE) <= Duration::from_millis(250));
+        for attempt in [8, 20, 31, 32, 33, 1000, u32::MAX] {
+            assert!(delay(attempt, None, ALMOST_ONE) <= LONGEST);
+            assert!(delay(attempt, None, ALMOST_ONE) > LONGEST.mul_f64(0.99));
+            assert_eq!(delay(attempt, None, 0.0), Duration::from_millis(100));
+        }
+    }
+
+    #[test]
+    fn each_bound_is_twice_the_one_before() {
+        let bounds: Vec<_> = (0..8).map(|attempt| delay(attempt, None, 1.0)).collect();
+        assert!(bounds.windows(2).all(|pair| pair[1] == pair[0] * 2), "{bounds:?}");
+    }
+
+    #[test]
+    fn a_minute_of_failures_costs_less_than_twenty_tries_on_the_average() {
+        let (mut waited, mut tries) = (Duration::ZERO, 1);
+        while waited < Duration::from_secs(60) {
+            waited += delay(tries - 1, None, 0.5);
+            tries += 1;
+        }
+        assert!(tries < 12, "{tries}");
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_the_least_and_is_spread() {
+        let asked = Duration::from_secs(30);
+        assert_eq!(delay(0, Some(asked), 0.0), asked);
+        assert!(delay(9, Some(asked), ALMOST_ONE) > asked && delay(9, Some(asked), ALMOST_ONE) <= asked * 11 / 10);
+        assert!(delay(0, Some(Duration::ZERO), 0.9) < Duration::from_millis(251));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        for (header, expected) in [
+            ("0", Some(0)),
+            (" 7 ", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:17 GMT", Some(0)),
+            ("99999999999999999999999999", Some(600)),
+            ("Fri, 06 Nov 2093 08:49:37 GMT", Some(600)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(header, now), expected.map(Duration::from_secs), "{header:?}");
+        }
+    }
+}

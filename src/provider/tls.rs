@@ -1,0 +1,238 @@
+//! TLS: which certificates are trusted, which one we show, and what went wrong, in words an operator can act on.
+//!
+//! One `rustls` configuration with ring. A private CA, when one is given, is the only one trusted. Otherwise the system's
+//! roots count, and where the system has none (an image from scratch) the bundled ones.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::identity::ClientCertificate;
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Nobody's: for plain `http://`, where loading roots would only cost time.
+    Nobody,
+    /// The system's roots, else the bundled ones.
+    System,
+    /// Only these, as PEM text.
+    Only(Vec<u8>),
+    /// Anybody's, unverified. Exists only together with `allowInsecure`.
+    Anybody,
+}
+
+/// Why no TLS configuration could be made; reads behind what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// The CA text holds no certificate, or a broken one.
+    #[error("it holds no valid PEM certificate")]
+    Authority,
+    /// The same of our own certificate.
+    #[error("the client certificate is no valid PEM certificate chain")]
+    Chain,
+    /// The same of its key.
+    #[error("the client certificate's key is no valid PEM private key")]
+    Key,
+    /// Certificate and key do not belong together, or the key's kind is unknown.
+    #[error("the client certificate and its key do not fit together")]
+    Pair,
+}
+
+/// The configuration for one backend. Sessions are resumed within it, so keep it as long as its inputs stay the same.
+pub(crate) fn client_config(
+    trust: &Trust,
+    certificate: Option<&ClientCertificate>,
+) -> Result<rustls::ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites for TLS 1.2 and 1.3");
+    let builder = match trust {
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody::new(&provider))),
+        Trust::Nobody => builder.with_root_certificates(RootCertStore::empty()),
+        Trust::System => builder.with_root_certificates(system_roots()),
+        Trust::Only(pem) => builder.with_root_certificates(private_roots(pem)?),
+    };
+    let mut config = match certificate {
+        None => builder.with_no_client_auth(),
+        Some(ClientCertificate { chain, key }) => {
+            let chain = certificates(chain.expose()).ok_or(TlsError::Chain)?;
+            let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| TlsError::Key)?;
+            builder.with_client_auth_cert(chain, key).map_err(|_| TlsError::Pair)?
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    (!certificates.is_empty()).then_some(certificates)
+}
+
+fn private_roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem).ok_or(TlsError::Authority)? {
+        roots.add(certificate).map_err(|_| TlsError::Authority)?;
+    }
+    Ok(roots)
+}
+
+/// Certificates the system has but rustls cannot read are left out: old stores hold such ones.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    }
+    roots
+}
+
+/// Why a handshake with the server at `address` failed, and what to do.
+pub(crate) fn explain(error: &rustls::Error, address: &str) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(error) => explain_certificate(error, address),
+        E::InvalidMessage(_) => format!("{address} does not speak TLS; is it an http:// address?"),
+        E::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
+            format!("{address} asks for a client certificate; set vault.auth.certFile and keyFile")
+        }
+        E::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => format!("{address} does not accept our client certificate"),
+        E::AlertReceived(AlertDescription::UnrecognisedName) => {
+            format!("{address} has no certificate for the name it was asked for; set vault.tlsServerName")
+        }
+        E::PeerIncompatible(_) | E::AlertReceived(AlertDescription::ProtocolVersion) => {
+            format!("{address} offers no TLS 1.2 or 1.3 that fits")
+        }
+        _ => format!("the TLS handshake with {address} failed"),
+    }
+}
+
+fn explain_certificate(error: &CertificateError, address: &str) -> String {
+    use CertificateError as E;
+    match error {
+        E::UnknownIssuer | E::BadSignature => {
+            format!("the certificate of {address} is not trusted: unknown issuer; set vault.ca")
+        }
+        E::Expired | E::ExpiredContext { .. } => format!("the certificate of {address} has expired"),
+        E::NotValidYet | E::NotValidYetContext { .. } => {
+            format!("the certificate of {address} is not valid yet; is the clock right?")
+        }
+        E::NotValidForName => {
+            format!("the certificate of {address} is for another name; set vault.tlsServerName")
+        }
+        E::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
+            let expected = expected.to_str();
+            format!("the certificate of {address} is for {names}, not for {expected}; set vault.tlsServerName")
+        }
+        E::Revoked => format!("the certificate of {address} is revoked"),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            format!("the certificate of {address} is not for servers")
+        }
+        // What webpki finds wrong beyond that (a CA's own certificate used as the server's is the usual one) names no value.
+        E::Other(other) => format!("the certificate of {address} is not accepted: {other}"),
+        _ => format!("the certificate of {address} is not valid"),
+    }
+}
+
+/// `DnsName("vault.internal")`, as rustls lists names, without what is around the name.
+fn bare(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"')
+}
+
+/// Believes every certificate; signatures of the handshake are still checked, so the two ends are the same throughout.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl Anybody {
+    fn new(provider: &CryptoProvider) -> Self {
+        Self(provider.signature_verification_algorithms)
+    }
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SecretBytes;
+
+    #[test]
+    fn text_without_a_certificate_is_no_authority() {
+        for text in ["", "hunter2", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let error = client_config(&Trust::Only(text.into()), None).unwrap_err();
+            assert_eq!(error, TlsError::Authority, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_client_certificate_is_said_without_its_text() {
+        let certificate =
+            ClientCertificate { chain: SecretBytes::copy_of(b"hunter2"), key: SecretBytes::copy_of(b"hunter2") };
+        let error = client_config(&Trust::Nobody, Some(&certificate)).unwrap_err();
+        assert_eq!(error, TlsError::Chain);
+    }
+
+    #[test]
+    fn there_are_always_roots() {
+        assert!(!system_roots().is_empty());
+    }
+
+    #[test]
+    fn a_wrong_name_is_said_with_the_right_ones() {
+        let error = rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("vault").unwrap(),
+            presented: vec!["DnsName(\"a.test\")".into(), "IpAddress(10.0.0.1)".into()],
+        });
+        assert_eq!(
+            explain(&error, "https://vault"),
+            "the certificate of https://vault is for a.test, 10.0.0.1, not for vault; set vault.tlsServerName"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What goes wrong between us and an answer, found in the chain of causes that `reqwest` hands over.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use crate::provider::tls;
+use crate::provider::{Class, Failure};
+
+use super::names::NoSuchName;
+use super::{Limits, MOST_BYTES};
+
+/// What went wrong between us and an answer. Names the address, never a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransportError {
+    /// DNS has no such name, or no DNS answers.
+    #[error("the name {0} does not resolve")]
+    Name(String),
+    /// Nobody listens.
+    #[error("{0} refuses the connection; is the server running there?")]
+    Refused(String),
+    /// No way there.
+    #[error("{0} cannot be reached: no route to it")]
+    Unreachable(String),
+    /// Connecting took too long.
+    #[error("{0} cannot be reached: no connection within {1:?}")]
+    ConnectTimeout(String, Duration),
+    /// The answer took too long.
+    #[error("{0} gave no answer within {1:?}")]
+    AnswerTimeout(String, Duration),
+    /// TLS; the whole sentence.
+    #[error("{0}")]
+    Tls(String),
+    /// The connection ended early.
+    #[error("the connection to {0} ended before the answer was complete")]
+    CutShort(String),
+    /// The connection never stood, for another reason (a proxy's refusal, for example).
+    #[error("no connection to {0}{1}")]
+    NotConnected(String, &'static str),
+    /// More than we take.
+    #[error("the answer is larger than {} MiB", MOST_BYTES >> 20)]
+    TooLarge,
+    /// A redirect that is not followed.
+    #[error("{from} redirects to {to}{why}")]
+    Redirect {
+        /// Whom we asked.
+        from: String,
+        /// Scheme, host and port it names.
+        to: String,
+        /// Why we do not go there.
+        why: &'static str,
+    },
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        let class = match error {
+            TransportError::TooLarge | TransportError::Redirect { .. } => Class::Malformed,
+            _ => Class::Transient,
+        };
+        Self::new(class, error.to_string())
+    }
+}
+
+/// The reason behind reqwest's: the first thing in the chain that says something.
+pub(super) fn why(error: &reqwest::Error, address: &str, limits: Limits) -> TransportError {
+    let address = address.to_owned();
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    let mut peer = address.clone();
+    while let Some(error) = next {
+        // hyper-util's TunnelError is public in name only; its text is all there is to know it by.
+        match error.to_string().strip_prefix("tunnel error: ") {
+            Some("failed to create underlying connection") => peer = format!("the proxy for {address}"),
+            Some("proxy authorization required") => {
+                return TransportError::NotConnected(address, ": the proxy wants a user name and password");
+            }
+            Some("unsuccessful") => {
+                return TransportError::NotConnected(address, ": the proxy refuses to connect there");
+            }
+            _ => {}
+        }
+        if let Some(NoSuchName(name)) = error.downcast_ref() {
+            return TransportError::Name(name.clone());
+        }
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return TransportError::Tls(tls::explain(error, &address));
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            if let Some(error) = wrapped(error) {
+                return TransportError::Tls(tls::explain(error, &address));
+            }
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                    return TransportError::Unreachable(peer);
+                }
+                _ => {}
+            }
+        }
+        next = error.source();
+    }
+    match (error.is_timeout(), error.is_connect()) {
+        (true, true) => TransportError::ConnectTimeout(peer, limits.connect),
+        (true, false) => TransportError::AnswerTimeout(address, limits.request),
+        (false, true) => TransportError::NotConnected(address, ""),
+        (false, false) => TransportError::CutShort(address),
+    }
+}
+
+/// The TLS error inside an io::Error, or inside one inside it: `source` goes past what an io::Error wraps.
+fn wrapped(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(wrapped))
+}

@@ -1,0 +1,346 @@
+//! HTTP for Vault: a `rustify` client over `reqwest` that keeps what Vault's own clients need and `rustify`'s drops.
+//!
+//! An answer comes back whole whatever its status (`Retry-After` is a header of failures), bodies are bounded, nothing is
+//! logged, and what goes wrong on the way has a type. Proxies, the name asked for in TLS and redirects are decided here.
+
+mod failure;
+mod names;
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use http::header::{HOST, LOCATION};
+use http::{HeaderValue, StatusCode};
+use reqwest::Url;
+use rustify::errors::ClientError;
+
+use crate::config::{Ca, Vault};
+use crate::identity::ClientCertificate;
+
+use super::error::{Class, Failure};
+use super::tls::{self, TlsError, Trust};
+
+use names::Names;
+
+pub(crate) use failure::TransportError;
+
+/// No answer that is a secret is larger.
+const MOST_BYTES: usize = 8 << 20;
+
+/// How long one request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until the connection (with TLS) stands.
+    pub connect: Duration,
+    /// From the first byte to the last, connecting included.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    /// Five seconds to connect; half a minute for all of it, because a database may take its time to make a user.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), request: Duration::from_secs(30) }
+    }
+}
+
+/// A client for one backend.
+pub(crate) struct Transport {
+    /// Scheme, host and port, as the operator wrote them.
+    address: String,
+    host: String,
+    server_name: Option<String>,
+    proxy: Option<Url>,
+    is_loopback: bool,
+    trust: TrustSource,
+    limits: Limits,
+    state: RwLock<State>,
+}
+
+/// What may change while the process lives: certificates are replaced, idle connections closed.
+struct State {
+    trust: Trust,
+    tls: rustls::ClientConfig,
+    certificate: Option<ClientCertificate>,
+    http: reqwest::Client,
+}
+
+/// Where the trusted certificates come from.
+enum TrustSource {
+    Fixed(Trust),
+    File(PathBuf),
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// A client for the configured address. Reads the CA; connects to nobody. Every failure is the configuration's.
+    pub(crate) fn new(config: &Vault, limits: Limits) -> Result<Self, Failure> {
+        let malformed = |why: String| Failure::new(Class::Malformed, why);
+        let url = Url::parse(&config.address).map_err(|_| malformed("vault.address is not a URL".into()))?;
+        let is_plain = url.scheme() == "http";
+        let Some(host) = url.host_str().filter(|_| is_plain || url.scheme() == "https") else {
+            return Err(malformed("vault.address needs http:// or https:// and a host".into()));
+        };
+        let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+        if has_more || url.path() != "/" || url.fragment().is_some() {
+            return Err(malformed("vault.address has more than a scheme, a host and a port".into()));
+        }
+        let server_name = config.tls_server_name.clone().filter(|_| !is_plain);
+        if let Some(name) = &server_name {
+            if name.parse::<IpAddr>().is_ok() || Url::parse(&format!("https://{name}/")).is_err() {
+                return Err(malformed("vault.tlsServerName is not a DNS name".into()));
+            }
+            if config.proxy.is_some() {
+                return Err(malformed("vault.tlsServerName and vault.proxy do not go together".into()));
+            }
+        }
+        let proxy = config.proxy.as_deref().map(Url::parse).transpose();
+        let proxy = proxy.map_err(|_| malformed("vault.proxy is not a URL".into()))?;
+        let trust = match &config.ca {
+            _ if is_plain => TrustSource::Fixed(Trust::Nobody),
+            _ if config.skip_verify => TrustSource::Fixed(Trust::Anybody),
+            None => TrustSource::Fixed(Trust::System),
+            Some(Ca::Pem(pem)) => TrustSource::Fixed(Trust::Only(pem.clone().into_bytes())),
+            Some(Ca::File(path)) => TrustSource::File(path.clone()),
+        };
+        let trusted = trust.load().map_err(|(path, error)| {
+            malformed(format!("the CA file {} cannot be read: {}; see vault.caFile", path.display(), error.kind()))
+        })?;
+        let tls = tls::client_config(&trusted, None).map_err(|error| match &trust {
+            TrustSource::File(path) => malformed(format!("the CA file {} is no use: {error}", path.display())),
+            TrustSource::Fixed(_) => malformed(format!("vault.ca is no use: {error}")),
+        })?;
+        let address = origin(&url);
+        let plan = Plan { host, server_name: server_name.as_deref(), proxy: proxy.as_ref(), url: &url, limits };
+        let http = plan.client(&tls).ok_or_else(|| malformed("vault.proxy cannot be used".into()))?;
+        Ok(Self {
+            host: host.to_owned(),
+            is_loopback: is_loopback(&url),
+            address,
+            server_name,
+            proxy,
+            trust,
+            limits,
+            state: RwLock::new(State { trust: trusted, tls, certificate: None, http }),
+        })
+    }
+
+    /// Scheme, host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether secrets would travel unencrypted over a network.
+    pub(crate) fn is_plain_remote(&self) -> bool {
+        self.address.starts_with("http://") && !self.is_loopback
+    }
+
+    /// Shows this certificate in every handshake from now on: Vault wants it at renewals of the token too.
+    pub(crate) fn show(&self, certificate: &ClientCertificate) -> Result<(), TlsError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.certificate.as_ref().is_some_and(|shown| shown.is_same(certificate)) {
+            return Ok(());
+        }
+        state.tls = tls::client_config(&state.trust, Some(certificate))?;
+        state.certificate = Some(certificate.copy());
+        self.reconnect(&mut state);
+        Ok(())
+    }
+
+    /// Closes every idle connection (each keeps the last plaintext answer in its buffers) and reads the CA file again if
+    /// it changed. TLS sessions stay resumable. For the end of a round of requests.
+    pub(crate) fn close_idle(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // A CA file that is being replaced may be unreadable or half there: what we have stays until it is whole.
+        if let Ok(trust) = self.trust.load()
+            && trust != state.trust
+            && let Ok(tls) = tls::client_config(&trust, state.certificate.as_ref())
+        {
+            (state.trust, state.tls) = (trust, tls);
+        }
+        self.reconnect(&mut state);
+    }
+
+    fn reconnect(&self, state: &mut State) {
+        if let Some(http) = self.client(&self.host, &state.tls) {
+            state.http = http;
+        }
+    }
+
+    fn client(&self, host: &str, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
+        let url = Url::parse(&self.address).expect("an address that was parsed once");
+        let (server_name, proxy) = (self.server_name.as_deref(), self.proxy.as_ref());
+        Plan { host, server_name, proxy, url: &url, limits: self.limits }.client(tls)
+    }
+
+    /// One request and its answer, whatever the status; one redirect is followed.
+    ///
+    /// As Vault's own client does: a standby names the active node by 307, the request goes there once with the same
+    /// method, body and token, and never from https to http. Unlike it, we do not go from http to https either: the
+    /// token has crossed the network by then, and the address wants to be put right.
+    async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let (parts, body) = request.into_parts();
+        let url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
+        let http = self.state.read().unwrap_or_else(PoisonError::into_inner).http.clone();
+        let response = self.send_once(&http, &url, &parts, body.clone()).await?;
+        let Some(target) = redirect(&url, &response)? else {
+            return Ok(response);
+        };
+        let http = match target.host_str() {
+            Some(host) if self.server_name.is_some() && host != self.host => {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                self.client(host, &state.tls).unwrap_or(http)
+            }
+            _ => http,
+        };
+        let response = self.send_once(&http, &target, &parts, body).await?;
+        match redirect(&target, &response)? {
+            None => Ok(response),
+            Some(again) => Err(TransportError::Redirect {
+                from: origin(&target),
+                to: origin(&again),
+                why: ", the second redirect in a row; set vault.address to the active node or a load balancer",
+            }),
+        }
+    }
+
+    async fn send_once(
+        &self,
+        http: &reqwest::Client,
+        url: &Url,
+        parts: &http::request::Parts,
+        body: Vec<u8>,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let mut wire = url.clone();
+        let mut headers = parts.headers.clone();
+        if let Some(name) = &self.server_name {
+            // The URL names what TLS asks for and verifies; `Names` leads it to the real host, and HTTP still says that one.
+            let authority = origin(url).split_once("://").map(|(_, authority)| authority.to_owned());
+            let authority = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
+            headers.insert(HOST, authority.expect("a URL's host and port are a header value"));
+            wire.set_host(Some(name)).expect("a name that was parsed once");
+        }
+        let mut request = reqwest::Request::new(parts.method.clone(), wire);
+        *request.headers_mut() = headers;
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
+        }
+        let why = |error: reqwest::Error| failure::why(&error, &origin(url), self.limits);
+        let mut response = http.execute(request).await.map_err(why)?;
+        let mut bytes =
+            Vec::with_capacity(response.content_length().map_or(4096, |n| n.min(MOST_BYTES as u64) as usize));
+        while let Some(chunk) = response.chunk().await.map_err(why)? {
+            if bytes.len() + chunk.len() > MOST_BYTES {
+                return Err(TransportError::TooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let mut answer = http::Response::new(bytes);
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        Ok(answer)
+    }
+}
+
+#[async_trait::async_trait]
+impl rustify::client::Client for Transport {
+    fn base(&self) -> &str {
+        &self.address
+    }
+
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ClientError> {
+        let (url, method) = (request.uri().path().to_owned(), request.method().to_string());
+        self.exchange(request).await.map_err(|error| ClientError::RequestError { source: error.into(), url, method })
+    }
+
+    /// As `send`: the default turns every status but 2xx into an error that has lost its headers, and logs.
+    async fn execute(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ClientError> {
+        self.send(request).await
+    }
+}
+
+/// What a `reqwest` client is built from.
+struct Plan<'a> {
+    host: &'a str,
+    server_name: Option<&'a str>,
+    proxy: Option<&'a Url>,
+    url: &'a Url,
+    limits: Limits,
+}
+
+impl Plan<'_> {
+    fn client(&self, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
+        let names = Names { instead: self.server_name.map(|name| (name.to_owned(), self.host.to_owned())) };
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .dns_resolver(names)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(concat!("secret-exec/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.limits.connect)
+            .timeout(self.limits.request)
+            .pool_idle_timeout(Duration::from_secs(10));
+        let builder = match self.proxy {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).ok()?),
+            // A proxy would be asked for the name TLS wants, not for the host; and loopback is never behind one.
+            None if self.server_name.is_some() || is_loopback(self.url) => builder.no_proxy(),
+            None => builder,
+        };
+        builder.build().ok()
+    }
+}
+
+impl TrustSource {
+    fn load(&self) -> Result<Trust, (&PathBuf, io::Error)> {
+        match self {
+            Self::Fixed(trust) => Ok(trust.clone()),
+            Self::File(path) => std::fs::read(path).map(Trust::Only).map_err(|error| (path, error)),
+        }
+    }
+}
+
+/// Where a redirect leads; `None` when the answer is none, an error when we do not go there.
+fn redirect(from: &Url, response: &http::Response<Vec<u8>>) -> Result<Option<Url>, TransportError> {
+    use StatusCode as S;
+    let status = response.status();
+    if ![S::MOVED_PERMANENTLY, S::FOUND, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
+        return Ok(None);
+    }
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let Some(target) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
+        let to = "nowhere".to_owned();
+        return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
+    };
+    if target.scheme() != from.scheme() {
+        let why = match target.scheme() {
+            "https" => "; set vault.address to that",
+            _ => ", which is not encrypted; not followed",
+        };
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    Ok(Some(target))
+}
+
+/// Scheme, host and port, without anything a URL could carry besides.
+fn origin(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or(host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
+}

@@ -1,0 +1,37 @@
+//! Name resolution: the system's, but the name that TLS asks for may lead to another host.
+
+use std::net::{IpAddr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// The resolver of one client.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// A name, and the host it leads to instead of its own.
+    pub(super) instead: Option<(String, String)>,
+}
+
+/// A name that leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {0} does not resolve")]
+pub(super) struct NoSuchName(pub(super) String);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = match &self.instead {
+            Some((asked, host)) if asked.eq_ignore_ascii_case(name.as_str()) => host.clone(),
+            _ => name.as_str().to_owned(),
+        };
+        Box::pin(async move {
+            let literal = host.trim_start_matches('[').trim_end_matches(']');
+            if let Ok(address) = literal.parse::<IpAddr>() {
+                return Ok(Box::new(std::iter::once(SocketAddr::new(address, 0))) as Addrs);
+            }
+            let found: Option<Vec<_>> = tokio::net::lookup_host((host.as_str(), 0)).await.ok().map(Iterator::collect);
+            match found.filter(|addresses| !addresses.is_empty()) {
+                Some(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+                None => Err(NoSuchName(host).into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,373 @@
+//! Answers of the server, read without quoting them: serde's own messages hold values, so they are dropped here.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::{Fetched, JsonError, Lease, LeaseId, Payload, SecretBytes, SecretMap, Version};
+use crate::provider::{Class, Failure};
+
+use super::token::{Origin, Token, TokenKind};
+
+/// Status and body; whatever else matters of a header is already read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: SecretBytes,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether the body holds this phrase (of ours: what the body says is never shown).
+    pub(super) fn says(&self, phrase: &str) -> bool {
+        self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
+    }
+}
+
+/// What is around every answer. Unknown fields are the server's affair.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(default)]
+    lease_id: Option<String>,
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    auth: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    fn of(answer: &'a Answer) -> Result<Self, Failure> {
+        serde_json::from_slice(answer.body.expose())
+            .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?"))
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        let id = self.lease_id.as_deref().and_then(LeaseId::parse)?;
+        Some(Lease { id, ttl: Duration::from_secs(self.lease_duration), renewable: self.renewable })
+    }
+}
+
+fn malformed(why: impl Into<String>) -> Failure {
+    Failure::new(Class::Malformed, why)
+}
+
+/// KV v2's metadata, as far as it matters here. That all four are there is what makes an envelope one.
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+    #[serde(rename = "created_time")]
+    _created_time: String,
+    deletion_time: String,
+    destroyed: bool,
+}
+
+/// The secret in an answer to a read or a write.
+pub(super) fn fetched(answer: &Answer, now: SystemTime) -> Result<Fetched, Failure> {
+    if answer.body.expose().trim_ascii().is_empty() {
+        return Err(malformed(format!("the answer is empty ({}): there is nothing to deliver", answer.status)));
+    }
+    let envelope = Envelope::of(answer)?;
+    let Some(data) = envelope.data else {
+        return Err(malformed("the answer has no data: there is nothing to deliver"));
+    };
+    let map = map(data)?;
+    if let Some(metadata) = opened(&envelope, &map) {
+        let inner = map.value("data").expect("an opened envelope has data");
+        if inner.is_null() {
+            return Err(gone(&metadata, answer.status));
+        }
+        let map = SecretMap::from_json(inner.raw().expose()).map_err(unreadable)?;
+        return Ok(Fetched {
+            payload: Payload::Map(map),
+            version: Some(Version(metadata.version.to_string())),
+            lease: None,
+            ttl: None,
+        });
+    }
+    let lease = envelope.lease();
+    let ttl = if lease.is_none() && envelope.lease_duration == 0 { own_life(&map, now) } else { None };
+    Ok(Fetched { payload: Payload::Map(map), version: None, lease, ttl })
+}
+
+fn map(data: &RawValue) -> Result<SecretMap, Failure> {
+    SecretMap::from_json(data.get().as_bytes()).map_err(unreadable)
+}
+
+fn unreadable(error: JsonError) -> Failure {
+    malformed(format!("the answer's data cannot be used: {error}"))
+}
+
+/// The metadata, when this is KV v2's envelope: no lease duration (KV v1 has one), exactly `data` and `metadata`, and that
+/// has the four fields (there may be more: `custom_metadata` always is).
+fn opened(envelope: &Envelope<'_>, map: &SecretMap) -> Option<Metadata> {
+    if envelope.lease_duration != 0 || map.len() != 2 || map.value("data").is_none() {
+        return None;
+    }
+    serde_json::from_slice(map.value("metadata")?.raw().expose()).ok()
+}
+
+fn gone(metadata: &Metadata, status: u16) -> Failure {
+    let Metadata { version, deletion_time, destroyed, .. } = metadata;
+    let why = match (destroyed, deletion_time.as_str()) {
+        (true, _) => format!("version {version} was destroyed ({status})"),
+        (false, "") => format!("version {version} has no data ({status})"),
+        (false, when) if is_time(when) => format!("version {version} was deleted at {when} ({status})"),
+        (false, _) => format!("version {version} was deleted ({status})"),
+    };
+    Failure::new(Class::NotFound, why)
+}
+
+/// Only what looks like RFC 3339 is repeated.
+fn is_time(text: &str) -> bool {
+    text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ+".contains(&b))
+}
+
+/// The life of something without a lease: until a certificate ends, or a static role's password is replaced.
+fn own_life(map: &SecretMap, now: SystemTime) -> Option<Duration> {
+    let number = |key| map.value(key)?.raw().expose_text()?.parse::<u64>().ok();
+    if map.value("serial_number").is_some()
+        && let Some(expiration) = number("expiration")
+    {
+        let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiration))?;
+        return Some(end.duration_since(now).unwrap_or_default());
+    }
+    number("ttl").filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// The 404 of a KV v2 version that is deleted or destroyed; `None` when it is another 404.
+pub(super) fn deleted(answer: &Answer) -> Option<Failure> {
+    let envelope = Envelope::of(answer).ok()?;
+    let metadata = opened(&envelope, &map(envelope.data?).ok()?)?;
+    Some(gone(&metadata, answer.status))
+}
+
+/// A lease as the server now has it.
+pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
+    Envelope::of(answer)?.lease().ok_or_else(|| malformed("the answer to the renewal names no lease"))
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    #[serde(default)]
+    client_token: String,
+    #[serde(default)]
+    accessor: String,
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(default)]
+    token_type: String,
+    #[serde(default)]
+    num_uses: u64,
+}
+
+/// The token a login or a renewal yields.
+pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, Token), Failure> {
+    let auth = Envelope::of(answer)?.auth.ok_or_else(|| malformed("the answer to the login has no token"))?;
+    let auth: Auth = serde_json::from_str(auth.get()).map_err(|_| malformed("the answer to the login is no login"))?;
+    if auth.client_token.is_empty() {
+        let why = "the login is not complete: the server wants a second factor, which a workload has not";
+        return Err(Failure::new(Class::Denied, why));
+    }
+    let token = Token {
+        accessor: some_text(auth.accessor),
+        ttl: some_seconds(auth.lease_duration),
+        renewable: auth.renewable,
+        kind: kind(&auth.token_type),
+        origin,
+        uses: (auth.num_uses > 0).then_some(auth.num_uses),
+    };
+    Ok((SecretBytes::from(auth.client_token), token))
+}
+
+#[derive(Deserialize)]
+struct LookedUp {
+    #[serde(default)]
+    accessor: String,
+    #[serde(default)]
+    ttl: u64,
+    #[serde(default)]
+    renewable: Option<bool>,
+    #[serde(default, rename = "type")]
+    token_type: String,
+    #[serde(default)]
+    num_uses: i64,
+    #[serde(default)]
+    expire_time: Option<String>,
+}
+
+/// What `lookup-self` says of somebody else's token.
+pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
+    let envelope = Envelope::of(answer)?;
+    let no_token = || malformed("the answer to the token's look-up is none");
+    let data: LookedUp = serde_json::from_str(envelope.data.ok_or_else(no_token)?.get()).map_err(|_| no_token())?;
+    Ok(Token {
+        accessor: some_text(data.accessor),
+        ttl: data.expire_time.map(|_| Duration::from_secs(data.ttl)),
+        renewable: data.renewable.unwrap_or(false),
+        kind: kind(&data.token_type),
+        origin: Origin::Foreign,
+        uses: match data.num_uses {
+            0 => None,
+            left => Some(u64::try_from(left).unwrap_or(0)),
+        },
+    })
+}
+
+fn kind(token_type: &str) -> TokenKind {
+    if token_type == "batch" { TokenKind::Batch } else { TokenKind::Service }
+}
+
+fn some_text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn some_seconds(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then_some(Duration::from_secs(seconds))
+}
+
+/// The secret id in an answer to an unwrapping.
+pub(super) fn unwrapped(answer: &Answer) -> Result<SecretBytes, Failure> {
+    #[derive(Deserialize)]
+    struct Unwrapped {
+        secret_id: String,
+    }
+    let data = Envelope::of(answer)?.data;
+    data.and_then(|data| serde_json::from_str(data.get()).ok())
+        .map(|Unwrapped { secret_id }| SecretBytes::from(secret_id))
+        .ok_or_else(|| Failure::new(Class::Denied, "what was wrapped is no secret id"))
+}
+
+/// Where the mount of a path is, with its slash, when it is a KV version 2 one.
+pub(super) fn versioned_mount(answer: &Answer) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Mount {
+        path: String,
+        #[serde(rename = "type")]
+        kind: String,
+        options: Option<Options>,
+    }
+    #[derive(Deserialize)]
+    struct Options {
+        version: String,
+    }
+    let mount: Mount = serde_json::from_str(Envelope::of(answer).ok()?.data?.get()).ok()?;
+    (mount.kind == "kv" && mount.options.is_some_and(|options| options.version == "2")).then_some(mount.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, retry_after: None, body: SecretBytes::copy_of(body.as_bytes()) }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn keys(fetched: &Fetched) -> Vec<String> {
+        fetched.payload.map().unwrap().keys().map(str::to_owned).collect()
+    }
+
+    const METADATA: &str = r#"{"created_time":"2026-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"2099-01-01T00:00:00Z","destroyed":false,"version":3}"#;
+
+    #[test]
+    fn a_kv_v2_envelope_is_opened_and_a_deletion_in_the_future_is_none() {
+        let body =
+            format!(r#"{{"lease_id":"","lease_duration":0,"data":{{"data":{{"a":1.50}},"metadata":{METADATA}}}}}"#);
+        let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+        assert_eq!(fetched.payload.value("a").unwrap().raw().expose(), b"1.50");
+        assert_eq!((fetched.version, fetched.lease, fetched.ttl), (Some(Version("3".into())), None, None));
+    }
+
+    #[test]
+    fn what_only_looks_like_kv_v2_stays_as_it_is() {
+        for body in [
+            format!(r#"{{"lease_duration":2764800,"data":{{"data":{{"a":1}},"metadata":{METADATA}}}}}"#),
+            r#"{"lease_duration":0,"data":{"data":{"a":1},"metadata":{}}}"#.into(),
+            format!(r#"{{"lease_duration":0,"data":{{"data":{{"a":1}},"metadata":{METADATA},"x":1}}}}"#),
+        ] {
+            let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+            assert_eq!(keys(&fetched)[..2], ["data", "metadata"]);
+            assert_eq!((fetched.version, fetched.lease), (None, None));
+        }
+    }
+
+    #[test]
+    fn deleted_and_destroyed_versions_say_which_and_when() {
+        let body = |deletion: &str, destroyed: bool| {
+            format!(
+                r#"{{"data":{{"data":null,"metadata":{{"created_time":"x","deletion_time":"{deletion}","destroyed":{destroyed},"version":7}}}}}}"#
+            )
+        };
+        for (body, why) in [
+            (body("2026-11-21T23:45:04.95Z", false), "version 7 was deleted at 2026-11-21T23:45:04.95Z (404)"),
+            (body("hunter2", false), "version 7 was deleted (404)"),
+            (body("", true), "version 7 was destroyed (404)"),
+        ] {
+            assert_eq!(deleted(&answer(404, &body)).unwrap(), Failure::new(Class::NotFound, why));
+        }
+        assert!(deleted(&answer(404, r#"{"errors":[]}"#)).is_none());
+        assert!(deleted(&answer(404, "<html>")).is_none());
+    }
+
+    #[test]
+    fn a_lease_is_a_lease_id_and_nothing_else() {
+        let body = r#"{"lease_id":"database/creds/web/x","lease_duration":3600,"renewable":true,"data":{"ttl":5}}"#;
+        let lease = fetched(&answer(200, body), at(0)).unwrap();
+        assert_eq!(lease.lease.unwrap().ttl, Duration::from_secs(3600));
+        assert_eq!(lease.ttl, None);
+        let kv1 = fetched(&answer(200, r#"{"lease_id":"","lease_duration":2764800,"data":{"ttl":5}}"#), at(0)).unwrap();
+        assert_eq!((kv1.lease, kv1.ttl), (None, None));
+    }
+
+    #[test]
+    fn certificates_and_static_roles_have_a_life_of_their_own() {
+        let life = |data: &str| fetched(&answer(200, &format!(r#"{{"data":{data}}}"#)), at(1000)).unwrap().ttl;
+        assert_eq!(life(r#"{"serial_number":"1","expiration":1600}"#), Some(Duration::from_secs(600)));
+        assert_eq!(life(r#"{"serial_number":"1","expiration":900}"#), Some(Duration::ZERO));
+        assert_eq!(life(r#"{"password":"x","ttl":42}"#), Some(Duration::from_secs(42)));
+        assert_eq!(life(r#"{"password":"x","ttl":"1h"}"#), None);
+        assert_eq!(life(r#"{"expiration":1600}"#), None);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_used_is_never_quoted() {
+        for body in [
+            "hunter2",
+            r#""hunter2""#,
+            r#"{"data":"hunter2"}"#,
+            r#"{"data":null}"#,
+            r#"{"lease_id":7,"x":"hunter2"}"#,
+            "",
+        ] {
+            let failure = fetched(&answer(200, body), at(0)).unwrap_err();
+            assert_eq!(failure.class, Class::Malformed);
+            assert!(!failure.why.contains("hunter2"), "{failure}");
+        }
+        let failure = issued(&answer(200, r#"{"auth":{"client_token":["hunter2"]}}"#), Origin::Ours).unwrap_err();
+        assert!(!failure.why.contains("hunter2"), "{failure}");
+    }
+
+    #[test]
+    fn a_login_yields_a_token_and_its_facts() {
+        let body = r#"{"auth":{"client_token":"b.x","accessor":"","lease_duration":60,"renewable":false,"token_type":"batch","num_uses":0}}"#;
+        let (secret, token) = issued(&answer(200, body), Origin::Ours).unwrap();
+        assert_eq!(secret.expose(), b"b.x");
+        assert_eq!((token.kind, token.uses, token.accessor), (TokenKind::Batch, None, None));
+        let body = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#;
+        assert_eq!(issued(&answer(200, body), Origin::Ours).unwrap_err().class, Class::Denied);
+    }
+}

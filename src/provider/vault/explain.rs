@@ -1,0 +1,299 @@
+//! What a refusal means and what to do about it: pure functions from a status and what was asked to a failure.
+//!
+//! What the server writes can quote what it was sent (a JWT's claims, a ciphertext), so its text is never repeated. It is
+//! searched for phrases we know, and then we say it in words of our own.
+
+use std::fmt;
+
+use crate::identity::Proof;
+use crate::provider::{Class, Failure};
+
+use super::answer::Answer;
+
+/// What was asked of the server.
+#[derive(Debug)]
+pub(super) enum Asked<'a> {
+    /// GET of a logical path.
+    Read(&'a str),
+    /// PUT to a logical path.
+    Write(&'a str),
+    /// A login.
+    Login(&'a Proof),
+    /// The secret id behind a wrapping token.
+    Unwrap,
+    /// Of a lease.
+    RenewLease,
+    /// Of a lease.
+    RevokeLease,
+    /// Of our own token.
+    RenewToken,
+    /// Of our own token.
+    RevokeToken,
+}
+
+impl Asked<'_> {
+    fn is_login(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Unwrap)
+    }
+}
+
+/// The line of a policy that would allow it.
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path) => write!(f, "read on {path}"),
+            Self::Write(path) => write!(f, "update on {path}"),
+            Self::RenewLease => f.write_str("update on sys/leases/renew"),
+            Self::RevokeLease => f.write_str("update on sys/leases/revoke"),
+            Self::RenewToken => f.write_str("update on auth/token/renew-self"),
+            Self::RevokeToken => f.write_str("update on auth/token/revoke-self"),
+            Self::Login(_) | Self::Unwrap => f.write_str("nothing: a login needs no policy"),
+        }
+    }
+}
+
+/// Reasons of a failed login: what the server writes, and what we say.
+const LOGIN_REASONS: &[(&str, &str)] = &[
+    ("namespace not found", "the namespace does not exist"),
+    ("no handler for route", "no auth method is mounted there"),
+    (
+        "wrapping token is not valid",
+        "the wrapping token has expired or was used: if not by us, somebody else has the secret id; issue a new one",
+    ),
+    ("invalid role or secret ID", "the role id is wrong, or the secret id is wrong, spent or expired"),
+    ("invalid secret id", "the secret id is wrong, spent or expired"),
+    ("invalid role ID", "the role id is wrong"),
+    ("invalid role_id", "the role id is wrong"),
+    ("missing secret_id", "the role wants a secret id; set vault.auth.secretIdFile"),
+    ("invalid audience", "the token's audience is not one the role is bound to"),
+    ("audience claim does not match", "the token's audience is not one the role is bound to"),
+    ("claim: token is expired", "the token has expired"),
+    ("Token is expired", "the token has expired"),
+    ("token not yet valid", "the token is not valid yet; are the clocks right?"),
+    ("token issued in the future", "the token was issued in the future; are the clocks right?"),
+    ("invalid issuer", "the token's issuer is not the one the method is configured for"),
+    ("invalid subject", "the token's subject is not the one the role is bound to"),
+    ("claim does not match", "a claim of the token is not what the role is bound to"),
+    ("does not match any associated bound claim", "a claim of the token is not what the role is bound to"),
+    ("compact JWS format", "the token file does not hold a JWT"),
+    ("error verifying token signature", "the token's signature does not fit the keys of the method"),
+    ("could not be found", "the role does not exist"),
+    ("invalid role name", "the role does not exist"),
+    ("missing role", "the method wants a role; set vault.auth.role"),
+    ("service account name not authorized", "the role is bound to another service account"),
+    ("namespace not authorized", "the role is bound to another Kubernetes namespace"),
+    ("service account unauthorized", "the cluster no longer accepts the service account's token"),
+    ("invalid certificate or no client certificate", "no role accepts our certificate"),
+    ("failed to match all constraints", "no role accepts our certificate"),
+    ("no client certificate", "the server saw no client certificate; does a proxy or load balancer end TLS?"),
+    (
+        "client certificate must be supplied",
+        "the server saw no client certificate; does a proxy or load balancer end TLS?",
+    ),
+    ("certificate has expired", "our client certificate has expired"),
+    ("entry for role", "the role does not exist"),
+    ("does not belong to the role", "the AWS identity is not one the role is bound to"),
+    ("missing header", "the method wants vault.auth.serverId"),
+    ("source address", "the role does not allow logins from our address"),
+    ("unauthorized by CIDR", "the role does not allow logins from our address"),
+];
+
+/// Reasons of other failed requests.
+const REASONS: &[(&str, &str)] = &[
+    ("HTTP request to an HTTPS server", "the server speaks TLS; use https:// in vault.address"),
+    ("Vault is sealed", "the server is sealed"),
+    ("OpenBao is sealed", "the server is sealed"),
+    (
+        "token had one use left",
+        "the token had one use left, which no credential can be issued for; raise token_num_uses",
+    ),
+    ("lease is not renewable", "the lease cannot be renewed"),
+    ("unknown role", "the role does not exist"),
+    ("encryption key not found", "the key does not exist"),
+    ("invalid ciphertext", "the ciphertext is damaged; was it percent-encoded twice?"),
+    ("message authentication failed", "the ciphertext is of another key"),
+    ("ciphertext or signature version is disallowed", "the ciphertext's key version is not allowed any more"),
+    ("common name not allowed", "the role does not allow this common name"),
+    ("not allowed by this role", "the role does not allow a parameter"),
+    ("beyond the expiration of the CA", "the certificate would outlive its CA; ask for a shorter ttl"),
+    ("missing client token", "no token was sent"),
+];
+
+fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static str> {
+    known.iter().find(|(phrase, _)| answer.says(phrase)).map(|(_, said)| *said)
+}
+
+/// Why the server refused. `namespace` is the one we asked in.
+pub(super) fn refusal(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+    let status = answer.status;
+    let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
+    match status {
+        412 => failure(Class::Transient, "the server has not caught up with its own writes yet"),
+        429 => {
+            let class = Class::Throttled { retry_after: answer.retry_after };
+            failure(class, "the server asks for patience: too many requests")
+        }
+        472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests"),
+        500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))),
+        400..500 if asked.is_login() => refused_login(asked, answer),
+        403 => {
+            let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+            Failure::new(Class::Denied, format!("permission denied (403): the policy needs {asked}{place}"))
+        }
+        401 => failure(Class::Denied, "permission denied"),
+        404 if answer.says("namespace not found") => {
+            let namespace = namespace.unwrap_or_default();
+            Failure::new(Class::NotFound, format!("there is no namespace {namespace:?} (404)"))
+        }
+        404 if answer.says("no handler for route") => failure(Class::NotFound, "nothing is mounted at that path"),
+        400 | 404 if answer.says("lease not found") || answer.says("lease expired") => {
+            failure(Class::NotFound, "the lease has ended or was revoked")
+        }
+        404 => failure(Class::NotFound, "there is nothing at that path"),
+        405 => failure(
+            Class::Malformed,
+            match asked {
+                Asked::Read(_) => "this path is not read but written; put ? and the parameters behind it, or a bare ?",
+                Asked::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
+                _ => "the server does not know this request; is it Vault or OpenBao?",
+            },
+        ),
+        413 => failure(Class::Malformed, "the request is too large for the server"),
+        400 => failure(Class::Malformed, reason(answer, REASONS).unwrap_or("the server calls the request wrong")),
+        300..400 => failure(Class::Malformed, "the server redirects elsewhere; is vault.address right?"),
+        _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
+    }
+}
+
+fn unavailable(status: u16) -> &'static str {
+    match status {
+        500 => "the server failed; its log says why",
+        501 => "the server is not initialised",
+        502 | 504 => "a proxy or load balancer found no server behind it",
+        503 => "the server is sealed or not available",
+        _ => "the server failed",
+    }
+}
+
+/// A login that is refused stays refused, whatever 4xx says so: AppRole answers 400 to a spent secret id.
+fn refused_login(asked: &Asked<'_>, answer: &Answer) -> Failure {
+    let known = reason(answer, LOGIN_REASONS);
+    let known = known.or_else(|| reason(answer, REASONS));
+    // An unknown mount answers so too, as long as nobody is logged in.
+    let refused = "permission denied: nothing is mounted there, or it does not accept this identity";
+    let known = known.or((answer.status == 403).then_some(refused));
+    let known = known.map(|said| format!(": {said}")).unwrap_or_default();
+    let what = match asked {
+        Asked::Login(proof) => proof.to_string(),
+        _ => "the unwrapping of the secret id".to_owned(),
+    };
+    Failure::new(Class::Denied, format!("{what} was refused ({}){known}", answer.status))
+}
+
+/// Whether a refused look-up of our own token means that it is dead, rather than not allowed to look.
+///
+/// OpenBao answers a dead token with the bare words and a policy's no with `1 error occurred`; Vault adds `invalid token`.
+pub(super) fn is_dead_token(look_up: &Answer) -> bool {
+    let bare = r#"{"errors":["permission denied"]}"#;
+    look_up.status == 403 && (look_up.says("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
+}
+
+/// The token died under us.
+pub(super) fn dead_token() -> Failure {
+    Failure::new(Class::Denied, "permission denied (403): the token has expired, was revoked or is used up")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SecretBytes;
+    use crate::identity::JwtMethod;
+    use std::time::Duration;
+
+    fn answer(status: u16, errors: &str) -> Answer {
+        let body = format!(r#"{{"errors":[{errors:?}]}}"#);
+        Answer { status, retry_after: Some(Duration::from_secs(7)), body: SecretBytes::from(body) }
+    }
+
+    fn read(status: u16, errors: &str) -> Failure {
+        refusal(&Asked::Read("secret/data/app"), &answer(status, errors), None)
+    }
+
+    fn login(status: u16, errors: &str) -> Failure {
+        let proof = Proof::Jwt {
+            method: JwtMethod::Jwt,
+            mount: "jwt".into(),
+            role: "web".into(),
+            token: SecretBytes::copy_of(b"canary"),
+        };
+        refusal(&Asked::Login(&proof), &answer(status, errors), None)
+    }
+
+    #[test]
+    fn each_status_has_its_class() {
+        let throttled = Class::Throttled { retry_after: Some(Duration::from_secs(7)) };
+        for (status, class) in [
+            (400, Class::Malformed),
+            (401, Class::Denied),
+            (403, Class::Denied),
+            (404, Class::NotFound),
+            (405, Class::Malformed),
+            (412, Class::Transient),
+            (418, Class::Malformed),
+            (429, throttled.clone()),
+            (472, Class::Transient),
+            (473, Class::Transient),
+            (500, Class::Transient),
+            (502, Class::Transient),
+            (503, Class::Transient),
+            (599, Class::Transient),
+        ] {
+            assert_eq!(read(status, "").class, class, "{status}");
+            let of_login = match status {
+                412 | 429 | 472 | 473 | 500.. => class,
+                _ => Class::Denied,
+            };
+            assert_eq!(login(status, "").class, of_login, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_denied_read_names_the_policy_line_and_the_namespace() {
+        let why = refusal(&Asked::Read("secret/data/app"), &answer(403, ""), Some("team-a")).why;
+        assert_eq!(why, "permission denied (403): the policy needs read on secret/data/app in namespace team-a");
+        let why = refusal(&Asked::RevokeLease, &answer(403, ""), None).why;
+        assert_eq!(why, "permission denied (403): the policy needs update on sys/leases/revoke");
+    }
+
+    #[test]
+    fn a_refused_login_names_method_mount_and_role_and_only_reasons_we_know() {
+        let why = login(400, "error validating token: invalid audience (aud) claim: canary").why;
+        let expected = "jwt login (mount \"jwt\", role \"web\") was refused (400): ";
+        assert_eq!(why, format!("{expected}the token's audience is not one the role is bound to"));
+        let why = login(400, "something new about canary").why;
+        assert_eq!(why, "jwt login (mount \"jwt\", role \"web\") was refused (400)");
+    }
+
+    #[test]
+    fn nothing_the_server_writes_is_repeated() {
+        for status in (300..600).chain([999]) {
+            for failure in [read(status, "canary"), login(status, "canary")] {
+                assert!(!failure.why.contains("canary"), "{failure}");
+                assert!(failure.why.contains(&status.to_string()), "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_token_is_told_from_a_policy_that_does_not_let_it_look() {
+        assert!(is_dead_token(&answer(403, "permission denied")));
+        assert!(is_dead_token(&answer(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")));
+        assert!(!is_dead_token(&answer(403, "1 error occurred:\n\t* permission denied\n\n")));
+    }
+
+    #[test]
+    fn a_lease_that_has_ended_is_not_found() {
+        let failure = refusal(&Asked::RenewLease, &answer(400, "lease not found"), None);
+        assert_eq!(failure, Failure::new(Class::NotFound, "the lease has ended or was revoked (400)"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Logging in, and what becomes of the token afterwards.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustify::Endpoint;
+use std::sync::PoisonError;
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use vaultrs::api::auth::aws::requests::IamLoginRequest;
+use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
+use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
+use vaultrs::api::sys::requests::UnwrapRequest;
+use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest};
+
+use crate::domain::SecretBytes;
+use crate::identity::{ClientCertificate, JwtMethod, Proof, SecretId, SignedRequest};
+use crate::provider::{Class, Failure};
+
+use super::answer::{self, Answer};
+use super::endpoint::Call;
+use super::explain::{self, Asked};
+use super::token::{Origin, Revocation, Token, TokenKind};
+use super::{Session, Unwrapped, Vault, header};
+
+pub(super) fn look_up() -> LookupTokenSelfRequest {
+    LookupTokenSelfRequest {}
+}
+
+impl Vault {
+    /// Logs in with one request (and one more where a secret id must be unwrapped first) and keeps the token.
+    ///
+    /// `planned` is how many requests the token must be good for: every read and write, and the revocation. A token that
+    /// allows fewer is revoked and refused, since its last use cannot bring a credential home. For a token file the one
+    /// request is the token's look-up of itself.
+    pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
+        let (secret, token) = match proof {
+            Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.foreign(proof, secret).await?),
+            _ => answer::issued(&self.prove(proof).await?, Origin::Ours)?,
+        };
+        header(&secret)?;
+        let few = token.uses.filter(|uses| *uses < planned);
+        *self.session() = Some(Session { secret, token: token.clone() });
+        let Some(uses) = few else {
+            return Ok(token);
+        };
+        // Whether that succeeds changes nothing: a token with a use limit and no user is as harmless as one gets.
+        let _ = self.revoke_token().await;
+        *self.session() = None;
+        let why = format!("the token is good for {uses} requests, but {planned} are planned; raise token_num_uses");
+        Err(Failure::new(Class::Denied, why))
+    }
+
+    /// The token's own look at itself. Where its policy does not let it look, it is taken as it is.
+    async fn foreign(&self, proof: &Proof, secret: &SecretBytes) -> Result<Token, Failure> {
+        let answer = self.send(look_up(), Some(header(secret)?)).await?;
+        if answer.is_success() {
+            return answer::looked_up(&answer);
+        }
+        if answer.status != 403 {
+            return Err(explain::refusal(&Asked::Login(proof), &answer, self.namespace()));
+        }
+        if explain::is_dead_token(&answer) {
+            let why = format!("{proof} was refused (403): it is wrong, or has expired or was revoked");
+            return Err(Failure::new(Class::Denied, why));
+        }
+        let kind = if secret.expose().starts_with(b"b.") || secret.expose().starts_with(b"hvb.") {
+            TokenKind::Batch
+        } else {
+            TokenKind::Service
+        };
+        Ok(Token { accessor: None, ttl: None, renewable: false, kind, origin: Origin::Foreign, uses: None })
+    }
+
+    async fn prove(&self, proof: &Proof) -> Result<Answer, Failure> {
+        match proof {
+            Proof::Token(_) => unreachable!("a token is looked up, not proved"),
+            Proof::Jwt { method: JwtMethod::Kubernetes, mount, role, token } => {
+                let (mount, role, jwt) = (mount.clone(), role.clone(), text(token)?);
+                self.log_in(proof, LoginWithKubernetesRequest { mount, role, jwt }).await
+            }
+            Proof::Jwt { method: JwtMethod::Jwt, mount, role, token } => {
+                let (mount, role, jwt) = (mount.clone(), Some(role.clone()), text(token)?);
+                self.log_in(proof, JWTLoginRequest { mount, jwt, role }).await
+            }
+            Proof::AppRole { mount, role_id, secret_id } => {
+                let secret_id = match secret_id {
+                    None => String::new(),
+                    Some(SecretId::Plain(id)) => text(id)?,
+                    Some(SecretId::Wrapped(token)) => self.unwrap(token).await?,
+                };
+                let (mount, role_id) = (mount.clone(), role_id.clone());
+                self.log_in(proof, LoginWithApproleRequest { mount, role_id, secret_id }).await
+            }
+            Proof::Cert { mount, role, certificate } => {
+                self.show(certificate)?;
+                // vaultrs's request has `cert_name`, which no server reads.
+                let body = serde_json::json!({ "name": role.as_deref().unwrap_or_default() });
+                self.log_in(proof, Call::write(&format!("auth/{mount}/login"), &body)).await
+            }
+            Proof::Aws { role, mount, request } => {
+                let SignedRequest { method, url, body, headers_json } = request;
+                let request = IamLoginRequest {
+                    mount: mount.clone(),
+                    role: Some(role.clone()),
+                    iam_http_request_method: method.clone(),
+                    iam_request_url: STANDARD.encode(url),
+                    iam_request_body: STANDARD.encode(body),
+                    iam_request_headers: STANDARD.encode(headers_json.expose()),
+                };
+                self.log_in(proof, request).await
+            }
+        }
+    }
+
+    async fn log_in(&self, proof: &Proof, request: impl Endpoint) -> Result<Answer, Failure> {
+        let answer = self.send(request, None).await?;
+        self.accepted(&Asked::Login(proof), answer)
+    }
+
+    fn show(&self, certificate: &ClientCertificate) -> Result<(), Failure> {
+        if self.address().starts_with("http://") {
+            return Err(Failure::new(Class::Malformed, "the cert method needs an https:// address"));
+        }
+        self.transport.show(certificate).map_err(|error| Failure::new(Class::Denied, error.to_string()))
+    }
+
+    /// The secret id behind a wrapping token, which yields it once: it is kept for the next try and the next login.
+    async fn unwrap(&self, wrapping_token: &SecretBytes) -> Result<String, Failure> {
+        let known = || self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unwrapped) = known().as_ref().filter(|known| known.wrapping_token.is_same(wrapping_token)) {
+            return text(&unwrapped.secret_id);
+        }
+        let answer = self.send(UnwrapRequest { token: None }, Some(header(wrapping_token)?)).await?;
+        let secret_id = answer::unwrapped(&self.accepted(&Asked::Unwrap, answer)?)?;
+        let answered = text(&secret_id);
+        let wrapping_token = SecretBytes::copy_of(wrapping_token.expose());
+        *known() = Some(Unwrapped { wrapping_token, secret_id });
+        answered
+    }
+
+    /// Extends the token's life; answers the token as the server now has it.
+    pub async fn renew_token(&self) -> Result<Token, Failure> {
+        let answer = self.ask(RenewTokenSelfRequest { increment: None }).await?;
+        let answer = self.accepted_or_dead(&Asked::RenewToken, answer).await?;
+        let mut session = self.session();
+        let Some(session) = session.as_mut() else {
+            return Err(Failure::new(Class::Denied, "not logged in"));
+        };
+        let (_, token) = answer::issued(&answer, session.token.origin)?;
+        session.token = token.clone();
+        Ok(token)
+    }
+
+    /// Ends our token, and its leases with it. One that is not ours is forgotten, a batch token runs out by itself: no
+    /// request is sent for either. After a failure the token is still held, for another try.
+    pub async fn revoke_token(&self) -> Result<Revocation, Failure> {
+        let Some(token) = self.token() else {
+            return Ok(Revocation::NoToken);
+        };
+        let revocation = match (token.origin, token.kind) {
+            (Origin::Foreign, _) => Revocation::Foreign,
+            (Origin::Ours, TokenKind::Batch) => Revocation::Batch { ttl: token.ttl },
+            (Origin::Ours, TokenKind::Service) => {
+                let answer = self.ask(RevokeTokenSelfRequest {}).await?;
+                match self.accepted_or_dead(&Asked::RevokeToken, answer).await {
+                    Ok(_) => Revocation::Revoked,
+                    Err(_) if self.token().is_none() => Revocation::NoToken,
+                    Err(failure) => return Err(failure),
+                }
+            }
+        };
+        *self.session() = None;
+        Ok(revocation)
+    }
+}
+
+fn text(secret: &SecretBytes) -> Result<String, Failure> {
+    let text = secret.expose_text().map(str::to_owned);
+    text.ok_or_else(|| Failure::new(Class::Denied, "what was to be sent to log in is not text"))
+}

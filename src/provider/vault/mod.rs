@@ -1,0 +1,260 @@
+//! Vault and OpenBao: one login, reads and writes by logical path, leases.
+//!
+//! One [`Vault`] is one token's life. To hand over to a new token, connect a second one, log in there, fetch, and revoke the
+//! first one's token. Requests are `vaultrs`'s where it has them and our own where it drops what we need.
+
+mod answer;
+mod endpoint;
+mod explain;
+mod login;
+mod token;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::stream::{self, StreamExt};
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use rustify::Endpoint;
+use rustify::errors::ClientError;
+use tokio::sync::OnceCell;
+
+use crate::config;
+use crate::domain::{Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
+
+use super::error::{Class, Failure};
+use super::transport::{Limits, Transport, TransportError};
+use super::{Fetch, backoff};
+
+use answer::Answer;
+use endpoint::{Call, Envelope};
+use explain::Asked;
+
+pub use token::{Origin, Revocation, Token, TokenKind};
+
+/// How many requests are under way at once, so that a large config does not flood a small server.
+const PARALLEL: usize = 16;
+
+/// One server, and one token on it.
+pub struct Vault {
+    transport: Transport,
+    namespace: Option<HeaderValue>,
+    now: fn() -> SystemTime,
+    session: Mutex<Option<Session>>,
+    unwrapped: Mutex<Option<Unwrapped>>,
+}
+
+/// What a login left behind.
+struct Session {
+    secret: SecretBytes,
+    token: Token,
+}
+
+/// A secret id that was unwrapped, for further logins: a wrapping token yields it once.
+struct Unwrapped {
+    wrapping_token: SecretBytes,
+    secret_id: SecretBytes,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("address", &self.address()).field("token", &self.token()).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// Prepares everything that can be wrong without asking anybody; sends nothing. Every failure is the configuration's.
+    ///
+    /// `now` is the wall clock: it serves a certificate's end and a `Retry-After` that is a date.
+    pub fn connect(config: &config::Vault, limits: Limits, now: fn() -> SystemTime) -> Result<Self, Failure> {
+        let namespace = config.namespace.as_deref().map(HeaderValue::try_from).transpose();
+        let namespace = namespace
+            .map_err(|_| Failure::new(Class::Malformed, "vault.namespace has a character no header can carry"))?;
+        Ok(Self {
+            transport: Transport::new(config, limits)?,
+            namespace,
+            now,
+            session: Mutex::new(None),
+            unwrapped: Mutex::new(None),
+        })
+    }
+
+    /// Scheme, host and port.
+    pub fn address(&self) -> &str {
+        self.transport.address()
+    }
+
+    /// Whether secrets would travel unencrypted over a network: that deserves a warning.
+    pub fn is_plain_remote(&self) -> bool {
+        self.transport.is_plain_remote()
+    }
+
+    /// What is known of the token; `None` before a login, after a revocation, and when the token turned out to be dead.
+    pub fn token(&self) -> Option<Token> {
+        self.session().as_ref().map(|session| session.token.clone())
+    }
+
+    /// Closes idle connections, each of which keeps the last answer in its buffers, and takes a replaced CA file up.
+    /// For the end of a round of requests; the next one connects again (and resumes TLS).
+    pub fn close_idle(&self) {
+        self.transport.close_idle();
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok())
+    }
+
+    /// The token as a header that no `Debug` shows.
+    fn token_header(&self) -> Result<HeaderValue, Failure> {
+        match &*self.session() {
+            Some(session) => header(&session.secret),
+            None => Err(Failure::new(Class::Denied, "not logged in")),
+        }
+    }
+
+    /// Sends a request with our token.
+    async fn ask(&self, endpoint: impl Endpoint) -> Result<Answer, Failure> {
+        let token = self.token_header()?;
+        self.send(endpoint, Some(token)).await
+    }
+
+    /// Sends a request; an answer is one whatever its status.
+    async fn send(&self, endpoint: impl Endpoint, token: Option<HeaderValue>) -> Result<Answer, Failure> {
+        let envelope = Envelope { namespace: self.namespace.clone(), token };
+        let endpoint = endpoint.with_middleware(&envelope);
+        let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Ok(Answer {
+            status: response.status().as_u16(),
+            retry_after: retry_after.and_then(|value| backoff::retry_after(value, (self.now)())),
+            body: SecretBytes::new(response.into_body()),
+        })
+    }
+
+    /// The answer when the server said yes, else why it said no.
+    fn accepted(&self, asked: &Asked<'_>, answer: Answer) -> Result<Answer, Failure> {
+        if answer.is_success() { Ok(answer) } else { Err(explain::refusal(asked, &answer, self.namespace())) }
+    }
+
+    async fn fetch_one(&self, source: &Source, round: &Round) -> Result<Fetched, Failure> {
+        let Source::Vault(source) = source else {
+            return Err(Failure::new(Class::Malformed, "this is no vault: reference"));
+        };
+        if round.is_dead.get() == Some(&true) {
+            return Err(explain::dead_token());
+        }
+        let (call, asked) = match &source.operation {
+            VaultOperation::Read { version } => (Call::read(&source.path, *version), Asked::Read(&source.path)),
+            VaultOperation::Write(parameters) => (Call::write(&source.path, parameters), Asked::Write(&source.path)),
+        };
+        let answer = self.ask(call).await?;
+        if answer.is_success() {
+            return answer::fetched(&answer, (self.now)());
+        }
+        if answer.status == 404
+            && let Some(failure) = answer::deleted(&answer)
+        {
+            return Err(failure);
+        }
+        let failure = explain::refusal(&asked, &answer, self.namespace());
+        if failure.class == Class::Denied && self.is_dead(round).await {
+            return Err(explain::dead_token());
+        }
+        if !matches!(failure.class, Class::Denied | Class::NotFound) {
+            return Err(failure);
+        }
+        match self.meant(source).await {
+            Some(hint) => Err(Failure::new(failure.class, format!("{}; {hint}", failure.why))),
+            None => Err(failure),
+        }
+    }
+
+    /// Whether the token is dead, asked at most once in a round. A dead one is forgotten, so that the caller logs in again.
+    async fn is_dead(&self, round: &Round) -> bool {
+        let ask = || async {
+            let look_up = self.ask(login::look_up()).await;
+            let is_dead = look_up.is_ok_and(|answer| explain::is_dead_token(&answer));
+            if is_dead {
+                *self.session() = None;
+            }
+            is_dead
+        };
+        *round.is_dead.get_or_init(ask).await
+    }
+
+    /// The path that was probably meant, when the mount is KV version 2 and the path lacks `data/`. A guess is only said.
+    async fn meant(&self, source: &VaultSource) -> Option<String> {
+        let VaultOperation::Read { .. } = &source.operation else {
+            return None;
+        };
+        let question = Call::read(&format!("sys/internal/ui/mounts/{}", source.path), None);
+        let answer = self.ask(question).await.ok().filter(Answer::is_success)?;
+        let mount = answer::versioned_mount(&answer)?;
+        let rest = source.path.strip_prefix(&mount)?;
+        if ["data/", "metadata/", "subkeys/"].iter().any(|part| rest.starts_with(part)) {
+            return None;
+        }
+        let path = format!("{mount}data/{rest}");
+        let meant = Source::Vault(VaultSource { path, operation: source.operation.clone() });
+        let mount = mount.trim_end_matches('/');
+        Some(format!("`{mount}` is a KV version 2 mount: did you mean {meant}?"))
+    }
+}
+
+/// What is found out at most once in a round of requests.
+#[derive(Default)]
+struct Round {
+    is_dead: OnceCell<bool>,
+}
+
+impl Fetch for Vault {
+    async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+        let round = Round::default();
+        let requests = sources.iter().map(|source| self.fetch_one(source, &round));
+        stream::iter(requests).buffered(PARALLEL).collect().await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
+        let body = serde_json::json!({ "lease_id": lease.id.as_str() });
+        let answer = self.ask(Call::write("sys/leases/renew", &body)).await?;
+        answer::renewed(&self.accepted_or_dead(&Asked::RenewLease, answer).await?)
+    }
+
+    async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {
+        let body = serde_json::json!({ "lease_id": lease.as_str() });
+        let answer = self.ask(Call::write("sys/leases/revoke", &body)).await?;
+        self.accepted_or_dead(&Asked::RevokeLease, answer).await.map(drop)
+    }
+}
+
+impl Vault {
+    /// As `accepted`, but a denial is looked into: a dead token is another matter than a policy.
+    async fn accepted_or_dead(&self, asked: &Asked<'_>, answer: Answer) -> Result<Answer, Failure> {
+        let accepted = self.accepted(asked, answer);
+        let is_denied = matches!(&accepted, Err(failure) if failure.class == Class::Denied);
+        if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token()) } else { accepted }
+    }
+}
+
+fn header(secret: &SecretBytes) -> Result<HeaderValue, Failure> {
+    let mut header = HeaderValue::from_bytes(secret.expose())
+        .map_err(|_| Failure::new(Class::Malformed, "the token has a character no header can carry"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// `rustify`'s errors hold bodies and URLs, so nothing of them is kept but what we put in ourselves.
+fn failure(error: ClientError) -> Failure {
+    match error {
+        ClientError::RequestError { source, .. } => match source.downcast::<TransportError>() {
+            Ok(error) => error.into(),
+            Err(_) => Failure::new(Class::Transient, "the request failed"),
+        },
+        _ => Failure::new(Class::Malformed, "the path cannot be made into a request"),
+    }
+}

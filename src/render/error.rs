@@ -1,0 +1,170 @@
+//! Why something cannot be rendered: which reference or place of a template, why, what to do. Never a value.
+
+use std::fmt;
+
+use crate::domain::{Exit, JsonError, NameError, PickError, SecretRef};
+
+use super::format::Unquotable;
+use super::template::Trouble;
+
+/// A reference or template that did not become bytes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A reference.
+    #[error("cannot render {reference}: {why}")]
+    Reference {
+        /// As it is written in a config.
+        reference: String,
+        /// What stands in the way.
+        why: Refusal,
+    },
+    /// A place in a template.
+    #[error("template {at}: {why}")]
+    Template {
+        /// Where.
+        at: Location,
+        /// What stands in the way.
+        why: Trouble,
+    },
+}
+
+impl RenderError {
+    pub(super) fn of(reference: &SecretRef, why: Refusal) -> Self {
+        Self::Reference { reference: reference.to_string(), why }
+    }
+
+    /// The exit code: 65, but 70 when what was to be rendered was never fetched.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Reference { why: Refusal::NotFetched, .. }
+            | Self::Template { why: Trouble::Reference { why: Refusal::NotFetched, .. }, .. } => Exit::Bug,
+            Self::Reference { .. } | Self::Template { .. } => Exit::Data,
+        }
+    }
+}
+
+/// A place in a template's text, both numbers one-based; a column is a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Location {
+    /// The place of a byte of `text`.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = &text.as_bytes()[..offset.min(text.len())];
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let is_start_of_character = |&&byte: &&u8| !(0x80..0xc0).contains(&byte);
+        Self {
+            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
+            column: before[line_start..].iter().filter(is_start_of_character).count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// What stands in the way of a value. Keys are named, values never.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The source is not among what was fetched: a bug of the caller.
+    #[error("it was not fetched")]
+    NotFetched,
+    /// No such key, or null, or nothing that has keys.
+    #[error("{0}")]
+    Pick(PickError),
+    /// `raw` of a map.
+    #[error("it is a map with {}; add #KEY, or format: json", keys(.0))]
+    RawMap(Vec<String>),
+    /// `decode` of a map.
+    #[error("decode takes one value and this is a map with {}; add #KEY", keys(.0))]
+    DecodeMap(Vec<String>),
+    /// A format that writes keys, and something without keys.
+    #[error("{wanted} takes a map, and {why}")]
+    NotAMap {
+        /// The format, or `envFrom`.
+        wanted: &'static str,
+        /// Why it is none.
+        why: NoMap,
+    },
+    /// Bytes in a text format.
+    #[error("{} is not UTF-8 text; use format: raw", value_of(.0))]
+    NotText(Option<String>),
+    /// A nested value that cannot be written again.
+    #[error(
+        "{} cannot be written again: it is nested deeper than {limit} levels, repeats a key, or holds half a surrogate pair",
+        value_of(.0),
+        limit = super::tree::DEPTH
+    )]
+    Nested(Option<String>),
+    /// Not base64.
+    #[error("it is not base64 (RFC 4648, standard or URL-safe)")]
+    Base64,
+    /// A key that is no variable name.
+    #[error(
+        "key {0:?} cannot be a variable: expected letters, digits and _, not starting with a digit; use format: json"
+    )]
+    VariableName(String),
+    /// A key that steers loaders, shells or interpreters.
+    #[error("a backend may not set the variable {0:?}; pick the keys you want one by one under `env`")]
+    ForbiddenName(String),
+    /// A key the shell itself keeps.
+    #[error("key {0:?} is a variable that shells set themselves, so it cannot be read back; use format: json")]
+    ShellName(String),
+    /// A name the kernel does not take.
+    #[error("variable {name:?}: {why}")]
+    EnvName {
+        /// Prefix and key.
+        name: String,
+        /// Why not.
+        why: NameError,
+    },
+    /// JSON null where only text goes.
+    #[error("the value of key {0:?} is null; pick the other keys one by one, or use format: json")]
+    NullValue(String),
+    /// A value that no dotenv spelling brings back everywhere.
+    #[error("{} {why}; use format: json", value_of(.key))]
+    Dotenv {
+        /// Its key; `None` in a template.
+        key: Option<String>,
+        /// Why not.
+        why: Unquotable,
+    },
+}
+
+/// Why something is not a map.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMap {
+    /// A JSON string.
+    #[error("this is one text; leave the #KEY out, or use format: raw")]
+    Text,
+    /// Something that was expected to be a JSON object.
+    #[error("this is {0}; use format: raw")]
+    Json(#[from] JsonError),
+}
+
+fn value_of(key: &Option<String>) -> String {
+    key.as_ref().map_or_else(|| "the value".to_owned(), |key| format!("the value of key {key:?}"))
+}
+
+fn keys(keys: &[String]) -> String {
+    const SHOWN: usize = 20;
+    match keys.len() {
+        0 => "no keys at all".to_owned(),
+        1 => format!("the key {:?}", keys[0]),
+        count => {
+            let mut shown: Vec<_> = keys.iter().take(SHOWN).map(|key| format!("{key:?}")).collect();
+            if count > SHOWN {
+                shown.push(format!("and {} more", count - SHOWN));
+            }
+            format!("the keys {}", shown.join(", "))
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Dotenv lines that a shell's `.` and python-dotenv read back to the same value. Where their rules cannot be reconciled
+//! the value is refused.
+//!
+//! | | between `'` | between `"` |
+//! |---|---|---|
+//! | shell (POSIX, 2.2.2 and 2.2.3) | everything literal | `\` escapes `$`, `` ` ``, `"`, `\`; `$` and `` ` `` expand |
+//! | python-dotenv | `\\` and `\'` are escapes | `\\`, `\'`, `\"`, `\n` and the like are escapes, `\$` is not |
+//!
+//! python-dotenv also expands `${NAME}` between either quotes, reads `\r` as a line break, and its versions up to 1.2.1
+//! take a `\` before the closing quote for the escape of that quote, whatever stands before it.
+
+use super::super::error::Refusal;
+use super::super::tree::Json;
+use super::{Datum, Entry, json};
+use crate::domain::is_forbidden_from_backend;
+
+/// Why no spelling brings a value back in both readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unquotable {
+    /// NUL ends a string in every shell.
+    #[error("holds a NUL byte, which no variable can")]
+    Nul,
+    /// Universal newlines.
+    #[error("holds a carriage return, which python-dotenv reads as a newline")]
+    CarriageReturn,
+    /// `${…}`.
+    #[error("holds \"${{…}}\", which python-dotenv expands in any quotes")]
+    Expansion,
+    /// `\` at the end.
+    #[error("ends with a backslash, which python-dotenv takes for the escape of the closing quote")]
+    LastBackslash,
+    /// It needs double quotes, in which `$` and backquote expand.
+    #[error(
+        "holds both \"'\" or two backslashes and \"$\" or a backquote, which no quoting brings back in a shell and in python-dotenv"
+    )]
+    Mixed,
+    /// JSON null.
+    #[error("is null")]
+    Null,
+}
+
+/// `KEY='value'` lines.
+pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, Refusal> {
+    let mut out = String::new();
+    for (key, value) in entries {
+        check_name(key)?;
+        let value = match datum(value) {
+            Ok(value) => value,
+            Err(Unquotable::Null) => return Err(Refusal::NullValue((*key).to_owned())),
+            Err(why) => return Err(Refusal::Dotenv { key: Some((*key).to_owned()), why }),
+        };
+        out.push_str(key);
+        out.push('=');
+        out.push_str(&value);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn check_name(key: &str) -> Result<(), Refusal> {
+    let is_name = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name {
+        return Err(Refusal::VariableName(key.to_owned()));
+    }
+    if is_forbidden_from_backend(key) {
+        return Err(Refusal::ForbiddenName(key.to_owned()));
+    }
+    if is_kept_by_shells(key) {
+        return Err(Refusal::ShellName(key.to_owned()));
+    }
+    Ok(())
+}
+
+/// Variables that are read-only in dash or bash, or do not keep what is assigned to them.
+fn is_kept_by_shells(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "_",
+        "UID",
+        "EUID",
+        "PPID",
+        "GROUPS",
+        "OPTIND",
+        "OPTARG",
+        "OPTERR",
+        "LINENO",
+        "RANDOM",
+        "SRANDOM",
+        "SECONDS",
+        "EPOCHSECONDS",
+        "EPOCHREALTIME",
+        "HISTCMD",
+        "DIRSTACK",
+        "FUNCNAME",
+        "PIPESTATUS",
+        "COMP_WORDBREAKS",
+    ];
+    NAMES.contains(&name) || name.starts_with("BASH_") || name == "BASHPID"
+}
+
+/// One value, in quotes. Nested values are JSON text.
+pub(in super::super) fn datum(datum: &Datum<'_>) -> Result<String, Unquotable> {
+    match datum {
+        Datum::Text(value) => quote(value),
+        Datum::Json(Json::Null) => Err(Unquotable::Null),
+        Datum::Json(_) => quote(&json::datum(datum)),
+    }
+}
+
+fn quote(value: &str) -> Result<String, Unquotable> {
+    if value.contains('\0') {
+        return Err(Unquotable::Nul);
+    }
+    if value.contains('\r') {
+        return Err(Unquotable::CarriageReturn);
+    }
+    if value.split_once("${").is_some_and(|(_, rest)| rest.contains('}')) {
+        return Err(Unquotable::Expansion);
+    }
+    if value.ends_with('\\') {
+        return Err(Unquotable::LastBackslash);
+    }
+    if !value.contains('\'') && !value.contains("\\\\") {
+        return Ok(format!("'{value}'"));
+    }
+    if value.contains(['$', '`']) {
+        return Err(Unquotable::Mixed);
+    }
+    Ok(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+}

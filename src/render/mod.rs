@@ -1,0 +1,117 @@
+//! Rendering: what was fetched becomes the bytes of a file or variable. Pure: no I/O, no environment, no clock.
+//!
+//! One reference is written in a [`Format`]; a [`Template`] is text with references in it; [`variables`] spreads a map.
+
+use crate::config::{Decode, Format};
+use crate::domain::{
+    EnvName, Fetches, Held, Payload, SecretBytes, SecretMap, SecretRef, SecretValue, is_forbidden_from_backend,
+};
+
+mod decode;
+mod error;
+mod format;
+mod template;
+mod tree;
+
+pub use error::{Location, NoMap, Refusal, RenderError};
+pub use format::Unquotable;
+pub use template::{Misuse, Template, TemplateError, TemplateFault, Trouble};
+
+/// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it
+/// leaves is one value that may itself be a JSON object.
+pub fn secret(
+    reference: &SecretRef,
+    format: Option<Format>,
+    decode: Option<Decode>,
+    fetches: &Fetches,
+) -> Result<SecretBytes, RenderError> {
+    let render = || {
+        let part = Part::of(reference, fetches)?;
+        match decode {
+            None => format::render(&part, format),
+            Some(Decode::Base64) => {
+                let Some(text) = part.one() else { return Err(Refusal::DecodeMap(part.keys())) };
+                format::render(&Part::Whole(&decode::base64(text.expose())?), format)
+            }
+        }
+    };
+    render().map_err(|why| RenderError::of(reference, why))
+}
+
+/// `envFrom`: every key of the map with `prefix` in front of it, and its value. A name that steers loaders, shells or
+/// interpreters is refused: a backend does not get to choose it.
+pub fn variables(
+    reference: &SecretRef,
+    prefix: &str,
+    fetches: &Fetches,
+) -> Result<Vec<(EnvName, SecretBytes)>, RenderError> {
+    let render = || {
+        let part = Part::of(reference, fetches)?;
+        let map = part.map().map_err(|why| Refusal::NotAMap { wanted: "envFrom", why })?;
+        let variable = |(key, value): (&str, &SecretValue)| {
+            let name = format!("{prefix}{key}");
+            if is_forbidden_from_backend(&name) {
+                return Err(Refusal::ForbiddenName(name));
+            }
+            if value.is_null() {
+                return Err(Refusal::NullValue(key.to_owned()));
+            }
+            let name = EnvName::parse(&name).map_err(|why| Refusal::EnvName { name, why })?;
+            Ok((name, SecretBytes::copy_of(value.raw().expose())))
+        };
+        map.iter().map(variable).collect::<Result<Vec<_>, _>>()
+    };
+    render().map_err(|why| RenderError::of(reference, why))
+}
+
+/// What one reference points at, borrowed from what was fetched.
+enum Part<'a> {
+    /// A map: a reference without a key, to a backend that has keys.
+    Map(&'a SecretMap),
+    /// The value under a key.
+    Value(Held<'a, SecretValue>),
+    /// A value that never had keys; it may be a JSON object all the same.
+    Whole(&'a SecretBytes),
+}
+
+impl<'a> Part<'a> {
+    fn of(reference: &SecretRef, fetches: &'a Fetches) -> Result<Self, Refusal> {
+        let fetched = fetches.get(&reference.source).ok_or(Refusal::NotFetched)?;
+        match (&reference.key, &fetched.payload) {
+            (Some(key), payload) => payload.value(key).map(Self::Value).map_err(Refusal::Pick),
+            (None, Payload::Map(map)) => Ok(Self::Map(map)),
+            (None, Payload::Whole(bytes)) => Ok(Self::Whole(bytes)),
+        }
+    }
+
+    /// The bytes of one value; `None` for a map.
+    fn one(&self) -> Option<&SecretBytes> {
+        match self {
+            Self::Map(_) => None,
+            Self::Value(value) => Some(value.raw()),
+            Self::Whole(bytes) => Some(bytes),
+        }
+    }
+
+    /// As a map: a whole value and a value under a key count when they are a JSON object.
+    fn map(&self) -> Result<Held<'_, SecretMap>, NoMap> {
+        match self {
+            Self::Map(map) => Ok(Held::Borrowed(map)),
+            Self::Value(value) => match &**value {
+                SecretValue::Text(_) => Err(NoMap::Text),
+                SecretValue::Json(json) => SecretMap::from_json(json.expose()).map(Held::Owned).map_err(Into::into),
+            },
+            Self::Whole(bytes) => SecretMap::from_json(bytes.expose()).map(Held::Owned).map_err(Into::into),
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Map(map) => map.keys().map(str::to_owned).collect(),
+            Self::Value(_) | Self::Whole(_) => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

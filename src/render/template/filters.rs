@@ -1,0 +1,110 @@
+//! What templates can do beyond minijinja's own: encodings, quoting, and printing that never guesses.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::{Environment, Error, ErrorKind, State, filters};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use super::super::decode;
+use super::super::format::{Datum, dotenv, json, properties, yaml};
+use super::super::tree::DEPTH;
+use super::Trouble;
+use super::value::{Binary, Origin, Trail, scalar, tree};
+
+/// RFC 3986, 2.3: everything else is encoded, the slash too.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b64decode: usize) {
+    add_stricter(environment, trail);
+    let own = || Arc::clone(trail);
+
+    let trail = own();
+    environment.set_formatter(move |out, state, value| {
+        if value.as_str().is_some() {
+            return minijinja::escape_formatter(out, state, value);
+        }
+        out.write_str(&scalar(value, &trail)?).map_err(Error::from)
+    });
+
+    let trail = own();
+    environment.add_filter("urlencode", move |value: &Value| {
+        bytes(value, &trail).map(|bytes| percent_encode(&bytes, RESERVED).to_string())
+    });
+    let trail = own();
+    environment.add_filter("b64encode", move |value: &Value| bytes(value, &trail).map(|bytes| STANDARD.encode(bytes)));
+    let trail = own();
+    environment.add_filter("b64decode", move |value: &Value| {
+        let text = scalar(value, &trail)?;
+        let decoded = decode::base64(text.as_bytes()).map_err(|_| trail.refuse(Trouble::Base64))?;
+        if let Some(text) = decoded.expose_text() {
+            return Ok(Value::from(text));
+        }
+        let origin = Origin { reference: String::new(), offset: b64decode, trail: Arc::clone(&trail) };
+        Ok(Value::from_object(Binary { bytes: decoded.expose().to_owned(), origin: Arc::new(origin) }))
+    });
+    let trail = own();
+    environment.add_filter("join", move |value: &Value, between: Rest<Value>| {
+        let between = match between.as_slice() {
+            [] => String::new(),
+            [between] => scalar(between, &trail)?,
+            [_, _, ..] => return Err(Error::from(ErrorKind::TooManyArguments)),
+        };
+        let items = defined(value)?.try_iter()?.checked().map(|item| scalar(&item?, &trail));
+        items.collect::<Result<Vec<_>, Error>>().map(|items| items.join(&between))
+    });
+
+    let trail = own();
+    environment.add_filter("json", move |value: &Value| datum(value, &trail).map(|datum| json::datum(&datum)));
+    let trail = own();
+    environment.add_filter("yaml", move |value: &Value| datum(value, &trail).map(|datum| yaml::datum(&datum)));
+    let trail = own();
+    environment.add_filter("dotenv", move |value: &Value| {
+        dotenv::datum(&datum(value, &trail)?).map_err(|why| trail.refuse(Trouble::Unquotable(why)))
+    });
+    let trail = own();
+    environment.add_filter("properties", move |value: &Value| {
+        properties::datum(&datum(value, &trail)?).ok_or_else(|| trail.refuse(Trouble::Null))
+    });
+}
+
+/// minijinja's own, where they take an undefined value for an empty one.
+fn add_stricter(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
+    for name in ["escape", "e"] {
+        let trail = Arc::clone(trail);
+        environment.add_filter(name, move |state: &mut State<'_, '_>, value: &Value| {
+            if value.is_safe() {
+                return Ok(value.clone());
+            }
+            filters::escape(state, &Value::from(scalar(value, &trail)?))
+        });
+    }
+    environment.add_filter("chain", |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
+        others.iter().try_for_each(|other| defined(other).map(drop))?;
+        filters::chain(state, defined(value)?.clone(), others)
+    });
+    environment.add_filter("zip", |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
+        others.iter().try_for_each(|other| defined(other).map(drop))?;
+        filters::zip(state, defined(value)?.clone(), others)
+    });
+    environment.add_filter("groupby", |value: &Value, attribute: Option<&str>, more: Kwargs| {
+        filters::groupby(defined(value)?.clone(), attribute, more)
+    });
+}
+
+fn defined(value: &Value) -> Result<&Value, Error> {
+    if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
+}
+
+fn datum(value: &Value, trail: &Trail) -> Result<Datum<'static>, Error> {
+    tree(value, DEPTH, trail).map(Datum::from)
+}
+
+fn bytes(value: &Value, trail: &Trail) -> Result<Vec<u8>, Error> {
+    match value.downcast_object_ref::<Binary>() {
+        Some(binary) => Ok(binary.bytes.clone()),
+        None => scalar(value, trail).map(String::into_bytes),
+    }
+}

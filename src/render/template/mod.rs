@@ -1,0 +1,320 @@
+//! Templates: minijinja over `secret('…')`, strict, with every reference known before anything is fetched.
+//!
+//! What bounds a template: its expressions and branches at compile time ([`scan`]); instructions and output when it is
+//! rendered. minijinja's own error texts can quote values, so only their kind and place are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+
+use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
+
+use super::Part;
+use super::error::{Location, Refusal, RenderError};
+use super::format::Unquotable;
+
+mod filters;
+mod scan;
+mod value;
+
+use value::{Answer, Miss, Trail};
+
+/// Instructions of one rendering: enough for a loop over thousands of keys, over in a moment.
+const FUEL: u64 = 100_000;
+/// Bytes of one rendering.
+const OUTPUT: usize = 16 << 20;
+
+/// A compiled template: correct as far as can be known without its values.
+#[derive(Debug)]
+pub struct Template {
+    text: String,
+    calls: Vec<Call>,
+    /// Where the first `b64decode` stands, which can give birth to bytes.
+    b64decode: usize,
+    chains: scan::Chains,
+    optional: scan::Optional,
+    /// Keys that an error may name. Any other was computed, perhaps from a value.
+    written: BTreeSet<String>,
+}
+
+/// One distinct `secret('…')`.
+#[derive(Debug)]
+struct Call {
+    literal: String,
+    reference: SecretRef,
+    /// Byte offset of its first use.
+    offset: usize,
+}
+
+/// A template that cannot be compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("template {at}: {why}")]
+pub struct TemplateError {
+    /// Where.
+    pub at: Location,
+    /// What is wrong.
+    pub why: TemplateFault,
+}
+
+impl TemplateError {
+    /// The exit code: 65.
+    pub fn exit(&self) -> Exit {
+        Exit::Data
+    }
+}
+
+/// What is wrong with a template's text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateFault {
+    /// Not minijinja's grammar, or one of the statements there are none of (include, import, extends, block, macro).
+    #[error("{0}")]
+    Syntax(String),
+    /// The name `secret` used in another way than as `secret('literal')`.
+    #[error("{0}")]
+    Secret(Misuse),
+    /// A literal that is no reference.
+    #[error("the reference {0}")]
+    Reference(ReferenceError),
+    /// A name nobody sets.
+    #[error("unknown name {0:?}; a template knows secret('…'), range, dict, namespace and what it sets itself")]
+    UnknownName(String),
+    /// A filter there is not.
+    #[error("unknown filter {0:?}")]
+    UnknownFilter(String),
+    /// A test there is not.
+    #[error("unknown test {0:?}")]
+    UnknownTest(String),
+    /// More than a template needs.
+    #[error("{0}")]
+    TooComplex(&'static str),
+}
+
+/// How `secret` was misused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// Something else than one string literal in the parentheses.
+    #[error("secret() takes exactly one string literal, so that every reference is known before anything is fetched")]
+    Argument,
+    /// No parentheses.
+    #[error("`secret` is only ever called: secret('REFERENCE')")]
+    NotCalled,
+    /// Another meaning for the name.
+    #[error("`secret` is a function's name and cannot be set")]
+    Shadowed,
+}
+
+/// What stands in the way of a template that compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// A reference without its value, or a key that is not there.
+    #[error("{reference}: {why}")]
+    Reference {
+        /// As it is written in a config.
+        reference: String,
+        /// What stands in the way.
+        why: Refusal,
+    },
+    /// No such key, and the key is not one that the template spells out.
+    #[error("{reference}: it does not have the key that is computed here")]
+    ComputedKey {
+        /// As it is written in a config.
+        reference: String,
+    },
+    /// An undefined value that is not simply a missing key.
+    #[error("this is undefined")]
+    Undefined,
+    /// `none` where text goes.
+    #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
+    Null,
+    /// A map or list where text goes.
+    #[error("this is a map or a list; pick one of its values, or use `| json`")]
+    Collection,
+    /// Bytes where text goes.
+    #[error("this is not UTF-8 text; use `| b64encode`, or format: raw without a template")]
+    Binary,
+    /// `b64decode` of something else.
+    #[error("this is not base64 (RFC 4648, standard or URL-safe)")]
+    Base64,
+    /// `dotenv` or `properties` of a value that cannot be quoted.
+    #[error("this value {0}")]
+    Unquotable(Unquotable),
+    /// A number JSON does not have, or a nesting without end.
+    #[error("this value cannot be quoted: it is no text, number, map or list")]
+    NoDatum,
+    /// Out of fuel.
+    #[error("it does more than {FUEL} steps")]
+    TooMuchWork,
+    /// Out of output.
+    #[error("it writes more than {} MiB", OUTPUT >> 20)]
+    TooMuchOutput,
+    /// What minijinja says without its details, which can quote values.
+    #[error("{0}; no details are given because they could quote a value")]
+    Engine(String),
+}
+
+impl Template {
+    /// Compiles the text. `named` is what the config has under `secrets`.
+    pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
+        let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
+        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| fault(offset, why))?;
+        let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
+        for (offset, name) in &found.filters {
+            if !holds(&known, "name is filter", name) {
+                return Err(fault(*offset, TemplateFault::UnknownFilter(name.clone())));
+            }
+        }
+        for (offset, name) in &found.tests {
+            if !holds(&known, "name is test", name) {
+                return Err(fault(*offset, TemplateFault::UnknownTest(name.clone())));
+            }
+        }
+        let mut calls: Vec<Call> = Vec::new();
+        for (offset, literal) in found.calls {
+            let reference = SecretRef::parse(&literal, named);
+            let reference = reference.map_err(|why| fault(offset, TemplateFault::Reference(why)))?;
+            match calls.iter_mut().find(|call| call.literal == literal) {
+                Some(call) => call.offset = call.offset.min(offset),
+                None => calls.push(Call { literal, reference, offset }),
+            }
+        }
+        let b64decode = found.filters.iter().find(|(_, name)| name == "b64decode").map_or(0, |(offset, _)| *offset);
+        let mut optional = found.optional;
+        let mut written = found.written;
+        written.extend(calls.iter().filter_map(|call| call.reference.key.clone()));
+        let keys = calls.iter().filter(|call| optional.literals.contains(&call.literal));
+        optional.keys.extend(keys.filter_map(|call| call.reference.key.clone()));
+        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains, optional, written })
+    }
+
+    /// Every reference the template can ask for, in the order of the text's first mention.
+    pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
+        self.calls.iter().map(|call| &call.reference)
+    }
+
+    /// The text with its values. Copies made on the way are wiped by the allocator.
+    pub fn render(&self, fetches: &Fetches) -> Result<SecretBytes, RenderError> {
+        let trail = Arc::new(Trail::default());
+        let mut answers = BTreeMap::new();
+        for call in &self.calls {
+            let answer = Part::of(&call.reference, fetches)
+                .and_then(|part| Answer::of(&part, &call.reference, call.offset, &trail))
+                .or_else(|why| Answer::missing(&call.reference, call.offset, why))
+                .map_err(|why| {
+                    self.trouble(call.offset, Trouble::Reference { reference: call.reference.to_string(), why })
+                })?;
+            answers.insert(call.literal.clone(), answer);
+        }
+        let environment = environment(&trail, answers, self.b64decode);
+        let mut output = Bounded { bytes: Vec::new(), is_full: false };
+        let template = environment.template_from_str(&self.text);
+        let rendered = template.and_then(|template| template.render_captured_to((), &mut output).map(drop));
+        if let Err(error) = rendered {
+            return Err(self.explained(&error, &trail, output.is_full));
+        }
+        if let Some((offset, trouble)) = trail.misused() {
+            return Err(self.trouble(offset, trouble));
+        }
+        // Some filters, tests and functions take an undefined argument for none at all.
+        if let Some(miss) = trail.unexpected(|miss| self.optional.anything || self.optional.keys.contains(&miss.key)) {
+            return Err(self.trouble(miss.offset, self.missing(miss)));
+        }
+        Ok(SecretBytes::new(output.bytes))
+    }
+
+    fn trouble(&self, offset: usize, why: Trouble) -> RenderError {
+        RenderError::Template { at: Location::of(&self.text, offset), why }
+    }
+
+    fn missing(&self, miss: Miss) -> Trouble {
+        let Miss { reference, key, known, .. } = miss;
+        let why = match known {
+            _ if !self.written.contains(&key) => return Trouble::ComputedKey { reference },
+            Some(known) => PickError::NoKey { key, known },
+            None => PickError::Null(key),
+        };
+        Trouble::Reference { reference, why: Refusal::Pick(why) }
+    }
+
+    /// Kind and place of minijinja's error; its texts stay behind.
+    fn explained(&self, error: &minijinja::Error, trail: &Trail, is_full: bool) -> RenderError {
+        let range = error.range().unwrap_or_default();
+        let expression = self.text.get(range.clone()).unwrap_or_default();
+        let at = match (error.range(), error.line()) {
+            (None, Some(line)) => Location { line, column: 1 },
+            _ => Location::of(&self.text, self.chains.start(&range)),
+        };
+        let why = match error.kind() {
+            _ if is_full => Trouble::TooMuchOutput,
+            ErrorKind::OutOfFuel => Trouble::TooMuchWork,
+            _ if value::is_refusal(error) => trail.refused().unwrap_or(Trouble::Undefined),
+            kind => match trail.miss(expression, kind) {
+                Some(miss) => self.missing(miss),
+                None if kind == ErrorKind::UndefinedError => Trouble::Undefined,
+                None => Trouble::Engine(kind.to_string()),
+            },
+        };
+        RenderError::Template { at, why }
+    }
+}
+
+/// minijinja drops a final newline unless told to keep it.
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters are valid")
+}
+
+fn environment(trail: &Arc<Trail>, answers: BTreeMap<String, Answer>, b64decode: usize) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax());
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    environment.remove_global("debug"); // prints everything there is
+    environment.remove_filter("pprint"); // prints values in Rust's spelling
+    filters::add(&mut environment, trail, b64decode);
+    let trail = Arc::clone(trail);
+    environment.add_function("secret", move |literal: &str| match answers.get(literal) {
+        Some(Answer::Value(value)) => value.clone(),
+        Some(Answer::Missing(miss)) => {
+            trail.missed(miss.clone());
+            Value::UNDEFINED
+        }
+        None => Value::UNDEFINED,
+    });
+    environment
+}
+
+/// Whether an expression over `name` is true.
+fn holds(environment: &Environment<'_>, expression: &str, name: &str) -> bool {
+    let answer = environment
+        .compile_expression_owned(expression)
+        .and_then(|compiled| compiled.eval(Value::from_pairs([("name", name)])));
+    answer.is_ok_and(|value| value.is_true())
+}
+
+/// Output that ends.
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > OUTPUT {
+            self.is_full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

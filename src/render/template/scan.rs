@@ -1,0 +1,315 @@
+//! The walk over a template's syntax tree: finds every `secret('…')`, and everything else that is done with that name.
+//!
+//! The matches have no wildcard: a statement or expression that a feature of minijinja adds must be looked at here first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use minijinja::machinery::ast::{self, CallArg, Expr, Spanned, Stmt};
+use minijinja::machinery::{Span, Token, parse, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use super::{Misuse, TemplateFault};
+
+/// Tokens of one tag. The parser recurses over some of them without a limit of its own.
+const TOKENS: usize = 500;
+/// `elif`s of one template; they nest in the syntax tree.
+const BRANCHES: usize = 250;
+
+/// What a template is made of, each with the byte offset where it stands.
+pub(super) struct Found {
+    pub(super) calls: Vec<(usize, String)>,
+    pub(super) filters: Vec<(usize, String)>,
+    pub(super) tests: Vec<(usize, String)>,
+    pub(super) chains: Chains,
+    pub(super) optional: Optional,
+    /// Attribute names and string literals: what an error may quote as a key.
+    pub(super) written: BTreeSet<String>,
+}
+
+/// What may be missing, because `default` or `is defined` looks at it.
+#[derive(Debug, Default)]
+pub(super) struct Optional {
+    pub(super) keys: BTreeSet<String>,
+    /// Whole `secret('…')` calls.
+    pub(super) literals: BTreeSet<String>,
+    /// Something that no literal names: a variable, a computed key, an attribute handled by a filter.
+    pub(super) anything: bool,
+}
+
+/// Where `a.b[c](d)` and `a + b` start, by the bytes that minijinja's errors have: those of one link, or from the token
+/// before.
+#[derive(Debug, Default)]
+pub(super) struct Chains(BTreeMap<(usize, usize), usize>);
+
+impl Chains {
+    /// Where the expression starts that these bytes belong to.
+    pub(super) fn start(&self, link: &Range<usize>) -> usize {
+        self.0.get(&(link.start, link.end)).copied().unwrap_or(link.start)
+    }
+}
+
+pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, TemplateFault)> {
+    let syntax_fault = |error: &minijinja::Error| {
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        (error.range().unwrap_or_default().start, TemplateFault::Syntax(detail))
+    };
+    bound(text, syntax)?;
+    let tree = parse(text, "template", syntax.clone()).map_err(|error| syntax_fault(&error))?;
+    let mut walk = Walk::default();
+    walk.statement(&tree);
+    let is_known = |name: &str| ["range", "dict", "namespace", "loop"].contains(&name) || walk.set.contains(name);
+    let unknown = walk.names.iter().filter(|(_, name)| !is_known(name));
+    let unknown = unknown.map(|(offset, name)| (*offset, TemplateFault::UnknownName((*name).to_owned())));
+    let misused = walk.misused.iter().map(|(offset, misuse)| (*offset, TemplateFault::Secret(*misuse)));
+    match misused.chain(unknown).min_by_key(|(offset, _)| *offset) {
+        Some(fault) => Err(fault),
+        None => Ok(Found {
+            calls: walk.calls,
+            filters: walk.filters,
+            tests: walk.tests,
+            chains: walk.chains,
+            optional: walk.optional,
+            written: walk.written,
+        }),
+    }
+}
+
+/// Refuses what would exhaust the stack of a recursive parser. A token that is none is left for the parser to report.
+fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)> {
+    let (mut tokens, mut branches) = (0, 0);
+    for (token, span) in tokenize(text, false, syntax.clone()).map_while(Result::ok) {
+        match token {
+            Token::VariableStart | Token::BlockStart => tokens = 0,
+            Token::Ident("elif") => branches += 1,
+            _ => {}
+        }
+        tokens += 1;
+        let too_complex = |what| Err((start(span), TemplateFault::TooComplex(what)));
+        if tokens > TOKENS {
+            return too_complex("this tag is too long; split it with {% set %}");
+        }
+        if branches > BRANCHES {
+            return too_complex("the template has too many elif");
+        }
+    }
+    Ok(())
+}
+
+fn start(span: Span) -> usize {
+    span.start_offset as usize
+}
+
+/// Where the innermost part of a chain starts, or the first operand of an operator.
+fn base(expression: &Expr<'_>) -> usize {
+    match expression {
+        Expr::GetAttr(link) => base(&link.expr),
+        Expr::GetItem(link) => base(&link.expr),
+        Expr::Slice(link) => base(&link.expr),
+        Expr::Call(link) => base(&link.expr),
+        Expr::BinOp(operation) => base(&operation.left),
+        Expr::Compare(operation) => base(&operation.expr),
+        Expr::IfExpr(choice) => base(&choice.true_expr),
+        other => start(other.span()),
+    }
+}
+
+#[derive(Default)]
+struct Walk<'t> {
+    calls: Vec<(usize, String)>,
+    filters: Vec<(usize, String)>,
+    tests: Vec<(usize, String)>,
+    misused: Vec<(usize, Misuse)>,
+    /// Names that are read.
+    names: Vec<(usize, &'t str)>,
+    /// Names that something sets, wherever.
+    set: BTreeSet<&'t str>,
+    chains: Chains,
+    optional: Optional,
+    written: BTreeSet<String>,
+}
+
+impl<'t> Walk<'t> {
+    fn statements(&mut self, statements: &[Stmt<'t>]) {
+        statements.iter().for_each(|statement| self.statement(statement));
+    }
+
+    fn statement(&mut self, statement: &Stmt<'t>) {
+        match statement {
+            Stmt::Template(template) => self.statements(&template.children),
+            Stmt::EmitExpr(emit) => self.expression(&emit.expr),
+            Stmt::EmitRaw(_) => {}
+            Stmt::ForLoop(each) => {
+                self.target(&each.target);
+                self.expression(&each.iter);
+                self.optional(&each.filter_expr);
+                self.statements(&each.body);
+                self.statements(&each.else_body);
+            }
+            Stmt::IfCond(condition) => {
+                self.expression(&condition.expr);
+                self.statements(&condition.true_body);
+                self.statements(&condition.false_body);
+            }
+            Stmt::WithBlock(with) => {
+                for (target, value) in &with.assignments {
+                    self.target(target);
+                    self.expression(value);
+                }
+                self.statements(&with.body);
+            }
+            Stmt::Set(set) => {
+                self.target(&set.target);
+                self.expression(&set.expr);
+            }
+            Stmt::SetBlock(set) => {
+                self.target(&set.target);
+                self.optional(&set.filter);
+                self.statements(&set.body);
+            }
+            Stmt::AutoEscape(block) => {
+                self.expression(&block.enabled);
+                self.statements(&block.body);
+            }
+            Stmt::FilterBlock(block) => {
+                self.expression(&block.filter);
+                self.statements(&block.body);
+            }
+            Stmt::Do(call) => self.call(&call.call),
+        }
+    }
+
+    /// Something that is given a value.
+    fn target(&mut self, target: &Expr<'t>) {
+        match target {
+            Expr::Var(name) if name.id == "secret" => self.misused.push((start(name.span()), Misuse::Shadowed)),
+            Expr::Var(name) => {
+                self.set.insert(name.id);
+            }
+            Expr::List(list) => list.items.iter().for_each(|item| self.target(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.target(item)),
+            other => self.expression(other), // namespace.attribute
+        }
+    }
+
+    fn optional(&mut self, expression: &Option<Expr<'t>>) {
+        expression.iter().for_each(|expression| self.expression(expression));
+    }
+
+    fn expressions(&mut self, expressions: &[Expr<'t>]) {
+        expressions.iter().for_each(|expression| self.expression(expression));
+    }
+
+    fn expression(&mut self, expression: &Expr<'t>) {
+        let (span, base) = (expression.span(), base(expression));
+        self.chains.0.insert((start(span), span.end_offset as usize), base);
+        match expression {
+            Expr::Var(name) if name.id == "secret" => self.misused.push((start(name.span()), Misuse::NotCalled)),
+            Expr::Var(name) => self.names.push((start(name.span()), name.id)),
+            Expr::Const(literal) => self.written.extend(literal.value.as_str().map(str::to_owned)),
+            Expr::Slice(slice) => {
+                self.expression(&slice.expr);
+                [&slice.start, &slice.stop, &slice.step].into_iter().for_each(|bound| self.optional(bound));
+            }
+            Expr::UnaryOp(operation) => self.expression(&operation.expr),
+            Expr::BinOp(operation) => {
+                self.expression(&operation.left);
+                self.expression(&operation.right);
+            }
+            Expr::Compare(chain) => {
+                self.expression(&chain.expr);
+                chain.ops.iter().for_each(|operation| self.expression(&operation.expr));
+            }
+            Expr::IfExpr(choice) => {
+                self.expression(&choice.test_expr);
+                self.expression(&choice.true_expr);
+                self.optional(&choice.false_expr);
+            }
+            Expr::Filter(filter) => {
+                self.optional(&filter.expr);
+                self.filters.push((start(filter.span()), filter.name.to_owned()));
+                match filter.name {
+                    "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
+                    "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
+                        self.optional.anything = true;
+                    }
+                    _ => {}
+                }
+                self.arguments(&filter.args);
+            }
+            Expr::Test(test) => {
+                self.expression(&test.expr);
+                self.tests.push((start(test.span()), test.name.to_owned()));
+                if ["defined", "undefined"].contains(&test.name) {
+                    self.may_be_missing(&test.expr);
+                }
+                self.arguments(&test.args);
+            }
+            Expr::GetAttr(attribute) => {
+                self.written.insert(attribute.name.to_owned());
+                self.expression(&attribute.expr);
+            }
+            Expr::GetItem(item) => {
+                self.expression(&item.expr);
+                self.expression(&item.subscript_expr);
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::List(list) => self.expressions(&list.items),
+            Expr::Tuple(tuple) => self.expressions(&tuple.items),
+            Expr::Map(map) => {
+                self.expressions(&map.keys);
+                self.expressions(&map.values);
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Spanned<ast::Call<'t>>) {
+        let Expr::Var(name) = &call.expr else {
+            self.expression(&call.expr);
+            return self.arguments(&call.args);
+        };
+        if name.id != "secret" {
+            self.expression(&call.expr);
+            return self.arguments(&call.args);
+        }
+        let offset = start(name.span());
+        match call.args.as_slice() {
+            [CallArg::Pos(Expr::Const(literal))] => match literal.value.as_str() {
+                Some(literal) => self.calls.push((offset, literal.to_owned())),
+                None => self.misused.push((offset, Misuse::Argument)),
+            },
+            other => {
+                self.misused.push((offset, Misuse::Argument));
+                self.arguments(other);
+            }
+        }
+    }
+
+    fn may_be_missing(&mut self, expression: &Expr<'t>) {
+        match expression {
+            Expr::GetAttr(attribute) => {
+                self.optional.keys.insert(attribute.name.to_owned());
+            }
+            Expr::GetItem(item) => match &item.subscript_expr {
+                Expr::Const(key) => self.optional.keys.extend(key.value.as_str().map(str::to_owned)),
+                _ => self.optional.anything = true,
+            },
+            Expr::Call(call) => match call.args.as_slice() {
+                [CallArg::Pos(Expr::Const(literal))] => {
+                    self.optional.literals.extend(literal.value.as_str().map(str::to_owned));
+                }
+                _ => self.optional.anything = true,
+            },
+            _ => self.optional.anything = true,
+        }
+    }
+
+    fn arguments(&mut self, arguments: &[CallArg<'t>]) {
+        for argument in arguments {
+            match argument {
+                CallArg::Pos(value) | CallArg::Kwarg(_, value) => self.expression(value),
+                CallArg::PosSplat(value) | CallArg::KwargSplat(value) => self.expression(value),
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Secrets as minijinja's values. Objects of our own know where they came from, remember what was asked of them in vain,
+//! and refuse to become text when they are none.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
+use minijinja::{Error, ErrorKind};
+
+use crate::domain::{PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
+
+use super::super::tree::Json;
+use super::super::{Part, Refusal};
+use super::Trouble;
+
+/// What `secret('…')` answers.
+pub(super) enum Answer {
+    Value(Value),
+    /// An undefined value, so that `default` works; any other use is an error.
+    Missing(Miss),
+}
+
+/// A key that was not there.
+#[derive(Clone)]
+pub(super) struct Miss {
+    pub(super) reference: String,
+    /// Of the `secret('…')` in the template's text.
+    pub(super) offset: usize,
+    pub(super) key: String,
+    /// The keys that are there; `None` when the key is there and null.
+    pub(super) known: Option<Vec<String>>,
+}
+
+impl Answer {
+    pub(super) fn of(
+        part: &Part<'_>,
+        reference: &SecretRef,
+        offset: usize,
+        trail: &Arc<Trail>,
+    ) -> Result<Self, Refusal> {
+        let origin = Arc::new(Origin { reference: reference.to_string(), offset, trail: Arc::clone(trail) });
+        let value = match part {
+            Part::Map(map) => keyed(map, None, &origin)?,
+            Part::Value(value) => one(None, value, &origin)?,
+            Part::Whole(bytes) => {
+                let map = SecretMap::from_json(bytes.expose()).ok();
+                let keyed = map.and_then(|map| keyed(&map, bytes.expose_text(), &origin).ok());
+                keyed.unwrap_or_else(|| text(bytes, &origin))
+            }
+        };
+        Ok(Self::Value(value))
+    }
+
+    /// A missing key is no error yet; everything else is.
+    pub(super) fn missing(reference: &SecretRef, offset: usize, why: Refusal) -> Result<Self, Refusal> {
+        let reference = reference.to_string();
+        match why {
+            Refusal::Pick(PickError::NoKey { key, known }) => {
+                Ok(Self::Missing(Miss { reference, offset, key, known: Some(known) }))
+            }
+            Refusal::Pick(PickError::Null(key)) => Ok(Self::Missing(Miss { reference, offset, key, known: None })),
+            why => Err(why),
+        }
+    }
+}
+
+fn keyed(map: &SecretMap, whole: Option<&str>, origin: &Arc<Origin>) -> Result<Value, Refusal> {
+    let entry = |(key, value): (&str, &SecretValue)| Ok((key.to_owned(), one(Some(key), value, origin)?));
+    let entries = map.iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(Value::from_object(Keyed { entries, whole: whole.map(str::to_owned), origin: Arc::clone(origin) }))
+}
+
+fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<Value, Refusal> {
+    let unreadable = || Refusal::Nested(key.map(str::to_owned));
+    match value {
+        SecretValue::Text(bytes) => Ok(text(bytes, origin)),
+        SecretValue::Json(json) => {
+            let json = json.expose_text().and_then(|json| Json::parse(json).ok()).ok_or_else(unreadable)?;
+            Ok(nested(json, origin))
+        }
+    }
+}
+
+fn text(bytes: &SecretBytes, origin: &Arc<Origin>) -> Value {
+    match bytes.expose_text() {
+        Some(text) => Value::from(text),
+        None => Value::from_object(Binary { bytes: bytes.expose().to_owned(), origin: Arc::clone(origin) }),
+    }
+}
+
+fn nested(json: Json, origin: &Arc<Origin>) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(value),
+        Json::Number(written) => number(written),
+        Json::Text(text) => Value::from(text),
+        Json::List(items) => {
+            let items = items.into_iter().map(|item| nested(item, origin)).collect();
+            Value::from_object(Listed { items, origin: Arc::clone(origin) })
+        }
+        Json::Map(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| (key, nested(value, origin))).collect();
+            Value::from_object(Keyed { entries, whole: None, origin: Arc::clone(origin) })
+        }
+    }
+}
+
+/// A number of minijinja's where it prints as written; otherwise (`1.50`, `1e3`) an object that does.
+fn number(written: String) -> Value {
+    let integer = written.parse::<i64>().map(Value::from);
+    let native = integer.or_else(|_| written.parse::<f64>().map(Value::from));
+    match native {
+        Ok(value) if value.to_string() == written => value,
+        _ => Value::from_object(Written(written)),
+    }
+}
+
+/// Where an object came from.
+pub(super) struct Origin {
+    pub(super) reference: String,
+    /// Of the call in the template's text.
+    pub(super) offset: usize,
+    pub(super) trail: Arc<Trail>,
+}
+
+impl Origin {
+    /// An object is being made text that is none. `fmt` has no error to say so (a `Display` that fails panics), so
+    /// nothing is written and the whole rendering fails afterwards.
+    fn misused(&self, trouble: Trouble) -> fmt::Result {
+        self.trail.state().misused.get_or_insert((self.offset, trouble));
+        Ok(())
+    }
+}
+
+macro_rules! without_value {
+    ($($name:ident),*) => { $(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[secret]")
+            }
+        }
+    )* };
+}
+without_value!(Keyed, Listed, Written, Binary);
+
+/// A map.
+pub(super) struct Keyed {
+    /// `none` is JSON null here, and undefined to whoever asks for it.
+    pub(super) entries: Vec<(String, Value)>,
+    /// The text this was parsed from, of a reference to one value that is a JSON object: it prints as it was.
+    pub(super) whole: Option<String>,
+    origin: Arc<Origin>,
+}
+
+impl Object for Keyed {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let found = self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        if let Some(value) = found.filter(|value| !value.is_none()) {
+            return Some(value.clone());
+        }
+        let names = || self.entries.iter().map(|(name, _)| name.clone()).collect();
+        let known = if found.is_some() { None } else { Some(names()) };
+        let reference = self.origin.reference.clone();
+        self.origin.trail.missed(Miss { reference, offset: self.origin.offset, key: key.to_owned(), known });
+        None
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.entries.iter().map(|(key, _)| Value::from(key.as_str())).collect())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.whole {
+            Some(text) => f.write_str(text),
+            None => self.origin.misused(Trouble::Collection),
+        }
+    }
+}
+
+/// A list.
+pub(super) struct Listed {
+    pub(super) items: Vec<Value>,
+    origin: Arc<Origin>,
+}
+
+impl Object for Listed {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.items.get(key.as_usize()?).filter(|value| !value.is_none()).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.misused(Trouble::Collection)
+    }
+}
+
+/// A number that minijinja would print otherwise than it was written. It is text to arithmetic and comparison.
+pub(super) struct Written(pub(super) String);
+
+impl Object for Written {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.0.split(['e', 'E']).next().is_some_and(|mantissa| mantissa.contains(|c| ('1'..='9').contains(&c)))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Bytes that are no text.
+pub(super) struct Binary {
+    pub(super) bytes: Vec<u8>,
+    pub(super) origin: Arc<Origin>,
+}
+
+impl Object for Binary {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.misused(Trouble::Binary)
+    }
+}
+
+/// What went wrong during one rendering, beside minijinja's errors.
+#[derive(Default)]
+pub(super) struct Trail(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    misses: Vec<Miss>,
+    refused: Option<Trouble>,
+    misused: Option<(usize, Trouble)>,
+}
+
+const REFUSED: &str = "refused";
+
+/// Whether the error came from [`Trail::refuse`].
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error.detail() == Some(REFUSED)
+}
+
+impl Trail {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nobody panics while holding the trail")
+    }
+
+    /// An error whose text is kept here.
+    pub(super) fn refuse(&self, trouble: Trouble) -> Error {
+        self.state().refused = Some(trouble);
+        Error::new(ErrorKind::InvalidOperation, REFUSED)
+    }
+
+    pub(super) fn refused(&self) -> Option<Trouble> {
+        self.state().refused.take()
+    }
+
+    pub(super) fn misused(&self) -> Option<(usize, Trouble)> {
+        self.state().misused.take()
+    }
+
+    pub(super) fn missed(&self, miss: Miss) {
+        self.state().misses.push(miss);
+    }
+
+    /// A key that was not there although nothing in the template expects that. (Null is met by whoever lists a map.)
+    pub(super) fn unexpected(&self, is_optional: impl Fn(&Miss) -> bool) -> Option<Miss> {
+        self.state().misses.iter().find(|miss| miss.known.is_some() && !is_optional(miss)).cloned()
+    }
+
+    /// The missing key behind an error in `expression`: one that is named there, else (for a value that was passed
+    /// around first) the only one there is.
+    pub(super) fn miss(&self, expression: &str, kind: ErrorKind) -> Option<Miss> {
+        let misses = &self.state().misses;
+        if let Some(miss) = misses.iter().rev().find(|miss| expression.contains(&miss.key)) {
+            return Some(miss.clone());
+        }
+        let first = misses.first().filter(|_| kind == ErrorKind::UndefinedError)?;
+        let is_only = misses.iter().all(|miss| miss.key == first.key && miss.reference == first.reference);
+        is_only.then(|| first.clone())
+    }
+}
+
+/// One value of the template as text. Undefined, null, maps, lists and bytes are none.
+pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
+    }
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    if value.is_none() {
+        return Err(trail.refuse(Trouble::Null));
+    }
+    if value.is_number() {
+        return Ok(value.to_string());
+    }
+    if let Ok(value) = bool::try_from(value.clone()) {
+        return Ok(if value { "true" } else { "false" }.to_owned());
+    }
+    if let Some(Written(written)) = value.downcast_object_ref() {
+        return Ok(written.clone());
+    }
+    if let Some(Keyed { whole: Some(whole), .. }) = value.downcast_object_ref() {
+        return Ok(whole.clone());
+    }
+    let is_binary = value.as_bytes().is_some() || value.downcast_object_ref::<Binary>().is_some();
+    Err(trail.refuse(if is_binary { Trouble::Binary } else { Trouble::Collection }))
+}
+
+/// One value of the template as JSON.
+pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(Trouble::NoDatum))?;
+    if let Some(Keyed { entries, .. }) = value.downcast_object_ref() {
+        let entry = |(key, value): &(String, Value)| Ok((key.clone(), tree(value, depth, trail)?));
+        return entries.iter().map(entry).collect::<Result<_, Error>>().map(Json::Map);
+    }
+    if let Some(Listed { items, .. }) = value.downcast_object_ref() {
+        return items.iter().map(|item| tree(item, depth, trail)).collect::<Result<_, Error>>().map(Json::List);
+    }
+    if let Some(Written(written)) = value.downcast_object_ref() {
+        return Ok(Json::Number(written.clone()));
+    }
+    if value.is_none() {
+        return Ok(Json::Null);
+    }
+    if value.is_number() {
+        let text = value.to_string();
+        let is_json = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
+        return if is_json { Ok(Json::Number(text)) } else { Err(trail.refuse(Trouble::NoDatum)) };
+    }
+    if let Ok(value) = bool::try_from(value.clone()) {
+        return Ok(Json::Bool(value));
+    }
+    match value.as_object().map(|object| object.repr()) {
+        Some(ObjectRepr::Map) => {
+            let entry = |key: Value| Ok((scalar(&key, trail)?, tree(&value.get_item(&key)?, depth, trail)?));
+            value.try_iter()?.checked().map(|key| entry(key?)).collect::<Result<_, Error>>().map(Json::Map)
+        }
+        Some(ObjectRepr::Seq | ObjectRepr::Iterable) => {
+            let items = value.try_iter()?.checked();
+            items.map(|item| tree(&item?, depth, trail)).collect::<Result<_, Error>>().map(Json::List)
+        }
+        _ => scalar(value, trail).map(Json::Text),
+    }
+}

@@ -1,0 +1,76 @@
+//! The app: where its program is, and what it is given.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::deliver::environ::{self, AwsCredentials};
+use crate::domain::{Exit, Fetches, Problem};
+use crate::process::lookup::{self, LookupError};
+use crate::sys::image::{Image, ImageError, Limits};
+
+use super::caller::Caller;
+use super::prepare::Prepared;
+
+/// The command after `--`, looked up before anything is asked of a backend.
+#[derive(Debug)]
+pub(super) struct App<'a> {
+    command: &'a [OsString],
+    found: Result<PathBuf, LookupError>,
+}
+
+impl<'a> App<'a> {
+    /// Looks it up in the PATH it will have.
+    pub(super) fn find(command: &'a [OsString], caller: &Caller) -> Self {
+        let path = caller.variable("PATH");
+        Self { command, found: lookup::find(&command[0], path) }
+    }
+
+    /// Why it cannot be started, as far as one can know before.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        match &self.found {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                let exit = if error.is_missing() { Exit::NotFound } else { Exit::NotExecutable };
+                vec![Problem::new(exit, format!("cannot start {}: {error}", self.shown()))]
+            }
+        }
+    }
+
+    /// As it was typed.
+    pub(super) fn shown(&self) -> String {
+        self.command[0].to_string_lossy().into_owned()
+    }
+
+    /// Program, arguments and environment, ready for `execve`.
+    pub(super) fn image(
+        &self,
+        config: &Config,
+        prepared: &Prepared,
+        fetches: &Fetches,
+        caller: &Caller,
+    ) -> Result<Image, Vec<Problem>> {
+        let path = self.found.as_ref().expect("its problems were told before");
+        let environment = environ::plan(environ::Sources {
+            inherited: &caller.environment,
+            pass_env: &config.pass_env,
+            aws: if config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
+            home: prepared.whom.home.as_ref(),
+            set: prepared.plan.environment(fetches)?,
+            dir: prepared.volume.as_ref().map(|volume| volume.path()),
+        })
+        .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();
+        Image::new(path, self.command, &environment, Limits::now()).map_err(|error| vec![refused(&error)])
+    }
+}
+
+/// Values the kernel does not take are data; a command line it does not take is usage.
+fn refused(error: &ImageError) -> Problem {
+    let exit = match error {
+        ImageError::ArgumentWithNul(_) | ImageError::ArgumentTooLong { .. } | ImageError::Name(_) => Exit::Usage,
+        ImageError::ValueWithNul(_) | ImageError::VariableTooLong { .. } | ImageError::TooLarge { .. } => Exit::Data,
+    };
+    Problem::new(exit, error.to_string())
+}

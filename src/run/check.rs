@@ -1,0 +1,171 @@
+//! `check`: the plan as tables a person can read; with `--online` also a login and every reference tried. Never a value.
+
+use std::collections::BTreeMap;
+
+use std::ffi::OsString;
+
+use crate::config::{Config, VaultAuth};
+use crate::domain::{Fetched, Fetches, Problem, Source};
+
+use super::app::App;
+use super::caller::Caller;
+use super::prepare::held;
+use super::session::Session;
+use super::whom::{For, Whom};
+use super::{policy, skeleton};
+
+use super::plan::{Filling, Plan};
+use super::table::aligned;
+
+/// What `check` shows.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Also log in and try every reference.
+    pub online: bool,
+    /// The least policy instead of the plan.
+    pub policy: bool,
+    /// A `--local` file instead of the plan.
+    pub local_skeleton: bool,
+    /// The command that would be wrapped, if one was given.
+    pub command: Option<Vec<OsString>>,
+}
+
+/// The text to show, and what is wrong with what was tried. Leaves nothing behind.
+pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, Vec<Problem>), Vec<Problem>> {
+    let plan = Plan::make(config)?;
+    if what.policy {
+        return Ok((policy::least(config, &plan), Vec::new()));
+    }
+    if what.local_skeleton {
+        return Ok((skeleton::local_file(&plan), Vec::new()));
+    }
+    let mut problems = Vec::new();
+    let purpose = match &what.command {
+        Some(command) => {
+            problems.extend(App::find(command, caller).problems());
+            For::App
+        }
+        None => For::Ourselves,
+    };
+    let runs_as = match Whom::plan(config, purpose) {
+        Ok(whom) => whom.shown(),
+        Err(more) => {
+            problems.extend(more);
+            "(see below)".to_owned()
+        }
+    };
+    let mut tried = BTreeMap::new();
+    if what.online {
+        match held(config).map_err(|problem| vec![problem]).and_then(|held| Session::open(config, &plan, &held, caller)) {
+            Ok(mut session) => {
+                tried = answers(&session.fetches);
+                problems.extend(plan.artifacts(&session.fetches).err().unwrap_or_default());
+                problems.extend(plan.environment(&session.fetches).err().unwrap_or_default());
+                session.give_back();
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    Ok((explain(config, &plan, &runs_as, &tried), problems))
+}
+
+/// The plan, section by section. `tried` is what each source answered, with `--online`.
+fn explain(config: &Config, plan: &Plan, runs_as: &str, tried: &BTreeMap<Source, String>) -> String {
+    let mut out = String::new();
+    let mut section = |title: String, rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            out.push_str(&format!("{title}\n{}\n", aligned(&rows)));
+        }
+    };
+    section("Logs in".to_owned(), logins(config, plan));
+    section(format!("Reads ({}, once each)", plan.sources.len()), reads(plan, tried));
+    section(format!("Writes files below {} (memory only)", config.volume.path.display()), files(plan));
+    section("Sets variables".to_owned(), variables(plan));
+    section("Runs the app as".to_owned(), vec![vec![runs_as.to_owned()]]);
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+fn logins(config: &Config, plan: &Plan) -> Vec<Vec<String>> {
+    if let Some(path) = &config.local {
+        return vec![vec!["nowhere".to_owned(), format!("{} answers every reference", path.display())]];
+    }
+    let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
+    let mut rows = Vec::new();
+    if let Some(vault) = config.vault.as_ref().filter(|_| needs(|source| matches!(source, Source::Vault(_)))) {
+        let auth = vault.auth.as_ref().map(VaultAuth::to_string).unwrap_or_default();
+        let namespace = vault.namespace.as_ref().map(|name| format!("namespace {name}")).unwrap_or_default();
+        rows.push(vec![vault.address.clone(), auth, namespace]);
+    }
+    if needs(|source| matches!(source, Source::Aws(_))) {
+        let role = config.aws.assume_role.as_ref().map(|role| format!("as {}", role.arn)).unwrap_or_default();
+        let region = config.aws.region.clone().unwrap_or_else(|| "region of the ARN or environment".to_owned());
+        rows.push(vec![format!("AWS Secrets Manager ({region})"), "the SDK's default chain".to_owned(), role]);
+    }
+    rows
+}
+
+fn reads(plan: &Plan, tried: &BTreeMap<Source, String>) -> Vec<Vec<String>> {
+    plan.sources
+        .iter()
+        .map(|planned| {
+            let answer = tried.get(&planned.source).cloned();
+            let name = planned.name.as_ref().map(|name| format!("({name})")).unwrap_or_default();
+            let uses = format!("for {}", planned.uses.join(", "));
+            answer.into_iter().chain([planned.shown.clone(), name, uses]).collect()
+        })
+        .collect()
+}
+
+fn files(plan: &Plan) -> Vec<Vec<String>> {
+    plan.files
+        .iter()
+        .map(|file| {
+            let mode = file.mode.map_or_else(|| "default".to_owned(), |mode| format!("{:04o}", mode.bits()));
+            vec![file.name.to_string(), format!("mode {mode}"), made_of(&file.filling)]
+        })
+        .collect()
+}
+
+fn variables(plan: &Plan) -> Vec<Vec<String>> {
+    let single = plan.variables.iter().map(|variable| vec![variable.name.to_string(), made_of(&variable.filling)]);
+    let maps = plan.maps.iter().map(|map| vec![format!("{}*", map.prefix), format!("every key of {}", map.reference)]);
+    single.chain(maps).collect()
+}
+
+fn made_of(filling: &Filling) -> String {
+    match filling {
+        Filling::Secret { reference, format, decode } => {
+            let format = format.map(|format| format!(", as {format}")).unwrap_or_default();
+            let decode = decode.map(|_| ", base64-decoded".to_owned()).unwrap_or_default();
+            format!("{reference}{format}{decode}")
+        }
+        Filling::Template(template) => {
+            let references: Vec<_> = template.references().map(ToString::to_string).collect();
+            match references.as_slice() {
+                [] => "a template without secrets".to_owned(),
+                _ => format!("a template of {}", references.join(", ")),
+            }
+        }
+    }
+}
+
+/// What one answer looks like without its value.
+fn described(fetched: &Fetched) -> String {
+    let mut parts = vec!["ok".to_owned()];
+    if let Some(version) = &fetched.version {
+        parts.push(format!("version {version}"));
+    }
+    if let Some(lease) = &fetched.lease {
+        let renewable = if lease.renewable { "renewable" } else { "not renewable" };
+        parts.push(format!("lease of {} s, {renewable}", lease.ttl.as_secs()));
+    } else if let Some(ttl) = fetched.ttl {
+        parts.push(format!("ends in {} s", ttl.as_secs()));
+    }
+    parts.join(", ")
+}
+
+fn answers(fetches: &Fetches) -> BTreeMap<Source, String> {
+    fetches.iter().map(|(source, fetched)| (source.clone(), described(fetched))).collect()
+}

@@ -1,0 +1,59 @@
+//! `secret-exec -- COMMAND`: fetch, deliver, drop privileges, and become the app. Nothing of ours remains.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+
+use crate::config::Config;
+use crate::domain::{Exit, Problem};
+use crate::sys::exec::{self, ExecError};
+use crate::sys::privilege;
+
+use super::app::App;
+use super::caller::Caller;
+use super::prepare::Prepared;
+use super::session::{Session, interrupted};
+use super::whom::For;
+
+/// Returns only the reasons why the app did not start.
+pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
+    let app = App::find(command, caller);
+    let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
+    let ready = prepared.deliver(&session.fetches).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
+    let image = session.guard(ready)?;
+    let left = session.leave(config);
+    session.guard(left)?;
+
+    // From here on nothing allocates a thread, and nothing can be undone.
+    // 1. The runtime and its threads end: capabilities and no-new-privs are per thread.
+    session.suspend();
+    // 2. Privileges go, and are proven gone; 3. the process is replaced.
+    let problems = match drop_privileges(&prepared.whom.drop) {
+        Ok(()) => vec![not_started(&app.shown(), exec::replace(&image, &caller.original))],
+        Err(problems) => problems,
+    };
+    // Still here: leases that were to be left behind have nobody now.
+    if session.has_leases() {
+        session.give_back();
+    }
+    Err(problems)
+}
+
+/// Alone, drop, proof. Irreversible.
+pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Problem>> {
+    privilege::alone()
+        .and_then(|()| privilege::apply(plan))
+        .and_then(|()| privilege::verify(plan))
+        .map_err(|error| vec![Problem::new(Exit::Privileges, format!("{error}"))])
+}
+
+/// Why `execve` did not happen.
+pub(super) fn not_started(command: &str, error: ExecError) -> Problem {
+    match error {
+        ExecError::Interrupted(signal) => interrupted(signal),
+        ExecError::NotFound => Problem::new(Exit::NotFound, format!("cannot start {command}: {error}")),
+        ExecError::NotAProgram | ExecError::Refused(_) => {
+            Problem::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
+        }
+    }
+}

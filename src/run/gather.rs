@@ -1,0 +1,287 @@
+//! One login, each distinct source read once, all in parallel; retries by class until the deadline.
+//! What was issued in a start that fails is revoked before the failure is told.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{Config, VaultAuth};
+use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source};
+use crate::identity::{self, Held};
+use crate::identity::aws::AwsIdentity;
+use crate::provider::aws::Aws;
+use crate::provider::file::Files;
+use crate::provider::local::Local;
+use crate::provider::vault::Vault;
+use crate::provider::{Class, Failure, Fetch, backoff};
+use crate::sys::{clock, random};
+
+use super::plan::{Plan, Planned};
+
+/// No longer for giving back what was issued, at the end or after a failed start.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// The time until the first delivery, and whether the start has failed already.
+#[derive(Debug)]
+pub(super) struct Start {
+    deadline: Duration,
+    failed: Cell<bool>,
+    told: Notify,
+}
+
+impl Start {
+    /// A start that may take `timeout`, from now on.
+    pub(super) fn within(timeout: Duration) -> Self {
+        Self { deadline: clock::boottime() + timeout, failed: Cell::new(false), told: Notify::new() }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_sub(clock::boottime())
+    }
+
+    /// One answer that no retry can mend decides the start: nobody else waits for better times.
+    fn fail(&self) {
+        self.failed.set(true);
+        self.told.notify_waiters();
+    }
+
+    /// Waits before the next attempt; `false` when there is no point in one.
+    async fn pause(&self, wait: Duration) -> bool {
+        if self.failed.get() || wait >= self.left() {
+            return false;
+        }
+        tokio::select! {
+            () = sleep(wait) => !self.failed.get(),
+            () = self.told.notified() => false,
+        }
+    }
+
+    /// The attempt, or a transient failure when the deadline comes first.
+    async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
+        let late = || Failure::new(Class::Transient, "no answer before the deadline (--timeout)");
+        timeout(self.left(), attempt).await.map_err(|_| late())
+    }
+}
+
+/// The providers of this plan. With `--local` that file is the only one.
+#[derive(Debug)]
+pub(super) struct Backends {
+    vault: Option<(Vault, VaultAuth)>,
+    aws: Option<Aws>,
+    files: Files,
+    local: Option<Local>,
+}
+
+impl Backends {
+    /// Builds what the plan needs; asks nobody yet.
+    pub(super) fn connect(config: &Config, plan: &Plan, held: &Held) -> Result<Self, Vec<Problem>> {
+        let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None };
+        if let Some(path) = &config.local {
+            backends.local = Some(Local::open(path).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>())?);
+            return Ok(backends);
+        }
+        if needs(|source| matches!(source, Source::Vault(_))) {
+            let vault = config.vault.as_ref().expect("a config with a vault reference has a vault section");
+            let auth = vault.auth.clone().expect("a config with a vault reference says how to log in");
+            let connected = Vault::connect(vault, held).map_err(|failure| {
+                vec![Problem::new(Exit::Usage, format!("cannot set up the connection to {}: {failure}", vault.address))]
+            })?;
+            if connected.is_plain_remote() {
+                warn!("{} is plain http: secrets travel readable; use https", vault.address);
+            }
+            backends.vault = Some((connected, auth));
+        }
+        if needs(|source| matches!(source, Source::Aws(_))) {
+            backends.aws = Some(Aws::new(&config.aws));
+        }
+        Ok(backends)
+    }
+
+    /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
+    pub(super) async fn gather(&self, plan: &Plan, held: &Held, start: &Start) -> Result<Fetches, Vec<Problem>> {
+        let (local, others): (Vec<&Planned>, Vec<&Planned>) =
+            plan.sources.iter().partition(|_| self.local.is_some());
+        let of = |wanted: fn(&Source) -> bool| {
+            others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
+        };
+        let vault_sources = of(|source| matches!(source, Source::Vault(_)));
+        let aws_sources = of(|source| matches!(source, Source::Aws(_)));
+        let file_sources = of(|source| matches!(source, Source::File(_)));
+        let vault = async {
+            let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
+            log_in(vault, auth, held, vault_sources.len(), start).await?;
+            Ok(read(vault, vault_sources, start).await)
+        };
+        let aws = async {
+            match &self.aws {
+                Some(aws) => read(aws, aws_sources, start).await,
+                None => Vec::new(),
+            }
+        };
+        let local = async {
+            match &self.local {
+                Some(provider) => read(provider, local, start).await,
+                None => Vec::new(),
+            }
+        };
+        let files = read(&self.files, file_sources, start);
+        let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
+
+        let mut problems = Vec::new();
+        let mut fetches = Fetches::new();
+        let vault = vault.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
+        for (source, answer) in vault.into_iter().chain(aws).chain(files).chain(local) {
+            match answer {
+                Ok(fetched) => {
+                    fetches.insert(source, fetched);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        self.close_idle();
+        if problems.is_empty() {
+            return Ok(fetches);
+        }
+        self.give_back(&fetches).await;
+        Err(problems)
+    }
+
+    /// No pooled connection keeps the last answer in its buffers.
+    fn close_idle(&self) {
+        if let Some((vault, _)) = &self.vault {
+            vault.close_idle();
+        }
+    }
+
+    /// Revokes what we were given, within a bounded time: our own token (its leases end with it), or, under a token that
+    /// is not ours, each lease by itself. Failures are warnings: the leases' own end is the backstop.
+    pub(super) async fn give_back(&self, fetches: &Fetches) {
+        let leases = leases(fetches);
+        let work = async {
+            if let Some(local) = &self.local {
+                revoke_each(local, &leases).await;
+            } else if let Some((vault, _)) = &self.vault {
+                match vault.token() {
+                    Some(token) if token.is_ours() => match vault.revoke_token().await {
+                        Ok(()) => info!("revoked the token"),
+                        Err(failure) => warn!("cannot revoke our token, which ends by itself: {failure}"),
+                    },
+                    Some(_) => revoke_each(vault, &leases).await,
+                    None => {}
+                }
+            }
+        };
+        if timeout(GIVE_BACK_WITHIN, work).await.is_err() {
+            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
+        }
+    }
+
+    /// How long the token lives on, where there is one that ends.
+    pub(super) fn token_ttl(&self) -> Option<Duration> {
+        self.vault.as_ref().and_then(|(vault, _)| vault.token()?.ttl)
+    }
+}
+
+/// The leases among the answers, with their sources.
+pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
+    fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
+}
+
+async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
+    for (source, lease) in leases {
+        match provider.revoke(&lease.id).await {
+            Ok(()) => info!("revoked the lease of {source}"),
+            Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
+        }
+    }
+}
+
+async fn log_in(
+    vault: &Vault,
+    auth: &VaultAuth,
+    held: &Held,
+    requests: usize,
+    start: &Start,
+) -> Result<(), Problem> {
+    let mut tries = 0;
+    loop {
+        let failure = match identity::prove(auth, held).await {
+            Err(error) => {
+                start.fail();
+                return Err(Problem::new(error.exit(), format!("cannot log in to {}: {error}", vault.address())));
+            }
+            Ok(proof) => match start.attempt(vault.login(&proof, requests)).await {
+                Ok(Ok(token)) => {
+                    info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
+                    return Ok(());
+                }
+                Ok(Err(failure)) | Err(failure) => failure,
+            },
+        };
+        let what = format!("cannot log in to {} with {auth}", vault.address());
+        if !failure.class.is_retried() || !wait(&what, &failure, tries, start).await {
+            start.fail();
+            return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
+        }
+        tries += 1;
+    }
+}
+
+type Answers = Vec<(Source, Result<Fetched, Problem>)>;
+
+async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start) -> Answers {
+    let mut answers = Answers::new();
+    let mut open = planned;
+    let mut tries = 0;
+    while !open.is_empty() {
+        let sources: Vec<&Source> = open.iter().map(|planned| &planned.source).collect();
+        let round = match start.attempt(provider.fetch(&sources)).await {
+            Ok(round) => round,
+            Err(late) => open.iter().map(|_| Err(late.clone())).collect(),
+        };
+        let mut again: Vec<(&Planned, Failure)> = Vec::new();
+        for (planned, answer) in open.into_iter().zip(round) {
+            match answer {
+                Ok(fetched) => answers.push((planned.source.clone(), Ok(fetched))),
+                Err(failure) if failure.class.is_retried() => again.push((planned, failure)),
+                Err(failure) => {
+                    start.fail();
+                    answers.push(refused(planned, &failure));
+                }
+            }
+        }
+        let Some((planned, failure)) = again.first() else { break };
+        let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
+        if !wait(&format!("cannot read {}{more}", planned.shown), failure, tries, start).await {
+            start.fail();
+            answers.extend(again.iter().map(|(planned, failure)| refused(planned, failure)));
+            break;
+        }
+        open = again.into_iter().map(|(planned, _)| planned).collect();
+        tries += 1;
+    }
+    answers
+}
+
+fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {
+    let text = format!("cannot read {}: {failure}", planned.shown);
+    (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
+}
+
+async fn wait(what: &str, failure: &Failure, tries: u32, start: &Start) -> bool {
+    let retry_after = match &failure.class {
+        Class::Throttled { retry_after } => *retry_after,
+        _ => None,
+    };
+    let pause = backoff::delay(tries, retry_after, random::unit());
+    warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
+    start.pause(pause).await
+}

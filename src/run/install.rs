@@ -1,0 +1,63 @@
+//! `install PATH`: a copy of this program for images that have none, written beside and renamed, then tried once.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::domain::{Exit, Problem};
+use crate::process::supervise::{self, Options};
+use crate::sys::image::{Image, Limits};
+
+use super::caller::Caller;
+
+/// Everybody may read and run it, nobody may write it.
+const MODE: u32 = 0o555;
+
+/// Copies the running program; answers the line to print.
+pub fn install(path: &Path, caller: &Caller) -> Result<String, Vec<Problem>> {
+    let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
+    let cannot = |error: io::Error| {
+        vec![Problem::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))]
+    };
+    copy(&target).map_err(cannot)?;
+    try_it(&target, caller).map_err(|why| {
+        let text = format!("installed to {}, but it does not run there: {why}", target.display());
+        vec![Problem::new(Exit::NotExecutable, text)]
+    })?;
+    Ok(format!("installed {}\n", target.display()))
+}
+
+/// Whoever runs the old one keeps it; whoever looks sees the old or the new, never half.
+fn copy(target: &Path) -> io::Result<()> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut beside = name.to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = target.with_file_name(beside);
+    let written = write(&beside).and_then(|()| fs::rename(&beside, target));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write(beside: &Path) -> io::Result<()> {
+    let mut from = fs::File::open("/proc/self/exe")?;
+    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o700).open(beside)?;
+    io::copy(&mut from, &mut to)?;
+    // Not by the umask.
+    to.set_permissions(fs::Permissions::from_mode(MODE))
+}
+
+/// A copy on a file system mounted noexec, or for another machine, is told now and not when the app should start.
+fn try_it(target: &Path, caller: &Caller) -> Result<(), String> {
+    let arguments = [target.as_os_str(), "version".as_ref()];
+    let nothing: &[(&str, &str)] = &[];
+    let image = Image::new(target, &arguments, nothing, Limits::now()).map_err(|error| error.to_string())?;
+    match supervise::run(&image, &caller.original, Options::default()) {
+        Ok(ended) if ended.code() == 0 => Ok(()),
+        Ok(ended) => Err(format!("it ended with {}", ended.code())),
+        Err(error) => Err(format!("{error} (is the file system mounted noexec?)")),
+    }
+}

@@ -1,0 +1,29 @@
+//! The modes: each a page that reads like the house's first sentence. The only place that builds a runtime.
+//!
+//! `prepare` plans and does what needs privilege, `session` asks the backends and gives back, `plan` says what is made of
+//! the answers; `exec`, `supervise` and `init` put them in order.
+
+mod app;
+mod caller;
+mod check;
+mod exec;
+mod gather;
+mod init;
+mod install;
+mod log;
+mod plan;
+mod policy;
+mod prepare;
+mod session;
+mod skeleton;
+mod supervise;
+mod table;
+mod whom;
+
+pub use caller::Caller;
+pub use check::{Check, check};
+pub use exec::exec;
+pub use init::init;
+pub use install::install;
+pub use log::start as start_log;
+pub use supervise::supervise;

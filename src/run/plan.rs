@@ -1,0 +1,246 @@
+//! The plan: which sources are read, what each file and variable is made of. Made before anything is asked of a backend.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
+use crate::deliver::{Artifact, GroupAccess};
+use crate::domain::{EnvName, Exit, Fetches, FileMode, FileName, Problem, SecretBytes, SecretRef, Source};
+use crate::render;
+
+/// What will be done. A plan is a value: making it has no effect but reading template files.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Every distinct fetch, with what needs it.
+    pub(super) sources: Vec<Planned>,
+    /// Files, in the order of the config.
+    pub(super) files: Vec<PlannedFile>,
+    /// Variables, in the order of the config.
+    pub(super) variables: Vec<PlannedVariable>,
+    /// Maps whose keys become variables.
+    pub(super) maps: Vec<EnvFrom>,
+}
+
+/// One fetch.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Where it is.
+    pub(super) source: Source,
+    /// As the operator wrote it: with its key when only one is used.
+    pub(super) shown: String,
+    /// Its name under `secrets`, if it has one.
+    pub(super) name: Option<String>,
+    /// `file NAME`, `env NAME`, in the order of the config.
+    pub(super) uses: Vec<String>,
+}
+
+/// A file and what it is made of.
+#[derive(Debug)]
+pub(super) struct PlannedFile {
+    pub(super) name: FileName,
+    pub(super) mode: Option<FileMode>,
+    pub(super) filling: Filling,
+}
+
+/// A variable and what it is made of.
+#[derive(Debug)]
+pub(super) struct PlannedVariable {
+    pub(super) name: EnvName,
+    pub(super) filling: Filling,
+}
+
+/// What one file or variable is made of.
+#[derive(Debug)]
+pub(super) enum Filling {
+    /// One reference.
+    Secret { reference: SecretRef, format: Option<Format>, decode: Option<Decode> },
+    /// A compiled template.
+    Template(render::Template),
+}
+
+impl Filling {
+    fn references(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::Secret { reference, .. } => vec![reference],
+            Self::Template(template) => template.references().collect(),
+        }
+    }
+
+    fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
+        match self {
+            Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
+            Self::Template(template) => template.render(fetches),
+        }
+    }
+}
+
+impl Plan {
+    /// Compiles the templates and collects the sources. All problems at once.
+    pub(super) fn make(config: &Config) -> Result<Self, Vec<Problem>> {
+        let named: BTreeMap<String, SecretRef> =
+            config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
+        let mut problems = Vec::new();
+        let mut filling = |content: &Content, place: &Place, what: &str| match fill(content, place, what, &named) {
+            Ok(filling) => Some(filling),
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+        let files: Vec<_> = config
+            .files
+            .iter()
+            .filter_map(|entry| {
+                let filling = filling(&entry.content, &entry.place, &format!("file {}", entry.name))?;
+                Some(PlannedFile { name: entry.name.clone(), mode: entry.mode, filling })
+            })
+            .collect();
+        let variables: Vec<_> = config
+            .env
+            .iter()
+            .filter_map(|entry| {
+                let filling = filling(&entry.content, &entry.place, &format!("env {}", entry.name))?;
+                Some(PlannedVariable { name: entry.name.clone(), filling })
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut plan = Self { sources: Vec::new(), files, variables, maps: config.env_from.clone() };
+        plan.sources = plan.distinct_sources(&named);
+        Ok(plan)
+    }
+
+    fn distinct_sources(&self, named: &BTreeMap<String, SecretRef>) -> Vec<Planned> {
+        let files = self.files.iter().map(|file| (format!("file {}", file.name), file.filling.references()));
+        let variables = self.variables.iter().map(|var| (format!("env {}", var.name), var.filling.references()));
+        let maps = self.maps.iter().map(|map| (format!("env {}*", map.prefix), vec![&map.reference]));
+        let mut found: Vec<(Planned, Vec<Option<&str>>)> = Vec::new();
+        for (user, references) in files.chain(variables).chain(maps) {
+            for reference in references {
+                let place = found.iter().position(|(planned, _)| planned.source == reference.source);
+                let place = place.unwrap_or_else(|| {
+                    found.push((Planned::new(&reference.source, named), Vec::new()));
+                    found.len() - 1
+                });
+                let (planned, keys) = &mut found[place];
+                if !planned.uses.contains(&user) {
+                    planned.uses.push(user.clone());
+                }
+                keys.push(reference.key.as_deref());
+            }
+        }
+        found
+            .into_iter()
+            .map(|(mut planned, keys)| {
+                if let [Some(key), rest @ ..] = keys.as_slice()
+                    && rest.iter().all(|other| *other == Some(key))
+                {
+                    planned.shown = format!("{}#{key}", planned.source);
+                }
+                planned
+            })
+            .collect()
+    }
+
+    /// What a group may do with the files: read them all where the owner is `:GID`, or those whose own mode says so.
+    pub(super) fn group_access(&self, config: &Config) -> GroupAccess {
+        let is_group_only = config.volume.owner.as_ref().is_some_and(|owner| owner.user.is_none());
+        let own_mode_opens = |file: &PlannedFile| file.mode.is_some_and(|mode| mode.bits() & 0o070 != 0);
+        match () {
+            () if is_group_only => GroupAccess::Reads,
+            () if self.files.iter().any(own_mode_opens) => GroupAccess::Passes,
+            () => GroupAccess::None,
+        }
+    }
+
+    /// The keys that are used of one source.
+    pub(super) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
+        let fillings = self.files.iter().map(|file| &file.filling);
+        let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
+        fillings
+            .flat_map(Filling::references)
+            .filter(move |reference| reference.source == *source)
+            .filter_map(|reference| reference.key.as_deref())
+    }
+
+    /// Every file's bytes. All problems at once.
+    pub(super) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let artifacts = self
+            .files
+            .iter()
+            .filter_map(|file| match file.filling.render(fetches) {
+                Ok(bytes) => Some(Artifact { name: file.name.clone(), bytes, mode: file.mode }),
+                Err(error) => {
+                    problems.push(Problem::new(error.exit(), format!("cannot write file {}: {error}", file.name)));
+                    None
+                }
+            })
+            .collect();
+        if problems.is_empty() { Ok(artifacts) } else { Err(problems) }
+    }
+
+    /// Every variable and its value, `envFrom` last; a name that two sources give is a problem.
+    pub(super) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
+        for variable in &self.variables {
+            match variable.filling.render(fetches) {
+                Ok(value) => set.push((variable.name.clone(), value)),
+                Err(error) => {
+                    problems.push(Problem::new(error.exit(), format!("cannot set env {}: {error}", variable.name)));
+                }
+            }
+        }
+        for map in &self.maps {
+            match render::variables(&map.reference, &map.prefix, fetches) {
+                Err(error) => problems.push(Problem::new(error.exit(), format!("cannot set variables: {error}"))),
+                Ok(variables) => {
+                    for (name, value) in variables {
+                        if set.iter().any(|(other, _)| *other == name) {
+                            let text = format!(
+                                "{}: envFrom {} gives {name}, which is set already; use another prefix",
+                                map.place, map.reference
+                            );
+                            problems.push(Problem::new(Exit::Usage, text));
+                        }
+                        set.push((name, value));
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { Ok(set) } else { Err(problems) }
+    }
+}
+
+impl Planned {
+    fn new(source: &Source, named: &BTreeMap<String, SecretRef>) -> Self {
+        let name = named.iter().find(|(_, reference)| reference.source == *source).map(|(name, _)| name.clone());
+        Self { source: source.clone(), shown: source.to_string(), name, uses: Vec::new() }
+    }
+}
+
+fn fill(
+    content: &Content,
+    place: &Place,
+    what: &str,
+    named: &BTreeMap<String, SecretRef>,
+) -> Result<Filling, Problem> {
+    let data = |text: String| Problem::new(Exit::Data, format!("{place}: {what}: {text}"));
+    let template = match content {
+        Content::Secret { reference, format, decode } => {
+            return Ok(Filling::Secret { reference: reference.clone(), format: *format, decode: *decode });
+        }
+        Content::Template(template) => template,
+    };
+    let compiled = match template {
+        TemplateSource::Text(text) => render::Template::compile(text, named),
+        TemplateSource::File(path) => render::Template::compile(&read_template(path).map_err(data)?, named),
+    };
+    compiled.map(Filling::Template).map_err(|error| data(error.to_string()))
+}
+
+fn read_template(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read templateFile {}: {error}", path.display()))
+}

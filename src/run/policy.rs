@@ -1,0 +1,92 @@
+//! The least that the backends must allow for a plan: a Vault policy and an IAM statement.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::config::{Config, VaultAuth};
+use crate::domain::{AwsSource, Source, VaultOperation};
+
+use super::plan::Plan;
+
+/// Both, as text to paste. Comments say what else a backend may need.
+pub(super) fn least(config: &Config, plan: &Plan) -> String {
+    let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut secrets: Vec<&AwsSource> = Vec::new();
+    for planned in &plan.sources {
+        match &planned.source {
+            Source::Vault(source) => {
+                let capability = match source.operation {
+                    VaultOperation::Read { .. } => "read",
+                    VaultOperation::Write(_) => "update",
+                };
+                paths
+                    .entry(&source.path)
+                    .and_modify(|known| {
+                        if *known != capability {
+                            *known = "read\", \"update";
+                        }
+                    })
+                    .or_insert(capability);
+            }
+            Source::Aws(source) => secrets.push(source),
+            Source::File(_) => {}
+        }
+    }
+    let mut out = String::new();
+    if !paths.is_empty() {
+        vault(&mut out, config, &paths);
+    }
+    if !secrets.is_empty() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        iam(&mut out, &secrets);
+    }
+    if out.is_empty() {
+        out.push_str("# nothing is read from a backend\n");
+    }
+    out
+}
+
+fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
+    out.push_str("# Vault/OpenBao policy (HCL). Renewing and revoking ourselves is in the default policy.\n");
+    for (path, capability) in paths {
+        let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
+    }
+    let foreign_token = config.vault.as_ref().is_some_and(|v| matches!(v.auth, Some(VaultAuth::TokenFile { .. })));
+    if foreign_token {
+        out.push_str("# Under a token that is not ours each lease is revoked by itself:\n");
+        out.push_str("path \"sys/leases/revoke\" { capabilities = [\"update\"] }\n");
+    }
+}
+
+fn iam(out: &mut String, secrets: &[&AwsSource]) {
+    let resources: Vec<serde_json::Value> = secrets.iter().map(|source| resource(source).into()).collect();
+    let mut statements = vec![serde_json::json!({
+        "Effect": "Allow",
+        "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
+        "Resource": resources,
+    })];
+    if secrets.len() > 1 {
+        // BatchGetSecretValue has no resource level; it reads only what GetSecretValue allows
+        // (docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html).
+        statements.push(serde_json::json!({
+            "Effect": "Allow", "Action": ["secretsmanager:BatchGetSecretValue"], "Resource": "*",
+        }));
+    }
+    let document = serde_json::json!({ "Version": "2012-10-17", "Statement": statements });
+    out.push_str("# IAM policy. A secret under a key of your own needs kms:Decrypt on that key too.\n");
+    out.push_str(&serde_json::to_string_pretty(&document).expect("a JSON value prints"));
+    out.push('\n');
+}
+
+/// A full ARN as it is; a name with the six characters that Secrets Manager appends.
+fn resource(source: &AwsSource) -> String {
+    if source.id.starts_with("arn:") {
+        return source.id.clone();
+    }
+    let region = source.region.as_deref().unwrap_or("REGION");
+    format!("arn:aws:secretsmanager:{region}:ACCOUNT:secret:{}-??????", source.id)
+}

@@ -1,0 +1,100 @@
+//! What every delivering mode does before it asks a backend: plan everything, then do what needs privilege.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::config::Config;
+use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
+use crate::domain::{Exit, Fetches, Problem};
+use crate::identity::{self, Held};
+use crate::sys::clock;
+
+use super::caller::Caller;
+use super::plan::Plan;
+use super::whom::{For, Whom};
+
+/// Ready to ask.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) whom: Whom,
+    pub(super) held: Held,
+    /// `None` when no file is written: then no memory is needed either.
+    pub(super) volume: Option<Volume>,
+}
+
+impl Prepared {
+    /// Plans; all problems at once, `others` (such as a command that does not exist) among them. Then makes the volume.
+    pub(super) fn make(
+        config: &Config,
+        caller: &Caller,
+        purpose: For,
+        others: Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = others;
+        let mut collect = |more: Vec<Problem>| problems.extend(more);
+        let plan = Plan::make(config).map_err(&mut collect).ok();
+        let whom = Whom::plan(config, purpose).map_err(&mut collect).ok();
+        let held = held(config).map_err(|problem| collect(vec![problem])).ok();
+        let (Some(plan), Some(whom), Some(held), true) = (plan, whom, held, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };
+        Ok(Self { plan, whom, held, volume })
+    }
+}
+
+/// What only root may read is read now.
+pub(super) fn held(config: &Config) -> Result<Held, Problem> {
+    let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
+    match auth {
+        None => Ok(Held::default()),
+        Some(auth) => identity::preload(auth)
+            .map_err(|error| Problem::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
+    }
+}
+
+fn volume(config: &Config, plan: &Plan, whom: &Whom, caller: &Caller) -> Result<Volume, Vec<Problem>> {
+    let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: whom.owner, size: config.volume.size };
+    wanted.owner.group = plan.group_access(config);
+    let told = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];
+    match deliver::prepare(&wanted) {
+        Err(error) if config.local.is_some() => {
+            wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(told)?;
+            warn!("--local: files go to {} instead, because {error}", wanted.path.display());
+            wanted.owner = deliver::Ownership::default();
+            deliver::prepare(&wanted).map_err(told)
+        }
+        prepared => prepared.map_err(told),
+    }
+}
+
+/// Now, on both clocks.
+pub(super) fn moment() -> Moment {
+    let wall = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Moment { wall, boot: clock::boottime() }
+}
+
+/// A problem of ours that no input explains.
+pub(super) fn bug(what: &str) -> Vec<Problem> {
+    vec![Problem::new(Exit::Bug, format!("bug: {what}"))]
+}
+
+impl Prepared {
+    /// Renders every file and makes them visible together.
+    pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Problem>> {
+        let Some(volume) = &mut self.volume else { return Ok(()) };
+        let artifacts = self.plan.artifacts(fetches)?;
+        let written = volume
+            .write(&artifacts, moment())
+            .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
+        match written {
+            Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
+            Written::Generation(name) => {
+                info!("delivered {} files below {} (generation {name})", artifacts.len(), volume.path().display());
+            }
+        }
+        Ok(())
+    }
+}

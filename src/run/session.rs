@@ -1,0 +1,154 @@
+//! The time between the first request and the last: the one runtime, the backends, and what was issued.
+//!
+//! Capabilities and no-new-privs are per thread and a runtime may have more than one, so a session can be
+//! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
+
+use std::os::fd::AsFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Builder, Runtime};
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::domain::{Exit, Fetches, Payload, Problem, SecretMap};
+use crate::identity::Held;
+use crate::sys::clock;
+use crate::sys::harden::Original;
+use crate::sys::signals::{Signal, Signals};
+
+use super::gather::{Backends, Start, leases};
+use super::caller::Caller;
+use super::plan::Plan;
+use super::prepare::bug;
+
+/// Everything fetched, and the means to give it back.
+#[derive(Debug)]
+pub(super) struct Session {
+    runtime: Option<Runtime>,
+    backends: Backends,
+    /// What every source answered.
+    pub(super) fetches: Fetches,
+}
+
+impl Session {
+    /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
+    pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
+        let runtime = runtime()?;
+        let (fetches, backends) = runtime.block_on(async {
+            let backends = Backends::connect(config, plan, held)?;
+            let start = Start::within(config.timeout);
+            let signals = Signals::open().map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
+            let ended = tokio::select! {
+                biased;
+                ended = ending(&signals, &caller.original) => ended?,
+                gathered = backends.gather(plan, held, &start) => {
+                    return Ok((gathered?, backends));
+                }
+            };
+            backends.give_back(&Fetches::new()).await;
+            Err(vec![interrupted(ended)])
+        })?;
+        Ok(Self { runtime: Some(runtime), backends, fetches })
+    }
+
+    /// Goes on with `result`, or gives everything back before the failure is told.
+    pub(super) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+        if result.is_err() {
+            self.give_back();
+        }
+        result
+    }
+
+    /// Nobody of ours stays: without a lease the token goes now; with one, it must have been accepted.
+    pub(super) fn leave(&mut self, config: &Config) -> Result<(), Vec<Problem>> {
+        let leases = leases(&self.fetches);
+        if leases.is_empty() {
+            self.give_back();
+            return Ok(());
+        }
+        let token = self.backends.token_ttl();
+        let until = |lease: std::time::Duration| {
+            // A lease dies with its token, whatever it says.
+            let ttl = token.map_or(lease, |token| token.min(lease));
+            httpdate::fmt_http_date(clock::wall() + ttl)
+        };
+        if config.leave_leases {
+            for (source, lease) in leases {
+                info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", until(lease.ttl));
+            }
+            return Ok(());
+        }
+        let refused = leases.iter().map(|(source, lease)| {
+            let text = format!(
+                "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
+                 or accept with --leave-leases that it dies at {}",
+                until(lease.ttl)
+            );
+            Problem::new(Exit::Usage, text)
+        });
+        Err(refused.collect())
+    }
+
+    /// Whether something was issued that ends with us.
+    pub(super) fn has_leases(&self) -> bool {
+        !leases(&self.fetches).is_empty()
+    }
+
+    /// Wipes every value, and keeps what is needed to give back.
+    pub(super) fn forget_values(&mut self) {
+        for fetched in self.fetches.values_mut() {
+            fetched.payload = Payload::Map(SecretMap::default());
+        }
+    }
+
+    /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
+    pub(super) fn suspend(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A name look-up that nobody waits for any more would keep its thread; it is given a moment, and `alone` proves.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        }
+    }
+
+    /// Revokes what was issued, within a bounded time. Failures are warnings.
+    pub(super) fn give_back(&mut self) {
+        if self.runtime.is_none() {
+            match runtime() {
+                Ok(runtime) => self.runtime = Some(runtime),
+                Err(problems) => {
+                    return warn!("cannot revoke what was issued, which ends by itself: {}", problems[0].text);
+                }
+            }
+        }
+        let runtime = self.runtime.as_ref().expect("made above");
+        runtime.block_on(self.backends.give_back(&self.fetches));
+    }
+}
+
+fn runtime() -> Result<Runtime, Vec<Problem>> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| bug(&format!("cannot build the runtime: {error}")))
+}
+
+/// Waits for a signal that would have ended a program in our place. Others are not ours to act on yet.
+async fn ending(signals: &Signals, original: &Original) -> Result<Signal, Vec<Problem>> {
+    let broken = |error: std::io::Error| bug(&format!("cannot read the signalfd: {error}"));
+    let readable = AsyncFd::with_interest(signals.as_fd(), Interest::READABLE).map_err(broken)?;
+    loop {
+        let mut ready = readable.readable().await.map_err(broken)?;
+        while let Some(received) = signals.next_received().map_err(broken)? {
+            if original.would_end(received.signal) {
+                return Ok(received.signal);
+            }
+        }
+        ready.clear_ready();
+    }
+}
+
+/// A signal that came before the app ran.
+pub(super) fn interrupted(signal: Signal) -> Problem {
+    Problem::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
+}

@@ -1,0 +1,222 @@
+//! Folders and files by descriptor: every call names one component below an open folder, and none follows a link.
+//!
+//! A path is walked by its caller, a component at a time; so whoever may rename a folder on the way, or put a link in
+//! its place, cannot lead a later call elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::dir::Dir;
+use nix::fcntl::{self, AtFlags, OFlag, RenameFlags};
+use nix::sys::stat::{self, FileStat, Mode, SFlag};
+use nix::unistd::{self, Gid, Uid, UnlinkatFlags};
+
+pub use nix::Result;
+pub use nix::errno::Errno;
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// Anything else: fifo, socket, device.
+    Other,
+}
+
+/// Kind, owner, mode and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// What it is.
+    pub kind: Kind,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Permission bits with setuid, setgid and sticky: `mode & 07777`.
+    pub mode: u32,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl From<FileStat> for Meta {
+    fn from(found: FileStat) -> Self {
+        let kind = match SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Kind::File,
+            SFlag::S_IFDIR => Kind::Folder,
+            SFlag::S_IFLNK => Kind::Link,
+            _ => Kind::Other,
+        };
+        let size = u64::try_from(found.st_size).unwrap_or(0);
+        Self { kind, uid: found.st_uid, gid: found.st_gid, mode: found.st_mode & 0o7777, size }
+    }
+}
+
+/// An open directory. Closed on exec.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Folder {
+    /// `/`, to start a walk from; like [`Self::pass`] it needs no right to list.
+    pub fn root() -> Result<Self> {
+        fcntl::open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
+    }
+
+    /// The folder `name`, to pass through (`O_PATH`): leading folders need not be readable.
+    pub fn pass(&self, name: &OsStr) -> Result<Self> {
+        self.at(name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    /// The folder `name`, to be listed, owned and given a mode.
+    pub fn open(&self, name: &OsStr) -> Result<Self> {
+        self.at(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    /// The file `name`, to be read. A fifo that stands there instead does not block.
+    pub fn open_file(&self, name: &OsStr) -> Result<File> {
+        self.at(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()).map(File::from)
+    }
+
+    /// A new file `name` (`O_EXCL`), to be written; for its owner only until its mode is set.
+    pub fn create_file(&self, name: &OsStr) -> Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY;
+        self.at(name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
+    }
+
+    fn at(&self, name: &OsStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
+        fcntl::openat(&self.0, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, mode)
+    }
+
+    /// Makes the folder `name`, for its owner only (0700).
+    pub fn make(&self, name: &OsStr) -> Result<()> {
+        stat::mkdirat(&self.0, name, Mode::S_IRWXU)
+    }
+
+    /// Makes the symbolic link `name`.
+    pub fn link(&self, target: &OsStr, name: &OsStr) -> Result<()> {
+        unistd::symlinkat(target, &self.0, name)
+    }
+
+    /// Where the symbolic link `name` points.
+    pub fn target(&self, name: &OsStr) -> Result<OsString> {
+        fcntl::readlinkat(&self.0, name)
+    }
+
+    /// What stands under `name`, if anything.
+    pub fn find(&self, name: &OsStr) -> Result<Option<Meta>> {
+        match stat::fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(found.into())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Every name in it but `.` and `..`. Not for a folder from [`Self::pass`].
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut names = Vec::new();
+        for entry in Dir::openat(&self.0, ".", flags, Mode::empty())?.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Renames within this folder; what stood under `to` is replaced in the same step.
+    pub fn replace(&self, from: &OsStr, to: &OsStr) -> Result<()> {
+        fcntl::renameat(&self.0, from, &self.0, to)
+    }
+
+    /// Renames within this folder; `EEXIST` when something stands under `to`.
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> Result<()> {
+        match fcntl::renameat2(&self.0, from, &self.0, to, RenameFlags::RENAME_NOREPLACE) {
+            // Kernels and sandboxes without the flag: look first, then rename.
+            Err(Errno::EINVAL | Errno::ENOSYS) => match self.find(to)? {
+                Some(_) => Err(Errno::EEXIST),
+                None => self.replace(from, to),
+            },
+            done => done,
+        }
+    }
+
+    /// Removes the file or link `name`.
+    pub fn unlink(&self, name: &OsStr) -> Result<()> {
+        unistd::unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Removes the empty folder `name`.
+    pub fn remove_folder(&self, name: &OsStr) -> Result<()> {
+        unistd::unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
+    }
+}
+
+/// Kind, owner, mode and size of what is open.
+pub fn meta(file: &impl AsFd) -> Result<Meta> {
+    stat::fstat(file).map(Meta::from)
+}
+
+/// Sets the permission bits of what is open, whatever the umask.
+pub fn set_mode(file: &impl AsFd, mode: u32) -> Result<()> {
+    stat::fchmod(file, Mode::from_bits_truncate(mode))
+}
+
+/// Sets user and group of what is open; `None` leaves one alone.
+pub fn set_owner(file: &impl AsFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    unistd::fchown(file, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+}
+
+/// Whose rights our calls have now: effective user and group.
+pub fn ourselves() -> (u32, u32) {
+    (unistd::geteuid().as_raw(), unistd::getegid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shm() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let shm = Folder::root().unwrap().pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+        let folder = shm.open(dir.path().file_name().unwrap()).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn no_call_follows_a_link() {
+        let (_dir, folder) = shm();
+        folder.link("/etc".as_ref(), "folder".as_ref()).unwrap();
+        folder.link("/etc/passwd".as_ref(), "file".as_ref()).unwrap();
+        assert_eq!(folder.pass("folder".as_ref()).unwrap_err(), Errno::ENOTDIR);
+        assert_eq!(folder.open("folder".as_ref()).unwrap_err(), Errno::ENOTDIR);
+        assert_eq!(folder.open_file("file".as_ref()).unwrap_err(), Errno::ELOOP);
+        assert_eq!(folder.create_file("file".as_ref()).unwrap_err(), Errno::EEXIST);
+        assert_eq!(folder.find("file".as_ref()).unwrap().map(|found| found.kind), Some(Kind::Link));
+    }
+
+    #[test]
+    fn a_rename_replaces_only_when_that_is_asked_for() {
+        let (_dir, folder) = shm();
+        folder.link("1".as_ref(), "a".as_ref()).unwrap();
+        folder.link("2".as_ref(), "b".as_ref()).unwrap();
+        assert_eq!(folder.rename("a".as_ref(), "b".as_ref()), Err(Errno::EEXIST));
+        folder.replace("a".as_ref(), "b".as_ref()).unwrap();
+        assert_eq!(folder.target("b".as_ref()).unwrap(), "1");
+        assert_eq!(folder.names().unwrap(), ["b"]);
+        folder.rename("b".as_ref(), "c".as_ref()).unwrap();
+        assert_eq!(folder.names().unwrap(), ["c"]);
+    }
+}

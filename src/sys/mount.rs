@@ -1,0 +1,93 @@
+//! Memory-backed file systems: proving that a folder is on one, its size, and mounting one.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::sys::statfs::{self, FsType, TMPFS_MAGIC};
+
+use super::fs::{Folder, Result};
+
+/// `RAMFS_MAGIC` of linux/magic.h, which nix does not name.
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
+
+/// Whether what is open is on tmpfs or ramfs, by the kernel's own word (fstatfs(2)), not by a table of mounts.
+pub fn is_memory(file: &impl AsFd) -> Result<bool> {
+    let kind = statfs::fstatfs(file)?.filesystem_type();
+    Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
+}
+
+/// The size of the file system, in bytes; `None` where it has no limit.
+pub fn size(file: &impl AsFd) -> Result<Option<u64>> {
+    let found = statfs::fstatfs(file)?;
+    let block = u64::try_from(found.block_size()).unwrap_or(0);
+    Ok(Some(found.blocks().saturating_mul(block)).filter(|size| *size > 0))
+}
+
+/// A tmpfs to mount, for its owner only (0700).
+#[derive(Debug, Clone, Copy)]
+pub struct Tmpfs {
+    /// In bytes; the kernel rounds up to a page.
+    pub size: u64,
+    /// The owner of its root; `None` is whoever mounts.
+    pub uid: Option<u32>,
+    /// The group of its root.
+    pub gid: Option<u32>,
+}
+
+impl Tmpfs {
+    fn options(&self) -> String {
+        // To tmpfs a size of 0 means no limit at all.
+        let mut text = format!("size={},mode=0700", self.size.max(1));
+        for (name, id) in [("uid", self.uid), ("gid", self.gid)] {
+            if let Some(id) = id {
+                text += &format!(",{name}={id}");
+            }
+        }
+        text
+    }
+
+    /// Mounts it over `folder`, which was opened at `path`; never swapped out where the kernel can promise that (6.4).
+    ///
+    /// The folder already open is what lies beneath; open the path again afterwards.
+    pub fn mount(&self, folder: &Folder, path: &Path) -> Result<()> {
+        // Through the descriptor, so that a path renamed since leads nowhere else; by path where there is no /proc.
+        let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
+        match self.mount_at(&by_descriptor) {
+            Err(Errno::ENOENT) => self.mount_at(path),
+            done => done,
+        }
+    }
+
+    fn mount_at(&self, target: &Path) -> Result<()> {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let options = self.options();
+        let never_swapped = options.clone() + ",noswap";
+        let mount = |data: &str| nix::mount::mount(Some("secret-exec"), target, Some("tmpfs"), flags, Some(data));
+        match mount(&never_swapped) {
+            Err(Errno::EINVAL) => mount(&options),
+            done => done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_what_is_memory() {
+        let root = Folder::root().unwrap();
+        let shm = root.pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+        assert_eq!(is_memory(&shm), Ok(true));
+        assert!(size(&shm).unwrap() > Some(0));
+        assert_eq!(is_memory(&root.pass("proc".as_ref()).unwrap()), Ok(false));
+    }
+
+    #[test]
+    fn options_name_owner_and_size() {
+        let tmpfs = Tmpfs { size: 4096, uid: Some(7), gid: None };
+        assert_eq!(tmpfs.options(), "size=4096,mode=0700,uid=7");
+    }
+}
