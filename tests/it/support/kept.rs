@@ -8,7 +8,7 @@
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
@@ -31,6 +31,22 @@ pub fn keep<T: Send + Sync + 'static>(make: impl FnOnce() -> T + Send + 'static)
     receiver.recv().expect("the shared server started (see the panic above)")
 }
 
+/// Held by whoever forks, or makes descriptors that a child of somebody else must not get.
+pub fn forking() -> MutexGuard<'static, ()> {
+    static FORKING: Mutex<()> = Mutex::new(());
+    FORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A new terminal whose ends do not survive exec; the caller is [`forking`].
+pub fn terminal() -> nix::pty::OpenptyResult {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let pty = nix::pty::openpty(None, None).unwrap();
+    for end in [&pty.master, &pty.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+    }
+    pty
+}
+
 /// Runs `action` in the child, before it becomes the program.
 pub fn before_exec(command: &mut Command, action: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static) {
     // SAFETY: the actions given here only make system calls on memory that was allocated before the fork.
@@ -50,6 +66,7 @@ impl Server {
             calls::die_with_parent(farewell)
         });
         let program = command.get_program().to_owned();
+        let _alone = forking();
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())))
     }
 

@@ -17,8 +17,9 @@ mod kept;
 mod moto;
 mod openbao;
 mod postgres;
-mod process;
 mod proxy;
+mod run;
+mod running;
 mod space;
 
 pub use files::{certificates, generations, mode_of, owner_of, parts};
@@ -27,8 +28,9 @@ pub use kept::{Server, free_port, keep};
 pub use moto::Moto;
 pub use openbao::{Audit, OpenBao};
 pub use postgres::Postgres;
-pub use process::{Outcome, Run, status_field};
 pub use proxy::{Plan, Proxy};
+pub use run::Run;
+pub use running::{Outcome, status_field};
 pub use space::{Login, Space};
 
 /// The uid and gid the app has unless a test says otherwise: no entry in any passwd or group file.
@@ -118,11 +120,12 @@ pub fn base() -> &'static (PathBuf, PathBuf) {
     })
 }
 
-/// Our program, where every user can start it.
+/// Our program, where every user can start it. `SECRET_EXEC_TEST_PROGRAM` names another build, such as the image's.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let built = Path::new(env!("CARGO_BIN_EXE_secret-exec"));
+        let other = std::env::var_os("SECRET_EXEC_TEST_PROGRAM").map(PathBuf::from);
+        let built = &*other.unwrap_or_else(|| env!("CARGO_BIN_EXE_secret-exec").into());
         let path = base().0.join("secret-exec");
         if fs::hard_link(built, &path).is_err() {
             fs::copy(built, &path).unwrap();
