@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::is_root;
-use super::running::{Collected, Running};
+use super::running::{Collected, Outcome, Running};
 
 /// How a program is started. The environment is empty but for `PATH` unless a test adds to it.
 pub struct Run {
