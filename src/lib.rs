@@ -16,5 +16,6 @@
 
 pub mod config;
 pub mod domain;
+pub mod process;
 pub mod provider;
 pub mod sys;
