@@ -224,7 +224,7 @@ impl Parsed {
                 .unwrap_or_default();
             return self.refuse(
                 &word,
-                format!("unknown command{hint} A command to run follows --: secret-exec [OPTIONS] -- {word}"),
+                format!("unknown command{hint} (a command to run follows --: secret-exec [OPTIONS] -- {word})"),
             );
         }
         if wrapped.is_some() && word != "check" {
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_reported_together_and_name_what_was_meant() {
-        let text = parsed("--tiemout 5s --json -x -- app").unwrap_err();
+        let text = parsed("--tiemout=5s --json -x -- app").unwrap_err();
         assert!(text.contains("--tiemout: unknown option (did you mean --timeout?)"), "{text}");
         assert!(text.contains("-x: unknown option"), "{text}");
         assert!(text.contains("--json: only status and refresh have it"), "{text}");

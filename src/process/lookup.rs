@@ -1,6 +1,7 @@
 //! Where a command is: in the app's PATH as `execvp` has it, before anything is fetched.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,7 @@ pub fn find(command: &OsStr, path: Option<&[u8]>) -> Result<PathBuf, LookupError
         return match probe(&candidate) {
             Probe::Executable => Ok(candidate),
             Probe::Missing => Err(LookupError::NoSuchFile(command.to_owned())),
+            Probe::Hidden => Err(refused(candidate, Why::Because("permission denied on the way to it"))),
             Probe::Refused(why) => Err(refused(candidate, why)),
         };
     }
@@ -62,7 +64,8 @@ pub fn find(command: &OsStr, path: Option<&[u8]>) -> Result<PathBuf, LookupError
         let candidate = join(directory, command);
         match probe(&candidate) {
             Probe::Executable => return Ok(candidate),
-            Probe::Missing => {}
+            // A directory that may not be searched says nothing about what is in it.
+            Probe::Missing | Probe::Hidden => {}
             Probe::Refused(why) => {
                 first_refused.get_or_insert((candidate, why));
             }
@@ -83,6 +86,8 @@ fn join(directory: &[u8], command: &OsStr) -> PathBuf {
 enum Probe {
     Executable,
     Missing,
+    /// In a directory that may not be searched.
+    Hidden,
     Refused(Why),
 }
 
@@ -100,9 +105,7 @@ fn refused(candidate: PathBuf, why: Why) -> LookupError {
 
 fn probe(candidate: &Path) -> Probe {
     match candidate.metadata() {
-        Err(error) if error.raw_os_error() == Some(nix::Error::EACCES as i32) => {
-            return Probe::Refused(Why::Because("permission denied on the way to it"));
-        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Probe::Hidden,
         Err(_) => return Probe::Missing,
         Ok(metadata) if metadata.is_dir() => return Probe::Refused(Why::Directory),
         Ok(metadata) if !metadata.is_file() => return Probe::Refused(Why::Because("it is no regular file")),

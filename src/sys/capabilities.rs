@@ -5,6 +5,9 @@ use std::io;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
 const VERSION: u32 = 0x2008_0522;
 
+/// An unused argument of prctl: the kernel compares whole words, and a plain `0` is half of one.
+const NONE: libc::c_ulong = 0;
+
 /// The bits we ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Capability {
@@ -71,7 +74,7 @@ pub(super) fn clear() -> Result<(), nix::Error> {
 pub(super) fn clear_bounding() -> Result<(), nix::Error> {
     (0..64).take_while(|number| is_bounding(*number).is_some()).try_for_each(|number| {
         // SAFETY: no memory is touched.
-        nix::Error::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }).map(drop)
+        nix::Error::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, NONE, NONE, NONE) }).map(drop)
     })
 }
 
@@ -83,7 +86,7 @@ pub(super) fn is_bounding_empty() -> bool {
 /// `None` above the last capability the kernel knows.
 fn is_bounding(number: libc::c_ulong) -> Option<bool> {
     // SAFETY: no memory is touched.
-    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number, 0, 0, 0) } {
+    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number, NONE, NONE, NONE) } {
         0 => Some(false),
         1 => Some(true),
         _ => None,
@@ -106,7 +109,7 @@ pub(super) fn is_ambient_empty() -> bool {
 fn ambient(operation: libc::c_int, number: libc::c_ulong) -> Result<libc::c_int, nix::Error> {
     let operation = libc::c_ulong::try_from(operation).expect("a small positive constant");
     // SAFETY: no memory is touched.
-    nix::Error::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation, number, 0, 0) })
+    nix::Error::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation, number, NONE, NONE) })
 }
 
 /// How many threads we are, or the next best proof: without /proc, the kernel refuses `unshare(CLONE_VM)` to a process

@@ -1,7 +1,7 @@
 //! System calls: the only place with `unsafe`. Imports nothing of the house, knows nothing of secrets or configuration.
 //!
 //! A start reads: [`harden::harden`] → … → [`privilege::alone`] → [`privilege::apply`] → [`privilege::verify`] →
-//! [`exec::replace`] (or [`spawn::spawn`] for a parent that stays).
+//! [`exec::replace`] (or [`spawn::Spawn`] for a parent that stays).
 
 #![expect(unsafe_code, reason = "system calls that have no safe wrapper; every block says why it is sound")]
 

@@ -161,7 +161,7 @@ impl Spawn<'_> {
         if let Some(signal) = self.death_signal {
             // After the change of uid, which clears it.
             // SAFETY: no memory is touched.
-            let answer = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.number()), 0, 0, 0) };
+            let answer = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.number())) };
             nix::Error::result(answer).map_err(|errno| (Stage::DeathSignal, errno))?;
             // The parent may have ended before it was set.
             if unistd::getppid() != parent {
