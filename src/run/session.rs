@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Payload, Problem, SecretMap};
+use crate::domain::{Exit, Fetches, Lease, Payload, Problem, SecretMap};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::harden::Original;
@@ -57,34 +57,39 @@ impl Session {
         result
     }
 
-    /// Nobody of ours stays: without a lease the token goes now; with one, it must have been accepted.
-    pub(super) fn leave(&mut self, config: &Config) -> Result<(), Vec<Problem>> {
-        let leases = leases(&self.fetches);
-        if leases.is_empty() {
-            self.give_back();
-            return Ok(());
-        }
-        let token = self.backends.token_ttl();
-        let until = |lease: std::time::Duration| {
-            // A lease dies with its token, whatever it says.
-            let ttl = token.map_or(lease, |token| token.min(lease));
-            httpdate::fmt_http_date(clock::wall() + ttl)
-        };
+    /// For a mode in which nobody of ours stays: a lease must have been accepted, before anything is written.
+    pub(super) fn refuse_leases(&self, config: &Config) -> Result<(), Vec<Problem>> {
         if config.leave_leases {
-            for (source, lease) in leases {
-                info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", until(lease.ttl));
-            }
             return Ok(());
         }
-        let refused = leases.iter().map(|(source, lease)| {
-            let text = format!(
-                "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
-                 or accept with --leave-leases that it dies at {}",
-                until(lease.ttl)
-            );
-            Problem::new(Exit::Usage, text)
-        });
-        Err(refused.collect())
+        let refused: Vec<_> = leases(&self.fetches)
+            .into_iter()
+            .map(|(source, lease)| {
+                let text = format!(
+                    "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
+                     or accept with --leave-leases that it dies at {}",
+                    self.end_of(lease)
+                );
+                Problem::new(Exit::Usage, text)
+            })
+            .collect();
+        if refused.is_empty() { Ok(()) } else { Err(refused) }
+    }
+
+    /// Nobody of ours stays: without a lease our token goes now; with one it lives on, and the log says until when.
+    pub(super) fn leave(&mut self) {
+        if !self.has_leases() {
+            return self.give_back();
+        }
+        for (source, lease) in leases(&self.fetches) {
+            info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", self.end_of(lease));
+        }
+    }
+
+    /// A lease dies with its token, whatever it says.
+    fn end_of(&self, lease: &Lease) -> String {
+        let ttl = self.backends.token_ttl().map_or(lease.ttl, |token| token.min(lease.ttl));
+        httpdate::fmt_http_date(clock::wall() + ttl)
     }
 
     /// Whether something was issued that ends with us.
