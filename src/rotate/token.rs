@@ -116,16 +116,17 @@ impl Tokens {
         self.trouble.as_ref().map_or(0, |trouble| trouble.count)
     }
 
-    /// Whether an issue should wait for a login: one is due, or could as well be now.
-    pub(super) fn is_login_first(&mut self, settings: &Settings, now: Duration) -> bool {
-        if self.step(now) != TokenStep::Login {
-            return false;
-        }
-        let in_window = self.current.as_ref().and_then(|c| c.term).is_some_and(|term| term.is_in_window(now, settings));
-        if in_window && self.trouble.is_none() {
+    /// Whether an issue has to wait for a login.
+    pub(super) fn is_login_due(&self, now: Duration) -> bool {
+        self.step(now) == TokenStep::Login && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// An issue is due: a login that may be now is now, so that what is issued lives under the new token.
+    pub(super) fn hasten(&mut self, settings: &Settings, now: Duration) {
+        let term = self.current.as_ref().and_then(|current| current.term);
+        if self.trouble.is_none() && term.is_some_and(|term| term.is_in_window(now, settings)) {
             self.due = self.due.map(|due| due.min(now));
         }
-        self.due.is_some_and(|due| due <= now)
     }
 
     /// A login brought a new token.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::provider::Class;
 use crate::rotate::{
-    Answer, Authentication, Event, Grant, Life, Next, Operation, Outcome, Plan, Reads, Refreshed, Schedule, SecretId,
+    Answer, Authentication, Event, Life, Next, Operation, Outcome, Plan, Reads, Refreshed, Schedule, SecretId,
     Settings, State, Work,
 };
 
@@ -215,27 +215,6 @@ fn a_token_is_handed_over_before_its_end_and_the_old_one_revoked_after_it() {
     let reads = world.count(0, 3 * HOUR, |work| work == Work::Read(SecretId(2)));
     assert!((3 * HOUR / 300..=3 * HOUR / 270).contains(&(reads as u64)), "no read because of the login: {reads}");
     world.assert_innocent();
-}
-
-#[test]
-fn an_old_token_lives_until_what_replaces_its_leases_is_visible() {
-    let mut schedule = Schedule::new(Authentication::Token, Settings::default());
-    let id = schedule.add(Plan { operation: Operation::Read, refresh: seconds(300) });
-    let grant =
-        |ttl| Grant { life: Some(crate::rotate::Lifetime { ttl: seconds(ttl), renewable: false }), revocable: true };
-    let lease =
-        Answer { life: Life::Lease(crate::rotate::Lifetime { ttl: seconds(HOUR), renewable: true }), rotates_in: None };
-    let old = schedule.take_up_token(grant(HOUR), seconds(0), 0.0).unwrap();
-    schedule.take_up(id, lease, seconds(0), 0.0);
-    let at = seconds(HOUR - 300);
-    let Next::Do(login @ Work::Login(_)) = schedule.next(at) else { panic!("no login") };
-    schedule.done(login, Outcome::Granted(grant(HOUR)), at, 0.0);
-    assert_eq!(schedule.next(at), Next::Do(Work::Issue(id)));
-    schedule.done(Work::Issue(id), Outcome::Fetched(lease), at, 0.0);
-    assert!(matches!(schedule.next(at + seconds(200)), Next::Wait(_)), "not delivered, not revoked");
-    schedule.delivered(&[id], at + seconds(200));
-    assert!(matches!(schedule.next(at + seconds(229)), Next::Wait(_)));
-    assert_eq!(schedule.next(at + seconds(230)), Next::Do(Work::RevokeOldToken(old)));
 }
 
 #[test]
