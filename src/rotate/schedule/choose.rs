@@ -61,11 +61,10 @@ impl Schedule {
         Some(due.max(gate))
     }
 
-    /// Whether the token lets this step run.
+    /// Whether the token lets this step run: an issue waits for a login that is due or under way.
     fn may_run(&self, step: Step, now: Duration) -> bool {
-        let is_logging_in = self.flights.iter().any(|flight| matches!(flight.work, Work::Login(_)));
         let Some(tokens) = &self.tokens else { return true };
-        tokens.is_live(now) && (step != Step::Issue || !(is_logging_in || tokens.is_login_due(now)))
+        tokens.is_live(now) && (step != Step::Issue || !tokens.is_login_due(now))
     }
 
     pub(super) fn rank(&self, slot: Slot, now: Duration) -> Rank {

@@ -29,7 +29,7 @@ impl Schedule {
             Class::Throttled { retry_after } => retry_after,
             _ => None,
         };
-        if matches!(flight.work, Work::Issue(_)) && failure.class == Class::Transient {
+        if self.tokens.is_some() && matches!(flight.work, Work::Issue(_)) && failure.class == Class::Transient {
             self.unanswered_issues += 1;
         }
         let limit = self.urgency(now);
