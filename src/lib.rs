@@ -22,6 +22,7 @@ pub mod provider;
 pub mod render;
 pub mod deliver;
 pub mod process;
+pub mod rotate;
 pub mod run;
 pub mod sys;
 
