@@ -1,6 +1,6 @@
 //! What a fleet costs its Vault over a day: our schedule beside the peers' published algorithm, as a table and a plot.
 //!
-//! `cargo run --release --example fleet [PODS]` (10,000 by default, a few seconds; writes nothing).
+//! `cargo run --release --example fleet [PODS]` (10,000 by default; writes nothing).
 //!
 //! Each pod has a token (1 h, at most 24 h), one database credential (the same) and two KV secrets. The pods start within
 //! a minute or within an hour; one day has a minute of 503 at noon. Ours is the very code that runs in a pod, reading KV

@@ -45,7 +45,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// its own (a static role) also right after that; when such a value has not rotated at its time, after 1 s, 2 s, 4 s … 60 s.
 /// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s). A write is
 /// sent again only in the window of its own end, and never because of an interval or a [`refresh`](Self::refresh).
-/// With [`Reads::Together`], reads that are due within a tenth of their interval go along with the first.
+/// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
 ///
 /// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. No issue runs
 /// beside a login or just before one that is due. Then every leased secret is issued once more under the new token; the
@@ -67,7 +67,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// at most half of the time until the next expiry (but a second), and never more than 12 probes in a minute: with 8 requests under
 /// way at its start, a minute of outage costs at most 20 requests. `Retry-After` (up to an hour) holds for everybody, plus up to
 /// a tenth. As long as all failures are one secret's, the others wait at most half a second and go one at a time. On
-/// recovery what is overdue runs: the token first, then by expiry, one in parallel, then 2, 4, 8.
+/// recovery what is overdue runs: the token first, then by expiry, two in parallel, then 4, 8.
 ///
 /// **Expiry.** When a value dies, [`Event::Expired`] comes once: at once if something stands in the way of replacing
 /// it, after 10 s of trying otherwise (a suspended laptop resumes with everything expired and repairs it in

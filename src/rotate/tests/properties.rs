@@ -1,9 +1,16 @@
 //! Days with anything in them.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use crate::rotate::{Event, SecretId, State};
+use crate::provider::{Class, Failure};
+use crate::rotate::{
+    Answer, Authentication, Event, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, Schedule, SecretId, Settings,
+    State,
+};
 
+use super::Dice;
 use super::server::{Fault, Kind, Server, What, window};
 use super::world::{World, stretch};
 use super::{HOUR, seconds};
@@ -44,6 +51,29 @@ fn outage() -> impl Strategy<Value = Fault> {
         (1_u64..60).prop_map(|wait| What::Throttles(seconds(wait))),
     ];
     (0..RUN, 1_u64..1200, what).prop_map(|(from, length, what)| stretch(from, from + length, what))
+}
+
+/// An answer nobody should give.
+fn anything(dice: &mut Dice) -> Outcome {
+    let mut pick = |from: &[u64]| from[(dice.unit() * from.len() as f64) as usize];
+    let time = Duration::from_secs(pick(&[0, 1, 2, 30, 3600, u64::MAX]));
+    let life = Lifetime { ttl: time, renewable: pick(&[0, 1]) == 0 };
+    let class =
+        [Class::Denied, Class::NotFound, Class::Malformed, Class::Transient][pick(&[0, 1, 2, 3]) as usize].clone();
+    let grant = Grant { life: [Some(life), None][pick(&[0, 0, 1]) as usize], revocable: pick(&[0, 1]) == 0 };
+    let answer = |life| Outcome::Fetched(Answer { life, rotates_in: Some(time) });
+    match pick(&[0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]) {
+        0 => Outcome::Granted(grant),
+        1 => Outcome::StillHeld(grant),
+        2 => Outcome::Renewed(life),
+        3 => answer(Life::Lease(life)),
+        4 => answer(Life::Own(time)),
+        5 => answer(Life::Unbounded),
+        6 => Outcome::Done,
+        7 => Outcome::Failed(Failure::new(class, "no")),
+        8 => Outcome::TokenDead(Failure::new(class, "dead")),
+        _ => Outcome::Failed(Failure::new(Class::Throttled { retry_after: Some(time) }, "429")),
+    }
 }
 
 proptest! {
@@ -119,6 +149,36 @@ proptest! {
         prop_assert_eq!(world.logins(), 1);
         let touched_others = world.server.accusations.iter().any(|text| !text.contains("SecretId(0)"));
         prop_assert!(!touched_others, "{:?}", world.server.accusations);
+    }
+
+    #[test]
+    fn whatever_a_server_answers_there_is_neither_a_panic_nor_a_busy_loop(seed: u64, refresh in 0_u64..9) {
+        let mut dice = Dice(seed);
+        let mut schedule = Schedule::new(Authentication::Token, Settings::default());
+        for n in 0..4 {
+            let operation = if n % 2 == 0 { Operation::Read } else { Operation::Write };
+            let refresh = Duration::from_secs([0, 1, 300, u64::MAX][n].saturating_add(refresh));
+            schedule.add(Plan { operation, refresh });
+        }
+        let (mut now, mut requests) = (seconds(5), 0);
+        while now < seconds(2 * HOUR) {
+            match schedule.next(now) {
+                Next::Tell(_) => {}
+                Next::Wait(wait) => {
+                    prop_assert!(!wait.is_zero() && wait <= seconds(30), "{wait:?}");
+                    now += wait;
+                }
+                Next::Do(work) => {
+                    requests += 1;
+                    let outcome = anything(&mut dice);
+                    let jitter = [f64::NAN, f64::INFINITY, -1.0, dice.unit()][(dice.unit() * 4.0) as usize];
+                    schedule.done(work, outcome, now, jitter);
+                    schedule.status(now);
+                }
+            }
+        }
+        // Five of them, once a second at the very most.
+        prop_assert!(requests <= 2 * HOUR * 5, "{requests}");
     }
 
     #[test]
