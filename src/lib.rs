@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! 4  bin/secret-exec ─► cli ─► run
-//! 3  run     ─► provider render deliver process sys
-//! 2  deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
+//! 3  run     ─► provider rotate render deliver process sys
+//! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
 //! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
 //! ```

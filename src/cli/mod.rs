@@ -60,9 +60,9 @@ fn start(arguments: Vec<OsString>, caller: &Caller) -> Result<Exit, Vec<Problem>
             print(&text)?;
             if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
         }
-        Command::Sidecar | Command::Status | Command::Refresh => {
-            let text = "this version does not rotate secrets yet: there is no sidecar, status or refresh; use init, \
-                        or --supervise";
+        Command::Sidecar => run::sidecar(&config, caller).map(|()| Exit::App(0)),
+        Command::Status | Command::Refresh => {
+            let text = "this version has no status and no refresh yet";
             Err(vec![Problem::new(Exit::Usage, text)])
         }
         Command::Help | Command::Version | Command::Schema | Command::Install(_) => unreachable!("answered above"),

@@ -45,6 +45,8 @@ pub struct Config {
     pub on_expired: OnExpired,
     /// From the start until the first delivery.
     pub timeout: Duration,
+    /// How long a sidecar that is asked to end goes on before it revokes what was issued.
+    pub revoke_delay: Duration,
     /// Our own state directory.
     pub state: PathBuf,
     /// Answer every reference from this file instead.

@@ -1,8 +1,10 @@
 //! One login, each distinct source read once, all in parallel; retries by class until the deadline.
 //! What was issued in a start that fails is revoked before the failure is told.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::config::{Config, VaultAuth};
+use crate::config::{Config, Mistake, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, IdentityError, Proof};
@@ -25,7 +27,7 @@ use super::caller::Caller;
 use super::plan::{Plan, Planned};
 
 /// No longer for giving back what was issued, at the end or after a failed start.
-const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
@@ -77,12 +79,23 @@ impl Start {
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
 pub(super) struct Backends {
-    vault: Option<(Vault, VaultAuth)>,
-    aws: Option<Aws>,
+    pub(super) vault: Option<(Rc<Vault>, VaultAuth)>,
+    pub(super) aws: Option<Rc<Aws>>,
     files: Files,
-    local: Option<Local>,
+    pub(super) local: Option<Rc<Local>>,
     /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
-    aws_identity: Arc<AwsIdentity>,
+    pub(super) aws_identity: Arc<AwsIdentity>,
+    /// When the login and each answer were asked for: a life counts from there.
+    pub(super) asked: RefCell<Asked>,
+}
+
+/// Times since boot.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// The login that brought the token.
+    pub(super) login: Duration,
+    /// The round in which each source answered.
+    pub(super) sources: BTreeMap<Source, Duration>,
 }
 
 impl Backends {
@@ -90,11 +103,11 @@ impl Backends {
     pub(super) fn connect(config: &Config, plan: &Plan, caller: &Caller) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity };
+        let asked = RefCell::default();
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked };
         if let Some(path) = &config.local {
-            backends.local = Some(
-                Local::open(path).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>())?,
-            );
+            let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
+            backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
             return Ok(backends);
         }
         if needs(|source| matches!(source, Source::Vault(_))) {
@@ -107,10 +120,10 @@ impl Backends {
             if connected.is_plain_remote() {
                 warn!("{} is plain http: secrets travel readable; use https", vault.address);
             }
-            backends.vault = Some((connected, auth));
+            backends.vault = Some((Rc::new(connected), auth));
         }
         if needs(|source| matches!(source, Source::Aws(_))) {
-            backends.aws = Some(Aws::new(Arc::clone(&backends.aws_identity)));
+            backends.aws = Some(Rc::new(Aws::new(Arc::clone(&backends.aws_identity))));
         }
         Ok(backends)
     }
@@ -127,21 +140,21 @@ impl Backends {
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
             self.log_in(vault, auth, held, vault_sources.len(), start).await?;
-            Ok(read(vault, vault_sources, start).await)
+            Ok(read(&**vault, vault_sources, start, &self.asked).await)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(aws, aws_sources, start).await,
+                Some(aws) => read(&**aws, aws_sources, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
         let local = async {
             match &self.local {
-                Some(provider) => read(provider, local, start).await,
+                Some(provider) => read(&**provider, local, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
-        let files = read(&self.files, file_sources, start);
+        let files = read(&self.files, file_sources, start, &self.asked);
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
@@ -181,11 +194,11 @@ impl Backends {
         let leases = leases(fetches);
         let work = async {
             if let Some(local) = &self.local {
-                revoke_each(local, &leases).await;
+                revoke_each(&**local, &leases).await;
             } else if let Some((vault, _)) = &self.vault {
                 match vault.token().map(|token| token.origin) {
                     Some(Origin::Ours) => told(vault.revoke_token().await),
-                    Some(Origin::Foreign) => revoke_each(vault, &leases).await,
+                    Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
                     None => {}
                 }
             }
@@ -215,7 +228,8 @@ impl Backends {
         let mut tries = 0;
         loop {
             let attempt = async {
-                let proof = self.prove(auth, held).await?;
+                let proof = prove(auth, held, &self.aws_identity).await?;
+                self.asked.borrow_mut().login = clock::boottime();
                 start.attempt(vault.login(&proof, requests)).await.and_then(|answer| answer).map_err(Unproven::Failed)
             };
             let failure = match attempt.await {
@@ -236,26 +250,28 @@ impl Backends {
             tries += 1;
         }
     }
+}
 
-    async fn prove(&self, auth: &VaultAuth, held: &Held) -> Result<Proof, Unproven> {
-        let VaultAuth::Aws { role, mount, server_id, region } = auth else {
-            return identity::prove(auth, held).map_err(Unproven::Nothing);
-        };
-        let signed = self.aws_identity.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
-        let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
-        Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
-    }
+/// What is sent to log in.
+pub(super) async fn prove(auth: &VaultAuth, held: &Held, aws: &AwsIdentity) -> Result<Proof, Unproven> {
+    let VaultAuth::Aws { role, mount, server_id, region } = auth else {
+        return identity::prove(auth, held).map_err(Unproven::Nothing);
+    };
+    let signed = aws.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
+    let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
+    Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
 }
 
 /// Why there is no session.
-enum Unproven {
+#[derive(Debug)]
+pub(super) enum Unproven {
     /// Nothing to log in with.
     Nothing(IdentityError),
     /// Asked, and not let in.
     Failed(Failure),
 }
 
-fn told(revocation: Result<Revocation, Failure>) {
+pub(super) fn told(revocation: Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!("revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
@@ -276,7 +292,7 @@ pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
-async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
+pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
     for (source, lease) in leases {
         match provider.revoke(&lease.id).await {
             Ok(()) => info!("revoked the lease of {source}"),
@@ -287,12 +303,13 @@ async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
 
 type Answers = Vec<(Source, Result<Fetched, Problem>)>;
 
-async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start) -> Answers {
+async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start, asked: &RefCell<Asked>) -> Answers {
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
         let sources: Vec<&Source> = open.iter().map(|planned| &planned.source).collect();
+        let now = clock::boottime();
         let round = match start.attempt(provider.fetch(&sources)).await {
             Ok(round) => round,
             Err(late) => open.iter().map(|_| Err(late.clone())).collect(),
@@ -300,7 +317,10 @@ async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start) -> A
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
-                Ok(fetched) => answers.push((planned.source.clone(), Ok(fetched))),
+                Ok(fetched) => {
+                    asked.borrow_mut().sources.insert(planned.source.clone(), now);
+                    answers.push((planned.source.clone(), Ok(fetched)));
+                }
                 Err(failure) if failure.class.is_retried() => again.push((planned, failure)),
                 Err(failure) => {
                     start.fail();

@@ -59,14 +59,14 @@ pub(super) enum Filling {
 }
 
 impl Filling {
-    fn references(&self) -> Vec<&SecretRef> {
+    pub(super) fn references(&self) -> Vec<&SecretRef> {
         match self {
             Self::Secret { reference, .. } => vec![reference],
             Self::Template(template) => template.references().collect(),
         }
     }
 
-    fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
+    pub(super) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
             Self::Template(template) => template.render(fetches),
@@ -152,6 +152,12 @@ impl Plan {
             () if self.files.iter().any(own_mode_opens) => GroupAccess::Passes,
             () => GroupAccess::None,
         }
+    }
+
+    /// Every source that the app's environment is made of.
+    pub(super) fn environment_sources(&self) -> Vec<&Source> {
+        let single = self.variables.iter().flat_map(|variable| variable.filling.references());
+        single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
     }
 
     /// The keys that are used of one source.

@@ -3,6 +3,8 @@
 //! Capabilities and no-new-privs are per thread and a runtime may have more than one, so a session can be
 //! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
 
+use std::future::Future;
+
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
@@ -23,7 +25,7 @@ use super::prepare::bug;
 #[derive(Debug)]
 pub(super) struct Session {
     runtime: Option<Runtime>,
-    backends: Backends,
+    pub(super) backends: Backends,
     /// What every source answered.
     pub(super) fetches: Fetches,
 }
@@ -111,6 +113,11 @@ impl Session {
             // A name look-up that nobody waits for any more would keep its thread; it is given a moment, and `alone` proves.
             runtime.shutdown_timeout(std::time::Duration::from_secs(5));
         }
+    }
+
+    /// Runs `work` to its end in the one runtime.
+    pub(super) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("not suspended").block_on(work)
     }
 
     /// Revokes what was issued, within a bounded time. Failures are warnings.
