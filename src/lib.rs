@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! 4  bin/secret-exec ─► cli ─► run
-//! 3  run     ─► provider render deliver process sys
-//! 2  deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
+//! 3  run     ─► provider render deliver process serve sys
+//! 2  deliver ─► render sys      process ─► sys      serve ─► sys      provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
 //! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
 //! ```
@@ -22,6 +22,7 @@ pub mod provider;
 pub mod render;
 pub mod deliver;
 pub mod process;
+pub mod serve;
 pub mod run;
 pub mod sys;
 
