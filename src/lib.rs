@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! 4  bin/secret-exec ─► cli ─► run
-//! 3  run     ─► provider rotate render deliver process sys
-//! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
+//! 3  run     ─► provider rotate render deliver process serve sys
+//! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      serve ─► sys
+//! 2  provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
 //! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
 //! ```
@@ -23,6 +24,7 @@ pub mod render;
 pub mod deliver;
 pub mod process;
 pub mod rotate;
+pub mod serve;
 pub mod run;
 pub mod sys;
 

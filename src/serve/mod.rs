@@ -1,0 +1,19 @@
+//! How a running supervisor or sidecar is asked: the control socket, and health and metrics over HTTP.
+//!
+//! Whoever runs implements [`Running`]; a [`Report`] is all that is ever said.
+
+mod control;
+mod crowd;
+mod http;
+mod metrics;
+mod report;
+mod state;
+pub(crate) mod time;
+
+pub use control::{Answer, Ask, AskError, Control, Status, ask};
+pub use http::{Health, ListenError};
+pub use report::{
+    Action, Backend, Counters, ErrorClass, Failures, Mode, Next, Notifications, Operation, Pace, Refreshed, Report,
+    Requests, Running, SecretReport, SecretState, TokenReport, Told, Trouble,
+};
+pub use state::{Owner, StateDir, StateError};
