@@ -137,6 +137,11 @@ impl Volume {
         Ok(Written::Generation(new.to_string_lossy().into_owned()))
     }
 
+    /// The generation that is visible.
+    pub fn generation(&self) -> Option<String> {
+        self.current().ok().flatten().map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// What a file holds now; `None` when it is not there. The volume itself is the one copy of what was delivered.
     pub fn read(&self, name: &FileName) -> Result<Option<SecretBytes>, VolumeError> {
         let path = self.path.join(name.components().collect::<PathBuf>());

@@ -2,9 +2,10 @@
 //!
 //! One schedule per backend. Time and chance are arguments here too, so a simulated backend can be driven like a real one.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -119,9 +120,14 @@ impl<C: Carry> Driver<C> {
 
     /// Waits until something lands; for ever when nothing is under way.
     pub async fn landed(&mut self) -> Landed<C::Brought> {
-        match self.flights.next().await {
-            Some(landed) => landed,
-            None => std::future::pending().await,
+        poll_fn(|context| self.poll_landed(context)).await
+    }
+
+    /// As [`Self::landed`], for whoever may not hold on to the driver while waiting.
+    pub fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Landed<C::Brought>> {
+        match self.flights.poll_next_unpin(context) {
+            Poll::Ready(Some(landed)) => Poll::Ready(landed),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 

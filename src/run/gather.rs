@@ -25,6 +25,7 @@ use crate::sys::{clock, random};
 
 use super::caller::Caller;
 use super::plan::{Plan, Planned};
+use super::rotation::Found;
 
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -129,8 +130,17 @@ impl Backends {
     }
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
-    pub(super) async fn gather(&self, plan: &Plan, held: &Held, start: &Start) -> Result<Fetches, Vec<Problem>> {
-        let (local, others): (Vec<&Planned>, Vec<&Planned>) = plan.sources.iter().partition(|_| self.local.is_some());
+    /// What an earlier run left is taken up first.
+    pub(super) async fn gather(
+        &self,
+        plan: &Plan,
+        held: &Held,
+        start: &Start,
+        found: Found,
+    ) -> Result<Fetches, Vec<Problem>> {
+        let taken_up = self.take_up(found, start).await;
+        let missing = plan.sources.iter().filter(|planned| !taken_up.contains_key(&planned.source));
+        let (local, others): (Vec<&Planned>, Vec<&Planned>) = missing.partition(|_| self.local.is_some());
         let of = |wanted: fn(&Source) -> bool| {
             others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
         };
@@ -139,7 +149,9 @@ impl Backends {
         let file_sources = of(|source| matches!(source, Source::File(_)));
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
-            self.log_in(vault, auth, held, vault_sources.len(), start).await?;
+            if vault.token().is_none() {
+                self.log_in(vault, auth, held, vault_sources.len(), start).await?;
+            }
             Ok(read(&**vault, vault_sources, start, &self.asked).await)
         };
         let aws = async {
@@ -158,7 +170,7 @@ impl Backends {
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
-        let mut fetches = Fetches::new();
+        let mut fetches = taken_up;
         let vault = vault.unwrap_or_else(|problem| {
             problems.push(problem);
             Vec::new()
@@ -178,6 +190,45 @@ impl Backends {
         problems.extend(plan.unusable(&fetches));
         self.give_back(&fetches).await;
         Err(problems)
+    }
+
+    /// Takes up the token of an earlier run, if it lives, and what hangs on it; revokes one that cannot be used.
+    async fn take_up(&self, found: Found, start: &Start) -> Fetches {
+        let mut fetches = Fetches::new();
+        let Some((vault, _)) = &self.vault else { return fetches };
+        let (token, secrets) = match found {
+            Found::Nothing => return fetches,
+            Found::Ours(token, secrets) => (token, Some(secrets)),
+            Found::Stale(token) => (token, None),
+        };
+        if vault.adopt(token.secret, token.token).is_err() {
+            return fetches;
+        }
+        let Some(secrets) = secrets else {
+            match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
+                Ok(revoked) => told(revoked),
+                Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
+            }
+            vault.forget_token();
+            return fetches;
+        };
+        // An outage is no reason to give it up: the schedule finds out later.
+        if let Ok(Err(failure)) = start.attempt(vault.check_token()).await
+            && failure.class == Class::Denied
+        {
+            info!("the earlier run's token has ended, so everything is fetched anew");
+            vault.forget_token();
+            return fetches;
+        }
+        let accessor = vault.token().and_then(|token| token.accessor);
+        info!(accessor, "took up what the earlier run had: its token and {} leases", secrets.len());
+        let mut asked = self.asked.borrow_mut();
+        asked.login = token.asked;
+        for (source, fetched, at) in secrets {
+            asked.sources.insert(source.clone(), at);
+            fetches.insert(source, fetched);
+        }
+        fetches
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.

@@ -10,6 +10,7 @@ mod exec;
 mod gather;
 mod init;
 mod install;
+mod live;
 mod log;
 mod modes;
 mod plan;

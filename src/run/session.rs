@@ -20,6 +20,7 @@ use super::caller::Caller;
 use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
+use super::rotation::Found;
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
@@ -33,6 +34,17 @@ pub(super) struct Session {
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
+        Self::open_with(config, plan, held, caller, Found::Nothing)
+    }
+
+    /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
+    pub(super) fn open_with(
+        config: &Config,
+        plan: &Plan,
+        held: &Held,
+        caller: &Caller,
+        found: Found,
+    ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
             let backends = Backends::connect(config, plan, caller)?;
@@ -41,7 +53,7 @@ impl Session {
             let ended = tokio::select! {
                 biased;
                 ended = ending(&signals, &caller.original) => ended?,
-                gathered = backends.gather(plan, held, &start) => {
+                gathered = backends.gather(plan, held, &start, found) => {
                     return Ok((gathered?, backends));
                 }
             };

@@ -87,6 +87,11 @@ impl Vault {
         Ok(())
     }
 
+    /// Forgets the token, whatever becomes of it.
+    pub fn forget_token(&self) {
+        *self.session() = None;
+    }
+
     /// A copy of the token itself, for whoever is to adopt it later.
     pub fn copy_token(&self) -> Option<SecretBytes> {
         self.session().as_ref().map(|session| SecretBytes::copy_of(session.secret.expose()))

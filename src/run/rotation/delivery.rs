@@ -35,8 +35,6 @@ pub(super) struct Delivery {
     environment: Vec<Option<hmac::Tag>>,
     /// The generation everybody reads.
     pub(super) generation: Option<String>,
-    /// How many were written after the first.
-    pub(super) generations: u64,
 }
 
 /// A local failure.
@@ -56,7 +54,6 @@ impl Delivery {
             trouble: None,
             environment: vec![None; plan.variables.len() + plan.maps.len()],
             generation: None,
-            generations: 0,
         }
     }
 
@@ -86,6 +83,11 @@ impl Delivery {
 
     pub(super) fn is_removed(&self, index: SourceId) -> bool {
         self.removed.contains(&index)
+    }
+
+    /// What is wrong with the volume.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
     }
 
     fn due(&self) -> Option<Duration> {
@@ -164,7 +166,6 @@ impl Delivery {
         }
         if let Some(name) = generation {
             self.generation = Some(name);
-            self.generations += 1;
         }
         self.since = None;
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()

@@ -6,25 +6,30 @@
 mod backend;
 mod delivery;
 mod events;
+mod report;
+mod saved;
 mod values;
 
-use std::collections::BTreeMap;
-use std::future::Future;
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, OnExpired};
-use crate::deliver::Written;
+use crate::deliver::{Volume, Written};
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
-use crate::provider::{Class, Failure};
+use crate::provider::vault::Origin;
+use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{
     Answer, Authentication, BackendId, Driver, Event, Landed, Operation, Outcome, Plan, Reads, Refreshed, Schedule,
     SecretId, Settings, Work,
 };
+use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
 use super::gather::{Backends, GIVE_BACK_WITHIN};
@@ -32,6 +37,8 @@ use super::prepare::{Prepared, bug, moment};
 use super::session::Session;
 use backend::{Backend, Described, Kind, Logins};
 use delivery::Delivery;
+use report::Told;
+pub(super) use saved::{Found, Marks, Saved, SavedToken, find};
 pub(super) use values::Environment;
 use values::Values;
 
@@ -49,10 +56,22 @@ pub(super) struct Rotation<'a> {
     delivery: Delivery,
     /// Whether the last failure of each was told already.
     troubled: BTreeMap<SourceId, Class>,
-    /// What nobody waits for: ending leases that cannot be used.
-    errands: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
+    /// What nobody waits for: ending leases that cannot be used, telling a URL.
+    errands: FuturesUnordered<Pin<Box<dyn Future<Output = Errand>>>>,
+    told: Told,
+    /// When what is under way was asked for.
+    asked: HashMap<(BackendId, Work), Duration>,
+    /// When our token was granted, last.
+    token_asked: Duration,
+    saved: Option<Saved>,
     /// Why a backend failed last.
     last_failure: BTreeMap<BackendId, Failure>,
+}
+
+/// An errand that is done.
+enum Errand {
+    Discarded,
+    Posted { url: String, answer: Result<(), PostError> },
 }
 
 /// Something for the mode to act on.
@@ -92,6 +111,7 @@ impl<'a> Rotation<'a> {
         prepared: Prepared,
         session: &mut Session,
         environment: Environment,
+        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
         let mut rotation = Self {
@@ -103,6 +123,10 @@ impl<'a> Rotation<'a> {
             values,
             troubled: BTreeMap::new(),
             errands: FuturesUnordered::new(),
+            told: Told::new(),
+            asked: HashMap::new(),
+            token_asked: session.backends.asked.borrow().login,
+            saved,
             last_failure: BTreeMap::new(),
         };
         let kinds: [fn(&Source) -> bool; 3] = [
@@ -117,6 +141,9 @@ impl<'a> Rotation<'a> {
         }
         rotation.delivery.first(&rotation.prepared.plan, &mut rotation.values);
         rotation.values.delivered();
+        rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
+        rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
+        rotation.save(Vec::new());
         Ok(rotation)
     }
 
@@ -138,6 +165,7 @@ impl<'a> Rotation<'a> {
             && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
         {
             logins.take_up(id);
+            self.told.counters.logins += 1;
         }
         let now = clock::boottime();
         for (index, source) in ours {
@@ -146,6 +174,11 @@ impl<'a> Rotation<'a> {
                 let at = asked.sources.get(&source).copied().unwrap_or(now);
                 schedule.take_up(id, Answer::from(&fetched), at, random::unit());
                 backend.accept(id, &fetched);
+                if let Some(saved) = &mut self.saved {
+                    saved.value(&source, &fetched, at);
+                }
+                self.told.counters.issued += u64::from(fetched.lease.is_some());
+                self.told.version(&source, fetched.version.as_ref());
                 self.values.take_in(&source, fetched);
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
@@ -173,6 +206,14 @@ impl<'a> Rotation<'a> {
     pub(super) fn advance(&mut self, now: Duration) -> Advanced {
         let mut happenings = Vec::new();
         let started = self.driver.start(now);
+        for (backend, work) in &started.work {
+            self.asked.insert((*backend, *work), now);
+            self.told.started(self.driver.carrier(*backend), *work);
+        }
+        if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
+            // Nothing has been sent yet: futures wait to be polled.
+            self.save(started.work.iter().map(|(backend, work)| self.named(*backend, *work)).collect());
+        }
         for (backend, event) in started.events {
             self.told(backend, event, now, &mut happenings);
         }
@@ -190,14 +231,59 @@ impl<'a> Rotation<'a> {
         Advanced { happenings, wait: wait.min(self.delivery.wait(now)) }
     }
 
-    /// Waits until a piece of work ends, and takes it in.
-    pub(super) async fn landed(&mut self) {
-        loop {
-            tokio::select! {
-                landed = self.driver.landed() => return self.take_in(landed, clock::boottime()),
-                Some(()) = self.errands.next() => {}
+    /// Takes in what has ended; ready when that was something.
+    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(errand)) = self.errands.poll_next_unpin(context) {
+            match errand {
+                Errand::Discarded => {}
+                Errand::Posted { url, answer: Ok(()) } => {
+                    info!(url, "told {url} of the change");
+                    self.told.counters.notified(Notified::Http, crate::serve::Told::Yes);
+                }
+                Errand::Posted { url, answer: Err(error) } => {
+                    warn!(url, "cannot tell {url} of the change: {error}");
+                    self.told.counters.notified(Notified::Http, crate::serve::Told::Failed);
+                }
             }
         }
+        self.driver.poll_landed(context).map(|landed| self.take_in(landed, clock::boottime()))
+    }
+
+    /// Tells a URL that there is a new generation; nobody waits for its answer.
+    pub(super) fn post(&mut self, url: &str) {
+        let url = url.to_owned();
+        self.errands.push(Box::pin(async move {
+            let answer = post(&url).await;
+            Errand::Posted { url, answer }
+        }));
+    }
+
+    #[expect(dead_code, reason = "modes that tell the app by themselves use it")]
+    /// Counts a notification that the mode made.
+    pub(super) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
+        self.told.counters.notified(action, told);
+    }
+
+    /// Writes down what a restart would take up.
+    fn save(&mut self, under_way: Vec<String>) {
+        let Some(mut saved) = self.saved.take() else { return };
+        let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
+            Kind::Vault(logins) => Some(logins),
+            Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
+        });
+        let vault = logins.and_then(|logins| logins.current());
+        let token = vault.and_then(|vault| {
+            let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
+            Some(SavedToken { secret: vault.copy_token()?, token, asked: self.token_asked })
+        });
+        saved.write(token.as_ref(), under_way);
+        self.saved = Some(saved);
+    }
+
+    fn named(&self, backend: BackendId, work: Work) -> String {
+        let reference =
+            work.secret().map(|id| self.prepared.plan.sources[self.source_of(backend, id)].source.to_string());
+        reference.unwrap_or_else(|| format!("a login to {}", self.driver.carrier(backend).name()))
     }
 
     fn source_of(&self, backend: BackendId, id: SecretId) -> SourceId {
@@ -207,11 +293,13 @@ impl<'a> Rotation<'a> {
 
     fn take_in(&mut self, landed: Landed<Fetched>, now: Duration) {
         let Landed { backend, work, mut outcome, brought } = landed;
+        let asked = self.asked.remove(&(backend, work)).unwrap_or(now);
         if let (Some(id), Some(fetched)) = (work.secret(), brought)
-            && let Err(failure) = self.take_value(backend, id, fetched, now)
+            && let Err(failure) = self.take_value(backend, id, fetched, asked, now)
         {
             outcome = Outcome::Failed(failure);
         }
+        self.count(backend, work, &outcome, asked, now);
         self.log(backend, work, &outcome);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.driver.done(backend, work, outcome, now, random::unit());
@@ -221,19 +309,33 @@ impl<'a> Rotation<'a> {
             // The same as before: what is delivered is what came.
             self.driver.schedule(backend).delivered(&[id], now);
         }
+        if !matches!(work, Work::Read(_)) {
+            self.save(Vec::new());
+        }
         if self.driver.under_way() == 0 {
             self.driver.backends().for_each(|(_, _, backend)| backend.rest());
         }
     }
 
     /// Holds a new value until it is delivered; one that cannot be rendered is refused, and what there is stays.
-    fn take_value(&mut self, backend: BackendId, id: SecretId, fetched: Fetched, now: Duration) -> Result<(), Failure> {
+    fn take_value(
+        &mut self,
+        backend: BackendId,
+        id: SecretId,
+        fetched: Fetched,
+        asked: Duration,
+        now: Duration,
+    ) -> Result<(), Failure> {
         let index = self.source_of(backend, id);
         let source = &self.prepared.plan.sources[index].source;
         let carrier = Rc::clone(self.driver.carrier(backend));
         let is_known = self.values.is_known(source, &fetched.payload) && !self.delivery.is_removed(index);
         if is_known {
             carrier.accept(id, &fetched);
+            self.told.version(source, fetched.version.as_ref());
+            if let Some(saved) = &mut self.saved {
+                saved.value(source, &fetched, asked);
+            }
             return Ok(());
         }
         let (lease, version) = (fetched.lease.clone(), fetched.version.clone());
@@ -241,12 +343,20 @@ impl<'a> Rotation<'a> {
         if let Err(problem) = self.delivery.try_out(index, &self.prepared.plan, &self.values) {
             self.values.take_back(source, before);
             if let Some(lease) = lease {
-                self.errands.push(Box::pin(carrier.discard(lease)));
+                let discard = carrier.discard(lease);
+                self.errands.push(Box::pin(async move {
+                    discard.await;
+                    Errand::Discarded
+                }));
             }
             return Err(Failure::new(Class::Malformed, problem.text));
         }
         let held = self.values.fetches.get(source).expect("just taken in");
         carrier.accept(id, held);
+        if let Some(saved) = &mut self.saved {
+            saved.value(source, held, asked);
+        }
+        self.told.version(source, held.version.as_ref());
         let lease = lease.as_ref().map(|lease| events::short(&lease.id));
         let version = version.map(|version| version.0);
         match &lease {
@@ -273,12 +383,14 @@ impl<'a> Rotation<'a> {
         let generation = match written {
             Err(error) => {
                 self.delivery.failed(error.to_string(), now, random::unit());
+                self.told.counters.delivery_failures += 1;
                 return None;
             }
             Ok(Written::Unchanged) => None,
             Ok(Written::Generation(name)) => Some(name),
         };
         if let Some(name) = &generation {
+            self.told.counters.generations += 1;
             let count = artifacts.len();
             info!(generation = name.as_str(), "delivered {count} files (generation {name})");
         }
@@ -322,6 +434,34 @@ impl<'a> Rotation<'a> {
         }
     }
 
+    fn count(&mut self, backend: BackendId, work: Work, outcome: &Outcome, asked: Duration, now: Duration) {
+        match (work, outcome) {
+            (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::StillHeld(_)) => {
+                self.token_asked = asked;
+                if work == Work::RenewToken {
+                    self.told.counters.renewals += 1;
+                } else if let Outcome::Granted(_) = outcome {
+                    self.told.counters.logins += 1;
+                    self.saved.iter_mut().for_each(Saved::logged_in);
+                }
+            }
+            (Work::Renew(id), Outcome::Renewed(life)) => {
+                self.told.counters.renewals += 1;
+                let source = &self.prepared.plan.sources[self.source_of(backend, id)].source;
+                let life = *life;
+                if let Some(saved) = &mut self.saved {
+                    saved.renewed(source, life.ttl, life.renewable, asked);
+                }
+            }
+            (Work::Issue(_), Outcome::Fetched(_)) => self.told.counters.issued += 1,
+            (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
+                let carrier = Rc::clone(self.driver.carrier(backend));
+                self.told.failed(backend, &carrier, work, failure, now);
+            }
+            _ => {}
+        }
+    }
+
     /// One line for what matters to an operator; a failure once, until it changes.
     fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
         let carrier = Rc::clone(self.driver.carrier(backend));
@@ -351,25 +491,31 @@ impl<'a> Rotation<'a> {
     }
 
     /// Somebody wants fresh values.
-    pub(super) fn refresh(&mut self, now: Duration) -> Refreshed {
+    pub(super) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
         let answers = backends.into_iter().map(|id| self.driver.schedule(id).refresh(now)).collect::<Vec<_>>();
-        let refused = answers.into_iter().find(|answer| *answer != Refreshed::Accepted);
-        refused.unwrap_or(Refreshed::Accepted)
+        let waits = answers.into_iter().filter_map(|answer| match answer {
+            Refreshed::Accepted => None,
+            Refreshed::TooSoon(wait) => Some(wait),
+        });
+        waits.max().map_or(Reply::Started, |wait| Reply::TooSoon { wait })
     }
 
     /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
-    pub(super) async fn give_back(&mut self) {
+    pub(super) async fn give_back(mut self) {
         let work = async {
             // A login under way could bring a token that nobody would know of.
             while self.driver.under_way() > 0 && self.is_logging_in() {
-                self.landed().await;
+                poll_fn(|context| self.poll_landed(context)).await;
             }
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
                 for revoked in backend.give_back().await {
                     events::given_back(revoked, &backend);
                 }
+            }
+            if let Some(saved) = self.saved.take() {
+                saved.remove();
             }
         };
         if tokio::time::timeout(GIVE_BACK_WITHIN, work).await.is_err() {
