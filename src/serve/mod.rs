@@ -8,7 +8,7 @@ mod http;
 mod metrics;
 mod report;
 mod state;
-pub(crate) mod time;
+mod time;
 
 pub use control::{Answer, Ask, AskError, Control, Status, ask};
 pub use http::{Health, ListenError};

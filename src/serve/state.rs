@@ -334,10 +334,11 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_kept_on_a_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::make(&dir.path().join("s"), None).unwrap();
-        let on_memory = mount::is_memory(&Folder::root().unwrap().pass("tmp".as_ref()).unwrap()).unwrap();
-        assert_eq!(state.memory().is_some(), on_memory);
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        if mount::is_memory(&File::open(dir.path()).unwrap()).unwrap() {
+            return eprintln!("SKIPPED nothing_secret_is_kept_on_a_disk: there is no disk here");
+        }
+        assert!(StateDir::make(&dir.path().join("s"), None).unwrap().memory().is_none());
     }
 
     #[test]
