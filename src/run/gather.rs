@@ -27,6 +27,9 @@ use super::plan::{Plan, Planned};
 /// No longer for giving back what was issued, at the end or after a failed start.
 const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
+/// What a last attempt before the deadline is given.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
+
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -51,9 +54,11 @@ impl Start {
         self.told.notify_waiters();
     }
 
-    /// Waits before the next attempt; `false` when there is no point in one.
-    async fn pause(&self, wait: Duration) -> bool {
-        if self.failed.get() || wait >= self.left() {
+    /// Waits before the next attempt, which the deadline may bring forward; `false` when there is no point in one.
+    async fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> bool {
+        let latest = self.left().saturating_sub(LAST_CHANCE);
+        let wait = wait.min(latest);
+        if self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest) {
             return false;
         }
         tokio::select! {
@@ -156,6 +161,8 @@ impl Backends {
         if problems.is_empty() {
             return Ok(fetches);
         }
+        // What did come may lack a key: every failure is told in one start.
+        problems.extend(plan.unusable(&fetches));
         self.give_back(&fetches).await;
         Err(problems)
     }
@@ -326,5 +333,5 @@ async fn wait(what: &str, failure: &Failure, tries: u32, start: &Start) -> bool 
     };
     let pause = backoff::delay(tries, retry_after, random::unit());
     warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
-    start.pause(pause).await
+    start.pause(pause, retry_after).await
 }

@@ -11,6 +11,7 @@ mod gather;
 mod init;
 mod install;
 mod log;
+mod modes;
 mod plan;
 mod policy;
 mod prepare;

@@ -164,6 +164,14 @@ impl Plan {
             .filter_map(|reference| reference.key.as_deref())
     }
 
+    /// What is wrong with the answers there are, when others are missing.
+    pub(super) fn unusable(&self, fetches: &Fetches) -> Vec<Problem> {
+        let files = self.artifacts(fetches).err().unwrap_or_default();
+        let variables = self.environment(fetches).err().unwrap_or_default();
+        // A bug is what rendering calls an answer that is not there.
+        files.into_iter().chain(variables).filter(|problem| problem.exit != Exit::Bug).collect()
+    }
+
     /// Every file's bytes. All problems at once.
     pub(super) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Problem>> {
         let mut problems = Vec::new();

@@ -11,6 +11,7 @@ use crate::identity::{self, Held};
 use crate::sys::clock;
 
 use super::caller::Caller;
+use super::modes;
 use super::plan::Plan;
 use super::whom::{For, Whom};
 
@@ -33,6 +34,7 @@ impl Prepared {
         others: Vec<Problem>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = others;
+        problems.extend(modes::refused(config, purpose));
         let mut collect = |more: Vec<Problem>| problems.extend(more);
         let plan = Plan::make(config).map_err(&mut collect).ok();
         let whom = Whom::plan(config, purpose).map_err(&mut collect).ok();
