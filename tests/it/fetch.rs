@@ -182,7 +182,7 @@ fn a_supervisor_has_one_lease_while_the_app_runs_and_revokes_it_afterwards() {
         space.vault(&login)
     );
     let mut running =
-        case.with_files(&config).sh("echo user=$U; trap 'exit 0' TERM; while :; do sleep 0.05; done").start();
+        case.with_files(&config).sh("trap 'exit 0' TERM; echo user=$U; while :; do sleep 0.05; done").start();
     running.says("user=");
     assert_eq!(space.leases(&database, "web"), 1);
     running.signal(libc::SIGTERM);
