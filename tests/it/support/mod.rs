@@ -120,11 +120,11 @@ pub fn base() -> &'static (PathBuf, PathBuf) {
     })
 }
 
-/// Our program, where every user can start it. `SECRET_EXEC_TEST_PROGRAM` names another build, such as the image's.
+/// Our program, where every user can start it. `IT_PROGRAM` names another build, such as the image's.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let other = std::env::var_os("SECRET_EXEC_TEST_PROGRAM").map(PathBuf::from);
+        let other = std::env::var_os("IT_PROGRAM").map(PathBuf::from);
         let built = &*other.unwrap_or_else(|| env!("CARGO_BIN_EXE_secret-exec").into());
         let path = base().0.join("secret-exec");
         if fs::hard_link(built, &path).is_err() {
