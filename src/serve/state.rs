@@ -104,7 +104,7 @@ pub enum StateError {
         mode: u32,
     },
     /// A call failed.
-    #[error("cannot {doing} {}: {}", .path.display(), .why.desc())]
+    #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
     System {
         /// What was tried, as a verb.
         doing: &'static str,
@@ -330,6 +330,15 @@ mod tests {
         assert_eq!((mode_of(&path), mode_of(&dir.path().join("a"))), (0o700, 0o755));
         assert_eq!(state.path(), path);
         assert!(state.memory().is_some());
+    }
+
+    #[test]
+    fn a_group_that_a_volume_hands_down_gets_nothing() {
+        let dir = memory();
+        set_mode(dir.path(), 0o2755); // as Kubernetes does for an fsGroup
+        let path = dir.path().join("s");
+        StateDir::make(&path, None).unwrap();
+        assert_eq!(mode_of(&path), 0o700);
     }
 
     #[test]
