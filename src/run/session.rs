@@ -147,7 +147,8 @@ impl Session {
     }
 }
 
-fn runtime() -> Result<Runtime, Vec<Problem>> {
+/// One thread, which is this one.
+pub(super) fn runtime() -> Result<Runtime, Vec<Problem>> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -391,3 +391,43 @@ impl Pace {
         Refreshed::Started
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_json_and_in_labels() {
+        for class in ErrorClass::ALL {
+            assert_eq!(serde_json::to_string(class).unwrap(), format!("{:?}", class.word()));
+        }
+        assert_eq!(serde_json::from_str::<Operation>("\"renew_token\"").unwrap(), Operation::RenewToken);
+    }
+
+    #[test]
+    fn a_pace_lets_one_through_and_tells_the_next_how_long_to_wait() {
+        let mut pace = Pace::new(Duration::from_secs(10));
+        let at = Duration::from_secs;
+        assert_eq!(pace.ask(at(3)), Refreshed::Started);
+        assert_eq!(pace.ask(at(4)), Refreshed::TooSoon { wait: at(9) });
+        assert_eq!(pace.ask(at(12)), Refreshed::TooSoon { wait: at(1) }, "asking does not make it longer");
+        assert_eq!(pace.ask(at(13)), Refreshed::Started);
+        assert_eq!(pace.ask(at(14)), Refreshed::TooSoon { wait: at(9) });
+    }
+
+    #[test]
+    fn equal_things_are_counted_together() {
+        let mut counters = Counters::default();
+        for operation in [Operation::Read, Operation::Read, Operation::Login] {
+            counters.request(Backend::Vault, operation);
+        }
+        counters.request(Backend::Aws, Operation::Read);
+        let counts: Vec<_> = counters.requests.iter().map(|row| (row.backend, row.operation, row.count)).collect();
+        let expected = [(Backend::Vault, Operation::Read, 2), (Backend::Vault, Operation::Login, 1)];
+        assert_eq!(counts[..2], expected);
+        assert_eq!(counts[2..], [(Backend::Aws, Operation::Read, 1)]);
+        counters.notified(Action::Run, Told::Yes);
+        counters.notified(Action::Run, Told::Failed);
+        assert_eq!(counters.notifications, [Notifications { action: Action::Run, count: 2, failed: 1 }]);
+    }
+}

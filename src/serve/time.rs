@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serializer, de};
 const DAY: u64 = 86_400;
 
 /// `2026-11-22T00:30:00Z`. What is before 1970 is 1970.
-pub(crate) fn rfc3339(at: SystemTime) -> String {
+fn rfc3339(at: SystemTime) -> String {
     let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = date(seconds / DAY);
     let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);

@@ -34,7 +34,7 @@ use explain::Asked;
 pub use token::{Origin, Revocation, Token, TokenKind};
 
 /// How many requests are under way at once, so that a large config does not flood a small server.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 8;
 
 /// One server, and one token on it.
 pub struct Vault {

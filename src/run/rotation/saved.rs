@@ -301,10 +301,11 @@ impl Saved {
         let names: Vec<OsString> = self.folder.names().unwrap_or_default();
         for name in names.iter().filter_map(|name| name.to_str()) {
             let is_ours = name == STATE || name == BESIDE || name.starts_with(VALUE);
-            if is_ours && !is_needed(name) {
-                if let Err(why) = self.folder.unlink(name.as_ref()) {
-                    debug!("cannot remove {name} from the state directory: {}", why.desc());
-                }
+            if is_ours
+                && !is_needed(name)
+                && let Err(why) = self.folder.unlink(name.as_ref())
+            {
+                debug!("cannot remove {name} from the state directory: {}", why.desc());
             }
         }
     }
