@@ -1,12 +1,51 @@
 //! Configuration: text, environment, annotations and flags become one tree with places, the tree becomes a [`Config`].
 //!
 //! No I/O and no clock: the caller reads the files. All mistakes come back at once, each with its place.
+//!
+//! In the order data flows: `yaml`, `annotations` and `flags` make trees; `check` holds each against the one description
+//! of all keys (`keys`, in the words of `shape` and `form`); `layers` and `merge` make one tree of them; `resolve` reads
+//! the [`Config`] out of it.
 
+mod action;
+pub mod annotations;
+mod backends;
+mod check;
+mod entries;
+mod flags;
+mod form;
+mod inherited;
+mod keys;
+mod layers;
+mod merge;
 mod model;
+mod names;
+mod nearest;
+mod net;
 mod place;
+mod reader;
+mod resolve;
+mod schema;
+mod shape;
+mod tree;
+mod value;
+mod yaml;
 
+#[cfg(test)]
+mod tests;
+
+pub use flags::Flag;
+pub use layers::{Annotations, Layers, Text, Wraps};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
     LogLevel, NamedSecret, OnExpired, Refresh, RoleId, Template, Vault, VaultAuth, Volume,
 };
 pub use place::{Mistake, Place};
+pub use resolve::resolve;
+pub use schema::schema;
+
+impl Config {
+    /// Whether `passEnv` names this inherited variable, which is then neither scrubbed nor resolved.
+    pub fn passes(&self, name: &str) -> bool {
+        self.pass_env.iter().any(|pattern| value::matches(pattern, name))
+    }
+}

@@ -11,7 +11,8 @@ use super::place::Place;
 /// Everything a run needs to know, whatever the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Vault or OpenBao; `None` when no reference needs it.
+    /// Vault or OpenBao; `None` when no reference can need it, or nothing says where it is. A direct reference, an
+    /// address and a login come together; only what templates ask for is not known yet.
     pub vault: Option<Vault>,
     /// Secrets Manager.
     pub aws: Aws,
@@ -70,7 +71,7 @@ pub struct Vault {
     pub proxy: Option<String>,
     /// No verification of the certificate. Exists only together with `allowInsecure: true`.
     pub skip_verify: bool,
-    /// How we prove who we are; `None` only when no reference needs Vault.
+    /// How we prove who we are; `None` only when no direct reference needs Vault, or a local file answers.
     pub auth: Option<VaultAuth>,
 }
 

@@ -1,0 +1,211 @@
+//! Pod annotations as a layer: `secret-exec.dev/…` keys, from a downward-API file in the pod or from the pod itself at
+//! admission. What only the injector reads is skipped.
+
+use std::collections::BTreeMap;
+
+use super::check::Author;
+use super::layers::{Annotations, Layer, Reading, Text};
+use super::names::singles;
+use super::nearest::nearest;
+use super::place::{Mistake, Place};
+use super::tree::{Mistakes, Node};
+use super::yaml::{self, Origin};
+
+/// In front of every annotation that is ours.
+pub const PREFIX: &str = "secret-exec.dev/";
+
+/// Read by the injector only.
+const INJECTOR: [&str; 4] = ["inject", "mode", "containers", "resources"];
+const INJECTOR_COMMAND: &str = "command.";
+
+/// What a name after the dot stands for: the map, and the field below the name.
+const NAMED: [(&str, &str, Option<&str>); 5] = [
+    ("file", "files", None),
+    ("env", "env", None),
+    ("secret", "secrets", None),
+    ("template", "files", Some("template")),
+    ("format", "files", Some("format")),
+];
+
+/// Settings that are the operator's, under the names somebody may try.
+const NEVER: [&str; 5] = ["skip-verify", "proxy", "tls-server-name", "allow-insecure", "local"];
+
+/// Every mistake in a pod's annotations that can be seen without the other layers.
+pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mistake> {
+    let mut mistakes = Mistakes::default();
+    from_pairs(pairs, &mut mistakes);
+    mistakes.sorted()
+}
+
+/// The layer of annotations.
+pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut Mistakes) -> (Node, Reading) {
+    match annotations {
+        Annotations::Pairs(pairs) => {
+            from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes)
+        }
+        Annotations::File(text) => match parse_downward_api(text) {
+            Ok(pairs) => from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes),
+            Err(wrong) => {
+                wrong.into_iter().for_each(|mistake| mistakes.add(&mistake.place, mistake.text));
+                (Node::empty(), Reading::Broken)
+            }
+        },
+    }
+}
+
+/// The layer that annotations make. Keys of other prefixes are nobody's business; a key beside `config` wins over it.
+pub(super) fn from_pairs<'a>(
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    mistakes: &mut Mistakes,
+) -> (Node, Reading) {
+    let mut reading = Reading::Complete;
+    let mut layer = Layer::new(Author::Annotation);
+    let mut keys: Vec<_> = pairs.into_iter().filter(|(key, _)| key.starts_with(PREFIX)).collect();
+    keys.sort_unstable();
+    let is_config = |(key, _): &(&str, &str)| *key == "secret-exec.dev/config";
+    if let Some((key, text)) = keys.iter().find(|pair| is_config(pair)) {
+        match yaml::parse(text, &Origin::File(&format!("annotation {key}")), mistakes) {
+            Some(node) => layer.add(node, mistakes),
+            None => reading = Reading::Broken,
+        }
+    }
+    let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
+    for (key, value) in keys.into_iter().filter(|pair| !is_config(pair)) {
+        let place = Place::Annotation(key.to_owned());
+        match path_of(&key[PREFIX.len()..]) {
+            Ok(None) => {}
+            Err(text) => mistakes.add(&place, text),
+            Ok(Some(path)) => match rival(&seen, &path) {
+                Some(other) => mistakes.add(&place, format!("cannot stand together with {other}")),
+                None => {
+                    layer.add(Node::given(value, &place).under(&path), mistakes);
+                    seen.insert(path, key);
+                }
+            },
+        }
+    }
+    (layer.tree, reading)
+}
+
+/// An annotation that says the same, or the other way to fill the same file.
+fn rival<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&'a str> {
+    let other = match path {
+        [map, name, field] if map == "files" && field == "template" => vec![map.clone(), name.clone()],
+        [map, name] if map == "files" => vec![map.clone(), name.clone(), "template".to_owned()],
+        _ => return seen.get(path).copied(),
+    };
+    seen.get(path).or_else(|| seen.get(&other)).copied()
+}
+
+/// The key of the config that an annotation stands for; `None` when it is the injector's.
+fn path_of(key: &str) -> Result<Option<Vec<String>>, String> {
+    if INJECTOR.contains(&key) || key.strip_prefix(INJECTOR_COMMAND).is_some_and(|name| !name.is_empty()) {
+        return Ok(None);
+    }
+    if NEVER.contains(&key) {
+        return Err("is the operator's to set, never an annotation's".to_owned());
+    }
+    if let Some((kind, name)) = key.split_once('.')
+        && let Some((_, map, field)) = NAMED.iter().find(|(known, ..)| *known == kind)
+        && !name.is_empty()
+    {
+        let path = [Some(*map), Some(name), *field].into_iter().flatten().map(str::to_owned).collect();
+        return Ok(Some(path));
+    }
+    let of = |path: &[&str]| Ok(Some(path.iter().map(|name| (*name).to_owned()).collect()));
+    if key == "vault-role" {
+        return of(&["vault", "auth", "role"]);
+    }
+    let singles = singles();
+    if let Some(single) = singles.iter().find(|single| single.kebab() == key) {
+        return of(&single.path);
+    }
+    let mut known: Vec<String> = singles.iter().map(|single| single.kebab()).collect();
+    known.extend(INJECTOR.iter().chain(&["config", "vault-role"]).map(|name| (*name).to_owned()));
+    known.extend(NAMED.iter().map(|(kind, ..)| (*kind).to_owned()).chain(["command".to_owned()]));
+    let (kind, name) = key.split_once('.').map_or((key, None), |(kind, name)| (kind, Some(name)));
+    let is_named = |kind: &str| kind == "command" || NAMED.iter().any(|(known, ..)| *known == kind);
+    let meant = nearest(kind, known.iter().map(String::as_str)).map(|kind| match name {
+        _ if !is_named(kind) => kind.to_owned(),
+        Some(name) if !name.is_empty() => format!("{kind}.{name}"),
+        _ => format!("{kind}.NAME"),
+    });
+    Err(match meant {
+        Some(meant) => format!("unknown annotation; did you mean {PREFIX}{meant}?"),
+        None => format!(
+            "unknown annotation; expected {PREFIX}file.NAME, env.NAME, template.NAME, format.NAME, secret.NAME, \
+             vault-role, config or another option by its name"
+        ),
+    })
+}
+
+/// The pairs of a downward-API file: `key="value"` lines, the value as Go's `%q` writes it.
+pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<Mistake>> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut mistakes = Mistakes::default();
+    for (at, line) in file.text.split('\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+        let place = Place::Line { file: file.name.to_owned(), line: at + 1 };
+        let pair = line.split_once('=').filter(|(key, _)| !key.is_empty());
+        match pair.and_then(|(key, quoted)| Some((key, unquoted(quoted)?))) {
+            Some((key, _)) if pairs.iter().any(|(known, _)| known == key) => {
+                mistakes.add(&place, format!("the annotation {key} stands twice"));
+            }
+            Some((key, value)) => pairs.push((key.to_owned(), value)),
+            None => mistakes.add(&place, "expected key=\"value\" as the downward API writes annotations"),
+        }
+    }
+    let mistakes = mistakes.sorted();
+    if mistakes.is_empty() { Ok(pairs) } else { Err(mistakes) }
+}
+
+/// The text of a Go string literal in double quotes (go.dev/ref/spec, String literals); `None` when it is none, or is
+/// no UTF-8 once its `\x` bytes are there.
+fn unquoted(literal: &str) -> Option<String> {
+    let inner = literal.strip_prefix('"')?.strip_suffix('"').filter(|_| literal.len() >= 2)?;
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '"' => return None,
+            '\\' => rest = escape(rest, &mut out)?,
+            c if c.is_control() => return None,
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Takes what follows a backslash; the rest comes back.
+fn escape<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
+    let (name, rest) = text.split_at_checked(1)?;
+    let hex = |digits: usize| {
+        let (number, rest) = rest.split_at_checked(digits)?;
+        let is_hex = number.bytes().all(|b| b.is_ascii_hexdigit());
+        Some((is_hex.then(|| u32::from_str_radix(number, 16).ok()).flatten()?, rest))
+    };
+    let byte = match name {
+        "a" => 7,
+        "b" => 8,
+        "f" => 12,
+        "n" => b'\n',
+        "r" => b'\r',
+        "t" => b'\t',
+        "v" => 11,
+        "\\" => b'\\',
+        "\"" => b'"',
+        "x" => {
+            let (number, rest) = hex(2)?;
+            out.push(u8::try_from(number).ok()?);
+            return Some(rest);
+        }
+        "u" | "U" => {
+            let (number, rest) = hex(if name == "u" { 4 } else { 8 })?;
+            out.extend_from_slice(char::from_u32(number)?.encode_utf8(&mut [0; 4]).as_bytes());
+            return Some(rest);
+        }
+        _ => return None,
+    };
+    out.push(byte);
+    Some(rest)
+}

@@ -1,0 +1,141 @@
+//! The sections `vault` and `aws`, and whether any reference needs them.
+
+use super::model::{AssumeRole, Aws, Ca, Config, Content, RoleId, Vault, VaultAuth};
+use super::place::Place;
+use super::reader::Reader;
+use super::{net, value};
+use crate::domain::{SecretRef, Source};
+
+/// The projected token that kubelet mounts unless told otherwise.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Whether a backend is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Need {
+    /// No reference can reach it.
+    No,
+    /// Templates may; they are parsed later.
+    Perhaps,
+    /// The reference at that place does.
+    Yes(Place),
+}
+
+/// Whether references of a kind are in the configuration.
+pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need {
+    let contents = || {
+        let files = config.files.iter().map(|entry| (&entry.content, &entry.place));
+        files.chain(config.env.iter().map(|entry| (&entry.content, &entry.place)))
+    };
+    let references = contents().filter_map(|(content, place)| match content {
+        Content::Secret { reference, .. } => Some((reference, place)),
+        Content::Template(_) => None,
+    });
+    let named = config.secrets.values().map(|entry| (&entry.reference, &entry.place));
+    let maps = config.env_from.iter().map(|entry| (&entry.reference, &entry.place));
+    let mut all: Vec<(&SecretRef, &Place)> = named.chain(maps).chain(references).collect();
+    all.sort_by_key(|(_, place)| *place);
+    match all.into_iter().find(|(reference, _)| is_meant(&reference.source)) {
+        Some((_, place)) => Need::Yes(place.clone()),
+        None if contents().any(|(content, _)| matches!(content, Content::Template(_))) => Need::Perhaps,
+        None => Need::No,
+    }
+}
+
+/// Whether the local file answers instead of the backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// Vault and Secrets Manager.
+    Backends,
+    /// `--local FILE`.
+    LocalFile,
+}
+
+impl Reader<'_> {
+    /// The section `vault`. What is missing is a mistake only when a reference needs it.
+    pub(super) fn vault(&mut self, need: &Need, answers: Answers) -> Option<Vault> {
+        let address = self.read("vault.address", net::address);
+        let namespace = self.read("vault.namespace", value::namespace);
+        let ca_text = self.read("vault.ca", value::certificates).map(Ca::Pem);
+        let ca = ca_text.or(self.read("vault.caFile", value::path).map(Ca::File));
+        let tls_server_name = self.read("vault.tlsServerName", net::host);
+        let proxy = self.read("vault.proxy", net::proxy);
+        let skip_verify = self.is_on("vault.skipVerify");
+        if skip_verify && !self.is_on("vault.allowInsecure") {
+            let place = self.place("vault.skipVerify");
+            let text = "refused, because anybody could answer in the server's place; if that is meant, say \
+                        vault.allowInsecure: true too (a private CA goes to vault.ca or vault.caFile)";
+            self.mistakes.about(&place, "vault.skipVerify", text);
+        }
+        let auth = self.auth();
+        if let (Need::Yes(place), Answers::Backends) = (need, answers) {
+            if self.is_missing("vault", "address") {
+                let text = format!("vault.address is missing, and {place} needs it; set it, or VAULT_ADDR");
+                self.mistakes.add(&Place::Missing, text);
+            }
+            if self.is_missing("vault", "auth") {
+                let methods = super::form::alternatives(super::keys::METHODS);
+                let text = format!("vault.auth is missing, and {place} needs it; set vault.auth.method to {methods}");
+                self.mistakes.add(&Place::Missing, text);
+            }
+        }
+        match need {
+            Need::No => None,
+            Need::Perhaps | Need::Yes(_) => {
+                Some(Vault { address: address?, namespace, ca, tls_server_name, proxy, skip_verify, auth })
+            }
+        }
+    }
+
+    /// `vault.auth`; what a method requires has been checked, so a field that is not there was reported.
+    fn auth(&mut self) -> Option<VaultAuth> {
+        const PATH: &str = "vault.auth";
+        let node = self.tree.at(PATH)?;
+        let method = node.field("method")?.text()?;
+        let role = self.field(node, PATH, "role", value::plain);
+        let named = self.field(node, PATH, "mount", value::mount);
+        let mount = named.unwrap_or_else(|| method.to_owned()); // the default mount is called like the method
+        let token_file = self.field(node, PATH, "tokenFile", value::path);
+        let audience = self.field(node, PATH, "audience", value::plain);
+        match method {
+            "kubernetes" => Some(VaultAuth::Kubernetes {
+                role: role?,
+                mount,
+                token_file: token_file.unwrap_or_else(|| POD_TOKEN.into()),
+                audience: audience.unwrap_or_else(|| "vault".to_owned()),
+            }),
+            "jwt" => Some(VaultAuth::Jwt { role: role?, mount, token_file: token_file?, audience }),
+            "approle" => {
+                let text = self.field(node, PATH, "roleId", value::plain).map(RoleId::Text);
+                let role_id = text.or(self.field(node, PATH, "roleIdFile", value::path).map(RoleId::File));
+                let secret_id_file = self.field(node, PATH, "secretIdFile", value::path);
+                let secret_id_wrapped = self.is_on("vault.auth.secretIdWrapped");
+                if secret_id_wrapped && node.field("secretIdFile").is_none() {
+                    let place = self.place("vault.auth.secretIdWrapped");
+                    let text = "needs secretIdFile, the file with the response-wrapping token";
+                    self.mistakes.about(&place, "vault.auth.secretIdWrapped", text);
+                }
+                Some(VaultAuth::AppRole { mount, role_id: role_id?, secret_id_file, secret_id_wrapped })
+            }
+            "aws" => {
+                let server_id = self.field(node, PATH, "serverId", value::plain);
+                let region = self.field(node, PATH, "region", value::region);
+                Some(VaultAuth::Aws { role: role?, mount, server_id, region })
+            }
+            "cert" => {
+                let cert_file = self.field(node, PATH, "certFile", value::path);
+                let key_file = self.field(node, PATH, "keyFile", value::path);
+                Some(VaultAuth::Cert { mount, role, cert_file: cert_file?, key_file: key_file? })
+            }
+            "token-file" => self.field(node, PATH, "path", value::path).map(|path| VaultAuth::TokenFile { path }),
+            _ => None,
+        }
+    }
+
+    /// The section `aws`.
+    pub(super) fn aws(&mut self) -> Aws {
+        let region = self.read("aws.region", value::region);
+        let arn = self.read("aws.assumeRole.arn", value::role_arn);
+        let external_id = self.read("aws.assumeRole.externalId", value::plain);
+        Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }) }
+    }
+}

@@ -1,0 +1,163 @@
+//! The entries of `secrets`, `files`, `env` and `envFrom`: what is fetched and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{EnvName, FileName, ReferenceError, SecretRef};
+
+use super::model::{Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, NamedSecret, Template};
+use super::nearest::nearest;
+use super::reader::{Reader, any, mode};
+use super::tree::{Entry, Node, join};
+use super::value;
+
+/// References of named secrets, by name.
+pub(super) type Named = BTreeMap<String, SecretRef>;
+
+impl<'t> Reader<'t> {
+    fn under(&self, map: &str) -> &'t [Entry] {
+        self.tree.field(map).map_or(&[], Node::entries)
+    }
+
+    /// `secrets`.
+    pub(super) fn secrets(&mut self) -> BTreeMap<String, NamedSecret> {
+        let mut found = BTreeMap::new();
+        for Entry { key, place, value: node } in self.under("secrets") {
+            let path = join("secrets", key);
+            let reference = node.field("from").and_then(|from| {
+                let text = from.text()?;
+                if self.tree.at("secrets").is_some_and(|all| all.field(cut(text)).is_some()) {
+                    let error = "names another entry of `secrets`; give the reference itself";
+                    self.mistakes.about(&from.place, &path, error);
+                    return None;
+                }
+                let result = SecretRef::parse(text, &Named::new());
+                self.mistakes.take(result.map_err(|error| careful(&error)), &from.place, &path)
+            });
+            let refresh = self.field(node, &path, "refresh", value::duration);
+            if let Some(reference) = reference {
+                found.insert(key.clone(), NamedSecret { reference, refresh, place: place.clone() });
+            }
+        }
+        found
+    }
+
+    /// `files`.
+    pub(super) fn files(&mut self, named: &Named) -> Vec<FileEntry> {
+        let mut found: Vec<FileEntry> = Vec::new();
+        for Entry { key, place, value: node } in self.under("files") {
+            let path = join("files", key);
+            let name = self.mistakes.take(FileName::parse(key), place, &path);
+            let content = self.content(node, &path, named);
+            let mode = self.field(node, &path, "mode", mode);
+            let refresh = self.field(node, &path, "refresh", value::duration);
+            let (Some(name), Some(content)) = (name, content) else { continue };
+            if let Some(other) = found.iter().find(|other| other.name.clashes_with(&name)) {
+                let text = format!("clashes with {} ({}): one would be a file and a folder", other.name, other.place);
+                self.mistakes.about(place, &path, text);
+            }
+            found.push(FileEntry { name, content, mode, refresh, place: place.clone() });
+        }
+        found
+    }
+
+    /// `env`.
+    pub(super) fn variables(&mut self, named: &Named) -> Vec<EnvEntry> {
+        let mut found = Vec::new();
+        for Entry { key, place, value: node } in self.under("env") {
+            let path = join("env", key);
+            if key == "SECRET_EXEC_DIR" {
+                self.mistakes.about(place, &path, "is set by secret-exec itself, to the directory of the files");
+                continue;
+            }
+            let name = self.mistakes.take(EnvName::parse(key), place, &path);
+            let content = self.content(node, &path, named);
+            if let (Some(name), Some(content)) = (name, content) {
+                found.push(EnvEntry { name, content, place: place.clone() });
+            }
+        }
+        found
+    }
+
+    /// `envFrom`.
+    pub(super) fn variable_maps(&mut self, named: &Named) -> Vec<EnvFrom> {
+        let mut found = Vec::new();
+        for (at, node) in self.tree.field("envFrom").map_or(&[][..], Node::items).iter().enumerate() {
+            let path = format!("envFrom[{at}]");
+            let prefix = self.field(node, &path, "prefix", value::prefix).unwrap_or_default();
+            let Some(reference) = node.field("from").and_then(|from| self.reference(from, &path, named)) else {
+                continue;
+            };
+            if reference.key.is_some() {
+                let text = "picks one key, but envFrom takes every key of a secret; leave the \"#\" and the key out";
+                self.mistakes.about(&node.place, &path, text);
+                continue;
+            }
+            found.push(EnvFrom { reference, prefix, place: node.place.clone() });
+        }
+        found
+    }
+
+    fn content(&mut self, node: &Node, path: &str, named: &Named) -> Option<Content> {
+        if node.field("template").is_some() {
+            return self.field(node, path, "template", any).map(Template::Text).map(Content::Template);
+        }
+        if node.field("templateFile").is_some() {
+            return self.field(node, path, "templateFile", value::path).map(Template::File).map(Content::Template);
+        }
+        let reference = self.reference(node.field("from")?, path, named);
+        let format = self.field(node, path, "format", format);
+        let decode = self.field(node, path, "decode", |_| Ok::<_, String>(Decode::Base64));
+        Some(Content::Secret { reference: reference?, format, decode })
+    }
+
+    fn reference(&mut self, node: &Node, path: &str, named: &Named) -> Option<SecretRef> {
+        match SecretRef::parse(node.text()?, named) {
+            Ok(reference) => Some(reference),
+            // An entry that is there but wrong has been reported.
+            Err(ReferenceError::UnknownName { name, .. }) if self.is_a_secret(&name) => None,
+            Err(error) => {
+                self.mistakes.about(&node.place, path, careful(&error));
+                None
+            }
+        }
+    }
+
+    fn is_a_secret(&self, name: &str) -> bool {
+        self.tree.field("secrets").is_some_and(|all| all.field(name).is_some())
+    }
+}
+
+fn cut(reference: &str) -> &str {
+    reference.split_once('#').map_or(reference, |(name, _)| name)
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "raw" => Ok(Format::Raw),
+        "json" => Ok(Format::Json),
+        "yaml" => Ok(Format::Yaml),
+        "dotenv" => Ok(Format::Dotenv),
+        "properties" => Ok(Format::Properties),
+        _ => Err("expected raw, json, yaml, dotenv or properties".to_owned()),
+    }
+}
+
+/// The error about a reference, without a text that could be a secret itself: whoever writes a password where a
+/// reference belongs shall not find it in a log.
+fn careful(error: &ReferenceError) -> String {
+    const EXPECTED: &str =
+        "not a reference; expected vault:PATH, aws-sm:NAME, arn:aws…, file:PATH or a name from `secrets`";
+    match error {
+        ReferenceError::UnknownName { name, known } => match nearest(name, known.iter().map(String::as_str)) {
+            Some(meant) => format!("no such entry under `secrets`; did you mean {meant:?}?"),
+            None if known.is_empty() => EXPECTED.to_owned(),
+            None => format!("{EXPECTED} ({})", known.join(", ")),
+        },
+        ReferenceError::UnknownScheme { scheme, nearest: None } if !looks_like_a_scheme(scheme) => EXPECTED.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn looks_like_a_scheme(text: &str) -> bool {
+    (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'+')
+}

@@ -1,0 +1,156 @@
+//! Flags as a layer: `--set`, `--file`, `--env`, `--on-change`, and one flag for every single-valued key of the first level.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::check::Author;
+use super::layers::{Layer, Reading};
+use super::names::{locate, singles};
+use super::nearest::nearest;
+use super::place::Place;
+use super::shape::Shape;
+use super::tree::{Kind, Mistakes, Node};
+use super::yaml::{self, Origin};
+
+/// A flag of the command line, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// As it is written: `--run-as`.
+    pub name: String,
+    /// Its value; empty for a switch.
+    pub value: String,
+}
+
+impl Flag {
+    /// A flag from its parts.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
+}
+
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flag").field(&self.name).finish()
+    }
+}
+
+/// The layer of all flags, and the value of `--local`. The last of two that say the same wins, but a file or variable
+/// stands only once.
+pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut Mistakes) -> (Node, Option<&'a str>, Reading) {
+    let mut reader = Reader {
+        layer: Layer::new(Author::Operator),
+        seen: BTreeSet::new(),
+        actions: Vec::new(),
+        local: None,
+        reading: Reading::Complete,
+        mistakes,
+    };
+    for flag in flags {
+        reader.flag(flag);
+    }
+    reader.finish()
+}
+
+struct Reader<'a, 'm> {
+    layer: Layer,
+    seen: BTreeSet<(&'a str, &'a str)>,
+    actions: Vec<Node>,
+    local: Option<&'a str>,
+    reading: Reading,
+    mistakes: &'m mut Mistakes,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn flag(&mut self, flag: &'a Flag) {
+        let place = Place::Flag(flag.name.clone());
+        match flag.name.as_str() {
+            "--set" => self.set(&flag.value),
+            "--file" => self.entry(flag, "files"),
+            "--env" => self.entry(flag, "env"),
+            "--on-change" => self.actions.push(Node::given(&flag.value, &place)),
+            "--local" if flag.value.is_empty() => self.mistakes.add(&place, "expected a file"),
+            "--local" => self.local = Some(&flag.value),
+            "--supervise" | "--leave-leases" if flag.value.is_empty() => self.single(&flag.name, "true", &place),
+            name => self.single(name, &flag.value, &place),
+        }
+    }
+
+    fn single(&mut self, name: &str, value: &str, place: &Place) {
+        let singles: Vec<_> = singles().into_iter().filter(|single| single.path.len() == 1).collect();
+        match singles.iter().find(|single| name.strip_prefix("--") == Some(&single.kebab())) {
+            Some(single) => self.layer.add(Node::given(value, place).under(&single.path), self.mistakes),
+            None => {
+                let names: Vec<_> = singles.iter().map(|single| format!("--{}", single.kebab())).collect();
+                let text = match nearest(name, names.iter().map(String::as_str)) {
+                    Some(meant) => format!("unknown flag; did you mean {meant}?"),
+                    None => "unknown flag; any key of the config can be set with --set KEY=VALUE".to_owned(),
+                };
+                self.mistakes.add(place, text);
+            }
+        }
+    }
+
+    /// `--file NAME=REF` and `--env NAME=REF`.
+    fn entry(&mut self, flag: &'a Flag, map: &'a str) {
+        let Some((name, reference)) = flag.value.split_once('=') else {
+            self.mistakes.add(&Place::Flag(flag.name.clone()), "expected NAME=REF, such as x=vault:secret/data/x#key");
+            return;
+        };
+        let place = Place::Flag(format!("{} {name}", flag.name));
+        if !self.seen.insert((map, name)) {
+            self.mistakes.add(&place, "stands twice");
+            return;
+        }
+        self.layer.add(Node::given(reference, &place).under(&[map, name]), self.mistakes);
+    }
+
+    /// `--set KEY=VALUE`: a single value is taken as it is, anything else is YAML.
+    fn set(&mut self, text: &str) {
+        let (key, value) = match split_set(text) {
+            Some(parts) => parts,
+            None => {
+                self.mistakes.add(&Place::Flag("--set".to_owned()), "expected KEY=VALUE, such as vault.auth.role=web");
+                return;
+            }
+        };
+        let place = Place::Flag(format!("--set {key}"));
+        let Some((path, shape)) = self.mistakes.take(locate(key), &place, "") else { return };
+        let is_yaml = match shape {
+            Shape::Single(_) => false,
+            Shape::Short { .. } => value.starts_with('{'),
+            Shape::List { .. } if shape.is_single() => value.starts_with(['[', '{']),
+            _ => true,
+        };
+        let node = if is_yaml {
+            match yaml::parse(value, &Origin::Value(&place), self.mistakes) {
+                Some(node) => node,
+                None => {
+                    self.reading = Reading::Broken;
+                    return;
+                }
+            }
+        } else {
+            Node::given(value, &place)
+        };
+        self.layer.add(node.under(&path), self.mistakes);
+    }
+
+    fn finish(mut self) -> (Node, Option<&'a str>, Reading) {
+        if let Some(first) = self.actions.first() {
+            let place = first.place.clone();
+            let list = Node { kind: Kind::List(self.actions), place };
+            self.layer.add(list.under(&["onChange"]), self.mistakes);
+        }
+        (self.layer.tree, self.local, self.reading)
+    }
+}
+
+/// Cuts at the first `=` outside quotes.
+fn split_set(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let place = text.find(|c| {
+        quoted ^= c == '"';
+        c == '=' && !quoted
+    })?;
+    Some((&text[..place], &text[place + 1..]))
+}

@@ -1,0 +1,214 @@
+//! The forms a single value can have: how each is checked, described to people, and written in the JSON Schema.
+
+use serde_json::{Value, json};
+
+use crate::domain::{FileMode, Owner, RunAs};
+
+use super::tree::{Style, Text};
+use super::{action, net, value};
+
+/// What the text of a key must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A short text that may travel in a header.
+    Plain,
+    /// Any text, such as a template.
+    Any,
+    /// PEM certificates.
+    Certificates,
+    /// `true` or `false`.
+    Bool,
+    /// `5m`.
+    Duration,
+    /// `8Mi`.
+    Size,
+    /// `"0440"`.
+    Mode,
+    /// Where a secret is; names of `secrets` are known only when all layers are one.
+    Reference,
+    /// `USER[:GROUP]`.
+    RunAs,
+    /// `UID:GID`, `UID` or `:GID`.
+    Owner,
+    /// A path.
+    Path,
+    /// An absolute path of a directory of ours.
+    Directory,
+    /// `https://HOST:PORT`.
+    Address,
+    /// `http://HOST:PORT`.
+    Proxy,
+    /// A host's name.
+    Host,
+    /// `HOST:PORT`.
+    Listen,
+    /// A URL to notify.
+    Url,
+    /// A Vault namespace.
+    Namespace,
+    /// An auth mount.
+    Mount,
+    /// An AWS region.
+    Region,
+    /// The ARN of a role.
+    RoleArn,
+    /// One of these.
+    Words(&'static [&'static str]),
+    /// `vault,aws-sm,arn` or `none`.
+    Inherit,
+    /// The text form of an action.
+    Action,
+    /// `HUP`.
+    Signal,
+    /// The name of a process.
+    Process,
+    /// `NAME` or `PREFIX*`.
+    Pattern,
+    /// The start of environment names.
+    Prefix,
+}
+
+impl Form {
+    /// What is wrong with a text, if anything. Never quotes it, unless it is a mode.
+    pub(super) fn check(self, text: &Text) -> Result<(), String> {
+        let is_plain_word = text.style == Style::Plain;
+        match self {
+            Self::Prefix if text.text.is_empty() => {}
+            _ if text.is_null() || (text.text.is_empty() && self != Self::Any) => {
+                return Err(format!("is empty; expected {}, or leave the key out", self.expected()));
+            }
+            Self::Bool if text.style == Style::Quoted => {
+                return Err("expected true or false, without quotes".to_owned());
+            }
+            Self::Mode if is_plain_word => return Err(unquoted_mode(&text.text)),
+            Self::Plain | Self::Any if is_plain_word && matches!(text.text.as_str(), "true" | "false") => {
+                return Err("expected a text, not true or false; if it is meant, put it in quotes".to_owned());
+            }
+            _ => {}
+        }
+        self.check_text(&text.text)
+    }
+
+    fn check_text(self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Plain => value::plain(text).map(drop),
+            Self::Any | Self::Reference => Ok(()),
+            Self::Certificates => value::certificates(text).map(drop),
+            Self::Bool => value::boolean(text).map(drop),
+            Self::Duration => value::duration(text).map(drop),
+            Self::Size => value::size(text).map(drop),
+            Self::Mode => FileMode::parse(text).map(drop).map_err(|error| error.to_string()),
+            Self::RunAs => RunAs::parse(text).map(drop).map_err(|error| error.to_string()),
+            Self::Owner => Owner::parse(text).map(drop).map_err(|error| error.to_string()),
+            Self::Path => value::path(text).map(drop),
+            Self::Directory => value::directory(text).map(drop),
+            Self::Address => net::address(text).map(drop),
+            Self::Proxy => net::proxy(text).map(drop),
+            Self::Host => net::host(text).map(drop),
+            Self::Listen => net::listen(text).map(drop),
+            Self::Url => net::notify(text).map(drop),
+            Self::Namespace => value::namespace(text).map(drop),
+            Self::Mount => value::mount(text).map(drop),
+            Self::Region => value::region(text).map(drop),
+            Self::RoleArn => value::role_arn(text).map(drop),
+            Self::Words(words) if words.contains(&text) => Ok(()),
+            Self::Words(_) => Err(format!("expected {}", self.expected())),
+            Self::Inherit => value::inherit(text).map(drop),
+            Self::Action => action::action(text).map(drop),
+            Self::Signal => action::signal(text).map(drop),
+            Self::Process => action::process(text).map(drop),
+            Self::Pattern => value::pattern(text).map(drop),
+            Self::Prefix => value::prefix(text).map(drop),
+        }
+    }
+
+    /// What to write there, after the word "expected".
+    pub(super) fn expected(self) -> String {
+        let text = match self {
+            Self::Plain | Self::Any => "a text",
+            Self::Certificates => "PEM text",
+            Self::Bool => "true or false",
+            Self::Duration => "a duration, such as 60s or 5m",
+            Self::Size => "a size, such as 8Mi",
+            Self::Mode => "a mode in quotes, such as \"0440\"",
+            Self::Reference => "a reference, such as vault:PATH#KEY",
+            Self::RunAs => "USER[:GROUP], such as \"1000:1000\"",
+            Self::Owner => "UID:GID, UID or :GID, such as \"1000:1000\"",
+            Self::Path => "a path",
+            Self::Directory => "an absolute path",
+            Self::Address => "an address, such as https://vault.example.com:8200",
+            Self::Proxy => "an address, such as http://proxy.example.com:3128",
+            Self::Host => "the name of a host",
+            Self::Listen => "HOST:PORT",
+            Self::Url => "a URL",
+            Self::Namespace => "a namespace",
+            Self::Mount => "an auth mount, such as kubernetes",
+            Self::Region => "an AWS region, such as eu-west-1",
+            Self::RoleArn => "the ARN of a role",
+            Self::Words(words) => return alternatives(words),
+            Self::Inherit => "none, or some of vault,aws-sm,arn",
+            Self::Action => return action::EXPECTED.trim_start_matches("expected ").to_owned(),
+            Self::Signal => "a signal, such as HUP",
+            Self::Process => "the name of a process",
+            Self::Pattern => "the name of a variable, or PREFIX*",
+            Self::Prefix => "a prefix, such as APP_",
+        };
+        text.to_owned()
+    }
+
+    /// As JSON Schema. Never stricter than `check`, and less strict only where a pattern cannot say it.
+    pub(super) fn schema(self) -> Value {
+        const SOME_TEXT: &str = r"^\S(.*\S)?$";
+        match self {
+            Self::Bool => json!({ "type": "boolean" }),
+            Self::Any | Self::Prefix => json!({ "type": "string" }),
+            Self::Words(words) => json!({ "enum": words }),
+            Self::Certificates => json!({ "type": "string", "pattern": "-----BEGIN CERTIFICATE-----" }),
+            Self::Duration => {
+                let pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
+                json!({ "type": "string", "minLength": 2, "pattern": pattern })
+            }
+            Self::Size => json!({ "type": ["string", "integer"], "minimum": 1, "pattern": "^[0-9]+(Ki|Mi|Gi)?$" }),
+            Self::Mode => json!({ "type": "string", "pattern": "^0?[0246][0246]0$" }),
+            Self::Reference => json!({ "type": "string", "pattern": r"^\S" }),
+            Self::RunAs => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^[^:]+(:[^:]+)?$" }),
+            Self::Owner => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^([^:]+)?(:[^:]+)?$" }),
+            Self::Directory => json!({ "type": "string", "pattern": "^/+[^/]" }),
+            Self::Address => json!({ "type": "string", "pattern": "^https?://[^/?#@]+/?$" }),
+            Self::Proxy => json!({ "type": "string", "pattern": "^http://[^/?#@]+/?$" }),
+            Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
+            Self::Listen => json!({ "type": "string", "pattern": ":[0-9]+$" }),
+            Self::Mount => json!({ "type": "string", "pattern": "^(?!auth/)[^/]([^?#% ]*[^/])?$" }),
+            Self::Region => json!({ "type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)+$" }),
+            Self::RoleArn => json!({ "type": "string", "pattern": "^arn:aws[^:]*:iam::[0-9]+:role/." }),
+            Self::Inherit => {
+                json!({ "type": "string", "pattern": "^(none|(vault|aws-sm|arn)( *, *(vault|aws-sm|arn))*)$" })
+            }
+            Self::Action => json!({ "type": "string", "pattern": "^(none|restart|signal:.+|https?:.+)$" }),
+            Self::Signal => json!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64, "minLength": 1 }),
+            Self::Pattern => json!({ "type": "string", "pattern": r"^[^*=\s]*\*?$", "minLength": 1 }),
+            Self::Plain | Self::Path | Self::Host | Self::Namespace | Self::Process => {
+                json!({ "type": "string", "pattern": SOME_TEXT })
+            }
+        }
+    }
+}
+
+fn unquoted_mode(text: &str) -> String {
+    let is_number = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let shown = match is_number {
+        true if text.len() == 3 => format!("0{text}"),
+        true => text.to_owned(),
+        false => "0440".to_owned(),
+    };
+    format!("a bare number is read differently by different YAML readers; expected quotes: mode: \"{shown}\"")
+}
+
+/// `a, b or c`.
+pub(super) fn alternatives(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

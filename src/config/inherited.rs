@@ -1,0 +1,94 @@
+//! Inherited references: variables whose whole value is a reference, as `docker run -e DB=vault:…` and pod specs have them.
+//!
+//! A value is never quoted: what is no reference may be a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{EnvName, ReferenceError, SecretRef};
+
+use super::model::{Content, EnvEntry, Inherit};
+use super::place::Place;
+use super::tree::Mistakes;
+use super::value;
+
+/// The entries that inherited references make. A variable that is `taken` by an explicit entry or passed on is left alone.
+pub(super) fn entries(
+    environment: &[(String, String)],
+    inherit: Inherit,
+    pass_env: &[String],
+    taken: &[EnvEntry],
+    mistakes: &mut Mistakes,
+) -> Vec<EnvEntry> {
+    let mut found = Vec::new();
+    let mut seen: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
+    for (name, value) in environment {
+        let is_ours = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
+        let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
+        if is_ours || is_passed || !is_meant(value, inherit) || !seen.insert(name) {
+            continue;
+        }
+        let place = Place::Variable(name.clone());
+        let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
+        match SecretRef::parse(value, &BTreeMap::new()) {
+            Ok(reference) => {
+                let content = Content::Secret { reference, format: None, decode: None };
+                found.push(EnvEntry { name, content, place });
+            }
+            Err(error) => mistakes.add(
+                &place,
+                format!(
+                    "its value looks like a reference, but {}; if it is none, name the variable under passEnv",
+                    without_quotes(&error)
+                ),
+            ),
+        }
+    }
+    found
+}
+
+/// Whether a value is meant as a reference: right or not, it will not reach the app as it is.
+fn is_meant(value: &str, inherit: Inherit) -> bool {
+    if value.contains(char::is_whitespace) {
+        return false;
+    }
+    if let Some(path) = value.strip_prefix("vault:") {
+        // Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
+        let is_ciphertext = path
+            .strip_prefix('v')
+            .and_then(|rest| rest.split_once(':'))
+            .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+        return inherit.vault && path.contains('#') && !path.starts_with('/') && !is_ciphertext;
+    }
+    if value.starts_with("aws-sm:") {
+        return inherit.aws_sm;
+    }
+    let mut fields = value.split(':');
+    inherit.arn
+        && fields.next() == Some("arn")
+        && fields.next().is_some_and(|partition| partition.starts_with("aws"))
+        && fields.next() == Some("secretsmanager")
+}
+
+/// The error without the parts of the value that some of its texts name.
+fn without_quotes(error: &ReferenceError) -> String {
+    use ReferenceError as E;
+    match error {
+        E::UnknownParameter(_) => "it has an unknown parameter; expected stage, version or role".to_owned(),
+        E::RepeatedParameter(_) => "a parameter stands twice".to_owned(),
+        E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
+        E::Empty
+        | E::EmptyKey
+        | E::EmptyPath
+        | E::Slash(_)
+        | E::Component
+        | E::ApiVersion
+        | E::Percent(_)
+        | E::Character(_)
+        | E::Version
+        | E::NamelessParameter
+        | E::VersionAndWrite
+        | E::Arn
+        | E::TwoKeys
+        | E::RelativeFile => error.to_string(),
+    }
+}

@@ -1,0 +1,329 @@
+//! Every key of the configuration, with a sentence for people. Nothing else lists keys.
+
+use super::form::Form;
+use super::shape::{Alone, Choice, Field, Names, Object, Presence, Shape, Tagged, Variant};
+
+/// The whole configuration.
+pub(super) static ROOT: Shape = Shape::Object(&Object {
+    fields: &[
+        Field::new("vault", Shape::Object(&VAULT), "Vault or OpenBao."),
+        Field::new("aws", Shape::Object(&AWS), "AWS Secrets Manager; credentials come from the SDK's default chain."),
+        Field::new(
+            "volume",
+            Shape::Short { form: Form::Directory, into: Some("path"), long: &VOLUME },
+            "Where files go: a directory in memory. A text alone is its path.",
+        ),
+        Field::new(
+            "secrets",
+            Shape::Map { names: Names::Secrets, value: &SECRET },
+            "Named secrets: one fetch each, used by name in files, env and templates.",
+        ),
+        Field::new(
+            "files",
+            Shape::Map { names: Names::Files, value: &FILE },
+            "Files to write, by their name below the volume.",
+        ),
+        Field::new(
+            "env",
+            Shape::Map { names: Names::Variables, value: &VARIABLE },
+            "Environment variables of the app, by name.",
+        ),
+        Field::new(
+            "envFrom",
+            Shape::List { item: &ENV_FROM, alone: Alone::Refused },
+            "Secrets whose every key becomes an environment variable; two that clash are an error.",
+        ),
+        Field::new(
+            "passEnv",
+            Shape::List { item: &PATTERN, alone: Alone::Refused },
+            "Inherited variables (NAME or PREFIX*) that are neither taken from the app nor resolved.",
+        ),
+        Field::single(
+            "inherit",
+            Form::Inherit,
+            "Which inherited variables are resolved when their whole value is a reference: none, or some of \
+             vault,aws-sm,arn. Default: vault,aws-sm.",
+        ),
+        Field::single("scrubAws", Form::Bool, "Take AWS credentials out of the app's environment. Default: false."),
+        Field::single("runAs", Form::RunAs, "Whom the app runs as: USER[:GROUP], by name or number."),
+        Field::single(
+            "supervise",
+            Form::Bool,
+            "Stay as the app's parent: rotate, notify or restart, forward signals, reap. Default: false.",
+        ),
+        Field::single(
+            "leaveLeases",
+            Form::Bool,
+            "Accept secrets with a lease where nobody stays to renew them. Default: false.",
+        ),
+        Field::new(
+            "onChange",
+            Shape::List { item: &ACTION, alone: Alone::Allowed },
+            "What happens after a change. Default: none, only the files change.",
+        ),
+        Field::new(
+            "refresh",
+            Shape::Short { form: Form::Duration, into: Some("vault"), long: &REFRESH },
+            "How often secrets without a lease are read again. A text alone is for Vault and files.",
+        ),
+        Field::single(
+            "onExpired",
+            Form::Words(&["keep", "remove", "stop"]),
+            "What happens to the files of a secret that expired; stop ends the app (exit 75). Default: keep.",
+        ),
+        Field::single(
+            "timeout",
+            Form::Duration,
+            "From the start until everything has been delivered once. Default: 60s.",
+        ),
+        Field::single("state", Form::Directory, "Our own state directory, in memory. Default: /run/secret-exec-state."),
+        Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics. Default: off."),
+        Field::single("logFormat", Form::Words(&["text", "json"]), "How log lines look. Default: text."),
+        Field::single(
+            "logLevel",
+            Form::Words(&["error", "warn", "info", "debug", "trace"]),
+            "How much is logged. Default: info.",
+        ),
+    ],
+    choice: None,
+});
+
+static VAULT: Object = Object {
+    fields: &[
+        Field::single("address", Form::Address, "http:// or https://, host, port. Default: VAULT_ADDR."),
+        Field::single("namespace", Form::Namespace, "X-Vault-Namespace. Default: VAULT_NAMESPACE."),
+        Field::single("ca", Form::Certificates, "The private CA, as PEM text."),
+        Field::single("caFile", Form::Path, "The private CA, as a PEM file. Default: VAULT_CACERT."),
+        Field::single("tlsServerName", Form::Host, "The name to ask for and verify instead of the address's host.")
+            .never_by_annotation(),
+        Field::single("proxy", Form::Proxy, "An http:// proxy for this backend. Default: HTTPS_PROXY and NO_PROXY.")
+            .never_by_annotation(),
+        Field::single(
+            "skipVerify",
+            Form::Bool,
+            "Do not verify the server's certificate; refused unless allowInsecure is true too. Default: false.",
+        )
+        .never_by_annotation(),
+        Field::single("allowInsecure", Form::Bool, "Says that skipVerify is meant. Default: false.")
+            .never_by_annotation(),
+        Field::new("auth", Shape::Tagged(&AUTH), "How we prove who we are."),
+    ],
+    choice: Some(Choice { ways: &[&["ca"], &["caFile"]], presence: Presence::Optional }),
+};
+
+static METHOD: Field = Field::single("method", Form::Words(METHODS), "The auth method.").required();
+
+/// Auth methods, in the order of the contract's table.
+pub(super) const METHODS: &[&str] = &["kubernetes", "jwt", "approle", "aws", "cert", "token-file"];
+
+const ROLE: Field = Field::single("role", Form::Plain, "The Vault role.");
+
+const fn mount(doc: &'static str) -> Field {
+    Field::single("mount", Form::Mount, doc)
+}
+
+static AUTH: Tagged = Tagged {
+    tag: &METHOD,
+    variants: &[
+        Variant {
+            name: "kubernetes",
+            doc: "A service account token, reviewed by the cluster.",
+            object: Object {
+                fields: &[
+                    ROLE.required(),
+                    mount("Where the method is mounted, without auth/. Default: kubernetes."),
+                    Field::single(
+                        "tokenFile",
+                        Form::Path,
+                        "Default: /var/run/secrets/kubernetes.io/serviceaccount/token.",
+                    ),
+                    Field::single("audience", Form::Plain, "Of the token the injector projects. Default: vault."),
+                ],
+                choice: None,
+            },
+        },
+        Variant {
+            name: "jwt",
+            doc: "A JWT, verified by its issuer's keys.",
+            object: Object {
+                fields: &[
+                    ROLE.required(),
+                    mount("Where the method is mounted, without auth/. Default: jwt."),
+                    Field::single("tokenFile", Form::Path, "The file that holds the token.").required(),
+                    Field::single("audience", Form::Plain, "Of the token the injector projects."),
+                ],
+                choice: None,
+            },
+        },
+        Variant {
+            name: "approle",
+            doc: "Role id and secret id.",
+            object: Object {
+                fields: &[
+                    mount("Where the method is mounted, without auth/. Default: approle."),
+                    Field::single("roleId", Form::Plain, "The role id, which is not a secret."),
+                    Field::single("roleIdFile", Form::Path, "The file that holds the role id."),
+                    Field::single("secretIdFile", Form::Path, "The file that holds the secret id."),
+                    Field::single(
+                        "secretIdWrapped",
+                        Form::Bool,
+                        "The file holds a response-wrapping token instead. Default: false.",
+                    ),
+                ],
+                choice: Some(Choice { ways: &[&["roleId"], &["roleIdFile"]], presence: Presence::Required }),
+            },
+        },
+        Variant {
+            name: "aws",
+            doc: "A signed GetCallerIdentity.",
+            object: Object {
+                fields: &[
+                    ROLE.required(),
+                    mount("Where the method is mounted, without auth/. Default: aws."),
+                    Field::single("serverId", Form::Plain, "X-Vault-AWS-IAM-Server-ID."),
+                    Field::single("region", Form::Region, "Of the STS endpoint signed for."),
+                ],
+                choice: None,
+            },
+        },
+        Variant {
+            name: "cert",
+            doc: "A TLS client certificate.",
+            object: Object {
+                fields: &[
+                    mount("Where the method is mounted, without auth/. Default: cert."),
+                    ROLE,
+                    Field::single("certFile", Form::Path, "The PEM file with the certificate chain.").required(),
+                    Field::single("keyFile", Form::Path, "The PEM file with the private key.").required(),
+                ],
+                choice: None,
+            },
+        },
+        Variant {
+            name: "token-file",
+            doc: "A token somebody else keeps alive; we never revoke it.",
+            object: Object {
+                fields: &[Field::single(
+                    "path",
+                    Form::Path,
+                    "The file that holds the token; read again when it changes.",
+                )
+                .required()],
+                choice: None,
+            },
+        },
+    ],
+};
+
+static AWS: Object = Object {
+    fields: &[
+        Field::single(
+            "region",
+            Form::Region,
+            "Where an ARN does not say. Default: AWS_REGION, then AWS_DEFAULT_REGION.",
+        ),
+        Field::new(
+            "assumeRole",
+            Shape::Short { form: Form::RoleArn, into: Some("arn"), long: &ASSUME_ROLE },
+            "A role to assume for every reference that names none itself. A text alone is its ARN.",
+        ),
+    ],
+    choice: None,
+};
+
+static ASSUME_ROLE: Object = Object {
+    fields: &[
+        Field::single("arn", Form::RoleArn, "The role's ARN.").required(),
+        Field::single("externalId", Form::Plain, "ExternalId."),
+    ],
+    choice: None,
+};
+
+static VOLUME: Object = Object {
+    fields: &[
+        Field::single("path", Form::Directory, "An absolute path. Default: /run/secret-exec/files."),
+        Field::single("owner", Form::Owner, "UID:GID, UID or :GID. Default: runAs, else ourselves."),
+        Field::single("size", Form::Size, "Of a tmpfs that we mount. Default: 8Mi."),
+    ],
+    choice: None,
+};
+
+static REFRESH: Object = Object {
+    fields: &[
+        Field::single("vault", Form::Duration, "Vault and files. Default: 5m."),
+        Field::single("aws", Form::Duration, "Secrets Manager. Default: 1h."),
+    ],
+    choice: None,
+};
+
+const FROM: Field = Field::single("from", Form::Reference, "Where the secret is.");
+const OWN_REFRESH: Field = Field::single("refresh", Form::Duration, "Its own interval, when it has no lease.");
+
+static SECRET: Shape = Shape::Short {
+    form: Form::Reference,
+    into: Some("from"),
+    long: &Object { fields: &[FROM.required(), OWN_REFRESH], choice: None },
+};
+
+const FORMAT: Field = Field::single(
+    "format",
+    Form::Words(&["raw", "json", "yaml", "dotenv", "properties"]),
+    "How it is written. Default: raw for one value, json for a map.",
+);
+const DECODE: Field = Field::single("decode", Form::Words(&["base64"]), "An encoding to undo first.");
+const TEMPLATE: Field = Field::single("template", Form::Any, "A template over secret().");
+const TEMPLATE_FILE: Field = Field::single("templateFile", Form::Path, "The file that holds the template.");
+const CONTENT: Option<Choice> = Some(Choice {
+    ways: &[&["from", "format", "decode"], &["template"], &["templateFile"]],
+    presence: Presence::Required,
+});
+
+static FILE: Shape = Shape::Short {
+    form: Form::Reference,
+    into: Some("from"),
+    long: &Object {
+        fields: &[
+            FROM,
+            FORMAT,
+            DECODE,
+            TEMPLATE,
+            TEMPLATE_FILE,
+            Field::single("mode", Form::Mode, "Octal, in quotes. Default: \"0400\", with a group \"0440\"."),
+            OWN_REFRESH,
+        ],
+        choice: CONTENT,
+    },
+};
+
+static VARIABLE: Shape = Shape::Short {
+    form: Form::Reference,
+    into: Some("from"),
+    long: &Object { fields: &[FROM, FORMAT, DECODE, TEMPLATE, TEMPLATE_FILE], choice: CONTENT },
+};
+
+static ENV_FROM: Shape = Shape::Object(&Object {
+    fields: &[FROM.required(), Field::single("prefix", Form::Prefix, "In front of every key. Default: nothing.")],
+    choice: None,
+});
+
+static PATTERN: Shape = Shape::Single(Form::Pattern);
+
+static ACTION: Shape = Shape::Short {
+    form: Form::Action,
+    into: None,
+    long: &Object {
+        fields: &[
+            Field::single("signal", Form::Signal, "A signal to the app."),
+            Field::single("process", Form::Process, "Instead to the oldest process of that name (sidecar)."),
+            Field::new("run", Shape::List { item: &ARGUMENT, alone: Alone::Refused }, "A command with its arguments."),
+            Field::single("http", Form::Url, "POST to this URL."),
+            Field::single("remote", Form::Bool, "The URL need not be on loopback. Default: false."),
+        ],
+        choice: Some(Choice {
+            ways: &[&["signal", "process"], &["run"], &["http", "remote"]],
+            presence: Presence::Required,
+        }),
+    },
+};
+
+static ARGUMENT: Shape = Shape::Single(Form::Any);

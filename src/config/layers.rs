@@ -1,0 +1,224 @@
+//! The layers of configuration, from weak to strong: variables of the backends' own tools that fill gaps, annotations,
+//! the file, `SECRET_EXEC_…` variables, flags.
+
+use std::fmt;
+
+use super::annotations;
+use super::check::{self, Author};
+use super::flags::{self, Flag};
+use super::keys::ROOT;
+use super::merge;
+use super::names::{Single, VARIABLES, singles};
+use super::nearest::nearest;
+use super::place::Place;
+use super::tree::{Mistakes, Node};
+use super::yaml::{self, Origin};
+
+/// Everything the configuration is made of. All of it is read once, by the caller.
+#[derive(Clone, Copy)]
+pub struct Layers<'a> {
+    /// Inherited variables, as far as they are UTF-8.
+    pub environment: &'a [(String, String)],
+    /// Pod annotations.
+    pub annotations: Option<Annotations<'a>>,
+    /// The config file.
+    pub file: Option<Text<'a>>,
+    /// Flags in the order given.
+    pub flags: &'a [Flag],
+    /// Whether a command is wrapped.
+    pub wraps: Wraps,
+}
+
+/// A text and its name.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// As the user called it, for places.
+    pub name: &'a str,
+    /// What is in it.
+    pub text: &'a str,
+}
+
+/// Pod annotations, as they come.
+#[derive(Clone, Copy)]
+pub enum Annotations<'a> {
+    /// In the pod: a downward-API file.
+    File(Text<'a>),
+    /// At admission: keys and values.
+    Pairs(&'a [(String, String)]),
+}
+
+/// What the mode does with the inherited environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wraps {
+    /// A command gets it: inherited references count.
+    Command,
+    /// Nobody does.
+    Nothing,
+}
+
+// The inherited environment and config texts may hold secrets that somebody put there: `Debug` shows names only.
+
+impl fmt::Debug for Layers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Layers")
+            .field("environment", &names)
+            .field("annotations", &self.annotations)
+            .field("file", &self.file)
+            .field("flags", &self.flags)
+            .field("wraps", &self.wraps)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Text").field(&self.name).finish()
+    }
+}
+
+impl fmt::Debug for Annotations<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(text) => text.fmt(f),
+            Self::Pairs(pairs) => f.debug_list().entries(pairs.iter().map(|(key, _)| key)).finish(),
+        }
+    }
+}
+
+/// Whether every text could be read, so that what is missing is really missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Yes.
+    Complete,
+    /// A text was broken.
+    Broken,
+}
+
+/// One layer while it is put together from parts that are each checked on their own.
+pub(super) struct Layer {
+    /// What there is so far, in normal form.
+    pub(super) tree: Node,
+    author: Author,
+}
+
+impl Layer {
+    /// A layer that says nothing yet.
+    pub(super) fn new(author: Author) -> Self {
+        Self { tree: Node::empty(), author }
+    }
+
+    /// Checks a part and puts it over what is there.
+    pub(super) fn add(&mut self, part: Node, mistakes: &mut Mistakes) {
+        let part = check::layer(part, &ROOT, self.author, mistakes);
+        self.tree = merge::over(std::mem::replace(&mut self.tree, Node::empty()), part, &ROOT);
+    }
+}
+
+/// All layers as one tree, and the path of `--local`, which no layer but the flags can say.
+pub(super) struct Merged<'a> {
+    pub(super) tree: Node,
+    pub(super) local: Option<&'a str>,
+    pub(super) reading: Reading,
+}
+
+/// Reads, checks and merges the layers.
+pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged<'a> {
+    let mut reading = Reading::Complete;
+    let mut all = Layer::new(Author::Operator);
+    for part in gaps(layers.environment) {
+        all.add(part, mistakes);
+    }
+    let mut tree = all.tree;
+    if let Some(annotations) = layers.annotations {
+        let (layer, result) = annotations::layer(annotations, mistakes);
+        tree = merge::over(tree, layer, &ROOT);
+        reading = worse(reading, result);
+    }
+    if let Some(file) = layers.file {
+        match yaml::parse(file.text, &Origin::File(file.name), mistakes) {
+            Some(node) => tree = merge::over(tree, check::layer(node, &ROOT, Author::Operator, mistakes), &ROOT),
+            None => reading = Reading::Broken,
+        }
+    }
+    tree = merge::over(tree, variables(layers.environment, mistakes), &ROOT);
+    let (layer, local, result) = flags::layer(layers.flags, mistakes);
+    tree = merge::over(tree, layer, &ROOT);
+    Merged { tree, local, reading: worse(reading, result) }
+}
+
+fn worse(a: Reading, b: Reading) -> Reading {
+    if a == Reading::Broken { a } else { b }
+}
+
+/// Variables of the backends' own tools and the key each fills. Of two, the first that is set wins: `VAULT_…` before
+/// `BAO_…`, whatever the server is.
+const GAPS: [(&[&str], &[&str]); 4] = [
+    (&["VAULT_ADDR", "BAO_ADDR"], &["vault", "address"]),
+    (&["VAULT_NAMESPACE", "BAO_NAMESPACE"], &["vault", "namespace"]),
+    (&["VAULT_CACERT", "BAO_CACERT"], &["vault", "caFile"]),
+    (&["AWS_REGION", "AWS_DEFAULT_REGION"], &["aws", "region"]),
+];
+
+/// The key that a variable fills when nobody else says it.
+pub(super) fn gap(place: &Place) -> Option<&'static [&'static str]> {
+    let Place::Variable(name) = place else { return None };
+    GAPS.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, path)| *path)
+}
+
+fn gaps(environment: &[(String, String)]) -> impl Iterator<Item = Node> + '_ {
+    GAPS.iter().filter_map(|(names, path)| {
+        names.iter().find_map(|name| {
+            let (_, value) = environment.iter().find(|(known, value)| known == name && !value.is_empty())?;
+            Some(Node::given(value, &Place::Variable((*name).to_owned())).under(path))
+        })
+    })
+}
+
+/// `SECRET_EXEC_…`: any key that one text can set. An unknown one is a mistake, or a typo would be a silent default.
+fn variables(environment: &[(String, String)], mistakes: &mut Mistakes) -> Node {
+    let known: Vec<(String, Single)> = singles().into_iter().map(|single| (single.variable(), single)).collect();
+    let mut found: Vec<(&Single, &String, &String)> = Vec::new();
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(VARIABLES) else { continue };
+        if matches!(rest, "DIR" | "CONFIG" | "ANNOTATIONS") || is_service_link(rest, value) {
+            continue; // an outer wrapper's, the caller's, kubelet's
+        }
+        if let Some((_, single)) = known.iter().find(|(known, _)| known == name) {
+            found.push((single, name, value));
+            continue;
+        }
+        let text = match nearest(name, known.iter().map(|(known, _)| known.as_str())) {
+            _ if rest == "LOCAL" => "is not a variable; it is a flag only: --local FILE".to_owned(),
+            Some(meant) => format!("unknown; did you mean {meant}?"),
+            None => {
+                "unknown; after SECRET_EXEC_ comes a key of the config, such as RUN_AS or VAULT_AUTH_ROLE".to_owned()
+            }
+        };
+        mistakes.add(&Place::Variable(name.clone()), text);
+    }
+    found.sort_by_key(|(single, ..)| single.path.len()); // SECRET_EXEC_VOLUME_PATH says more than SECRET_EXEC_VOLUME
+    let mut layer = Layer::new(Author::Operator);
+    for (single, name, value) in found {
+        layer.add(Node::given(value, &Place::Variable(name.clone())).under(&single.path), mistakes);
+    }
+    layer.tree
+}
+
+/// A Service whose name begins with `secret-exec` makes kubelet put such variables into every pod of its namespace.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    let port_of_protocol = |rest: &str| {
+        ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
+            rest.split_once(protocol).is_some_and(|(before, after)| {
+                before.ends_with(|c: char| c.is_ascii_digit()) && matches!(after, "" | "_PROTO" | "_PORT" | "_ADDR")
+            })
+        })
+    };
+    let is_part = |part: &str| rest == part || rest.ends_with(&format!("_{part}"));
+    is_part("SERVICE_HOST")
+        || is_part("SERVICE_PORT")
+        || rest.starts_with("SERVICE_PORT_")
+        || rest.contains("_SERVICE_PORT_")
+        || (is_part("PORT") && ["tcp://", "udp://", "sctp://"].iter().any(|start| value.starts_with(start)))
+        || port_of_protocol(rest)
+}

@@ -1,0 +1,212 @@
+//! Addresses: what is refused here cannot surprise a URL parser later. No text with credentials is ever quoted.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::value::Expected;
+
+/// The parts of `SCHEME://HOST[:PORT][/REST]`.
+struct Url<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    /// From the first slash on.
+    rest: &'a str,
+}
+
+fn url(text: &str) -> Result<Url<'_>, Expected> {
+    let (scheme, rest) = text.split_once("://").ok_or("expected http:// or https:// and a host")?;
+    if !matches!(scheme, "http" | "https") {
+        return Err("expected http:// or https:// and a host".to_owned());
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['\\', '<', '>', '"', '^', '`', '{', '|', '}']) {
+        return Err("has a character that is not allowed in a URL".to_owned());
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err("must not hold credentials".to_owned());
+    }
+    Ok(Url { scheme, host: checked_host(authority)?, rest })
+}
+
+/// The host of `HOST[:PORT]`, both checked.
+fn checked_host(text: &str) -> Result<&str, Expected> {
+    let (host, port) = if text.starts_with('[') {
+        let end = text.find(']').ok_or("expected \"]\" after an IPv6 address")?;
+        let (host, rest) = text.split_at(end + 1);
+        match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if rest.is_empty() => (host, None),
+            None => return Err("expected a colon and a port after \"]\"".to_owned()),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    host_syntax(host)?;
+    let is_port =
+        |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok_and(|port| port > 0);
+    match port {
+        Some(digits) if !is_port(digits) => Err("expected a port from 1 to 65535 after the host".to_owned()),
+        _ => Ok(host),
+    }
+}
+
+fn host_syntax(host: &str) -> Result<(), Expected> {
+    const EXPECTED: &str = "expected the name of a host or its IP address (IPv6 in brackets)";
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().map(drop).map_err(|_| EXPECTED.to_owned());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > 253 || !name.split('.').all(label) {
+        return Err(EXPECTED.to_owned());
+    }
+    // A URL parser takes a last label that begins with a digit and is a number for IPv4, in any of its old spellings.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
+    if is_number && name.parse::<Ipv4Addr>().is_err() {
+        return Err(EXPECTED.to_owned());
+    }
+    Ok(())
+}
+
+/// The address of a server: `http://` or `https://`, host, optional port. One final slash is left out.
+pub(super) fn address(text: &str) -> Result<String, Expected> {
+    let url = url(text)?;
+    if !matches!(url.rest, "" | "/") {
+        return Err("expected only scheme, host and port, without a path or a query".to_owned());
+    }
+    Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
+}
+
+/// An `http://` proxy.
+pub(super) fn proxy(text: &str) -> Result<String, Expected> {
+    if url(text)?.scheme != "http" {
+        return Err("expected an http:// proxy".to_owned());
+    }
+    address(text)
+}
+
+/// A host's name for TLS, without a port.
+pub(super) fn host(text: &str) -> Result<String, Expected> {
+    host_syntax(text)?;
+    if text.starts_with('[') {
+        return Err("expected the name of a host".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// `HOST:PORT` to listen on.
+pub(super) fn listen(text: &str) -> Result<String, Expected> {
+    const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090 for every interface";
+    let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
+    host_syntax(host).map_err(|_| EXPECTED)?;
+    let is_port = port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit());
+    if is_port { Ok(text.to_owned()) } else { Err(EXPECTED.to_owned()) }
+}
+
+/// A URL to notify.
+pub(super) fn notify(text: &str) -> Result<String, Expected> {
+    let url = url(text)?;
+    if url.rest.contains('#') {
+        return Err("expected a URL without \"#\"".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a URL that [`notify`] took stays on this machine.
+pub(super) fn is_loopback(text: &str) -> bool {
+    url(text).is_ok_and(|url| {
+        let bare = url.host.trim_start_matches('[').trim_end_matches(']');
+        url.host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_scheme_host_and_port() {
+        for good in [
+            "https://vault.example.com:8200",
+            "http://127.0.0.1:8200",
+            "https://[::1]:8200",
+            "https://[::1]",
+            "https://vault",
+            "https://vault_1.ns.svc.",
+        ] {
+            assert_eq!(address(good), Ok(good.to_owned()));
+        }
+        assert_eq!(address("https://vault/"), Ok("https://vault".into()));
+        for bad in [
+            "",
+            "vault",
+            "vault:8200",
+            "unix:///run/x",
+            "HTTPS://vault",
+            "https://",
+            "https:///x",
+            "https://:8200",
+            "https://vault:",
+            "https://vault:0",
+            "https://vault:65536",
+            "https://vault:+1",
+            "https://vault/v1",
+            "https://vault//",
+            "https://vault?x",
+            "https://vault#x",
+            "https://user:canary@vault",
+            "https://a b",
+            "https://vault\n",
+            "https://ü.de",
+            "https://a..b",
+            "https://1.2.3",
+            "https://1.2.3.256",
+            "https://0x7f.0x1",
+            "https://[::1",
+            "https://[::g]",
+            "https://[::1]8200",
+            "https://::1",
+            "https://-a",
+            "https://a\\b",
+        ] {
+            let error = address(bad).expect_err(bad);
+            assert!(!error.contains("canary"));
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_plain_http() {
+        assert!(proxy("http://proxy:3128").is_ok());
+        assert!(proxy("https://proxy:3128").is_err());
+        assert!(proxy("http://u:p@proxy").is_err());
+    }
+
+    #[test]
+    fn a_place_to_listen_has_host_and_port() {
+        for good in ["127.0.0.1:9090", "[::]:9090", "localhost:0"] {
+            assert!(listen(good).is_ok(), "{good}");
+        }
+        for bad in ["", "9090", ":9090", "127.0.0.1", "h:65536", "h:x", "::1:9090", "http://h:1"] {
+            assert!(listen(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised_by_its_address_or_the_one_name() {
+        for near in ["http://127.0.0.1/x", "http://127.9.9.9:1/", "http://localhost:80", "http://[::1]:1/x?y"] {
+            assert!(notify(near).is_ok() && is_loopback(near), "{near}");
+        }
+        for far in ["http://10.0.0.1/", "http://localhost.evil.com/", "http://127.0.0.1.evil.com/", "http://[::2]/"] {
+            assert!(notify(far).is_ok() && !is_loopback(far), "{far}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From layers to a [`Config`]: everything that is wrong at once, or a configuration that is complete.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::Source;
+
+use super::action::{self, Reach};
+use super::backends::{Answers, Need, need};
+use super::inherited;
+use super::keys::ROOT;
+use super::layers::{self, Layers, Reading, Wraps};
+use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Volume};
+use super::place::Mistake;
+use super::reader::{Reader, owner, run_as};
+use super::tree::{Kind, Mistakes, Node};
+use super::{check, net, value};
+
+const VOLUME_PATH: &str = "/run/secret-exec/files";
+const VOLUME_SIZE: u64 = 8 << 20;
+const STATE: &str = "/run/secret-exec-state";
+const TIMEOUT: Duration = Duration::from_secs(60);
+const REFRESH: Refresh = Refresh { vault: Duration::from_secs(5 * 60), aws: Duration::from_secs(60 * 60) };
+const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false };
+
+/// Makes the configuration out of its layers. All mistakes come back, sorted by place.
+pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let merged = layers::merged(layers, &mut mistakes);
+    if merged.reading == Reading::Broken {
+        return Err(mistakes.sorted()); // what looks missing now may stand in the text that is broken
+    }
+    check::whole(&merged.tree, &ROOT, "", &mut mistakes);
+    let mut reader = Reader { tree: &merged.tree, mistakes };
+    let config = reader.config(layers, merged.local);
+    let mistakes = reader.mistakes.sorted();
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+impl Reader<'_> {
+    fn config(&mut self, layers: &Layers<'_>, local: Option<&str>) -> Config {
+        let secrets = self.secrets();
+        let named = secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
+        let env = self.variables(&named);
+        let pass_env = self.patterns();
+        let mut config = Config {
+            vault: None,
+            aws: Aws::default(),
+            volume: self.volume(),
+            files: self.files(&named),
+            env_from: self.variable_maps(&named),
+            secrets,
+            env,
+            scrub_aws: self.is_on("scrubAws"),
+            run_as: self.read("runAs", run_as),
+            supervise: self.is_on("supervise"),
+            leave_leases: self.is_on("leaveLeases"),
+            on_change: self.actions(),
+            refresh: Refresh {
+                vault: self.read("refresh.vault", value::duration).unwrap_or(REFRESH.vault),
+                aws: self.read("refresh.aws", value::duration).unwrap_or(REFRESH.aws),
+            },
+            on_expired: self.read("onExpired", on_expired).unwrap_or(OnExpired::Keep),
+            timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),
+            state: self.read("state", value::directory).unwrap_or_else(|| STATE.into()),
+            local: local.map(PathBuf::from),
+            metrics: self.read("metrics", net::listen),
+            log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),
+            log_level: self.read("logLevel", log_level).unwrap_or(LogLevel::Info),
+            pass_env,
+        };
+        if config.state.starts_with(&config.volume.path) {
+            let text = "must not be inside the volume, which the app reads";
+            let place = self.place("state");
+            self.mistakes.about(&place, "state", text);
+        }
+        let mut about_variables = Mistakes::default();
+        let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);
+        if layers.wraps == Wraps::Command {
+            let pass_env = &config.pass_env;
+            let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
+            config.env.extend(found);
+        }
+        self.backends(&mut config);
+        for mistake in about_variables.sorted() {
+            self.mistakes.add(&mistake.place, mistake.text);
+        }
+        config
+    }
+
+    fn backends(&mut self, config: &mut Config) {
+        let vault = need(config, |source| matches!(source, Source::Vault(_)));
+        let aws = need(config, |source| matches!(source, Source::Aws(_)));
+        let answers = if config.local.is_some() { Answers::LocalFile } else { Answers::Backends };
+        config.vault = self.vault(&vault, answers);
+        config.aws = self.aws();
+        // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.
+        let tree = self.tree;
+        self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {
+            None => true,
+            Some(path) => {
+                let is_needed = if path.first() == Some(&"vault") { vault != Need::No } else { aws != Need::No };
+                is_needed && tree.at(&path.join(".")).is_some_and(|node| node.place == mistake.place)
+            }
+        });
+    }
+
+    fn volume(&mut self) -> Volume {
+        Volume {
+            path: self.read("volume.path", value::directory).unwrap_or_else(|| VOLUME_PATH.into()),
+            owner: self.read("volume.owner", owner),
+            size: self.read("volume.size", value::size).unwrap_or(VOLUME_SIZE),
+            place: self.place("volume.path"),
+        }
+    }
+
+    fn patterns(&mut self) -> Vec<String> {
+        let items = self.tree.field("passEnv").map_or(&[][..], Node::items);
+        items.iter().filter_map(Node::text).filter_map(|text| value::pattern(text).ok()).collect()
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        let items = self.tree.field("onChange").map_or(&[][..], Node::items);
+        let mut found = Vec::new();
+        for (at, node) in items.iter().enumerate() {
+            let path = format!("onChange[{at}]");
+            match node.text() {
+                Some("none") if items.len() > 1 => {
+                    self.mistakes.about(&node.place, &path, "none stands alone");
+                }
+                Some(text) => found.extend(self.mistakes.take(action::action(text), &node.place, &path).flatten()),
+                None => found.extend(self.action(node, &path)),
+            }
+        }
+        found
+    }
+
+    /// The long forms; that only one of them stands there has been checked.
+    fn action(&mut self, node: &Node, path: &str) -> Option<Action> {
+        if node.field("signal").is_some() {
+            let number = self.field(node, path, "signal", action::signal);
+            let process = self.field(node, path, "process", action::process);
+            return Some(Action::Signal { number: number?, process });
+        }
+        if node.field("http").is_some() {
+            let is_remote = self.field(node, path, "remote", value::boolean).unwrap_or(false);
+            let reach = if is_remote { Reach::Anywhere } else { Reach::Loopback };
+            return self.field(node, path, "http", |url| action::http(url, reach));
+        }
+        let run = node.field("run")?;
+        let words: Vec<String> = run.items().iter().filter_map(Node::text).map(str::to_owned).collect();
+        if !matches!(run.kind, Kind::List(_)) || words.len() < run.items().len() {
+            return None; // reported
+        }
+        let is_command = words.first().is_some_and(|program| !program.is_empty());
+        if !is_command || words.iter().any(|word| word.contains('\0')) {
+            let text = "expected a command and its arguments, without NUL bytes, such as [/bin/reload, now]";
+            self.mistakes.about(&run.place, &format!("{path}.run"), text);
+            return None;
+        }
+        Some(Action::Run(words))
+    }
+}
+
+fn on_expired(text: &str) -> Result<OnExpired, String> {
+    match text {
+        "keep" => Ok(OnExpired::Keep),
+        "remove" => Ok(OnExpired::Remove),
+        "stop" => Ok(OnExpired::Stop),
+        _ => Err("expected keep, remove or stop".to_owned()),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected text or json".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    match text {
+        "error" => Ok(LogLevel::Error),
+        "warn" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err("expected error, warn, info, debug or trace".to_owned()),
+    }
+}

@@ -1,0 +1,140 @@
+//! Inherited variables whose whole value is a reference.
+
+use super::*;
+
+fn inherited(name: &str, value: &str, flags: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
+    let environment = [(name, value)];
+    let given =
+        Given { environment: &environment, flags, file: Some(VAULT), wraps: Some(Wraps::Command), ..Given::default() };
+    given.resolve().map(|config| config.env.iter().map(|entry| entry.place.to_string()).collect())
+}
+
+fn is_resolved(name: &str, value: &str, flags: &[(&str, &str)]) -> bool {
+    match inherited(name, value, flags).unwrap().as_slice() {
+        [] => false,
+        [place] => {
+            assert_eq!(*place, format!("environment variable {name}"));
+            true
+        }
+        more => panic!("{more:?}"),
+    }
+}
+
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf";
+
+#[test]
+fn a_whole_value_that_is_a_reference_is_resolved() {
+    for value in
+        ["vault:secret/data/db#password", "vault:pki/issue/web?common_name=x#key", "aws-sm:prod/x", "aws-sm:x#k"]
+    {
+        assert!(is_resolved("DB", value, &[]), "{value}");
+    }
+}
+
+#[test]
+fn an_ordinary_value_stays() {
+    for value in [
+        "",
+        "x",
+        "vault:8200",
+        "vault:secret/data/db",
+        "vault:v1:abcd+/=",
+        "vault:v1:abcd#x",
+        "vault:v12:abcd#x",
+        "vault:/secret#x",
+        "vault:a b#c",
+        "vault:a#b\n",
+        " vault:a#b",
+        "aws-sm:a b",
+        "use vault:a#b",
+        "VAULT:a#b",
+        "file:/etc/passwd#x",
+        "db#username",
+        ARN,
+    ] {
+        assert!(!is_resolved("DB", value, &[]), "{value}");
+    }
+}
+
+#[test]
+fn the_kinds_can_be_chosen() {
+    assert!(!is_resolved("DB", "vault:a#b", &[("--inherit", "none")]));
+    assert!(!is_resolved("DB", "vault:a#b", &[("--inherit", "aws-sm")]));
+    assert!(!is_resolved("DB", "aws-sm:a", &[("--inherit", "vault")]));
+    assert!(is_resolved("DB", ARN, &[("--inherit", "vault,aws-sm,arn")]));
+    assert!(!is_resolved("DB", "arn:aws:s3:::bucket", &[("--inherit", "arn")]));
+}
+
+#[test]
+fn what_is_scrubbed_or_passed_on_is_not_resolved() {
+    assert!(!is_resolved("VAULT_X", "vault:a#b", &[]));
+    assert!(!is_resolved("BAO_X", "vault:a#b", &[]));
+    assert!(!is_resolved("SECRET_EXEC_DIR", "vault:a#b", &[]));
+    assert!(!is_resolved("DB", "vault:a#b", &[("--set", "passEnv=[\"D*\"]")]));
+    assert!(!is_resolved("DB", "vault:a#", &[("--set", "passEnv=[DB]")]));
+}
+
+#[test]
+fn an_explicit_entry_wins() {
+    let environment = [("DB", "vault:a#b"), ("X", "aws-sm:x"), ("X", "aws-sm:y")];
+    let given = Given {
+        environment: &environment,
+        file: Some("env: { DB: file:/x }"),
+        wraps: Some(Wraps::Command),
+        ..Given::default()
+    };
+    let config = given.config();
+    let places: Vec<_> = config.env.iter().map(|entry| entry.place.to_string()).collect();
+    assert_eq!(places, ["c.yaml:1", "environment variable X"]);
+    assert!(config.vault.is_none());
+    let nothing = Given { wraps: Some(Wraps::Nothing), ..given };
+    assert_eq!(nothing.config().env.len(), 1);
+}
+
+#[test]
+fn a_reference_that_is_wrong_is_a_mistake_and_not_quoted() {
+    for value in [
+        "vault:canary/#k",
+        "vault:canary#",
+        "vault:#canary",
+        "vault:v1/canary#k",
+        "vault:a%canary#k",
+        "vault:a?canary=1&canary=2#k",
+        "vault:a?version=canary#k",
+        "aws-sm:",
+        "aws-sm:x?canary=1",
+        "aws-sm:arn:canary",
+        "aws-sm:x#",
+    ] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].starts_with("environment variable DB: its value looks like a reference, but "),
+            "{mistakes:?}"
+        );
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+    let arn = inherited("DB", "arn:aws:secretsmanager:canary", &[("--inherit", "arn")]).unwrap_err();
+    assert!(!arn[0].contains("canary"), "{arn:?}");
+}
+
+#[test]
+fn an_inherited_reference_needs_its_backend() {
+    let given = Given { environment: &[("DB", "vault:a#b")], wraps: Some(Wraps::Command), ..Given::default() };
+    let mistakes = given.mistakes();
+    assert!(mistakes[0].contains("vault.address is missing, and environment variable DB needs it"), "{mistakes:?}");
+}
+
+#[test]
+fn debug_of_the_layers_shows_no_inherited_value() {
+    let environment = [("DB".to_owned(), "canary".to_owned())];
+    let flags = [Flag::new("--env", "A=canary")];
+    let layers = Layers {
+        environment: &environment,
+        annotations: None,
+        file: Some(Text { name: "c.yaml", text: "canary" }),
+        flags: &flags,
+        wraps: Wraps::Command,
+    };
+    assert!(!format!("{layers:?}").contains("canary"));
+}

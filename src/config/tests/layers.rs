@@ -1,0 +1,237 @@
+//! Which layer wins, and what each calls a key.
+
+use super::*;
+
+#[test]
+fn later_layers_win() {
+    let full = Given {
+        environment: &[("VAULT_ADDR", "https://env-gap"), ("SECRET_EXEC_VAULT_ADDRESS", "https://variable")],
+        annotations: Some(&[("secret-exec.dev/vault-address", "https://annotation")]),
+        file: Some(
+            "vault: { address: \"https://file\", auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }",
+        ),
+        flags: &[("--set", "vault.address=https://flag")],
+        wraps: None,
+    };
+    let address = |given: Given<'_>| given.config().vault.unwrap().address;
+    let auth = "vault: { auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
+    assert_eq!(address(Given { ..full }), "https://flag");
+    assert_eq!(address(Given { flags: &[], ..full }), "https://variable");
+    let gap = &full.environment[..1];
+    assert_eq!(address(Given { flags: &[], environment: gap, ..full }), "https://file");
+    assert_eq!(address(Given { flags: &[], environment: gap, file: Some(auth), ..full }), "https://annotation");
+    let last = Given { flags: &[], environment: gap, file: Some(auth), annotations: None, wraps: None };
+    assert_eq!(address(last), "https://env-gap");
+}
+
+#[test]
+fn maps_merge_and_lists_are_replaced() {
+    let given = Given {
+        annotations: Some(&[("secret-exec.dev/file.a", "file:/a"), ("secret-exec.dev/on-change", "restart")]),
+        file: Some("files: { b: file:/b }\nonChange: [{ signal: HUP }]"),
+        flags: &[("--file", "c=file:/c")],
+        ..Given::default()
+    };
+    let config = given.config();
+    let names: Vec<_> = config.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(config.on_change, [Action::Signal { number: 1, process: None }]);
+}
+
+#[test]
+fn a_later_choice_replaces_an_earlier_one() {
+    let text =
+        format!("{VAULT}files:\n  a: {{ template: x, mode: \"0440\" }}\n  b: {{ from: \"file:/b\", format: raw }}");
+    let given = Given { flags: &[("--file", "a=vault:x#k"), ("--set", "files.b.template=y")], ..file(&text) };
+    let config = given.config();
+    assert!(matches!(&config.files[0].content, Content::Secret { reference, .. } if reference.key.is_some()));
+    assert_eq!(config.files[0].mode.unwrap().bits(), 0o440);
+    assert_eq!(config.files[1].content, Content::Template(Template::Text("y".into())));
+
+    let pem = "vault: { address: \"https://v\", ca: \"-----BEGIN CERTIFICATE-----\", auth: { method: cert, certFile: /c, keyFile: /k } }\nfiles: { a: vault:x }";
+    let ca = |environment: &[(&str, &str)]| Given { environment, ..file(pem) }.config().vault.unwrap().ca.unwrap();
+    assert!(matches!(ca(&[("VAULT_CACERT", "/ca.pem")]), Ca::Pem(_)));
+    assert_eq!(ca(&[("SECRET_EXEC_VAULT_CA_FILE", "/ca.pem")]), Ca::File("/ca.pem".into()));
+
+    let text = format!("{VAULT}files: {{ a: vault:x }}");
+    let given =
+        Given { flags: &[("--set", "vault.auth.path=/t"), ("--set", "vault.auth.method=token-file")], ..file(&text) };
+    assert_eq!(given.config().vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/t".into() }));
+}
+
+#[test]
+fn a_mistake_that_a_later_layer_hides_is_still_one() {
+    let given = Given { flags: &[("--timeout", "5s")], ..file("timeout: soon") };
+    assert!(given.mistake().starts_with("c.yaml:1: timeout: "));
+}
+
+#[test]
+fn tools_of_the_backends_fill_gaps() {
+    let text = "vault: { auth: { method: token-file, path: /t } }\nfiles: { a: vault:x, b: aws-sm:y }";
+    let given = Given {
+        environment: &[
+            ("BAO_ADDR", "https://bao/"),
+            ("VAULT_NAMESPACE", "team/"),
+            ("BAO_NAMESPACE", "other"),
+            ("VAULT_CACERT", ""),
+            ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ],
+        ..file(text)
+    };
+    let config = given.config();
+    let vault = config.vault.unwrap();
+    assert_eq!((vault.address.as_str(), vault.namespace.as_deref(), vault.ca), ("https://bao", Some("team"), None));
+    assert_eq!(config.aws.region.as_deref(), Some("eu-west-1"));
+    let both = Given { environment: &[("BAO_ADDR", "https://bao"), ("VAULT_ADDR", "https://vault")], ..file(text) };
+    assert_eq!(both.config().vault.unwrap().address, "https://vault");
+}
+
+#[test]
+fn a_gap_is_judged_only_where_it_is_filled() {
+    let wrong = &[("VAULT_ADDR", "unix:///x")];
+    let text = "vault: { auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
+    let given = Given { environment: wrong, ..file(text) };
+    assert!(given.mistake().starts_with("environment variable VAULT_ADDR: vault.address: expected http"));
+    Given { environment: wrong, ..file("files: { a: file:/x }") }.config();
+    Given { environment: wrong, ..file(&format!("{VAULT}files: {{ a: vault:x }}")) }.config();
+    Given { environment: &[("AWS_REGION", "?")], ..file("files: { a: file:/x }") }.config();
+    assert!(
+        Given { environment: &[("AWS_REGION", "?")], ..file("files: { a: aws-sm:x }") }
+            .mistake()
+            .contains("AWS_REGION")
+    );
+}
+
+#[test]
+fn variables_say_any_single_valued_key() {
+    let config = environment(&[
+        ("SECRET_EXEC_RUN_AS", "1000:1000"),
+        ("SECRET_EXEC_LEAVE_LEASES", "true"),
+        ("SECRET_EXEC_ON_CHANGE", "signal:HUP@nginx"),
+        ("SECRET_EXEC_VOLUME_PATH", "/run/y"),
+        ("SECRET_EXEC_VOLUME", "/run/x"),
+        ("SECRET_EXEC_VOLUME_SIZE", "1Mi"),
+        ("SECRET_EXEC_REFRESH_AWS", "2h"),
+        ("SECRET_EXEC_LOG_LEVEL", "debug"),
+        ("SECRET_EXEC_METRICS", "127.0.0.1:9"),
+    ])
+    .config();
+    assert_eq!(config.run_as.unwrap().to_string(), "1000:1000");
+    assert!(config.leave_leases);
+    assert_eq!(config.on_change, [Action::Signal { number: 1, process: Some("nginx".into()) }]);
+    assert_eq!((config.volume.path.to_str(), config.volume.size), (Some("/run/y"), 1 << 20));
+    assert_eq!(config.refresh.aws.as_secs(), 7200);
+    assert_eq!(config.log_level, LogLevel::Debug);
+}
+
+#[test]
+fn a_variable_of_ours_that_is_unknown_is_a_mistake() {
+    let mistake = environment(&[("SECRET_EXEC_RUNAS", "1")]).mistake();
+    assert_eq!(mistake, "environment variable SECRET_EXEC_RUNAS: unknown; did you mean SECRET_EXEC_RUN_AS?");
+    let mistake = environment(&[("SECRET_EXEC_LOCAL", "x")]).mistake();
+    assert_eq!(mistake, "environment variable SECRET_EXEC_LOCAL: is not a variable; it is a flag only: --local FILE");
+    let mistake = environment(&[("SECRET_EXEC_QUUX", "canary")]).mistake();
+    assert!(mistake.contains("SECRET_EXEC_QUUX: unknown") && !mistake.contains("canary"), "{mistake}");
+    assert!(environment(&[("SECRET_EXEC_RUN_AS", "")]).mistake().contains("is empty"));
+    environment(&[("SECRET_EXEC_DIR", "/x"), ("SECRET_EXEC_CONFIG", "/c"), ("SECRET_EXEC_ANNOTATIONS", "/a")]).config();
+}
+
+#[test]
+fn variables_that_kubelet_makes_of_a_service_are_not_ours() {
+    environment(&[
+        ("SECRET_EXEC_SERVICE_HOST", "10.0.0.1"),
+        ("SECRET_EXEC_SERVICE_PORT", "443"),
+        ("SECRET_EXEC_SERVICE_PORT_HTTPS", "443"),
+        ("SECRET_EXEC_PORT", "tcp://10.0.0.1:443"),
+        ("SECRET_EXEC_PORT_443_TCP", "tcp://10.0.0.1:443"),
+        ("SECRET_EXEC_PORT_443_TCP_ADDR", "10.0.0.1"),
+        ("SECRET_EXEC_METRICS_SERVICE_HOST", "10.0.0.1"),
+        ("SECRET_EXEC_METRICS_PORT", "tcp://10.0.0.1:443"),
+    ])
+    .config();
+    assert!(environment(&[("SECRET_EXEC_METRICS_PORT", "9090")]).mistake().contains("SECRET_EXEC_METRICS"));
+}
+
+#[test]
+fn flags_are_keys_too() {
+    let config = flags(&[
+        ("--volume", "/run/x"),
+        ("--state", "/run/s"),
+        ("--run-as", "web"),
+        ("--supervise", ""),
+        ("--leave-leases", ""),
+        ("--on-change", "signal:HUP"),
+        ("--on-change", "http:http://127.0.0.1:1/r"),
+        ("--inherit", "none"),
+        ("--timeout", "5s"),
+        ("--timeout", "6s"),
+        ("--local", "l.yaml"),
+        ("--metrics", "[::1]:9"),
+        ("--log-format", "json"),
+        ("--log-level", "trace"),
+        ("--file", "a/b=vault:x?y=1#k"),
+        ("--env", "A=aws-sm:x"),
+        ("--set", "volume.owner=:7"),
+        ("--set", "passEnv=[A, \"B_*\"]"),
+        ("--set", "secrets={db: \"vault:database/creds/x\"}"),
+        ("--set", "files.db.env={from: db, format: dotenv}"),
+        ("--set", "files.db.env.mode=0440"),
+        ("--set", "files.\"x=y\"=db#a"),
+    ])
+    .config();
+    assert_eq!(config.on_change.len(), 2);
+    assert_eq!((config.timeout.as_secs(), config.log_format), (6, LogFormat::Json));
+    assert!(config.supervise && config.leave_leases);
+    assert_eq!((config.pass_env.len(), config.passes("B_X"), config.passes("C")), (2, true, false));
+    let names: Vec<_> = config.files.iter().map(|file| (file.name.as_str(), file.place.to_string())).collect();
+    let place = |text: &str| text.to_owned();
+    assert_eq!(
+        names,
+        [
+            ("a/b", place("--file a/b")),
+            ("db.env", place("--set files.db.env.mode")),
+            ("x=y", place("--set files.\"x=y\""))
+        ]
+    );
+    assert_eq!(config.files[1].mode.unwrap().bits(), 0o440);
+    assert_eq!(config.env[0].place.to_string(), "--env A");
+}
+
+#[test]
+fn mistakes_in_flags_name_the_flag() {
+    for (name, value, text) in [
+        (
+            "--set",
+            "vault.auth.rol=x",
+            "--set vault.auth.rol: unknown key \"rol\" in vault.auth; did you mean \"role\"?",
+        ),
+        (
+            "--set",
+            "timeout=soon",
+            "--set timeout: expected a duration with its unit, such as 500ms, 60s, 5m, 1h30m or 1d",
+        ),
+        ("--set", "canary", "--set: expected KEY=VALUE, such as vault.auth.role=web"),
+        ("--set", "local=x", "--set local: unknown key \"local\"; it is a flag only: --local FILE"),
+        ("--set", "passEnv=A", "--set passEnv: expected a list, found a single value"),
+        (
+            "--set",
+            "vault.auth=kubernetes",
+            "--set vault.auth: expected a map with method, role, mount, tokenFile, audience, roleId, roleIdFile, secretIdFile, secretIdWrapped, serverId, region, certFile, keyFile or path, found a single value",
+        ),
+        ("--file", "canary", "--file: expected NAME=REF, such as x=vault:secret/data/x#key"),
+        ("--file", "a=file:b", "--file a: a file: reference needs an absolute path"),
+        ("--env", "A=", "--env A: is empty; expected a reference, such as vault:PATH#KEY, or leave the key out"),
+        ("--env", "=file:/x", "--env : is empty"),
+        ("--run-as", "", "--run-as: is empty; expected USER[:GROUP], such as \"1000:1000\", or leave the key out"),
+        ("--supervise", "maybe", "--supervise: expected true or false"),
+        ("--local", "", "--local: expected a file"),
+        ("--log-levle", "x", "--log-levle: unknown flag; did you mean --log-level?"),
+    ] {
+        assert_eq!(flags(&[(name, value)]).mistake(), text);
+    }
+    assert!(flags(&[("--set", "files={a: [")]).mistake().starts_with("--set files: broken YAML at column"));
+    let twice = flags(&[("--file", "a=file:/x"), ("--file", "a=file:/y")]);
+    assert_eq!(twice.mistake(), "--file a: stands twice");
+    let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
+    assert_eq!(twice.mistake(), "--env A: stands twice");
+}
