@@ -14,10 +14,17 @@
 //!
 //! The modules, in the order data flows:
 
+pub mod cli;
 pub mod config;
-pub mod deliver;
 pub mod domain;
 pub mod identity;
 pub mod provider;
-pub mod sys;
 pub mod render;
+pub mod deliver;
+pub mod process;
+pub mod run;
+pub mod sys;
+
+/// Every block that is freed is wiped first: bodies, buffers and parsed values of foreign crates too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

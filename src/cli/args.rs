@@ -83,8 +83,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     with_value("log-level", "LEVEL", "error, warn, info, debug or trace"),
 ];
 
-const COMMANDS: &[&str] =
-    &["init", "sidecar", "check", "status", "refresh", "install", "schema", "help", "version"];
+const COMMANDS: &[&str] = &["init", "sidecar", "check", "status", "refresh", "install", "schema", "help", "version"];
 
 /// Splits the arguments (without the program's name). All mistakes at once.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<Mistake>> {
@@ -223,7 +222,10 @@ impl Parsed {
             let hint = crate::config::nearest(&word, COMMANDS.iter().copied())
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
-            return self.refuse(&word, format!("unknown command{hint} A command to run follows --: secret-exec [OPTIONS] -- {word}"));
+            return self.refuse(
+                &word,
+                format!("unknown command{hint} (a command to run follows --: secret-exec [OPTIONS] -- {word})"),
+            );
         }
         if wrapped.is_some() && word != "check" {
             return self.refuse("--", format!("{word} runs no command; leave -- and what follows out"));
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_reported_together_and_name_what_was_meant() {
-        let text = parsed("--tiemout 5s --json -x -- app").unwrap_err();
+        let text = parsed("--tiemout=5s --json -x -- app").unwrap_err();
         assert!(text.contains("--tiemout: unknown option (did you mean --timeout?)"), "{text}");
         assert!(text.contains("-x: unknown option"), "{text}");
         assert!(text.contains("--json: only status and refresh have it"), "{text}");

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic;
 use std::process::ExitCode;
 
-use crate::config::{self, Config, Layers, Mistake, Place, Text, Wraps};
+use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
 use crate::run::{self, Caller, Check};
 use crate::sys::{environment, harden};
@@ -91,7 +91,7 @@ fn configure(invocation: &Invocation, caller: &Caller) -> Result<Config, Vec<Pro
     let environment = caller.readable_environment();
     config::resolve(&Layers {
         environment: &environment,
-        annotations: annotations.as_ref().map(|(name, text)| Text { name, text }),
+        annotations: annotations.as_ref().map(|(name, text)| Annotations::File(Text { name, text })),
         file: file.as_ref().map(|(name, text)| Text { name, text }),
         flags: &invocation.flags,
         wraps: match invocation.command {
@@ -139,6 +139,7 @@ fn print(text: &str) -> Result<Exit, Vec<Problem>> {
 fn tell_bugs_without_their_data() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(io::stderr(), "secret-exec: bug at {place}; please report it with the command line and config");
+        let _ =
+            writeln!(io::stderr(), "secret-exec: bug at {place}; please report it with the command line and config");
     }));
 }

@@ -39,6 +39,7 @@ pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
     LogLevel, NamedSecret, OnExpired, Refresh, RoleId, Template, Vault, VaultAuth, Volume,
 };
+pub use nearest::nearest;
 pub use place::{Mistake, Place};
 pub use resolve::resolve;
 pub use schema::schema;

@@ -1,6 +1,7 @@
 //! The complete and valid configuration. A [`Config`] that exists can be planned without looking back at its text.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,6 +150,21 @@ pub enum VaultAuth {
     },
 }
 
+impl fmt::Display for VaultAuth {
+    /// As an operator knows it: `kubernetes (role web, mount kubernetes)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubernetes { role, mount, .. } => write!(f, "kubernetes (role {role}, mount {mount})"),
+            Self::Jwt { role, mount, .. } => write!(f, "jwt (role {role}, mount {mount})"),
+            Self::AppRole { mount, .. } => write!(f, "approle (mount {mount})"),
+            Self::Aws { role, mount, .. } => write!(f, "aws (role {role}, mount {mount})"),
+            Self::Cert { role: Some(role), mount, .. } => write!(f, "cert (role {role}, mount {mount})"),
+            Self::Cert { role: None, mount, .. } => write!(f, "cert (mount {mount})"),
+            Self::TokenFile { path } => write!(f, "the token in {}", path.display()),
+        }
+    }
+}
+
 /// AppRole's role id, which is not a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoleId {
@@ -275,6 +291,19 @@ pub enum Format {
     Dotenv,
     /// Java properties.
     Properties,
+}
+
+impl fmt::Display for Format {
+    /// As it is written in the config.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::Dotenv => "dotenv",
+            Self::Properties => "properties",
+        })
+    }
 }
 
 /// An encoding to undo.

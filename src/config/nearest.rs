@@ -1,7 +1,7 @@
 //! The known name that was probably meant.
 
 /// The nearest of `known`, when one is near enough to be worth a suggestion.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 128; // a name longer than that is no slip of the finger
     if name.len() > LONGEST {
         return None;

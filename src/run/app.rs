@@ -1,7 +1,6 @@
 //! The app: where its program is, and what it is given.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -32,7 +31,7 @@ impl<'a> App<'a> {
         match &self.found {
             Ok(_) => Vec::new(),
             Err(error) => {
-                let exit = if error.is_missing() { Exit::NotFound } else { Exit::NotExecutable };
+                let exit = if error.code() == 127 { Exit::NotFound } else { Exit::NotExecutable };
                 vec![Problem::new(exit, format!("cannot start {}: {error}", self.shown()))]
             }
         }

@@ -56,7 +56,8 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     };
     let mut tried = BTreeMap::new();
     if what.online {
-        match held(config).map_err(|problem| vec![problem]).and_then(|held| Session::open(config, &plan, &held, caller)) {
+        match held(config).map_err(|problem| vec![problem]).and_then(|held| Session::open(config, &plan, &held, caller))
+        {
             Ok(mut session) => {
                 tried = answers(&session.fetches);
                 problems.extend(plan.artifacts(&session.fetches).err().unwrap_or_default());

@@ -19,7 +19,8 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     let app = App::find(command, caller);
     let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
     let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
-    let ready = prepared.deliver(&session.fetches).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
+    let ready =
+        prepared.deliver(&session.fetches).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
     let image = session.guard(ready)?;
     let left = session.leave(config);
     session.guard(left)?;

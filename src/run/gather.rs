@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,15 +12,16 @@ use tracing::{info, warn};
 
 use crate::config::{Config, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source};
-use crate::identity::{self, Held};
 use crate::identity::aws::AwsIdentity;
+use crate::identity::{self, Held, IdentityError, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::Vault;
-use crate::provider::{Class, Failure, Fetch, backoff};
+use crate::provider::vault::{Origin, Revocation, Vault};
+use crate::provider::{Class, Failure, Fetch, Limits, backoff};
 use crate::sys::{clock, random};
 
+use super::caller::Caller;
 use super::plan::{Plan, Planned};
 
 /// No longer for giving back what was issued, at the end or after a failed start.
@@ -74,21 +76,27 @@ pub(super) struct Backends {
     aws: Option<Aws>,
     files: Files,
     local: Option<Local>,
+    /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
+    aws_identity: Arc<AwsIdentity>,
 }
 
 impl Backends {
     /// Builds what the plan needs; asks nobody yet.
-    pub(super) fn connect(config: &Config, plan: &Plan, held: &Held) -> Result<Self, Vec<Problem>> {
+    pub(super) fn connect(config: &Config, plan: &Plan, caller: &Caller) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None };
+        let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity };
         if let Some(path) = &config.local {
-            backends.local = Some(Local::open(path).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>())?);
+            backends.local = Some(
+                Local::open(path).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>())?,
+            );
             return Ok(backends);
         }
         if needs(|source| matches!(source, Source::Vault(_))) {
-            let vault = config.vault.as_ref().expect("a config with a vault reference has a vault section");
-            let auth = vault.auth.clone().expect("a config with a vault reference says how to log in");
-            let connected = Vault::connect(vault, held).map_err(|failure| {
+            // A template's references are known only here: the config alone could not miss its vault section.
+            let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
+            let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };
+            let connected = Vault::connect(vault, Limits::default(), clock::wall).map_err(|failure| {
                 vec![Problem::new(Exit::Usage, format!("cannot set up the connection to {}: {failure}", vault.address))]
             })?;
             if connected.is_plain_remote() {
@@ -97,15 +105,14 @@ impl Backends {
             backends.vault = Some((connected, auth));
         }
         if needs(|source| matches!(source, Source::Aws(_))) {
-            backends.aws = Some(Aws::new(&config.aws));
+            backends.aws = Some(Aws::new(Arc::clone(&backends.aws_identity)));
         }
         Ok(backends)
     }
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
     pub(super) async fn gather(&self, plan: &Plan, held: &Held, start: &Start) -> Result<Fetches, Vec<Problem>> {
-        let (local, others): (Vec<&Planned>, Vec<&Planned>) =
-            plan.sources.iter().partition(|_| self.local.is_some());
+        let (local, others): (Vec<&Planned>, Vec<&Planned>) = plan.sources.iter().partition(|_| self.local.is_some());
         let of = |wanted: fn(&Source) -> bool| {
             others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
         };
@@ -114,7 +121,7 @@ impl Backends {
         let file_sources = of(|source| matches!(source, Source::File(_)));
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
-            log_in(vault, auth, held, vault_sources.len(), start).await?;
+            self.log_in(vault, auth, held, vault_sources.len(), start).await?;
             Ok(read(vault, vault_sources, start).await)
         };
         let aws = async {
@@ -146,7 +153,6 @@ impl Backends {
                 Err(problem) => problems.push(problem),
             }
         }
-        self.close_idle();
         if problems.is_empty() {
             return Ok(fetches);
         }
@@ -154,11 +160,12 @@ impl Backends {
         Err(problems)
     }
 
-    /// No pooled connection keeps the last answer in its buffers.
-    fn close_idle(&self) {
+    /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
+    pub(super) fn rest(&self) {
         if let Some((vault, _)) = &self.vault {
             vault.close_idle();
         }
+        self.aws_identity.close_idle();
     }
 
     /// Revokes what we were given, within a bounded time: our own token (its leases end with it), or, under a token that
@@ -169,12 +176,9 @@ impl Backends {
             if let Some(local) = &self.local {
                 revoke_each(local, &leases).await;
             } else if let Some((vault, _)) = &self.vault {
-                match vault.token() {
-                    Some(token) if token.is_ours() => match vault.revoke_token().await {
-                        Ok(()) => info!("revoked the token"),
-                        Err(failure) => warn!("cannot revoke our token, which ends by itself: {failure}"),
-                    },
-                    Some(_) => revoke_each(vault, &leases).await,
+                match vault.token().map(|token| token.origin) {
+                    Some(Origin::Ours) => told(vault.revoke_token().await),
+                    Some(Origin::Foreign) => revoke_each(vault, &leases).await,
                     None => {}
                 }
             }
@@ -188,6 +192,76 @@ impl Backends {
     pub(super) fn token_ttl(&self) -> Option<Duration> {
         self.vault.as_ref().and_then(|(vault, _)| vault.token()?.ttl)
     }
+
+    /// One login, retried while that can help.
+    async fn log_in(
+        &self,
+        vault: &Vault,
+        auth: &VaultAuth,
+        held: &Held,
+        reads: usize,
+        start: &Start,
+    ) -> Result<(), Problem> {
+        // Every read, and the revocation at the end.
+        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(1);
+        let what = format!("cannot log in to {} with {auth}", vault.address());
+        let mut tries = 0;
+        loop {
+            let attempt = async {
+                let proof = self.prove(auth, held).await?;
+                start.attempt(vault.login(&proof, requests)).await.and_then(|answer| answer).map_err(Unproven::Failed)
+            };
+            let failure = match attempt.await {
+                Ok(token) => {
+                    info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
+                    return Ok(());
+                }
+                Err(Unproven::Nothing(error)) => {
+                    start.fail();
+                    return Err(Problem::new(error.exit(), format!("{what}: {error}")));
+                }
+                Err(Unproven::Failed(failure)) => failure,
+            };
+            if !failure.class.is_retried() || !wait(&what, &failure, tries, start).await {
+                start.fail();
+                return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
+            }
+            tries += 1;
+        }
+    }
+
+    async fn prove(&self, auth: &VaultAuth, held: &Held) -> Result<Proof, Unproven> {
+        let VaultAuth::Aws { role, mount, server_id, region } = auth else {
+            return identity::prove(auth, held).map_err(Unproven::Nothing);
+        };
+        let signed = self.aws_identity.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
+        let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
+        Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
+    }
+}
+
+/// Why there is no session.
+enum Unproven {
+    /// Nothing to log in with.
+    Nothing(IdentityError),
+    /// Asked, and not let in.
+    Failed(Failure),
+}
+
+fn told(revocation: Result<Revocation, Failure>) {
+    match revocation {
+        Ok(Revocation::Revoked) => info!("revoked our token"),
+        Ok(Revocation::Batch { ttl }) => {
+            let left = ttl.map(|ttl| format!(" (at most {} s)", ttl.as_secs())).unwrap_or_default();
+            info!("our token is a batch token, which cannot be revoked: it ends by itself{left}");
+        }
+        Ok(Revocation::NoToken | Revocation::Foreign) => {}
+        Err(failure) => warn!("cannot revoke our token, which ends by itself: {failure}"),
+    }
+}
+
+fn missing(setting: &str) -> Vec<Problem> {
+    vec![Problem::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
 }
 
 /// The leases among the answers, with their sources.
@@ -201,37 +275,6 @@ async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
             Ok(()) => info!("revoked the lease of {source}"),
             Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
         }
-    }
-}
-
-async fn log_in(
-    vault: &Vault,
-    auth: &VaultAuth,
-    held: &Held,
-    requests: usize,
-    start: &Start,
-) -> Result<(), Problem> {
-    let mut tries = 0;
-    loop {
-        let failure = match identity::prove(auth, held).await {
-            Err(error) => {
-                start.fail();
-                return Err(Problem::new(error.exit(), format!("cannot log in to {}: {error}", vault.address())));
-            }
-            Ok(proof) => match start.attempt(vault.login(&proof, requests)).await {
-                Ok(Ok(token)) => {
-                    info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
-                    return Ok(());
-                }
-                Ok(Err(failure)) | Err(failure) => failure,
-            },
-        };
-        let what = format!("cannot log in to {} with {auth}", vault.address());
-        if !failure.class.is_retried() || !wait(&what, &failure, tries, start).await {
-            start.fail();
-            return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
-        }
-        tries += 1;
     }
 }
 

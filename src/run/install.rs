@@ -17,9 +17,8 @@ const MODE: u32 = 0o555;
 /// Copies the running program; answers the line to print.
 pub fn install(path: &Path, caller: &Caller) -> Result<String, Vec<Problem>> {
     let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
-    let cannot = |error: io::Error| {
-        vec![Problem::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))]
-    };
+    let cannot =
+        |error: io::Error| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))];
     copy(&target).map_err(cannot)?;
     try_it(&target, caller).map_err(|why| {
         let text = format!("installed to {}, but it does not run there: {why}", target.display());

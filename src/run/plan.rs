@@ -221,12 +221,7 @@ impl Planned {
     }
 }
 
-fn fill(
-    content: &Content,
-    place: &Place,
-    what: &str,
-    named: &BTreeMap<String, SecretRef>,
-) -> Result<Filling, Problem> {
+fn fill(content: &Content, place: &Place, what: &str, named: &BTreeMap<String, SecretRef>) -> Result<Filling, Problem> {
     let data = |text: String| Problem::new(Exit::Data, format!("{place}: {what}: {text}"));
     let template = match content {
         Content::Secret { reference, format, decode } => {

@@ -86,9 +86,8 @@ impl Prepared {
     pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Problem>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
         let artifacts = self.plan.artifacts(fetches)?;
-        let written = volume
-            .write(&artifacts, moment())
-            .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
+        let written =
+            volume.write(&artifacts, moment()).map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
             Written::Generation(name) => {

@@ -3,10 +3,6 @@
 //! Capabilities and no-new-privs are per thread and a runtime may have more than one, so a session can be
 //! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
 
-use std::os::fd::AsFd;
-
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
@@ -16,9 +12,10 @@ use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::harden::Original;
 use crate::sys::signals::{Signal, Signals};
+use crate::sys::watch::Watched;
 
-use super::gather::{Backends, Start, leases};
 use super::caller::Caller;
+use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
 
@@ -36,7 +33,7 @@ impl Session {
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
-            let backends = Backends::connect(config, plan, held)?;
+            let backends = Backends::connect(config, plan, caller)?;
             let start = Start::within(config.timeout);
             let signals = Signals::open().map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
             let ended = tokio::select! {
@@ -104,6 +101,7 @@ impl Session {
 
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
     pub(super) fn suspend(&mut self) {
+        self.backends.rest();
         if let Some(runtime) = self.runtime.take() {
             // A name look-up that nobody waits for any more would keep its thread; it is given a moment, and `alone` proves.
             runtime.shutdown_timeout(std::time::Duration::from_secs(5));
@@ -136,15 +134,14 @@ fn runtime() -> Result<Runtime, Vec<Problem>> {
 /// Waits for a signal that would have ended a program in our place. Others are not ours to act on yet.
 async fn ending(signals: &Signals, original: &Original) -> Result<Signal, Vec<Problem>> {
     let broken = |error: std::io::Error| bug(&format!("cannot read the signalfd: {error}"));
-    let readable = AsyncFd::with_interest(signals.as_fd(), Interest::READABLE).map_err(broken)?;
+    let watched = Watched::new(signals).map_err(broken)?;
     loop {
-        let mut ready = readable.readable().await.map_err(broken)?;
         while let Some(received) = signals.next_received().map_err(broken)? {
             if original.would_end(received.signal) {
                 return Ok(received.signal);
             }
         }
-        ready.clear_ready();
+        watched.readable().await.map_err(broken)?;
     }
 }
 

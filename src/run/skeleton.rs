@@ -19,7 +19,8 @@ pub(super) fn local_file(plan: &Plan) -> String {
             (Source::Vault(_), true) => "data: { KEY: \"{{random}}\" }".to_owned(),
             (_, true) => "value: \"{{random}}\"".to_owned(),
             (_, false) => {
-                let object: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), "{{random}}".into())).collect();
+                let object: serde_json::Map<_, _> =
+                    keys.iter().map(|key| ((*key).to_owned(), "{{random}}".into())).collect();
                 let text = serde_json::to_string(&object).expect("a JSON object prints");
                 format!("value: {}", quoted(&text))
             }

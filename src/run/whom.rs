@@ -26,8 +26,6 @@ pub(super) struct Whom {
     pub(super) owner: Ownership,
     /// `HOME`, `USER`, `LOGNAME`; `None` leaves them.
     pub(super) home: Option<Home>,
-    /// The uid we are now.
-    pub(super) now: u32,
 }
 
 impl Whom {
@@ -57,11 +55,9 @@ impl Whom {
             }
             None => Ownership::default(),
         };
-        let home = wanted.map(|identity| Home {
-            path: identity.home.unwrap_or_else(|| "/".into()),
-            user: identity.name,
-        });
-        Ok(Self { drop, owner, home, now: state.uid() })
+        let home =
+            wanted.map(|identity| Home { path: identity.home.unwrap_or_else(|| "/".into()), user: identity.name });
+        Ok(Self { drop, owner, home })
     }
 
     /// Whether the identity we take can make the files' owner: it is the same user.
@@ -86,7 +82,8 @@ impl Whom {
     /// As `check` shows it.
     pub(super) fn shown(&self) -> String {
         let groups: Vec<String> = self.drop.groups().iter().map(ToString::to_string).collect();
-        let others = if groups.is_empty() { "no other groups".to_owned() } else { format!("groups {}", groups.join(" ")) };
+        let others =
+            if groups.is_empty() { "no other groups".to_owned() } else { format!("groups {}", groups.join(" ")) };
         format!("{}:{}, {others}, no capabilities, no new privileges", self.drop.uid(), self.drop.gid())
     }
 }

@@ -1,4 +1,26 @@
-//! System calls: what reaches the kernel without going through the standard library. Imports nothing of the crate.
+//! System calls: the only place with `unsafe`. Imports nothing of the house, knows nothing of secrets or configuration.
+//!
+//! A start reads: [`harden::harden`] → … → [`privilege::alone`] → [`privilege::apply`] → [`privilege::verify`] →
+//! [`exec::replace`] (or [`spawn::Spawn`] for a parent that stays).
 
+#![expect(unsafe_code, reason = "system calls that have no safe wrapper; every block says why it is sound")]
+
+pub mod accounts;
+mod capabilities;
+pub mod clock;
+mod descriptors;
+pub mod environment;
+pub mod exec;
 pub mod fs;
+pub mod harden;
+pub mod image;
 pub mod mount;
+pub mod privilege;
+pub mod random;
+pub mod signals;
+pub mod spawn;
+pub mod terminal;
+pub mod wait;
+pub mod watch;
+
+pub use nix::unistd::Pid;

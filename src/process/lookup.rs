@@ -1,0 +1,191 @@
+//! Where a command is: in the app's PATH as `execvp` has it, before anything is fetched.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, eaccess};
+
+/// Where it is looked for when there is no PATH at all (glibc's `_CS_PATH`).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// Why there is nothing to execute.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// 127: nowhere.
+    #[error("cannot find the command {0:?}: it is not in PATH ({1})")]
+    NotFound(OsString, String),
+    /// 127: no such file.
+    #[error("cannot find the command {0:?}: no such file")]
+    NoSuchFile(OsString),
+    /// 126: a directory.
+    #[error("cannot execute {}: it is a directory", .0.display())]
+    Directory(PathBuf),
+    /// 126: no regular file, no permission, or a file system mounted noexec.
+    #[error("cannot execute {}: {why}", path.display())]
+    NotExecutable {
+        /// The candidate.
+        path: PathBuf,
+        /// What is in the way.
+        why: &'static str,
+    },
+}
+
+impl LookupError {
+    /// The exit code it leads to.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NotFound(..) | Self::NoSuchFile(_) => 127,
+            Self::Directory(_) | Self::NotExecutable { .. } => 126,
+        }
+    }
+}
+
+/// Finds `command` in `path`, the PATH of the app's final environment (`None`: it has none).
+///
+/// A name with a `/` is a path. An empty element of PATH is the working directory. A candidate that cannot be executed is
+/// passed over, and named when nothing better comes.
+pub fn find(command: &OsStr, path: Option<&[u8]>) -> Result<PathBuf, LookupError> {
+    if command.as_bytes().contains(&b'/') {
+        let candidate = PathBuf::from(command);
+        return match probe(&candidate) {
+            Probe::Executable => Ok(candidate),
+            Probe::Missing => Err(LookupError::NoSuchFile(command.to_owned())),
+            Probe::Hidden => Err(refused(candidate, Why::Because("permission denied on the way to it"))),
+            Probe::Refused(why) => Err(refused(candidate, why)),
+        };
+    }
+    let path = path.unwrap_or(DEFAULT_PATH);
+    let mut first_refused = None;
+    // An empty command would find the directories themselves.
+    let directories = path.split(|byte| *byte == b':').filter(|_| !command.is_empty());
+    for directory in directories {
+        let candidate = join(directory, command);
+        match probe(&candidate) {
+            Probe::Executable => return Ok(candidate),
+            // A directory that may not be searched says nothing about what is in it.
+            Probe::Missing | Probe::Hidden => {}
+            Probe::Refused(why) => {
+                first_refused.get_or_insert((candidate, why));
+            }
+        }
+    }
+    Err(match first_refused {
+        Some((candidate, why)) => refused(candidate, why),
+        None => LookupError::NotFound(command.to_owned(), String::from_utf8_lossy(path).into_owned()),
+    })
+}
+
+fn join(directory: &[u8], command: &OsStr) -> PathBuf {
+    // Without the `./` execve would take the name as it is, which is the same; a person reads it better.
+    let directory = if directory.is_empty() { b"." } else { directory };
+    PathBuf::from(OsString::from_vec([directory, b"/", command.as_bytes()].concat()))
+}
+
+enum Probe {
+    Executable,
+    Missing,
+    /// In a directory that may not be searched.
+    Hidden,
+    Refused(Why),
+}
+
+enum Why {
+    Directory,
+    Because(&'static str),
+}
+
+fn refused(candidate: PathBuf, why: Why) -> LookupError {
+    match why {
+        Why::Directory => LookupError::Directory(candidate),
+        Why::Because(why) => LookupError::NotExecutable { path: candidate, why },
+    }
+}
+
+fn probe(candidate: &Path) -> Probe {
+    match candidate.metadata() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Probe::Hidden,
+        Err(_) => return Probe::Missing,
+        Ok(metadata) if metadata.is_dir() => return Probe::Refused(Why::Directory),
+        Ok(metadata) if !metadata.is_file() => return Probe::Refused(Why::Because("it is no regular file")),
+        Ok(_) => {}
+    }
+    match eaccess(candidate, AccessFlags::X_OK) {
+        Ok(()) => Probe::Executable,
+        Err(_) => Probe::Refused(Why::Because("it is not executable, or its file system is mounted noexec")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        /// `a` has `plain` (0644) and `folder/`, `b` has `plain` and `tool` (0755).
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            for directory in ["a/folder", "b"] {
+                fs::create_dir_all(root.path().join(directory)).unwrap();
+            }
+            for (file, mode) in [("a/plain", 0o644), ("b/plain", 0o755), ("b/tool", 0o755), ("a/only", 0o644)] {
+                let path = root.path().join(file);
+                fs::write(&path, "").unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            Self(root)
+        }
+
+        fn at(&self, place: &str) -> PathBuf {
+            self.0.path().join(place)
+        }
+
+        fn find(&self, command: &str) -> Result<PathBuf, LookupError> {
+            let path = format!("{}:/nonexistent:{}", self.at("a").display(), self.at("b").display());
+            find(OsStr::new(command), Some(path.as_bytes()))
+        }
+    }
+
+    #[test]
+    fn the_first_executable_candidate_is_taken() {
+        let tree = Tree::new();
+        assert_eq!(tree.find("tool"), Ok(tree.at("b/tool")));
+        assert_eq!(tree.find("plain"), Ok(tree.at("b/plain")), "one that is not executable is passed over");
+    }
+
+    #[test]
+    fn what_is_there_and_not_executable_is_126_and_what_is_not_there_127() {
+        let tree = Tree::new();
+        let code = |command: &str| tree.find(command).unwrap_err().code();
+        assert_eq!((code("folder"), code("only"), code("nothing"), code("")), (126, 126, 127, 127));
+        let at = |place: &str| tree.at(place).into_os_string().into_string().unwrap();
+        assert_eq!((code(&at("a")), code(&at("a/only")), code(&at("a/none"))), (126, 126, 127));
+        assert_eq!(code(&at("a/only/below-a-file")), 127);
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_a_path() {
+        let tree = Tree::new();
+        let tool = tree.at("b/tool");
+        assert_eq!(find(tool.as_os_str(), Some(b"/nonexistent")), Ok(tool.clone()));
+        assert_eq!(tree.find("b/tool").unwrap_err().code(), 127, "relative to the working directory, not to PATH");
+    }
+
+    #[test]
+    fn an_empty_element_is_the_working_directory() {
+        for path in ["", ":/nonexistent", "/nonexistent:", "/nonexistent::/nonexistent"] {
+            let error = find(OsStr::new("src"), Some(path.as_bytes())).unwrap_err();
+            assert_eq!(error, LookupError::Directory("./src".into()), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn without_any_path_the_standard_places_are_searched() {
+        assert_eq!(find(OsStr::new("sh"), None), Ok("/bin/sh".into()));
+    }
+}

@@ -1,0 +1,262 @@
+//! Users and groups from the container's own `/etc/passwd` and `/etc/group`, parsed: a static program has no NSS.
+//!
+//! Whom a line that is not well-formed means is not guessed: it is skipped. The first of two equal ones counts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::privilege::{Groups, Identity, State};
+
+/// A line of `/etc/passwd` (passwd(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// Its primary group.
+    pub gid: u32,
+    /// Its home.
+    pub home: PathBuf,
+}
+
+/// A line of `/etc/group` (group(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub gid: u32,
+    /// Names of those who are in it besides those whose primary group it is.
+    pub members: Vec<String>,
+}
+
+/// A user or group as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account<'a> {
+    /// By number.
+    Id(u32),
+    /// By name.
+    Name(&'a str),
+}
+
+/// Why nobody answers to it.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountsError {
+    /// A file is there and cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No such name.
+    #[error("there is no user {0:?} in /etc/passwd: write its number and group (UID:GID)")]
+    NoUser(String),
+    /// No such name.
+    #[error("there is no group {0:?} in /etc/group: write its number")]
+    NoGroup(String),
+    /// A number says nothing of a group.
+    #[error("user {0} is not in /etc/passwd, so its group is unknown: write {0}:GID")]
+    NoGroupOf(u32),
+}
+
+/// Everybody the container knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accounts {
+    users: Vec<User>,
+    groups: Vec<Group>,
+}
+
+impl Accounts {
+    /// Reads `/etc/passwd` and `/etc/group`; a missing file is an empty one.
+    pub fn read() -> Result<Self, AccountsError> {
+        Ok(Self::parse(&read(Path::new("/etc/passwd"))?, &read(Path::new("/etc/group"))?))
+    }
+
+    /// Parses the text of both.
+    pub fn parse(passwd: &str, group: &str) -> Self {
+        Self {
+            users: passwd.lines().filter_map(user).collect(),
+            groups: group.lines().filter_map(self::group).collect(),
+        }
+    }
+
+    /// The user of that name.
+    pub fn user_named(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
+    }
+
+    /// The user of that number.
+    pub fn user_with(&self, uid: u32) -> Option<&User> {
+        self.users.iter().find(|user| user.uid == uid)
+    }
+
+    /// The group of that name.
+    pub fn group_named(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// The groups that list a user, and its primary one; rising.
+    pub fn groups_of(&self, user: &User) -> Vec<u32> {
+        let listing = self.groups.iter().filter(|group| group.members.contains(&user.name));
+        let mut gids: Vec<u32> = listing.map(|group| group.gid).chain([user.gid]).collect();
+        gids.sort_unstable();
+        gids.dedup();
+        gids
+    }
+
+    /// The number of a group.
+    pub fn gid(&self, group: Account<'_>) -> Result<u32, AccountsError> {
+        match group {
+            Account::Id(gid) => Ok(gid),
+            Account::Name(name) => {
+                self.group_named(name).map(|group| group.gid).ok_or_else(|| AccountsError::NoGroup(name.to_owned()))
+            }
+        }
+    }
+
+    /// The number of a user.
+    pub fn uid(&self, user: Account<'_>) -> Result<u32, AccountsError> {
+        match user {
+            Account::Id(uid) => Ok(uid),
+            Account::Name(name) => {
+                self.user_named(name).map(|user| user.uid).ok_or_else(|| AccountsError::NoUser(name.to_owned()))
+            }
+        }
+    }
+
+    /// Whom `USER[:GROUP]` means. With a group exactly that one; without, the user's own.
+    ///
+    /// A number that `/etc/passwd` does not know needs a group, unless it is `state`'s own: then nothing changes.
+    pub fn identity(
+        &self,
+        user: Account<'_>,
+        group: Option<Account<'_>>,
+        state: &State,
+    ) -> Result<Identity, AccountsError> {
+        let uid = self.uid(user)?;
+        let known = match user {
+            Account::Id(uid) => self.user_with(uid),
+            Account::Name(name) => self.user_named(name),
+        };
+        let (gid, groups) = match (group, known) {
+            (Some(group), _) => (self.gid(group)?, Groups::PrimaryOnly),
+            (None, Some(known)) => (known.gid, Groups::Exactly(self.groups_of(known))),
+            (None, None) if uid == state.uid() => (state.gid(), Groups::Ours),
+            (None, None) => return Err(AccountsError::NoGroupOf(uid)),
+        };
+        Ok(Identity {
+            uid,
+            gid,
+            groups,
+            name: known.map(|user| user.name.clone()),
+            home: known.map(|user| user.home.clone()),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, AccountsError> {
+    match std::fs::read(path) {
+        // Names are compared as text; one that is not UTF-8 is nobody's.
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(String::new())
+        }
+        Err(source) => Err(AccountsError::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+/// `name:password:UID:GID:comment:home:shell`
+fn user(line: &str) -> Option<User> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, _, uid, gid, _, home, _] = fields[..] else { return None };
+    Some(User { name: name_of(name)?, uid: id(uid)?, gid: id(gid)?, home: home.into() })
+}
+
+/// `name:password:GID:member,member`
+fn group(line: &str) -> Option<Group> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, _, gid, members] = fields[..] else { return None };
+    let members = members.split(',').map(str::trim).filter(|member| !member.is_empty());
+    Some(Group { name: name_of(name)?, gid: id(gid)?, members: members.map(str::to_owned).collect() })
+}
+
+/// Lines that begin with `+` or `-` belong to NIS, those with `#` to nobody.
+fn name_of(text: &str) -> Option<String> {
+    let is_name = !text.is_empty() && !text.starts_with(['+', '-', '#', ' ', '\t']);
+    is_name.then(|| text.to_owned())
+}
+
+/// Digits only, at most 2^32−2: elsewhere 4294967296 is root.
+fn id(text: &str) -> Option<u32> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|id| is_plain && *id != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/srv/web:/bin/false\n\
+        web:x:0:0::/:/bin/sh\nghost:x:4294967296:1::/:/x\nminus:x:-2:1::/:/x\nplus:x:+5:5::/:/x\n\
+        short:x:7:7\nlong:x:7:7:::/:/x\n+nis:x:8:8::/:/x\n:x:9:9::/:/x\nempty:x::9::/:/x\nlast:x:4294967295:1::/:/x\n";
+    const GROUP: &str = "root:x:0:root\nweb:x:1000:\nlogs:x:20:web,root\nbroken:x:30\nbig:x:4294967296:web\n\
+        ssl:x:10: web ,\nlogs:x:0:web2\n";
+
+    fn accounts() -> Accounts {
+        Accounts::parse(PASSWD, GROUP)
+    }
+
+    fn identity(user: Account<'_>, group: Option<Account<'_>>) -> Result<Identity, AccountsError> {
+        accounts().identity(user, group, &State::read().unwrap())
+    }
+
+    #[test]
+    fn lines_that_are_not_well_formed_are_nobody() {
+        let accounts = accounts();
+        for name in ["ghost", "minus", "plus", "short", "long", "+nis", "nis", "", "empty", "last"] {
+            assert_eq!(accounts.user_named(name), None, "{name}");
+        }
+        assert_eq!(accounts.users.len(), 3);
+        assert_eq!(accounts.group_named("broken"), None);
+        assert_eq!(accounts.group_named("big"), None);
+    }
+
+    #[test]
+    fn the_first_of_two_equal_names_counts() {
+        assert_eq!(accounts().user_named("web").unwrap().uid, 1000);
+        assert_eq!(accounts().group_named("logs").unwrap().gid, 20);
+    }
+
+    #[test]
+    fn a_user_alone_gets_its_own_groups_and_a_group_exactly_that_one() {
+        let web = identity(Account::Name("web"), None).unwrap();
+        assert_eq!((web.uid, web.gid, web.groups), (1000, 1000, Groups::Exactly(vec![10, 20, 1000])));
+        assert_eq!((web.name.as_deref(), web.home), (Some("web"), Some("/srv/web".into())));
+        let web = identity(Account::Id(1000), Some(Account::Name("logs"))).unwrap();
+        assert_eq!((web.uid, web.gid, web.groups), (1000, 20, Groups::PrimaryOnly));
+        assert_eq!(web.name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn who_is_not_known_is_an_error() {
+        assert!(matches!(identity(Account::Name("nobody"), None), Err(AccountsError::NoUser(_))));
+        assert!(matches!(identity(Account::Id(1), Some(Account::Name("x"))), Err(AccountsError::NoGroup(_))));
+        assert!(matches!(identity(Account::Id(4242), None), Err(AccountsError::NoGroupOf(4242))));
+    }
+
+    #[test]
+    fn a_number_nobody_knows_may_be_ours_already() {
+        let state = State::read().unwrap();
+        let ours = Accounts::default().identity(Account::Id(state.uid()), None, &state).unwrap();
+        assert_eq!((ours.gid, ours.groups, ours.name), (state.gid(), Groups::Ours, None));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_empty_one() {
+        assert_eq!(read(Path::new("/nonexistent/passwd")).unwrap(), "");
+        assert!(matches!(read(Path::new("/proc")), Err(AccountsError::Unreadable { .. })));
+    }
+}

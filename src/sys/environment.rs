@@ -1,0 +1,40 @@
+//! The one reader of our own environment, at the start; nobody ever changes it.
+
+use std::os::unix::ffi::OsStringExt;
+
+/// One inherited variable: name and value, bytes as they came.
+pub type Variable = (Vec<u8>, Vec<u8>);
+
+/// The inherited environment, in its order.
+///
+/// Of a name that stands there twice only the first entry counts, as `getenv` has it: another reader must not see what
+/// this one did not. An entry without `=`, or with nothing in front of it, has no name by which it could be scrubbed,
+/// resolved or passed on; it is left out.
+#[expect(clippy::disallowed_methods, reason = "this is the one reader")]
+pub fn snapshot() -> Vec<Variable> {
+    // std leaves entries without `=` out, and reads a leading `=` as part of the name.
+    keep_first(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
+}
+
+fn keep_first(entries: impl Iterator<Item = Variable>) -> Vec<Variable> {
+    let mut kept: Vec<Variable> = Vec::new();
+    for (name, value) in entries {
+        let is_nameless = name.is_empty() || name.contains(&b'=');
+        if !is_nameless && kept.iter().all(|(known, _)| *known != name) {
+            kept.push((name, value));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_duplicates_the_first_counts_and_what_has_no_name_is_left_out() {
+        let entry = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let entries = [entry("A", "1"), entry("=C:", "x"), entry("B", ""), entry("A", "2"), entry("", "y")];
+        assert_eq!(keep_first(entries.into_iter()), [entry("A", "1"), entry("B", "")]);
+    }
+}

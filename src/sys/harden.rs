@@ -1,0 +1,110 @@
+//! The first act of `main`, while there is one thread: remember what the caller gave us, close what could leak us.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::descriptors;
+use super::signals::{self, Disposition, Signal, SignalSet};
+
+/// Which signals were ignored when the process began, seen before Rust's runtime ignored SIGPIPE.
+static IGNORED_AT_START: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: the section holds pointers to C functions that libc calls once before `main`, when it is itself ready; this one
+// only makes system calls and stores a number.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = remember_ignored;
+
+extern "C" fn remember_ignored() {
+    let ignored = signals::ignored();
+    IGNORED_AT_START.store(ignored.bits(), Ordering::Relaxed);
+}
+
+/// What the caller gave us and the app gets back: signal mask, dispositions, core limit, descriptors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    pub(super) mask: SignalSet,
+    pub(super) ignored: SignalSet,
+    pub(super) core: u64,
+    pub(super) inherited: Vec<RawFd>,
+}
+
+impl Original {
+    /// Whether `signal` would have ended a program without handlers in our place: not when the caller ignores or blocks
+    /// it (`nohup`). What would have is what ends a fetch.
+    pub fn would_end(&self, signal: Signal) -> bool {
+        signals::would_end(signal, self.ignored, self.mask)
+    }
+
+    /// The first waiting signal that would have ended us: once, before the app starts.
+    pub fn pending_end(&self) -> Option<Signal> {
+        signals::pending().iter().find(|signal| self.would_end(*signal))
+    }
+}
+
+/// Why we do not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// setuid, setgid, or file capabilities: whoever starts us would get more than they are.
+    #[error(
+        "installed setuid, setgid or with file capabilities, which is refused: remove them (chmod u-s,g-s; setcap -r)"
+    )]
+    Elevated,
+    /// A system call that never fails did.
+    #[error("cannot {doing}")]
+    Call {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: nix::Error,
+    },
+}
+
+/// Hardens this process, before anything else and before any thread.
+///
+/// Afterwards every signal that can be read from a signalfd is blocked; nobody of our own uid can look into us; no core
+/// is written; host names are looked up by built-in code only.
+pub fn harden() -> Result<Original, HardenError> {
+    let failed = |doing| move |source| HardenError::Call { doing, source };
+    // 1. Who started us with less than we have could steer us through the environment: before anything reads it.
+    if is_elevated() {
+        return Err(HardenError::Elevated);
+    }
+    // 2. Memory, environment and descriptors closed to others of our uid, before a secret comes.
+    prctl::set_dumpable(false).map_err(failed("become not dumpable"))?;
+    // 3. Only the soft limit: the hard one could not be given back.
+    let (core, hard) = getrlimit(Resource::RLIMIT_CORE).map_err(failed("read the core limit"))?;
+    setrlimit(Resource::RLIMIT_CORE, 0, hard).map_err(failed("lower the core limit"))?;
+    // 4. Before we open anything ourselves.
+    let inherited = descriptors::inherited();
+    // 5. From here on signals wait until they are read. An inherited "ignore" of SIGCHLD would lose exit codes.
+    let mask = signals::swap_mask(SignalSet::READ);
+    signals::set_disposition(Signal::CHLD, Disposition::Default);
+    // 6. A static glibc program loads the modules that the image's nsswitch.conf names: foreign code, as us.
+    look_hosts_up_by_built_in_code();
+    let ignored = SignalSet::from_bits(IGNORED_AT_START.load(Ordering::Relaxed));
+    Ok(Original { mask, ignored, core, inherited })
+}
+
+fn is_elevated() -> bool {
+    // SAFETY: reads a number from the auxiliary vector.
+    let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    is_secure || uid != nix::unistd::geteuid() || gid != nix::unistd::getegid()
+}
+
+#[cfg(target_env = "gnu")]
+fn look_hosts_up_by_built_in_code() {
+    unsafe extern "C" {
+        fn __nss_configure_lookup(database: *const libc::c_char, line: *const libc::c_char) -> libc::c_int;
+    }
+    // SAFETY: two strings that end in NUL, which libc copies; called before any lookup, with one thread.
+    let answer = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
+    assert_eq!(answer, 0, "the line is well-formed");
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn look_hosts_up_by_built_in_code() {}

@@ -1,0 +1,47 @@
+//! The terminal on standard input: whose it is, and handing it over.
+
+use std::io::{self, IsTerminal};
+
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{self, Pid};
+
+/// How we stand to a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No terminal: nobody's keys reach us.
+    Without,
+    /// There is one, but others of our process group (a pipeline) or another group use it as well: its keys reach our
+    /// whole group, and it is not ours to hand over.
+    Shared,
+    /// Standard input is a terminal, our group has it, and nobody else of a pipeline needs it.
+    Ours,
+}
+
+/// How we stand to the terminal on standard input, or to the controlling one.
+pub fn standing() -> Standing {
+    let stdin = io::stdin();
+    let Ok(foreground) = unistd::tcgetpgrp(&stdin) else {
+        return if has_controlling_terminal() { Standing::Shared } else { Standing::Without };
+    };
+    let is_piped = fstat(io::stdout()).is_ok_and(|stat| {
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+    });
+    if stdin.is_terminal() && foreground == unistd::getpgrp() && !is_piped { Standing::Ours } else { Standing::Shared }
+}
+
+fn has_controlling_terminal() -> bool {
+    // Opening it works only with a controlling terminal; the file itself exists in every container.
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether our own group is in the foreground of the terminal on standard input.
+pub fn is_ours() -> bool {
+    unistd::tcgetpgrp(io::stdin()).is_ok_and(|group| group == unistd::getpgrp())
+}
+
+/// Makes `group` the foreground of the terminal on standard input. A terminal that went away is no error worth ending
+/// for; SIGTTOU is blocked, so this works from the background as well.
+pub fn hand_to(group: Pid) {
+    let _gone = unistd::tcsetpgrp(io::stdin(), group);
+}

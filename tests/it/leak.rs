@@ -1,0 +1,163 @@
+//! A canary value is in no log at any level, no error, no command line, no environment of ours, no file on disk.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::*;
+
+const CANARY: &str = "canary-4f1c9a7e2b";
+
+/// Everything a start may say, with the secret delivered in every way.
+fn everything(case: &Case, space: &Space, address: &str) -> (String, Login) {
+    let kv = space.kv2(&[("a", json!({ "k": CANARY, "url": format!("https://{CANARY}") }))]);
+    let login = space.approle(case, &[&format!("{kv}/data/*")]);
+    let config = format!(
+        "{}secrets: {{ a: \"vault:{kv}/data/a\" }}\n\
+         env: {{ X: a#k, Y: {{ template: \"{{{{ secret('a').url | urlencode }}}}\" }} }}\n\
+         envFrom: [ {{ from: a, prefix: ALL_ }} ]\n\
+         files: {{ raw: a#k, a.json: a, a.yaml: {{ from: a, format: yaml }}, t: {{ template: \"{{{{ secret('a').k }}}}\" }} }}\n",
+        space.vault_at(address, &login)
+    );
+    (config, login)
+}
+
+#[test]
+fn no_log_of_any_level_or_format_shows_it() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let (config, login) = everything(&case, &space, &space.bao.address());
+    let secret_id =
+        fs::read_to_string(case.path(&format!("{}.secret-id", login.path.split('/').nth(1).unwrap()))).unwrap();
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        for format in ["text", "json"] {
+            for mode in [&[][..], &["--supervise"]] {
+                let run = case.with_files(&config).args(&["--log-level", level, "--log-format", format]).args(mode);
+                // What other crates and a debugging operator would switch on.
+                let run = run.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full").app(&["true"]);
+                let outcome = run.output();
+                outcome.ok();
+                let said = format!("{}{}", outcome.out(), outcome.err());
+                assert!(!said.contains(CANARY), "{level} {format}: {said}");
+                assert!(!said.contains(secret_id.trim()), "{level} {format}: the secret id is in {said}");
+                assert_eq!(issued_tokens(&said).next(), None, "{level} {format}: a token is in {said}");
+            }
+        }
+    }
+}
+
+/// OpenBao's tokens look like `s.` and 24 letters and digits.
+fn issued_tokens(said: &str) -> impl Iterator<Item = &str> {
+    let words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    words.filter(|word| word.len() == 26 && word.starts_with("s."))
+}
+
+#[test]
+fn no_error_shows_it() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let proxy = Proxy::before(space.bao.port);
+    let (config, _) = everything(&case, &space, &proxy.address());
+    // The answer to the read, spoilt in many ways; serde messages and bodies quote what they saw.
+    for body in [
+        format!("{{\"data\":\"{CANARY}\"}}"),
+        format!("{{\"data\":{{\"data\":[\"{CANARY}\"],\"metadata\":\"{CANARY}\"}}}}"),
+        format!("{{\"lease_duration\":\"{CANARY}\",\"data\":{{}}}}"),
+        format!("{{\"data\":{{\"data\":{{\"k\":\"{CANARY}\","),
+        CANARY.to_owned(),
+        format!("{{\"{CANARY}\":1}}"),
+    ] {
+        proxy.next([Plan::Forward, Plan::Answer(200, String::new(), body.clone())]);
+        let outcome = case
+            .with_files(&config)
+            .args(&["--log-level", "trace", "--timeout", "3s"])
+            .app(&case.marking_app())
+            .output();
+        assert!(!case.ran());
+        assert!(!matches!(outcome.code(), Some(0) | None), "{outcome}");
+        assert!(!outcome.err().contains(CANARY), "{body}: {outcome}");
+    }
+    for status in [400, 403, 404, 500] {
+        let body = format!("{{\"errors\":[\"{CANARY}\"]}}");
+        proxy.next([Plan::Forward]);
+        proxy.always(Plan::Answer(status, String::new(), body));
+        let outcome = case
+            .with_files(&config)
+            .args(&["--log-level", "trace", "--timeout", "1s"])
+            .app(&case.marking_app())
+            .output();
+        assert!(!case.ran());
+        assert!(!outcome.err().contains(CANARY), "{status}: {outcome}");
+        proxy.always(Plan::Forward);
+    }
+}
+
+#[test]
+fn the_supervisor_shows_it_to_nobody() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let (config, _) = everything(&case, &space, &space.bao.address());
+    let mut running = case.with_files(&config).arg("--supervise").sh("echo ready; exec sleep 1000").start();
+    running.says("ready");
+    let ours = format!("/proc/{}", running.pid());
+    // As root these can be read although the process is not dumpable.
+    for file in ["cmdline", "environ"] {
+        let bytes = fs::read(format!("{ours}/{file}")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "{file}");
+    }
+    let app = fs::read(format!("/proc/{}/environ", running.only_child())).unwrap_or_default();
+    if is_root() {
+        assert!(String::from_utf8_lossy(&app).contains(CANARY), "the app has it");
+    }
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(143));
+}
+
+#[test]
+fn nothing_on_disk_has_it() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let (config, _) = everything(&case, &space, &space.bao.address());
+    case.with_files(&config).env("TMPDIR", &case.dir).app(&["true"]).output().ok();
+    fn search(folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                search(&entry.path());
+            } else {
+                let bytes = fs::read(entry.path()).unwrap();
+                assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "{}", entry.path().display());
+            }
+        }
+    }
+    search(&case.dir);
+}
+
+#[test]
+fn the_supervisors_memory_keeps_no_copy_of_a_variable() {
+    needs_root!();
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "k": CANARY }))]);
+    let login = space.approle(&case, &[&format!("{kv}/data/*")]);
+    let config = format!("{}env: {{ X: \"vault:{kv}/data/a#k\" }}\n", space.vault(&login));
+    let mut running = case.with_config(&config).arg("--supervise").sh("echo ready; exec sleep 1000").start();
+    running.says("ready");
+    let copies = memory_of(running.pid()).windows(CANARY.len()).filter(|bytes| *bytes == CANARY.as_bytes()).count();
+    assert_eq!(copies, 0, "copies of a value that only the app needs now");
+    running.signal(libc::SIGTERM);
+    running.end();
+}
+
+/// All writable memory of a process, as root reads it.
+fn memory_of(pid: i32) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut part = vec![0; usize::try_from(end - start).unwrap()];
+        if memory.read_exact_at(&mut part, start).is_ok() {
+            all.append(&mut part);
+        }
+    }
+    assert!(!all.is_empty(), "nothing could be read, so nothing is proven");
+    all
+}

@@ -1,0 +1,105 @@
+//! On a laptop: `--local` answers every reference from a file, without any server or login.
+
+use std::fs;
+
+use crate::support::*;
+
+const LOCAL: &str = r#"
+vault:database/creds/web: { data: { username: app, password: "{{random}}" }, ttl: 10s, renewable: false }
+vault:secret/data/api: { data: { token: t } }
+aws-sm:prod/stripe: { value: "{\"key\":\"sk_test_1\"}" }
+aws-sm:blob: { base64: "AAH/" }
+"#;
+
+fn local(case: &Case, config: &str) -> Run {
+    let file = case.write("local.yaml", LOCAL);
+    case.with_files(config).arg("--local").arg(file)
+}
+
+#[test]
+fn the_same_config_runs_without_its_server() {
+    let case = Case::new();
+    let config = "vault: { address: \"https://vault.example.com:8200\", auth: { method: kubernetes, role: web } }\n\
+                  aws: { region: eu-west-1, assumeRole: \"arn:aws:iam::123456789012:role/r\" }\n\
+                  env: { T: \"vault:secret/data/api#token\", S: \"aws-sm:prod/stripe#key\" }\nfiles: { b: \"aws-sm:blob\" }\n";
+    assert_eq!(local(&case, config).sh("printf %s $T,$S").output().ok(), "t,sk_test_1");
+    assert_eq!(fs::read(case.volume().join("b")).unwrap(), [0, 1, 255]);
+}
+
+#[test]
+fn an_unlisted_reference_is_65_and_named() {
+    let case = Case::new();
+    let run = local(
+        &case,
+        "env: { A: \"vault:secret/data/other#k\", B: \"aws-sm:other\", C: \"vault:secret/data/api#other\" }\n",
+    );
+    case.refused(run, 65, &["vault:secret/data/other", "aws-sm:other", "vault:secret/data/api#other", "local.yaml"]);
+}
+
+#[test]
+fn user_and_password_of_one_lease_belong_together_and_differ_each_start() {
+    let case = Case::new();
+    let config = "secrets: { db: \"vault:database/creds/web\" }\nsupervise: true\n\
+                  env: { A: db#password, B: { template: \"{{ secret('db').password }}\" } }\n";
+    let start = || local(&case, config).sh("printf '%s %s' $A $B").output().ok();
+    let (first, second) = (start(), start());
+    let (a, b) = first.split_once(' ').unwrap();
+    assert_eq!(a, b);
+    assert!(a.len() >= 20, "{a}");
+    assert_ne!(first, second);
+}
+
+#[test]
+fn leases_are_refused_as_with_a_real_server() {
+    let case = Case::new();
+    case.refused(
+        local(&case, "env: { A: \"vault:database/creds/web#password\" }\n"),
+        64,
+        &["--supervise", "--leave-leases"],
+    );
+}
+
+#[test]
+fn a_foreign_owner_becomes_yourself_and_a_line_says_so() {
+    needs_root!();
+    let case = Case::new();
+    let config = "runAs: \"34567:34567\"\nfiles: { t: \"vault:secret/data/api#token\" }\n";
+    let outcome = local(&case, config).sh("cat $SECRET_EXEC_DIR/t; id -u").output();
+    assert_eq!(outcome.ok(), format!("t{APP}\n"));
+    assert!(outcome.err().contains("34567"), "{outcome}");
+}
+
+#[test]
+fn an_unusable_volume_becomes_a_private_directory() {
+    let case = Case::new();
+    let file = case.write("local.yaml", LOCAL);
+    let config = "volume: { path: /proc/nowhere }\nfiles: { t: \"vault:secret/data/api#token\" }\n";
+    let run = || case.with_config(config).arg("--local").arg(&file);
+    let app = "cat $SECRET_EXEC_DIR/t; echo; stat -f -c %T $SECRET_EXEC_DIR; stat -c %a $SECRET_EXEC_DIR; echo $SECRET_EXEC_DIR";
+    let outcome = run().sh(app).output();
+    let said = outcome.ok();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(&lines[..3], ["t", "tmpfs", "700"], "{outcome}");
+    assert!(outcome.err().contains("/proc/nowhere"), "{outcome}");
+    let runtime = case.memory.join("runtime");
+    fs::create_dir(&runtime).unwrap();
+    own(&runtime, APP);
+    fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let said = run().env("XDG_RUNTIME_DIR", &runtime).sh("echo $SECRET_EXEC_DIR").output().ok();
+    assert!(said.starts_with(runtime.to_str().unwrap()), "{said}");
+    if let Some(made) = lines.get(3).filter(|made| made.starts_with("/dev/shm/")) {
+        let _ = fs::remove_dir_all(made);
+    }
+}
+
+#[test]
+fn mistakes_in_the_local_file_have_lines() {
+    let case = Case::new();
+    let file = case.write("bad.yaml", "vault:a/b: { data: { k: canary } }\nxyz:a: { value: canary }\nvault:a/c: { dta: {} }\nvault:a/d#k: { data: {} }\n");
+    let run = case.run().args(&["--env", "X=vault:a/b#k"]).arg("--local").arg(file);
+    let outcome = run.app(&case.marking_app()).output();
+    assert!(!case.ran());
+    outcome.refused(outcome.code().unwrap_or_default(), &["bad.yaml:2", "bad.yaml:3", "bad.yaml:4"]);
+    assert!(matches!(outcome.code(), Some(64 | 65)), "{outcome}");
+    assert!(!outcome.err().contains("canary"), "{outcome}");
+}

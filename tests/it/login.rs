@@ -1,0 +1,369 @@
+//! Proving who we are: every method, the way there (TLS, proxy, namespace), and what a refusal says.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// A KV secret `k: value` in a corner of the shared server, and the config that reads it into `X`.
+struct Scene<'a> {
+    case: Case,
+    space: Space<'a>,
+    kv: String,
+}
+
+impl Scene<'_> {
+    fn new() -> Self {
+        let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+        let kv = space.kv2(&[("app", json!({ "k": "value" }))]);
+        Self { case, space, kv }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        vec![format!("{}/data/*", self.kv)]
+    }
+
+    fn approle(&self, settings: serde_json::Value) -> Login {
+        let paths = self.paths();
+        self.space.approle_with(&self.case, &[&paths[0]], settings)
+    }
+
+    fn config(&self, vault: &str) -> Run {
+        self.case.with_config(&format!("{vault}env: {{ X: \"vault:{}/data/app#k\" }}\n", self.kv))
+    }
+
+    #[track_caller]
+    fn works(&self, vault: &str) {
+        assert_eq!(self.config(vault).sh("printf %s $X").output().ok(), "value");
+    }
+
+    /// One login, one read, one revocation, nothing else.
+    #[track_caller]
+    fn was_asked_once(&self, login: &Login) {
+        let read = format!("read {}/data/app", self.kv);
+        let requests = self.space.requests();
+        let expected = [format!("update {}", login.path), read, "update auth/token/revoke-self".into()];
+        assert_eq!(requests, expected);
+        assert!(!self.space.bao.token_lives(self.space.accessors().last().unwrap()));
+    }
+}
+
+#[test]
+fn approle_logs_in_once_reads_once_and_revokes() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    scene.works(&scene.space.vault(&login));
+    scene.was_asked_once(&login);
+}
+
+#[test]
+fn kubernetes_logs_in_with_the_pods_token() {
+    let scene = Scene::new();
+    let login = scene.space.kubernetes(&[&scene.paths()[0]], "pod.jwt");
+    scene.works(&scene.space.vault(&login));
+    scene.was_asked_once(&login);
+}
+
+#[test]
+fn jwt_logs_in() {
+    let scene = Scene::new();
+    let login = scene.space.jwt(&[&scene.paths()[0]], "web.jwt");
+    scene.works(&scene.space.vault(&login));
+    scene.was_asked_once(&login);
+}
+
+fn with_ca(address: &str, login: &Login, more: &str) -> String {
+    let ca = certificates().join("ca.pem");
+    format!("vault:\n  address: {address}\n  caFile: {}\n  auth: {}\n{more}", ca.display(), login.auth)
+}
+
+#[test]
+fn cert_logs_in_with_a_client_certificate() {
+    let scene = Scene::new();
+    let login = scene.space.cert(&[&scene.paths()[0]], "client");
+    for port in [scene.space.bao.tls_port, scene.space.bao.mtls_port] {
+        scene.works(&with_ca(&format!("https://127.0.0.1:{port}"), &login, ""));
+    }
+    assert_eq!(scene.space.accessors().len(), 2);
+}
+
+#[test]
+fn a_token_file_is_used_and_its_token_is_not_revoked() {
+    let scene = Scene::new();
+    let (login, accessor) = scene.space.token(&scene.case, &[&scene.paths()[0]], json!({}));
+    scene.works(&scene.space.vault(&login));
+    assert!(scene.space.bao.token_lives(&accessor));
+    assert_eq!(scene.space.requests().iter().filter(|request| request.starts_with("read kv-")).count(), 1);
+    assert!(scene.space.requests().iter().all(|request| !request.contains("revoke")), "{:?}", scene.space.requests());
+}
+
+#[test]
+fn a_secret_id_of_one_use_and_a_wrapped_one_suffice() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({ "secret_id_num_uses": 1 }));
+    scene.works(&scene.space.vault(&login));
+    scene.was_asked_once(&login);
+
+    let login = scene.approle(json!({ "secret_id_num_uses": 1 }));
+    let role = login.path.replace("/login", "/role/web/secret-id");
+    let headers = [("X-Vault-Token", "root"), ("X-Vault-Wrap-TTL", "60s")];
+    let made = request(scene.space.bao.port, "POST", &format!("/v1/{role}"), &headers, b"{}").unwrap();
+    let wrapping = made.json["wrap_info"]["token"].as_str().unwrap();
+    let file = scene.case.write("wrapped", format!("{wrapping}\n"));
+    let start = login.auth.split("secretIdFile").next().unwrap();
+    let auth = format!("{start}secretIdFile: {}, secretIdWrapped: true }}", file.display());
+    let login = Login { auth, path: login.path };
+    scene.works(&scene.space.vault(&login));
+    // Unwrapped a second time, it says so and does not guess.
+    let outcome = scene.case.refused(scene.config(&scene.space.vault(&login)), 77, &["wrap", file.to_str().unwrap()]);
+    assert!(!outcome.err().contains(wrapping), "{outcome}");
+}
+
+#[test]
+fn a_role_id_can_come_from_a_file() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let (before, rest) = login.auth.split_once("roleId: ").unwrap();
+    let (role_id, after) = rest.split_once(',').unwrap();
+    let file = scene.case.write("role-id", format!("{role_id}\n"));
+    let login = Login { auth: format!("{before}roleIdFile: {},{after}", file.display()), path: login.path };
+    scene.works(&scene.space.vault(&login));
+}
+
+#[test]
+fn a_refused_login_names_method_mount_and_role() {
+    let scene = Scene::new();
+    let path = &scene.paths()[0];
+    for (login, says) in [
+        (scene.space.kubernetes(&[path], "pod-other-audience.jwt"), ["kubernetes", "web"]),
+        (scene.space.kubernetes(&[path], "pod-other-account.jwt"), ["kubernetes", "web"]),
+        (scene.space.jwt(&[path], "expired.jwt"), ["jwt", "web"]),
+        (scene.space.jwt(&[path], "foreign.jwt"), ["jwt", "web"]),
+    ] {
+        let outcome = scene.case.refused(scene.config(&scene.space.vault(&login)), 77, &says);
+        let token = fs::read_to_string(certificates().join("pod.jwt")).unwrap();
+        assert!(!outcome.err().contains(token.trim()), "{outcome}");
+        assert!(outcome.err().contains(login.path.split('/').nth(1).unwrap()), "the mount is not named\n{outcome}");
+    }
+    let login = scene.approle(json!({}));
+    scene.case.write(&format!("{}.secret-id", login.path.split('/').nth(1).unwrap()), "canary-not-a-secret-id");
+    let outcome = scene.case.refused(scene.config(&scene.space.vault(&login)), 77, &["approle"]);
+    assert!(!outcome.err().contains("canary"), "{outcome}");
+}
+
+#[test]
+fn a_refused_login_is_tried_once() {
+    let scene = Scene::new();
+    let login = scene.space.jwt(&[&scene.paths()[0]], "foreign.jwt");
+    scene.case.refused(scene.config(&scene.space.vault(&login)), 77, &[]);
+    assert_eq!(scene.space.requests(), [format!("update {}", login.path)]);
+}
+
+#[test]
+fn an_identity_file_that_is_missing_or_empty_is_named() {
+    let scene = Scene::new();
+    for (name, text) in [("none", None), ("empty", Some(""))] {
+        let file = scene.case.path(name);
+        if let Some(text) = text {
+            scene.case.write(name, text);
+        }
+        let login = Login { auth: format!("{{ method: token-file, path: {} }}", file.display()), path: String::new() };
+        let outcome = scene.config(&scene.space.vault(&login)).app(&scene.case.marking_app()).output();
+        assert!(!scene.case.ran());
+        assert!(matches!(outcome.code(), Some(64 | 77)), "{outcome}");
+        assert!(outcome.last_line().contains(file.to_str().unwrap()), "{outcome}");
+    }
+}
+
+#[test]
+fn an_expired_token_is_told_from_a_missing_policy() {
+    let scene = Scene::new();
+    let (login, accessor) = scene.space.token(&scene.case, &["something/else"], json!({}));
+    let path = format!("{}/data/app", scene.kv);
+    let vault = scene.space.vault(&login);
+    let outcome = scene.case.refused(scene.config(&vault), 77, &[&format!("vault:{path}#k"), "403", "policy", "read"]);
+    assert!(!outcome.err().contains("expired"), "{outcome}");
+    scene.space.bao.write("auth/token/revoke-accessor", json!({ "accessor": accessor }));
+    scene.case.refused(scene.config(&vault), 77, &["token", "expired|revoked|not valid|no longer"]);
+}
+
+#[test]
+fn a_batch_token_works_and_is_not_revoked() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({ "token_type": "batch" }));
+    scene.works(&scene.space.vault(&login));
+    let all = scene.space.bao.audit();
+    let tries = all.iter().filter(|line| line.path.contains("revoke-self") && !line.error.is_empty()).count();
+    assert_eq!(tries, 0, "a batch token cannot be revoked, so it is not tried");
+}
+
+#[test]
+fn a_token_with_too_few_uses_is_refused_at_login() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({ "token_num_uses": 1 }));
+    let kv = &scene.kv;
+    let config =
+        format!("{}env: {{ X: \"vault:{kv}/data/app#k\", Y: \"vault:{kv}/data/b#k\" }}\n", scene.space.vault(&login));
+    scene.case.refused(scene.case.with_config(&config), 77, &["uses"]);
+    let reads = scene.space.requests().into_iter().filter(|request| request.starts_with("read")).count();
+    assert_eq!(reads, 0, "{:?}", scene.space.requests());
+}
+
+#[test]
+fn a_namespace_is_asked_and_a_wrong_one_is_denied() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let namespace = format!("team-{}", space.id);
+    space.bao.write(&format!("sys/namespaces/{namespace}"), json!({}));
+    space.bao.write_in(&namespace, "sys/mounts/kv", json!({ "type": "kv" }));
+    space.bao.write_in(&namespace, "kv/app", json!({ "k": "value" }));
+    let policy = json!({ "policy": "path \"kv/*\" { capabilities = [\"read\"] }" });
+    space.bao.write_in(&namespace, "sys/policies/acl/p", policy);
+    space.bao.write_in(&namespace, "sys/auth/approle", json!({ "type": "approle" }));
+    space.bao.write_in(&namespace, "auth/approle/role/web", json!({ "token_policies": ["p"] }));
+    let role = space.bao.ask(&namespace, "root", "GET", "auth/approle/role/web/role-id", &json!(null)).json;
+    let secret = space.bao.write_in(&namespace, "auth/approle/role/web/secret-id", json!({}));
+    let file = case.write("secret-id", secret["data"]["secret_id"].as_str().unwrap());
+    let config = |namespace: &str| {
+        let auth = format!(
+            "{{ method: approle, roleId: {}, secretIdFile: {} }}",
+            role["data"]["role_id"].as_str().unwrap(),
+            file.display()
+        );
+        let address = space.bao.address();
+        format!(
+            "vault: {{ address: \"{address}\", namespace: {namespace}, auth: {auth} }}\nenv: {{ X: \"vault:kv/app#k\" }}\n"
+        )
+    };
+    assert_eq!(case.with_config(&config(&namespace)).sh("printf %s $X").output().ok(), "value");
+    case.refused(case.with_config(&config("nobody")), 77, &["nobody|namespace"]);
+}
+
+#[test]
+fn a_private_ca_as_text_or_file_is_trusted_and_nothing_else_is() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let address = format!("https://127.0.0.1:{}", scene.space.bao.tls_port);
+    scene.works(&with_ca(&address, &login, ""));
+    let pem = indented(&fs::read_to_string(certificates().join("ca.pem")).unwrap(), 4);
+    scene.works(&format!("vault:\n  address: {address}\n  ca: |\n{pem}  auth: {}\n", login.auth));
+    let before = scene.space.requests().len();
+    let other = certificates().join("other-ca.pem");
+    for ca in [format!("  caFile: {}\n", other.display()), String::new()] {
+        let config = format!("vault:\n  address: {address}\n{ca}  auth: {}\n", login.auth);
+        let run = scene.config(&config).args(&["--timeout", "5s"]);
+        let outcome = run.app(&scene.case.marking_app()).output();
+        assert!(!scene.case.ran());
+        assert!(matches!(outcome.code(), Some(69 | 77)), "{outcome}");
+        outcome.refused(outcome.code().unwrap(), &[&address, "certificate", "vault.ca|caFile"]);
+    }
+    assert_eq!(scene.space.requests().len(), before);
+}
+
+#[test]
+fn vault_cacert_fills_the_gap() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let config = format!("vault:\n  auth: {}\n", login.auth);
+    let run = scene.config(&config).env("VAULT_ADDR", format!("https://localhost:{}", scene.space.bao.tls_port));
+    assert_eq!(run.env("VAULT_CACERT", certificates().join("ca.pem")).sh("printf %s $X").output().ok(), "value");
+}
+
+#[test]
+fn the_servers_name_is_checked_and_can_be_given() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let address = format!("https://127.0.0.1:{}", scene.space.bao.named_port);
+    scene.works(&with_ca(&address, &login, "  tlsServerName: bao.test\n"));
+    for (port, says) in [(scene.space.bao.named_port, "name|tlsServerName"), (scene.space.bao.expired_port, "expired")]
+    {
+        let run = scene.config(&with_ca(&format!("https://127.0.0.1:{port}"), &login, ""));
+        let outcome = run.args(&["--timeout", "5s"]).app(&scene.case.marking_app()).output();
+        assert!(!scene.case.ran());
+        outcome.refused(outcome.code().unwrap_or_default(), &[says]);
+        assert!(matches!(outcome.code(), Some(69 | 77)), "{outcome}");
+    }
+}
+
+#[test]
+fn skip_verify_needs_a_second_word() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let address = format!("https://127.0.0.1:{}", scene.space.bao.expired_port);
+    let config =
+        |more: &str| format!("vault:\n  address: {address}\n  skipVerify: true\n{more}  auth: {}\n", login.auth);
+    scene.case.refused(scene.config(&config("")), 64, &["skipVerify", "allowInsecure"]);
+    scene.works(&config("  allowInsecure: true\n"));
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_refuses_without_one() {
+    let scene = Scene::new();
+    let address = format!("https://127.0.0.1:{}", scene.space.bao.mtls_port);
+    let login = scene.approle(json!({}));
+    let run = scene.config(&with_ca(&address, &login, "")).args(&["--timeout", "3s"]);
+    let outcome = run.app(&scene.case.marking_app()).output();
+    assert!(!scene.case.ran() && matches!(outcome.code(), Some(69 | 77)), "{outcome}");
+    let foreign = scene.space.cert(&[&scene.paths()[0]], "foreign-client");
+    let tls = format!("https://127.0.0.1:{}", scene.space.bao.tls_port);
+    scene.case.refused(scene.config(&with_ca(&tls, &foreign, "")), 77, &["cert"]);
+}
+
+#[test]
+fn a_proxy_is_used_from_the_config_and_from_the_environment() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let port = scene.space.bao.tls_port;
+    // Only the proxy knows where bao.test is.
+    let address = format!("https://bao.test:{port}");
+    let proxy = Proxy::before(port);
+    scene.works(&with_ca(&address, &login, &format!("  proxy: {}\n", proxy.address())));
+    assert!(proxy.count(&format!("CONNECT bao.test:{port} ")) >= 1);
+    let count = proxy.requests().len();
+    let vault = with_ca(&address, &login, "");
+    let run = scene.config(&vault).env("HTTPS_PROXY", proxy.address());
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
+    assert!(proxy.requests().len() > count);
+    let count = proxy.requests().len();
+    let vault = with_ca(&format!("https://localhost:{port}"), &login, "");
+    let run = scene.config(&vault).env("HTTPS_PROXY", proxy.address()).env("NO_PROXY", "localhost");
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
+    assert_eq!(proxy.requests().len(), count);
+}
+
+#[test]
+fn aws_sends_a_signed_get_caller_identity() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("app", json!({ "k": "value" }))]);
+    let policy = space.policy(&[&format!("{kv}/data/*")]);
+    let made = space.bao.write("auth/token/create", json!({ "policies": [policy], "ttl": "10m" }));
+    let proxy = Proxy::before(space.bao.port);
+    // OpenBao has no aws method: the answer is recorded, the token in it is real.
+    let answer = json!({ "auth": made["auth"] }).to_string();
+    proxy.next([Plan::Answer(200, String::new(), answer)]);
+    let config = format!(
+        "vault: {{ address: \"{}\", auth: {{ method: aws, role: web, serverId: vault.example.com, region: eu-west-1 }} }}\n\
+         env: {{ X: \"vault:{kv}/data/app#k\" }}\n",
+        proxy.address()
+    );
+    let run =
+        case.with_config(&config).env("AWS_ACCESS_KEY_ID", "AKIASUITE").env("AWS_SECRET_ACCESS_KEY", "canary-key");
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
+    let requests = proxy.requests();
+    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.lines().next().unwrap().contains("/v1/auth/aws/login"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let decoded = |name: &str| {
+        use base64::Engine as _;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(body[name].as_str().unwrap()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert_eq!(body["role"], "web");
+    assert_eq!(body["iam_http_request_method"], "POST");
+    assert_eq!(decoded("iam_request_url").trim_end_matches('/'), "https://sts.eu-west-1.amazonaws.com");
+    assert_eq!(decoded("iam_request_body"), "Action=GetCallerIdentity&Version=2011-06-15");
+    let headers = decoded("iam_request_headers").to_ascii_lowercase();
+    assert!(headers.contains("x-vault-aws-iam-server-id") && headers.contains("vault.example.com"), "{headers}");
+    assert!(headers.contains("credential=akiasuite/") && headers.contains("/eu-west-1/sts/aws4_request"), "{headers}");
+    assert!(!headers.contains("canary-key"));
+}

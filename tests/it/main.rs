@@ -1,0 +1,38 @@
+//! The product as its users meet it: its programs, real servers, real users, real mounts. `./tests/run` sets all of it up.
+//!
+//! Table of contents, in the order data flows:
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the suite is the outside world: it has an environment, a clock, processes"
+)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
+#![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
+
+mod parts;
+mod support; // what every test stands on: places, processes, servers, a proxy that misbehaves // those servers start, answer and misbehave as told
+
+// The house
+mod architecture; // the arrows point down, `unsafe` stays in one place, the diagram is true
+
+// What is asked for
+mod bad_input; // every kind of bad input: code, place, what to do, and the app did not run
+mod config; // layers, all mistakes at once, schema, check
+
+// Who asks, and what comes
+mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
+mod fetch; // Vault: each secret once, every engine, leases, retries, failures
+mod local; // a file that answers instead of any server
+mod login; // every method of Vault's, TLS, proxy, namespaces
+
+// What the app gets
+mod environment; // variables: added, scrubbed, resolved, refused
+mod render; // formats and templates as they are delivered
+mod volume; // files on memory: layout, owners, readers, refusals
+
+// How it runs
+mod exec; // the process is replaced, nothing is lost, codes and signals as they are
+mod install; // the program copies itself
+mod leak; // a canary is nowhere but where it belongs
+mod privilege; // root becomes the app, provably and for good
+mod supervise; // as a parent: forward, reap, terminal, status
