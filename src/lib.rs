@@ -5,8 +5,8 @@
 //! Arrows mean "depends on" (what is below, transitively); they never point up.
 //!
 //! ```text
-//! 4  bin/secret-exec ─► cli ─► run
-//! 3  run     ─► provider render deliver process sys
+//! 4  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
+//! 3  run     ─► provider render deliver process sys      k8s ─► config domain
 //! 2  deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
 //! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod identity;
+pub mod k8s;
 pub mod provider;
 pub mod render;
 pub mod deliver;

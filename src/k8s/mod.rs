@@ -1,0 +1,15 @@
+//! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
+//!
+//! In the order data flows: `pod` reads, `wish` understands, `inject` plans with the `parts` it adds, `patch` writes.
+//! `admission` and `manifest` are the two ways in; `webhook` serves the first.
+
+pub mod inject;
+mod names;
+mod parts;
+pub mod patch;
+pub mod pod;
+mod quantity;
+pub mod wish;
+
+#[cfg(test)]
+mod tests;
