@@ -4,6 +4,7 @@
 //! `admission` and `manifest` are the two ways in; `webhook` serves the first.
 
 pub mod inject;
+pub mod manifest;
 mod names;
 mod parts;
 pub mod patch;
