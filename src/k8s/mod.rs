@@ -3,13 +3,18 @@
 //! In the order data flows: `pod` reads, `wish` understands, `inject` plans with the `parts` it adds, `patch` writes.
 //! `admission` and `manifest` are the two ways in; `webhook` serves the first.
 
+pub mod admission;
+pub mod certs;
 pub mod inject;
 pub mod manifest;
+mod metrics;
 mod names;
 mod parts;
 pub mod patch;
 pub mod pod;
 mod quantity;
+pub mod tls;
+pub mod webhook;
 pub mod wish;
 
 #[cfg(test)]
