@@ -13,6 +13,7 @@ mod parts;
 pub mod patch;
 pub mod pod;
 mod quantity;
+pub mod reference;
 pub mod tls;
 pub mod webhook;
 pub mod wish;

@@ -535,3 +535,43 @@ proptest! {
         prop_assert!(survives(&expected, &patched));
     }
 }
+
+/// The pod reads with its own annotations and flags what was decided at admission.
+#[test]
+fn the_pod_reads_the_same_configuration() {
+    use crate::config::{Annotations, Flag, Layers, VaultAuth, Wraps, resolve};
+    let asked = [
+        FILE,
+        ROLE,
+        ("volume", "/etc/app"),
+        ("template.conf", "a={{ secret('vault:secret/data/db').user }}\n\"$(X)\""),
+    ];
+    let patched = injected(&pod(&asked, app()));
+    let arguments = words(&ours(&patched)["args"]);
+    let mut flags = Vec::new();
+    let mut annotations = false;
+    for pair in arguments[1..].chunks(2) {
+        match pair[0] {
+            "--annotations" => annotations = true,
+            name => flags.push(Flag::new(name, pair[1].replace("$$", "$"))),
+        }
+    }
+    assert!(annotations);
+    // As the downward API writes them; Go's %q and Rust's {:?} agree on these.
+    let file: String = asked.iter().map(|(key, value)| format!("secret-exec.dev/{key}={value:?}\n")).collect();
+    let layers = Layers {
+        environment: &[("SECRET_EXEC_STATE".to_owned(), "/run/secret-exec-state/own".to_owned())],
+        annotations: Some(Annotations::File(Text { name: "annotations", text: &file })),
+        file: None,
+        flags: &flags,
+        wraps: Wraps::Nothing,
+    };
+    let config = resolve(&layers).unwrap();
+    assert_eq!(config.volume.path.to_str(), Some("/run/secret-exec/files"));
+    assert_eq!(config.state.to_str(), Some("/run/secret-exec-state/own"));
+    assert_eq!(config.files.len(), 2);
+    let auth = config.vault.unwrap().auth.unwrap();
+    assert!(
+        matches!(auth, VaultAuth::Kubernetes { token_file, .. } if token_file.ends_with("secret-exec-identity/token"))
+    );
+}
