@@ -235,7 +235,7 @@ impl Plan<'_> {
         let holds = |path: &str| {
             let below =
                 |file: &&str| file.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
-            path.len() > 1 && files.iter().any(|file| below(file))
+            path.len() > 1 && files.iter().any(below)
         };
         Plumbing {
             env: env.filter(|(name, _)| VARIABLES.contains(&name.as_str())).collect(),
