@@ -208,22 +208,12 @@ impl Injector {
         self.operator.get(key).map(String::as_str)
     }
 
-    /// What the pod's annotations say about a key of the config, as far as they can be read.
-    pub fn asked(annotations: &[(String, String)], key: &str) -> Option<String> {
-        Some(asked(annotations).at(key)?.text()?.to_owned())
-    }
-
-    /// Whether the pod's annotations say anything at or below a key of the config.
-    pub fn mentions(annotations: &[(String, String)], key: &str) -> bool {
-        asked(annotations).at(key).is_some()
-    }
-
     /// The operator's part for a pod: `--set` flags, in the order of their keys. `also` are the injector's own.
     ///
     /// An annotation that says something else about one of them is a mistake, and so is an address that is not allowed.
-    pub fn pins(&self, annotations: &[(String, String)], also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
+    pub fn pins(&self, asked: &Asked, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
-        let tree = asked(annotations);
+        let tree = &asked.0;
         let mut pins = self.operator.clone();
         if let Some(node) = tree.at("vault.address")
             && let Some(text) = node.text()
@@ -277,10 +267,26 @@ impl Injector {
     }
 }
 
-/// The annotations as one tree; what is wrong with them is reported when all layers are resolved.
-fn asked(annotations: &[(String, String)]) -> Node {
-    let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    from_pairs(pairs, &mut Mistakes::default()).0
+/// What a pod's annotations say, as far as it can be read; what is wrong is reported when all layers are resolved.
+#[derive(Debug)]
+pub struct Asked(Node);
+
+impl Asked {
+    /// Reads annotations.
+    pub fn read(annotations: &[(String, String)]) -> Self {
+        let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Self(from_pairs(pairs, &mut Mistakes::default()).0)
+    }
+
+    /// The single value of a key of the config.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.at(key)?.text()
+    }
+
+    /// Whether anything is said at or below a key of the config.
+    pub fn mentions(&self, key: &str) -> bool {
+        self.0.at(key).is_some()
+    }
 }
 
 /// Every single value below a section, by its dotted key.
@@ -339,7 +345,7 @@ allowAddresses: [\"https://other.example.com\"]
     }
 
     fn pinned(annotations: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
-        let flags = read(CONFIG).unwrap().pins(&pairs(annotations), &[("volume.owner", ":7".to_owned())]);
+        let flags = read(CONFIG).unwrap().pins(&Asked::read(&pairs(annotations)), &[("volume.owner", ":7".to_owned())]);
         flags
             .map(|flags| flags.into_iter().map(|flag| flag.value).collect())
             .map_err(|mistakes| mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect())

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
 use crate::config::{
-    Action, Config, Content, Flag, Injector, Layers, Mistake, OnExpired, Place, Resources, Template, VaultAuth, Wraps,
-    nearest, resolve,
+    Action, Asked, Config, Content, Flag, Injector, Layers, Mistake, OnExpired, Place, Resources, Template, VaultAuth,
+    Wraps, nearest, resolve,
 };
 use crate::domain::Source;
 
@@ -136,7 +136,8 @@ pub(super) fn wish(pod: &Pod, injector: &Injector) -> Result<Option<Wish>, Denia
         Some("false") => return Ok(None),
         Some(_) => return Err(vec![format!("annotation {}: expected \"true\" or \"false\"", ours("inject"))]),
     }
-    Reading { pod, injector, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
+    let asked = Asked::read(&pod.annotations);
+    Reading { pod, injector, asked, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
 }
 
 fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
@@ -147,6 +148,7 @@ fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
 struct Reading<'a> {
     pod: &'a Pod,
     injector: &'a Injector,
+    asked: Asked,
     denial: Denial,
     warnings: Vec<String>,
 }
@@ -175,15 +177,15 @@ impl Reading<'_> {
             self.denial.extend(sentences(&crate::config::annotations::check(pairs)));
             return Err(told(self.denial));
         }
-        let login = Login::read(self.pod, self.injector);
+        let login = Login::read(&self.asked, self.injector);
         let mut also = login.pins();
         if let Reader::Group(gid) = reader {
             also.push(("volume.owner", format!(":{gid}")));
         }
-        let pins = self.injector.pins(&self.pod.annotations, &also).map_err(|mistakes| told(sentences(&mistakes)))?;
+        let pins = self.injector.pins(&self.asked, &also).map_err(|mistakes| told(sentences(&mistakes)))?;
         let configs = self.resolve(mode, &targets, &pins, &login)?;
         let needs_vault = configs.iter().any(needs_vault);
-        let is_said = needs_vault || Injector::mentions(&self.pod.annotations, "vault.auth");
+        let is_said = needs_vault || self.asked.mentions("vault.auth");
         if is_said && login.lacks_role {
             self.deny(missing_role());
         }
@@ -309,9 +311,8 @@ impl Reading<'_> {
         if mode.wraps() {
             return Reader::App;
         }
-        let asked = |key| Injector::asked(&self.pod.annotations, key);
-        let owner = asked("volume.owner");
-        if let Some(text) = asked("runAs").or_else(|| self.injector.says("runAs").map(str::to_owned)) {
+        let owner = self.asked.text("volume.owner").map(str::to_owned);
+        if let Some(text) = self.asked.text("runAs").map(str::to_owned) {
             if owner.is_some() {
                 self.deny_annotation("run-as", "cannot stand together with volume-owner; the files are run-as's own");
             }
@@ -378,7 +379,7 @@ impl Reading<'_> {
     /// What the mode can do.
     fn can(&mut self, mode: Mode, targets: &[String], config: &Config, login: &Login) {
         let name = mode.name();
-        if Injector::mentions(&self.pod.annotations, "state") {
+        if self.asked.mentions("state") {
             self.deny_annotation("state", "is the injector's to set; leave it out");
         }
         if config.supervise && mode != Mode::Supervise {
@@ -543,8 +544,8 @@ struct Login {
 }
 
 impl Login {
-    fn read(pod: &Pod, injector: &Injector) -> Self {
-        let say = |key| injector.says(key).map(str::to_owned).or_else(|| Injector::asked(&pod.annotations, key));
+    fn read(asked: &Asked, injector: &Injector) -> Self {
+        let say = |key| injector.says(key).or_else(|| asked.text(key)).map(str::to_owned);
         let method = say("vault.auth.method").unwrap_or_else(|| "kubernetes".to_owned());
         let projects = matches!(method.as_str(), "kubernetes" | "jwt");
         let has_mount = projects || matches!(method.as_str(), "approle" | "aws" | "cert");

@@ -70,6 +70,42 @@ fn every_manifest_is_valid_before_and_after_injection() {
     }
 }
 
+/// In every mode, with and without native sidecars: valid, and what Pod Security "restricted" lets through.
+#[test]
+fn every_form_of_injection_is_valid_and_restricted() {
+    const RESTRICTED: &str = r#"
+import sys, yaml
+for pod in yaml.safe_load_all(sys.stdin):
+    spec = pod["spec"]
+    for c in spec["containers"] + spec["initContainers"]:
+        s, p = c["securityContext"], spec["securityContext"]
+        assert s["allowPrivilegeEscalation"] is False and s["capabilities"]["drop"] == ["ALL"], c
+        assert s.get("runAsNonRoot", p.get("runAsNonRoot")) is True and s.get("runAsUser", 1) != 0, c
+        assert s.get("seccompProfile", p.get("seccompProfile"))["type"] == "RuntimeDefault", c
+    assert all(set(v) - {"name"} <= {"emptyDir", "projected"} for v in spec["volumes"])
+"#;
+    let mut pods = String::new();
+    for mode in ["sidecar", "init", "exec", "supervise"] {
+        pods.push_str(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations:\n    secret-exec.dev/mode: {mode}\n    \
+             secret-exec.dev/vault-role: web\n    secret-exec.dev/file.a: vault:x#y\nspec:\n  securityContext: {{runAsNonRoot: \
+             true, seccompProfile: {{type: RuntimeDefault}}}}\n  containers:\n  - name: app\n    image: a:1\n    command: \
+             [/app]\n    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}\n---\n"
+        ));
+    }
+    for native in ["true", "false"] {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        let text_of = format!("image: i:1\nvault: {{ address: \"https://v\" }}\nnativeSidecar: {native}\n");
+        std::fs::write(config.path(), text_of).unwrap();
+        let output = inject(&["manifest", "--config", config.path().to_str().unwrap()], &pods);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        for script in [VALIDATE, RESTRICTED] {
+            let Some(said) = python(script, &[FOREIGN], text(&output.stdout)) else { return };
+            assert!(said.status.success(), "{}", text(&said.stderr));
+        }
+    }
+}
+
 #[test]
 fn every_annotated_example_is_injected() {
     let examples = manifests(&root().join("examples/kubernetes"));
