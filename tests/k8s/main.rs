@@ -9,4 +9,5 @@ mod support; // processes, a TLS client, Python
 mod deploy; // every manifest is valid, loads, and says what the contract says
 mod docs; // the reference is what the code knows
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
+mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server
 mod webhook; // the server: TLS, reload, limits, slow clients, drain
