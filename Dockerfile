@@ -3,9 +3,7 @@
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 FROM ${BUILDER} AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
-COPY .cargo .cargo
-COPY src src
+COPY . .
 RUN cargo build --locked --release --bins \
     && mkdir -p /out \
     && cp target/*/release/secret-exec target/*/release/secret-inject /out/ \

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! 4  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
-//! 3  run     ─► provider render deliver process sys      k8s ─► config domain
-//! 2  deliver ─► render sys      process ─► sys      provider ─► identity      render ─► config
+//! 3  run     ─► provider rotate render deliver process serve sys      k8s ─► config domain
+//! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      serve ─► sys
+//! 2  provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
 //! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
 //! ```
@@ -23,6 +24,8 @@ pub mod provider;
 pub mod render;
 pub mod deliver;
 pub mod process;
+pub mod rotate;
+pub mod serve;
 pub mod run;
 pub mod sys;
 

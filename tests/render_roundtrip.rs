@@ -160,7 +160,7 @@ impl Scratch {
 
 fn python() -> PathBuf {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    match std::env::var_os("SECRET_EXEC_TEST_PYTHON") {
+    match std::env::var_os("TEST_PYTHON") {
         Some(path) => path.into(),
         None if ours.exists() => ours,
         None => "python3".into(),

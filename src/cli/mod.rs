@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
-use crate::run::{self, Caller, Check};
+use crate::run::{self, Caller, Check, Refresh, Shown};
 use crate::sys::{environment, harden};
 
 use args::{Command, Invocation};
@@ -56,18 +56,28 @@ fn start(arguments: Vec<OsString>, caller: &Caller) -> Result<Exit, Vec<Problem>
         Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
         Command::Wrap(command) => match run::exec(&config, &command, caller)? {},
         Command::Init => run::init(&config, caller).map(|()| Exit::App(0)),
-        Command::Check(what) => {
-            let (text, problems) = run::check(&config, &what, caller)?;
-            print(&text)?;
-            if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
+        Command::Check(what) => shown(run::check(&config, &what, caller)?),
+        Command::Status => {
+            let how = match (invocation.ready, invocation.json) {
+                (true, _) => Shown::Readiness,
+                (false, true) => Shown::Json,
+                (false, false) => Shown::Table,
+            };
+            shown(run::status(&config, how)?)
         }
-        Command::Sidecar | Command::Status | Command::Refresh => {
-            let text = "this version does not rotate secrets yet: there is no sidecar, status or refresh; use init, \
-                        or --supervise";
-            Err(vec![Problem::new(Exit::Usage, text)])
+        Command::Sidecar => run::sidecar(&config, caller).map(|()| Exit::App(0)),
+        Command::Refresh => {
+            let how = if invocation.json { Refresh::Json } else { Refresh::Line };
+            shown(run::refresh(&config, how)?)
         }
         Command::Help | Command::Version | Command::Schema | Command::Install(_) => unreachable!("answered above"),
     }
+}
+
+/// What is to be said on stdout, and what is wrong all the same.
+fn shown((text, problems): (String, Vec<Problem>)) -> Result<Exit, Vec<Problem>> {
+    print(&text)?;
+    if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
 }
 
 /// Reads the files that the command line or the environment names, and resolves all layers.

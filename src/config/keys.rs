@@ -76,6 +76,11 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             Form::Duration,
             "From the start until everything has been delivered once. Default: 60s.",
         ),
+        Field::single(
+            "revokeDelay",
+            Form::Duration,
+            "How long a sidecar that is asked to end goes on before it revokes what was issued. Default: not at all.",
+        ),
         Field::single("state", Form::Directory, "Our own state directory, in memory. Default: /run/secret-exec-state."),
         Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics. Default: off."),
         Field::single("logFormat", Form::Words(&["text", "json"]), "How log lines look. Default: text."),

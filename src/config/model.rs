@@ -45,6 +45,8 @@ pub struct Config {
     pub on_expired: OnExpired,
     /// From the start until the first delivery.
     pub timeout: Duration,
+    /// How long a sidecar that is asked to end goes on before it revokes what was issued.
+    pub revoke_delay: Duration,
     /// Our own state directory.
     pub state: PathBuf,
     /// Answer every reference from this file instead.
@@ -156,6 +158,9 @@ impl fmt::Display for VaultAuth {
         match self {
             Self::Kubernetes { role, mount, .. } => write!(f, "kubernetes (role {role}, mount {mount})"),
             Self::Jwt { role, mount, .. } => write!(f, "jwt (role {role}, mount {mount})"),
+            Self::AppRole { mount, secret_id_file: Some(path), .. } => {
+                write!(f, "approle (mount {mount}, secret id in {})", path.display())
+            }
             Self::AppRole { mount, .. } => write!(f, "approle (mount {mount})"),
             Self::Aws { role, mount, .. } => write!(f, "aws (role {role}, mount {mount})"),
             Self::Cert { role: Some(role), mount, .. } => write!(f, "cert (role {role}, mount {mount})"),

@@ -62,6 +62,7 @@ impl Reader<'_> {
             },
             on_expired: self.read("onExpired", on_expired).unwrap_or(OnExpired::Keep),
             timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),
+            revoke_delay: self.read("revokeDelay", value::duration).unwrap_or(Duration::ZERO),
             state: self.read("state", value::directory).unwrap_or_else(|| STATE.into()),
             local: local.map(PathBuf::from),
             metrics: self.read("metrics", net::listen),

@@ -84,8 +84,8 @@ pub enum VolumeError {
     Covering(PathBuf),
     /// Owner or mode may not be set.
     #[error(
-        "cannot give {} to {owner} (mode {mode:04o}): {}: start as that user, or as root with CAP_CHOWN; a group has to \
-         be one of the writer's (supplementalGroups)", .path.display(), reason(*.why)
+        "cannot make {owner} the owner of {} (mode {mode:04o}): {}: start as that user, or as root with CAP_CHOWN; a group \
+         has to be one of the writer's (supplementalGroups)", .path.display(), reason(*.why)
     )]
     Owner {
         /// What was to be given.

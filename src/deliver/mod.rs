@@ -23,6 +23,16 @@ use std::path::PathBuf;
 
 use crate::domain::{FileMode, FileName, SecretBytes};
 
+impl GroupAccess {
+    /// The mode of a file that has none of its own.
+    pub fn default_mode(self) -> FileMode {
+        match self {
+            Self::None | Self::Passes => FileMode::OWNER,
+            Self::Reads => FileMode::OWNER_AND_GROUP,
+        }
+    }
+}
+
 /// What is written: one file of a generation.
 #[derive(Debug)]
 pub struct Artifact {
@@ -70,8 +80,7 @@ impl Ownership {
 
     /// Permission bits of a file: its own, or what the owner asks for.
     fn file_mode(self, own: Option<FileMode>) -> u32 {
-        let default = if self.group == GroupAccess::Reads { FileMode::OWNER_AND_GROUP } else { FileMode::OWNER };
-        own.unwrap_or(default).bits()
+        own.unwrap_or(self.group.default_mode()).bits()
     }
 }
 

@@ -15,11 +15,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sys::fs::{self, Errno, Folder, Kind};
 use crate::sys::mount;
+
+use crate::domain::{FileName, SecretBytes};
 
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
@@ -132,6 +135,36 @@ impl Volume {
         self.show_new(&missing)?;
         self.remove_stale(&names)?;
         Ok(Written::Generation(new.to_string_lossy().into_owned()))
+    }
+
+    /// The generation that is visible.
+    pub fn generation(&self) -> Option<String> {
+        self.current().ok().flatten().map(|name| name.to_string_lossy().into_owned())
+    }
+
+    /// What a file holds now; `None` when it is not there. The volume itself is the one copy of what was delivered.
+    pub fn read(&self, name: &FileName) -> Result<Option<SecretBytes>, VolumeError> {
+        let path = self.path.join(name.components().collect::<PathBuf>());
+        let Some(current) = self.current()? else { return Ok(None) };
+        let parts: Vec<&OsStr> = [current.as_os_str()].into_iter().chain(name.components().map(OsStr::new)).collect();
+        let (file, folders) = parts.split_last().expect("a generation and a name");
+        let mut folder = self.folder.pass(".".as_ref()).map_err(VolumeError::system("open", &path))?;
+        for part in folders {
+            folder = match folder.pass(part) {
+                Ok(below) => below,
+                Err(Errno::ENOENT) => return Ok(None),
+                Err(why) => return Err(VolumeError::System { doing: "open", path, why }),
+            };
+        }
+        let mut opened = match folder.open_file(file) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(why) => return Err(VolumeError::System { doing: "open", path, why }),
+        };
+        let size = usize::try_from(fs::meta(&opened).map_err(VolumeError::system("look at", &path))?.size).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(size + 1);
+        opened.read_to_end(&mut bytes).map_err(|_| VolumeError::System { doing: "read", path, why: Errno::EIO })?;
+        Ok(Some(SecretBytes::new(bytes)))
     }
 
     /// Removes the generations that were retired more than 30 s before `now`.

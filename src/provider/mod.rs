@@ -9,11 +9,13 @@ pub mod backoff;
 mod error;
 pub mod file;
 pub mod local;
+mod post;
 mod tls;
 mod transport;
 pub mod vault;
 
 pub use error::{Class, Failure};
+pub use post::{PostError, post};
 pub use transport::Limits;
 
 /// What every provider can do. One attempt each; retries, bounds in time and schedules belong to the caller.

@@ -32,7 +32,7 @@ impl<'a> App<'a> {
             Ok(_) => Vec::new(),
             Err(error) => {
                 let exit = if error.code() == 127 { Exit::NotFound } else { Exit::NotExecutable };
-                vec![Problem::new(exit, format!("cannot start {}: {error}", self.shown()))]
+                vec![Problem::new(exit, error.to_string())]
             }
         }
     }

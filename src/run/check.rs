@@ -80,7 +80,7 @@ fn explain(config: &Config, plan: &Plan, runs_as: &str, tried: &BTreeMap<Source,
     };
     section("Logs in".to_owned(), logins(config, plan));
     section(format!("Reads ({}, once each)", plan.sources.len()), reads(plan, tried));
-    section(format!("Writes files below {} (memory only)", config.volume.path.display()), files(plan));
+    section(format!("Writes files below {} (memory only)", config.volume.path.display()), files(config, plan));
     section("Sets variables".to_owned(), variables(plan));
     section("Runs the app as".to_owned(), vec![vec![runs_as.to_owned()]]);
     out.truncate(out.trim_end().len());
@@ -119,12 +119,13 @@ fn reads(plan: &Plan, tried: &BTreeMap<Source, String>) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn files(plan: &Plan) -> Vec<Vec<String>> {
+fn files(config: &Config, plan: &Plan) -> Vec<Vec<String>> {
+    let default = plan.group_access(config).default_mode();
     plan.files
         .iter()
         .map(|file| {
-            let mode = file.mode.map_or_else(|| "default".to_owned(), |mode| format!("{:04o}", mode.bits()));
-            vec![file.name.to_string(), format!("mode {mode}"), made_of(&file.filling)]
+            let mode = file.mode.unwrap_or(default);
+            vec![file.name.to_string(), format!("{:04o}", mode.bits()), made_of(&file.filling)]
         })
         .collect()
 }

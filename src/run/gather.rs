@@ -1,8 +1,10 @@
 //! One login, each distinct source read once, all in parallel; retries by class until the deadline.
 //! What was issued in a start that fails is revoked before the failure is told.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::config::{Config, VaultAuth};
+use crate::config::{Config, Mistake, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, IdentityError, Proof};
@@ -23,9 +25,13 @@ use crate::sys::{clock, random};
 
 use super::caller::Caller;
 use super::plan::{Plan, Planned};
+use super::rotation::Found;
 
 /// No longer for giving back what was issued, at the end or after a failed start.
-const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a last attempt before the deadline is given.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
 
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
@@ -51,9 +57,11 @@ impl Start {
         self.told.notify_waiters();
     }
 
-    /// Waits before the next attempt; `false` when there is no point in one.
-    async fn pause(&self, wait: Duration) -> bool {
-        if self.failed.get() || wait >= self.left() {
+    /// Waits before the next attempt, which the deadline may bring forward; `false` when there is no point in one.
+    async fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> bool {
+        let latest = self.left().saturating_sub(LAST_CHANCE);
+        let wait = wait.min(latest);
+        if self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest) {
             return false;
         }
         tokio::select! {
@@ -72,12 +80,23 @@ impl Start {
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
 pub(super) struct Backends {
-    vault: Option<(Vault, VaultAuth)>,
-    aws: Option<Aws>,
+    pub(super) vault: Option<(Rc<Vault>, VaultAuth)>,
+    pub(super) aws: Option<Rc<Aws>>,
     files: Files,
-    local: Option<Local>,
+    pub(super) local: Option<Rc<Local>>,
     /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
-    aws_identity: Arc<AwsIdentity>,
+    pub(super) aws_identity: Arc<AwsIdentity>,
+    /// When the login and each answer were asked for: a life counts from there.
+    pub(super) asked: RefCell<Asked>,
+}
+
+/// Times since boot.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// The login that brought the token.
+    pub(super) login: Duration,
+    /// The round in which each source answered.
+    pub(super) sources: BTreeMap<Source, Duration>,
 }
 
 impl Backends {
@@ -85,11 +104,11 @@ impl Backends {
     pub(super) fn connect(config: &Config, plan: &Plan, caller: &Caller) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity };
+        let asked = RefCell::default();
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked };
         if let Some(path) = &config.local {
-            backends.local = Some(
-                Local::open(path).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>())?,
-            );
+            let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
+            backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
             return Ok(backends);
         }
         if needs(|source| matches!(source, Source::Vault(_))) {
@@ -102,17 +121,26 @@ impl Backends {
             if connected.is_plain_remote() {
                 warn!("{} is plain http: secrets travel readable; use https", vault.address);
             }
-            backends.vault = Some((connected, auth));
+            backends.vault = Some((Rc::new(connected), auth));
         }
         if needs(|source| matches!(source, Source::Aws(_))) {
-            backends.aws = Some(Aws::new(Arc::clone(&backends.aws_identity)));
+            backends.aws = Some(Rc::new(Aws::new(Arc::clone(&backends.aws_identity))));
         }
         Ok(backends)
     }
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
-    pub(super) async fn gather(&self, plan: &Plan, held: &Held, start: &Start) -> Result<Fetches, Vec<Problem>> {
-        let (local, others): (Vec<&Planned>, Vec<&Planned>) = plan.sources.iter().partition(|_| self.local.is_some());
+    /// What an earlier run left is taken up first.
+    pub(super) async fn gather(
+        &self,
+        plan: &Plan,
+        held: &Held,
+        start: &Start,
+        found: Found,
+    ) -> Result<Fetches, Vec<Problem>> {
+        let taken_up = self.take_up(found, start).await;
+        let missing = plan.sources.iter().filter(|planned| !taken_up.contains_key(&planned.source));
+        let (local, others): (Vec<&Planned>, Vec<&Planned>) = missing.partition(|_| self.local.is_some());
         let of = |wanted: fn(&Source) -> bool| {
             others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
         };
@@ -121,26 +149,28 @@ impl Backends {
         let file_sources = of(|source| matches!(source, Source::File(_)));
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
-            self.log_in(vault, auth, held, vault_sources.len(), start).await?;
-            Ok(read(vault, vault_sources, start).await)
+            if vault.token().is_none() {
+                self.log_in(vault, auth, held, vault_sources.len(), start).await?;
+            }
+            Ok(read(&**vault, vault_sources, start, &self.asked).await)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(aws, aws_sources, start).await,
+                Some(aws) => read(&**aws, aws_sources, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
         let local = async {
             match &self.local {
-                Some(provider) => read(provider, local, start).await,
+                Some(provider) => read(&**provider, local, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
-        let files = read(&self.files, file_sources, start);
+        let files = read(&self.files, file_sources, start, &self.asked);
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
-        let mut fetches = Fetches::new();
+        let mut fetches = taken_up;
         let vault = vault.unwrap_or_else(|problem| {
             problems.push(problem);
             Vec::new()
@@ -156,8 +186,49 @@ impl Backends {
         if problems.is_empty() {
             return Ok(fetches);
         }
+        // What did come may lack a key: every failure is told in one start.
+        problems.extend(plan.unusable(&fetches));
         self.give_back(&fetches).await;
         Err(problems)
+    }
+
+    /// Takes up the token of an earlier run, if it lives, and what hangs on it; revokes one that cannot be used.
+    async fn take_up(&self, found: Found, start: &Start) -> Fetches {
+        let mut fetches = Fetches::new();
+        let Some((vault, _)) = &self.vault else { return fetches };
+        let (token, secrets) = match found {
+            Found::Nothing => return fetches,
+            Found::Ours(token, secrets) => (token, Some(secrets)),
+            Found::Stale(token) => (token, None),
+        };
+        if vault.adopt(token.secret, token.token).is_err() {
+            return fetches;
+        }
+        let Some(secrets) = secrets else {
+            match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
+                Ok(revoked) => told(revoked),
+                Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
+            }
+            vault.forget_token();
+            return fetches;
+        };
+        // An outage is no reason to give it up: the schedule finds out later.
+        if let Ok(Err(failure)) = start.attempt(vault.check_token()).await
+            && failure.class == Class::Denied
+        {
+            info!("the earlier run's token has ended, so everything is fetched anew");
+            vault.forget_token();
+            return fetches;
+        }
+        let accessor = vault.token().and_then(|token| token.accessor);
+        info!(accessor, "took up what the earlier run had: its token and {} leases", secrets.len());
+        let mut asked = self.asked.borrow_mut();
+        asked.login = token.asked;
+        for (source, fetched, at) in secrets {
+            asked.sources.insert(source.clone(), at);
+            fetches.insert(source, fetched);
+        }
+        fetches
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
@@ -174,11 +245,11 @@ impl Backends {
         let leases = leases(fetches);
         let work = async {
             if let Some(local) = &self.local {
-                revoke_each(local, &leases).await;
+                revoke_each(&**local, &leases).await;
             } else if let Some((vault, _)) = &self.vault {
                 match vault.token().map(|token| token.origin) {
                     Some(Origin::Ours) => told(vault.revoke_token().await),
-                    Some(Origin::Foreign) => revoke_each(vault, &leases).await,
+                    Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
                     None => {}
                 }
             }
@@ -208,7 +279,8 @@ impl Backends {
         let mut tries = 0;
         loop {
             let attempt = async {
-                let proof = self.prove(auth, held).await?;
+                let proof = prove(auth, held, &self.aws_identity).await?;
+                self.asked.borrow_mut().login = clock::boottime();
                 start.attempt(vault.login(&proof, requests)).await.and_then(|answer| answer).map_err(Unproven::Failed)
             };
             let failure = match attempt.await {
@@ -229,26 +301,28 @@ impl Backends {
             tries += 1;
         }
     }
+}
 
-    async fn prove(&self, auth: &VaultAuth, held: &Held) -> Result<Proof, Unproven> {
-        let VaultAuth::Aws { role, mount, server_id, region } = auth else {
-            return identity::prove(auth, held).map_err(Unproven::Nothing);
-        };
-        let signed = self.aws_identity.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
-        let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
-        Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
-    }
+/// What is sent to log in.
+pub(super) async fn prove(auth: &VaultAuth, held: &Held, aws: &AwsIdentity) -> Result<Proof, Unproven> {
+    let VaultAuth::Aws { role, mount, server_id, region } = auth else {
+        return identity::prove(auth, held).map_err(Unproven::Nothing);
+    };
+    let signed = aws.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
+    let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
+    Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
 }
 
 /// Why there is no session.
-enum Unproven {
+#[derive(Debug)]
+pub(super) enum Unproven {
     /// Nothing to log in with.
     Nothing(IdentityError),
     /// Asked, and not let in.
     Failed(Failure),
 }
 
-fn told(revocation: Result<Revocation, Failure>) {
+pub(super) fn told(revocation: Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!("revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
@@ -269,7 +343,7 @@ pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
-async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
+pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
     for (source, lease) in leases {
         match provider.revoke(&lease.id).await {
             Ok(()) => info!("revoked the lease of {source}"),
@@ -280,12 +354,13 @@ async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
 
 type Answers = Vec<(Source, Result<Fetched, Problem>)>;
 
-async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start) -> Answers {
+async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start, asked: &RefCell<Asked>) -> Answers {
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
         let sources: Vec<&Source> = open.iter().map(|planned| &planned.source).collect();
+        let now = clock::boottime();
         let round = match start.attempt(provider.fetch(&sources)).await {
             Ok(round) => round,
             Err(late) => open.iter().map(|_| Err(late.clone())).collect(),
@@ -293,7 +368,10 @@ async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start) -> A
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
-                Ok(fetched) => answers.push((planned.source.clone(), Ok(fetched))),
+                Ok(fetched) => {
+                    asked.borrow_mut().sources.insert(planned.source.clone(), now);
+                    answers.push((planned.source.clone(), Ok(fetched)));
+                }
                 Err(failure) if failure.class.is_retried() => again.push((planned, failure)),
                 Err(failure) => {
                     start.fail();
@@ -326,5 +404,5 @@ async fn wait(what: &str, failure: &Failure, tries: u32, start: &Start) -> bool 
     };
     let pause = backoff::delay(tries, retry_after, random::unit());
     warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
-    start.pause(pause).await
+    start.pause(pause, retry_after).await
 }

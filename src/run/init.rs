@@ -17,8 +17,8 @@ pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
         drop_privileges(&prepared.whom.drop)?;
     }
     let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
-    let delivered = prepared.deliver(&session.fetches);
+    let delivered = session.refuse_leases(config).and_then(|()| prepared.deliver(&session.fetches));
     session.guard(delivered)?;
-    let left = session.leave(config);
-    session.guard(left)
+    session.leave();
+    Ok(())
 }

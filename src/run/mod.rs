@@ -1,7 +1,7 @@
 //! The modes: each a page that reads like the house's first sentence. The only place that builds a runtime.
 //!
 //! `prepare` plans and does what needs privilege, `session` asks the backends and gives back, `plan` says what is made of
-//! the answers; `exec`, `supervise` and `init` put them in order.
+//! the answers; `rotation` keeps it fresh; `exec`, `supervise`, `init` and `sidecar` put them in order.
 
 mod app;
 mod caller;
@@ -10,12 +10,17 @@ mod exec;
 mod gather;
 mod init;
 mod install;
+mod live;
 mod log;
+mod modes;
 mod plan;
 mod policy;
 mod prepare;
+mod rotation;
 mod session;
+mod sidecar;
 mod skeleton;
+mod status;
 mod supervise;
 mod table;
 mod whom;
@@ -26,4 +31,6 @@ pub use exec::exec;
 pub use init::init;
 pub use install::install;
 pub use log::start as start_log;
+pub use sidecar::sidecar;
+pub use status::{Refresh, Shown, refresh, status};
 pub use supervise::supervise;

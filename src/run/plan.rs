@@ -59,14 +59,14 @@ pub(super) enum Filling {
 }
 
 impl Filling {
-    fn references(&self) -> Vec<&SecretRef> {
+    pub(super) fn references(&self) -> Vec<&SecretRef> {
         match self {
             Self::Secret { reference, .. } => vec![reference],
             Self::Template(template) => template.references().collect(),
         }
     }
 
-    fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
+    pub(super) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
             Self::Template(template) => template.render(fetches),
@@ -154,6 +154,12 @@ impl Plan {
         }
     }
 
+    /// Every source that the app's environment is made of.
+    pub(super) fn environment_sources(&self) -> Vec<&Source> {
+        let single = self.variables.iter().flat_map(|variable| variable.filling.references());
+        single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
+    }
+
     /// The keys that are used of one source.
     pub(super) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
         let fillings = self.files.iter().map(|file| &file.filling);
@@ -162,6 +168,14 @@ impl Plan {
             .flat_map(Filling::references)
             .filter(move |reference| reference.source == *source)
             .filter_map(|reference| reference.key.as_deref())
+    }
+
+    /// What is wrong with the answers there are, when others are missing.
+    pub(super) fn unusable(&self, fetches: &Fetches) -> Vec<Problem> {
+        let files = self.artifacts(fetches).err().unwrap_or_default();
+        let variables = self.environment(fetches).err().unwrap_or_default();
+        // A bug is what rendering calls an answer that is not there.
+        files.into_iter().chain(variables).filter(|problem| problem.exit != Exit::Bug).collect()
     }
 
     /// Every file's bytes. All problems at once.

@@ -1,5 +1,6 @@
 //! What every delivering mode does before it asks a backend: plan everything, then do what needs privilege.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
@@ -11,6 +12,7 @@ use crate::identity::{self, Held};
 use crate::sys::clock;
 
 use super::caller::Caller;
+use super::modes;
 use super::plan::Plan;
 use super::whom::{For, Whom};
 
@@ -19,7 +21,7 @@ use super::whom::{For, Whom};
 pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) whom: Whom,
-    pub(super) held: Held,
+    pub(super) held: Rc<Held>,
     /// `None` when no file is written: then no memory is needed either.
     pub(super) volume: Option<Volume>,
 }
@@ -33,6 +35,7 @@ impl Prepared {
         others: Vec<Problem>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = others;
+        problems.extend(modes::refused(config, purpose));
         let mut collect = |more: Vec<Problem>| problems.extend(more);
         let plan = Plan::make(config).map_err(&mut collect).ok();
         let whom = Whom::plan(config, purpose).map_err(&mut collect).ok();
@@ -41,7 +44,7 @@ impl Prepared {
             return Err(problems);
         };
         let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };
-        Ok(Self { plan, whom, held, volume })
+        Ok(Self { plan, whom, held: Rc::new(held), volume })
     }
 }
 

@@ -3,11 +3,13 @@
 //! Capabilities and no-new-privs are per thread and a runtime may have more than one, so a session can be
 //! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
 
+use std::future::Future;
+
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Payload, Problem, SecretMap};
+use crate::domain::{Exit, Fetches, Lease, Payload, Problem, SecretMap};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::harden::Original;
@@ -18,12 +20,13 @@ use super::caller::Caller;
 use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
+use super::rotation::Found;
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
 pub(super) struct Session {
     runtime: Option<Runtime>,
-    backends: Backends,
+    pub(super) backends: Backends,
     /// What every source answered.
     pub(super) fetches: Fetches,
 }
@@ -31,6 +34,17 @@ pub(super) struct Session {
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
+        Self::open_with(config, plan, held, caller, Found::Nothing)
+    }
+
+    /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
+    pub(super) fn open_with(
+        config: &Config,
+        plan: &Plan,
+        held: &Held,
+        caller: &Caller,
+        found: Found,
+    ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
             let backends = Backends::connect(config, plan, caller)?;
@@ -39,7 +53,7 @@ impl Session {
             let ended = tokio::select! {
                 biased;
                 ended = ending(&signals, &caller.original) => ended?,
-                gathered = backends.gather(plan, held, &start) => {
+                gathered = backends.gather(plan, held, &start, found) => {
                     return Ok((gathered?, backends));
                 }
             };
@@ -57,34 +71,39 @@ impl Session {
         result
     }
 
-    /// Nobody of ours stays: without a lease the token goes now; with one, it must have been accepted.
-    pub(super) fn leave(&mut self, config: &Config) -> Result<(), Vec<Problem>> {
-        let leases = leases(&self.fetches);
-        if leases.is_empty() {
-            self.give_back();
-            return Ok(());
-        }
-        let token = self.backends.token_ttl();
-        let until = |lease: std::time::Duration| {
-            // A lease dies with its token, whatever it says.
-            let ttl = token.map_or(lease, |token| token.min(lease));
-            httpdate::fmt_http_date(clock::wall() + ttl)
-        };
+    /// For a mode in which nobody of ours stays: a lease must have been accepted, before anything is written.
+    pub(super) fn refuse_leases(&self, config: &Config) -> Result<(), Vec<Problem>> {
         if config.leave_leases {
-            for (source, lease) in leases {
-                info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", until(lease.ttl));
-            }
             return Ok(());
         }
-        let refused = leases.iter().map(|(source, lease)| {
-            let text = format!(
-                "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
-                 or accept with --leave-leases that it dies at {}",
-                until(lease.ttl)
-            );
-            Problem::new(Exit::Usage, text)
-        });
-        Err(refused.collect())
+        let refused: Vec<_> = leases(&self.fetches)
+            .into_iter()
+            .map(|(source, lease)| {
+                let text = format!(
+                    "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
+                     or accept with --leave-leases that it dies at {}",
+                    self.end_of(lease)
+                );
+                Problem::new(Exit::Usage, text)
+            })
+            .collect();
+        if refused.is_empty() { Ok(()) } else { Err(refused) }
+    }
+
+    /// Nobody of ours stays: without a lease our token goes now; with one it lives on, and the log says until when.
+    pub(super) fn leave(&mut self) {
+        if !self.has_leases() {
+            return self.give_back();
+        }
+        for (source, lease) in leases(&self.fetches) {
+            info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", self.end_of(lease));
+        }
+    }
+
+    /// A lease dies with its token, whatever it says.
+    fn end_of(&self, lease: &Lease) -> String {
+        let ttl = self.backends.token_ttl().map_or(lease.ttl, |token| token.min(lease.ttl));
+        httpdate::fmt_http_date(clock::wall() + ttl)
     }
 
     /// Whether something was issued that ends with us.
@@ -108,6 +127,11 @@ impl Session {
         }
     }
 
+    /// Runs `work` to its end in the one runtime.
+    pub(super) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("not suspended").block_on(work)
+    }
+
     /// Revokes what was issued, within a bounded time. Failures are warnings.
     pub(super) fn give_back(&mut self) {
         if self.runtime.is_none() {
@@ -123,7 +147,8 @@ impl Session {
     }
 }
 
-fn runtime() -> Result<Runtime, Vec<Problem>> {
+/// One thread, which is this one.
+pub(super) fn runtime() -> Result<Runtime, Vec<Problem>> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()

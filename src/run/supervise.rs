@@ -22,8 +22,10 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     // After this line nobody of ours is more than the app, which cannot look into us either.
     drop_privileges(&prepared.whom.drop)?;
     let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
-    let ready =
-        prepared.deliver(&session.fetches).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
+    let ready = app.image(config, &prepared, &session.fetches, caller).and_then(|image| {
+        prepared.deliver(&session.fetches)?;
+        Ok(image)
+    });
     let image = session.guard(ready)?;
     if !session.has_leases() {
         session.give_back();

@@ -67,6 +67,13 @@ impl AsFd for Folder {
     }
 }
 
+impl From<OwnedFd> for Folder {
+    /// One that is open already.
+    fn from(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+}
+
 impl Folder {
     /// `/`, to start a walk from; like [`Self::pass`] it needs no right to list.
     pub fn root() -> Result<Self> {

@@ -80,7 +80,7 @@ fn an_owner_we_may_not_set_is_refused_and_one_that_is_so_already_is_not() {
             skip::<()>(name, "no setpriv");
             return;
         };
-        let is_refused = said.starts_with("REFUSED 73 cannot give");
+        let is_refused = said.starts_with("REFUSED 73 cannot make");
         assert_eq!((said == "WRITTEN", is_refused), (may, !may), "{said}");
         assert!(may || names(&path).is_empty(), "nothing was written");
     }

@@ -199,7 +199,9 @@ pub fn writer_as(dir: &Path, uid: u32, groups: &str, path: &Path, owner: Ownersh
 pub fn writer_under(dir: &Path, privileges: &[&str], path: &Path, owner: Ownership) -> Option<String> {
     let copy = dir.join("writer");
     if !copy.exists() {
-        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        // Not by ourselves: a child that another test forks meanwhile would keep it open for writing (ETXTBSY).
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap();
+        assert!(copied.success());
         open_to_all(&copy);
     }
     let inner = writer_command(path, owner, (1, 1));

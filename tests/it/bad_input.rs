@@ -111,7 +111,7 @@ fn a_missing_file_is_named() {
     let case = Case::new();
     case.refused(case.run().args(&["--env", "X=file:/no/such/secret"]), 65, &["/no/such/secret"]);
     case.refused(case.run().args(&["--config", "/no/such/config.yaml"]), 64, &["/no/such/config.yaml"]);
-    case.refused(case.with_files("files: { a: { templateFile: /no/such.tmpl } }\n"), 64, &["/no/such.tmpl"]);
+    case.refused(case.with_files("files: { a: { templateFile: /no/such.tmpl } }\n"), 65, &["/no/such.tmpl"]);
     case.refused(case.run().args(&["--local", "/no/such/local.yaml"]), 64, &["/no/such/local.yaml"]);
     case.refused(case.run().args(&["--annotations", "/no/such/annotations"]), 64, &["/no/such/annotations"]);
 }
@@ -239,7 +239,7 @@ fn modes_are_quoted_octal_without_rights_for_all() {
         ("\"0o400\"", "octal"),
         ("\"rw\"", "octal"),
         ("\"0999\"", "octal"),
-        ("\"\"", "octal"),
+        ("\"\"", "mode"),
     ] {
         let config = format!("files:\n  s:\n    from: \"{secret}\"\n    mode: {mode}\n");
         case.refused(case.with_files(&config), 64, &["config.yaml:5", says]);
@@ -300,7 +300,7 @@ fn numbers_without_a_unit_and_words_that_are_none_are_refused() {
         ("logFormat: xml\n", "json"),
         ("supervise: yes\n", "true"),
         ("scrubAws: \"true\"\n", "true"),
-        ("onChange: [ { signal: NOPE } ]\n", "NOPE"),
+        ("onChange: [ { signal: NOPE } ]\n", "signal"),
         ("onChange: [ { explode: 1 } ]\n", "explode"),
         ("vault: { address: \"http://x\", auth: { method: magic } }\n", "kubernetes"),
         ("vault: { address: \"http://x\", auth: { method: kubernetes, role: r, mount: auth/k8s } }\n", "without"),
@@ -333,9 +333,8 @@ fn a_file_entry_says_one_thing() {
 fn what_a_mode_of_running_cannot_do_is_refused() {
     let case = Case::new();
     let outcome = case.run().command("init").args(&["--env", &format!("X={}", case.secret("s", "v"))]).output();
-    outcome.refused(64, &["env", "init"]);
+    outcome.refused(64, &["--env X", "another container"]);
     case.refused(case.with_config("onExpired: stop\n"), 64, &["onExpired|stop", "supervise"]);
-    case.refused(case.with_config("onChange: [ restart ]\n"), 64, &["restart|onChange", "supervise"]);
     case.run().command("init").app(&["true"]).output().refused(64, &["init"]);
     case.run().command("no-such-command").output().refused(64, &["no-such-command"]);
 }

@@ -109,7 +109,7 @@ fn a_mistake_on_the_command_line_names_the_flag() {
         (&["--env", "X"], &["--env", "NAME=REF|="]),
         (&["--file", "x=nothing:y"], &["--file", "nothing"]),
         (&["--log-level", "loud"], &["--log-level", "debug"]),
-        (&["--on-change", "signal:NOSUCH"], &["--on-change", "NOSUCH"]),
+        (&["--on-change", "signal:NOSUCH"], &["--on-change", "signal"]),
         (&["--config", "/no/such/config.yaml"], &["/no/such/config.yaml"]),
         (&["--confgi", "x"], &["--confgi", "--config"]),
         (&["--inherit", "everything"], &["--inherit", "vault"]),

@@ -183,10 +183,7 @@ fn a_key_from_a_backend_may_not_become_a_loaders_variable() {
 fn two_sources_of_one_variable_are_an_error() {
     let case = Case::new();
     let config = "envFrom: [ { from: \"vault:secret/data/app\" } ]\nenv: { first: \"vault:secret/data/db#username\" }";
-    let outcome = local(&case, config).app(&case.marking_app()).output();
-    assert!(!case.ran());
-    assert!(matches!(outcome.code(), Some(64 | 65)), "{outcome}");
-    assert!(outcome.err().contains("first"), "{outcome}");
+    case.refused(local(&case, config), 64, &["first", "prefix"]);
 }
 
 #[test]

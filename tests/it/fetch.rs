@@ -89,10 +89,7 @@ fn a_path_without_data_is_refused_with_the_right_one() {
     let wide = space.approle(&case, &[&format!("{kv}/*")]);
     case.refused(config(&wide), 65, &[&format!("{kv}/data/app")]);
     let narrow = space.approle(&case, &[&format!("{kv}/data/*")]);
-    let outcome = config(&narrow).app(&case.marking_app()).output();
-    assert!(!case.ran());
-    outcome.refused(outcome.code().unwrap_or_default(), &[&format!("{kv}/data/app")]);
-    assert!(matches!(outcome.code(), Some(65 | 77)), "{outcome}");
+    case.refused(config(&narrow), 77, &[&format!("{kv}/data/app")]);
 }
 
 #[test]
@@ -133,10 +130,7 @@ fn a_mount_that_is_not_there_is_named() {
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
     let login = space.approle(&case, &["nowhere/*"]);
     let config = format!("{}env: {{ A: \"vault:nowhere/a#k\" }}\n", space.vault(&login));
-    let outcome = case.with_config(&config).app(&case.marking_app()).output();
-    assert!(!case.ran());
-    outcome.refused(outcome.code().unwrap_or_default(), &["vault:nowhere/a"]);
-    assert!(matches!(outcome.code(), Some(65 | 77)), "{outcome}");
+    case.refused(case.with_config(&config), 65, &["vault:nowhere/a"]);
 }
 
 #[test]
@@ -188,7 +182,7 @@ fn a_supervisor_has_one_lease_while_the_app_runs_and_revokes_it_afterwards() {
         space.vault(&login)
     );
     let mut running =
-        case.with_files(&config).sh("echo user=$U; trap 'exit 0' TERM; while :; do sleep 0.05; done").start();
+        case.with_files(&config).sh("trap 'exit 0' TERM; echo user=$U; while :; do sleep 0.05; done").start();
     running.says("user=");
     assert_eq!(space.leases(&database, "web"), 1);
     running.signal(libc::SIGTERM);
@@ -334,8 +328,9 @@ fn a_backend_that_stays_away_ends_with_69_at_the_deadline() {
         let start = Instant::now();
         case.refused(case.with_config(&config).args(&["--timeout", "2s"]), 69, &[&proxy.address()]);
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(1500) && took < Duration::from_secs(8), "{plan:?}: {took:?}");
-        assert!(proxy.requests().len() <= 20, "{plan:?}: {} requests in two seconds", proxy.requests().len());
+        assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(8), "{plan:?}: {took:?}");
+        let tries = proxy.requests().len();
+        assert!((1..=20).contains(&tries), "{plan:?}: {tries} requests in two seconds");
     }
 }
 

@@ -36,3 +36,6 @@ mod install; // the program copies itself
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod supervise; // as a parent: forward, reap, terminal, status
+
+// What users copy
+mod examples; // examples run as they stand; manifests and configs are valid

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::Test;
-use crate::starter::{Outcome, before, check, command, helper, is_root, line, run, text};
+use crate::starter::{Outcome, before, check, command, copy_program, helper, is_root, line, run, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("start::mask_and_dispositions_are_the_callers", mask_and_dispositions_are_the_callers),
@@ -186,7 +186,7 @@ fn a_setuid_or_setgid_installation_is_refused() -> Outcome {
     }
     for mode in [0o4755, 0o2755] {
         let copy = helper().with_file_name(format!("helper-{mode:o}"));
-        fs::copy(helper(), &copy).unwrap();
+        copy_program(helper(), &copy);
         fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).unwrap();
         let mut start = std::process::Command::new(&copy);
         start.args(["--helper", "exec", "--", "echo", "ran"]);

@@ -26,10 +26,16 @@ pub(crate) fn helper() -> &'static Path {
         let directory = tempfile::tempdir().unwrap().keep();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let path = directory.join("helper");
-        fs::copy(std::env::current_exe().unwrap(), &path).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     })
+}
+
+/// Copies a file that will be executed. Not by ourselves: a child that another test forks meanwhile would keep the copy
+/// open for writing, and it could not be executed (ETXTBSY).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
 /// Removes the helper and what was put beside it.

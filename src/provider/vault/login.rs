@@ -150,6 +150,20 @@ impl Vault {
         Ok(token)
     }
 
+    /// Asks whether the token lives: `Denied` means that it does not, and it is forgotten. One whose policy does not let
+    /// it look at itself counts as alive.
+    pub async fn check_token(&self) -> Result<(), Failure> {
+        let answer = self.ask(look_up()).await?;
+        if explain::is_dead_token(&answer) {
+            *self.session() = None;
+            return Err(explain::dead_token());
+        }
+        if answer.is_success() || answer.status == 403 {
+            return Ok(());
+        }
+        Err(explain::refusal(&Asked::Read("auth/token/lookup-self"), &answer, self.namespace()))
+    }
+
     /// Ends our token, and its leases with it. One that is not ours is forgotten, a batch token runs out by itself: no
     /// request is sent for either. After a failure the token is still held, for another try.
     pub async fn revoke_token(&self) -> Result<Revocation, Failure> {

@@ -34,7 +34,7 @@ use explain::Asked;
 pub use token::{Origin, Revocation, Token, TokenKind};
 
 /// How many requests are under way at once, so that a large config does not flood a small server.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 8;
 
 /// One server, and one token on it.
 pub struct Vault {
@@ -78,6 +78,42 @@ impl Vault {
             session: Mutex::new(None),
             unwrapped: Mutex::new(None),
         })
+    }
+
+    /// Takes over a token of an earlier login, as it was known then; asks nobody.
+    pub fn adopt(&self, secret: SecretBytes, token: Token) -> Result<(), Failure> {
+        header(&secret)?;
+        *self.session() = Some(Session { secret, token });
+        Ok(())
+    }
+
+    /// Forgets the token, whatever becomes of it.
+    pub fn forget_token(&self) {
+        *self.session() = None;
+    }
+
+    /// A copy of the token itself, for whoever is to adopt it later.
+    pub fn copy_token(&self) -> Option<SecretBytes> {
+        self.session().as_ref().map(|session| SecretBytes::copy_of(session.secret.expose()))
+    }
+
+    /// Whether this is the token we hold.
+    pub fn holds(&self, secret: &SecretBytes) -> bool {
+        self.session().as_ref().is_some_and(|session| session.secret.is_same(secret))
+    }
+
+    /// One without a token, for the next login to the same server. What a wrapping token yielded is handed on: it does
+    /// so only once.
+    pub fn successor(&self, config: &config::Vault, limits: Limits) -> Result<Self, Failure> {
+        let next = Self::connect(config, limits, self.now)?;
+        let copy = |secret: &SecretBytes| SecretBytes::copy_of(secret.expose());
+        let known = self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let handed_on = known
+            .as_ref()
+            .map(|known| Unwrapped { wrapping_token: copy(&known.wrapping_token), secret_id: copy(&known.secret_id) });
+        *next.unwrapped.lock().unwrap_or_else(PoisonError::into_inner) = handed_on;
+        drop(known);
+        Ok(next)
     }
 
     /// Scheme, host and port.

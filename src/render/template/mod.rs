@@ -77,7 +77,7 @@ pub enum TemplateFault {
     #[error("{0}")]
     Secret(Misuse),
     /// A literal that is no reference.
-    #[error("the reference {0}")]
+    #[error("secret() names a reference: {0}")]
     Reference(ReferenceError),
     /// A name nobody sets.
     #[error("unknown name {0:?}; a template knows secret('…'), range, dict, namespace and what it sets itself")]

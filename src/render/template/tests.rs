@@ -159,7 +159,7 @@ fn what_cannot_work_is_said_before_anything_is_fetched() {
     for (text, expected) in [
         (
             "{{ secret('dbx') }}",
-            "line 1, column 4: the reference no entry \"dbx\" under `secrets`; it has bin, db, pw, stripe",
+            "line 1, column 4: secret() names a reference: no entry \"dbx\" under `secrets`; it has bin, db, pw, stripe",
         ),
         ("\n {{ scret('db') }}", "line 2, column 5: unknown name \"scret\""),
         ("{{ env.HOME }}", "line 1, column 4: unknown name \"env\""),

@@ -120,18 +120,24 @@ pub fn base() -> &'static (PathBuf, PathBuf) {
     })
 }
 
-/// Our program, where every user can start it. `SECRET_EXEC_TEST_PROGRAM` names another build, such as the image's.
+/// Our program, where every user can start it. `IT_PROGRAM` names another build, such as the image's.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let other = std::env::var_os("SECRET_EXEC_TEST_PROGRAM").map(PathBuf::from);
+        let other = std::env::var_os("IT_PROGRAM").map(PathBuf::from);
         let built = &*other.unwrap_or_else(|| env!("CARGO_BIN_EXE_secret-exec").into());
         let path = base().0.join("secret-exec");
         if fs::hard_link(built, &path).is_err() {
-            fs::copy(built, &path).unwrap();
+            copy_program(built, &path);
         }
         path
     })
+}
+
+/// Copies a file that will be executed. Not by ourselves: a child that another test forks meanwhile would keep the copy
+/// open for writing, and it could not be executed (ETXTBSY).
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
 /// A number no other test of this process has.

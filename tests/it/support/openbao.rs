@@ -180,8 +180,11 @@ impl OpenBao {
                 let port = free_port();
                 let mut command = Command::new(python());
                 command.arg(parts().join("token_review.py")).arg(certificates()).arg(port.to_string());
-                let server = Server::start(command, None, libc::SIGKILL);
-                wait_for("the TokenReview server", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+                let mut server = Server::start(command, None, libc::SIGKILL);
+                wait_for("the TokenReview server", || {
+                    assert!(!server.has_ended(), "the TokenReview server ended");
+                    std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+                });
                 (format!("https://127.0.0.1:{port}"), server)
             })
         });

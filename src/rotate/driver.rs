@@ -1,0 +1,231 @@
+//! The thin driver: starts what schedules ask for as futures, and takes their outcomes back in.
+//!
+//! One schedule per backend. Time and chance are arguments here too, so a simulated backend can be driven like a real one.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::schedule::Schedule;
+use super::work::{Event, Next, Outcome, Work};
+
+/// Carries out what the schedule of one backend asks for.
+pub trait Carry: 'static {
+    /// What a fetch brings home.
+    type Brought: 'static;
+
+    /// One piece of work, to its end.
+    fn carry_out(self: Rc<Self>, work: Work) -> impl Future<Output = (Outcome, Option<Self::Brought>)> + 'static;
+}
+
+/// One backend of a driver: the place it was added at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub usize);
+
+/// Work that ended.
+#[derive(Debug)]
+pub struct Landed<B> {
+    /// Whose.
+    pub backend: BackendId,
+    /// What was asked for.
+    pub work: Work,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What a fetch brought; `None` where there is nothing new.
+    pub brought: Option<B>,
+}
+
+/// What [`Driver::start`] did, and how long there is nothing more to do.
+#[derive(Debug)]
+pub struct Started {
+    /// What was started.
+    pub work: Vec<(BackendId, Work)>,
+    /// What the caller decides about, logs or counts.
+    pub events: Vec<(BackendId, Event)>,
+    /// Until an outcome lands, or this is over; at most 30 s.
+    pub wait: Duration,
+}
+
+type Flight<B> = Pin<Box<dyn Future<Output = Landed<B>>>>;
+
+/// Schedules, backends, and the work under way.
+pub struct Driver<C: Carry> {
+    backends: Vec<(Schedule, Rc<C>)>,
+    flights: FuturesUnordered<Flight<C::Brought>>,
+}
+
+impl<C: Carry> std::fmt::Debug for Driver<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("under_way", &self.flights.len()).finish_non_exhaustive()
+    }
+}
+
+impl<C: Carry> Default for Driver<C> {
+    fn default() -> Self {
+        Self { backends: Vec::new(), flights: FuturesUnordered::new() }
+    }
+}
+
+impl<C: Carry> Driver<C> {
+    /// Adds a backend and what is to be done with it.
+    pub fn add(&mut self, schedule: Schedule, backend: Rc<C>) -> BackendId {
+        self.backends.push((schedule, backend));
+        BackendId(self.backends.len() - 1)
+    }
+
+    /// Every backend with its id.
+    pub fn backends(&self) -> impl Iterator<Item = (BackendId, &Schedule, &Rc<C>)> {
+        self.backends.iter().enumerate().map(|(index, (schedule, carrier))| (BackendId(index), schedule, carrier))
+    }
+
+    /// One schedule.
+    pub fn schedule(&mut self, id: BackendId) -> &mut Schedule {
+        &mut self.backends[id.0].0
+    }
+
+    /// Who carries out for it.
+    pub fn carrier(&self, id: BackendId) -> &Rc<C> {
+        &self.backends[id.0].1
+    }
+
+    /// Starts everything that is due.
+    pub fn start(&mut self, now: Duration) -> Started {
+        let mut started = Started { work: Vec::new(), events: Vec::new(), wait: Duration::MAX };
+        for (index, (schedule, carrier)) in self.backends.iter_mut().enumerate() {
+            let backend = BackendId(index);
+            loop {
+                match schedule.next(now) {
+                    Next::Tell(event) => started.events.push((backend, event)),
+                    Next::Do(work) => {
+                        started.work.push((backend, work));
+                        let under_way = Rc::clone(carrier).carry_out(work);
+                        self.flights.push(Box::pin(async move {
+                            let (outcome, brought) = under_way.await;
+                            Landed { backend, work, outcome, brought }
+                        }));
+                    }
+                    Next::Wait(wait) => {
+                        started.wait = started.wait.min(wait);
+                        break;
+                    }
+                }
+            }
+        }
+        started
+    }
+
+    /// Waits until something lands; for ever when nothing is under way.
+    pub async fn landed(&mut self) -> Landed<C::Brought> {
+        poll_fn(|context| self.poll_landed(context)).await
+    }
+
+    /// As [`Self::landed`], for whoever may not hold on to the driver while waiting.
+    pub fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Landed<C::Brought>> {
+        match self.flights.poll_next_unpin(context) {
+            Poll::Ready(Some(landed)) => Poll::Ready(landed),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// How much is under way.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Tells the schedule what came of it. Everything that lands is told once.
+    pub fn done(&mut self, backend: BackendId, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
+        self.backends[backend.0].0.done(work, outcome, now, jitter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::provider::{Class, Failure};
+    use crate::rotate::{Answer, Authentication, Grant, Life, Lifetime, Operation, Plan, SecretId, Settings, State};
+
+    /// Answers at once, in a world where only the test's clock moves.
+    struct Fake {
+        down: RefCell<bool>,
+        asked: RefCell<Vec<Work>>,
+    }
+
+    impl Carry for Fake {
+        type Brought = u64;
+        fn carry_out(self: Rc<Self>, work: Work) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
+            self.asked.borrow_mut().push(work);
+            let life = Lifetime { ttl: Duration::from_secs(600), renewable: true };
+            let answer = match work {
+                _ if *self.down.borrow() => (Outcome::Failed(Failure::new(Class::Transient, "503")), None),
+                Work::Login(_) | Work::RenewToken => {
+                    (Outcome::Granted(Grant { life: Some(life), revocable: true }), None)
+                }
+                Work::Renew(_) => (Outcome::Renewed(life), None),
+                Work::Issue(_) | Work::Read(_) => {
+                    (Outcome::Fetched(Answer { life: Life::Lease(life), rotates_in: None }), Some(1))
+                }
+                Work::CheckToken | Work::RevokeOldToken(_) => (Outcome::Done, None),
+            };
+            async move { answer }
+        }
+    }
+
+    /// Drives until `until` by the test's own clock.
+    fn run(driver: &mut Driver<Fake>, now: &mut Duration, until: Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        while *now < until {
+            let started = driver.start(*now);
+            if driver.under_way() == 0 {
+                *now += started.wait.max(Duration::from_millis(1));
+                continue;
+            }
+            let landed = runtime.block_on(driver.landed());
+            let delivered: Vec<SecretId> = landed.brought.and(landed.work.secret()).into_iter().collect();
+            driver.done(landed.backend, landed.work, landed.outcome, *now, 0.5);
+            driver.schedule(landed.backend).delivered(&delivered, *now);
+        }
+    }
+
+    fn world() -> (Driver<Fake>, Rc<Fake>) {
+        let fake = Rc::new(Fake { down: RefCell::new(false), asked: RefCell::default() });
+        let mut schedule = Schedule::new(Authentication::Token, Settings::default());
+        schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300) });
+        let mut driver = Driver::default();
+        driver.add(schedule, Rc::clone(&fake));
+        (driver, fake)
+    }
+
+    #[test]
+    fn an_hour_of_renewals_is_one_login_and_one_issue() {
+        let (mut driver, fake) = world();
+        let mut now = Duration::from_secs(1000);
+        run(&mut driver, &mut now, Duration::from_secs(1000 + 3600));
+        let asked = fake.asked.borrow();
+        let count = |is: fn(&Work) -> bool| asked.iter().filter(|work| is(work)).count();
+        assert_eq!(count(|work| matches!(work, Work::Login(_))), 1);
+        assert_eq!(count(|work| matches!(work, Work::Issue(_))), 1);
+        assert!(count(|work| matches!(work, Work::Renew(_))) >= 8);
+    }
+
+    #[test]
+    fn an_outage_passes_without_a_second_credential() {
+        let (mut driver, fake) = world();
+        let mut now = Duration::from_secs(1000);
+        run(&mut driver, &mut now, Duration::from_secs(1300));
+        *fake.down.borrow_mut() = true;
+        let before = fake.asked.borrow().len();
+        run(&mut driver, &mut now, Duration::from_secs(1500));
+        assert!(fake.asked.borrow().len() - before <= 40, "{} requests", fake.asked.borrow().len() - before);
+        *fake.down.borrow_mut() = false;
+        run(&mut driver, &mut now, Duration::from_secs(1800));
+        assert_eq!(fake.asked.borrow().iter().filter(|work| matches!(work, Work::Issue(_))).count(), 1);
+        let states: Vec<_> = driver.backends().map(|(_, schedule, _)| schedule.status(now).secrets[0].state).collect();
+        assert_eq!(states, [State::Fresh]);
+    }
+}

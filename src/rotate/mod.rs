@@ -1,0 +1,24 @@
+//! Rotation: what to do next so that secrets stay fresh, decided without a clock, a network or a thread.
+//!
+//! [`Schedule`] is the whole of it; its documentation is the specification. [`Driver`] starts what it asks for. The words
+//! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, and what an outage
+//! does to all of them in `breaker`.
+
+mod backoff;
+mod breaker;
+mod driver;
+mod schedule;
+mod secret;
+mod settings;
+mod status;
+mod term;
+#[cfg(test)]
+mod tests;
+mod token;
+mod work;
+
+pub use driver::{BackendId, Carry, Driver, Landed, Started};
+pub use schedule::{Authentication, Refreshed, Schedule};
+pub use settings::{Reads, Settings, Window};
+pub use status::{SecretStatus, State, Status, TokenStatus};
+pub use work::{Answer, Event, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, SecretId, TokenId, Work};

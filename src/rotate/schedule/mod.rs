@@ -1,0 +1,254 @@
+//! The schedule of one backend: one login token and its secrets, as a state machine over time.
+
+mod choose;
+mod expiry;
+mod take_in;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::backoff::unit;
+use super::breaker::{Breaker, Ran, Slot};
+use super::secret::{Notice, Secret, Shown};
+use super::settings::Settings;
+use super::status::{SecretStatus, State, Status, TokenStatus};
+use super::token::Tokens;
+use super::work::{Answer, Event, Grant, Next, Outcome, Plan, SecretId, TokenId, Work};
+
+use choose::Rank;
+
+/// No wait is longer: a clock that jumped is noticed within this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Decides what is done next for one backend: its login token, if it has one, and its secrets.
+///
+/// Pure: `now` counts from boot (suspend included) and `jitter` is a fresh number in `[0, 1)`; both are arguments. The driver
+/// is a loop: ask [`next`](Self::next); start the work it names, tell the event it names, or wait until an outcome arrives
+/// or the time is over; report each outcome by [`done`](Self::done) and each delivery by [`delivered`](Self::delivered).
+///
+/// # Specification
+///
+/// **Lives.** A life counts from when its request was *sent*, so that it never ends later here than on the server. The
+/// expiry of a leased secret is the earlier end of its lease and of the token it was issued under; a token that is revoked
+/// or forgotten takes its leases with it. A value without a lease does not depend on the token.
+///
+/// **Renewal.** A renewable lease or token is renewed at two thirds of its life less up to a tenth of it, by jitter. It is
+/// never renewed after its end, nor in its last second (or tenth, when that is shorter). That `max_ttl` is reached shows in
+/// renewals that bring less than half of the time that has passed: twice in a row, or once within the window, and it is not
+/// renewed again.
+///
+/// **Replacement.** While a lease and its token can be renewed nothing is issued. What cannot be renewed is replaced in
+/// its *window*: the last tenth of its whole life, at least 2 s, at most 5 min; begun in the window's first half, by
+/// jitter. What has ended is replaced at once. Nothing is due again within a second of its grant.
+///
+/// **The rest.** A read without a lease is repeated after its interval less up to a tenth, a value with a rotation of
+/// its own (a static role) also right after that; when such a value has not rotated at its time, after 1 s, 2 s, 4 s … 60 s.
+/// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s). A write is
+/// sent again only in the window of its own end, and never because of an interval or a [`refresh`](Self::refresh).
+/// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
+///
+/// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. No issue runs
+/// beside a login or just before one that is due. Then every leased secret is issued once more under the new token; the
+/// others are not read again because of it. When all of them were delivered, and [`Settings::settle`] has passed, the
+/// old token is revoked, if it is ours and still lives.
+///
+/// **A dead token.** The first `Denied` of something that was not denied before leads to one question whether the token
+/// lives, unless the driver already says [`Outcome::TokenDead`]. Dead means one new login at once, and a
+/// further one only after a minute, doubling to ten, until a token is seen alive again. Refusals that were asked under an
+/// older token say nothing. Alive means the denial is the secret's own.
+///
+/// **Refusals.** Denied, not found and malformed belong to the secret: asked again after a minute, doubling to ten, less
+/// up to a quarter, and no other secret notices. A refused *renewal* is repeated once, 2–4 s later; refused again, the
+/// lease is lost and issued anew, once: if the new lease's first renewal is refused as well, that lease lives its life
+/// out and is replaced in its window.
+///
+/// **Outages.** Transient and throttled belong to the backend. After a failure nothing runs but one probe, which is
+/// real work: what failed least often first, then by urgency. Back-off is exponential from 0.5 s to 60 s with full jitter,
+/// at most half of the time until the next expiry (but a second), and never more than 12 probes in a minute: with 8 requests under
+/// way at its start, a minute of outage costs at most 20 requests. `Retry-After` (up to an hour) holds for everybody, plus up to
+/// a tenth. As long as all failures are one secret's, the others wait at most half a second and go one at a time. On
+/// recovery what is overdue runs: the token first, then by expiry, two in parallel, then 4, 8.
+///
+/// **Expiry.** When a value dies, [`Event::Expired`] comes once: at once if something stands in the way of replacing
+/// it, after 10 s of trying otherwise (a suspended laptop resumes with everything expired and repairs it in
+/// milliseconds). [`Event::Revived`] follows when it was replaced.
+///
+/// **Time.** No wait is longer than 30 s; a jump of the clock only makes things due.
+#[derive(Debug)]
+pub struct Schedule {
+    settings: Settings,
+    tokens: Option<Tokens>,
+    secrets: Vec<Secret>,
+    breaker: Breaker,
+    flights: Vec<Flight>,
+    events: VecDeque<Event>,
+    unanswered_issues: u64,
+    refreshed: Option<Duration>,
+}
+
+/// Whether the backend wants a login before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// A token, under which leases live (Vault, OpenBao).
+    Token,
+    /// None that has a life we would know of (Secrets Manager, files).
+    Nothing,
+}
+
+/// The answer to [`Schedule::refresh`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refreshed {
+    /// Everything that may be read again is due.
+    Accepted,
+    /// The last one was too recent; try again after this.
+    TooSoon(Duration),
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Flight {
+    slot: Slot,
+    work: Work,
+    asked: Duration,
+    token: Option<TokenId>,
+    ran: Ran,
+}
+
+impl Schedule {
+    /// A schedule without secrets.
+    pub fn new(authentication: Authentication, settings: Settings) -> Self {
+        Self {
+            tokens: match authentication {
+                Authentication::Token => Some(Tokens::new()),
+                Authentication::Nothing => None,
+            },
+            secrets: Vec::new(),
+            breaker: Breaker::new(settings.parallel),
+            flights: Vec::new(),
+            events: VecDeque::new(),
+            unanswered_issues: 0,
+            refreshed: None,
+            settings,
+        }
+    }
+
+    /// Adds a secret, due at once.
+    pub fn add(&mut self, plan: Plan) -> SecretId {
+        self.secrets.push(Secret::new(plan));
+        SecretId(self.secrets.len() - 1)
+    }
+
+    /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.
+    pub fn take_up_token(&mut self, grant: Grant, asked: Duration, jitter: f64) -> Option<TokenId> {
+        let tokens = self.tokens.as_mut()?;
+        let id = tokens.upcoming();
+        tokens.logged_in(id, grant, &self.settings, asked, jitter);
+        Some(id)
+    }
+
+    /// Takes up a secret that was asked for (or last renewed) at `asked`, under the current token, and is delivered.
+    pub fn take_up(&mut self, id: SecretId, answer: Answer, asked: Duration, jitter: f64) {
+        let token = self.current();
+        if let Some(secret) = self.secrets.get_mut(id.0) {
+            secret.accept(answer, token, &self.settings, asked, jitter);
+            secret.shown = Shown::Delivered;
+        }
+    }
+
+    /// What to do now. Work that is handed out counts as under way until [`done`](Self::done).
+    pub fn next(&mut self, now: Duration) -> Next {
+        if let Some(event) = self.events.pop_front().or_else(|| self.expired(now)) {
+            return Next::Tell(event);
+        }
+        self.forget_old_tokens(now);
+        self.hasten_login(now);
+        let mut wake = now + LONGEST_SLEEP;
+        let mut first: Option<(Rank, Slot)> = None;
+        for slot in self.slots() {
+            match self.ready(slot, now) {
+                None => {}
+                Some(at) if at > now => wake = wake.min(at),
+                Some(_) => {
+                    let rank = self.rank(slot, now);
+                    if first.as_ref().is_none_or(|(best, _)| rank < *best) {
+                        first = Some((rank, slot));
+                    }
+                }
+            }
+        }
+        if let Some((_, slot)) = first {
+            return Next::Do(self.start(slot, now));
+        }
+        Next::Wait(wake.min(self.next_notice(now)).saturating_sub(now))
+    }
+
+    /// What came of a piece of work. One that is not under way is ignored.
+    pub fn done(&mut self, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
+        let Some(at) = self.flights.iter().position(|flight| flight.work == work) else { return };
+        let flight = self.flights.swap_remove(at);
+        let jitter = unit(jitter);
+        match outcome {
+            Outcome::Failed(failure) if failure.class.is_retried() => self.set_back(&flight, failure, now, jitter),
+            outcome => {
+                self.answered(now);
+                self.take_in(&flight, outcome, now, jitter);
+            }
+        }
+    }
+
+    /// These secrets, as they came last, are visible to the app.
+    pub fn delivered(&mut self, secrets: &[SecretId], now: Duration) {
+        for id in secrets {
+            if let Some(secret) = self.secrets.get_mut(id.0) {
+                secret.shown = Shown::Delivered;
+            }
+        }
+        self.review_hand_over(now);
+    }
+
+    /// Somebody wants fresh values (a command, a signal): reads and refused secrets are due. Nothing is issued that lives.
+    pub fn refresh(&mut self, now: Duration) -> Refreshed {
+        let wait = self.refreshed.map_or(Duration::ZERO, |at| (at + self.settings.refresh_every).saturating_sub(now));
+        if !wait.is_zero() {
+            return Refreshed::TooSoon(wait);
+        }
+        self.refreshed = Some(now);
+        self.secrets.iter_mut().for_each(|secret| secret.refresh(now));
+        Refreshed::Accepted
+    }
+
+    /// How everything stands.
+    pub fn status(&self, now: Duration) -> Status {
+        let token = self.tokens.as_ref().map(|tokens| TokenStatus {
+            id: tokens.current(),
+            expires: tokens.current_end(),
+            next: tokens.due().map(|at| (self.work(Slot::Token, now), at)),
+            last_error: tokens.trouble().map(|trouble| trouble.failure.clone()),
+            handing_over: tokens.old().filter(|id| tokens.end(*id).is_none_or(|end| end > now)).count(),
+        });
+        let secrets = self.secrets.iter().enumerate().map(|(index, secret)| {
+            let id = SecretId(index);
+            let state = match (secret.notice, secret.trouble()) {
+                (Notice::Told, _) => State::Expired,
+                _ if secret.is_pending() => State::Pending,
+                (_, Some(_)) => State::Failing,
+                (_, None) => State::Fresh,
+            };
+            SecretStatus {
+                id,
+                state,
+                next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at)),
+                expires: self.expiry(secret),
+                last_success: secret.last_success(),
+                last_error: secret.trouble().map(|trouble| trouble.failure.clone()),
+            }
+        });
+        Status {
+            down_until: self.breaker.down_until(),
+            token,
+            secrets: secrets.collect(),
+            unanswered_issues: self.unanswered_issues,
+            under_way: self.flights.len(),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! One secret of the schedule: how its value ends, what it needs next and when. Nothing here knows of other secrets.
+
+use std::time::Duration;
+
+use crate::provider::{Class, Failure};
+
+use super::backoff::{doubled, slowly, soon, unit};
+use super::settings::Settings;
+use super::term::{LONGEST, Need, Term};
+use super::work::{Answer, Life, Lifetime, Operation, Plan, TokenId};
+
+/// A refused renewal is asked again once, this long after, before the lease is taken for lost.
+const CONFIRM: Duration = Duration::from_secs(2);
+/// Near a rotation date Secrets Manager is asked this many times as often, but not more often than …
+const NEAR: u32 = 12;
+/// … this.
+const NEAREST: Duration = Duration::from_secs(30);
+
+/// A secret and its state.
+#[derive(Debug)]
+pub(super) struct Secret {
+    plan: Plan,
+    held: Held,
+    due: Option<Duration>,
+    trouble: Option<Trouble>,
+    last_success: Option<Duration>,
+    /// Whether the one re-issue after a refused renewal is spent. A renewal that works earns it back.
+    reissued: bool,
+    /// How often in a row a rotating value had no life left.
+    at_its_end: u32,
+    pub(super) notice: Notice,
+    pub(super) shown: Shown,
+}
+
+/// What the last answer brought.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    Lease {
+        term: Term,
+        token: Option<TokenId>,
+        refusals: u32,
+        lease: Lease,
+    },
+    /// A certificate: replaced in its window.
+    Ends(Term),
+    /// A static role: the value changes then, so it is read again right after.
+    Rotates(Duration),
+    Plain {
+        rotation: Option<Duration>,
+    },
+}
+
+/// What is believed of a lease.
+#[derive(Debug, PartialEq, Eq)]
+enum Lease {
+    Alive,
+    /// The server does not know it any more.
+    Lost,
+}
+
+/// What is wrong since the last success.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) failure: Failure,
+    /// Failures in a row of the same kind (soon or slowly retried).
+    pub(super) count: u32,
+}
+
+/// Whether an expiry was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    None,
+    Seen(Duration),
+    Told,
+}
+
+/// Whether the app can see what was issued last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Not,
+    Delivered,
+}
+
+/// What a secret needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Renew,
+    Issue,
+    Read,
+}
+
+/// What a refusal means beyond the secret itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Its own affair.
+    Own,
+    /// It worked before under this token: perhaps the token is dead.
+    Suspicious,
+}
+
+impl Secret {
+    pub(super) fn new(plan: Plan) -> Self {
+        let refresh = plan.refresh.clamp(Duration::from_secs(1), LONGEST);
+        Self {
+            plan: Plan { refresh, ..plan },
+            held: Held::Nothing,
+            due: Some(Duration::ZERO),
+            trouble: None,
+            last_success: None,
+            reissued: false,
+            at_its_end: 0,
+            notice: Notice::None,
+            shown: Shown::Not,
+        }
+    }
+
+    /// What it needs, if it is done now under `current`.
+    pub(super) fn step(&self, current: Option<TokenId>, now: Duration) -> Step {
+        match &self.held {
+            Held::Lease { term, token, lease: Lease::Alive, .. }
+                if *token == current && term.need(now) == Need::Renewal =>
+            {
+                Step::Renew
+            }
+            Held::Nothing | Held::Lease { .. } | Held::Ends(_) => Step::Issue,
+            Held::Rotates(_) | Held::Plain { .. } => Step::Read,
+        }
+    }
+
+    /// When it needs something; `None`: never again.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// When the delivered value dies. `token_end` answers for the token of a lease (`None`: it does not end).
+    pub(super) fn expiry(&self, token_end: impl Fn(TokenId) -> Option<Duration>) -> Option<Duration> {
+        match &self.held {
+            Held::Lease { term, token, .. } => {
+                let end = token.and_then(token_end).unwrap_or(Duration::MAX);
+                Some(term.end().min(end))
+            }
+            Held::Ends(term) => Some(term.end()),
+            Held::Rotates(read_again) => Some(*read_again),
+            Held::Nothing | Held::Plain { .. } => None,
+        }
+    }
+
+    /// The token its lease dies with.
+    pub(super) fn leased_under(&self) -> Option<TokenId> {
+        match &self.held {
+            Held::Lease { token, .. } => *token,
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_leased(&self) -> bool {
+        matches!(self.held, Held::Lease { .. })
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.held, Held::Nothing)
+    }
+
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.trouble.as_ref().map_or(0, |trouble| trouble.count)
+    }
+
+    pub(super) fn last_success(&self) -> Option<Duration> {
+        self.last_success
+    }
+
+    /// Takes a fetched value in.
+    pub(super) fn accept(
+        &mut self,
+        answer: Answer,
+        token: Option<TokenId>,
+        settings: &Settings,
+        asked: Duration,
+        jitter: f64,
+    ) {
+        let rotation = match (answer.rotates_in, &self.held) {
+            // Past its date the provider cannot say when that was; we know from before.
+            (Some(Duration::ZERO), Held::Plain { rotation: Some(at) }) => Some(*at),
+            (wait, _) => wait.map(|wait| asked + wait.min(LONGEST)),
+        };
+        if !matches!((answer.life, self.plan.operation), (Life::Own(_), Operation::Read)) {
+            self.at_its_end = 0;
+        }
+        (self.held, self.due) = match (answer.life, self.plan.operation) {
+            (Life::Lease(life), _) => {
+                let term = Term::new(life, asked);
+                (Held::Lease { term, token, refusals: 0, lease: Lease::Alive }, Some(term.due(settings, jitter)))
+            }
+            (Life::Own(ttl), Operation::Write) => {
+                let term = Term::new(Lifetime { ttl, renewable: false }, asked);
+                (Held::Ends(term), Some(term.due(settings, jitter)))
+            }
+            (Life::Own(ttl), Operation::Read) => {
+                let again = asked + self.after_rotation(ttl, jitter);
+                let refreshed = asked + less(self.plan.refresh, settings, jitter);
+                (Held::Rotates(again), Some(again.min(refreshed)))
+            }
+            (Life::Unbounded, Operation::Write) => (Held::Plain { rotation: None }, None),
+            (Life::Unbounded, Operation::Read) => {
+                let wait = less(self.interval(rotation, asked), settings, jitter);
+                (Held::Plain { rotation }, Some(asked + wait))
+            }
+        };
+        self.succeeded(asked);
+    }
+
+    /// Takes a renewal in.
+    pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, asked: Duration, jitter: f64) {
+        if let Held::Lease { term, refusals, .. } = &mut self.held {
+            term.renew(life, asked, settings);
+            *refusals = 0;
+            self.due = Some(term.due(settings, jitter));
+            self.reissued = false;
+        }
+        self.succeeded(asked);
+    }
+
+    fn succeeded(&mut self, asked: Duration) {
+        self.trouble = None;
+        self.last_success = Some(asked);
+    }
+
+    /// Right after the rotation; a value whose life is over but which has not changed yet is asked for ever more rarely.
+    fn after_rotation(&mut self, ttl: Duration, jitter: f64) -> Duration {
+        if ttl > Duration::from_secs(1) {
+            self.at_its_end = 0;
+            return ttl.min(LONGEST) + (Duration::from_millis(250) + Duration::from_millis(750).mul_f64(unit(jitter)));
+        }
+        self.at_its_end = self.at_its_end.saturating_add(1);
+        doubled(Duration::from_secs(1), self.at_its_end).min(Duration::from_secs(60)).mul_f64(1.0 - unit(jitter) / 10.0)
+    }
+
+    /// The interval until the next read: `refresh`, shorter from one interval before a rotation date to one after it.
+    fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
+        let refresh = self.plan.refresh;
+        let near = (refresh / NEAR).max(NEAREST).min(refresh);
+        let Some(at) = rotation.filter(|at| now <= *at + refresh) else { return refresh };
+        at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
+    }
+
+    /// The backend did not answer: soon again, and in any case as soon as it is back.
+    pub(super) fn set_back(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
+        let count = self.count(&failure);
+        self.due = Some(now + soon(count, limit, jitter));
+        self.trouble = Some(Trouble { failure, count });
+    }
+
+    /// The backend refused: this is the secret's own.
+    pub(super) fn refused(
+        &mut self,
+        step: Step,
+        failure: Failure,
+        settings: &Settings,
+        now: Duration,
+        jitter: f64,
+    ) -> Refusal {
+        let suspicious = failure.class == Class::Denied && !self.is_denied();
+        let count = self.count(&failure);
+        self.trouble = Some(Trouble { failure, count });
+        self.due = Some(match &mut self.held {
+            Held::Lease { term, refusals, lease, .. } if step == Step::Renew => {
+                *refusals += 1;
+                if *refusals == 1 {
+                    now + (CONFIRM + CONFIRM.mul_f64(unit(jitter))).min(term.left(now) / 4)
+                } else if self.reissued {
+                    // Refused again right after a re-issue: it is renewing that is refused. The lease lives its life out.
+                    term.finish();
+                    term.due(settings, jitter)
+                } else {
+                    (*lease, self.reissued) = (Lease::Lost, true);
+                    now
+                }
+            }
+            _ => now + slowly(count, jitter),
+        });
+        if suspicious { Refusal::Suspicious } else { Refusal::Own }
+    }
+
+    fn count(&self, failure: &Failure) -> u32 {
+        match &self.trouble {
+            Some(trouble) if trouble.failure.class.is_retried() == failure.class.is_retried() => {
+                trouble.count.saturating_add(1)
+            }
+            _ => 1,
+        }
+    }
+
+    /// The backend is back: what waited for it is due.
+    pub(super) fn backend_is_back(&mut self, now: Duration) {
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class.is_retried()) {
+            self.due = Some(now);
+        }
+    }
+
+    /// There is a new token: a lease of the old one is replaced, and what was refused may be granted now.
+    pub(super) fn token_is_new(&mut self, token: TokenId, now: Duration) {
+        if self.is_denied() || self.leased_under().is_some_and(|under| under != token) {
+            self.due = Some(now);
+        }
+    }
+
+    /// The token is dead: a denial was the token's.
+    pub(super) fn token_is_dead(&mut self, now: Duration) {
+        if self.is_denied() {
+            self.due = Some(now);
+        }
+    }
+
+    fn is_denied(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class == Class::Denied)
+    }
+
+    /// Whether it waits because of a failure: for the backend, or for a refusal to be taken back.
+    pub(super) fn is_hindered(&self, now: Duration) -> bool {
+        let waits = self.due.is_some_and(|due| due > now);
+        self.trouble.as_ref().is_some_and(|trouble| waits || trouble.failure.class.is_retried())
+    }
+
+    /// Asked under a token that was replaced meanwhile: the answer says nothing.
+    pub(super) fn try_again(&mut self, now: Duration) {
+        self.due = Some(now);
+    }
+
+    /// Somebody asked for fresh values: reads and refused secrets are due; nothing is issued that is alive.
+    pub(super) fn refresh(&mut self, now: Duration) {
+        let is_read =
+            matches!(self.held, Held::Rotates(_) | Held::Plain { .. }) && self.plan.operation == Operation::Read;
+        let is_refused = self.trouble.as_ref().is_some_and(|trouble| !trouble.failure.class.is_retried());
+        if is_read || (is_refused && self.due.is_some()) {
+            self.due = Some(now);
+        }
+    }
+
+    /// Whether it may go along with another read.
+    pub(super) fn joins(&self, settings: &Settings, now: Duration) -> bool {
+        let slack = self.plan.refresh.mul_f64(unit(settings.spread));
+        matches!(self.held, Held::Plain { .. })
+            && self.trouble.is_none()
+            && self.due.is_some_and(|due| due.saturating_sub(slack) <= now)
+    }
+
+    /// Pulls a read forward.
+    pub(super) fn join(&mut self, now: Duration) {
+        self.due = self.due.map(|due| due.min(now));
+    }
+}
+
+/// `wait` less up to a tenth.
+fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
+    wait.mul_f64(1.0 - unit(jitter) * unit(settings.spread))
+}

@@ -1,0 +1,187 @@
+//! A term: the life of a token or a lease, when it is renewed and when it is replaced. Arithmetic only.
+
+use std::time::Duration;
+
+use super::backoff::unit;
+use super::settings::Settings;
+use super::work::Lifetime;
+
+/// Longer lives are cut to this, so that no sum overflows.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Nothing is due sooner after its grant, however short its life: a ttl of nothing must not become a loop.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// From the issue to the end as the server last granted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Term {
+    issued: Duration,
+    /// When the last grant was asked for.
+    granted: Duration,
+    end: Duration,
+    extends: Extends,
+}
+
+/// Whether a renewal would move the end. `max_ttl` is in no answer: it shows in renewals that bring nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extends {
+    Yes,
+    /// The last renewal brought less than half of what had passed: probably its last.
+    Stalled,
+    No,
+}
+
+/// What a term needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Renewal,
+    Replacement,
+}
+
+impl Term {
+    /// A new term. `asked` is when the request went out: the server's clock started no earlier than that,
+    /// so the end is never later than the server's.
+    pub(super) fn new(life: Lifetime, asked: Duration) -> Self {
+        let extends = if life.renewable { Extends::Yes } else { Extends::No };
+        Self { issued: asked, granted: asked, end: asked + life.ttl.min(LONGEST), extends }
+    }
+
+    /// Takes the answer to a renewal in.
+    pub(super) fn renew(&mut self, life: Lifetime, asked: Duration, settings: &Settings) {
+        let end = asked + life.ttl.min(LONGEST);
+        let gained = end.saturating_sub(self.end);
+        let passed = asked.saturating_sub(self.granted);
+        let was = self.extends;
+        (self.granted, self.end) = (asked, end);
+        self.extends = if !life.renewable {
+            Extends::No
+        } else if gained >= passed / 2 {
+            Extends::Yes
+        } else if was == Extends::Stalled || self.left(asked) <= self.window(settings) {
+            Extends::No
+        } else {
+            // One answer may also be an operator's lower ttl; the next renewal tells.
+            Extends::Stalled
+        };
+    }
+
+    /// It will not be renewed any more; it lives until its end.
+    pub(super) fn finish(&mut self) {
+        self.extends = Extends::No;
+    }
+
+    /// It ends now.
+    pub(super) fn cut(&mut self, now: Duration) {
+        self.end = self.end.min(now);
+        self.extends = Extends::No;
+    }
+
+    /// When it ends.
+    pub(super) fn end(&self) -> Duration {
+        self.end
+    }
+
+    /// How long until then.
+    pub(super) fn left(&self, now: Duration) -> Duration {
+        self.end.saturating_sub(now)
+    }
+
+    /// The last tenth of the whole life, at least 2 s, at most 5 min.
+    pub(super) fn window(&self, settings: &Settings) -> Duration {
+        let life = self.end.saturating_sub(self.issued);
+        let window = &settings.window;
+        life.mul_f64(unit(window.share)).min(window.most).max(window.least)
+    }
+
+    /// Whether the window is open: what replaces it may live beside it.
+    pub(super) fn is_in_window(&self, now: Duration, settings: &Settings) -> bool {
+        self.extends == Extends::No && self.left(now) <= self.window(settings)
+    }
+
+    /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
+    pub(super) fn need(&self, now: Duration) -> Need {
+        let margin = (self.end.saturating_sub(self.granted) / 10).min(Duration::from_secs(1));
+        if self.extends == Extends::No || self.left(now) <= margin { Need::Replacement } else { Need::Renewal }
+    }
+
+    /// When it is due: for renewal at two thirds of the life less up to a tenth of it; for replacement in the first half
+    /// of the window, so that the other half is left for trying again.
+    pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
+        let due = if self.extends == Extends::No {
+            let window = self.window(settings);
+            self.end.saturating_sub(window) + window.mul_f64(unit(jitter) / 2.0)
+        } else {
+            let life = self.end.saturating_sub(self.granted);
+            self.granted + life.mul_f64(unit(settings.renew_after - unit(jitter) * settings.spread))
+        };
+        due.max(self.granted + SOONEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn renewable(ttl: u64) -> Lifetime {
+        Lifetime { ttl: seconds(ttl), renewable: true }
+    }
+
+    #[test]
+    fn a_lease_is_renewed_at_two_thirds_of_its_life_less_up_to_a_tenth() {
+        let term = Term::new(renewable(3600), seconds(100));
+        assert_eq!(term.due(&Settings::default(), 0.0), seconds(100 + 2400));
+        assert_eq!(term.due(&Settings::default(), 1.0), seconds(100 + 2400 - 360));
+        assert_eq!(term.need(seconds(2500)), Need::Renewal);
+        assert_eq!(term.need(seconds(3699)), Need::Replacement);
+    }
+
+    #[test]
+    fn what_is_not_renewable_is_replaced_in_its_last_tenth_within_2_s_and_5_min() {
+        let due = |ttl, jitter| {
+            Term::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO)
+                .due(&Settings::default(), jitter)
+        };
+        assert_eq!(due(600, 0.0), seconds(540));
+        assert_eq!(due(600, 1.0), seconds(570));
+        assert_eq!(due(10, 0.0), seconds(8));
+        assert_eq!(due(86_400, 0.0), seconds(86_100));
+        assert_eq!(due(0, 0.0), seconds(1));
+        assert!(due(u64::MAX, 0.5) > seconds(86_400));
+    }
+
+    #[test]
+    fn max_ttl_is_learnt_from_renewals_that_bring_nothing() {
+        let settings = Settings::default();
+        let mut term = Term::new(renewable(3600), Duration::ZERO);
+        term.renew(renewable(3600), seconds(2400), &settings);
+        assert_eq!(term.extends, Extends::Yes);
+        term.renew(renewable(1500), seconds(4800), &settings);
+        assert_eq!((term.extends, term.end), (Extends::Stalled, seconds(6300)));
+        term.renew(renewable(500), seconds(5800), &settings);
+        assert_eq!((term.extends, term.end), (Extends::No, seconds(6300)));
+        assert_eq!(term.due(&settings, 0.0), seconds(6000));
+    }
+
+    #[test]
+    fn a_stalled_renewal_inside_the_window_is_the_last() {
+        let settings = Settings::default();
+        let mut term = Term::new(renewable(60), Duration::ZERO);
+        term.renew(renewable(60), seconds(40), &settings);
+        term.renew(renewable(8), seconds(80), &settings);
+        assert_eq!(term.extends, Extends::No);
+        assert!(term.is_in_window(seconds(81), &settings));
+    }
+
+    #[test]
+    fn a_lower_ttl_set_by_an_operator_is_not_an_end() {
+        let settings = Settings::default();
+        let mut term = Term::new(renewable(3600), Duration::ZERO);
+        term.renew(renewable(1200), seconds(2400), &settings);
+        assert_eq!(term.extends, Extends::Stalled);
+        term.renew(renewable(1200), seconds(3200), &settings);
+        assert_eq!(term.extends, Extends::Yes);
+    }
+}

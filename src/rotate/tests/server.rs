@@ -1,0 +1,274 @@
+//! A server that grants tokens and leases as Vault does, fails as it is told, and accuses whoever breaks a rule.
+
+use std::time::Duration;
+
+use crate::provider::{Class, Failure};
+use crate::rotate::{Answer, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+
+/// What a secret is on the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// `database/creds`: leased.
+    Leased { ttl: Duration, max: Duration, renewable: bool },
+    /// `pki/issue`.
+    Certificate { ttl: Duration },
+    /// `database/static-creds`: rotates by itself.
+    Static { period: Duration },
+    /// KV.
+    Plain,
+}
+
+/// What goes wrong in a stretch of time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) from: Duration,
+    pub(super) to: Duration,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    /// 503 at once.
+    Refuses,
+    /// Nothing for ten seconds, then the client gives up.
+    Hangs,
+    /// The request is carried out; its answer is cut.
+    LosesAnswers,
+    /// 429 with `Retry-After`.
+    Throttles(Duration),
+    /// 500 for one secret: its database is down.
+    Breaks(SecretId),
+    /// 403 for one secret: its policy is gone.
+    Denies(SecretId),
+    /// 403 for the renewal of one secret's lease.
+    DeniesRenewal(SecretId),
+    /// Answers to one secret's requests cannot be read.
+    Garbles(SecretId),
+}
+
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) issued: Duration,
+    pub(super) end: Duration,
+    max: Duration,
+    pub(super) revoked: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) secret: SecretId,
+    pub(super) token: TokenId,
+    pub(super) issued: Duration,
+    pub(super) end: Duration,
+    max: Duration,
+    pub(super) revoked: bool,
+    /// The client never heard of it.
+    lost: bool,
+}
+
+/// One request as the server saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub(super) at: Duration,
+    pub(super) work: Work,
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) kinds: Vec<Kind>,
+    pub(super) token_ttl: Duration,
+    pub(super) token_max: Duration,
+    pub(super) token_renewable: bool,
+    pub(super) faults: Vec<Fault>,
+    pub(super) tokens: Vec<(TokenId, Token)>,
+    pub(super) leases: Vec<Lease>,
+    pub(super) log: Vec<Request>,
+    pub(super) accusations: Vec<String>,
+    pub(super) lost: usize,
+}
+
+/// The rule's window.
+pub(super) fn window(life: Duration) -> Duration {
+    (life / 10).clamp(Duration::from_secs(2), Duration::from_secs(300))
+}
+
+const TOLERANCE: Duration = Duration::from_secs(1);
+const QUICK: Duration = Duration::from_millis(5);
+
+impl Server {
+    pub(super) fn new(kinds: Vec<Kind>) -> Self {
+        Self {
+            kinds,
+            token_ttl: Duration::from_secs(3600),
+            token_max: Duration::from_secs(10 * 365 * 86_400),
+            token_renewable: true,
+            faults: Vec::new(),
+            tokens: Vec::new(),
+            leases: Vec::new(),
+            log: Vec::new(),
+            accusations: Vec::new(),
+            lost: 0,
+        }
+    }
+
+    /// Everything it knew is gone.
+    pub(super) fn restart(&mut self) {
+        self.tokens.iter_mut().for_each(|(_, token)| token.revoked = true);
+        self.leases.iter_mut().for_each(|lease| lease.revoked = true);
+    }
+
+    pub(super) fn revoke_leases(&mut self, secret: SecretId) {
+        self.leases.iter_mut().filter(|lease| lease.secret == secret).for_each(|lease| lease.revoked = true);
+    }
+
+    pub(super) fn is_token_live(&self, id: TokenId, now: Duration) -> bool {
+        self.tokens.iter().any(|(known, token)| *known == id && !token.revoked && token.end > now)
+    }
+
+    fn is_live(&self, lease: &Lease, now: Duration) -> bool {
+        !lease.revoked && lease.end > now && self.is_token_live(lease.token, now)
+    }
+
+    fn token(&self, id: TokenId) -> &Token {
+        &self.tokens.iter().find(|(known, _)| *known == id).expect("a token that was granted").1
+    }
+
+    /// Carries a request out; answers its outcome and how long that takes.
+    pub(super) fn serve(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> (Outcome, Duration) {
+        self.log.push(Request { at: now, work });
+        let faults: Vec<_> =
+            self.faults.iter().filter(|f| f.from <= now && now < f.to).map(|fault| fault.what).collect();
+        let failed = |class, why: &str| Outcome::Failed(Failure::new(class, why));
+        let mut cut = false;
+        for fault in faults {
+            let of = work.secret();
+            match fault {
+                What::Refuses => return (failed(Class::Transient, "503"), QUICK),
+                What::Hangs => return (failed(Class::Transient, "timeout"), Duration::from_secs(10)),
+                What::LosesAnswers => cut = true,
+                What::Throttles(wait) => {
+                    return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
+                }
+                What::Breaks(id) if of == Some(id) => return (failed(Class::Transient, "500"), QUICK),
+                What::Denies(id) if of == Some(id) => return (failed(Class::Denied, "403"), QUICK),
+                What::DeniesRenewal(id) if work == Work::Renew(id) => return (failed(Class::Denied, "403"), QUICK),
+                What::Garbles(id) if of == Some(id) => return (failed(Class::Malformed, "no JSON"), QUICK),
+                _ => {}
+            }
+        }
+        let outcome = self.carry_out(work, token, now);
+        if cut && !matches!(outcome, Outcome::Failed(_)) {
+            self.lost += 1;
+            match work {
+                Work::Issue(_) => self.leases.iter_mut().next_back().into_iter().for_each(|lease| lease.lost = true),
+                // A token nobody heard of: its id is granted again by the next login.
+                Work::Login(id) => self.tokens.retain(|(known, _)| *known != id),
+                _ => {}
+            }
+            return (failed(Class::Transient, "cut"), QUICK);
+        }
+        (outcome, QUICK)
+    }
+
+    fn carry_out(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> Outcome {
+        let denied = || Outcome::Failed(Failure::new(Class::Denied, "403"));
+        if let Work::Login(id) = work {
+            return self.login(id, token, now);
+        }
+        if let Work::RevokeOldToken(id) = work {
+            if !self.is_token_live(id, now) {
+                return denied();
+            }
+            self.tokens.iter_mut().filter(|(known, _)| *known == id).for_each(|(_, token)| token.revoked = true);
+            return Outcome::Done;
+        }
+        let Some(id) = token else {
+            self.accusations.push(format!("{now:?}: {work:?} without a token"));
+            return denied();
+        };
+        if !self.is_token_live(id, now) {
+            if !self.token(id).revoked {
+                self.accusations.push(format!("{now:?}: {work:?} with a token that has ended"));
+            }
+            return denied();
+        }
+        match work {
+            Work::CheckToken => Outcome::Done,
+            Work::RenewToken => {
+                let (ttl, renewable) = (self.token_ttl, self.token_renewable);
+                let token = &mut self.tokens.iter_mut().find(|(known, _)| *known == id).expect("checked").1;
+                token.end = (now + ttl).min(token.max);
+                let life = Lifetime { ttl: token.end - now, renewable };
+                Outcome::Granted(Grant { life: Some(life), revocable: true })
+            }
+            Work::Renew(secret) => self.renew(secret, now),
+            Work::Issue(secret) | Work::Read(secret) => self.fetch(secret, id, now),
+            Work::Login(_) | Work::RevokeOldToken(_) => unreachable!("answered above"),
+        }
+    }
+
+    fn login(&mut self, id: TokenId, current: Option<TokenId>, now: Duration) -> Outcome {
+        if let Some(old) = current.filter(|id| self.is_token_live(*id, now)) {
+            let old = self.token(old);
+            let left = old.end - now;
+            let is_extendable = self.token_renewable && old.max > old.end + TOLERANCE;
+            if left > TOLERANCE && (is_extendable || left > window(old.end - old.issued) + TOLERANCE) {
+                self.accusations.push(format!("{now:?}: login with {left:?} left"));
+            }
+        }
+        let max = now + self.token_max;
+        let end = (now + self.token_ttl).min(max);
+        self.tokens.push((id, Token { issued: now, end, max, revoked: false }));
+        let life = Lifetime { ttl: end - now, renewable: self.token_renewable };
+        Outcome::Granted(Grant { life: Some(life), revocable: true })
+    }
+
+    fn renew(&mut self, secret: SecretId, now: Duration) -> Outcome {
+        let Kind::Leased { ttl, renewable, .. } = self.kinds[secret.0] else {
+            self.accusations.push(format!("{now:?}: renewal of {secret:?}, which has no lease"));
+            return Outcome::Done;
+        };
+        let at = self.leases.iter().rposition(|lease| lease.secret == secret && !lease.lost).expect("a lease");
+        let is_live = self.is_live(&self.leases[at], now);
+        let lease = &mut self.leases[at];
+        if now > lease.end {
+            self.accusations.push(format!("{now:?}: renewal of {secret:?}, which ended at {:?}", lease.end));
+        }
+        if !is_live {
+            return Outcome::Failed(Failure::new(Class::Malformed, "lease not found (400)"));
+        }
+        lease.end = (now + ttl).min(lease.max);
+        Outcome::Renewed(Lifetime { ttl: lease.end - now, renewable })
+    }
+
+    fn fetch(&mut self, secret: SecretId, token: TokenId, now: Duration) -> Outcome {
+        let life = match self.kinds[secret.0] {
+            Kind::Plain => Life::Unbounded,
+            Kind::Certificate { ttl } => Life::Own(ttl),
+            Kind::Static { period } => {
+                let into = now.as_nanos() % period.as_nanos();
+                Life::Own(period - Duration::from_nanos(u64::try_from(into).expect("less than a period")))
+            }
+            Kind::Leased { ttl, max, renewable } => {
+                self.accuse_issue(secret, token, renewable, now);
+                let max = now + max;
+                let end = (now + ttl).min(max);
+                self.leases.push(Lease { secret, token, issued: now, end, max, revoked: false, lost: false });
+                Life::Lease(Lifetime { ttl: end - now, renewable })
+            }
+        };
+        Outcome::Fetched(Answer { life, rotates_in: None })
+    }
+
+    fn accuse_issue(&mut self, secret: SecretId, token: TokenId, renewable: bool, now: Duration) {
+        let Some(last) = self.leases.iter().rfind(|lease| lease.secret == secret && !lease.lost) else { return };
+        if last.token != token || !self.is_live(last, now) {
+            return;
+        }
+        let left = last.end.min(self.token(token).end) - now;
+        let is_extendable = renewable && last.max > last.end + TOLERANCE;
+        if left > TOLERANCE && (is_extendable || left > window(last.end - last.issued) + TOLERANCE) {
+            self.accusations.push(format!("{now:?}: issue of {secret:?} with {left:?} left"));
+        }
+    }
+}

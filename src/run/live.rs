@@ -1,0 +1,122 @@
+//! A process that stays: rotation shared between the mode's own loop and those who ask how it is.
+
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::domain::{Exit, Problem};
+use crate::serve::{Control, Health, Mode, Owner, Refreshed, Report, Running, StateDir};
+use crate::sys::clock;
+use crate::sys::watch::Watched;
+
+use super::rotation::Rotation;
+use super::whom::Whom;
+
+/// Rotation, and whoever asks about it. All in one thread: nobody holds the borrow while waiting.
+pub(super) struct Live<'a> {
+    pub(super) rotation: RefCell<Rotation<'a>>,
+    mode: Mode,
+    asked: Notify,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(rotation: Rotation<'a>, mode: Mode) -> Self {
+        Self { rotation: RefCell::new(rotation), mode, asked: Notify::new() }
+    }
+
+    /// Waits until `watched` is readable, a piece of work ended, somebody asked for something, or `wait` is over.
+    pub(super) async fn pause(&self, watched: &Watched, wait: Duration) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            readable = watched.readable() => return readable,
+            () = poll_fn(|context| self.rotation.borrow_mut().poll_landed(context)) => {}
+            () = self.asked.notified() => {}
+            () = sleep(wait) => {}
+        }
+        Ok(())
+    }
+
+    /// The end: nobody asks any more.
+    pub(super) async fn give_back(self) {
+        self.rotation.into_inner().give_back().await;
+    }
+
+    /// Does `work`, and answers those who ask meanwhile.
+    pub(super) async fn serving<T>(&self, servers: &Servers, work: impl Future<Output = T>) -> T {
+        let control = async {
+            let Some(control) = &servers.control else { return pending::<()>().await };
+            let Err(error) = control.serve(self).await;
+            warn!("status and refresh do not work any more: {error}");
+            pending().await
+        };
+        let health = async {
+            let Some(health) = &servers.health else { return pending::<()>().await };
+            let Err(error) = health.serve(self).await;
+            warn!("health and metrics do not work any more: {error}");
+            pending().await
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = control => unreachable!("it waits for ever"),
+            () = health => unreachable!("it waits for ever"),
+        }
+    }
+}
+
+impl Running for Live<'_> {
+    fn report(&self) -> Report {
+        self.rotation.borrow().report(self.mode, clock::boottime())
+    }
+
+    fn refresh(&self) -> Refreshed {
+        let answer = self.rotation.borrow_mut().refresh(clock::boottime());
+        self.asked.notify_one();
+        if answer == Refreshed::Started {
+            info!("asked to refresh: reading everything again");
+        }
+        answer
+    }
+
+    fn is_ready(&self) -> bool {
+        self.report().not_ready().is_empty()
+    }
+}
+
+/// Whoever answers.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    control: Option<Control>,
+    health: Option<Health>,
+}
+
+/// What has to be made while there are rights to make it.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) state: Option<StateDir>,
+    health: Option<Health>,
+}
+
+impl Places {
+    /// The state directory, given to whom we become, and the address to listen at.
+    pub(super) fn prepare(config: &Config, whom: &Whom) -> Result<Self, Vec<Problem>> {
+        let owner = Owner { uid: whom.drop.uid(), gid: whom.drop.gid() };
+        let owner = config.run_as.is_some().then_some(owner);
+        let refused = |error: &dyn std::fmt::Display| vec![Problem::new(Exit::Volume, error.to_string())];
+        let state = StateDir::prepare(&config.state, owner).map_err(|error| refused(&error))?;
+        let health = config.metrics.as_deref().map(Health::listen).transpose();
+        let health = health.map_err(|error| vec![Problem::new(Exit::Usage, error.to_string())])?;
+        Ok(Self { state, health })
+    }
+
+    /// Listens, as whom we are now, in the runtime this is called in.
+    pub(super) fn listen(&mut self) -> Servers {
+        Servers { control: self.state.as_ref().and_then(Control::open), health: self.health.take() }
+    }
+}

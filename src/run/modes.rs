@@ -1,0 +1,27 @@
+//! What a mode cannot do, told before anything happens.
+
+use crate::config::{Config, OnExpired, Place};
+use crate::domain::{Exit, Problem};
+
+use super::whom::For;
+
+/// Settings that would silently mean nothing here.
+pub(super) fn refused(config: &Config, purpose: For) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |place: &Place, text: String| {
+        problems.push(Problem::new(Exit::Usage, format!("{place}: {text}")));
+    };
+    if purpose == For::Ourselves {
+        let why = "nobody can set another container's environment; write a file, or wrap the command (secret-exec … -- COMMAND)";
+        for entry in &config.env {
+            refuse(&entry.place, format!("env {}: {why}", entry.name));
+        }
+        for entry in &config.env_from {
+            refuse(&entry.place, format!("envFrom {}: {why}", entry.reference));
+        }
+    }
+    if config.on_expired == OnExpired::Stop && !config.supervise {
+        refuse(&Place::Missing, "onExpired: stop needs --supervise: nobody else can stop the app".to_owned());
+    }
+    problems
+}

@@ -1,0 +1,361 @@
+//! What a schedule asks for, carried out: one backend with its tokens, and the leases that hang on them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use crate::config::{self, VaultAuth};
+use crate::domain::{Fetched, Lease, Source, Version};
+use crate::identity::aws::AwsIdentity;
+use crate::identity::{Held, Proof};
+use crate::provider::aws::Aws;
+use crate::provider::file::Files;
+use crate::provider::local::Local;
+use crate::provider::vault::{Origin, Revocation, Token, TokenKind, Vault};
+use crate::provider::{Class, Failure, Fetch, Limits};
+use crate::rotate::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+use crate::sys::clock;
+
+use super::super::gather::{Unproven, prove};
+
+/// The sources of one backend, and the means to ask for them.
+pub(super) struct Backend {
+    pub(super) kind: Kind,
+    /// By [`SecretId`].
+    pub(super) sources: Vec<Source>,
+    /// The lease of each secret that has one, as it is delivered.
+    leases: RefCell<BTreeMap<SecretId, Lease>>,
+}
+
+/// The closed set of backends.
+pub(super) enum Kind {
+    Vault(Box<Logins>),
+    Aws(Described),
+    Files,
+    Local(Rc<Local>),
+}
+
+/// Vault or OpenBao: the tokens we hold, of which one is asked with.
+pub(super) struct Logins {
+    pub(super) config: config::Vault,
+    pub(super) auth: VaultAuth,
+    pub(super) held: Rc<Held>,
+    pub(super) aws_identity: Arc<AwsIdentity>,
+    tokens: RefCell<Tokens>,
+    logging_in: RefCell<bool>,
+}
+
+struct Tokens {
+    current: Option<TokenId>,
+    by_id: BTreeMap<TokenId, Rc<Vault>>,
+    /// The last one, dead or not: what it unwrapped is handed on.
+    latest: Rc<Vault>,
+}
+
+/// Secrets Manager, and the versions we have.
+pub(super) struct Described {
+    pub(super) aws: Rc<Aws>,
+    versions: RefCell<BTreeMap<SecretId, Version>>,
+    /// We may read values but not descriptions: then the value is what is compared.
+    blind: RefCell<bool>,
+}
+
+impl Backend {
+    pub(super) fn new(kind: Kind, sources: Vec<Source>) -> Self {
+        Self { kind, sources, leases: RefCell::default() }
+    }
+
+    /// As it stands in messages.
+    pub(super) fn name(&self) -> String {
+        match &self.kind {
+            Kind::Vault(logins) => logins.config.address.clone(),
+            Kind::Aws(_) => "AWS Secrets Manager".to_owned(),
+            Kind::Files => "the mounted files".to_owned(),
+            Kind::Local(_) => "the local file".to_owned(),
+        }
+    }
+
+    /// What was fetched is to be used: from now on its lease is the one that is renewed, its version the one we have.
+    pub(super) fn accept(&self, id: SecretId, fetched: &Fetched) {
+        match &fetched.lease {
+            Some(lease) => _ = self.leases.borrow_mut().insert(id, lease.clone()),
+            None => _ = self.leases.borrow_mut().remove(&id),
+        }
+        if let (Kind::Aws(described), Some(version)) = (&self.kind, &fetched.version) {
+            described.versions.borrow_mut().insert(id, version.clone());
+        }
+    }
+
+    /// The lease that is renewed.
+    pub(super) fn lease(&self, id: SecretId) -> Option<Lease> {
+        self.leases.borrow().get(&id).cloned()
+    }
+
+    /// Nothing is asked for a while: no pooled connection keeps the last answer in its buffers.
+    pub(super) fn rest(&self) {
+        match &self.kind {
+            Kind::Vault(logins) => logins.tokens.borrow().by_id.values().for_each(|vault| vault.close_idle()),
+            Kind::Aws(_) | Kind::Files | Kind::Local(_) => {}
+        }
+    }
+
+    /// Everything that can be revoked is, all at once: our tokens (leases end with them), or each lease by itself.
+    pub(super) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
+        let leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
+        match &self.kind {
+            Kind::Vault(logins) => {
+                let vaults: Vec<Rc<Vault>> = logins.tokens.borrow().by_id.values().cloned().collect();
+                let all = vaults.iter().map(|vault| async {
+                    match vault.token().map(|token| token.origin) {
+                        Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
+                        _ => vec![vault.revoke_token().await],
+                    }
+                });
+                futures_util::future::join_all(all).await.into_iter().flatten().collect()
+            }
+            Kind::Local(local) => revoke_each(&**local, &leases).await,
+            Kind::Aws(_) | Kind::Files => Vec::new(),
+        }
+    }
+
+    /// Ends a lease that cannot be used.
+    pub(super) async fn discard(self: Rc<Self>, lease: Lease) {
+        let revoked = match &self.kind {
+            Kind::Vault(logins) => match logins.current() {
+                Some(vault) => vault.revoke(&lease.id).await,
+                None => return,
+            },
+            Kind::Local(local) => local.revoke(&lease.id).await,
+            Kind::Aws(_) | Kind::Files => return,
+        };
+        if let Err(failure) = revoked {
+            debug!("a lease that cannot be used ends by itself: {failure}");
+        }
+    }
+
+    async fn fetch(&self, id: SecretId) -> (Outcome, Option<Fetched>) {
+        let source = &self.sources[id.0];
+        match &self.kind {
+            Kind::Vault(logins) => match logins.current() {
+                Some(vault) => fetched(one(&*vault, source).await.map_err(|failure| refused(&vault, failure))),
+                None => (Outcome::Failed(no_login()), None),
+            },
+            Kind::Aws(described) => described.fetch(id, source).await,
+            Kind::Files => fetched(one(&Files, source).await.map_err(Outcome::Failed)),
+            Kind::Local(local) => fetched(one(&**local, source).await.map_err(Outcome::Failed)),
+        }
+    }
+
+    async fn renew(&self, id: SecretId) -> Outcome {
+        let Some(lease) = self.lease(id) else {
+            return Outcome::Failed(Failure::new(Class::NotFound, "there is no lease to renew"));
+        };
+        let renewed = match &self.kind {
+            Kind::Vault(logins) => match logins.current() {
+                Some(vault) => vault.renew(&lease).await.map_err(|failure| refused(&vault, failure)),
+                None => Err(Outcome::Failed(no_login())),
+            },
+            Kind::Local(local) => local.renew(&lease).await.map_err(Outcome::Failed),
+            Kind::Aws(_) | Kind::Files => unreachable!("only answers with a lease are renewed"),
+        };
+        match renewed {
+            Ok(lease) => {
+                let life = Lifetime { ttl: lease.ttl, renewable: lease.renewable };
+                if let Some(known) = self.leases.borrow_mut().get_mut(&id) {
+                    *known = lease;
+                }
+                Outcome::Renewed(life)
+            }
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+impl Carry for Backend {
+    type Brought = Fetched;
+
+    async fn carry_out(self: Rc<Self>, work: Work) -> (Outcome, Option<Fetched>) {
+        let outcome = match (work, &self.kind) {
+            (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
+            (Work::Renew(id), _) => self.renew(id).await,
+            (Work::Login(id), Kind::Vault(logins)) => {
+                *logins.logging_in.borrow_mut() = true;
+                let outcome = logins.log_in(id, self.sources.len()).await;
+                *logins.logging_in.borrow_mut() = false;
+                outcome
+            }
+            (Work::RenewToken, Kind::Vault(logins)) => match logins.current() {
+                Some(vault) => match vault.renew_token().await {
+                    Ok(token) => Outcome::Granted(grant(&token)),
+                    Err(failure) => refused(&vault, failure),
+                },
+                None => Outcome::Failed(no_login()),
+            },
+            (Work::CheckToken, Kind::Vault(logins)) => match logins.current() {
+                Some(vault) => vault.check_token().await.map_or_else(Outcome::Failed, |()| Outcome::Done),
+                None => Outcome::Failed(no_login()),
+            },
+            (Work::RevokeOldToken(id), Kind::Vault(logins)) => logins.revoke(id).await,
+            (Work::Login(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_), _) => {
+                unreachable!("a schedule without a token asks for no token")
+            }
+        };
+        (outcome, None)
+    }
+}
+
+impl Logins {
+    pub(super) fn new(
+        config: config::Vault,
+        auth: VaultAuth,
+        held: Rc<Held>,
+        aws_identity: Arc<AwsIdentity>,
+        first: Rc<Vault>,
+    ) -> Self {
+        let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
+        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens), logging_in: RefCell::new(false) }
+    }
+
+    /// The first login, which the start made, has this id.
+    pub(super) fn take_up(&self, id: TokenId) {
+        let tokens = &mut *self.tokens.borrow_mut();
+        tokens.by_id.insert(id, Rc::clone(&tokens.latest));
+        tokens.current = Some(id);
+    }
+
+    /// What the last login brought.
+    pub(super) fn latest_token(&self) -> Option<Token> {
+        self.tokens.borrow().latest.token()
+    }
+
+    /// Whether a login is under way.
+    pub(super) fn is_logging_in(&self) -> bool {
+        *self.logging_in.borrow()
+    }
+
+    /// Whoever is asked now.
+    pub(super) fn current(&self) -> Option<Rc<Vault>> {
+        let tokens = self.tokens.borrow();
+        tokens.by_id.get(&tokens.current?).cloned()
+    }
+
+    async fn log_in(&self, id: TokenId, reads: usize) -> Outcome {
+        // Every read, and the revocation at the end.
+        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(1);
+        let proof = match prove(&self.auth, &self.held, &self.aws_identity).await {
+            Ok(proof) => proof,
+            Err(Unproven::Nothing(error)) => return Outcome::Failed(Failure::new(Class::Denied, error.to_string())),
+            Err(Unproven::Failed(failure)) => return Outcome::Failed(failure),
+        };
+        if let (Proof::Token(secret), Some(vault)) = (&proof, self.current())
+            && vault.holds(secret)
+        {
+            return match vault.login(&proof, requests).await {
+                Ok(token) => Outcome::StillHeld(grant(&token)),
+                Err(failure) => Outcome::Failed(failure),
+            };
+        }
+        let latest = Rc::clone(&self.tokens.borrow().latest);
+        let next = match latest.successor(&self.config, Limits::default()) {
+            Ok(next) => Rc::new(next),
+            // Only a CA file can be broken now that was not at the start, and it may be in the middle of being replaced.
+            Err(failure) => return Outcome::Failed(Failure::new(Class::Transient, failure.why)),
+        };
+        match next.login(&proof, requests).await {
+            Ok(token) => {
+                let tokens = &mut *self.tokens.borrow_mut();
+                // Those that nobody can revoke end by themselves; whatever is under way holds on to its own.
+                tokens.by_id.retain(|_, old| old.token().is_some_and(|token| grant(&token).revocable));
+                tokens.latest = Rc::clone(&next);
+                tokens.by_id.insert(id, next);
+                tokens.current = Some(id);
+                Outcome::Granted(grant(&token))
+            }
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn revoke(&self, id: TokenId) -> Outcome {
+        let Some(vault) = self.tokens.borrow().by_id.get(&id).cloned() else { return Outcome::Done };
+        match vault.revoke_token().await {
+            Ok(_) => {
+                self.tokens.borrow_mut().by_id.remove(&id);
+                Outcome::Done
+            }
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
+impl Described {
+    pub(super) fn new(aws: Rc<Aws>) -> Self {
+        Self { aws, versions: RefCell::default(), blind: RefCell::new(false) }
+    }
+
+    /// The value only when its version is another than ours: a description costs the same and decrypts nothing.
+    async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
+        let mut rotates_in = None;
+        let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };
+        let is_blind = *self.blind.borrow();
+        let known = self.versions.borrow().get(&id).cloned();
+        if !is_blind && known.is_some() {
+            match self.aws.describe(wanted).await {
+                Ok(description) => {
+                    let until = |at: std::time::SystemTime| at.duration_since(clock::wall()).unwrap_or(Duration::ZERO);
+                    rotates_in = description.next_rotation.map(until);
+                    if known == Some(description.version) {
+                        return (Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in }), None);
+                    }
+                }
+                Err(failure) if failure.class == Class::Denied => {
+                    debug!("{source}: no description ({failure}); the value is read each time");
+                    *self.blind.borrow_mut() = true;
+                }
+                Err(failure) => return (Outcome::Failed(failure), None),
+            }
+        }
+        match one(&*self.aws, source).await {
+            Ok(fetched) => (Outcome::Fetched(Answer { rotates_in, ..Answer::from(&fetched) }), Some(fetched)),
+            Err(failure) => (Outcome::Failed(failure), None),
+        }
+    }
+}
+
+/// What the schedule has to know of a token.
+pub(super) fn grant(token: &Token) -> Grant {
+    // Whoever keeps a foreign token alive does that without us; a batch token cannot be renewed.
+    let is_ours = token.origin == Origin::Ours && token.kind == TokenKind::Service;
+    let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_ours });
+    Grant { life, revocable: is_ours }
+}
+
+fn no_login() -> Failure {
+    Failure::new(Class::Denied, "not logged in")
+}
+
+/// A dead token was forgotten by the provider as it found out.
+fn refused(vault: &Vault, failure: Failure) -> Outcome {
+    let is_dead = failure.class == Class::Denied && vault.token().is_none();
+    if is_dead { Outcome::TokenDead(failure) } else { Outcome::Failed(failure) }
+}
+
+fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
+    match answer {
+        Ok(fetched) => (Outcome::Fetched(Answer::from(&fetched)), Some(fetched)),
+        Err(outcome) => (outcome, None),
+    }
+}
+
+async fn one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
+    let answer = provider.fetch(&[source]).await.pop();
+    answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer")))
+}
+
+async fn revoke_each(provider: &impl Fetch, leases: &[Lease]) -> Vec<Result<Revocation, Failure>> {
+    let all = leases.iter().map(|lease| async { provider.revoke(&lease.id).await.map(|()| Revocation::Revoked) });
+    futures_util::future::join_all(all).await
+}

@@ -1,0 +1,212 @@
+//! When a changed value is written, beside what else, and what is done when the volume has no room.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ring::hmac;
+use tracing::{info, warn};
+
+use crate::deliver::{Artifact, Volume};
+use crate::domain::{Problem, Source};
+use crate::run::plan::{Filling, Plan};
+
+use super::SourceId;
+use super::values::Values;
+
+/// Changes that come together are one generation: nothing is written until it has been quiet this long …
+const QUIET: Duration = Duration::from_millis(50);
+/// … or the first change has waited this long.
+const LONGEST: Duration = Duration::from_millis(200);
+/// A local failure is tried again after this, doubling …
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// … up to this.
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    waiting: BTreeSet<SourceId>,
+    /// Expired, and `onExpired: remove`: their files are not written.
+    removed: BTreeSet<SourceId>,
+    /// Since when something waits, and since when nothing was added.
+    since: Option<(Duration, Duration)>,
+    trouble: Option<Trouble>,
+    /// Of each variable, then of each map, as the app was given it.
+    environment: Vec<Option<hmac::Tag>>,
+    /// The generation everybody reads.
+    pub(super) generation: Option<String>,
+}
+
+/// A local failure.
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    count: u32,
+    retry_at: Duration,
+}
+
+impl Delivery {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            waiting: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            since: None,
+            trouble: None,
+            environment: vec![None; plan.variables.len() + plan.maps.len()],
+            generation: None,
+        }
+    }
+
+    /// The first delivery was made: remembers what the app was given.
+    pub(super) fn first(&mut self, plan: &Plan, values: &mut Values) {
+        for index in 0..self.environment.len() {
+            self.environment[index] = variable(plan, index, values);
+        }
+    }
+
+    /// A source has a new value.
+    pub(super) fn changed(&mut self, index: SourceId, now: Duration) {
+        self.removed.remove(&index);
+        self.waiting.insert(index);
+        self.since = Some((self.since.map_or(now, |(first, _)| first), now));
+    }
+
+    /// A source is dead: its files go.
+    pub(super) fn remove(&mut self, index: SourceId, now: Duration) {
+        self.changed(index, now);
+        self.removed.insert(index);
+    }
+
+    pub(super) fn is_waiting(&self, index: SourceId) -> bool {
+        self.waiting.contains(&index)
+    }
+
+    pub(super) fn is_removed(&self, index: SourceId) -> bool {
+        self.removed.contains(&index)
+    }
+
+    /// What is wrong with the volume.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
+    }
+
+    fn due(&self) -> Option<Duration> {
+        let (first, last) = self.since?;
+        let quiet = (last + QUIET).min(first + LONGEST);
+        Some(self.trouble.as_ref().map_or(quiet, |trouble| trouble.retry_at.max(quiet)))
+    }
+
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
+    pub(super) fn wait(&self, now: Duration) -> Duration {
+        self.due().map_or(Duration::MAX, |due| due.saturating_sub(now))
+    }
+
+    /// Whether everything that uses this source can be rendered.
+    pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Problem> {
+        let source = &plan.sources[index].source;
+        for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
+            if let Err(error) = file.filling.render(&values.fetches) {
+                return Err(Problem::new(error.exit(), format!("file {}: {error}", file.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every file of the next generation: what changed is rendered, the rest is what the volume has.
+    pub(super) fn compose(
+        &self,
+        plan: &Plan,
+        values: &Values,
+        volume: Option<&Volume>,
+    ) -> Result<Vec<Artifact>, String> {
+        let Some(volume) = volume else { return Ok(Vec::new()) };
+        let is_in = |set: &BTreeSet<SourceId>, filling: &Filling| {
+            set.iter().any(|index| uses(filling, &plan.sources[*index].source))
+        };
+        let mut artifacts = Vec::with_capacity(plan.files.len());
+        for file in &plan.files {
+            if is_in(&self.removed, &file.filling) {
+                continue;
+            }
+            let bytes = if is_in(&self.waiting, &file.filling) {
+                let rendered = file.filling.render(&values.fetches);
+                rendered.map_err(|error| format!("cannot write file {}: {error}", file.name))?
+            } else {
+                match volume.read(&file.name).map_err(|error| error.to_string())? {
+                    Some(bytes) => bytes,
+                    None => {
+                        warn!("file {} was removed from the volume by somebody else", file.name);
+                        continue;
+                    }
+                }
+            };
+            artifacts.push(Artifact { name: file.name.clone(), bytes, mode: file.mode });
+        }
+        Ok(artifacts)
+    }
+
+    /// The volume could not be written.
+    pub(super) fn failed(&mut self, text: String, now: Duration, jitter: f64) {
+        let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
+        let wait = RETRY_FIRST.saturating_mul(1 << count.min(5)).min(RETRY_LAST).mul_f64(1.0 - jitter / 4.0);
+        let is_new = self.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
+        if is_new {
+            warn!("cannot deliver, trying again (what was delivered before stands): {text}");
+        }
+        self.trouble = Some(Trouble { text, count: count.saturating_add(1), retry_at: now + wait });
+    }
+
+    /// Everything that waited is visible; answers what that was.
+    pub(super) fn delivered(&mut self, generation: Option<String>) -> Vec<SourceId> {
+        if self.trouble.take().is_some() {
+            info!("delivering works again");
+        }
+        if let Some(name) = generation {
+            self.generation = Some(name);
+        }
+        self.since = None;
+        std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
+    }
+
+    /// Whether what waits changes a variable of the app.
+    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> bool {
+        let mut changed = false;
+        for index in 0..self.environment.len() {
+            let touched = self.waiting.difference(&self.removed);
+            let mut touched = touched.map(|waiting| &plan.sources[*waiting].source);
+            let references = match plan.variables.get(index) {
+                Some(variable) => variable.filling.references(),
+                None => vec![&plan.maps[index - plan.variables.len()].reference],
+            };
+            if !touched.any(|source| references.iter().any(|reference| reference.source == *source)) {
+                continue;
+            }
+            // What cannot be rendered any more, because not all of it is held, counts as changed.
+            let tag = variable(plan, index, values);
+            let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
+            changed |= !is_same;
+            self.environment[index] = tag;
+        }
+        changed
+    }
+}
+
+fn uses(filling: &Filling, source: &Source) -> bool {
+    filling.references().iter().any(|reference| reference.source == *source)
+}
+
+fn variable(plan: &Plan, index: usize, values: &Values) -> Option<hmac::Tag> {
+    match plan.variables.get(index) {
+        Some(variable) => Some(values.tag(&[variable.filling.render(&values.fetches).ok()?.expose()])),
+        None => {
+            let map = &plan.maps[index - plan.variables.len()];
+            let variables = crate::render::variables(&map.reference, &map.prefix, &values.fetches).ok()?;
+            let parts: Vec<&[u8]> =
+                variables.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.expose()]).collect();
+            Some(values.tag(&parts))
+        }
+    }
+}

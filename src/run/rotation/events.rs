@@ -1,0 +1,64 @@
+//! One log line per event: who, what reference, which version and lease; never a value.
+
+use tracing::{debug, info, warn};
+
+use crate::domain::LeaseId;
+use crate::provider::Failure;
+use crate::provider::vault::Revocation;
+use crate::rotate::{Outcome, Work};
+
+use super::backend::{Backend, Kind};
+
+/// A lease as logs have it: enough to find it, not enough to use it.
+pub(super) fn short(id: &LeaseId) -> String {
+    let (path, name) = id.as_str().rsplit_once('/').unwrap_or(("", id.as_str()));
+    let start: String = name.chars().take(8).collect();
+    format!("{path}/{start}…")
+}
+
+/// What was tried, behind "cannot ".
+pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> String {
+    let (reference, name) = (reference.unwrap_or_default(), backend.name());
+    match work {
+        Work::Login(_) => format!("log in to {name}"),
+        Work::RenewToken => format!("renew our token at {name}"),
+        Work::CheckToken => format!("look our token up at {name}"),
+        Work::RevokeOldToken(_) => format!("revoke our old token at {name}"),
+        Work::Renew(_) => format!("renew the lease of {reference}"),
+        Work::Issue(_) | Work::Read(_) => format!("read {reference}"),
+    }
+}
+
+/// What a success is worth saying. New values are told where they are taken in.
+pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, backend: &Backend) {
+    let name = backend.name();
+    let accessor = match &backend.kind {
+        Kind::Vault(logins) => logins.current().and_then(|vault| vault.token()?.accessor),
+        Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
+    };
+    match (work, outcome) {
+        (Work::Login(_), Outcome::Granted(_)) => info!(accessor, "logged in to {name}"),
+        (Work::RenewToken, Outcome::Granted(grant)) => {
+            let ttl = grant.life.map(|life| life.ttl.as_secs());
+            info!(accessor, ttl, "renewed our token at {name}");
+        }
+        (Work::Renew(id), Outcome::Renewed(life)) => {
+            let reference = reference.unwrap_or_default();
+            let lease = backend.lease(id).map(|lease| short(&lease.id));
+            info!(reference, lease, ttl = life.ttl.as_secs(), "renewed the lease of {reference}");
+        }
+        (Work::RevokeOldToken(_), _) => info!("revoked our old token at {name}: everything has moved to the new one"),
+        _ => debug!("{} works", doing(work, reference, backend)),
+    }
+}
+
+/// What came of giving back.
+pub(super) fn given_back(revoked: Result<Revocation, Failure>, backend: &Backend) {
+    let name = backend.name();
+    match revoked {
+        Ok(Revocation::Revoked) => info!("revoked what {name} issued"),
+        Ok(Revocation::Batch { .. }) => info!("our token at {name} is a batch token, which ends by itself"),
+        Ok(Revocation::NoToken | Revocation::Foreign) => {}
+        Err(failure) => warn!("cannot revoke what {name} issued, which ends by itself: {failure}"),
+    }
+}

@@ -1,0 +1,171 @@
+//! What rotation says of itself: counted as it happens, put together when somebody asks.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use crate::domain::{Source, Version};
+use crate::provider::{Class, Failure};
+use crate::rotate::{BackendId, SecretId, SecretStatus, State, Work};
+use crate::serve::{
+    Backend as Whose, Counters, ErrorClass, Mode, Next, Operation, Report, SecretReport, SecretState, TokenReport,
+    Trouble,
+};
+use crate::sys::clock;
+
+use super::backend::{Backend, Kind};
+use super::{Rotation, events};
+
+/// What is remembered only to be told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) counters: Counters,
+    since: SystemTime,
+    /// Of the delivered values.
+    pub(super) versions: BTreeMap<Source, String>,
+    /// When each failed last; without a secret: the login.
+    failed: BTreeMap<(BackendId, Option<SecretId>), Duration>,
+}
+
+impl Told {
+    pub(super) fn new() -> Self {
+        let (counters, versions, failed) = (Counters::default(), BTreeMap::new(), BTreeMap::new());
+        Self { counters, since: clock::wall(), versions, failed }
+    }
+
+    pub(super) fn version(&mut self, source: &Source, version: Option<&Version>) {
+        if let Some(version) = version {
+            self.versions.insert(source.clone(), version.0.clone());
+        }
+    }
+
+    pub(super) fn started(&mut self, backend: &Backend, work: Work) {
+        self.counters.request(whose(backend), operation(work));
+    }
+
+    pub(super) fn failed(&mut self, id: BackendId, backend: &Backend, work: Work, failure: &Failure, now: Duration) {
+        self.counters.failure(whose(backend), operation(work), class(&failure.class));
+        self.failed.insert((id, work.secret()), now);
+    }
+}
+
+impl Rotation<'_> {
+    /// Everything, as of `now`.
+    pub(in crate::run) fn report(&self, mode: Mode, now: Duration) -> Report {
+        let date = Date { now, wall: clock::wall() };
+        let mut secrets: BTreeMap<usize, SecretReport> = BTreeMap::new();
+        let mut tokens = Vec::new();
+        for (id, schedule, backend) in self.driver.backends() {
+            let status = schedule.status(now);
+            let trouble = |failure: Option<&Failure>, secret: Option<SecretId>| {
+                let at = self.told.failed.get(&(id, secret)).copied().unwrap_or(now);
+                failure.map(|failure| Trouble {
+                    class: class(&failure.class),
+                    why: failure.why.clone(),
+                    at: date.of(at),
+                })
+            };
+            if let (Some(token), Kind::Vault(logins)) = (&status.token, &backend.kind) {
+                tokens.push(TokenReport {
+                    backend: whose(backend),
+                    login: logins.auth.to_string(),
+                    accessor: logins.current().and_then(|vault| vault.token()?.accessor),
+                    expires: token.expires.map(|at| date.of(at)),
+                    next: token.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
+                    last_error: trouble(token.last_error.as_ref(), None),
+                });
+            }
+            for secret in &status.secrets {
+                let index = self.source_of(id, secret.id);
+                let planned = &self.prepared.plan.sources[index];
+                let local = self.delivery.trouble().filter(|_| self.delivery.is_waiting(index));
+                let local = local.map(|text| Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall });
+                secrets.insert(
+                    index,
+                    SecretReport {
+                        name: planned.name.clone(),
+                        reference: planned.source.to_string(),
+                        state: if local.is_some() { SecretState::Stale } else { state(secret) },
+                        version: self.told.versions.get(&planned.source).cloned(),
+                        lease: backend.lease(secret.id).map(|lease| events::short(&lease.id)),
+                        last_success: secret.last_success.map(|at| date.of(at)),
+                        next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
+                        expires: secret.expires.map(|at| date.of(at)),
+                        last_error: local.or_else(|| trouble(secret.last_error.as_ref(), Some(secret.id))),
+                    },
+                );
+            }
+        }
+        let undelivered = self.delivery.trouble();
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode,
+            pid: std::process::id(),
+            since: self.told.since,
+            generation: self.delivery.generation.clone(),
+            undelivered: undelivered.map(|text| Trouble {
+                class: ErrorClass::Local,
+                why: text.to_owned(),
+                at: date.wall,
+            }),
+            tokens,
+            secrets: secrets.into_values().collect(),
+            counters: self.told.counters.clone(),
+        }
+    }
+}
+
+/// Both clocks at one moment.
+struct Date {
+    now: Duration,
+    wall: SystemTime,
+}
+
+impl Date {
+    fn of(&self, boot: Duration) -> SystemTime {
+        let moved = match boot.checked_sub(self.now) {
+            Some(later) => self.wall.checked_add(later),
+            None => self.wall.checked_sub(self.now - boot),
+        };
+        moved.unwrap_or(self.wall)
+    }
+}
+
+fn state(secret: &SecretStatus) -> SecretState {
+    match secret.state {
+        State::Pending => SecretState::Waiting,
+        State::Fresh => SecretState::Fresh,
+        State::Failing => SecretState::Stale,
+        State::Expired => SecretState::Expired,
+    }
+}
+
+pub(super) fn whose(backend: &Backend) -> Whose {
+    match &backend.kind {
+        Kind::Vault(_) => Whose::Vault,
+        Kind::Aws(_) => Whose::Aws,
+        Kind::Files => Whose::File,
+        Kind::Local(_) => Whose::Local,
+    }
+}
+
+fn operation(work: Work) -> Operation {
+    match work {
+        Work::Login(_) => Operation::Login,
+        Work::RenewToken => Operation::RenewToken,
+        Work::CheckToken => Operation::CheckToken,
+        Work::RevokeOldToken(_) => Operation::Revoke,
+        Work::Renew(_) => Operation::Renew,
+        Work::Issue(_) => Operation::Issue,
+        Work::Read(_) => Operation::Read,
+    }
+}
+
+fn class(class: &Class) -> ErrorClass {
+    match class {
+        Class::Transient => ErrorClass::Transient,
+        Class::Throttled { .. } => ErrorClass::Throttled,
+        Class::Denied => ErrorClass::Denied,
+        Class::NotFound => ErrorClass::NotFound,
+        Class::Malformed => ErrorClass::Malformed,
+    }
+}

@@ -1,0 +1,116 @@
+//! The values we hold on to, and a keyed digest of each that we do not.
+//!
+//! After a delivery the volume has the one copy. A value stays here only where a later rendering needs it beside another:
+//! in a file of several sources, or in the environment of an app that is started again.
+
+use std::collections::BTreeMap;
+
+use ring::hmac;
+
+use crate::domain::{Fetched, Fetches, Payload, SecretValue, Source};
+use crate::run::plan::Plan;
+
+/// Whether the app's environment may be needed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Environment {
+    /// The app is started again with new values.
+    Again,
+    /// It is given once, or there is no app.
+    Once,
+}
+
+/// Values and digests.
+#[derive(Debug)]
+pub(super) struct Values {
+    key: hmac::Key,
+    digests: BTreeMap<Source, hmac::Tag>,
+    /// What is kept, and what is not delivered yet.
+    pub(super) fetches: Fetches,
+    kept: Vec<Source>,
+}
+
+impl Values {
+    /// Nothing yet. `None`: the kernel gave no key.
+    pub(super) fn new(plan: &Plan, environment: Environment) -> Option<Self> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new()).ok()?;
+        Some(Self { key, digests: BTreeMap::new(), fetches: Fetches::new(), kept: kept(plan, environment) })
+    }
+
+    /// Whether this is what was taken in last.
+    pub(super) fn is_known(&self, source: &Source, payload: &Payload) -> bool {
+        self.digests.get(source).is_some_and(|known| known.as_ref() == digest(&self.key, payload).as_ref())
+    }
+
+    /// A keyed digest of these parts.
+    pub(super) fn tag(&self, parts: &[&[u8]]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            context.update(part);
+        }
+        context.sign()
+    }
+
+    /// Takes a value in; answers what it replaces, if that was still held.
+    pub(super) fn take_in(&mut self, source: &Source, fetched: Fetched) -> Option<Fetched> {
+        self.digests.insert(source.clone(), digest(&self.key, &fetched.payload));
+        self.fetches.insert(source.clone(), fetched)
+    }
+
+    /// Takes it back: `before` is what [`Self::take_in`] answered.
+    pub(super) fn take_back(&mut self, source: &Source, before: Option<Fetched>) {
+        self.digests.remove(source);
+        self.fetches.remove(source);
+        if let Some(before) = before {
+            self.take_in(source, before);
+        }
+    }
+
+    /// Forgets what is delivered and not needed again.
+    pub(super) fn delivered(&mut self) {
+        let kept = &self.kept;
+        self.fetches.retain(|source, _| kept.contains(source));
+    }
+}
+
+/// Sources that share what is rendered with another one.
+fn kept(plan: &Plan, environment: Environment) -> Vec<Source> {
+    let mut kept: Vec<Source> = Vec::new();
+    for file in &plan.files {
+        let mut sources: Vec<&Source> = file.filling.references().into_iter().map(|r| &r.source).collect();
+        sources.sort();
+        sources.dedup();
+        if sources.len() > 1 {
+            kept.extend(sources.into_iter().cloned());
+        }
+    }
+    if environment == Environment::Again {
+        kept.extend(plan.environment_sources().into_iter().cloned());
+    }
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+/// Keyed, so that a digest in a memory image says nothing about a guessable value.
+fn digest(key: &hmac::Key, payload: &Payload) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    let mut part = |kind: u8, bytes: &[u8]| {
+        context.update(&[kind]);
+        context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        context.update(bytes);
+    };
+    match payload {
+        Payload::Whole(bytes) => part(0, bytes.expose()),
+        Payload::Map(map) => {
+            for (name, value) in map.iter() {
+                part(1, name.as_bytes());
+                match value {
+                    SecretValue::Text(text) => part(2, text.expose()),
+                    SecretValue::Json(json) => part(3, json.expose()),
+                }
+            }
+        }
+    }
+    context.sign()
+}

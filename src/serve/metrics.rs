@@ -1,0 +1,205 @@
+//! A report in Prometheus' text format (0.0.4). Labels hold names and references, never a value.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::report::{Action, Backend, Counters, ErrorClass, Operation, Report, SecretReport, SecretState, TokenReport};
+
+/// What kind of number it is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// It only grows, from 0 at the start.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    Ready,
+    NotReady,
+}
+
+/// A name and value for each label.
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// The whole page.
+pub(super) fn text(report: &Report, health: Health) -> String {
+    let mut page = Page::default();
+    page.whole(report, health);
+    page.secrets(&report.secrets);
+    page.tokens(&report.tokens);
+    page.counters(&report.counters, &report.tokens);
+    page.text
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A family: its head, and one sample for each set of labels. Of equal sets the greatest number counts, because one
+    /// that stands there twice makes the whole page invalid.
+    fn family<'a>(&mut self, kind: Kind, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels<'a>, u64)>) {
+        let mut kept = BTreeMap::new();
+        for (labels, number) in samples {
+            let place = kept.entry(labels).or_insert(number);
+            *place = number.max(*place);
+        }
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for (labels, number) in kept {
+            let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            self.push(format_args!("{name}{labels} {number}\n"));
+        }
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(text).expect("writing to a String cannot fail");
+    }
+
+    fn whole(&mut self, report: &Report, health: Health) {
+        let mut one = |name: &str, help: &str, labels: Labels<'_>, number: u64| {
+            self.family(Kind::Gauge, name, help, [(labels, number)]);
+        };
+        let labels = vec![("version", report.version.as_str()), ("mode", report.mode.word())];
+        one("secret_exec_build_info", "What is running; always 1.", labels, 1);
+        one("secret_exec_start_timestamp_seconds", "When it started.", vec![], seconds(report.since));
+        one(
+            "secret_exec_ready",
+            "1 when every secret is delivered and none has expired.",
+            vec![],
+            (health == Health::Ready).into(),
+        );
+        let help = "1 while what was fetched cannot be written (a full volume, a template).";
+        one("secret_exec_undelivered", help, vec![], report.undelivered.is_some().into());
+    }
+
+    fn secrets(&mut self, secrets: &[SecretReport]) {
+        let states = secrets.iter().flat_map(|secret| {
+            SecretState::ALL.iter().map(move |state| {
+                let mut labels = of_secret(secret);
+                labels.push(("state", state.word()));
+                (labels, (secret.state == *state).into())
+            })
+        });
+        let help = "1 for the state a secret is in, 0 for the others.";
+        self.family(Kind::Gauge, "secret_exec_secret_state", help, states);
+        self.dates(
+            "secret_exec_secret_expiry_timestamp_seconds",
+            "When the secret's value dies; missing where it does not by itself.",
+            secrets.iter().map(|secret| (of_secret(secret), secret.expires)),
+        );
+        self.dates(
+            "secret_exec_secret_last_success_timestamp_seconds",
+            "When the last request about the secret that succeeded was sent.",
+            secrets.iter().map(|secret| (of_secret(secret), secret.last_success)),
+        );
+    }
+
+    fn tokens(&mut self, tokens: &[TokenReport]) {
+        self.dates(
+            "secret_exec_token_expiry_timestamp_seconds",
+            "When the token ends; missing where it does not by itself.",
+            tokens
+                .iter()
+                .map(|token| (vec![("backend", token.backend.word()), ("login", &*token.login)], token.expires)),
+        );
+    }
+
+    fn dates<'a>(&mut self, name: &str, help: &str, samples: impl Iterator<Item = (Labels<'a>, Option<SystemTime>)>) {
+        self.family(Kind::Gauge, name, help, samples.filter_map(|(labels, at)| Some((labels, seconds(at?)))));
+    }
+
+    fn counters(&mut self, counters: &Counters, tokens: &[TokenReport]) {
+        let mut family = |name: &str, help: &str, samples: Vec<(Labels<'static>, u64)>| {
+            self.family(Kind::Counter, name, help, samples);
+        };
+        // What may happen stands there as 0 before: a rate does not see a number that begins with 1.
+        let logins = tokens.iter().map(|token| (token.backend, Operation::Login));
+        let asked = counters.requests.iter().map(|row| (row.backend, row.operation));
+        let possible: Vec<(Backend, Operation)> = logins.chain(asked).collect();
+        let of = |(backend, operation): (Backend, Operation)| {
+            vec![("backend", backend.word()), ("operation", operation.word())]
+        };
+        let mut requests: Vec<_> = possible.iter().map(|what| (of(*what), 0)).collect();
+        requests.extend(counters.requests.iter().map(|row| (of((row.backend, row.operation)), row.count)));
+        family("secret_exec_requests_total", "Requests sent to a backend.", requests);
+
+        let with = |what, class: ErrorClass| {
+            let mut labels = of(what);
+            labels.push(("class", class.word()));
+            labels
+        };
+        let all = |what: &(Backend, Operation)| ErrorClass::ALL.iter().map(|class| (with(*what, *class), 0)).collect();
+        let mut failures: Vec<_> = possible.iter().flat_map(|what| -> Vec<_> { all(what) }).collect();
+        let counted = counters.failures.iter();
+        failures.extend(counted.map(|row| (with((row.backend, row.operation), row.class), row.count)));
+        family("secret_exec_request_failures_total", "Requests to a backend that failed.", failures);
+
+        for (name, help, number) in [
+            ("secret_exec_renewals_total", "Leases and tokens made to live longer.", counters.renewals),
+            ("secret_exec_logins_total", "Tokens that were issued.", counters.logins),
+            ("secret_exec_issued_total", "Credentials with a life of their own that were issued.", counters.issued),
+            ("secret_exec_generations_total", "Generations of files made visible.", counters.generations),
+            (
+                "secret_exec_delivery_failures_total",
+                "Attempts to make a generation visible that failed.",
+                counters.delivery_failures,
+            ),
+        ] {
+            family(name, help, vec![(vec![], number)]);
+        }
+        let none = || Action::ALL.iter().map(|action| (vec![("action", action.word())], 0));
+        let rows = &counters.notifications;
+        let told = rows.iter().map(|row| (vec![("action", row.action.word())], row.count));
+        family("secret_exec_notifications_total", "The app was told of a change.", none().chain(told).collect());
+        let failed = rows.iter().map(|row| (vec![("action", row.action.word())], row.failed));
+        let help = "The app could not be told of a change.";
+        family("secret_exec_notification_failures_total", help, none().chain(failed).collect());
+    }
+}
+
+fn of_secret(secret: &SecretReport) -> Labels<'_> {
+    vec![("name", secret.name.as_deref().unwrap_or_default()), ("reference", &secret.reference)]
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A label's text: backslash, quote and line feed are escaped, and nothing else is.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(samples: Vec<(Labels<'_>, u64)>) -> String {
+        let mut page = Page::default();
+        page.family(Kind::Gauge, "x", "Help.", samples);
+        page.text
+    }
+
+    #[test]
+    fn labels_are_escaped_and_stand_in_braces_only_when_there_are_some() {
+        let text = rendered(vec![(vec![("a", "q\"b\\c\nd"), ("b", "é")], 7)]);
+        assert_eq!(text, "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\c\\nd\",b=\"é\"} 7\n");
+        assert_eq!(rendered(vec![(vec![], 1)]), "# HELP x Help.\n# TYPE x gauge\nx 1\n");
+    }
+
+    #[test]
+    fn of_two_equal_samples_the_greater_stands_there_once() {
+        let text = rendered(vec![(vec![("a", "1")], 5), (vec![("a", "1")], 9), (vec![("a", "1")], 7)]);
+        assert!(text.ends_with("gauge\nx{a=\"1\"} 9\n"), "{text}");
+    }
+}

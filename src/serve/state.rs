@@ -1,0 +1,409 @@
+//! The state directory: ours alone, 0700, held by one process at a time.
+//!
+//! It is made while we may still give it away, and used after that. Where it cannot be made there is none, which costs
+//! the control socket and nothing else; one that is somebody else's is refused.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Component, Path, PathBuf};
+
+use tracing::warn;
+
+use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
+use crate::sys::mount;
+
+/// The control socket in it.
+pub(super) const SOCKET: &str = "control.sock";
+/// What a restarted sidecar needs has names that begin so.
+const STATE: &str = "state";
+
+const MODE: u32 = 0o700;
+const WORLD_WRITABLE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
+
+/// Whose the directory becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group, which has no rights there.
+    pub gid: u32,
+}
+
+/// A directory that is ours, and nobody else's as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    /// Also holds the lock: flock(2) belongs to the open description.
+    folder: Folder,
+    path: PathBuf,
+    is_memory: bool,
+}
+
+/// Why a directory cannot hold our state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The path is not one that can be walked.
+    #[error("the state directory {} must be an absolute path below \"/\", without \"..\"", .0.display())]
+    Path(PathBuf),
+    /// A link on the way that somebody else may point elsewhere.
+    #[error("{} is a symbolic link of another user: name the state directory by its real path", .0.display())]
+    Link(PathBuf),
+    /// Something on the way, or the directory itself, is something else.
+    #[error("{} is not a directory", .0.display())]
+    NotAFolder(PathBuf),
+    /// Everybody may write there.
+    #[error(
+        "everybody may write in {} (mode {mode:04o}): name a directory below it with --state, such as {}",
+        .path.display(), .path.join("own").display()
+    )]
+    Shared {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Somebody else's.
+    #[error(
+        "the state directory {} belongs to user {uid} (mode {mode:04o}): remove it, or name another with --state",
+        .path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its user.
+        uid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// In use for something else; taking it over would lock others out.
+    #[error(
+        "{} holds {}, which is not ours: name an empty or a new directory with --state", .path.display(),
+        .name.to_string_lossy()
+    )]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// What lies there.
+        name: OsString,
+    },
+    /// Held by another process.
+    #[error("another secret-exec runs with the state directory {}: give each its own with --state", .0.display())]
+    Busy(PathBuf),
+    /// Everybody may rename what lies in a directory on the way.
+    #[error(
+        "everybody may replace what is in {} (mode {mode:04o}, without the sticky bit)", .path.display()
+    )]
+    Replaceable {
+        /// The directory above.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A call failed.
+    #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
+    System {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        why: Errno,
+    },
+}
+
+impl StateError {
+    /// Whether it only means that there is no such directory; the others are refused (73).
+    fn is_bearable(&self) -> bool {
+        matches!(self, Self::System { .. } | Self::Replaceable { .. })
+    }
+
+    fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
+        move |why| Self::System { doing, path: path.to_owned(), why }
+    }
+}
+
+impl StateDir {
+    /// Finds or makes the directory and gives it to `owner` (`None`: ourselves). Where that cannot be, one line says so and
+    /// there is none.
+    pub fn prepare(path: &Path, owner: Option<Owner>) -> Result<Option<Self>, StateError> {
+        match Self::make(path, owner) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.is_bearable() => {
+                warn!("no state directory, so status and refresh do not work: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(path: &Path, owner: Option<Owner>) -> Result<Self, StateError> {
+        let found = walk(path)?;
+        let mut folder = found.at;
+        let mut here = found.real;
+        for (place, name) in found.missing.iter().enumerate() {
+            here.push(name);
+            match folder.make(name) {
+                Ok(()) | Err(Errno::EEXIST) => {} // whoever was quicker is checked below
+                Err(why) => return Err(StateError::System { doing: "make", path: here, why }),
+            }
+            folder = folder.open(name).map_err(StateError::system("open", &here))?;
+            if place + 1 < found.missing.len() {
+                fs::set_mode(&folder, 0o755).map_err(StateError::system("set the mode of", &here))?;
+            }
+        }
+        let meta = meta(&folder, &here)?;
+        accept(meta, &here, owner)?;
+        let folder = folder.open(".".as_ref()).map_err(StateError::system("open", &here))?;
+        lock(&folder, &here)?;
+        give(&folder, meta, &here, owner)?;
+        let is_memory = mount::is_memory(&folder).map_err(StateError::system("find the file system of", &here))?;
+        Ok(Self { folder, path: here, is_memory })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory for what may only lie on memory: tokens, leases, values. `None`: it is on a disk.
+    ///
+    /// Names in it begin with `state`.
+    pub fn memory(&self) -> Option<&Folder> {
+        self.is_memory.then_some(&self.folder)
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+/// The path of `name` in an open folder, short enough for a socket's address; by its own path where there is no /proc.
+pub(super) fn through(folder: &impl AsFd, path: &Path, name: &str) -> PathBuf {
+    let opened = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
+    if opened.exists() { opened.join(name) } else { path.join(name) }
+}
+
+/// How far a path exists.
+struct Walk {
+    at: Folder,
+    real: PathBuf,
+    missing: VecDeque<OsString>,
+}
+
+/// Walks `path` as far as it exists. A link is followed only when root or we made it.
+fn walk(path: &Path) -> Result<Walk, StateError> {
+    let mut missing = components(path)?;
+    let root = || Folder::root().map_err(StateError::system("open", Path::new("/")));
+    let mut walk = Walk { at: root()?, real: PathBuf::from("/"), missing: VecDeque::new() };
+    let mut links = 0;
+    while let Some(name) = missing.pop_front() {
+        let here = walk.real.join(&name);
+        let mode = meta(&walk.at, &walk.real)?.mode;
+        if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE {
+            return Err(StateError::Replaceable { path: walk.real, mode });
+        }
+        let Some(found) = walk.at.find(&name).map_err(StateError::system("look at", &here))? else {
+            missing.push_front(name);
+            break;
+        };
+        match found.kind {
+            Kind::Folder => {
+                walk.at = walk.at.pass(&name).map_err(StateError::system("open", &here))?;
+                walk.real = if name == ".." { walk.real.parent().unwrap_or(&walk.real).to_owned() } else { here };
+            }
+            Kind::Link => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(StateError::System { doing: "open", path: here, why: Errno::ELOOP });
+                }
+                if found.uid != 0 && found.uid != fs::ourselves().0 {
+                    return Err(StateError::Link(here));
+                }
+                let target = walk.at.target(&name).map(PathBuf::from);
+                let target = target.map_err(StateError::system("read the link", &here))?;
+                if target.is_absolute() {
+                    (walk.at, walk.real) = (root()?, PathBuf::from("/"));
+                }
+                for part in target.components().rev() {
+                    if let Component::Normal(_) | Component::ParentDir = part {
+                        missing.push_front(part.as_os_str().to_owned());
+                    }
+                }
+            }
+            Kind::File | Kind::Other => return Err(StateError::NotAFolder(here)),
+        }
+    }
+    // Only a link's target can hold a "..", which has no meaning below what does not exist.
+    if missing.iter().any(|name| name == "..") {
+        return Err(StateError::System { doing: "find", path: path.to_owned(), why: Errno::ENOENT });
+    }
+    walk.missing = missing;
+    Ok(walk)
+}
+
+fn components(path: &Path) -> Result<VecDeque<OsString>, StateError> {
+    let mut names = VecDeque::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => names.push_back(name.to_owned()),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return Err(StateError::Path(path.to_owned())),
+        }
+    }
+    if path.is_absolute() && !names.is_empty() { Ok(names) } else { Err(StateError::Path(path.to_owned())) }
+}
+
+fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
+    fs::meta(folder).map_err(StateError::system("look at", path))
+}
+
+/// Ours, or already its owner's.
+fn accept(found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
+    let ours = fs::ourselves().0;
+    let Meta { uid, mode, .. } = found;
+    if uid == ours || owner.is_some_and(|owner| owner.uid == uid) {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    let is_shared = mode & WORLD_WRITABLE != 0;
+    Err(if is_shared { StateError::Shared { path, mode } } else { StateError::Foreign { path, uid, mode } })
+}
+
+/// A file system that cannot lock is one on which nobody can hold it.
+fn lock(folder: &Folder, path: &Path) -> Result<(), StateError> {
+    let shared = folder.as_fd().try_clone_to_owned();
+    let shared = shared.map_err(|_| StateError::System { doing: "lock", path: path.to_owned(), why: Errno::EMFILE })?;
+    match File::from(shared).try_lock() {
+        Err(TryLockError::WouldBlock) => Err(StateError::Busy(path.to_owned())),
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// Mode and owner, where they are not so yet. Only of a directory that nobody uses for anything else: a slip such as
+/// `--state /etc` must not lock a system out.
+fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
+    let uid = owner.map(|owner| owner.uid).filter(|uid| *uid != found.uid);
+    let gid = owner.map(|owner| owner.gid).filter(|gid| *gid != found.gid);
+    if found.mode == MODE && uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    let names = folder.names().map_err(StateError::system("list", path))?;
+    if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
+        return Err(StateError::Occupied { path: path.to_owned(), name });
+    }
+    // Mode first: after the owner it is no longer ours to set.
+    fs::set_mode(folder, MODE).map_err(StateError::system("set the mode of", path))?;
+    fs::set_owner(folder, uid, gid).map_err(StateError::system("set the owner of", path))
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    name == SOCKET || name.to_str().is_some_and(|name| name.starts_with(STATE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs as files;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    fn memory() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        files::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        files::set_permissions(path, files::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_new_directory_is_for_its_owner_only_and_on_memory() {
+        let dir = memory();
+        let path = dir.path().join("a/b");
+        let state = StateDir::make(&path, None).unwrap();
+        assert_eq!((mode_of(&path), mode_of(&dir.path().join("a"))), (0o700, 0o755));
+        assert_eq!(state.path(), path);
+        assert!(state.memory().is_some());
+    }
+
+    #[test]
+    fn a_group_that_a_volume_hands_down_gets_nothing() {
+        let dir = memory();
+        set_mode(dir.path(), 0o2755); // as Kubernetes does for an fsGroup
+        let path = dir.path().join("s");
+        StateDir::make(&path, None).unwrap();
+        assert_eq!(mode_of(&path), 0o700);
+    }
+
+    #[test]
+    fn nothing_secret_is_kept_on_a_disk() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        if mount::is_memory(&File::open(dir.path()).unwrap()).unwrap() {
+            return eprintln!("SKIPPED nothing_secret_is_kept_on_a_disk: there is no disk here");
+        }
+        assert!(StateDir::make(&dir.path().join("s"), None).unwrap().memory().is_none());
+    }
+
+    #[test]
+    fn one_process_at_a_time_holds_it() {
+        let dir = memory();
+        let path = dir.path().join("s");
+        let first = StateDir::make(&path, None).unwrap();
+        assert_eq!(StateDir::prepare(&path, None).unwrap_err(), StateError::Busy(path.clone()));
+        drop(first);
+        StateDir::make(&path, None).unwrap();
+    }
+
+    #[test]
+    fn what_is_ours_is_closed_and_what_holds_other_things_is_left_alone() {
+        let dir = memory();
+        let path = dir.path().join("s");
+        files::create_dir(&path).unwrap();
+        set_mode(&path, 0o755);
+        files::write(path.join("state.json"), "").unwrap();
+        StateDir::make(&path, None).unwrap();
+        assert_eq!(mode_of(&path), 0o700);
+
+        set_mode(&path, 0o755);
+        files::write(path.join("passwd"), "").unwrap();
+        let error = StateDir::prepare(&path, None).unwrap_err();
+        assert!(matches!(&error, StateError::Occupied { name, .. } if name == "passwd"), "{error}");
+        assert_eq!(mode_of(&path), 0o755);
+    }
+
+    #[test]
+    fn what_is_no_directory_or_no_path_is_refused() {
+        let dir = memory();
+        files::write(dir.path().join("file"), "").unwrap();
+        let file = dir.path().join("file");
+        assert_eq!(StateDir::prepare(&file, None).unwrap_err(), StateError::NotAFolder(file));
+        for path in ["/", "relative", "/run/../etc"] {
+            assert_eq!(StateDir::prepare(path.as_ref(), None).unwrap_err(), StateError::Path(path.into()));
+        }
+    }
+
+    #[test]
+    fn our_own_links_are_followed_and_loops_end() {
+        let dir = memory();
+        symlink("real", dir.path().join("link")).unwrap();
+        files::create_dir(dir.path().join("real")).unwrap();
+        let state = StateDir::make(&dir.path().join("link/s"), None).unwrap();
+        assert_eq!(state.path(), dir.path().join("real/s"));
+        symlink("loop", dir.path().join("loop")).unwrap();
+        assert!(matches!(StateDir::make(&dir.path().join("loop/s"), None), Err(StateError::System { .. })));
+    }
+
+    #[test]
+    fn where_it_cannot_be_made_there_is_none() {
+        let dir = memory();
+        set_mode(dir.path(), 0o777);
+        assert!(StateDir::prepare(&dir.path().join("s"), None).unwrap().is_none(), "everybody may replace it");
+        assert!(StateDir::prepare("/proc/secret-exec-state".as_ref(), None).unwrap().is_none(), "not creatable");
+    }
+}

@@ -1,0 +1,76 @@
+//! What users copy works: the examples run as they stand, and every manifest and config is one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{Case, python};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a script of the repository; what it printed.
+fn runs(script: &str) -> String {
+    let output = Command::new(root().join(script)).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{script}: {}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+#[test]
+fn the_quickstart_shows_the_main_job_and_leaves_nothing() {
+    let said = runs("examples/quickstart/run");
+    for text in ["vault:secret/data/db", "-r--------", "app.conf", "(scrubbed)", "become root      refused"] {
+        assert!(
+            said.contains(text) || text.starts_with("become root") && said.contains("change groups"),
+            "no {text:?} in\n{said}"
+        );
+    }
+    assert!(!said.contains("POSSIBLE"), "{said}");
+    let left = fs::read_dir("/dev/shm")
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("secret-exec-quickstart"));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn the_openbao_example_gives_its_credential_back() {
+    let said = runs("examples/openbao/run");
+    for text in ["the database knows me as v-approle-web", "and nothing is left behind", "the credential is revoked"] {
+        assert!(said.contains(text), "no {text:?} in\n{said}");
+    }
+}
+
+/// Every YAML file below a folder.
+fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            yaml_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_manifest_and_config_we_ship_is_valid() {
+    let case = Case::new();
+    let schema = case.write("schema.json", case.run_bare().command("schema").output().ok().as_bytes());
+    let mut files = Vec::new();
+    yaml_files(&root().join("deploy"), &mut files);
+    yaml_files(&root().join("examples"), &mut files);
+    // A `--local` file answers references; it is no config.
+    files.retain(|path| path.file_name().is_some_and(|name| name != "secrets.yaml"));
+    assert!(files.len() >= 3, "{files:?}");
+    let output =
+        Command::new(python()).arg(root().join("tests/parts/manifests.py")).arg(schema).args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
