@@ -4,13 +4,13 @@ ARG BUILDER=docker.io/library/rust:1.95-bookworm
 FROM ${BUILDER} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --release --bin secret-exec \
+RUN cargo build --locked --release --bins \
     && mkdir -p /out \
-    && cp target/*/release/secret-exec /out/secret-exec \
-    && chmod 0555 /out/secret-exec
+    && cp target/*/release/secret-exec target/*/release/secret-inject /out/ \
+    && chmod 0555 /out/*
 
 FROM scratch
-COPY --from=build /out/secret-exec /secret-exec
+COPY --from=build /out/secret-exec /out/secret-inject /
 # Non-root by number, so that runAsNonRoot can be checked. Wrap as root only with --run-as.
 USER 65532:65532
 ENTRYPOINT ["/secret-exec"]

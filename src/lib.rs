@@ -5,8 +5,8 @@
 //! Arrows mean "depends on" (what is below, transitively); they never point up.
 //!
 //! ```text
-//! 4  bin/secret-exec ─► cli ─► run
-//! 3  run     ─► provider rotate render deliver process serve sys
+//! 4  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
+//! 3  run     ─► provider rotate render deliver process serve sys      k8s ─► config domain
 //! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      serve ─► sys
 //! 2  provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod identity;
+pub mod k8s;
 pub mod provider;
 pub mod render;
 pub mod deliver;

@@ -2,6 +2,7 @@
 
 mod args;
 mod help;
+pub mod inject;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};

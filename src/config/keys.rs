@@ -93,7 +93,8 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
     choice: None,
 });
 
-static VAULT: Object = Object {
+/// The section `vault`.
+pub(super) static VAULT: Object = Object {
     fields: &[
         Field::single("address", Form::Address, "http:// or https://, host, port. Default: VAULT_ADDR."),
         Field::single("namespace", Form::Namespace, "X-Vault-Namespace. Default: VAULT_NAMESPACE."),
@@ -220,7 +221,8 @@ static AUTH: Tagged = Tagged {
     ],
 };
 
-static AWS: Object = Object {
+/// The section `aws`.
+pub(super) static AWS: Object = Object {
     fields: &[
         Field::single(
             "region",

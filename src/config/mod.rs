@@ -14,6 +14,7 @@ mod entries;
 mod flags;
 mod form;
 mod inherited;
+mod injector;
 mod keys;
 mod layers;
 mod merge;
@@ -34,6 +35,7 @@ mod yaml;
 mod tests;
 
 pub use flags::Flag;
+pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
 pub use layers::{Annotations, Layers, Text, Wraps};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,

@@ -1,0 +1,350 @@
+//! The command line of `secret-inject`: arguments and files in, one exit code out.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::Arg;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Injector, Text};
+use crate::domain::{Exit, Problem, worst};
+use crate::k8s::webhook::Webhook;
+use crate::k8s::{certs, manifest, tls};
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::watch::Watched;
+use crate::sys::{clock, harden};
+
+const HELP: &str = "\
+secret-inject adds secret-exec to pods that ask for it with secret-exec.dev/… annotations.
+
+Usage:
+  secret-inject webhook  --config FILE --tls-cert FILE --tls-key FILE [--listen ADDR] [--metrics ADDR] [--log-format text|json]
+                         the admission webhook; POST /mutate, and /livez, /readyz
+  secret-inject manifest [--config FILE] [-f FILE]... [--check]
+                         the same offline: manifests in, manifests out (stdin and stdout); also a KRM function
+                         (ResourceList) and a Helm post-renderer. --check prints nothing and ends with 1 when
+                         something would change
+  secret-inject certs    --out DIR [--service NAME] [--namespace NAME] [--days N]
+                         self-signed certificates for the webhook; again in the same DIR rotates them
+
+Defaults: --listen 0.0.0.0:8443, --service secret-inject, --namespace secret-exec, --days 365.
+Exit codes: 0; 1 something would change (--check); 64 usage or config; 65 a manifest is wrong or a pod is refused;
+69 the webhook cannot listen; 73 a file cannot be written.
+";
+
+/// All of `secret-inject`.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let result = Options::parse(args).and_then(|(command, options)| match command {
+        Command::Webhook => webhook(options),
+        Command::Manifest => offline(options),
+        Command::Certs => make_certs(&options),
+        Command::Help => print(HELP),
+        Command::Version => print(concat!("secret-inject ", env!("CARGO_PKG_VERSION"), "\n")),
+    });
+    let exit = result.unwrap_or_else(|problems| {
+        tell(problems.iter().map(|problem| problem.text.as_str()));
+        worst(&problems)
+    });
+    ExitCode::from(exit.code())
+}
+
+type Ended = Result<Exit, Vec<Problem>>;
+
+fn usage(text: impl Into<String>) -> Vec<Problem> {
+    vec![Problem::new(Exit::Usage, text)]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Webhook,
+    Manifest,
+    Certs,
+    Help,
+    Version,
+}
+
+fn unknown_option<'a>(name: &str, known: impl Iterator<Item = &'a &'static str>) -> Vec<Problem> {
+    let meant = crate::config::nearest(name, known.copied()).map(|near| format!("; did you mean --{near}?"));
+    usage(format!("--{name}: unknown option here{}", meant.unwrap_or_default()))
+}
+
+impl Command {
+    const ALL: [Self; 3] = [Self::Webhook, Self::Manifest, Self::Certs];
+
+    /// The options it knows.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Webhook => &["config", "tls-cert", "tls-key", "listen", "metrics", "log-format"],
+            Self::Manifest => &["config", "file", "check"],
+            Self::Certs => &["out", "service", "namespace", "days"],
+            Self::Help | Self::Version => &[],
+        }
+    }
+}
+
+/// Values as they were typed, by the option's name.
+#[derive(Debug, Default)]
+struct Options(Vec<(String, OsString)>);
+
+impl Options {
+    fn parse(args: Vec<OsString>) -> Result<(Command, Self), Vec<Problem>> {
+        let mut parser = lexopt::Parser::from_args(args);
+        let mut command = None;
+        let mut options = Self::default();
+        let wrong = |error: lexopt::Error| usage(error.to_string());
+        while let Some(arg) = parser.next().map_err(wrong)? {
+            let name = match arg {
+                Arg::Short('h') => return Ok((Command::Help, options)),
+                Arg::Short('V') => return Ok((Command::Version, options)),
+                Arg::Short('f') => "file".to_owned(),
+                Arg::Short(letter) => {
+                    return Err(usage(format!("-{letter}: unknown option; see secret-inject --help")));
+                }
+                Arg::Long("help") => return Ok((Command::Help, options)),
+                Arg::Long("version") => return Ok((Command::Version, options)),
+                Arg::Long(name) => name.to_owned(),
+                Arg::Value(word) => {
+                    command = Some(match (word.to_str(), command) {
+                        (Some("webhook"), None) => Command::Webhook,
+                        (Some("manifest"), None) => Command::Manifest,
+                        (Some("certs"), None) => Command::Certs,
+                        (Some("help"), None) => Command::Help,
+                        (Some("version"), None) => Command::Version,
+                        // What kustomize and others append is a file, as with -f.
+                        (_, Some(Command::Manifest)) => {
+                            options.0.push(("file".to_owned(), word));
+                            continue;
+                        }
+                        (_, None) => {
+                            let known = ["webhook", "manifest", "certs"];
+                            let text = word.to_string_lossy().into_owned();
+                            let meant =
+                                crate::config::nearest(&text, known).map(|near| format!("; did you mean {near}?"));
+                            return Err(usage(format!("{text}: unknown command{}", meant.unwrap_or_default())));
+                        }
+                        (_, Some(_)) => return Err(usage(format!("{}: one word too many", word.to_string_lossy()))),
+                    });
+                    continue;
+                }
+            };
+            if !Command::ALL.iter().any(|command| command.options().contains(&name.as_str())) {
+                return Err(unknown_option(&name, Command::ALL.iter().flat_map(|command| command.options())));
+            }
+            let value = if name == "check" { OsString::new() } else { parser.value().map_err(wrong)? };
+            options.0.push((name, value));
+        }
+        let command = command.ok_or_else(|| usage("expected webhook, manifest or certs; see secret-inject --help"))?;
+        match options.0.iter().find(|(name, _)| !command.options().contains(&name.as_str())) {
+            Some((name, _)) => Err(unknown_option(name, command.options().iter())),
+            None => Ok((command, options)),
+        }
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsString> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.all(name).last().map(PathBuf::from)
+    }
+
+    fn text(&self, name: &str, default: &str) -> Result<String, Vec<Problem>> {
+        match self.all(name).last() {
+            None => Ok(default.to_owned()),
+            Some(value) => match value.to_str() {
+                Some(text) if !text.is_empty() => Ok(text.to_owned()),
+                _ => Err(usage(format!("--{name}: expected a text"))),
+            },
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<PathBuf, Vec<Problem>> {
+        self.path(name).ok_or_else(|| usage(format!("--{name} is missing; see secret-inject --help")))
+    }
+}
+
+fn read(path: &Path) -> Result<String, Vec<Problem>> {
+    fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))
+}
+
+fn injector(name: &str, text: &str) -> Result<Injector, Vec<Problem>> {
+    Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect())
+}
+
+fn offline(options: Options) -> Ended {
+    let mut inputs = Vec::new();
+    for file in options.all("file").filter(|file| *file != "-") {
+        inputs.push((file.to_string_lossy().into_owned(), read(file.as_ref())?));
+    }
+    if inputs.is_empty() || options.all("file").any(|file| file == "-") {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| vec![Problem::new(Exit::Data, format!("cannot read stdin: {error}"))])?;
+        inputs.push(("stdin".to_owned(), text));
+    }
+    let injector = match options.path("config") {
+        Some(path) => injector(&path.display().to_string(), &read(&path)?)?,
+        None => match inputs.iter().find_map(|(_, text)| manifest::function_config(text)) {
+            Some(text) => injector("functionConfig.spec", &text)?,
+            None => Injector::unconfigured(),
+        },
+    };
+    let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
+    let output = manifest::manifest(&files, &injector)
+        .map_err(|mistakes| mistakes.into_iter().map(|text| Problem::new(Exit::Data, text)).collect::<Vec<_>>())?;
+    tell(output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str));
+    if options.all("check").next().is_none() {
+        return print(&output.text);
+    }
+    tell(
+        output
+            .changed
+            .iter()
+            .map(|text| format!("{text}: would be injected"))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str),
+    );
+    Ok(Exit::App(u8::from(!output.changed.is_empty())))
+}
+
+fn make_certs(options: &Options) -> Ended {
+    let directory = options.required("out")?;
+    let days: u32 = match options.text("days", "365")?.parse() {
+        Ok(days @ 1..=3650) => days,
+        _ => return Err(usage("--days: expected a number of days from 1 to 3650")),
+    };
+    let (service, namespace) = (options.text("service", "secret-inject")?, options.text("namespace", "secret-exec")?);
+    let is_label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !is_label(&service) || !is_label(&namespace) {
+        return Err(usage("--service, --namespace: expected names as Kubernetes has them, such as secret-inject"));
+    }
+    let life = Duration::from_secs(u64::from(days) * 86_400);
+    let bug =
+        |error: &dyn std::fmt::Display| vec![Problem::new(Exit::Bug, format!("cannot make certificates: {error}"))];
+    let issued = certs::issue(&service, &namespace, life, clock::wall()).map_err(|error| bug(&error))?;
+    let cannot = |path: &Path, error: io::Error| {
+        vec![Problem::new(Exit::Volume, format!("cannot write {}: {error}", path.display()))]
+    };
+    fs::create_dir_all(&directory).map_err(|error| cannot(&directory, error))?;
+    let before = match fs::read_to_string(directory.join("ca.crt")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(cannot(&directory.join("ca.crt"), error)),
+    };
+    let bundle = certs::bundle(&issued.ca, &before);
+    let patch = certs::ca_patch(&bundle);
+    // The bundle first: should writing end half-way, the old certificate is still believed.
+    for (name, text, mode) in [
+        ("ca.crt", &bundle, 0o644),
+        ("ca-bundle.yaml", &patch, 0o644),
+        ("tls.key", &issued.key, 0o600),
+        ("tls.crt", &issued.cert, 0o644),
+    ] {
+        let path = directory.join(name);
+        write_whole(&path, text, mode).map_err(|error| cannot(&path, error))?;
+    }
+    print(&format!(
+        "wrote ca.crt, ca-bundle.yaml, tls.key and tls.crt to {}, valid for {days} days\n",
+        directory.display()
+    ))
+}
+
+/// Beside it and renamed: never half a key, and never for more eyes than the mode says.
+fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn webhook(options: Options) -> Ended {
+    let path = options.required("config")?;
+    let webhook = Webhook {
+        listen: options.text("listen", "0.0.0.0:8443")?,
+        metrics: options.path("metrics").map(|address| address.display().to_string()),
+        tls: tls::Files { cert: options.required("tls-cert")?, key: options.required("tls-key")? },
+        injector: injector(&path.display().to_string(), &read(&path)?)?,
+    };
+    start_log(&options.text("log-format", "text")?)?;
+    harden::harden().map_err(|error| {
+        vec![Problem::new(Exit::Privileges, format!("refusing to start: {}", super::chain(&error)))]
+    })?;
+    let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
+    runtime.block_on(async {
+        let signals = Signals::open().map_err(unavailable)?;
+        let watched = Watched::new(&signals).map_err(unavailable)?;
+        let stop = async {
+            loop {
+                while let Ok(Some(received)) = signals.next_received() {
+                    if matches!(received.signal, Signal::TERM | Signal::INT) {
+                        return;
+                    }
+                }
+                if watched.readable().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let served = webhook.serve(stop, |address, metrics| {
+            tracing::info!("serving on https://{address}");
+            if let Some(metrics) = metrics {
+                tracing::info!("health and metrics on http://{metrics}");
+            }
+        });
+        served.await.map_err(|error| {
+            let exit = match &error {
+                crate::k8s::webhook::WebhookError::Tls(_) => Exit::Usage,
+                crate::k8s::webhook::WebhookError::Listen { .. } => Exit::Unavailable,
+            };
+            vec![Problem::new(exit, super::chain(&error))]
+        })
+    })?;
+    Ok(Exit::App(0))
+}
+
+fn start_log(format: &str) -> Result<(), Vec<Problem>> {
+    let registry = tracing_subscriber::registry().with(Targets::new().with_target("secret_exec", Level::INFO));
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
+    // A second start in one process (only tests do that) keeps the first subscriber.
+    let _ = match format {
+        "text" => registry.with(layer.without_time()).try_init(),
+        "json" => registry.with(layer.json().flatten_event(true)).try_init(),
+        _ => return Err(usage("--log-format: expected text or json")),
+    };
+    Ok(())
+}
+
+/// Every text on a line of its own. A stderr that nobody reads is no reason to end differently.
+fn tell<'a>(texts: impl Iterator<Item = &'a str>) {
+    let mut err = io::stderr().lock();
+    for text in texts {
+        let _ = writeln!(err, "secret-inject: {text}");
+    }
+}
+
+fn print(text: &str) -> Ended {
+    super::print(text)
+}

@@ -1,0 +1,414 @@
+//! The injector's own config file: what is injected, and the operator's part of every pod's configuration.
+//!
+//! The same words, checks and places as the pod's configuration; its sections `vault` and `aws` are the same keys, and
+//! become `--set` flags, which no annotation can overrule.
+
+use std::collections::BTreeMap;
+
+use super::annotations::from_pairs;
+use super::check::{self, Author};
+use super::flags::Flag;
+use super::form::Form;
+use super::keys::{AWS, VAULT};
+use super::layers::Text;
+use super::net;
+use super::place::{Mistake, Place};
+use super::shape::{Alone, Field, Object, Shape};
+use super::tree::{Kind, Mistakes, Node, join};
+use super::value;
+use super::yaml::{self, Origin};
+
+/// Every key of the injector's config.
+static INJECTOR: Shape = Shape::Object(&Object {
+    fields: &[
+        Field::single("image", Form::Plain, "The image that is injected; its entry point is /secret-exec."),
+        Field::new(
+            "vault",
+            Shape::Object(&VAULT),
+            "The operator's part of vault, for every pod; no annotation moves it.",
+        ),
+        Field::new("aws", Shape::Object(&AWS), "The operator's part of aws."),
+        Field::new("resources", Shape::Object(&RESOURCES), "Of the injected container."),
+        Field::single("readerGroup", Form::Plain, "The gid that may read the files. Default: 64123."),
+        Field::new(
+            "allowAddresses",
+            Shape::List { item: &ADDRESS, alone: Alone::Refused },
+            "Addresses of Vault that a pod's annotation may name instead.",
+        ),
+        Field::single(
+            "nativeSidecar",
+            Form::Bool,
+            "false for clusters before 1.29: an init container and a container. Default: true.",
+        ),
+    ],
+    choice: None,
+});
+
+static ADDRESS: Shape = Shape::Single(Form::Address);
+
+static OWN_RESOURCES: Shape = Shape::Object(&RESOURCES);
+
+static RESOURCES: Object = Object {
+    fields: &[
+        Field::new("requests", Shape::Object(&AMOUNTS), "What is reserved."),
+        Field::new("limits", Shape::Object(&AMOUNTS), "What is the most."),
+    ],
+    choice: None,
+};
+
+static AMOUNTS: Object = Object {
+    fields: &[
+        Field::single("cpu", Form::Plain, "Such as 5m."),
+        Field::single("memory", Form::Plain, "Such as 32Mi; tmpfs is charged to the writer."),
+        Field::single("ephemeral-storage", Form::Plain, "Such as 32Mi."),
+    ],
+    choice: None,
+};
+
+/// Who may read the files unless the operator says otherwise.
+const READER_GROUP: u32 = 64123;
+
+/// The injector's configuration, complete and valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injector {
+    /// What is injected.
+    pub image: String,
+    /// Of the injected container, unless the pod says otherwise.
+    pub resources: Resources,
+    /// The gid that may read the files.
+    pub reader_group: u32,
+    /// Which addresses of Vault a pod's annotation may name.
+    pub addresses: Addresses,
+    /// What stays beside the app.
+    pub sidecar: Sidecar,
+    /// The operator's part: keys of the config, with their text, sorted.
+    operator: BTreeMap<String, String>,
+}
+
+/// Which addresses of Vault a pod's annotation may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addresses {
+    /// These, and the operator's.
+    Listed(Vec<String>),
+    /// Any: nobody but the pod's author says anything.
+    Any,
+}
+
+/// What stays beside the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sidecar {
+    /// An init container with `restartPolicy: Always` (Kubernetes 1.29).
+    Native,
+    /// An init container, and a container that takes over from it.
+    Container,
+}
+
+/// Requests and limits, as Kubernetes writes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// What is reserved.
+    pub requests: BTreeMap<String, String>,
+    /// What is the most.
+    pub limits: BTreeMap<String, String>,
+}
+
+impl Resources {
+    /// The contract's figures for eight megabytes of secrets.
+    fn small() -> Self {
+        let amounts = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { requests: amounts(&[("cpu", "5m"), ("memory", "24Mi")]), limits: amounts(&[("memory", "32Mi")]) }
+    }
+
+    /// Reads the text of an annotation.
+    pub fn parse(text: &str, place: &Place) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let node = yaml::parse(text, &Origin::Value(place), &mut mistakes);
+        let node = node.map(|node| check::layer(node, &OWN_RESOURCES, Author::Operator, &mut mistakes));
+        let mistakes = mistakes.sorted();
+        match node {
+            Some(node) if mistakes.is_empty() => Ok(Self::read(&node)),
+            _ => Err(mistakes),
+        }
+    }
+
+    fn read(node: &Node) -> Self {
+        let amounts = |key: &str| {
+            let entries = node.field(key).map_or(&[][..], Node::entries);
+            let pair = |entry: &super::tree::Entry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
+            entries.iter().filter_map(pair).collect()
+        };
+        Self { requests: amounts("requests"), limits: amounts("limits") }
+    }
+}
+
+impl Injector {
+    /// What counts when nobody says anything: the image as it is built here, and every word about Vault is the pod's.
+    pub fn unconfigured() -> Self {
+        Self {
+            image: concat!("secret-exec:", env!("CARGO_PKG_VERSION")).to_owned(),
+            resources: Resources::small(),
+            reader_group: READER_GROUP,
+            addresses: Addresses::Any,
+            sidecar: Sidecar::Native,
+            operator: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the injector's config file. All mistakes at once.
+    pub fn parse(file: Text<'_>) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let Some(node) = yaml::parse(file.text, &Origin::File(file.name), &mut mistakes) else {
+            return Err(mistakes.sorted());
+        };
+        let node = check::layer(node, &INJECTOR, Author::Operator, &mut mistakes);
+        let injector = Self::read(&node, file.name, &mut mistakes);
+        let mistakes = mistakes.sorted();
+        if mistakes.is_empty() { Ok(injector) } else { Err(mistakes) }
+    }
+
+    fn read(node: &Node, file: &str, mistakes: &mut Mistakes) -> Self {
+        let mut injector = Self { addresses: Addresses::Listed(Vec::new()), ..Self::unconfigured() };
+        match node.field("image") {
+            Some(image) => injector.image = image.text().unwrap_or_default().to_owned(),
+            None => {
+                let place = Place::Line { file: file.to_owned(), line: 1 };
+                mistakes.add(&place, "image is missing; expected the image that is injected");
+            }
+        }
+        if let Some(resources) = node.field("resources") {
+            injector.resources = Resources::read(resources);
+        }
+        if let Some(group) = node.field("readerGroup") {
+            match group.text().map(str::parse) {
+                Some(Ok(gid)) if gid > 0 && gid < u32::MAX => injector.reader_group = gid,
+                _ => mistakes.add(&group.place, "readerGroup: expected a gid that is not 0, such as 64123"),
+            }
+        }
+        let listed = node.field("allowAddresses").map_or(&[][..], Node::items).iter().filter_map(Node::text);
+        injector.addresses = Addresses::Listed(listed.filter_map(|text| net::address(text).ok()).collect());
+        if node.field("nativeSidecar").and_then(Node::text).and_then(|text| value::boolean(text).ok()) == Some(false) {
+            injector.sidecar = Sidecar::Container;
+        }
+        for section in ["vault", "aws"] {
+            if let Some(node) = node.field(section) {
+                leaves(node, section, &mut |path, node| {
+                    if let Some(instead) = in_a_container(path) {
+                        mistakes.add(&node.place, format!("{path}: {instead}"));
+                    }
+                    let text = node.text().unwrap_or_default();
+                    injector.operator.insert(path.to_owned(), normal(path, text));
+                });
+            }
+        }
+        injector
+    }
+
+    /// What the operator says about a key.
+    pub fn says(&self, key: &str) -> Option<&str> {
+        self.operator.get(key).map(String::as_str)
+    }
+
+    /// The operator's part for a pod: `--set` flags, in the order of their keys. `also` are the injector's own.
+    ///
+    /// An annotation that says something else about one of them is a mistake, and so is an address that is not allowed.
+    pub fn pins(&self, asked: &Asked, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let tree = &asked.0;
+        let mut pins = self.operator.clone();
+        if let Some(node) = tree.at("vault.address")
+            && let Some(text) = node.text()
+        {
+            let address = normal("vault.address", text);
+            match self.may_name(&address) {
+                true => drop(pins.insert("vault.address".to_owned(), address)),
+                false => mistakes.add(&node.place, self.not_allowed()),
+            }
+        }
+        pins.extend(also.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
+        for (key, text) in &pins {
+            match tree.at(key) {
+                Some(node) if node.text().is_none_or(|asked| normal(key, asked) != *text) => {
+                    let text = format!("{key} is the operator's to set; leave it out");
+                    if key != "vault.address" {
+                        mistakes.add(&node.place, text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let both = pins.contains_key("vault.ca").then(|| tree.at("vault.caFile")).flatten();
+        if let Some(node) = both {
+            mistakes.add(&node.place, "vault.ca is the operator's to set; leave it out");
+        }
+        let mistakes = mistakes.sorted();
+        let flag = |(key, text): (String, String)| Flag::new("--set", format!("{key}={text}"));
+        if mistakes.is_empty() { Ok(pins.into_iter().map(flag).collect()) } else { Err(mistakes) }
+    }
+
+    fn may_name(&self, address: &str) -> bool {
+        self.says("vault.address") == Some(address)
+            || match &self.addresses {
+                Addresses::Any => true,
+                Addresses::Listed(listed) => listed.iter().any(|known| known == address),
+            }
+    }
+
+    fn not_allowed(&self) -> String {
+        let listed = match &self.addresses {
+            Addresses::Listed(listed) => listed.as_slice(),
+            Addresses::Any => &[],
+        };
+        let mut known: Vec<&str> = self.says("vault.address").into_iter().collect();
+        known.extend(listed.iter().map(String::as_str));
+        match known.as_slice() {
+            [] => "the operator allows no address of Vault (allowAddresses of the injector's config)".to_owned(),
+            known => format!("the operator does not allow this address; allowed: {}", known.join(", ")),
+        }
+    }
+}
+
+/// What a pod's annotations say, as far as it can be read; what is wrong is reported when all layers are resolved.
+#[derive(Debug)]
+pub struct Asked(Node);
+
+impl Asked {
+    /// Reads annotations.
+    pub fn read(annotations: &[(String, String)]) -> Self {
+        let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Self(from_pairs(pairs, &mut Mistakes::default()).0)
+    }
+
+    /// The single value of a key of the config.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.at(key)?.text()
+    }
+
+    /// Whether anything is said at or below a key of the config.
+    pub fn mentions(&self, key: &str) -> bool {
+        self.0.at(key).is_some()
+    }
+}
+
+/// Every single value below a section, by its dotted key.
+fn leaves(node: &Node, path: &str, found: &mut impl FnMut(&str, &Node)) {
+    match &node.kind {
+        Kind::Map(entries) => entries.iter().for_each(|entry| leaves(&entry.value, &join(path, &entry.key), found)),
+        Kind::Text(text) if !text.is_null() => found(path, node),
+        Kind::Text(_) | Kind::List(_) | Kind::Bad => {}
+    }
+}
+
+/// Two spellings of one address are one.
+fn normal(key: &str, text: &str) -> String {
+    match key {
+        "vault.address" => net::address(text).unwrap_or_else(|_| text.to_owned()),
+        _ => text.to_owned(),
+    }
+}
+
+/// Why a path of a file cannot be said for every pod; nothing is mounted in the injected container but what it needs.
+fn in_a_container(key: &str) -> Option<&'static str> {
+    match key {
+        "vault.caFile" => Some("is a path in the pod, where it does not exist; put the PEM text into vault.ca"),
+        "vault.auth.tokenFile" => Some("is the injector's: it projects the token itself; leave it out"),
+        "vault.auth.path"
+        | "vault.auth.certFile"
+        | "vault.auth.keyFile"
+        | "vault.auth.roleIdFile"
+        | "vault.auth.secretIdFile" => {
+            Some("is a path in the pod, where it does not exist; injected pods log in with kubernetes, jwt or aws")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "\
+image: registry.example.com/secret-exec:1.0
+vault:
+  address: https://vault.example.com:8200/
+  auth: { method: kubernetes, mount: k8s }
+aws: { region: eu-west-1, assumeRole: arn:aws:iam::123456789012:role/reader }
+allowAddresses: [\"https://other.example.com\"]
+";
+
+    fn read(text: &str) -> Result<Injector, Vec<String>> {
+        Injector::parse(Text { name: "i.yaml", text })
+            .map_err(|mistakes| mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect())
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| (format!("secret-exec.dev/{key}"), (*value).to_owned())).collect()
+    }
+
+    fn pinned(annotations: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
+        let flags = read(CONFIG).unwrap().pins(&Asked::read(&pairs(annotations)), &[("volume.owner", ":7".to_owned())]);
+        flags
+            .map(|flags| flags.into_iter().map(|flag| flag.value).collect())
+            .map_err(|mistakes| mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect())
+    }
+
+    #[test]
+    fn the_operators_part_becomes_flags_in_the_order_of_their_keys() {
+        let expected = [
+            "aws.assumeRole.arn=arn:aws:iam::123456789012:role/reader",
+            "aws.region=eu-west-1",
+            "vault.address=https://vault.example.com:8200",
+            "vault.auth.method=kubernetes",
+            "vault.auth.mount=k8s",
+            "volume.owner=:7",
+        ];
+        assert_eq!(pinned(&[("vault-role", "web")]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_pod_names_only_an_address_that_is_allowed() {
+        let allowed = pinned(&[("vault-address", "https://other.example.com/")]).unwrap();
+        assert!(allowed.contains(&"vault.address=https://other.example.com".to_owned()), "{allowed:?}");
+        let same = pinned(&[("vault-address", "https://vault.example.com:8200")]).unwrap();
+        assert!(same.contains(&"vault.address=https://vault.example.com:8200".to_owned()), "{same:?}");
+        let refused = pinned(&[("vault-address", "https://evil.example.com")]).unwrap_err();
+        assert_eq!(
+            refused,
+            ["annotation secret-exec.dev/vault-address: the operator does not allow this address; allowed: \
+              https://vault.example.com:8200, https://other.example.com"]
+        );
+        let hidden = pinned(&[("config", "vault: { address: https://evil.example.com }")]).unwrap_err();
+        assert!(hidden[0].contains("does not allow this address"), "{hidden:?}");
+    }
+
+    #[test]
+    fn an_annotation_does_not_move_the_login() {
+        for (key, value) in [
+            ("vault-auth-mount", "other"),
+            ("vault-auth-method", "jwt"),
+            ("aws-region", "us-east-1"),
+            ("config", "vault: { auth: { mount: other } }"),
+            ("volume-owner", ":8"),
+        ] {
+            let refused = pinned(&[(key, value)]).unwrap_err();
+            assert!(refused[0].contains("is the operator's to set"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_have_their_line() {
+        let mistakes =
+            read("image: x\nvalt: {}\nvault:\n  caFile: /x\nreaderGroup: 0\nallowAddresses: [x]\n").unwrap_err();
+        assert_eq!(mistakes.len(), 4, "{mistakes:#?}");
+        assert!(mistakes[0].starts_with("i.yaml:2: unknown key \"valt\"; did you mean \"vault\"?"), "{mistakes:?}");
+        assert!(read("vault: {}").unwrap_err()[0].contains("image is missing"));
+        assert!(read("a: [").unwrap_err()[0].contains("broken YAML"));
+    }
+
+    #[test]
+    fn resources_are_read_from_an_annotation() {
+        let place = Place::Annotation("secret-exec.dev/resources".to_owned());
+        let found = Resources::parse(r#"{"limits":{"memory":"64Mi","cpu":1}}"#, &place).unwrap();
+        assert_eq!(found.limits.len(), 2);
+        assert!(Resources::parse(r#"{"limits":{"gpu":1}}"#, &place).unwrap_err()[0].text.contains("unknown key"));
+    }
+}

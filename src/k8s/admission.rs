@@ -1,0 +1,273 @@
+//! An AdmissionReview in, an AdmissionReview out: bytes to bytes, and no more I/O than that.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::config::Injector;
+
+use super::inject::inject;
+
+const VERSION: &str = "admission.k8s.io/v1";
+/// Longer texts are cut by the API server without a word.
+const MAX_MESSAGE: usize = 4096;
+const MAX_WARNING: usize = 250;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The pod gets its container.
+    Injected,
+    /// Nothing to do.
+    Unchanged,
+    /// The pod is refused, with a sentence.
+    Denied,
+}
+
+/// The answer to a review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Which pod, for the log: `namespace/name`.
+    pub pod: String,
+    /// Why it was denied.
+    pub message: String,
+    /// The AdmissionReview.
+    pub body: Vec<u8>,
+}
+
+/// Not an AdmissionReview that could be answered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadReview {
+    /// Not JSON. Only the place is told, never the text.
+    #[error("not JSON at line {line}, column {column}")]
+    Syntax {
+        /// One-based.
+        line: usize,
+        /// One-based.
+        column: usize,
+    },
+    /// JSON, but something else.
+    #[error("expected an AdmissionReview of {VERSION}")]
+    NotAReview,
+    /// A version that nobody serves any more.
+    #[error("this AdmissionReview is of another version; expected {VERSION} (admissionReviewVersions: [v1])")]
+    OtherVersion,
+    /// No `request`, or without its `uid`.
+    #[error("the AdmissionReview has no request with a uid")]
+    NoRequest,
+}
+
+/// Decides about a review.
+pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> {
+    let review: Value = serde_json::from_slice(body)
+        .map_err(|error| BadReview::Syntax { line: error.line(), column: error.column() })?;
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    match (text(&review, "kind").as_str(), text(&review, "apiVersion").as_str()) {
+        ("AdmissionReview", VERSION) => {}
+        ("AdmissionReview", version) if version.starts_with("admission.k8s.io/") => {
+            return Err(BadReview::OtherVersion);
+        }
+        _ => return Err(BadReview::NotAReview),
+    }
+    let request = review.get("request").filter(|request| request.is_object()).ok_or(BadReview::NoRequest)?;
+    let uid = text(request, "uid");
+    if uid.is_empty() {
+        return Err(BadReview::NoRequest);
+    }
+    let mut response = json!({ "uid": uid, "allowed": true });
+    let mut answer =
+        Answer { verdict: Verdict::Unchanged, pod: called(request), message: String::new(), body: Vec::new() };
+    match decide(request, injector) {
+        Decision::Leave => {}
+        Decision::Warn(warning) => response["warnings"] = json!([warning]),
+        Decision::Patch { patch, warnings } => {
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(STANDARD.encode(patch.to_string()));
+            if !warnings.is_empty() {
+                let short: Vec<String> = warnings.into_iter().map(|text| cut(text, MAX_WARNING)).collect();
+                response["warnings"] = json!(short);
+            }
+            answer.verdict = Verdict::Injected;
+        }
+        Decision::Deny(sentences) => {
+            answer.message = cut(sentences.join("; "), MAX_MESSAGE);
+            response["allowed"] = json!(false);
+            response["status"] =
+                json!({ "status": "Failure", "code": 422, "reason": "Invalid", "message": answer.message });
+            answer.verdict = Verdict::Denied;
+        }
+    }
+    let review = json!({ "apiVersion": VERSION, "kind": "AdmissionReview", "response": response });
+    answer.body = review.to_string().into_bytes();
+    Ok(answer)
+}
+
+enum Decision {
+    Leave,
+    Warn(String),
+    Patch { patch: Value, warnings: Vec<String> },
+    Deny(Vec<String>),
+}
+
+fn decide(request: &Value, injector: &Injector) -> Decision {
+    // A pod that runs cannot get containers any more, and one that goes needs none.
+    if request.get("operation").and_then(Value::as_str) != Some("CREATE") {
+        return Decision::Leave;
+    }
+    if request.pointer("/kind/kind").and_then(Value::as_str) != Some("Pod")
+        || request.get("subResource").is_some_and(is_said)
+    {
+        return Decision::Warn("secret-inject is asked about pods only; check the rules of its webhook".to_owned());
+    }
+    let Some(pod) = request.get("object").filter(|object| object.is_object()) else {
+        return Decision::Deny(vec!["the review has no pod".to_owned()]);
+    };
+    match inject(pod, injector) {
+        Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
+            Some(warning) => Decision::Warn(cut(warning, MAX_WARNING)),
+            None => Decision::Leave,
+        },
+        Ok(injected) => Decision::Patch {
+            patch: injected.ops.iter().map(super::patch::Op::to_json).collect(),
+            warnings: injected.warnings,
+        },
+        Err(denial) => Decision::Deny(denial),
+    }
+}
+
+fn is_said(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// `namespace/name`; a pod of a workload has only the beginning of its name.
+fn called(request: &Value) -> String {
+    let of = |path: &str| request.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let name = of("/name").or(of("/object/metadata/name")).or(of("/object/metadata/generateName"));
+    let text = format!("{}/{}", of("/namespace").unwrap_or("?"), name.unwrap_or("?"));
+    cut(text.escape_default().to_string(), 400)
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Text;
+
+    fn injector() -> Injector {
+        Injector::parse(Text { name: "i", text: "image: i:1\nvault: { address: \"https://v\" }\n" }).unwrap()
+    }
+
+    fn review(operation: &str, pod: Value) -> Value {
+        json!({
+            "apiVersion": VERSION,
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u-1", "operation": operation, "namespace": "team", "kind": { "group": "", "version": "v1", "kind": "Pod" },
+                "object": pod,
+            },
+        })
+    }
+
+    fn pod(annotations: Value) -> Value {
+        json!({
+            "metadata": { "generateName": "web-", "annotations": annotations },
+            "spec": { "containers": [{ "name": "app" }] },
+        })
+    }
+
+    fn good() -> Value {
+        pod(json!({ "secret-exec.dev/vault-role": "w", "secret-exec.dev/file.a": "vault:x#y" }))
+    }
+
+    fn answer(review: &Value) -> (Answer, Value) {
+        let answer = admission(review.to_string().as_bytes(), &injector()).unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(body["response"]["uid"], "u-1");
+        (answer, body["response"].clone())
+    }
+
+    #[test]
+    fn a_pod_that_asks_gets_a_patch() {
+        let (answer, response) = answer(&review("CREATE", good()));
+        assert_eq!((answer.verdict, answer.pod.as_str()), (Verdict::Injected, "team/web-"));
+        assert_eq!((&response["allowed"], &response["patchType"]), (&json!(true), &json!("JSONPatch")));
+        let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+        let patch: Value = serde_json::from_slice(&patch).unwrap();
+        assert!(
+            patch
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|op| op["op"] == "add" && op["path"].as_str().unwrap().starts_with("/spec/"))
+        );
+    }
+
+    #[test]
+    fn a_denial_is_a_sentence() {
+        let (answer, response) = answer(&review("CREATE", pod(json!({ "secret-exec.dev/fiel.a": "x" }))));
+        assert_eq!(answer.verdict, Verdict::Denied);
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(message.contains("did you mean secret-exec.dev/file.a?"), "{message}");
+        assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(422)));
+    }
+
+    #[test]
+    fn what_is_not_a_new_pod_is_let_through() {
+        for operation in ["UPDATE", "DELETE", "CONNECT", ""] {
+            assert_eq!(answer(&review(operation, good())).0.verdict, Verdict::Unchanged);
+        }
+        let mut other = review("CREATE", good());
+        other["request"]["kind"]["kind"] = json!("Deployment");
+        let (answer, response) = answer(&other);
+        assert_eq!(answer.verdict, Verdict::Unchanged);
+        assert!(response["warnings"][0].as_str().unwrap().contains("pods only"));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_a_bad_request() {
+        let of = |text: &str| admission(text.as_bytes(), &injector()).unwrap_err();
+        assert!(matches!(of(""), BadReview::Syntax { .. }));
+        assert!(matches!(of(&"[".repeat(10_000)), BadReview::Syntax { .. }));
+        assert_eq!(of("[]"), BadReview::NotAReview);
+        assert_eq!(
+            of(r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}"#),
+            BadReview::OtherVersion
+        );
+        assert_eq!(of(r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}"#), BadReview::NoRequest);
+        assert!(matches!(admission(b"\xff{}", &injector()), Err(BadReview::Syntax { .. })));
+    }
+
+    #[test]
+    fn ten_thousand_annotations_are_answered() {
+        let many: Value = (0..10_000)
+            .map(|n| (format!("secret-exec.dev/file.f{n}"), json!("vault:x#y")))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        assert_eq!(answer(&review("CREATE", pod(many))).0.verdict, Verdict::Denied);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = admission(&bytes, &injector());
+        }
+
+        #[test]
+        fn any_object_is_answered(text in "\\PC{0,60}", key in "\\PC{0,8}") {
+            let object = json!({ "metadata": { "annotations": { format!("secret-exec.dev/{key}"): text } }, "spec": { "containers": [{ "name": text }] } });
+            let _ = answer(&review("CREATE", object));
+        }
+    }
+}

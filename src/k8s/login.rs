@@ -1,0 +1,71 @@
+//! Which backends a configuration needs, and how its pod logs in to Vault.
+
+use crate::config::{Asked, Config, Content, Injector, Template};
+use crate::domain::Source;
+
+use super::names::TOKEN_FILE;
+
+/// How the pod logs in to Vault, as far as operator and annotations say.
+pub(super) struct Login {
+    pub(super) method: String,
+    pub(super) mount: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) lacks_role: bool,
+}
+
+impl Login {
+    /// The operator's word first, then the annotations'.
+    pub(super) fn read(asked: &Asked, injector: &Injector) -> Self {
+        let say = |key| injector.says(key).or_else(|| asked.text(key)).map(str::to_owned);
+        let method = say("vault.auth.method").unwrap_or_else(|| "kubernetes".to_owned());
+        let projects = matches!(method.as_str(), "kubernetes" | "jwt");
+        let has_mount = projects || matches!(method.as_str(), "approle" | "aws" | "cert");
+        Self {
+            mount: has_mount.then(|| say("vault.auth.mount").unwrap_or_else(|| method.clone())),
+            audience: projects.then(|| say("vault.auth.audience").unwrap_or_else(|| "vault".to_owned())),
+            lacks_role: (projects || method == "aws") && say("vault.auth.role").is_none(),
+            method,
+        }
+    }
+
+    /// What an annotation edited later must not move.
+    pub(super) fn pins(&self) -> Vec<(&'static str, String)> {
+        let mut pins = vec![("vault.auth.method", self.method.clone())];
+        pins.extend(self.mount.iter().map(|mount| ("vault.auth.mount", mount.clone())));
+        if let Some(audience) = &self.audience {
+            pins.push(("vault.auth.audience", audience.clone()));
+            pins.push(("vault.auth.tokenFile", TOKEN_FILE.to_owned()));
+        }
+        pins
+    }
+}
+
+fn sources(config: &Config) -> impl Iterator<Item = &Source> {
+    let contents = config.files.iter().map(|e| &e.content).chain(config.env.iter().map(|e| &e.content));
+    let direct = contents.filter_map(|content| match content {
+        Content::Secret { reference, .. } => Some(reference),
+        Content::Template(_) => None,
+    });
+    let named = config.secrets.values().map(|entry| &entry.reference);
+    direct.chain(named).chain(config.env_from.iter().map(|entry| &entry.reference)).map(|reference| &reference.source)
+}
+
+/// Whether a template says one of these words, as a reference does. One that stands in a file may say anything.
+fn templates_say(config: &Config, words: &[&str]) -> bool {
+    let contents = config.files.iter().map(|e| &e.content).chain(config.env.iter().map(|e| &e.content));
+    contents.into_iter().any(|content| match content {
+        Content::Template(Template::Text(text)) => words.iter().any(|word| text.contains(word)),
+        Content::Template(Template::File(_)) => true,
+        Content::Secret { .. } => false,
+    })
+}
+
+/// Whether any reference is Vault's.
+pub(super) fn needs_vault(config: &Config) -> bool {
+    sources(config).any(|source| matches!(source, Source::Vault(_))) || templates_say(config, &["vault:"])
+}
+
+/// Whether any reference is AWS's.
+pub(super) fn needs_aws(config: &Config) -> bool {
+    sources(config).any(|source| matches!(source, Source::Aws(_))) || templates_say(config, &["aws-sm:", "arn:aws"])
+}

@@ -1,0 +1,199 @@
+//! Offline injection as a function of text.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const CONFIG: &str = "image: i:1\nvault: { address: \"https://v:8200\" }\n";
+
+fn run(text: &str) -> Result<Output, Vec<String>> {
+    let injector = Injector::parse(Text { name: "injector.yaml", text: CONFIG }).unwrap();
+    manifest(&[Text { name: "in.yaml", text }], &injector)
+}
+
+fn ok(text: &str) -> Output {
+    run(text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
+}
+
+/// Found again by the same reader.
+fn json(text: &str) -> serde_json::Value {
+    let docs = segments(text).into_iter().filter_map(|s| read::read(s.body).unwrap()).map(|(doc, _)| doc.to_json());
+    serde_json::Value::Array(docs.collect())
+}
+
+const TEMPLATE: &str = "  template:
+    metadata:
+      labels: {app: web}
+      annotations:
+        secret-exec.dev/vault-role: web
+        secret-exec.dev/file.db: vault:secret/data/db#password
+    spec:
+      containers:
+      - name: web
+        image: web:1
+";
+
+fn deployment() -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: team\nspec:\n  replicas: 2\n{TEMPLATE}"
+    )
+}
+
+#[test]
+fn what_is_not_injected_is_copied_byte_for_byte() {
+    for text in [
+        "",
+        "\n",
+        "# only this\n",
+        "---\n---\n",
+        "a:   1 # comment\nb: 'x'\r\n---\r\n{c: [yes, 0400]}",
+        "--- # a comment\nkind: Service\n...\n---\tx\n",
+        "{\"a\": 1.0}\n{\"b\":\n2}  ",
+        "kind: ConfigMap\ndata:\n  x: |\n    --- not a separator\n    secret-exec.dev/file.a: text\n",
+        "kind: Pod\nmetadata: {annotations: {secret-exec.dev/inject: \"false\"}}\nspec: {containers: [{name: a}]}\n",
+        "\u{feff}a: 1\n",
+    ] {
+        let output = ok(text);
+        assert_eq!(output.text, text);
+        assert!(output.changed.is_empty());
+    }
+}
+
+#[test]
+fn only_the_document_that_asks_changes() {
+    let text = format!("# Source: chart/a.yaml\na:   1\n---\n# Source: chart/web.yaml\n{}---\nb:    2\n", deployment());
+    let output = ok(&text);
+    assert!(
+        output.text.starts_with("# Source: chart/a.yaml\na:   1\n---\n# Source: chart/web.yaml\napiVersion: apps/v1\n")
+    );
+    assert!(output.text.ends_with("\n---\nb:    2\n"), "{}", output.text);
+    assert_eq!(output.changed, ["in.yaml: document at line 4 (Deployment team/web), spec.template"]);
+    assert!(output.text.contains("      initContainers:\n      - name: secret-exec\n"), "{}", output.text);
+    assert_eq!(ok(&text), output, "the same bytes every time");
+    let again = ok(&output.text);
+    assert_eq!((again.text, again.changed.len()), (output.text, 0), "injecting twice changes nothing");
+}
+
+#[test]
+fn the_order_of_keys_stays_and_values_are_kubectls() {
+    let text = "\
+spec:
+  containers:
+  - image: a
+    name: web
+    stdin: yes
+  volumes:
+  - secret: {defaultMode: 0400, secretName: s}
+    name: v
+metadata:
+  annotations: {secret-exec.dev/vault-role: web, secret-exec.dev/file.a: 'vault:x#y', version: \"1.10\"}
+  name: p
+kind: Pod
+apiVersion: v1
+";
+    let out = ok(text).text;
+    assert!(
+        out.starts_with("spec:\n  containers:\n  - image: a\n    name: web\n    stdin: true\n    volumeMounts:\n"),
+        "{out}"
+    );
+    assert!(out.contains("defaultMode: 256\n") && out.contains("version: \"1.10\"\n"), "{out}");
+    assert!(out.ends_with("kind: Pod\napiVersion: v1\n"), "{out}");
+}
+
+#[test]
+fn pod_templates_are_found_by_their_shape() {
+    let pod = TEMPLATE.replace("  template:\n", "").replace("\n    ", "\n").replacen("    ", "", 1);
+    let deeper = |text: &str| text.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    for (text, path) in [
+        (format!("kind: Pod\n{pod}"), ""),
+        (format!("kind: Rollout\nspec:\n{TEMPLATE}"), ", spec.template"),
+        (
+            format!("kind: CronJob\nspec:\n  jobTemplate:\n    spec:\n{}", deeper(&deeper(TEMPLATE))),
+            ", spec.jobTemplate.spec.template",
+        ),
+        (format!("kind: PodTemplate\n{}", TEMPLATE.replace("\n  ", "\n").replacen("  ", "", 1)), ", template"),
+    ] {
+        let output = ok(&text);
+        assert_eq!(output.changed.len(), 1, "{text}");
+        assert!(output.changed[0].ends_with(&format!("){path}")), "{:?}", output.changed);
+    }
+    let item = deeper(&deeper(&deployment())).replacen("    apiVersion", "  - apiVersion", 1);
+    let list = ok(&format!("apiVersion: v1\nkind: List\nitems:\n{item}"));
+    assert_eq!(list.changed, ["in.yaml: document at line 1 (List), items[0].spec.template"]);
+}
+
+#[test]
+fn json_stays_json() {
+    let pod = r#"{"kind":"Pod","metadata":{"annotations":{"secret-exec.dev\/vault-role":"w","secret-exec.dev\/file.a":"vault:x#y"}},"spec":{"containers":[{"name":"a"}]}}"#;
+    let output = ok(&format!("{{\"a\":1}}\n{pod}\n{{\"b\":2}}\n"));
+    assert!(output.text.starts_with("{\"a\":1}\n{\n  \"kind\": \"Pod\",") && output.text.ends_with("}\n{\"b\":2}\n"));
+    let found = json(&output.text);
+    assert_eq!(found[1]["spec"]["initContainers"][0]["name"], "secret-exec");
+}
+
+#[test]
+fn a_resource_list_is_a_function_of_itself() {
+    let deeper = |text: &str| text.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let item = deeper(&deployment()).replacen("  apiVersion", "- apiVersion", 1);
+    let text = format!(
+        "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nfunctionConfig:\n  kind: X\n  spec:\n    image: j:2\nitems:\n{item}"
+    );
+    let config = function_config(&text).unwrap();
+    let injector = Injector::parse(Text { name: "functionConfig.spec", text: &config });
+    assert_eq!(injector.unwrap().image, "j:2");
+    assert_eq!(json(&ok(&text).text)[0]["items"][0]["spec"]["template"]["spec"]["initContainers"][0]["image"], "i:1");
+    assert_eq!(function_config("kind: ResourceList\n"), None);
+}
+
+#[test]
+fn mistakes_name_document_and_path() {
+    let bad = deployment().replace("file.db: vault:secret/data/db#password", "fiel.db: x");
+    let mistakes = run(&format!("a: 1\n---\n{bad}---\nb: [\n")).unwrap_err();
+    assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
+    assert_eq!(
+        mistakes[0],
+        "in.yaml: document at line 3 (Deployment team/web), spec.template: annotation secret-exec.dev/fiel.db: unknown \
+         annotation; did you mean secret-exec.dev/file.db?"
+    );
+    assert!(mistakes[1].starts_with("in.yaml:2"), "{mistakes:?}");
+    let twice = deployment().replace("  replicas: 2\n", "  replicas: 2\n  replicas: 3\n");
+    assert_eq!(run(&twice).unwrap_err(), ["in.yaml:8: the key \"replicas\" stands twice"]);
+    let unquoted = deployment().replace("vault-role: web", "inject: yes");
+    assert!(run(&unquoted).unwrap_err()[0].contains("expected a text; put it in quotes"));
+}
+
+#[test]
+fn annotations_on_the_workload_itself_are_pointed_out() {
+    let text = "kind: Deployment\nmetadata: {annotations: {secret-exec.dev/vault-role: w}}\nspec: {template: {spec: {containers: [{name: a}]}}}\n";
+    let output = ok(text);
+    assert_eq!(output.text, text);
+    assert!(output.warnings[0].contains("its pod template only"), "{:?}", output.warnings);
+    let helm = "kind: Service\nmetadata: {annotations: {secret-exec.dev/vault-role: w}}\nspec: {ports: []}\n";
+    assert!(ok(helm).warnings.is_empty(), "what a common annotation hits is nobody's mistake");
+}
+
+#[test]
+fn aliases_and_merge_keys_are_followed() {
+    let text = deployment().replace("labels: {app: web}", "labels: &l {app: web}")
+        + "  selector: {matchLabels: *l}\n  extra:\n    <<: *l\n    app: other\n    <<: [{x: z}]\n";
+    let found = json(&ok(&text).text);
+    assert_eq!(found[0]["spec"]["selector"]["matchLabels"]["app"], "web");
+    assert_eq!(found[0]["spec"]["extra"], serde_json::json!({ "app": "other", "x": "z" }));
+}
+
+#[test]
+fn files_are_kept_apart() {
+    let injector = Injector::unconfigured();
+    let file = |name, text| Text { name, text };
+    let output = manifest(&[file("a", "a: 1"), file("b", "---\nb: 2\n"), file("c", "c: 3\n")], &injector).unwrap();
+    assert_eq!(output.text, "a: 1\n---\nb: 2\n---\nc: 3\n");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "(\\PC|[\\n:{}\\[\\]&*!|>'\"#-]|secret-exec.dev/file.a: |---\\n|spec:|containers:|  ){0,40}") {
+        if let Ok(output) = run(&text) {
+            prop_assert!(!output.changed.is_empty() || output.text == text);
+        }
+    }
+}

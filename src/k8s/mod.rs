@@ -1,0 +1,23 @@
+//! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
+//!
+//! In the order data flows: `pod` reads, `wish` (with `login`) understands, `inject` plans with the `parts` it adds, `patch` writes.
+//! `admission` and `manifest` are the two ways in; `webhook` serves the first.
+
+pub mod admission;
+pub mod certs;
+pub mod inject;
+mod login;
+pub mod manifest;
+mod metrics;
+mod names;
+mod parts;
+pub mod patch;
+pub mod pod;
+mod quantity;
+pub mod reference;
+pub mod tls;
+pub mod webhook;
+pub mod wish;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The containers and volumes that injection adds, as JSON: what Pod Security "restricted" asks for, and no more.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::Resources;
+
+use super::names::{
+    ANNOTATIONS_FILE, ENTRY_POINT, FILES_PATH, FIRST, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, PROGRAM_FILE,
+    PROGRAM_PATH, STATE, STATE_OWN, STATE_PATH, VOLUME_PATH,
+};
+use super::pod::Pod;
+use super::wish::{Mode, Reader, Wish};
+
+/// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
+/// namespace its own uids (OpenShift) must stay free to do so.
+const OWN_ID: u32 = 65532;
+/// What `state` needs: a socket and a few hundred bytes of bookkeeping.
+const STATE_SIZE: &str = "1Mi";
+/// Room for the program.
+const PROGRAM_SIZE: &str = "32Mi";
+/// The shortest life the API allows a projected token.
+const TOKEN_SECONDS: u32 = 600;
+
+/// What one of our containers does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Delivers and stays, before the app.
+    NativeSidecar,
+    /// Delivers once.
+    Init,
+    /// Delivers first and leaves login and leases to [`Role::Successor`].
+    Predecessor,
+    /// Takes over and stays.
+    Successor,
+    /// Copies the program for those that wrap.
+    Install,
+}
+
+/// One of our containers.
+pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbing: &Plumbing) -> Value {
+    let mut parts = Map::new();
+    let mut set = |key: &str, value: Value| drop(parts.insert(key.to_owned(), value));
+    set("name", json!(if role == Role::Predecessor { FIRST } else { OURS }));
+    set("image", json!(image));
+    set("args", json!(arguments(role, wish)));
+    set("securityContext", security(wish.reader, pod));
+    set("resources", resources(&wish.resources));
+    if role == Role::NativeSidecar {
+        set("restartPolicy", json!("Always"));
+        // No readiness and no liveness: a backend that is away must not empty a Service or end a pod that has its secrets.
+        set(
+            "startupProbe",
+            json!({
+                "exec": { "command": [ENTRY_POINT, "status", "--ready"] },
+                "periodSeconds": 1,
+                "timeoutSeconds": 2,
+                "failureThreshold": startup_seconds(wish),
+            }),
+        );
+    }
+    let mut mounts = Vec::new();
+    let mut env = Vec::new();
+    if role == Role::Install {
+        mounts.push(json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH }));
+    } else {
+        mounts.push(json!({ "name": OURS, "mountPath": VOLUME_PATH }));
+        if role != Role::Init {
+            mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
+            env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
+        }
+        mounts.push(json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true }));
+        env.extend(plumbing.env.iter().map(|(_, value)| value.clone()));
+        mounts.extend(plumbing.mounts.iter().map(|(_, value)| value.clone()));
+    }
+    if !env.is_empty() {
+        set("env", Value::Array(env));
+    }
+    set("volumeMounts", Value::Array(mounts));
+    Value::Object(parts)
+}
+
+/// Variables and mounts of AWS identities, by name and path, as they stand on an app container.
+#[derive(Debug, Default)]
+pub(super) struct Plumbing {
+    pub(super) env: Vec<(String, Value)>,
+    pub(super) mounts: Vec<(String, Value)>,
+}
+
+fn arguments(role: Role, wish: &Wish) -> Vec<String> {
+    let words: &[&str] = match role {
+        Role::Install => return vec!["install".to_owned(), PROGRAM_FILE.to_owned()],
+        Role::Init => &["init"],
+        Role::Predecessor => &["init", "--leave-leases"],
+        Role::NativeSidecar | Role::Successor => &["sidecar"],
+    };
+    let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    arguments.extend(settings(wish, FILES_PATH));
+    arguments
+}
+
+/// Where annotations are, where files go, and the operator's part.
+fn settings(wish: &Wish, volume: &str) -> Vec<String> {
+    let mut words = vec!["--annotations".to_owned(), ANNOTATIONS_FILE.to_owned()];
+    words.extend(["--volume".to_owned(), volume.to_owned()]);
+    for pin in &wish.pins {
+        words.extend([pin.name.clone(), pin.value.clone()]);
+    }
+    // Kubelet replaces $(NAME) in arguments; $$ is one dollar.
+    words.into_iter().map(|word| word.replace('$', "$$")).collect()
+}
+
+/// The command of a container that is wrapped.
+pub(super) fn wrapped(command: &[String], wish: &Wish) -> Value {
+    let mut words = vec![PROGRAM_FILE.to_owned()];
+    if wish.mode == Mode::Supervise {
+        words.push("--supervise".to_owned());
+    }
+    words.extend(settings(wish, &wish.config.volume.path.to_string_lossy()));
+    words.push("--".to_owned());
+    words.extend(command.iter().cloned());
+    json!(words)
+}
+
+/// As long as the program itself tries, and a little more, so that its own words end a start that fails.
+fn startup_seconds(wish: &Wish) -> u64 {
+    wish.config.timeout.as_secs().saturating_add(10).min(86_400)
+}
+
+fn security(reader: Reader, pod: &Pod) -> Value {
+    let mut context = json!({
+        "runAsNonRoot": true,
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": { "drop": ["ALL"] },
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    let ids = match reader {
+        Reader::User(user, group) => Some((user, group)),
+        Reader::Group(_) | Reader::App => (pod.user.is_some() || pod.group.is_some()).then_some((OWN_ID, OWN_ID)),
+    };
+    if let (Some((user, group)), Some(map)) = (ids, context.as_object_mut()) {
+        map.insert("runAsUser".to_owned(), json!(user));
+        map.insert("runAsGroup".to_owned(), json!(group));
+    }
+    context
+}
+
+fn resources(resources: &Resources) -> Value {
+    let mut parts = Map::new();
+    for (name, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+        if !amounts.is_empty() {
+            parts.insert(name.to_owned(), json!(amounts));
+        }
+    }
+    Value::Object(parts)
+}
+
+/// The volumes, by name.
+pub(super) fn volumes(wish: &Wish) -> Vec<(&'static str, Value)> {
+    let memory =
+        |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
+    let mut volumes = Vec::new();
+    if !wish.mode.wraps() || !wish.config.files.is_empty() {
+        volumes.push((OURS, memory(OURS, &size(wish.config.volume.size))));
+    }
+    if wish.mode == Mode::Sidecar {
+        volumes.push((STATE, memory(STATE, STATE_SIZE)));
+    }
+    let annotations = json!({ "path": "annotations", "fieldRef": { "fieldPath": "metadata.annotations" } });
+    let mut sources = vec![json!({ "downwardAPI": { "items": [annotations] } })];
+    if let Some(audience) = &wish.audience {
+        let token = json!({ "path": "token", "audience": audience, "expirationSeconds": TOKEN_SECONDS });
+        sources.push(json!({ "serviceAccountToken": token }));
+    }
+    volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
+    if wish.mode.wraps() {
+        volumes.push((PROGRAM, json!({ "name": PROGRAM, "emptyDir": { "sizeLimit": PROGRAM_SIZE } })));
+    }
+    volumes
+}
+
+/// Bytes in the largest unit that says them exactly.
+fn size(bytes: u64) -> String {
+    for (name, unit) in [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
+        if bytes.is_multiple_of(unit) {
+            return format!("{}{name}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
+/// What a container that is served gets mounted.
+pub(super) fn mounts(wish: &Wish) -> Vec<Value> {
+    let path = wish.config.volume.path.to_string_lossy();
+    match wish.mode {
+        Mode::Sidecar | Mode::Init if path == FILES_PATH => {
+            vec![json!({ "name": OURS, "mountPath": VOLUME_PATH, "readOnly": true })]
+        }
+        Mode::Sidecar | Mode::Init => {
+            vec![json!({ "name": OURS, "mountPath": path, "subPath": super::names::FILES, "readOnly": true })]
+        }
+        Mode::Exec | Mode::Supervise => {
+            let mut mounts = vec![
+                json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true }),
+                json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true }),
+            ];
+            if !wish.config.files.is_empty() {
+                mounts.push(json!({ "name": OURS, "mountPath": VOLUME_PATH }));
+            }
+            mounts
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The few fields of a pod that injection reads. The pod itself stays as it came: a typed one would lose newer fields.
+
+use serde_json::Value;
+
+use crate::config::annotations::PREFIX;
+
+/// What is read of a pod, or of a pod template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Annotations of ours, sorted by key.
+    pub annotations: Vec<(String, String)>,
+    /// The container that tools show first, `kubectl.kubernetes.io/default-container`.
+    pub default_container: Option<String>,
+    /// `spec.containers`.
+    pub containers: Vec<Container>,
+    /// `spec.initContainers`.
+    pub init_containers: Vec<Container>,
+    /// Names of `spec.volumes`.
+    pub volumes: Vec<String>,
+    /// `spec.restartPolicy`.
+    pub restart_policy: Option<String>,
+    /// `spec.shareProcessNamespace`.
+    pub shares_processes: Option<bool>,
+    /// `spec.securityContext.supplementalGroups`.
+    pub groups: Vec<u64>,
+    /// `spec.securityContext.runAsUser`.
+    pub user: Option<u64>,
+    /// `spec.securityContext.runAsGroup`.
+    pub group: Option<u64>,
+    /// `spec.os.name`.
+    pub os: Option<String>,
+}
+
+/// What is read of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// `command`; `None` when the image says it.
+    pub command: Option<Vec<String>>,
+    /// Variables with their value, where it stands in the pod.
+    pub env: Vec<(String, Option<String>)>,
+    /// Where volumes are mounted.
+    pub mounts: Vec<Mount>,
+    /// `restartPolicy: Always` on an init container.
+    pub stays: bool,
+    /// `securityContext.runAsUser`.
+    pub user: Option<u64>,
+}
+
+/// A volume in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The volume's name.
+    pub volume: String,
+    /// Where.
+    pub path: String,
+}
+
+impl Container {
+    /// Whether a volume of that name is mounted.
+    pub fn mounts(&self, volume: &str) -> bool {
+        self.mounts.iter().any(|mount| mount.volume == volume)
+    }
+
+    /// Whether a variable of that name is set.
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.env.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// Whether any annotation of ours is there: cheap, and true also where it cannot be read.
+pub fn asks(pod: &Value) -> bool {
+    let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    annotations.and_then(Value::as_object).is_some_and(|all| all.keys().any(|key| key.starts_with(PREFIX)))
+}
+
+impl Pod {
+    /// Reads a pod. The error says which field is not what Kubernetes has there.
+    pub fn read(pod: &Value) -> Result<Self, String> {
+        let metadata = member(pod, "metadata", "")?;
+        let annotations = member(metadata, "annotations", "metadata")?;
+        let mut ours = Vec::new();
+        let mut default_container = None;
+        for (key, value) in annotations.as_object().into_iter().flatten() {
+            if key.starts_with(PREFIX) {
+                let text =
+                    value.as_str().ok_or_else(|| format!("annotation {key}: expected a text; put it in quotes"))?;
+                ours.push((key.clone(), text.to_owned()));
+            } else if key == "kubectl.kubernetes.io/default-container" {
+                default_container = value.as_str().map(str::to_owned);
+            }
+        }
+        ours.sort();
+        let spec = member(pod, "spec", "")?;
+        let security = member(spec, "securityContext", "spec")?;
+        let volumes = items(spec, "volumes", "spec")?;
+        Ok(Self {
+            annotations: ours,
+            default_container,
+            containers: containers(spec, "containers")?,
+            init_containers: containers(spec, "initContainers")?,
+            volumes: volumes.iter().filter_map(|volume| text(volume, "name")).collect(),
+            restart_policy: text(spec, "restartPolicy"),
+            shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
+            groups: items(security, "supplementalGroups", "spec.securityContext")?
+                .iter()
+                .filter_map(Value::as_u64)
+                .collect(),
+            user: security.get("runAsUser").and_then(Value::as_u64),
+            group: security.get("runAsGroup").and_then(Value::as_u64),
+            os: spec.get("os").and_then(|os| text(os, "name")),
+        })
+    }
+}
+
+fn containers(spec: &Value, list: &str) -> Result<Vec<Container>, String> {
+    let all = items(spec, list, "spec")?;
+    all.iter().enumerate().map(|(at, value)| container(value, &format!("spec.{list}[{at}]"))).collect()
+}
+
+fn container(value: &Value, path: &str) -> Result<Container, String> {
+    if !value.is_object() {
+        return Err(format!("{path}: expected a container, found {}", kind(value)));
+    }
+    let name = text(value, "name").ok_or_else(|| format!("{path}.name: expected the container's name"))?;
+    let command = items(value, "command", path)?;
+    let words: Option<Vec<String>> = command.iter().map(|word| word.as_str().map(str::to_owned)).collect();
+    let words = words.ok_or_else(|| format!("{path}.command: expected a list of texts"))?;
+    items(value, "args", path)?;
+    let mounts = items(value, "volumeMounts", path)?
+        .iter()
+        .filter_map(|mount| Some(Mount { volume: text(mount, "name")?, path: text(mount, "mountPath")? }));
+    let security = member(value, "securityContext", path)?;
+    Ok(Container {
+        name,
+        command: (!words.is_empty()).then_some(words),
+        env: items(value, "env", path)?
+            .iter()
+            .filter_map(|variable| Some((text(variable, "name")?, text(variable, "value"))))
+            .collect(),
+        mounts: mounts.collect(),
+        stays: value.get("restartPolicy").and_then(Value::as_str) == Some("Always"),
+        user: security.get("runAsUser").and_then(Value::as_u64),
+    })
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// A map below; nothing and `null` are an empty one.
+fn member<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a Value, String> {
+    match value.get(key) {
+        None | Some(Value::Null) => Ok(&Value::Null),
+        Some(map) if map.is_object() => Ok(map),
+        Some(other) => Err(format!("{}: expected a map, found {}", join(path, key), kind(other))),
+    }
+}
+
+/// A list below; nothing and `null` are an empty one.
+fn items<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a [Value], String> {
+    match value.get(key) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(list)) => Ok(list),
+        Some(other) => Err(format!("{}: expected a list, found {}", join(path, key), kind(other))),
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_our_annotations_are_read() {
+        let pod =
+            json!({ "metadata": { "annotations": { "b": 1, "secret-exec.dev/b": "2", "secret-exec.dev/a": "1" } } });
+        assert!(asks(&pod));
+        let read = Pod::read(&pod).unwrap();
+        let keys: Vec<_> = read.annotations.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["secret-exec.dev/a", "secret-exec.dev/b"]);
+        assert!(!asks(&json!({ "metadata": { "annotations": { "secret-exec.development": "" } } })));
+    }
+
+    #[test]
+    fn what_is_no_pod_is_named() {
+        for (pod, expected) in [
+            (json!({ "spec": [] }), "spec: expected a map, found a list"),
+            (json!({ "spec": { "containers": {} } }), "spec.containers: expected a list, found a map"),
+            (json!({ "spec": { "containers": [1] } }), "spec.containers[0]: expected a container, found a number"),
+            (json!({ "spec": { "containers": [{}] } }), "spec.containers[0].name: expected the container's name"),
+            (
+                json!({ "spec": { "containers": [{ "name": "a", "command": [1] }] } }),
+                "spec.containers[0].command: expected a list of texts",
+            ),
+            (
+                json!({ "metadata": { "annotations": { "secret-exec.dev/inject": true } } }),
+                "annotation secret-exec.dev/inject: expected a text; put it in quotes",
+            ),
+        ] {
+            assert_eq!(Pod::read(&pod).unwrap_err(), expected);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The reference of annotations, for people, as Markdown: written from what the code knows.
+
+use std::fmt::Write;
+
+use crate::config::annotations::{PREFIX, options};
+
+/// Keys with a name of the user's in them.
+const NAMED: [(&str, &str); 7] = [
+    (
+        "file.NAME",
+        "Write a secret to the file NAME: `vault:secret/data/db#password`, `aws-sm:prod/stripe#key`, or the name of a `secret.NAME`.",
+    ),
+    ("template.NAME", "Write the file NAME from a template: `user={{ secret('db').username }}`."),
+    ("format.NAME", "How `file.NAME` is written: raw, json, yaml, dotenv or properties."),
+    ("secret.NAME", "A secret that several files use by name: one fetch, one lease."),
+    ("env.NAME", "Set the app's variable NAME to a secret. Modes exec and supervise only."),
+    (
+        "config",
+        "The config file as YAML, for what a key cannot spell: names with `/`, over 63 characters, modes, several actions. A key beside it wins.",
+    ),
+    ("vault-role", "The Vault role of this pod; short for `vault-auth-role`."),
+];
+
+/// Keys that only the injector reads.
+const INJECTOR: [(&str, &str); 5] = [
+    ("inject", "`\"false\"` switches injection off. Any other key below the prefix asks for it."),
+    (
+        "mode",
+        "`sidecar` (default): a native sidecar keeps files fresh. `init`: an init container delivers once. `exec`: the app's command is wrapped, and replaced by the app. `supervise`: it is wrapped, and restarted or signalled when secrets change.",
+    ),
+    (
+        "containers",
+        "Which containers get the secrets, with commas between. Default: the only one, else `kubectl.kubernetes.io/default-container`, else what has them already.",
+    ),
+    (
+        "command.CONTAINER",
+        "What the container's image runs, as a JSON array, where the pod does not say it. Modes exec and supervise only.",
+    ),
+    (
+        "resources",
+        "Of the injected container, as JSON or YAML: `{\"limits\":{\"memory\":\"64Mi\"}}`. The limit must hold `volume-size` + 16Mi.",
+    ),
+];
+
+/// Options that the injector sets itself.
+const ITS_OWN: [&str; 3] = ["state", "supervise", "vault-auth-token-file"];
+
+/// `docs/annotations.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Annotations\n\n\
+         Written by the code (`src/k8s/reference.rs`); a test compares.\n\n\
+         Annotations stand on the **pod** (of a Deployment: on `spec.template.metadata`). Each key begins with \
+         `secret-exec.dev/`, and any of them asks for injection. An unknown one is refused with the name that was probably \
+         meant, and so is what the mode cannot do. The pod reads them once, when it starts.\n\n",
+    );
+    let mut table = |title: &str, text: &str, rows: &mut dyn Iterator<Item = (String, String)>| {
+        let _ = writeln!(out, "## {title}\n\n{text}\n\n| annotation | meaning |\n|---|---|");
+        for (key, doc) in rows {
+            let _ = writeln!(out, "| `{PREFIX}{key}` | {} |", doc.replace('|', "\\|"));
+        }
+        out.push('\n');
+    };
+    let fixed = |rows: &'static [(&'static str, &'static str)]| {
+        rows.iter().map(|(key, doc)| ((*key).to_owned(), (*doc).to_owned()))
+    };
+    table("Secrets", "NAME is a file, a variable or a name of your own.", &mut fixed(&NAMED));
+    table("How they get into the pod", "Read by the injector.", &mut fixed(&INJECTOR));
+    let known = options().into_iter().filter(|known| !ITS_OWN.contains(&known.key.as_str()));
+    table(
+        "Options",
+        "Every single option of the config under its own name. What the operator says in the injector's config (addresses, \
+         CA, mounts, audience) cannot be said otherwise here; `vault-address` takes what `allowAddresses` lists.",
+        &mut known.map(|known| (known.key, known.doc)),
+    );
+    out.push_str(
+        "## What a pod gets\n\n\
+         | mode | container `secret-exec` | in the named containers |\n|---|---|---|\n\
+         | `sidecar` | a native sidecar; stays, rotates, revokes at the end | `/run/secret-exec` (files in `files/`), read-only |\n\
+         | `init` | an init container; delivers once | the same |\n\
+         | `exec`, `supervise` | an init container that copies the program | the command begins with the program; files are written by it |\n\n\
+         With `volume` the files stand at that path instead (`subPath: files`). They belong to a group that the pod gets \
+         (`supplementalGroups`), readable by it (0440) whatever user the app is; with `run-as: \"UID:GID\"` they are that \
+         user's own (0400).\n",
+    );
+    out
+}

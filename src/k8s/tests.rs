@@ -1,0 +1,577 @@
+//! Injection as a function: what is added, where, what is refused, and that it is the same every time.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::inject::inject;
+use super::patch::apply;
+use crate::config::{Injector, Text};
+
+const CONFIG: &str = "\
+image: registry.example.com/secret-exec:1.0
+vault:
+  address: https://vault.example.com:8200
+  auth: { method: kubernetes, mount: kubernetes }
+aws: { region: eu-west-1 }
+";
+
+fn injector(more: &str) -> Injector {
+    let text = format!("{CONFIG}{more}");
+    Injector::parse(Text { name: "injector.yaml", text: &text }).unwrap()
+}
+
+fn pod(annotations: &[(&str, &str)], spec: Value) -> Value {
+    let annotations: serde_json::Map<String, Value> =
+        annotations.iter().map(|(key, value)| (format!("secret-exec.dev/{key}"), json!(value))).collect();
+    json!({ "metadata": { "annotations": annotations }, "spec": spec })
+}
+
+fn app() -> Value {
+    json!({ "containers": [{ "name": "app", "image": "app:1" }] })
+}
+
+const FILE: (&str, &str) = ("file.db", "vault:secret/data/db#password");
+const ROLE: (&str, &str) = ("vault-role", "web");
+
+#[track_caller]
+fn injected_by(pod: &Value, injector: &Injector) -> Value {
+    let plan = inject(pod, injector).unwrap_or_else(|denial| panic!("{denial:#?}"));
+    let mut patched = pod.clone();
+    apply(&mut patched, &plan.ops);
+    let again = inject(&patched, injector).unwrap_or_else(|denial| panic!("again: {denial:#?}"));
+    assert_eq!(again.ops, [], "injecting twice changes nothing");
+    patched
+}
+
+#[track_caller]
+fn injected(pod: &Value) -> Value {
+    injected_by(pod, &injector(""))
+}
+
+#[track_caller]
+fn denied_by(pod: &Value, injector: &Injector) -> String {
+    inject(pod, injector).expect_err("should be denied").join("\n")
+}
+
+#[track_caller]
+fn denied(annotations: &[(&str, &str)], spec: Value, expected: &str) {
+    let text = denied_by(&pod(annotations, spec), &injector(""));
+    assert!(text.contains(expected), "{text}");
+}
+
+fn ours(pod: &Value) -> &Value {
+    let all = pod["spec"]["initContainers"].as_array().unwrap();
+    all.iter().find(|c| c["name"] == "secret-exec").unwrap()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+fn words(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().map(|item| item.as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_pod_that_does_not_ask_is_left_alone() {
+    for pod in [json!({}), json!({ "spec": 1 }), app(), pod(&[("inject", "false"), ("nonsense", "x")], app())] {
+        assert_eq!(inject(&pod, &injector("")).unwrap().ops, []);
+    }
+}
+
+#[test]
+fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
+    let pod = injected(&pod(&[FILE, ROLE], app()));
+    let ours = ours(&pod);
+    assert_eq!(ours["restartPolicy"], "Always");
+    assert_eq!(ours["image"], "registry.example.com/secret-exec:1.0");
+    assert_eq!(ours["startupProbe"]["exec"]["command"], json!(["/secret-exec", "status", "--ready"]));
+    assert!(
+        ours.get("readinessProbe").is_none() && ours.get("livenessProbe").is_none() && ours.get("command").is_none()
+    );
+    assert_eq!(
+        words(&ours["args"]),
+        [
+            "sidecar",
+            "--annotations",
+            "/run/secret-exec-identity/annotations",
+            "--volume",
+            "/run/secret-exec/files",
+            "--set",
+            "aws.region=eu-west-1",
+            "--set",
+            "vault.address=https://vault.example.com:8200",
+            "--set",
+            "vault.auth.audience=vault",
+            "--set",
+            "vault.auth.method=kubernetes",
+            "--set",
+            "vault.auth.mount=kubernetes",
+            "--set",
+            "vault.auth.tokenFile=/run/secret-exec-identity/token",
+            "--set",
+            "volume.owner=:64123",
+        ]
+    );
+    assert_eq!(
+        ours["resources"],
+        json!({ "requests": { "cpu": "5m", "memory": "24Mi" }, "limits": { "memory": "32Mi" } })
+    );
+    assert_eq!(
+        ours["securityContext"],
+        json!({
+            "runAsNonRoot": true,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+            "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    );
+    assert_eq!(pod["spec"]["securityContext"]["supplementalGroups"], json!([64123]));
+    assert_eq!(
+        pod["spec"]["containers"][0]["volumeMounts"],
+        json!([{ "name": "secret-exec", "mountPath": "/run/secret-exec", "readOnly": true }])
+    );
+    assert_eq!(names(&pod["spec"]["volumes"]), ["secret-exec", "secret-exec-state", "secret-exec-identity"]);
+    assert_eq!(pod["spec"]["volumes"][0]["emptyDir"], json!({ "medium": "Memory", "sizeLimit": "8Mi" }));
+    assert_eq!(
+        pod["spec"]["volumes"][2]["projected"]["sources"][1]["serviceAccountToken"],
+        json!({ "path": "token", "audience": "vault", "expirationSeconds": 600 })
+    );
+    assert!(pod["spec"].get("shareProcessNamespace").is_none());
+}
+
+#[test]
+fn the_sidecar_stands_right_after_the_last_one_that_stays() {
+    let spec = json!({
+        "containers": [{ "name": "app" }],
+        "initContainers": [
+            { "name": "migrate-1" },
+            { "name": "proxy", "restartPolicy": "Always" },
+            { "name": "migrate-2" },
+        ],
+    });
+    let pod = injected(&pod(&[FILE, ROLE], spec));
+    assert_eq!(names(&pod["spec"]["initContainers"]), ["migrate-1", "proxy", "secret-exec", "migrate-2"]);
+}
+
+#[test]
+fn an_init_container_that_runs_too_early_is_refused_its_secrets() {
+    let spec = json!({
+        "containers": [{ "name": "app" }],
+        "initContainers": [{ "name": "early" }, { "name": "proxy", "restartPolicy": "Always" }, { "name": "late" }],
+    });
+    denied(&[FILE, ROLE, ("containers", "early")], spec.clone(), "init container early runs before secret-exec");
+    let pod = injected(&pod(&[FILE, ROLE, ("containers", "late, app")], spec));
+    assert_eq!(names(&pod["spec"]["initContainers"][3]["volumeMounts"]), ["secret-exec"]);
+}
+
+#[test]
+fn before_native_sidecars_an_init_container_hands_over_to_a_container() {
+    let old = injector("nativeSidecar: false\n");
+    let pod = injected_by(&pod(&[FILE, ROLE], app()), &old);
+    let (first, then) = (&pod["spec"]["initContainers"][0], &pod["spec"]["containers"][1]);
+    assert_eq!((first["name"].as_str(), then["name"].as_str()), (Some("secret-exec-init"), Some("secret-exec")));
+    assert_eq!(&words(&first["args"])[..2], ["init", "--leave-leases"]);
+    assert_eq!(words(&then["args"])[0], "sidecar");
+    for container in [first, then] {
+        assert!(container.get("restartPolicy").is_none() && container.get("startupProbe").is_none());
+        assert_eq!(names(&container["volumeMounts"]), ["secret-exec", "secret-exec-state", "secret-exec-identity"]);
+    }
+    let mut job = app();
+    job["restartPolicy"] = json!("Never");
+    let text = denied_by(&super::tests::pod(&[FILE, ROLE], job), &old);
+    assert!(text.contains("would wait for its sidecar forever"), "{text}");
+}
+
+#[test]
+fn mode_init_delivers_once() {
+    let pod = injected(&pod(&[FILE, ROLE, ("mode", "init")], app()));
+    let ours = ours(&pod);
+    assert!(ours.get("restartPolicy").is_none() && ours.get("startupProbe").is_none());
+    assert_eq!(words(&ours["args"])[0], "init");
+    assert_eq!(names(&pod["spec"]["volumes"]), ["secret-exec", "secret-exec-identity"]);
+}
+
+#[test]
+fn modes_exec_and_supervise_wrap_the_command() {
+    for (mode, switch) in [("exec", None), ("supervise", Some("--supervise"))] {
+        let spec = json!({ "containers": [{ "name": "app", "command": ["/app", "$(X)"], "args": ["--port"] }] });
+        let pod = injected(&pod(&[("env.DB", "vault:secret/data/db#p"), ROLE, ("mode", mode)], spec));
+        assert_eq!(ours(&pod)["args"], json!(["install", "/run/secret-exec-bin/secret-exec"]));
+        assert_eq!(names(&ours(&pod)["volumeMounts"]), ["secret-exec-bin"]);
+        let app = &pod["spec"]["containers"][0];
+        let command = words(&app["command"]);
+        assert_eq!(command[0], "/run/secret-exec-bin/secret-exec");
+        assert_eq!(command[1], switch.unwrap_or("--annotations"));
+        assert_eq!(&command[command.len() - 3..], ["--", "/app", "$(X)"]);
+        assert!(!command.iter().any(|word| word.starts_with("volume.owner")), "the files are the app's own");
+        assert_eq!(app["args"], json!(["--port"]));
+        assert_eq!(names(&app["volumeMounts"]), ["secret-exec-bin", "secret-exec-identity"]);
+        assert!(pod["spec"].get("securityContext").is_none());
+    }
+}
+
+#[test]
+fn a_command_that_only_the_image_knows_must_be_said() {
+    let annotations = [("env.DB", "vault:secret/data/db#p"), ROLE, ("mode", "exec")];
+    denied(&annotations, app(), "secret-exec.dev/command.app: '[\"/app/server\"]'");
+    let said = [annotations.as_slice(), &[("command.app", "[\"/srv\",\"-v\"]")]].concat();
+    let pod = injected(&pod(&said, app()));
+    let command = words(&pod["spec"]["containers"][0]["command"]);
+    assert_eq!(&command[command.len() - 3..], ["--", "/srv", "-v"]);
+    let wrong = [annotations.as_slice(), &[("command.app", "/srv -v")]].concat();
+    denied(&wrong, app(), "expected a JSON array");
+    let other = [annotations.as_slice(), &[("command.web", "[\"x\"]")]].concat();
+    denied(&other, app(), "secrets go to app, not to web");
+    denied(&[FILE, ROLE, ("command.app", "[\"x\"]")], app(), "only with secret-exec.dev/mode: exec or supervise");
+}
+
+#[test]
+fn files_of_a_wrapped_app_are_written_by_itself() {
+    let spec = json!({ "containers": [{ "name": "app", "command": ["/app"] }] });
+    let pod = injected(&pod(&[FILE, ROLE, ("mode", "supervise")], spec.clone()));
+    let mounts = &pod["spec"]["containers"][0]["volumeMounts"];
+    assert_eq!(mounts[2], json!({ "name": "secret-exec", "mountPath": "/run/secret-exec" }));
+    denied(&[FILE, ROLE, ("mode", "exec"), ("volume", "/etc/app")], spec, "expected a path below /run/secret-exec");
+    let two = json!({ "containers": [{ "name": "a", "command": ["/a"] }, { "name": "b", "command": ["/b"] }] });
+    denied(&[FILE, ROLE, ("mode", "exec"), ("containers", "a,b")], two, "one container has files");
+}
+
+#[test]
+fn run_as_gives_the_app_its_own_files() {
+    let pod = injected(&pod(&[FILE, ROLE, ("run-as", "1000:1001")], app()));
+    let context = &ours(&pod)["securityContext"];
+    assert_eq!((&context["runAsUser"], &context["runAsGroup"]), (&json!(1000), &json!(1001)));
+    assert!(pod["spec"].get("securityContext").is_none(), "no group is needed");
+    assert!(!words(&ours(&pod)["args"]).iter().any(|word| word.starts_with("volume.owner")));
+    for bad in ["web", "1000", "1000:web", "web:1000"] {
+        denied(&[FILE, ROLE, ("run-as", bad)], app(), "expected numbers, UID:GID");
+    }
+    denied(&[FILE, ROLE, ("run-as", "0:0")], app(), "root is refused here");
+}
+
+#[test]
+fn our_own_uid_is_said_only_where_the_pod_says_another() {
+    let mut spec = app();
+    spec["securityContext"] = json!({ "runAsUser": 1000, "supplementalGroups": [5, 64123] });
+    let pod = injected(&pod(&[FILE, ROLE], spec));
+    assert_eq!(ours(&pod)["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["spec"]["securityContext"]["supplementalGroups"], json!([5, 64123]));
+}
+
+#[test]
+fn another_path_is_a_sub_path_of_the_same_volume() {
+    let pod = injected(&pod(&[FILE, ROLE, ("volume", "/etc/app/secrets")], app()));
+    assert_eq!(
+        pod["spec"]["containers"][0]["volumeMounts"],
+        json!([{ "name": "secret-exec", "mountPath": "/etc/app/secrets", "subPath": "files", "readOnly": true }])
+    );
+    assert!(words(&ours(&pod)["args"]).contains(&"/run/secret-exec/files"));
+    denied(&[FILE, ROLE, ("volume", "/run/secret-exec")], app(), "must not be /run/secret-exec itself");
+}
+
+#[test]
+fn only_named_containers_get_the_files() {
+    let spec = json!({ "containers": [{ "name": "app" }, { "name": "log" }] });
+    denied(&[FILE, ROLE], spec.clone(), "say which get the secrets: secret-exec.dev/containers: app,log");
+    denied(&[FILE, ROLE, ("containers", "ap")], spec.clone(), "names no container of this pod, which has app, log");
+    let patched = injected(&pod(&[FILE, ROLE, ("containers", "log")], spec.clone()));
+    assert!(patched["spec"]["containers"][0].get("volumeMounts").is_none());
+    let mut default = pod(&[FILE, ROLE], spec);
+    default["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = json!("app");
+    let patched = injected(&default);
+    assert!(patched["spec"]["containers"][1].get("volumeMounts").is_none());
+}
+
+#[test]
+fn a_container_that_comes_later_gets_its_mount_on_reinvocation() {
+    let asked = pod(&[FILE, ROLE, ("containers", "app,mesh")], app());
+    let first = inject(&asked, &injector("")).unwrap();
+    assert_eq!(first.warnings, ["annotation secret-exec.dev/containers: no container mesh here yet"]);
+    let mut patched = injected(&asked);
+    patched["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "mesh" }));
+    let patched = injected(&patched);
+    assert_eq!(names(&patched["spec"]["containers"][1]["volumeMounts"]), ["secret-exec"]);
+    // Nobody was named: whoever has it keeps it, the newcomer gets nothing and nothing is denied.
+    let mut patched = injected(&pod(&[FILE, ROLE], app()));
+    patched["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "mesh" }));
+    let before = patched.clone();
+    assert_eq!(injected(&patched), before);
+}
+
+#[test]
+fn what_another_webhook_changes_on_our_container_stays() {
+    let mut patched = injected(&pod(&[FILE, ROLE], app()));
+    patched["spec"]["initContainers"][0]["image"] = json!("mirror.example.com/secret-exec:1.0");
+    patched["spec"]["initContainers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
+    let before = patched.clone();
+    assert_eq!(injected(&patched), before);
+}
+
+#[test]
+fn a_namesake_is_not_mistaken_for_ours() {
+    let spec = json!({ "containers": [{ "name": "app" }], "initContainers": [{ "name": "secret-exec" }] });
+    denied(&[FILE, ROLE], spec, "the pod already has a container secret-exec");
+    let spec = json!({ "containers": [{ "name": "app" }], "volumes": [{ "name": "secret-exec-state" }] });
+    denied(&[FILE, ROLE], spec, "the pod already has a volume secret-exec-state");
+    let spec = json!({ "containers": [{
+        "name": "app", "volumeMounts": [{ "name": "cache", "mountPath": "/run/secret-exec" }],
+    }] });
+    denied(&[FILE, ROLE], spec, "container app already mounts volume cache at /run/secret-exec");
+}
+
+#[test]
+fn identities_of_aws_are_carried_over() {
+    let token = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
+    let env = json!([
+        { "name": "AWS_ROLE_ARN", "value": "arn:aws:iam::1:role/x" },
+        { "name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": format!("{token}/token") },
+        { "name": "OTHER", "value": "x" },
+    ]);
+    let mounts = json!([
+        { "name": "aws-iam-token", "mountPath": token, "readOnly": true },
+        { "name": "data", "mountPath": "/data" },
+    ]);
+    let with = json!({ "containers": [{ "name": "app", "env": env, "volumeMounts": mounts }] });
+    let asked = pod(&[("file.k", "aws-sm:prod/stripe#key")], with.clone());
+    let patched = injected(&asked);
+    let ours_then = ours(&patched);
+    assert_eq!(names(&ours_then["env"]), ["SECRET_EXEC_STATE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    assert!(names(&ours_then["volumeMounts"]).contains(&"aws-iam-token"));
+    assert!(!names(&ours_then["volumeMounts"]).contains(&"data"));
+    assert!(!words(&ours_then["args"]).iter().any(|word| word.starts_with("vault.auth")), "no login to Vault");
+    assert_eq!(
+        patched["spec"]["volumes"][2]["projected"]["sources"].as_array().unwrap().len(),
+        1,
+        "and no token for it"
+    );
+    // The identity may come after us.
+    let mut patched = injected(&pod(&[("file.k", "aws-sm:prod/stripe#key")], app()));
+    patched["spec"]["containers"][0]["env"] = env_of(&with);
+    patched["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap().push(mounts_of(&with)[0].clone());
+    let patched = injected(&patched);
+    assert!(names(&ours(&patched)["env"]).contains(&"AWS_WEB_IDENTITY_TOKEN_FILE"));
+    assert!(names(&ours(&patched)["volumeMounts"]).contains(&"aws-iam-token"));
+    // Who needs Vault only gets none of it.
+    let patched = injected(&pod(&[FILE, ROLE], with));
+    assert_eq!(names(&ours(&patched)["env"]), ["SECRET_EXEC_STATE"]);
+}
+
+fn env_of(spec: &Value) -> Value {
+    spec["containers"][0]["env"].clone()
+}
+
+fn mounts_of(spec: &Value) -> Value {
+    spec["containers"][0]["volumeMounts"].clone()
+}
+
+#[test]
+fn processes_are_shared_only_for_a_signal_by_name() {
+    let patched = injected(&pod(&[FILE, ROLE, ("on-change", "signal:HUP@nginx"), ("run-as", "101:101")], app()));
+    assert_eq!(patched["spec"]["shareProcessNamespace"], true);
+    denied(&[FILE, ROLE, ("on-change", "signal:HUP@nginx")], app(), "say which with secret-exec.dev/run-as");
+    let patched = injected(&pod(&[FILE, ROLE, ("on-change", "http:http://127.0.0.1:9/reload")], app()));
+    assert!(patched["spec"].get("shareProcessNamespace").is_none());
+}
+
+#[test]
+fn what_a_mode_cannot_do_is_refused() {
+    let wrapped = || json!({ "containers": [{ "name": "app", "command": ["/app"] }] });
+    for (annotation, mode, expected) in [
+        (("on-change", "restart"), "sidecar", "a sidecar cannot restart the app"),
+        (("on-change", "signal:HUP"), "sidecar", "signal:HUP@nginx"),
+        (("on-change", "signal:HUP"), "init", "nothing changes in mode init"),
+        (("on-change", "signal:HUP@x"), "supervise", "signals its own child"),
+        (("on-expired", "stop"), "sidecar", "secret-exec.dev/mode: supervise"),
+        (("supervise", "true"), "exec", "say secret-exec.dev/mode: supervise"),
+        (("env.A", "vault:secret/data/a#b"), "sidecar", "use secret-exec.dev/file.NAME"),
+        (("config", "envFrom: [{ from: \"vault:a\" }]"), "init", "nobody can set another container's environment"),
+        (("file.x", "file:/etc/passwd"), "sidecar", "sees no volume of the app's"),
+        (("config", "files: { x: { templateFile: /t } }"), "sidecar", "put the template into the annotation"),
+        (("state", "/x"), "sidecar", "is the injector's to set"),
+        (("volume-owner", "1000:1000"), "sidecar", "cannot give files away"),
+        (("mode2", "x"), "sidecar", "did you mean secret-exec.dev/mode"),
+        (("fil.x", "vault:a"), "sidecar", "did you mean secret-exec.dev/file.x?"),
+        (("timeout", "soon"), "sidecar", "annotation secret-exec.dev/timeout: expected"),
+        (("file.y", "vault:/x"), "sidecar", "annotation secret-exec.dev/file.y: "),
+        (("resources", "[1]"), "sidecar", "annotation secret-exec.dev/resources: expected a map"),
+        (("vault-auth-mount", "mine"), "sidecar", "is the operator's to set"),
+        (("vault-address", "https://evil"), "sidecar", "the operator does not allow this address"),
+    ] {
+        denied(&[FILE, ROLE, ("mode", mode), annotation], wrapped(), expected);
+    }
+    denied(&[FILE], app(), "say it with secret-exec.dev/vault-role");
+    denied(&[FILE, ROLE, ("mode", "sidcar")], app(), "did you mean sidecar?");
+    denied(&[("inject", "true")], app(), "say at least one secret-exec.dev/file.NAME");
+    denied(&[("inject", "yes"), FILE], app(), "expected \"true\" or \"false\"");
+    let mut windows = app();
+    windows["os"] = json!({ "name": "windows" });
+    denied(&[FILE, ROLE], windows, "Linux pods only");
+    let root = json!({ "containers": [{ "name": "app", "command": ["/a"], "securityContext": { "runAsUser": 0 } }] });
+    denied(&[("env.A", "vault:a#b"), ROLE, ("mode", "exec")], root, "the app would run as root");
+}
+
+#[test]
+fn memory_must_hold_the_volume() {
+    denied(&[FILE, ROLE, ("volume-size", "32Mi")], app(), "less than volume.size + 16Mi = 48Mi");
+    let more = [FILE, ROLE, ("volume-size", "32Mi"), ("resources", r#"{"limits":{"memory":"48Mi"}}"#)];
+    let patched = injected(&pod(&more, app()));
+    assert_eq!(patched["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "32Mi");
+    assert_eq!(ours(&patched)["resources"], json!({ "limits": { "memory": "48Mi" } }));
+}
+
+#[test]
+fn inherited_references_of_a_wrapped_app_count() {
+    let spec = json!({ "containers": [{
+        "name": "app", "command": ["/app"], "env": [{ "name": "DB", "value": "vault:secret/data/db#p" }],
+    }] });
+    denied(&[("mode", "exec")], spec.clone(), "say it with secret-exec.dev/vault-role");
+    let patched = injected(&pod(&[("mode", "exec"), ROLE], spec));
+    assert!(patched["spec"]["volumes"][0]["projected"]["sources"][1].get("serviceAccountToken").is_some());
+}
+
+#[test]
+fn thousands_of_annotations_are_refused_at_once() {
+    let annotations: serde_json::Map<String, Value> =
+        (0..10_000).map(|n| (format!("secret-exec.dev/x{n}"), json!("y"))).collect();
+    let text = denied_by(&json!({ "metadata": { "annotations": annotations }, "spec": app() }), &injector(""));
+    assert_eq!(text, "10000 annotations below secret-exec.dev/; expected at most 1000");
+}
+
+/// JSON of any form, with keys and words that a pod has, too.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        Just("spec".to_owned()),
+        Just("metadata".to_owned()),
+        Just("annotations".to_owned()),
+        Just("containers".to_owned()),
+        Just("initContainers".to_owned()),
+        Just("volumes".to_owned()),
+        Just("name".to_owned()),
+        Just("secret-exec".to_owned()),
+        Just("secret-exec.dev/file.a".to_owned()),
+        "[a-z$\\u{0}~/]{0,4}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(word.clone(), inner, 0..5).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+/// Whether everything of `before` is still in `after`.
+fn survives(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => before
+            .iter()
+            .all(|(key, value)| after.get(key).is_some_and(|found| value.is_null() || survives(value, found))),
+        (Value::Array(before), Value::Array(after)) => {
+            let mut rest = after.iter();
+            before.iter().all(|value| rest.any(|found| survives(value, found)))
+        }
+        (before, after) => before == after,
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_patched_or_denied(pod in any_json()) {
+        let _ = inject(&pod, &injector(""));
+    }
+
+    #[test]
+    fn any_spec_is_patched_or_denied(spec in any_json(), extra in any_json()) {
+        let annotations = json!({ "secret-exec.dev/file.a": "vault:x#y", "secret-exec.dev/vault-role": "web" });
+        let pod = json!({ "metadata": { "annotations": annotations, "x": extra }, "spec": spec });
+        if let Ok(plan) = inject(&pod, &injector("")) {
+            let mut patched = pod.clone();
+            apply(&mut patched, &plan.ops);
+        }
+    }
+
+    #[test]
+    fn any_annotations_are_patched_or_denied(
+        pairs in prop::collection::btree_map("(file\\.|env\\.|template\\.|config|mode|containers|run-as|volume|resources|command\\.)[a-z.]{0,3}", "\\PC{0,12}", 0..5)
+    ) {
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let _ = inject(&pod(&pairs, app()), &injector(""));
+    }
+
+    #[test]
+    fn what_is_unknown_survives_and_twice_is_once(
+        on_pod in any_json(),
+        on_spec in any_json(),
+        on_container in any_json(),
+        stays in prop::collection::vec(any::<bool>(), 0..4),
+        mode in prop::sample::select(vec!["sidecar", "init", "exec", "supervise"]),
+        native in any::<bool>(),
+    ) {
+        let inits: Vec<Value> = stays.iter().enumerate().map(|(at, stays)| {
+            let policy = if *stays { json!("Always") } else { Value::Null };
+            json!({ "name": format!("init-{at}"), "restartPolicy": policy })
+        }).collect();
+        let container = json!({ "name": "app", "command": ["/app"], "newField": on_container });
+        let spec = json!({ "containers": [container], "initContainers": inits, "newField": on_spec });
+        let mut asked = pod(&[FILE, ROLE, ("mode", mode)], spec);
+        asked["newField"] = on_pod;
+        let injector = injector(if native { "" } else { "nativeSidecar: false\n" });
+        let plan = inject(&asked, &injector).unwrap();
+        prop_assert_eq!(&plan, &inject(&asked, &injector).unwrap());
+        let mut patched = asked.clone();
+        apply(&mut patched, &plan.ops);
+        prop_assert_eq!(inject(&patched, &injector).unwrap().ops, vec![]);
+        let mut expected = asked.clone();
+        if mode == "exec" || mode == "supervise" {
+            expected["spec"]["containers"][0]["command"] = patched["spec"]["containers"][0]["command"].clone();
+        }
+        prop_assert!(survives(&expected, &patched));
+    }
+}
+
+/// The pod reads with its own annotations and flags what was decided at admission.
+#[test]
+fn the_pod_reads_the_same_configuration() {
+    use crate::config::{Annotations, Flag, Layers, VaultAuth, Wraps, resolve};
+    let asked = [
+        FILE,
+        ROLE,
+        ("volume", "/etc/app"),
+        ("template.conf", "a={{ secret('vault:secret/data/db').user }}\n\"$(X)\""),
+    ];
+    let patched = injected(&pod(&asked, app()));
+    let arguments = words(&ours(&patched)["args"]);
+    let mut flags = Vec::new();
+    let mut annotations = false;
+    for pair in arguments[1..].chunks(2) {
+        match pair[0] {
+            "--annotations" => annotations = true,
+            name => flags.push(Flag::new(name, pair[1].replace("$$", "$"))),
+        }
+    }
+    assert!(annotations);
+    // As the downward API writes them; Go's %q and Rust's {:?} agree on these.
+    let file: String = asked.iter().map(|(key, value)| format!("secret-exec.dev/{key}={value:?}\n")).collect();
+    let layers = Layers {
+        environment: &[("SECRET_EXEC_STATE".to_owned(), "/run/secret-exec-state/own".to_owned())],
+        annotations: Some(Annotations::File(Text { name: "annotations", text: &file })),
+        file: None,
+        flags: &flags,
+        wraps: Wraps::Nothing,
+    };
+    let config = resolve(&layers).unwrap();
+    assert_eq!(config.volume.path.to_str(), Some("/run/secret-exec/files"));
+    assert_eq!(config.state.to_str(), Some("/run/secret-exec-state/own"));
+    assert_eq!(config.files.len(), 2);
+    let auth = config.vault.unwrap().auth.unwrap();
+    assert!(
+        matches!(auth, VaultAuth::Kubernetes { token_file, .. } if token_file.ends_with("secret-exec-identity/token"))
+    );
+}

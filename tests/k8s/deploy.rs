@@ -1,0 +1,206 @@
+//! Everything in `deploy/` and `examples/kubernetes/` loads, is valid, and is what the contract says.
+
+use std::path::{Path, PathBuf};
+
+use secret_exec::config::{Injector, Layers, Text, Wraps, resolve};
+use serde_json::{Value, json};
+
+use crate::support::{inject, python, root, text};
+
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(manifests(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn all() -> Vec<String> {
+    let folders = [root().join("deploy"), root().join("examples/kubernetes")];
+    folders.iter().flat_map(|folder| manifests(folder)).map(|path| path.display().to_string()).collect()
+}
+
+/// Every document of a file, as PyYAML reads it.
+fn load(path: &str) -> Option<Vec<Value>> {
+    const SCRIPT: &str = "import sys, yaml, json; print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))";
+    let output = python(SCRIPT, &[], &std::fs::read_to_string(path).unwrap())?;
+    assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn injected(path: &str) -> String {
+    let config = root().join("deploy/base/injector.yaml").display().to_string();
+    let output = inject(&["manifest", "--config", &config, "-f", path], "");
+    assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{path}: {}", text(&output.stderr));
+    text(&output.stdout).to_owned()
+}
+
+/// What Kubernetes itself has no schema of.
+const FOREIGN: &str = "cert-manager.io monitoring.coreos.com kustomize.config.k8s.io";
+
+/// Validates documents from stdin against the API's schemas; prints how many.
+const VALIDATE: &str = r#"
+import sys, yaml, kubernetes_validate
+count = 0
+for document in yaml.safe_load_all(sys.stdin):
+    if not isinstance(document, dict) or "apiVersion" not in document:
+        continue
+    if document["apiVersion"].split("/")[0] in sys.argv[1].split():
+        continue
+    kubernetes_validate.validate(document, "1.31", strict=True)
+    count += 1
+print(count)
+"#;
+
+#[test]
+fn every_manifest_is_valid_before_and_after_injection() {
+    for path in all() {
+        let before = std::fs::read_to_string(&path).unwrap();
+        for text_of in [before, injected(&path)] {
+            let Some(output) = python(VALIDATE, &[FOREIGN], &text_of) else { return };
+            assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+        }
+    }
+}
+
+/// In every mode, with and without native sidecars: valid, and what Pod Security "restricted" lets through.
+#[test]
+fn every_form_of_injection_is_valid_and_restricted() {
+    const RESTRICTED: &str = r#"
+import sys, yaml
+for pod in filter(None, yaml.safe_load_all(sys.stdin)):
+    spec = pod["spec"]
+    for c in spec["containers"] + spec["initContainers"]:
+        s, p = c["securityContext"], spec["securityContext"]
+        assert s["allowPrivilegeEscalation"] is False and s["capabilities"]["drop"] == ["ALL"], c
+        assert s.get("runAsNonRoot", p.get("runAsNonRoot")) is True and s.get("runAsUser", 1) != 0, c
+        assert s.get("seccompProfile", p.get("seccompProfile"))["type"] == "RuntimeDefault", c
+    assert all(set(v) - {"name"} <= {"emptyDir", "projected"} for v in spec["volumes"])
+"#;
+    let mut pods = String::new();
+    for mode in ["sidecar", "init", "exec", "supervise"] {
+        pods.push_str(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations:\n    secret-exec.dev/mode: {mode}\n    \
+             secret-exec.dev/vault-role: web\n    secret-exec.dev/file.a: vault:x#y\nspec:\n  securityContext: {{runAsNonRoot: \
+             true, seccompProfile: {{type: RuntimeDefault}}}}\n  containers:\n  - name: app\n    image: a:1\n    command: \
+             [/app]\n    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}\n---\n"
+        ));
+    }
+    for native in ["true", "false"] {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        let text_of = format!("image: i:1\nvault: {{ address: \"https://v\" }}\nnativeSidecar: {native}\n");
+        std::fs::write(config.path(), text_of).unwrap();
+        let output = inject(&["manifest", "--config", config.path().to_str().unwrap()], &pods);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        for script in [VALIDATE, RESTRICTED] {
+            let Some(said) = python(script, &[FOREIGN], text(&output.stdout)) else { return };
+            assert!(said.status.success(), "{}", text(&said.stderr));
+        }
+    }
+}
+
+#[test]
+fn every_annotated_example_is_injected() {
+    let examples = manifests(&root().join("examples/kubernetes"));
+    assert!(examples.len() >= 6);
+    for path in examples {
+        let before = std::fs::read_to_string(&path).unwrap();
+        let is_annotated = before.contains("secret-exec.dev/");
+        let after = injected(&path.display().to_string());
+        assert_eq!(is_annotated, before != after, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_overlay_names_files_that_are_there() {
+    for path in all().iter().filter(|path| path.ends_with("kustomization.yaml")) {
+        let Some(documents) = load(path) else { return };
+        let folder = Path::new(path).parent().unwrap();
+        for resource in documents[0]["resources"].as_array().unwrap() {
+            let resource = folder.join(resource.as_str().unwrap());
+            assert!(resource.exists(), "{path}: {}", resource.display());
+        }
+    }
+}
+
+#[test]
+fn the_operators_example_is_a_config() {
+    let path = root().join("deploy/base/injector.yaml");
+    let injector = std::fs::read_to_string(path).unwrap();
+    Injector::parse(Text { name: "injector.yaml", text: &injector }).unwrap();
+}
+
+#[test]
+fn the_webhook_is_as_the_contract_says() {
+    let Some(documents) = load(&root().join("deploy/base/webhook.yaml").display().to_string()) else { return };
+    let webhook = &documents[0]["webhooks"][0];
+    assert_eq!(
+        webhook["matchConditions"][0]["expression"],
+        "has(object.metadata.annotations) && object.metadata.annotations.exists(k, k.startsWith('secret-exec.dev/'))"
+    );
+    for (key, value) in [("failurePolicy", "Fail"), ("sideEffects", "None"), ("reinvocationPolicy", "IfNeeded")] {
+        assert_eq!(webhook[key], value);
+    }
+    assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
+    assert_eq!(
+        (&webhook["rules"][0]["operations"], &webhook["rules"][0]["resources"]),
+        (&json!(["CREATE"]), &json!(["pods"]))
+    );
+}
+
+#[test]
+fn the_webhooks_own_pod_is_restricted_and_knows_its_options() {
+    let Some(documents) = load(&root().join("deploy/base/deployment.yaml").display().to_string()) else { return };
+    assert_eq!(documents[0]["spec"]["replicas"], 2);
+    let pod = &documents[0]["spec"]["template"]["spec"];
+    assert_eq!(
+        (&pod["automountServiceAccountToken"], &pod["securityContext"]["runAsNonRoot"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
+    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+    // It gets as far as looking for its config, which is not here.
+    let args: Vec<&str> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let output = inject(&args, "");
+    assert!(text(&output.stderr).contains("cannot read /etc/secret-inject/injector.yaml"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_config_of_the_pod_by_hand_is_valid() {
+    let Some(documents) = load(&root().join("examples/kubernetes/native-sidecar.yaml").display().to_string()) else {
+        return;
+    };
+    let config = documents.iter().find(|document| document["kind"] == "ConfigMap").unwrap();
+    let layers = Layers {
+        environment: &[],
+        annotations: None,
+        file: Some(Text { name: "secret-exec.yaml", text: config["data"]["secret-exec.yaml"].as_str().unwrap() }),
+        flags: &[],
+        wraps: Wraps::Nothing,
+    };
+    resolve(&layers).unwrap();
+}
+
+#[test]
+fn what_certs_writes_is_what_the_overlay_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    crate::support::certs(directory.path());
+    let overlay = std::fs::read_to_string(root().join("deploy/self-signed/kustomization.yaml")).unwrap();
+    for name in ["tls.crt", "tls.key", "ca-bundle.yaml"] {
+        assert!(directory.path().join(name).exists() && overlay.contains(&format!("certs/{name}")), "{name}");
+    }
+    let Some(patch) = load(&directory.path().join("ca-bundle.yaml").display().to_string()) else { return };
+    assert_eq!(patch[0][0]["path"], "/webhooks/0/clientConfig/caBundle");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&directory.path().join("tls.key").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,38 @@
+//! What is written for people is what the code knows.
+
+use crate::support::root;
+
+#[test]
+fn the_reference_of_annotations_is_the_codes() {
+    let expected = secret_exec::k8s::reference::markdown();
+    let path = root().join("docs/annotations.md");
+    if std::fs::read_to_string(&path).unwrap_or_default() != expected {
+        let fresh = root().join("target/annotations.md");
+        std::fs::write(&fresh, expected).unwrap();
+        panic!("docs/annotations.md is old: cp {} {}", fresh.display(), path.display());
+    }
+}
+
+/// An annotation of ours in any document is one the code knows.
+#[test]
+fn every_annotation_in_the_docs_is_known() {
+    let mut texts = vec![root().join("README.md")];
+    texts.extend(std::fs::read_dir(root().join("docs")).unwrap().flatten().map(|entry| entry.path()));
+    let mut checked = 0;
+    for path in texts.iter().filter(|path| path.exists() && !path.ends_with("annotations.md")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for (at, _) in text.match_indices("secret-exec.dev/") {
+            let key: String =
+                text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || "./-_".contains(*c)).collect();
+            let key = key.trim_end_matches(['.', '-']);
+            if key == "secret-exec.dev/" {
+                continue;
+            }
+            let mistakes = secret_exec::config::annotations::check([(key, "x")]);
+            let unknown = mistakes.iter().find(|mistake| mistake.text.contains("unknown annotation"));
+            assert!(unknown.is_none(), "{}: {unknown:?}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked}");
+}

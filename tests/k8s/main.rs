@@ -1,0 +1,13 @@
+//! Kubernetes as its users meet it: the program `secret-inject`, what lies in `deploy/` and `examples/`, and the docs.
+
+#![allow(clippy::disallowed_methods, reason = "the suite is the outside world: it has a clock, processes, files")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
+#![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
+
+mod support; // processes, a TLS client, Python
+
+mod deploy; // every manifest is valid, loads, and says what the contract says
+mod docs; // the reference is what the code knows
+mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
+mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server
+mod webhook; // the server: TLS, reload, limits, slow clients, drain

@@ -1,0 +1,195 @@
+//! The server, from outside: what it answers, what it refuses, and that nobody can stop it from answering.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Webhook, certs, connect, good, review};
+
+#[test]
+fn a_pod_is_injected_and_a_mistake_is_a_sentence() {
+    let webhook = Webhook::start();
+    let response = webhook.post(&good()).json()["response"].clone();
+    assert_eq!((&response["allowed"], &response["patchType"]), (&json!(true), &json!("JSONPatch")));
+    let denied = webhook.post(&review(&json!({ "secret-exec.dev/fiel.a": "x" }))).json()["response"].clone();
+    assert_eq!(denied["allowed"], false);
+    assert!(denied["status"]["message"].as_str().unwrap().contains("did you mean secret-exec.dev/file.a?"));
+    assert_eq!(webhook.metric("secret_inject_admissions_total{result=\"injected\"}") as u64, 1);
+    assert_eq!(webhook.metric("secret_inject_admissions_total{result=\"denied\"}") as u64, 1);
+}
+
+#[test]
+fn a_connection_is_kept_for_the_next_review() {
+    let webhook = Webhook::start();
+    let mut tls = webhook.tls();
+    for _ in 0..20 {
+        assert_eq!(tls.request("POST", "/mutate", "application/json", good().as_bytes()).unwrap().status, 200);
+    }
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404)] {
+        assert_eq!(tls.request("GET", path, "x/y", b"").unwrap().status, status, "{path}");
+    }
+}
+
+#[test]
+fn whatever_is_sent_is_refused_politely() {
+    let webhook = Webhook::start();
+    let v1beta1 = good().replace("admission.k8s.io/v1", "admission.k8s.io/v1beta1");
+    for (method, kind, body, status) in [
+        ("POST", "application/json", "", 400),
+        ("POST", "application/json", "{}", 400),
+        ("POST", "application/json", "[[[[[[", 400),
+        ("POST", "application/json", v1beta1.as_str(), 400),
+        ("POST", "text/plain", "{}", 415),
+        ("POST", "application/json; charset=utf-8", good().as_str(), 200),
+        ("GET", "application/json", "", 405),
+        ("PUT", "application/json", "{}", 405),
+    ] {
+        let reply = webhook.tls().request(method, "/mutate", kind, body.as_bytes()).unwrap();
+        assert_eq!(reply.status, status, "{method} {kind} {body}: {}", reply.body);
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(webhook.post(&deep).status, 400);
+    let reply = webhook.tls().request("POST", "/mutate", "application/json", &[0xff; 1000]).unwrap();
+    assert_eq!(reply.status, 400);
+    for operation in ["UPDATE", "DELETE"] {
+        let reply = webhook.post(&good().replace("CREATE", operation));
+        assert_eq!(reply.json()["response"].get("patch"), None, "{operation}");
+        assert_eq!(reply.json()["response"]["allowed"], true);
+    }
+}
+
+#[test]
+fn four_megabytes_are_read_and_ten_are_not() {
+    let webhook = Webhook::start();
+    let big = |bytes: usize| {
+        review(&json!({
+            "other": "x".repeat(bytes),
+            "secret-exec.dev/vault-role": "web", "secret-exec.dev/file.a": "vault:secret/data/a#b",
+        }))
+    };
+    assert!(webhook.post(&big(4 << 20)).json()["response"]["patch"].is_string());
+    assert_eq!(webhook.post(&big(10 << 20)).status, 413);
+    let many: serde_json::Map<_, _> =
+        (0..10_000).map(|n| (format!("secret-exec.dev/file.f{n}"), json!("vault:a#b"))).collect();
+    let denied = webhook.post(&review(&many.into()));
+    assert_eq!((denied.status, &denied.json()["response"]["allowed"]), (200, &json!(false)));
+    // Without a length: the limit holds all the same.
+    let mut tls = webhook.tls();
+    tls.send(
+        b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    )
+    .unwrap();
+    let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
+    let sent = (0..20).take_while(|_| tls.send(chunk.as_bytes()).is_ok()).count();
+    assert!(sent < 20 || tls.reply().unwrap().status == 413);
+    assert_eq!(webhook.post(&good()).status, 200);
+}
+
+#[test]
+fn slow_clients_hold_nobody_up() {
+    let webhook = Webhook::start();
+    // One that says nothing at all, one that stops in the handshake, one in the head, one in the body.
+    let silent = webhook.tcp();
+    let mut halting = webhook.tcp();
+    std::io::Write::write_all(&mut halting, &[22, 3, 1, 2, 0, 1]).unwrap();
+    let mut head = webhook.tls();
+    head.send(b"POST /mutate HT").unwrap();
+    let mut body = webhook.tls();
+    body.send(b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{")
+        .unwrap();
+    let start = Instant::now();
+    assert_eq!(webhook.post(&good()).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(body.reply().unwrap().status, 408, "a body that does not come has its time");
+    drop((silent, halting));
+}
+
+#[test]
+fn five_hundred_connections_at_once_are_served() {
+    let webhook = Webhook::start();
+    let mut all: Vec<_> = (0..500).map(|_| webhook.tls()).collect();
+    for tls in &mut all {
+        assert_eq!(tls.request("POST", "/mutate", "application/json", good().as_bytes()).unwrap().status, 200);
+    }
+    assert!(webhook.metric("secret_inject_connections") >= 500.0);
+}
+
+#[test]
+fn a_new_certificate_is_served_without_a_restart() {
+    let mut webhook = Webhook::start();
+    let (old_ca, old) = (webhook.ca(), webhook.tls().certificate());
+    let mut kept = webhook.tls();
+    // Half of a pair, as it can look while somebody writes: the old one stays.
+    let key = webhook.directory.path().join("tls.key");
+    let right = std::fs::read(&key).unwrap();
+    std::fs::write(&key, "not a key").unwrap();
+    webhook.line("keeping the certificate that is served");
+    assert_eq!(webhook.tls().certificate(), old);
+    std::fs::write(&key, right).unwrap();
+    certs(webhook.directory.path());
+    webhook.line("a new certificate is served");
+    let new = webhook.tls().certificate();
+    assert_ne!(new, old);
+    assert!(connect(webhook.tcp(), &old_ca).is_err(), "the new certificate is of a new authority");
+    assert_eq!(webhook.ca().matches("BEGIN CERTIFICATE").count(), 2, "the bundle believes both");
+    assert_eq!(kept.request("POST", "/mutate", "application/json", good().as_bytes()).unwrap().status, 200);
+    assert!(webhook.is_running());
+}
+
+#[test]
+fn sigterm_drains() {
+    let mut webhook = Webhook::start();
+    let mut kept = webhook.tls();
+    assert_eq!(kept.request("GET", "/readyz", "x/y", b"").unwrap().status, 200);
+    // A review that is on its way when the signal comes.
+    let mut late = webhook.tls();
+    let body = good();
+    let (first, rest) = body.split_at(20);
+    let head = format!(
+        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    late.send(head.as_bytes()).unwrap();
+    webhook.terminate();
+    webhook.line("ending");
+    assert_eq!(kept.request("GET", "/readyz", "x/y", b"").unwrap().status, 503);
+    assert_eq!(webhook.post(&good()).status, 200, "the Service may still send somebody");
+    late.send(rest.as_bytes()).unwrap();
+    assert_eq!(late.reply().unwrap().status, 200);
+    assert_eq!(webhook.wait(), Some(0));
+    assert!(kept.is_over());
+}
+
+#[test]
+fn memory_stays_small() {
+    let webhook = Webhook::start();
+    let mut tls = webhook.tls();
+    let body = good();
+    for _ in 0..5_000 {
+        assert_eq!(tls.request("POST", "/mutate", "application/json", body.as_bytes()).unwrap().status, 200);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", webhook.pid())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    // A debug build has larger code than the one that ships.
+    assert!(kib < 48 << 10, "{kib} KiB");
+}
+
+#[test]
+fn a_wrong_start_says_what_is_wrong() {
+    for (args, code, expected) in [
+        (&["webhook"][..], 64, "--config is missing"),
+        (&["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"], 64, "cannot read /none"),
+        (&["certs", "--out", "/proc/none"], 73, "cannot write"),
+        (&["certs", "--out", "/tmp/x", "--days", "0"], 64, "from 1 to 3650"),
+        (&["webhok"], 64, "did you mean webhook?"),
+        (&[], 64, "expected webhook, manifest or certs"),
+        (&["manifest", "--chek"], 64, "did you mean --check?"),
+        (&["manifest", "--listen", "x"], 64, "--listen: unknown option here"),
+    ] {
+        let output = crate::support::inject(args, "");
+        let stderr = crate::support::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("secret-inject: ") && stderr.contains(expected), "{args:?}: {stderr}");
+    }
+}
