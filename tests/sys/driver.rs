@@ -35,7 +35,7 @@ pub(crate) fn busy_threads() {
 pub(crate) fn supervise(program: &Path, command: &[OsString], original: &Original, options: Options) -> ExitCode {
     let image = |generation: &str| {
         let mut environment = environment::snapshot();
-        environment.push((b"GENERATION".to_vec(), generation.as_bytes().to_vec().into()));
+        environment.push((b"GENERATION".to_vec(), generation.as_bytes().to_vec()));
         Image::new(program, command, &environment, Limits::now()).unwrap()
     };
     let mut supervision = match Supervision::start(&image("1"), original, options) {
