@@ -36,9 +36,11 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
     /// These and no others: what `/etc/group` says of the user.
+    ///
+    /// Of an identity we already have and whose groups we may not change, the container's own (`fsGroup`,
+    /// `supplementalGroups`) stay: nothing is gained by refusing, and an image has a line for its user in most cases.
     Exactly(Vec<u32>),
-    /// None but the primary one (`UID:GID`). Of an identity we already have and whose groups we may not change, the
-    /// container's own (`fsGroup`, `supplementalGroups`) stay.
+    /// None but the primary one (`UID:GID`); the same holds of an identity we already have.
     PrimaryOnly,
     /// Those we have.
     Ours,
@@ -233,7 +235,7 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     let current = sorted(state.groups.clone());
     let wanted = match target.map_or(&Groups::Ours, |target| &target.groups) {
         Groups::Ours => current.clone(),
-        Groups::PrimaryOnly if is_ours && !has(Capability::Setgid) => current.clone(),
+        _ if is_ours && !has(Capability::Setgid) => current.clone(),
         Groups::PrimaryOnly => Vec::new(),
         Groups::Exactly(groups) => sorted(groups.iter().copied().chain([gid]).collect()),
     };
@@ -460,19 +462,33 @@ mod tests {
         let ask = |uid, gid, groups| missing(plan(Some(&identity(uid, gid, groups)), &ours));
         assert_eq!(ask(1001, 1000, Groups::PrimaryOnly), ("the user", "CAP_SETUID"));
         assert_eq!(ask(1000, 1001, Groups::PrimaryOnly), ("the group", "CAP_SETGID"));
-        assert_eq!(ask(1000, 1000, Groups::Exactly(vec![7])), ("the supplementary groups", "CAP_SETGID"));
         let root = state(0, 0, &[], SETGID);
         assert_eq!(missing(plan(Some(&identity(1, 1, Groups::Ours)), &root)).1, "CAP_SETUID");
     }
 
     #[test]
     fn a_user_whose_groups_are_listed_gets_no_others() {
-        let pod = state(1000, 1000, &[2000], 0);
+        let able = state(1000, 1000, &[2000], SETGID);
         let named = identity(1000, 1000, Groups::Exactly(vec![]));
-        assert_eq!(missing(plan(Some(&named), &pod)).0, "the supplementary groups");
+        let plan_of = plan(Some(&named), &able).unwrap();
+        assert!(plan_of.set_groups && plan_of.groups == [1000]);
+        let other = state(0, 1000, &[2000], SETUID);
+        assert_eq!(missing(plan(Some(&named), &other)).0, "the supplementary groups");
         let same = state(1000, 1000, &[7, 1000, 5], 0);
         let listed = identity(1000, 1000, Groups::Exactly(vec![5, 7]));
         assert!(!plan(Some(&listed), &same).unwrap().set_groups, "order and the primary one do not matter");
+    }
+
+    /// `--run-as 1000` in a pod that runs as 1000 with an fsGroup, of an image that has a line for 1000: who we are is what
+    /// was asked for, and the groups are the pod's.
+    #[test]
+    fn a_listed_user_we_are_already_keeps_the_groups_of_its_pod_that_nobody_may_change() {
+        for listed in [vec![], vec![1000], vec![7]] {
+            let named = identity(1000, 1000, Groups::Exactly(listed));
+            let plan = plan(Some(&named), &state(1000, 1000, &[2000, 64_123], 0)).unwrap();
+            assert_eq!(plan.groups, [2000, 64_123]);
+            assert!(!plan.set_groups && !plan.set_gid && !plan.set_uid);
+        }
     }
 
     #[test]
