@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
+use crate::identity::file;
 use crate::run::{self, Caller, Check};
 use crate::sys::environment::{self, Variable};
 use crate::sys::harden;
@@ -92,7 +93,7 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
     let named = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
     };
-    let mut read = |path: Option<OsString>, flag: &str| match std::fs::read_to_string(path.as_ref()?) {
+    let mut read = |path: Option<OsString>, flag: &str| match file::read_text(path.as_ref()?.as_ref()) {
         Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
         Err(error) => {
             let text = format!("cannot read {}: {error}", path?.display());

@@ -7,7 +7,6 @@ mod failure;
 mod names;
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -20,6 +19,7 @@ use rustify::errors::ClientError;
 
 use crate::config::{Ca, Vault};
 use crate::identity::ClientCertificate;
+use crate::identity::file::{self, FileError};
 
 use super::error::{Class, Failure};
 use super::tls::{self, TlsError, Trust};
@@ -112,7 +112,7 @@ impl Transport {
             Some(Ca::File(path)) => TrustSource::File(path.clone()),
         };
         let trusted = trust.load().map_err(|(path, error)| {
-            malformed(format!("the CA file {} cannot be read: {}; see vault.caFile", path.display(), error.kind()))
+            malformed(format!("the CA file {} cannot be read: {error}; see vault.caFile", path.display()))
         })?;
         let tls = tls::client_config(&trusted, None).map_err(|error| match &trust {
             TrustSource::File(path) => malformed(format!("the CA file {} is no use: {error}", path.display())),
@@ -301,10 +301,13 @@ impl Plan<'_> {
 }
 
 impl TrustSource {
-    fn load(&self) -> Result<Trust, (&PathBuf, io::Error)> {
+    fn load(&self) -> Result<Trust, (&PathBuf, FileError)> {
         match self {
             Self::Fixed(trust) => Ok(trust.clone()),
-            Self::File(path) => std::fs::read(path).map(Trust::Only).map_err(|error| (path, error)),
+            Self::File(path) => match file::read(path) {
+                Ok(pem) => Ok(Trust::Only(pem.expose().to_owned())),
+                Err(error) => Err((path, error)),
+            },
         }
     }
 }
@@ -360,9 +363,10 @@ mod tests {
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
         response.headers_mut().insert(LOCATION, HeaderValue::try_from(to).unwrap());
         match redirect(&Url::parse(from).unwrap(), &response) {
-            Ok(target) => Ok(assert_eq!(target.as_ref().map(Url::as_str), Some(to))),
-            Err(error) => Err(error.to_string()),
+            Ok(target) => assert_eq!(target.as_ref().map(Url::as_str), Some(to)),
+            Err(error) => return Err(error.to_string()),
         }
+        Ok(())
     }
 
     #[test]
