@@ -4,8 +4,9 @@
 //! nothing can be regained comes after the capabilities are gone: a start with ambient CAP_SETUID, or with the
 //! NO_SETUID_FIXUP bit, would still become root before.
 
-use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
 
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Uid};
@@ -273,12 +274,32 @@ fn list(groups: &[u32]) -> String {
 }
 
 /// Proves that this is the only thread; ids are set for all threads, capabilities and no-new-privs for one.
+///
+/// The kernel wakes whoever joins a thread before it takes the thread off its lists (`mm_release` comes before
+/// `release_task`), so one that was joined may be counted for a moment more, on a busy node for a long one.
 pub fn alone() -> Result<(), PrivilegeError> {
-    match capabilities::is_alone() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(PrivilegeError::NotAlone),
-        Err(error) => Err(PrivilegeError::Uncounted(nix::Error::from_raw(error.raw_os_error().unwrap_or_default()))),
+    const PAUSE: Duration = Duration::from_millis(5);
+    alone_after(capabilities::is_alone, || std::thread::sleep(PAUSE))
+}
+
+/// How often the threads are counted: for 200 ms.
+const COUNTS: u32 = 41;
+
+fn alone_after(mut is_alone: impl FnMut() -> io::Result<bool>, pause: impl Fn()) -> Result<(), PrivilegeError> {
+    for count in 0..COUNTS {
+        if count > 0 {
+            pause();
+        }
+        match is_alone() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                let errno = nix::Error::from_raw(error.raw_os_error().unwrap_or_default());
+                return Err(PrivilegeError::Uncounted(errno));
+            }
+        }
     }
+    Err(PrivilegeError::NotAlone)
 }
 
 /// Drops, for good. After an error this process is something in between and must end.
@@ -522,6 +543,23 @@ mod tests {
         }
         let kept = Plan { clear_bounding: false, ..plan };
         assert!(is_confirmed(&status.replace("CapBnd:\t0", "CapBnd:\t8"), &kept));
+    }
+
+    #[test]
+    fn a_thread_that_is_still_listed_after_its_end_is_waited_for_but_not_for_long() {
+        let after = |counts: u32| {
+            let counted = std::cell::Cell::new(0);
+            let is_alone = || {
+                counted.set(counted.get() + 1);
+                Ok(counted.get() > counts)
+            };
+            (alone_after(is_alone, || ()), counted.get())
+        };
+        assert_eq!(after(0), (Ok(()), 1));
+        assert_eq!(after(3), (Ok(()), 4));
+        assert_eq!(after(COUNTS), (Err(PrivilegeError::NotAlone), COUNTS));
+        let unknown = alone_after(|| Err(io::Error::from_raw_os_error(libc::EPERM)), || panic!("nothing to wait for"));
+        assert_eq!(unknown, Err(PrivilegeError::Uncounted(nix::Error::EPERM)));
     }
 
     #[test]
