@@ -199,6 +199,7 @@ steps! {
     ReadAmbient "read the ambient capabilities back as empty",
     ReadBounding "read the bounding set back as empty",
     ReadNoNewPrivs "read no-new-privs back as set",
+    ReadDumpable "read back that we are not dumpable",
     RegainUid "be refused another user",
     RegainGid "be refused another group",
     RegainGroups "be refused other supplementary groups",
@@ -385,7 +386,10 @@ fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
     prove(Step::ReadAmbient, capabilities::is_ambient_empty())?;
     prove(Step::ReadBounding, !plan.clear_bounding || capabilities::is_bounding_empty())?;
     let is_forbidden = prctl::get_no_new_privs().map_err(failed(Step::ReadNoNewPrivs))?;
-    prove(Step::ReadNoNewPrivs, is_forbidden)
+    prove(Step::ReadNoNewPrivs, is_forbidden)?;
+    // Or another process of the same user could read our memory and trace us.
+    let is_dumpable = prctl::get_dumpable().map_err(failed(Step::ReadDumpable))?;
+    prove(Step::ReadDumpable, !is_dumpable)
 }
 
 /// Each attempt has to be refused. Root keeps its number without its powers, so it tries to become somebody else.
