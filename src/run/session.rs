@@ -111,13 +111,6 @@ impl Session {
         !leases(&self.fetches).is_empty()
     }
 
-    /// Wipes every value, and keeps what is needed to give back.
-    pub(super) fn forget_values(&mut self) {
-        for fetched in self.fetches.values_mut() {
-            fetched.payload = Payload::Map(SecretMap::default());
-        }
-    }
-
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
     pub(super) fn suspend(&mut self) {
         self.backends.rest();

@@ -171,9 +171,9 @@ impl Delivery {
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
     }
 
-    /// Whether what waits changes a variable of the app.
-    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> bool {
-        let mut changed = false;
+    /// The variables of the app that what waits changes.
+    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> Vec<String> {
+        let mut changed = Vec::new();
         for index in 0..self.environment.len() {
             let touched = self.waiting.difference(&self.removed);
             let mut touched = touched.map(|waiting| &plan.sources[*waiting].source);
@@ -187,7 +187,12 @@ impl Delivery {
             // What cannot be rendered any more, because not all of it is held, counts as changed.
             let tag = variable(plan, index, values);
             let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
-            changed |= !is_same;
+            if !is_same {
+                changed.push(match plan.variables.get(index) {
+                    Some(variable) => variable.name.to_string(),
+                    None => format!("{}*", plan.maps[index - plan.variables.len()].prefix),
+                });
+            }
             self.environment[index] = tag;
         }
         changed

@@ -30,8 +30,11 @@ use crate::rotate::{
     SecretId, Settings, Work,
 };
 use crate::serve::{Action as Notified, Refreshed as Reply};
+use crate::sys::image::Image;
 use crate::sys::{clock, random};
 
+use super::app::App;
+use super::caller::Caller;
 use super::gather::{Backends, GIVE_BACK_WITHIN};
 use super::prepare::{Prepared, bug, moment};
 use super::session::Session;
@@ -48,7 +51,7 @@ type SourceId = usize;
 /// Everything that is kept fresh.
 pub(super) struct Rotation<'a> {
     config: &'a Config,
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     driver: Driver<Backend>,
     /// Where each source of the plan is scheduled.
     places: Vec<(BackendId, SecretId)>,
@@ -87,12 +90,12 @@ pub(super) enum Happening {
 }
 
 /// What one delivery changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     /// There is a new generation of files.
     pub(super) files: bool,
-    /// Variables of the app would be others now.
-    pub(super) environment: bool,
+    /// Variables of the app that would be others now.
+    pub(super) environment: Vec<String>,
 }
 
 /// What came of a round, and how long there is nothing more to do.
@@ -249,6 +252,11 @@ impl<'a> Rotation<'a> {
         self.driver.poll_landed(context).map(|landed| self.take_in(landed, clock::boottime()))
     }
 
+    /// The app with the values of now.
+    pub(super) fn image(&self, app: &App<'_>, caller: &Caller) -> Result<Image, Vec<Problem>> {
+        app.image(self.config, &self.prepared, &self.values.fetches, caller)
+    }
+
     /// Tells a URL that there is a new generation; nobody waits for its answer.
     pub(super) fn post(&mut self, url: &str) {
         let url = url.to_owned();
@@ -258,7 +266,6 @@ impl<'a> Rotation<'a> {
         }));
     }
 
-    #[expect(dead_code, reason = "modes that tell the app by themselves use it")]
     /// Counts a notification that the mode made.
     pub(super) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
         self.told.counters.notified(action, told);
@@ -407,7 +414,7 @@ impl<'a> Rotation<'a> {
         }
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };
-        (change.files || change.environment).then_some(change)
+        (change.files || !change.environment.is_empty()).then_some(change)
     }
 
     fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
