@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Lease, Payload, Problem, SecretMap};
+use crate::domain::{Exit, Fetches, Lease, Problem};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::harden::Original;
