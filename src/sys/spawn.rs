@@ -45,7 +45,7 @@ pub struct Spawn<'a> {
     pub group: Group,
     /// Its standard input.
     pub stdin: Stdin,
-    /// What it gets when the thread that started it ends: start it from the main thread.
+    /// What it gets when the thread that started it ends: only the main thread, which lives as long as we do, may.
     pub death_signal: Option<Signal>,
     /// Privileges it drops on its way; `None` when we have dropped them ourselves.
     pub privileges: Option<&'a privilege::Plan>,
@@ -84,8 +84,11 @@ enum Stage {
 }
 
 impl Spawn<'_> {
-    /// Starts it; returns when the program runs, or with the reason why it does not.
+    /// Starts it; returns when the program runs, or with the reason why it does not. Other threads may be alive: the
+    /// child has a copy of this one only, and touches no lock one of them could have held.
     pub fn start(&self) -> Result<Pid, SpawnError> {
+        let is_main_thread = unistd::gettid() == unistd::getpid();
+        assert!(self.death_signal.is_none() || is_main_thread, "a child lives as long as the thread that started it");
         let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC).map_err(|error| SpawnError::Fork(error.into()))?;
         let null = match self.stdin {
             Stdin::Inherited => None,

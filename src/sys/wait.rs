@@ -5,6 +5,7 @@ use std::io;
 use nix::sys::prctl;
 use nix::unistd::Pid;
 
+use super::proc::{self, Stat};
 use super::signals::Signal;
 
 /// How a process ended.
@@ -88,34 +89,37 @@ pub fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
+/// Whether a child is over and waits to be reaped. It stays so: only `next_change` reaps.
+pub fn is_over(child: Pid) -> io::Result<bool> {
+    // SAFETY: an all-zero siginfo is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let id = libc::id_t::try_from(child.as_raw()).expect("a process has a positive number");
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one siginfo, which is ours.
+    if unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid filled it in, or left it zero when there is nothing to tell.
+    Ok(unsafe { info.si_pid() } != 0)
+}
+
 /// Our own children that still run. Only we can reap them, so their numbers cannot pass to others meanwhile.
 ///
 /// An error without /proc.
 pub fn children() -> io::Result<Vec<Pid>> {
-    let ours = nix::unistd::getpid().as_raw();
-    let mut found = Vec::new();
-    let mut is_mounted = false;
-    for entry in std::fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        is_mounted |= pid == ours;
-        // One that ended since is no error.
-        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { continue };
-        if parent_of_running(&stat) == Some(ours) {
-            found.push(Pid::from_raw(pid));
-        }
-    }
-    // An empty directory is not the same as nobody.
-    if is_mounted { Ok(found) } else { Err(io::ErrorKind::NotFound.into()) }
+    let ours = nix::unistd::getpid();
+    // One that ended since is no error.
+    let is_running = |pid: &Pid| Stat::read(*pid).is_some_and(|stat| stat.parent == ours && !stat.is_over);
+    Ok(proc::pids()?.into_iter().filter(is_running).collect())
 }
 
-/// The parent in a line of `/proc/PID/stat`; `None` for a zombie. The name in it may hold anything, brackets too.
-fn parent_of_running(stat: &[u8]) -> Option<i32> {
-    let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[name_ends + 1..]).ok()?.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    fields.next()?.parse().ok()
+/// Whether there is no child but `one`, reaped to the last.
+///
+/// A zombie counts as there: other threads of it may still run, and its end will be told. An error without /proc.
+pub fn is_only_child(one: Pid) -> io::Result<bool> {
+    let ours = nix::unistd::getpid();
+    let is_other = |pid: Pid| pid != one && Stat::read(pid).is_some_and(|stat| stat.parent == ours);
+    Ok(!proc::pids()?.into_iter().any(is_other))
 }
 
 #[cfg(test)]
@@ -135,12 +139,5 @@ mod tests {
         }
         assert_eq!(change(0xffff), Change::Continued);
         assert_eq!(Ended::Signal(Signal::KILL).code(), 137);
-    }
-
-    #[test]
-    fn the_parent_is_read_behind_whatever_the_name_is() {
-        assert_eq!(parent_of_running(b"7 (a) S 1 (x) R) S 42 7 7 0"), Some(42));
-        assert_eq!(parent_of_running(b"7 (gone) Z 42 7 7 0"), None);
-        assert_eq!(parent_of_running(b""), None);
     }
 }

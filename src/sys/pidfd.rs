@@ -1,0 +1,43 @@
+//! A hold on a process that is not our child: whoever gets its number later is not meant (pidfd_open(2)).
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::unistd::Pid;
+
+use super::signals::{self, Signal, To};
+
+/// A process. Check who it is **after** it is held.
+#[derive(Debug)]
+pub struct Held {
+    pid: Pid,
+    /// `None` before Linux 5.3, or where an old seccomp profile does not know the call: then the number has to do, and
+    /// what remains is the moment between the check and the signal.
+    fd: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Holds it.
+    pub fn open(pid: Pid) -> io::Result<Self> {
+        // SAFETY: no memory is touched.
+        let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+        let fd = RawFd::try_from(answer).expect("a descriptor fits");
+        if fd >= 0 {
+            // SAFETY: the kernel just gave it to us (close-on-exec), and nobody else knows it.
+            return Ok(Self { pid, fd: Some(unsafe { OwnedFd::from_raw_fd(fd) }) });
+        }
+        match io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(Self { pid, fd: None }),
+            error => Err(error),
+        }
+    }
+
+    /// Sends it a signal; ESRCH when it is gone.
+    pub fn send(&self, signal: Signal) -> io::Result<()> {
+        let Some(fd) = &self.fd else { return signals::send(To::Process(self.pid), signal) };
+        let no_info = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: without a siginfo the kernel fills in its own, as kill does.
+        let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal.raw(), no_info, 0) };
+        if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
