@@ -1,9 +1,13 @@
 //! What a supervisor decides: pure, driven by events, `now` an argument.
+//!
+//! The app ends by itself, and we end as it did: in whatever run of it, however soon after a start. So there is no loop of
+//! crashes to guard against; who started us decides whether we are started again. Only an end that we asked for, by a
+//! restart of ours, is followed by another run.
 
 use std::time::Duration;
 
 use crate::sys::Pid;
-use crate::sys::signals::{Origin, Received, Signal};
+use crate::sys::signals::{Origin, Received, Signal, SignalSet};
 use crate::sys::terminal::Standing;
 use crate::sys::wait::{Change, Ended};
 
@@ -24,7 +28,7 @@ pub(super) enum Event {
     Received(Received),
     /// Something became of a child, or of an orphan that became one.
     Changed(Pid, Change),
-    /// Nobody is left to wait for.
+    /// Nobody is left to wait for; but for a hook, between two runs of the app.
     Childless,
     /// Time passed.
     Woken,
@@ -35,6 +39,12 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Send it on to the app.
     Forward(Received),
+    /// Our restart: send this to the app.
+    Stop(Signal),
+    /// No restart after all.
+    Abandon,
+    /// Nothing of the last run is left: start the next one.
+    Start,
     /// The app was stopped from the terminal: stop as well, and go on together.
     StopTogether,
     /// Hand the terminal to the app again, if it is ours to give.
@@ -47,11 +57,47 @@ pub(super) enum Action {
     Finish(Ended),
 }
 
-/// The states: the app runs; or it is over and what it left behind is being ended.
+/// What becomes of a wish to restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// The app was asked to end, and is started again after its end.
+    Begun,
+    /// One was under way already; it starts with the newer values.
+    Joined,
+    /// The app is over, or was asked to end by somebody else: it is not started again.
+    Refused,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// The app, after a restart of ours asked it to end.
+    pub(super) stop: Duration,
+    /// What it leaves behind, KILL included.
+    pub(super) leftovers: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Running { main: Pid },
-    Ending { outcome: Ended, kill_at: Duration, give_up_at: Duration },
+    Running {
+        main: Pid,
+    },
+    /// Our restart asked it to end; `None` after KILL.
+    Stopping {
+        main: Pid,
+        kill_at: Option<Duration>,
+    },
+    /// Our restart: it is over, and what it left behind is being ended, for as long as it takes: two runs never overlap.
+    Clearing {
+        outcome: Ended,
+        kill_at: Duration,
+    },
+    /// It is over for good, and what it left behind is being ended.
+    Ending {
+        outcome: Ended,
+        kill_at: Duration,
+        give_up_at: Duration,
+    },
 }
 
 /// Decides; knows nothing of how things are done.
@@ -59,45 +105,120 @@ enum Phase {
 pub(super) struct Supervisor {
     phase: Phase,
     standing: Standing,
-    grace: Duration,
+    patience: Patience,
+    stop: Signal,
+    /// Signals that ask a whole job to end; without those the caller has ignored.
+    ends: SignalSet,
+    /// Somebody else asked the app to end. It may take its time.
+    is_asked_to_end: bool,
 }
 
 impl Supervisor {
     /// From the start of the app on.
-    pub(super) fn new(main: Pid, standing: Standing, grace: Duration) -> Self {
-        Self { phase: Phase::Running { main }, standing, grace }
+    pub(super) fn new(main: Pid, standing: Standing, patience: Patience, stop: Signal, ends: SignalSet) -> Self {
+        Self { phase: Phase::Running { main }, standing, patience, stop, ends, is_asked_to_end: false }
     }
 
     /// The app's main process, while it runs.
     pub(super) fn main(&self) -> Option<Pid> {
         match self.phase {
-            Phase::Running { main } => Some(main),
-            Phase::Ending { .. } => None,
+            Phase::Running { main } | Phase::Stopping { main, .. } => Some(main),
+            Phase::Clearing { .. } | Phase::Ending { .. } => None,
         }
+    }
+
+    /// The app's main process, unless it is about to be another one.
+    pub(super) fn settled(&self) -> Option<Pid> {
+        match self.phase {
+            Phase::Running { main } => Some(main),
+            _ => None,
+        }
+    }
+
+    /// Whether the app is between two runs.
+    pub(super) fn is_clearing(&self) -> bool {
+        matches!(self.phase, Phase::Clearing { .. })
+    }
+
+    /// Whether the app is over for good.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. })
     }
 
     /// When it wants [`Event::Woken`].
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         match self.phase {
             Phase::Running { .. } => None,
+            Phase::Stopping { kill_at, .. } => kill_at,
+            Phase::Clearing { kill_at, .. } => (now < kill_at).then_some(kill_at),
             Phase::Ending { kill_at, give_up_at, .. } => Some(if now < kill_at { kill_at } else { give_up_at }),
         }
+    }
+
+    /// The app shall start anew; and what to do about it now.
+    pub(super) fn restart(&mut self, now: Duration) -> (Restart, Option<Action>) {
+        match self.phase {
+            Phase::Running { main } if !self.is_asked_to_end => {
+                self.phase = Phase::Stopping { main, kill_at: Some(now + self.patience.stop) };
+                (Restart::Begun, Some(Action::Stop(self.stop)))
+            }
+            Phase::Stopping { .. } | Phase::Clearing { .. } => (Restart::Joined, None),
+            Phase::Running { .. } | Phase::Ending { .. } => (Restart::Refused, None),
+        }
+    }
+
+    /// [`Action::Start`] was done.
+    pub(super) fn started(&mut self, main: Pid) {
+        self.phase = Phase::Running { main };
     }
 
     /// What to do now, in this order.
     pub(super) fn on(&mut self, event: Event, now: Duration) -> Vec<Action> {
         match (self.phase, event) {
-            (Phase::Running { .. }, Event::Received(received)) => self.forward(received),
-            (Phase::Running { main }, Event::Changed(pid, change)) if pid == main => self.main_changed(change, now),
+            (Phase::Running { .. } | Phase::Stopping { .. }, Event::Received(received)) => self.received(received),
+            (Phase::Running { main } | Phase::Stopping { main, .. }, Event::Changed(pid, change)) if pid == main => {
+                self.main_changed(change, now)
+            }
+            (Phase::Stopping { main, kill_at: Some(kill_at) }, Event::Woken) if now >= kill_at => {
+                self.phase = Phase::Stopping { main, kill_at: None };
+                vec![Action::Stop(Signal::KILL)]
+            }
             // An orphan, reaped; nothing else to do.
-            (Phase::Running { .. }, Event::Changed(..) | Event::Childless | Event::Woken) => Vec::new(),
+            (Phase::Running { .. } | Phase::Stopping { .. }, Event::Changed(..) | Event::Childless | Event::Woken) => {
+                Vec::new()
+            }
+            (Phase::Clearing { .. }, Event::Childless) => vec![Action::Start],
+            (Phase::Clearing { outcome, kill_at }, Event::Received(received)) if self.asks_to_end(received) => {
+                self.phase =
+                    Phase::Ending { outcome, kill_at, give_up_at: kill_at.max(now) + self.patience.leftovers / 5 };
+                vec![Action::Abandon, end_leftovers(kill_at, now)]
+            }
             (Phase::Ending { outcome, .. }, Event::Childless) => vec![Action::Finish(outcome)],
             (Phase::Ending { outcome, give_up_at, .. }, _) if now >= give_up_at => vec![Action::Finish(outcome)],
             // Whoever's parent ended is our child now, and gets what its parent got.
-            (Phase::Ending { kill_at, .. }, _) => {
-                vec![Action::EndLeftovers(if now < kill_at { Signal::TERM } else { Signal::KILL })]
-            }
+            (Phase::Clearing { kill_at, .. } | Phase::Ending { kill_at, .. }, _) => vec![end_leftovers(kill_at, now)],
         }
+    }
+
+    fn received(&mut self, received: Received) -> Vec<Action> {
+        let mut actions = self.forward(received);
+        // INT and QUIT alone say less: Ctrl-C at a prompt, a JVM's thread dump. TERM is meant for good.
+        self.is_asked_to_end |= received.signal == Signal::TERM && self.asks_to_end(received);
+        if let Phase::Stopping { main, .. } = self.phase
+            && self.asks_to_end(received)
+        {
+            // Grace and KILL were our restart's; who asks now has their own.
+            self.is_asked_to_end = true;
+            self.phase = Phase::Running { main };
+            actions.push(Action::Abandon);
+        }
+        actions
+    }
+
+    fn asks_to_end(&self, received: Received) -> bool {
+        // By `kill` it says: read your configuration again.
+        let is_hangup = received.signal != Signal::HUP || received.origin == Origin::Kernel;
+        self.ends.contains(received.signal) && is_hangup
     }
 
     fn forward(&self, received: Received) -> Vec<Action> {
@@ -120,9 +241,17 @@ impl Supervisor {
         match change {
             Change::Ended(outcome) => {
                 // A fifth of the grace is left to what KILL has to undo.
-                let kill_at = now + self.grace * 4 / 5;
-                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.grace };
-                vec![Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)]
+                let kill_at = now + self.patience.leftovers * 4 / 5;
+                // A terminal's key that ends an app reaches the app alone.
+                let is_by_key = matches!(outcome, Ended::Signal(Signal::INT | Signal::QUIT));
+                let was_stopping = matches!(self.phase, Phase::Stopping { .. });
+                let actions = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
+                if was_stopping && !is_by_key {
+                    self.phase = Phase::Clearing { outcome, kill_at };
+                    return actions.into();
+                }
+                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.patience.leftovers };
+                was_stopping.then_some(Action::Abandon).into_iter().chain(actions).collect()
             }
             Change::Stopped(_) if self.standing != Standing::Without => vec![Action::StopTogether],
             // Without a terminal somebody stopped it on purpose, and will continue it.
@@ -131,95 +260,9 @@ impl Supervisor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MAIN: Pid = Pid::from_raw(10);
-    const ORPHAN: Pid = Pid::from_raw(11);
-    const GRACE: Duration = Duration::from_secs(5);
-
-    fn supervisor(standing: Standing) -> Supervisor {
-        Supervisor::new(MAIN, standing, GRACE)
-    }
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(1000 + seconds)
-    }
-
-    fn received(signal: Signal, origin: Origin) -> Event {
-        Event::Received(Received { signal, origin })
-    }
-
-    fn ended(pid: Pid, code: u8) -> Event {
-        Event::Changed(pid, Change::Ended(Ended::Code(code)))
-    }
-
-    #[test]
-    fn everything_is_forwarded_but_sigchld() {
-        let mut supervisor = supervisor(Standing::Without);
-        for number in 1..=64 {
-            let signal = Signal::from_number(number).unwrap();
-            for origin in [Origin::Kernel, Origin::Process, Origin::Queued(7)] {
-                let expected = match signal {
-                    Signal::CHLD => vec![],
-                    _ => vec![Action::Forward(Received { signal, origin })],
-                };
-                assert_eq!(supervisor.on(received(signal, origin), at(0)), expected);
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_shared_terminal_sent_to_the_whole_group_is_not_sent_twice() {
-        let mut shared = supervisor(Standing::Shared);
-        for signal in [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::WINCH] {
-            assert_eq!(shared.on(received(signal, Origin::Kernel), at(0)), []);
-            assert_eq!(shared.on(received(signal, Origin::Process), at(0)).len(), 1, "but {signal} by kill is");
-        }
-        assert_eq!(shared.on(received(Signal::HUP, Origin::Kernel), at(0)).len(), 1);
-    }
-
-    #[test]
-    fn stop_and_continue_go_together_on_a_terminal_only() {
-        let stopped = Event::Changed(MAIN, Change::Stopped(Signal::TSTP));
-        assert_eq!(supervisor(Standing::Without).on(stopped, at(0)), []);
-        for standing in [Standing::Shared, Standing::Ours] {
-            assert_eq!(supervisor(standing).on(stopped, at(0)), [Action::StopTogether]);
-        }
-        let orphan_stopped = Event::Changed(ORPHAN, Change::Stopped(Signal::TSTP));
-        assert_eq!(supervisor(Standing::Ours).on(orphan_stopped, at(0)), []);
-        let actions = supervisor(Standing::Ours).on(received(Signal::CONT, Origin::Process), at(0));
-        assert_eq!(actions[0], Action::GiveTerminal);
-        assert!(matches!(actions[1], Action::Forward(_)));
-    }
-
-    #[test]
-    fn the_end_of_the_main_process_is_the_end_and_that_of_an_orphan_is_not() {
-        let mut supervisor = supervisor(Standing::Without);
-        assert_eq!(supervisor.on(ended(ORPHAN, 3), at(0)), []);
-        assert_eq!(supervisor.main(), Some(MAIN));
-        let ending = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
-        assert_eq!(supervisor.on(ended(MAIN, 7), at(0)), ending);
-        assert_eq!(supervisor.main(), None);
-        assert_eq!(supervisor.on(Event::Childless, at(0)), [Action::Finish(Ended::Code(7))]);
-    }
-
-    #[test]
-    fn leftovers_are_asked_then_killed_then_left_alone() {
-        let mut supervisor = supervisor(Standing::Without);
-        assert_eq!(supervisor.deadline(at(0)), None);
-        supervisor.on(ended(MAIN, 0), at(0));
-        assert_eq!(supervisor.deadline(at(0)), Some(at(4)));
-        assert_eq!(supervisor.on(ended(ORPHAN, 0), at(1)), [Action::EndLeftovers(Signal::TERM)]);
-        let hurried = received(Signal::TERM, Origin::Process);
-        assert_eq!(
-            supervisor.on(hurried, at(2)),
-            [Action::EndLeftovers(Signal::TERM)],
-            "there is no app to send it to"
-        );
-        assert_eq!(supervisor.on(Event::Woken, at(4)), [Action::EndLeftovers(Signal::KILL)]);
-        assert_eq!(supervisor.deadline(at(4)), Some(at(5)));
-        assert_eq!(supervisor.on(Event::Woken, at(5)), [Action::Finish(Ended::Code(0))]);
-    }
+fn end_leftovers(kill_at: Duration, now: Duration) -> Action {
+    Action::EndLeftovers(if now < kill_at { Signal::TERM } else { Signal::KILL })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The app and the terminal: what a shell does for a job, we do for the app.
+
+use crate::sys::Pid;
+use crate::sys::signals::{self, Signal, To};
+use crate::sys::spawn::Group;
+use crate::sys::terminal::{self, Standing};
+
+/// The app's process group and the terminal it may have.
+#[derive(Debug)]
+pub(super) struct Job {
+    standing: Standing,
+    /// The process group the app lives in, when it is not ours.
+    group: Option<Pid>,
+    /// Whether we handed the terminal over: what we did not give we do not take back, from a shell that had us in the
+    /// background.
+    is_lent: bool,
+}
+
+impl Job {
+    /// Before the first start.
+    pub(super) fn new() -> Self {
+        Self { standing: terminal::standing(), group: None, is_lent: false }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    pub(super) fn group(&self) -> Option<Pid> {
+        self.group
+    }
+
+    /// The group to start the app in.
+    pub(super) fn place(&self) -> Group {
+        match self.standing {
+            // With a terminal we do not own, the app has to stay where its keys reach it.
+            Standing::Shared => Group::Shared,
+            Standing::Without => Group::Own,
+            Standing::Ours if terminal::is_ours() => Group::Foreground,
+            // A restart in the background of somebody's shell.
+            Standing::Ours => Group::Own,
+        }
+    }
+
+    /// The app runs, in that place.
+    pub(super) fn started(&mut self, main: Pid, place: Group) {
+        self.group = (place != Group::Shared).then_some(main);
+        self.is_lent = place == Group::Foreground;
+    }
+
+    /// It does not; it may have had the terminal.
+    pub(super) fn not_started(&mut self, place: Group) {
+        self.is_lent = place == Group::Foreground;
+        self.take_terminal();
+    }
+
+    pub(super) fn give_terminal(&mut self) {
+        if let (Standing::Ours, Some(group)) = (self.standing, self.group)
+            && terminal::is_ours()
+        {
+            terminal::hand_to(group);
+            self.is_lent = true;
+        }
+    }
+
+    pub(super) fn take_terminal(&mut self) {
+        if self.is_lent {
+            terminal::hand_to(nix::unistd::getpgrp());
+            self.is_lent = false;
+        }
+    }
+
+    /// Ctrl-Z, `fg`, `bg`: to the shell that started us we and the app are one job.
+    pub(super) fn stop_together(&mut self, main: Pid) {
+        self.take_terminal();
+        signals::stop_ourselves();
+        self.give_terminal();
+        // Sent by whoever continued us as well, and then read again; continuing twice changes nothing. Needed where nobody
+        // does: a process group that no shell looks after is not stopped by the kernel, but the app's was.
+        let _ended = signals::send(self.group.map_or(To::Process(main), To::Group), Signal::CONT);
+    }
+}
