@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use secret_exec::process::{self, Options, SuperviseError, lookup};
+use secret_exec::process::{self, HookOptions, Options, SuperviseError, lookup};
 use secret_exec::sys::accounts::{Account, Accounts};
 use secret_exec::sys::harden::{self, Original};
 use secret_exec::sys::image::{Image, Limits};
@@ -14,7 +14,7 @@ use secret_exec::sys::signals::{Origin, Signal, Signals, pending, stop_ourselves
 use secret_exec::sys::spawn::{Group, Spawn, SpawnError, Stdin};
 use secret_exec::sys::{environment, exec, privilege};
 
-use crate::memory;
+use crate::{driver, memory};
 
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let (mode, rest) = arguments.split_first().expect("a mode");
@@ -30,6 +30,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     };
     match mode.as_str() {
         "app" => report_signals(),
+        "find" => driver::find(rest),
         _ => start(mode, rest, &original),
     }
 }
@@ -75,21 +76,35 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
         return fail(71, &error);
     }
     drop(threads);
+    let time = |flag: &str, standard: Duration| {
+        value(flag).map_or(standard, |text| Duration::from_millis(text.parse().expect("milliseconds")))
+    };
+    let standard = Options::default();
+    let options = Options {
+        grace: time("--grace", standard.grace),
+        stop_grace: time("--stop-grace", standard.stop_grace),
+        hooks: HookOptions {
+            timeout: time("--hook-timeout", standard.hooks.timeout),
+            grace: time("--hook-grace", standard.hooks.grace),
+        },
+        ..standard
+    };
+    if is("--busy") {
+        driver::busy_threads();
+    }
     match mode {
+        "drive" => driver::supervise(&program, &arguments, original, options, value("--lines")),
+        "sidecar" => driver::sidecar(original, options),
         "exec" => {
             let error = exec::replace(&image, original);
             fail(error.code(), &error)
         }
-        "supervise" => {
-            let grace = value("--grace").map_or(5000, |text| text.parse().unwrap());
-            let options = Options { grace: Duration::from_millis(grace), ..Options::default() };
-            match process::run(&image, original, options) {
-                Ok(ended) => ExitCode::from(ended.code()),
-                Err(SuperviseError::Spawn(SpawnError::Exec(error))) => fail(error.code(), &error),
-                Err(SuperviseError::Interrupted(signal)) => ExitCode::from(128 + signal.number()),
-                Err(error) => fail(70, &error),
-            }
-        }
+        "supervise" => match process::run(&image, original, options) {
+            Ok(ended) => ExitCode::from(ended.code()),
+            Err(SuperviseError::Spawn(SpawnError::Exec(error))) => fail(error.code(), &error),
+            Err(SuperviseError::Interrupted(signal)) => ExitCode::from(128 + signal.number()),
+            Err(error) => fail(70, &error),
+        },
         other => panic!("no mode {other}"),
     }
 }

@@ -4,10 +4,11 @@
 //! - `privileges`: every way to begin ends with nothing that could be regained
 //! - `outcome`: all exit codes and deaths by signal, in both modes
 //! - `supervision`: forwarding, orphans, leftovers, the terminal, pid 1
+//! - `restart`: another run of the app, our own signals, hooks, a sidecar's signals, the process of another container
 //! - `memory`: an environment block leaves no copy behind
 //!
 //! A program of its own, without the standard harness: `harden` is the first act of a `main` with one thread. The same
-//! program plays us and the app (`helper`).
+//! program plays us and the app (`helper`, `driver`).
 
 #![expect(clippy::disallowed_methods, reason = "the tests start programs with std, as any caller would")]
 #![expect(unsafe_code, reason = "a caller's odd starts (blocked signals, ambient capabilities) are made before execve")]
@@ -15,10 +16,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test runner reports, and the helper is an app")]
 #![allow(missing_docs, reason = "a test program")]
 
+mod driver;
 mod helper;
 mod memory;
 mod outcome;
 mod privileges;
+mod restart;
 mod start;
 mod starter;
 mod supervision;
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
         return helper::main(rest);
     }
     let tests: Vec<Test> =
-        [start::TESTS, privileges::TESTS, outcome::TESTS, supervision::TESTS, memory::TESTS].concat();
+        [start::TESTS, privileges::TESTS, outcome::TESTS, supervision::TESTS, restart::TESTS, memory::TESTS].concat();
     let is = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_asked_for = |name: &str| {
