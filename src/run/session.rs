@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
-use super::rotation::Found;
+use super::rotation::{Found, Saved};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Session {
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
-        Self::open_with(config, plan, held, caller, Found::Nothing)
+        Self::open_with(config, plan, held, caller, Found::Nothing, None)
     }
 
     /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
@@ -44,10 +44,12 @@ impl Session {
         held: &Held,
         caller: &Caller,
         found: Found,
+        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
             let backends = Backends::connect(config, plan, caller)?;
+            *backends.saved.borrow_mut() = saved;
             let start = Start::within(config.timeout);
             let signals = Signals::open().map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
             let ended = tokio::select! {

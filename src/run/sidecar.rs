@@ -38,10 +38,10 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let now = clock::boottime();
     let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
-    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, found)?;
+    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, found, saved)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;
-    let begun = Rotation::begin(config, prepared, &mut session, Environment::Once, saved);
+    let begun = Rotation::begin(config, prepared, &mut session, Environment::Once);
     let live = Live::new(session.guard(begun)?, Mode::Sidecar);
     let ended = session.block_on(async {
         let servers = places.listen();

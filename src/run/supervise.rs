@@ -46,7 +46,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     let image = session.guard(ready)?;
     let is_restarted = config.on_change.contains(&Action::Restart);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
-    let begun = Rotation::begin(config, prepared, &mut session, environment, None);
+    let begun = Rotation::begin(config, prepared, &mut session, environment);
     let live = Live::new(session.guard(begun)?, Mode::Supervise);
     let supervised = session.block_on(async {
         let servers = places.listen();

@@ -11,7 +11,7 @@ use crate::domain::{Problem, Source};
 use crate::run::plan::{Filling, Plan};
 
 use super::SourceId;
-use super::values::Values;
+use super::values::{Environment, Values};
 
 /// Changes that come together are one generation: nothing is written until it has been quiet this long …
 const QUIET: Duration = Duration::from_millis(50);
@@ -104,9 +104,12 @@ impl Delivery {
         self.due().map_or(Duration::MAX, |due| due.saturating_sub(now))
     }
 
-    /// Whether everything that uses this source can be rendered.
+    /// Whether everything that uses this source can be rendered; the app's environment only where it is given again.
     pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Problem> {
         let source = &plan.sources[index].source;
+        if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
+            plan.environment(&values.fetches).map_err(|mut problems| problems.swap_remove(0))?;
+        }
         for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
             if let Err(error) = file.filling.render(&values.fetches) {
                 return Err(Problem::new(error.exit(), format!("file {}: {error}", file.name)));

@@ -23,7 +23,6 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, OnExpired};
 use crate::deliver::{Volume, Written};
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
-use crate::provider::vault::Origin;
 use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{
     Answer, Authentication, BackendId, Driver, Event, Landed, Operation, Outcome, Plan, Reads, Refreshed, Schedule,
@@ -114,7 +113,6 @@ impl<'a> Rotation<'a> {
         prepared: Prepared,
         session: &mut Session,
         environment: Environment,
-        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
         let mut rotation = Self {
@@ -129,7 +127,7 @@ impl<'a> Rotation<'a> {
             told: Told::new(),
             asked: HashMap::new(),
             token_asked: session.backends.asked.borrow().login,
-            saved,
+            saved: session.backends.saved.take(),
             last_failure: BTreeMap::new(),
         };
         let kinds: [fn(&Source) -> bool; 3] = [
@@ -168,7 +166,9 @@ impl<'a> Rotation<'a> {
             && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
         {
             logins.take_up(id);
-            self.told.counters.logins += 1;
+            if asked.taken_up.is_none() {
+                self.told.first_login(&backend);
+            }
         }
         let now = clock::boottime();
         for (index, source) in ours {
@@ -177,10 +177,9 @@ impl<'a> Rotation<'a> {
                 let at = asked.sources.get(&source).copied().unwrap_or(now);
                 schedule.take_up(id, Answer::from(&fetched), at, random::unit());
                 backend.accept(id, &fetched);
-                if let Some(saved) = &mut self.saved {
-                    saved.value(&source, &fetched, at);
+                if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                    self.told.first_fetch(&backend, &fetched);
                 }
-                self.told.counters.issued += u64::from(fetched.lease.is_some());
                 self.told.version(&source, fetched.version.as_ref());
                 self.values.take_in(&source, fetched);
             }
@@ -279,10 +278,7 @@ impl<'a> Rotation<'a> {
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
         });
         let vault = logins.and_then(|logins| logins.current());
-        let token = vault.and_then(|vault| {
-            let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
-            Some(SavedToken { secret: vault.copy_token()?, token, asked: self.token_asked })
-        });
+        let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_asked));
         saved.write(token.as_ref(), under_way);
         self.saved = Some(saved);
     }
