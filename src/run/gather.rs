@@ -2,7 +2,7 @@
 //! What was issued in a start that fails is revoked before the failure is told.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ use crate::sys::{clock, random};
 
 use super::caller::Caller;
 use super::plan::{Plan, Planned};
-use super::rotation::Found;
+use super::rotation::{Found, Saved, SavedToken};
 
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -134,6 +134,8 @@ pub(super) struct Backends {
     pub(super) aws_identity: Arc<AwsIdentity>,
     /// When the login and each answer were asked for: a life counts from there.
     pub(super) asked: RefCell<Asked>,
+    /// Where a sidecar writes down what it was given, from the first answer on.
+    pub(super) saved: RefCell<Option<Saved>>,
 }
 
 /// Times since boot.
@@ -143,6 +145,8 @@ pub(super) struct Asked {
     pub(super) login: Duration,
     /// The round in which each source answered.
     pub(super) sources: BTreeMap<Source, Duration>,
+    /// What an earlier run had asked for; `None`: this one logged in itself.
+    pub(super) taken_up: Option<BTreeSet<Source>>,
 }
 
 impl Backends {
@@ -151,7 +155,8 @@ impl Backends {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
         let asked = RefCell::default();
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked };
+        let saved = RefCell::new(None);
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked, saved };
         if let Some(path) = &config.local {
             let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
@@ -198,7 +203,18 @@ impl Backends {
             if vault.token().is_none() {
                 self.log_in(vault, auth, held, vault_sources.len(), start).await?;
             }
-            Ok(read(&**vault, Ask::Each, vault_sources, start, &self.asked).await)
+            self.save(vault_sources.iter().map(|planned| planned.source.to_string()).collect());
+            let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked).await;
+            if let Some(saved) = &mut *self.saved.borrow_mut() {
+                let asked = self.asked.borrow();
+                for (source, answer) in &answers {
+                    if let (Ok(fetched), Some(at)) = (answer, asked.sources.get(source)) {
+                        saved.value(source, fetched, *at);
+                    }
+                }
+            }
+            self.save(Vec::new());
+            Ok(answers)
         };
         let aws = async {
             match &self.aws {
@@ -270,11 +286,22 @@ impl Backends {
         info!(accessor, "took up what the earlier run had: its token and {} leases", secrets.len());
         let mut asked = self.asked.borrow_mut();
         asked.login = token.asked;
+        asked.taken_up = Some(secrets.iter().map(|(source, ..)| source.clone()).collect());
         for (source, fetched, at) in secrets {
+            if let Some(saved) = &mut *self.saved.borrow_mut() {
+                saved.value(&source, &fetched, at);
+            }
             asked.sources.insert(source.clone(), at);
             fetches.insert(source, fetched);
         }
         fetches
+    }
+
+    /// Writes down what a restart would take up.
+    fn save(&self, under_way: Vec<String>) {
+        if let (Some(saved), Some((vault, _))) = (&mut *self.saved.borrow_mut(), &self.vault) {
+            saved.write(SavedToken::of(vault, self.asked.borrow().login).as_ref(), under_way);
+        }
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
@@ -306,7 +333,11 @@ impl Backends {
                 }
             }
         };
-        if timeout(GIVE_BACK_WITHIN, work).await.is_err() {
+        let outcome = timeout(GIVE_BACK_WITHIN, work).await;
+        if let Some(saved) = self.saved.take() {
+            saved.remove();
+        }
+        if outcome.is_err() {
             warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
         }
     }

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Lease, Payload, Problem, SecretMap};
+use crate::domain::{Exit, Fetches, Lease, Problem};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::signals::{Signal, Signals};
@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
-use super::rotation::Found;
+use super::rotation::{Found, Saved};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Session {
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
-        Self::open_with(config, plan, held, caller, Found::Nothing)
+        Self::open_with(config, plan, held, caller, Found::Nothing, None)
     }
 
     /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
@@ -44,10 +44,12 @@ impl Session {
         held: &Held,
         caller: &Caller,
         found: Found,
+        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
             let backends = Backends::connect(config, plan, caller)?;
+            *backends.saved.borrow_mut() = saved;
             let start = Start::within(config.timeout);
             let signals = Signals::only(caller.original.ending())
                 .map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
@@ -120,13 +122,6 @@ impl Session {
     /// Whether something was issued that ends with us.
     pub(super) fn has_leases(&self) -> bool {
         !leases(&self.fetches).is_empty()
-    }
-
-    /// Wipes every value, and keeps what is needed to give back.
-    pub(super) fn forget_values(&mut self) {
-        for fetched in self.fetches.values_mut() {
-            fetched.payload = Payload::Map(SecretMap::default());
-        }
     }
 
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.

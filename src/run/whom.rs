@@ -13,8 +13,10 @@ use tracing::warn;
 pub(super) enum For {
     /// `-- COMMAND`: root must be meant.
     App,
-    /// init and sidecar: nobody else starts in this container.
+    /// init: nobody else starts in this container.
     Ourselves,
+    /// The same, but we stay.
+    Sidecar,
 }
 
 /// The identity to take, and what follows from it.

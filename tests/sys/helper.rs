@@ -102,7 +102,7 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
         driver::busy_threads();
     }
     match mode {
-        "drive" => driver::supervise(&program, &arguments, original, options),
+        "drive" => driver::supervise(&program, &arguments, original, options, value("--lines")),
         "sidecar" => driver::sidecar(original, options),
         "exec" => {
             let error = exec::replace(&image, original);
