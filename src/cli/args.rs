@@ -270,7 +270,7 @@ impl Parsed {
         if self.ready && *command != Command::Status {
             self.mistakes.push(mistake("--ready", "only status has it"));
         }
-        if matches!(command, Command::Wrap(_)) {
+        if matches!(command, Command::Wrap(_) | Command::Check(Check { command: Some(_), .. })) {
             return;
         }
         if let Some(flag) = self.flags.iter().find(|flag| flag.name == "--supervise") {

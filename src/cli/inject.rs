@@ -288,9 +288,7 @@ fn webhook(options: Options) -> Ended {
         injector: injector(&path.display().to_string(), &read(&path)?)?,
     };
     start_log(&options.text("log-format", "text")?)?;
-    harden::harden().map_err(|error| {
-        vec![Problem::new(Exit::Privileges, format!("refusing to start: {}", super::chain(&error)))]
-    })?;
+    harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
     let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
     runtime.block_on(async {
@@ -319,7 +317,7 @@ fn webhook(options: Options) -> Ended {
                 crate::k8s::webhook::WebhookError::Tls(_) => Exit::Usage,
                 crate::k8s::webhook::WebhookError::Listen { .. } => Exit::Unavailable,
             };
-            vec![Problem::new(exit, super::chain(&error))]
+            vec![Problem::from_error(exit, &error)]
         })
     })?;
     Ok(Exit::App(0))

@@ -23,8 +23,7 @@ use args::{Command, Invocation};
 pub fn main() -> ExitCode {
     tell_bugs_without_their_data();
     let outcome = panic::catch_unwind(|| {
-        let original = harden::harden()
-            .map_err(|error| vec![Problem::new(Exit::Privileges, format!("refusing to start: {}", chain(&error)))])?;
+        let original = harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
         let environment = environment::snapshot();
         let unread = no_text(&environment);
         start(std::env::args_os().skip(1).collect(), &Caller::new(original, environment), unread)
@@ -133,17 +132,6 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
 
 fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
     mistakes.into_iter().map(Problem::from).collect()
-}
-
-/// An error and its causes, once each.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// Every problem on a line of its own. A stderr that nobody reads is no reason to end differently.

@@ -65,6 +65,18 @@ impl Problem {
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
     }
+
+    /// An error and its causes, once each, in one line.
+    pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { exit, text }
+    }
 }
 
 /// The code that several problems lead to together.

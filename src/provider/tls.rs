@@ -137,6 +137,11 @@ fn explain_certificate(error: &CertificateError, address: &str) -> String {
             let expected = expected.to_str();
             format!("the certificate of {address} is for {names}, not for {expected}; set vault.tlsServerName")
         }
+        // webpki's own error, which rustls has no name for.
+        E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
+            "the certificate of {address} is a CA's own (basicConstraints CA:TRUE), which cannot serve: let that CA issue \
+             one for the server"
+        ),
         E::Revoked => format!("the certificate of {address} is revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             format!("the certificate of {address} is not for servers")

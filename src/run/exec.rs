@@ -46,7 +46,7 @@ pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Problem>
     privilege::alone()
         .and_then(|()| privilege::apply(plan))
         .and_then(|()| privilege::verify(plan))
-        .map_err(|error| vec![Problem::new(Exit::Privileges, format!("{error}"))])
+        .map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])
 }
 
 /// Why `execve` did not happen.

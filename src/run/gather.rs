@@ -40,6 +40,9 @@ const REVOKE_TRIES: u32 = 3;
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
 
+/// No longer between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// What is under way gets this much longer when a signal or the deadline ends the start.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -78,13 +81,16 @@ impl Start {
         self.told.notify_waiters();
     }
 
-    /// Waits before the next attempt, which the deadline may bring forward; `false` when there is no point in one.
-    async fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> bool {
+    /// How long to wait before the next attempt, which the deadline may bring forward; `None` when there is no point.
+    fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> Option<Duration> {
         let latest = self.left().saturating_sub(LAST_CHANCE);
         let wait = wait.min(latest);
-        if self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest) {
-            return false;
-        }
+        let is_pointless = self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest);
+        (!is_pointless).then_some(wait)
+    }
+
+    /// Waits; `false` when the start failed meanwhile.
+    async fn sleep(&self, wait: Duration) -> bool {
         tokio::select! {
             () = sleep(wait) => !self.failed.get(),
             () = self.told.notified() => false,
@@ -356,8 +362,9 @@ impl Backends {
         reads: usize,
         start: &Start,
     ) -> Result<(), Problem> {
-        // Every read, and the revocation at the end.
-        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(1);
+        // Every read, and the revocation at the end of a token of ours.
+        let revocation = u64::from(!matches!(auth, VaultAuth::TokenFile { .. }));
+        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation);
         let what = format!("cannot log in to {} with {auth}", vault.address());
         let mut tries = 0;
         loop {
@@ -540,7 +547,9 @@ async fn wait(what: &str, failure: &Failure, tries: u32, start: &Start) -> bool 
         Class::Throttled { retry_after } => *retry_after,
         _ => None,
     };
-    let pause = backoff::delay(tries, retry_after, random::unit());
+    // A start waits for a person: not as long as a fleet at rest may.
+    let pause = backoff::delay(tries, retry_after, random::unit()).min(retry_after.unwrap_or(LONGEST_PAUSE));
+    let Some(pause) = start.pause(pause, retry_after) else { return false };
     warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
-    start.pause(pause, retry_after).await
+    start.sleep(pause).await
 }

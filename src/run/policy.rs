@@ -1,6 +1,6 @@
 //! The least that the backends must allow for a plan: a Vault policy and an IAM statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::config::{Config, VaultAuth};
@@ -40,7 +40,7 @@ pub(super) fn least(config: &Config, plan: &Plan) -> String {
         if !out.is_empty() {
             out.push('\n');
         }
-        iam(&mut out, &secrets);
+        iam(&mut out, config, &secrets);
     }
     if out.is_empty() {
         out.push_str("# nothing is read from a backend\n");
@@ -62,8 +62,8 @@ fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
     }
 }
 
-fn iam(out: &mut String, secrets: &[&AwsSource]) {
-    let resources: Vec<serde_json::Value> = secrets.iter().map(|source| resource(source).into()).collect();
+fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
+    let resources: Vec<serde_json::Value> = secrets.iter().map(|source| resource(source, config).into()).collect();
     let mut statements = vec![serde_json::json!({
         "Effect": "Allow",
         "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
@@ -76,6 +76,14 @@ fn iam(out: &mut String, secrets: &[&AwsSource]) {
             "Effect": "Allow", "Action": ["secretsmanager:BatchGetSecretValue"], "Resource": "*",
         }));
     }
+    let own = secrets.iter().filter_map(|source| source.role.clone());
+    let roles: BTreeSet<String> = own.chain(config.aws.assume_role.iter().map(|role| role.arn.clone())).collect();
+    if !roles.is_empty() {
+        out.push_str(
+            "# The statements on secrets belong to the assumed roles, sts:AssumeRole to the workload's own identity.\n",
+        );
+        statements.push(serde_json::json!({ "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles }));
+    }
     let document = serde_json::json!({ "Version": "2012-10-17", "Statement": statements });
     out.push_str("# IAM policy. A secret under a key of your own needs kms:Decrypt on that key too.\n");
     out.push_str(&serde_json::to_string_pretty(&document).expect("a JSON value prints"));
@@ -83,10 +91,10 @@ fn iam(out: &mut String, secrets: &[&AwsSource]) {
 }
 
 /// A full ARN as it is; a name with the six characters that Secrets Manager appends.
-fn resource(source: &AwsSource) -> String {
+fn resource(source: &AwsSource, config: &Config) -> String {
     if source.id.starts_with("arn:") {
         return source.id.clone();
     }
-    let region = source.region.as_deref().unwrap_or("REGION");
+    let region = source.region.as_deref().or(config.aws.region.as_deref()).unwrap_or("REGION");
     format!("arn:aws:secretsmanager:{region}:ACCOUNT:secret:{}-??????", source.id)
 }

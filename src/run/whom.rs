@@ -33,7 +33,7 @@ pub(super) struct Whom {
 impl Whom {
     /// Resolves `runAs` and `volume.owner` against the container's own accounts.
     pub(super) fn plan(config: &Config, purpose: For) -> Result<Self, Vec<Problem>> {
-        let broken = |error: privilege::PrivilegeError| vec![Problem::new(Exit::Privileges, error.to_string())];
+        let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
         let accounts = Accounts::read().map_err(|error| vec![usage(&error)])?;
         if purpose == For::App && state.uid() == 0 && config.run_as.is_none() {
@@ -98,7 +98,7 @@ impl Whom {
 }
 
 fn usage(error: &accounts::AccountsError) -> Problem {
-    Problem::new(Exit::Usage, error.to_string())
+    Problem::from_error(Exit::Usage, error)
 }
 
 fn identity(run_as: &RunAs, accounts: &Accounts, state: &State) -> Result<Identity, Vec<Problem>> {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_config::imds::client::error::ImdsError;
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -188,9 +189,16 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
         Some(CredentialsError::ProviderError(_)) if is_missing_file(error) => AwsFault::Misconfigured(format!(
             "{reason} (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE)"
         )),
+        // The last of the chain could not be reached: no machine of AWS's, and nothing else was found before.
+        Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsFault::NoCredentials(Metadata::Silent),
         Some(_) => AwsFault::Unreachable { what: "loading AWS credentials", why: reason },
         None => AwsFault::Unreachable { what: "the request was not answered", why: reason },
     }
+}
+
+fn is_no_metadata(error: &(dyn Error + 'static)) -> bool {
+    chain(error)
+        .any(|cause| matches!(cause.downcast_ref(), Some(ImdsError::FailedToLoadToken(_) | ImdsError::IoError(_))))
 }
 
 /// The deepest cause that can be told: a kind of I/O error, a TLS error, a timeout.
