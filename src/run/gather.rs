@@ -1,133 +1,32 @@
 //! One login, each distinct source read once, all in parallel; retries by class until the deadline.
 //! What was issued in a start that fails is revoked before the failure is told.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{Config, Mistake, VaultAuth};
-use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source, VaultOperation};
+use crate::domain::{Exit, Fetches, Problem, Source};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, IdentityError, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::{Origin, Revocation, TokenKind, Vault};
-use crate::provider::{Class, Effect, Failure, Fetch, Limits, backoff};
-use crate::sys::{clock, random};
+use crate::provider::vault::{Origin, TokenKind, Vault};
+use crate::provider::{Class, Failure, Limits};
+use crate::sys::clock;
 
 use super::caller::Caller;
+use super::ending::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
 use super::plan::{Plan, Planned};
+use super::reading::{Ask, read};
 use super::rotation::{Found, Saved, SavedToken};
-
-/// No longer for giving back what was issued, at the end or after a failed start.
-pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
-
-/// How many requests are under way at once, so that a large config does not flood a small server.
-const PARALLEL: usize = 8;
-/// How often a revocation is tried again.
-const REVOKE_TRIES: u32 = 3;
-
-/// What a last attempt before the deadline is given.
-const LAST_CHANCE: Duration = Duration::from_millis(250);
-
-/// No longer between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// What is under way gets this much longer when a signal or the deadline ends the start.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-fn late() -> Failure {
-    Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
-}
-
-/// The time until the first delivery, and whether the start has failed already.
-#[derive(Debug)]
-pub(super) struct Start {
-    deadline: Cell<Duration>,
-    failed: Cell<bool>,
-    told: Notify,
-}
-
-impl Start {
-    /// A start that may take `timeout`, from now on.
-    pub(super) fn within(timeout: Duration) -> Self {
-        Self { deadline: Cell::new(clock::boottime() + timeout), failed: Cell::new(false), told: Notify::new() }
-    }
-
-    fn left(&self) -> Duration {
-        self.deadline.get().saturating_sub(clock::boottime())
-    }
-
-    /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
-    /// token or a lease that nobody knows.
-    pub(super) fn hurry(&self) {
-        self.deadline.set(self.deadline.get().min(clock::boottime() + LAST_MOMENT));
-        self.fail();
-    }
-
-    /// One answer that no retry can mend decides the start: nobody else waits for better times.
-    fn fail(&self) {
-        self.failed.set(true);
-        self.told.notify_waiters();
-    }
-
-    /// How long to wait before the next attempt, which the deadline may bring forward; `None` when there is no point.
-    fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> Option<Duration> {
-        let latest = self.left().saturating_sub(LAST_CHANCE);
-        let wait = wait.min(latest);
-        let is_pointless = self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest);
-        (!is_pointless).then_some(wait)
-    }
-
-    /// Waits; `false` when the start failed meanwhile.
-    async fn sleep(&self, wait: Duration) -> bool {
-        tokio::select! {
-            () = sleep(wait) => !self.failed.get(),
-            () = self.told.notified() => false,
-        }
-    }
-
-    /// The attempt, or a transient failure when the deadline comes first.
-    async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            answer = attempt => Ok(answer),
-            () = self.ended() => Err(late()),
-        }
-    }
-
-    /// The same for a login, which is heard out for a moment after the deadline: its token is revoked then, not lost.
-    async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
-        let mut login = pin!(login);
-        match self.attempt(&mut login).await {
-            Ok(answer) => Ok(answer),
-            Err(late) => {
-                let _unused = timeout(LAST_MOMENT, login).await;
-                Err(late)
-            }
-        }
-    }
-
-    /// Returns at the deadline, wherever that is by then.
-    async fn ended(&self) {
-        while !self.left().is_zero() {
-            tokio::select! {
-                () = sleep(self.left()) => {}
-                () = self.told.notified() => {}
-            }
-        }
-    }
-}
+use super::start::Start;
 
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
@@ -384,7 +283,7 @@ impl Backends {
                 }
                 Err(Unproven::Failed(failure)) => failure,
             };
-            if !failure.class.is_retried() || !wait(&what, &failure, tries, start).await {
+            if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
                 start.fail();
                 return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
             }
@@ -412,144 +311,6 @@ pub(super) enum Unproven {
     Failed(Failure),
 }
 
-pub(super) fn told(revocation: Result<Revocation, Failure>) {
-    match revocation {
-        Ok(Revocation::Revoked) => info!("revoked our token"),
-        Ok(Revocation::Batch { ttl }) => {
-            let left = ttl.map(|ttl| format!(" (at most {} s)", ttl.as_secs())).unwrap_or_default();
-            info!("our token is a batch token, which cannot be revoked: it ends by itself{left}");
-        }
-        Ok(Revocation::NoToken | Revocation::Foreign) => {}
-        Err(failure) => warn!("cannot revoke our token, which ends by itself: {failure}"),
-    }
-}
-
 fn missing(setting: &str) -> Vec<Problem> {
     vec![Problem::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
-}
-
-/// The leases among the answers, with their sources.
-pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
-    fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
-}
-
-pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
-    let revocations = leases.iter().map(|(source, lease)| async move {
-        match persistently(|| provider.revoke(&lease.id)).await {
-            Ok(()) => info!("revoked the lease of {source}"),
-            Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
-        }
-    });
-    stream::iter(revocations).buffer_unordered(PARALLEL).collect::<()>().await;
-}
-
-/// Tries again while that can help; the caller bounds the time.
-async fn persistently<T, F: Future<Output = Result<T, Failure>>>(request: impl Fn() -> F) -> Result<T, Failure> {
-    let mut tries = 0;
-    loop {
-        match request().await {
-            Err(failure) if failure.class.is_retried() && tries < REVOKE_TRIES => {
-                sleep(backoff::delay(tries, None, random::unit())).await;
-                tries += 1;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-type Answers = Vec<(Source, Result<Fetched, Problem>)>;
-
-/// How a backend takes the sources of a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    /// One request each: an answer counts when it comes, whatever becomes of the others.
-    Each,
-    /// As few requests as it can be done in.
-    Together,
-}
-
-async fn read(
-    provider: &impl Fetch,
-    ask: Ask,
-    planned: Vec<&Planned>,
-    start: &Start,
-    asked: &RefCell<Asked>,
-) -> Answers {
-    let mut answers = Answers::new();
-    let mut open = planned;
-    let mut tries = 0;
-    while !open.is_empty() {
-        let now = clock::boottime();
-        let round = round(provider, ask, &open, start).await;
-        let mut again: Vec<(&Planned, Failure)> = Vec::new();
-        for (planned, answer) in open.into_iter().zip(round) {
-            match answer {
-                Ok(fetched) => {
-                    asked.borrow_mut().sources.insert(planned.source.clone(), now);
-                    answers.push((planned.source.clone(), Ok(fetched)));
-                }
-                Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
-                Err(failure) => {
-                    start.fail();
-                    answers.push(refused(planned, &failure));
-                }
-            }
-        }
-        let Some((planned, failure)) = again.first() else { break };
-        let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
-        if !wait(&format!("cannot read {}{more}", planned.shown), failure, tries, start).await {
-            start.fail();
-            answers.extend(again.iter().map(|(planned, failure)| refused(planned, failure)));
-            break;
-        }
-        open = again.into_iter().map(|(planned, _)| planned).collect();
-        tries += 1;
-    }
-    answers
-}
-
-/// One attempt at each, in their order.
-async fn round(provider: &impl Fetch, ask: Ask, open: &[&Planned], start: &Start) -> Vec<Result<Fetched, Failure>> {
-    let together = async |planned: &[&Planned]| {
-        let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
-        match start.attempt(provider.fetch(&sources)).await {
-            Ok(answers) => answers,
-            Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
-        }
-    };
-    match ask {
-        Ask::Together => together(open).await,
-        Ask::Each => {
-            let requests = open.chunks(1).map(together);
-            stream::iter(requests).buffered(PARALLEL).collect::<Vec<_>>().await.into_iter().flatten().collect()
-        }
-    }
-}
-
-/// A write is sent once per start: again only when it provably did nothing.
-fn is_repeatable(source: &Source, failure: &Failure) -> bool {
-    let is_write = matches!(source, Source::Vault(source) if matches!(source.operation, VaultOperation::Write(_)));
-    failure.class.is_retried() && !(is_write && failure.effect == Effect::Perhaps)
-}
-
-fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {
-    let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
-        " (it may have been carried out, so it is not sent again)"
-    } else {
-        ""
-    };
-    let text = format!("cannot read {}: {failure}{once}", planned.shown);
-    (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
-}
-
-async fn wait(what: &str, failure: &Failure, tries: u32, start: &Start) -> bool {
-    let retry_after = match &failure.class {
-        Class::Throttled { retry_after } => *retry_after,
-        _ => None,
-    };
-    // A start waits for a person: not as long as a fleet at rest may.
-    let pause = backoff::delay(tries, retry_after, random::unit()).min(retry_after.unwrap_or(LONGEST_PAUSE));
-    let Some(pause) = start.pause(pause, retry_after) else { return false };
-    warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
-    start.sleep(pause).await
 }

@@ -17,10 +17,12 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
 use super::caller::Caller;
-use super::gather::{Backends, Start, leases};
+use super::ending::leases;
+use super::gather::Backends;
 use super::plan::Plan;
 use super::prepare::bug;
 use super::rotation::{Found, Saved};
+use super::start::Start;
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]

@@ -34,7 +34,8 @@ use crate::sys::{clock, random};
 
 use super::app::App;
 use super::caller::Caller;
-use super::gather::{Backends, GIVE_BACK_WITHIN};
+use super::ending::GIVE_BACK_WITHIN;
+use super::gather::Backends;
 use super::prepare::{Prepared, bug, moment};
 use super::session::Session;
 use backend::{Backend, Described, Kind, Logins};

@@ -1,0 +1,65 @@
+//! Giving back what was issued: tokens and leases, tried again where that helps, within a time the caller bounds.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::domain::{Fetches, Lease, Source};
+use crate::provider::vault::Revocation;
+use crate::provider::{Failure, Fetch, backoff};
+use crate::sys::random;
+
+/// No longer for giving back what was issued, at the end or after a failed start.
+pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many revocations are under way at once, and how often one is tried again.
+const PARALLEL: usize = 8;
+const TRIES: u32 = 3;
+
+/// Says what became of a token.
+pub(super) fn told(revocation: Result<Revocation, Failure>) {
+    match revocation {
+        Ok(Revocation::Revoked) => info!("revoked our token"),
+        Ok(Revocation::Batch { ttl }) => {
+            let left = ttl.map(|ttl| format!(" (at most {} s)", ttl.as_secs())).unwrap_or_default();
+            info!("our token is a batch token, which cannot be revoked: it ends by itself{left}");
+        }
+        Ok(Revocation::NoToken | Revocation::Foreign) => {}
+        Err(failure) => warn!("cannot revoke our token, which ends by itself: {failure}"),
+    }
+}
+
+/// The leases among the answers, with their sources.
+pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
+    fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
+}
+
+/// Ends each lease by itself; failures are warnings.
+pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
+    let revocations = leases.iter().map(|(source, lease)| async move {
+        match persistently(|| provider.revoke(&lease.id)).await {
+            Ok(()) => info!("revoked the lease of {source}"),
+            Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
+        }
+    });
+    stream::iter(revocations).buffer_unordered(PARALLEL).collect::<()>().await;
+}
+
+/// Tries again while that can help; the caller bounds the time.
+pub(super) async fn persistently<T, F: Future<Output = Result<T, Failure>>>(
+    request: impl Fn() -> F,
+) -> Result<T, Failure> {
+    let mut tries = 0;
+    loop {
+        match request().await {
+            Err(failure) if failure.class.is_retried() && tries < TRIES => {
+                sleep(backoff::delay(tries, None, random::unit())).await;
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Reading the sources of a start: in parallel, each until it is answered or nothing can help.
+
+use std::cell::RefCell;
+
+use futures_util::stream::{self, StreamExt};
+
+use crate::domain::{Fetched, Problem, Source, VaultOperation};
+use crate::provider::{Effect, Failure, Fetch};
+use crate::sys::clock;
+
+use super::gather::Asked;
+use super::plan::Planned;
+use super::start::Start;
+
+/// How many requests are under way at once, so that a large config does not flood a small server.
+const PARALLEL: usize = 8;
+
+/// What each source answered, or what to tell of it.
+pub(super) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
+
+/// How a backend takes the sources of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// One request each: an answer counts when it comes, whatever becomes of the others.
+    Each,
+    /// As few requests as it can be done in.
+    Together,
+}
+
+/// Reads every source, and again what another try can help.
+pub(super) async fn read(
+    provider: &impl Fetch,
+    ask: Ask,
+    planned: Vec<&Planned>,
+    start: &Start,
+    asked: &RefCell<Asked>,
+) -> Answers {
+    let mut answers = Answers::new();
+    let mut open = planned;
+    let mut tries = 0;
+    while !open.is_empty() {
+        let now = clock::boottime();
+        let round = round(provider, ask, &open, start).await;
+        let mut again: Vec<(&Planned, Failure)> = Vec::new();
+        for (planned, answer) in open.into_iter().zip(round) {
+            match answer {
+                Ok(fetched) => {
+                    asked.borrow_mut().sources.insert(planned.source.clone(), now);
+                    answers.push((planned.source.clone(), Ok(fetched)));
+                }
+                Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
+                Err(failure) => {
+                    start.fail();
+                    answers.push(refused(planned, &failure));
+                }
+            }
+        }
+        let Some((planned, failure)) = again.first() else { break };
+        let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
+        if !start.wait(&format!("cannot read {}{more}", planned.shown), failure, tries).await {
+            start.fail();
+            answers.extend(again.iter().map(|(planned, failure)| refused(planned, failure)));
+            break;
+        }
+        open = again.into_iter().map(|(planned, _)| planned).collect();
+        tries += 1;
+    }
+    answers
+}
+
+/// One attempt at each, in their order.
+async fn round(provider: &impl Fetch, ask: Ask, open: &[&Planned], start: &Start) -> Vec<Result<Fetched, Failure>> {
+    let together = async |planned: &[&Planned]| {
+        let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
+        match start.attempt(provider.fetch(&sources)).await {
+            Ok(answers) => answers,
+            Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
+        }
+    };
+    match ask {
+        Ask::Together => together(open).await,
+        Ask::Each => {
+            let requests = open.chunks(1).map(together);
+            stream::iter(requests).buffered(PARALLEL).collect::<Vec<_>>().await.into_iter().flatten().collect()
+        }
+    }
+}
+
+/// A write is sent once per start: again only when it provably did nothing.
+fn is_repeatable(source: &Source, failure: &Failure) -> bool {
+    let is_write = matches!(source, Source::Vault(source) if matches!(source.operation, VaultOperation::Write(_)));
+    failure.class.is_retried() && !(is_write && failure.effect == Effect::Perhaps)
+}
+
+fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {
+    let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
+        " (it may have been carried out, so it is not sent again)"
+    } else {
+        ""
+    };
+    let text = format!("cannot read {}: {failure}{once}", planned.shown);
+    (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
+}

@@ -1,0 +1,118 @@
+//! The time until the first delivery: one deadline for everybody, tries again within it, an end that forgets nobody.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::provider::{Class, Failure, backoff};
+use crate::sys::{clock, random};
+
+/// What a last attempt before the deadline is given.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
+
+/// No longer between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What is under way gets this much longer when a signal or the deadline ends the start.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+fn late() -> Failure {
+    Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
+}
+
+/// The time until the first delivery, and whether the start has failed already.
+#[derive(Debug)]
+pub(super) struct Start {
+    deadline: Cell<Duration>,
+    failed: Cell<bool>,
+    told: Notify,
+}
+
+impl Start {
+    /// A start that may take `timeout`, from now on.
+    pub(super) fn within(timeout: Duration) -> Self {
+        Self { deadline: Cell::new(clock::boottime() + timeout), failed: Cell::new(false), told: Notify::new() }
+    }
+
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.get().saturating_sub(clock::boottime())
+    }
+
+    /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
+    /// token or a lease that nobody knows.
+    pub(super) fn hurry(&self) {
+        self.deadline.set(self.deadline.get().min(clock::boottime() + LAST_MOMENT));
+        self.fail();
+    }
+
+    /// One answer that no retry can mend decides the start: nobody else waits for better times.
+    pub(super) fn fail(&self) {
+        self.failed.set(true);
+        self.told.notify_waiters();
+    }
+
+    /// How long to wait before the next attempt, which the deadline may bring forward; `None` when there is no point.
+    fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> Option<Duration> {
+        let latest = self.left().saturating_sub(LAST_CHANCE);
+        let wait = wait.min(latest);
+        let is_pointless = self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest);
+        (!is_pointless).then_some(wait)
+    }
+
+    /// Waits; `false` when the start failed meanwhile.
+    async fn sleep(&self, wait: Duration) -> bool {
+        tokio::select! {
+            () = sleep(wait) => !self.failed.get(),
+            () = self.told.notified() => false,
+        }
+    }
+
+    /// The attempt, or a transient failure when the deadline comes first.
+    pub(super) async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            answer = attempt => Ok(answer),
+            () = self.ended() => Err(late()),
+        }
+    }
+
+    /// The same for a login, which is heard out for a moment after the deadline: its token is revoked then, not lost.
+    pub(super) async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut login = pin!(login);
+        match self.attempt(&mut login).await {
+            Ok(answer) => Ok(answer),
+            Err(late) => {
+                let _unused = timeout(LAST_MOMENT, login).await;
+                Err(late)
+            }
+        }
+    }
+
+    /// Returns at the deadline, wherever that is by then.
+    async fn ended(&self) {
+        while !self.left().is_zero() {
+            tokio::select! {
+                () = sleep(self.left()) => {}
+                () = self.told.notified() => {}
+            }
+        }
+    }
+
+    /// Waits before another try, and says so; `false` when there is no point in one.
+    pub(super) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
+        let retry_after = match &failure.class {
+            Class::Throttled { retry_after } => *retry_after,
+            _ => None,
+        };
+        // A start waits for a person: not as long as a fleet at rest may.
+        let pause = backoff::delay(tries, retry_after, random::unit()).min(retry_after.unwrap_or(LONGEST_PAUSE));
+        let Some(pause) = self.pause(pause, retry_after) else { return false };
+        warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
+        self.sleep(pause).await
+    }
+}
