@@ -23,10 +23,13 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
 
     let trail = own();
     environment.set_formatter(move |out, state, value| {
-        if value.as_str().is_some() {
+        if let Some(text) = value.as_str() {
+            trail.emit(text)?;
             return minijinja::escape_formatter(out, state, value);
         }
-        out.write_str(&scalar(value, &trail)?).map_err(Error::from)
+        let text = scalar(value, &trail)?;
+        trail.emit(&text)?;
+        out.write_str(&text).map_err(Error::from)
     });
 
     let trail = own();
@@ -52,7 +55,11 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
             [between] => scalar(between, &trail)?,
             [_, _, ..] => return Err(Error::from(ErrorKind::TooManyArguments)),
         };
-        let items = defined(value)?.try_iter()?.checked().map(|item| scalar(&item?, &trail));
+        let items = defined(value)?.try_iter()?.checked().map(|item| {
+            let item = scalar(&item?, &trail)?;
+            trail.grow(item.len() + between.len())?;
+            Ok(item)
+        });
         items.collect::<Result<Vec<_>, Error>>().map(|items| items.join(&between))
     });
 

@@ -1,12 +1,12 @@
 //! Templates: minijinja over `secret('…')`, strict, with every reference known before anything is fetched.
 //!
-//! What bounds a template: its expressions and branches at compile time ([`scan`]); instructions and output when it is
-//! rendered. minijinja's own error texts can quote values, so only their kind and place are kept.
+//! What bounds a template: its expressions and branches at compile time ([`scan`]); instructions, values ([`bound`]) and
+//! output when it is rendered. minijinja's own error texts can quote values, so only their kind and place are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
+use minijinja::machinery::{eval, make_string_output};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
@@ -17,6 +17,7 @@ use super::Part;
 use super::error::{Location, Refusal, RenderError};
 use super::format::Unquotable;
 
+mod bound;
 mod filters;
 mod scan;
 mod value;
@@ -27,6 +28,8 @@ use value::{Answer, Miss, Trail};
 const FUEL: u64 = 100_000;
 /// Bytes of one rendering.
 const OUTPUT: usize = 16 << 20;
+/// Bytes of all values that one rendering makes on its way.
+const GROWTH: usize = 64 << 20;
 
 /// A compiled template: correct as far as can be known without its values.
 #[derive(Debug)]
@@ -151,6 +154,9 @@ pub enum Trouble {
     /// Out of output.
     #[error("it writes more than {} MiB", OUTPUT >> 20)]
     TooMuchOutput,
+    /// Out of room for values.
+    #[error("the values it makes are larger than {} MiB in all", GROWTH >> 20)]
+    TooMuchGrowth,
     /// What minijinja says without its details, which can quote values.
     #[error("{0}; no details are given because they could quote a value")]
     Engine(String),
@@ -209,11 +215,14 @@ impl Template {
             answers.insert(call.literal.clone(), answer);
         }
         let environment = environment(&trail, answers, self.b64decode);
-        let mut output = Bounded { bytes: Vec::new(), is_full: false };
-        let template = environment.template_from_str(&self.text);
-        let rendered = template.and_then(|template| template.render_captured_to((), &mut output).map(drop));
+        let mut output = String::new();
+        let rendered = bound::compile(&self.text).and_then(|instructions| {
+            let (root, blocks) = (Value::from(()), BTreeMap::new());
+            let mut out = make_string_output(&mut output);
+            eval(&environment, &instructions, root, &blocks, &mut out, AutoEscape::None).map(drop)
+        });
         if let Err(error) = rendered {
-            return Err(self.explained(&error, &trail, output.is_full));
+            return Err(self.explained(&error, &trail));
         }
         if let Some((offset, trouble)) = trail.misused() {
             return Err(self.trouble(offset, trouble));
@@ -222,7 +231,7 @@ impl Template {
         if let Some(miss) = trail.unexpected(|miss| self.optional.anything || self.optional.keys.contains(&miss.key)) {
             return Err(self.trouble(miss.offset, self.missing(miss)));
         }
-        Ok(SecretBytes::new(output.bytes))
+        Ok(SecretBytes::from(output))
     }
 
     fn trouble(&self, offset: usize, why: Trouble) -> RenderError {
@@ -240,7 +249,7 @@ impl Template {
     }
 
     /// Kind and place of minijinja's error; its texts stay behind.
-    fn explained(&self, error: &minijinja::Error, trail: &Trail, is_full: bool) -> RenderError {
+    fn explained(&self, error: &minijinja::Error, trail: &Trail) -> RenderError {
         let range = error.range().unwrap_or_default();
         let expression = self.text.get(range.clone()).unwrap_or_default();
         let at = match (error.range(), error.line()) {
@@ -248,7 +257,6 @@ impl Template {
             _ => Location::of(&self.text, self.chains.start(&range)),
         };
         let why = match error.kind() {
-            _ if is_full => Trouble::TooMuchOutput,
             ErrorKind::OutOfFuel => Trouble::TooMuchWork,
             _ if value::is_refusal(error) => trail.refused().unwrap_or(Trouble::Undefined),
             kind => match trail.miss(expression, kind) {
@@ -271,10 +279,11 @@ fn environment(trail: &Arc<Trail>, answers: BTreeMap<String, Answer>, b64decode:
     environment.set_syntax(syntax());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some(2 * FUEL)); // each with its check
     environment.remove_global("debug"); // prints everything there is
     environment.remove_filter("pprint"); // prints values in Rust's spelling
     filters::add(&mut environment, trail, b64decode);
+    bound::add(&mut environment, trail);
     let trail = Arc::clone(trail);
     environment.add_function("secret", move |literal: &str| match answers.get(literal) {
         Some(Answer::Value(value)) => value.clone(),
@@ -293,27 +302,6 @@ fn holds(environment: &Environment<'_>, expression: &str, name: &str) -> bool {
         .compile_expression_owned(expression)
         .and_then(|compiled| compiled.eval(Value::from_pairs([("name", name)])));
     answer.is_ok_and(|value| value.is_true())
-}
-
-/// Output that ends.
-struct Bounded {
-    bytes: Vec<u8>,
-    is_full: bool,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > OUTPUT {
-            self.is_full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -340,6 +340,8 @@ fn minijinjas_errors_keep_their_place_and_lose_their_text() {
     }
 }
 
+const GROWN: &str = "the values it makes are larger than 64 MiB in all";
+
 #[test]
 fn a_template_ends() {
     for (text, expected) in [
@@ -350,11 +352,58 @@ fn a_template_ends() {
         ("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}", "invalid operation"),
         ("{% for a in range(9) %}{{ 'x' * 9999999 }}{% endfor %}", "it writes more than 16 MiB"),
         ("{{ range(999999) | list }}", "invalid operation"),
-        ("{{ 'x' * 999999999999 }}", "invalid operation"),
+        ("{{ 'x' * 999999999999 }}", GROWN),
+        ("{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x ~ n.x %}{% endfor %}", GROWN),
+        ("{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x + n.x %}{% endfor %}", GROWN),
+        ("{% set n = namespace(x=[1]) %}{% for i in range(50) %}{% set n.x = [n.x, n.x] %}{% endfor %}", GROWN),
+        ("{% set n = namespace(x=(1,)) %}{% for i in range(50) %}{% set n.x = n.x + n.x %}{% endfor %}", GROWN),
+        (
+            "{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x | replace('', n.x) %}{% endfor %}",
+            GROWN,
+        ),
+        (
+            "{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set y %}{{ n.x }}-{{ n.x }}{% endset %}\
+             {% set n.x = y %}{% endfor %}",
+            "it writes more than 16 MiB",
+        ),
+        ("{{ 'a' | indent(999999999999) }}", GROWN),
+        ("{{ [1] | batch(999999999, 0) }}", GROWN),
+        ("{{ range(9999) | join('x' * 9999999) }}", GROWN),
     ] {
         let error = refused(text);
         assert!(error.contains(expected), "{text}: {error}");
     }
+    let text = format!("{{% set x %}}{{% for i in range(9999) %}}{}{{% endfor %}}{{% endset %}}", "r".repeat(4000));
+    assert!(refused(&text).contains("it writes more than 16 MiB"), "literal text that is captured counts");
+}
+
+#[test]
+fn what_has_a_bound_still_does_what_it_did() {
+    for (text, expected) in [
+        (
+            "{{ 2 * 3 }} {{ 1.5 * 2 }} {{ 'ab' * 3 }} {{ 2 * 'x' }} {{ true and 2 * secret('db').n }}",
+            "6 3.0 ababab xx 10864",
+        ),
+        ("{{ 'a-b-c' | replace('-', '+') }}{{ ('a' ~ 1) + 'c' }}{{ ([1] + [2]) | join }}", "a+b+ca1c12"),
+        (
+            "{{ 'a\n\nb' | indent(2) }}|{{ 'a\nb' | indent(2, true) }}|{{ 'a\n\nb' | indent(width=1, blank=true) }}",
+            "a\n\n  b|  a\n  b|a\n \n b",
+        ),
+        (
+            "{{ 'a\\n\\n' | indent(1, true, true) }}|{{ 'a\\r\\n\\r\\nb\\r\\n' | indent(1) }}|{{ '' | indent(1, true) }}",
+            " a\n |a\r\n\r\n b|",
+        ),
+        ("{% for row in [1, 2, 3] | batch(2) %}{{ row | join }};{% endfor %}", "12;3;"),
+        ("{% for a in [1, 2] %}{% if a == 1 %}x{% else %}y{% endif %}-{% else %}none{% endfor %}.", "x-y-."),
+        ("{% for a in [] %}x{% else %}none{% endfor %}{{ 'y' if true else 'n' }}{{ 0 or 'z' }}", "noneyz"),
+        ("{% set n = namespace(x=0) %}{% for a in range(9) %}{% set n.x = n.x + a %}{% endfor %}{{ n.x }}", "36"),
+        ("{% for a in [1, [2, [3]]] recursive %}{{ loop(a) if a is iterable else a }}{% endfor %}", "123"),
+    ] {
+        assert_eq!(rendered(text).as_deref(), Ok(expected), "{text}");
+    }
+    let text =
+        "{% set n = namespace(x='') %}{% for i in range(3000) %}{% set n.x = n.x ~ 'ab,' %}{% endfor %}{{ n.x }}";
+    assert_eq!(rendered(text).map(|text| text.len()), Ok(9000), "a list that is made by hand");
 }
 
 #[test]

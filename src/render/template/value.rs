@@ -247,6 +247,9 @@ struct State {
     misses: Vec<Miss>,
     refused: Option<Trouble>,
     misused: Option<(usize, Trouble)>,
+    /// Bytes of values made so far, and of text emitted, captured or not.
+    grown: usize,
+    emitted: usize,
 }
 
 const REFUSED: &str = "refused";
@@ -265,6 +268,30 @@ impl Trail {
     pub(super) fn refuse(&self, trouble: Trouble) -> Error {
         self.state().refused = Some(trouble);
         Error::new(ErrorKind::InvalidOperation, REFUSED)
+    }
+
+    /// Counts what was made.
+    pub(super) fn grow(&self, bytes: usize) -> Result<(), Error> {
+        let mut state = self.state();
+        state.grown = state.grown.saturating_add(bytes);
+        let is_over = state.grown > super::GROWTH;
+        drop(state);
+        if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
+    }
+
+    /// Whether so much more may be made.
+    pub(super) fn room(&self, bytes: usize) -> Result<(), Error> {
+        let is_over = self.state().grown.saturating_add(bytes) > super::GROWTH;
+        if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
+    }
+
+    /// Counts what is emitted.
+    pub(super) fn emit(&self, text: &str) -> Result<(), Error> {
+        let mut state = self.state();
+        state.emitted = state.emitted.saturating_add(text.len());
+        let is_over = state.emitted > super::OUTPUT;
+        drop(state);
+        if is_over { Err(self.refuse(Trouble::TooMuchOutput)) } else { Ok(()) }
     }
 
     pub(super) fn refused(&self) -> Option<Trouble> {

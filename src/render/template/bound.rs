@@ -1,0 +1,181 @@
+//! What bounds a template's values: minijinja bounds steps and nothing else, and fifty steps that double a text are enough
+//! to end the process. So the compiled instructions get checks of ours: behind all that makes a value, and in place of
+//! literal text, which could be captured; everything counts against one budget per rendering.
+//!
+//! An operator or filter can make one value too large before it is counted: at most twice what there is (`~`, `+`). Where
+//! it could be more (`*`, `replace`, `indent`, `join`), the size is known and refused before.
+
+use std::sync::Arc;
+
+use minijinja::machinery::{CodeGenerator, Instruction, Instructions, parse};
+use minijinja::value::{Kwargs, ObjectRepr, Value};
+use minijinja::{Environment, Error, ErrorKind, State, filters};
+
+use super::Trouble;
+use super::value::{Binary, Keyed, Listed, Trail, Written, scalar};
+
+// No template can write a name with a hyphen.
+const CHECK: &str = "-check";
+const TIMES: &str = "-times";
+/// "No slot": minijinja looks the filter up each time.
+const NO_SLOT: u8 = u8::MAX;
+/// What a value weighs besides its text.
+const NODE: usize = 32;
+/// How deep values nest.
+const DEPTH: usize = 64;
+
+/// The template's instructions with the checks in them.
+pub(super) fn compile(text: &str) -> Result<Instructions<'_>, Error> {
+    let tree = parse(text, "template", super::syntax())?;
+    let mut generator = CodeGenerator::new("template", text);
+    generator.compile_stmt(&tree);
+    let (plain, _) = generator.finish();
+    // Where each instruction goes; one more, for jumps to the end.
+    let mut places = vec![0];
+    let mut pairs = Vec::new();
+    for number in 0.. {
+        let Some(instruction) = plain.get(number) else { break };
+        let (first, second) = checked(instruction);
+        places.push(places.last().expect("it begins with one") + 1 + u32::from(second.is_some()));
+        pairs.push((number, first, second));
+    }
+    let mut bounded = Instructions::new("template", text);
+    for (number, first, second) in pairs {
+        for mut instruction in [Some(first), second].into_iter().flatten() {
+            use Instruction as I;
+            if let I::Jump(to)
+            | I::JumpIfFalse(to)
+            | I::JumpIfFalseOrPop(to)
+            | I::JumpIfTrueOrPop(to)
+            | I::Iterate(to) = &mut instruction
+            {
+                *to = places[*to as usize];
+            }
+            match plain.get_span(number) {
+                Some(span) => bounded.add_with_span(instruction, span),
+                None => {
+                    let line = plain.get_line(number).and_then(|line| u16::try_from(line).ok());
+                    bounded.add_with_line(instruction, line.unwrap_or_default())
+                }
+            };
+        }
+    }
+    Ok(bounded)
+}
+
+fn checked<'t>(instruction: &Instruction<'t>) -> (Instruction<'t>, Option<Instruction<'t>>) {
+    use Instruction as I;
+    match instruction {
+        I::EmitRaw(text) => (I::LoadConst(Value::from(*text)), Some(I::Emit)),
+        I::Mul => (I::ApplyFilter(TIMES, Some(2), NO_SLOT), None),
+        I::StringConcat
+        | I::Add
+        | I::Slice
+        | I::EndCapture
+        | I::ApplyFilter(..)
+        | I::BuildMap(_)
+        | I::BuildList(_)
+        | I::BuildTuple(_) => (instruction.clone(), Some(I::ApplyFilter(CHECK, Some(1), NO_SLOT))),
+        other => (other.clone(), None),
+    }
+}
+
+/// The checks themselves, and minijinja's filters whose result has no bound of its own.
+pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
+    let own = || Arc::clone(trail);
+    let trail = own();
+    environment.add_filter(CHECK, move |value: &Value| {
+        weigh(value, DEPTH, &trail)?;
+        Ok(value.clone())
+    });
+    let trail = own();
+    environment.add_filter(TIMES, move |left: &Value, right: &Value| times(left, right, &trail));
+    let trail = own();
+    environment.add_filter("replace", move |value: &Value, from: &Value, to: &Value| {
+        let (value, from, to) = (scalar(value, &trail)?, scalar(from, &trail)?, scalar(to, &trail)?);
+        trail.room(value.matches(from.as_str()).count().saturating_mul(to.len()))?;
+        Ok(Value::from(value.replace(from.as_str(), &to)))
+    });
+    let trail = own();
+    environment.add_filter(
+        "indent",
+        move |value: &Value, width: Option<usize>, first: Option<bool>, blank: Option<bool>, more: Kwargs| {
+            let text = scalar(value, &trail)?;
+            let width = width.map_or_else(|| Ok(more.get::<Option<usize>>("width")?.unwrap_or(4)), Ok::<_, Error>)?;
+            let flag = |given: Option<bool>, name| match given {
+                Some(given) => Ok(given),
+                None => more.get::<Option<bool>>(name).map(Option::unwrap_or_default),
+            };
+            let (first, blank) = (flag(first, "first")?, flag(blank, "blank")?);
+            more.assert_all_used()?;
+            trail.room((text.lines().count() + 1).saturating_mul(width))?;
+            let indented = without_end(&text).split('\n').enumerate().map(|(line, text)| {
+                let is_blank = text.is_empty() || text == "\r";
+                let is_indented = (line > 0 || first) && (blank || !is_blank);
+                if is_indented { format!("{}{text}", " ".repeat(width)) } else { text.to_owned() }
+            });
+            let indented = indented.collect::<Vec<_>>().join("\n");
+            Ok(Value::from(indented.strip_suffix('\r').unwrap_or(&indented)))
+        },
+    );
+    let trail = own();
+    environment.add_filter("batch", move |state: &State<'_, '_>, value: Value, count: usize, fill: Option<Value>| {
+        trail.room(count.saturating_mul(NODE))?;
+        filters::batch(state, value, count, fill)
+    });
+    let trail = own();
+    environment.add_filter("slice", move |state: &State<'_, '_>, value: Value, count: usize, fill: Option<Value>| {
+        trail.room(count.saturating_mul(NODE))?;
+        filters::slice(state, value, count, fill)
+    });
+    environment.remove_filter("format"); // its widths have no bound
+}
+
+/// As minijinja's own `indent`: a final line end goes.
+fn without_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Error> {
+    let text = value.as_str().map(str::len).or_else(|| value.as_bytes().map(<[u8]>::len));
+    trail.grow(text.unwrap_or_default() + NODE)?;
+    let Some(object) = value.as_object() else { return Ok(()) };
+    let is_ours = object.downcast_ref::<Keyed>().is_some()
+        || object.downcast_ref::<Listed>().is_some()
+        || object.downcast_ref::<Written>().is_some()
+        || object.downcast_ref::<Binary>().is_some();
+    if is_ours || !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Map) {
+        return Ok(());
+    }
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(Trouble::NoDatum))?;
+    for item in value.try_iter()?.checked() {
+        let item = item?;
+        weigh(&item, depth, trail)?;
+        if object.repr() == ObjectRepr::Map {
+            weigh(&value.get_item(&item)?, depth, trail)?;
+        }
+    }
+    Ok(())
+}
+
+fn times(left: &Value, right: &Value, trail: &Trail) -> Result<Value, Error> {
+    let impossible = || Error::from(ErrorKind::InvalidOperation);
+    if left.is_undefined() || right.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let text = left.as_str().map(|text| (text, right)).or_else(|| right.as_str().map(|text| (text, left)));
+    if let Some((text, count)) = text {
+        let count = count.as_usize().ok_or_else(impossible)?;
+        trail.grow(text.len().saturating_mul(count))?;
+        return Ok(Value::from(text.repeat(count)));
+    }
+    if !left.is_number() || !right.is_number() {
+        return Err(impossible()); // a list, too: what is a list of the same secrets for?
+    }
+    match (i128::try_from(left.clone()), i128::try_from(right.clone())) {
+        (Ok(left), Ok(right)) if left.checked_mul(right).is_none() => Err(impossible()),
+        (Ok(left), Ok(right)) => Ok(Value::from(left * right)),
+        _ => Ok(Value::from(f64::try_from(left.clone())? * f64::try_from(right.clone())?)),
+    }
+}
