@@ -12,8 +12,10 @@ use std::process::ExitCode;
 
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
+use crate::identity::file;
 use crate::run::{self, Caller, Check, Refresh, Shown};
-use crate::sys::{environment, harden};
+use crate::sys::environment::{self, Variable};
+use crate::sys::harden;
 
 use args::{Command, Invocation};
 
@@ -23,8 +25,9 @@ pub fn main() -> ExitCode {
     let outcome = panic::catch_unwind(|| {
         let original = harden::harden()
             .map_err(|error| vec![Problem::new(Exit::Privileges, format!("refusing to start: {}", chain(&error)))])?;
-        let caller = Caller::new(original, environment::snapshot());
-        start(std::env::args_os().skip(1).collect(), &caller)
+        let environment = environment::snapshot();
+        let unread = no_text(&environment);
+        start(std::env::args_os().skip(1).collect(), &Caller::new(original, environment), unread)
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,
@@ -38,7 +41,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn start(arguments: Vec<OsString>, caller: &Caller) -> Result<Exit, Vec<Problem>> {
+fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Result<Exit, Vec<Problem>> {
     let invocation = args::parse(arguments).map_err(problems)?;
     match &invocation.command {
         Command::Help => return print(&help::text()),
@@ -50,7 +53,7 @@ fn start(arguments: Vec<OsString>, caller: &Caller) -> Result<Exit, Vec<Problem>
         }
         _ => {}
     }
-    let config = configure(&invocation, caller)?;
+    let config = configure(&invocation, caller, unread)?;
     run::start_log(&config);
     match invocation.command {
         Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
@@ -80,13 +83,28 @@ fn shown((text, problems): (String, Vec<Problem>)) -> Result<Exit, Vec<Problem>>
     if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
 }
 
+/// Settings in the environment that are not text. The layers are made of text: there, such a one would be missing, and a
+/// default in its place.
+fn no_text(environment: &[Variable]) -> Vec<Mistake> {
+    let mistake = |(name, value): &Variable| {
+        let shown = String::from_utf8_lossy(name);
+        let what = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
+            (Err(_), _) => "name",
+            (_, Err(_)) => "value",
+            _ => return None,
+        };
+        let place = Place::Variable(shown.escape_debug().to_string());
+        config::is_setting(&shown).then(|| Mistake::new(&place, format!("its {what} is not UTF-8 text")))
+    };
+    environment.iter().filter_map(mistake).collect()
+}
+
 /// Reads the files that the command line or the environment names, and resolves all layers.
-fn configure(invocation: &Invocation, caller: &Caller) -> Result<Config, Vec<Problem>> {
+fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>) -> Result<Config, Vec<Problem>> {
     let named = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
     };
-    let mut unread = Vec::new();
-    let mut read = |path: Option<OsString>, flag: &str| match std::fs::read_to_string(path.as_ref()?) {
+    let mut read = |path: Option<OsString>, flag: &str| match file::read_text(path.as_ref()?.as_ref()) {
         Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
         Err(error) => {
             let text = format!("cannot read {}: {error}", path?.display());
@@ -153,4 +171,35 @@ fn tell_bugs_without_their_data() {
         let _ =
             writeln!(io::stderr(), "secret-exec: bug at {place}; please report it with the command line and config");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_no_text_is_a_mistake_and_not_left_out() {
+        let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
+        let told = |name: &[u8], value: &[u8]| -> Vec<String> {
+            let mistakes = no_text(&[variable(name, value)]);
+            mistakes.into_iter().map(|mistake| Problem::from(mistake).text).collect()
+        };
+        let expected = ["environment variable SECRET_EXEC_RUN_AS: its value is not UTF-8 text"];
+        assert_eq!(told(b"SECRET_EXEC_RUN_AS", b"canary\xff"), expected);
+        let expected = ["environment variable SECRET_EXEC_\u{fffd}: its name is not UTF-8 text"];
+        assert_eq!(told(b"SECRET_EXEC_\xff", b"canary"), expected);
+        for (name, value) in [
+            (&b"SECRET_EXEC_RUN_AS"[..], &b"1000"[..]),
+            (b"SECRET_EXEC_CONFIG", b"/etc/\xff"),      // a path
+            (b"SECRET_EXEC_ANNOTATIONS", b"/etc/\xff"), // a path
+            (b"SECRET_EXEC_DIR", b"/run/\xff"),         // an outer wrapper's
+            (b"APP", b"\xff"),
+            (b"\xff", b"\xff"),
+        ] {
+            assert!(told(name, value).is_empty(), "{name:?}");
+        }
+        for name in ["VAULT_ADDR", "BAO_NAMESPACE", "AWS_REGION"] {
+            assert_eq!(told(name.as_bytes(), b"\xff").len(), 1, "{name}");
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Inherited references: variables whose whole value is a reference, as `docker run -e DB=vault:…` and pod specs have them.
 //!
-//! A value is never quoted: what is no reference may be a secret.
+//! A value is never quoted: what is no reference may be a secret. And whoever sets one variable of a pod is not whoever
+//! wrote the config: such a reference reads with our identity, and can neither write nor have it take another role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{EnvName, ReferenceError, SecretRef};
+use crate::domain::{EnvName, ReferenceError, SecretRef, Source, VaultOperation};
 
 use super::model::{Content, EnvEntry, Inherit};
 use super::place::Place;
@@ -29,28 +30,49 @@ pub(super) fn entries(
         }
         let place = Place::Variable(name.clone());
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
-        match SecretRef::parse(value, &BTreeMap::new()) {
-            Ok(reference) => {
-                let content = Content::Secret { reference, format: None, decode: None };
-                found.push(EnvEntry { name, content, place });
-            }
-            Err(error) => mistakes.add(
-                &place,
-                format!(
-                    "its value looks like a reference, but {}; if it is none, name the variable under passEnv",
-                    without_quotes(&error)
+        match reference(value) {
+            Ok(reference) => match beyond_reading(&reference.source) {
+                Some(what) => mistakes.add(
+                    &place,
+                    format!("its value {what}, which a variable alone may not; put it under `env` in the config"),
                 ),
+                None => {
+                    let content = Content::Secret { reference, format: None, decode: None };
+                    found.push(EnvEntry { name, content, place });
+                }
+            },
+            Err(why) => mistakes.add(
+                &place,
+                format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv"),
             ),
         }
     }
     found
 }
 
+fn reference(value: &str) -> Result<SecretRef, String> {
+    // A config may have blanks in a path. A variable has them by accident: the newline of a file it was made from.
+    let path = value.split_once('#').map_or(value, |(path, _)| path);
+    if value.ends_with(char::is_whitespace) || path.contains(char::is_whitespace) {
+        return Err("it has white space at its end or in its path".to_owned());
+    }
+    SecretRef::parse(value, &BTreeMap::new()).map_err(|error| without_quotes(&error))
+}
+
+/// What a source does besides reading with the identity there is.
+fn beyond_reading(source: &Source) -> Option<&'static str> {
+    match source {
+        Source::Vault(vault) => match vault.operation {
+            VaultOperation::Write(_) => Some("is a write"),
+            VaultOperation::Read { .. } => None,
+        },
+        Source::Aws(aws) => aws.role.as_ref().map(|_| "names a role"),
+        Source::File(_) => None,
+    }
+}
+
 /// Whether a value is meant as a reference: right or not, it will not reach the app as it is.
 fn is_meant(value: &str, inherit: Inherit) -> bool {
-    if value.contains(char::is_whitespace) {
-        return false;
-    }
     if let Some(path) = value.strip_prefix("vault:") {
         // Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
         let is_ciphertext = path

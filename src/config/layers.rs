@@ -166,6 +166,15 @@ pub(super) fn gap(place: &Place) -> Option<&'static [&'static str]> {
     GAPS.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, path)| *path)
 }
 
+/// What begins like a setting and is none: an outer wrapper's volume, and the paths the caller reads these texts from.
+const NO_SETTINGS: [&str; 3] = ["DIR", "CONFIG", "ANNOTATIONS"];
+
+/// Whether a variable of that name says something about the configuration, so that it has to be text.
+pub fn is_setting(name: &str) -> bool {
+    let fills_a_gap = || GAPS.iter().any(|(names, _)| names.contains(&name));
+    name.strip_prefix(VARIABLES).map_or_else(fills_a_gap, |rest| !NO_SETTINGS.contains(&rest))
+}
+
 fn gaps(environment: &[(String, String)]) -> impl Iterator<Item = Node> + '_ {
     GAPS.iter().filter_map(|(names, path)| {
         names.iter().find_map(|name| {
@@ -181,8 +190,8 @@ fn variables(environment: &[(String, String)], mistakes: &mut Mistakes) -> Node 
     let mut found: Vec<(&Single, &String, &String)> = Vec::new();
     for (name, value) in environment {
         let Some(rest) = name.strip_prefix(VARIABLES) else { continue };
-        if matches!(rest, "DIR" | "CONFIG" | "ANNOTATIONS") || is_service_link(rest, value) {
-            continue; // an outer wrapper's, the caller's, kubelet's
+        if NO_SETTINGS.contains(&rest) || is_service_link(rest, value) {
+            continue; // the last: kubelet's
         }
         if let Some((_, single)) = known.iter().find(|(known, _)| known == name) {
             found.push((single, name, value));

@@ -36,7 +36,7 @@ mod tests;
 
 pub use flags::Flag;
 pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
-pub use layers::{Annotations, Layers, Text, Wraps};
+pub use layers::{Annotations, Layers, Text, Wraps, is_setting};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
     LogLevel, NamedSecret, OnExpired, Refresh, RoleId, Template, Vault, VaultAuth, Volume,

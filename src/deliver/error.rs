@@ -48,6 +48,22 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Somebody else may rename what lies in a directory above the volume.
+    #[error(
+        "{} is on the way to the volume and belongs to {uid}:{gid} (mode {mode:04o}), who could put something else in its \
+         place: name a volume below directories of root, of the files' owner or of ours, in which no other group may write",
+        .path.display()
+    )]
+    Way {
+        /// The directory above the volume.
+        path: PathBuf,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The directory was there already, and it is somebody else's.
     #[error(
         "{} belongs to {uid}:{gid} (mode {mode:04o}), who could change the files: name a directory that does not exist \

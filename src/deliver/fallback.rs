@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::fs::{self, Errno, Folder, Kind};
 
-use super::{VolumeError, place};
+use super::{Ownership, VolumeError, place};
 
 /// Where every Linux has memory that everybody may write (shm_overview(7)).
 const SHARED: &str = "/dev/shm";
@@ -24,7 +24,7 @@ pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeErr
 }
 
 fn is_private_memory(path: &Path, uid: u32) -> bool {
-    place::walk(path).is_ok_and(|found| {
+    place::walk(path, Ownership::default()).is_ok_and(|found| {
         found.missing.is_empty()
             && place::is_memory(&found.at, path).unwrap_or(false)
             && fs::meta(&found.at).is_ok_and(|meta| meta.uid == uid && meta.mode & 0o022 == 0)
@@ -32,7 +32,7 @@ fn is_private_memory(path: &Path, uid: u32) -> bool {
 }
 
 fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
-    let found = place::walk(shared)?;
+    let found = place::walk(shared, Ownership::default())?;
     if !found.missing.is_empty() || !place::is_memory(&found.at, shared)? {
         return Err(VolumeError::NotMemory { path: shared.join("secret-exec"), why: Errno::ENOENT });
     }

@@ -29,8 +29,9 @@ pub(super) struct Walk {
 /// Walks `path` as far as it exists.
 ///
 /// A link is followed only outside of memory mounts and only when root or we made it (`/var/run` is one), so nobody else
-/// decides where the volume is. A folder on memory whose content everybody may rename is no way to a volume.
-pub(super) fn walk(path: &Path) -> Result<Walk, VolumeError> {
+/// decides where the volume is. Nor does a folder lead there in which somebody else may rename what it holds: on memory
+/// everybody, anywhere its own user or group, unless that is root, we or the files' owner.
+pub(super) fn walk(path: &Path, owner: Ownership) -> Result<Walk, VolumeError> {
     let mut missing = components(path)?;
     let root = Folder::root().map_err(VolumeError::system("open", Path::new("/")))?;
     let mut walk = Walk { at: root, real: PathBuf::from("/"), missing: VecDeque::new() };
@@ -47,7 +48,7 @@ pub(super) fn walk(path: &Path) -> Result<Walk, VolumeError> {
         };
         match found.kind {
             Kind::Folder => {
-                refuse_replaceable(&walk)?;
+                refuse_replaceable(&walk.at, &walk.real, owner)?;
                 walk.at = walk.at.pass(&name).map_err(VolumeError::system("open", &here))?;
                 if name == ".." {
                     walk.real.pop();
@@ -60,6 +61,7 @@ pub(super) fn walk(path: &Path) -> Result<Walk, VolumeError> {
                 if links > MOST_LINKS {
                     return Err(VolumeError::System { doing: "open", path: here, why: Errno::ELOOP });
                 }
+                refuse_replaceable(&walk.at, &walk.real, owner)?;
                 let target = follow(&walk, &name, found)?;
                 if target.is_absolute() {
                     walk.at = Folder::root().map_err(VolumeError::system("open", Path::new("/")))?;
@@ -75,7 +77,7 @@ pub(super) fn walk(path: &Path) -> Result<Walk, VolumeError> {
         }
     }
     if !missing.is_empty() {
-        refuse_replaceable(&walk)?;
+        refuse_replaceable(&walk.at, &walk.real, owner)?;
     }
     walk.missing = missing;
     Ok(walk)
@@ -104,13 +106,26 @@ fn follow(walk: &Walk, name: &OsStr, link: Meta) -> Result<PathBuf, VolumeError>
     walk.at.target(name).map(PathBuf::from).map_err(VolumeError::system("read the link", &here))
 }
 
-/// Refuses to pass through a folder on memory in which everybody may put something else in the volume's place.
-fn refuse_replaceable(walk: &Walk) -> Result<(), VolumeError> {
-    let mode = meta(&walk.at, &walk.real)?.mode;
-    if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE && is_memory(&walk.at, &walk.real)? {
-        return Err(VolumeError::Replaceable { path: walk.real.clone(), mode });
+/// Refuses to pass through a folder in which somebody else may put something else in the volume's place.
+///
+/// The sticky bit keeps a group and everybody from it, but not the folder's own user. On a disk everybody may write in an
+/// emptyDir (0777, with fsGroup 2777): a volume mounted below it has to work.
+fn refuse_replaceable(folder: &Folder, path: &Path, owner: Ownership) -> Result<(), VolumeError> {
+    let Meta { uid, gid, mode, .. } = meta(folder, path)?;
+    if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE && is_memory(folder, path)? {
+        return Err(VolumeError::Replaceable { path: path.to_owned(), mode });
+    }
+    let is_trusted_user = uid == 0 || uid == fs::ourselves().0 || owner.uid == Some(uid);
+    let may_group = mode & (GROUP_WRITABLE | STICKY) == GROUP_WRITABLE;
+    if !is_trusted_user || (may_group && !is_trusted_group(gid, owner).map_err(VolumeError::system("look at", path))?) {
+        return Err(VolumeError::Way { path: path.to_owned(), uid, gid, mode });
     }
     Ok(())
+}
+
+/// Root's, the files', ours: an fsGroup is among the supplementary groups of every process of its pod.
+fn is_trusted_group(gid: u32, owner: Ownership) -> fs::Result<bool> {
+    Ok(gid == 0 || gid == fs::ourselves().1 || owner.gid == Some(gid) || fs::our_other_groups()?.contains(&gid))
 }
 
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, VolumeError> {
@@ -123,13 +138,13 @@ pub(super) fn is_memory(folder: &Folder, path: &Path) -> Result<bool, VolumeErro
 
 /// The volume's directory: on memory, ours, with its owner and mode.
 pub(super) fn prepare(plan: &VolumePlan) -> Result<Folder, VolumeError> {
-    let found = walk(&plan.path)?;
+    let found = walk(&plan.path, plan.owner)?;
     let folder = if is_memory(&found.at, &found.real)? {
-        make(&found)?.folder
+        make(&found, plan.owner)?.folder
     } else {
         mount_over(plan, &found)?;
-        let mounted = walk(&plan.path)?;
-        make(&mounted)?.folder
+        let mounted = walk(&plan.path, plan.owner)?;
+        make(&mounted, plan.owner)?.folder
     };
     // The proof counts on the very folder that everything is written into.
     if !is_memory(&folder, &plan.path)? {
@@ -147,7 +162,7 @@ struct Made {
 }
 
 /// Makes what is missing: folders on the way 0755, so that the reader gets through, the last one 0700.
-fn make(walk: &Walk) -> Result<Made, VolumeError> {
+fn make(walk: &Walk, owner: Ownership) -> Result<Made, VolumeError> {
     // A parent that is only passed through need not be readable; the volume itself is listed and owned.
     let here = if walk.missing.is_empty() { walk.at.open(".".as_ref()) } else { walk.at.pass(".".as_ref()) };
     let mut folder = here.map_err(VolumeError::system("open", &walk.real))?;
@@ -164,8 +179,11 @@ fn make(walk: &Walk) -> Result<Made, VolumeError> {
             }
         };
         let child = folder.open(name).map_err(VolumeError::system("open", &path))?;
-        if made && place + 1 < walk.missing.len() {
-            fs::set_mode(&child, 0o755).map_err(VolumeError::system("set the mode of", &path))?;
+        if place + 1 < walk.missing.len() {
+            if made {
+                fs::set_mode(&child, 0o755).map_err(VolumeError::system("set the mode of", &path))?;
+            }
+            refuse_replaceable(&child, &path, owner)?;
         }
         let parent = std::mem::replace(&mut folder, child);
         if made {
@@ -192,7 +210,7 @@ fn mount_over(plan: &VolumePlan, walk: &Walk) -> Result<(), VolumeError> {
             return Err(VolumeError::Covering(plan.path.clone()));
         }
     }
-    let made = make(walk).map_err(|error| match error {
+    let made = make(walk, plan.owner).map_err(|error| match error {
         VolumeError::System { why, .. } => refused(why),
         other => other,
     })?;

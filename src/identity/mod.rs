@@ -5,10 +5,10 @@
 
 pub mod aws;
 mod error;
+pub mod file;
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{RoleId, VaultAuth};
@@ -16,8 +16,7 @@ use crate::domain::SecretBytes;
 
 pub use error::{IdentityError, IdentityFile};
 
-/// No token, secret id or PEM file is anywhere near this.
-const MOST_BYTES: u64 = 1 << 20;
+use file::FileError;
 
 /// Who we are, ready to be sent.
 #[derive(Debug)]
@@ -145,11 +144,11 @@ pub struct Held {
 /// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`prove`].
 pub fn preload(auth: &VaultAuth) -> Result<Held, IdentityError> {
     let mut held = Held::default();
-    for (file, path) in files(auth) {
-        match read(path) {
+    for (what, path) in files(auth) {
+        match file::read(path) {
             Ok(bytes) => held.files.push((path.to_owned(), bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(file, path, &error)),
+            Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
+            Err(error) => return Err(unreadable(what, path, &error)),
         }
     }
     Ok(held)
@@ -218,19 +217,19 @@ fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
 }
 
 /// The whole file, or what is held of it.
-fn content(file: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
-    let bytes = match read(path) {
+fn content(what: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
+    let bytes = match file::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+            let gone = matches!(error.kind(), Some(io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied));
             match held.files.iter().find(|(known, _)| gone && known == path) {
                 Some((_, bytes)) => SecretBytes::copy_of(bytes.expose()),
-                None => return Err(unreadable(file, path, &error)),
+                None => return Err(unreadable(what, path, &error)),
             }
         }
     };
     if bytes.expose().trim_ascii().is_empty() {
-        return Err(IdentityError::Empty { file, path: path.to_owned() });
+        return Err(IdentityError::Empty { file: what, path: path.to_owned() });
     }
     Ok(bytes)
 }
@@ -257,25 +256,17 @@ fn graphic(file: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, 
     Ok(SecretBytes::copy_of(token))
 }
 
-fn read(path: &Path) -> io::Result<SecretBytes> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(SecretBytes::new(bytes))
-}
-
-fn unreadable(file: IdentityFile, path: &Path, error: &io::Error) -> IdentityError {
+fn unreadable(file: IdentityFile, path: &Path, error: &FileError) -> IdentityError {
     let path = path.to_owned();
-    if error.kind() == io::ErrorKind::NotFound {
+    if error.kind() == Some(io::ErrorKind::NotFound) {
         return IdentityError::Missing { file, path };
     }
-    IdentityError::Unreadable { file, path, why: error.kind().to_string() }
+    IdentityError::Unreadable { file, path, why: error.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -351,9 +342,9 @@ mod tests {
         }
         fs::write(&path, vec![b'x'; 2 << 20]).unwrap();
         let error = token(&token_file(&path), &Held::default()).unwrap_err().to_string();
-        assert!(error.ends_with("cannot be read: file too large"), "{error}");
+        assert!(error.ends_with("cannot be read: it is larger than 1 MiB"), "{error}");
         let error = token(&token_file(folder.path()), &Held::default()).unwrap_err().to_string();
-        assert!(error.ends_with("cannot be read: is a directory"), "{error}");
+        assert!(error.ends_with("cannot be read: it is a directory; name a file in it"), "{error}");
     }
 
     #[test]

@@ -38,12 +38,23 @@ impl Class {
     }
 }
 
+/// What a failed request may have left behind. A read can be repeated whatever it says; a write cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it was refused, or never arrived.
+    None,
+    /// What was asked for: the answer is missing or says nothing of it.
+    Perhaps,
+}
+
 /// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Failure {
     /// What kind it was.
     pub class: Class,
+    /// Whether the server may have done what was asked all the same.
+    pub effect: Effect,
     /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
     pub why: String,
 }
@@ -51,6 +62,11 @@ pub struct Failure {
 impl Failure {
     /// A failure from its parts.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
-        Self { class, why: why.into() }
+        Self { class, effect: Effect::None, why: why.into() }
+    }
+
+    /// The same failure of a request that the server may have carried out.
+    pub fn perhaps_done(self) -> Self {
+        Self { effect: Effect::Perhaps, ..self }
     }
 }

@@ -1,16 +1,12 @@
 //! Files somebody else mounted: a provider without a login, whose every read is exact bytes.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, Source};
+use crate::identity::file::{self, FileError};
 
 use super::{Class, Failure, Fetch};
-
-/// The largest file that is a secret: what the kubelet allows a whole Secret to hold.
-const LIMIT: u64 = 1024 * 1024;
 
 /// Files already mounted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,22 +34,10 @@ impl Fetch for Files {
 }
 
 fn read(path: &Path) -> Result<SecretBytes, Failure> {
-    let malformed = |why: &str| Failure::new(Class::Malformed, why);
-    // A pipe without a writer would hold an ordinary open(2) for ever.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failure)?;
-    let about = file.metadata().map_err(failure)?;
-    if about.is_dir() {
-        return Err(malformed("it is a directory; name a file in it"));
-    }
-    if !about.is_file() {
-        return Err(malformed("it is not a regular file"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(LIMIT)).unwrap_or(0) + 1);
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(failure)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(malformed("it is larger than 1 MiB"));
-    }
-    Ok(SecretBytes::new(bytes))
+    file::read(path).map_err(|error| match error {
+        FileError::System(error) => failure(error),
+        other => Failure::new(Class::Malformed, other.to_string()),
+    })
 }
 
 fn failure(error: io::Error) -> Failure {
@@ -101,24 +85,6 @@ mod tests {
         assert_eq!(class("/dev/zero"), Class::Malformed);
         std::fs::write(folder.path().join("file"), "x").unwrap();
         assert_eq!(class(folder.path().join("file/below")), Class::NotFound);
-    }
-
-    #[test]
-    fn a_pipe_without_a_writer_is_refused_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pipe");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(class(path), Class::Malformed);
-    }
-
-    #[test]
-    fn a_file_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("big");
-        std::fs::write(&path, vec![b'x'; LIMIT as usize]).unwrap();
-        assert_eq!(read(&path).unwrap().expose().len(), LIMIT as usize);
-        std::fs::write(&path, vec![b'x'; LIMIT as usize + 1]).unwrap();
-        assert_eq!(class(path), Class::Malformed);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::config::{Mistake, Place};
 use crate::domain::{Fetched, Lease, LeaseId, Source};
+use crate::identity::file;
 
 use super::{Class, Failure, Fetch};
 
@@ -161,8 +162,7 @@ fn read(path: &Path) -> Result<(Stamp, BTreeMap<Source, Entry>), Vec<Mistake>> {
     let cannot = |why: String| vec![Mistake::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
     // The stamp first: an edit in between is then seen as a change, never missed.
     let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
-    let bytes = std::fs::read(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
-    let text = String::from_utf8(bytes).map_err(|_| cannot("is not UTF-8 text".to_owned()))?;
+    let text = file::read_text(path).map_err(|error| cannot(format!("cannot be read: {error}")))?;
     entries::parse(&path.display().to_string(), &text).map(|entries| (stamp, entries))
 }
 
@@ -286,10 +286,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_a_mistake_of_the_flag() {
-        let mistakes = Local::open(Path::new("/nonexistent/local.yaml")).unwrap_err();
-        assert_eq!(mistakes.len(), 1);
-        assert_eq!(mistakes[0].place, Place::Flag("--local".into()));
+    fn what_is_no_file_is_a_mistake_of_the_flag() {
+        for path in ["/nonexistent/local.yaml", "/dev/zero"] {
+            let mistakes = Local::open(Path::new(path)).unwrap_err();
+            assert_eq!(mistakes.len(), 1);
+            assert_eq!(mistakes[0].place, Place::Flag("--local".into()));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod tls;
 mod transport;
 pub mod vault;
 
-pub use error::{Class, Failure};
+pub use error::{Class, Effect, Failure};
 pub use post::{PostError, post};
 pub use transport::Limits;
 

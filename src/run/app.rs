@@ -1,11 +1,11 @@
 //! The app: where its program is, and what it is given.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::deliver::environ::{self, AwsCredentials};
-use crate::domain::{Exit, Fetches, Problem};
+use crate::domain::{EnvName, Exit, Fetches, Problem, SecretBytes};
 use crate::process::lookup::{self, LookupError};
 use crate::sys::image::{Image, ImageError, Limits};
 
@@ -51,18 +51,37 @@ impl<'a> App<'a> {
         caller: &Caller,
     ) -> Result<Image, Vec<Problem>> {
         let path = self.found.as_ref().expect("its problems were told before");
-        let environment = environ::plan(environ::Sources {
-            inherited: &caller.environment,
-            pass_env: &config.pass_env,
-            aws: if config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
-            home: prepared.whom.home.as_ref(),
-            set: prepared.plan.environment(fetches)?,
-            dir: prepared.volume.as_ref().map(|volume| volume.path()),
-        })
-        .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();
-        Image::new(path, self.command, &environment, Limits::now()).map_err(|error| vec![refused(&error)])
+        let set = prepared.plan.environment(fetches)?;
+        image(path, self.command, set, config, prepared, caller).map_err(|problem| vec![problem])
     }
+}
+
+/// A command of `onChange`: as the app's identity, in its environment without the secrets.
+pub(super) fn hook(config: &Config, prepared: &Prepared, command: &[String], caller: &Caller) -> Result<Image, String> {
+    let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+    let path = lookup::find(&command[0], caller.variable("PATH")).map_err(|error| error.to_string())?;
+    image(&path, &command, Vec::new(), config, prepared, caller).map_err(|problem| problem.text)
+}
+
+fn image(
+    path: &Path,
+    command: &[OsString],
+    set: Vec<(EnvName, SecretBytes)>,
+    config: &Config,
+    prepared: &Prepared,
+    caller: &Caller,
+) -> Result<Image, Problem> {
+    let environment = environ::plan(environ::Sources {
+        inherited: &caller.environment,
+        pass_env: &config.pass_env,
+        aws: if config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
+        home: prepared.whom.home.as_ref(),
+        set,
+        dir: prepared.volume.as_ref().map(|volume| volume.path()),
+    })
+    .map_err(|error| Problem::new(error.exit(), error.to_string()))?;
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();
+    Image::new(path, command, &environment, Limits::now()).map_err(|error| refused(&error))
 }
 
 /// Values the kernel does not take are data; a command line it does not take is usage.

@@ -2,41 +2,55 @@
 //! What was issued in a start that fails is revoked before the failure is told.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::config::{Config, Mistake, VaultAuth};
-use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source};
+use crate::domain::{Exit, Fetched, Fetches, Lease, Problem, Source, VaultOperation};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, IdentityError, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::{Origin, Revocation, Vault};
-use crate::provider::{Class, Failure, Fetch, Limits, backoff};
+use crate::provider::vault::{Origin, Revocation, TokenKind, Vault};
+use crate::provider::{Class, Effect, Failure, Fetch, Limits, backoff};
 use crate::sys::{clock, random};
 
 use super::caller::Caller;
 use super::plan::{Plan, Planned};
-use super::rotation::Found;
+use super::rotation::{Found, Saved, SavedToken};
 
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many requests are under way at once, so that a large config does not flood a small server.
+const PARALLEL: usize = 8;
+/// How often a revocation is tried again.
+const REVOKE_TRIES: u32 = 3;
+
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
+
+/// What is under way gets this much longer when a signal or the deadline ends the start.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+fn late() -> Failure {
+    Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
+}
 
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
 pub(super) struct Start {
-    deadline: Duration,
+    deadline: Cell<Duration>,
     failed: Cell<bool>,
     told: Notify,
 }
@@ -44,11 +58,18 @@ pub(super) struct Start {
 impl Start {
     /// A start that may take `timeout`, from now on.
     pub(super) fn within(timeout: Duration) -> Self {
-        Self { deadline: clock::boottime() + timeout, failed: Cell::new(false), told: Notify::new() }
+        Self { deadline: Cell::new(clock::boottime() + timeout), failed: Cell::new(false), told: Notify::new() }
     }
 
     fn left(&self) -> Duration {
-        self.deadline.saturating_sub(clock::boottime())
+        self.deadline.get().saturating_sub(clock::boottime())
+    }
+
+    /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
+    /// token or a lease that nobody knows.
+    pub(super) fn hurry(&self) {
+        self.deadline.set(self.deadline.get().min(clock::boottime() + LAST_MOMENT));
+        self.fail();
     }
 
     /// One answer that no retry can mend decides the start: nobody else waits for better times.
@@ -72,8 +93,33 @@ impl Start {
 
     /// The attempt, or a transient failure when the deadline comes first.
     async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
-        let late = || Failure::new(Class::Transient, "no answer before the deadline (--timeout)");
-        timeout(self.left(), attempt).await.map_err(|_| late())
+        tokio::select! {
+            biased;
+            answer = attempt => Ok(answer),
+            () = self.ended() => Err(late()),
+        }
+    }
+
+    /// The same for a login, which is heard out for a moment after the deadline: its token is revoked then, not lost.
+    async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut login = pin!(login);
+        match self.attempt(&mut login).await {
+            Ok(answer) => Ok(answer),
+            Err(late) => {
+                let _unused = timeout(LAST_MOMENT, login).await;
+                Err(late)
+            }
+        }
+    }
+
+    /// Returns at the deadline, wherever that is by then.
+    async fn ended(&self) {
+        while !self.left().is_zero() {
+            tokio::select! {
+                () = sleep(self.left()) => {}
+                () = self.told.notified() => {}
+            }
+        }
     }
 }
 
@@ -88,6 +134,8 @@ pub(super) struct Backends {
     pub(super) aws_identity: Arc<AwsIdentity>,
     /// When the login and each answer were asked for: a life counts from there.
     pub(super) asked: RefCell<Asked>,
+    /// Where a sidecar writes down what it was given, from the first answer on.
+    pub(super) saved: RefCell<Option<Saved>>,
 }
 
 /// Times since boot.
@@ -97,6 +145,8 @@ pub(super) struct Asked {
     pub(super) login: Duration,
     /// The round in which each source answered.
     pub(super) sources: BTreeMap<Source, Duration>,
+    /// What an earlier run had asked for; `None`: this one logged in itself.
+    pub(super) taken_up: Option<BTreeSet<Source>>,
 }
 
 impl Backends {
@@ -105,7 +155,8 @@ impl Backends {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
         let asked = RefCell::default();
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked };
+        let saved = RefCell::new(None);
+        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked, saved };
         if let Some(path) = &config.local {
             let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
@@ -152,21 +203,32 @@ impl Backends {
             if vault.token().is_none() {
                 self.log_in(vault, auth, held, vault_sources.len(), start).await?;
             }
-            Ok(read(&**vault, vault_sources, start, &self.asked).await)
+            self.save(vault_sources.iter().map(|planned| planned.source.to_string()).collect());
+            let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked).await;
+            if let Some(saved) = &mut *self.saved.borrow_mut() {
+                let asked = self.asked.borrow();
+                for (source, answer) in &answers {
+                    if let (Ok(fetched), Some(at)) = (answer, asked.sources.get(source)) {
+                        saved.value(source, fetched, *at);
+                    }
+                }
+            }
+            self.save(Vec::new());
+            Ok(answers)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(&**aws, aws_sources, start, &self.asked).await,
+                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
         let local = async {
             match &self.local {
-                Some(provider) => read(&**provider, local, start, &self.asked).await,
+                Some(provider) => read(&**provider, Ask::Together, local, start, &self.asked).await,
                 None => Vec::new(),
             }
         };
-        let files = read(&self.files, file_sources, start, &self.asked);
+        let files = read(&self.files, Ask::Together, file_sources, start, &self.asked);
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
@@ -224,11 +286,22 @@ impl Backends {
         info!(accessor, "took up what the earlier run had: its token and {} leases", secrets.len());
         let mut asked = self.asked.borrow_mut();
         asked.login = token.asked;
+        asked.taken_up = Some(secrets.iter().map(|(source, ..)| source.clone()).collect());
         for (source, fetched, at) in secrets {
+            if let Some(saved) = &mut *self.saved.borrow_mut() {
+                saved.value(&source, &fetched, at);
+            }
             asked.sources.insert(source.clone(), at);
             fetches.insert(source, fetched);
         }
         fetches
+    }
+
+    /// Writes down what a restart would take up.
+    fn save(&self, under_way: Vec<String>) {
+        if let (Some(saved), Some((vault, _))) = (&mut *self.saved.borrow_mut(), &self.vault) {
+            saved.write(SavedToken::of(vault, self.asked.borrow().login).as_ref(), under_way);
+        }
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
@@ -248,13 +321,23 @@ impl Backends {
                 revoke_each(&**local, &leases).await;
             } else if let Some((vault, _)) = &self.vault {
                 match vault.token().map(|token| token.origin) {
-                    Some(Origin::Ours) => told(vault.revoke_token().await),
+                    Some(Origin::Ours) => {
+                        // A batch token cannot be revoked, so its leases do not end with it.
+                        if vault.token().is_some_and(|token| token.kind == TokenKind::Batch) {
+                            revoke_each(&**vault, &leases).await;
+                        }
+                        told(persistently(|| vault.revoke_token()).await);
+                    }
                     Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
                     None => {}
                 }
             }
         };
-        if timeout(GIVE_BACK_WITHIN, work).await.is_err() {
+        let outcome = timeout(GIVE_BACK_WITHIN, work).await;
+        if let Some(saved) = self.saved.take() {
+            saved.remove();
+        }
+        if outcome.is_err() {
             warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
         }
     }
@@ -281,9 +364,9 @@ impl Backends {
             let attempt = async {
                 let proof = prove(auth, held, &self.aws_identity).await?;
                 self.asked.borrow_mut().login = clock::boottime();
-                start.attempt(vault.login(&proof, requests)).await.and_then(|answer| answer).map_err(Unproven::Failed)
+                vault.login(&proof, requests).await.map_err(Unproven::Failed)
             };
-            let failure = match attempt.await {
+            let failure = match start.login(attempt).await.map_err(Unproven::Failed).and_then(|answer| answer) {
                 Ok(token) => {
                     info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
                     return Ok(());
@@ -344,27 +427,53 @@ pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
 }
 
 pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
-    for (source, lease) in leases {
-        match provider.revoke(&lease.id).await {
+    let revocations = leases.iter().map(|(source, lease)| async move {
+        match persistently(|| provider.revoke(&lease.id)).await {
             Ok(()) => info!("revoked the lease of {source}"),
             Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
+        }
+    });
+    stream::iter(revocations).buffer_unordered(PARALLEL).collect::<()>().await;
+}
+
+/// Tries again while that can help; the caller bounds the time.
+async fn persistently<T, F: Future<Output = Result<T, Failure>>>(request: impl Fn() -> F) -> Result<T, Failure> {
+    let mut tries = 0;
+    loop {
+        match request().await {
+            Err(failure) if failure.class.is_retried() && tries < REVOKE_TRIES => {
+                sleep(backoff::delay(tries, None, random::unit())).await;
+                tries += 1;
+            }
+            answer => return answer,
         }
     }
 }
 
 type Answers = Vec<(Source, Result<Fetched, Problem>)>;
 
-async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start, asked: &RefCell<Asked>) -> Answers {
+/// How a backend takes the sources of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// One request each: an answer counts when it comes, whatever becomes of the others.
+    Each,
+    /// As few requests as it can be done in.
+    Together,
+}
+
+async fn read(
+    provider: &impl Fetch,
+    ask: Ask,
+    planned: Vec<&Planned>,
+    start: &Start,
+    asked: &RefCell<Asked>,
+) -> Answers {
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
-        let sources: Vec<&Source> = open.iter().map(|planned| &planned.source).collect();
         let now = clock::boottime();
-        let round = match start.attempt(provider.fetch(&sources)).await {
-            Ok(round) => round,
-            Err(late) => open.iter().map(|_| Err(late.clone())).collect(),
-        };
+        let round = round(provider, ask, &open, start).await;
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
@@ -372,7 +481,7 @@ async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start, aske
                     asked.borrow_mut().sources.insert(planned.source.clone(), now);
                     answers.push((planned.source.clone(), Ok(fetched)));
                 }
-                Err(failure) if failure.class.is_retried() => again.push((planned, failure)),
+                Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
                 Err(failure) => {
                     start.fail();
                     answers.push(refused(planned, &failure));
@@ -392,8 +501,37 @@ async fn read(provider: &impl Fetch, planned: Vec<&Planned>, start: &Start, aske
     answers
 }
 
+/// One attempt at each, in their order.
+async fn round(provider: &impl Fetch, ask: Ask, open: &[&Planned], start: &Start) -> Vec<Result<Fetched, Failure>> {
+    let together = async |planned: &[&Planned]| {
+        let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
+        match start.attempt(provider.fetch(&sources)).await {
+            Ok(answers) => answers,
+            Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
+        }
+    };
+    match ask {
+        Ask::Together => together(open).await,
+        Ask::Each => {
+            let requests = open.chunks(1).map(together);
+            stream::iter(requests).buffered(PARALLEL).collect::<Vec<_>>().await.into_iter().flatten().collect()
+        }
+    }
+}
+
+/// A write is sent once per start: again only when it provably did nothing.
+fn is_repeatable(source: &Source, failure: &Failure) -> bool {
+    let is_write = matches!(source, Source::Vault(source) if matches!(source.operation, VaultOperation::Write(_)));
+    failure.class.is_retried() && !(is_write && failure.effect == Effect::Perhaps)
+}
+
 fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {
-    let text = format!("cannot read {}: {failure}", planned.shown);
+    let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
+        " (it may have been carried out, so it is not sent again)"
+    } else {
+        ""
+    };
+    let text = format!("cannot read {}: {failure}{once}", planned.shown);
     (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
 }
 

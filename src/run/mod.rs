@@ -13,6 +13,7 @@ mod install;
 mod live;
 mod log;
 mod modes;
+mod notify;
 mod plan;
 mod policy;
 mod prepare;

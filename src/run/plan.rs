@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
 use crate::deliver::{Artifact, GroupAccess};
 use crate::domain::{EnvName, Exit, Fetches, FileMode, FileName, Problem, SecretBytes, SecretRef, Source};
+use crate::identity::file;
 use crate::render;
 
 /// What will be done. A plan is a value: making it has no effect but reading template files.
@@ -251,5 +252,5 @@ fn fill(content: &Content, place: &Place, what: &str, named: &BTreeMap<String, S
 }
 
 fn read_template(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot read templateFile {}: {error}", path.display()))
+    file::read_text(path).map_err(|error| format!("cannot read templateFile {}: {error}", path.display()))
 }

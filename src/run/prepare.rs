@@ -66,8 +66,9 @@ fn volume(config: &Config, plan: &Plan, whom: &Whom, caller: &Caller) -> Result<
         Err(error) if config.local.is_some() => {
             wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(told)?;
             warn!("--local: files go to {} instead, because {error}", wanted.path.display());
+            let kept = deliver::prepare(&wanted);
             wanted.owner = deliver::Ownership::default();
-            deliver::prepare(&wanted).map_err(told)
+            kept.or_else(|_| deliver::prepare(&wanted)).map_err(told)
         }
         prepared => prepared.map_err(told),
     }

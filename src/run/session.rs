@@ -4,15 +4,15 @@
 //! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
 
 use std::future::Future;
+use std::pin::pin;
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Lease, Payload, Problem, SecretMap};
+use crate::domain::{Exit, Fetches, Lease, Problem};
 use crate::identity::Held;
 use crate::sys::clock;
-use crate::sys::harden::Original;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
@@ -20,12 +20,12 @@ use super::caller::Caller;
 use super::gather::{Backends, Start, leases};
 use super::plan::Plan;
 use super::prepare::bug;
-use super::rotation::Found;
+use super::rotation::{Found, Saved};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
 pub(super) struct Session {
-    runtime: Option<Runtime>,
+    runtime: Option<Reactor>,
     pub(super) backends: Backends,
     /// What every source answered.
     pub(super) fetches: Fetches,
@@ -34,7 +34,7 @@ pub(super) struct Session {
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
-        Self::open_with(config, plan, held, caller, Found::Nothing)
+        Self::open_with(config, plan, held, caller, Found::Nothing, None)
     }
 
     /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
@@ -44,21 +44,34 @@ impl Session {
         held: &Held,
         caller: &Caller,
         found: Found,
+        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
         let (fetches, backends) = runtime.block_on(async {
             let backends = Backends::connect(config, plan, caller)?;
+            *backends.saved.borrow_mut() = saved;
             let start = Start::within(config.timeout);
-            let signals = Signals::open().map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
-            let ended = tokio::select! {
-                biased;
-                ended = ending(&signals, &caller.original) => ended?,
-                gathered = backends.gather(plan, held, &start, found) => {
-                    return Ok((gathered?, backends));
+            let signals = Signals::only(caller.original.ending())
+                .map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
+            let ended = {
+                let mut gathering = pin!(backends.gather(plan, held, &start, found));
+                let ended = tokio::select! {
+                    biased;
+                    ended = ending(&signals) => Err(ended?),
+                    gathered = &mut gathering => Ok(gathered?),
+                };
+                if ended.is_err() {
+                    start.hurry();
+                    if let Ok(fetches) = gathering.await {
+                        backends.give_back(&fetches).await;
+                    }
                 }
+                ended
             };
-            backends.give_back(&Fetches::new()).await;
-            Err(vec![interrupted(ended)])
+            match ended {
+                Ok(fetches) => Ok((fetches, backends)),
+                Err(signal) => Err(vec![interrupted(signal)]),
+            }
         })?;
         Ok(Self { runtime: Some(runtime), backends, fetches })
     }
@@ -111,19 +124,11 @@ impl Session {
         !leases(&self.fetches).is_empty()
     }
 
-    /// Wipes every value, and keeps what is needed to give back.
-    pub(super) fn forget_values(&mut self) {
-        for fetched in self.fetches.values_mut() {
-            fetched.payload = Payload::Map(SecretMap::default());
-        }
-    }
-
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
     pub(super) fn suspend(&mut self) {
         self.backends.rest();
         if let Some(runtime) = self.runtime.take() {
-            // A name look-up that nobody waits for any more would keep its thread; it is given a moment, and `alone` proves.
-            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            runtime.end();
         }
     }
 
@@ -147,24 +152,58 @@ impl Session {
     }
 }
 
+/// A panic after the fetch must not leave what was issued.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.give_back();
+        }
+    }
+}
+
+/// A runtime that nobody waits for when it goes: a name look-up under way would keep its thread, and us, for long.
+#[derive(Debug)]
+pub(super) struct Reactor(Option<Runtime>);
+
+impl Reactor {
+    /// Runs `work` to its end.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("taken only at its end").block_on(work)
+    }
+
+    /// Ends its threads, and gives a name look-up a moment; `alone` proves.
+    fn end(mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        }
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// One thread, which is this one.
-pub(super) fn runtime() -> Result<Runtime, Vec<Problem>> {
+pub(super) fn runtime() -> Result<Reactor, Vec<Problem>> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
+        .map(|runtime| Reactor(Some(runtime)))
         .map_err(|error| bug(&format!("cannot build the runtime: {error}")))
 }
 
-/// Waits for a signal that would have ended a program in our place. Others are not ours to act on yet.
-async fn ending(signals: &Signals, original: &Original) -> Result<Signal, Vec<Problem>> {
+/// Waits for a signal that would have ended a program in our place. Others are the app's, and go on waiting.
+async fn ending(signals: &Signals) -> Result<Signal, Vec<Problem>> {
     let broken = |error: std::io::Error| bug(&format!("cannot read the signalfd: {error}"));
     let watched = Watched::new(signals).map_err(broken)?;
     loop {
-        while let Some(received) = signals.next_received().map_err(broken)? {
-            if original.would_end(received.signal) {
-                return Ok(received.signal);
-            }
+        if let Some(received) = signals.next_received().map_err(broken)? {
+            return Ok(received.signal);
         }
         watched.readable().await.map_err(broken)?;
     }

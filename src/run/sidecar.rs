@@ -5,24 +5,27 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::config::{Action, Config};
+use crate::config::Config;
 use crate::domain::{Problem, Source};
+use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
 use crate::serve::{Mode, Refreshed, Running};
 use crate::sys::clock;
-use crate::sys::signals::{Signal, Signals};
+use crate::sys::image::Image;
+use crate::sys::signals::Signal;
 use crate::sys::watch::Watched;
 
 use super::caller::Caller;
 use super::exec::drop_privileges;
 use super::live::{Live, Places};
+use super::notify::{Reach, hook_ended, notify};
 use super::prepare::{Prepared, bug};
-use super::rotation::{Environment, Found, Happening, Marks, Rotation, Saved, find};
+use super::rotation::{self, Environment, Found, Happening, Marks, Rotation, Saved};
 use super::session::Session;
 use super::whom::For;
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let mut prepared = Prepared::make(config, caller, For::Ourselves, Vec::new())?;
+    let mut prepared = Prepared::make(config, caller, For::Sidecar, Vec::new())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // Nobody of ours is more than the app, as soon as the volume exists.
@@ -32,66 +35,94 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let memory = places.state.as_ref().and_then(|state| state.memory());
     let kept = memory.zip(Marks::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
-    let found =
-        kept.as_ref().map_or(Found::Nothing, |(folder, marks)| find(folder, marks, &sources, clock::boottime()));
+    let now = clock::boottime();
+    let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
-    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, found)?;
+    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, found, saved)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;
-    let begun = Rotation::begin(config, prepared, &mut session, Environment::Once, saved);
+    let begun = Rotation::begin(config, prepared, &mut session, Environment::Once);
     let live = Live::new(session.guard(begun)?, Mode::Sidecar);
     let ended = session.block_on(async {
         let servers = places.listen();
-        let ended = live.serving(&servers, stay(config, &live)).await;
+        let ended = live.serving(&servers, stay(config, caller, &live)).await;
         live.give_back().await;
         ended
     });
-    ended.map_err(|error| bug(&format!("cannot read the signalfd: {error}")))
+    ended.map_err(|error| bug(&format!("cannot look after signals and hooks: {error}")))
 }
 
 /// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.
-async fn stay(config: &Config, live: &Live<'_>) -> io::Result<()> {
-    let signals = Signals::open()?;
-    let watched = Watched::new(&signals)?;
+async fn stay(config: &Config, caller: &Caller, live: &Live<'_>) -> io::Result<()> {
+    let mut process = Sidecar::open(&caller.original, HookOptions::default())?;
+    let watched = Watched::new(&process)?;
     let mut ends_at: Option<Duration> = None;
+    let mut is_ending = false;
     loop {
         let now = clock::boottime();
-        while let Some(received) = signals.next_received()? {
-            match received.signal {
-                Signal::TERM | Signal::INT | Signal::QUIT if ends_at.is_some() => return Ok(()),
-                Signal::TERM | Signal::INT | Signal::QUIT => {
-                    let delay = config.revoke_delay;
-                    info!("asked to end by {}; revoking in {} s", received.signal, delay.as_secs());
-                    ends_at = Some(now + delay);
-                }
-                Signal::HUP => {
-                    if let Refreshed::TooSoon { wait } = live.refresh() {
-                        warn!("SIGHUP: too soon to read everything again, wait {} s", wait.as_secs() + 1);
+        for notice in process.step(now)? {
+            match notice {
+                Notice::Received(received) => match received.signal {
+                    Signal::TERM | Signal::INT | Signal::QUIT if ends_at.is_some() => ends_at = Some(now),
+                    Signal::TERM | Signal::INT | Signal::QUIT => {
+                        let delay = config.revoke_delay;
+                        info!("asked to end by {}; revoking in {} s", received.signal, delay.as_secs());
+                        ends_at = Some(now + delay);
                     }
-                }
-                _ => {}
+                    Signal::HUP => {
+                        if let Refreshed::TooSoon { wait } = live.refresh() {
+                            warn!("SIGHUP: too soon to read everything again, wait {} s", wait.as_secs() + 1);
+                        }
+                    }
+                    _ => {}
+                },
+                Notice::Hook { id, outcome } => hook_ended(id, &outcome, config, live),
+                Notice::Killed | Notice::Restarted(_) | Notice::RestartAbandoned => {}
             }
         }
         if ends_at.is_some_and(|at| at <= now) {
-            return Ok(());
-        }
-        let advanced = live.rotation.borrow_mut().advance(now);
-        for happening in advanced.happenings {
-            if let Happening::Changed(_) = happening {
-                notify(config, live);
+            if !is_ending {
+                process.end(now);
+                is_ending = true;
+            }
+            if !process.is_busy() {
+                return Ok(());
             }
         }
-        let wait = ends_at.map_or(advanced.wait, |at| advanced.wait.min(at.saturating_sub(now)));
-        live.pause(&watched, wait).await?;
+        let advanced = live.rotation.borrow_mut().advance(now);
+        let mut has_acted = false;
+        for happening in advanced.happenings {
+            if let Happening::Changed(change) = happening {
+                notify(&change, config, live, caller, &mut Beside { process: &mut process });
+                has_acted = true;
+            }
+        }
+        if has_acted {
+            continue; // a hook starts at the next step
+        }
+        let deadlines = [process.deadline(), ends_at.filter(|_| !is_ending)];
+        let wait = deadlines.into_iter().flatten().map(|at| at.saturating_sub(now)).min();
+        live.pause(&watched, wait.map_or(advanced.wait, |wait| wait.min(advanced.wait))).await?;
     }
 }
 
-/// Every action of `onChange`, once.
-fn notify(config: &Config, live: &Live<'_>) {
-    for action in &config.on_change {
-        match action {
-            Action::Http { url, .. } => live.rotation.borrow_mut().post(url),
-            Action::Signal { .. } | Action::Run(_) | Action::Restart => {}
-        }
+/// The app is in another container.
+struct Beside<'a> {
+    process: &'a mut Sidecar,
+}
+
+impl Reach for Beside<'_> {
+    fn signal(&mut self, signal: Signal, process: Option<&str>) -> Result<String, String> {
+        let name = process.expect("without a process it was refused at the start");
+        let found = find::signal_oldest(name, signal).map_err(|error| error.to_string())?;
+        Ok(format!("{name} (pid {found})"))
+    }
+
+    fn hook(&mut self, id: HookId, image: Image) {
+        self.process.run_hook(id, image);
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        unreachable!("refused at the start")
     }
 }

@@ -1,24 +1,41 @@
-//! `secret-exec --supervise -- COMMAND`: the same as exec, but stay as the app's parent: forward, reap, end as it ends.
+//! `secret-exec --supervise -- COMMAND`: the same as exec, but stay as the app's parent: keep its secrets fresh, forward,
+//! reap, end as it ends.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
-use crate::config::Config;
+use tracing::{info, warn};
+
+use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Exit, Problem};
-use crate::process::supervise::{Options, SuperviseError, Supervision};
+use crate::process::{HookId, Notice, Options, Restart, SuperviseError, Supervision, Told};
+use crate::serve::Mode;
+use crate::sys::clock;
+use crate::sys::image::Image;
+use crate::sys::signals::Signal;
 use crate::sys::spawn::SpawnError;
+use crate::sys::wait::Ended;
+use crate::sys::watch::Watched;
 
 use super::app::App;
 use super::caller::Caller;
 use super::exec::{drop_privileges, not_started};
+use super::live::{Live, Places};
+use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
+use super::rotation::{Environment, Happening, Rotation};
 use super::session::{Session, interrupted};
 use super::whom::For;
+
+/// How long an app whose secret expired may take to end before it gets KILL.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
 pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
     let app = App::find(command, caller);
     let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
     prepared.whom.refuse_foreign_owner(config)?;
+    let mut places = Places::prepare(config, &prepared.whom)?;
     // After this line nobody of ours is more than the app, which cannot look into us either.
     drop_privileges(&prepared.whom.drop)?;
     let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
@@ -27,22 +44,154 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
         Ok(image)
     });
     let image = session.guard(ready)?;
-    if !session.has_leases() {
-        session.give_back();
-    }
-    // The child's parent is the thread that forks it: alone, and the one that stays.
-    session.suspend();
-    let supervised = Supervision::start(&image, &caller.original, Options::default()).and_then(|supervision| {
-        drop(image);
-        session.forget_values();
-        supervision.run()
+    let is_restarted = config.on_change.contains(&Action::Restart);
+    let environment = if is_restarted { Environment::Again } else { Environment::Once };
+    let begun = Rotation::begin(config, prepared, &mut session, environment);
+    let live = Live::new(session.guard(begun)?, Mode::Supervise);
+    let supervised = session.block_on(async {
+        let servers = places.listen();
+        let looked_after = Supervised { config, app: &app, caller, live: &live };
+        let ended = live.serving(&servers, looked_after.run(image)).await;
+        // The app is gone, and with it the need for what was issued.
+        live.give_back().await;
+        ended
     });
-    if session.has_leases() {
-        session.give_back();
-    }
     match supervised {
-        Ok(ended) => Ok(Exit::App(ended.code())),
+        Ok(Over::Ended(ended)) => Ok(Exit::App(ended.code())),
+        Ok(Over::Expired(reference)) => {
+            let text = format!("stopped the app: {reference} has expired, and onExpired is stop");
+            Err(vec![Problem::new(Exit::Expired, text)])
+        }
         Err(error) => Err(vec![failed(&app.shown(), error)]),
+    }
+}
+
+/// Why it is over.
+enum Over {
+    /// The app ended.
+    Ended(Ended),
+    /// We stopped it, because of this secret.
+    Expired(String),
+}
+
+/// Everything an app is looked after with.
+struct Supervised<'a, 'c> {
+    config: &'a Config,
+    app: &'a App<'a>,
+    caller: &'a Caller,
+    live: &'a Live<'c>,
+}
+
+/// Stopping an app whose secret expired.
+struct Stopping {
+    reference: String,
+    kill_at: Option<Duration>,
+}
+
+impl Supervised<'_, '_> {
+    async fn run(&self, image: Image) -> Result<Over, SuperviseError> {
+        // The child's parent is the thread that forks it: the one runtime's, which is the main one.
+        let mut supervision = Supervision::start(&image, &self.caller.original, Options::default())?;
+        drop(image);
+        let watched = Watched::new(&supervision)?;
+        let mut stopping: Option<Stopping> = None;
+        loop {
+            let now = clock::boottime();
+            if let Some(ended) = supervision.step(now)? {
+                return Ok(match stopping {
+                    Some(Stopping { reference, .. }) => Over::Expired(reference),
+                    None => Over::Ended(ended),
+                });
+            }
+            for notice in supervision.notices() {
+                self.told(notice);
+            }
+            let advanced = self.live.rotation.borrow_mut().advance(now);
+            let mut has_acted = false;
+            for happening in advanced.happenings {
+                has_acted |= self.act(happening, &mut supervision, &mut stopping, now);
+            }
+            if let Some(stopping) = &mut stopping
+                && stopping.kill_at.is_some_and(|at| at <= now)
+            {
+                warn!("the app did not stop in time, and gets KILL");
+                stopping.kill_at = None;
+                let _over = supervision.signal(Signal::KILL);
+            }
+            if has_acted {
+                continue; // what was asked for is done by the next step
+            }
+            let kill_at = stopping.as_ref().and_then(|stopping| stopping.kill_at);
+            let deadlines = [supervision.deadline(now), kill_at];
+            let wait = deadlines.into_iter().flatten().map(|at| at.saturating_sub(now)).min();
+            self.live.pause(&watched, wait.map_or(advanced.wait, |wait| wait.min(advanced.wait))).await?;
+        }
+    }
+
+    fn act(
+        &self,
+        happening: Happening,
+        supervision: &mut Supervision,
+        stopping: &mut Option<Stopping>,
+        now: Duration,
+    ) -> bool {
+        match happening {
+            Happening::Changed(_) if stopping.is_some() => return false,
+            Happening::Changed(change) => {
+                let mut child = Child { all: self, supervision, now };
+                notify(&change, self.config, self.live, self.caller, &mut child);
+            }
+            Happening::Expired { reference } if self.config.on_expired == OnExpired::Stop && stopping.is_none() => {
+                warn!("stopping the app: {reference} has expired, and onExpired is stop");
+                let _over = supervision.signal(Signal::TERM);
+                *stopping = Some(Stopping { reference, kill_at: Some(now + STOP_GRACE) });
+            }
+            Happening::Expired { .. } => return false,
+        }
+        true
+    }
+
+    fn told(&self, notice: Notice) {
+        match notice {
+            Notice::Received(_) => {}
+            Notice::Killed => warn!("the app did not stop in time, and got KILL"),
+            Notice::Restarted(pid) => info!("the app runs anew (pid {pid})"),
+            Notice::RestartAbandoned => info!("the app was asked to end, and is not started anew"),
+            Notice::Hook { id, outcome } => hook_ended(id, &outcome, self.config, self.live),
+        }
+    }
+}
+
+/// The app is our child.
+struct Child<'a, 'b, 'c> {
+    all: &'a Supervised<'b, 'c>,
+    supervision: &'a mut Supervision,
+    now: Duration,
+}
+
+impl Reach for Child<'_, '_, '_> {
+    fn signal(&mut self, signal: Signal, _: Option<&str>) -> Result<String, String> {
+        match self.supervision.signal(signal) {
+            Ok(Told::Sent) => Ok("the app".to_owned()),
+            Ok(Told::NobodyToTell) => Ok("nobody: the app begins anew with what is new".to_owned()),
+            Err(error) => Err(format!("cannot send {signal} to the app: {error}")),
+        }
+    }
+
+    fn hook(&mut self, id: HookId, image: Image) {
+        self.supervision.run_hook(id, image);
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        let Supervised { app, caller, live, .. } = self.all;
+        let image = live.rotation.borrow().image(app, caller);
+        let image = image
+            .map_err(|problems| problems.into_iter().map(|problem| problem.text).collect::<Vec<_>>().join("; "))?;
+        match self.supervision.restart(image, self.now) {
+            Ok(Restart::Refused) => Err("the app is ending".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -13,8 +13,10 @@ use tracing::warn;
 pub(super) enum For {
     /// `-- COMMAND`: root must be meant.
     App,
-    /// init and sidecar: nobody else starts in this container.
+    /// init: nobody else starts in this container.
     Ourselves,
+    /// The same, but we stay.
+    Sidecar,
 }
 
 /// The identity to take, and what follows from it.
@@ -49,7 +51,11 @@ impl Whom {
             Err(error) => return Err(broken(error)),
         };
         let owner = match &config.volume.owner {
-            Some(owner) => ownership(owner, config, &accounts)?,
+            Some(owner) => {
+                let named = ownership(owner, config, &accounts)?;
+                // `:GID` says nothing of the user, who is `runAs` as everywhere.
+                Ownership { uid: named.uid.or_else(|| wanted.as_ref().map(|_| drop.uid())), ..named }
+            }
             None if wanted.is_some() => {
                 Ownership { uid: Some(drop.uid()), gid: Some(drop.gid()), ..Ownership::default() }
             }
@@ -60,9 +66,11 @@ impl Whom {
         Ok(Self { drop, owner, home })
     }
 
-    /// Whether the identity we take can make the files' owner: it is the same user.
+    /// Whether the identity we take can make the files' owner: it is the same user, and one of its groups.
     pub(super) fn writes_as_itself(&self) -> bool {
-        self.owner.uid.is_none_or(|uid| uid == self.drop.uid())
+        let drop = &self.drop;
+        let is_ours = |gid| gid == drop.gid() || drop.groups().contains(&gid);
+        self.owner.uid.is_none_or(|uid| uid == drop.uid()) && self.owner.gid.is_none_or(is_ours)
     }
 
     /// Rotated files are born with their owner, so a process that stays must be that owner.
@@ -71,10 +79,11 @@ impl Whom {
             return Ok(());
         }
         let text = format!(
-            "{}: volume.owner is another user than runAs ({}), which has no right to give files away; leave volume.owner \
-             out, or use :GID for a group that may read",
+            "{}: volume.owner is another user than runAs ({}), or a group that it is not in ({}), and has no right to \
+             give files away; leave volume.owner out, or use :GID of one of its groups (supplementalGroups)",
             config.volume.place,
-            self.drop.uid()
+            self.drop.uid(),
+            [self.drop.gid()].iter().chain(self.drop.groups()).map(ToString::to_string).collect::<Vec<_>>().join(" ")
         );
         Err(vec![Problem::new(Exit::Usage, text)])
     }

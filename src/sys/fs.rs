@@ -191,6 +191,11 @@ pub fn ourselves() -> (u32, u32) {
     (unistd::geteuid().as_raw(), unistd::getegid().as_raw())
 }
 
+/// Our supplementary groups.
+pub fn our_other_groups() -> Result<Vec<u32>> {
+    Ok(unistd::getgroups()?.into_iter().map(Gid::as_raw).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

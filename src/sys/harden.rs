@@ -39,6 +39,12 @@ impl Original {
         signals::would_end(signal, self.ignored, self.mask)
     }
 
+    /// Those that would have.
+    pub fn ending(&self) -> SignalSet {
+        let ours = SignalSet::READ.iter();
+        ours.filter(|signal| self.would_end(*signal)).fold(SignalSet::EMPTY, SignalSet::with)
+    }
+
     /// The first waiting signal that would have ended us: once, before the app starts.
     pub fn pending_end(&self) -> Option<Signal> {
         signals::pending().iter().find(|signal| self.would_end(*signal))

@@ -4,8 +4,9 @@
 //! nothing can be regained comes after the capabilities are gone: a start with ambient CAP_SETUID, or with the
 //! NO_SETUID_FIXUP bit, would still become root before.
 
-use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
 
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Uid};
@@ -36,9 +37,11 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
     /// These and no others: what `/etc/group` says of the user.
+    ///
+    /// Of an identity we already have and whose groups we may not change, the container's own (`fsGroup`,
+    /// `supplementalGroups`) stay: nothing is gained by refusing, and an image has a line for its user in most cases.
     Exactly(Vec<u32>),
-    /// None but the primary one (`UID:GID`). Of an identity we already have and whose groups we may not change, the
-    /// container's own (`fsGroup`, `supplementalGroups`) stay.
+    /// None but the primary one (`UID:GID`); the same holds of an identity we already have.
     PrimaryOnly,
     /// Those we have.
     Ours,
@@ -196,6 +199,7 @@ steps! {
     ReadAmbient "read the ambient capabilities back as empty",
     ReadBounding "read the bounding set back as empty",
     ReadNoNewPrivs "read no-new-privs back as set",
+    ReadDumpable "read back that we are not dumpable",
     RegainUid "be refused another user",
     RegainGid "be refused another group",
     RegainGroups "be refused other supplementary groups",
@@ -233,7 +237,7 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     let current = sorted(state.groups.clone());
     let wanted = match target.map_or(&Groups::Ours, |target| &target.groups) {
         Groups::Ours => current.clone(),
-        Groups::PrimaryOnly if is_ours && !has(Capability::Setgid) => current.clone(),
+        _ if is_ours && !has(Capability::Setgid) => current.clone(),
         Groups::PrimaryOnly => Vec::new(),
         Groups::Exactly(groups) => sorted(groups.iter().copied().chain([gid]).collect()),
     };
@@ -271,12 +275,32 @@ fn list(groups: &[u32]) -> String {
 }
 
 /// Proves that this is the only thread; ids are set for all threads, capabilities and no-new-privs for one.
+///
+/// The kernel wakes whoever joins a thread before it takes the thread off its lists (`mm_release` comes before
+/// `release_task`), so one that was joined may be counted for a moment more, on a busy node for a long one.
 pub fn alone() -> Result<(), PrivilegeError> {
-    match capabilities::is_alone() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(PrivilegeError::NotAlone),
-        Err(error) => Err(PrivilegeError::Uncounted(nix::Error::from_raw(error.raw_os_error().unwrap_or_default()))),
+    const PAUSE: Duration = Duration::from_millis(5);
+    alone_after(capabilities::is_alone, || std::thread::sleep(PAUSE))
+}
+
+/// How often the threads are counted: for 200 ms.
+const COUNTS: u32 = 41;
+
+fn alone_after(mut is_alone: impl FnMut() -> io::Result<bool>, pause: impl Fn()) -> Result<(), PrivilegeError> {
+    for count in 0..COUNTS {
+        if count > 0 {
+            pause();
+        }
+        match is_alone() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                let errno = nix::Error::from_raw(error.raw_os_error().unwrap_or_default());
+                return Err(PrivilegeError::Uncounted(errno));
+            }
+        }
     }
+    Err(PrivilegeError::NotAlone)
 }
 
 /// Drops, for good. After an error this process is something in between and must end.
@@ -362,7 +386,10 @@ fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
     prove(Step::ReadAmbient, capabilities::is_ambient_empty())?;
     prove(Step::ReadBounding, !plan.clear_bounding || capabilities::is_bounding_empty())?;
     let is_forbidden = prctl::get_no_new_privs().map_err(failed(Step::ReadNoNewPrivs))?;
-    prove(Step::ReadNoNewPrivs, is_forbidden)
+    prove(Step::ReadNoNewPrivs, is_forbidden)?;
+    // Or another process of the same user could read our memory and trace us.
+    let is_dumpable = prctl::get_dumpable().map_err(failed(Step::ReadDumpable))?;
+    prove(Step::ReadDumpable, !is_dumpable)
 }
 
 /// Each attempt has to be refused. Root keeps its number without its powers, so it tries to become somebody else.
@@ -460,19 +487,33 @@ mod tests {
         let ask = |uid, gid, groups| missing(plan(Some(&identity(uid, gid, groups)), &ours));
         assert_eq!(ask(1001, 1000, Groups::PrimaryOnly), ("the user", "CAP_SETUID"));
         assert_eq!(ask(1000, 1001, Groups::PrimaryOnly), ("the group", "CAP_SETGID"));
-        assert_eq!(ask(1000, 1000, Groups::Exactly(vec![7])), ("the supplementary groups", "CAP_SETGID"));
         let root = state(0, 0, &[], SETGID);
         assert_eq!(missing(plan(Some(&identity(1, 1, Groups::Ours)), &root)).1, "CAP_SETUID");
     }
 
     #[test]
     fn a_user_whose_groups_are_listed_gets_no_others() {
-        let pod = state(1000, 1000, &[2000], 0);
+        let able = state(1000, 1000, &[2000], SETGID);
         let named = identity(1000, 1000, Groups::Exactly(vec![]));
-        assert_eq!(missing(plan(Some(&named), &pod)).0, "the supplementary groups");
+        let plan_of = plan(Some(&named), &able).unwrap();
+        assert!(plan_of.set_groups && plan_of.groups == [1000]);
+        let other = state(0, 1000, &[2000], SETUID);
+        assert_eq!(missing(plan(Some(&named), &other)).0, "the supplementary groups");
         let same = state(1000, 1000, &[7, 1000, 5], 0);
         let listed = identity(1000, 1000, Groups::Exactly(vec![5, 7]));
         assert!(!plan(Some(&listed), &same).unwrap().set_groups, "order and the primary one do not matter");
+    }
+
+    /// `--run-as 1000` in a pod that runs as 1000 with an fsGroup, of an image that has a line for 1000: who we are is what
+    /// was asked for, and the groups are the pod's.
+    #[test]
+    fn a_listed_user_we_are_already_keeps_the_groups_of_its_pod_that_nobody_may_change() {
+        for listed in [vec![], vec![1000], vec![7]] {
+            let named = identity(1000, 1000, Groups::Exactly(listed));
+            let plan = plan(Some(&named), &state(1000, 1000, &[2000, 64_123], 0)).unwrap();
+            assert_eq!(plan.groups, [2000, 64_123]);
+            assert!(!plan.set_groups && !plan.set_gid && !plan.set_uid);
+        }
     }
 
     #[test]
@@ -506,6 +547,23 @@ mod tests {
         }
         let kept = Plan { clear_bounding: false, ..plan };
         assert!(is_confirmed(&status.replace("CapBnd:\t0", "CapBnd:\t8"), &kept));
+    }
+
+    #[test]
+    fn a_thread_that_is_still_listed_after_its_end_is_waited_for_but_not_for_long() {
+        let after = |counts: u32| {
+            let counted = std::cell::Cell::new(0);
+            let is_alone = || {
+                counted.set(counted.get() + 1);
+                Ok(counted.get() > counts)
+            };
+            (alone_after(is_alone, || ()), counted.get())
+        };
+        assert_eq!(after(0), (Ok(()), 1));
+        assert_eq!(after(3), (Ok(()), 4));
+        assert_eq!(after(COUNTS), (Err(PrivilegeError::NotAlone), COUNTS));
+        let unknown = alone_after(|| Err(io::Error::from_raw_os_error(libc::EPERM)), || panic!("nothing to wait for"));
+        assert_eq!(unknown, Err(PrivilegeError::Uncounted(nix::Error::EPERM)));
     }
 
     #[test]

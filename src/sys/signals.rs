@@ -304,7 +304,12 @@ pub struct Signals(OwnedFd);
 impl Signals {
     /// Opens it. The signals must be blocked already (see `harden`), in every thread.
     pub fn open() -> io::Result<Self> {
-        let set = SignalSet::READ.0;
+        Self::only(SignalSet::READ)
+    }
+
+    /// Opens it for some of them; the others go on waiting for whom they are meant.
+    pub fn only(set: SignalSet) -> io::Result<Self> {
+        let set = set.0;
         // SAFETY: the set is eight bytes, which is the size said.
         let fd = unsafe {
             libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SET_BYTES, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)

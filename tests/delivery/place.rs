@@ -111,6 +111,68 @@ fn a_directory_of_somebody_else_is_refused() {
 }
 
 #[test]
+fn a_way_that_somebody_else_can_rearrange_is_refused() {
+    let Some(dir) = stage("a_way_that_somebody_else_can_rearrange_is_refused") else { return };
+    let memory = dir.path().join("run");
+    tmpfs(&memory, "mode=1777");
+    let disk = dir.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    // uid, gid, mode of a directory above; whether the way to a volume of APP:READERS may lead through it.
+    let cases = [
+        (0, 0, 0o755, true),
+        (APP, STRANGER, 0o755, true), // the files' owner
+        (STRANGER, 0, 0o755, false),
+        (STRANGER, 0, 0o1777, false), // the sticky bit does not bind the directory's own user
+        (0, STRANGER, 0o755, true),
+        (0, STRANGER, 0o775, false),
+        (0, STRANGER, 0o1775, true),
+        (0, STRANGER, 0o3777, true), // a memory emptyDir with fsGroup
+        (0, READERS, 0o2775, true),  // the files' group
+        (0, 0, 0o775, true),
+    ];
+    for (top, (place, (uid, gid, mode, is_used))) in
+        [&memory, &disk].into_iter().flat_map(|top| cases.into_iter().enumerate().map(move |case| (top, case)))
+    {
+        let way = top.join(place.to_string());
+        fs::create_dir_all(way.join("there")).unwrap();
+        chown(&way, Some(uid), Some(gid)).unwrap();
+        fs::set_permissions(&way, fs::Permissions::from_mode(mode)).unwrap();
+        for below in ["files", "new/files", "there", "there/files"] {
+            let what = format!("{uid}:{gid} {mode:o} {}/{below}", way.display());
+            let prepared = prepare(&plan(&way.join(below), Some(APP), Some(READERS)));
+            assert_eq!(prepared.is_ok(), is_used, "{what}: {prepared:?}");
+            let Err(error) = prepared else { continue };
+            assert_eq!(error.exit().code(), 73);
+            let expected = format!("{} is on the way to the volume and belongs to {uid}:{gid}", way.display());
+            assert!(error.to_string().starts_with(&expected), "{what}: {error}");
+            assert_eq!(names(&way), ["there"], "nothing is made in it");
+            assert!(names(&way.join("there")).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_way_of_our_own_and_of_our_pods_group_is_used() {
+    let name = "a_way_of_our_own_and_of_our_pods_group_is_used";
+    let Some(dir) = stage(name) else { return };
+    let memory = dir.path().join("run");
+    tmpfs(&memory, "mode=0755");
+    // As $XDG_RUNTIME_DIR; and as a directory in a volume with fsGroup, which is a group of every process of the pod.
+    for (below, uid, gid, mode) in [("user", APP, APP, 0o700), ("pod", 0, READERS, 0o2775)] {
+        let way = memory.join(below);
+        fs::create_dir(&way).unwrap();
+        chown(&way, Some(uid), Some(gid)).unwrap();
+        fs::set_permissions(&way, fs::Permissions::from_mode(mode)).unwrap();
+        let Some(said) = writer_as(dir.path(), APP, &READERS.to_string(), &way.join("a/files"), Ownership::default())
+        else {
+            skip::<()>(name, "no setpriv");
+            return;
+        };
+        assert_eq!(said, "WRITTEN", "{below}");
+    }
+}
+
+#[test]
 fn a_tmpfs_that_is_ours_already_is_used_at_its_root() {
     let Some(dir) = stage("a_tmpfs_that_is_ours_already_is_used_at_its_root") else { return };
     let path = dir.path().join("files");

@@ -338,3 +338,25 @@ fn what_a_mode_of_running_cannot_do_is_refused() {
     case.run().command("init").app(&["true"]).output().refused(64, &["init"]);
     case.run().command("no-such-command").output().refused(64, &["no-such-command"]);
 }
+
+#[test]
+fn a_pipe_that_nobody_writes_is_refused_in_place_of_any_file() {
+    let case = Case::new();
+    let pipe = case.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    own(&pipe, APP);
+    let shown = pipe.to_str().unwrap().to_owned();
+    let says = [shown.as_str(), "not a regular file"];
+    for flag in ["--config", "--annotations", "--local"] {
+        case.refused(case.run().arg(flag).arg(&pipe), 64, &says);
+    }
+    case.refused(case.run().env("SECRET_EXEC_CONFIG", &pipe), 64, &says);
+    case.refused(case.with_files(&format!("files: {{ a: {{ templateFile: {shown} }} }}\n")), 65, &says);
+    let vault = |more: &str| {
+        case.with_config(&format!(
+            "vault: {{ address: https://127.0.0.1:1, {more} }}\nenv: {{ A: \"vault:secret/data/a#k\" }}\n"
+        ))
+    };
+    case.refused(vault(&format!("auth: {{ method: token-file, path: {shown} }}")), 77, &says);
+    case.refused(vault(&format!("auth: {{ method: token-file, path: /x }}, caFile: {shown}")), 64, &says);
+}

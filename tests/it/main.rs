@@ -24,6 +24,7 @@ mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
 mod fetch; // Vault: each secret once, every engine, leases, retries, failures
 mod local; // a file that answers instead of any server
 mod login; // every method of Vault's, TLS, proxy, namespaces
+mod start; // one that ends early: in time, and nothing issued is left
 
 // What the app gets
 mod environment; // variables: added, scrubbed, resolved, refused

@@ -29,11 +29,17 @@ impl Life {
     fn killed(&self, config: &str, nth: usize) -> String {
         let mut running = self.stage.case.with_files(config).command("sidecar").start();
         let accessor = || self.stage.space.accessors().get(nth - 1).cloned();
+        let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).ok();
+        let read = |name: &str| json(fs::read_to_string(self.state().join(name)).ok()?);
+        let is_delivered = |state: &serde_json::Value| {
+            let value = read(state["secrets"][0]["value"].as_str()?)?;
+            (json(self.stage.file("db.json"))? == value).then_some(())
+        };
         let is_written = |accessor: &str| {
-            fs::read_to_string(self.state().join("state.json")).is_ok_and(|state| state.contains(accessor))
+            read("state.json")
+                .is_some_and(|state| state["token"]["accessor"] == accessor && is_delivered(&state).is_some())
         };
         running.until("state", || accessor().filter(|accessor| is_written(accessor)));
-        assert_ne!(self.stage.file("db.json"), "");
         running.signal(libc::SIGKILL);
         assert_eq!(running.end().signal(), Some(libc::SIGKILL));
         self.stage.file("db.json")
@@ -54,9 +60,12 @@ fn after_a_kill_there_is_no_new_login_and_no_new_lease() {
         first = credential;
     }
     let state = life.state();
-    for name in ["state.json", "state.value-0"] {
-        assert_eq!(mode_of(&state.join(name)), 0o600);
-    }
+    let written = || {
+        let names = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("state")).collect::<Vec<_>>()
+    };
+    assert_eq!(written().len(), 2, "{:?}", written());
+    assert!(written().iter().all(|path| mode_of(path) == 0o600));
     let mut running = life.stage.case.with_files(&life.config).command("sidecar").start();
     let renewals = life.stage.count("update sys/leases/renew");
     running.until("renewals", || (life.stage.count("update sys/leases/renew") >= renewals + 2).then_some(()));
@@ -66,8 +75,7 @@ fn after_a_kill_there_is_no_new_login_and_no_new_lease() {
     let outcome = running.end();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     assert_eq!(life.stage.space.requests().last().unwrap(), "update auth/token/revoke-self");
-    let left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("state")), "{left:?}");
+    assert!(written().is_empty(), "{:?}", written());
 }
 
 #[test]
@@ -125,6 +133,28 @@ fn what_is_leased_is_taken_up_while_the_server_is_away() {
     proxy.always(Plan::Forward);
     running.until("renewal", || (life.stage.count("update sys/leases/renew") >= 1).then_some(()));
     assert_eq!((life.logins(), life.stage.issued()), (1, 1), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_whole_generation_and_a_token_that_is_used_again() {
+    let life = Life::new();
+    let mut lost = 0;
+    for millis in (0..60).step_by(4) {
+        let running = life.stage.case.with_files(&life.config).command("sidecar").start();
+        std::thread::sleep(Duration::from_millis(millis));
+        running.signal(libc::SIGKILL);
+        running.end();
+        lost += usize::from(!life.state().join("state.json").exists());
+        let text = life.stage.file("db.json");
+        assert!(text.is_empty() || serde_json::from_str::<serde_json::Value>(&text).is_ok(), "half a file: {text}");
+    }
+    let mut running = life.stage.case.with_files(&life.config).command("sidecar").start();
+    let status = || life.stage.case.with_files(&life.config).command("status").arg("--ready").output();
+    running.until("readiness", || (status().code() == Some(0)).then_some(()));
+    wait_for("a credential that works", || life.stage.credential_works().then_some(()));
+    assert!(life.logins() <= lost + 1, "{} logins, {lost} kills before the first was written down", life.logins());
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
 }

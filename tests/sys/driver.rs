@@ -2,6 +2,7 @@
 //! on its standard input.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,10 +33,16 @@ pub(crate) fn busy_threads() {
     }
 }
 
-pub(crate) fn supervise(program: &Path, command: &[OsString], original: &Original, options: Options) -> ExitCode {
+pub(crate) fn supervise(
+    program: &Path,
+    command: &[OsString],
+    original: &Original,
+    options: Options,
+    pipe: Option<&str>,
+) -> ExitCode {
     let image = |generation: &str| {
         let mut environment = environment::snapshot();
-        environment.push((b"GENERATION".to_vec(), generation.as_bytes().to_vec().into()));
+        environment.push((b"GENERATION".to_vec(), generation.as_bytes().to_vec()));
         Image::new(program, command, &environment, Limits::now()).unwrap()
     };
     let mut supervision = match Supervision::start(&image("1"), original, options) {
@@ -43,7 +50,7 @@ pub(crate) fn supervise(program: &Path, command: &[OsString], original: &Origina
         Err(error) => panic!("{error}"),
     };
     runtime().block_on(async {
-        let (watched, mut lines) = (Watched::new(&supervision).unwrap(), Lines::open());
+        let (watched, mut lines) = (Watched::new(&supervision).unwrap(), Lines::open(pipe));
         loop {
             let now = clock::boottime();
             for line in lines.next() {
@@ -87,7 +94,7 @@ pub(crate) fn sidecar(original: &Original, options: Options) -> ExitCode {
     let mut sidecar = Sidecar::open(original, options.hooks).unwrap();
     println!("ready");
     runtime().block_on(async {
-        let (watched, mut lines) = (Watched::new(&sidecar).unwrap(), Lines::open());
+        let (watched, mut lines) = (Watched::new(&sidecar).unwrap(), Lines::open(None));
         let mut is_over = false;
         loop {
             let now = clock::boottime();
@@ -151,28 +158,32 @@ async fn wait(watched: &Watched, lines: &Lines, deadline: Option<Duration>, now:
     }
 }
 
-/// Lines on standard input, without waiting for them.
+/// Lines that say what to do, without waiting for them.
 struct Lines {
+    file: File,
     watched: Watched,
     read: String,
     are_over: bool,
 }
 
 impl Lines {
-    fn open() -> Self {
-        Self { watched: Watched::new(&std::io::stdin()).unwrap(), read: String::new(), are_over: false }
+    /// From a named pipe, where standard input is the app's terminal.
+    fn open(pipe: Option<&str>) -> Self {
+        let file = match pipe {
+            Some(path) => File::options().read(true).write(true).open(path).unwrap(),
+            None => std::io::stdin().as_fd().try_clone_to_owned().unwrap().into(),
+        };
+        Self { watched: Watched::new(&file).unwrap(), file, read: String::new(), are_over: false }
+    }
+
+    fn is_readable(&self) -> bool {
+        poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() > 0
     }
 
     fn next(&mut self) -> Vec<String> {
-        let stdin = std::io::stdin();
-        let is_readable = || {
-            let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::ZERO).unwrap() > 0
-        };
-        let mut file = std::fs::File::from(stdin.as_fd().try_clone_to_owned().unwrap());
-        while !self.are_over && is_readable() {
+        while !self.are_over && self.is_readable() {
             let mut bytes = [0; 4096];
-            let count = file.read(&mut bytes).unwrap();
+            let count = self.file.read(&mut bytes).unwrap();
             self.are_over = count == 0;
             self.read.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
         }

@@ -72,7 +72,16 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
     if mode == "spawn" {
         return spawn(&image, original, &plan);
     }
-    if let Err(error) = privilege::apply(&plan).and_then(|()| privilege::verify(&plan)) {
+    if is("--joined") {
+        // Joined, and yet in /proc/self/task for a moment more.
+        let threads: Vec<_> = (0..50).map(|_| std::thread::spawn(|| ())).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+    let applied = privilege::apply(&plan);
+    if is("--dumpable") {
+        nix::sys::prctl::set_dumpable(true).unwrap();
+    }
+    if let Err(error) = applied.and_then(|()| privilege::verify(&plan)) {
         return fail(71, &error);
     }
     drop(threads);
@@ -93,7 +102,7 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
         driver::busy_threads();
     }
     match mode {
-        "drive" => driver::supervise(&program, &arguments, original, options),
+        "drive" => driver::supervise(&program, &arguments, original, options, value("--lines")),
         "sidecar" => driver::sidecar(original, options),
         "exec" => {
             let error = exec::replace(&image, original);

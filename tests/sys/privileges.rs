@@ -12,6 +12,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("privileges::being_it_already_is_a_success", being_it_already_is_a_success),
     ("privileges::another_identity_without_capabilities_is_refused", another_identity_is_refused),
     ("privileges::a_process_with_threads_is_refused", a_process_with_threads_is_refused),
+    ("privileges::threads_that_have_ended_do_not_count", threads_that_have_ended_do_not_count),
+    ("privileges::a_process_that_others_may_look_into_is_refused", a_process_that_others_may_look_into_is_refused),
     ("privileges::a_user_gets_its_own_groups", a_user_gets_its_own_groups),
     ("privileges::a_child_drops_on_its_way_and_its_parent_does_not", a_child_drops_on_its_way),
 ];
@@ -171,6 +173,23 @@ fn a_process_with_threads_is_refused() -> Outcome {
     for mode in ["exec", "supervise"] {
         let output = run(&mut command(&[mode, "--thread"], &["echo", "ran"]));
         assert_eq!((output.status.code(), text(&output).as_str()), (Some(71), ""), "{mode}: {output:?}");
+    }
+    Outcome::Passed
+}
+
+fn threads_that_have_ended_do_not_count() -> Outcome {
+    for _ in 0..20 {
+        let output = run(&mut command(&["exec", "--joined"], &["echo", "ran"]));
+        assert_eq!((output.status.code(), text(&output).as_str()), (Some(0), "ran\n"), "{output:?}");
+    }
+    Outcome::Passed
+}
+
+fn a_process_that_others_may_look_into_is_refused() -> Outcome {
+    for mode in ["exec", "supervise"] {
+        let output = run(&mut command(&[mode, "--dumpable"], &["echo", "ran"]));
+        assert_eq!((output.status.code(), text(&output).as_str()), (Some(71), ""), "{mode}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not dumpable"), "{output:?}");
     }
     Outcome::Passed
 }

@@ -109,6 +109,14 @@ impl Driven {
     }
 }
 
+impl Drop for Driven {
+    /// Nothing of a test that failed stays; its processes end with it.
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 fn kill(pid: i32, signal: i32) {
     // SAFETY: a system call.
     check("kill", unsafe { libc::kill(pid, signal) }.into());
@@ -290,7 +298,7 @@ fn many_restarts() -> Outcome {
 
 fn the_new_run_gets_the_same() -> Outcome {
     let show = "grep -E '^(Sig(Blk|Ign)|NoNewPrivs|CapEff)' /proc/$$/status | tr '\\n\\t' '  '; \
-                ls -l /proc/$$/fd | wc -l; ulimit -c; ";
+                (cd /proc/$$/fd; echo *); ulimit -c; ";
     let mut driven = Driven::script(&["--busy"], &format!("{show}echo up; exec sleep 300"));
     let read = |driven: &mut Driven| [driven.line(), driven.line(), driven.line()];
     let first = read(&mut driven);
@@ -318,9 +326,9 @@ fn the_new_run_does_not_outlive_us() -> Outcome {
     let hook = driven.number("hook");
     driven.child.kill().unwrap();
     driven.child.wait().unwrap();
-    // The pipe closes when both are gone.
+    // The pipe closes when both end.
     driven.expect(&[""]);
-    assert!(!exists(app) && !exists(hook) || !is_running(app) && !is_running(hook));
+    until("both are gone", || !is_running(app) && !is_running(hook));
     Outcome::Passed
 }
 
@@ -431,7 +439,7 @@ fn both_end_together() -> Outcome {
     for _ in 0..10 {
         let mut driven = Driven::script(&[], &script("trap 'exit 8' USR1; "));
         let app = driven.number("up 1");
-        driven.tell("hook 0 echo hook $$; trap 'exit 9' USR1; while :; do sleep 0.01; done");
+        driven.tell("hook 0 trap 'exit 9' USR1; echo hook $$; while :; do sleep 0.01; done");
         let hook = driven.number("hook");
         driven.send(libc::SIGSTOP);
         until("we stop", || fs::read_to_string(format!("/proc/{}/stat", driven.pid())).unwrap().contains(") T "));
@@ -465,24 +473,21 @@ fn a_sidecar_as_pid_1() -> Outcome {
     if !is_root() {
         return Outcome::Skipped("needs root, for a pid namespace");
     }
-    let script =
-        "hook 0 sh -c 'sleep 0.1 & exit 0'; while ! test \"$(ls -d /proc/[0-9]* | wc -l)\" -le 3; do sleep 0.05; done";
     let mut start = Command::new("unshare");
-    start
-        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-        .arg(helper())
-        .args(["--helper", "sidecar", "--", "true"]);
-    let Ok(mut child) = start.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
+    start.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(helper());
+    start.args(["--helper", "sidecar", "--", "true"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = start.spawn() else {
         return Outcome::Skipped("needs unshare (util-linux)");
     };
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().as_deref(), Some("ready"));
     let mut input = child.stdin.take().unwrap();
-    // We, the hook's shell and its `ls`: an orphan that nobody reaps would be one too many for ever.
-    input.write_all(format!("{script}\n").as_bytes()).unwrap();
-    assert_eq!(lines.next().as_deref(), Some("hook 0 Ended(Code(0))"));
+    // A zombie that nobody reaps would be there for ever.
+    let orphan = "orphan=$(sh -c 'sleep 0.1 >/dev/null & echo $!')";
+    input.write_all(format!("hook 0 {orphan}; while test -e /proc/$orphan; do sleep 0.02; done\n").as_bytes()).unwrap();
+    let said = [lines.next(), lines.next()];
     child.kill().unwrap();
     child.wait().unwrap();
+    assert_eq!(said, ["ready", "hook 0 Ended(Code(0))"].map(|line| Some(line.to_owned())));
     Outcome::Passed
 }
 

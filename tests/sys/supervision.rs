@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("supervision::ctrl_c_reaches_the_app_once_and_ends_with_130", ctrl_c_ends_with_130),
     ("supervision::ctrl_z_where_nobody_could_continue_does_not_hang", ctrl_z_without_a_shell),
     ("supervision::ctrl_z_and_fg_stop_and_continue_the_whole_job", ctrl_z_and_fg),
+    ("supervision::a_restart_hands_the_terminal_on", a_restart_hands_the_terminal_on),
+    ("supervision::a_restart_in_the_background_takes_no_terminal", a_restart_in_the_background),
     ("supervision::in_a_pipeline_the_terminal_is_not_taken", in_a_pipeline_the_terminal_is_not_taken),
 ];
 
@@ -272,6 +274,55 @@ fn ctrl_z_and_fg() -> Outcome {
     // The terminal is the app's again.
     terminal.press("\x03");
     terminal.expect("got SIGINT");
+    terminal.press("echo code $?.\n");
+    terminal.expect("code 130.");
+    terminal.press("exit\n");
+    terminal.rest();
+    Outcome::Passed
+}
+
+/// A named pipe that tells the helper what to do while its standard input is the terminal.
+fn pipe() -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lines");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    (directory, path.to_str().unwrap().to_owned())
+}
+
+fn a_restart_hands_the_terminal_on() -> Outcome {
+    let (_directory, lines) = pipe();
+    let script = "echo up $GENERATION; read -r line; echo got $line; exec sleep 300";
+    let mut terminal = Terminal::start(&mut command(&["drive", "--lines", &lines], &["sh", "-c", script]));
+    terminal.expect("up 1");
+    std::fs::write(&lines, "restart 2\n").unwrap();
+    terminal.expect("up 2");
+    // Somebody in the background would be stopped by reading.
+    terminal.press("hello\n");
+    terminal.expect("got hello");
+    terminal.press("\x03");
+    assert_eq!(terminal.rest().0, Some(130));
+    Outcome::Passed
+}
+
+fn a_restart_in_the_background() -> Outcome {
+    let Some(mut terminal) = shell() else { return Outcome::Skipped("needs bash, for job control") };
+    let (_directory, lines) = pipe();
+    let helper = helper().display();
+    terminal
+        .press(&format!("{helper} --helper drive --lines {lines} -- sh -c 'echo up $GENERATION.; exec sleep 300'\n"));
+    terminal.expect("up 1.");
+    terminal.press("\x1a");
+    terminal.expect("Stopped");
+    terminal.press("bg\n");
+    terminal.expect("&");
+    std::fs::write(&lines, "restart 2\n").unwrap();
+    terminal.expect("up 2.");
+    // The shell has it still.
+    terminal.press("echo it is mi''ne\n");
+    terminal.expect("it is mine");
+    terminal.press("fg\n");
+    terminal.expect("--lines");
+    terminal.press("\x03");
     terminal.press("echo code $?.\n");
     terminal.expect("code 130.");
     terminal.press("exit\n");

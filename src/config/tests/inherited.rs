@@ -24,9 +24,13 @@ const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf
 
 #[test]
 fn a_whole_value_that_is_a_reference_is_resolved() {
-    for value in
-        ["vault:secret/data/db#password", "vault:pki/issue/web?common_name=x#key", "aws-sm:prod/x", "aws-sm:x#k"]
-    {
+    for value in [
+        "vault:secret/data/db#password",
+        "vault:secret/data/db?version=2#password",
+        "vault:secret/data/db#a key of three words",
+        "aws-sm:prod/x",
+        "aws-sm:x?stage=AWSPREVIOUS#k",
+    ] {
         assert!(is_resolved("DB", value, &[]), "{value}");
     }
 }
@@ -42,10 +46,8 @@ fn an_ordinary_value_stays() {
         "vault:v1:abcd#x",
         "vault:v12:abcd#x",
         "vault:/secret#x",
-        "vault:a b#c",
-        "vault:a#b\n",
+        "vault: 8200",
         " vault:a#b",
-        "aws-sm:a b",
         "use vault:a#b",
         "VAULT:a#b",
         "file:/etc/passwd#x",
@@ -116,6 +118,34 @@ fn a_reference_that_is_wrong_is_a_mistake_and_not_quoted() {
     }
     let arn = inherited("DB", "arn:aws:secretsmanager:canary", &[("--inherit", "arn")]).unwrap_err();
     assert!(!arn[0].contains("canary"), "{arn:?}");
+}
+
+#[test]
+fn white_space_does_not_hide_a_reference() {
+    for value in ["vault:canary#b\n", "vault:canary#b ", "vault:canary b#c", "vault: canary#c", "aws-sm:canary b"] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert!(mistakes[0].contains("white space"), "{mistakes:?}");
+        assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+    let arn = inherited("DB", &format!("{ARN} "), &[("--inherit", "arn")]).unwrap_err();
+    assert!(arn[0].contains("white space"), "{arn:?}");
+}
+
+#[test]
+fn a_variable_alone_neither_writes_nor_takes_another_role() {
+    let role = format!("{ARN}#k");
+    assert!(is_resolved("DB", &role, &[("--inherit", "arn")]));
+    for (value, expected) in [
+        ("vault:pki/issue/web?common_name=canary#key", "is a write"),
+        ("vault:sys/canary?#key", "is a write"),
+        ("aws-sm:x?role=arn:aws:iam::123456789012:role/canary#k", "names a role"),
+    ] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("environment variable DB: "), "{mistakes:?}");
+        assert!(mistakes[0].contains(expected) && mistakes[0].contains("under `env` in the config"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::identity::file;
+
 use super::AwsFault;
 
 /// Makes connections of both kinds; cheap to clone. TLS roots are read at the first `https` request, not before.
@@ -73,8 +75,8 @@ impl Transport {
     pub(super) fn load_roots(&self) -> Result<(), AwsFault> {
         if let (Some(path), None) = (&self.0.ca_bundle, self.0.tls.get()) {
             let wrong = |why: String| AwsFault::CaBundle { path: path.clone(), why };
-            let pem = std::fs::read(path).map_err(|error| wrong(error.kind().to_string()))?;
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            let pem = file::read(path).map_err(|error| wrong(error.to_string()))?;
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
             let certificates = certificates.map_err(|_| wrong("not PEM".to_owned()))?;
             let store = trust(&certificates).ok_or_else(|| wrong("no usable certificate in it".to_owned()))?;
             // A second thread that was faster read the same file.
@@ -192,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let load = || Transport::new(Some(path.clone())).load_roots().map_err(|fault| fault.to_string());
-        assert!(load().unwrap_err().ends_with("entity not found"));
+        assert!(load().unwrap_err().ends_with("no such file"));
         std::fs::write(&path, "not a certificate").unwrap();
         assert!(load().unwrap_err().ends_with("no usable certificate in it"));
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n").unwrap();

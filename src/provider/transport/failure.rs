@@ -58,7 +58,13 @@ impl From<TransportError> for Failure {
             TransportError::TooLarge | TransportError::Redirect { .. } => Class::Malformed,
             _ => Class::Transient,
         };
-        Self::new(class, error.to_string())
+        let failure = Self::new(class, error.to_string());
+        match error {
+            TransportError::AnswerTimeout(..) | TransportError::CutShort(_) | TransportError::TooLarge => {
+                failure.perhaps_done()
+            }
+            _ => failure,
+        }
     }
 }
 

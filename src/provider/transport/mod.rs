@@ -7,7 +7,6 @@ mod failure;
 mod names;
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -20,6 +19,7 @@ use rustify::errors::ClientError;
 
 use crate::config::{Ca, Vault};
 use crate::identity::ClientCertificate;
+use crate::identity::file::{self, FileError};
 
 use super::error::{Class, Failure};
 use super::tls::{self, TlsError, Trust};
@@ -112,7 +112,7 @@ impl Transport {
             Some(Ca::File(path)) => TrustSource::File(path.clone()),
         };
         let trusted = trust.load().map_err(|(path, error)| {
-            malformed(format!("the CA file {} cannot be read: {}; see vault.caFile", path.display(), error.kind()))
+            malformed(format!("the CA file {} cannot be read: {error}; see vault.caFile", path.display()))
         })?;
         let tls = tls::client_config(&trusted, None).map_err(|error| match &trust {
             TrustSource::File(path) => malformed(format!("the CA file {} is no use: {error}", path.display())),
@@ -185,7 +185,8 @@ impl Transport {
     ///
     /// As Vault's own client does: a standby names the active node by 307, the request goes there once with the same
     /// method, body and token, and never from https to http. Unlike it, we do not go from http to https either: the
-    /// token has crossed the network by then, and the address wants to be put right.
+    /// token has crossed the network by then, and the address wants to be put right. Nor from http on loopback to http
+    /// elsewhere: a token that was given to an agent on this machine would travel in clear.
     async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
@@ -300,10 +301,13 @@ impl Plan<'_> {
 }
 
 impl TrustSource {
-    fn load(&self) -> Result<Trust, (&PathBuf, io::Error)> {
+    fn load(&self) -> Result<Trust, (&PathBuf, FileError)> {
         match self {
             Self::Fixed(trust) => Ok(trust.clone()),
-            Self::File(path) => std::fs::read(path).map(Trust::Only).map_err(|error| (path, error)),
+            Self::File(path) => match file::read(path) {
+                Ok(pem) => Ok(Trust::Only(pem.expose().to_owned())),
+                Err(error) => Err((path, error)),
+            },
         }
     }
 }
@@ -327,6 +331,11 @@ fn redirect(from: &Url, response: &http::Response<Vec<u8>>) -> Result<Option<Url
         };
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
     }
+    if target.scheme() == "http" && is_loopback(from) && !is_loopback(&target) {
+        let why = ", where the token would cross the network unencrypted; not followed: set vault.address to its https \
+                   address";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
     Ok(Some(target))
 }
 
@@ -343,4 +352,41 @@ fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.map_or(host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads(from: &str, to: &str) -> Result<(), String> {
+        let mut response = http::Response::new(Vec::new());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(LOCATION, HeaderValue::try_from(to).unwrap());
+        match redirect(&Url::parse(from).unwrap(), &response) {
+            Ok(target) => assert_eq!(target.as_ref().map(Url::as_str), Some(to)),
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_redirect_never_takes_the_token_from_loopback_onto_the_network_in_clear() {
+        for (from, to) in [
+            ("http://127.0.0.1:8200/v1/x", "http://10.0.0.7:8200/v1/x"),
+            ("http://[::1]:8200/v1/x", "http://vault.test/v1/x"),
+            ("http://localhost:8200/v1/x", "http://localhost.test/v1/x"),
+        ] {
+            let why = leads(from, to).unwrap_err();
+            assert!(why.contains("would cross the network unencrypted"), "{from} {to}: {why}");
+        }
+        for (from, to) in [
+            ("http://127.0.0.1:8200/v1/x", "http://127.0.0.1:8300/v1/x"),
+            ("http://127.0.0.1:8200/v1/x", "http://[::1]:8300/v1/x"),
+            ("http://vault-0:8200/v1/x", "http://vault-1:8200/v1/x"), // unencrypted by choice, and said at the start
+            ("http://vault-0:8200/v1/x", "http://127.0.0.1:8200/v1/x"),
+            ("https://127.0.0.1:8200/v1/x", "https://vault-1:8200/v1/x"),
+        ] {
+            assert_eq!(leads(from, to), Ok(()), "{from} {to}");
+        }
+    }
 }

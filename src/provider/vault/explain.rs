@@ -134,7 +134,8 @@ pub(super) fn refusal(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str
             failure(class, "the server asks for patience: too many requests")
         }
         472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests"),
-        500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))),
+        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))),
+        500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
         400..500 if asked.is_login() => refused_login(asked, answer),
         403 => {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();

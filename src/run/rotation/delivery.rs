@@ -11,7 +11,7 @@ use crate::domain::{Problem, Source};
 use crate::run::plan::{Filling, Plan};
 
 use super::SourceId;
-use super::values::Values;
+use super::values::{Environment, Values};
 
 /// Changes that come together are one generation: nothing is written until it has been quiet this long …
 const QUIET: Duration = Duration::from_millis(50);
@@ -104,9 +104,12 @@ impl Delivery {
         self.due().map_or(Duration::MAX, |due| due.saturating_sub(now))
     }
 
-    /// Whether everything that uses this source can be rendered.
+    /// Whether everything that uses this source can be rendered; the app's environment only where it is given again.
     pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Problem> {
         let source = &plan.sources[index].source;
+        if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
+            plan.environment(&values.fetches).map_err(|mut problems| problems.swap_remove(0))?;
+        }
         for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
             if let Err(error) = file.filling.render(&values.fetches) {
                 return Err(Problem::new(error.exit(), format!("file {}: {error}", file.name)));
@@ -171,9 +174,9 @@ impl Delivery {
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
     }
 
-    /// Whether what waits changes a variable of the app.
-    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> bool {
-        let mut changed = false;
+    /// The variables of the app that what waits changes.
+    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> Vec<String> {
+        let mut changed = Vec::new();
         for index in 0..self.environment.len() {
             let touched = self.waiting.difference(&self.removed);
             let mut touched = touched.map(|waiting| &plan.sources[*waiting].source);
@@ -187,7 +190,12 @@ impl Delivery {
             // What cannot be rendered any more, because not all of it is held, counts as changed.
             let tag = variable(plan, index, values);
             let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
-            changed |= !is_same;
+            if !is_same {
+                changed.push(match plan.variables.get(index) {
+                    Some(variable) => variable.name.to_string(),
+                    None => format!("{}*", plan.maps[index - plan.variables.len()].prefix),
+                });
+            }
             self.environment[index] = tag;
         }
         changed

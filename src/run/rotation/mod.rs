@@ -23,15 +23,17 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, OnExpired};
 use crate::deliver::{Volume, Written};
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
-use crate::provider::vault::Origin;
 use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{
     Answer, Authentication, BackendId, Driver, Event, Landed, Operation, Outcome, Plan, Reads, Refreshed, Schedule,
     SecretId, Settings, Work,
 };
 use crate::serve::{Action as Notified, Refreshed as Reply};
+use crate::sys::image::Image;
 use crate::sys::{clock, random};
 
+use super::app::App;
+use super::caller::Caller;
 use super::gather::{Backends, GIVE_BACK_WITHIN};
 use super::prepare::{Prepared, bug, moment};
 use super::session::Session;
@@ -48,7 +50,7 @@ type SourceId = usize;
 /// Everything that is kept fresh.
 pub(super) struct Rotation<'a> {
     config: &'a Config,
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     driver: Driver<Backend>,
     /// Where each source of the plan is scheduled.
     places: Vec<(BackendId, SecretId)>,
@@ -87,12 +89,12 @@ pub(super) enum Happening {
 }
 
 /// What one delivery changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     /// There is a new generation of files.
     pub(super) files: bool,
-    /// Variables of the app would be others now.
-    pub(super) environment: bool,
+    /// Variables of the app that would be others now.
+    pub(super) environment: Vec<String>,
 }
 
 /// What came of a round, and how long there is nothing more to do.
@@ -111,7 +113,6 @@ impl<'a> Rotation<'a> {
         prepared: Prepared,
         session: &mut Session,
         environment: Environment,
-        saved: Option<Saved>,
     ) -> Result<Self, Vec<Problem>> {
         let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
         let mut rotation = Self {
@@ -126,7 +127,7 @@ impl<'a> Rotation<'a> {
             told: Told::new(),
             asked: HashMap::new(),
             token_asked: session.backends.asked.borrow().login,
-            saved,
+            saved: session.backends.saved.take(),
             last_failure: BTreeMap::new(),
         };
         let kinds: [fn(&Source) -> bool; 3] = [
@@ -165,7 +166,9 @@ impl<'a> Rotation<'a> {
             && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
         {
             logins.take_up(id);
-            self.told.counters.logins += 1;
+            if asked.taken_up.is_none() {
+                self.told.first_login(&backend);
+            }
         }
         let now = clock::boottime();
         for (index, source) in ours {
@@ -174,10 +177,9 @@ impl<'a> Rotation<'a> {
                 let at = asked.sources.get(&source).copied().unwrap_or(now);
                 schedule.take_up(id, Answer::from(&fetched), at, random::unit());
                 backend.accept(id, &fetched);
-                if let Some(saved) = &mut self.saved {
-                    saved.value(&source, &fetched, at);
+                if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                    self.told.first_fetch(&backend, &fetched);
                 }
-                self.told.counters.issued += u64::from(fetched.lease.is_some());
                 self.told.version(&source, fetched.version.as_ref());
                 self.values.take_in(&source, fetched);
             }
@@ -249,6 +251,11 @@ impl<'a> Rotation<'a> {
         self.driver.poll_landed(context).map(|landed| self.take_in(landed, clock::boottime()))
     }
 
+    /// The app with the values of now.
+    pub(super) fn image(&self, app: &App<'_>, caller: &Caller) -> Result<Image, Vec<Problem>> {
+        app.image(self.config, &self.prepared, &self.values.fetches, caller)
+    }
+
     /// Tells a URL that there is a new generation; nobody waits for its answer.
     pub(super) fn post(&mut self, url: &str) {
         let url = url.to_owned();
@@ -258,7 +265,6 @@ impl<'a> Rotation<'a> {
         }));
     }
 
-    #[expect(dead_code, reason = "modes that tell the app by themselves use it")]
     /// Counts a notification that the mode made.
     pub(super) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
         self.told.counters.notified(action, told);
@@ -272,10 +278,7 @@ impl<'a> Rotation<'a> {
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
         });
         let vault = logins.and_then(|logins| logins.current());
-        let token = vault.and_then(|vault| {
-            let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
-            Some(SavedToken { secret: vault.copy_token()?, token, asked: self.token_asked })
-        });
+        let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_asked));
         saved.write(token.as_ref(), under_way);
         self.saved = Some(saved);
     }
@@ -407,7 +410,7 @@ impl<'a> Rotation<'a> {
         }
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };
-        (change.files || change.environment).then_some(change)
+        (change.files || !change.environment.is_empty()).then_some(change)
     }
 
     fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::domain::{Source, Version};
+use crate::domain::{Fetched, Source, Version};
 use crate::provider::{Class, Failure};
 use crate::rotate::{BackendId, SecretId, SecretStatus, State, Work};
 use crate::serve::{
@@ -36,6 +36,19 @@ impl Told {
         if let Some(version) = version {
             self.versions.insert(source.clone(), version.0.clone());
         }
+    }
+
+    /// The start logged in.
+    pub(super) fn first_login(&mut self, backend: &Backend) {
+        self.counters.request(whose(backend), Operation::Login);
+        self.counters.logins += 1;
+    }
+
+    /// The start fetched this.
+    pub(super) fn first_fetch(&mut self, backend: &Backend, fetched: &Fetched) {
+        let operation = if fetched.lease.is_some() { Operation::Issue } else { Operation::Read };
+        self.counters.request(whose(backend), operation);
+        self.counters.issued += u64::from(fetched.lease.is_some());
     }
 
     pub(super) fn started(&mut self, backend: &Backend, work: Work) {

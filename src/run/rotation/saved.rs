@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source};
-use crate::provider::vault::{Origin, Token, TokenKind};
+use crate::provider::vault::{Origin, Token, TokenKind, Vault};
 use crate::sys::fs::{Errno, Folder};
 
 const FORMAT: u32 = 1;
@@ -92,6 +92,14 @@ pub(in crate::run) struct SavedToken {
     pub(in crate::run) secret: SecretBytes,
     pub(in crate::run) token: Token,
     pub(in crate::run) asked: Duration,
+}
+
+impl SavedToken {
+    /// The one that `vault` holds, asked for at `asked`; `None` when it is not ours to keep.
+    pub(in crate::run) fn of(vault: &Vault, asked: Duration) -> Option<Self> {
+        let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
+        Some(Self { secret: vault.copy_token()?, token, asked })
+    }
 }
 
 /// What an earlier run left.
@@ -205,7 +213,7 @@ impl Saved {
     }
 
     /// A value with a life of its own, as it came. Others are read again anyway.
-    pub(super) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) {
+    pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) {
         let (life, lease) = match (&fetched.lease, fetched.ttl, &fetched.payload) {
             (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
             (None, Some(ttl), Payload::Map(_)) if super::operation(source) == super::Operation::Write => (ttl, None),
@@ -240,7 +248,7 @@ impl Saved {
     }
 
     /// Writes it down, whole.
-    pub(super) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
+    pub(in crate::run) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         let Some(held) = token.filter(|held| held.token.origin == Origin::Ours) else { return self.remove() };
         let Some(secret) = held.secret.expose_text() else { return self.remove() };
         let written = Written {
@@ -272,7 +280,7 @@ impl Saved {
     }
 
     /// The orderly end: nothing is left to take up.
-    pub(super) fn remove(&self) {
+    pub(in crate::run) fn remove(&self) {
         let _gone = self.folder.unlink(STATE.as_ref());
         self.sweep(|_| false);
     }

@@ -27,13 +27,21 @@ pub(super) struct Values {
     /// What is kept, and what is not delivered yet.
     pub(super) fetches: Fetches,
     kept: Vec<Source>,
+    /// Whether the app is started again with new values.
+    pub(super) environment: Environment,
 }
 
 impl Values {
     /// Nothing yet. `None`: the kernel gave no key.
     pub(super) fn new(plan: &Plan, environment: Environment) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new()).ok()?;
-        Some(Self { key, digests: BTreeMap::new(), fetches: Fetches::new(), kept: kept(plan, environment) })
+        Some(Self {
+            key,
+            digests: BTreeMap::new(),
+            fetches: Fetches::new(),
+            kept: kept(plan, environment),
+            environment,
+        })
     }
 
     /// Whether this is what was taken in last.

@@ -38,6 +38,7 @@ struct State {
     upstream: u16,
     plans: Mutex<VecDeque<Plan>>,
     always: Mutex<Plan>,
+    paths: Mutex<Vec<(String, Plan)>>,
     requests: Mutex<Vec<String>>,
 }
 
@@ -50,6 +51,7 @@ impl Proxy {
             upstream,
             plans: Mutex::default(),
             always: Mutex::new(Plan::Forward),
+            paths: Mutex::default(),
             requests: Mutex::default(),
         });
         let weak = Arc::downgrade(&state);
@@ -72,6 +74,11 @@ impl Proxy {
     /// What happens to the next requests, one each.
     pub fn next(&self, plans: impl IntoIterator<Item = Plan>) {
         self.state.plans.lock().unwrap().extend(plans);
+    }
+
+    /// What happens to every request whose first line holds `text`.
+    pub fn on(&self, text: &str, plan: Plan) {
+        self.state.paths.lock().unwrap().push((text.to_owned(), plan));
     }
 
     /// What happens to all requests for which nothing else is planned.
@@ -97,6 +104,7 @@ impl Drop for Proxy {
             upstream: 0,
             plans: Mutex::default(),
             always: Mutex::new(Plan::Close),
+            paths: Mutex::default(),
             requests: Mutex::default(),
         });
         let _ = TcpStream::connect(("127.0.0.1", self.port));
@@ -107,7 +115,11 @@ impl State {
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         let (head, rest) = read_head(&mut client)?;
-        let planned = self.plans.lock().unwrap().pop_front();
+        let first = head.lines().next().unwrap_or_default();
+        let paths = self.paths.lock().unwrap();
+        let by_path = paths.iter().find(|(text, _)| first.contains(text)).map(|(_, plan)| plan.clone());
+        drop(paths);
+        let planned = by_path.or_else(|| self.plans.lock().unwrap().pop_front());
         let plan = planned.unwrap_or_else(|| self.always.lock().unwrap().clone());
         if head.starts_with("CONNECT ") {
             self.requests.lock().unwrap().push(head.clone());

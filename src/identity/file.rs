@@ -1,0 +1,114 @@
+//! The one reader of files that a configuration names: whole, bounded, and never waiting for somebody to write.
+//!
+//! It is read while every signal is blocked, so an ordinary open(2) of a pipe without a writer could not even be
+//! interrupted. Here, because all who read such files can see it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::domain::SecretBytes;
+
+/// The largest file that is read: what the kubelet allows a whole Secret to hold.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Why a file is not read. Reads behind "cannot be read: "; the path is the caller's to name.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refuses.
+    #[error("{}", words(.0))]
+    System(io::Error),
+    /// A directory.
+    #[error("it is a directory; name a file in it")]
+    Directory,
+    /// A pipe, a socket or a device: reading it might never end.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// More than any such file has.
+    #[error("it is larger than {} MiB", MOST_BYTES >> 20)]
+    TooLarge,
+    /// Text was wanted.
+    #[error("it is not UTF-8 text")]
+    NotText,
+}
+
+impl FileError {
+    /// The kind of the system's refusal.
+    pub fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::System(error) => Some(error.kind()),
+            Self::Directory | Self::NotRegular | Self::TooLarge | Self::NotText => None,
+        }
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// Every byte of a file.
+pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        // A socket, or a device that nobody serves.
+        if error.raw_os_error() == Some(libc::ENXIO) { FileError::NotRegular } else { FileError::System(error) }
+    })?;
+    let about = file.metadata().map_err(FileError::System)?;
+    if about.is_dir() {
+        return Err(FileError::Directory);
+    }
+    if !about.is_file() {
+        return Err(FileError::NotRegular);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MOST_BYTES)).unwrap_or(0) + 1);
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::System)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(FileError::TooLarge);
+    }
+    Ok(SecretBytes::new(bytes))
+}
+
+/// A file that is text.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    read(path)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (path, expected) in [
+            (path("pipe"), "it is not a regular file"),
+            (path("socket"), "it is not a regular file"),
+            ("/dev/zero".into(), "it is not a regular file"),
+            (folder.path().into(), "it is a directory; name a file in it"),
+            (path("missing"), "no such file"),
+        ] {
+            assert_eq!(read(&path).unwrap_err().to_string(), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_limit_and_text_is_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "é\n").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "é\n");
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(matches!(read_text(&path), Err(FileError::NotText)));
+        std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        assert_eq!(read(&path).unwrap().expose().len(), 1 << 20);
+        std::fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
+        assert!(matches!(read(&path), Err(FileError::TooLarge)));
+    }
+}

@@ -1,0 +1,97 @@
+//! `onChange`: what is done after a delivery, once, in the order of the configuration.
+
+use tracing::{info, warn};
+
+use crate::config::{Action, Config};
+use crate::process::{HookId, HookOutcome};
+use crate::serve::{Action as Word, Told};
+use crate::sys::image::Image;
+use crate::sys::signals::Signal;
+use crate::sys::wait::Ended;
+
+use super::app;
+use super::caller::Caller;
+use super::live::Live;
+use super::rotation::Change;
+
+/// What differs between a sidecar and a supervisor.
+pub(super) trait Reach {
+    /// Sends a signal to the app, or to a process of that name; answers whom it reached.
+    fn signal(&mut self, signal: Signal, process: Option<&str>) -> Result<String, String>;
+    /// Runs a hook when its turn comes.
+    fn hook(&mut self, id: HookId, image: Image);
+    /// Starts the app anew.
+    fn restart(&mut self) -> Result<(), String>;
+}
+
+/// Acts on one change.
+pub(super) fn notify(change: &Change, config: &Config, live: &Live<'_>, caller: &Caller, reach: &mut impl Reach) {
+    for (place, action) in config.on_change.iter().enumerate() {
+        // Files are what others are told about; the environment is only for a new start.
+        let concerns = change.files || (*action == Action::Restart && !change.environment.is_empty());
+        if !concerns {
+            continue;
+        }
+        let (word, told) = match action {
+            Action::Http { url, .. } => {
+                live.rotation.borrow_mut().post(url); // counted when it is answered
+                continue;
+            }
+            Action::Run(command) => {
+                let image = app::hook(config, &live.rotation.borrow().prepared, command, caller);
+                match image {
+                    Ok(image) => {
+                        reach.hook(HookId(place), image); // counted when it ended
+                        continue;
+                    }
+                    Err(why) => (Word::Run, Err(format!("cannot run {}: {why}", command[0]))),
+                }
+            }
+            Action::Signal { number, process } => {
+                let signal = Signal::from_number(*number).expect("the configuration knows no others");
+                let sent = reach.signal(signal, process.as_deref());
+                (Word::Signal, sent.map(|whom| format!("sent {signal} to {whom}")))
+            }
+            Action::Restart => {
+                (Word::Restart, reach.restart().map(|()| "starting the app anew with the new values".to_owned()))
+            }
+        };
+        match &told {
+            Ok(what) => info!(action = word.word(), "{what}"),
+            Err(why) => warn!(action = word.word(), "cannot tell of the change: {why}"),
+        }
+        let told = if told.is_ok() { Told::Yes } else { Told::Failed };
+        live.rotation.borrow_mut().notified(word, told);
+    }
+    if !change.environment.is_empty() && !config.on_change.contains(&Action::Restart) {
+        let names = change.environment.join(", ");
+        warn!("the app still has the old value of {names}: only onChange: restart gives it the new one");
+    }
+}
+
+/// What became of a hook.
+pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, live: &Live<'_>) {
+    let name = match config.on_change.get(id.0) {
+        Some(Action::Run(command)) => command[0].as_str(),
+        _ => "a hook",
+    };
+    let told = match outcome {
+        HookOutcome::Ended(Ended::Code(0)) => {
+            info!(action = Word::Run.word(), "{name} was told of the change");
+            Told::Yes
+        }
+        HookOutcome::Ended(ended) => {
+            warn!(action = Word::Run.word(), "{name} was told of the change and failed (exit {})", ended.code());
+            Told::Failed
+        }
+        HookOutcome::TimedOut(_) => {
+            warn!(action = Word::Run.word(), "{name} was told of the change and took too long");
+            Told::Failed
+        }
+        HookOutcome::NotStarted(error) => {
+            warn!(action = Word::Run.word(), "{name} cannot be told of the change: {error}");
+            Told::Failed
+        }
+    };
+    live.rotation.borrow_mut().notified(Word::Run, told);
+}
