@@ -139,13 +139,15 @@ impl Pod {
     /// 1. the pod has the node's network, where the suite's servers listen on loopback;
     /// 2. volumes are made as kubelet makes them and given as `hostPath`, a mount's `subPath` as one more of them;
     /// 3. native sidecars are ordinary containers, which [`Pod::start`] starts first, until their startup probe succeeds;
-    /// 4. init containers that ended are kept, so that a test can read what they said.
+    /// 4. nothing is started again when it has ended (podman would do that with init containers, too), and init containers
+    ///    are kept, so that a test can read what they said.
     fn adapt(&mut self, manifest: &mut Value) {
         let annotations = manifest["metadata"]["annotations"].clone();
         manifest["metadata"]["name"] = json!(self.name);
         manifest["metadata"]["annotations"] = json!({ "io.podman.annotations.init.container.type": "always" });
         let spec = manifest["spec"].as_object_mut().unwrap();
         spec.insert("hostNetwork".into(), json!(true));
+        spec.insert("restartPolicy".into(), json!("Never"));
 
         fs::create_dir(self.folder.join("volumes")).unwrap();
         let mut paths = BTreeMap::new();

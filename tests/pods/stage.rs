@@ -50,7 +50,7 @@ impl Stage {
     }
 
     /// A plain pod with these annotations (without their prefix) whose app surveys itself and goes on with `script`; injected.
-    pub fn inject(&self, annotations: &Value, script: &str, operator: &str) -> Value {
+    pub fn inject(&self, annotations: &Value, script: &str, operator: &str, restarts: &str) -> Value {
         let annotations = annotations.as_object().unwrap().iter();
         let mut annotations: Value =
             annotations.map(|(key, value)| (format!("secret-exec.dev/{key}"), value.clone())).collect();
@@ -59,7 +59,7 @@ impl Stage {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": { "name": "web", "annotations": annotations },
             "spec": {
-                "restartPolicy": "Never",
+                "restartPolicy": restarts,
                 "containers": [{
                     "name": "app", "image": APP_IMAGE, "command": ["/bin/sh", "-c", format!("{SURVEY}{script}")],
                     "securityContext": {
@@ -84,12 +84,12 @@ impl Stage {
 
     /// The same as a pod that does not run yet.
     pub fn pod(&self, annotations: &Value, script: &str) -> Pod {
-        Pod::create(self.engine, self.inject(annotations, script, ""))
+        Pod::create(self.engine, self.inject(annotations, script, "", "Never"))
     }
 
     /// The same where there are no native sidecars.
     pub fn old_pod(&self, annotations: &Value, script: &str) -> Pod {
-        Pod::create(self.engine, self.inject(annotations, script, "nativeSidecar: false\n"))
+        Pod::create(self.engine, self.inject(annotations, script, "nativeSidecar: false\n", "Always"))
     }
 
     /// How often pods logged in.
