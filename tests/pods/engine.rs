@@ -60,7 +60,7 @@ fn lacks() -> Option<String> {
     }
     // The name of a dynamic program's loader stands near its beginning.
     let busybox = fs::read(BUSYBOX).unwrap_or_default();
-    if !busybox.first_chunk::<4096>().is_some_and(|head| !head.windows(4).any(|window| window == b"/ld-")) {
+    if busybox.first_chunk::<4096>().is_none_or(|head| head.windows(4).any(|window| window == b"/ld-")) {
         return Some(format!("needs a static {BUSYBOX} (Debian: apt-get install busybox-static)"));
     }
     let links = fs::read_to_string("/proc/sys/fs/protected_symlinks").unwrap_or_default();
