@@ -113,7 +113,6 @@ fn a_denied_secret_keeps_the_app_from_starting() {
 }
 
 #[test]
-#[ignore = "init leaves nothing that a sidecar could take up: two logins, and a lease that nobody revokes"]
 fn a_cluster_without_native_sidecars_has_one_login_and_one_lease_all_the_same() {
     let engine = needs_pods!();
     let mut database = String::new();

@@ -88,7 +88,10 @@ fn a_configuration_that_cannot_work_is_refused_before_anything_is_sent() {
         (with(&|c| c.address = "https://vault.test/canary".into()), "vault.address has more than"),
         (with(&|c| c.ca = Some(Ca::Pem("canary".into()))), "vault.ca is no use"),
         (with(&|c| c.ca = Some(Ca::File("/nowhere".into()))), "the CA file /nowhere cannot be read: no such file"),
-        (with(&|c| c.ca = Some(Ca::File("/dev/null".into()))), "the CA file /dev/null cannot be read: it is not a regular file"),
+        (
+            with(&|c| c.ca = Some(Ca::File("/dev/null".into()))),
+            "the CA file /dev/null cannot be read: it is not a regular file",
+        ),
         (with(&|c| c.tls_server_name = Some("10.0.0.1".into())), "vault.tlsServerName is not a DNS name"),
         (with(&|c| c.proxy = Some("canary".into())), "vault.proxy is not a URL"),
     ] {

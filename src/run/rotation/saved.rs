@@ -77,12 +77,14 @@ pub(in crate::run) struct Marks {
 impl Marks {
     /// Of this boot, this program and this configuration. `None` where nothing is worth keeping: no login, or no boot id.
     pub(in crate::run) fn of(config: &Config) -> Option<Self> {
-        let vault = config.vault.as_ref().filter(|_| config.local.is_none())?;
+        let address = config.vault.as_ref().filter(|_| config.local.is_none())?.address.clone();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        // An init container that leaves its leases differs in nothing else from the sidecar that takes them up.
+        let config = Config { leave_leases: false, ..config.clone() };
         let text = format!("{} {config:?}", env!("CARGO_PKG_VERSION"));
         let config = digest::digest(&digest::SHA256, text.as_bytes());
         let config = config.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { boot: boot.trim().to_owned(), config, address: vault.address.clone() })
+        Some(Self { boot: boot.trim().to_owned(), config, address })
     }
 }
 
