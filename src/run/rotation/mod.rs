@@ -1,7 +1,7 @@
 //! Rotation at work: the schedules of all backends driven together, what they bring delivered as one, told once.
 //!
 //! `backend` carries work out, `values` holds what must be held, `delivery` says when and what is written. Modes own the
-//! loop: they ask [`Rotation::advance`] what happened and wait for [`Rotation::landed`] beside their own signals.
+//! loop: they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_landed`] beside their own signals.
 
 mod backend;
 mod delivery;
