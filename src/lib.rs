@@ -15,11 +15,9 @@
 //!
 //! The modules, in the order data flows:
 
-pub mod cli;
-pub mod config;
 pub mod domain;
+pub mod config;
 pub mod identity;
-pub mod k8s;
 pub mod provider;
 pub mod render;
 pub mod deliver;
@@ -27,6 +25,8 @@ pub mod process;
 pub mod rotate;
 pub mod serve;
 pub mod run;
+pub mod k8s;
+pub mod cli;
 pub mod sys;
 
 /// Every block that is freed is wiped first: bodies, buffers and parsed values of foreign crates too.
