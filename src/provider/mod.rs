@@ -9,12 +9,14 @@ pub mod backoff;
 mod error;
 pub mod file;
 pub mod local;
+mod parallel;
 mod post;
 mod tls;
 mod transport;
 pub mod vault;
 
 pub use error::{Class, Effect, Failure};
+pub use parallel::in_parallel;
 pub use post::{PostError, post};
 pub use transport::Limits;
 

@@ -3,20 +3,18 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::domain::{Fetches, Lease, Source};
 use crate::provider::vault::Revocation;
-use crate::provider::{Failure, Fetch, backoff};
+use crate::provider::{Failure, Fetch, backoff, in_parallel};
 use crate::sys::random;
 
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How many revocations are under way at once, and how often one is tried again.
-const PARALLEL: usize = 8;
+/// How often one is tried again.
 const TRIES: u32 = 3;
 
 /// Says what became of a token.
@@ -45,7 +43,7 @@ pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Leas
             Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
         }
     });
-    stream::iter(revocations).buffer_unordered(PARALLEL).collect::<()>().await;
+    in_parallel(revocations).await;
 }
 
 /// Tries again while that can help; the caller bounds the time.

@@ -19,12 +19,9 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     let app = App::find(command, caller);
     let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
     let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
-    let ready = session.refuse_leases(config).and_then(|()| {
-        let image = app.image(config, &prepared, &session.fetches, caller)?;
-        prepared.deliver(&session.fetches).map(|()| image)
-    });
+    let ready = session.refuse_leases(config).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
     let image = session.guard(ready)?;
-    session.leave();
+    session.leave(|fetches| prepared.deliver(fetches))?;
 
     // From here on nothing allocates a thread, and nothing can be undone.
     // 1. The runtime and its threads end: capabilities and no-new-privs are per thread.

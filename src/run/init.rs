@@ -23,8 +23,7 @@ pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
     let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, Found::Nothing, saved)?;
-    let delivered = session.refuse_leases(config).and_then(|()| prepared.deliver(&session.fetches));
-    session.guard(delivered)?;
-    session.leave();
-    Ok(())
+    let accepted = session.refuse_leases(config);
+    session.guard(accepted)?;
+    session.leave(|fetches| prepared.deliver(fetches))
 }

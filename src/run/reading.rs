@@ -2,18 +2,13 @@
 
 use std::cell::RefCell;
 
-use futures_util::stream::{self, StreamExt};
-
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
-use crate::provider::{Effect, Failure, Fetch};
+use crate::provider::{Effect, Failure, Fetch, in_parallel};
 use crate::sys::clock;
 
 use super::gather::Asked;
 use super::plan::Planned;
 use super::start::Start;
-
-/// How many requests are under way at once, so that a large config does not flood a small server.
-const PARALLEL: usize = 8;
 
 /// What each source answered, or what to tell of it.
 pub(super) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
@@ -79,10 +74,7 @@ async fn round(provider: &impl Fetch, ask: Ask, open: &[&Planned], start: &Start
     };
     match ask {
         Ask::Together => together(open).await,
-        Ask::Each => {
-            let requests = open.chunks(1).map(together);
-            stream::iter(requests).buffered(PARALLEL).collect::<Vec<_>>().await.into_iter().flatten().collect()
-        }
+        Ask::Each => in_parallel(open.chunks(1).map(together)).await.into_iter().flatten().collect(),
     }
 }
 

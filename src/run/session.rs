@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -105,14 +106,30 @@ impl Session {
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
-    /// Nobody of ours stays: without a lease our token goes now; with one it lives on, and the log says until when.
-    pub(super) fn leave(&mut self) {
+    /// Delivers when nobody of ours stays. Without a lease our token is not needed any more: the server revokes it while
+    /// `deliver` works. With one it lives on, and the log says until when; after a failure it does not.
+    pub(super) fn leave(
+        &mut self,
+        deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
+    ) -> Result<(), Vec<Problem>> {
         if !self.has_leases() {
-            return self.give_back();
+            let runtime = self.runtime.as_ref().expect("not suspended");
+            return runtime.block_on(async {
+                let mut revocation = pin!(self.backends.give_back(&self.fetches));
+                let is_over = under_way(&mut revocation).await;
+                let delivered = deliver(&self.fetches);
+                if !is_over {
+                    revocation.await;
+                }
+                delivered
+            });
         }
+        let delivered = deliver(&self.fetches);
+        self.guard(delivered)?;
         for (source, lease) in leases(&self.fetches) {
             info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", self.end_of(lease));
         }
+        Ok(())
     }
 
     /// A lease dies with its token, whatever it says.
@@ -197,6 +214,20 @@ pub(super) fn runtime() -> Result<Reactor, Vec<Problem>> {
         .build()
         .map(|runtime| Reactor(Some(runtime)))
         .map_err(|error| bug(&format!("cannot build the runtime: {error}")))
+}
+
+/// Gives the task of an open connection its turns, in which it sends what it has. `true` when the work is over by then.
+async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+    let turns = async {
+        for _ in 0..8 {
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = work => true,
+        () = turns => false,
+    }
 }
 
 /// Waits for a signal that would have ended a program in our place. Others are the app's, and go on waiting.

@@ -13,7 +13,6 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use futures_util::stream::{self, StreamExt};
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use rustify::Endpoint;
@@ -25,16 +24,13 @@ use crate::domain::{Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation
 
 use super::error::{Class, Failure};
 use super::transport::{Limits, Transport, TransportError};
-use super::{Fetch, backoff};
+use super::{Fetch, backoff, in_parallel};
 
 use answer::Answer;
 use endpoint::{Call, Envelope};
 use explain::Asked;
 
 pub use token::{Origin, Revocation, Token, TokenKind};
-
-/// How many requests are under way at once, so that a large config does not flood a small server.
-const PARALLEL: usize = 8;
 
 /// One server, and one token on it.
 pub struct Vault {
@@ -251,8 +247,7 @@ struct Round {
 impl Fetch for Vault {
     async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let round = Round::default();
-        let requests = sources.iter().map(|source| self.fetch_one(source, &round));
-        stream::iter(requests).buffered(PARALLEL).collect().await
+        in_parallel(sources.iter().map(|source| self.fetch_one(source, &round))).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
