@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::config::annotations::PREFIX;
 use crate::config::{Asked, Config, Flag, Injector, Layers, Resources, Wraps, resolve};
+use crate::domain::Source;
 
 use super::denial::{Denial, missing_role, ours, sentences, told};
-use super::login::{Login, needs_aws, needs_vault};
+use super::login::Login;
 use super::names::OURS;
 use super::pod::{Container, Pod};
+use super::references::references;
 
 /// More annotations of ours than a pod has by intention.
 const MAX_ANNOTATIONS: usize = 1000;
@@ -142,13 +144,15 @@ impl Reading<'_> {
         }
         let pins = self.injector.pins(&self.asked, &also).map_err(|mistakes| told(sentences(&mistakes)))?;
         let configs = self.resolve(mode, &targets, &pins, &login)?;
-        let needs_vault = configs.iter().any(needs_vault);
+        let references = configs.iter().map(references).collect::<Result<Vec<_>, _>>().map_err(told)?;
+        let needs_vault = references.iter().any(|all| all.reach(|source| matches!(source, Source::Vault(_))));
+        let needs_aws = references.iter().any(|all| all.reach(|source| matches!(source, Source::Aws(_))));
         let is_said = needs_vault || self.asked.mentions("vault.auth");
         if is_said && login.lacks_role {
             self.deny(missing_role());
         }
-        for config in &configs {
-            self.can(mode, &targets, config, &login);
+        for (config, references) in configs.iter().zip(&references) {
+            self.can(mode, &targets, config, references, &login);
         }
         let Some(config) = configs.into_iter().next() else {
             self.deny("names no container");
@@ -164,13 +168,23 @@ impl Reading<'_> {
             targets,
             commands,
             resources,
-            pins: pins.into_iter().filter(|pin| is_said || !pin.value.starts_with("vault.auth.")).collect(),
+            pins: self.pinned(pins, is_said),
             audience: login.audience.filter(|_| is_token),
-            needs_aws: needs_aws(&config) || (needs_vault && login.method == "aws"),
+            needs_aws: needs_aws || (needs_vault && login.method == "aws"),
             config,
             reader,
             warnings: self.warnings,
         })
+    }
+
+    /// The operator's part, and what the annotations say about backends and login now: the pod takes these words and no
+    /// later ones. Without a login nothing is said about one.
+    fn pinned(&self, operator: Vec<Flag>, is_login: bool) -> Vec<Flag> {
+        let mut pins: BTreeMap<String, String> = self.asked.login();
+        let pair = |flag: Flag| flag.value.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
+        pins.extend(operator.into_iter().filter_map(pair));
+        pins.retain(|key, _| is_login || !key.starts_with("vault.auth."));
+        pins.into_iter().map(|(key, text)| Flag::new("--set", format!("{key}={text}"))).collect()
     }
 
     /// The configuration as each process of ours will read it.
@@ -216,3 +230,6 @@ fn environment(container: &Container) -> Vec<(String, String)> {
 pub(super) fn is_ours(container: &Container) -> bool {
     container.name == OURS || container.name == super::names::FIRST
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::super::login::Login;
 use super::super::names::{FILES_PATH, VOLUME_PATH};
 use super::super::pod::Pod;
 use super::super::quantity;
+use super::super::references::References;
 use super::{Mode, Reading};
 
 /// What the program needs beside the files it writes.
@@ -15,11 +16,19 @@ const OWN_MEMORY: u64 = 16 << 20;
 
 impl Reading<'_> {
     /// What the mode can do.
-    pub(super) fn can(&mut self, mode: Mode, targets: &[String], config: &Config, login: &Login) {
+    pub(super) fn can(
+        &mut self,
+        mode: Mode,
+        targets: &[String],
+        config: &Config,
+        references: &References<'_>,
+        login: &Login,
+    ) {
         let name = mode.name();
         if self.asked.mentions("state") {
             self.deny_annotation("state", "is the injector's to set; leave it out");
         }
+        self.has_use(mode);
         if config.supervise && mode != Mode::Supervise {
             self.deny_annotation("supervise", &format!("say {}: supervise instead", ours("mode")));
         }
@@ -55,7 +64,31 @@ impl Reading<'_> {
         if mode.wraps() {
             self.can_wrap(mode, targets, config);
         } else {
-            self.can_stand_beside(mode, config, login);
+            self.can_stand_beside(mode, config, references, login);
+        }
+    }
+
+    /// Options that would do nothing in a mode, though their author expects something.
+    fn has_use(&mut self, mode: Mode) {
+        let stays = matches!(mode, Mode::Sidecar | Mode::Supervise);
+        let stay = "needs somebody who stays";
+        let wrap = "is about the app's own environment";
+        for (key, name, is_useful, why, modes) in [
+            ("refresh", "refresh", stays, stay, "sidecar or supervise"),
+            ("metrics", "metrics", stays, stay, "sidecar or supervise"),
+            ("onExpired", "on-expired", stays, stay, "sidecar or supervise"),
+            ("revokeDelay", "revoke-delay", mode == Mode::Sidecar, "is the sidecar's", "sidecar"),
+            ("inherit", "inherit", mode.wraps(), wrap, "exec or supervise"),
+            ("scrubAws", "scrub-aws", mode.wraps(), wrap, "exec or supervise"),
+            ("passEnv", "config", mode.wraps(), "passEnv is about the app's own environment", "exec or supervise"),
+        ] {
+            if self.asked.mentions(key) && !is_useful {
+                let (ours, mode) = (ours("mode"), mode.name());
+                self.deny_annotation(
+                    name,
+                    &format!("{why}: it does nothing in mode {mode}, only with {ours}: {modes}"),
+                );
+            }
         }
     }
 
@@ -80,7 +113,7 @@ impl Reading<'_> {
         }
     }
 
-    fn can_stand_beside(&mut self, mode: Mode, config: &Config, login: &Login) {
+    fn can_stand_beside(&mut self, mode: Mode, config: &Config, references: &References<'_>, login: &Login) {
         for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
             let text = format!(
                 "{place}: nobody can set another container's environment; use {}, or {}: exec or supervise",
@@ -98,11 +131,7 @@ impl Reading<'_> {
                 self.deny(format!("{}: {text}", entry.place));
             }
         }
-        let references = config.files.iter().filter_map(|entry| match &entry.content {
-            Content::Secret { reference, .. } => Some((reference, &entry.place)),
-            Content::Template(_) => None,
-        });
-        for (reference, place) in references.chain(config.secrets.values().map(|s| (&s.reference, &s.place))) {
+        for (reference, place) in references.known() {
             if matches!(reference.source, Source::File(_)) {
                 self.denial.push(format!(
                     "{place}: the injected container sees no volume of the app's, so no file: reference"
