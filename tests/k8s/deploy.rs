@@ -118,6 +118,53 @@ fn every_annotated_example_is_injected() {
     }
 }
 
+/// EKS gives identities to containers by a webhook of its own, before ours or after it; ours is asked again then.
+#[test]
+fn the_examples_for_aws_carry_the_identity_over() {
+    const EKS: &str = r#"
+import sys, yaml
+documents = list(yaml.safe_load_all(sys.stdin))
+spec = documents[-1]["spec"]["template"]["spec"]
+irsa = sys.argv[1] == "irsa"
+path = "/var/run/secrets/" + ("eks.amazonaws.com/serviceaccount" if irsa else "pods.eks.amazonaws.com/serviceaccount")
+env = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/checkout", "AWS_WEB_IDENTITY_TOKEN_FILE": path + "/token"} if irsa else {
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": path + "/eks-pod-identity-token"}
+for container in spec["containers"]:
+    container.setdefault("env", []).extend({"name": k, "value": v} for k, v in env.items())
+    container.setdefault("volumeMounts", []).append({"name": "aws-token", "mountPath": path, "readOnly": True})
+spec.setdefault("volumes", []).append({"name": "aws-token", "projected": {"sources": []}})
+yaml.safe_dump_all(documents, sys.stdout, sort_keys=False)
+"#;
+    let config = root().join("deploy/base/injector.yaml").display().to_string();
+    let inject_into = |text_of: &str| {
+        let output = inject(&["manifest", "--config", &config], text_of);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    for (kind, variable) in
+        [("irsa", "AWS_WEB_IDENTITY_TOKEN_FILE"), ("pod-identity", "AWS_CONTAINER_CREDENTIALS_FULL_URI")]
+    {
+        let example = std::fs::read_to_string(root().join(format!("examples/kubernetes/{kind}.yaml"))).unwrap();
+        let eks = |text_of: &str| python(EKS, &[kind], text_of).map(|output| text(&output.stdout).to_owned());
+        let Some(before) = eks(&example) else { return };
+        let Some(after) = eks(&inject_into(&example)) else { return };
+        for injected in [inject_into(&before), inject_into(&after)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &injected).unwrap();
+            let documents = load(&file.path().display().to_string()).unwrap();
+            let spec = &documents.last().unwrap()["spec"]["template"]["spec"];
+            let ours = &spec["initContainers"][0];
+            assert_eq!(ours["name"], "secret-exec");
+            let has = |list: &str, key: &str, value: &str| {
+                ours[list].as_array().unwrap().iter().any(|item| item[key] == value)
+            };
+            assert!(has("env", "name", variable) && has("volumeMounts", "name", "aws-token"), "{kind}: {ours}");
+            assert_eq!(inject_into(&injected), injected, "once is enough");
+        }
+    }
+}
+
 #[test]
 fn every_overlay_names_files_that_are_there() {
     for path in all().iter().filter(|path| path.ends_with("kustomization.yaml")) {
