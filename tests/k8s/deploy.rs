@@ -75,9 +75,13 @@ fn every_manifest_is_valid_before_and_after_injection() {
 fn every_form_of_injection_is_valid_and_restricted() {
     const RESTRICTED: &str = r#"
 import sys, yaml
+s_of = lambda c: c["securityContext"]
 for pod in filter(None, yaml.safe_load_all(sys.stdin)):
     spec = pod["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec) and not spec["securityContext"].get("sysctls")
     for c in spec["containers"] + spec["initContainers"]:
+        assert not any(p.get("hostPort") for p in c.get("ports", [])) and not s_of(c).get("privileged"), c
+        assert set(s_of(c)["capabilities"]) == {"drop"} and not {"procMount", "seLinuxOptions", "appArmorProfile"} & set(s_of(c)), c
         s, p = c["securityContext"], spec["securityContext"]
         assert s["allowPrivilegeEscalation"] is False and s["capabilities"]["drop"] == ["ALL"], c
         assert s.get("runAsNonRoot", p.get("runAsNonRoot")) is True and s.get("runAsUser", 1) != 0, c
@@ -85,10 +89,22 @@ for pod in filter(None, yaml.safe_load_all(sys.stdin)):
     assert all(set(v) - {"name"} <= {"emptyDir", "projected"} for v in spec["volumes"])
 "#;
     let mut pods = String::new();
-    for mode in ["sidecar", "init", "exec", "supervise"] {
+    for (mode, more) in [
+        ("sidecar", ""),
+        (
+            "sidecar",
+            "run-as: \"1000:1000\", secret-exec.dev/on-change: \"signal:HUP@app\", secret-exec.dev/volume: /etc/app",
+        ),
+        ("init", ""),
+        ("init", "run-as: \"1000:1000\", secret-exec.dev/resources: \"limits: {memory: 64Mi}\""),
+        ("exec", ""),
+        ("exec", "run-as: \"1000:1000\""),
+        ("supervise", "on-change: restart"),
+    ] {
+        let more = if more.is_empty() { String::new() } else { format!(", secret-exec.dev/{more}") };
         pods.push_str(&format!(
-            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations:\n    secret-exec.dev/mode: {mode}\n    \
-             secret-exec.dev/vault-role: web\n    secret-exec.dev/file.a: vault:x#y\nspec:\n  securityContext: {{runAsNonRoot: \
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations: {{secret-exec.dev/mode: {mode}{more}, \
+             secret-exec.dev/vault-role: web, secret-exec.dev/file.a: \"vault:x#y\"}}\nspec:\n  securityContext: {{runAsNonRoot: \
              true, seccompProfile: {{type: RuntimeDefault}}}}\n  containers:\n  - name: app\n    image: a:1\n    command: \
              [/app]\n    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}\n---\n"
         ));

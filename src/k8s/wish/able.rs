@@ -52,6 +52,9 @@ impl Reading<'_> {
                 (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
                     Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
                 }
+                (Mode::Sidecar, Action::Signal { .. }) if self.pod.is_among_the_nodes => {
+                    Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
+                }
                 (Mode::Supervise, Action::Signal { process: Some(_), .. }) => {
                     Some("the supervisor signals its own child: signal:HUP, without a name".to_owned())
                 }

@@ -99,6 +99,15 @@ fn an_option_that_would_do_nothing_is_refused() {
     }
 }
 
+#[test]
+fn processes_of_the_node_are_never_signalled() {
+    let mut spec = app();
+    spec["hostPID"] = json!(true);
+    let signal = [FILE, ROLE, ("on-change", "signal:HUP@nginx"), ("run-as", "1000:1000")];
+    denied(&signal, spec.clone(), "which Kubernetes refuses beside hostPID");
+    injected(&pod(&[FILE, ROLE], spec));
+}
+
 /// What our container, or the wrapped command, makes of its arguments and of the annotations as they are then.
 fn reads(patched: &Value, annotations: &[(&str, &str)]) -> Result<Config, Vec<Mistake>> {
     let command = &patched["spec"]["containers"][0]["command"];
