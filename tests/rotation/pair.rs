@@ -76,14 +76,16 @@ fn the_lines_for_python_read_one_pair() {
 
 #[test]
 fn the_lines_for_node_read_one_pair() {
-    let Some(node) = found("node") else { return skip("no node here") };
+    let Some(node) = found("node") else { return eprintln!("LEFT OUT the page's lines for Node.js (no node here)") };
     let script = format!("{}\nprocess.stdout.write(user + ' ' + password);", blocks("js")[0]);
     assert_eq!(read_across_a_change(Command::new(node).args(["-e", &script])), "user-old password-old");
 }
 
 #[test]
 fn the_lines_for_java_read_one_pair() {
-    let Some(java) = found("java").filter(|_| found("javac").is_some()) else { return skip("no Java compiler here") };
+    let Some(java) = found("java").filter(|_| found("javac").is_some()) else {
+        return eprintln!("LEFT OUT the page's lines for Java (no compiler here)");
+    };
     let source = format!(
         "import java.nio.file.*;\nclass Pair {{ public static void main(String[] a) throws Exception {{\n{}\nSystem.out.print(user + \" \" + password); }} }}\n",
         blocks("java")[0]
