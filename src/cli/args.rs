@@ -69,6 +69,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     with_value("file", "NAME=REF", "write a secret to the file NAME of the volume"),
     with_value("env", "NAME=REF", "set the app's variable NAME to a secret"),
     with_value("set", "KEY=VALUE", "any key of the config, dotted: --set vault.auth.role=web"),
+    switch("pinned", "take nothing about vault and aws from annotations; the injector says it with --set"),
     with_value("volume", "DIR", "where files go (default /run/secret-exec/files; always in memory)"),
     with_value("state", "DIR", "our own state directory (default /run/secret-exec-state)"),
     with_value("run-as", "USER[:GROUP]", "whom the app runs as; names or numbers"),

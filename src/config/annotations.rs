@@ -118,14 +118,20 @@ pub(super) fn from_pairs<'a>(
     (layer.tree, reading)
 }
 
-/// An annotation that says the same, or the other way to fill the same file.
+/// An annotation that says the same, or fills the same file in another way. A template has its own format.
 fn rival<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&'a str> {
-    let other = match path {
-        [map, name, field] if map == "files" && field == "template" => vec![map.clone(), name.clone()],
-        [map, name] if map == "files" => vec![map.clone(), name.clone(), "template".to_owned()],
-        _ => return seen.get(path).copied(),
+    let file = |name: &String, field: Option<&str>| {
+        let path = ["files", name].into_iter().chain(field);
+        path.map(str::to_owned).collect::<Vec<_>>()
     };
-    seen.get(path).or_else(|| seen.get(&other)).copied()
+    let others = match path {
+        [map, name, field] if map == "files" && field == "template" => {
+            vec![file(name, None), file(name, Some("format"))]
+        }
+        [map, name] if map == "files" => vec![file(name, Some("template"))],
+        _ => Vec::new(),
+    };
+    seen.get(path).or_else(|| others.iter().find_map(|other| seen.get(other))).copied()
 }
 
 /// The key of the config that an annotation stands for; `None` when it is the injector's.
@@ -141,7 +147,7 @@ fn path_of(key: &str) -> Result<Option<Vec<String>>, String> {
         && !name.is_empty()
     {
         let path = [Some(*map), Some(name), *field].into_iter().flatten().map(str::to_owned).collect();
-        return Ok(Some(path));
+        return if is_a_key(key) { Ok(Some(path)) } else { Err(NO_KEY.to_owned()) };
     }
     let of = |path: &[&str]| Ok(Some(path.iter().map(|name| (*name).to_owned()).collect()));
     if key == "vault-role" {
@@ -168,6 +174,16 @@ fn path_of(key: &str) -> Result<Option<Vec<String>>, String> {
              vault-role, config or another option by its name"
         ),
     })
+}
+
+const NO_KEY: &str = "Kubernetes has no such key: after the prefix it allows 63 letters, digits, \"-\", \"_\" and \".\", the last one a \
+                      letter or digit; say it in secret-exec.dev/config";
+
+/// Whether Kubernetes allows this after a prefix (labels and annotations, syntax and character set).
+fn is_a_key(name: &str) -> bool {
+    name.len() <= 63
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 /// The pairs of a downward-API file: `key="value"` lines, the value as Go's `%q` writes it.

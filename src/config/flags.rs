@@ -12,6 +12,9 @@ use super::shape::Shape;
 use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
 
+/// Takes every word about the backends and the login from the annotations: whoever may edit them later cannot move it.
+pub(super) const PINNED: &str = "--pinned";
+
 /// A flag of the command line, taken apart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Flag {
@@ -70,6 +73,7 @@ impl<'a> Reader<'a, '_> {
             "--on-change" => self.actions.push(Node::given(&flag.value, &place)),
             "--local" if flag.value.is_empty() => self.mistakes.add(&place, "expected a file"),
             "--local" => self.local = Some(&flag.value),
+            PINNED => {}
             "--supervise" | "--leave-leases" if flag.value.is_empty() => self.single(&flag.name, "true", &place),
             name => self.single(name, &flag.value, &place),
         }

@@ -10,7 +10,7 @@ use super::check::{self, Author};
 use super::flags::Flag;
 use super::form::Form;
 use super::keys::{AWS, VAULT};
-use super::layers::Text;
+use super::layers::{PINNED_SECTIONS, Text};
 use super::net;
 use super::place::{Mistake, Place};
 use super::shape::{Alone, Field, Object, Shape};
@@ -189,7 +189,7 @@ impl Injector {
         if node.field("nativeSidecar").and_then(Node::text).and_then(|text| value::boolean(text).ok()) == Some(false) {
             injector.sidecar = Sidecar::Container;
         }
-        for section in ["vault", "aws"] {
+        for section in PINNED_SECTIONS {
             if let Some(node) = node.field(section) {
                 leaves(node, section, &mut |path, node| {
                     if let Some(instead) = in_a_container(path) {
@@ -281,6 +281,19 @@ impl Asked {
     /// The single value of a key of the config.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.at(key)?.text()
+    }
+
+    /// What is said about the backends and the login: keys of the config with their text, sorted.
+    pub fn login(&self) -> BTreeMap<String, String> {
+        let mut said = BTreeMap::new();
+        for section in PINNED_SECTIONS {
+            if let Some(node) = self.0.field(section) {
+                leaves(node, section, &mut |path, node| {
+                    said.insert(path.to_owned(), normal(path, node.text().unwrap_or_default()));
+                });
+            }
+        }
+        said
     }
 
     /// Whether anything is said at or below a key of the config.

@@ -11,7 +11,7 @@ use super::merge;
 use super::names::{Single, VARIABLES, singles};
 use super::nearest::nearest;
 use super::place::Place;
-use super::tree::{Mistakes, Node};
+use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
 
 /// Everything the configuration is made of. All of it is read once, by the caller.
@@ -131,7 +131,12 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged
     }
     let mut tree = all.tree;
     if let Some(annotations) = layers.annotations {
-        let (layer, result) = annotations::layer(annotations, mistakes);
+        let (mut layer, result) = annotations::layer(annotations, mistakes);
+        if layers.flags.iter().any(|flag| flag.name == flags::PINNED)
+            && let Kind::Map(entries) = &mut layer.kind
+        {
+            entries.retain(|entry| !PINNED_SECTIONS.contains(&entry.key.as_str()));
+        }
         tree = merge::over(tree, layer, &ROOT);
         reading = worse(reading, result);
     }
@@ -146,6 +151,9 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged
     tree = merge::over(tree, layer, &ROOT);
     Merged { tree, local, reading: worse(reading, result) }
 }
+
+/// What `--pinned` is about: which backend, and how it is logged in to.
+pub(super) const PINNED_SECTIONS: [&str; 2] = ["vault", "aws"];
 
 fn worse(a: Reading, b: Reading) -> Reading {
     if a == Reading::Broken { a } else { b }

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::config::{Action, Injector, Sidecar};
 
+use super::denial::{Denial, told};
 use super::names::{IDENTITY, OURS, PROGRAM, PROGRAM_FILE};
 use super::parts::{self, Plumbing, Role};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
-use super::wish::{self, Denial, Mode, Reader, Wish};
+use super::wish::{self, Mode, Reader, Wish};
 
 /// What is to be done with a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
     if plan.denial.is_empty() {
         Ok(Injected { ops: plan.ops, warnings: wish.warnings })
     } else {
-        Err(wish::told(plan.denial))
+        Err(told(plan.denial))
     }
 }
 

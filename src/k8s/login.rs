@@ -1,7 +1,6 @@
-//! Which backends a configuration needs, and how its pod logs in to Vault.
+//! How a pod logs in to Vault.
 
-use crate::config::{Asked, Config, Content, Injector, Template};
-use crate::domain::Source;
+use crate::config::{Asked, Injector};
 
 use super::names::TOKEN_FILE;
 
@@ -38,34 +37,4 @@ impl Login {
         }
         pins
     }
-}
-
-fn sources(config: &Config) -> impl Iterator<Item = &Source> {
-    let contents = config.files.iter().map(|e| &e.content).chain(config.env.iter().map(|e| &e.content));
-    let direct = contents.filter_map(|content| match content {
-        Content::Secret { reference, .. } => Some(reference),
-        Content::Template(_) => None,
-    });
-    let named = config.secrets.values().map(|entry| &entry.reference);
-    direct.chain(named).chain(config.env_from.iter().map(|entry| &entry.reference)).map(|reference| &reference.source)
-}
-
-/// Whether a template says one of these words, as a reference does. One that stands in a file may say anything.
-fn templates_say(config: &Config, words: &[&str]) -> bool {
-    let contents = config.files.iter().map(|e| &e.content).chain(config.env.iter().map(|e| &e.content));
-    contents.into_iter().any(|content| match content {
-        Content::Template(Template::Text(text)) => words.iter().any(|word| text.contains(word)),
-        Content::Template(Template::File(_)) => true,
-        Content::Secret { .. } => false,
-    })
-}
-
-/// Whether any reference is Vault's.
-pub(super) fn needs_vault(config: &Config) -> bool {
-    sources(config).any(|source| matches!(source, Source::Vault(_))) || templates_say(config, &["vault:"])
-}
-
-/// Whether any reference is AWS's.
-pub(super) fn needs_aws(config: &Config) -> bool {
-    sources(config).any(|source| matches!(source, Source::Aws(_))) || templates_say(config, &["aws-sm:", "arn:aws"])
 }

@@ -150,9 +150,16 @@ fn document(
         let file = name.rsplit_once(": document").map_or(name, |(file, _)| file);
         vec![format!("{file}:{}: {}", segment.line + error.line - 1, error.text)]
     };
-    // A slash may be escaped.
-    if !body.contains(PREFIX) && !body.contains("\\/") {
-        return read::check(body).map(|()| None).map_err(|error| broken(error, name));
+    if is_only_directives(body) {
+        return Ok(None);
+    }
+    if !body.contains(PREFIX) {
+        // Any character of a key may be escaped.
+        let hides =
+            body.contains('\\') && read::read(body).is_ok_and(|read| read.is_some_and(|(doc, _)| mentions(&doc)));
+        if !hides {
+            return read::check(body).map(|()| None).map_err(|error| broken(error, name));
+        }
     }
     let Some((mut doc, written)) = read::read(body).map_err(|error| broken(error, name))? else { return Ok(None) };
     if let Some(called) = called(&doc) {
@@ -160,10 +167,9 @@ fn document(
     }
     let mut templates = Vec::new();
     find(&doc, &mut Vec::new(), &mut templates);
-    if templates.is_empty() && misplaced(&doc) {
-        let text =
-            "has annotations of its own, which count on its pod template only (spec.template.metadata.annotations)";
-        output.warnings.push(format!("{name}: {text}"));
+    for (path, text) in stray(&doc, &templates) {
+        let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
+        output.warnings.push(format!("{place}: {text}"));
     }
     let mut mistakes = Vec::new();
     let mut is_changed = false;
@@ -279,8 +285,54 @@ fn asks(doc: &Doc) -> bool {
     matches!(annotations, Some(Doc::Map(entries)) if entries.iter().any(|(key, _)| key.starts_with(PREFIX)))
 }
 
-/// Annotations on a workload, where nobody looks, and none on its template.
-fn misplaced(doc: &Doc) -> bool {
+/// Annotations of ours where nobody looks, and why. An object without a pod, and one whose template asks, may have them
+/// by a rule for all objects: that is nobody's mistake.
+fn stray(doc: &Doc, templates: &[Vec<String>]) -> Vec<(Vec<String>, &'static str)> {
     let has_template = |spec: &Doc| spec.get("template").is_some_and(is_pod) || spec.get("jobTemplate").is_some();
-    asks(doc) && doc.get("spec").is_some_and(has_template)
+    let mut found = Vec::new();
+    every(doc, &mut Vec::new(), &mut |doc, path| {
+        if !asks(doc) || templates.iter().any(|template| template.starts_with(path)) {
+            return;
+        }
+        if doc.text("kind").is_none() {
+            found.push((
+                path.to_vec(),
+                "has annotations, but no spec.containers beside them: nothing is injected there",
+            ));
+        } else if doc.get("spec").is_some_and(has_template) {
+            let text =
+                "has annotations of its own, which count on its pod template only (spec.template.metadata.annotations)";
+            found.push((path.to_vec(), text));
+        }
+    });
+    found
+}
+
+/// Whether any key is one of ours.
+fn mentions(doc: &Doc) -> bool {
+    let mut found = false;
+    every(doc, &mut Vec::new(), &mut |doc, _| {
+        found |= matches!(doc, Doc::Map(entries) if entries.iter().any(|(key, _)| key.starts_with(PREFIX)));
+    });
+    found
+}
+
+/// A document and everything in it, each with its path.
+fn every(doc: &Doc, path: &mut Vec<String>, see: &mut impl FnMut(&Doc, &[String])) {
+    see(doc, path);
+    let mut below = |step: String, doc: &Doc, path: &mut Vec<String>| {
+        path.push(step);
+        every(doc, path, see);
+        path.pop();
+    };
+    match doc {
+        Doc::Map(entries) => entries.iter().for_each(|(key, value)| below(key.clone(), value, path)),
+        Doc::List(items) => items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value, path)),
+        _ => {}
+    }
+}
+
+/// `%YAML 1.1` before the `---` of the document it is about.
+fn is_only_directives(body: &str) -> bool {
+    body.contains('%') && body.lines().all(|line| line.trim().is_empty() || line.starts_with(['%', '#']))
 }

@@ -1,10 +1,12 @@
 //! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
 //!
-//! In the order data flows: `pod` reads, `wish` (with `login`) understands, `inject` plans with the `parts` it adds, `patch` writes.
+//! In the order data flows: `pod` reads, `wish` (with `login` and `references`) understands, `inject` plans with the `parts` it adds, `patch`
+//! writes; `denial` is how they refuse.
 //! `admission` and `manifest` are the two ways in; `webhook` serves the first.
 
 pub mod admission;
 pub mod certs;
+pub mod denial;
 pub mod inject;
 mod login;
 pub mod manifest;
@@ -15,6 +17,7 @@ pub mod patch;
 pub mod pod;
 mod quantity;
 pub mod reference;
+mod references;
 pub mod tls;
 pub mod webhook;
 pub mod wish;

@@ -100,7 +100,7 @@ fn arguments(role: Role, wish: &Wish) -> Vec<String> {
 
 /// Where annotations are, where files go, and the operator's part.
 fn settings(wish: &Wish, volume: &str) -> Vec<String> {
-    let mut words = vec!["--annotations".to_owned(), ANNOTATIONS_FILE.to_owned()];
+    let mut words = vec!["--annotations".to_owned(), ANNOTATIONS_FILE.to_owned(), "--pinned".to_owned()];
     words.extend(["--volume".to_owned(), volume.to_owned()]);
     for pin in &wish.pins {
         words.extend([pin.name.clone(), pin.value.clone()]);

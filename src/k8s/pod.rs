@@ -21,6 +21,8 @@ pub struct Pod {
     pub restart_policy: Option<String>,
     /// `spec.shareProcessNamespace`.
     pub shares_processes: Option<bool>,
+    /// `spec.hostPID`.
+    pub is_among_the_nodes: bool,
     /// `spec.securityContext.supplementalGroups`.
     pub groups: Vec<u64>,
     /// `spec.securityContext.runAsUser`.
@@ -103,6 +105,7 @@ impl Pod {
             volumes: volumes.iter().filter_map(|volume| text(volume, "name")).collect(),
             restart_policy: text(spec, "restartPolicy"),
             shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
+            is_among_the_nodes: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
             groups: items(security, "supplementalGroups", "spec.securityContext")?
                 .iter()
                 .filter_map(Value::as_u64)

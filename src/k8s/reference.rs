@@ -52,7 +52,8 @@ pub fn markdown() -> String {
          Written by the code (`src/k8s/reference.rs`); a test compares.\n\n\
          Annotations stand on the **pod** (of a Deployment: on `spec.template.metadata`). Each key begins with \
          `secret-exec.dev/`, and any of them asks for injection. An unknown one is refused with the name that was probably \
-         meant, and so is what the mode cannot do. The pod reads them once, when it starts.\n\n",
+         meant, and so is what the mode cannot do, and a template with a mistake, with its line and column. The pod reads \
+         them once, when it starts; about `vault` and `aws` it takes what was said at admission.\n\n",
     );
     let mut table = |title: &str, text: &str, rows: &mut dyn Iterator<Item = (String, String)>| {
         let _ = writeln!(out, "## {title}\n\n{text}\n\n| annotation | meaning |\n|---|---|");

@@ -15,26 +15,26 @@ vault:
 aws: { region: eu-west-1 }
 ";
 
-fn injector(more: &str) -> Injector {
+pub(super) fn injector(more: &str) -> Injector {
     let text = format!("{CONFIG}{more}");
     Injector::parse(Text { name: "injector.yaml", text: &text }).unwrap()
 }
 
-fn pod(annotations: &[(&str, &str)], spec: Value) -> Value {
+pub(super) fn pod(annotations: &[(&str, &str)], spec: Value) -> Value {
     let annotations: serde_json::Map<String, Value> =
         annotations.iter().map(|(key, value)| (format!("secret-exec.dev/{key}"), json!(value))).collect();
     json!({ "metadata": { "annotations": annotations }, "spec": spec })
 }
 
-fn app() -> Value {
+pub(super) fn app() -> Value {
     json!({ "containers": [{ "name": "app", "image": "app:1" }] })
 }
 
-const FILE: (&str, &str) = ("file.db", "vault:secret/data/db#password");
-const ROLE: (&str, &str) = ("vault-role", "web");
+pub(super) const FILE: (&str, &str) = ("file.db", "vault:secret/data/db#password");
+pub(super) const ROLE: (&str, &str) = ("vault-role", "web");
 
 #[track_caller]
-fn injected_by(pod: &Value, injector: &Injector) -> Value {
+pub(super) fn injected_by(pod: &Value, injector: &Injector) -> Value {
     let plan = inject(pod, injector).unwrap_or_else(|denial| panic!("{denial:#?}"));
     let mut patched = pod.clone();
     apply(&mut patched, &plan.ops);
@@ -44,22 +44,22 @@ fn injected_by(pod: &Value, injector: &Injector) -> Value {
 }
 
 #[track_caller]
-fn injected(pod: &Value) -> Value {
+pub(super) fn injected(pod: &Value) -> Value {
     injected_by(pod, &injector(""))
 }
 
 #[track_caller]
-fn denied_by(pod: &Value, injector: &Injector) -> String {
+pub(super) fn denied_by(pod: &Value, injector: &Injector) -> String {
     inject(pod, injector).expect_err("should be denied").join("\n")
 }
 
 #[track_caller]
-fn denied(annotations: &[(&str, &str)], spec: Value, expected: &str) {
+pub(super) fn denied(annotations: &[(&str, &str)], spec: Value, expected: &str) {
     let text = denied_by(&pod(annotations, spec), &injector(""));
     assert!(text.contains(expected), "{text}");
 }
 
-fn ours(pod: &Value) -> &Value {
+pub(super) fn ours(pod: &Value) -> &Value {
     let all = pod["spec"]["initContainers"].as_array().unwrap();
     all.iter().find(|c| c["name"] == "secret-exec").unwrap()
 }
@@ -68,7 +68,7 @@ fn names(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().map(|item| item["name"].as_str().unwrap()).collect()
 }
 
-fn words(list: &Value) -> Vec<&str> {
+pub(super) fn words(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().map(|item| item.as_str().unwrap()).collect()
 }
 
@@ -95,6 +95,7 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
             "sidecar",
             "--annotations",
             "/run/secret-exec-identity/annotations",
+            "--pinned",
             "--volume",
             "/run/secret-exec/files",
             "--set",
@@ -107,6 +108,8 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
             "vault.auth.method=kubernetes",
             "--set",
             "vault.auth.mount=kubernetes",
+            "--set",
+            "vault.auth.role=web",
             "--set",
             "vault.auth.tokenFile=/run/secret-exec-identity/token",
             "--set",
@@ -534,44 +537,4 @@ proptest! {
         }
         prop_assert!(survives(&expected, &patched));
     }
-}
-
-/// The pod reads with its own annotations and flags what was decided at admission.
-#[test]
-fn the_pod_reads_the_same_configuration() {
-    use crate::config::{Annotations, Flag, Layers, VaultAuth, Wraps, resolve};
-    let asked = [
-        FILE,
-        ROLE,
-        ("volume", "/etc/app"),
-        ("template.conf", "a={{ secret('vault:secret/data/db').user }}\n\"$(X)\""),
-    ];
-    let patched = injected(&pod(&asked, app()));
-    let arguments = words(&ours(&patched)["args"]);
-    let mut flags = Vec::new();
-    let mut annotations = false;
-    for pair in arguments[1..].chunks(2) {
-        match pair[0] {
-            "--annotations" => annotations = true,
-            name => flags.push(Flag::new(name, pair[1].replace("$$", "$"))),
-        }
-    }
-    assert!(annotations);
-    // As the downward API writes them; Go's %q and Rust's {:?} agree on these.
-    let file: String = asked.iter().map(|(key, value)| format!("secret-exec.dev/{key}={value:?}\n")).collect();
-    let layers = Layers {
-        environment: &[("SECRET_EXEC_STATE".to_owned(), "/run/secret-exec-state/own".to_owned())],
-        annotations: Some(Annotations::File(Text { name: "annotations", text: &file })),
-        file: None,
-        flags: &flags,
-        wraps: Wraps::Nothing,
-    };
-    let config = resolve(&layers).unwrap();
-    assert_eq!(config.volume.path.to_str(), Some("/run/secret-exec/files"));
-    assert_eq!(config.state.to_str(), Some("/run/secret-exec-state/own"));
-    assert_eq!(config.files.len(), 2);
-    let auth = config.vault.unwrap().auth.unwrap();
-    assert!(
-        matches!(auth, VaultAuth::Kubernetes { token_file, .. } if token_file.ends_with("secret-exec-identity/token"))
-    );
 }

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deliver", &["render", "sys"]),
     ("process", &["sys"]),
     ("serve", &["sys", "config"]),
-    ("k8s", &["config", "domain"]),
+    ("k8s", &["render", "domain"]),
     ("run", &["provider", "rotate", "render", "deliver", "process", "serve", "sys"]),
     ("cli", &["run", "k8s"]),
 ];

@@ -48,6 +48,34 @@ fn the_openbao_example_gives_its_credential_back() {
     }
 }
 
+/// The words of an instruction in a Dockerfile's exec form.
+fn words(dockerfile: &str, instruction: &str) -> Vec<String> {
+    let line = dockerfile.lines().find_map(|line| line.strip_prefix(instruction)).unwrap();
+    serde_json::from_str(line.trim()).unwrap()
+}
+
+#[test]
+fn the_wrapped_entrypoint_of_the_dockerfile_starts_its_app() {
+    let folder = root().join("examples/docker");
+    let dockerfile = fs::read_to_string(folder.join("Dockerfile")).unwrap();
+    let (entrypoint, command) = (words(&dockerfile, "ENTRYPOINT"), words(&dockerfile, "CMD"));
+    assert_eq!((entrypoint[0].as_str(), entrypoint.last().unwrap().as_str()), ("/secret-exec", "--"));
+    // Where the image has it, the folder has it.
+    let case = Case::new();
+    let here = |word: &str| {
+        let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")?.split_once(' '));
+        let source = copied.filter(|(_, target)| *target == word).map(|(source, _)| source).next();
+        source.map_or_else(|| word.into(), |source| case.write(source, fs::read(folder.join(source)).unwrap()))
+    };
+    let options: Vec<PathBuf> = entrypoint[1..entrypoint.len() - 1].iter().map(|word| here(word)).collect();
+    let app: Vec<PathBuf> = command.iter().map(|word| here(word)).collect();
+    fs::set_permissions(&app[0], std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let local = case.write("local.yaml", fs::read(folder.join("local.yaml")).unwrap());
+    let run = case.run().args(&options).arg("--volume").arg(case.volume()).arg("--local").arg(local).app(&app);
+    let said = run.output().ok();
+    assert_eq!(said, "started with --port=8080\nSTRIPE_KEY has 9 characters\ndb.env has 2 variables\n");
+}
+
 /// Every YAML file below a folder.
 fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -68,7 +96,7 @@ fn every_manifest_and_config_we_ship_is_valid() {
     yaml_files(&root().join("deploy"), &mut files);
     yaml_files(&root().join("examples"), &mut files);
     // A `--local` file answers references; it is no config.
-    files.retain(|path| path.file_name().is_some_and(|name| name != "secrets.yaml"));
+    files.retain(|path| path.file_name().is_some_and(|name| name != "secrets.yaml" && name != "local.yaml"));
     assert!(files.len() >= 3, "{files:?}");
     let output =
         Command::new(python()).arg(root().join("tests/parts/manifests.py")).arg(schema).args(&files).output().unwrap();

@@ -75,9 +75,13 @@ fn every_manifest_is_valid_before_and_after_injection() {
 fn every_form_of_injection_is_valid_and_restricted() {
     const RESTRICTED: &str = r#"
 import sys, yaml
+s_of = lambda c: c["securityContext"]
 for pod in filter(None, yaml.safe_load_all(sys.stdin)):
     spec = pod["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec) and not spec["securityContext"].get("sysctls")
     for c in spec["containers"] + spec["initContainers"]:
+        assert not any(p.get("hostPort") for p in c.get("ports", [])) and not s_of(c).get("privileged"), c
+        assert set(s_of(c)["capabilities"]) == {"drop"} and not {"procMount", "seLinuxOptions", "appArmorProfile"} & set(s_of(c)), c
         s, p = c["securityContext"], spec["securityContext"]
         assert s["allowPrivilegeEscalation"] is False and s["capabilities"]["drop"] == ["ALL"], c
         assert s.get("runAsNonRoot", p.get("runAsNonRoot")) is True and s.get("runAsUser", 1) != 0, c
@@ -85,10 +89,22 @@ for pod in filter(None, yaml.safe_load_all(sys.stdin)):
     assert all(set(v) - {"name"} <= {"emptyDir", "projected"} for v in spec["volumes"])
 "#;
     let mut pods = String::new();
-    for mode in ["sidecar", "init", "exec", "supervise"] {
+    for (mode, more) in [
+        ("sidecar", ""),
+        (
+            "sidecar",
+            "run-as: \"1000:1000\", secret-exec.dev/on-change: \"signal:HUP@app\", secret-exec.dev/volume: /etc/app",
+        ),
+        ("init", ""),
+        ("init", "run-as: \"1000:1000\", secret-exec.dev/resources: \"limits: {memory: 64Mi}\""),
+        ("exec", ""),
+        ("exec", "run-as: \"1000:1000\""),
+        ("supervise", "on-change: restart"),
+    ] {
+        let more = if more.is_empty() { String::new() } else { format!(", secret-exec.dev/{more}") };
         pods.push_str(&format!(
-            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations:\n    secret-exec.dev/mode: {mode}\n    \
-             secret-exec.dev/vault-role: web\n    secret-exec.dev/file.a: vault:x#y\nspec:\n  securityContext: {{runAsNonRoot: \
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {mode}\n  annotations: {{secret-exec.dev/mode: {mode}{more}, \
+             secret-exec.dev/vault-role: web, secret-exec.dev/file.a: \"vault:x#y\"}}\nspec:\n  securityContext: {{runAsNonRoot: \
              true, seccompProfile: {{type: RuntimeDefault}}}}\n  containers:\n  - name: app\n    image: a:1\n    command: \
              [/app]\n    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}\n---\n"
         ));
@@ -115,6 +131,53 @@ fn every_annotated_example_is_injected() {
         let is_annotated = before.contains("secret-exec.dev/");
         let after = injected(&path.display().to_string());
         assert_eq!(is_annotated, before != after, "{}", path.display());
+    }
+}
+
+/// EKS gives identities to containers by a webhook of its own, before ours or after it; ours is asked again then.
+#[test]
+fn the_examples_for_aws_carry_the_identity_over() {
+    const EKS: &str = r#"
+import sys, yaml
+documents = list(yaml.safe_load_all(sys.stdin))
+spec = documents[-1]["spec"]["template"]["spec"]
+irsa = sys.argv[1] == "irsa"
+path = "/var/run/secrets/" + ("eks.amazonaws.com/serviceaccount" if irsa else "pods.eks.amazonaws.com/serviceaccount")
+env = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/checkout", "AWS_WEB_IDENTITY_TOKEN_FILE": path + "/token"} if irsa else {
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": path + "/eks-pod-identity-token"}
+for container in spec["containers"]:
+    container.setdefault("env", []).extend({"name": k, "value": v} for k, v in env.items())
+    container.setdefault("volumeMounts", []).append({"name": "aws-token", "mountPath": path, "readOnly": True})
+spec.setdefault("volumes", []).append({"name": "aws-token", "projected": {"sources": []}})
+yaml.safe_dump_all(documents, sys.stdout, sort_keys=False)
+"#;
+    let config = root().join("deploy/base/injector.yaml").display().to_string();
+    let inject_into = |text_of: &str| {
+        let output = inject(&["manifest", "--config", &config], text_of);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    for (kind, variable) in
+        [("irsa", "AWS_WEB_IDENTITY_TOKEN_FILE"), ("pod-identity", "AWS_CONTAINER_CREDENTIALS_FULL_URI")]
+    {
+        let example = std::fs::read_to_string(root().join(format!("examples/kubernetes/{kind}.yaml"))).unwrap();
+        let eks = |text_of: &str| python(EKS, &[kind], text_of).map(|output| text(&output.stdout).to_owned());
+        let Some(before) = eks(&example) else { return };
+        let Some(after) = eks(&inject_into(&example)) else { return };
+        for injected in [inject_into(&before), inject_into(&after)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &injected).unwrap();
+            let documents = load(&file.path().display().to_string()).unwrap();
+            let spec = &documents.last().unwrap()["spec"]["template"]["spec"];
+            let ours = &spec["initContainers"][0];
+            assert_eq!(ours["name"], "secret-exec");
+            let has = |list: &str, key: &str, value: &str| {
+                ours[list].as_array().unwrap().iter().any(|item| item[key] == value)
+            };
+            assert!(has("env", "name", variable) && has("volumeMounts", "name", "aws-token"), "{kind}: {ours}");
+            assert_eq!(inject_into(&injected), injected, "once is enough");
+        }
     }
 }
 

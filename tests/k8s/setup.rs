@@ -1,4 +1,5 @@
-//! The commands that set Vault up run against a real OpenBao.
+//! What an administrator types: the commands that set Vault up run against a real OpenBao, the quick start of the README in a
+//! copy of what it works on.
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -78,4 +79,77 @@ fn vault_is_set_up_by_the_commands_of_the_example() {
     for path in ["secret/data/api", "database/creds/web"] {
         assert!(text(&policy.stdout).contains(path) && deployment.contains(&format!("vault:{path}")), "{path}");
     }
+}
+
+/// The commands of the README's section about clusters: the five lines, and the pipe.
+fn quick_start() -> Vec<String> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("\n## In a cluster\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks = section.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks
+        .map(|block| block.lines().map(|line| line.strip_prefix("$ ").unwrap()).collect::<Vec<_>>().join("\n"))
+        .collect()
+}
+
+#[test]
+fn the_quick_start_of_the_readme_runs_as_it_stands() {
+    let blocks = quick_start();
+    assert_eq!(blocks.iter().map(|block| block.lines().count()).collect::<Vec<_>>(), [5, 1]);
+    let Some(bao) = Bao::start() else { return };
+    let place = bao.directory.path().join("repository");
+    let bin = bao.directory.path().join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    for folder in ["deploy", "examples"] {
+        let copied = Command::new("cp").arg("-r").arg(root().join(folder)).arg(&place).status().unwrap();
+        assert!(copied.success());
+    }
+    // Stands for a cluster: takes what is applied, with the real kubectl's kustomize where there is one.
+    let kubectl = r#"#!/bin/sh
+set -eu
+for last; do :; done
+case "$*" in
+    "apply -k "*) [ -z "$KUBECTL" ] || "$KUBECTL" kustomize "$last" > "$APPLIED/webhook.yaml" ;;
+    "-n shop apply -f -") cat > "$APPLIED/pipe.yaml" ;;
+    "-n shop apply -f "*) cp "$last" "$APPLIED/app.yaml" ;;
+    *) exit 1 ;;
+esac
+"#;
+    std::fs::write(bin.join("kubectl"), kubectl).unwrap();
+    std::os::unix::fs::symlink(crate::support::INJECT, bin.join("secret-inject")).unwrap();
+    assert!(Command::new("chmod").arg("755").arg(bin.join("kubectl")).status().unwrap().success());
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.exists());
+    for block in &blocks {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", block]).current_dir(&place);
+        shell.env("PATH", format!("{}:{}:{path}", bin.display(), root().join(".venv/bin").display()));
+        shell.env("IMAGE", "mirror.example.com/tools/secret-exec:7").env("CLI", "bao");
+        shell.env("KUBECTL", real.as_deref().map_or("", |file| file.to_str().unwrap()));
+        shell.env("APPLIED", &bin).env("CLUSTER_CA", place.join("deploy/self-signed/certs/ca.crt"));
+        for name in ["VAULT", "BAO"] {
+            shell.env(format!("{name}_ADDR"), &bao.address).env(format!("{name}_TOKEN"), "root");
+        }
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{block}\n{}", text(&output.stderr));
+    }
+    let applied = |name: &str| std::fs::read_to_string(bin.join(name)).unwrap();
+    assert_eq!(
+        applied("app.yaml"),
+        std::fs::read_to_string(root().join("examples/kubernetes/deployment.yaml")).unwrap()
+    );
+    let injected = applied("pipe.yaml");
+    for expected in ["image: mirror.example.com/tools/secret-exec:7", &format!("vault.address={}", bao.address)] {
+        assert!(injected.contains(expected), "{expected}\n{injected}");
+    }
+    if real.is_none() {
+        return eprintln!("LEFT OUT the overlay of the quick start (no kubectl here)");
+    }
+    let webhook = applied("webhook.yaml");
+    let images: Vec<_> = webhook.lines().filter(|line| line.trim().starts_with("image: ")).map(str::trim).collect();
+    assert_eq!(
+        images, ["image: mirror.example.com/tools/secret-exec:7"; 2],
+        "one for the webhook, one that it injects"
+    );
+    assert!(webhook.contains("caBundle: ") && webhook.contains(&bao.address), "{webhook}");
 }

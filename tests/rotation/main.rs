@@ -13,6 +13,7 @@ mod support;
 
 mod faults; // outages, revocations by an operator, denials, no room
 mod others; // the other backends, many at once, ends in bad moments, memory
+mod pair; // files that belong together, read as the docs show
 mod sidecar; // renewal, hand-over, changes, the end
 mod supervise; // an app of our own: told, started anew, stopped
 mod takeup; // killed, and started again

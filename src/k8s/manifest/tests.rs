@@ -173,6 +173,44 @@ fn annotations_on_the_workload_itself_are_pointed_out() {
 }
 
 #[test]
+fn a_template_whose_containers_are_not_found_is_pointed_out() {
+    let asks = "metadata: {annotations: {secret-exec.dev/vault-role: w}}";
+    let text = format!("kind: List\nitems:\n- kind: Job\n  spec: {{template: {{{asks}, spec: {{container: []}}}}}}\n");
+    let output = ok(&text);
+    assert_eq!(output.text, text);
+    let warning = "in.yaml: document at line 1 (List), items[0].spec.template: has annotations, but no spec.containers";
+    assert!(output.warnings[0].starts_with(warning), "{:?}", output.warnings);
+    let common = format!("kind: List\nitems:\n- kind: Service\n  {asks}\n  spec: {{ports: []}}\n");
+    assert!(ok(&common).warnings.is_empty());
+}
+
+#[test]
+fn a_key_counts_however_it_is_escaped() {
+    let plain = ok(&deployment()).text;
+    let hidden = deployment()
+        .replace("secret-exec.dev/", "\"secret-exec.dev\\x2F")
+        .replace("\\x2Fvault-role:", "\\x2Fvault-role\":");
+    let hidden = hidden.replace("\\x2Ffile.db:", "\\x2Ffile.db\":");
+    assert!(!hidden.contains("secret-exec.dev/"));
+    assert_eq!(json(&ok(&hidden).text), json(&plain));
+    let json_text = serde_json::to_string(&json(&deployment())[0]).unwrap();
+    let hidden = json_text.replace("secret-exec.dev/", "secret\\u002dexec.dev\\u002f");
+    assert_eq!(json(&ok(&hidden).text), json(&plain));
+    // What a backslash hides nothing in may be anything that YAML is.
+    let foreign = "a: \"\\x41\"\nb: !Ref c\na: 2\n";
+    assert_eq!(ok(foreign).text, foreign);
+}
+
+#[test]
+fn directives_stand_before_their_document() {
+    let text = "%YAML 1.1\n---\na: 1\n";
+    assert_eq!(ok(text).text, text);
+    let injected = ok(&format!("%YAML 1.1\n# head\n---\n{}", deployment()));
+    assert_eq!(injected.changed.len(), 1);
+    assert!(injected.text.starts_with("%YAML 1.1\n# head\n---\n"));
+}
+
+#[test]
 fn aliases_and_merge_keys_are_followed() {
     let text = deployment().replace("labels: {app: web}", "labels: &l {app: web}")
         + "  selector: {matchLabels: *l}\n  extra:\n    <<: *l\n    app: other\n    <<: [{x: z}]\n";

@@ -168,24 +168,30 @@ impl Template {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
         let found = scan::scan(text, &syntax()).map_err(|(offset, why)| fault(offset, why))?;
         let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
+        let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
         for (offset, name) in &found.filters {
-            if !holds(&known, "name is filter", name) {
+            if judged.insert(name) && !holds(&known, "name is filter", name) {
                 return Err(fault(*offset, TemplateFault::UnknownFilter(name.clone())));
             }
         }
+        judged.clear();
         for (offset, name) in &found.tests {
-            if !holds(&known, "name is test", name) {
+            if judged.insert(name) && !holds(&known, "name is test", name) {
                 return Err(fault(*offset, TemplateFault::UnknownTest(name.clone())));
             }
         }
         let mut calls: Vec<Call> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for (offset, literal) in found.calls {
+            if let Some(place) = places.get(&literal) {
+                let call = &mut calls[*place];
+                call.offset = call.offset.min(offset);
+                continue;
+            }
             let reference = SecretRef::parse(&literal, named);
             let reference = reference.map_err(|why| fault(offset, TemplateFault::Reference(why)))?;
-            match calls.iter_mut().find(|call| call.literal == literal) {
-                Some(call) => call.offset = call.offset.min(offset),
-                None => calls.push(Call { literal, reference, offset }),
-            }
+            places.insert(literal.clone(), calls.len());
+            calls.push(Call { literal, reference, offset });
         }
         let b64decode = found.filters.iter().find(|(_, name)| name == "b64decode").map_or(0, |(offset, _)| *offset);
         let mut optional = found.optional;

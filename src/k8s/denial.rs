@@ -1,0 +1,48 @@
+//! Why a pod is refused: sentences a developer can act on.
+
+use std::collections::BTreeSet;
+
+use crate::config::annotations::PREFIX;
+use crate::config::{Mistake, Place};
+
+/// Sentences for the developer: why the pod is refused.
+pub type Denial = Vec<String>;
+
+/// How many mistakes are told at once.
+const MAX_TOLD: usize = 20;
+
+/// An annotation of ours by its whole key.
+pub(super) fn ours(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+/// A mistake as a sentence. Flags are the operator's; the developer sees annotations.
+fn sentence(mistake: &Mistake) -> String {
+    match &mistake.place {
+        Place::Flag(flag) => match flag.strip_prefix("--set ") {
+            Some(_) if mistake.text.starts_with("vault.auth.role: is missing") => missing_role(),
+            _ => format!("the operator's part ({flag}): {}", mistake.text),
+        },
+        place => format!("{place}: {}", mistake.text),
+    }
+}
+
+pub(super) fn sentences(mistakes: &[Mistake]) -> Denial {
+    mistakes.iter().map(sentence).collect()
+}
+
+pub(super) fn missing_role() -> String {
+    format!("the Vault role is missing; say it with {}", ours("vault-role"))
+}
+
+/// Few enough to be read, each once.
+pub(super) fn told(mut denial: Denial) -> Denial {
+    let mut seen = BTreeSet::new();
+    denial.retain(|sentence| seen.insert(sentence.clone()));
+    let more = denial.len().saturating_sub(MAX_TOLD);
+    denial.truncate(MAX_TOLD);
+    if more > 0 {
+        denial.push(format!("and {more} more"));
+    }
+    denial
+}

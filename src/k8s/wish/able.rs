@@ -1,0 +1,206 @@
+//! What a mode can do, held against what is wished: the rest is refused with the way that works.
+
+use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
+use crate::domain::Source;
+
+use super::super::denial::ours;
+use super::super::login::Login;
+use super::super::names::{FILES_PATH, VOLUME_PATH};
+use super::super::pod::Pod;
+use super::super::quantity;
+use super::super::references::References;
+use super::{Mode, Reading};
+
+/// What the program needs beside the files it writes.
+const OWN_MEMORY: u64 = 16 << 20;
+
+impl Reading<'_> {
+    /// What the mode can do.
+    pub(super) fn can(
+        &mut self,
+        mode: Mode,
+        targets: &[String],
+        config: &Config,
+        references: &References<'_>,
+        login: &Login,
+    ) {
+        let name = mode.name();
+        if self.asked.mentions("state") {
+            self.deny_annotation("state", "is the injector's to set; leave it out");
+        }
+        self.has_use(mode);
+        if config.supervise && mode != Mode::Supervise {
+            self.deny_annotation("supervise", &format!("say {}: supervise instead", ours("mode")));
+        }
+        if config.on_expired == OnExpired::Stop && mode != Mode::Supervise {
+            let text = format!("onExpired: stop needs {}: supervise; nobody else can stop the app", ours("mode"));
+            self.deny(text);
+        }
+        for action in &config.on_change {
+            let wrong = match (mode, action) {
+                (Mode::Exec | Mode::Init, _) => Some(format!("nothing changes in mode {name}: nobody stays to rotate")),
+                (Mode::Sidecar, Action::Restart) => {
+                    Some(format!("a sidecar cannot restart the app; say {}: supervise", ours("mode")))
+                }
+                (Mode::Sidecar, Action::Signal { process: None, .. }) => {
+                    Some("a sidecar needs the name of the process: signal:HUP@nginx".to_owned())
+                }
+                (Mode::Sidecar, Action::Signal { process: Some(_), .. }) if config.run_as.is_none() => Some(format!(
+                    "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
+                    ours("run-as")
+                )),
+                (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
+                    Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
+                }
+                (Mode::Sidecar, Action::Signal { .. }) if self.pod.is_among_the_nodes => {
+                    Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
+                }
+                (Mode::Supervise, Action::Signal { process: Some(_), .. }) => {
+                    Some("the supervisor signals its own child: signal:HUP, without a name".to_owned())
+                }
+                _ => None,
+            };
+            if let Some(text) = wrong {
+                self.deny_annotation("on-change", &text);
+            }
+        }
+        if mode.wraps() {
+            self.can_wrap(mode, targets, config);
+        } else {
+            self.can_stand_beside(mode, config, references, login);
+        }
+    }
+
+    /// Options that would do nothing in a mode, though their author expects something.
+    fn has_use(&mut self, mode: Mode) {
+        let stays = matches!(mode, Mode::Sidecar | Mode::Supervise);
+        let stay = "needs somebody who stays";
+        let wrap = "is about the app's own environment";
+        for (key, name, is_useful, why, modes) in [
+            ("refresh", "refresh", stays, stay, "sidecar or supervise"),
+            ("metrics", "metrics", stays, stay, "sidecar or supervise"),
+            ("onExpired", "on-expired", stays, stay, "sidecar or supervise"),
+            ("revokeDelay", "revoke-delay", mode == Mode::Sidecar, "is the sidecar's", "sidecar"),
+            ("inherit", "inherit", mode.wraps(), wrap, "exec or supervise"),
+            ("scrubAws", "scrub-aws", mode.wraps(), wrap, "exec or supervise"),
+            ("passEnv", "config", mode.wraps(), "passEnv is about the app's own environment", "exec or supervise"),
+        ] {
+            if self.asked.mentions(key) && !is_useful {
+                let (ours, mode) = (ours("mode"), mode.name());
+                self.deny_annotation(
+                    name,
+                    &format!("{why}: it does nothing in mode {mode}, only with {ours}: {modes}"),
+                );
+            }
+        }
+    }
+
+    fn can_wrap(&mut self, mode: Mode, targets: &[String], config: &Config) {
+        if config.files.is_empty() {
+            return;
+        }
+        if targets.len() > 1 {
+            let text = format!(
+                "in mode {} one container has files, this names {}; name one, use variables only, or say {}: sidecar",
+                mode.name(),
+                targets.join(", "),
+                ours("mode")
+            );
+            self.deny_annotation("containers", &text);
+        }
+        let is_below = config.volume.path.starts_with(VOLUME_PATH) && config.volume.path.as_os_str() != VOLUME_PATH;
+        if !is_below {
+            let text =
+                format!("expected a path below {VOLUME_PATH} in mode {}; the default is {FILES_PATH}", mode.name());
+            self.deny_annotation("volume", &text);
+        }
+    }
+
+    fn can_stand_beside(&mut self, mode: Mode, config: &Config, references: &References<'_>, login: &Login) {
+        for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
+            let text = format!(
+                "{place}: nobody can set another container's environment; use {}, or {}: exec or supervise",
+                ours("file.NAME"),
+                ours("mode")
+            );
+            self.deny(text);
+        }
+        if config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() {
+            self.deny(format!("asks for injection but names no file; say at least one {}", ours("file.NAME")));
+        }
+        for entry in &config.files {
+            if let Content::Template(Template::File(_)) = &entry.content {
+                let text = "the injected container has no such file; put the template into the annotation";
+                self.deny(format!("{}: {text}", entry.place));
+            }
+        }
+        for (reference, place) in references.known() {
+            if matches!(reference.source, Source::File(_)) {
+                self.denial.push(format!(
+                    "{place}: the injected container sees no volume of the app's, so no file: reference"
+                ));
+            }
+        }
+        let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref());
+        if let Some(VaultAuth::AppRole { .. } | VaultAuth::Cert { .. } | VaultAuth::TokenFile { .. }) = auth {
+            let text = format!(
+                "vault.auth.method {} needs files that an injected container does not have; expected kubernetes, jwt or aws",
+                login.method
+            );
+            self.deny(text);
+        }
+        if matches!(&config.vault, Some(vault) if matches!(vault.ca, Some(Ca::File(_)))) {
+            self.deny_annotation(
+                "vault-ca-file",
+                "the injected container has no such file; the operator sets vault.ca",
+            );
+        }
+        let path = &config.volume.path;
+        if path.as_os_str() == VOLUME_PATH {
+            self.deny_annotation("volume", &format!("must not be {VOLUME_PATH} itself; the default is {FILES_PATH}"));
+        }
+        let is_sidecar_container = self.injector.sidecar == Sidecar::Container;
+        let ends = self.pod.restart_policy.as_deref().is_some_and(|policy| policy != "Always");
+        if mode == Mode::Sidecar && is_sidecar_container && ends {
+            let text = format!(
+                "a pod that ends would wait for its sidecar forever in this cluster; say {}: init, exec or supervise",
+                ours("mode")
+            );
+            self.deny(text);
+        }
+    }
+
+    /// tmpfs is charged to the container that writes.
+    pub(super) fn fits(&mut self, mode: Mode, targets: &[String], config: &Config, resources: &Resources) {
+        if mode.wraps() {
+            if would_be_root(self.pod, targets, config) {
+                let text = "the app would run as root; say whom it runs as, or \"0\" when root is meant";
+                self.deny_annotation("run-as", text);
+            }
+            return;
+        }
+        let Some(text) = resources.limits.get("memory") else { return };
+        let needed = config.volume.size.saturating_add(OWN_MEMORY);
+        match quantity::bytes(text) {
+            None => self
+                .deny(format!("resources.limits.memory: expected a quantity such as {}Mi", needed.div_ceil(1 << 20))),
+            Some(bytes) if bytes < needed => {
+                let text = format!(
+                    "limits.memory {text} of the injected container is less than volume.size + 16Mi = {}Mi (files in \
+                     memory are charged to it); say more with {}, such as {{\"limits\":{{\"memory\":\"{}Mi\"}}}}",
+                    needed.div_ceil(1 << 20),
+                    ours("resources"),
+                    needed.div_ceil(1 << 20)
+                );
+                self.deny(text);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether the pod says itself that an app is root, and nobody says whom it becomes.
+fn would_be_root(pod: &Pod, targets: &[String], config: &Config) -> bool {
+    let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name));
+    config.run_as.is_none() && all.any(|c| c.user.or(pod.user) == Some(0))
+}

@@ -1,0 +1,140 @@
+//! What annotations say to the injector itself: how, into which containers, with which commands and resources, for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::annotations::PREFIX;
+use crate::config::{Place, Resources, nearest};
+
+use super::super::denial::{ours, sentences};
+use super::{Mode, Reader, Reading, annotation, is_ours};
+
+impl Reading<'_> {
+    pub(super) fn mode(&mut self) -> Mode {
+        let Some(text) = annotation(self.pod, "mode") else { return Mode::Sidecar };
+        if let Some((_, mode)) = Mode::ALL.iter().find(|(name, _)| *name == text) {
+            return *mode;
+        }
+        let meant = nearest(text, Mode::ALL.map(|(name, _)| name)).map(|name| format!("; did you mean {name}?"));
+        let text = format!("expected sidecar, init, exec or supervise{}", meant.unwrap_or_default());
+        self.deny_annotation("mode", &text);
+        Mode::Sidecar
+    }
+
+    /// The containers that get secrets: those named, else those that have them already, else the one everybody means.
+    pub(super) fn targets(&mut self) -> Vec<String> {
+        let pod = self.pod;
+        let all = || pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_ours(c));
+        let names = || all().map(|c| c.name.as_str()).collect::<Vec<_>>();
+        if let Some(text) = annotation(pod, "containers") {
+            let named: BTreeSet<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+            let (there, missing): (Vec<&str>, Vec<&str>) = named.iter().partition(|name| names().contains(name));
+            if there.is_empty() {
+                let text = format!("names no container of this pod, which has {}", names().join(", "));
+                self.deny_annotation("containers", &text);
+            } else if !missing.is_empty() {
+                let text = format!("annotation {}: no container {} here yet", ours("containers"), missing.join(", "));
+                self.warnings.push(text);
+            }
+            return there.into_iter().map(str::to_owned).collect();
+        }
+        let served: Vec<_> = all().filter(|c| super::super::inject::is_served(c)).map(|c| c.name.clone()).collect();
+        if !served.is_empty() {
+            return served;
+        }
+        let apps: Vec<_> = pod.containers.iter().filter(|c| !is_ours(c)).map(|c| c.name.clone()).collect();
+        match (apps.as_slice(), &pod.default_container) {
+            ([only], _) => vec![only.clone()],
+            (many, Some(default)) if many.contains(default) => vec![default.clone()],
+            ([], _) => {
+                self.deny("the pod has no containers");
+                Vec::new()
+            }
+            (many, _) => {
+                let text = format!(
+                    "the pod has several containers; say which get the secrets: {}: {}",
+                    ours("containers"),
+                    many.join(",")
+                );
+                self.deny(text);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn commands(&mut self, mode: Mode, targets: &[String]) -> BTreeMap<String, Vec<String>> {
+        let mut commands = BTreeMap::new();
+        for (key, value) in &self.pod.annotations {
+            let Some(name) = key.strip_prefix(PREFIX).and_then(|key| key.strip_prefix("command.")) else { continue };
+            if name.is_empty() {
+                continue; // an unknown annotation, which is told with the others
+            }
+            if !mode.wraps() {
+                self.deny(format!("annotation {key}: only with {}: exec or supervise", ours("mode")));
+            } else if !targets.iter().any(|target| target == name) {
+                let known = targets.join(", ");
+                self.deny(format!(
+                    "annotation {key}: secrets go to {known}, not to {name}; see {}",
+                    ours("containers")
+                ));
+            }
+            match serde_json::from_str::<Vec<String>>(value) {
+                Ok(words) if words.first().is_some_and(|word| !word.is_empty()) => {
+                    commands.insert(name.to_owned(), words);
+                }
+                _ => self
+                    .deny(format!("annotation {key}: expected a JSON array such as [\"/app/server\", \"--port=80\"]")),
+            }
+        }
+        commands
+    }
+
+    pub(super) fn resources(&mut self) -> Resources {
+        let Some(text) = annotation(self.pod, "resources") else { return self.injector.resources.clone() };
+        let place = Place::Annotation(ours("resources"));
+        match Resources::parse(text, &place) {
+            Ok(resources) => resources,
+            Err(mistakes) => {
+                self.denial.extend(sentences(&mistakes));
+                Resources::default()
+            }
+        }
+    }
+
+    /// `run-as` and `volume-owner`, which a container without privileges and without a passwd file must be able to do.
+    pub(super) fn reader(&mut self, mode: Mode) -> Reader {
+        if mode.wraps() {
+            return Reader::App;
+        }
+        let owner = self.asked.text("volume.owner").map(str::to_owned);
+        if let Some(text) = self.asked.text("runAs").map(str::to_owned) {
+            if owner.is_some() {
+                self.deny_annotation("run-as", "cannot stand together with volume-owner; the files are run-as's own");
+            }
+            let ids = text.split_once(':').map(|(user, group)| (user.parse::<u32>(), group.parse::<u32>()));
+            return match ids {
+                Some((Ok(0), Ok(_))) => {
+                    let text = "root is refused here; leave run-as out: root reads the files as a member of the group";
+                    self.deny_annotation("run-as", text);
+                    Reader::App
+                }
+                Some((Ok(user), Ok(group))) => Reader::User(user, group),
+                _ => {
+                    let text =
+                        "expected numbers, UID:GID, such as \"1000:1000\": names are known in the app's image only";
+                    self.deny_annotation("run-as", text);
+                    Reader::App
+                }
+            };
+        }
+        match owner.as_deref().map(|text| text.strip_prefix(':').and_then(|gid| gid.parse::<u32>().ok())) {
+            None => Reader::Group(self.injector.reader_group),
+            Some(Some(gid)) if gid > 0 && gid < u32::MAX => Reader::Group(gid),
+            Some(_) => {
+                let text = "expected :GID, a group the pod gets; a container without privileges cannot give files away: \
+                            for files of the app's own say run-as";
+                self.deny_annotation("volume-owner", text);
+                Reader::App
+            }
+        }
+    }
+}
