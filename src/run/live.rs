@@ -42,6 +42,11 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
+    /// There is no app, and nobody will read what it was to have.
+    pub(super) fn withdraw(&self) {
+        self.rotation.borrow_mut().prepared.withdraw();
+    }
+
     /// The end: nobody asks any more.
     pub(super) async fn give_back(self) {
         self.rotation.into_inner().give_back().await;

@@ -14,6 +14,7 @@ pub mod exec;
 pub mod fs;
 pub mod harden;
 pub mod image;
+pub mod look;
 pub mod mount;
 pub mod pidfd;
 pub mod privilege;

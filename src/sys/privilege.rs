@@ -112,6 +112,11 @@ impl Plan {
     pub fn groups(&self) -> &[u32] {
         &self.groups
     }
+
+    /// Whether files and folders may answer otherwise afterwards: another identity, or root without its capabilities.
+    pub fn changes_access(&self) -> bool {
+        self.set_uid || self.set_gid || self.set_groups || self.clear_bounding || self.uid == 0
+    }
 }
 
 /// Why privileges are not dropped, or not provably.

@@ -32,10 +32,12 @@ mod render; // formats and templates as they are delivered
 mod volume; // files on memory: layout, owners, readers, refusals
 
 // How it runs
+mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
+mod root_only; // what only root may read is read before the drop
 mod supervise; // as a parent: forward, reap, terminal, status
 
 // What users copy
