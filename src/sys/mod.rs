@@ -13,6 +13,7 @@ pub mod environment;
 pub mod exec;
 pub mod fs;
 pub mod harden;
+mod idmap;
 pub mod image;
 pub mod look;
 pub mod mount;

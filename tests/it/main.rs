@@ -22,6 +22,7 @@ mod config; // layers, all mistakes at once, schema, check
 // Who asks, and what comes
 mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
 mod fetch; // Vault: each secret once, every engine, leases, retries, failures
+mod namespace; // rootless: ids that are not there
 mod local; // a file that answers instead of any server
 mod login; // every method of Vault's, TLS, proxy, namespaces
 mod start; // one that ends early: in time, and nothing issued is left

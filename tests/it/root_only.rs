@@ -126,3 +126,25 @@ fn a_change_that_only_root_may_read_is_told_and_the_value_of_the_start_stays() {
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
 }
+
+#[test]
+fn a_later_login_trusts_the_ca_that_only_root_could_read() {
+    needs_root!();
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "k": "value" }))]);
+    let login =
+        space.approle_with(&case, &[&format!("{kv}/data/*")], json!({ "token_ttl": "4s", "token_max_ttl": "4s" }));
+    let ca = private(&case, "ca.pem", fs::read(certificates().join("ca.pem")).unwrap());
+    let config = format!(
+        "{}vault:\n  address: https://127.0.0.1:{}\n  caFile: {}\n  auth: {}\nfiles: {{ s: \"vault:{kv}/data/a#k\" }}\n",
+        run_as(),
+        space.bao.tls_port,
+        ca.display(),
+        login.auth
+    );
+    let mut running = case.with_files(&config).command("sidecar").root().start();
+    let logins = || space.requests().iter().filter(|said| **said == format!("update {}", login.path)).count();
+    running.until("a second login", || (logins() >= 2).then_some(()));
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
