@@ -117,7 +117,7 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
         return Err(problems(unread));
     }
     let environment = caller.readable_environment();
-    config::resolve(&Layers {
+    let layers = Layers {
         environment: &environment,
         annotations: annotations.as_ref().map(|(name, text)| Annotations::File(Text { name, text })),
         file: file.as_ref().map(|(name, text)| Text { name, text }),
@@ -126,8 +126,12 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
             Command::Wrap(_) | Command::Check(Check { command: Some(_), .. }) => Wraps::Command,
             _ => Wraps::Nothing,
         },
-    })
-    .map_err(problems)
+    };
+    let resolved = match &invocation.command {
+        Command::Check(what) if what.policy || what.local_skeleton => config::resolve_unasked(&layers),
+        _ => config::resolve(&layers),
+    };
+    resolved.map_err(problems)
 }
 
 fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {

@@ -41,13 +41,15 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     }
 }
 
-/// Whether the local file answers instead of the backends.
+/// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
     /// Vault and Secrets Manager.
     Backends,
     /// `--local FILE`.
     LocalFile,
+    /// Nobody is asked.
+    Nobody,
 }
 
 impl Reader<'_> {

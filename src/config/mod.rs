@@ -43,7 +43,7 @@ pub use model::{
 };
 pub use nearest::nearest;
 pub use place::{Mistake, Place};
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_unasked};
 pub use schema::schema;
 
 impl Config {

@@ -25,6 +25,15 @@ const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false };
 
 /// Makes the configuration out of its layers. All mistakes come back, sorted by place.
 pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
+    resolve_with(layers, Answers::Backends)
+}
+
+/// The same for whoever asks no backend: what it takes to ask one may be missing.
+pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
+    resolve_with(layers, Answers::Nobody)
+}
+
+fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let merged = layers::merged(layers, &mut mistakes);
     if merged.reading == Reading::Broken {
@@ -32,13 +41,13 @@ pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
     }
     check::whole(&merged.tree, &ROOT, "", &mut mistakes);
     let mut reader = Reader { tree: &merged.tree, mistakes };
-    let config = reader.config(layers, merged.local);
+    let config = reader.config(layers, merged.local, answers);
     let mistakes = reader.mistakes.sorted();
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
 impl Reader<'_> {
-    fn config(&mut self, layers: &Layers<'_>, local: Option<&str>) -> Config {
+    fn config(&mut self, layers: &Layers<'_>, local: Option<&str>, answers: Answers) -> Config {
         let secrets = self.secrets();
         let named = secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
         let env = self.variables(&named);
@@ -82,17 +91,17 @@ impl Reader<'_> {
             let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
             config.env.extend(found);
         }
-        self.backends(&mut config);
+        self.backends(&mut config, answers);
         for mistake in about_variables.sorted() {
             self.mistakes.add(&mistake.place, mistake.text);
         }
         config
     }
 
-    fn backends(&mut self, config: &mut Config) {
+    fn backends(&mut self, config: &mut Config, answers: Answers) {
         let vault = need(config, |source| matches!(source, Source::Vault(_)));
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
-        let answers = if config.local.is_some() { Answers::LocalFile } else { Answers::Backends };
+        let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
         config.vault = self.vault(&vault, answers);
         config.aws = self.aws();
         // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.

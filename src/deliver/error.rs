@@ -51,7 +51,8 @@ pub enum VolumeError {
     /// Somebody else may rename what lies in a directory above the volume.
     #[error(
         "{} is on the way to the volume and belongs to {uid}:{gid} (mode {mode:04o}), who could put something else in its \
-         place: name a volume below directories of root, of the files' owner or of ours, in which no other group may write",
+         place: name a volume below directories of root, of the files' owner or of ours, in which no other group may write \
+         (in a user namespace 65534 stands for everybody outside of it)",
         .path.display()
     )]
     Way {

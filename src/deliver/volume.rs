@@ -178,6 +178,15 @@ impl Volume {
         Ok(())
     }
 
+    /// Removes all of it, every file at once. The directory stays.
+    pub fn withdraw(&mut self) -> Result<(), VolumeError> {
+        self.unlink_ours(DATA.as_ref())?;
+        self.remove_stale(&BTreeSet::new())?;
+        self.leftovers = Leftovers::Later;
+        self.retired.clear();
+        self.remove_leftovers()
+    }
+
     /// The generation that `..data` names; `None` when there is none, or when it leads nowhere.
     fn current(&self) -> Result<Option<OsString>, VolumeError> {
         let path = self.path.join(DATA);

@@ -109,6 +109,11 @@ impl AwsIdentity {
         signed::sign(credentials, &endpoint, server_id, now)
     }
 
+    /// Reads the CA bundle while there are rights to. One that is no use is told when it is needed.
+    pub fn hold(&self) {
+        let _told_later = self.transport.load_roots();
+    }
+
     /// Closes idle connections: each keeps the last answer it carried in memory.
     pub fn close_idle(&self) {
         self.transport.close_idle();

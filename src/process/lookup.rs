@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, eaccess};
 
+use crate::sys::look;
+use crate::sys::privilege::Plan;
+
 /// Where it is looked for when there is no PATH at all (glibc's `_CS_PATH`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
@@ -28,7 +31,7 @@ pub enum LookupError {
         /// The candidate.
         path: PathBuf,
         /// What is in the way.
-        why: &'static str,
+        why: String,
     },
 }
 
@@ -42,37 +45,38 @@ impl LookupError {
     }
 }
 
-/// Finds `command` in `path`, the PATH of the app's final environment (`None`: it has none).
+/// Finds `command` in `path`, the PATH of the app's final environment (`None`: it has none), as whoever `drop` makes of us
+/// may execute it (`None`: as we are).
 ///
 /// A name with a `/` is a path. An empty element of PATH is the working directory. A candidate that cannot be executed is
 /// passed over, and named when nothing better comes.
-pub fn find(command: &OsStr, path: Option<&[u8]>) -> Result<PathBuf, LookupError> {
+pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result<PathBuf, LookupError> {
+    let whom = drop.map(|plan| format!(" for uid {}", plan.uid())).unwrap_or_default();
     if command.as_bytes().contains(&b'/') {
         let candidate = PathBuf::from(command);
-        return match probe(&candidate) {
-            Probe::Executable => Ok(candidate),
-            Probe::Missing => Err(LookupError::NoSuchFile(command.to_owned())),
-            Probe::Hidden => Err(refused(candidate, Why::Because("permission denied on the way to it"))),
-            Probe::Refused(why) => Err(refused(candidate, why)),
+        return match probe_all(std::slice::from_ref(&candidate), drop).first() {
+            Some(Probe::Executable) => Ok(candidate),
+            Some(Probe::Missing) | None => Err(LookupError::NoSuchFile(command.to_owned())),
+            Some(refused) => Err(refused.error(candidate, &whom)),
         };
     }
     let path = path.unwrap_or(DEFAULT_PATH);
-    let mut first_refused = None;
     // An empty command would find the directories themselves.
     let directories = path.split(|byte| *byte == b':').filter(|_| !command.is_empty());
-    for directory in directories {
-        let candidate = join(directory, command);
-        match probe(&candidate) {
-            Probe::Executable => return Ok(candidate),
+    let candidates: Vec<PathBuf> = directories.map(|directory| join(directory, command)).collect();
+    let mut first_refused = None;
+    for (candidate, probe) in candidates.iter().zip(probe_all(&candidates, drop)) {
+        match probe {
+            Probe::Executable => return Ok(candidate.clone()),
             // A directory that may not be searched says nothing about what is in it.
             Probe::Missing | Probe::Hidden => {}
-            Probe::Refused(why) => {
-                first_refused.get_or_insert((candidate, why));
+            Probe::Directory | Probe::NotRegular | Probe::NotExecutable => {
+                first_refused.get_or_insert((candidate, probe));
             }
         }
     }
     Err(match first_refused {
-        Some((candidate, why)) => refused(candidate, why),
+        Some((candidate, probe)) => probe.error(candidate.clone(), &whom),
         None => LookupError::NotFound(command.to_owned(), String::from_utf8_lossy(path).into_owned()),
     })
 }
@@ -83,37 +87,63 @@ fn join(directory: &[u8], command: &OsStr) -> PathBuf {
     PathBuf::from(OsString::from_vec([directory, b"/", command.as_bytes()].concat()))
 }
 
+/// What one candidate is to whoever looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probe {
     Executable,
     Missing,
     /// In a directory that may not be searched.
     Hidden,
-    Refused(Why),
-}
-
-enum Why {
     Directory,
-    Because(&'static str),
+    NotRegular,
+    NotExecutable,
 }
 
-fn refused(candidate: PathBuf, why: Why) -> LookupError {
-    match why {
-        Why::Directory => LookupError::Directory(candidate),
-        Why::Because(why) => LookupError::NotExecutable { path: candidate, why },
+impl Probe {
+    const ALL: [Self; 6] =
+        [Self::Executable, Self::Missing, Self::Hidden, Self::Directory, Self::NotRegular, Self::NotExecutable];
+
+    fn error(self, path: PathBuf, whom: &str) -> LookupError {
+        let why = match self {
+            Self::Directory => return LookupError::Directory(path),
+            Self::Hidden => format!("permission denied on the way to it{whom}"),
+            Self::NotRegular => "it is no regular file".to_owned(),
+            _ => format!("it is not executable{whom}, or its file system is mounted noexec"),
+        };
+        LookupError::NotExecutable { path, why }
     }
+}
+
+/// Each candidate up to the first that can be executed. Where nobody can look as the app, we look as we are: `execve` has
+/// the last word.
+fn probe_all(candidates: &[PathBuf], drop: Option<&Plan>) -> Vec<Probe> {
+    let probes = || {
+        let mut is_found = false;
+        let wanted = candidates.iter().map_while(|candidate| {
+            let probe = (!is_found).then(|| probe(candidate))?;
+            is_found = probe == Probe::Executable;
+            Some(probe)
+        });
+        wanted.collect::<Vec<_>>()
+    };
+    let as_app = drop.filter(|plan| plan.changes_access()).and_then(|plan| {
+        let told = look::after(plan, || probes().into_iter().map(|probe| probe as u8).collect()).ok()?;
+        told.into_iter().map(|byte| Probe::ALL.get(usize::from(byte)).copied()).collect()
+    });
+    as_app.unwrap_or_else(probes)
 }
 
 fn probe(candidate: &Path) -> Probe {
     match candidate.metadata() {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return Probe::Hidden,
         Err(_) => return Probe::Missing,
-        Ok(metadata) if metadata.is_dir() => return Probe::Refused(Why::Directory),
-        Ok(metadata) if !metadata.is_file() => return Probe::Refused(Why::Because("it is no regular file")),
+        Ok(metadata) if metadata.is_dir() => return Probe::Directory,
+        Ok(metadata) if !metadata.is_file() => return Probe::NotRegular,
         Ok(_) => {}
     }
     match eaccess(candidate, AccessFlags::X_OK) {
         Ok(()) => Probe::Executable,
-        Err(_) => Probe::Refused(Why::Because("it is not executable, or its file system is mounted noexec")),
+        Err(_) => Probe::NotExecutable,
     }
 }
 
@@ -147,7 +177,7 @@ mod tests {
 
         fn find(&self, command: &str) -> Result<PathBuf, LookupError> {
             let path = format!("{}:/nonexistent:{}", self.at("a").display(), self.at("b").display());
-            find(OsStr::new(command), Some(path.as_bytes()))
+            find(OsStr::new(command), Some(path.as_bytes()), None)
         }
     }
 
@@ -172,20 +202,20 @@ mod tests {
     fn a_name_with_a_slash_is_a_path() {
         let tree = Tree::new();
         let tool = tree.at("b/tool");
-        assert_eq!(find(tool.as_os_str(), Some(b"/nonexistent")), Ok(tool.clone()));
+        assert_eq!(find(tool.as_os_str(), Some(b"/nonexistent"), None), Ok(tool.clone()));
         assert_eq!(tree.find("b/tool").unwrap_err().code(), 127, "relative to the working directory, not to PATH");
     }
 
     #[test]
     fn an_empty_element_is_the_working_directory() {
         for path in ["", ":/nonexistent", "/nonexistent:", "/nonexistent::/nonexistent"] {
-            let error = find(OsStr::new("src"), Some(path.as_bytes())).unwrap_err();
+            let error = find(OsStr::new("src"), Some(path.as_bytes()), None).unwrap_err();
             assert_eq!(error, LookupError::Directory("./src".into()), "{path:?}");
         }
     }
 
     #[test]
     fn without_any_path_the_standard_places_are_searched() {
-        assert_eq!(find(OsStr::new("sh"), None), Ok("/bin/sh".into()));
+        assert_eq!(find(OsStr::new("sh"), None, None), Ok("/bin/sh".into()));
     }
 }

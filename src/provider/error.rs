@@ -47,6 +47,15 @@ pub enum Effect {
     Perhaps,
 }
 
+/// Whether another try soon is likely to meet the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It passes: an outage, a restart, a queue.
+    Passing,
+    /// It stays until somebody mends it, as a certificate that is not trusted does.
+    Standing,
+}
+
 /// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -55,6 +64,8 @@ pub struct Failure {
     pub class: Class,
     /// Whether the server may have done what was asked all the same.
     pub effect: Effect,
+    /// Whether waiting is likely to help.
+    pub outlook: Outlook,
     /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
     pub why: String,
 }
@@ -62,11 +73,16 @@ pub struct Failure {
 impl Failure {
     /// A failure from its parts.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
-        Self { class, effect: Effect::None, why: why.into() }
+        Self { class, effect: Effect::None, outlook: Outlook::Passing, why: why.into() }
     }
 
     /// The same failure of a request that the server may have carried out.
     pub fn perhaps_done(self) -> Self {
         Self { effect: Effect::Perhaps, ..self }
+    }
+
+    /// The same failure, of a cause that somebody has to mend.
+    pub fn standing(self) -> Self {
+        Self { outlook: Outlook::Standing, ..self }
     }
 }

@@ -1,22 +1,49 @@
 //! Files somebody else mounted: a provider without a login, whose every read is exact bytes.
+//!
+//! A file that only root may read is read once before root becomes the app ([`Files::hold`]), for the first delivery. A
+//! change of it is the app's to read, or nobody's: the refusal says so, and what was delivered stays.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, Source};
 use crate::identity::file::{self, FileError};
 
 use super::{Class, Failure, Fetch};
 
-/// Files already mounted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Files;
+/// Files already mounted, and what was read of them with rights that are given up then.
+#[derive(Debug, Default)]
+pub struct Files {
+    held: RefCell<BTreeMap<PathBuf, SecretBytes>>,
+}
+
+impl Files {
+    /// Reads every file with the rights we have now, for one read later. What cannot be read is that read's to tell.
+    pub fn hold<'a>(&self, sources: impl Iterator<Item = &'a Source>) {
+        let read = |source: &'a Source| match source {
+            Source::File(path) => Some((path.clone(), file::read(path).ok()?)),
+            Source::Vault(_) | Source::Aws(_) => None,
+        };
+        self.held.borrow_mut().extend(sources.filter_map(read));
+    }
+
+    /// The file as it is now; what is held of it where only that is ours to read, once.
+    fn read(&self, path: &Path) -> Result<SecretBytes, Failure> {
+        let held = self.held.borrow_mut().remove(path);
+        match (read(path), held) {
+            (Err(failure), Some(bytes)) if failure.class == Class::Denied => Ok(bytes),
+            (answer, _) => answer,
+        }
+    }
+}
 
 impl Fetch for Files {
     async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let read = |source: &&Source| match source {
             Source::File(path) => {
-                let payload = Payload::Whole(read(path)?);
+                let payload = Payload::Whole(self.read(path)?);
                 Ok(Fetched { payload, version: None, lease: None, ttl: None })
             }
             Source::Vault(_) | Source::Aws(_) => Err(Failure::new(Class::Malformed, "this is not a file: reference")),
@@ -50,7 +77,12 @@ fn failure(error: io::Error) -> Failure {
     };
     let why = match class {
         Class::NotFound => "no such file".to_owned(),
-        Class::Denied => "permission denied: the file must be readable for us".to_owned(),
+        Class::Denied => {
+            let uid = nix::unistd::geteuid();
+            format!(
+                "permission denied for uid {uid}: what only root may read is read once, at the start; let that user read it"
+            )
+        }
         _ => error.kind().to_string(),
     };
     Failure::new(class, why)
@@ -85,6 +117,18 @@ mod tests {
         assert_eq!(class("/dev/zero"), Class::Malformed);
         std::fs::write(folder.path().join("file"), "x").unwrap();
         assert_eq!(class(folder.path().join("file/below")), Class::NotFound);
+    }
+
+    #[test]
+    fn what_is_held_serves_one_read_and_only_where_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "old").unwrap();
+        let (files, source) = (Files::default(), Source::File(path.clone()));
+        files.hold([&source].into_iter());
+        std::fs::write(&path, "new").unwrap();
+        assert_eq!(files.read(&path).unwrap().expose(), b"new", "what can be read is read");
+        assert!(files.held.borrow().is_empty(), "and nothing is held for longer");
     }
 
     #[test]

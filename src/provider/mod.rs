@@ -15,7 +15,7 @@ mod tls;
 mod transport;
 pub mod vault;
 
-pub use error::{Class, Effect, Failure};
+pub use error::{Class, Effect, Failure, Outlook};
 pub use parallel::in_parallel;
 pub use post::{PostError, post};
 pub use transport::Limits;

@@ -93,11 +93,11 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Why a handshake with the server at `address` failed, and what to do.
-pub(crate) fn explain(error: &rustls::Error, address: &str) -> String {
+/// Why a handshake with the server at `address` failed, and what to do; `unknown` says it of an issuer nobody knows.
+pub(crate) fn explain(error: &rustls::Error, address: &str, unknown: &str) -> String {
     use rustls::Error as E;
     match error {
-        E::InvalidCertificate(error) => explain_certificate(error, address),
+        E::InvalidCertificate(error) => explain_certificate(error, address, unknown),
         E::InvalidMessage(_) => format!("{address} does not speak TLS; is it an http:// address?"),
         E::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
             format!("{address} asks for a client certificate; set vault.auth.certFile and keyFile")
@@ -118,11 +118,11 @@ pub(crate) fn explain(error: &rustls::Error, address: &str) -> String {
     }
 }
 
-fn explain_certificate(error: &CertificateError, address: &str) -> String {
+fn explain_certificate(error: &CertificateError, address: &str, unknown: &str) -> String {
     use CertificateError as E;
     match error {
         E::UnknownIssuer | E::BadSignature => {
-            format!("the certificate of {address} is not trusted: unknown issuer; set vault.ca")
+            format!("the certificate of {address} is not trusted: unknown issuer: {unknown}")
         }
         E::Expired | E::ExpiredContext { .. } => format!("the certificate of {address} has expired"),
         E::NotValidYet | E::NotValidYetContext { .. } => {
@@ -236,7 +236,7 @@ mod tests {
             presented: vec!["DnsName(\"a.test\")".into(), "IpAddress(10.0.0.1)".into()],
         });
         assert_eq!(
-            explain(&error, "https://vault"),
+            explain(&error, "https://vault", ""),
             "the certificate of https://vault is for a.test, 10.0.0.1, not for vault; set vault.tlsServerName"
         );
     }

@@ -11,6 +11,7 @@ use crate::sys::image::{Image, ImageError, Limits};
 
 use super::caller::Caller;
 use super::prepare::Prepared;
+use super::whom::Whom;
 
 /// The command after `--`, looked up before anything is asked of a backend.
 #[derive(Debug)]
@@ -20,10 +21,10 @@ pub(super) struct App<'a> {
 }
 
 impl<'a> App<'a> {
-    /// Looks it up in the PATH it will have.
-    pub(super) fn find(command: &'a [OsString], caller: &Caller) -> Self {
+    /// Looks it up in the PATH it will have, as whom it will run.
+    pub(super) fn find(command: &'a [OsString], whom: Option<&Whom>, caller: &Caller) -> Self {
         let path = caller.variable("PATH");
-        Self { command, found: lookup::find(&command[0], path) }
+        Self { command, found: lookup::find(&command[0], path, whom.map(|whom| &whom.drop)) }
     }
 
     /// Why it cannot be started, as far as one can know before.
@@ -59,7 +60,7 @@ impl<'a> App<'a> {
 /// A command of `onChange`: as the app's identity, in its environment without the secrets.
 pub(super) fn hook(config: &Config, prepared: &Prepared, command: &[String], caller: &Caller) -> Result<Image, String> {
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
-    let path = lookup::find(&command[0], caller.variable("PATH")).map_err(|error| error.to_string())?;
+    let path = lookup::find(&command[0], caller.variable("PATH"), None).map_err(|error| error.to_string())?;
     image(&path, &command, Vec::new(), config, prepared, caller).map_err(|problem| problem.text)
 }
 

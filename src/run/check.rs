@@ -9,8 +9,9 @@ use crate::domain::{Fetched, Fetches, Problem, Source};
 
 use super::app::App;
 use super::caller::Caller;
+use super::gather::Backends;
 use super::prepare::held;
-use super::session::Session;
+use super::session::{Opening, Session};
 use super::whom::{For, Whom};
 use super::{policy, skeleton};
 
@@ -40,14 +41,12 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         return Ok((skeleton::local_file(&plan), Vec::new()));
     }
     let mut problems = Vec::new();
-    let purpose = match &what.command {
-        Some(command) => {
-            problems.extend(App::find(command, caller).problems());
-            For::App
-        }
-        None => For::Ourselves,
-    };
-    let runs_as = match Whom::plan(config, purpose) {
+    let purpose = if what.command.is_some() { For::App } else { For::Ourselves };
+    let whom = Whom::plan(config, purpose);
+    if let Some(command) = &what.command {
+        problems.extend(App::find(command, whom.as_ref().ok(), caller).problems());
+    }
+    let runs_as = match whom {
         Ok(whom) => whom.shown(),
         Err(more) => {
             problems.extend(more);
@@ -56,8 +55,11 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     };
     let mut tried = BTreeMap::new();
     if what.online {
-        match held(config).map_err(|problem| vec![problem]).and_then(|held| Session::open(config, &plan, &held, caller))
-        {
+        let session = held(config).map_err(|problem| vec![problem]).and_then(|held| {
+            let backends = Backends::connect(config, &plan, caller)?;
+            Session::open(config, &plan, &held, backends, caller, Opening::fresh())
+        });
+        match session {
             Ok(mut session) => {
                 tried = answers(&session.fetches);
                 if what.command.is_some() && !config.supervise {

@@ -11,14 +11,15 @@ use crate::sys::privilege;
 use super::app::App;
 use super::caller::Caller;
 use super::prepare::Prepared;
-use super::session::{Session, interrupted};
-use super::whom::For;
+use super::session::{Opening, Session, interrupted};
+use super::whom::{For, Whom};
 
 /// Returns only the reasons why the app did not start.
 pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
-    let app = App::find(command, caller);
-    let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
+    let whom = Whom::plan(config, For::App);
+    let app = App::find(command, whom.as_ref().ok(), caller);
+    let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, Opening::fresh())?;
     let ready = session.refuse_leases(config).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
     let image = session.guard(ready)?;
     session.leave(|fetches| prepared.deliver(fetches))?;
@@ -31,7 +32,8 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
         Ok(()) => vec![not_started(&app.shown(), exec::replace(&image, &caller.original))],
         Err(problems) => problems,
     };
-    // Still here: leases that were to be left behind have nobody now.
+    // Still here: what was delivered, and leases that were to be left behind, have nobody now.
+    prepared.withdraw();
     if session.has_leases() {
         session.give_back();
     }

@@ -61,7 +61,8 @@ impl Backends {
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
         let asked = RefCell::default();
         let saved = RefCell::new(None);
-        let mut backends = Self { vault: None, aws: None, files: Files, local: None, aws_identity, asked, saved };
+        let mut backends =
+            Self { vault: None, aws: None, files: Files::default(), local: None, aws_identity, asked, saved };
         if let Some(path) = &config.local {
             let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
@@ -83,6 +84,17 @@ impl Backends {
             backends.aws = Some(Rc::new(Aws::new(Arc::clone(&backends.aws_identity))));
         }
         Ok(backends)
+    }
+
+    /// Reads what may be beyond our rights after this: files, and AWS's CA bundle, once; the others have read theirs. What
+    /// cannot be read is told when it is needed.
+    pub(super) fn hold(&self, plan: &Plan) {
+        if self.local.is_none() {
+            self.files.hold(plan.sources.iter().map(|planned| &planned.source));
+        }
+        if self.aws.is_some() {
+            self.aws_identity.hold();
+        }
     }
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.

@@ -4,25 +4,26 @@ use crate::config::Config;
 use crate::domain::Problem;
 
 use super::caller::Caller;
-use super::exec::drop_privileges;
 use super::live::Places;
 use super::prepare::Prepared;
-use super::rotation::{Found, Marks, Saved};
-use super::session::Session;
-use super::whom::For;
+use super::rotation::{Marks, Saved};
+use super::session::{Opening, Session};
+use super::whom::{For, Whom};
 
 /// Delivers once.
 pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let mut prepared = Prepared::make(config, caller, For::Ourselves, Vec::new())?;
+    let whom = Whom::plan(config, For::Ourselves);
+    let (mut prepared, backends) = Prepared::make(config, caller, For::Ourselves, whom, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
     let places = config.leave_leases.then(|| Places::prepare(config, &prepared.whom)).transpose()?;
     // Nobody of ours is more than the app, as soon as the volume exists. Files for another owner need what root has.
     if config.run_as.is_some() && prepared.whom.writes_as_itself() {
-        drop_privileges(&prepared.whom.drop)?;
+        prepared.become_the_app(&backends)?;
     }
     let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
-    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, Found::Nothing, saved)?;
+    let opening = Opening { saved, ..Opening::fresh() };
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
     let accepted = session.refuse_leases(config);
     session.guard(accepted)?;
     session.leave(|fetches| prepared.deliver(fetches))

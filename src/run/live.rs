@@ -42,6 +42,11 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
+    /// There is no app, and nobody will read what it was to have.
+    pub(super) fn withdraw(&self) {
+        self.rotation.borrow_mut().prepared.withdraw();
+    }
+
     /// The end: nobody asks any more.
     pub(super) async fn give_back(self) {
         self.rotation.into_inner().give_back().await;
@@ -109,7 +114,14 @@ impl Places {
         let owner = Owner { uid: whom.drop.uid(), gid: whom.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
         let refused = |error: &dyn std::fmt::Display| vec![Problem::new(Exit::Volume, error.to_string())];
-        let state = StateDir::prepare(&config.state, owner).map_err(|error| refused(&error))?;
+        let state = match StateDir::prepare(&config.state, owner) {
+            // On a laptop it may be what another user, or root, once ran with.
+            Err(error) if config.local.is_some() => {
+                warn!("--local: status and refresh do not work: {error}");
+                None
+            }
+            prepared => prepared.map_err(|error| refused(&error))?,
+        };
         let health = config.metrics.as_deref().map(Health::listen).transpose();
         let health = health.map_err(|error| vec![Problem::new(Exit::Usage, error.to_string())])?;
         Ok(Self { state, health })

@@ -161,14 +161,20 @@ impl Plan {
         single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
     }
 
-    /// The keys that are used of one source.
+    /// The keys that are used of one source, in references and by name in templates.
     pub(super) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
-        fillings
-            .flat_map(Filling::references)
-            .filter(move |reference| reference.source == *source)
-            .filter_map(|reference| reference.key.as_deref())
+        let used = fillings.flat_map(|filling| {
+            let picked = match filling {
+                Filling::Secret { .. } => Vec::new(),
+                // With a key in the reference, what is picked is inside that key's value.
+                Filling::Template(template) => template.keys().filter(|(whole, _)| whole.key.is_none()).collect(),
+            };
+            let named = filling.references().into_iter();
+            named.filter_map(|reference| Some((reference, reference.key.as_deref()?))).chain(picked)
+        });
+        used.filter(move |(reference, _)| reference.source == *source).map(|(_, key)| key)
     }
 
     /// What is wrong with the answers there are, when others are missing.

@@ -12,6 +12,8 @@ use crate::identity::{self, Held};
 use crate::sys::clock;
 
 use super::caller::Caller;
+use super::exec::drop_privileges;
+use super::gather::Backends;
 use super::modes;
 use super::plan::Plan;
 use super::whom::{For, Whom};
@@ -28,23 +30,42 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Plans; all problems at once, `others` (such as a command that does not exist) among them. Then makes the volume.
+    /// The backends have read what they need of files, and ask nobody yet.
     pub(super) fn make(
         config: &Config,
         caller: &Caller,
         purpose: For,
+        whom: Result<Whom, Vec<Problem>>,
         others: Vec<Problem>,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<(Self, Backends), Vec<Problem>> {
         let mut problems = others;
         problems.extend(modes::refused(config, purpose));
         let mut collect = |more: Vec<Problem>| problems.extend(more);
         let plan = Plan::make(config).map_err(&mut collect).ok();
-        let whom = Whom::plan(config, purpose).map_err(&mut collect).ok();
+        let whom = whom.map_err(&mut collect).ok();
         let held = held(config).map_err(|problem| collect(vec![problem])).ok();
-        let (Some(plan), Some(whom), Some(held), true) = (plan, whom, held, problems.is_empty()) else {
+        let backends = plan.as_ref().map(|plan| Backends::connect(config, plan, caller).map_err(&mut collect).ok());
+        let parts = (plan, whom, held, backends.flatten(), problems.is_empty());
+        let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
             return Err(problems);
         };
         let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };
-        Ok(Self { plan, whom, held: Rc::new(held), volume })
+        Ok((Self { plan, whom, held: Rc::new(held), volume }, backends))
+    }
+
+    /// Reads what only the rights we have now may read, then gives them up for good.
+    pub(super) fn become_the_app(&self, backends: &Backends) -> Result<(), Vec<Problem>> {
+        backends.hold(&self.plan);
+        drop_privileges(&self.whom.drop)
+    }
+
+    /// Nobody will read what was delivered: it goes. Where that cannot be, a line says what stays.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(volume) = &mut self.volume
+            && let Err(error) = volume.withdraw()
+        {
+            warn!("what was delivered stays below {}, because we {error}", volume.path().display());
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::gather::Backends;
 use super::plan::Plan;
 use super::prepare::bug;
 use super::rotation::{Found, Saved};
-use super::start::Start;
+use super::start::{Patience, Start};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
@@ -34,26 +34,38 @@ pub(super) struct Session {
     pub(super) fetches: Fetches,
 }
 
+/// What a session begins with.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// What an earlier run left: what can be taken up is neither asked for nor issued again.
+    pub(super) found: Found,
+    /// Where it is written down for the next one.
+    pub(super) saved: Option<Saved>,
+    pub(super) patience: Patience,
+}
+
+impl Opening {
+    /// With nothing from before, and somebody who waits.
+    pub(super) fn fresh() -> Self {
+        Self { found: Found::Nothing, saved: None, patience: Patience::Short }
+    }
+}
+
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
-    pub(super) fn open(config: &Config, plan: &Plan, held: &Held, caller: &Caller) -> Result<Self, Vec<Problem>> {
-        Self::open_with(config, plan, held, caller, Found::Nothing, None)
-    }
-
-    /// The same after an earlier run left `found`: what can be taken up is neither asked for nor issued again.
-    pub(super) fn open_with(
+    pub(super) fn open(
         config: &Config,
         plan: &Plan,
         held: &Held,
+        backends: Backends,
         caller: &Caller,
-        found: Found,
-        saved: Option<Saved>,
+        opening: Opening,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
-        let (fetches, backends) = runtime.block_on(async {
-            let backends = Backends::connect(config, plan, caller)?;
+        let Opening { found, saved, patience } = opening;
+        let fetches = runtime.block_on(async {
             *backends.saved.borrow_mut() = saved;
-            let start = Start::within(config.timeout);
+            let start = Start::within(config.timeout, patience);
             let signals = Signals::only(caller.original.ending())
                 .map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
             let ended = {
@@ -71,10 +83,7 @@ impl Session {
                 }
                 ended
             };
-            match ended {
-                Ok(fetches) => Ok((fetches, backends)),
-                Err(signal) => Err(vec![interrupted(signal)]),
-            }
+            ended.map_err(|signal| vec![interrupted(signal)])
         })?;
         Ok(Self { runtime: Some(runtime), backends, fetches })
     }

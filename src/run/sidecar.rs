@@ -15,22 +15,23 @@ use crate::sys::signals::Signal;
 use crate::sys::watch::Watched;
 
 use super::caller::Caller;
-use super::exec::drop_privileges;
 use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::{Prepared, bug};
 use super::rotation::{self, Environment, Found, Happening, Marks, Rotation, Saved};
-use super::session::Session;
-use super::whom::For;
+use super::session::{Opening, Session};
+use super::start::Patience;
+use super::whom::{For, Whom};
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let mut prepared = Prepared::make(config, caller, For::Sidecar, Vec::new())?;
+    let whom = Whom::plan(config, For::Sidecar);
+    let (mut prepared, backends) = Prepared::make(config, caller, For::Sidecar, whom, Vec::new())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // Nobody of ours is more than the app, as soon as the volume exists.
     if config.run_as.is_some() {
-        drop_privileges(&prepared.whom.drop)?;
+        prepared.become_the_app(&backends)?;
     }
     let memory = places.state.as_ref().and_then(|state| state.memory());
     let kept = memory.zip(Marks::of(config));
@@ -38,7 +39,8 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let now = clock::boottime();
     let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
-    let mut session = Session::open_with(config, &prepared.plan, &prepared.held, caller, found, saved)?;
+    let opening = Opening { found, saved, patience: Patience::Long };
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;
     let begun = Rotation::begin(config, prepared, &mut session, Environment::Once);

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use crate::provider::{Class, Failure, backoff};
+use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
 
 /// What a last attempt before the deadline is given.
@@ -25,9 +25,22 @@ fn late() -> Failure {
     Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
 }
 
+/// How often what is likely to stay as it is is tried again: about two seconds, in which a certificate may be replaced.
+const STANDING_TRIES: u32 = 3;
+
+/// Whether somebody waits for the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Somebody does: what is likely to stay as it is is told soon.
+    Short,
+    /// A sidecar has until the deadline, whatever it is.
+    Long,
+}
+
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
 pub(super) struct Start {
+    patience: Patience,
     deadline: Cell<Duration>,
     failed: Cell<bool>,
     told: Notify,
@@ -35,8 +48,13 @@ pub(super) struct Start {
 
 impl Start {
     /// A start that may take `timeout`, from now on.
-    pub(super) fn within(timeout: Duration) -> Self {
-        Self { deadline: Cell::new(clock::boottime() + timeout), failed: Cell::new(false), told: Notify::new() }
+    pub(super) fn within(timeout: Duration, patience: Patience) -> Self {
+        Self {
+            patience,
+            deadline: Cell::new(clock::boottime() + timeout),
+            failed: Cell::new(false),
+            told: Notify::new(),
+        }
     }
 
     pub(super) fn left(&self) -> Duration {
@@ -105,6 +123,10 @@ impl Start {
 
     /// Waits before another try, and says so; `false` when there is no point in one.
     pub(super) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
+        let is_bounded = failure.outlook == Outlook::Standing && self.patience == Patience::Short;
+        if is_bounded && tries >= STANDING_TRIES {
+            return false;
+        }
         let retry_after = match &failure.class {
             Class::Throttled { retry_after } => *retry_after,
             _ => None,

@@ -19,26 +19,27 @@ use crate::sys::watch::Watched;
 
 use super::app::App;
 use super::caller::Caller;
-use super::exec::{drop_privileges, not_started};
+use super::exec::not_started;
 use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
 use super::rotation::{Environment, Happening, Rotation};
-use super::session::{Session, interrupted};
-use super::whom::For;
+use super::session::{Opening, Session, interrupted};
+use super::whom::{For, Whom};
 
 /// How long an app whose secret expired may take to end before it gets KILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
 pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
-    let app = App::find(command, caller);
-    let mut prepared = Prepared::make(config, caller, For::App, app.problems())?;
+    let whom = Whom::plan(config, For::App);
+    let app = App::find(command, whom.as_ref().ok(), caller);
+    let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // After this line nobody of ours is more than the app, which cannot look into us either.
-    drop_privileges(&prepared.whom.drop)?;
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, caller)?;
+    prepared.become_the_app(&backends)?;
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, Opening::fresh())?;
     let ready = app.image(config, &prepared, &session.fetches, caller).and_then(|image| {
         prepared.deliver(&session.fetches)?;
         Ok(image)
@@ -52,6 +53,9 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
         let servers = places.listen();
         let looked_after = Supervised { config, app: &app, caller, live: &live };
         let ended = live.serving(&servers, looked_after.run(image)).await;
+        if let Err(SuperviseError::Spawn(_) | SuperviseError::Interrupted(_)) = ended {
+            live.withdraw();
+        }
         // The app is gone, and with it the need for what was issued.
         live.give_back().await;
         ended

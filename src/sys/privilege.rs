@@ -12,6 +12,7 @@ use nix::sys::prctl;
 use nix::unistd::{self, Gid, Uid};
 
 use super::capabilities::{self, Capability, Sets};
+use super::idmap::{self, IdMap};
 
 /// Nobody's id: the kernel reads it as "leave this one".
 const LEAVE: u32 = u32::MAX;
@@ -55,6 +56,15 @@ pub struct State {
     gids: [u32; 3],
     groups: Vec<u32>,
     capabilities: Sets,
+    namespace: Namespace,
+}
+
+/// What the user namespace allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Namespace {
+    uids: IdMap,
+    gids: IdMap,
+    may_set_groups: bool,
 }
 
 impl State {
@@ -64,7 +74,12 @@ impl State {
         let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;
         let groups = unistd::getgroups().map_err(failed(Step::ReadGroups))?.into_iter().map(Gid::as_raw).collect();
         let capabilities = capabilities::read().map_err(failed(Step::ReadCapabilities))?;
-        Ok(Self { uids, gids, groups, capabilities })
+        let namespace = Namespace {
+            uids: IdMap::read("/proc/self/uid_map"),
+            gids: IdMap::read("/proc/self/gid_map"),
+            may_set_groups: idmap::may_set_groups(),
+        };
+        Ok(Self { uids, gids, groups, capabilities, namespace })
     }
 
     /// The effective user.
@@ -112,6 +127,11 @@ impl Plan {
     pub fn groups(&self) -> &[u32] {
         &self.groups
     }
+
+    /// Whether files and folders may answer otherwise afterwards: another identity, or root without its capabilities.
+    pub fn changes_access(&self) -> bool {
+        self.set_uid || self.set_gid || self.set_groups || self.clear_bounding || self.uid == 0
+    }
 }
 
 /// Why privileges are not dropped, or not provably.
@@ -129,6 +149,20 @@ pub enum PrivilegeError {
         /// What we would need.
         capability: &'static str,
     },
+    /// An id that nobody can have in this user namespace.
+    #[error(
+        "cannot change {what} to {id}, which this user namespace does not have (a rootless container has those of \
+         /etc/subuid and /etc/subgid)"
+    )]
+    Unmapped {
+        /// `the user`, `the group` or `a supplementary group`.
+        what: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// `/proc/self/setgroups` is `deny`.
+    #[error("cannot change the supplementary groups, which this user namespace does not allow")]
+    GroupsDenied,
     /// More groups than a process can have.
     #[error("a process cannot have {0} groups")]
     TooManyGroups(usize),
@@ -233,6 +267,13 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     if !state.gids.contains(&gid) && !has(Capability::Setgid) {
         return missing("the group", state.gid().to_string(), gid.to_string(), "CAP_SETGID");
     }
+    let namespace = &state.namespace;
+    if !state.uids.contains(&uid) && !namespace.uids.contains(uid) {
+        return Err(PrivilegeError::Unmapped { what: "the user", id: uid });
+    }
+    if !state.gids.contains(&gid) && !namespace.gids.contains(gid) {
+        return Err(PrivilegeError::Unmapped { what: "the group", id: gid });
+    }
     let is_ours = state.uids == [uid; 3] && state.gids == [gid; 3];
     let current = sorted(state.groups.clone());
     let wanted = match target.map_or(&Groups::Ours, |target| &target.groups) {
@@ -249,6 +290,12 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     let set_groups = others(&wanted) != others(&current);
     if set_groups && !has(Capability::Setgid) {
         return missing("the supplementary groups", list(&current), list(&wanted), "CAP_SETGID");
+    }
+    if set_groups && !namespace.may_set_groups {
+        return Err(PrivilegeError::GroupsDenied);
+    }
+    if let Some(id) = wanted.iter().find(|group| set_groups && !namespace.gids.contains(**group)) {
+        return Err(PrivilegeError::Unmapped { what: "a supplementary group", id: *id });
     }
     Ok(Plan {
         uid,
@@ -437,7 +484,8 @@ mod tests {
 
     fn state(uid: u32, gid: u32, groups: &[u32], effective: u64) -> State {
         let capabilities = Sets { effective, permitted: effective, inheritable: 0 };
-        State { uids: [uid; 3], gids: [gid; 3], groups: groups.to_vec(), capabilities }
+        let namespace = Namespace { uids: IdMap::all(), gids: IdMap::all(), may_set_groups: true };
+        State { uids: [uid; 3], gids: [gid; 3], groups: groups.to_vec(), capabilities, namespace }
     }
 
     fn identity(uid: u32, gid: u32, groups: Groups) -> Identity {
@@ -465,6 +513,23 @@ mod tests {
         let plan = plan(Some(&identity(1000, 1000, Groups::PrimaryOnly)), &pod).unwrap();
         assert_eq!(plan.groups, [2000, 64_123]);
         assert!(!plan.set_groups && !plan.set_gid && !plan.set_uid && !plan.clear_bounding);
+    }
+
+    #[test]
+    fn what_the_user_namespace_does_not_have_is_said_before_anything_is_done() {
+        let (nobody, all) = (IdMap::none(), IdMap::all());
+        let root = |uids: &IdMap, gids: &IdMap, may_set_groups| State {
+            namespace: Namespace { uids: uids.clone(), gids: gids.clone(), may_set_groups },
+            ..state(0, 0, &[0], SETUID | SETGID | SETPCAP)
+        };
+        let other = identity(1000, 1000, Groups::PrimaryOnly);
+        let unmapped = |what, id| Err(PrivilegeError::Unmapped { what, id });
+        assert_eq!(plan(Some(&other), &root(&nobody, &all, true)), unmapped("the user", 1000));
+        assert_eq!(plan(Some(&other), &root(&all, &nobody, true)), unmapped("the group", 1000));
+        let with_group = identity(0, 0, Groups::Exactly(vec![27]));
+        assert_eq!(plan(Some(&with_group), &root(&all, &nobody, true)), unmapped("a supplementary group", 0));
+        assert_eq!(plan(Some(&with_group), &root(&all, &all, false)), Err(PrivilegeError::GroupsDenied));
+        assert!(plan(None, &root(&nobody, &nobody, false)).is_ok(), "who we are already is nobody's to refuse");
     }
 
     #[test]

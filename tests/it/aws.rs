@@ -229,6 +229,94 @@ fn credentials_come_from_a_container_endpoint() {
 }
 
 #[test]
+fn a_role_is_assumed_with_what_a_web_identity_gave() {
+    let (case, moto, name) = (Case::new(), Moto::shared(), name("irsa-role"));
+    moto.create(&name, "value");
+    let token = case.write("irsa-token", "canary-web-identity");
+    let proxy = Proxy::before(moto.port);
+    let config = "aws: { assumeRole: \"arn:aws:iam::123456789012:role/reader\" }\n";
+    let run = case
+        .with_config(&format!("{config}env: {{ X: \"aws-sm:{name}\" }}"))
+        .env("AWS_ENDPOINT_URL", proxy.address())
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
+    let asked = ["Action=AssumeRoleWithWebIdentity&", "Action=AssumeRole&", "secretsmanager.GetSecretValue"];
+    assert_eq!(asked.map(|action| proxy.count(action)), [1, 1, 1], "{:?}", proxy.requests());
+}
+
+#[test]
+fn a_web_identity_token_that_may_not_be_read_is_named_with_its_variable() {
+    let (case, moto) = (Case::new(), Moto::shared());
+    let token = case.write("irsa-token", "canary-web-identity");
+    let missing = token.with_file_name("none");
+    if is_root() {
+        std::os::unix::fs::chown(&token, Some(0), Some(0)).unwrap();
+    }
+    for file in [&missing, &token].into_iter().take(if is_root() { 2 } else { 1 }) {
+        let run = case
+            .with_config("env: { X: \"aws-sm:some/name\" }")
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", moto.port))
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+            .env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        case.refused(run, 77, &["AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    }
+}
+
+#[test]
+fn an_ecs_task_has_its_credentials_at_the_relative_uri() {
+    needs_root!();
+    let case = Case::new();
+    let [python, part] = [python(), parts().join("container_credentials.py")].map(|path| path.display().to_string());
+    let run = |token: &str| {
+        case.with_config("env: { X: \"aws-sm:a\" }")
+            .args(&["--run-as", &format!("{APP}:{APP}"), "--timeout", "20s"])
+            .env("AWS_ENDPOINT_URL", "http://169.254.170.2")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/task")
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .within(&["unshare", "-n", &python, &part])
+            .root()
+    };
+    assert_eq!(run("Basic task-token").sh("printf %s \"$X\"").output().ok(), "read by the task");
+    let outcome = run("Basic another").app(&case.marking_app()).output();
+    assert!(outcome.code() != Some(0) && !case.ran(), "{outcome}");
+}
+
+#[test]
+fn an_instance_has_its_credentials_from_imds_version_2() {
+    let (case, moto, name) = (Case::new(), Moto::shared(), name("imds"));
+    moto.create(&name, "value");
+    let metadata = Proxy::before(1);
+    let lives = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\n".to_owned();
+    metadata.on("PUT /latest/api/token", Plan::Answer(200, lives, "session-token".into()));
+    let credentials = json!({
+        "Code": "Success", "LastUpdated": "2026-01-01T00:00:00Z", "Type": "AWS-HMAC", "AccessKeyId": "ASIAINSTANCE",
+        "SecretAccessKey": "s", "Token": "t", "Expiration": "2099-01-01T00:00:00Z", "AccountId": "123456789012",
+    });
+    metadata.on("/web-role", Plan::Answer(200, String::new(), credentials.to_string()));
+    metadata.on("/security-credentials", Plan::Answer(200, String::new(), "web-role".into()));
+    metadata.always(Plan::Answer(404, String::new(), String::new()));
+    let proxy = Proxy::before(moto.port);
+    let run = case
+        .with_config(&format!("env: {{ X: \"aws-sm:{name}\" }}"))
+        .env("AWS_ENDPOINT_URL", proxy.address())
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.address());
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
+    let asked = metadata.requests();
+    assert!(asked[0].starts_with("PUT /latest/api/token"), "{asked:?}");
+    let others = || asked.iter().skip(1);
+    assert!(others().count() >= 1 && others().all(|head| head.contains("session-token")), "never version 1: {asked:?}");
+    assert_eq!(proxy.count("Credential=ASIAINSTANCE/"), 1);
+}
+
+#[test]
 fn nothing_to_log_in_with_and_no_region_are_said_so() {
     let case = Case::new();
     let config = "env: { X: \"aws-sm:some/name\" }";

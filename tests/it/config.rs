@@ -222,6 +222,52 @@ fn check_prints_the_least_policy() {
 }
 
 #[test]
+fn what_asks_nobody_needs_no_address_and_no_login() {
+    let case = Case::new();
+    let config = "env: { X: \"vault:secret/data/a#k\", T: { template: \"{{ secret('vault:secret/data/b').k }}\" } }\n";
+    for (flag, says) in [("--policy", "path \"secret/data/b\""), ("--local-skeleton", "vault:secret/data/b")] {
+        let said = case.with_config(config).command("check").arg(flag).output().ok();
+        assert!(said.contains(says) && said.contains("secret/data/a"), "{said}");
+    }
+    case.with_config(config).command("check").output().refused(64, &["vault.address", "VAULT_ADDR"]);
+    let half = "vault: { address: \"http://127.0.0.1:1\" }\nenv: { X: \"vault:secret/data/a#k\" }\n";
+    case.with_config(half).command("check").arg("--policy").output().ok();
+    case.with_config(half).command("check").output().refused(64, &["vault.auth"]);
+}
+
+#[test]
+fn the_local_skeleton_has_the_keys_that_templates_pick() {
+    let case = Case::new();
+    let config = "secrets: { db: \"vault:secret/data/db\" }\n\
+                  env:\n  A: { template: \"{{ secret('db').username }}:{{ secret('db')['pass word'] | urlencode }}\" }\n  \
+                  B: { template: \"{% set whole = secret('db') %}{{ whole.host }}{% for k, v in secret('db') | items %}{{ k }}{% endfor %}\" }\n  \
+                  C: { template: \"{{ secret('aws-sm:one#deep').inner }}{{ secret('aws-sm:two').field }}\" }\n";
+    let skeleton = case.with_config(config).command("check").arg("--local-skeleton").output().ok();
+    for key in ["\"username\":", "\"pass word\":", "\"host\":", "deep", "field"] {
+        assert!(skeleton.contains(key), "no {key} in\n{skeleton}");
+    }
+    for other in ["items", "inner", "KEY", "whole"] {
+        assert!(!skeleton.contains(other), "{other} in\n{skeleton}");
+    }
+    let rest = config.split("\n  C:").next().unwrap();
+    let local = case.write("local.yaml", &skeleton);
+    case.with_config(rest).arg("--local").arg(local).app(&["true"]).output().ok();
+}
+
+#[test]
+fn a_relative_path_is_relative_to_where_it_starts() {
+    let case = Case::new();
+    let template = case.write("here/t.tmpl", "from here");
+    case.write("elsewhere/t.tmpl", "from elsewhere");
+    let config =
+        format!("volume: {{ path: {} }}\nfiles: {{ t: {{ templateFile: t.tmpl }} }}\n", case.volume().display());
+    let config = case.write("elsewhere/config.yaml", config);
+    let run = case.run().arg("--config").arg(config).cwd(template.parent().unwrap());
+    run.app(&["true"]).output().ok();
+    assert_eq!(std::fs::read_to_string(case.volume().join("t")).unwrap(), "from here");
+}
+
+#[test]
 fn check_prints_a_local_file_that_works() {
     let case = Case::new();
     let config = "vault: { address: \"http://127.0.0.1:1\", auth: { method: kubernetes, role: web } }\nenv: { X: \"vault:secret/data/a#k\" }\n";

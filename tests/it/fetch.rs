@@ -42,12 +42,17 @@ fn kv_version_2_gives_the_newest_or_the_version_asked_for() {
     assert_eq!(printed(config(&format!("{kv}/data/a#k")), "$X"), "three");
     assert_eq!(printed(config(&format!("{kv}/data/a?version=1#k")), "$X"), "one");
     assert_eq!(printed(config(&format!("{kv}/data/a")), "$X"), "{\"k\":\"three\"}");
-    case.refused(config(&format!("{kv}/data/a?version=9#k")), 65, &[&format!("vault:{kv}/data/a?version=9#k")]);
+    let says = [&format!("vault:{kv}/data/a?version=9#k"), "version 9 does not exist", "newest is version 3"];
+    case.refused(config(&format!("{kv}/data/a?version=9#k")), 65, &says);
+    // A secret that is not there at all has no version to name.
+    let outcome = case.refused(config(&format!("{kv}/data/none?version=9#k")), 65, &["nothing at that path"]);
+    assert!(!outcome.err().contains("newest"), "{outcome}");
 
     space.bao.write(&format!("{kv}/delete/a"), json!({ "versions": [3] }));
     space.bao.write(&format!("{kv}/destroy/a"), json!({ "versions": [2] }));
     case.refused(config(&format!("{kv}/data/a#k")), 65, &[&format!("{kv}/data/a"), "deleted"]);
     case.refused(config(&format!("{kv}/data/a?version=2#k")), 65, &["destroyed"]);
+    case.refused(config(&format!("{kv}/data/a?version=9#k")), 65, &["version 9 does not exist", "newest is version 3"]);
     assert_eq!(printed(config(&format!("{kv}/data/a?version=1#k")), "$X"), "one");
 }
 

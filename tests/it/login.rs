@@ -259,6 +259,30 @@ fn a_private_ca_as_text_or_file_is_trusted_and_nothing_else_is() {
 }
 
 #[test]
+fn a_wrong_ca_is_told_soon_with_the_file_that_lacks_the_issuer_and_a_sidecar_keeps_trying() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let other = certificates().join("other-ca.pem");
+    let address = format!("https://127.0.0.1:{}", scene.space.bao.tls_port);
+    let vault = format!("vault:\n  address: {address}\n  caFile: {}\n  auth: {}\n", other.display(), login.auth);
+    let config = format!("{vault}files: {{ s: \"vault:{}/data/app#k\" }}\n", scene.kv);
+    let says = [other.to_str().unwrap(), "unknown issuer", "vault.caFile"];
+    // Until the deadline it would be five minutes.
+    for mode in [&["--timeout", "5m"][..], &["--timeout", "5m", "--supervise"]] {
+        let begun = std::time::Instant::now();
+        scene.case.refused(scene.case.with_files(&config).args(mode), 69, &says);
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    }
+    for command in ["init", "check"] {
+        let more = if command == "check" { &["--online", "--timeout", "5m"][..] } else { &["--timeout", "5m"] };
+        scene.case.with_files(&config).command(command).args(more).output().refused(69, &says);
+    }
+    let outcome = scene.case.with_files(&config).command("sidecar").args(&["--timeout", "12s"]).output();
+    outcome.refused(69, &says);
+    assert!(outcome.err().matches("trying again").count() > 3, "{outcome}");
+}
+
+#[test]
 fn vault_cacert_fills_the_gap() {
     let scene = Scene::new();
     let login = scene.approle(json!({}));

@@ -22,6 +22,7 @@ mod config; // layers, all mistakes at once, schema, check
 // Who asks, and what comes
 mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
 mod fetch; // Vault: each secret once, every engine, leases, retries, failures
+mod namespace; // rootless: ids that are not there
 mod local; // a file that answers instead of any server
 mod login; // every method of Vault's, TLS, proxy, namespaces
 mod start; // one that ends early: in time, and nothing issued is left
@@ -32,10 +33,12 @@ mod render; // formats and templates as they are delivered
 mod volume; // files on memory: layout, owners, readers, refusals
 
 // How it runs
+mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
+mod root_only; // what only root may read is read before the drop
 mod supervise; // as a parent: forward, reap, terminal, status
 
 // What users copy

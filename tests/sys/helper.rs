@@ -59,7 +59,7 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
 
     let environment = environment::snapshot();
     let path = environment.iter().find(|(name, _)| name == b"PATH").map(|(_, value)| value.as_slice());
-    let program = match lookup::find(OsStr::new(&command[0]), path) {
+    let program = match lookup::find(OsStr::new(&command[0]), path, None) {
         Ok(program) => program,
         Err(error) => return fail(error.code(), &error),
     };

@@ -34,10 +34,14 @@ async fn a_private_ca_and_another_name_are_verified() {
 
     let mut wrong = config.clone();
     wrong.ca = Some(Ca::File(server.file("other-ca.pem")));
-    let why = format!("the certificate of {address} is not trusted: unknown issuer; set vault.ca");
-    assert_eq!(refused(&wrong).await, why);
+    let why = |place: &str| format!("the certificate of {address} is not trusted: unknown issuer: it is not {place}");
+    let file = format!(
+        "in {} (vault.caFile or VAULT_CACERT); put the CA that signed it there",
+        server.file("other-ca.pem").display()
+    );
+    assert_eq!(refused(&wrong).await, why(&file));
     wrong.ca = None;
-    assert_eq!(refused(&wrong).await, why);
+    assert_eq!(refused(&wrong).await, why("among the system's CAs; set vault.caFile to the CA that signed it"));
 
     let mut wrong = config.clone();
     wrong.tls_server_name = None;

@@ -8,7 +8,7 @@ use crate::provider::tls;
 use crate::provider::{Class, Failure};
 
 use super::names::NoSuchName;
-use super::{Limits, MOST_BYTES};
+use super::{Limits, MOST_BYTES, TrustSource};
 
 /// What went wrong between us and an answer. Names the address, never a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,13 +63,14 @@ impl From<TransportError> for Failure {
             TransportError::AnswerTimeout(..) | TransportError::CutShort(_) | TransportError::TooLarge => {
                 failure.perhaps_done()
             }
+            TransportError::Tls(_) => failure.standing(),
             _ => failure,
         }
     }
 }
 
 /// The reason behind reqwest's: the first thing in the chain that says something.
-pub(super) fn why(error: &reqwest::Error, address: &str, limits: Limits) -> TransportError {
+pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, limits: Limits) -> TransportError {
     let address = address.to_owned();
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     let mut peer = address.clone();
@@ -89,11 +90,11 @@ pub(super) fn why(error: &reqwest::Error, address: &str, limits: Limits) -> Tran
             return TransportError::Name(name.clone());
         }
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return TransportError::Tls(tls::explain(error, &address));
+            return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
             if let Some(error) = wrapped(error) {
-                return TransportError::Tls(tls::explain(error, &address));
+                return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
             }
             match error.kind() {
                 io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),

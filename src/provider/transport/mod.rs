@@ -83,6 +83,16 @@ impl fmt::Debug for Transport {
 impl Transport {
     /// A client for the configured address. Reads the CA; connects to nobody. Every failure is the configuration's.
     pub(crate) fn new(config: &Vault, limits: Limits) -> Result<Self, Failure> {
+        Self::with_known(config, limits, None)
+    }
+
+    /// The same for the next login. A CA file that is being replaced, or that only root could read, stays what it was.
+    pub(crate) fn successor(&self, config: &Vault, limits: Limits) -> Result<Self, Failure> {
+        let known = self.state.read().unwrap_or_else(PoisonError::into_inner).trust.clone();
+        Self::with_known(config, limits, Some(known))
+    }
+
+    fn with_known(config: &Vault, limits: Limits, known: Option<Trust>) -> Result<Self, Failure> {
         let malformed = |why: String| Failure::new(Class::Malformed, why);
         let url = Url::parse(&config.address).map_err(|_| malformed("vault.address is not a URL".into()))?;
         let is_plain = url.scheme() == "http";
@@ -111,9 +121,15 @@ impl Transport {
             Some(Ca::Pem(pem)) => TrustSource::Fixed(Trust::Only(pem.clone().into_bytes())),
             Some(Ca::File(path)) => TrustSource::File(path.clone()),
         };
-        let trusted = trust.load().map_err(|(path, error)| {
-            malformed(format!("the CA file {} cannot be read: {error}; see vault.caFile", path.display()))
-        })?;
+        let is_usable = |trust: &Trust| tls::client_config(trust, None).is_ok();
+        let trusted = match (trust.load(), known) {
+            (Ok(trust), Some(known)) if !is_usable(&trust) => known,
+            (Ok(trust), _) | (Err(_), Some(trust)) => trust,
+            (Err((path, error)), None) => {
+                let path = path.display();
+                return Err(malformed(format!("the CA file {path} cannot be read: {error}; see vault.caFile")));
+            }
+        };
         let tls = tls::client_config(&trusted, None).map_err(|error| match &trust {
             TrustSource::File(path) => malformed(format!("the CA file {} is no use: {error}", path.display())),
             TrustSource::Fixed(_) => malformed(format!("vault.ca is no use: {error}")),
@@ -234,7 +250,7 @@ impl Transport {
         if !body.is_empty() {
             *request.body_mut() = Some(body.into());
         }
-        let why = |error: reqwest::Error| failure::why(&error, &origin(url), self.limits);
+        let why = |error: reqwest::Error| failure::why(&error, &origin(url), &self.trust, self.limits);
         let mut response = http.execute(request).await.map_err(why)?;
         let mut bytes =
             Vec::with_capacity(response.content_length().map_or(4096, |n| n.min(MOST_BYTES as u64) as usize));
@@ -297,6 +313,22 @@ impl Plan<'_> {
             None => builder,
         };
         builder.build().ok()
+    }
+}
+
+impl fmt::Display for TrustSource {
+    /// Where an issuer was looked for, and where to put one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => {
+                let path = path.display();
+                write!(f, "it is not in {path} (vault.caFile or VAULT_CACERT); put the CA that signed it there")
+            }
+            Self::Fixed(Trust::Only(_)) => f.write_str("it is not in vault.ca; put the CA that signed it there"),
+            Self::Fixed(_) => {
+                f.write_str("it is not among the system's CAs; set vault.caFile to the CA that signed it")
+            }
+        }
     }
 }
 

@@ -150,6 +150,12 @@ pub(super) fn deleted(answer: &Answer) -> Option<Failure> {
     Some(gone(&metadata, answer.status))
 }
 
+/// The version in an answer to a read of KV v2, whatever became of it.
+pub(super) fn version(answer: &Answer) -> Option<u64> {
+    let envelope = Envelope::of(answer).ok()?;
+    Some(opened(&envelope, &map(envelope.data?).ok()?)?.version)
+}
+
 /// A lease as the server now has it.
 pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
     Envelope::of(answer)?.lease().ok_or_else(|| malformed("the answer to the renewal names no lease"))

@@ -67,13 +67,11 @@ impl Vault {
         let namespace = config.namespace.as_deref().map(HeaderValue::try_from).transpose();
         let namespace = namespace
             .map_err(|_| Failure::new(Class::Malformed, "vault.namespace has a character no header can carry"))?;
-        Ok(Self {
-            transport: Transport::new(config, limits)?,
-            namespace,
-            now,
-            session: Mutex::new(None),
-            unwrapped: Mutex::new(None),
-        })
+        Ok(Self::over(Transport::new(config, limits)?, namespace, now))
+    }
+
+    fn over(transport: Transport, namespace: Option<HeaderValue>, now: fn() -> SystemTime) -> Self {
+        Self { transport, namespace, now, session: Mutex::new(None), unwrapped: Mutex::new(None) }
     }
 
     /// Takes over a token of an earlier login, as it was known then; asks nobody.
@@ -101,7 +99,7 @@ impl Vault {
     /// One without a token, for the next login to the same server. What a wrapping token yielded is handed on: it does
     /// so only once.
     pub fn successor(&self, config: &config::Vault, limits: Limits) -> Result<Self, Failure> {
-        let next = Self::connect(config, limits, self.now)?;
+        let next = Self::over(self.transport.successor(config, limits)?, self.namespace.clone(), self.now);
         let copy = |secret: &SecretBytes| SecretBytes::copy_of(secret.expose());
         let known = self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
         let handed_on = known
@@ -200,6 +198,13 @@ impl Vault {
         if !matches!(failure.class, Class::Denied | Class::NotFound) {
             return Err(failure);
         }
+        if failure.class == Class::NotFound
+            && let VaultOperation::Read { version: Some(version) } = &source.operation
+            && let Some(newest) = self.newest_version(&source.path).await
+        {
+            let why = format!("version {version} does not exist (404); the newest is version {newest}");
+            return Err(Failure::new(Class::NotFound, why));
+        }
         match self.meant(source).await {
             Some(hint) => Err(Failure::new(failure.class, format!("{}; {hint}", failure.why))),
             None => Err(failure),
@@ -217,6 +222,11 @@ impl Vault {
             is_dead
         };
         *round.is_dead.get_or_init(ask).await
+    }
+
+    /// The newest version of a KV v2 secret, deleted or not: its path is what our policy allows, its metadata may not be.
+    async fn newest_version(&self, path: &str) -> Option<u64> {
+        answer::version(&self.ask(Call::read(path, None)).await.ok()?)
     }
 
     /// The path that was probably meant, when the mount is KV version 2 and the path lacks `data/`. A guess is only said.

@@ -40,6 +40,8 @@ pub struct Template {
     b64decode: usize,
     chains: scan::Chains,
     optional: scan::Optional,
+    /// By literal, what the text picks of it.
+    keys: Vec<(String, String)>,
     /// Keys that an error may name. Any other was computed, perhaps from a value.
     written: BTreeSet<String>,
 }
@@ -199,12 +201,20 @@ impl Template {
         written.extend(calls.iter().filter_map(|call| call.reference.key.clone()));
         let keys = calls.iter().filter(|call| optional.literals.contains(&call.literal));
         optional.keys.extend(keys.filter_map(|call| call.reference.key.clone()));
-        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains, optional, written })
+        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains, optional, keys: found.keys, written })
     }
 
     /// Every reference the template can ask for, in the order of the text's first mention.
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.calls.iter().map(|call| &call.reference)
+    }
+
+    /// The keys the text picks by name, each with the reference to what it is picked of: `secret('db').username`.
+    pub fn keys(&self) -> impl Iterator<Item = (&SecretRef, &str)> {
+        self.keys.iter().filter_map(|(literal, key)| {
+            let call = self.calls.iter().find(|call| call.literal == *literal)?;
+            Some((&call.reference, key.as_str()))
+        })
     }
 
     /// The text with its values. Copies made on the way are wiped by the allocator.

@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) tests: Vec<(usize, String)>,
     pub(super) chains: Chains,
     pub(super) optional: Optional,
+    /// Literals and the keys the text spells out of them: `secret('db').username`.
+    pub(super) keys: Vec<(String, String)>,
     /// Attribute names and string literals: what an error may quote as a key.
     pub(super) written: BTreeSet<String>,
 }
@@ -70,6 +72,7 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
             tests: walk.tests,
             chains: walk.chains,
             optional: walk.optional,
+            keys: walk.keys,
             written: walk.written,
         }),
     }
@@ -126,6 +129,9 @@ struct Walk<'t> {
     set: BTreeSet<&'t str>,
     chains: Chains,
     optional: Optional,
+    keys: Vec<(String, String)>,
+    /// Names that stand for a whole `secret('…')`.
+    stand_ins: BTreeMap<&'t str, String>,
     written: BTreeSet<String>,
 }
 
@@ -154,12 +160,14 @@ impl<'t> Walk<'t> {
             Stmt::WithBlock(with) => {
                 for (target, value) in &with.assignments {
                     self.target(target);
+                    self.stand_in(target, value);
                     self.expression(value);
                 }
                 self.statements(&with.body);
             }
             Stmt::Set(set) => {
                 self.target(&set.target);
+                self.stand_in(&set.target, &set.expr);
                 self.expression(&set.expr);
             }
             Stmt::SetBlock(set) => {
@@ -189,6 +197,35 @@ impl<'t> Walk<'t> {
             Expr::List(list) => list.items.iter().for_each(|item| self.target(item)),
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.target(item)),
             other => self.expression(other), // namespace.attribute
+        }
+    }
+
+    fn stand_in(&mut self, target: &Expr<'t>, value: &Expr<'t>) {
+        if let Expr::Var(name) = target {
+            match self.literal(value) {
+                Some(literal) => _ = self.stand_ins.insert(name.id, literal),
+                None => _ = self.stand_ins.remove(name.id),
+            }
+        }
+    }
+
+    /// The literal of a whole `secret('…')`, or of what stands for one.
+    fn literal(&self, expression: &Expr<'t>) -> Option<String> {
+        match expression {
+            Expr::Var(name) => self.stand_ins.get(name.id).cloned(),
+            Expr::Call(call) => match (&call.expr, call.args.as_slice()) {
+                (Expr::Var(name), [CallArg::Pos(Expr::Const(literal))]) if name.id == "secret" => {
+                    literal.value.as_str().map(str::to_owned)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn key(&mut self, of: &Expr<'t>, key: &str) {
+        if let Some(literal) = self.literal(of) {
+            self.keys.push((literal, key.to_owned()));
         }
     }
 
@@ -247,9 +284,15 @@ impl<'t> Walk<'t> {
             }
             Expr::GetAttr(attribute) => {
                 self.written.insert(attribute.name.to_owned());
+                self.key(&attribute.expr, attribute.name);
                 self.expression(&attribute.expr);
             }
             Expr::GetItem(item) => {
+                if let Expr::Const(key) = &item.subscript_expr
+                    && let Some(key) = key.value.as_str()
+                {
+                    self.key(&item.expr, key);
+                }
                 self.expression(&item.expr);
                 self.expression(&item.subscript_expr);
             }

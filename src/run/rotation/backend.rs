@@ -145,7 +145,7 @@ impl Backend {
                 None => (Outcome::Failed(no_login()), None),
             },
             Kind::Aws(described) => described.fetch(id, source).await,
-            Kind::Files => fetched(one(&Files, source).await.map_err(Outcome::Failed)),
+            Kind::Files => fetched(one(&Files::default(), source).await.map_err(Outcome::Failed)),
             Kind::Local(local) => fetched(one(&**local, source).await.map_err(Outcome::Failed)),
         }
     }
@@ -262,7 +262,7 @@ impl Logins {
         let latest = Rc::clone(&self.tokens.borrow().latest);
         let next = match latest.successor(&self.config, Limits::default()) {
             Ok(next) => Rc::new(next),
-            // Only a CA file can be broken now that was not at the start, and it may be in the middle of being replaced.
+            // The configuration was good at the start: whatever this is, it passes.
             Err(failure) => return Outcome::Failed(Failure::new(Class::Transient, failure.why)),
         };
         match next.login(&proof, requests).await {
