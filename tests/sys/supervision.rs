@@ -219,6 +219,16 @@ impl Terminal {
         }
     }
 
+    /// Waits until somebody other than the shell has it in the foreground.
+    fn wait_until_taken(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let shell = Pid::from_raw(self.child.id().try_into().unwrap());
+        while nix::unistd::tcgetpgrp(&self.keyboard).unwrap() == shell {
+            assert!(Instant::now() < deadline, "nobody took the terminal");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn rest(mut self) -> (Option<i32>, String) {
         let mut bytes = [0; 4096];
         // At its end Linux answers EIO.
@@ -254,9 +264,12 @@ fn ctrl_z_without_a_shell() -> Outcome {
     Outcome::Passed
 }
 
+/// What a shell says when it listens. What is typed while it still takes note of a job's end may be thrown away.
+const PROMPT: &str = "your turn> ";
+
 fn shell() -> Option<Terminal> {
     let mut start = Command::new("bash");
-    start.args(["--norc", "--noprofile", "-i"]).env("PS1", "$ ").env("HISTFILE", "");
+    start.args(["--norc", "--noprofile", "-i"]).env("PS1", PROMPT).env("HISTFILE", "");
     let is_there = Command::new("bash").args(["-c", "true"]).status().is_ok_and(|status| status.success());
     is_there.then(|| Terminal::start(&mut start))
 }
@@ -267,13 +280,16 @@ fn ctrl_z_and_fg() -> Outcome {
     terminal.expect("ready");
     terminal.press("\x1a");
     terminal.expect("Stopped");
+    terminal.expect(PROMPT);
     terminal.press("echo in-be''tween\n");
     terminal.expect("in-between");
+    terminal.expect(PROMPT);
     terminal.press("fg\n");
     terminal.expect("continued");
     // The terminal is the app's again.
     terminal.press("\x03");
     terminal.expect("got SIGINT");
+    terminal.expect(PROMPT);
     terminal.press("echo code $?.\n");
     terminal.expect("code 130.");
     terminal.press("exit\n");
@@ -313,6 +329,7 @@ fn a_restart_in_the_background() -> Outcome {
     terminal.expect("up 1.");
     terminal.press("\x1a");
     terminal.expect("Stopped");
+    terminal.expect(PROMPT);
     terminal.press("bg\n");
     terminal.expect("&");
     std::fs::write(&lines, "restart 2\n").unwrap();
@@ -320,9 +337,11 @@ fn a_restart_in_the_background() -> Outcome {
     // The shell has it still.
     terminal.press("echo it is mi''ne\n");
     terminal.expect("it is mine");
+    terminal.expect(PROMPT);
     terminal.press("fg\n");
-    terminal.expect("--lines");
+    terminal.wait_until_taken();
     terminal.press("\x03");
+    terminal.expect(PROMPT);
     terminal.press("echo code $?.\n");
     terminal.expect("code 130.");
     terminal.press("exit\n");
@@ -339,6 +358,7 @@ fn in_a_pipeline_the_terminal_is_not_taken() -> Outcome {
     terminal.press("typed\n");
     terminal.expect("key typed");
     terminal.press("\x03");
+    terminal.expect(PROMPT);
     terminal.press("echo codes ${PIPESTATUS[@]}.\n");
     terminal.expect("codes 130");
     terminal.press("exit\n");
