@@ -326,6 +326,16 @@ impl Secret {
         self.trouble.as_ref().is_some_and(|trouble| waits || trouble.failure.class.is_retried())
     }
 
+    /// Puts an issue off until `at`, if that is still in the first half of its window.
+    pub(super) fn wait_until(&mut self, at: Duration, settings: &Settings) -> bool {
+        let (Held::Lease { term, lease: Lease::Alive, .. } | Held::Ends(term)) = &self.held else { return false };
+        let can_wait = self.trouble.is_none() && term.end().saturating_sub(term.window(settings) / 2) >= at;
+        if can_wait {
+            self.due = Some(at);
+        }
+        can_wait
+    }
+
     /// Asked under a token that was replaced meanwhile: the answer says nothing.
     pub(super) fn try_again(&mut self, now: Duration) {
         self.due = Some(now);

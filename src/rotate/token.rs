@@ -121,12 +121,15 @@ impl Tokens {
         self.step(now) == TokenStep::Login && self.due.is_some_and(|due| due <= now)
     }
 
-    /// An issue is due: a login that may be now is now, so that what is issued lives under the new token.
-    pub(super) fn hasten(&mut self, settings: &Settings, now: Duration) {
-        let term = self.current.as_ref().and_then(|current| current.term);
-        if self.trouble.is_none() && term.is_some_and(|term| term.is_in_window(now, settings)) {
-            self.due = self.due.map(|due| due.min(now));
-        }
+    /// When it is replaced, if it is in its window and nothing stands in the way.
+    pub(super) fn replaced_at(&self, settings: &Settings, now: Duration) -> Option<Duration> {
+        let term = self.current.as_ref().and_then(|current| current.term)?;
+        self.due.filter(|_| self.trouble.is_none() && term.is_in_window(now, settings))
+    }
+
+    /// It is replaced now.
+    pub(super) fn hasten(&mut self, now: Duration) {
+        self.due = self.due.map(|due| due.min(now));
     }
 
     /// A login brought a new token.

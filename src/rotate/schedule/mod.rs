@@ -48,7 +48,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
 ///
 /// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. No issue runs
-/// beside a login or just before one that is due. Then every leased secret is issued once more under the new token; the
+/// beside a login or just before one that is due: what is due in the token's window waits for the login until the middle
+/// of its own window, and then hastens it. Then every leased secret is issued once more under the new token; the
 /// others are not read again because of it. When all of them were delivered, and [`Settings::settle`] has passed, the
 /// old token is revoked, if it is ours and still lives.
 ///
@@ -161,7 +162,7 @@ impl Schedule {
             return Next::Tell(event);
         }
         self.forget_old_tokens(now);
-        self.hasten_login(now);
+        self.await_login(now);
         let mut wake = now + LONGEST_SLEEP;
         let mut first: Option<(Rank, Slot)> = None;
         for slot in self.slots() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::provider::{Class, Failure};
 use crate::rotate::breaker::{Answered, Failed, Setback, Slot};
-use crate::rotate::secret::{Refusal, Secret, Shown, Step};
+use crate::rotate::secret::{Refusal, Shown, Step};
 use crate::rotate::token::Tokens;
 use crate::rotate::work::{Event, Outcome, TokenId, Work};
 
@@ -154,12 +154,17 @@ impl Schedule {
         }
     }
 
-    pub(super) fn hasten_login(&mut self, now: Duration) {
-        let current = self.current();
-        let is_issue_due =
-            |secret: &Secret| secret.due().is_some_and(|due| due <= now) && secret.step(current, now) == Step::Issue;
-        if let (Some(tokens), true) = (&mut self.tokens, self.secrets.iter().any(is_issue_due)) {
-            tokens.hasten(&self.settings, now);
+    /// An issue is due while the token is in its window: it waits for the login where it can, else the login is now, so
+    /// that what is issued lives under the new token. The earliest of many would pull the logins of a fleet together.
+    pub(super) fn await_login(&mut self, now: Duration) {
+        let (current, settings) = (self.current(), self.settings);
+        let Some(tokens) = &mut self.tokens else { return };
+        let Some(login) = tokens.replaced_at(&settings, now).filter(|login| *login > now) else { return };
+        for secret in &mut self.secrets {
+            let is_due = secret.due().is_some_and(|due| due <= now) && secret.step(current, now) == Step::Issue;
+            if is_due && !secret.wait_until(login, &settings) {
+                tokens.hasten(now);
+            }
         }
     }
 

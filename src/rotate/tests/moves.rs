@@ -92,16 +92,31 @@ fn an_old_token_is_not_revoked_under_a_request_that_uses_it() {
 fn an_issue_and_a_login_never_run_beside_each_other() {
     let mut schedule = schedule(1, Operation::Read);
     schedule.take_up_token(grant(600), seconds(0), 0.9);
-    // Due in the token's window, but before its login: the login goes first all the same.
-    let short = Answer { life: Life::Lease(Lifetime { ttl: seconds(600), renewable: false }), rotates_in: None };
-    schedule.take_up(A, short, seconds(0), 0.0);
-    assert_eq!(all(&mut schedule, seconds(540)), [Work::Login(TokenId(1))]);
+    // Due in the token's window, but before its login, at 567 s: the login goes first all the same.
+    let short = |ttl| Answer { life: Life::Lease(Lifetime { ttl: seconds(ttl), renewable: false }), rotates_in: None };
+    schedule.take_up(A, short(590), seconds(0), 0.9);
+    assert_eq!(all(&mut schedule, seconds(557)), []);
+    assert_eq!(all(&mut schedule, seconds(558)), [Work::Login(TokenId(1))], "at 567 s its window would be half over");
     schedule.done(Work::Login(TokenId(1)), Outcome::Granted(grant(600)), seconds(541), 0.9);
     assert_eq!(all(&mut schedule, seconds(541)), [Work::Issue(A)]);
     // And an issue that hangs into the next window is waited for.
     assert_eq!(all(&mut schedule, seconds(540 + 599)), []);
     schedule.done(Work::Issue(A), failed(Class::Transient), seconds(540 + 599), 0.0);
     assert_eq!(all(&mut schedule, seconds(540 + 599))[0], Work::Login(TokenId(2)));
+}
+
+#[test]
+fn an_issue_waits_for_the_login_while_its_own_window_is_young() {
+    let mut schedule = schedule(1, Operation::Read);
+    schedule.take_up_token(grant(600), seconds(0), 0.9);
+    let short = Answer { life: Life::Lease(Lifetime { ttl: seconds(600), renewable: false }), rotates_in: None };
+    schedule.take_up(A, short, seconds(0), 0.0);
+    assert_eq!(all(&mut schedule, seconds(540)), []);
+    assert_eq!(all(&mut schedule, seconds(566)), []);
+    assert_eq!(all(&mut schedule, seconds(567)), [Work::Login(TokenId(1))]);
+    // A login that is refused holds nothing up: what can be had under the old token is.
+    schedule.done(Work::Login(TokenId(1)), failed(Class::Denied), seconds(567), 0.0);
+    assert_eq!(all(&mut schedule, seconds(568)), [Work::Issue(A)]);
 }
 
 #[test]

@@ -338,6 +338,25 @@ fn a_thousand_replicas_that_start_together_do_not_renew_together() {
 }
 
 #[test]
+fn a_fleet_hands_its_tokens_over_evenly_however_many_leases_a_pod_has() {
+    let pods = 200;
+    let mut begun = Duration::ZERO;
+    for seed in 0..pods {
+        let mut world = World::new(Server::new(vec![leased(HOUR, DAY); 5]), seed);
+        world.server.token_max = seconds(DAY);
+        world.run(seconds(DAY));
+        assert_eq!((world.logins(), world.issues(0)), (2, 2), "seed {seed}");
+        world.assert_innocent();
+        let mut logins = world.server.log.iter().filter(|request| matches!(request.work, Work::Login(_)));
+        let window = world.server.tokens[0].1.issued + seconds(DAY - 300);
+        begun += logins.next_back().unwrap().at - window;
+    }
+    // Over the first half of the window: after 75 s on average. The earliest of six would be after 21 s.
+    let mean = begun.as_secs_f64() / pods as f64;
+    assert!((65.0..85.0).contains(&mean), "{mean}");
+}
+
+#[test]
 fn an_issue_without_an_answer_is_counted() {
     let mut world = world(vec![leased(60, DAY)]);
     world.server.faults.push(stretch(0, 3, What::LosesAnswers));
