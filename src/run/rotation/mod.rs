@@ -41,7 +41,7 @@ use super::session::Session;
 use backend::{Backend, Described, Kind, Logins};
 use delivery::Delivery;
 use report::Told;
-pub(super) use saved::{Found, Marks, Saved, SavedToken, find};
+pub(super) use saved::{Found, Kept, Marks, Saved, SavedToken, find};
 pub(super) use values::Environment;
 use values::Values;
 
@@ -145,7 +145,7 @@ impl<'a> Rotation<'a> {
         rotation.values.delivered();
         rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
         rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
-        rotation.save(Vec::new());
+        rotation.save();
         Ok(rotation)
     }
 
@@ -215,7 +215,7 @@ impl<'a> Rotation<'a> {
         }
         if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
             // Nothing has been sent yet: futures wait to be polled.
-            self.save(started.work.iter().map(|(backend, work)| self.named(*backend, *work)).collect());
+            self.save();
         }
         for (backend, event) in started.events {
             self.told(backend, event, now, &mut happenings);
@@ -272,8 +272,11 @@ impl<'a> Rotation<'a> {
     }
 
     /// Writes down what a restart would take up.
-    fn save(&mut self, under_way: Vec<String>) {
+    fn save(&mut self) {
         let Some(mut saved) = self.saved.take() else { return };
+        let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
+        let under_way = self.asked.keys().filter(|(_, work)| lossy(work));
+        let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
         let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
             Kind::Vault(logins) => Some(logins),
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
@@ -314,7 +317,7 @@ impl<'a> Rotation<'a> {
             self.driver.schedule(backend).delivered(&[id], now);
         }
         if !matches!(work, Work::Read(_)) {
-            self.save(Vec::new());
+            self.save();
         }
         if self.driver.under_way() == 0 {
             self.driver.backends().for_each(|(_, _, backend)| backend.rest());
