@@ -20,6 +20,12 @@ pub(super) enum Form {
     Bool,
     /// `5m`.
     Duration,
+    /// `66%` of a life.
+    RenewalAt,
+    /// `10%` of a life.
+    RenewalJitter,
+    /// A duration within bounds.
+    HandOver,
     /// `8Mi`.
     Size,
     /// `"0440"`.
@@ -96,6 +102,9 @@ impl Form {
             Self::Certificates => value::certificates(text).map(drop),
             Self::Bool => value::boolean(text).map(drop),
             Self::Duration => value::duration(text).map(drop),
+            Self::RenewalAt => value::renewal_at(text).map(drop),
+            Self::RenewalJitter => value::renewal_jitter(text).map(drop),
+            Self::HandOver => value::hand_over(text).map(drop),
             Self::Size => value::size(text).map(drop),
             Self::Mode => FileMode::parse(text).map(drop).map_err(|error| error.to_string()),
             Self::RunAs => RunAs::parse(text).map(drop).map_err(|error| error.to_string()),
@@ -129,6 +138,9 @@ impl Form {
             Self::Certificates => "PEM text",
             Self::Bool => "true or false",
             Self::Duration => "a duration, such as 60s or 5m",
+            Self::RenewalAt => "a share of a life from 30% to 80%",
+            Self::RenewalJitter => "a share of a life from 5% to 20%",
+            Self::HandOver => "a duration from 10s to 1h",
             Self::Size => "a size, such as 8Mi",
             Self::Mode => "a mode in quotes, such as \"0440\"",
             Self::Reference => "a reference, such as vault:PATH#KEY",
@@ -164,7 +176,8 @@ impl Form {
             Self::Any | Self::Prefix => json!({ "type": "string" }),
             Self::Words(words) => json!({ "enum": words }),
             Self::Certificates => json!({ "type": "string", "pattern": "-----BEGIN CERTIFICATE-----" }),
-            Self::Duration => {
+            Self::RenewalAt | Self::RenewalJitter => json!({ "type": "string", "pattern": "^[0-9]{1,2}%$" }),
+            Self::Duration | Self::HandOver => {
                 let pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
                 json!({ "type": "string", "minLength": 2, "pattern": pattern })
             }

@@ -66,6 +66,7 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             Shape::Short { form: Form::Duration, into: Some("vault"), long: &REFRESH },
             "How often secrets without a lease are read again. A text alone is for Vault and files.",
         ),
+        Field::new("renewal", Shape::Object(&RENEWAL), "When leases and the login are renewed and replaced."),
         Field::single(
             "onExpired",
             Form::Words(&["keep", "remove", "stop"]),
@@ -259,6 +260,28 @@ static REFRESH: Object = Object {
     fields: &[
         Field::single("vault", Form::Duration, "Vault and files. Default: 5m."),
         Field::single("aws", Form::Duration, "Secrets Manager. Default: 1h."),
+    ],
+    choice: None,
+};
+
+static RENEWAL: Object = Object {
+    fields: &[
+        Field::single(
+            "at",
+            Form::RenewalAt,
+            "Percent of its life after which something is renewed. Default: two thirds.",
+        ),
+        Field::single(
+            "jitter",
+            Form::RenewalJitter,
+            "Percent of its life or interval that chance takes off, so that replicas go apart. Default: 10%.",
+        ),
+        Field::single(
+            "handOver",
+            Form::HandOver,
+            "The longest that a credential and its successor live side by side (a tenth of its life, if that is less). \
+             Default: 5m.",
+        ),
     ],
     choice: None,
 };

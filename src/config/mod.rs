@@ -39,7 +39,7 @@ pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
 pub use layers::{Annotations, Layers, Text, Wraps, is_setting};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
-    LogLevel, NamedSecret, OnExpired, Refresh, RoleId, Template, Vault, VaultAuth, Volume,
+    LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Template, Vault, VaultAuth, Volume,
 };
 pub use nearest::nearest;
 pub use place::{Mistake, Place};

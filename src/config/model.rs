@@ -41,6 +41,8 @@ pub struct Config {
     pub on_change: Vec<Action>,
     /// How often secrets without a lease are read again.
     pub refresh: Refresh,
+    /// When leases and the login are renewed and replaced.
+    pub renewal: Renewal,
     /// What happens to a secret that expired.
     pub on_expired: OnExpired,
     /// From the start until the first delivery.
@@ -348,6 +350,17 @@ pub struct Refresh {
     pub vault: Duration,
     /// Secrets Manager; 1 hour by default.
     pub aws: Duration,
+}
+
+/// When leases and the login are renewed and replaced. Every value that a configuration may hold keeps the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// Percent of its life after which something is renewed; `None`: two thirds.
+    pub at: Option<u8>,
+    /// Percent of its life (or interval) that chance takes off.
+    pub jitter: u8,
+    /// The longest that a credential and its successor live side by side.
+    pub hand_over: Duration,
 }
 
 /// What happens to a secret that expired.

@@ -10,7 +10,7 @@ use super::backends::{Answers, Need, need};
 use super::inherited;
 use super::keys::ROOT;
 use super::layers::{self, Layers, Reading, Wraps};
-use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Volume};
+use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Volume};
 use super::place::Mistake;
 use super::reader::{Reader, owner, run_as};
 use super::tree::{Kind, Mistakes, Node};
@@ -21,6 +21,7 @@ const VOLUME_SIZE: u64 = 8 << 20;
 const STATE: &str = "/run/secret-exec-state";
 const TIMEOUT: Duration = Duration::from_secs(60);
 const REFRESH: Refresh = Refresh { vault: Duration::from_secs(5 * 60), aws: Duration::from_secs(60 * 60) };
+const RENEWAL: Renewal = Renewal { at: None, jitter: 10, hand_over: Duration::from_secs(5 * 60) };
 const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false };
 
 /// Makes the configuration out of its layers. All mistakes come back, sorted by place.
@@ -68,6 +69,11 @@ impl Reader<'_> {
             refresh: Refresh {
                 vault: self.read("refresh.vault", value::duration).unwrap_or(REFRESH.vault),
                 aws: self.read("refresh.aws", value::duration).unwrap_or(REFRESH.aws),
+            },
+            renewal: Renewal {
+                at: self.read("renewal.at", value::renewal_at),
+                jitter: self.read("renewal.jitter", value::renewal_jitter).unwrap_or(RENEWAL.jitter),
+                hand_over: self.read("renewal.handOver", value::hand_over).unwrap_or(RENEWAL.hand_over),
             },
             on_expired: self.read("onExpired", on_expired).unwrap_or(OnExpired::Keep),
             timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),

@@ -42,6 +42,28 @@ pub(super) fn duration(text: &str) -> Result<Duration, Expected> {
     }
 }
 
+/// After which part of its life something is renewed: `66%`.
+pub(super) fn renewal_at(text: &str) -> Result<u8, Expected> {
+    percent(text, 30, 80)
+}
+
+/// Which part of a life chance takes off: `10%`.
+pub(super) fn renewal_jitter(text: &str) -> Result<u8, Expected> {
+    percent(text, 5, 20)
+}
+
+/// The longest hand-over.
+pub(super) fn hand_over(text: &str) -> Result<Duration, Expected> {
+    let fits = |time: &Duration| (Duration::from_secs(10)..=Duration::from_secs(3600)).contains(time);
+    Some(duration(text)?).filter(fits).ok_or_else(|| "expected a duration from 10s to 1h".to_owned())
+}
+
+fn percent(text: &str, least: u8, most: u8) -> Result<u8, Expected> {
+    let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("expected a share of its life from {least}% to {most}%"))
+}
+
 /// Bytes: `8Mi`, `512Ki`, `1Gi`, or a plain number.
 pub(super) fn size(text: &str) -> Result<u64, Expected> {
     const EXPECTED: &str = "expected a size, such as 8Mi, 512Ki, 1Gi or a number of bytes";

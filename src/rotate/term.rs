@@ -8,8 +8,12 @@ use super::work::Lifetime;
 
 /// Longer lives are cut to this, so that no sum overflows.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// Nothing is due sooner after its grant, however short its life: a ttl of nothing must not become a loop.
+/// Nothing is replaced sooner after its issue, and nothing that lives less is due sooner: a ttl of nothing must not become
+/// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
 const SOONEST: Duration = Duration::from_secs(1);
+
+/// What servers round a life down by.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// From the issue to the end as the server last granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +96,16 @@ impl Term {
         life.mul_f64(unit(window.share)).min(window.most).max(window.least)
     }
 
-    /// Whether the window is open: what replaces it may live beside it.
+    /// When the window opens, or `sooner`. Of a life of a few seconds it is not the whole.
+    fn opens(&self, settings: &Settings, sooner: Duration) -> Duration {
+        let life = self.end.saturating_sub(self.issued);
+        self.end.saturating_sub(self.window(settings) + sooner).max(self.issued + soonest(life))
+    }
+
+    /// Whether the window is open, or is within a second: servers cut the life of a lease to its token's in whole seconds,
+    /// so what ends together does not seem to.
     pub(super) fn is_in_window(&self, now: Duration, settings: &Settings) -> bool {
-        self.extends == Extends::No && self.left(now) <= self.window(settings)
+        self.extends == Extends::No && now >= self.opens(settings, ROUNDING)
     }
 
     /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
@@ -104,17 +115,23 @@ impl Term {
     }
 
     /// When it is due: for renewal at two thirds of the life less up to a tenth of it; for replacement in the first half
-    /// of the window, so that the other half is left for trying again.
+    /// of the window, so that the other half is left for trying again. What turns out inside its window to be at its end is
+    /// due at once, however recent its last renewal.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
-        let due = if self.extends == Extends::No {
-            let window = self.window(settings);
-            self.end.saturating_sub(window) + window.mul_f64(unit(jitter) / 2.0)
+        if self.extends == Extends::No {
+            let first = self.opens(settings, Duration::ZERO);
+            let last = self.end.saturating_sub(self.window(settings) / 2).max(first);
+            first + (last - first).mul_f64(unit(jitter))
         } else {
             let life = self.end.saturating_sub(self.granted);
-            self.granted + life.mul_f64(unit(settings.renew_after - unit(jitter) * settings.spread))
-        };
-        due.max(self.granted + SOONEST)
+            let due = life.mul_f64(unit(settings.renew_after - unit(jitter) * settings.spread));
+            self.granted + due.max(soonest(life))
+        }
     }
+}
+
+fn soonest(life: Duration) -> Duration {
+    if life < SOONEST { SOONEST } else { SOONEST.min(life / 3) }
 }
 
 #[cfg(test)]
@@ -150,6 +167,45 @@ mod tests {
         assert_eq!(due(86_400, 0.0), seconds(86_100));
         assert_eq!(due(0, 0.0), seconds(1));
         assert!(due(u64::MAX, 0.5) > seconds(86_400));
+    }
+
+    #[test]
+    fn a_life_of_a_few_seconds_is_replaced_while_a_good_part_of_it_is_left() {
+        for ttl in 1..=10 {
+            for jitter in [0.0, 0.5, 1.0] {
+                let life = Lifetime { ttl: seconds(ttl), renewable: false };
+                let due = Term::new(life, Duration::ZERO).due(&Settings::default(), jitter);
+                assert!(
+                    due >= seconds(ttl) / 3 && due <= seconds(ttl) - seconds(ttl).min(seconds(2)) / 2,
+                    "{ttl} {due:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_is_as_good_as_open_a_second_before_but_never_for_a_whole_life() {
+        let settings = Settings::default();
+        let term = |ttl| Term::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO);
+        assert!(term(14).is_in_window(seconds(11), &settings) && !term(14).is_in_window(seconds(10), &settings));
+        for ttl in 1..=3 {
+            assert!(!term(ttl).is_in_window(seconds(ttl) / 4, &settings), "a login would make the next one due");
+        }
+    }
+
+    #[test]
+    fn what_is_at_its_end_is_replaced_at_once_however_recent_its_renewal() {
+        let settings = Settings::default();
+        let mut term = Term::new(renewable(4), Duration::ZERO);
+        term.renew(Lifetime { ttl: seconds(2), renewable: true }, seconds(4), &settings);
+        assert_eq!(term.end, seconds(6));
+        term.renew(
+            Lifetime { ttl: Duration::from_millis(1100), renewable: true },
+            Duration::from_millis(4900),
+            &settings,
+        );
+        assert_eq!(term.extends, Extends::No);
+        assert!(term.due(&settings, 0.99) <= seconds(5), "{:?}", term.due(&settings, 0.99));
     }
 
     #[test]

@@ -132,6 +132,13 @@ impl Tokens {
         self.due = self.due.map(|due| due.min(now));
     }
 
+    /// Somebody put another token where ours came from.
+    pub(super) fn identity_changed(&mut self, now: Duration) {
+        if self.trouble.is_none() && self.current.is_some() {
+            self.due = Some(self.due.map_or(now, |due| due.min(now)));
+        }
+    }
+
     /// A login brought a new token.
     pub(super) fn logged_in(&mut self, id: TokenId, grant: Grant, settings: &Settings, asked: Duration, jitter: f64) {
         if let Some(Current { id, term, revocable }) = self.current.take() {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{Config, Mistake, VaultAuth};
-use crate::domain::{Exit, Fetches, Problem, Source};
+use crate::domain::{Exit, Fetched, Fetches, Problem, Source};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, IdentityError, Proof};
 use crate::provider::aws::Aws;
@@ -25,7 +25,7 @@ use super::caller::Caller;
 use super::ending::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
 use super::plan::{Plan, Planned};
 use super::reading::{Ask, read};
-use super::rotation::{Found, Saved, SavedToken};
+use super::rotation::{Found, Kept, Saved, SavedToken};
 use super::start::Start;
 
 /// The providers of this plan. With `--local` that file is the only one.
@@ -120,32 +120,34 @@ impl Backends {
             if vault.token().is_none() {
                 self.log_in(vault, auth, held, vault_sources.len(), start).await?;
             }
-            self.save(vault_sources.iter().map(|planned| planned.source.to_string()).collect());
-            let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked).await;
-            if let Some(saved) = &mut *self.saved.borrow_mut() {
-                let asked = self.asked.borrow();
-                for (source, answer) in &answers {
-                    if let (Ok(fetched), Some(at)) = (answer, asked.sources.get(source)) {
-                        saved.value(source, fetched, *at);
-                    }
+            let under_way = vault_sources.iter().map(|planned| planned.source.clone()).collect();
+            let under_way = RefCell::new(under_way);
+            self.save(&under_way.borrow());
+            // Before the next answer: whoever kills us now loses none that came.
+            let heard = |source: &Source, fetched: &Fetched, asked: Duration| {
+                under_way.borrow_mut().remove(source);
+                let saved = &mut *self.saved.borrow_mut();
+                if let Some(Kept::Yes) = saved.as_mut().map(|saved| saved.value(source, fetched, asked)) {
+                    self.write(saved, &under_way.borrow());
                 }
-            }
-            self.save(Vec::new());
+            };
+            let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked, heard).await;
+            self.save(&BTreeSet::new());
             Ok(answers)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked).await,
+                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked, |_, _, _| {}).await,
                 None => Vec::new(),
             }
         };
         let local = async {
             match &self.local {
-                Some(provider) => read(&**provider, Ask::Together, local, start, &self.asked).await,
+                Some(provider) => read(&**provider, Ask::Together, local, start, &self.asked, |_, _, _| {}).await,
                 None => Vec::new(),
             }
         };
-        let files = read(&self.files, Ask::Together, file_sources, start, &self.asked);
+        let files = read(&self.files, Ask::Together, file_sources, start, &self.asked, |_, _, _| {});
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
@@ -215,8 +217,13 @@ impl Backends {
     }
 
     /// Writes down what a restart would take up.
-    fn save(&self, under_way: Vec<String>) {
-        if let (Some(saved), Some((vault, _))) = (&mut *self.saved.borrow_mut(), &self.vault) {
+    fn save(&self, under_way: &BTreeSet<Source>) {
+        self.write(&mut self.saved.borrow_mut(), under_way);
+    }
+
+    fn write(&self, saved: &mut Option<Saved>, under_way: &BTreeSet<Source>) {
+        if let (Some(saved), Some((vault, _))) = (saved, &self.vault) {
+            let under_way = under_way.iter().map(ToString::to_string).collect();
             saved.write(SavedToken::of(vault, self.asked.borrow().login).as_ref(), under_way);
         }
     }

@@ -1,6 +1,7 @@
 //! Reading the sources of a start: in parallel, each until it is answered or nothing can help.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
@@ -22,20 +23,22 @@ pub(super) enum Ask {
     Together,
 }
 
-/// Reads every source, and again what another try can help.
+/// Reads every source, and again what another try can help. `heard` is told of each value as soon as it came, and when it
+/// was asked for.
 pub(super) async fn read(
     provider: &impl Fetch,
     ask: Ask,
     planned: Vec<&Planned>,
     start: &Start,
     asked: &RefCell<Asked>,
+    heard: impl Fn(&Source, &Fetched, Duration),
 ) -> Answers {
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
         let now = clock::boottime();
-        let round = round(provider, ask, &open, start).await;
+        let round = round(provider, ask, &open, start, |source, fetched| heard(source, fetched, now)).await;
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
@@ -64,11 +67,22 @@ pub(super) async fn read(
 }
 
 /// One attempt at each, in their order.
-async fn round(provider: &impl Fetch, ask: Ask, open: &[&Planned], start: &Start) -> Vec<Result<Fetched, Failure>> {
+async fn round(
+    provider: &impl Fetch,
+    ask: Ask,
+    open: &[&Planned],
+    start: &Start,
+    heard: impl Fn(&Source, &Fetched),
+) -> Vec<Result<Fetched, Failure>> {
     let together = async |planned: &[&Planned]| {
         let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
         match start.attempt(provider.fetch(&sources)).await {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                let came =
+                    sources.iter().zip(&answers).filter_map(|(source, answer)| Some((source, answer.as_ref().ok()?)));
+                came.for_each(|(source, fetched)| heard(source, fetched));
+                answers
+            }
             Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
         }
     };

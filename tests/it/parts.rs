@@ -59,6 +59,8 @@ fn postgresql_gives_credentials_that_work_until_they_are_revoked() {
     let text = |name: &str| made["data"][name].as_str().unwrap();
     let (user, password) = (text("username"), text("password"));
     assert_eq!(Postgres::shared().sql_as(user, password, "SELECT 1").unwrap(), "1");
+    let refused = Postgres::shared().sql_as(user, &format!("{password}x"), "SELECT 1").unwrap_err();
+    assert!(refused.contains("password authentication failed"), "{refused}");
     assert_eq!(space.leases(&database, "web"), 1);
     space.bao.write("sys/leases/revoke", json!({ "lease_id": made["lease_id"] }));
     wait_for("the end of the lease", || (space.leases(&database, "web") == 0).then_some(()));

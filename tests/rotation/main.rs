@@ -1,4 +1,29 @@
 //! Secrets stay fresh: the sidecar and the supervisor against real servers, and what they do when those misbehave.
+//!
+//! The rules of rotation, and what holds each. Here against real servers, in `src/rotate/tests` over simulated days
+//! (`properties`: days with anything in them; `stories`: one fault at a time; `moves`: by hand).
+//!
+//! | rule | here | simulated |
+//! |---|---|---|
+//! | 1 one login, one lease per secret, per start | `sidecar::a_lease_is_renewed_…` (audit log) | `one_login_and_one_lease_…` |
+//! | 2 no second credential while the first can be renewed | `faults::an_outage_costs_…` | every property, by the server's accusations |
+//! | … two live side by side only in the window | `sidecar::at_max_ttl_…`, `lives::lives_of_a_few_seconds_…` | `a_lease_is_replaced_in_its_window_…`, `lives_of_a_few_seconds_…` |
+//! | … issues are bounded; lost answers are counted | `takeup::a_kill_at_any_moment_of_the_first_round_…` | `on_a_calm_day_…`, `answers_lost_on_the_way_…`, `an_issue_without_an_answer_is_counted` |
+//! | 3 a class per failure, `Retry-After`, back-off | `faults::*`, `tests/vault_provider` | `retry_after_is_honoured_…`, `src/rotate/backoff.rs` |
+//! | … a minute of 503 costs at most 20 requests | `faults::an_outage_costs_…` | `a_minute_of_outage_…` (1 and 100 leases) |
+//! | 4 isolation of what is the secret's own | `faults::one_denied_of_five_…` | `whatever_befalls_one_secret_…`, `one_denied_secret_of_five_…` |
+//! | … a local error never causes a fetch | `faults::a_full_volume_…` | – |
+//! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/rotate/breaker.rs` |
+//! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
+//! | … tokens that are not ours, and batch tokens | `lives::a_token_file_…`, `lives::credentials_under_batch_tokens_…` | `a_token_file_that_changed_…` |
+//! | 6 stale beats nothing, visibly: keep, remove, stop | `lives::what_has_expired_is_kept_…`, `supervise::an_expired_secret_…` | `expiry_is_told_once_…` |
+//! | 7 spread: two thirds less up to a tenth; replicas go apart | – | `a_thousand_replicas_…`, `every_threshold_…`, `src/rotate/term.rs` |
+//! | 8 no change, no noise | `sidecar::a_change_is_delivered_…` | – |
+//! | 9 one generation, one notification | `supervise::the_app_is_told_once_…`, `others::two_hundred_secrets_…` | – |
+//! | 10 leave nothing behind; `revokeDelay` | `sidecar::a_lease_is_renewed_and_revoked_…`, `sidecar::revoke_delay_…`, `others::a_signal_in_any_phase_…`, `tests/it/fetch.rs` | – |
+//! | 11 a restarted sidecar takes up what it had, but the answers under way | `takeup::*` | – |
+//! | 12 time: suspend, and no sleep over 30 s | – | `an_hour_of_suspend_…`, `restarts_and_jumps_…`, `on_a_calm_day_…` |
+//! | what has a life of its own: static roles, certificates, rotation dates | `lives::a_static_role_…`, `lives::a_certificate_…`, `others::a_new_version_…`, `others::the_first_description_…` | `a_static_role_…`, `a_certificate_…`, `the_interval_is_shorter_…` |
 
 #![allow(
     clippy::disallowed_methods,
@@ -12,6 +37,7 @@
 mod support;
 
 mod faults; // outages, revocations by an operator, denials, no room
+mod lives; // what ends in its own way, and lives of a few seconds
 mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show
 mod sidecar; // renewal, hand-over, changes, the end
@@ -63,13 +89,26 @@ impl Stage {
         delivered(&self.case.volume(), name)
     }
 
-    /// Whether `db.json` is a credential the database takes.
+    /// Whether `db.json` is a credential the database takes: asked by logging in with it.
     pub fn credential_works(&self) -> bool {
-        let credential: Value = serde_json::from_str(&self.file("db.json")).unwrap();
-        let text = |key: &str| credential[key].as_str().unwrap().to_owned();
-        // The superuser needs no password on loopback and neither do others, so it is asked whether the role is there.
-        Postgres::shared().sql(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{}'", text("username"))) == "1"
-            && !text("password").is_empty()
+        loop {
+            let read = self.file("db.json");
+            if read.parse().is_ok_and(|credential: Value| self.is_let_in(&credential).is_ok()) {
+                return true;
+            }
+            // One that was replaced while we asked may have died since.
+            if self.file("db.json") == read {
+                return false;
+            }
+        }
+    }
+
+    /// Logs in to the database; the error is its own.
+    pub fn is_let_in(&self, credential: &Value) -> Result<(), String> {
+        let text = |key: &str| credential[key].as_str().unwrap_or_default();
+        let said = Postgres::shared().sql_as(text("username"), text("password"), "SELECT current_user")?;
+        assert_eq!(said, text("username"));
+        Ok(())
     }
 }
 

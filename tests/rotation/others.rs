@@ -40,6 +40,22 @@ fn a_new_version_in_secrets_manager_is_seen_by_its_description() {
 }
 
 #[test]
+fn the_first_description_comes_long_before_the_first_interval_is_over() {
+    let (case, moto) = (Case::new(), Moto::shared());
+    let name = format!("first-{}", unique());
+    moto.create(&name, "{\"key\":\"one\"}");
+    let proxy = Proxy::before(moto.port);
+    let config = format!("refresh: {{ aws: 6m }}\nfiles: {{ key: \"aws-sm:{name}#key\" }}\n");
+    let mut running = moto.env_at(proxy.port, case.with_files(&config)).command("sidecar").start();
+    running.until("first delivery", || (delivered(&case.volume(), "key") == "one").then_some(()));
+    // Nobody knew yet whether a rotation is near, so it is looked for as if one were.
+    running.until("description", || (proxy.count("secretsmanager.DescribeSecret") == 1).then_some(()));
+    assert_eq!(proxy.count("secretsmanager.GetSecretValue"), 1, "{:?}", proxy.requests());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
 fn a_local_file_rotates_like_a_server() {
     let case = Case::new();
     let local = case.write(

@@ -16,12 +16,30 @@ fn a_lease_is_renewed_and_revoked_at_the_end() {
     running.until("second renewal", || (stage.count("update sys/leases/renew") >= 2).then_some(()));
     assert_eq!((stage.issued(), stage.count(&format!("update {}", login.path))), (1, 1));
     assert!(stage.credential_works());
+    let credential: serde_json::Value = stage.file("db.json").parse().unwrap();
     running.signal(libc::SIGTERM);
     let outcome = running.end();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     assert_eq!(stage.space.requests().last().unwrap(), "update auth/token/revoke-self");
     wait_for("the lease to end", || (stage.space.leases(&stage.database, "brief") == 0).then_some(()));
     assert!(outcome.err().contains("renewed the lease of vault:"), "{outcome}");
+    assert!(stage.is_let_in(&credential).is_err(), "a revoked credential works");
+}
+
+#[test]
+fn a_login_with_another_password_than_the_delivered_one_is_refused() {
+    let stage = Stage::new("1h", "24h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
+    let mut credential: serde_json::Value = stage.file("db.json").parse().unwrap();
+    assert_eq!(stage.is_let_in(&credential), Ok(()));
+    credential["password"] = json!(format!("{}x", credential["password"].as_str().unwrap()));
+    let refused = stage.is_let_in(&credential).unwrap_err();
+    assert!(refused.contains("password authentication failed"), "{refused}");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
 }
 
 #[test]
@@ -140,7 +158,7 @@ fn revoke_delay_keeps_renewing_until_it_is_over() {
     let stage = Stage::new("4s", "1h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
     let config =
-        format!("{}revokeDelay: 6s\nfiles: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
+        format!("{}revokeDelay: 15s\nfiles: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
     let mut running = stage.case.with_files(&config).command("sidecar").start();
     running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
     running.signal(libc::SIGTERM);
@@ -149,6 +167,6 @@ fn revoke_delay_keeps_renewing_until_it_is_over() {
     assert!(stage.credential_works());
     let outcome = running.end();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
-    assert!(asked.elapsed() >= Duration::from_secs(6));
+    assert!(asked.elapsed() >= Duration::from_secs(15));
     assert_eq!(stage.space.requests().last().unwrap(), "update auth/token/revoke-self");
 }

@@ -1,8 +1,11 @@
 //! A sidecar that was killed and started again takes up what it had.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::support::*;
 use crate::{Stage, delivered};
@@ -155,6 +158,128 @@ fn a_kill_at_any_moment_leaves_a_whole_generation_and_a_token_that_is_used_again
     running.until("readiness", || (status().code() == Some(0)).then_some(()));
     wait_for("a credential that works", || life.stage.credential_works().then_some(()));
     assert!(life.logins() <= lost + 1, "{} logins, {lost} kills before the first was written down", life.logins());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+/// Several dynamic secrets behind a proxy.
+struct Round {
+    stage: Stage,
+    login: Login,
+    proxy: Proxy,
+    config: String,
+}
+
+const ROUND: usize = 5;
+
+impl Round {
+    fn new() -> Self {
+        let stage = Stage::new("1h", "24h");
+        let database = &stage.database;
+        let create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
+        for number in 0..ROUND {
+            let role =
+                json!({ "db_name": "main", "default_ttl": "1h", "max_ttl": "24h", "creation_statements": [create] });
+            stage.space.bao.write(&format!("{database}/roles/r{number}"), role);
+        }
+        let login = stage.space.approle(&stage.case, &[&format!("{database}/creds/*")]);
+        let proxy = Proxy::before(stage.space.bao.port);
+        let files: Vec<_> =
+            (0..ROUND).map(|number| format!("f{number}: \"vault:{database}/creds/r{number}\"")).collect();
+        let vault = stage.space.vault_at(&proxy.address(), &login);
+        let config = format!("{vault}files: {{ {} }}\n", files.join(", "));
+        Self { stage, login, proxy, config }
+    }
+
+    fn start(&self) -> Run {
+        self.stage.case.with_files(&self.config).command("sidecar")
+    }
+
+    fn plan(&self, number: usize, plan: Plan) {
+        self.proxy.on(&format!("/creds/r{number} "), plan);
+    }
+
+    /// The roles whose leases are written down.
+    fn written(&self) -> BTreeSet<usize> {
+        let text = fs::read_to_string(self.stage.case.memory.join("state/state.json")).unwrap_or_default();
+        let state: Value = text.parse().unwrap_or_default();
+        let secrets = state["secrets"].as_array().cloned().unwrap_or_default();
+        secrets
+            .iter()
+            .map(|secret| secret["source"].as_str().unwrap()[..].rsplit_once('r').unwrap().1.parse().unwrap())
+            .collect()
+    }
+
+    /// How often each was asked for at the proxy.
+    fn asked(&self) -> Vec<usize> {
+        (0..ROUND).map(|number| self.proxy.count(&format!("/creds/r{number} "))).collect()
+    }
+
+    /// How often each was issued.
+    fn issued(&self) -> Vec<usize> {
+        let requests = self.stage.space.requests();
+        let of = |number| format!("read {}/creds/r{number}", self.stage.database);
+        (0..ROUND).map(|number| requests.iter().filter(|said| **said == of(number)).count()).collect()
+    }
+
+    fn logins(&self) -> usize {
+        self.stage.count(&format!("update {}", self.login.path))
+    }
+
+    fn has_token(&self) -> bool {
+        self.stage.case.memory.join("state/state.json").exists()
+    }
+}
+
+#[test]
+fn each_answer_of_the_first_round_is_written_down_before_the_next_comes() {
+    let round = Round::new();
+    for answered in 0..ROUND {
+        (0..ROUND).for_each(|number| round.plan(number, if number < answered { Plan::Forward } else { Plan::Hang }));
+        let mut running = round.start().start();
+        // Hung requests have reached the proxy, and not the server.
+        running.until("answers", || {
+            let is_hanging = round.asked()[answered..].iter().all(|asked| *asked == answered + 1);
+            (is_hanging && round.written() == (0..answered).collect()).then_some(())
+        });
+        running.signal(libc::SIGKILL);
+        assert_eq!(running.end().signal(), Some(libc::SIGKILL));
+    }
+    (0..ROUND).for_each(|number| round.plan(number, Plan::Forward));
+    let mut running = round.start().start();
+    running.until("delivery", || (!round.stage.file("f4").is_empty()).then_some(()));
+    assert_eq!((round.logins(), round.issued()), (1, vec![1; ROUND]), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn a_kill_at_any_moment_of_the_first_round_costs_only_what_was_under_way() {
+    let round = Round::new();
+    for number in 0..ROUND {
+        round.plan(number, Plan::Delay(Duration::from_millis(40 * number as u64)));
+    }
+    let (mut lost, mut lost_logins) = (vec![0; ROUND], 0);
+    for millis in (10..250).step_by(20) {
+        let (before, asked, logins) = (round.written(), round.asked(), round.logins());
+        let running = round.start().start();
+        std::thread::sleep(Duration::from_millis(millis));
+        running.signal(libc::SIGKILL);
+        running.end();
+        let now = round.asked();
+        for number in 0..ROUND {
+            let times = now[number] - asked[number];
+            assert!(!before.contains(&number) || times == 0, "r{number} was written down and asked for again");
+            lost[number] += if round.written().contains(&number) { 0 } else { times };
+        }
+        lost_logins += usize::from(round.logins() > logins && !round.has_token());
+    }
+    let mut running = round.start().start();
+    running.until("delivery", || (!round.stage.file("f4").is_empty()).then_some(()));
+    for (number, issued) in round.issued().into_iter().enumerate() {
+        assert!(issued <= 1 + lost[number], "r{number}: {issued} issued, {} under way at a kill", lost[number]);
+    }
+    assert!(round.logins() <= 1 + lost_logins, "{} logins, {lost_logins} lost", round.logins());
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
 }

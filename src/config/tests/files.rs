@@ -352,6 +352,34 @@ fn refresh_is_for_vault_unless_it_says_more() {
 }
 
 #[test]
+fn renewal_has_the_rules_as_defaults_and_bounds_that_keep_them() {
+    let seconds = Duration::from_secs;
+    let renewal = |text: &str| file(&format!("renewal: {text}")).config().renewal;
+    assert_eq!(file("").config().renewal, Renewal { at: None, jitter: 10, hand_over: seconds(300) });
+    assert_eq!(renewal("{ at: 30% }"), Renewal { at: Some(30), jitter: 10, hand_over: seconds(300) });
+    let all = Renewal { at: Some(80), jitter: 20, hand_over: seconds(3600) };
+    assert_eq!(renewal("{ at: 80%, jitter: '20%', handOver: 1h }"), all);
+    for bad in [
+        "at: 29%",
+        "at: 81%",
+        "at: 50",
+        "at: 0.5",
+        "at: '%'",
+        "at: +50%",
+        "at: 300%",
+        "jitter: 4%",
+        "jitter: 21%",
+        "handOver: 9s",
+        "handOver: 61m",
+        "handOver: 5",
+        "before: 1m",
+    ] {
+        let mistake = file(&format!("renewal: {{ {bad} }}")).mistake();
+        assert!(mistake.contains("renewal"), "{bad}: {mistake}");
+    }
+}
+
+#[test]
 fn our_state_is_not_in_the_volume() {
     assert!(file("volume: /run/x\nstate: /run/x/state").mistake().contains("must not be inside the volume"));
     assert!(file("volume: /run/x\nstate: /run/x").mistake().contains("must not be inside the volume"));

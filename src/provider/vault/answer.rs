@@ -140,7 +140,9 @@ fn own_life(map: &SecretMap, now: SystemTime) -> Option<Duration> {
         let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiration))?;
         return Some(end.duration_since(now).unwrap_or_default());
     }
-    number("ttl").filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    // A static role whose rotation is due says 0 until it has happened; elsewhere a 0 is no life.
+    let is_static_role = map.value("last_vault_rotation").is_some();
+    number("ttl").filter(|seconds| *seconds > 0 || is_static_role).map(Duration::from_secs)
 }
 
 /// The 404 of a KV v2 version that is deleted or destroyed; `None` when it is another 404.
@@ -345,6 +347,9 @@ mod tests {
         assert_eq!(life(r#"{"serial_number":"1","expiration":1600}"#), Some(Duration::from_secs(600)));
         assert_eq!(life(r#"{"serial_number":"1","expiration":900}"#), Some(Duration::ZERO));
         assert_eq!(life(r#"{"password":"x","ttl":42}"#), Some(Duration::from_secs(42)));
+        assert_eq!(life(r#"{"password":"x","ttl":0}"#), None);
+        let at_its_end = r#"{"password":"x","ttl":0,"last_vault_rotation":"2026-01-01T00:00:00Z"}"#;
+        assert_eq!(life(at_its_end), Some(Duration::ZERO));
         assert_eq!(life(r#"{"password":"x","ttl":"1h"}"#), None);
         assert_eq!(life(r#"{"expiration":1600}"#), None);
     }

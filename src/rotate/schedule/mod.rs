@@ -39,11 +39,13 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 ///
 /// **Replacement.** While a lease and its token can be renewed nothing is issued. What cannot be renewed is replaced in
 /// its *window*: the last tenth of its whole life, at least 2 s, at most 5 min; begun in the window's first half, by
-/// jitter. What has ended is replaced at once. Nothing is due again within a second of its grant.
+/// jitter. What has ended is replaced at once. Nothing is replaced within a second of its issue, or within a third of it when
+/// it lives less than three.
 ///
 /// **The rest.** A read without a lease is repeated after its interval less up to a tenth, a value with a rotation of
 /// its own (a static role) also right after that; when such a value has not rotated at its time, after 1 s, 2 s, 4 s … 60 s.
-/// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s). A write is
+/// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s), and so is the
+/// first one where the date is not known yet. A write is
 /// sent again only in the window of its own end, and never because of an interval or a [`refresh`](Self::refresh).
 /// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
 ///
@@ -216,6 +218,13 @@ impl Schedule {
         self.refreshed = Some(now);
         self.secrets.iter_mut().for_each(|secret| secret.refresh(now));
         Refreshed::Accepted
+    }
+
+    /// Whoever we log in as has changed (a token file): the login is due, unless the last one failed and is waited for.
+    pub fn identity_changed(&mut self, now: Duration) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.identity_changed(now);
+        }
     }
 
     /// How everything stands.

@@ -186,6 +186,23 @@ fn a_token_file_that_did_not_change_is_no_hand_over() {
 }
 
 #[test]
+fn a_token_file_that_changed_is_a_login_at_once_and_one_that_is_refused_is_waited_for() {
+    let mut schedule = schedule(1, Operation::Read);
+    let theirs = |ttl| Grant { revocable: false, ..grant(ttl) };
+    schedule.take_up_token(theirs(DAY), seconds(0), 0.0);
+    schedule.take_up(A, lease(DAY), seconds(0), 0.0);
+    assert_eq!(all(&mut schedule, seconds(60)), []);
+    schedule.identity_changed(seconds(60));
+    assert_eq!(all(&mut schedule, seconds(60)), [Work::Login(TokenId(1))]);
+    schedule.done(Work::Login(TokenId(1)), failed(Class::Denied), seconds(60), 0.0);
+    schedule.identity_changed(seconds(61));
+    assert_eq!(all(&mut schedule, seconds(61)), [], "a refused one is waited for");
+    assert_eq!(all(&mut schedule, seconds(120)), [Work::Login(TokenId(1))]);
+    schedule.done(Work::Login(TokenId(1)), Outcome::Granted(theirs(DAY)), seconds(120), 0.0);
+    assert_eq!(all(&mut schedule, seconds(120)), [Work::Issue(A)]);
+}
+
+#[test]
 fn a_write_without_an_end_is_sent_once() {
     let mut schedule = schedule(1, Operation::Write);
     schedule.take_up_token(Grant { life: None, revocable: false }, seconds(0), 0.0);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::provider::{Class, Failure};
 use crate::rotate::{
     Answer, Authentication, Event, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, Schedule, SecretId, Settings,
-    State,
+    State, Window, Work,
 };
 
 use super::Dice;
@@ -85,6 +85,7 @@ proptest! {
         world.run(seconds(RUN));
         world.assert_innocent();
         prop_assert!(world.events.is_empty(), "{:?}", world.events);
+        prop_assert!(world.gaps.is_empty(), "dead credentials: {:?}", world.gaps);
         let token_life = world.server.token_max.max(world.server.token_ttl);
         let token_life = if world.server.token_renewable { token_life } else { world.server.token_ttl };
         for (id, kind) in world.server.kinds.iter().enumerate() {
@@ -95,6 +96,49 @@ proptest! {
             prop_assert!(world.issues(id) <= bound, "secret {id}: {} > {bound}", world.issues(id));
         }
         prop_assert!(world.longest_wait <= seconds(30));
+    }
+
+    #[test]
+    fn lives_of_a_few_seconds_are_replaced_before_they_end(
+        kinds in prop::collection::vec((2_u64..=10, 1_u64..4, any::<bool>()), 1..5),
+        token in (2_u64..=10, 1_u64..4, any::<bool>()), seed: u64,
+    ) {
+        let leased = |&(ttl, lives, renewable): &(u64, u64, bool)| Kind::Leased {
+            ttl: seconds(ttl), max: seconds(ttl * lives), renewable,
+        };
+        let mut world = World::new(Server::new(kinds.iter().map(leased).collect()), seed);
+        (world.server.token_ttl, world.server.token_renewable) = (seconds(token.0), token.2);
+        world.server.token_max = seconds(token.0 * token.1);
+        world.run(seconds(90));
+        world.assert_innocent();
+        prop_assert!(world.gaps.is_empty(), "dead credentials: {:?}", world.gaps);
+        // The token and each secret, at most four times in a second and a half.
+        let asked = world.server.log.len();
+        prop_assert!(asked <= (kinds.len() + 1) * 240, "{asked}");
+    }
+
+    #[test]
+    fn every_threshold_an_operator_may_choose_keeps_the_rules(
+        server in server(), at in 30_u32..=80, jitter in 5_u32..=20, hand_over in 10_u64..=3600, seed: u64,
+    ) {
+        let defaults = Settings::default();
+        let (at, jitter) = (f64::from(at) / 100.0, f64::from(jitter) / 100.0);
+        let window = Window { most: seconds(hand_over), ..defaults.window };
+        let settings = Settings { renew_after: at, spread: jitter, window, ..defaults };
+        let mut world = World::with(settings, server, seed);
+        world.run(seconds(HOUR));
+        world.assert_innocent();
+        prop_assert!(world.events.is_empty(), "{:?}", world.events);
+        prop_assert!(world.gaps.is_empty(), "dead credentials: {:?}", world.gaps);
+        // A first renewal stands within the jitter before its place.
+        for (id, kind) in world.server.kinds.iter().enumerate() {
+            let Kind::Leased { ttl, max, renewable: true } = *kind else { continue };
+            if max <= ttl || world.server.token_ttl <= ttl { continue }
+            let of = |wanted| world.server.log.iter().find(|request| request.work == wanted).map(|request| request.at);
+            let (Some(issued), Some(renewed)) = (of(Work::Issue(SecretId(id))), of(Work::Renew(SecretId(id)))) else { continue };
+            let part = (renewed - issued).div_duration_f64(ttl);
+            prop_assert!(part >= at - jitter - 0.001 && part <= at + 0.05, "{part} of its life, not {at}");
+        }
     }
 
     #[test]

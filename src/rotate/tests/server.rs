@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Class, Failure};
-use crate::rotate::{Answer, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+use crate::rotate::{Answer, Grant, Life, Lifetime, Outcome, SecretId, Settings, TokenId, Window, Work};
 
 /// What a secret is on the server.
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +85,18 @@ pub(super) struct Server {
     pub(super) log: Vec<Request>,
     pub(super) accusations: Vec<String>,
     pub(super) lost: usize,
+    /// In which a login or an issue beside a living one is no accusation.
+    pub(super) window: Window,
 }
 
 /// The rule's window.
 pub(super) fn window(life: Duration) -> Duration {
     (life / 10).clamp(Duration::from_secs(2), Duration::from_secs(300))
+}
+
+/// What an operator made of it.
+fn window_of(life: Duration, window: &Window) -> Duration {
+    life.mul_f64(window.share).clamp(window.least, window.most)
 }
 
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -108,7 +115,14 @@ impl Server {
             log: Vec::new(),
             accusations: Vec::new(),
             lost: 0,
+            window: Settings::default().window,
         }
+    }
+
+    /// When a lease dies: with its token, whatever it says.
+    pub(super) fn death(&self, lease: usize) -> Duration {
+        let lease = &self.leases[lease];
+        lease.end.min(self.token(lease.token).end)
     }
 
     /// Everything it knew is gone.
@@ -212,7 +226,7 @@ impl Server {
             let old = self.token(old);
             let left = old.end - now;
             let is_extendable = self.token_renewable && old.max > old.end + TOLERANCE;
-            if left > TOLERANCE && (is_extendable || left > window(old.end - old.issued) + TOLERANCE) {
+            if left > TOLERANCE && (is_extendable || left > window_of(old.end - old.issued, &self.window) + TOLERANCE) {
                 self.accusations.push(format!("{now:?}: login with {left:?} left"));
             }
         }
@@ -267,7 +281,7 @@ impl Server {
         }
         let left = last.end.min(self.token(token).end) - now;
         let is_extendable = renewable && last.max > last.end + TOLERANCE;
-        if left > TOLERANCE && (is_extendable || left > window(last.end - last.issued) + TOLERANCE) {
+        if left > TOLERANCE && (is_extendable || left > window_of(last.end - last.issued, &self.window) + TOLERANCE) {
             self.accusations.push(format!("{now:?}: issue of {secret:?} with {left:?} left"));
         }
     }

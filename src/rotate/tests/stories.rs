@@ -294,6 +294,27 @@ fn the_interval_is_shorter_near_a_rotation_date_and_only_there() {
 }
 
 #[test]
+fn the_first_interval_is_short_while_no_rotation_date_is_known() {
+    let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+    let id = schedule.add(Plan { operation: Operation::Read, refresh: seconds(HOUR) });
+    let unknown = Answer { life: Life::Unbounded, rotates_in: Some(Duration::ZERO) };
+    schedule.take_up(id, unknown, seconds(0), 0.0);
+    let (mut now, mut reads) = (seconds(0), Vec::new());
+    while now < seconds(3 * HOUR) {
+        match schedule.next(now) {
+            Next::Wait(wait) => now += wait,
+            Next::Tell(event) => panic!("{event:?}"),
+            Next::Do(work) => {
+                reads.push(now.as_secs());
+                let answer = Answer { life: Life::Unbounded, rotates_in: None };
+                schedule.done(work, Outcome::Fetched(answer), now, 0.0);
+            }
+        }
+    }
+    assert_eq!(reads, [300, 300 + HOUR, 300 + 2 * HOUR]);
+}
+
+#[test]
 fn reads_of_a_backend_that_batches_go_together() {
     let settings = Settings { reads: Reads::Together, parallel: 20, ..Settings::default() };
     let mut schedule = Schedule::new(Authentication::Nothing, settings);

@@ -1,5 +1,6 @@
 //! The driver's loop over simulated time, with everything that happened written down.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::rotate::{
@@ -20,6 +21,10 @@ pub(super) struct World {
     pub(super) longest_wait: Duration,
     /// The most requests that were under way at once.
     pub(super) most_under_way: usize,
+    /// Stretches in which the app had a dead credential: whose, from when, how long.
+    pub(super) gaps: Vec<(SecretId, Duration, Duration)>,
+    /// The place of the lease the app has of each secret.
+    visible: BTreeMap<SecretId, usize>,
     dice: Dice,
     token: Option<TokenId>,
     under_way: Vec<(Duration, Work, Outcome)>,
@@ -27,7 +32,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(server: Server, seed: u64) -> Self {
-        let mut schedule = Schedule::new(Authentication::Token, Settings::default());
+        Self::with(Settings::default(), server, seed)
+    }
+
+    pub(super) fn with(settings: Settings, mut server: Server, seed: u64) -> Self {
+        server.window = settings.window;
+        let mut schedule = Schedule::new(Authentication::Token, settings);
         for kind in &server.kinds {
             let operation = match kind {
                 Kind::Certificate { .. } => Operation::Write,
@@ -42,6 +52,8 @@ impl World {
             events: Vec::new(),
             longest_wait: Duration::ZERO,
             most_under_way: 0,
+            gaps: Vec::new(),
+            visible: BTreeMap::new(),
             dice: Dice(seed),
             token: None,
             under_way: Vec::new(),
@@ -87,7 +99,19 @@ impl World {
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.schedule.done(work, outcome, self.now, self.dice.unit());
         if let (Some(id), true) = (work.secret(), brings_a_value) {
+            self.show(id);
             self.schedule.delivered(&[id], self.now);
+        }
+    }
+
+    /// The app has the new value from now on; was the one before alive until now?
+    fn show(&mut self, id: SecretId) {
+        let Some(place) = self.server.leases.iter().rposition(|lease| lease.secret == id) else { return };
+        if let Some(before) = self.visible.insert(id, place).filter(|before| *before != place) {
+            let dead = self.now.saturating_sub(self.server.death(before));
+            if !dead.is_zero() {
+                self.gaps.push((id, self.now - dead, dead));
+            }
         }
     }
 

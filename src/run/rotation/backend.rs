@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::config::{self, VaultAuth};
 use crate::domain::{Fetched, Lease, Source, Version};
 use crate::identity::aws::AwsIdentity;
-use crate::identity::{Held, Proof};
+use crate::identity::{self, Held, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
@@ -29,6 +29,18 @@ pub(super) struct Backend {
     pub(super) sources: Vec<Source>,
     /// The lease of each secret that has one, as it is delivered.
     leases: RefCell<BTreeMap<SecretId, Lease>>,
+    /// Of tokens that we handed over from and cannot revoke.
+    left_over: RefCell<Vec<LeftOver>>,
+}
+
+/// A lease that no revocation of a token ends: it is ended by itself.
+struct LeftOver {
+    lease: Lease,
+    /// It is dead by then in any case.
+    dies: Duration,
+    /// When it is ended; `None`: as long as it is used, or when it was tried already.
+    ends: Option<Duration>,
+    is_tried: bool,
 }
 
 /// The closed set of backends.
@@ -66,7 +78,7 @@ pub(super) struct Described {
 
 impl Backend {
     pub(super) fn new(kind: Kind, sources: Vec<Source>) -> Self {
-        Self { kind, sources, leases: RefCell::default() }
+        Self { kind, sources, leases: RefCell::default(), left_over: RefCell::default() }
     }
 
     /// As it stands in messages.
@@ -95,6 +107,39 @@ impl Backend {
         self.leases.borrow().get(&id).cloned()
     }
 
+    /// A token that is not ours to revoke, or cannot be, was replaced: its leases do not end with the hand-over.
+    fn leave_leases(&self, now: Duration) {
+        let leases = self.leases.borrow();
+        let left = leases.values().cloned().map(|lease| LeftOver {
+            dies: now.saturating_add(lease.ttl),
+            lease,
+            ends: None,
+            is_tried: false,
+        });
+        self.left_over.borrow_mut().extend(left);
+    }
+
+    /// Values were delivered: leases that nobody uses any more are ended `settle` later.
+    pub(super) fn delivered(&self, settle: Duration, now: Duration) {
+        let leases = self.leases.borrow();
+        let is_used = |lease: &Lease| leases.values().any(|used| used.id == lease.id);
+        let mut left_over = self.left_over.borrow_mut();
+        let unused = left_over.iter_mut().filter(|left| left.ends.is_none() && !left.is_tried && !is_used(&left.lease));
+        unused.for_each(|left| left.ends = Some(now + settle));
+    }
+
+    /// The leases to be ended now. Each is named once; those that cannot be are tried again at the end.
+    pub(super) fn take_left_over(&self, now: Duration) -> Vec<Lease> {
+        let mut left_over = self.left_over.borrow_mut();
+        left_over.retain(|left| left.dies > now);
+        let due = left_over.iter_mut().filter(|left| left.ends.is_some_and(|at| at <= now));
+        due.map(|left| {
+            (left.ends, left.is_tried) = (None, true);
+            left.lease.clone()
+        })
+        .collect()
+    }
+
     /// Nothing is asked for a while: no pooled connection keeps the last answer in its buffers.
     pub(super) fn rest(&self) {
         match &self.kind {
@@ -105,15 +150,23 @@ impl Backend {
 
     /// Everything that can be revoked is, all at once: our tokens (leases end with them), or each lease by itself.
     pub(super) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
-        let leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
+        let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
+        leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
+        leases.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
+        leases.dedup_by(|one, other| one.id == other.id);
         match &self.kind {
             Kind::Vault(logins) => {
                 let vaults: Vec<Rc<Vault>> = logins.tokens.borrow().by_id.values().cloned().collect();
                 let all = vaults.iter().map(|vault| async {
-                    match vault.token().map(|token| token.origin) {
-                        Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
-                        _ => vec![vault.revoke_token().await],
+                    let token = vault.token();
+                    let mut answers = match &token {
+                        Some(token) if !grant(token).revocable => revoke_each(&**vault, &leases).await,
+                        _ => Vec::new(),
+                    };
+                    if token.is_none_or(|token| token.origin == Origin::Ours) {
+                        answers.push(vault.revoke_token().await);
                     }
+                    answers
                 });
                 futures_util::future::join_all(all).await.into_iter().flatten().collect()
             }
@@ -122,7 +175,7 @@ impl Backend {
         }
     }
 
-    /// Ends a lease that cannot be used.
+    /// Ends a lease that cannot be used, or is not used any more.
     pub(super) async fn discard(self: Rc<Self>, lease: Lease) {
         let revoked = match &self.kind {
             Kind::Vault(logins) => match logins.current() {
@@ -132,8 +185,9 @@ impl Backend {
             Kind::Local(local) => local.revoke(&lease.id).await,
             Kind::Aws(_) | Kind::Files => return,
         };
-        if let Err(failure) = revoked {
-            debug!("a lease that cannot be used ends by itself: {failure}");
+        match revoked {
+            Ok(()) => self.left_over.borrow_mut().retain(|left| left.lease.id != lease.id),
+            Err(failure) => debug!("a lease that is not used ends by itself: {failure}"),
         }
     }
 
@@ -186,6 +240,9 @@ impl Carry for Backend {
                 *logins.logging_in.borrow_mut() = true;
                 let outcome = logins.log_in(id, self.sources.len()).await;
                 *logins.logging_in.borrow_mut() = false;
+                if matches!(outcome, Outcome::Granted(grant) if !grant.revocable) {
+                    self.leave_leases(clock::boottime());
+                }
                 outcome
             }
             (Work::RenewToken, Kind::Vault(logins)) => match logins.current() {
@@ -235,6 +292,13 @@ impl Logins {
     /// Whether a login is under way.
     pub(super) fn is_logging_in(&self) -> bool {
         *self.logging_in.borrow()
+    }
+
+    /// Whether the token file holds another token than ours.
+    pub(super) fn is_identity_changed(&self) -> bool {
+        let VaultAuth::TokenFile { .. } = &self.auth else { return false };
+        let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.held) else { return false };
+        self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
     }
 
     /// Whoever is asked now.

@@ -53,7 +53,7 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
 }
 
 /// What came of giving back.
-pub(super) fn given_back(revoked: Result<Revocation, Failure>, backend: &Backend) {
+pub(super) fn given_back(revoked: &Result<Revocation, Failure>, backend: &Backend) {
     let name = backend.name();
     match revoked {
         Ok(Revocation::Revoked) => info!("revoked what {name} issued"),

@@ -10,7 +10,7 @@ mod report;
 mod saved;
 mod values;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,13 +20,13 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, OnExpired};
+use crate::config::{Config, OnExpired, Renewal};
 use crate::deliver::{Volume, Written};
 use crate::domain::{Fetched, Problem, Source, VaultOperation};
 use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{
     Answer, Authentication, BackendId, Driver, Event, Landed, Operation, Outcome, Plan, Reads, Refreshed, Schedule,
-    SecretId, Settings, Work,
+    SecretId, Settings, Window, Work,
 };
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::image::Image;
@@ -41,7 +41,7 @@ use super::session::Session;
 use backend::{Backend, Described, Kind, Logins};
 use delivery::Delivery;
 use report::Told;
-pub(super) use saved::{Found, Marks, Saved, SavedToken, find};
+pub(super) use saved::{Found, Kept, Marks, Saved, SavedToken, find};
 pub(super) use values::Environment;
 use values::Values;
 
@@ -57,6 +57,8 @@ pub(super) struct Rotation<'a> {
     places: Vec<(BackendId, SecretId)>,
     values: Values,
     delivery: Delivery,
+    /// Told expired; what replaced them is not delivered yet.
+    expired: BTreeSet<SourceId>,
     /// Whether the last failure of each was told already.
     troubled: BTreeMap<SourceId, Class>,
     /// What nobody waits for: ending leases that cannot be used, telling a URL.
@@ -123,6 +125,7 @@ impl<'a> Rotation<'a> {
             delivery: Delivery::new(&prepared.plan),
             prepared,
             values,
+            expired: BTreeSet::new(),
             troubled: BTreeMap::new(),
             errands: FuturesUnordered::new(),
             told: Told::new(),
@@ -145,7 +148,7 @@ impl<'a> Rotation<'a> {
         rotation.values.delivered();
         rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
         rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
-        rotation.save(Vec::new());
+        rotation.save();
         Ok(rotation)
     }
 
@@ -159,7 +162,8 @@ impl<'a> Rotation<'a> {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
         };
-        let mut schedule = Schedule::new(authentication, Settings { reads: Reads::Apart, ..Settings::default() });
+        let settings = settings(&self.config.renewal);
+        let mut schedule = Schedule::new(authentication, settings);
         let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
         let asked = session.backends.asked.borrow();
         if let Kind::Vault(logins) = &backend.kind
@@ -176,7 +180,9 @@ impl<'a> Rotation<'a> {
             let id = schedule.add(Plan { operation: operation(&source), refresh: self.interval(index) });
             if let Some(fetched) = session.fetches.remove(&source) {
                 let at = asked.sources.get(&source).copied().unwrap_or(now);
-                schedule.take_up(id, Answer::from(&fetched), at, random::unit());
+                // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
+                let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
+                schedule.take_up(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
                 backend.accept(id, &fetched);
                 if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
                     self.told.first_fetch(&backend, &fetched);
@@ -208,6 +214,7 @@ impl<'a> Rotation<'a> {
     /// Does everything that is due: starts work, delivers, sweeps.
     pub(super) fn advance(&mut self, now: Duration) -> Advanced {
         let mut happenings = Vec::new();
+        self.look_after_tokens(now);
         let started = self.driver.start(now);
         for (backend, work) in &started.work {
             self.asked.insert((*backend, *work), now);
@@ -215,7 +222,7 @@ impl<'a> Rotation<'a> {
         }
         if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
             // Nothing has been sent yet: futures wait to be polled.
-            self.save(started.work.iter().map(|(backend, work)| self.named(*backend, *work)).collect());
+            self.save();
         }
         for (backend, event) in started.events {
             self.told(backend, event, now, &mut happenings);
@@ -232,6 +239,24 @@ impl<'a> Rotation<'a> {
             debug!("cannot remove an old generation: {error}");
         }
         Advanced { happenings, wait: wait.min(self.delivery.wait(now)) }
+    }
+
+    /// A token file that was replaced is a new login; what hung on a token that we cannot revoke is ended by itself.
+    fn look_after_tokens(&mut self, now: Duration) {
+        let backends: Vec<(BackendId, Rc<Backend>)> =
+            self.driver.backends().map(|(id, _, backend)| (id, Rc::clone(backend))).collect();
+        for (id, backend) in backends {
+            if matches!(&backend.kind, Kind::Vault(logins) if logins.is_identity_changed()) {
+                self.driver.schedule(id).identity_changed(now);
+            }
+            for lease in backend.take_left_over(now) {
+                let discard = Rc::clone(&backend).discard(lease);
+                self.errands.push(Box::pin(async move {
+                    discard.await;
+                    Errand::Discarded
+                }));
+            }
+        }
     }
 
     /// Takes in what has ended; ready when that was something.
@@ -272,8 +297,11 @@ impl<'a> Rotation<'a> {
     }
 
     /// Writes down what a restart would take up.
-    fn save(&mut self, under_way: Vec<String>) {
+    fn save(&mut self) {
         let Some(mut saved) = self.saved.take() else { return };
+        let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
+        let under_way = self.asked.keys().filter(|(_, work)| lossy(work));
+        let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
         let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
             Kind::Vault(logins) => Some(logins),
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
@@ -314,7 +342,7 @@ impl<'a> Rotation<'a> {
             self.driver.schedule(backend).delivered(&[id], now);
         }
         if !matches!(work, Work::Read(_)) {
-            self.save(Vec::new());
+            self.save();
         }
         if self.driver.under_way() == 0 {
             self.driver.backends().for_each(|(_, _, backend)| backend.rest());
@@ -403,11 +431,13 @@ impl<'a> Rotation<'a> {
         let changed = self.delivery.delivered(generation.clone());
         let mut by_backend: BTreeMap<BackendId, Vec<SecretId>> = BTreeMap::new();
         for index in changed {
+            self.expired.remove(&index);
             let (backend, id) = self.places[index];
             by_backend.entry(backend).or_default().push(id);
         }
         for (backend, ids) in by_backend {
             self.driver.schedule(backend).delivered(&ids, now);
+            self.driver.carrier(backend).delivered(Settings::default().settle, now);
         }
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };
@@ -424,6 +454,7 @@ impl<'a> Rotation<'a> {
             Event::BackendUp => info!("{name} answers again"),
             Event::Expired(id) => {
                 let index = self.source_of(backend, id);
+                self.expired.insert(index);
                 let reference = self.prepared.plan.sources[index].shown.clone();
                 warn!(reference, "{reference} has expired, and nothing has replaced it yet");
                 if self.config.on_expired == OnExpired::Remove {
@@ -432,7 +463,11 @@ impl<'a> Rotation<'a> {
                 happenings.push(Happening::Expired { reference });
             }
             Event::Revived(id) => {
-                let reference = &self.prepared.plan.sources[self.source_of(backend, id)].shown;
+                let index = self.source_of(backend, id);
+                if !self.delivery.is_waiting(index) {
+                    self.expired.remove(&index);
+                }
+                let reference = &self.prepared.plan.sources[index].shown;
                 info!(reference, "{reference} is valid again");
             }
         }
@@ -514,8 +549,13 @@ impl<'a> Rotation<'a> {
             }
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
+                let mut told = Vec::new();
                 for revoked in backend.give_back().await {
-                    events::given_back(revoked, &backend);
+                    // Twenty leases that may not be revoked are one line.
+                    if !told.contains(&revoked) {
+                        events::given_back(&revoked, &backend);
+                        told.push(revoked);
+                    }
                 }
             }
             if let Some(saved) = self.saved.take() {
@@ -532,6 +572,19 @@ impl<'a> Rotation<'a> {
             Kind::Vault(logins) => logins.is_logging_in(),
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => false,
         })
+    }
+}
+
+/// The rules, with what the operator may say of them.
+fn settings(renewal: &Renewal) -> Settings {
+    let defaults = Settings::default();
+    let share = |percent: u8| f64::from(percent) / 100.0;
+    Settings {
+        renew_after: renewal.at.map_or(defaults.renew_after, share),
+        spread: share(renewal.jitter),
+        window: Window { most: renewal.hand_over, ..defaults.window },
+        reads: Reads::Apart,
+        ..defaults
     }
 }
 

@@ -97,7 +97,12 @@ impl Rotation<'_> {
                     SecretReport {
                         name: planned.name.clone(),
                         reference: planned.source.to_string(),
-                        state: if local.is_some() { SecretState::Stale } else { state(secret) },
+                        state: match &local {
+                            // What replaced it is not there before it is delivered.
+                            _ if self.expired.contains(&index) => SecretState::Expired,
+                            Some(_) => SecretState::Stale,
+                            None => state(secret),
+                        },
                         version: self.told.versions.get(&planned.source).cloned(),
                         lease: backend.lease(secret.id).map(|lease| events::short(&lease.id)),
                         last_success: secret.last_success.map(|at| date.of(at)),

@@ -195,6 +195,13 @@ pub(in crate::run) struct Saved {
     trouble: Option<Errno>,
 }
 
+/// Whether a value is in the next state that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Kept {
+    Yes,
+    No,
+}
+
 #[derive(Debug)]
 struct Entry {
     lease: Option<String>,
@@ -215,17 +222,18 @@ impl Saved {
     }
 
     /// A value with a life of its own, as it came. Others are read again anyway.
-    pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) {
+    pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
         let (life, lease) = match (&fetched.lease, fetched.ttl, &fetched.payload) {
             (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
             (None, Some(ttl), Payload::Map(_)) if super::operation(source) == super::Operation::Write => (ttl, None),
-            _ => return,
+            _ => return Kept::No,
         };
         let name = format!("{VALUE}{}", self.next);
         self.next += 1;
         if let Err(why) = self.put(&name, &name, text(&fetched.payload).expose()) {
             self.secrets.remove(source);
-            return self.failed(why);
+            self.failed(why);
+            return Kept::No;
         }
         let entry = Entry {
             lease: lease.map(|lease| lease.id.as_str().to_owned()),
@@ -235,6 +243,7 @@ impl Saved {
             value: name,
         };
         self.secrets.insert(source.clone(), entry);
+        Kept::Yes
     }
 
     /// A lease was renewed.

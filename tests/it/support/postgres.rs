@@ -11,7 +11,7 @@ use super::{Server, base, free_port, is_root, keep, site_package, wait_for};
 /// `nobody`: PostgreSQL refuses to run as root, and wants a user that exists.
 const NOBODY: u32 = 65_534;
 
-/// A running PostgreSQL whose superuser `postgres` needs no password on loopback.
+/// A running PostgreSQL that lets nobody in without a password: a login is the proof that a credential works.
 pub struct Postgres {
     port: u16,
     programs: PathBuf,
@@ -19,6 +19,9 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// Of the superuser `postgres`.
+    pub const PASSWORD: &str = "superuser";
+
     /// The one of this suite.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<&Postgres> = OnceLock::new();
@@ -41,8 +44,11 @@ impl Postgres {
         };
         let said = || fs::read_to_string(folder.join("log")).unwrap_or_default();
 
+        let password = folder.join("password");
+        fs::write(&password, Self::PASSWORD).unwrap();
         let mut command = Command::new(programs.join("initdb"));
-        command.args(["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "-D"]).arg(&data);
+        command.args(["--username=postgres", "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8"]);
+        command.arg("--pwfile").arg(&password).arg("-D").arg(&data);
         prepare(&mut command);
         let mut initdb = Server::start(command, user, libc::SIGKILL);
         wait_for("initdb", || initdb.has_ended().then_some(()));
@@ -69,7 +75,7 @@ impl Postgres {
     /// Runs SQL as the superuser; what it prints.
     #[track_caller]
     pub fn sql(&self, text: &str) -> String {
-        self.sql_as("postgres", "unused", text).unwrap_or_else(|error| panic!("{text}: {error}"))
+        self.sql_as("postgres", Self::PASSWORD, text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     /// Runs SQL as somebody.

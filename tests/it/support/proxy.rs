@@ -76,9 +76,11 @@ impl Proxy {
         self.state.plans.lock().unwrap().extend(plans);
     }
 
-    /// What happens to every request whose first line holds `text`.
+    /// What happens from now on to every request whose first line holds `text`.
     pub fn on(&self, text: &str, plan: Plan) {
-        self.state.paths.lock().unwrap().push((text.to_owned(), plan));
+        let mut paths = self.state.paths.lock().unwrap();
+        paths.retain(|(known, _)| known != text);
+        paths.push((text.to_owned(), plan));
     }
 
     /// What happens to all requests for which nothing else is planned.

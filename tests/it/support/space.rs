@@ -156,7 +156,7 @@ impl<'a> Space<'a> {
         self.bao.write(&format!("sys/mounts/{mount}"), json!({ "type": "database" }));
         let connection = json!({
             "plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "username": "postgres",
-            "password": "unused", "connection_url": postgres.url(),
+            "password": Postgres::PASSWORD, "connection_url": postgres.url(),
         });
         self.bao.write(&format!("{mount}/config/main"), connection);
         let create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
