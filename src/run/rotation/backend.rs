@@ -179,6 +179,15 @@ impl Carry for Backend {
     type Brought = Fetched;
 
     async fn carry_out(self: Rc<Self>, work: Work) -> (Outcome, Option<Fetched>) {
+        match self.asked(work).await {
+            (Outcome::Failed(failure), nothing) => (Outcome::Failed(failure.at_work()), nothing),
+            answered => answered,
+        }
+    }
+}
+
+impl Backend {
+    async fn asked(&self, work: Work) -> (Outcome, Option<Fetched>) {
         let outcome = match (work, &self.kind) {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
             (Work::Renew(id), _) => self.renew(id).await,
