@@ -46,7 +46,6 @@ pub(super) struct Logins {
     pub(super) held: Rc<Held>,
     pub(super) aws_identity: Arc<AwsIdentity>,
     tokens: RefCell<Tokens>,
-    logging_in: RefCell<bool>,
 }
 
 struct Tokens {
@@ -191,12 +190,7 @@ impl Backend {
         let outcome = match (work, &self.kind) {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
             (Work::Renew(id), _) => self.renew(id).await,
-            (Work::Login(id), Kind::Vault(logins)) => {
-                *logins.logging_in.borrow_mut() = true;
-                let outcome = logins.log_in(id, self.sources.len()).await;
-                *logins.logging_in.borrow_mut() = false;
-                outcome
-            }
+            (Work::Login(id), Kind::Vault(logins)) => logins.log_in(id, self.sources.len()).await,
             (Work::RenewToken, Kind::Vault(logins)) => match logins.current() {
                 Some(vault) => match vault.renew_token().await {
                     Ok(token) => Outcome::Granted(grant(&token)),
@@ -226,7 +220,7 @@ impl Logins {
         first: Rc<Vault>,
     ) -> Self {
         let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
-        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens), logging_in: RefCell::new(false) }
+        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens) }
     }
 
     /// The first login, which the start made, has this id.
@@ -239,11 +233,6 @@ impl Logins {
     /// What the last login brought.
     pub(super) fn latest_token(&self) -> Option<Token> {
         self.tokens.borrow().latest.token()
-    }
-
-    /// Whether a login is under way.
-    pub(super) fn is_logging_in(&self) -> bool {
-        *self.logging_in.borrow()
     }
 
     /// Whoever is asked now.
