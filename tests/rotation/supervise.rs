@@ -55,7 +55,7 @@ fn a_changed_variable_starts_the_app_anew_with_it() {
         "{}refresh: 1s\nonChange: restart\nenv: {{ A: \"vault:{kv}/data/a#k\", B: \"vault:{kv}/data/b#k\" }}\n",
         space.vault(&login)
     );
-    let script = "echo start $A $B; trap 'echo end $A; exit 0' TERM; while :; do sleep 0.02; done";
+    let script = "trap 'echo end $A; exit 0' TERM; echo start $A $B; while :; do sleep 0.02; done";
     let mut running = supervised(&case, &config).app(&["/bin/bash", "-c", script]).start();
     running.says("start one fixed\n");
     space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": "one", "other": "2" } }));
