@@ -56,6 +56,16 @@ pub enum Outlook {
     Standing,
 }
 
+/// Whose word a failure is. At a start both mean that the address is wrong; a server that was there before did not say what
+/// somebody else says in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The backend's, or nobody's: nothing came.
+    Backend,
+    /// Of something between us and the backend: a page of a proxy or load balancer.
+    SomebodyElse,
+}
+
 /// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -66,6 +76,8 @@ pub struct Failure {
     pub effect: Effect,
     /// Whether waiting is likely to help.
     pub outlook: Outlook,
+    /// Whose word it is.
+    pub speaker: Speaker,
     /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
     pub why: String,
 }
@@ -73,7 +85,8 @@ pub struct Failure {
 impl Failure {
     /// A failure from its parts.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
-        Self { class, effect: Effect::None, outlook: Outlook::Passing, why: why.into() }
+        let (effect, outlook, speaker) = (Effect::None, Outlook::Passing, Speaker::Backend);
+        Self { class, effect, outlook, speaker, why: why.into() }
     }
 
     /// The same failure of a request that the server may have carried out.
@@ -84,5 +97,35 @@ impl Failure {
     /// The same failure, of a cause that somebody has to mend.
     pub fn standing(self) -> Self {
         Self { outlook: Outlook::Standing, ..self }
+    }
+
+    /// The same failure as the word of somebody else.
+    pub fn of_somebody_else(self) -> Self {
+        Self { speaker: Speaker::SomebodyElse, ..self }
+    }
+
+    /// As it is meant once the backend has answered: what somebody else says in its place is a matter of time, and no
+    /// refusal.
+    pub fn at_work(self) -> Self {
+        match self.speaker {
+            Speaker::Backend => self,
+            Speaker::SomebodyElse if self.class.is_retried() => self,
+            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_somebody_else_refuses_nothing_at_work() {
+        let refused = Failure::new(Class::Denied, "no");
+        assert_eq!(refused.clone().at_work(), refused);
+        let failure = refused.of_somebody_else().at_work();
+        assert_eq!((failure.class, failure.effect), (Class::Transient, Effect::Perhaps));
+        let throttled = Class::Throttled { retry_after: None };
+        assert_eq!(Failure::new(throttled.clone(), "later").of_somebody_else().at_work().class, throttled);
     }
 }

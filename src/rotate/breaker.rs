@@ -28,7 +28,8 @@ pub(super) struct Breaker {
     state: State,
     /// From `Retry-After`: holds even if an older request is answered meanwhile.
     held_until: Duration,
-    /// When the last probes started; a full list makes the next wait until the oldest is a minute ago.
+    /// When the last probes started; a full list makes the next wait until the oldest is a minute ago. Once there is room
+    /// for everybody again the outage is over for good, and the next one has a budget of its own.
     probes: VecDeque<Duration>,
     /// How many may be under way: doubles with each answer after an outage.
     room: usize,
@@ -130,6 +131,9 @@ impl Breaker {
     /// The backend answered, whatever it said.
     pub(super) fn answered(&mut self) -> Answered {
         self.room = (self.room * 2).min(self.parallel);
+        if self.room == self.parallel {
+            self.probes.clear();
+        }
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Open { whose: Whose::Backend, .. } => Answered::Recovered,
             _ => Answered::Nothing,
@@ -210,6 +214,27 @@ mod tests {
             probes += 1;
         }
         assert_eq!(probes, Breaker::PROBES);
+    }
+
+    #[test]
+    fn what_an_outage_that_is_over_cost_is_not_charged_to_the_next() {
+        let mut breaker = Breaker::new(8);
+        let outage = |breaker: &mut Breaker, at: u64| {
+            breaker.failed(A, Ran::Freely, PLAIN, seconds(at), 0.0);
+            for _ in 0..Breaker::PROBES {
+                let ran = breaker.start(seconds(at));
+                breaker.failed(B, ran, PLAIN, seconds(at), 0.0);
+            }
+        };
+        outage(&mut breaker, 0);
+        assert_eq!(breaker.gate(A, 0), Some(seconds(60)));
+        breaker.answered();
+        breaker.answered();
+        outage(&mut breaker, 1);
+        assert_eq!(breaker.gate(A, 0), Some(seconds(61)), "two answers are no end of an outage");
+        (0..3).for_each(|_| _ = breaker.answered());
+        breaker.failed(A, Ran::Freely, PLAIN, seconds(2), 0.0);
+        assert_eq!(breaker.gate(A, 0), Some(seconds(2)));
     }
 
     #[test]

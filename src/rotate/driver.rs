@@ -136,6 +136,11 @@ impl<C: Carry> Driver<C> {
         self.flights.len()
     }
 
+    /// Gives up everything that is under way. The schedules are not told: this is the end.
+    pub fn abandon(&mut self) {
+        self.flights.clear();
+    }
+
     /// Tells the schedule what came of it. Everything that lands is told once.
     pub fn done(&mut self, backend: BackendId, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
         self.backends[backend.0].0.done(work, outcome, now, jitter);

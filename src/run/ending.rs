@@ -14,6 +14,9 @@ use crate::sys::random;
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
+/// What is under way when it is over is heard out for this long: its answer may be something to give back.
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// How often one is tried again.
 const TRIES: u32 = 3;
 

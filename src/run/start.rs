@@ -12,14 +12,13 @@ use tracing::warn;
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
 
+use super::ending::LAST_MOMENT;
+
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
 
 /// No longer between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// What is under way gets this much longer when a signal or the deadline ends the start.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 fn late() -> Failure {
     Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()

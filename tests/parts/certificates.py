@@ -71,6 +71,8 @@ ca = authority("the suite's CA", "ca.pem")
 other = authority("another CA", "other-ca.pem")
 here = [x509.DNSName("localhost"), x509.DNSName("bao.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 leaf("server", "server", ca, here, ExtendedKeyUsageOID.SERVER_AUTH, later)
+leaf("server", "next-server", ca, here, ExtendedKeyUsageOID.SERVER_AUTH, later)
+leaf("server", "foreign-server", other, here, ExtendedKeyUsageOID.SERVER_AUTH, later)
 leaf("named", "named", ca, [x509.DNSName("bao.test")], ExtendedKeyUsageOID.SERVER_AUTH, later)
 leaf("expired", "expired", ca, here, ExtendedKeyUsageOID.SERVER_AUTH, now - datetime.timedelta(minutes=5))
 leaf("web", "client", ca, [x509.DNSName("web.test")], ExtendedKeyUsageOID.CLIENT_AUTH, later)

@@ -5,19 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::*;
-use crate::{Stage, generation};
-
-/// Stays as it is for so long.
-fn stays(time: Duration, mut is: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        if !is() {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    true
-}
+use crate::{Stage, generation, standing, status, stays};
 
 #[test]
 fn an_outage_costs_few_requests_and_no_credential() {
@@ -79,6 +67,12 @@ fn a_lease_revoked_by_an_operator_is_issued_once_more() {
     assert_eq!(running.end().code(), Some(0));
 }
 
+/// The one policy of that corner.
+fn policy(space: &Space) -> String {
+    let is_its = |name: &String| name.starts_with(&format!("policy-{}-", space.id));
+    space.bao.list("sys/policies/acl").into_iter().find(is_its).unwrap()
+}
+
 #[test]
 fn one_denied_of_five_disturbs_nobody() {
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
@@ -90,12 +84,11 @@ fn one_denied_of_five_disturbs_nobody() {
     let mut running = case.with_files(&config).command("sidecar").start();
     let read = |name: &str| crate::delivered(&case.volume(), name);
     running.until("first delivery", || (read("e") == "one").then_some(()));
-    let policy =
-        space.bao.list("sys/policies/acl").into_iter().find(|name| name.starts_with(&format!("policy-{}-", space.id)));
+    let policy = policy(&space);
     let rules = format!(
         "path \"{kv}/data/*\" {{ capabilities = [\"read\"] }}\npath \"{kv}/data/c\" {{ capabilities = [\"deny\"] }}\n"
     );
-    space.bao.write(&format!("sys/policies/acl/{}", policy.unwrap()), json!({ "policy": rules }));
+    space.bao.write(&format!("sys/policies/acl/{policy}"), json!({ "policy": rules }));
     for name in names {
         space.bao.write(&format!("{kv}/data/{name}"), json!({ "data": { "k": "two" } }));
     }
@@ -106,12 +99,54 @@ fn one_denied_of_five_disturbs_nobody() {
     assert!(stays(Duration::from_secs(4), || asked() <= before + 1), "a denied secret is retried in a loop");
     assert_eq!(space.requests().iter().filter(|said| **said == format!("update {}", login.path)).count(), 1);
     assert!(running.stderr().contains(&format!("cannot read vault:{kv}/data/c#k")), "{}", running.stderr());
+    let told = status(&case);
+    assert_eq!(standing(&told, "/data/c"), ("stale".into(), "denied".into()));
+    for name in ["/data/a", "/data/b", "/data/d", "/data/e"] {
+        assert_eq!(standing(&told, name), ("fresh".into(), String::new()), "{told}");
+    }
+    let next = told["secrets"].as_array().unwrap().iter().find(|secret| !secret["lastError"].is_null()).unwrap();
+    assert_eq!(next["reference"], json!(format!("vault:{kv}/data/c")));
+    // Given back, it is fresh again: slowly by itself, at once where somebody asks.
+    let rules = format!("path \"{kv}/data/*\" {{ capabilities = [\"read\"] }}\n");
+    space.bao.write(&format!("sys/policies/acl/{policy}"), json!({ "policy": rules }));
+    let outcome = case.with_files(&config).command("refresh").output();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    running.until("what was denied", || (read("c") == "two").then_some(()));
+    wait_for("its good name", || (standing(&status(&case), "/data/c").0 == "fresh").then_some(()));
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
 }
 
 #[test]
-fn a_full_volume_is_waited_for_without_a_request() {
+fn renewals_that_a_policy_refuses_cost_one_credential_a_life() {
+    let stage = Stage::new("8s", "1h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
+    let policy = policy(&stage.space);
+    let rules = format!(
+        "path \"{}\" {{ capabilities = [\"read\"] }}\npath \"sys/leases/renew\" {{ capabilities = [\"deny\"] }}\n",
+        stage.creds()
+    );
+    stage.space.bao.write(&format!("sys/policies/acl/{policy}"), json!({ "policy": rules }));
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("credential", || (!stage.file("db.json").is_empty()).then_some(()));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        assert!(stage.credential_works(), "a dead credential is delivered\n{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // A life of 8 s less the window of 2, the first, and the one after the first refusal.
+    let (lives, renewals) = (start.elapsed().as_secs().div_ceil(6) as usize, stage.count("update sys/leases/renew"));
+    assert!(stage.issued() <= lives + 2, "{} issued\n{}", stage.issued(), running.stderr());
+    assert!(renewals <= 2 * (lives + 2), "{renewals} renewals");
+    assert_eq!(stage.logins(&login), 1, "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_volume_that_is_full_and_full_again_is_waited_for_without_a_request() {
     needs_root!();
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
     let kv = space.kv2(&[("a", json!({ "k": "x".repeat(30_000) }))]);
@@ -120,7 +155,7 @@ fn a_full_volume_is_waited_for_without_a_request() {
     std::fs::create_dir(&place).unwrap();
     own(&place, APP);
     let config = format!(
-        "{}volume: {{ path: {}/files }}\nrefresh: 1s\nfiles: {{ a: \"vault:{kv}/data/a#k\" }}\n",
+        "{}volume: {{ path: {}/files }}\nrefresh: 1h\nfiles: {{ a: \"vault:{kv}/data/a#k\" }}\n",
         space.vault(&login),
         place.display()
     );
@@ -129,16 +164,53 @@ fn a_full_volume_is_waited_for_without_a_request() {
     // The mount is in the namespace of the program.
     let inside = std::path::PathBuf::from(format!("/proc/{}/root{}", running.pid(), place.display()));
     let read = || crate::delivered(&inside.join("files"), "a");
+    let asked = || space.requests().iter().filter(|said| **said == format!("read {kv}/data/a")).count();
+    let pid = nix::unistd::Pid::from_raw(running.pid());
     running.until("first delivery", || (read().len() == 30_000).then_some(()));
-    let first = generation(&inside.join("files"));
-    let value = "y".repeat(30_000);
-    std::fs::write(inside.join("filler"), vec![0; 60_000]).unwrap();
-    space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": value } }));
-    std::thread::sleep(Duration::from_secs(4));
-    assert_eq!(generation(&inside.join("files")), first, "{}", running.stderr());
-    assert!(running.stderr().contains("cannot deliver"), "{}", running.stderr());
-    std::fs::remove_file(inside.join("filler")).unwrap();
-    running.until("delivery when there is room", || (read() == value).then_some(()));
+    for (turn, letter) in ["y", "z"].into_iter().enumerate() {
+        let (first, value) = (generation(&inside.join("files")), letter.repeat(30_000));
+        // As much as there is room for, but for what was there before and is swept after 30 s.
+        let mut filler = std::fs::File::create(inside.join("filler")).unwrap();
+        while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+        space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": value } }));
+        // The one read that somebody asked for; more often than every 10 s nobody is listened to.
+        running.until("the read", || {
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+            std::thread::sleep(Duration::from_millis(250));
+            (asked() == 2 + turn).then_some(())
+        });
+        let told = || running.stderr().matches("cannot deliver").count();
+        wait_for("word of it", || (told() > turn).then_some(()));
+        assert!(stays(Duration::from_secs(4), || asked() == 2 + turn), "a full volume caused a request");
+        assert_eq!(generation(&inside.join("files")), first, "{}", running.stderr());
+        assert_eq!(told(), turn + 1, "one line");
+        let told = status(&case);
+        assert_eq!(standing(&told, "/data/a"), ("stale".into(), "local".into()), "{told}");
+        drop(filler);
+        std::fs::remove_file(inside.join("filler")).unwrap();
+        running.until("delivery when there is room", || (read() == value).then_some(()));
+        assert_eq!(asked(), 2 + turn);
+        wait_for("its good name", || (standing(&status(&case), "/data/a").0 == "fresh").then_some(()));
+    }
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn a_state_directory_that_is_full_costs_one_line() {
+    needs_root!();
+    let stage = Stage::new("6s", "1h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
+    let state = stage.case.memory.join("state");
+    std::fs::create_dir(&state).unwrap();
+    own(&state, APP);
+    let run = stage.case.with_files(&config).command("sidecar");
+    let mut running = run.tmpfs(&state, &format!("size=4k,mode=700,uid={APP},gid={APP}")).start();
+    running.until("renewals", || (stage.count("update sys/leases/renew") >= 2).then_some(()));
+    assert_eq!(running.stderr().matches("cannot write our state").count(), 1, "{}", running.stderr());
+    assert_eq!((stage.issued(), stage.logins(&login)), (1, 1), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::*;
-use crate::{Stage, delivered, generation};
+use crate::{Stage, delivered, generation, status};
 
 #[test]
 fn a_new_version_in_secrets_manager_is_seen_by_its_description() {
@@ -89,7 +89,14 @@ fn two_hundred_secrets_change_as_few_generations() {
     let files: Vec<_> = names.iter().map(|name| format!("{name}: \"vault:{kv}/data/{name}#k\"")).collect();
     let config = format!("{}refresh: 1h\nfiles: {{ {} }}\n", space.vault(&login), files.join(", "));
     let mut running = case.with_files(&config).command("sidecar").start();
-    running.until("first delivery", || (delivered(&case.volume(), "s199") == "one").then_some(()));
+    running.until("first delivery", || names.iter().all(|name| delivered(&case.volume(), name) == "one").then_some(()));
+    let asked = space.requests();
+    let (logins, reads) =
+        (asked.iter().filter(|said| **said == format!("update {}", login.path)).count(), asked.len() - 1);
+    assert_eq!((logins, reads), (1, 200), "{:?}", asked.iter().take(5).collect::<Vec<_>>());
+    let told = status(&case);
+    assert_eq!(told["secrets"].as_array().unwrap().len(), 200);
+    assert!(told["secrets"].as_array().unwrap().iter().all(|secret| secret["state"] == "fresh"), "{told}");
     for name in &names {
         space.bao.write(&format!("{kv}/data/{name}"), json!({ "data": { "k": "two" } }));
     }

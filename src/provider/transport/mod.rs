@@ -175,6 +175,12 @@ impl Transport {
     /// it changed. TLS sessions stay resumable. For the end of a round of requests.
     pub(crate) fn close_idle(&self) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.read_again(&mut state);
+        self.reconnect(&mut state);
+    }
+
+    /// Takes a CA file up that changed.
+    fn read_again(&self, state: &mut State) {
         // A CA file that is being replaced may be unreadable or half there: what we have stays until it is whole.
         if let Ok(trust) = self.trust.load()
             && trust != state.trust
@@ -182,7 +188,6 @@ impl Transport {
         {
             (state.trust, state.tls) = (trust, tls);
         }
-        self.reconnect(&mut state);
     }
 
     fn reconnect(&self, state: &mut State) {
@@ -250,7 +255,14 @@ impl Transport {
         if !body.is_empty() {
             *request.body_mut() = Some(body.into());
         }
-        let why = |error: reqwest::Error| failure::why(&error, &origin(url), &self.trust, self.limits);
+        let why = |error: reqwest::Error| {
+            let why = failure::why(&error, &origin(url), &self.trust, self.limits);
+            if matches!(why, TransportError::Tls(_)) {
+                // The operator may have replaced the bundle, and the next try is to know it.
+                self.close_idle();
+            }
+            why
+        };
         let mut response = http.execute(request).await.map_err(why)?;
         let mut bytes =
             Vec::with_capacity(response.content_length().map_or(4096, |n| n.min(MOST_BYTES as u64) as usize));

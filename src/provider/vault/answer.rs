@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::domain::{Fetched, JsonError, Lease, LeaseId, Payload, SecretBytes, SecretMap, Version};
@@ -27,6 +28,12 @@ impl Answer {
     pub(super) fn says(&self, phrase: &str) -> bool {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
+
+    /// Whether the server can have written this: JSON, or nothing at all.
+    pub(super) fn is_the_servers(&self) -> bool {
+        let body = self.body.expose();
+        body.trim_ascii().is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+    }
 }
 
 /// What is around every answer. Unknown fields are the server's affair.
@@ -47,7 +54,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn of(answer: &'a Answer) -> Result<Self, Failure> {
         serde_json::from_slice(answer.body.expose())
-            .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?"))
+            .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?").of_somebody_else())
     }
 
     fn lease(&self) -> Option<Lease> {
@@ -160,7 +167,9 @@ pub(super) fn version(answer: &Answer) -> Option<u64> {
 
 /// A lease as the server now has it.
 pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
-    Envelope::of(answer)?.lease().ok_or_else(|| malformed("the answer to the renewal names no lease"))
+    Envelope::of(answer)?
+        .lease()
+        .ok_or_else(|| malformed("the answer to the renewal names no lease").of_somebody_else())
 }
 
 #[derive(Deserialize)]

@@ -125,6 +125,11 @@ fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static st
 
 /// Why the server refused. `namespace` is the one we asked in.
 pub(super) fn refusal(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+    let failure = judged(asked, answer, namespace);
+    if answer.is_the_servers() { failure } else { failure.of_somebody_else() }
+}
+
+fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
     let status = answer.status;
     let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
     match status {
@@ -196,7 +201,9 @@ fn refused_login(asked: &Asked<'_>, answer: &Answer) -> Failure {
 /// OpenBao answers a dead token with the bare words and a policy's no with `1 error occurred`; Vault adds `invalid token`.
 pub(super) fn is_dead_token(look_up: &Answer) -> bool {
     let bare = r#"{"errors":["permission denied"]}"#;
-    look_up.status == 403 && (look_up.says("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
+    look_up.status == 403
+        && look_up.is_the_servers()
+        && (look_up.says("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
 }
 
 /// The token died under us.
@@ -209,6 +216,7 @@ mod tests {
     use super::*;
     use crate::domain::SecretBytes;
     use crate::identity::JwtMethod;
+    use crate::provider::Speaker;
     use std::time::Duration;
 
     fn answer(status: u16, errors: &str) -> Answer {
@@ -283,6 +291,16 @@ mod tests {
                 assert!(failure.why.contains(&status.to_string()), "{failure}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_json_is_the_word_of_somebody_else() {
+        let said = |body: &str| Answer { body: SecretBytes::from(body.to_owned()), ..answer(403, "") };
+        let speaker = |body: &str| refusal(&Asked::RenewLease, &said(body), None).speaker;
+        assert_eq!(speaker("<html>permission denied</html>"), Speaker::SomebodyElse);
+        assert_eq!(speaker("{\"errors\":"), Speaker::SomebodyElse);
+        assert_eq!((speaker(""), speaker("{\"errors\":[]}")), (Speaker::Backend, Speaker::Backend));
+        assert!(!is_dead_token(&said("<html>invalid token</html>")));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::config;
 use crate::domain::{Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
 
-use super::error::{Class, Failure};
+use super::error::{Class, Failure, Speaker};
 use super::transport::{Limits, Transport, TransportError};
 use super::{Fetch, backoff, in_parallel};
 
@@ -192,6 +192,9 @@ impl Vault {
             return Err(failure);
         }
         let failure = explain::refusal(&asked, &answer, self.namespace());
+        if failure.speaker == Speaker::SomebodyElse {
+            return Err(failure);
+        }
         if failure.class == Class::Denied && self.is_dead(round).await {
             return Err(explain::dead_token());
         }
@@ -277,7 +280,8 @@ impl Vault {
     /// As `accepted`, but a denial is looked into: a dead token is another matter than a policy.
     async fn accepted_or_dead(&self, asked: &Asked<'_>, answer: Answer) -> Result<Answer, Failure> {
         let accepted = self.accepted(asked, answer);
-        let is_denied = matches!(&accepted, Err(failure) if failure.class == Class::Denied);
+        let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;
+        let is_denied = accepted.as_ref().is_err_and(is_denied);
         if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token()) } else { accepted }
     }
 }

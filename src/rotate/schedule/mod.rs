@@ -68,7 +68,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// **Outages.** Transient and throttled belong to the backend. After a failure nothing runs but one probe, which is
 /// real work: what failed least often first, then by urgency. Back-off is exponential from 0.5 s to 60 s with full jitter,
 /// at most half of the time until the next expiry (but a second), and never more than 12 probes in a minute: with 8 requests under
-/// way at its start, a minute of outage costs at most 20 requests. `Retry-After` (up to an hour) holds for everybody, plus up to
+/// way at its start, a minute of outage costs at most 20 requests; three answers in a row end an outage for good, and the
+/// next is counted anew. `Retry-After` (up to an hour) holds for everybody, plus up to
 /// a tenth. As long as all failures are one secret's, the others wait at most half a second and go one at a time. On
 /// recovery what is overdue runs: the token first, then by expiry, two in parallel, then 4, 8.
 ///

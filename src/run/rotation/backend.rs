@@ -58,7 +58,6 @@ pub(super) struct Logins {
     pub(super) held: Rc<Held>,
     pub(super) aws_identity: Arc<AwsIdentity>,
     tokens: RefCell<Tokens>,
-    logging_in: RefCell<bool>,
 }
 
 struct Tokens {
@@ -233,13 +232,20 @@ impl Carry for Backend {
     type Brought = Fetched;
 
     async fn carry_out(self: Rc<Self>, work: Work) -> (Outcome, Option<Fetched>) {
+        match self.asked(work).await {
+            (Outcome::Failed(failure), nothing) => (Outcome::Failed(failure.at_work()), nothing),
+            answered => answered,
+        }
+    }
+}
+
+impl Backend {
+    async fn asked(&self, work: Work) -> (Outcome, Option<Fetched>) {
         let outcome = match (work, &self.kind) {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
             (Work::Renew(id), _) => self.renew(id).await,
             (Work::Login(id), Kind::Vault(logins)) => {
-                *logins.logging_in.borrow_mut() = true;
                 let outcome = logins.log_in(id, self.sources.len()).await;
-                *logins.logging_in.borrow_mut() = false;
                 if matches!(outcome, Outcome::Granted(grant) if !grant.revocable) {
                     self.leave_leases(clock::boottime());
                 }
@@ -274,7 +280,7 @@ impl Logins {
         first: Rc<Vault>,
     ) -> Self {
         let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
-        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens), logging_in: RefCell::new(false) }
+        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens) }
     }
 
     /// The first login, which the start made, has this id.
@@ -287,11 +293,6 @@ impl Logins {
     /// What the last login brought.
     pub(super) fn latest_token(&self) -> Option<Token> {
         self.tokens.borrow().latest.token()
-    }
-
-    /// Whether a login is under way.
-    pub(super) fn is_logging_in(&self) -> bool {
-        *self.logging_in.borrow()
     }
 
     /// Whether the token file holds another token than ours.

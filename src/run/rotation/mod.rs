@@ -34,7 +34,7 @@ use crate::sys::{clock, random};
 
 use super::app::App;
 use super::caller::Caller;
-use super::ending::GIVE_BACK_WITHIN;
+use super::ending::{GIVE_BACK_WITHIN, LAST_MOMENT};
 use super::gather::Backends;
 use super::prepare::{Prepared, bug, moment};
 use super::session::Session;
@@ -543,10 +543,7 @@ impl<'a> Rotation<'a> {
     /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
     pub(super) async fn give_back(mut self) {
         let work = async {
-            // A login under way could bring a token that nobody would know of.
-            while self.driver.under_way() > 0 && self.is_logging_in() {
-                poll_fn(|context| self.poll_landed(context)).await;
-            }
+            self.hear_out().await;
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
                 let mut told = Vec::new();
@@ -567,11 +564,23 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    fn is_logging_in(&self) -> bool {
-        self.driver.backends().any(|(_, _, backend)| match &backend.kind {
-            Kind::Vault(logins) => logins.is_logging_in(),
-            Kind::Aws(_) | Kind::Files | Kind::Local(_) => false,
-        })
+    /// What is under way could bring a token or a lease that nobody would know of: it is heard out for a moment. After that
+    /// its connection is closed, upon which the server gives up what it was making.
+    async fn hear_out(&mut self) {
+        let brought = async {
+            while self.is_issuing() {
+                poll_fn(|context| self.poll_landed(context)).await;
+            }
+        };
+        let _landed = tokio::time::timeout(LAST_MOMENT, brought).await;
+        if self.is_issuing() {
+            warn!("gave up what was under way; what it may still bring ends by itself");
+        }
+        self.driver.abandon();
+    }
+
+    fn is_issuing(&self) -> bool {
+        self.asked.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
     }
 }
 

@@ -150,6 +150,7 @@ pub(in crate::run) fn find(folder: &Folder, marks: &Marks, sources: &[Source], n
         }
         () if written.boot != marks.boot => Some("of another boot"),
         () if written.config != marks.config => Some("of another configuration"),
+        () if written.token.asked > now => Some("of another clock"),
         () if written.token.ttl.is_some_and(|ttl| written.token.asked + ttl < now + MARGIN) => {
             Some("of a token that ended")
         }
@@ -280,7 +281,7 @@ impl Saved {
         };
         let text = SecretBytes::new(serde_json::to_vec(&written).expect("texts and numbers are JSON"));
         match self.put(BESIDE, STATE, text.expose()) {
-            Ok(()) => self.trouble = None,
+            Ok(()) => {}
             Err(why) => {
                 // What is there says less than the truth by now.
                 self.remove();
@@ -457,6 +458,7 @@ mod tests {
         assert!(matches!(found(&Marks { boot: "x".into(), ..marks("c") }, now(1)), Found::Stale(_)));
         assert!(matches!(found(&Marks { address: "x".into(), ..marks("c") }, now(1)), Found::Nothing));
         assert!(matches!(found(&marks("c"), now(700)), Found::Stale(_)), "a token that ended");
+        assert!(matches!(found(&marks("c"), Duration::from_secs(99)), Found::Stale(_)), "a token of the future");
         assert!(
             matches!(found(&marks("c"), now(59)), Found::Ours(_, secrets) if secrets.is_empty()),
             "a lease that ends"

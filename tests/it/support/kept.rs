@@ -70,6 +70,11 @@ impl Server {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())))
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, number: i32) {
+        calls::kill(self.0.id().cast_signed(), number).unwrap();
+    }
+
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()

@@ -30,6 +30,8 @@ pub use openbao::{Audit, OpenBao};
 pub use postgres::Postgres;
 pub use proxy::{Plan, Proxy};
 pub use run::Run;
+#[allow(unused_imports, reason = "not every suite that shares this names it")]
+pub use running::Running;
 pub use running::{Outcome, status_field};
 pub use space::{Login, Space};
 

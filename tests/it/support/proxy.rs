@@ -25,6 +25,9 @@ pub enum Plan {
     Answer(u16, String, String),
     /// Forwarded after a while.
     Delay(Duration),
+    /// Forwarded at once, and the answer kept back for a while.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    Late(Duration),
 }
 
 /// A running proxy; it ends with its last handle.
@@ -81,6 +84,12 @@ impl Proxy {
         let mut paths = self.state.paths.lock().unwrap();
         paths.retain(|(known, _)| known != text);
         paths.push((text.to_owned(), plan));
+    }
+
+    /// Forgets what [`Proxy::on`] said.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    pub fn on_nothing(&self) {
+        self.state.paths.lock().unwrap().clear();
     }
 
     /// What happens to all requests for which nothing else is planned.
@@ -148,16 +157,24 @@ impl State {
                 "HTTP/1.1 {status} Planned\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
                 body.len()
             ),
-            Plan::Forward => self.forward(&mut client, &head, &body, None),
-            Plan::Cut(bytes) => self.forward(&mut client, &head, &body, Some(bytes)),
+            Plan::Forward => self.forward(&mut client, &head, &body, None, Duration::ZERO),
+            Plan::Cut(bytes) => self.forward(&mut client, &head, &body, Some(bytes), Duration::ZERO),
             Plan::Delay(time) => {
                 std::thread::sleep(time);
-                self.forward(&mut client, &head, &body, None)
+                self.forward(&mut client, &head, &body, None, Duration::ZERO)
             }
+            Plan::Late(time) => self.forward(&mut client, &head, &body, None, time),
         }
     }
 
-    fn forward(&self, client: &mut TcpStream, head: &str, body: &[u8], cut: Option<usize>) -> std::io::Result<()> {
+    fn forward(
+        &self,
+        client: &mut TcpStream,
+        head: &str,
+        body: &[u8],
+        cut: Option<usize>,
+        late: Duration,
+    ) -> std::io::Result<()> {
         let (head, port) = match absolute(head) {
             Some((port, head)) => (head, port),
             None => (head.to_owned(), self.upstream),
@@ -176,6 +193,7 @@ impl State {
             let start = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
             answer.truncate(start + bytes);
         }
+        std::thread::sleep(late);
         client.write_all(&answer)?;
         client.shutdown(Shutdown::Both)
     }

@@ -73,6 +73,12 @@ impl Run {
         self
     }
 
+    /// Whether there is a command behind `--`.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    pub fn has_app(&self) -> bool {
+        !self.app.is_empty()
+    }
+
     /// Started by another program: `within(&["unshare", "-m"])`.
     pub fn within(mut self, prefix: &[impl AsRef<OsStr>]) -> Self {
         let mut args: Vec<OsString> = prefix.iter().map(|arg| arg.as_ref().to_owned()).collect();
