@@ -385,7 +385,6 @@ impl Source {
         let Self::Vault(VaultSource { operation: VaultOperation::Write(parameters), path }) = self else {
             return self.to_string();
         };
-        let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, PARAMETER).to_string();
         let pairs: Vec<_> =
             parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         format!("vault:{}?{}", encoded_path(path), pairs.join("&"))
@@ -395,6 +394,10 @@ impl Source {
 /// What would end a parameter, or is not visible.
 const PARAMETER: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'&').add(b'=').add(b'#').add(b'?');
+
+fn encoded(parameter: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(parameter, PARAMETER)
+}
 
 fn encoded_path(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
@@ -410,7 +413,7 @@ impl fmt::Display for Source {
                     VaultOperation::Read { version: None } => Ok(()),
                     VaultOperation::Read { version: Some(version) } => write!(f, "?version={version}"),
                     VaultOperation::Write(parameters) => {
-                        let names: Vec<_> = parameters.keys().map(|name| format!("{name}=…")).collect();
+                        let names: Vec<_> = parameters.keys().map(|name| format!("{}=…", encoded(name))).collect();
                         write!(f, "?{}", names.join("&"))
                     }
                 }
@@ -420,7 +423,7 @@ impl fmt::Display for Source {
                 let mut mark = '?';
                 for (name, value) in [("stage", &source.stage), ("version", &source.version), ("role", &source.role)] {
                     if let Some(value) = value {
-                        write!(f, "{mark}{name}={value}")?;
+                        write!(f, "{mark}{name}={}", encoded(value))?;
                         mark = '&';
                     }
                 }
@@ -480,10 +483,21 @@ mod tests {
             "vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D%26%25",
             "vault:pki/issue/web?",
             "vault:a%3Fb?version=2",
+            "aws-sm:x?stage=a%26version%3Db",
+            "aws-sm:x?role=arn:aws:iam::1:role/%25%0a",
         ] {
             let source = parse(text).unwrap().source;
             assert_eq!(parse(&source.written()).unwrap().source, source, "{text}");
         }
+    }
+
+    #[test]
+    fn a_parameter_cannot_break_the_line_it_is_shown_in() {
+        let shown = |text: &str| parse(text).unwrap().to_string();
+        assert_eq!(shown("vault:p?a%0Aerror:%20b%25=1#k"), "vault:p?a%0Aerror:%20b%25=…#k");
+        assert_eq!(shown("aws-sm:x?stage=a%0A%26b"), "aws-sm:x?stage=a%0A%26b");
+        let role = "aws-sm:x?role=arn:aws:iam::123456789012:role/reader";
+        assert_eq!(shown(role), role);
     }
 
     #[test]
