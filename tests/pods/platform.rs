@@ -111,7 +111,7 @@ fn an_identity_of_aws_on_the_app_is_our_containers_too() {
     let moto = Moto::shared();
     let name = format!("pods/word-{}", stage.space.id);
     moto.create(&name, "{\"word\":\"first\"}");
-    let annotations = json!({ "file.word": format!("aws-sm:{name}#word"), "refresh": "1s" });
+    let annotations = json!({ "file.word": format!("aws-sm:{name}#word"), "refresh-aws": "1s" });
     // As EKS's own webhook changes a pod whose service account has a role.
     let identity = |pod: &mut Value| {
         pod["metadata"]["annotations"].as_object_mut().unwrap().remove("secret-exec.dev/vault-role");
