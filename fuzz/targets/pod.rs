@@ -102,8 +102,8 @@ pub fn reads_itself(pod: &Value) {
         let mut is_told = false;
         while let Some(word) = words.next() {
             match word {
-                "init" | "sidecar" | "--leave-leases" => {}
-                "--supervise" => flags.push(Flag::new("--set", "supervise=true")),
+                "init" | "sidecar" => {}
+                "--leave-leases" | "--pinned" | "--supervise" => flags.push(Flag::new(word, "")),
                 "--annotations" => is_told = words.next().is_some(),
                 name => flags.push(Flag::new(name, words.next().expect("a value"))),
             }

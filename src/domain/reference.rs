@@ -326,8 +326,9 @@ fn aws(text: &str, key: Option<String>) -> Result<SecretRef, ReferenceError> {
 /// `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]`, the spelling of an ECS task
 /// definition (docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html).
 fn arn(text: &str, parameters: AwsParameters, key: Option<String>) -> Result<SecretRef, ReferenceError> {
-    if text.contains('?') {
-        return Err(ReferenceError::Arn); // its stage and version have places of their own
+    // No part of it has white space, and its stage and version have places of their own.
+    if text.contains(|c: char| c == '?' || c.is_whitespace()) {
+        return Err(ReferenceError::Arn);
     }
     let fields: Vec<&str> = text.split(':').collect();
     let (head, tail) = match fields.as_slice() {
@@ -557,6 +558,7 @@ mod tests {
             ("arn:aws:s3:::bucket", E::Arn),
             ("arn:aws:secretsmanager:eu-west-1:1:secret:x:k#k", E::TwoKeys),
             ("arn:aws:secretsmanager:eu-west-1:1:secret:x?stage=AWSPREVIOUS", E::Arn),
+            ("arn:aws:secretsmanager:eu-west-1:1:secret:x :k", E::Arn),
             ("file:relative", E::RelativeFile),
             (" vault:a", E::Character("start")),
             ("vault:a\n", E::Character("middle")),
