@@ -7,9 +7,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         return None;
     }
     let bare = bare(name);
-    let best = known.into_iter().map(|known| (distance(&bare, &self::bare(known)), known)).min()?;
     let allowed = (bare.len() / 3).clamp(1, 4);
-    (best.0 <= allowed && best.0 < bare.len()).then_some(best.1)
+    let near = known.into_iter().filter_map(|known| Some((distance(&bare, &self::bare(known), allowed)?, known)));
+    near.min().filter(|(distance, _)| *distance < bare.len()).map(|(_, known)| known)
 }
 
 /// Without case and without the marks between words: `run_as`, `run-as` and `runAs` are one name.
@@ -17,22 +17,37 @@ fn bare(name: &str) -> Vec<char> {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
-/// Edits from one to the other; two neighbours that changed places are one edit (optimal string alignment).
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
+/// Edits from one to the other, when they are at most `limit`; two neighbours that changed places are one edit (optimal
+/// string alignment). Only the band about the diagonal is looked at: a pod has room for a thousand wrong names.
+fn distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
+    let far = limit + 1;
+    let mut before = vec![far; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).map(|edits| edits.min(far)).collect();
+    let mut row = before.clone();
     for (i, &x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, &y) in b.iter().enumerate() {
+        let (start, end) = (i.saturating_sub(limit), b.len().min(i + limit + 1));
+        row[start] = if start == 0 { (i + 1).min(far) } else { far };
+        for j in start..end {
+            let y = b[j];
             let mut cost = (last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && x == b[j - 1] && a[i - 1] == y {
                 cost = cost.min(before[j - 1] + 1);
             }
-            row.push(cost);
+            row[j + 1] = cost.min(far);
         }
-        before = std::mem::replace(&mut last, row);
+        if end < b.len() {
+            row[end + 1] = far;
+        }
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut row);
+        if last[start..=end].iter().chain(&before[start..=end]).all(|edits| *edits == far) {
+            return None;
+        }
     }
-    last[b.len()]
+    Some(last[b.len()]).filter(|edits| *edits <= limit)
 }
 
 /// `; did you mean "x"?`, or what there is.
@@ -65,5 +80,32 @@ mod tests {
         assert_eq!(nearest("", known), None);
         assert_eq!(nearest("x", known), None);
         assert_eq!(suggestion("zz", ["a", "b"]), "; expected a, b");
+    }
+
+    /// The whole table, as textbooks have it.
+    fn in_full(a: &[char], b: &[char]) -> usize {
+        let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+        for i in 0..=a.len() {
+            for j in 0..=b.len() {
+                table[i][j] = if i == 0 || j == 0 {
+                    i + j
+                } else {
+                    let replaced = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let edits = replaced.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
+                    let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                    if swapped { edits.min(table[i - 2][j - 2] + 1) } else { edits }
+                };
+            }
+        }
+        table[a.len()][b.len()]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_band_holds_every_distance_that_counts(a in "[abc]{0,9}", b in "[abc]{0,9}", limit in 1_usize..5) {
+            let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+            let edits = in_full(&a, &b);
+            proptest::prop_assert_eq!(distance(&a, &b, limit), (edits <= limit).then_some(edits));
+        }
     }
 }

@@ -326,6 +326,10 @@ fn aws(text: &str, key: Option<String>) -> Result<SecretRef, ReferenceError> {
 /// `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]`, the spelling of an ECS task
 /// definition (docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html).
 fn arn(text: &str, parameters: AwsParameters, key: Option<String>) -> Result<SecretRef, ReferenceError> {
+    // No part of it has white space, and its stage and version have places of their own.
+    if text.contains(|c: char| c == '?' || c.is_whitespace()) {
+        return Err(ReferenceError::Arn);
+    }
     let fields: Vec<&str> = text.split(':').collect();
     let (head, tail) = match fields.as_slice() {
         ["arn", partition, "secretsmanager", region, account, "secret", name, tail @ ..]
@@ -385,7 +389,6 @@ impl Source {
         let Self::Vault(VaultSource { operation: VaultOperation::Write(parameters), path }) = self else {
             return self.to_string();
         };
-        let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, PARAMETER).to_string();
         let pairs: Vec<_> =
             parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         format!("vault:{}?{}", encoded_path(path), pairs.join("&"))
@@ -395,6 +398,10 @@ impl Source {
 /// What would end a parameter, or is not visible.
 const PARAMETER: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'&').add(b'=').add(b'#').add(b'?');
+
+fn encoded(parameter: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(parameter, PARAMETER)
+}
 
 fn encoded_path(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
@@ -410,7 +417,7 @@ impl fmt::Display for Source {
                     VaultOperation::Read { version: None } => Ok(()),
                     VaultOperation::Read { version: Some(version) } => write!(f, "?version={version}"),
                     VaultOperation::Write(parameters) => {
-                        let names: Vec<_> = parameters.keys().map(|name| format!("{name}=…")).collect();
+                        let names: Vec<_> = parameters.keys().map(|name| format!("{}=…", encoded(name))).collect();
                         write!(f, "?{}", names.join("&"))
                     }
                 }
@@ -420,7 +427,7 @@ impl fmt::Display for Source {
                 let mut mark = '?';
                 for (name, value) in [("stage", &source.stage), ("version", &source.version), ("role", &source.role)] {
                     if let Some(value) = value {
-                        write!(f, "{mark}{name}={value}")?;
+                        write!(f, "{mark}{name}={}", encoded(value))?;
                         mark = '&';
                     }
                 }
@@ -480,10 +487,21 @@ mod tests {
             "vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D%26%25",
             "vault:pki/issue/web?",
             "vault:a%3Fb?version=2",
+            "aws-sm:x?stage=a%26version%3Db",
+            "aws-sm:x?role=arn:aws:iam::1:role/%25%0a",
         ] {
             let source = parse(text).unwrap().source;
             assert_eq!(parse(&source.written()).unwrap().source, source, "{text}");
         }
+    }
+
+    #[test]
+    fn a_parameter_cannot_break_the_line_it_is_shown_in() {
+        let shown = |text: &str| parse(text).unwrap().to_string();
+        assert_eq!(shown("vault:p?a%0Aerror:%20b%25=1#k"), "vault:p?a%0Aerror:%20b%25=…#k");
+        assert_eq!(shown("aws-sm:x?stage=a%0A%26b"), "aws-sm:x?stage=a%0A%26b");
+        let role = "aws-sm:x?role=arn:aws:iam::123456789012:role/reader";
+        assert_eq!(shown(role), role);
     }
 
     #[test]
@@ -539,6 +557,8 @@ mod tests {
             ("aws-sm:x?region=y", E::UnknownParameter("region".into())),
             ("arn:aws:s3:::bucket", E::Arn),
             ("arn:aws:secretsmanager:eu-west-1:1:secret:x:k#k", E::TwoKeys),
+            ("arn:aws:secretsmanager:eu-west-1:1:secret:x?stage=AWSPREVIOUS", E::Arn),
+            ("arn:aws:secretsmanager:eu-west-1:1:secret:x :k", E::Arn),
             ("file:relative", E::RelativeFile),
             (" vault:a", E::Character("start")),
             ("vault:a\n", E::Character("middle")),

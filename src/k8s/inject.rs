@@ -232,7 +232,9 @@ impl Plan<'_> {
             .filter(|(name, _)| TOKENS.contains(&name.as_str()))
             .filter_map(|(_, value)| value.as_deref())
             .collect();
-        let mounts = list("volumeMounts").into_iter().map(|mount| (text(&mount, "mountPath"), mount));
+        // One without a name is none, and would be carried over again each time.
+        let mounts = list("volumeMounts").into_iter().filter(|mount| !text(mount, "name").is_empty());
+        let mounts = mounts.map(|mount| (text(&mount, "mountPath"), mount));
         let holds = |path: &str| {
             let below =
                 |file: &&str| file.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));

@@ -361,6 +361,15 @@ fn identities_of_aws_are_carried_over() {
     assert_eq!(names(&ours(&patched)["env"]), ["SECRET_EXEC_STATE"]);
 }
 
+#[test]
+fn a_mount_without_a_name_is_not_carried_over_again_and_again() {
+    let env = json!([{ "name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/token/token" }]);
+    for mount in [json!({ "mountPath": "/token" }), json!({ "mountPath": "/token", "name": "" })] {
+        let app = json!({ "containers": [{ "name": "app", "env": env, "volumeMounts": [mount] }] });
+        injected(&pod(&[("file.k", "aws-sm:prod/stripe#key")], app));
+    }
+}
+
 fn env_of(spec: &Value) -> Value {
     spec["containers"][0]["env"].clone()
 }

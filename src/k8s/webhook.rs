@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
@@ -35,6 +35,9 @@ const MAX_BODY: usize = 6 << 20;
 const MAX_DISCARDED: usize = 64 << 20;
 /// All bodies at one time together, in KiB; more wait.
 const ALL_BODIES: usize = 32 << 10;
+/// Of every body this much is read before it waits for room: most reviews are smaller, and who promises much and sends
+/// little holds nobody up.
+const FIRST: usize = 16 << 10;
 /// Connections at one time, below the usual 1024 descriptors; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 800;
 /// A handshake, a head and a body each have this long.
@@ -261,17 +264,12 @@ async fn mutate(request: Request<Incoming>, server: &Server) -> Answer {
     if size > MAX_BODY as u64 {
         return too_large(request.into_body()).await;
     }
-    // Room first, so that many large bodies at once wait instead of filling the memory.
-    let room = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
-    let collect = async {
-        let room = server.bodies.acquire_many(room).await.expect("nobody closes it");
-        (Limited::new(request.into_body(), MAX_BODY).collect().await, room)
-    };
-    let Ok((collected, _room)) = timeout(PATIENCE, collect).await else {
+    let size = usize::try_from(size).expect("at most the limit");
+    let Ok(collected) = timeout(PATIENCE, collect(request.into_body(), size, &server.bodies)).await else {
         return page(StatusCode::REQUEST_TIMEOUT, "the review did not come in time\n");
     };
-    let body = match collected {
-        Ok(body) => body.to_bytes(),
+    let (body, _room) = match collected {
+        Ok(collected) => collected,
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             return page(StatusCode::PAYLOAD_TOO_LARGE, "the review is too large\n");
         }
@@ -290,6 +288,26 @@ async fn mutate(request: Request<Incoming>, server: &Server) -> Answer {
         }
         Err(error) => page(StatusCode::BAD_REQUEST, format!("{error}\n")),
     }
+}
+
+/// A body of at most `size` bytes, and the room it takes: many large ones at once wait instead of filling the memory.
+async fn collect(
+    body: Incoming,
+    size: usize,
+    all: &Semaphore,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Box<dyn std::error::Error + Send + Sync>> {
+    let mut body = Limited::new(body, MAX_BODY);
+    let mut bytes = Vec::with_capacity(size.min(FIRST));
+    let mut room = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if room.is_none() && bytes.len() + data.len() > FIRST {
+            let size = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
+            room = Some(all.acquire_many(size).await.expect("nobody closes it"));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, room))
 }
 
 /// What is still being sent is thrown away for a while: closing at once would take the answer from the client, too.

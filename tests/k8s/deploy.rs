@@ -27,7 +27,7 @@ fn all() -> Vec<String> {
 }
 
 /// Every document of a file, as PyYAML reads it.
-fn load(path: &str) -> Option<Vec<Value>> {
+pub fn load(path: &str) -> Option<Vec<Value>> {
     const SCRIPT: &str = "import sys, yaml, json; print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))";
     let output = python(SCRIPT, &[], &std::fs::read_to_string(path).unwrap())?;
     assert!(output.status.success(), "{path}: {}", text(&output.stderr));
@@ -58,6 +58,14 @@ for document in yaml.safe_load_all(sys.stdin):
     count += 1
 print(count)
 "#;
+
+/// How many of these documents the API has schemas of; all of those are valid.
+#[track_caller]
+pub fn validated(documents: &str, of: &str) -> usize {
+    let output = python(VALIDATE, &[FOREIGN], documents).expect("whoever reads YAML with Python has it");
+    assert!(output.status.success(), "{of}: {}", text(&output.stderr));
+    text(&output.stdout).trim().parse().unwrap()
+}
 
 #[test]
 fn every_manifest_is_valid_before_and_after_injection() {

@@ -8,6 +8,7 @@ mod support; // processes, a TLS client, Python
 
 mod deploy; // every manifest is valid, loads, and says what the contract says
 mod docs; // the reference is what the code knows
+mod kustomize; // `deploy/` as it is applied: base and overlays, put together
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
 mod peers; // every key of other injectors is answered
 mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server

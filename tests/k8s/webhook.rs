@@ -115,6 +115,46 @@ fn five_hundred_connections_at_once_are_served() {
 }
 
 #[test]
+fn clients_that_promise_much_and_send_little_hold_nobody_up() {
+    let webhook = Webhook::start();
+    let mut slow: Vec<_> = (0..12).map(|_| webhook.tls()).collect();
+    for tls in &mut slow {
+        let head =
+            "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 6000000\r\n\r\n{";
+        tls.send(head.as_bytes()).unwrap();
+    }
+    assert_eq!(webhook.post(&good()).status, 200);
+    let refused = "secret_inject_admissions_total{result=\"bad_request\"}";
+    assert_eq!(webhook.metric(refused) as u64, 0, "it was answered while they still had their time");
+    for tls in &mut slow {
+        assert_eq!(tls.reply().unwrap().status, 408);
+    }
+    assert_eq!(webhook.metric(refused) as u64, 12);
+}
+
+#[test]
+fn large_reviews_at_once_wait_for_each_other() {
+    let webhook = Webhook::start();
+    let annotations = json!({
+        "other": "x".repeat(3 << 20),
+        "secret-exec.dev/vault-role": "web", "secret-exec.dev/file.a": "vault:secret/data/a#b",
+    });
+    let body = review(&annotations);
+    // More together than is kept in memory at one time.
+    let sending: Vec<_> = (0..16)
+        .map(|_| {
+            let (mut tls, body) = (webhook.tls(), body.clone());
+            std::thread::spawn(move || {
+                tls.request("POST", "/mutate", "application/json", body.as_bytes()).unwrap().status
+            })
+        })
+        .collect();
+    for one in sending {
+        assert_eq!(one.join().unwrap(), 200);
+    }
+}
+
+#[test]
 fn a_new_certificate_is_served_without_a_restart() {
     let mut webhook = Webhook::start();
     let (old_ca, old) = (webhook.ca(), webhook.tls().certificate());

@@ -22,5 +22,6 @@ mod stage; // a corner of the server, an injector's config for it, and pods
 
 // The forms of injection
 mod init; // once, before the app: a Job completes, a denied one does not start
+mod platform; // what a platform adds: uids of a namespace, one namespace of processes, an identity of AWS
 mod sidecar; // as long as the app: rotation, leases, Jobs, and clusters without native sidecars
 mod wrapper; // around the app's command: exec and supervise

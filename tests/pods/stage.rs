@@ -49,13 +49,21 @@ impl Stage {
         Self { engine, space, login }
     }
 
-    /// A plain pod with these annotations (without their prefix) whose app surveys itself and goes on with `script`; injected.
-    pub fn inject(&self, annotations: &Value, script: &str, operator: &str, restarts: &str) -> Value {
+    /// A plain pod with these annotations (without their prefix) whose app surveys itself and goes on with `script`; its
+    /// `author` may say more, and an operator, too. Injected.
+    fn inject(
+        &self,
+        annotations: &Value,
+        script: &str,
+        operator: &str,
+        restarts: &str,
+        author: impl FnOnce(&mut Value),
+    ) -> Value {
         let annotations = annotations.as_object().unwrap().iter();
         let mut annotations: Value =
             annotations.map(|(key, value)| (format!("secret-exec.dev/{key}"), value.clone())).collect();
         annotations["secret-exec.dev/vault-role"] = json!("web");
-        let pod = json!({
+        let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": { "name": "web", "annotations": annotations },
             "spec": {
@@ -69,6 +77,7 @@ impl Stage {
                 }],
             },
         });
+        author(&mut pod);
         let mount = self.login.path.split('/').nth(1).unwrap();
         let config = self.engine.folder(&format!("injector-{}", self.space.id)).join("injector.yaml");
         let vault = format!("{{ address: \"{}\", auth: {{ mount: {mount} }} }}", self.space.bao.address());
@@ -84,12 +93,25 @@ impl Stage {
 
     /// The same as a pod that does not run yet.
     pub fn pod(&self, annotations: &Value, script: &str) -> Pod {
-        Pod::create(self.engine, self.inject(annotations, script, "", "Never"))
+        Pod::create(self.engine, self.inject(annotations, script, "", "Never", |_| ()))
+    }
+
+    /// A pod of which its author says more, and which its platform changes after injection.
+    pub fn pod_on(
+        &self,
+        annotations: &Value,
+        script: &str,
+        author: impl FnOnce(&mut Value),
+        platform: impl FnOnce(&mut Value),
+    ) -> Pod {
+        let mut injected = self.inject(annotations, script, "", "Never", author);
+        platform(&mut injected);
+        Pod::create(self.engine, injected)
     }
 
     /// The same where there are no native sidecars.
     pub fn old_pod(&self, annotations: &Value, script: &str) -> Pod {
-        Pod::create(self.engine, self.inject(annotations, script, "nativeSidecar: false\n", "Always"))
+        Pod::create(self.engine, self.inject(annotations, script, "nativeSidecar: false\n", "Always", |_| ()))
     }
 
     /// How often pods logged in.
@@ -116,7 +138,13 @@ impl Stage {
 /// The app is its own user with no privilege at all, on a root it cannot write.
 #[track_caller]
 pub fn is_only_itself(pod: &Pod) {
-    assert_eq!(pod.line("user "), format!("{APP}:{APP}"));
+    is_only(pod, &format!("{APP}:{APP}"));
+}
+
+/// The app is this user with no privilege at all, on a root it cannot write.
+#[track_caller]
+pub fn is_only(pod: &Pod, user: &str) {
+    assert_eq!(pod.line("user "), user);
     assert_eq!(pod.line("privileges "), NONE);
     let said = pod.logs("app");
     assert!(!said.contains("may write the root") && !said.contains("sees our state"), "{said}");

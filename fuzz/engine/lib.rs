@@ -1,0 +1,1 @@
+//! Nothing: what is wanted of this build is `libfuzzer.a`.
