@@ -1,17 +1,21 @@
 //! Rotation at work: the schedules of all backends driven together, what they bring delivered as one, told once.
 //!
-//! `backend` carries work out, `values` holds what must be held, `delivery` says when and what is written. Modes own the
-//! loop: they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_landed`] beside their own signals.
+//! `begin` takes over from the start, `backend` carries work out, `values` holds what must be held, `delivery` says when and
+//! what is written, `telling` what people hear of it, `saved` what a restart takes up, `end` gives back. Modes own the loop:
+//! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_landed`] beside their own signals.
 
 mod backend;
+mod begin;
 mod delivery;
+mod end;
 mod events;
 mod report;
 mod saved;
+mod telling;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,25 +24,19 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, OnExpired, Renewal};
-use crate::deliver::{Volume, Written};
-use crate::domain::{Fetched, Problem, Source, VaultOperation};
+use crate::config::Config;
+use crate::deliver::Written;
+use crate::domain::{Fetched, Problem};
 use crate::provider::{Class, Failure, PostError, post};
-use crate::rotate::{
-    Answer, Authentication, BackendId, Driver, Event, Landed, Operation, Outcome, Plan, Reads, Refreshed, Schedule,
-    SecretId, Settings, Window, Work,
-};
+use crate::rotate::{BackendId, Driver, Landed, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::image::Image;
 use crate::sys::{clock, random};
 
 use super::app::App;
 use super::caller::Caller;
-use super::ending::{GIVE_BACK_WITHIN, LAST_MOMENT};
-use super::gather::Backends;
-use super::prepare::{Prepared, bug, moment};
-use super::session::Session;
-use backend::{Backend, Described, Kind, Logins};
+use super::prepare::{Prepared, moment};
+use backend::{Backend, Kind};
 use delivery::Delivery;
 use report::Told;
 pub(super) use saved::{Found, Kept, Marks, Saved, SavedToken, find};
@@ -110,107 +108,6 @@ pub(super) struct Advanced {
 }
 
 impl<'a> Rotation<'a> {
-    /// Takes over what the start fetched and delivered.
-    pub(super) fn begin(
-        config: &'a Config,
-        prepared: Prepared,
-        session: &mut Session,
-        environment: Environment,
-    ) -> Result<Self, Vec<Problem>> {
-        let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
-        let mut rotation = Self {
-            config,
-            driver: Driver::default(),
-            places: vec![(BackendId(0), SecretId(0)); prepared.plan.sources.len()],
-            delivery: Delivery::new(&prepared.plan),
-            prepared,
-            values,
-            expired: BTreeSet::new(),
-            troubled: BTreeMap::new(),
-            errands: FuturesUnordered::new(),
-            told: Told::new(),
-            asked: HashMap::new(),
-            token_asked: session.backends.asked.borrow().login,
-            saved: session.backends.saved.take(),
-            last_failure: BTreeMap::new(),
-        };
-        let kinds: [fn(&Source) -> bool; 3] = [
-            |source| matches!(source, Source::Vault(_)),
-            |source| matches!(source, Source::Aws(_)),
-            |source| matches!(source, Source::File(_)),
-        ];
-        if config.local.is_some() {
-            rotation.add(session, |_| true);
-        } else {
-            kinds.into_iter().for_each(|is_its| rotation.add(session, is_its));
-        }
-        rotation.delivery.first(&rotation.prepared.plan, &mut rotation.values);
-        rotation.values.delivered();
-        rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
-        rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
-        rotation.save();
-        Ok(rotation)
-    }
-
-    /// Adds the backend of these sources, if there are any.
-    fn add(&mut self, session: &mut Session, is_its: impl Fn(&Source) -> bool) {
-        let planned = self.prepared.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
-        let ours: Vec<(SourceId, Source)> = planned.map(|(index, planned)| (index, planned.source.clone())).collect();
-        let Some((_, first)) = ours.first() else { return };
-        let kind = kind(first, self.config, &self.prepared, &session.backends);
-        let authentication = match &kind {
-            Kind::Vault(_) => Authentication::Token,
-            Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
-        };
-        let settings = settings(&self.config.renewal);
-        let mut schedule = Schedule::new(authentication, settings);
-        let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
-        let asked = session.backends.asked.borrow();
-        if let Kind::Vault(logins) = &backend.kind
-            && let Some(token) = logins.latest_token()
-            && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
-        {
-            logins.take_up(id);
-            if asked.taken_up.is_none() {
-                self.told.first_login(&backend);
-            }
-        }
-        let now = clock::boottime();
-        for (index, source) in ours {
-            let id = schedule.add(Plan { operation: operation(&source), refresh: self.interval(index) });
-            if let Some(fetched) = session.fetches.remove(&source) {
-                let at = asked.sources.get(&source).copied().unwrap_or(now);
-                // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
-                let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
-                schedule.take_up(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
-                backend.accept(id, &fetched);
-                if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
-                    self.told.first_fetch(&backend, &fetched);
-                }
-                self.told.version(&source, fetched.version.as_ref());
-                self.values.take_in(&source, fetched);
-            }
-            self.places[index] = (BackendId(self.driver.backends().count()), id);
-        }
-        drop(asked);
-        self.driver.add(schedule, backend);
-    }
-
-    /// The shortest interval anybody asked for.
-    fn interval(&self, index: SourceId) -> Duration {
-        let planned = &self.prepared.plan.sources[index];
-        let named = self.config.secrets.values().filter(|named| named.reference.source == planned.source);
-        let files =
-            self.config.files.iter().zip(&self.prepared.plan.files).filter(|(_, file)| {
-                file.filling.references().iter().any(|reference| reference.source == planned.source)
-            });
-        let own = named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min();
-        own.unwrap_or(match planned.source {
-            Source::Aws(_) => self.config.refresh.aws,
-            Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
-        })
-    }
-
     /// Does everything that is due: starts work, delivers, sweeps.
     pub(super) fn advance(&mut self, now: Duration) -> Advanced {
         let mut happenings = Vec::new();
@@ -444,91 +341,6 @@ impl<'a> Rotation<'a> {
         (change.files || !change.environment.is_empty()).then_some(change)
     }
 
-    fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
-        let name = self.driver.carrier(backend).name();
-        match event {
-            Event::BackendDown => {
-                let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
-                warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
-            }
-            Event::BackendUp => info!("{name} answers again"),
-            Event::Expired(id) => {
-                let index = self.source_of(backend, id);
-                self.expired.insert(index);
-                let reference = self.prepared.plan.sources[index].shown.clone();
-                warn!(reference, "{reference} has expired, and nothing has replaced it yet");
-                if self.config.on_expired == OnExpired::Remove {
-                    self.delivery.remove(index, now);
-                }
-                happenings.push(Happening::Expired { reference });
-            }
-            Event::Revived(id) => {
-                let index = self.source_of(backend, id);
-                if !self.delivery.is_waiting(index) {
-                    self.expired.remove(&index);
-                }
-                let reference = &self.prepared.plan.sources[index].shown;
-                info!(reference, "{reference} is valid again");
-            }
-        }
-    }
-
-    fn count(&mut self, backend: BackendId, work: Work, outcome: &Outcome, asked: Duration, now: Duration) {
-        match (work, outcome) {
-            (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::StillHeld(_)) => {
-                self.token_asked = asked;
-                if work == Work::RenewToken {
-                    self.told.counters.renewals += 1;
-                } else if let Outcome::Granted(_) = outcome {
-                    self.told.counters.logins += 1;
-                    self.saved.iter_mut().for_each(Saved::logged_in);
-                }
-            }
-            (Work::Renew(id), Outcome::Renewed(life)) => {
-                self.told.counters.renewals += 1;
-                let source = &self.prepared.plan.sources[self.source_of(backend, id)].source;
-                let life = *life;
-                if let Some(saved) = &mut self.saved {
-                    saved.renewed(source, life.ttl, life.renewable, asked);
-                }
-            }
-            (Work::Issue(_), Outcome::Fetched(_)) => self.told.counters.issued += 1,
-            (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
-                let carrier = Rc::clone(self.driver.carrier(backend));
-                self.told.failed(backend, &carrier, work, failure, now);
-            }
-            _ => {}
-        }
-    }
-
-    /// One line for what matters to an operator; a failure once, until it changes.
-    fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
-        let carrier = Rc::clone(self.driver.carrier(backend));
-        let index = work.secret().map(|id| self.source_of(backend, id));
-        let reference = index.map(|index| self.prepared.plan.sources[index].shown.clone());
-        match outcome {
-            Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
-                self.last_failure.insert(backend, failure.clone());
-                let what = events::doing(work, reference.as_deref(), &carrier);
-                let is_told = match index {
-                    Some(index) => self.troubled.insert(index, failure.class.clone()) == Some(failure.class.clone()),
-                    None => false,
-                };
-                if failure.class.is_retried() || is_told {
-                    debug!("cannot {what}: {failure}");
-                } else {
-                    warn!("cannot {what}: {failure}");
-                }
-            }
-            _ => {
-                if let Some(index) = index {
-                    self.troubled.remove(&index);
-                }
-                events::succeeded(work, outcome, reference.as_deref(), &carrier);
-            }
-        }
-    }
-
     /// Somebody wants fresh values.
     pub(super) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
@@ -538,88 +350,5 @@ impl<'a> Rotation<'a> {
             Refreshed::TooSoon(wait) => Some(wait),
         });
         waits.max().map_or(Reply::Started, |wait| Reply::TooSoon { wait })
-    }
-
-    /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
-    pub(super) async fn give_back(mut self) {
-        let work = async {
-            self.hear_out().await;
-            let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
-            for backend in all {
-                let mut told = Vec::new();
-                for revoked in backend.give_back().await {
-                    // Twenty leases that may not be revoked are one line.
-                    if !told.contains(&revoked) {
-                        events::given_back(&revoked, &backend);
-                        told.push(revoked);
-                    }
-                }
-            }
-            if let Some(saved) = self.saved.take() {
-                saved.remove();
-            }
-        };
-        if tokio::time::timeout(GIVE_BACK_WITHIN, work).await.is_err() {
-            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
-        }
-    }
-
-    /// What is under way could bring a token or a lease that nobody would know of: it is heard out for a moment. After that
-    /// its connection is closed, upon which the server gives up what it was making.
-    async fn hear_out(&mut self) {
-        let brought = async {
-            while self.is_issuing() {
-                poll_fn(|context| self.poll_landed(context)).await;
-            }
-        };
-        let _landed = tokio::time::timeout(LAST_MOMENT, brought).await;
-        if self.is_issuing() {
-            warn!("gave up what was under way; what it may still bring ends by itself");
-        }
-        self.driver.abandon();
-    }
-
-    fn is_issuing(&self) -> bool {
-        self.asked.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
-    }
-}
-
-/// The rules, with what the operator may say of them.
-fn settings(renewal: &Renewal) -> Settings {
-    let defaults = Settings::default();
-    let share = |percent: u8| f64::from(percent) / 100.0;
-    Settings {
-        renew_after: renewal.at.map_or(defaults.renew_after, share),
-        spread: share(renewal.jitter),
-        window: Window { most: renewal.hand_over, ..defaults.window },
-        reads: Reads::Apart,
-        ..defaults
-    }
-}
-
-/// What is asked of a source.
-fn operation(source: &Source) -> Operation {
-    match source {
-        Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)) => Operation::Write,
-        Source::Vault(_) | Source::Aws(_) | Source::File(_) => Operation::Read,
-    }
-}
-
-fn kind(source: &Source, config: &Config, prepared: &Prepared, backends: &Backends) -> Kind {
-    if let Some(local) = &backends.local {
-        return Kind::Local(Rc::clone(local));
-    }
-    match source {
-        Source::File(_) => Kind::Files,
-        Source::Aws(_) => {
-            let aws = backends.aws.as_ref().expect("connected for the sources of the plan");
-            Kind::Aws(Described::new(Rc::clone(aws)))
-        }
-        Source::Vault(_) => {
-            let (vault, auth) = backends.vault.as_ref().expect("connected for the sources of the plan");
-            let settings = config.vault.clone().expect("a connected server has settings");
-            let (held, aws) = (Rc::clone(&prepared.held), std::sync::Arc::clone(&backends.aws_identity));
-            Kind::Vault(Box::new(Logins::new(settings, auth.clone(), held, aws, Rc::clone(vault))))
-        }
     }
 }

@@ -19,7 +19,10 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source};
 use crate::provider::vault::{Origin, Token, TokenKind, Vault};
+use crate::rotate::Operation;
 use crate::sys::fs::{Errno, Folder};
+
+use super::begin::operation;
 
 const FORMAT: u32 = 1;
 const STATE: &str = "state.json";
@@ -226,7 +229,7 @@ impl Saved {
     pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
         let (life, lease) = match (&fetched.lease, fetched.ttl, &fetched.payload) {
             (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
-            (None, Some(ttl), Payload::Map(_)) if super::operation(source) == super::Operation::Write => (ttl, None),
+            (None, Some(ttl), Payload::Map(_)) if operation(source) == Operation::Write => (ttl, None),
             _ => return Kept::No,
         };
         let name = format!("{VALUE}{}", self.next);

@@ -1,0 +1,167 @@
+//! What rotation begins with: what the start fetched and delivered, each source with its schedule.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+
+use crate::config::{Config, Renewal};
+use crate::deliver::Volume;
+use crate::domain::{Problem, Source, VaultOperation};
+use crate::rotate::{
+    Answer, Authentication, BackendId, Driver, Operation, Plan, Reads, Schedule, SecretId, Settings, Window,
+};
+use crate::sys::{clock, random};
+
+use super::super::gather::Backends;
+use super::super::prepare::{Prepared, bug};
+use super::super::session::Session;
+use super::backend::{self, Backend, Described, Kind, Logins};
+use super::delivery::Delivery;
+use super::report::Told;
+use super::values::Values;
+use super::{Environment, Rotation, SourceId};
+
+impl<'a> Rotation<'a> {
+    /// Takes over what the start fetched and delivered.
+    pub(in crate::run) fn begin(
+        config: &'a Config,
+        prepared: Prepared,
+        session: &mut Session,
+        environment: Environment,
+    ) -> Result<Self, Vec<Problem>> {
+        let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
+        let mut rotation = Self {
+            config,
+            driver: Driver::default(),
+            places: vec![(BackendId(0), SecretId(0)); prepared.plan.sources.len()],
+            delivery: Delivery::new(&prepared.plan),
+            prepared,
+            values,
+            expired: BTreeSet::new(),
+            troubled: BTreeMap::new(),
+            errands: FuturesUnordered::new(),
+            told: Told::new(),
+            asked: HashMap::new(),
+            token_asked: session.backends.asked.borrow().login,
+            saved: session.backends.saved.take(),
+            last_failure: BTreeMap::new(),
+        };
+        let kinds: [fn(&Source) -> bool; 3] = [
+            |source| matches!(source, Source::Vault(_)),
+            |source| matches!(source, Source::Aws(_)),
+            |source| matches!(source, Source::File(_)),
+        ];
+        if config.local.is_some() {
+            rotation.add(session, |_| true);
+        } else {
+            kinds.into_iter().for_each(|is_its| rotation.add(session, is_its));
+        }
+        rotation.delivery.first(&rotation.prepared.plan, &mut rotation.values);
+        rotation.values.delivered();
+        rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
+        rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
+        rotation.save();
+        Ok(rotation)
+    }
+
+    /// Adds the backend of these sources, if there are any.
+    fn add(&mut self, session: &mut Session, is_its: impl Fn(&Source) -> bool) {
+        let planned = self.prepared.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
+        let ours: Vec<(SourceId, Source)> = planned.map(|(index, planned)| (index, planned.source.clone())).collect();
+        let Some((_, first)) = ours.first() else { return };
+        let kind = kind(first, self.config, &self.prepared, &session.backends);
+        let authentication = match &kind {
+            Kind::Vault(_) => Authentication::Token,
+            Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
+        };
+        let settings = settings(&self.config.renewal);
+        let mut schedule = Schedule::new(authentication, settings);
+        let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
+        let asked = session.backends.asked.borrow();
+        if let Kind::Vault(logins) = &backend.kind
+            && let Some(token) = logins.latest_token()
+            && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
+        {
+            logins.take_up(id);
+            if asked.taken_up.is_none() {
+                self.told.first_login(&backend);
+            }
+        }
+        let now = clock::boottime();
+        for (index, source) in ours {
+            let id = schedule.add(Plan { operation: operation(&source), refresh: self.interval(index) });
+            if let Some(fetched) = session.fetches.remove(&source) {
+                let at = asked.sources.get(&source).copied().unwrap_or(now);
+                // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
+                let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
+                schedule.take_up(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
+                backend.accept(id, &fetched);
+                if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                    self.told.first_fetch(&backend, &fetched);
+                }
+                self.told.version(&source, fetched.version.as_ref());
+                self.values.take_in(&source, fetched);
+            }
+            self.places[index] = (BackendId(self.driver.backends().count()), id);
+        }
+        drop(asked);
+        self.driver.add(schedule, backend);
+    }
+
+    /// The shortest interval anybody asked for.
+    fn interval(&self, index: SourceId) -> Duration {
+        let planned = &self.prepared.plan.sources[index];
+        let named = self.config.secrets.values().filter(|named| named.reference.source == planned.source);
+        let files =
+            self.config.files.iter().zip(&self.prepared.plan.files).filter(|(_, file)| {
+                file.filling.references().iter().any(|reference| reference.source == planned.source)
+            });
+        let own = named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min();
+        own.unwrap_or(match planned.source {
+            Source::Aws(_) => self.config.refresh.aws,
+            Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
+        })
+    }
+}
+
+/// The rules, with what the operator may say of them.
+fn settings(renewal: &Renewal) -> Settings {
+    let defaults = Settings::default();
+    let share = |percent: u8| f64::from(percent) / 100.0;
+    Settings {
+        renew_after: renewal.at.map_or(defaults.renew_after, share),
+        spread: share(renewal.jitter),
+        window: Window { most: renewal.hand_over, ..defaults.window },
+        reads: Reads::Apart,
+        ..defaults
+    }
+}
+
+/// What is asked of a source.
+pub(super) fn operation(source: &Source) -> Operation {
+    match source {
+        Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)) => Operation::Write,
+        Source::Vault(_) | Source::Aws(_) | Source::File(_) => Operation::Read,
+    }
+}
+
+fn kind(source: &Source, config: &Config, prepared: &Prepared, backends: &Backends) -> Kind {
+    if let Some(local) = &backends.local {
+        return Kind::Local(Rc::clone(local));
+    }
+    match source {
+        Source::File(_) => Kind::Files,
+        Source::Aws(_) => {
+            let aws = backends.aws.as_ref().expect("connected for the sources of the plan");
+            Kind::Aws(Described::new(Rc::clone(aws)))
+        }
+        Source::Vault(_) => {
+            let (vault, auth) = backends.vault.as_ref().expect("connected for the sources of the plan");
+            let settings = config.vault.clone().expect("a connected server has settings");
+            let (held, aws) = (Rc::clone(&prepared.held), std::sync::Arc::clone(&backends.aws_identity));
+            Kind::Vault(Box::new(Logins::new(settings, auth.clone(), held, aws, Rc::clone(vault))))
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The end of rotation: what is under way is heard out, what was issued is given back.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use tracing::warn;
+
+use crate::rotate::Work;
+
+use super::super::ending::{GIVE_BACK_WITHIN, LAST_MOMENT};
+use super::backend::Backend;
+use super::{Rotation, events};
+
+impl Rotation<'_> {
+    /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
+    pub(in crate::run) async fn give_back(mut self) {
+        let work = async {
+            self.hear_out().await;
+            let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
+            for backend in all {
+                let mut told = Vec::new();
+                for revoked in backend.give_back().await {
+                    // Twenty leases that may not be revoked are one line.
+                    if !told.contains(&revoked) {
+                        events::given_back(&revoked, &backend);
+                        told.push(revoked);
+                    }
+                }
+            }
+            if let Some(saved) = self.saved.take() {
+                saved.remove();
+            }
+        };
+        if tokio::time::timeout(GIVE_BACK_WITHIN, work).await.is_err() {
+            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
+        }
+    }
+
+    /// What is under way could bring a token or a lease that nobody would know of: it is heard out for a moment. After that
+    /// its connection is closed, upon which the server gives up what it was making.
+    async fn hear_out(&mut self) {
+        let brought = async {
+            while self.is_issuing() {
+                poll_fn(|context| self.poll_landed(context)).await;
+            }
+        };
+        let _landed = tokio::time::timeout(LAST_MOMENT, brought).await;
+        if self.is_issuing() {
+            warn!("gave up what was under way; what it may still bring ends by itself");
+        }
+        self.driver.abandon();
+    }
+
+    fn is_issuing(&self) -> bool {
+        self.asked.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
+    }
+}

@@ -1,0 +1,98 @@
+//! What came of each piece of work, for the log, the counters and the mode: a failure is told once, until it changes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::config::OnExpired;
+use crate::rotate::{BackendId, Event, Outcome, Work};
+
+use super::{Happening, Rotation, Saved, events};
+
+impl Rotation<'_> {
+    pub(super) fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
+        let name = self.driver.carrier(backend).name();
+        match event {
+            Event::BackendDown => {
+                let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
+                warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+            }
+            Event::BackendUp => info!("{name} answers again"),
+            Event::Expired(id) => {
+                let index = self.source_of(backend, id);
+                self.expired.insert(index);
+                let reference = self.prepared.plan.sources[index].shown.clone();
+                warn!(reference, "{reference} has expired, and nothing has replaced it yet");
+                if self.config.on_expired == OnExpired::Remove {
+                    self.delivery.remove(index, now);
+                }
+                happenings.push(Happening::Expired { reference });
+            }
+            Event::Revived(id) => {
+                let index = self.source_of(backend, id);
+                if !self.delivery.is_waiting(index) {
+                    self.expired.remove(&index);
+                }
+                let reference = &self.prepared.plan.sources[index].shown;
+                info!(reference, "{reference} is valid again");
+            }
+        }
+    }
+
+    pub(super) fn count(&mut self, backend: BackendId, work: Work, outcome: &Outcome, asked: Duration, now: Duration) {
+        match (work, outcome) {
+            (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::StillHeld(_)) => {
+                self.token_asked = asked;
+                if work == Work::RenewToken {
+                    self.told.counters.renewals += 1;
+                } else if let Outcome::Granted(_) = outcome {
+                    self.told.counters.logins += 1;
+                    self.saved.iter_mut().for_each(Saved::logged_in);
+                }
+            }
+            (Work::Renew(id), Outcome::Renewed(life)) => {
+                self.told.counters.renewals += 1;
+                let source = &self.prepared.plan.sources[self.source_of(backend, id)].source;
+                let life = *life;
+                if let Some(saved) = &mut self.saved {
+                    saved.renewed(source, life.ttl, life.renewable, asked);
+                }
+            }
+            (Work::Issue(_), Outcome::Fetched(_)) => self.told.counters.issued += 1,
+            (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
+                let carrier = Rc::clone(self.driver.carrier(backend));
+                self.told.failed(backend, &carrier, work, failure, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// One line for what matters to an operator; a failure once, until it changes.
+    pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
+        let carrier = Rc::clone(self.driver.carrier(backend));
+        let index = work.secret().map(|id| self.source_of(backend, id));
+        let reference = index.map(|index| self.prepared.plan.sources[index].shown.clone());
+        match outcome {
+            Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
+                self.last_failure.insert(backend, failure.clone());
+                let what = events::doing(work, reference.as_deref(), &carrier);
+                let is_told = match index {
+                    Some(index) => self.troubled.insert(index, failure.class.clone()) == Some(failure.class.clone()),
+                    None => false,
+                };
+                if failure.class.is_retried() || is_told {
+                    debug!("cannot {what}: {failure}");
+                } else {
+                    warn!("cannot {what}: {failure}");
+                }
+            }
+            _ => {
+                if let Some(index) = index {
+                    self.troubled.remove(&index);
+                }
+                events::succeeded(work, outcome, reference.as_deref(), &carrier);
+            }
+        }
+    }
+}
