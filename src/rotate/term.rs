@@ -12,8 +12,8 @@ pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// What servers round a life down by.
-const ROUNDING: Duration = Duration::from_secs(1);
+/// What servers round a life down by: the birth of a batch token to a second, and once more the life of a lease under it.
+const ROUNDING: Duration = Duration::from_secs(2);
 
 /// From the issue to the end as the server last granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +102,8 @@ impl Term {
         self.end.saturating_sub(self.window(settings) + sooner).max(self.issued + soonest(life))
     }
 
-    /// Whether the window is open, or is within a second: servers cut the life of a lease to its token's in whole seconds,
-    /// so what ends together does not seem to.
+    /// Whether the window is open, or is within two seconds: servers cut the life of a lease to its token's in whole
+    /// seconds, so what ends together does not seem to.
     pub(super) fn is_in_window(&self, now: Duration, settings: &Settings) -> bool {
         self.extends == Extends::No && now >= self.opens(settings, ROUNDING)
     }
@@ -184,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_as_good_as_open_a_second_before_but_never_for_a_whole_life() {
+    fn a_window_is_as_good_as_open_two_seconds_before_but_never_for_a_whole_life() {
         let settings = Settings::default();
         let term = |ttl| Term::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO);
-        assert!(term(14).is_in_window(seconds(11), &settings) && !term(14).is_in_window(seconds(10), &settings));
+        assert!(term(14).is_in_window(seconds(10), &settings) && !term(14).is_in_window(seconds(9), &settings));
         for ttl in 1..=3 {
             assert!(!term(ttl).is_in_window(seconds(ttl) / 4, &settings), "a login would make the next one due");
         }

@@ -49,7 +49,7 @@ async fn kv_version_2_has_versions_that_can_be_deleted_and_destroyed() {
     let failure = fetch(&vault, "vault:secret/data/versions?version=3").await.unwrap_err();
     assert!(failure.why.starts_with("version 3 was deleted at 2"), "{failure}");
     let failure = fetch(&vault, "vault:secret/data/versions?version=9").await.unwrap_err();
-    assert_eq!(failure, missing("there is nothing at that path (404)"));
+    assert_eq!(failure, missing("version 9 does not exist (404); the newest is version 4"));
 }
 
 #[tokio::test]
