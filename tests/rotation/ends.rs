@@ -178,13 +178,15 @@ fn under_a_token_of_somebody_else_the_lease_that_is_on_its_way_is_revoked_too() 
     let mut role = stage.space.bao.read(&path)["data"].clone();
     role["default_ttl"] = json!("1h");
     stage.space.bao.write(&path, role);
-    proxy.on("/creds/brief", Plan::Late(LATE));
+    // Half of what is heard out: a loaded machine needs the rest.
+    proxy.on("/creds/brief", Plan::Late(LATE / 2));
     stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", stage.creds()), json!({}));
     running.until("issue", || (proxy.count("/creds/brief") > 1 && stage.issued() > 1).then_some(()));
     running.signal(libc::SIGTERM);
     let outcome = running.end();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     assert!(stage.space.bao.token_lives(&accessor), "it is not ours to end");
+    assert!(!outcome.err().contains("gave up what was under way"), "the answer took longer than a second\n{outcome}");
     wait_for("the end of the leases", || (stage.leases() == 0).then_some(()));
 }
 
