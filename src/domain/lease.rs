@@ -1,5 +1,7 @@
 //! Leases, versions, and what one fetch brings home.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

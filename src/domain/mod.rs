@@ -9,6 +9,7 @@ mod lease;
 mod names;
 mod reference;
 mod secret;
+mod time;
 
 pub use account::{Account, AccountError, Owner, RunAs};
 pub use exit::{Exit, Problem, worst};
@@ -17,3 +18,4 @@ pub use lease::{Fetched, Fetches, Lease, LeaseId, Version};
 pub use names::{EnvName, FileMode, FileName, NameError, is_forbidden_from_backend};
 pub use reference::{AwsSource, ReferenceError, SecretRef, Source, VaultOperation, VaultSource};
 pub use secret::{Held, Payload, PickError, SecretBytes, SecretMap, SecretValue};
+pub use time::{LONGEST_LIFE, Seconds, http_date, later, part, scaled};

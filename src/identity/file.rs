@@ -64,7 +64,7 @@ pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
     if !about.is_file() {
         return Err(FileError::NotRegular);
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MOST_BYTES)).unwrap_or(0) + 1);
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MOST_BYTES)).unwrap_or(0).saturating_add(1));
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::System)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(FileError::TooLarge);

@@ -3,6 +3,8 @@
 //! Files are read when they are needed, because the kubelet and others replace them. What only root can read is read
 //! once before privileges drop ([`preload`]) and held in wiped memory. The requests themselves are the provider's.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 pub mod aws;
 mod error;
 pub mod file;

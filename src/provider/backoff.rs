@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::domain::{part, scaled};
+
 /// The first wait lies between these two.
 const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(250));
 
@@ -18,10 +20,10 @@ const LONGEST_ASKED: Duration = Duration::from_secs(600);
 /// second does not come back in it. `jitter` is in `[0, 1)`.
 pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
     let bound = FIRST.1.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST);
-    let spread = (bound - FIRST.0).mul_f64(jitter.clamp(0.0, 1.0));
+    let spread = scaled(bound.saturating_sub(FIRST.0), jitter.clamp(0.0, 1.0));
     match retry_after {
-        Some(asked) => asked.min(LONGEST_ASKED) + spread.min(FIRST.1.max(asked / 10)),
-        None => FIRST.0 + spread,
+        Some(asked) => asked.min(LONGEST_ASKED).saturating_add(spread.min(FIRST.1.max(part(asked, 10)))),
+        None => FIRST.0.saturating_add(spread),
     }
 }
 
@@ -47,7 +49,7 @@ mod tests {
         assert!(delay(0, None, ALMOST_ONE) <= Duration::from_millis(250));
         for attempt in [8, 20, 31, 32, 33, 1000, u32::MAX] {
             assert!(delay(attempt, None, ALMOST_ONE) <= LONGEST);
-            assert!(delay(attempt, None, ALMOST_ONE) > LONGEST.mul_f64(0.99));
+            assert!(delay(attempt, None, ALMOST_ONE) > scaled(LONGEST, 0.99));
             assert_eq!(delay(attempt, None, 0.0), Duration::from_millis(100));
         }
     }

@@ -43,7 +43,7 @@ type Stamp = (u64, u64, u64, i64, i64);
 /// A lease as a server would remember it.
 struct Held {
     terms: Terms,
-    ends: Instant,
+    ends: Option<Instant>,
 }
 
 impl fmt::Debug for Local {
@@ -94,7 +94,7 @@ impl Local {
 
 impl State {
     fn forget_ended(&mut self, now: Instant) {
-        self.live.retain(|_, held| now < held.ends);
+        self.live.retain(|_, held| held.ends.is_none_or(|ends| now < ends));
     }
 
     fn fetch(&mut self, source: &Source, file: &Path, now: Instant) -> Result<Fetched, Failure> {
@@ -103,14 +103,14 @@ impl State {
         };
         let payload = entry.value.payload()?;
         let lease = entry.terms.map(|terms| {
-            self.issued += 1;
+            self.issued = self.issued.saturating_add(1);
             let path = match source {
                 Source::Vault(source) => source.path.as_str(),
                 Source::Aws(_) | Source::File(_) => "",
             };
             let id = format!("local/{path}/{}", self.issued);
             let lease = terms.lease(LeaseId::parse(&id).expect("it begins with local/"));
-            self.live.insert(id, Held { terms, ends: now + terms.ttl });
+            self.live.insert(id, Held { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
         Ok(Fetched { payload, version: None, lease, ttl: None })
@@ -124,7 +124,7 @@ impl State {
         if !held.terms.renewable {
             return Err(Failure::new(Class::Malformed, "the lease is not renewable"));
         }
-        held.ends = now + held.terms.ttl;
+        held.ends = now.checked_add(held.terms.ttl);
         Ok(held.terms.lease(id.clone()))
     }
 }

@@ -1,5 +1,7 @@
 //! Providers: where secrets come from. A closed enum behind a narrow trait; each answers for its own sources.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 use std::future::Future;
 
 use crate::domain::{Fetched, Lease, LeaseId, Source};

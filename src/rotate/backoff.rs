@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::scaled;
+
 /// The first ceiling of [`soon`].
 pub(super) const SOON_FIRST: Duration = Duration::from_millis(500);
 /// The last one.
@@ -17,12 +19,12 @@ const SLOW_LAST: Duration = Duration::from_secs(600);
 pub(super) fn soon(failures: u32, limit: Option<Duration>, jitter: f64) -> Duration {
     let ceiling = doubled(SOON_FIRST, failures).min(SOON_LAST);
     let ceiling = limit.map_or(ceiling, |limit| ceiling.min(limit.max(Duration::from_secs(1))));
-    ceiling.mul_f64(unit(jitter))
+    scaled(ceiling, unit(jitter))
 }
 
 /// A minute, doubling to ten, less up to a quarter so that a fleet that was refused together does not ask together.
 pub(super) fn slowly(failures: u32, jitter: f64) -> Duration {
-    doubled(SLOW_FIRST, failures).min(SLOW_LAST).mul_f64(1.0 - unit(jitter) / 4.0)
+    scaled(doubled(SLOW_FIRST, failures).min(SLOW_LAST), 1.0 - unit(jitter) / 4.0)
 }
 
 /// `first` after one failure, twice that after two, and so on.
@@ -30,7 +32,7 @@ pub(super) fn doubled(first: Duration, failures: u32) -> Duration {
     first.saturating_mul(1_u32 << failures.saturating_sub(1).min(16))
 }
 
-/// Jitter as it is meant, whatever came in: `mul_f64` panics on what is not a number.
+/// Jitter as it is meant, whatever came in: what is no number is the middle.
 pub(super) fn unit(jitter: f64) -> f64 {
     if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 }
 }

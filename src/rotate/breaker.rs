@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::domain::scaled;
+
 use super::backoff::soon;
 use super::work::{SecretId, TokenId};
 
@@ -111,7 +113,7 @@ impl Breaker {
 
     fn budget(&self) -> Duration {
         match self.probes.front() {
-            Some(oldest) if self.probes.len() >= Self::PROBES => *oldest + Self::BUDGET,
+            Some(oldest) if self.probes.len() >= Self::PROBES => oldest.saturating_add(Self::BUDGET),
             _ => Duration::ZERO,
         }
     }
@@ -130,7 +132,7 @@ impl Breaker {
 
     /// The backend answered, whatever it said.
     pub(super) fn answered(&mut self) -> Answered {
-        self.room = (self.room * 2).min(self.parallel);
+        self.room = self.room.saturating_mul(2).min(self.parallel);
         if self.room == self.parallel {
             self.probes.clear();
         }
@@ -146,8 +148,8 @@ impl Breaker {
         if let Some(wait) = setback.retry_after {
             // A little later than asked, so that a fleet that was sent away together does not come back together.
             let wait = wait.min(Self::PATIENCE);
-            let later = wait.mul_f64(jitter / 10.0);
-            self.held_until = self.held_until.max(now + wait + later);
+            let later = scaled(wait, jitter / 10.0);
+            self.held_until = self.held_until.max(now.saturating_add(wait).saturating_add(later));
         }
         let (failures, until, same, was_down) = match &self.state {
             State::Closed => (1, None, true, false),
@@ -161,9 +163,9 @@ impl Breaker {
                 }
             }
         };
-        let until = until.unwrap_or_else(|| now + soon(failures, setback.limit, jitter));
+        let until = until.unwrap_or_else(|| now.saturating_add(soon(failures, setback.limit, jitter)));
         let whose = if same && setback.retry_after.is_none() {
-            Whose::One { slot, others: now + soon(1, None, jitter) }
+            Whose::One { slot, others: now.saturating_add(soon(1, None, jitter)) }
         } else {
             Whose::Backend
         };

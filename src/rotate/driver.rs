@@ -73,8 +73,9 @@ impl<C: Carry> Default for Driver<C> {
 impl<C: Carry> Driver<C> {
     /// Adds a backend and what is to be done with it.
     pub fn add(&mut self, schedule: Schedule, backend: Rc<C>) -> BackendId {
+        let id = BackendId(self.backends.len());
         self.backends.push((schedule, backend));
-        BackendId(self.backends.len() - 1)
+        id
     }
 
     /// Every backend with its id.

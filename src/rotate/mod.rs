@@ -4,6 +4,8 @@
 //! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, and what an outage
 //! does to all of them in `breaker`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 mod backoff;
 mod breaker;
 mod driver;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::domain::{LONGEST_LIFE, part, scaled};
 use crate::provider::{Class, Failure};
 
 use super::backoff::{doubled, slowly, soon, unit};
 use super::settings::Settings;
-use super::term::{LONGEST, Need, Term};
+use super::term::{Need, Term};
 use super::work::{Answer, Life, Lifetime, Operation, Plan, TokenId};
 
 /// A refused renewal is asked again once, this long after, before the lease is taken for lost.
@@ -101,7 +102,7 @@ pub(super) enum Refusal {
 
 impl Secret {
     pub(super) fn new(plan: Plan) -> Self {
-        let refresh = plan.refresh.clamp(Duration::from_secs(1), LONGEST);
+        let refresh = plan.refresh.clamp(Duration::from_secs(1), LONGEST_LIFE);
         Self {
             plan: Plan { refresh, ..plan },
             held: Held::Nothing,
@@ -186,7 +187,7 @@ impl Secret {
         let rotation = match (answer.rotates_in, &self.held) {
             // Past its date the provider cannot say when that was; we know from before.
             (Some(Duration::ZERO), Held::Plain { rotation: Some(at) }) => Some(*at),
-            (wait, _) => wait.map(|wait| asked + wait.min(LONGEST)),
+            (wait, _) => wait.map(|wait| asked.saturating_add(wait.min(LONGEST_LIFE))),
         };
         if !matches!((answer.life, self.plan.operation), (Life::Own(_), Operation::Read)) {
             self.at_its_end = 0;
@@ -201,14 +202,14 @@ impl Secret {
                 (Held::Ends(term), Some(term.due(settings, jitter)))
             }
             (Life::Own(ttl), Operation::Read) => {
-                let again = asked + self.after_rotation(ttl, jitter);
-                let refreshed = asked + less(self.plan.refresh, settings, jitter);
+                let again = asked.saturating_add(self.after_rotation(ttl, jitter));
+                let refreshed = asked.saturating_add(less(self.plan.refresh, settings, jitter));
                 (Held::Rotates(again), Some(again.min(refreshed)))
             }
             (Life::Unbounded, Operation::Write) => (Held::Plain { rotation: None }, None),
             (Life::Unbounded, Operation::Read) => {
                 let wait = less(self.interval(rotation, asked), settings, jitter);
-                (Held::Plain { rotation }, Some(asked + wait))
+                (Held::Plain { rotation }, Some(asked.saturating_add(wait)))
             }
         };
         self.succeeded(asked);
@@ -234,24 +235,26 @@ impl Secret {
     fn after_rotation(&mut self, ttl: Duration, jitter: f64) -> Duration {
         if ttl > Duration::from_secs(1) {
             self.at_its_end = 0;
-            return ttl.min(LONGEST) + (Duration::from_millis(250) + Duration::from_millis(750).mul_f64(unit(jitter)));
+            let later = Duration::from_millis(250).saturating_add(scaled(Duration::from_millis(750), unit(jitter)));
+            return ttl.min(LONGEST_LIFE).saturating_add(later);
         }
         self.at_its_end = self.at_its_end.saturating_add(1);
-        doubled(Duration::from_secs(1), self.at_its_end).min(Duration::from_secs(60)).mul_f64(1.0 - unit(jitter) / 10.0)
+        let wait = doubled(Duration::from_secs(1), self.at_its_end).min(Duration::from_secs(60));
+        scaled(wait, 1.0 - unit(jitter) / 10.0)
     }
 
     /// The interval until the next read: `refresh`, shorter from one interval before a rotation date to one after it.
     fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
         let refresh = self.plan.refresh;
-        let near = (refresh / NEAR).max(NEAREST).min(refresh);
-        let Some(at) = rotation.filter(|at| now <= *at + refresh) else { return refresh };
+        let near = part(refresh, NEAR).max(NEAREST).min(refresh);
+        let Some(at) = rotation.filter(|at| now <= at.saturating_add(refresh)) else { return refresh };
         at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
     }
 
     /// The backend did not answer: soon again, and in any case as soon as it is back.
     pub(super) fn set_back(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
         let count = self.count(&failure);
-        self.due = Some(now + soon(count, limit, jitter));
+        self.due = Some(now.saturating_add(soon(count, limit, jitter)));
         self.trouble = Some(Trouble { failure, count });
     }
 
@@ -269,9 +272,9 @@ impl Secret {
         self.trouble = Some(Trouble { failure, count });
         self.due = Some(match &mut self.held {
             Held::Lease { term, refusals, lease, .. } if step == Step::Renew => {
-                *refusals += 1;
+                *refusals = refusals.saturating_add(1);
                 if *refusals == 1 {
-                    now + (CONFIRM + CONFIRM.mul_f64(unit(jitter))).min(term.left(now) / 4)
+                    now.saturating_add(scaled(CONFIRM, 1.0 + unit(jitter)).min(part(term.left(now), 4)))
                 } else if self.reissued {
                     // Refused again right after a re-issue: it is renewing that is refused. The lease lives its life out.
                     term.finish();
@@ -281,7 +284,7 @@ impl Secret {
                     now
                 }
             }
-            _ => now + slowly(count, jitter),
+            _ => now.saturating_add(slowly(count, jitter)),
         });
         if suspicious { Refusal::Suspicious } else { Refusal::Own }
     }
@@ -329,7 +332,7 @@ impl Secret {
     /// Puts an issue off until `at`, if that is still in the first half of its window.
     pub(super) fn wait_until(&mut self, at: Duration, settings: &Settings) -> bool {
         let (Held::Lease { term, lease: Lease::Alive, .. } | Held::Ends(term)) = &self.held else { return false };
-        let can_wait = self.trouble.is_none() && term.end().saturating_sub(term.window(settings) / 2) >= at;
+        let can_wait = self.trouble.is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
         if can_wait {
             self.due = Some(at);
         }
@@ -353,7 +356,7 @@ impl Secret {
 
     /// Whether it may go along with another read.
     pub(super) fn joins(&self, settings: &Settings, now: Duration) -> bool {
-        let slack = self.plan.refresh.mul_f64(unit(settings.spread));
+        let slack = scaled(self.plan.refresh, unit(settings.spread));
         matches!(self.held, Held::Plain { .. })
             && self.trouble.is_none()
             && self.due.is_some_and(|due| due.saturating_sub(slack) <= now)
@@ -367,5 +370,5 @@ impl Secret {
 
 /// `wait` less up to a tenth.
 fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
-    wait.mul_f64(1.0 - unit(jitter) * unit(settings.spread))
+    scaled(wait, 1.0 - unit(jitter) * unit(settings.spread))
 }

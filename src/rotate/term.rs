@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::domain::{LONGEST_LIFE, part, scaled};
+
 use super::backoff::unit;
 use super::settings::Settings;
 use super::work::Lifetime;
 
-/// Longer lives are cut to this, so that no sum overflows.
-pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Nothing is replaced sooner after its issue, and nothing that lives less is due sooner: a ttl of nothing must not become
 /// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -46,19 +46,19 @@ impl Term {
     /// so the end is never later than the server's.
     pub(super) fn new(life: Lifetime, asked: Duration) -> Self {
         let extends = if life.renewable { Extends::Yes } else { Extends::No };
-        Self { issued: asked, granted: asked, end: asked + life.ttl.min(LONGEST), extends }
+        Self { issued: asked, granted: asked, end: asked.saturating_add(life.ttl.min(LONGEST_LIFE)), extends }
     }
 
     /// Takes the answer to a renewal in.
     pub(super) fn renew(&mut self, life: Lifetime, asked: Duration, settings: &Settings) {
-        let end = asked + life.ttl.min(LONGEST);
+        let end = asked.saturating_add(life.ttl.min(LONGEST_LIFE));
         let gained = end.saturating_sub(self.end);
         let passed = asked.saturating_sub(self.granted);
         let was = self.extends;
         (self.granted, self.end) = (asked, end);
         self.extends = if !life.renewable {
             Extends::No
-        } else if gained >= passed / 2 {
+        } else if gained >= part(passed, 2) {
             Extends::Yes
         } else if was == Extends::Stalled || self.left(asked) <= self.window(settings) {
             Extends::No
@@ -93,13 +93,14 @@ impl Term {
     pub(super) fn window(&self, settings: &Settings) -> Duration {
         let life = self.end.saturating_sub(self.issued);
         let window = &settings.window;
-        life.mul_f64(unit(window.share)).min(window.most).max(window.least)
+        scaled(life, unit(window.share)).min(window.most).max(window.least)
     }
 
     /// When the window opens, or `sooner`. Of a life of a few seconds it is not the whole.
     fn opens(&self, settings: &Settings, sooner: Duration) -> Duration {
         let life = self.end.saturating_sub(self.issued);
-        self.end.saturating_sub(self.window(settings) + sooner).max(self.issued + soonest(life))
+        let opens = self.end.saturating_sub(self.window(settings)).saturating_sub(sooner);
+        opens.max(self.issued.saturating_add(soonest(life)))
     }
 
     /// Whether the window is open, or is within two seconds: servers cut the life of a lease to its token's in whole
@@ -110,7 +111,7 @@ impl Term {
 
     /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
     pub(super) fn need(&self, now: Duration) -> Need {
-        let margin = (self.end.saturating_sub(self.granted) / 10).min(Duration::from_secs(1));
+        let margin = part(self.end.saturating_sub(self.granted), 10).min(Duration::from_secs(1));
         if self.extends == Extends::No || self.left(now) <= margin { Need::Replacement } else { Need::Renewal }
     }
 
@@ -120,18 +121,18 @@ impl Term {
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
         if self.extends == Extends::No {
             let first = self.opens(settings, Duration::ZERO);
-            let last = self.end.saturating_sub(self.window(settings) / 2).max(first);
-            first + (last - first).mul_f64(unit(jitter))
+            let last = self.end.saturating_sub(part(self.window(settings), 2)).max(first);
+            first.saturating_add(scaled(last.saturating_sub(first), unit(jitter)))
         } else {
             let life = self.end.saturating_sub(self.granted);
-            let due = life.mul_f64(unit(settings.renew_after - unit(jitter) * settings.spread));
-            self.granted + due.max(soonest(life))
+            let due = scaled(life, unit(settings.renew_after - unit(jitter) * settings.spread));
+            self.granted.saturating_add(due.max(soonest(life)))
         }
     }
 }
 
 fn soonest(life: Duration) -> Duration {
-    if life < SOONEST { SOONEST } else { SOONEST.min(life / 3) }
+    if life < SOONEST { SOONEST } else { SOONEST.min(part(life, 3)) }
 }
 
 #[cfg(test)]
@@ -167,6 +168,27 @@ mod tests {
         assert_eq!(due(86_400, 0.0), seconds(86_100));
         assert_eq!(due(0, 0.0), seconds(1));
         assert!(due(u64::MAX, 0.5) > seconds(86_400));
+    }
+
+    #[test]
+    fn lives_without_end_and_clocks_at_theirs_are_only_long() {
+        let settings = Settings::default();
+        for asked in [Duration::ZERO, LONGEST_LIFE, Duration::MAX - seconds(1), Duration::MAX] {
+            for ttl in [Duration::ZERO, LONGEST_LIFE, seconds(u64::MAX), Duration::MAX] {
+                for is_renewable in [true, false] {
+                    let life = Lifetime { ttl, renewable: is_renewable };
+                    let mut term = Term::new(life, asked);
+                    term.renew(life, Duration::MAX, &settings);
+                    term.renew(life, asked, &settings);
+                    for now in [Duration::ZERO, asked, Duration::MAX] {
+                        let _ = (term.need(now), term.is_in_window(now, &settings), term.left(now));
+                        assert!(term.due(&settings, 0.5) >= asked.min(term.end()));
+                    }
+                    term.cut(asked);
+                    let _ = term.due(&settings, f64::NAN);
+                }
+            }
+        }
     }
 
     #[test]

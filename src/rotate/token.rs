@@ -181,14 +181,14 @@ impl Tokens {
     /// The backend did not answer.
     pub(super) fn set_back(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
         let count = self.count(&failure);
-        self.due = Some(now + soon(count, limit, jitter));
+        self.due = Some(now.saturating_add(soon(count, limit, jitter)));
         self.trouble = Some(Trouble { failure, count });
     }
 
     /// The login was refused: slowly again; what the old token holds goes on meanwhile.
     pub(super) fn login_refused(&mut self, failure: Failure, now: Duration, jitter: f64) {
         let count = self.count(&failure);
-        self.due = Some(now + slowly(count, jitter));
+        self.due = Some(now.saturating_add(slowly(count, jitter)));
         self.trouble = Some(Trouble { failure, count });
     }
 
@@ -232,7 +232,7 @@ impl Tokens {
     /// The question whether it lives got no answer.
     pub(super) fn check_set_back(&mut self, limit: Option<Duration>, now: Duration, jitter: f64) {
         self.check_failures = self.check_failures.saturating_add(1);
-        self.check = Some(now + soon(self.check_failures, limit, jitter));
+        self.check = Some(now.saturating_add(soon(self.check_failures, limit, jitter)));
     }
 
     /// It is dead, and with it every lease. One new login at once; the next such only after a minute, doubling to ten.
@@ -245,7 +245,7 @@ impl Tokens {
         self.old.push(Old { id, end, revocable: false, revoke_at: None, failures: 0 });
         let login = now.max(self.patience);
         self.deaths = self.deaths.saturating_add(1);
-        self.patience = login + slowly(self.deaths, jitter);
+        self.patience = login.saturating_add(slowly(self.deaths, jitter));
         self.due = Some(login);
         (self.check, self.check_failures, self.trouble) = (None, 0, None);
     }
@@ -275,7 +275,7 @@ impl Tokens {
     pub(super) fn revoke_set_back(&mut self, id: TokenId, limit: Option<Duration>, now: Duration, jitter: f64) {
         if let Some(old) = self.old.iter_mut().find(|old| old.id == id) {
             old.failures = old.failures.saturating_add(1);
-            old.revoke_at = Some(now + soon(old.failures, limit, jitter));
+            old.revoke_at = Some(now.saturating_add(soon(old.failures, limit, jitter)));
         }
     }
 

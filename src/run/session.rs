@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Lease, Problem};
+use crate::domain::{Exit, Fetches, Lease, Problem, http_date, later};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::signals::{Signal, Signals};
@@ -144,7 +144,7 @@ impl Session {
     /// A lease dies with its token, whatever it says.
     fn end_of(&self, lease: &Lease) -> String {
         let ttl = self.backends.token_ttl().map_or(lease.ttl, |token| token.min(lease.ttl));
-        httpdate::fmt_http_date(clock::wall() + ttl)
+        http_date(later(clock::wall(), ttl))
     }
 
     /// Whether something was issued that ends with us.

@@ -69,7 +69,7 @@ async fn stay(config: &Config, caller: &Caller, live: &Live<'_>) -> io::Result<(
                     Signal::TERM | Signal::INT | Signal::QUIT => {
                         let delay = config.revoke_delay;
                         info!("asked to end by {}; revoking in {} s", received.signal, delay.as_secs());
-                        ends_at = Some(now + delay);
+                        ends_at = Some(now.saturating_add(delay));
                     }
                     Signal::HUP => {
                         if let Refreshed::TooSoon { wait } = live.refresh() {

@@ -50,7 +50,7 @@ impl Start {
     pub(super) fn within(timeout: Duration, patience: Patience) -> Self {
         Self {
             patience,
-            deadline: Cell::new(clock::boottime() + timeout),
+            deadline: Cell::new(clock::boottime().saturating_add(timeout)),
             failed: Cell::new(false),
             told: Notify::new(),
         }
@@ -63,7 +63,7 @@ impl Start {
     /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
     /// token or a lease that nobody knows.
     pub(super) fn hurry(&self) {
-        self.deadline.set(self.deadline.get().min(clock::boottime() + LAST_MOMENT));
+        self.deadline.set(self.deadline.get().min(clock::boottime().saturating_add(LAST_MOMENT)));
         self.fail();
     }
 

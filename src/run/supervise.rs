@@ -148,7 +148,7 @@ impl Supervised<'_, '_> {
             Happening::Expired { reference } if self.config.on_expired == OnExpired::Stop && stopping.is_none() => {
                 warn!("stopping the app: {reference} has expired, and onExpired is stop");
                 let _over = supervision.signal(Signal::TERM);
-                *stopping = Some(Stopping { reference, kill_at: Some(now + STOP_GRACE) });
+                *stopping = Some(Stopping { reference, kill_at: Some(now.saturating_add(STOP_GRACE)) });
             }
             Happening::Expired { .. } => return false,
         }

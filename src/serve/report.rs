@@ -383,7 +383,7 @@ impl Pace {
 
     /// Asks at `now` (since boot). [`Refreshed::Started`] counts as done.
     pub fn ask(&mut self, now: Duration) -> Refreshed {
-        let wait = self.last.map_or(Duration::ZERO, |last| (last + self.every).saturating_sub(now));
+        let wait = self.last.map_or(Duration::ZERO, |last| last.saturating_add(self.every).saturating_sub(now));
         if wait > Duration::ZERO {
             return Refreshed::TooSoon { wait };
         }

@@ -129,7 +129,7 @@ fn random_text() -> Result<String, Failure> {
         getrandom::fill(&mut pool).map_err(failed)?;
         // Six bits each; the two values beyond the alphabet are thrown away, so that every letter is as likely.
         let letters = pool.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-        out.extend(letters.take(RANDOM_LENGTH - out.len()).map(|letter| char::from(*letter)));
+        out.extend(letters.take(RANDOM_LENGTH.saturating_sub(out.len())).map(|letter| char::from(*letter)));
     }
     Ok(out)
 }

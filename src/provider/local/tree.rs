@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
     let mut root = None;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            (error.marker().line(), format!("not valid YAML at column {}", error.marker().col() + 1))
+            (error.marker().line(), format!("not valid YAML at column {}", error.marker().col().saturating_add(1)))
         })?;
         let line = span.start.line();
         let broken = |why: &str| Err((line, why.to_owned()));

@@ -267,7 +267,7 @@ impl Transport {
         let mut bytes =
             Vec::with_capacity(response.content_length().map_or(4096, |n| n.min(MOST_BYTES as u64) as usize));
         while let Some(chunk) = response.chunk().await.map_err(why)? {
-            if bytes.len() + chunk.len() > MOST_BYTES {
+            if bytes.len().saturating_add(chunk.len()) > MOST_BYTES {
                 return Err(TransportError::TooLarge);
             }
             bytes.extend_from_slice(&chunk);

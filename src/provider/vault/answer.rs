@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::domain::{Fetched, JsonError, Lease, LeaseId, Payload, SecretBytes, SecretMap, Version};
+use crate::domain::{
+    Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, Payload, Seconds, SecretBytes, SecretMap, Version,
+};
 use crate::provider::{Class, Failure};
 
 use super::token::{Origin, Token, TokenKind};
@@ -42,7 +44,7 @@ struct Envelope<'a> {
     #[serde(default)]
     lease_id: Option<String>,
     #[serde(default)]
-    lease_duration: u64,
+    lease_duration: Seconds,
     #[serde(default)]
     renewable: bool,
     #[serde(borrow, default)]
@@ -59,7 +61,7 @@ impl<'a> Envelope<'a> {
 
     fn lease(&self) -> Option<Lease> {
         let id = self.lease_id.as_deref().and_then(LeaseId::parse)?;
-        Some(Lease { id, ttl: Duration::from_secs(self.lease_duration), renewable: self.renewable })
+        Some(Lease { id, ttl: self.lease_duration.life(), renewable: self.renewable })
     }
 }
 
@@ -101,7 +103,7 @@ pub(super) fn fetched(answer: &Answer, now: SystemTime) -> Result<Fetched, Failu
         });
     }
     let lease = envelope.lease();
-    let ttl = if lease.is_none() && envelope.lease_duration == 0 { own_life(&map, now) } else { None };
+    let ttl = if lease.is_none() && envelope.lease_duration.is_zero() { own_life(&map, now) } else { None };
     Ok(Fetched { payload: Payload::Map(map), version: None, lease, ttl })
 }
 
@@ -116,7 +118,7 @@ fn unreadable(error: JsonError) -> Failure {
 /// The metadata, when this is KV v2's envelope: no lease duration (KV v1 has one), exactly `data` and `metadata`, and that
 /// has the four fields (there may be more: `custom_metadata` always is).
 fn opened(envelope: &Envelope<'_>, map: &SecretMap) -> Option<Metadata> {
-    if envelope.lease_duration != 0 || map.len() != 2 || map.value("data").is_none() {
+    if !envelope.lease_duration.is_zero() || map.len() != 2 || map.value("data").is_none() {
         return None;
     }
     serde_json::from_slice(map.value("metadata")?.raw().expose()).ok()
@@ -140,16 +142,18 @@ fn is_time(text: &str) -> bool {
 
 /// The life of something without a lease: until a certificate ends, or a static role's password is replaced.
 fn own_life(map: &SecretMap, now: SystemTime) -> Option<Duration> {
-    let number = |key| map.value(key)?.raw().expose_text()?.parse::<u64>().ok();
+    let text = |key| map.value(key)?.raw().expose_text();
     if map.value("serial_number").is_some()
-        && let Some(expiration) = number("expiration")
+        && let Some(expiration) = text("expiration").and_then(|text| text.parse::<u64>().ok())
     {
-        let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiration))?;
-        return Some(end.duration_since(now).unwrap_or_default());
+        let left = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiration));
+        let left = left.map_or(LONGEST_LIFE, |end| end.duration_since(now).unwrap_or_default());
+        return Some(left.min(LONGEST_LIFE));
     }
     // A static role whose rotation is due says 0 until it has happened; elsewhere a 0 is no life.
     let is_static_role = map.value("last_vault_rotation").is_some();
-    number("ttl").filter(|seconds| *seconds > 0 || is_static_role).map(Duration::from_secs)
+    let ttl = text("ttl").and_then(Seconds::parse);
+    ttl.filter(|ttl| !ttl.is_zero() || is_static_role).map(Seconds::life)
 }
 
 /// The 404 of a KV v2 version that is deleted or destroyed; `None` when it is another 404.
@@ -179,13 +183,13 @@ struct Auth {
     #[serde(default)]
     accessor: String,
     #[serde(default)]
-    lease_duration: u64,
+    lease_duration: Seconds,
     #[serde(default)]
     renewable: bool,
     #[serde(default)]
     token_type: String,
     #[serde(default)]
-    num_uses: u64,
+    num_uses: i64,
 }
 
 /// The token a login or a renewal yields.
@@ -198,11 +202,11 @@ pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, To
     }
     let token = Token {
         accessor: some_text(auth.accessor),
-        ttl: some_seconds(auth.lease_duration),
+        ttl: (!auth.lease_duration.is_zero()).then(|| auth.lease_duration.life()),
         renewable: auth.renewable,
         kind: kind(&auth.token_type),
         origin,
-        uses: (auth.num_uses > 0).then_some(auth.num_uses),
+        uses: uses(auth.num_uses),
     };
     Ok((SecretBytes::from(auth.client_token), token))
 }
@@ -212,7 +216,7 @@ struct LookedUp {
     #[serde(default)]
     accessor: String,
     #[serde(default)]
-    ttl: u64,
+    ttl: Seconds,
     #[serde(default)]
     renewable: Option<bool>,
     #[serde(default, rename = "type")]
@@ -230,15 +234,17 @@ pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
     let data: LookedUp = serde_json::from_str(envelope.data.ok_or_else(no_token)?.get()).map_err(|_| no_token())?;
     Ok(Token {
         accessor: some_text(data.accessor),
-        ttl: data.expire_time.map(|_| Duration::from_secs(data.ttl)),
+        ttl: data.expire_time.map(|_| data.ttl.life()),
         renewable: data.renewable.unwrap_or(false),
         kind: kind(&data.token_type),
         origin: Origin::Foreign,
-        uses: match data.num_uses {
-            0 => None,
-            left => Some(u64::try_from(left).unwrap_or(0)),
-        },
+        uses: uses(data.num_uses),
     })
+}
+
+/// 0 is any number, and less than that is none left.
+fn uses(num_uses: i64) -> Option<u64> {
+    (num_uses != 0).then(|| u64::try_from(num_uses).unwrap_or(0))
 }
 
 fn kind(token_type: &str) -> TokenKind {
@@ -247,10 +253,6 @@ fn kind(token_type: &str) -> TokenKind {
 
 fn some_text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
-}
-
-fn some_seconds(seconds: u64) -> Option<Duration> {
-    (seconds > 0).then_some(Duration::from_secs(seconds))
 }
 
 /// The secret id in an answer to an unwrapping.
@@ -361,6 +363,33 @@ mod tests {
         assert_eq!(life(at_its_end), Some(Duration::ZERO));
         assert_eq!(life(r#"{"password":"x","ttl":"1h"}"#), None);
         assert_eq!(life(r#"{"expiration":1600}"#), None);
+    }
+
+    #[test]
+    fn a_life_of_any_number_is_a_life() {
+        for (number, seconds) in [
+            ("18446744073709551615", LONGEST_LIFE.as_secs()),
+            ("1e300", LONGEST_LIFE.as_secs()),
+            ("3600.7", 3600),
+            ("-1", 0),
+            ("null", 0),
+        ] {
+            let life = Duration::from_secs(seconds);
+            let body = format!(r#"{{"lease_id":"a/b","lease_duration":{number},"renewable":true,"data":{{"ttl":1}}}}"#);
+            let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+            assert_eq!(fetched.lease.map(|lease| lease.ttl), Some(life), "{number}");
+            assert_eq!(renewed(&answer(200, &body)).unwrap().ttl, life, "{number}");
+            let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{number},"num_uses":-1}}}}"#);
+            let (_, token) = issued(&answer(200, &body), Origin::Ours).unwrap();
+            assert_eq!((token.ttl, token.uses), ((seconds > 0).then_some(life), Some(0)), "{number}");
+            let body = format!(r#"{{"data":{{"ttl":{number},"expire_time":"9999-12-31T23:59:59Z"}}}}"#);
+            assert_eq!(looked_up(&answer(200, &body)).unwrap().ttl, Some(life), "{number}");
+        }
+        // A certificate until the year 9999, an SSH certificate for ever.
+        for end in ["253402300799", "18446744073709551615"] {
+            let body = format!(r#"{{"data":{{"serial_number":"1","expiration":{end}}}}}"#);
+            assert_eq!(fetched(&answer(200, &body), at(1000)).unwrap().ttl, Some(LONGEST_LIFE), "{end}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Schedule {
                 Notice::Seen(at) => at,
                 _ => now,
             };
-            let is_told = self.is_hindered(secret, now) || now >= seen + GRACE;
+            let is_told = self.is_hindered(secret, now) || now >= seen.saturating_add(GRACE);
             self.secrets[index].notice = if is_told { Notice::Told } else { Notice::Seen(seen) };
             if is_told {
                 return Some(Event::Expired(SecretId(index)));
@@ -43,7 +43,7 @@ impl Schedule {
     pub(super) fn next_notice(&self, now: Duration) -> Duration {
         let notices = self.secrets.iter().filter_map(|secret| match secret.notice {
             Notice::Told => None,
-            Notice::Seen(at) => Some(at + GRACE),
+            Notice::Seen(at) => Some(at.saturating_add(GRACE)),
             Notice::None => self.expiry(secret),
         });
         notices.filter(|at| *at > now).min().unwrap_or(Duration::MAX)

@@ -138,8 +138,9 @@ impl Schedule {
 
     /// Adds a secret, due at once.
     pub fn add(&mut self, plan: Plan) -> SecretId {
+        let id = SecretId(self.secrets.len());
         self.secrets.push(Secret::new(plan));
-        SecretId(self.secrets.len() - 1)
+        id
     }
 
     /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.
@@ -166,7 +167,7 @@ impl Schedule {
         }
         self.forget_old_tokens(now);
         self.await_login(now);
-        let mut wake = now + LONGEST_SLEEP;
+        let mut wake = now.saturating_add(LONGEST_SLEEP);
         let mut first: Option<(Rank, Slot)> = None;
         for slot in self.slots() {
             match self.ready(slot, now) {
@@ -212,7 +213,9 @@ impl Schedule {
 
     /// Somebody wants fresh values (a command, a signal): reads and refused secrets are due. Nothing is issued that lives.
     pub fn refresh(&mut self, now: Duration) -> Refreshed {
-        let wait = self.refreshed.map_or(Duration::ZERO, |at| (at + self.settings.refresh_every).saturating_sub(now));
+        let wait = self
+            .refreshed
+            .map_or(Duration::ZERO, |at| at.saturating_add(self.settings.refresh_every).saturating_sub(now));
         if !wait.is_zero() {
             return Refreshed::TooSoon(wait);
         }

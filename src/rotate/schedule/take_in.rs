@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::part;
 use crate::provider::{Class, Failure};
 use crate::rotate::breaker::{Answered, Failed, Setback, Slot};
 use crate::rotate::secret::{Refusal, Shown, Step};
@@ -30,7 +31,7 @@ impl Schedule {
             _ => None,
         };
         if self.tokens.is_some() && matches!(flight.work, Work::Issue(_)) && failure.class == Class::Transient {
-            self.unanswered_issues += 1;
+            self.unanswered_issues = self.unanswered_issues.saturating_add(1);
         }
         let limit = self.urgency(now);
         let setback = Setback { retry_after, limit };
@@ -40,7 +41,10 @@ impl Schedule {
         match (flight.slot, &mut self.tokens) {
             (Slot::Secret(id), _) => {
                 // Its own wait looks at its own end only: another's must not make it ask more often.
-                let own = self.expiry(&self.secrets[id.0]).filter(|end| *end > now).map(|end| (end - now) / 2);
+                let own = self
+                    .expiry(&self.secrets[id.0])
+                    .filter(|end| *end > now)
+                    .map(|end| part(end.saturating_sub(now), 2));
                 self.secrets[id.0].set_back(failure, own, now, jitter);
             }
             (Slot::Token, Some(tokens)) => tokens.set_back(failure, limit, now, jitter),
@@ -52,10 +56,10 @@ impl Schedule {
 
     /// Half of the time until the first expiry among what is due soon: no back-off should sleep through that.
     fn urgency(&self, now: Duration) -> Option<Duration> {
-        let is_soon = |due: Option<Duration>| due.is_some_and(|due| due <= now + SOON);
+        let is_soon = |due: Option<Duration>| due.is_some_and(|due| due <= now.saturating_add(SOON));
         let secrets = self.secrets.iter().filter(|secret| is_soon(secret.due())).filter_map(|s| self.expiry(s));
         let token = self.tokens.as_ref().filter(|tokens| is_soon(tokens.due())).and_then(Tokens::current_end);
-        secrets.chain(token).filter(|end| *end > now).min().map(|end| (end - now) / 2)
+        secrets.chain(token).filter(|end| *end > now).min().map(|end| part(end.saturating_sub(now), 2))
     }
 
     pub(super) fn take_in(&mut self, flight: &Flight, outcome: Outcome, now: Duration, jitter: f64) {
@@ -149,7 +153,7 @@ impl Schedule {
         let old: Vec<TokenId> = tokens.old().collect();
         for id in old {
             if !leased().any(|secret| secret.leased_under() == Some(id)) {
-                tokens.handed_over(id, now + settle);
+                tokens.handed_over(id, now.saturating_add(settle));
             }
         }
     }

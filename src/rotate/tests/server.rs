@@ -96,7 +96,7 @@ pub(super) fn window(life: Duration) -> Duration {
 
 /// What an operator made of it.
 fn window_of(life: Duration, window: &Window) -> Duration {
-    life.mul_f64(window.share).clamp(window.least, window.most)
+    crate::domain::scaled(life, window.share).clamp(window.least, window.most)
 }
 
 const TOLERANCE: Duration = Duration::from_secs(1);

@@ -1,5 +1,7 @@
 //! What a schedule asks for, carried out: one backend with its tokens, and the leases that hang on them.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -124,7 +126,7 @@ impl Backend {
         let is_used = |lease: &Lease| leases.values().any(|used| used.id == lease.id);
         let mut left_over = self.left_over.borrow_mut();
         let unused = left_over.iter_mut().filter(|left| left.ends.is_none() && !left.is_tried && !is_used(&left.lease));
-        unused.for_each(|left| left.ends = Some(now + settle));
+        unused.for_each(|left| left.ends = Some(now.saturating_add(settle)));
     }
 
     /// The leases to be ended now. Each is named once; those that cannot be are tried again at the end.

@@ -7,7 +7,7 @@ use ring::hmac;
 use tracing::{info, warn};
 
 use crate::deliver::{Artifact, Volume};
-use crate::domain::{Problem, Source};
+use crate::domain::{Problem, Source, scaled};
 use crate::run::plan::{Filling, Plan};
 
 use super::SourceId;
@@ -92,7 +92,7 @@ impl Delivery {
 
     fn due(&self) -> Option<Duration> {
         let (first, last) = self.since?;
-        let quiet = (last + QUIET).min(first + LONGEST);
+        let quiet = last.saturating_add(QUIET).min(first.saturating_add(LONGEST));
         Some(self.trouble.as_ref().map_or(quiet, |trouble| trouble.retry_at.max(quiet)))
     }
 
@@ -154,12 +154,12 @@ impl Delivery {
     /// The volume could not be written.
     pub(super) fn failed(&mut self, text: String, now: Duration, jitter: f64) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
-        let wait = RETRY_FIRST.saturating_mul(1 << count.min(5)).min(RETRY_LAST).mul_f64(1.0 - jitter / 4.0);
+        let wait = scaled(RETRY_FIRST.saturating_mul(1 << count.min(5)).min(RETRY_LAST), 1.0 - jitter / 4.0);
         let is_new = self.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
         if is_new {
             warn!("cannot deliver, trying again (what was delivered before stands): {text}");
         }
-        self.trouble = Some(Trouble { text, count: count.saturating_add(1), retry_at: now + wait });
+        self.trouble = Some(Trouble { text, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
     }
 
     /// Everything that waited is visible; answers what that was.

@@ -142,7 +142,7 @@ impl Date {
     fn of(&self, boot: Duration) -> SystemTime {
         let moved = match boot.checked_sub(self.now) {
             Some(later) => self.wall.checked_add(later),
-            None => self.wall.checked_sub(self.now - boot),
+            None => self.wall.checked_sub(self.now.saturating_sub(boot)),
         };
         moved.unwrap_or(self.wall)
     }

@@ -6,6 +6,8 @@
 //! state.value-N    the value of one lease, written once
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -154,7 +156,11 @@ pub(in crate::run) fn find(folder: &Folder, marks: &Marks, sources: &[Source], n
         () if written.boot != marks.boot => Some("of another boot"),
         () if written.config != marks.config => Some("of another configuration"),
         () if written.token.asked > now => Some("of another clock"),
-        () if written.token.ttl.is_some_and(|ttl| written.token.asked + ttl < now + MARGIN) => {
+        () if written
+            .token
+            .ttl
+            .is_some_and(|ttl| written.token.asked.saturating_add(ttl) < now.saturating_add(MARGIN)) =>
+        {
             Some("of a token that ended")
         }
         () => None,
@@ -177,7 +183,10 @@ fn restore(
     now: Duration,
 ) -> Option<(Source, Fetched, Duration)> {
     let source = sources.iter().find(|source| source.written() == written.source)?.clone();
-    if !written.value.starts_with(VALUE) || written.asked > now || written.asked + written.ttl < now + MARGIN {
+    if !written.value.starts_with(VALUE)
+        || written.asked > now
+        || written.asked.saturating_add(written.ttl) < now.saturating_add(MARGIN)
+    {
         return None;
     }
     let bytes = read(folder, &written.value).ok()??;
@@ -233,7 +242,7 @@ impl Saved {
             _ => return Kept::No,
         };
         let name = format!("{VALUE}{}", self.next);
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         if let Err(why) = self.put(&name, &name, text(&fetched.payload).expose()) {
             self.secrets.remove(source);
             self.failed(why);

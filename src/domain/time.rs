@@ -1,0 +1,147 @@
+//! Lives and dates as others name them: bounded where they come in, and arithmetic that saturates instead of panicking.
+
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// A hundred years: longer lives are cut to this where they come in, so that sums of them stay far from any limit.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The last second that HTTP and RFC 3339 can write: 9999-12-31T23:59:59Z.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
+
+/// A number of seconds in a backend's JSON, at most [`LONGEST_LIFE`]: what is negative is 0, and a fraction is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seconds(u64);
+
+impl Seconds {
+    /// The seconds as a life.
+    pub fn life(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+
+    /// Whether it is 0.
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Reads a JSON number; `None` for anything else.
+    pub fn parse(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+}
+
+impl From<u64> for Seconds {
+    fn from(seconds: u64) -> Self {
+        Self(seconds.min(LONGEST_LIFE.as_secs()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Number)
+    }
+}
+
+struct Number;
+
+impl Visitor<'_> for Number {
+    type Value = Seconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seconds")
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<Seconds, E> {
+        Ok(seconds.into())
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<Seconds, E> {
+        Ok(u64::try_from(seconds).unwrap_or(0).into())
+    }
+
+    fn visit_f64<E: Error>(self, seconds: f64) -> Result<Seconds, E> {
+        // A cast of a float saturates.
+        Ok((seconds as u64).into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Seconds, E> {
+        Ok(Seconds::default())
+    }
+}
+
+/// `of` times `factor`. A negative factor and one that is no number give nothing; what is too long gives the longest there is.
+pub fn scaled(of: Duration, factor: f64) -> Duration {
+    if factor.is_nan() || factor <= 0.0 {
+        return Duration::ZERO;
+    }
+    Duration::try_from_secs_f64(of.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+}
+
+/// One part of `parts` equal ones, to the nanosecond; all of it when there are none.
+pub fn part(of: Duration, parts: u32) -> Duration {
+    of.checked_div(parts).unwrap_or(of)
+}
+
+/// The date `wait` after `at`, at most the last one that can be written.
+pub fn later(at: SystemTime, wait: Duration) -> SystemTime {
+    let last = UNIX_EPOCH.checked_add(LAST_DATE).unwrap_or(at);
+    at.checked_add(wait).map_or(last, |date| date.min(last))
+}
+
+/// A date as HTTP writes it, for messages. What cannot be written so is the nearest date that can.
+#[expect(clippy::disallowed_methods, reason = "bounded here, so that nobody else has to")]
+pub fn http_date(at: SystemTime) -> String {
+    httpdate::fmt_http_date(later(at.max(UNIX_EPOCH), Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_read_from_any_number_and_is_never_longer_than_a_century() {
+        let century = LONGEST_LIFE;
+        for (json, life) in [
+            ("0", Duration::ZERO),
+            ("3600", Duration::from_secs(3600)),
+            ("59.9", Duration::from_secs(59)),
+            ("-1", Duration::ZERO),
+            ("-9223372036854775808", Duration::ZERO),
+            ("-1e300", Duration::ZERO),
+            ("null", Duration::ZERO),
+            ("18446744073709551615", century),
+            ("18446744073709551616", century),
+            ("1e300", century),
+        ] {
+            assert_eq!(Seconds::parse(json).map(Seconds::life), Some(life), "{json}");
+        }
+        for json in ["\"1h\"", "\"3600\"", "[]", "{}", "true", "", "NaN"] {
+            assert_eq!(Seconds::parse(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn scaling_saturates() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(scaled(hour, 0.5), hour / 2);
+        for factor in [0.0, -1.0, f64::NEG_INFINITY, f64::NAN] {
+            assert_eq!(scaled(hour, factor), Duration::ZERO, "{factor}");
+        }
+        assert_eq!(scaled(hour, f64::INFINITY), Duration::MAX);
+        assert_eq!(scaled(Duration::MAX, 1.0), Duration::MAX);
+        assert_eq!((part(hour, 2), part(hour, 0)), (hour / 2, hour));
+    }
+
+    #[test]
+    fn dates_end_with_the_year_9999_and_begin_with_1970() {
+        let last = "Fri, 31 Dec 9999 23:59:59 GMT";
+        assert_eq!(http_date(later(UNIX_EPOCH, Duration::MAX)), last);
+        assert_eq!(http_date(later(UNIX_EPOCH, LAST_DATE * 2)), last);
+        assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(1)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(later(UNIX_EPOCH, Duration::from_secs(7)), UNIX_EPOCH + Duration::from_secs(7));
+    }
+}
