@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::check::Author;
 use super::keys::ROOT;
-use super::layers::{Annotations, Layer, Reading, Text};
+use super::layer::{Annotations, Layer, Reading, Text};
 use super::names::singles;
 use super::nearest::nearest;
 use super::place::{Mistake, Place};

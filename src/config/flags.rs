@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::check::Author;
-use super::layers::{Layer, Reading};
+use super::layer::{Layer, Reading};
 use super::names::{locate, singles};
 use super::nearest::nearest;
 use super::place::Place;

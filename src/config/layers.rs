@@ -7,6 +7,7 @@ use super::annotations;
 use super::check::{self, Author};
 use super::flags::{self, Flag};
 use super::keys::ROOT;
+use super::layer::{Annotations, Layer, Reading, Text};
 use super::merge;
 use super::names::{Single, VARIABLES, singles};
 use super::nearest::nearest;
@@ -27,24 +28,6 @@ pub struct Layers<'a> {
     pub flags: &'a [Flag],
     /// Whether a command is wrapped.
     pub wraps: Wraps,
-}
-
-/// A text and its name.
-#[derive(Clone, Copy)]
-pub struct Text<'a> {
-    /// As the user called it, for places.
-    pub name: &'a str,
-    /// What is in it.
-    pub text: &'a str,
-}
-
-/// Pod annotations, as they come.
-#[derive(Clone, Copy)]
-pub enum Annotations<'a> {
-    /// In the pod: a downward-API file.
-    File(Text<'a>),
-    /// At admission: keys and values.
-    Pairs(&'a [(String, String)]),
 }
 
 /// What the mode does with the inherited environment.
@@ -68,50 +51,6 @@ impl fmt::Debug for Layers<'_> {
             .field("flags", &self.flags)
             .field("wraps", &self.wraps)
             .finish()
-    }
-}
-
-impl fmt::Debug for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Text").field(&self.name).finish()
-    }
-}
-
-impl fmt::Debug for Annotations<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(text) => text.fmt(f),
-            Self::Pairs(pairs) => f.debug_list().entries(pairs.iter().map(|(key, _)| key)).finish(),
-        }
-    }
-}
-
-/// Whether every text could be read, so that what is missing is really missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// Yes.
-    Complete,
-    /// A text was broken.
-    Broken,
-}
-
-/// One layer while it is put together from parts that are each checked on their own.
-pub(super) struct Layer {
-    /// What there is so far, in normal form.
-    pub(super) tree: Node,
-    author: Author,
-}
-
-impl Layer {
-    /// A layer that says nothing yet.
-    pub(super) fn new(author: Author) -> Self {
-        Self { tree: Node::empty(), author }
-    }
-
-    /// Checks a part and puts it over what is there.
-    pub(super) fn add(&mut self, part: Node, mistakes: &mut Mistakes) {
-        let part = check::layer(part, &ROOT, self.author, mistakes);
-        self.tree = merge::over(std::mem::replace(&mut self.tree, Node::empty()), part, &ROOT);
     }
 }
 

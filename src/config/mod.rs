@@ -16,6 +16,7 @@ mod form;
 mod inherited;
 mod injector;
 mod keys;
+mod layer;
 mod layers;
 mod merge;
 mod model;
@@ -36,7 +37,8 @@ mod tests;
 
 pub use flags::Flag;
 pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
-pub use layers::{Annotations, Layers, Text, Wraps, is_setting};
+pub use layer::{Annotations, Text};
+pub use layers::{Layers, Wraps, is_setting};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
     LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Template, Vault, VaultAuth, Volume,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::payload::Payload;
 use super::reference::Source;
-use super::secret::Payload;
 
 /// The server's name of a lease. Not a secret, but not printed whole in logs either.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! The workload's AWS identity: the SDK's credentials chain, roles to assume, and a signed proof for Vault.
 //!
 //! Nothing is read, connected or allocated before the first question. Neighbours: `transport` (HTTP, TLS, proxies),
-//! `signed` (the proof), `fault` (why there are no credentials).
+//! `signed` (the proof), `credentials_error` (why there are no credentials).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,14 +26,14 @@ use crate::config;
 
 use super::SignedRequest;
 
-mod fault;
-mod remembering;
+mod credentials_error;
+mod negative_cache;
 mod signed;
 mod transport;
 
-pub use fault::{AwsFault, Meaning, Metadata, explain};
-pub(crate) use fault::{CREDENTIALS, retry_after, tame};
-use remembering::Remembering;
+pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
+pub(crate) use credentials_error::{CREDENTIALS, retry_after, sanitize_code};
+use negative_cache::NegativeCache;
 use transport::Transport;
 
 /// Of a TCP and TLS handshake.
@@ -186,6 +186,6 @@ async fn load(region: Region, transport: Transport) -> SdkConfig {
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     sdk.into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(Remembering::new(chain.build().await)))
+        .credentials_provider(SharedCredentialsProvider::new(NegativeCache::new(chain.build().await)))
         .build()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::config::{Action, Injector, Sidecar};
 
 use super::denial::{Denial, told};
-use super::names::{IDENTITY, OURS, PROGRAM, PROGRAM_FILE};
+use super::names::{IDENTITY, OURS, PROGRAM};
 use super::parts::{self, Plumbing, Role};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
@@ -34,15 +34,6 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
     } else {
         Err(told(plan.denial))
     }
-}
-
-/// Whether a container has its part already.
-pub(super) fn is_served(container: &Container) -> bool {
-    container.mounts(OURS) || is_wrapped(container)
-}
-
-fn is_wrapped(container: &Container) -> bool {
-    container.command.as_ref().is_some_and(|words| words.first().is_some_and(|word| word == PROGRAM_FILE))
 }
 
 /// Whether our container is there, and by us: it has a volume that nobody else would mount under that name.
@@ -131,7 +122,7 @@ impl Plan<'_> {
     }
 
     fn serve(&mut self, container: &Container, path: &str) {
-        if self.wish.mode.wraps() && !is_wrapped(container) {
+        if self.wish.mode.wraps() && !container.is_wrapped() {
             let said = self.wish.commands.get(&container.name).or(container.command.as_ref());
             match said {
                 Some(command) => {

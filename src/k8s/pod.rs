@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::config::annotations::PREFIX;
 
+use super::names::{OURS, PROGRAM_FILE};
+
 /// What is read of a pod, or of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -68,6 +70,16 @@ impl Container {
     /// Whether a variable of that name is set.
     pub fn has_variable(&self, name: &str) -> bool {
         self.env.iter().any(|(known, _)| known == name)
+    }
+
+    /// Whether its command runs through our program already.
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.command.as_ref().is_some_and(|words| words.first().is_some_and(|word| word == PROGRAM_FILE))
+    }
+
+    /// Whether it was injected into already: it mounts the volume, or its command is wrapped.
+    pub(super) fn is_injected(&self) -> bool {
+        self.mounts(OURS) || self.is_wrapped()
     }
 }
 

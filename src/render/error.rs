@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::domain::{Exit, JsonError, NameError, PickError, SecretRef};
 
-use super::format::Unquotable;
-use super::template::Trouble;
+use super::limits::{FUEL, GROWTH, OUTPUT};
 
 /// A reference or template that did not become bytes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +147,83 @@ pub enum NoMap {
     /// Something that was expected to be a JSON object.
     #[error("this is {0}; use format: raw")]
     Json(#[from] JsonError),
+}
+
+/// Why no spelling brings a value back in both readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unquotable {
+    /// NUL ends a string in every shell.
+    #[error("holds a NUL byte, which no variable can")]
+    Nul,
+    /// Universal newlines.
+    #[error("holds a carriage return, which python-dotenv reads as a newline")]
+    CarriageReturn,
+    /// `${…}`.
+    #[error("holds \"${{…}}\", which python-dotenv expands in any quotes")]
+    Expansion,
+    /// `\` at the end.
+    #[error("ends with a backslash, which python-dotenv takes for the escape of the closing quote")]
+    LastBackslash,
+    /// It needs double quotes, in which `$` and backquote expand.
+    #[error(
+        "holds both \"'\" or two backslashes and \"$\" or a backquote, which no quoting brings back in a shell and in python-dotenv"
+    )]
+    Mixed,
+    /// JSON null.
+    #[error("is null")]
+    Null,
+}
+
+/// What stands in the way of a template that compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// A reference without its value, or a key that is not there.
+    #[error("{reference}: {why}")]
+    Reference {
+        /// As it is written in a config.
+        reference: String,
+        /// What stands in the way.
+        why: Refusal,
+    },
+    /// No such key, and the key is not one that the template spells out.
+    #[error("{reference}: it does not have the key that is computed here")]
+    ComputedKey {
+        /// As it is written in a config.
+        reference: String,
+    },
+    /// An undefined value that is not simply a missing key.
+    #[error("this is undefined")]
+    Undefined,
+    /// `none` where text goes.
+    #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
+    Null,
+    /// A map or list where text goes.
+    #[error("this is a map or a list; pick one of its values, or use `| json`")]
+    Collection,
+    /// Bytes where text goes.
+    #[error("this is not UTF-8 text; use `| b64encode`, or format: raw without a template")]
+    Binary,
+    /// `b64decode` of something else.
+    #[error("this is not base64 (RFC 4648, standard or URL-safe)")]
+    Base64,
+    /// `dotenv` or `properties` of a value that cannot be quoted.
+    #[error("this value {0}")]
+    Unquotable(Unquotable),
+    /// A number JSON does not have, or a nesting without end.
+    #[error("this value cannot be quoted: it is no text, number, map or list")]
+    NoDatum,
+    /// Out of fuel.
+    #[error("it does more than {FUEL} steps")]
+    TooMuchWork,
+    /// Out of output.
+    #[error("it writes more than {} MiB", OUTPUT >> 20)]
+    TooMuchOutput,
+    /// Out of room for values.
+    #[error("the values it makes are larger than {} MiB in all", GROWTH >> 20)]
+    TooMuchGrowth,
+    /// What minijinja says without its details, which can quote values.
+    #[error("{0}; no details are given because they could quote a value")]
+    Engine(String),
 }
 
 fn value_of(key: &Option<String>) -> String {

@@ -4,18 +4,18 @@
 
 use crate::config::{Decode, Format};
 use crate::domain::{
-    EnvName, Fetches, Held, Payload, SecretBytes, SecretMap, SecretRef, SecretValue, is_forbidden_from_backend,
+    EnvName, Fetches, MaybeOwned, Payload, SecretBytes, SecretMap, SecretRef, SecretValue, is_forbidden_from_backend,
 };
 
 mod decode;
 mod error;
 mod format;
+mod limits;
 mod template;
 mod tree;
 
-pub use error::{Location, NoMap, Refusal, RenderError};
-pub use format::Unquotable;
-pub use template::{Misuse, Template, TemplateError, TemplateFault, Trouble};
+pub use error::{Location, NoMap, Refusal, RenderError, Trouble, Unquotable};
+pub use template::{Misuse, Template, TemplateError, TemplateFault};
 
 /// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it
 /// leaves is one value that may itself be a JSON object.
@@ -69,7 +69,7 @@ enum Part<'a> {
     /// A map: a reference without a key, to a backend that has keys.
     Map(&'a SecretMap),
     /// The value under a key.
-    Value(Held<'a, SecretValue>),
+    Value(MaybeOwned<'a, SecretValue>),
     /// A value that never had keys; it may be a JSON object all the same.
     Whole(&'a SecretBytes),
 }
@@ -94,14 +94,16 @@ impl<'a> Part<'a> {
     }
 
     /// As a map: a whole value and a value under a key count when they are a JSON object.
-    fn map(&self) -> Result<Held<'_, SecretMap>, NoMap> {
+    fn map(&self) -> Result<MaybeOwned<'_, SecretMap>, NoMap> {
         match self {
-            Self::Map(map) => Ok(Held::Borrowed(map)),
+            Self::Map(map) => Ok(MaybeOwned::Borrowed(map)),
             Self::Value(value) => match &**value {
                 SecretValue::Text(_) => Err(NoMap::Text),
-                SecretValue::Json(json) => SecretMap::from_json(json.expose()).map(Held::Owned).map_err(Into::into),
+                SecretValue::Json(json) => {
+                    SecretMap::from_json(json.expose()).map(MaybeOwned::Owned).map_err(Into::into)
+                }
             },
-            Self::Whole(bytes) => SecretMap::from_json(bytes.expose()).map(Held::Owned).map_err(Into::into),
+            Self::Whole(bytes) => SecretMap::from_json(bytes.expose()).map(MaybeOwned::Owned).map_err(Into::into),
         }
     }
 

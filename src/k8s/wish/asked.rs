@@ -37,7 +37,7 @@ impl Reading<'_> {
             }
             return there.into_iter().map(str::to_owned).collect();
         }
-        let served: Vec<_> = all().filter(|c| super::super::inject::is_served(c)).map(|c| c.name.clone()).collect();
+        let served: Vec<_> = all().filter(|c| c.is_injected()).map(|c| c.name.clone()).collect();
         if !served.is_empty() {
             return served;
         }

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
-use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, retry_after, tame};
+use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, retry_after, sanitize_code};
 
 use super::super::{Class, Failure};
 
@@ -81,7 +81,7 @@ impl Said<&str> {
     }
 
     fn busy(&self, answer: Option<&HttpResponse>) -> Failure {
-        let code = tame(self.code);
+        let code = sanitize_code(self.code);
         if self.meaning() == Meaning::Throttled {
             return Failure::new(
                 Class::Throttled { retry_after: answer.and_then(retry_after) },
@@ -138,12 +138,12 @@ impl Said<String> {
     }
 
     fn common(&self, region: &str) -> Failure {
-        let code = tame(&self.code);
+        let code = sanitize_code(&self.code);
         Failure::new(Class::Denied, format!("Secrets Manager in {region} refused us ({code}): {CREDENTIALS}"))
     }
 
     fn about(&self, source: &AwsSource, region: &str, action: &str) -> Failure {
-        let code = tame(&self.code);
+        let code = sanitize_code(&self.code);
         let id = &source.id;
         match self.meaning() {
             Meaning::Credentials => return self.common(region),

@@ -9,35 +9,10 @@
 //! python-dotenv also expands `${NAME}` between either quotes, reads `\r` as a line break, and its versions up to 1.2.1
 //! take a `\` before the closing quote for the escape of that quote, whatever stands before it.
 
-use super::super::error::Refusal;
+use super::super::error::{Refusal, Unquotable};
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 use crate::domain::is_forbidden_from_backend;
-
-/// Why no spelling brings a value back in both readers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unquotable {
-    /// NUL ends a string in every shell.
-    #[error("holds a NUL byte, which no variable can")]
-    Nul,
-    /// Universal newlines.
-    #[error("holds a carriage return, which python-dotenv reads as a newline")]
-    CarriageReturn,
-    /// `${…}`.
-    #[error("holds \"${{…}}\", which python-dotenv expands in any quotes")]
-    Expansion,
-    /// `\` at the end.
-    #[error("ends with a backslash, which python-dotenv takes for the escape of the closing quote")]
-    LastBackslash,
-    /// It needs double quotes, in which `$` and backquote expand.
-    #[error(
-        "holds both \"'\" or two backslashes and \"$\" or a backquote, which no quoting brings back in a shell and in python-dotenv"
-    )]
-    Mixed,
-    /// JSON null.
-    #[error("is null")]
-    Null,
-}
 
 /// `KEY='value'` lines.
 pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, Refusal> {

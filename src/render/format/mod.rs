@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::config::Format;
-use crate::domain::{Held, JsonError, SecretBytes, SecretMap, SecretValue};
+use crate::domain::{JsonError, MaybeOwned, SecretBytes, SecretMap, SecretValue};
 
 use super::Part;
 use super::error::{NoMap, Refusal};
@@ -13,8 +13,6 @@ pub(super) mod dotenv;
 pub(super) mod json;
 pub(super) mod properties;
 pub(super) mod yaml;
-
-pub use dotenv::Unquotable;
 
 /// The part in a format; `None` is `raw` for one value and `json` for a map.
 pub(super) fn render(part: &Part<'_>, format: Option<Format>) -> Result<SecretBytes, Refusal> {
@@ -49,7 +47,7 @@ fn json(part: &Part<'_>) -> Result<String, Refusal> {
     }
 }
 
-fn map<'a>(part: &'a Part<'_>, wanted: &'static str) -> Result<Held<'a, SecretMap>, Refusal> {
+fn map<'a>(part: &'a Part<'_>, wanted: &'static str) -> Result<MaybeOwned<'a, SecretMap>, Refusal> {
     part.map().map_err(|why| Refusal::NotAMap { wanted, why })
 }
 

@@ -11,7 +11,7 @@ use minijinja::machinery::{CodeGenerator, Instruction, Instructions, parse};
 use minijinja::value::{Kwargs, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
-use super::Trouble;
+use super::super::error::Trouble;
 use super::value::{Binary, Keyed, Listed, Trail, Written, scalar};
 
 // No template can write a name with a hyphen.

@@ -9,9 +9,9 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::super::decode;
+use super::super::error::Trouble;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
-use super::Trouble;
 use super::value::{Binary, Origin, Trail, scalar, tree};
 
 /// RFC 3986, 2.3: everything else is encoded, the slash too.

@@ -14,8 +14,8 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
 
 use super::Part;
-use super::error::{Location, Refusal, RenderError};
-use super::format::Unquotable;
+use super::error::{Location, Refusal, RenderError, Trouble};
+use super::limits::FUEL;
 
 mod bound;
 mod filters;
@@ -23,13 +23,6 @@ mod scan;
 mod value;
 
 use value::{Answer, Miss, Trail};
-
-/// Instructions of one rendering: enough for a loop over thousands of keys, over in a moment.
-const FUEL: u64 = 100_000;
-/// Bytes of one rendering.
-const OUTPUT: usize = 16 << 20;
-/// Bytes of all values that one rendering makes on its way.
-const GROWTH: usize = 64 << 20;
 
 /// A compiled template: correct as far as can be known without its values.
 #[derive(Debug)]
@@ -110,58 +103,6 @@ pub enum Misuse {
     /// Another meaning for the name.
     #[error("`secret` is a function's name and cannot be set")]
     Shadowed,
-}
-
-/// What stands in the way of a template that compiled.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// A reference without its value, or a key that is not there.
-    #[error("{reference}: {why}")]
-    Reference {
-        /// As it is written in a config.
-        reference: String,
-        /// What stands in the way.
-        why: Refusal,
-    },
-    /// No such key, and the key is not one that the template spells out.
-    #[error("{reference}: it does not have the key that is computed here")]
-    ComputedKey {
-        /// As it is written in a config.
-        reference: String,
-    },
-    /// An undefined value that is not simply a missing key.
-    #[error("this is undefined")]
-    Undefined,
-    /// `none` where text goes.
-    #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
-    Null,
-    /// A map or list where text goes.
-    #[error("this is a map or a list; pick one of its values, or use `| json`")]
-    Collection,
-    /// Bytes where text goes.
-    #[error("this is not UTF-8 text; use `| b64encode`, or format: raw without a template")]
-    Binary,
-    /// `b64decode` of something else.
-    #[error("this is not base64 (RFC 4648, standard or URL-safe)")]
-    Base64,
-    /// `dotenv` or `properties` of a value that cannot be quoted.
-    #[error("this value {0}")]
-    Unquotable(Unquotable),
-    /// A number JSON does not have, or a nesting without end.
-    #[error("this value cannot be quoted: it is no text, number, map or list")]
-    NoDatum,
-    /// Out of fuel.
-    #[error("it does more than {FUEL} steps")]
-    TooMuchWork,
-    /// Out of output.
-    #[error("it writes more than {} MiB", OUTPUT >> 20)]
-    TooMuchOutput,
-    /// Out of room for values.
-    #[error("the values it makes are larger than {} MiB in all", GROWTH >> 20)]
-    TooMuchGrowth,
-    /// What minijinja says without its details, which can quote values.
-    #[error("{0}; no details are given because they could quote a value")]
-    Engine(String),
 }
 
 impl Template {

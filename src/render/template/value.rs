@@ -9,9 +9,10 @@ use minijinja::{Error, ErrorKind};
 
 use crate::domain::{PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
 
+use super::super::Part;
+use super::super::error::{Refusal, Trouble};
+use super::super::limits::{GROWTH, OUTPUT};
 use super::super::tree::Json;
-use super::super::{Part, Refusal};
-use super::Trouble;
 
 /// What `secret('…')` answers.
 pub(super) enum Answer {
@@ -274,14 +275,14 @@ impl Trail {
     pub(super) fn grow(&self, bytes: usize) -> Result<(), Error> {
         let mut state = self.state();
         state.grown = state.grown.saturating_add(bytes);
-        let is_over = state.grown > super::GROWTH;
+        let is_over = state.grown > GROWTH;
         drop(state);
         if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
     }
 
     /// Whether so much more may be made.
     pub(super) fn room(&self, bytes: usize) -> Result<(), Error> {
-        let is_over = self.state().grown.saturating_add(bytes) > super::GROWTH;
+        let is_over = self.state().grown.saturating_add(bytes) > GROWTH;
         if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
     }
 
@@ -289,7 +290,7 @@ impl Trail {
     pub(super) fn emit(&self, text: &str) -> Result<(), Error> {
         let mut state = self.state();
         state.emitted = state.emitted.saturating_add(text.len());
-        let is_over = state.emitted > super::OUTPUT;
+        let is_over = state.emitted > OUTPUT;
         drop(state);
         if is_over { Err(self.refuse(Trouble::TooMuchOutput)) } else { Ok(()) }
     }

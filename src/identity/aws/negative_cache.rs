@@ -1,7 +1,5 @@
 //! A chain that found nothing is not walked again at once: each walk can take seconds, and every secret would wait for one.
 
-use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -9,31 +7,19 @@ use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::fault::{self, Metadata};
+use super::credentials_error::{self, CachedMiss, Metadata};
 
 /// Longer than one round of reads, shorter than anybody's patience after a repair.
 const FOR: Duration = Duration::from_secs(5);
 
 /// The chain, and when it last had nothing.
 #[derive(Debug)]
-pub(super) struct Remembering<P> {
+pub(super) struct NegativeCache<P> {
     chain: P,
     nothing: Mutex<Option<(Instant, Metadata)>>,
 }
 
-/// What is said in place of another walk.
-#[derive(Debug)]
-pub(super) struct Remembered(pub(super) Metadata);
-
-impl fmt::Display for Remembered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the chain had nothing a moment ago")
-    }
-}
-
-impl Error for Remembered {}
-
-impl<P: ProvideCredentials> Remembering<P> {
+impl<P: ProvideCredentials> NegativeCache<P> {
     pub(super) fn new(chain: P) -> Self {
         Self { chain, nothing: Mutex::new(None) }
     }
@@ -44,18 +30,20 @@ impl<P: ProvideCredentials> Remembering<P> {
         if let Some((when, metadata)) = *nothing
             && when.elapsed() < FOR
         {
-            return Err(CredentialsError::not_loaded(Remembered(metadata)));
+            return Err(CredentialsError::not_loaded(CachedMiss(metadata)));
         }
         let answer = self.chain.provide_credentials().await;
         *nothing = match &answer {
-            Err(error @ CredentialsError::CredentialsNotLoaded(_)) => Some((Instant::now(), fault::metadata(error))),
+            Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
+                Some((Instant::now(), credentials_error::metadata(error)))
+            }
             _ => None,
         };
         answer
     }
 }
 
-impl<P: ProvideCredentials> ProvideCredentials for Remembering<P> {
+impl<P: ProvideCredentials> ProvideCredentials for NegativeCache<P> {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -85,11 +73,14 @@ mod tests {
 
     #[test]
     fn a_chain_that_had_nothing_is_asked_once() {
-        let chain = Remembering::new(Empty::default());
+        let chain = NegativeCache::new(Empty::default());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for _ in 0..3 {
             let error = runtime.block_on(chain.provide_credentials()).unwrap_err();
-            assert_eq!(fault::explain(&error), fault::AwsFault::NoCredentials(Metadata::Silent));
+            assert_eq!(
+                credentials_error::explain(&error),
+                credentials_error::AwsFault::NoCredentials(Metadata::Silent)
+            );
         }
         assert_eq!(chain.chain.0.load(Ordering::Relaxed), 1);
     }

@@ -2,6 +2,7 @@
 //! error codes, kinds of I/O errors, and the name of the principal.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +15,6 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-
-use super::remembering::Remembered;
 
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,8 +86,8 @@ pub enum Metadata {
     NoRole,
 }
 
-impl std::fmt::Display for Metadata {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Silent => "instance metadata does not answer (IMDSv2; a hop limit of 1 keeps containers out)",
             Self::Off => "instance metadata is off (AWS_EC2_METADATA_DISABLED)",
@@ -263,8 +262,8 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     Some(match Meaning::of(code, answer.status().as_u16()) {
         Meaning::Throttled => AwsFault::Throttled { what, retry_after: retry_after(answer) },
         Meaning::Failed => AwsFault::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) },
-        Meaning::Credentials => AwsFault::Refused { what, code: tame(code), hint: CREDENTIALS },
-        Meaning::Denied | Meaning::Other => AwsFault::Refused { what, code: tame(code), hint },
+        Meaning::Credentials => AwsFault::Refused { what, code: sanitize_code(code), hint: CREDENTIALS },
+        Meaning::Denied | Meaning::Other => AwsFault::Refused { what, code: sanitize_code(code), hint },
     })
 }
 
@@ -272,14 +271,26 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
 pub(crate) const CREDENTIALS: &str = "the credentials are expired or unknown, or this machine's clock is wrong";
 
 /// An error code as it may be printed: a word.
-pub(crate) fn tame(code: &str) -> String {
+pub(crate) fn sanitize_code(code: &str) -> String {
     let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_word { code.to_owned() } else { "an error".to_owned() }
 }
 
+/// The error in place of another walk along the chain.
+#[derive(Debug)]
+pub(super) struct CachedMiss(pub(super) Metadata);
+
+impl fmt::Display for CachedMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the chain had nothing a moment ago")
+    }
+}
+
+impl Error for CachedMiss {}
+
 /// What instance metadata had to say, for a chain that found nothing.
 pub(super) fn metadata(error: &(dyn Error + 'static)) -> Metadata {
-    if let Some(Remembered(metadata)) = chain(error).find_map(|cause| cause.downcast_ref()) {
+    if let Some(CachedMiss(metadata)) = chain(error).find_map(|cause| cause.downcast_ref()) {
         return *metadata;
     }
     let tried = chain(error).find_map(|cause| cause.downcast_ref::<ProviderChainError<CredentialsError>>());
@@ -316,8 +327,8 @@ mod tests {
 
     #[test]
     fn a_code_that_is_no_word_is_not_printed() {
-        assert_eq!(tame("AccessDenied"), "AccessDenied");
-        assert_eq!(tame("secret = hunter2"), "an error");
+        assert_eq!(sanitize_code("AccessDenied"), "AccessDenied");
+        assert_eq!(sanitize_code("secret = hunter2"), "an error");
     }
 
     #[test]

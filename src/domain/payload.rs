@@ -1,0 +1,172 @@
+//! What a backend returned under one reference: a map of values, or one value, and how one key is picked out of it.
+
+use std::ops::Deref;
+
+use super::json;
+use super::secret::{SecretBytes, SecretValue};
+
+/// Keys and values in the backend's order. Keys are not secret; they may stand in messages.
+#[derive(Debug, Default)]
+pub struct SecretMap(Vec<(String, SecretValue)>);
+
+impl SecretMap {
+    /// Parses a JSON object; a repeated key is an error. Errors never quote the text.
+    pub fn from_json(text: &[u8]) -> Result<Self, json::JsonError> {
+        json::object(text).map(Self)
+    }
+
+    /// The value under `key`.
+    pub fn value(&self, key: &str) -> Option<&SecretValue> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Keys and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &SecretValue)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, SecretValue)> for SecretMap {
+    fn from_iter<I: IntoIterator<Item = (String, SecretValue)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+/// What a backend holds under one reference.
+#[derive(Debug)]
+pub enum Payload {
+    /// Keys and values (Vault, or a local file's `data`).
+    Map(SecretMap),
+    /// One value (Secrets Manager, a mounted file). It may be JSON, which is parsed only when a key is asked for.
+    Whole(SecretBytes),
+}
+
+/// A part of a payload: borrowed where it stands there, owned where it had to be parsed.
+#[derive(Debug)]
+pub enum MaybeOwned<'a, T> {
+    /// Stands in the payload.
+    Borrowed(&'a T),
+    /// Was parsed out of it.
+    Owned(T),
+}
+
+impl<T> Deref for MaybeOwned<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        match self {
+            Self::Borrowed(value) => value,
+            Self::Owned(value) => value,
+        }
+    }
+}
+
+/// Why a payload does not have what a reference asks for. Never holds a value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PickError {
+    /// The key is not there.
+    #[error("no key {key:?}; it has {}", list(.known))]
+    NoKey {
+        /// The key asked for.
+        key: String,
+        /// The keys that are there.
+        known: Vec<String>,
+    },
+    /// A key was asked of something that is not a JSON object.
+    #[error("it is not a JSON object, so it has no keys: {0}")]
+    NotAnObject(json::JsonError),
+    /// The value is JSON null.
+    #[error("the value of key {0:?} is null")]
+    Null(String),
+}
+
+fn list(keys: &[String]) -> String {
+    if keys.is_empty() {
+        return "no keys at all".to_owned();
+    }
+    let mut shown: Vec<_> = keys.iter().take(20).map(|key| format!("{key:?}")).collect();
+    if keys.len() > 20 {
+        shown.push(format!("and {} more", keys.len() - 20));
+    }
+    shown.join(", ")
+}
+
+impl Payload {
+    /// The payload as a map; a whole value is parsed as a JSON object.
+    pub fn map(&self) -> Result<MaybeOwned<'_, SecretMap>, PickError> {
+        match self {
+            Self::Map(map) => Ok(MaybeOwned::Borrowed(map)),
+            Self::Whole(bytes) => {
+                SecretMap::from_json(bytes.expose()).map(MaybeOwned::Owned).map_err(PickError::NotAnObject)
+            }
+        }
+    }
+
+    /// The value under one key; null counts as missing.
+    pub fn value(&self, key: &str) -> Result<MaybeOwned<'_, SecretValue>, PickError> {
+        let no_key =
+            |map: &SecretMap| PickError::NoKey { key: key.to_owned(), known: map.keys().map(str::to_owned).collect() };
+        let value = match self.map()? {
+            MaybeOwned::Borrowed(map) => MaybeOwned::Borrowed(map.value(key).ok_or_else(|| no_key(map))?),
+            MaybeOwned::Owned(map) => {
+                let place = map.0.iter().position(|(name, _)| name == key).ok_or_else(|| no_key(&map))?;
+                let SecretMap(mut entries) = map;
+                MaybeOwned::Owned(entries.swap_remove(place).1)
+            }
+        };
+        if value.is_null() {
+            return Err(PickError::Null(key.to_owned()));
+        }
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(text: &str) -> Payload {
+        Payload::Whole(SecretBytes::from(text.to_owned()))
+    }
+
+    #[test]
+    fn debug_prints_neither_value_nor_length() {
+        let text = format!("{:?} {:?}", whole("canary"), SecretMap::from_json(br#"{"k":"canary"}"#));
+        assert!(!text.contains("canary") && !text.contains('6'), "{text}");
+    }
+
+    #[test]
+    fn a_key_is_picked_out_of_a_json_string() {
+        let payload = whole(r#"{"port": 5432, "f": 1.50, "o": {"a" : [1, 2]}, "s": "a<b"}"#);
+        for (key, raw) in [("port", "5432"), ("f", "1.50"), ("o", r#"{"a":[1,2]}"#), ("s", "a<b")] {
+            assert_eq!(payload.value(key).unwrap().raw().expose_text(), Some(raw));
+        }
+    }
+
+    #[test]
+    fn a_missing_key_names_the_keys_there_are_and_null_is_missing() {
+        let error = whole(r#"{"a":1,"b":null}"#).value("c").unwrap_err();
+        assert_eq!(error.to_string(), r#"no key "c"; it has "a", "b""#);
+        assert_eq!(whole(r#"{"b":null}"#).value("b").unwrap_err(), PickError::Null("b".into()));
+    }
+
+    #[test]
+    fn an_error_about_text_that_is_not_json_does_not_quote_it() {
+        let error = whole("hunter2").value("c").unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
