@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::{EnvName, FileMode, FileName, Owner, RunAs, SecretRef};
@@ -152,6 +152,19 @@ pub enum VaultAuth {
         /// The file, re-read when it changes.
         path: PathBuf,
     },
+}
+
+impl VaultAuth {
+    /// The files that prove who we are: whoever reads one can log in as this workload.
+    pub fn secret_files(&self) -> Vec<&Path> {
+        match self {
+            Self::Kubernetes { token_file, .. } | Self::Jwt { token_file, .. } => vec![token_file],
+            Self::AppRole { secret_id_file, .. } => secret_id_file.iter().map(PathBuf::as_path).collect(),
+            Self::Aws { .. } => Vec::new(),
+            Self::Cert { key_file, .. } => vec![key_file],
+            Self::TokenFile { path } => vec![path],
+        }
+    }
 }
 
 impl fmt::Display for VaultAuth {

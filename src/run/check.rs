@@ -41,12 +41,16 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         return Ok((skeleton::local_file(&plan), Vec::new()));
     }
     let mut problems = Vec::new();
-    let purpose = if what.command.is_some() { For::App } else { For::Ourselves };
+    let purpose = if what.command.is_some() { For::App } else { For::Check };
     let whom = Whom::plan(config, purpose);
     if let Some(command) = &what.command {
         problems.extend(App::find(command, whom.as_ref().ok(), caller).problems());
     }
     let runs_as = match whom {
+        Ok(whom) if whom.drop.uid() == 0 && config.run_as.is_none() => {
+            "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
+                .to_owned()
+        }
         Ok(whom) => whom.shown(),
         Err(more) => {
             problems.extend(more);

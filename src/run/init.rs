@@ -12,14 +12,12 @@ use super::whom::{For, Whom};
 
 /// Delivers once.
 pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let whom = Whom::plan(config, For::Ourselves);
+    let whom = Whom::plan(config, For::Ourselves).and_then(Whom::becoming_the_owner);
     let (mut prepared, backends) = Prepared::make(config, caller, For::Ourselves, whom, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
     let places = config.leave_leases.then(|| Places::prepare(config, &prepared.whom)).transpose()?;
-    // Nobody of ours is more than the app, as soon as the volume exists. Files for another owner need what root has.
-    if config.run_as.is_some() && prepared.whom.writes_as_itself() {
-        prepared.become_the_app(&backends)?;
-    }
+    // Nobody of ours is more than the app, as soon as the volume exists.
+    prepared.become_the_app(&backends)?;
     let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
     let opening = Opening { saved, ..Opening::fresh() };

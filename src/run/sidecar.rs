@@ -30,9 +30,7 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // Nobody of ours is more than the app, as soon as the volume exists.
-    if config.run_as.is_some() {
-        prepared.become_the_app(&backends)?;
-    }
+    prepared.become_the_app(&backends)?;
     let memory = places.state.as_ref().and_then(|state| state.memory());
     let kept = memory.zip(Marks::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();

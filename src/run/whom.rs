@@ -1,11 +1,14 @@
 //! Whom the app runs as and whom its files belong to, in numbers, planned before anything happens.
 
-use crate::config::Config;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::config::{Config, VaultAuth};
 use crate::deliver::Ownership;
 use crate::deliver::environ::Home;
 use crate::domain::{Account, Exit, Owner, Problem, RunAs};
 use crate::sys::accounts::{self, Accounts};
-use crate::sys::privilege::{self, Identity, State};
+use crate::sys::privilege::{self, Groups, Identity, State};
 use tracing::warn;
 
 /// Whether the process will run somebody's app, or only ourselves.
@@ -17,6 +20,8 @@ pub(super) enum For {
     Ourselves,
     /// The same, but we stay.
     Sidecar,
+    /// check without a command: nothing runs.
+    Check,
 }
 
 /// The identity to take, and what follows from it.
@@ -36,9 +41,11 @@ impl Whom {
         let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
         let accounts = Accounts::read().map_err(|error| vec![usage(&error)])?;
-        if purpose == For::App && state.uid() == 0 && config.run_as.is_none() {
-            let text = "running as root, and nothing says whom the app runs as: set runAs (--run-as USER[:GROUP]), \
-                        or --run-as 0 if root is meant";
+        if purpose != For::Check && state.uid() == 0 && config.run_as.is_none() {
+            let whom = if purpose == For::App { "whom the app runs as" } else { "whom to become" };
+            let text = format!(
+                "running as root, and nothing says {whom}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
+            );
             return Err(vec![Problem::new(Exit::Usage, text)]);
         }
         let wanted = config.run_as.as_ref().map(|run_as| identity(run_as, &accounts, &state)).transpose()?;
@@ -50,6 +57,7 @@ impl Whom {
             }
             Err(error) => return Err(broken(error)),
         };
+        check_kept_groups(&drop, config, purpose)?;
         let owner = match &config.volume.owner {
             Some(owner) => {
                 let named = ownership(owner, config, &accounts)?;
@@ -64,6 +72,25 @@ impl Whom {
         let home =
             wanted.map(|identity| Home { path: identity.home.unwrap_or_else(|| "/".into()), user: identity.name });
         Ok(Self { drop, owner, home })
+    }
+
+    /// For a mode that delivers once and runs no app: where `runAs` could not create files of `volume.owner`, that owner is
+    /// whom we become, so that nothing has to be given away after the drop. Without the right to, `runAs` stays.
+    pub(super) fn becoming_the_owner(mut self) -> Result<Self, Vec<Problem>> {
+        if !self.writes_as_itself() {
+            let state = State::read().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+            let owner = Identity {
+                uid: self.owner.uid.unwrap_or(self.drop.uid()),
+                gid: self.drop.gid(),
+                groups: self.owner.gid.map_or(Groups::PrimaryOnly, |gid| Groups::Exactly(vec![gid])),
+                name: None,
+                home: None,
+            };
+            if let Ok(drop) = privilege::plan(Some(&owner), &state) {
+                self.drop = drop;
+            }
+        }
+        Ok(self)
     }
 
     /// Whether the identity we take can make the files' owner: it is the same user, and one of its groups.
@@ -95,6 +122,39 @@ impl Whom {
             if groups.is_empty() { "no other groups".to_owned() } else { format!("groups {}", groups.join(" ")) };
         format!("{}:{}, {others}, no capabilities, no new privileges", self.drop.uid(), self.drop.gid())
     }
+}
+
+/// Groups that `runAs` does not list and that stay: refused (71) where one of them opens something of ours to the app, else
+/// one line.
+///
+/// Without an app, such as in a pod's sidecar, an `fsGroup` is what lets us read our own token: there it is only said.
+fn check_kept_groups(drop: &privilege::Plan, config: &Config, purpose: For) -> Result<(), Vec<Problem>> {
+    let [first, more @ ..] = drop.kept_groups() else { return Ok(()) };
+    let opened = |path: &&Path| {
+        let found = std::fs::metadata(path).ok()?;
+        let is_open = found.mode() & 0o070 != 0 && drop.kept_groups().contains(&found.gid());
+        is_open.then(|| found.gid())
+    };
+    let opened = login_files(config).chain([config.state.as_path()]).find_map(|path| Some((path, opened(&path)?)));
+    if let (For::App, Some((path, gid))) = (purpose, opened) {
+        let text = format!(
+            "cannot drop the supplementary group {gid}, which opens {} to the app: start without it \
+             (supplementalGroups, fsGroup, --group-add), start as root, or leave runAs out, which keeps every group",
+            path.display()
+        );
+        return Err(vec![Problem::new(Exit::Privileges, text)]);
+    }
+    let groups = more.iter().fold(first.to_string(), |list, group| format!("{list} {group}"));
+    warn!(
+        "runAs does not list the supplementary groups {groups}, which stay: without the right to change groups (CAP_SETGID) they cannot be dropped"
+    );
+    Ok(())
+}
+
+/// The files that the login is proven with.
+fn login_files(config: &Config) -> impl Iterator<Item = &Path> {
+    let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
+    auth.into_iter().flat_map(VaultAuth::secret_files)
 }
 
 fn usage(error: &accounts::AccountsError) -> Problem {

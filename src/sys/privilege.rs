@@ -39,10 +39,10 @@ pub struct Identity {
 pub enum Groups {
     /// These and no others: what `/etc/group` says of the user.
     ///
-    /// Of an identity we already have and whose groups we may not change, the container's own (`fsGroup`,
-    /// `supplementalGroups`) stay: nothing is gained by refusing, and an image has a line for its user in most cases.
+    /// Groups that cannot be changed stay, with an identity that we already have or in a user namespace that denies
+    /// setgroups(2): see [`Plan::kept_groups`].
     Exactly(Vec<u32>),
-    /// None but the primary one (`UID:GID`); the same holds of an identity we already have.
+    /// None but the primary one (`UID:GID`); groups that cannot be changed stay as above.
     PrimaryOnly,
     /// Those we have.
     Ours,
@@ -106,6 +106,8 @@ pub struct Plan {
     /// Afterwards, sorted.
     groups: Vec<u32>,
     set_groups: bool,
+    /// Groups the target does not list, which stay because they cannot be dropped.
+    kept: Vec<u32>,
     set_gid: bool,
     set_uid: bool,
     /// Without CAP_SETPCAP the bounding set stays; no-new-privs makes it unreachable.
@@ -128,9 +130,32 @@ impl Plan {
         &self.groups
     }
 
+    /// Supplementary groups that the target does not list and that stay, because they cannot be dropped.
+    pub fn kept_groups(&self) -> &[u32] {
+        &self.kept
+    }
+
     /// Whether files and folders may answer otherwise afterwards: another identity, or root without its capabilities.
     pub fn changes_access(&self) -> bool {
         self.set_uid || self.set_gid || self.set_groups || self.clear_bounding || self.uid == 0
+    }
+}
+
+/// Why supplementary groups cannot be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// CAP_SETGID is missing.
+    Capability,
+    /// `/proc/self/setgroups` is `deny`.
+    Namespace,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capability => "CAP_SETGID is missing",
+            Self::Namespace => "this user namespace does not allow setgroups",
+        })
     }
 }
 
@@ -160,9 +185,15 @@ pub enum PrivilegeError {
         /// The id.
         id: u32,
     },
-    /// `/proc/self/setgroups` is `deny`.
-    #[error("cannot change the supplementary groups, which this user namespace does not allow")]
-    GroupsDenied,
+    /// Root's group would stay with an identity that does not list it.
+    #[error(
+        "cannot drop the supplementary group 0, which is root's: {obstacle}; start without it (supplementalGroups, \
+         --group-add), start as root, or leave runAs out, which keeps every group"
+    )]
+    RootGroup {
+        /// Why no group can be dropped.
+        obstacle: Obstacle,
+    },
     /// More groups than a process can have.
     #[error("a process cannot have {0} groups")]
     TooManyGroups(usize),
@@ -278,9 +309,24 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     let current = sorted(state.groups.clone());
     let wanted = match target.map_or(&Groups::Ours, |target| &target.groups) {
         Groups::Ours => current.clone(),
-        _ if is_ours && !has(Capability::Setgid) => current.clone(),
         Groups::PrimaryOnly => Vec::new(),
         Groups::Exactly(groups) => sorted(groups.iter().copied().chain([gid]).collect()),
+    };
+    let obstacle = match (namespace.may_set_groups, has(Capability::Setgid)) {
+        (false, _) => Some(Obstacle::Namespace),
+        (true, false) if is_ours => Some(Obstacle::Capability),
+        (true, _) => None,
+    };
+    let (wanted, kept) = match obstacle {
+        None => (wanted, Vec::new()),
+        Some(obstacle) => {
+            let is_extra = |group: &u32| *group != gid && !wanted.contains(group);
+            let kept: Vec<u32> = current.iter().copied().filter(is_extra).collect();
+            if kept.contains(&0) {
+                return Err(PrivilegeError::RootGroup { obstacle });
+            }
+            (current.clone(), kept)
+        }
     };
     if wanted.len() > MOST_GROUPS {
         return Err(PrivilegeError::TooManyGroups(wanted.len()));
@@ -291,9 +337,6 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     if set_groups && !has(Capability::Setgid) {
         return missing("the supplementary groups", list(&current), list(&wanted), "CAP_SETGID");
     }
-    if set_groups && !namespace.may_set_groups {
-        return Err(PrivilegeError::GroupsDenied);
-    }
     if let Some(id) = wanted.iter().find(|group| set_groups && !namespace.gids.contains(**group)) {
         return Err(PrivilegeError::Unmapped { what: "a supplementary group", id: *id });
     }
@@ -302,6 +345,7 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
         gid,
         groups: if set_groups { wanted } else { current },
         set_groups,
+        kept,
         set_gid: state.gids != [gid; 3],
         set_uid: state.uids != [uid; 3],
         clear_bounding: has(Capability::Setpcap),
@@ -512,7 +556,29 @@ mod tests {
         let pod = state(1000, 1000, &[2000, 64_123], 0);
         let plan = plan(Some(&identity(1000, 1000, Groups::PrimaryOnly)), &pod).unwrap();
         assert_eq!(plan.groups, [2000, 64_123]);
+        assert_eq!(plan.kept_groups(), [2000, 64_123]);
         assert!(!plan.set_groups && !plan.set_gid && !plan.set_uid && !plan.clear_bounding);
+    }
+
+    #[test]
+    fn roots_group_that_cannot_be_dropped_is_refused_and_others_are_named() {
+        let pod = |groups: &[u32]| state(1000, 1000, groups, 0);
+        for listed in [Groups::PrimaryOnly, Groups::Exactly(vec![7])] {
+            let target = identity(1000, 1000, listed);
+            let refused = plan(Some(&target), &pod(&[0, 7, 27]));
+            assert_eq!(refused, Err(PrivilegeError::RootGroup { obstacle: Obstacle::Capability }));
+        }
+        let listed = identity(1000, 1000, Groups::Exactly(vec![7]));
+        assert_eq!(plan(Some(&listed), &pod(&[7, 27, 1000])).unwrap().kept_groups(), [27]);
+        for kept in [None, Some(&identity(1000, 1000, Groups::Ours))] {
+            assert_eq!(plan(kept, &pod(&[0, 27])).unwrap().kept_groups(), [0; 0], "nothing was said of groups");
+        }
+        let denied = State {
+            namespace: Namespace { uids: IdMap::all(), gids: IdMap::all(), may_set_groups: false },
+            ..state(0, 0, &[65_534], SETUID | SETGID | SETPCAP)
+        };
+        let plan = plan(Some(&identity(0, 0, Groups::PrimaryOnly)), &denied).unwrap();
+        assert_eq!((plan.kept_groups(), plan.set_groups), (&[65_534][..], false));
     }
 
     #[test]
@@ -528,7 +594,8 @@ mod tests {
         assert_eq!(plan(Some(&other), &root(&all, &nobody, true)), unmapped("the group", 1000));
         let with_group = identity(0, 0, Groups::Exactly(vec![27]));
         assert_eq!(plan(Some(&with_group), &root(&all, &nobody, true)), unmapped("a supplementary group", 0));
-        assert_eq!(plan(Some(&with_group), &root(&all, &all, false)), Err(PrivilegeError::GroupsDenied));
+        let denied = plan(Some(&with_group), &root(&all, &all, false)).unwrap();
+        assert!(!denied.set_groups && denied.kept.is_empty(), "a group that cannot be added gives nothing");
         assert!(plan(None, &root(&nobody, &nobody, false)).is_ok(), "who we are already is nobody's to refuse");
     }
 

@@ -54,6 +54,15 @@ fn root_without_run_as_is_refused() {
     let case = Case::new();
     case.refused(case.run().root(), 64, &["root", "runAs|--run-as"]);
     case.refused(case.run().root().arg("--supervise"), 64, &["root", "runAs|--run-as"]);
+    let config = format!("files: {{ s: \"{}\" }}\n", case.secret("s", "value"));
+    for mode in ["init", "sidecar"] {
+        let outcome = case.with_files(&config).command(mode).root().output();
+        outcome.refused(64, &["root", "runAs|--run-as"]);
+        assert!(!case.volume().exists(), "{mode} did something before");
+    }
+    // Nobody is started, so nothing has to be refused.
+    let said = case.with_files(&config).command("check").root().output().ok();
+    assert!(said.contains("root, which every mode refuses"), "{said}");
 }
 
 #[test]

@@ -180,7 +180,8 @@ fn a_full_tmpfs_leaves_the_old_generation_whole() {
     fs::create_dir(&mount).unwrap();
     own(&case.dir, 0); // root's volume is not below what another user may rearrange
     let config = |name: &str, secret: &str| {
-        let text = format!("volume: {{ path: {}/files }}\nfiles: {{ s: \"{secret}\" }}\n", mount.display());
+        let text =
+            format!("runAs: \"0\"\nvolume: {{ path: {}/files }}\nfiles: {{ s: \"{secret}\" }}\n", mount.display());
         case.write(name, text)
     };
     let small = config("small.yaml", &case.secret("small", "the old value"));
