@@ -55,8 +55,29 @@ pub struct Fetched {
     pub version: Option<Version>,
     /// Its lease, where it has one.
     pub lease: Option<Lease>,
-    /// A life of its own without a lease (a certificate's end, a static role's rotation), from the answer on.
-    pub ttl: Option<Duration>,
+    /// An end of its own that the value states, beside its lease or without one.
+    pub ends: Option<Ends>,
+}
+
+/// How a value ends that states its own end. Durations count from the answer on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It expires then: a certificate, a signed key, a token. An earlier request brings another one, and two may live side
+    /// by side without harm.
+    Expires(Duration),
+    /// The same, and it dies earlier with the token that it was requested with: a child token.
+    WithToken(Duration),
+    /// The server replaces it then by itself (a static role): an earlier request brings the same.
+    Rotates(Duration),
+}
+
+impl Ends {
+    /// When, from the answer on.
+    pub fn after(self) -> Duration {
+        match self {
+            Self::Expires(ttl) | Self::WithToken(ttl) | Self::Rotates(ttl) => ttl,
+        }
+    }
 }
 
 /// Everything that was fetched, by source.

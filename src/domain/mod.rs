@@ -15,7 +15,7 @@ mod time;
 pub use account::{Account, AccountError, Owner, RunAs};
 pub use exit::{Exit, Problem, worst};
 pub use json::JsonError;
-pub use lease::{Fetched, Fetches, Lease, LeaseId, Version};
+pub use lease::{Ends, Fetched, Fetches, Lease, LeaseId, Version};
 pub use names::{EnvName, FileMode, FileName, NameError, is_forbidden_from_backend};
 pub use payload::{MaybeOwned, Payload, PickError, SecretMap};
 pub use reference::{AwsSource, ReferenceError, SecretRef, Source, VaultOperation, VaultSource};

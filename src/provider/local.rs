@@ -113,7 +113,7 @@ impl State {
             self.live.insert(id, Held { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
-        Ok(Fetched { payload, version: None, lease, ttl: None })
+        Ok(Fetched { payload, version: None, lease, ends: None })
     }
 
     fn renew(&mut self, id: &LeaseId, now: Instant) -> Result<Lease, Failure> {

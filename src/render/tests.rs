@@ -21,7 +21,7 @@ pub(super) fn fetches(held: &[(&str, Backend<'_>)]) -> Fetches {
         },
         version: None,
         lease: None,
-        ttl: None,
+        ends: None,
     };
     held.iter().map(|(text, backend)| (reference(text).source, fetched(backend))).collect()
 }

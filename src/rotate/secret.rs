@@ -21,6 +21,8 @@ const NEAREST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Secret {
     plan: Plan,
+    /// How often what would only be issued again at its end is issued all the same: an interval set on the secret itself.
+    reissue: Option<Duration>,
     held: Held,
     due: Option<Duration>,
     trouble: Option<Trouble>,
@@ -43,7 +45,7 @@ enum Held {
         refusals: u32,
         lease: Lease,
     },
-    /// A certificate: replaced in its window.
+    /// A certificate, a signed key, a token without a lease: replaced long before its end.
     Ends(Term),
     /// A static role: the value changes then, so it is read again right after.
     Rotates(Duration),
@@ -105,6 +107,7 @@ impl Secret {
         let refresh = plan.refresh.clamp(Duration::from_secs(1), LONGEST_LIFE);
         Self {
             plan: Plan { refresh, ..plan },
+            reissue: None,
             held: Held::Nothing,
             due: Some(Duration::ZERO),
             trouble: None,
@@ -116,6 +119,11 @@ impl Secret {
         }
     }
 
+    /// It is issued again at this interval too, unless it has a lease.
+    pub(super) fn reissue_every(&mut self, interval: Duration) {
+        self.reissue = Some(interval.clamp(Duration::from_secs(1), LONGEST_LIFE));
+    }
+
     /// What it needs, if it is done now under `current`.
     pub(super) fn step(&self, current: Option<TokenId>, now: Duration) -> Step {
         match &self.held {
@@ -125,6 +133,7 @@ impl Secret {
                 Step::Renew
             }
             Held::Nothing | Held::Lease { .. } | Held::Ends(_) => Step::Issue,
+            Held::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,
             Held::Rotates(_) | Held::Plain { .. } => Step::Read,
         }
     }
@@ -189,24 +198,30 @@ impl Secret {
             (Some(Duration::ZERO), Held::Plain { rotation: Some(at) }) => Some(*at),
             (wait, _) => wait.map(|wait| asked.saturating_add(wait.min(LONGEST_LIFE))),
         };
-        if !matches!((answer.life, self.plan.operation), (Life::Own(_), Operation::Read)) {
+        if !matches!(answer.life, Life::Rotates(_)) {
             self.at_its_end = 0;
         }
+        let reissued = self.reissue.map(|interval| asked.saturating_add(less(interval, settings, jitter)));
         (self.held, self.due) = match (answer.life, self.plan.operation) {
             (Life::Lease(life), _) => {
                 let term = Term::new(life, asked);
                 (Held::Lease { term, token, refusals: 0, lease: Lease::Alive }, Some(term.due(settings, jitter)))
             }
-            (Life::Own(ttl), Operation::Write) => {
-                let term = Term::new(Lifetime { ttl, renewable: false }, asked);
-                (Held::Ends(term), Some(term.due(settings, jitter)))
+            (Life::HarmlessLease(ttl), _) => {
+                let term = Term::harmless(ttl, asked);
+                (Held::Lease { term, token, refusals: 0, lease: Lease::Alive }, Some(term.due(settings, jitter)))
             }
-            (Life::Own(ttl), Operation::Read) => {
+            (Life::Expires(ttl), _) => {
+                let term = Term::harmless(ttl, asked);
+                let due = term.due(settings, jitter);
+                (Held::Ends(term), Some(reissued.map_or(due, |reissued| due.min(reissued))))
+            }
+            (Life::Rotates(ttl), _) => {
                 let again = asked.saturating_add(self.after_rotation(ttl, jitter));
                 let refreshed = asked.saturating_add(less(self.plan.refresh, settings, jitter));
                 (Held::Rotates(again), Some(again.min(refreshed)))
             }
-            (Life::Unbounded, Operation::Write) => (Held::Plain { rotation: None }, None),
+            (Life::Unbounded, Operation::Write) => (Held::Plain { rotation: None }, reissued),
             (Life::Unbounded, Operation::Read) => {
                 let wait = less(self.interval(rotation, asked), settings, jitter);
                 (Held::Plain { rotation }, Some(asked.saturating_add(wait)))
@@ -346,18 +361,24 @@ impl Secret {
 
     /// Somebody asked for fresh values: reads and refused secrets are due; nothing is issued that is alive.
     pub(super) fn refresh(&mut self, now: Duration) {
+        if self.is_refreshed() {
+            self.due = Some(now);
+        }
+    }
+
+    /// Whether a refresh that somebody asks for concerns it; otherwise it would be issued anew.
+    pub(super) fn is_refreshed(&self) -> bool {
         let is_read =
             matches!(self.held, Held::Rotates(_) | Held::Plain { .. }) && self.plan.operation == Operation::Read;
         let is_refused = self.trouble.as_ref().is_some_and(|trouble| !trouble.failure.class.is_retried());
-        if is_read || (is_refused && self.due.is_some()) {
-            self.due = Some(now);
-        }
+        is_read || (is_refused && self.due.is_some())
     }
 
     /// Whether it may go along with another read.
     pub(super) fn joins(&self, settings: &Settings, now: Duration) -> bool {
         let slack = scaled(self.plan.refresh, unit(settings.spread));
         matches!(self.held, Held::Plain { .. })
+            && self.plan.operation == Operation::Read
             && self.trouble.is_none()
             && self.due.is_some_and(|due| due.saturating_sub(slack) <= now)
     }

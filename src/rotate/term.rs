@@ -23,6 +23,16 @@ pub(super) struct Term {
     granted: Duration,
     end: Duration,
     extends: Extends,
+    overlap: Overlap,
+}
+
+/// When a successor may be issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overlap {
+    /// Two live side by side only in the hand-over window: a lease with a user in a database.
+    Window,
+    /// Two do no harm: a certificate, a signed key, a token.
+    Harmless,
 }
 
 /// Whether a renewal would move the end. `max_ttl` is in no answer: it shows in renewals that bring nothing.
@@ -46,7 +56,14 @@ impl Term {
     /// so the end is never later than the server's.
     pub(super) fn new(life: Lifetime, asked: Duration) -> Self {
         let extends = if life.renewable { Extends::Yes } else { Extends::No };
-        Self { issued: asked, granted: asked, end: asked.saturating_add(life.ttl.min(LONGEST_LIFE)), extends }
+        let end = asked.saturating_add(life.ttl.min(LONGEST_LIFE));
+        Self { issued: asked, granted: asked, end, extends, overlap: Overlap::Window }
+    }
+
+    /// Of something that cannot be renewed and may live twice without harm: replaced at the part of its life at which
+    /// others are renewed, so that an outage of the remaining third costs nothing.
+    pub(super) fn harmless(ttl: Duration, asked: Duration) -> Self {
+        Self { overlap: Overlap::Harmless, ..Self::new(Lifetime { ttl, renewable: false }, asked) }
     }
 
     /// Takes the answer to a renewal in.
@@ -115,11 +132,11 @@ impl Term {
         if self.extends == Extends::No || self.left(now) <= margin { Need::Replacement } else { Need::Renewal }
     }
 
-    /// When it is due: for renewal at two thirds of the life less up to a tenth of it; for replacement in the first half
-    /// of the window, so that the other half is left for trying again. What turns out inside its window to be at its end is
+    /// When it is due: for renewal at two thirds of the life less up to a tenth of it, and so for the replacement of what may
+    /// live twice; for other replacements in the first half of the window, so that the other half is left for trying again. What turns out inside its window to be at its end is
     /// due at once, however recent its last renewal.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
-        if self.extends == Extends::No {
+        if self.extends == Extends::No && self.overlap == Overlap::Window {
             let first = self.opens(settings, Duration::ZERO);
             let last = self.end.saturating_sub(part(self.window(settings), 2)).max(first);
             first.saturating_add(scaled(last.saturating_sub(first), unit(jitter)))
@@ -189,6 +206,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_may_live_twice_is_replaced_at_two_thirds_whatever_the_window() {
+        let settings = Settings::default();
+        let month = Term::harmless(seconds(30 * 86_400), seconds(100));
+        assert_eq!(month.due(&settings, 0.0), seconds(100 + 20 * 86_400));
+        assert_eq!(month.due(&settings, 1.0), seconds(100 + 17 * 86_400));
+        assert_eq!(month.need(seconds(200)), Need::Replacement);
+        let half = Settings { renew_after: 0.5, ..settings };
+        assert_eq!(month.due(&half, 0.0), seconds(100 + 15 * 86_400));
+        assert!(Term::harmless(Duration::ZERO, Duration::ZERO).due(&settings, 0.5) >= seconds(1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::Fetched;
+use crate::domain::{Ends, Fetched};
 use crate::provider::Failure;
 
 /// One secret of a schedule: the place it was added at.
@@ -122,17 +122,26 @@ pub struct Answer {
 pub enum Life {
     /// With its lease, or with the token it was issued under.
     Lease(Lifetime),
-    /// By itself: a certificate (a write), or a static role that rotates (a read).
-    Own(Duration),
+    /// The same, of what cannot be renewed and may live twice without harm: a leased certificate, a child token.
+    HarmlessLease(Duration),
+    /// By itself, and may live twice without harm: a certificate, a signed key, a token.
+    Expires(Duration),
+    /// By itself: the server replaces it then (a static role).
+    Rotates(Duration),
     /// When somebody changes it.
     Unbounded,
 }
 
 impl From<&Fetched> for Answer {
     fn from(fetched: &Fetched) -> Self {
-        let life = match (&fetched.lease, fetched.ttl) {
+        let life = match (&fetched.lease, fetched.ends) {
+            (Some(lease), Some(Ends::Expires(ttl) | Ends::WithToken(ttl))) if !lease.renewable => {
+                Life::HarmlessLease(lease.ttl.min(ttl))
+            }
             (Some(lease), _) => Life::Lease(Lifetime { ttl: lease.ttl, renewable: lease.renewable }),
-            (None, Some(ttl)) => Life::Own(ttl),
+            (None, Some(Ends::WithToken(ttl))) => Life::HarmlessLease(ttl),
+            (None, Some(Ends::Expires(ttl))) => Life::Expires(ttl),
+            (None, Some(Ends::Rotates(ttl))) => Life::Rotates(ttl),
             (None, None) => Life::Unbounded,
         };
         Self { life, rotates_in: None }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::config::{Config, VaultAuth};
-use crate::domain::{Fetched, Fetches, Problem, Source};
+use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Problem, Source, VaultOperation};
 
 use super::app::App;
 use super::caller::Caller;
@@ -162,8 +162,12 @@ fn made_of(filling: &Filling) -> String {
     }
 }
 
+/// Of a write whose answer states no end: nobody knows when to issue it again.
+pub(super) const NO_END: &str = "no end that we know, so it is issued again only at a refresh set on it";
+
 /// What one answer looks like without its value.
-fn described(fetched: &Fetched) -> String {
+fn described(source: &Source, fetched: &Fetched) -> String {
+    let is_written = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)));
     let mut parts = vec!["ok".to_owned()];
     if let Some(version) = &fetched.version {
         parts.push(format!("version {version}"));
@@ -171,12 +175,18 @@ fn described(fetched: &Fetched) -> String {
     if let Some(lease) = &fetched.lease {
         let renewable = if lease.renewable { "renewable" } else { "not renewable" };
         parts.push(format!("lease of {} s, {renewable}", lease.ttl.as_secs()));
-    } else if let Some(ttl) = fetched.ttl {
-        parts.push(format!("ends in {} s", ttl.as_secs()));
+    }
+    match fetched.ends {
+        Some(Ends::Expires(ttl)) => parts.push(format!("expires in {} s", ttl.as_secs())),
+        Some(Ends::WithToken(LONGEST_LIFE)) => parts.push("ends with our token".to_owned()),
+        Some(Ends::WithToken(ttl)) => parts.push(format!("expires in {} s, or with our token", ttl.as_secs())),
+        Some(Ends::Rotates(ttl)) => parts.push(format!("rotates in {} s", ttl.as_secs())),
+        None if fetched.lease.is_none() && is_written => parts.push(NO_END.to_owned()),
+        None => {}
     }
     parts.join(", ")
 }
 
 fn answers(fetches: &Fetches) -> BTreeMap<Source, String> {
-    fetches.iter().map(|(source, fetched)| (source.clone(), described(fetched))).collect()
+    fetches.iter().map(|(source, fetched)| (source.clone(), described(source, fetched))).collect()
 }

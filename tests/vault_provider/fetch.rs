@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secret_exec::domain::{Lease, LeaseId, Version};
+use secret_exec::domain::{Ends, Lease, LeaseId, Version};
 use secret_exec::provider::{Class, Failure, Fetch};
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn kv_version_1_has_neither_version_nor_lease() {
     let vault = with_token(&server.address(), ROOT).await;
     let fetched = fetch(&vault, "vault:kv1/x").await.unwrap();
     assert_eq!(value(&fetched, "data"), r#"{"a":1}"#);
-    assert_eq!((fetched.version, fetched.lease, fetched.ttl), (None, None, None));
+    assert_eq!((fetched.version, fetched.lease, fetched.ends), (None, None, None));
     assert_eq!(fetch(&vault, "vault:kv1/none").await.unwrap_err(), missing("there is nothing at that path (404)"));
 }
 
@@ -139,7 +139,7 @@ async fn a_certificate_is_issued_by_a_write_and_lives_until_it_ends() {
     let vault = with_token(&server.address(), ROOT).await;
     let fetched = fetch(&vault, "vault:pki/issue/web?common_name=a.x.test&ttl=10m").await.unwrap();
     assert!(value(&fetched, "private_key").starts_with("-----BEGIN"));
-    let ttl = fetched.ttl.unwrap();
+    let Some(Ends::Expires(ttl)) = fetched.ends else { panic!("{:?}", fetched.ends) };
     assert!(ttl > Duration::from_secs(590) && ttl <= Duration::from_secs(600), "{ttl:?}");
     assert_eq!(fetched.lease, None);
 
@@ -167,7 +167,8 @@ async fn a_leased_certificate_is_renewed_and_revoked_by_its_lease() {
     let fetched = fetch(&vault, "vault:leased/issue/web?common_name=a.x.test").await.unwrap();
     let lease = fetched.lease.unwrap();
     assert!(lease.ttl > Duration::from_secs(3500) && lease.ttl <= Duration::from_secs(3600));
-    assert_eq!(fetched.ttl, None);
+    let Some(Ends::Expires(ends)) = fetched.ends else { panic!("{:?}", fetched.ends) };
+    assert!(ends <= Duration::from_secs(3600), "{ends:?}");
     let failure = vault.renew(&lease).await.unwrap_err();
     assert_eq!(failure, Failure::new(Class::Malformed, "the lease cannot be renewed (400)"));
     vault.revoke(&lease.id).await.unwrap();

@@ -7,10 +7,12 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, Payload, Seconds, SecretBytes, SecretMap, Version,
+    Ends, Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, Payload, Seconds, SecretBytes, SecretMap, VaultSource,
+    Version,
 };
 use crate::provider::{Class, Failure};
 
+use super::ends;
 use super::token::{Origin, Token, TokenKind};
 
 /// Status and body; whatever else matters of a header is already read.
@@ -51,6 +53,8 @@ struct Envelope<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     auth: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    wrap_info: Option<&'a RawValue>,
 }
 
 impl<'a> Envelope<'a> {
@@ -80,13 +84,13 @@ struct Metadata {
 }
 
 /// The secret in an answer to a read or a write.
-pub(super) fn fetched(answer: &Answer, now: SystemTime) -> Result<Fetched, Failure> {
+pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) -> Result<Fetched, Failure> {
     if answer.body.expose().trim_ascii().is_empty() {
         return Err(malformed(format!("the answer is empty ({}): there is nothing to deliver", answer.status)));
     }
     let envelope = Envelope::of(answer)?;
-    let Some(data) = envelope.data else {
-        return Err(malformed("the answer has no data: there is nothing to deliver"));
+    let Some(data) = envelope.data.filter(|data| data.get() != "null") else {
+        return made(&envelope);
     };
     let map = map(data)?;
     if let Some(metadata) = opened(&envelope, &map) {
@@ -99,12 +103,47 @@ pub(super) fn fetched(answer: &Answer, now: SystemTime) -> Result<Fetched, Failu
             payload: Payload::Map(map),
             version: Some(Version(metadata.version.to_string())),
             lease: None,
-            ttl: None,
+            ends: None,
         });
     }
     let lease = envelope.lease();
-    let ttl = if lease.is_none() && envelope.lease_duration.is_zero() { own_life(&map, now) } else { None };
-    Ok(Fetched { payload: Payload::Map(map), version: None, lease, ttl })
+    // A duration without a lease is KV v1's: whatever its fields look like, they are somebody's own.
+    let is_issued = lease.is_some() || envelope.lease_duration.is_zero();
+    let ends = if is_issued { ends::stated(&map, source, now) } else { None };
+    Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends })
+}
+
+/// A token that a write made, or a wrapping token: these stand beside an answer's data.
+fn made(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
+    let nothing = || malformed("the answer has no data: there is nothing to deliver");
+    let is_there = |part: &&RawValue| part.get() != "null";
+    let (part, ends) = match (envelope.auth.filter(is_there), envelope.wrap_info.filter(is_there)) {
+        (Some(auth), _) => {
+            let token: Auth = serde_json::from_str(auth.get()).map_err(|_| nothing())?;
+            if token.client_token.is_empty() {
+                return Err(nothing());
+            }
+            // Without a ttl of its own it still ends with its parent.
+            let life = (!token.lease_duration.is_zero()).then(|| token.lease_duration.life());
+            let ends = if token.orphan {
+                life.map(Ends::Expires)
+            } else {
+                Some(Ends::WithToken(life.unwrap_or(LONGEST_LIFE)))
+            };
+            (auth, ends)
+        }
+        (None, Some(wrapping)) => {
+            let Wrapping { ttl } = serde_json::from_str(wrapping.get()).map_err(|_| nothing())?;
+            (wrapping, (!ttl.is_zero()).then(|| Ends::Expires(ttl.life())))
+        }
+        (None, None) => return Err(nothing()),
+    };
+    Ok(Fetched { payload: Payload::Map(map(part)?), version: None, lease: None, ends })
+}
+
+#[derive(Deserialize)]
+struct Wrapping {
+    ttl: Seconds,
 }
 
 fn map(data: &RawValue) -> Result<SecretMap, Failure> {
@@ -138,22 +177,6 @@ fn gone(metadata: &Metadata, status: u16) -> Failure {
 /// Only what looks like RFC 3339 is repeated.
 fn is_time(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ+".contains(&b))
-}
-
-/// The life of something without a lease: until a certificate ends, or a static role's password is replaced.
-fn own_life(map: &SecretMap, now: SystemTime) -> Option<Duration> {
-    let text = |key| map.value(key)?.raw().expose_text();
-    if map.value("serial_number").is_some()
-        && let Some(expiration) = text("expiration").and_then(|text| text.parse::<u64>().ok())
-    {
-        let left = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiration));
-        let left = left.map_or(LONGEST_LIFE, |end| end.duration_since(now).unwrap_or_default());
-        return Some(left.min(LONGEST_LIFE));
-    }
-    // A static role whose rotation is due says 0 until it has happened; elsewhere a 0 is no life.
-    let is_static_role = map.value("last_vault_rotation").is_some();
-    let ttl = text("ttl").and_then(Seconds::parse);
-    ttl.filter(|ttl| !ttl.is_zero() || is_static_role).map(Seconds::life)
 }
 
 /// The 404 of a KV v2 version that is deleted or destroyed; `None` when it is another 404.
@@ -190,6 +213,8 @@ struct Auth {
     token_type: String,
     #[serde(default)]
     num_uses: i64,
+    #[serde(default)]
+    orphan: bool,
 }
 
 /// The token a login or a renewal yields.
@@ -287,6 +312,7 @@ pub(super) fn versioned_mount(answer: &Answer) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::VaultOperation;
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer { status, retry_after: None, body: SecretBytes::copy_of(body.as_bytes()) }
@@ -294,6 +320,14 @@ mod tests {
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn read() -> VaultSource {
+        VaultSource { path: "x/y".into(), operation: VaultOperation::Read { version: None } }
+    }
+
+    fn write() -> VaultSource {
+        VaultSource { path: "x/y".into(), operation: VaultOperation::Write(Default::default()) }
     }
 
     fn keys(fetched: &Fetched) -> Vec<String> {
@@ -306,9 +340,9 @@ mod tests {
     fn a_kv_v2_envelope_is_opened_and_a_deletion_in_the_future_is_none() {
         let body =
             format!(r#"{{"lease_id":"","lease_duration":0,"data":{{"data":{{"a":1.50}},"metadata":{METADATA}}}}}"#);
-        let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+        let fetched = fetched(&answer(200, &body), &read(), at(0)).unwrap();
         assert_eq!(fetched.payload.value("a").unwrap().raw().expose(), b"1.50");
-        assert_eq!((fetched.version, fetched.lease, fetched.ttl), (Some(Version("3".into())), None, None));
+        assert_eq!((fetched.version, fetched.lease, fetched.ends), (Some(Version("3".into())), None, None));
     }
 
     #[test]
@@ -318,7 +352,7 @@ mod tests {
             r#"{"lease_duration":0,"data":{"data":{"a":1},"metadata":{}}}"#.into(),
             format!(r#"{{"lease_duration":0,"data":{{"data":{{"a":1}},"metadata":{METADATA},"x":1}}}}"#),
         ] {
-            let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+            let fetched = fetched(&answer(200, &body), &read(), at(0)).unwrap();
             assert_eq!(keys(&fetched)[..2], ["data", "metadata"]);
             assert_eq!((fetched.version, fetched.lease), (None, None));
         }
@@ -344,25 +378,35 @@ mod tests {
 
     #[test]
     fn a_lease_is_a_lease_id_and_nothing_else() {
-        let body = r#"{"lease_id":"database/creds/web/x","lease_duration":3600,"renewable":true,"data":{"ttl":5}}"#;
-        let lease = fetched(&answer(200, body), at(0)).unwrap();
+        let body = r#"{"lease_id":"database/creds/web/x","lease_duration":3600,"renewable":true,"data":{"k":5}}"#;
+        let lease = fetched(&answer(200, body), &read(), at(0)).unwrap();
         assert_eq!(lease.lease.unwrap().ttl, Duration::from_secs(3600));
-        assert_eq!(lease.ttl, None);
-        let kv1 = fetched(&answer(200, r#"{"lease_id":"","lease_duration":2764800,"data":{"ttl":5}}"#), at(0)).unwrap();
-        assert_eq!((kv1.lease, kv1.ttl), (None, None));
+        assert_eq!(lease.ends, None);
+        let kv1 = fetched(&answer(200, r#"{"lease_id":"","lease_duration":2764800,"data":{"ttl":5}}"#), &read(), at(0))
+            .unwrap();
+        assert_eq!((kv1.lease, kv1.ends), (None, None));
     }
 
     #[test]
-    fn certificates_and_static_roles_have_a_life_of_their_own() {
-        let life = |data: &str| fetched(&answer(200, &format!(r#"{{"data":{data}}}"#)), at(1000)).unwrap().ttl;
-        assert_eq!(life(r#"{"serial_number":"1","expiration":1600}"#), Some(Duration::from_secs(600)));
-        assert_eq!(life(r#"{"serial_number":"1","expiration":900}"#), Some(Duration::ZERO));
-        assert_eq!(life(r#"{"password":"x","ttl":42}"#), Some(Duration::from_secs(42)));
-        assert_eq!(life(r#"{"password":"x","ttl":0}"#), None);
-        let at_its_end = r#"{"password":"x","ttl":0,"last_vault_rotation":"2026-01-01T00:00:00Z"}"#;
-        assert_eq!(life(at_its_end), Some(Duration::ZERO));
-        assert_eq!(life(r#"{"password":"x","ttl":"1h"}"#), None);
-        assert_eq!(life(r#"{"expiration":1600}"#), None);
+    fn a_token_that_was_made_ends_by_itself_or_with_its_parent() {
+        let made = |auth: &str| {
+            let body = format!(r#"{{"lease_id":"","lease_duration":0,"data":null,"wrap_info":null,"auth":{auth}}}"#);
+            fetched(&answer(200, &body), &write(), at(0))
+        };
+        let token = made(r#"{"client_token":"s.x","lease_duration":60,"orphan":false}"#).unwrap();
+        assert_eq!(token.ends, Some(Ends::WithToken(Duration::from_secs(60))));
+        assert_eq!(token.payload.value("client_token").unwrap().raw().expose(), b"s.x");
+        let ends = |auth: &str| made(auth).unwrap().ends;
+        let orphan = r#"{"client_token":"s.x","lease_duration":60,"orphan":true}"#;
+        assert_eq!(ends(orphan), Some(Ends::Expires(Duration::from_secs(60))));
+        assert_eq!(ends(r#"{"client_token":"s.x","orphan":true}"#), None);
+        assert_eq!(made(r#"{"client_token":"","mfa_requirement":{}}"#).unwrap_err().class, Class::Malformed);
+        let wrapped = r#"{"data":null,"auth":null,"wrap_info":{"token":"s.w","ttl":120}}"#;
+        let wrapped = fetched(&answer(200, wrapped), &write(), at(0)).unwrap();
+        assert_eq!(
+            (keys(&wrapped), wrapped.ends),
+            (vec!["token".into(), "ttl".into()], Some(Ends::Expires(Duration::from_secs(120))))
+        );
     }
 
     #[test]
@@ -376,7 +420,7 @@ mod tests {
         ] {
             let life = Duration::from_secs(seconds);
             let body = format!(r#"{{"lease_id":"a/b","lease_duration":{number},"renewable":true,"data":{{"ttl":1}}}}"#);
-            let fetched = fetched(&answer(200, &body), at(0)).unwrap();
+            let fetched = fetched(&answer(200, &body), &read(), at(0)).unwrap();
             assert_eq!(fetched.lease.map(|lease| lease.ttl), Some(life), "{number}");
             assert_eq!(renewed(&answer(200, &body)).unwrap().ttl, life, "{number}");
             let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{number},"num_uses":-1}}}}"#);
@@ -388,7 +432,11 @@ mod tests {
         // A certificate until the year 9999, an SSH certificate for ever.
         for end in ["253402300799", "18446744073709551615"] {
             let body = format!(r#"{{"data":{{"serial_number":"1","expiration":{end}}}}}"#);
-            assert_eq!(fetched(&answer(200, &body), at(1000)).unwrap().ttl, Some(LONGEST_LIFE), "{end}");
+            assert_eq!(
+                fetched(&answer(200, &body), &write(), at(1000)).unwrap().ends,
+                Some(Ends::Expires(LONGEST_LIFE)),
+                "{end}"
+            );
         }
     }
 
@@ -402,7 +450,7 @@ mod tests {
             r#"{"lease_id":7,"x":"hunter2"}"#,
             "",
         ] {
-            let failure = fetched(&answer(200, body), at(0)).unwrap_err();
+            let failure = fetched(&answer(200, body), &read(), at(0)).unwrap_err();
             assert_eq!(failure.class, Class::Malformed);
             assert!(!failure.why.contains("hunter2"), "{failure}");
         }

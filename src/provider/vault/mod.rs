@@ -5,9 +5,11 @@
 
 mod answer;
 mod endpoint;
+mod ends;
 mod explain;
 mod login;
 mod token;
+mod validity;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -184,7 +186,7 @@ impl Vault {
         };
         let answer = self.ask(call).await?;
         if answer.is_success() {
-            return answer::fetched(&answer, (self.now)());
+            return answer::fetched(&answer, source, (self.now)());
         }
         if answer.status == 404
             && let Some(failure) = answer::deleted(&answer)

@@ -45,8 +45,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// **The rest.** A read without a lease is repeated after its interval less up to a tenth, a value with a rotation of
 /// its own (a static role) also right after that; when such a value has not rotated at its time, after 1 s, 2 s, 4 s … 60 s.
 /// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s), and so is the
-/// first one where the date is not known yet. A write is
-/// sent again only in the window of its own end, and never because of an interval or a [`refresh`](Self::refresh).
+/// first one where the date is not known yet. What states its own end and may live twice without harm (a certificate, a
+/// signed key, a token), read or written, is issued again at two thirds of its life less up to a tenth, and never because
+/// of the general interval or a [`refresh`](Self::refresh), only at one that is set on the secret itself
+/// ([`reissue_every`](Self::reissue_every)); a write that states none, only at the latter.
 /// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
 ///
 /// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. No issue runs
@@ -141,6 +143,17 @@ impl Schedule {
         let id = SecretId(self.secrets.len());
         self.secrets.push(Secret::new(plan));
         id
+    }
+
+    /// Issues this secret again at this interval too: an operator set it on the secret itself. One with a lease is renewed
+    /// instead.
+    pub fn reissue_every(&mut self, id: SecretId, interval: Duration) {
+        self.secrets[id.0].reissue_every(interval);
+    }
+
+    /// Whether [`refresh`](Self::refresh) reads this secret again; what it would issue anew is left alone.
+    pub fn is_refreshed(&self, id: SecretId) -> bool {
+        self.secrets[id.0].is_refreshed()
     }
 
     /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.

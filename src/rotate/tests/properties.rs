@@ -67,7 +67,7 @@ fn anything(dice: &mut Dice) -> Outcome {
         1 => Outcome::StillHeld(grant),
         2 => Outcome::Renewed(life),
         3 => answer(Life::Lease(life)),
-        4 => answer(Life::Own(time)),
+        4 => answer(Life::Expires(time)),
         5 => answer(Life::Unbounded),
         6 => Outcome::Done,
         7 => Outcome::Failed(Failure::new(class, "no")),

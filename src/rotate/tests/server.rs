@@ -260,10 +260,10 @@ impl Server {
     fn fetch(&mut self, secret: SecretId, token: TokenId, now: Duration) -> Outcome {
         let life = match self.kinds[secret.0] {
             Kind::Plain => Life::Unbounded,
-            Kind::Certificate { ttl } => Life::Own(ttl),
+            Kind::Certificate { ttl } => Life::Expires(ttl),
             Kind::Static { period } => {
                 let into = now.as_nanos() % period.as_nanos();
-                Life::Own(period - Duration::from_nanos(u64::try_from(into).expect("less than a period")))
+                Life::Rotates(period - Duration::from_nanos(u64::try_from(into).expect("less than a period")))
             }
             Kind::Leased { ttl, max, renewable } => {
                 self.accuse_issue(secret, token, renewable, now);

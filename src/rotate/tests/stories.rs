@@ -230,14 +230,41 @@ fn expiry_is_told_once_at_its_time_in_an_outage_and_its_repair_too() {
 }
 
 #[test]
-fn a_certificate_is_issued_again_only_at_its_own_end() {
+fn a_certificate_is_issued_again_at_two_thirds_of_its_life_and_never_because_of_a_refresh() {
     let mut world = world(vec![Kind::Certificate { ttl: seconds(HOUR) }]);
     world.run(seconds(700));
     assert_eq!(world.schedule.refresh(world.now), Refreshed::Accepted);
     assert!(matches!(world.schedule.refresh(world.now), Refreshed::TooSoon(_)));
     world.run(seconds(DAY));
     let issues = world.issues(0) as u64;
-    assert!((24..=27).contains(&issues), "{issues}");
+    assert!((36..=43).contains(&issues), "{issues}");
+}
+
+#[test]
+fn an_interval_set_on_the_secret_itself_issues_it_again_with_and_without_an_end() {
+    for (operation, life) in [
+        (Operation::Write, Life::Unbounded),
+        (Operation::Write, Life::Expires(seconds(HOUR))),
+        (Operation::Read, Life::Expires(seconds(HOUR))),
+    ] {
+        let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+        let id = schedule.add(Plan { operation, refresh: seconds(5) });
+        schedule.reissue_every(id, seconds(300));
+        let (mut now, mut issued) = (seconds(1), 0);
+        while now < seconds(HOUR) {
+            match schedule.next(now) {
+                Next::Wait(wait) => now += wait,
+                Next::Tell(event) => panic!("{event:?}"),
+                Next::Do(work) => {
+                    assert_eq!(work, Work::Issue(id));
+                    issued += 1;
+                    schedule.done(work, Outcome::Fetched(Answer { life, rotates_in: None }), now, 0.0);
+                }
+            }
+        }
+        assert_eq!(issued, 12, "{operation:?} {life:?}");
+        assert!(!schedule.is_refreshed(id));
+    }
 }
 
 #[test]
@@ -264,7 +291,7 @@ fn a_rotation_that_does_not_come_is_asked_for_ever_more_rarely() {
             Next::Do(work) => {
                 asked += 1;
                 assert_eq!(work.secret(), Some(id));
-                let answer = Answer { life: Life::Own(seconds(0)), rotates_in: None };
+                let answer = Answer { life: Life::Rotates(seconds(0)), rotates_in: None };
                 schedule.done(work, Outcome::Fetched(answer), now, 0.5);
             }
         }

@@ -91,7 +91,12 @@ impl<'a> Rotation<'a> {
         }
         let now = clock::boottime();
         for (index, source) in ours {
-            let id = schedule.add(Plan { operation: operation(&source), refresh: self.interval(index) });
+            let own = self.own_interval(index);
+            let refresh = own.unwrap_or_else(|| self.general_interval(index));
+            let id = schedule.add(Plan { operation: operation(&source), refresh });
+            if let Some(interval) = own {
+                schedule.reissue_every(id, interval);
+            }
             if let Some(fetched) = session.fetches.remove(&source) {
                 let at = asked.sources.get(&source).copied().unwrap_or(now);
                 // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
@@ -110,19 +115,22 @@ impl<'a> Rotation<'a> {
         self.driver.add(schedule, backend);
     }
 
-    /// The shortest interval anybody asked for.
-    fn interval(&self, index: SourceId) -> Duration {
+    /// The shortest interval that is set on the secret itself, or on a file of it.
+    fn own_interval(&self, index: SourceId) -> Option<Duration> {
         let planned = &self.prepared.plan.sources[index];
         let named = self.config.secrets.values().filter(|named| named.reference.source == planned.source);
         let files =
             self.config.files.iter().zip(&self.prepared.plan.files).filter(|(_, file)| {
                 file.filling.references().iter().any(|reference| reference.source == planned.source)
             });
-        let own = named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min();
-        own.unwrap_or(match planned.source {
+        named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min()
+    }
+
+    fn general_interval(&self, index: SourceId) -> Duration {
+        match self.prepared.plan.sources[index].source {
             Source::Aws(_) => self.config.refresh.aws,
             Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
-        })
+        }
     }
 }
 

@@ -19,12 +19,9 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source};
+use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source};
 use crate::provider::vault::{Origin, Token, TokenKind, Vault};
-use crate::rotate::Operation;
 use crate::sys::fs::{Errno, Folder};
-
-use super::begin::operation;
 
 const FORMAT: u32 = 1;
 const STATE: &str = "state.json";
@@ -67,8 +64,33 @@ struct WrittenSecret {
     lease: Option<String>,
     renewable: bool,
     ttl: Duration,
+    ends: Option<WrittenEnds>,
     asked: Duration,
     value: String,
+}
+
+/// [`Ends`] without its duration.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum WrittenEnds {
+    Expires,
+    WithToken,
+}
+
+impl WrittenEnds {
+    fn of(ends: Ends) -> Option<Self> {
+        match ends {
+            Ends::Expires(_) => Some(Self::Expires),
+            Ends::WithToken(_) => Some(Self::WithToken),
+            Ends::Rotates(_) => None,
+        }
+    }
+
+    fn after(self, ttl: Duration) -> Ends {
+        match self {
+            Self::Expires => Ends::Expires(ttl),
+            Self::WithToken => Ends::WithToken(ttl),
+        }
+    }
 }
 
 /// What is needed to know that a state is ours.
@@ -194,8 +216,8 @@ fn restore(
     let lease = written.lease.as_deref().and_then(LeaseId::parse);
     let ttl = written.ttl;
     let lease = lease.map(|id| Lease { id, ttl, renewable: written.renewable });
-    let own = lease.is_none().then_some(ttl);
-    Some((source, Fetched { payload, version: None, lease, ttl: own }, written.asked))
+    let ends = written.ends.map(|ends| ends.after(ttl));
+    Some((source, Fetched { payload, version: None, lease, ends }, written.asked))
 }
 
 /// The writer. What cannot be written is said once: then the next start fetches anew.
@@ -220,6 +242,7 @@ struct Entry {
     lease: Option<String>,
     renewable: bool,
     ttl: Duration,
+    ends: Option<WrittenEnds>,
     asked: Duration,
     value: String,
 }
@@ -236,9 +259,10 @@ impl Saved {
 
     /// A value with a life of its own, as it came. Others are read again anyway.
     pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
-        let (life, lease) = match (&fetched.lease, fetched.ttl, &fetched.payload) {
+        let ends = fetched.ends.and_then(WrittenEnds::of);
+        let (life, lease) = match (&fetched.lease, fetched.ends, &fetched.payload) {
             (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
-            (None, Some(ttl), Payload::Map(_)) if operation(source) == Operation::Write => (ttl, None),
+            (None, Some(own), Payload::Map(_)) if ends.is_some() => (own.after(), None),
             _ => return Kept::No,
         };
         let name = format!("{VALUE}{}", self.next);
@@ -252,6 +276,7 @@ impl Saved {
             lease: lease.map(|lease| lease.id.as_str().to_owned()),
             renewable: lease.is_some_and(|lease| lease.renewable),
             ttl: life,
+            ends,
             asked,
             value: name,
         };
@@ -268,7 +293,8 @@ impl Saved {
 
     /// There is a new token: leases of the old one die with it.
     pub(super) fn logged_in(&mut self) {
-        self.secrets.retain(|_, entry| entry.lease.is_none());
+        let is_bound = |entry: &Entry| entry.lease.is_some() || matches!(entry.ends, Some(WrittenEnds::WithToken));
+        self.secrets.retain(|_, entry| !is_bound(entry));
     }
 
     /// Writes it down, whole.
@@ -350,6 +376,7 @@ impl Entry {
             lease: self.lease.clone(),
             renewable: self.renewable,
             ttl: self.ttl,
+            ends: self.ends,
             asked: self.asked,
             value: self.value.clone(),
         }
@@ -432,7 +459,7 @@ mod tests {
         let payload = Payload::Map(SecretMap::from_json(json.as_bytes()).unwrap());
         let id = LeaseId::parse("database/creds/web/abc").unwrap();
         let lease = Some(Lease { id, ttl: Duration::from_secs(60), renewable: true });
-        Fetched { payload, version: None, lease, ttl: None }
+        Fetched { payload, version: None, lease, ends: None }
     }
 
     fn now(seconds: u64) -> Duration {

@@ -1,0 +1,156 @@
+//! When a value ends that states its own end: from the fields of an answer, else from the certificate or token in it.
+//!
+//! A time to live counts on any clock, so it goes before a date, which needs our wall clock to be right; both go before
+//! what is read out of a certificate or a token.
+
+use std::time::{Duration, SystemTime};
+
+use crate::domain::{Ends, LONGEST_LIFE, Seconds, SecretMap, SecretValue, VaultOperation, VaultSource};
+
+use super::validity;
+
+/// Fields that hold a time to live in seconds. A write's answer may also have others that end in `_ttl`.
+const LIVES: [&str; 2] = ["ttl", "expires_in"];
+/// Fields that hold a moment: Unix seconds, or RFC 3339 in UTC.
+const MOMENTS: [&str; 7] =
+    ["expiration", "expires_at", "expires_at_seconds", "expiration_time", "expire_time", "expires_on", "not_after"];
+/// Fields that hold what was issued; the certificates of its issuers stand elsewhere.
+const CERTIFICATES: [&str; 6] =
+    ["certificate", "cert", "certificate_chain", "certificate_bundle", "pem_bundle", "certificate_pem"];
+/// Parts of names that speak of a bound on lives to come, not of this one.
+const BOUNDS: [&str; 4] = ["max", "min", "default", "creation"];
+
+/// The end that an answer to `source` states; `None` when there is none that we know.
+pub(super) fn stated(map: &SecretMap, source: &VaultSource, now: SystemTime) -> Option<Ends> {
+    // A static role whose rotation is due says 0 until it has happened; elsewhere a 0 is no life.
+    if map.value("last_vault_rotation").is_some() {
+        return map.value("ttl").and_then(seconds).map(|ttl| Ends::Rotates(ttl.life()));
+    }
+    let is_write = matches!(source.operation, VaultOperation::Write(_));
+    // What somebody keeps in a cubbyhole may look like anything.
+    if !is_write && source.path.starts_with("cubbyhole/") {
+        return None;
+    }
+    let is_life = |name: &str| LIVES.contains(&name) || (is_write && is_life_of_a_write(name));
+    let lives = map.iter().filter(|(name, _)| is_life(name)).filter_map(|(_, value)| seconds(value));
+    if let Some(life) = lives.filter(|life| !life.is_zero()).map(Seconds::life).min() {
+        return Some(Ends::Expires(life));
+    }
+    let moments = MOMENTS.iter().filter_map(|name| moment(map.value(name)?)).min();
+    let inside = || if is_write { inside(map) } else { tokens(map) };
+    let end = SystemTime::UNIX_EPOCH.checked_add(moments.or_else(inside)?);
+    let left = end.map_or(LONGEST_LIFE, |end| end.duration_since(now).unwrap_or_default());
+    Some(Ends::Expires(left.min(LONGEST_LIFE)))
+}
+
+fn is_life_of_a_write(name: &str) -> bool {
+    name.ends_with("_ttl") && !name.split('_').any(|part| BOUNDS.contains(&part))
+}
+
+/// Seconds, as a number or as a string of digits.
+fn seconds(value: &SecretValue) -> Option<Seconds> {
+    Seconds::parse(value.raw().expose_text()?)
+}
+
+fn moment(value: &SecretValue) -> Option<Duration> {
+    let text = value.raw().expose_text()?;
+    let number = text.parse().ok().map(Duration::from_secs);
+    number.or_else(|| validity::rfc3339(text)).filter(|moment| !moment.is_zero())
+}
+
+/// The earliest end among the certificates, signed keys and tokens that were issued.
+fn inside(map: &SecretMap) -> Option<Duration> {
+    let certificates = CERTIFICATES.iter().filter_map(|name| text(map.value(name)?)).filter_map(validity::x509);
+    let keys = texts(map).filter_map(validity::ssh);
+    certificates.chain(keys).chain(tokens(map)).min()
+}
+
+/// The earliest end among the JSON web tokens.
+fn tokens(map: &SecretMap) -> Option<Duration> {
+    texts(map).filter_map(validity::jwt).min()
+}
+
+fn texts(map: &SecretMap) -> impl Iterator<Item = &str> {
+    map.iter().filter_map(|(_, value)| text(value))
+}
+
+fn text(value: &SecretValue) -> Option<&str> {
+    match value {
+        SecretValue::Text(text) => text.expose_text(),
+        SecretValue::Json(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::{SecretRef, Source};
+
+    fn ends(reference: &str, json: &str) -> Option<Ends> {
+        let Source::Vault(source) = SecretRef::parse(reference, &BTreeMap::new()).unwrap().source else { panic!() };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        stated(&SecretMap::from_json(json.as_bytes()).unwrap(), &source, now)
+    }
+
+    fn expires(seconds: u64) -> Option<Ends> {
+        Some(Ends::Expires(Duration::from_secs(seconds)))
+    }
+
+    #[test]
+    fn what_is_issued_says_when_it_ends() {
+        for (reference, json, expected) in [
+            ("vault:pki/issue/web?", r#"{"serial_number":"1","expiration":1600}"#, expires(600)),
+            ("vault:pki/sign/web?csr=x", r#"{"expiration":"1600"}"#, expires(600)),
+            ("vault:pki/issue/web?", r#"{"serial_number":"1","expiration":900}"#, expires(0)),
+            (
+                "vault:auth/approle/role/x/secret-id?",
+                r#"{"secret_id":"s","secret_id_ttl":90,"secret_id_num_uses":0}"#,
+                expires(90),
+            ),
+            ("vault:auth/approle/role/x/secret-id?", r#"{"secret_id":"s","secret_id_ttl":0}"#, None),
+            ("vault:identity/oidc/token/x", r#"{"client_id":"c","token":"t","ttl":20}"#, expires(20)),
+            ("vault:gcp/token/x", r#"{"token":"t","expires_at_seconds":4600,"token_ttl":3599}"#, expires(3600)),
+            ("vault:gcp/token/x?", r#"{"token":"t","expires_at_seconds":4600,"token_ttl":3599}"#, expires(3599)),
+            ("vault:github/token?", r#"{"token":"t","expires_at":"1970-01-01T00:30:00Z"}"#, expires(800)),
+            ("vault:github/token?", r#"{"token":"t","expires_at":"1970-01-01T00:30:00.25Z"}"#, expires(800)),
+            ("vault:x/y?", r#"{"access_token":"t","expires_in":60,"ttl":90}"#, expires(60)),
+            ("vault:transit/encrypt/k?plaintext=x", r#"{"ciphertext":"vault:v1:x","key_version":1}"#, None),
+            ("vault:totp/code/x", r#"{"code":"123456"}"#, None),
+            (
+                "vault:x/y?",
+                r#"{"max_ttl":5,"explicit_max_ttl":5,"default_lease_ttl":5,"creation_ttl":5,"min_ttl":5}"#,
+                None,
+            ),
+            ("vault:auth/approle/role/x", r#"{"secret_id_ttl":90,"token_ttl":60}"#, None),
+            ("vault:cubbyhole/x", r#"{"ttl":5,"expiration":1600}"#, None),
+            ("vault:x/y?", r#"{"ttl":"1h","expiration":"never"}"#, None),
+            ("vault:x/y?", r#"{"ttl":-1,"expiration":-1}"#, None),
+            ("vault:x/y?", r#"{"expiration":18446744073709551615}"#, expires(LONGEST_LIFE.as_secs())),
+        ] {
+            assert_eq!(ends(reference, json), expected, "{reference} {json}");
+        }
+    }
+
+    #[test]
+    fn a_static_role_rotates_and_says_0_until_it_has() {
+        let rotates = |seconds| Some(Ends::Rotates(Duration::from_secs(seconds)));
+        let json = |ttl| format!(r#"{{"password":"x","ttl":{ttl},"last_vault_rotation":"2026-01-01T00:00:00Z"}}"#);
+        assert_eq!(ends("vault:database/static-creds/x", &json(42)), rotates(42));
+        assert_eq!(ends("vault:database/static-creds/x", &json(0)), rotates(0));
+    }
+
+    #[test]
+    fn certificates_and_tokens_are_read_when_no_field_says_it() {
+        // {"alg":"none"} . {"exp":1700} . x
+        let jwt = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDB9.eA";
+        let json = format!(r#"{{"service_account_token":"{jwt}"}}"#);
+        assert_eq!(ends("vault:kubernetes/creds/x", &json), expires(700));
+        let certificate = rcgen::generate_simple_self_signed(["x.test".to_owned()]).unwrap().cert.pem();
+        let json = format!(r#"{{"certificate":{},"issuing_ca":"x"}}"#, serde_json::to_string(&certificate).unwrap());
+        assert!(ends("vault:pki/sign/x?", &json).is_some());
+        // What can be read again is somebody's, and stays until he changes it.
+        assert_eq!(ends("vault:pki/cert/ca", &json), None);
+    }
+}
