@@ -89,6 +89,10 @@ impl Running for Live<'_> {
         answer
     }
 
+    fn not_refreshed(&self) -> Vec<String> {
+        self.rotation.borrow().not_refreshed()
+    }
+
     fn is_ready(&self) -> bool {
         self.report().not_ready().is_empty()
     }

@@ -4,9 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
 use crate::domain::{Exit, Problem};
-use crate::serve::{self, Answer, Ask, AskError, Next, Report, SecretReport, Status, TokenReport, Trouble};
+use crate::serve::{
+    self, Answer, Ask, AskError, Next, Report, SecretReport, SecretState, Status, TokenReport, Trouble,
+};
 use crate::sys::clock;
 
+use super::check::NO_END;
 use super::session::runtime;
 use super::table::aligned;
 
@@ -45,10 +48,22 @@ pub enum Refresh {
 
 /// The text to show, and why nothing was done.
 pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Problem>), Vec<Problem>> {
-    let Answer::Refreshed { wait_seconds } = ask(config, Ask::Refresh)? else { return Err(vec![another_question()]) };
+    let Answer::Refreshed { wait_seconds, not_read } = ask(config, Ask::Refresh)? else {
+        return Err(vec![another_question()]);
+    };
     let text = match (shown, wait_seconds) {
-        (Refresh::Json, wait) => json(&serde_json::json!({ "refreshed": wait.is_none(), "waitSeconds": wait })),
-        (Refresh::Line, None) => "reading every secret again; status shows what comes of it\n".to_owned(),
+        (Refresh::Json, wait) => {
+            json(&serde_json::json!({ "refreshed": wait.is_none(), "waitSeconds": wait, "notRead": not_read }))
+        }
+        (Refresh::Line, None) if not_read.is_empty() => {
+            "reading every secret again; status shows what comes of it\n".to_owned()
+        }
+        (Refresh::Line, None) => {
+            let names: String = not_read.iter().map(|name| format!("  {}\n", plain(name))).collect();
+            format!(
+                "reading again; status shows what comes of it; not read again, because that would issue them anew:\n{names}"
+            )
+        }
         (Refresh::Line, Some(_)) => String::new(),
     };
     let problems = wait_seconds.map(|wait| {
@@ -122,7 +137,15 @@ fn row(secret: &SecretReport, now: SystemTime) -> Vec<String> {
     let which = [version, lease].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let last = secret.last_success.map_or("never read".to_owned(), |at| format!("ok {}", when(at, now)));
     let state = secret.state.to_string();
-    vec![state, plain(&secret.reference), name, which, last, ends(secret.expires, now), next(secret.next, now)]
+    vec![state, plain(&secret.reference), name, which, last, secret_ends(secret, now), next(secret.next, now)]
+}
+
+/// What has no end and nothing to come is a write whose answer states none.
+fn secret_ends(secret: &SecretReport, now: SystemTime) -> String {
+    match (secret.expires, secret.next, secret.state) {
+        (None, None, SecretState::Fresh | SecretState::Stale) => NO_END.to_owned(),
+        (expires, ..) => ends(expires, now),
+    }
 }
 
 fn failing(report: &Report, now: SystemTime) -> Vec<Vec<String>> {

@@ -3,7 +3,7 @@
 //! ```text
 //! {"ask":"status"}   {"status":{"ready":true,"version":…}}
 //! {"ask":"ready"}    {"ready":{"reasons":[]}}
-//! {"ask":"refresh"}  {"refreshed":{"waitSeconds":null}}
+//! {"ask":"refresh"}  {"refreshed":{"waitSeconds":null,"notRead":[]}}
 //! ```
 
 use std::convert::Infallible;
@@ -67,6 +67,9 @@ pub enum Answer {
     Refreshed {
         /// `None`: it has begun. Otherwise nothing was done, and this is how long to wait.
         wait_seconds: Option<u64>,
+        /// What is not read again, because that would issue it anew: it is renewed, or replaced before it ends.
+        #[serde(default)]
+        not_read: Vec<String>,
     },
     /// The question was not one of these.
     Refused(String),
@@ -201,6 +204,7 @@ fn answer(line: &[u8], running: &impl Running) -> Answer {
                 Refreshed::Started => None,
                 Refreshed::TooSoon { wait } => Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)),
             },
+            not_read: running.not_refreshed(),
         },
     }
 }

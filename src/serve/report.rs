@@ -361,6 +361,10 @@ pub trait Running {
     fn report(&self) -> Report;
     /// Reads everything again, soon. See [`Pace`].
     fn refresh(&self) -> Refreshed;
+    /// The references that a refresh does not read again, because that would issue something anew.
+    fn not_refreshed(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether every secret is delivered and none expired. Agrees with [`Report::not_ready`].
     fn is_ready(&self) -> bool;
 }

@@ -68,8 +68,8 @@ fn readiness_says_why_not() {
 fn a_second_refresh_within_ten_seconds_is_told_how_long_to_wait() {
     let dir = memory();
     let served = Served::start(&dir.path().join("s"));
-    assert_eq!(asked(&served.state, Ask::Refresh).unwrap(), Answer::Refreshed { wait_seconds: None });
-    let Answer::Refreshed { wait_seconds: Some(wait) } = asked(&served.state, Ask::Refresh).unwrap() else {
+    assert_eq!(asked(&served.state, Ask::Refresh).unwrap(), Answer::Refreshed { wait_seconds: None, not_read: vec![] });
+    let Answer::Refreshed { wait_seconds: Some(wait), .. } = asked(&served.state, Ask::Refresh).unwrap() else {
         panic!("not refused");
     };
     assert!((1..=10).contains(&wait), "{wait}");

@@ -64,7 +64,7 @@ fn a_refresh_begins_and_the_next_one_waits() {
     let served = Served::start(&dir.path().join("s"));
     let state = served.state.to_str().unwrap();
     let first = run(&["refresh", "--json", "--state", state]);
-    assert_eq!((first.code, first.out.as_str()), (0, "{\"refreshed\":true,\"waitSeconds\":null}\n"));
+    assert_eq!((first.code, first.out.as_str()), (0, "{\"notRead\":[],\"refreshed\":true,\"waitSeconds\":null}\n"));
     let second = run(&["refresh", "--state", state]);
     assert_eq!((second.code, second.out.as_str()), (69, ""));
     assert!(second.err.starts_with("secret-exec: everything was read again a moment ago; ask again in "));

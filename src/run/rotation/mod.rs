@@ -341,6 +341,15 @@ impl<'a> Rotation<'a> {
         (change.files || !change.environment.is_empty()).then_some(change)
     }
 
+    /// What a refresh does not read again, because that would issue it anew.
+    pub(super) fn not_refreshed(&self) -> Vec<String> {
+        let schedules: BTreeMap<BackendId, _> =
+            self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
+        let placed = self.prepared.plan.sources.iter().zip(&self.places);
+        let left = placed.filter(|(_, (backend, id))| !schedules[backend].is_refreshed(*id));
+        left.map(|(planned, _)| planned.shown.clone()).collect()
+    }
+
     /// Somebody wants fresh values.
     pub(super) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
