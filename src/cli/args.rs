@@ -1,13 +1,18 @@
-//! The command line as it was typed: which command, which flags, and what follows `--`. Flag values are read by `config`.
+//! The command line as it was typed: which command, which settings, and what follows `--`. Values are read by `config`.
 
 use std::ffi::OsString;
 
-use lexopt::Arg;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 
-use crate::config::{Flag, Mistake, Place};
+use crate::config::{Flag, Mistake};
 use crate::run::Check;
 
-/// What is asked for.
+use super::options;
+use super::parse::{self, Stop, mistake};
+use super::shell::Shell;
+
+/// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     /// `-- COMMAND`: fetch, deliver, drop privileges, exec (or supervise).
@@ -26,10 +31,12 @@ pub(super) enum Command {
     Install(OsString),
     /// Print the JSON Schema of the config file.
     Schema,
-    /// Print help.
-    Help,
-    /// Print the version.
-    Version,
+    /// Print completions for a shell.
+    Completions(Shell),
+    /// Print a manual page: of the program, or of one of its commands.
+    Man(Option<String>),
+    /// Print this text: help or the version.
+    Print(String),
 }
 
 /// The command line, split but not yet understood as settings.
@@ -49,68 +56,23 @@ pub(super) struct Invocation {
     pub(super) flags: Vec<Flag>,
 }
 
-/// An option that is a setting of the config: its name, what its value is called (`None` for a switch), what it does.
-pub(super) struct Setting {
-    pub(super) name: &'static str,
-    pub(super) value: Option<&'static str>,
-    pub(super) help: &'static str,
+impl Invocation {
+    fn of(command: Command) -> Self {
+        Self { command, config: None, annotations: None, json: false, ready: false, flags: Vec::new() }
+    }
 }
-
-const fn with_value(name: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { name, value: Some(value), help }
-}
-
-const fn switch(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, value: None, help }
-}
-
-/// All of them, in the order of the help.
-pub(super) const SETTINGS: &[Setting] = &[
-    with_value("file", "NAME=REF", "write a secret to the file NAME of the volume"),
-    with_value("env", "NAME=REF", "set the app's variable NAME to a secret"),
-    with_value("set", "KEY=VALUE", "any key of the config, dotted: --set vault.auth.role=web"),
-    switch("pinned", "take nothing about vault and aws from annotations; the injector says it with --set"),
-    with_value("volume", "DIR", "where files go (default /run/secret-exec/files; always in memory)"),
-    with_value("state", "DIR", "our own state directory (default /run/secret-exec-state)"),
-    with_value("run-as", "USER[:GROUP]", "whom the app runs as; names or numbers"),
-    switch("supervise", "stay as the app's parent instead of being replaced by it"),
-    switch("leave-leases", "accept secrets that end while the app runs (exec and init)"),
-    with_value("on-change", "ACTION", "none, signal:HUP, signal:HUP@PROCESS, restart, http:URL"),
-    with_value("inherit", "KINDS", "resolve inherited references: none, or of vault,aws-sm,arn (default vault,aws-sm)"),
-    with_value("timeout", "DURATION", "until the first delivery (default 60s)"),
-    with_value("local", "FILE", "answer every reference from FILE; no server, no login"),
-    with_value("metrics", "ADDR", "serve health and metrics there (off by default)"),
-    with_value("log-format", "text|json", "how log lines on stderr look"),
-    with_value("log-level", "LEVEL", "error, warn, info, debug or trace"),
-];
-
-const COMMANDS: &[&str] = &["init", "sidecar", "check", "status", "refresh", "install", "schema", "help", "version"];
 
 /// Splits the arguments (without the program's name). All mistakes at once.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<Mistake>> {
-    let (ours, wrapped) = split(args);
-    let mut parsed = Parsed::default();
-    let mut parser = lexopt::Parser::from_args(ours);
-    loop {
-        match parser.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Value(word))) => parsed.words.push(word),
-            Ok(Some(Arg::Short('h'))) => parsed.help = true,
-            Ok(Some(Arg::Short('V'))) => parsed.version = true,
-            Ok(Some(Arg::Short(letter))) => {
-                parsed.mistakes.push(mistake(&format!("-{letter}"), "unknown option; see secret-exec --help"));
-            }
-            Ok(Some(Arg::Long(name))) => {
-                let name = name.to_owned();
-                parsed.long(&name, &mut parser);
-            }
-            Err(error) => {
-                parsed.mistakes.push(mistake("command line", error.to_string()));
-                break;
-            }
-        }
-    }
-    parsed.finish(wrapped)
+    let (options, wrapped) = split(args);
+    let line = options::command();
+    let unknown = |word: &str| format!(" (a command to run follows --: secret-exec [OPTIONS] -- {word})");
+    let matches = match parse::parse(&line, &options, unknown) {
+        Ok(matches) => matches,
+        Err(Stop::Print(text)) => return Ok(Invocation::of(Command::Print(text))),
+        Err(Stop::Mistakes(mistakes)) => return Err(mistakes),
+    };
+    read(&matches, wrapped)
 }
 
 /// What stands before the first `--`, and what follows it.
@@ -125,160 +87,109 @@ fn split(mut args: Vec<OsString>) -> (Vec<OsString>, Option<Vec<OsString>>) {
     }
 }
 
-fn mistake(flag: &str, text: impl Into<String>) -> Mistake {
-    Mistake::new(&Place::Flag(flag.to_owned()), text)
-}
-
-#[derive(Default)]
-struct Parsed {
-    words: Vec<OsString>,
-    config: Option<OsString>,
-    annotations: Option<OsString>,
-    check: Check,
-    json: bool,
-    ready: bool,
-    help: bool,
-    version: bool,
-    flags: Vec<Flag>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Parsed {
-    fn long(&mut self, name: &str, parser: &mut lexopt::Parser) {
-        match name {
-            "help" => self.help = true,
-            "version" => self.version = true,
-            "online" => self.check.online = true,
-            "policy" => self.check.policy = true,
-            "local-skeleton" => self.check.local_skeleton = true,
-            "json" => self.json = true,
-            "ready" => self.ready = true,
-            "config" => self.config = self.value(name, "FILE", parser),
-            "annotations" => self.annotations = self.value(name, "FILE", parser),
-            _ => self.setting(name, parser),
+/// Reads clap's matches: settings may stand before and after the word that names the command.
+fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocation, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut flags = flags(matches, &mut mistakes);
+    let name = matches.subcommand_name();
+    let own = matches.subcommand().map_or(matches, |(_, own)| own);
+    if name.is_some() {
+        flags.extend(self::flags(own, &mut mistakes));
+    }
+    let command = command(name, own, wrapped).map_err(|mistake| mistakes.push(mistake)).ok();
+    let wraps = matches!(command, None | Some(Command::Wrap(_) | Command::Check(Check { command: Some(_), .. })));
+    if !wraps && flags.iter().any(|flag| flag.name == "--supervise") {
+        let text = "only with a command to supervise: secret-exec --supervise [OPTIONS] -- COMMAND";
+        mistakes.push(mistake("--supervise", text));
+    }
+    let source = |id: &str| given(own, id).or_else(|| given(matches, id));
+    for id in ["config", "annotations"] {
+        if name.is_some() && given(own, id).is_some() && given(matches, id).is_some() {
+            mistakes.push(mistake(&format!("--{id}"), "given twice; it can be given once"));
         }
     }
+    match command {
+        Some(command) if mistakes.is_empty() => Ok(Invocation {
+            command,
+            config: source("config"),
+            annotations: source("annotations"),
+            json: is_set(own, "json"),
+            ready: is_set(own, "ready"),
+            flags,
+        }),
+        _ => Err(mistakes),
+    }
+}
 
-    fn setting(&mut self, name: &str, parser: &mut lexopt::Parser) {
+fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Command, Mistake> {
+    let Some(name) = name else {
+        return match wrapped {
+            Some(command) if !command.is_empty() => Ok(Command::Wrap(command)),
+            Some(_) => Err(mistake("--", "expected a command after it: secret-exec [OPTIONS] -- COMMAND [ARG]...")),
+            None => Err(mistake(
+                "command line",
+                "nothing to do; expected -- COMMAND, or one of init, sidecar, check, status, refresh, install, schema (see --help)",
+            )),
+        };
+    };
+    if wrapped.is_some() && name != "check" {
+        return Err(mistake("--", format!("{name} runs no command; leave -- and what follows out")));
+    }
+    Ok(match name {
+        "init" => Command::Init,
+        "sidecar" => Command::Sidecar,
+        "check" => Command::Check(Check {
+            command: wrapped,
+            online: is_set(own, "online"),
+            policy: is_set(own, "policy"),
+            local_skeleton: is_set(own, "local-skeleton"),
+        }),
+        "status" => Command::Status,
+        "refresh" => Command::Refresh,
+        "schema" => Command::Schema,
+        "completions" => Command::Completions(Shell::read(own)),
+        "man" => Command::Man(own.get_one::<String>("command").cloned()),
+        "version" => Command::Print(options::command().render_version()),
+        _ => Command::Install(given(own, "path").expect("clap requires it")),
+    })
+}
+
+/// The settings that were given, in their order. Their values are text.
+fn flags(matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> Vec<Flag> {
+    let mut found: Vec<(usize, Flag)> = Vec::new();
+    for name in options::setting_names() {
         let flag = format!("--{name}");
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
-            let _ = parser.optional_value();
-            let known = SETTINGS.iter().map(|setting| setting.name).chain(["config", "annotations", "help", "version"]);
-            let hint = crate::config::nearest(name, known).map(|near| format!(" (did you mean --{near}?)"));
-            return self.mistakes.push(mistake(&flag, format!("unknown option{}", hint.unwrap_or_default())));
+        if !is_given(matches, &name) {
+            continue;
+        }
+        let Ok(Some(values)) = matches.try_get_many::<OsString>(&name) else {
+            let at = matches.index_of(&name).unwrap_or_default();
+            found.push((at, Flag::new(flag, "")));
+            continue;
         };
-        let value = match setting.value {
-            None => Some(OsString::new()),
-            Some(what) => self.value(name, what, parser),
-        };
-        let Some(value) = value else { return };
-        match value.into_string() {
-            Ok(value) => self.flags.push(Flag { name: flag, value }),
-            Err(_) => self.mistakes.push(mistake(&flag, "the value is not UTF-8")),
-        }
-    }
-
-    fn value(&mut self, name: &str, what: &str, parser: &mut lexopt::Parser) -> Option<OsString> {
-        let value = parser.value().ok();
-        if value.is_none() {
-            self.mistakes.push(mistake(&format!("--{name}"), format!("expected a value: --{name} {what}")));
-        }
-        value
-    }
-
-    fn finish(mut self, wrapped: Option<Vec<OsString>>) -> Result<Invocation, Vec<Mistake>> {
-        if self.help || self.version {
-            let command = if self.help { Command::Help } else { Command::Version };
-            return Ok(self.invocation(command));
-        }
-        let command = self.command(wrapped);
-        if let Some(command) = &command {
-            self.refuse_strays(command);
-        }
-        match command {
-            Some(command) if self.mistakes.is_empty() => Ok(self.invocation(command)),
-            _ => Err(self.mistakes),
-        }
-    }
-
-    fn invocation(self, command: Command) -> Invocation {
-        let Self { config, annotations, json, ready, flags, .. } = self;
-        Invocation { command, config, annotations, json, ready, flags }
-    }
-
-    fn command(&mut self, wrapped: Option<Vec<OsString>>) -> Option<Command> {
-        let mut words = std::mem::take(&mut self.words).into_iter();
-        let Some(word) = words.next() else {
-            return match wrapped {
-                Some(command) if !command.is_empty() => Some(Command::Wrap(command)),
-                Some(_) => self.refuse("--", "expected a command after it: secret-exec [OPTIONS] -- COMMAND [ARG]..."),
-                None => self.refuse(
-                    "command line",
-                    "nothing to do; expected -- COMMAND, or one of init, sidecar, check, status, refresh, install, schema (see --help)",
-                ),
-            };
-        };
-        let word = word.to_string_lossy().into_owned();
-        if !COMMANDS.contains(&word.as_str()) {
-            let hint = crate::config::nearest(&word, COMMANDS.iter().copied())
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            return self.refuse(
-                &word,
-                format!("unknown command{hint} (a command to run follows --: secret-exec [OPTIONS] -- {word})"),
-            );
-        }
-        if wrapped.is_some() && word != "check" {
-            return self.refuse("--", format!("{word} runs no command; leave -- and what follows out"));
-        }
-        let command = match word.as_str() {
-            "init" => Command::Init,
-            "sidecar" => Command::Sidecar,
-            "check" => Command::Check(Check { command: wrapped, ..std::mem::take(&mut self.check) }),
-            "status" => Command::Status,
-            "refresh" => Command::Refresh,
-            "schema" => Command::Schema,
-            "version" => Command::Version,
-            "help" => Command::Help,
-            _ => match words.next() {
-                Some(path) => Command::Install(path),
-                None => return self.refuse("install", "expected a path: secret-exec install PATH"),
-            },
-        };
-        if let Some(extra) = words.next() {
-            return self.refuse(&extra.to_string_lossy(), format!("one word too many after {word}"));
-        }
-        Some(command)
-    }
-
-    fn refuse(&mut self, place: &str, text: impl Into<String>) -> Option<Command> {
-        self.mistakes.push(mistake(place, text));
-        None
-    }
-
-    /// Switches that belong to another command are mistakes, not decoration.
-    fn refuse_strays(&mut self, command: &Command) {
-        let Check { online, policy, local_skeleton, .. } = self.check;
-        for (name, given) in [("--online", online), ("--policy", policy), ("--local-skeleton", local_skeleton)] {
-            if given {
-                self.mistakes.push(mistake(name, "only check has it"));
+        for (at, value) in matches.indices_of(&name).into_iter().flatten().zip(values) {
+            match value.to_str() {
+                Some(value) => found.push((at, Flag::new(flag.clone(), value))),
+                None => mistakes.push(mistake(&flag, "the value is not UTF-8")),
             }
         }
-        let asks = matches!(command, Command::Status | Command::Refresh);
-        if self.json && !asks {
-            self.mistakes.push(mistake("--json", "only status and refresh have it"));
-        }
-        if self.ready && *command != Command::Status {
-            self.mistakes.push(mistake("--ready", "only status has it"));
-        }
-        if matches!(command, Command::Wrap(_) | Command::Check(Check { command: Some(_), .. })) {
-            return;
-        }
-        if let Some(flag) = self.flags.iter().find(|flag| flag.name == "--supervise") {
-            let text = "only with a command to supervise: secret-exec --supervise [OPTIONS] -- COMMAND";
-            self.mistakes.push(mistake(&flag.name, text));
-        }
     }
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, flag)| flag).collect()
+}
+
+/// Whether an option that not every command has was given.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).unwrap_or(false) && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The value of an option that not every command has.
+fn given(matches: &ArgMatches, id: &str) -> Option<OsString> {
+    matches.try_get_one::<OsString>(id).ok().flatten().cloned()
+}
+
+fn is_set(matches: &ArgMatches, id: &str) -> bool {
+    is_given(matches, id)
 }
 
 #[cfg(test)]
@@ -313,6 +224,52 @@ mod tests {
         assert!(text.contains("--tiemout: unknown option (did you mean --timeout?)"), "{text}");
         assert!(text.contains("-x: unknown option"), "{text}");
         assert!(text.contains("--json: only status and refresh have it"), "{text}");
+        assert_eq!(parsed("--fiel x=y -- true").unwrap_err(), "--fiel: unknown option (did you mean --file?)");
+        assert_eq!(parsed("--fiel=x=y -- true").unwrap_err(), "--fiel: unknown option (did you mean --file?)");
+        let text = parsed("--nonsense --file --onlin --config a --config b --supervise=x -- true").unwrap_err();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        let expected = [
+            "--config: given twice; it can be given once",
+            "--file: expected a value: --file NAME=REF",
+            "--nonsense: unknown option; --help lists them",
+            "--onlin: unknown option (did you mean --online?)",
+            "--supervise: takes no value",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn settings_may_stand_before_and_after_the_command_word() {
+        let invocation = parsed("--timeout 5s --set a=1 sidecar --set b=2 --config c.yaml").unwrap();
+        assert_eq!(invocation.command, Command::Sidecar);
+        let flags: Vec<_> = invocation.flags.iter().map(|f| (f.name.as_str(), f.value.as_str())).collect();
+        assert_eq!(flags, [("--timeout", "5s"), ("--set", "a=1"), ("--set", "b=2")]);
+        assert_eq!(invocation.config, Some("c.yaml".into()));
+        assert!(parsed("--config a init --config b").unwrap_err().contains("given twice"));
+    }
+
+    #[test]
+    fn every_command_has_help_of_at_most_80_columns() {
+        for line in ["--help", "-h", "help", "help check", "check --help", "init --help", "man --help", "status -h"] {
+            let Ok(Invocation { command: Command::Print(text), .. }) = parsed(line) else { panic!("{line}") };
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+        let Ok(Invocation { command: Command::Print(text), .. }) = parsed("--help") else { panic!() };
+        for part in ["Usage:", "Exit codes:", "  70 ", "  75 ", "Examples:", "--run-as", "sidecar"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn words_that_belong_nowhere_are_named() {
+        assert_eq!(parsed("init extra").unwrap_err(), "command line: unexpected argument `extra`");
+        assert_eq!(parsed("install a b").unwrap_err(), "command line: unexpected argument `b`");
+        assert_eq!(parsed("install").unwrap_err(), "PATH: missing; usage: secret-exec install PATH");
+        assert_eq!(parsed("completions tcsh").unwrap_err(), "SHELL: expected bash, zsh, fish");
+        assert_eq!(parsed("status --online").unwrap_err(), "--online: only check has it");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The command line of `secret-inject`: arguments and files in, one exit code out.
 
+mod options;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -8,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lexopt::Arg;
+use clap::ArgMatches;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Injector, Text};
+use crate::config::{Injector, Mistake, Text};
 use crate::domain::{Exit, Problem, worst};
 use crate::k8s::webhook::Webhook;
 use crate::k8s::{certs, manifest, tls};
@@ -22,35 +24,13 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 use crate::sys::{clock, harden};
 
-const HELP: &str = "\
-secret-inject adds secret-exec to pods that ask for it with secret-exec.dev/… annotations.
-
-Usage:
-  secret-inject webhook  --config FILE --tls-cert FILE --tls-key FILE [--listen ADDR] [--metrics ADDR] [--log-format text|json]
-                         the admission webhook; POST /mutate, and /livez, /readyz
-  secret-inject manifest [--config FILE] [-f FILE]... [--check]
-                         the same offline: manifests in, manifests out (stdin and stdout); also a KRM function
-                         (ResourceList) and a Helm post-renderer. --check prints nothing and ends with 1 when
-                         something would change
-  secret-inject certs    --out DIR [--service NAME] [--namespace NAME] [--days N]
-                         self-signed certificates for the webhook; again in the same DIR rotates them
-
-Defaults: --listen 0.0.0.0:8443, --service secret-inject, --namespace secret-exec, --days 365.
-Exit codes: 0; 1 something would change (--check); 64 usage or config; 65 a manifest is wrong or a pod is refused;
-69 the webhook cannot listen; 73 a file cannot be written.
-";
+use super::parse::{self, Stop};
+use super::shell::{Shell, man_page};
 
 /// All of `secret-inject`.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let result = Options::parse(args).and_then(|(command, options)| match command {
-        Command::Webhook => webhook(options),
-        Command::Manifest => offline(options),
-        Command::Certs => make_certs(&options),
-        Command::Help => print(HELP),
-        Command::Version => print(concat!("secret-inject ", env!("CARGO_PKG_VERSION"), "\n")),
-    });
-    let exit = result.unwrap_or_else(|problems| {
+    let exit = start(&args).unwrap_or_else(|problems| {
         tell(problems.iter().map(|problem| problem.text.as_str()));
         worst(&problems)
     });
@@ -63,112 +43,58 @@ fn usage(text: impl Into<String>) -> Vec<Problem> {
     vec![Problem::new(Exit::Usage, text)]
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Command {
-    Webhook,
-    Manifest,
-    Certs,
-    Help,
-    Version,
+fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
+    mistakes.into_iter().map(Problem::from).collect()
 }
 
-fn unknown_option<'a>(name: &str, known: impl Iterator<Item = &'a &'static str>) -> Vec<Problem> {
-    let meant = crate::config::nearest(name, known.copied()).map(|near| format!("; did you mean --{near}?"));
-    usage(format!("--{name}: unknown option here{}", meant.unwrap_or_default()))
-}
-
-impl Command {
-    const ALL: [Self; 3] = [Self::Webhook, Self::Manifest, Self::Certs];
-
-    /// The options it knows.
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Self::Webhook => &["config", "tls-cert", "tls-key", "listen", "metrics", "log-format"],
-            Self::Manifest => &["config", "file", "check"],
-            Self::Certs => &["out", "service", "namespace", "days"],
-            Self::Help | Self::Version => &[],
-        }
+fn start(args: &[OsString]) -> Ended {
+    let line = options::command();
+    let matches = match parse::parse(&line, args, |_| String::new()) {
+        Ok(matches) => matches,
+        Err(Stop::Print(text)) => return print(&text),
+        Err(Stop::Mistakes(mistakes)) => return Err(problems(mistakes)),
+    };
+    let Some((name, own)) = matches.subcommand() else {
+        return Err(usage("expected webhook, manifest or certs; see secret-inject --help"));
+    };
+    let options = Options(own);
+    match name {
+        "webhook" => webhook(&options),
+        "manifest" => offline(&options),
+        "certs" => make_certs(&options),
+        "completions" => print(&Shell::read(own).completions(line)),
+        "man" => print(&man_page(line, own.get_one::<String>("command").map(String::as_str)).map_err(problems)?),
+        _ => print(&line.render_version()),
     }
 }
 
 /// Values as they were typed, by the option's name.
-#[derive(Debug, Default)]
-struct Options(Vec<(String, OsString)>);
+#[derive(Debug)]
+struct Options<'a>(&'a ArgMatches);
 
-impl Options {
-    fn parse(args: Vec<OsString>) -> Result<(Command, Self), Vec<Problem>> {
-        let mut parser = lexopt::Parser::from_args(args);
-        let mut command = None;
-        let mut options = Self::default();
-        let wrong = |error: lexopt::Error| usage(error.to_string());
-        while let Some(arg) = parser.next().map_err(wrong)? {
-            let name = match arg {
-                Arg::Short('h') => return Ok((Command::Help, options)),
-                Arg::Short('V') => return Ok((Command::Version, options)),
-                Arg::Short('f') => "file".to_owned(),
-                Arg::Short(letter) => {
-                    return Err(usage(format!("-{letter}: unknown option; see secret-inject --help")));
-                }
-                Arg::Long("help") => return Ok((Command::Help, options)),
-                Arg::Long("version") => return Ok((Command::Version, options)),
-                Arg::Long(name) => name.to_owned(),
-                Arg::Value(word) => {
-                    command = Some(match (word.to_str(), command) {
-                        (Some("webhook"), None) => Command::Webhook,
-                        (Some("manifest"), None) => Command::Manifest,
-                        (Some("certs"), None) => Command::Certs,
-                        (Some("help"), None) => Command::Help,
-                        (Some("version"), None) => Command::Version,
-                        // What kustomize and others append is a file, as with -f.
-                        (_, Some(Command::Manifest)) => {
-                            options.0.push(("file".to_owned(), word));
-                            continue;
-                        }
-                        (_, None) => {
-                            let known = ["webhook", "manifest", "certs"];
-                            let text = word.to_string_lossy().into_owned();
-                            let meant =
-                                crate::config::nearest(&text, known).map(|near| format!("; did you mean {near}?"));
-                            return Err(usage(format!("{text}: unknown command{}", meant.unwrap_or_default())));
-                        }
-                        (_, Some(_)) => return Err(usage(format!("{}: one word too many", word.to_string_lossy()))),
-                    });
-                    continue;
-                }
-            };
-            if !Command::ALL.iter().any(|command| command.options().contains(&name.as_str())) {
-                return Err(unknown_option(&name, Command::ALL.iter().flat_map(|command| command.options())));
-            }
-            let value = if name == "check" { OsString::new() } else { parser.value().map_err(wrong)? };
-            options.0.push((name, value));
-        }
-        let command = command.ok_or_else(|| usage("expected webhook, manifest or certs; see secret-inject --help"))?;
-        match options.0.iter().find(|(name, _)| !command.options().contains(&name.as_str())) {
-            Some((name, _)) => Err(unknown_option(name, command.options().iter())),
-            None => Ok((command, options)),
-        }
+impl Options<'_> {
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsString> {
+        self.0.try_get_many::<OsString>(name).ok().flatten().into_iter().flatten()
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsString> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    fn is_set(&self, name: &str) -> bool {
+        self.0.get_flag(name)
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.all(name).last().map(PathBuf::from)
     }
 
-    fn text(&self, name: &str, default: &str) -> Result<String, Vec<Problem>> {
-        match self.all(name).last() {
-            None => Ok(default.to_owned()),
-            Some(value) => match value.to_str() {
-                Some(text) if !text.is_empty() => Ok(text.to_owned()),
-                _ => Err(usage(format!("--{name}: expected a text"))),
-            },
+    fn text(&self, name: &str) -> Result<String, Vec<Problem>> {
+        match self.all(name).last().and_then(|value| value.to_str()) {
+            Some(text) if !text.is_empty() => Ok(text.to_owned()),
+            _ => Err(usage(format!("--{name}: expected a text"))),
         }
     }
 
-    fn required(&self, name: &str) -> Result<PathBuf, Vec<Problem>> {
-        self.path(name).ok_or_else(|| usage(format!("--{name} is missing; see secret-inject --help")))
+    /// An option that clap requires.
+    fn required(&self, name: &str) -> PathBuf {
+        self.path(name).expect("clap refuses a command line without it")
     }
 }
 
@@ -180,12 +106,13 @@ fn injector(name: &str, text: &str) -> Result<Injector, Vec<Problem>> {
     Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect())
 }
 
-fn offline(options: Options) -> Ended {
+fn offline(options: &Options<'_>) -> Ended {
+    let files: Vec<&OsString> = options.all("file").chain(options.all("files")).collect();
     let mut inputs = Vec::new();
-    for file in options.all("file").filter(|file| *file != "-") {
+    for file in files.iter().filter(|file| **file != "-") {
         inputs.push((file.to_string_lossy().into_owned(), read(file.as_ref())?));
     }
-    if inputs.is_empty() || options.all("file").any(|file| file == "-") {
+    if inputs.is_empty() || files.iter().any(|file| *file == "-") {
         let mut text = String::new();
         io::stdin()
             .read_to_string(&mut text)
@@ -203,7 +130,7 @@ fn offline(options: Options) -> Ended {
     let output = manifest::manifest(&files, &injector)
         .map_err(|mistakes| mistakes.into_iter().map(|text| Problem::new(Exit::Data, text)).collect::<Vec<_>>())?;
     tell(output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str));
-    if options.all("check").next().is_none() {
+    if !options.is_set("check") {
         return print(&output.text);
     }
     tell(
@@ -218,13 +145,13 @@ fn offline(options: Options) -> Ended {
     Ok(Exit::App(u8::from(!output.changed.is_empty())))
 }
 
-fn make_certs(options: &Options) -> Ended {
-    let directory = options.required("out")?;
-    let days: u32 = match options.text("days", "365")?.parse() {
+fn make_certs(options: &Options<'_>) -> Ended {
+    let directory = options.required("out");
+    let days: u32 = match options.text("days")?.parse() {
         Ok(days @ 1..=3650) => days,
         _ => return Err(usage("--days: expected a number of days from 1 to 3650")),
     };
-    let (service, namespace) = (options.text("service", "secret-inject")?, options.text("namespace", "secret-exec")?);
+    let (service, namespace) = (options.text("service")?, options.text("namespace")?);
     let is_label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !is_label(&service) || !is_label(&namespace) {
         return Err(usage("--service, --namespace: expected names as Kubernetes has them, such as secret-inject"));
@@ -279,15 +206,15 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     written
 }
 
-fn webhook(options: Options) -> Ended {
-    let path = options.required("config")?;
+fn webhook(options: &Options<'_>) -> Ended {
+    let path = options.required("config");
     let webhook = Webhook {
-        listen: options.text("listen", "0.0.0.0:8443")?,
+        listen: options.text("listen")?,
         metrics: options.path("metrics").map(|address| address.display().to_string()),
-        tls: tls::Files { cert: options.required("tls-cert")?, key: options.required("tls-key")? },
+        tls: tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") },
         injector: injector(&path.display().to_string(), &read(&path)?)?,
     };
-    start_log(&options.text("log-format", "text")?)?;
+    start_log(&options.text("log-format")?)?;
     harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
     let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;

@@ -1,8 +1,10 @@
 //! The command line: arguments and files in, one exit code out. Everything that is printed at the end is printed here.
 
 mod args;
-mod help;
 pub mod inject;
+mod options;
+mod parse;
+mod shell;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -43,8 +45,11 @@ pub fn main() -> ExitCode {
 fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Result<Exit, Vec<Problem>> {
     let invocation = args::parse(arguments).map_err(problems)?;
     match &invocation.command {
-        Command::Help => return print(&help::text()),
-        Command::Version => return print(concat!("secret-exec ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Print(text) => return print(text),
+        Command::Completions(shell) => return print(&shell.completions(options::command())),
+        Command::Man(of) => {
+            return print(&shell::man_page(options::command(), of.as_deref()).map_err(problems)?);
+        }
         Command::Schema => return print(&config::schema()),
         Command::Install(path) => {
             let told = run::install(path.as_ref(), caller)?;
@@ -72,7 +77,9 @@ fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Res
             let how = if invocation.json { Refresh::Json } else { Refresh::Line };
             shown(run::refresh(&config, how)?)
         }
-        Command::Help | Command::Version | Command::Schema | Command::Install(_) => unreachable!("answered above"),
+        Command::Print(_) | Command::Completions(_) | Command::Man(_) | Command::Schema | Command::Install(_) => {
+            unreachable!("carried out above")
+        }
     }
 }
 

@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::check::Author;
-use super::keys::ROOT;
 use super::layer::{Annotations, Layer, Reading, Text};
 use super::names::singles;
 use super::nearest::nearest;
 use super::place::{Mistake, Place};
-use super::shape::{Field, Source};
 use super::tree::{Mistakes, Node};
 use super::yaml::{self, Origin};
 
@@ -37,35 +35,6 @@ pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mis
     let mut mistakes = Mistakes::default();
     from_pairs(pairs, &mut mistakes);
     mistakes.sorted()
-}
-
-/// An annotation that a pod may have, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// After the prefix.
-    pub key: String,
-    /// A sentence.
-    pub doc: String,
-}
-
-/// Every option of the config that one annotation can set, in the order of the config's description.
-pub fn options() -> Vec<Known> {
-    let mut known = Vec::new();
-    for single in singles() {
-        let mut fields: Vec<&Field> = Vec::new();
-        let mut shape = &ROOT;
-        for name in &single.path {
-            let field =
-                shape.fields().into_iter().find(|field| field.name == *name).expect("a path of the description");
-            fields.push(field);
-            shape = &field.shape;
-        }
-        if fields.iter().all(|field| field.source == Source::Any) {
-            let doc = fields.last().map_or("", |field| field.doc).to_owned();
-            known.push(Known { key: single.kebab(), doc });
-        }
-    }
-    known
 }
 
 /// The layer of annotations.

@@ -30,7 +30,7 @@ static INJECTOR: Shape = Shape::Object(&Object {
         ),
         Field::new("aws", Shape::Object(&AWS), "The operator's part of aws."),
         Field::new("resources", Shape::Object(&RESOURCES), "Of the injected container."),
-        Field::single("readerGroup", Form::Plain, "The gid that may read the files. Default: 64123."),
+        Field::single("readerGroup", Form::Plain, "The gid that may read the files.").default("64123"),
         Field::new(
             "allowAddresses",
             Shape::List { item: &ADDRESS, alone: Alone::Refused },
@@ -39,8 +39,9 @@ static INJECTOR: Shape = Shape::Object(&Object {
         Field::single(
             "nativeSidecar",
             Form::Bool,
-            "false for clusters before 1.29: an init container and a container. Default: true.",
-        ),
+            "false for clusters before 1.29: an init container and a container.",
+        )
+        .default("true"),
     ],
     choice: None,
 });

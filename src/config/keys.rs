@@ -11,8 +11,10 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         Field::new(
             "volume",
             Shape::Short { form: Form::Directory, into: Some("path"), long: &VOLUME },
-            "Where files go: a directory in memory. A text alone is its path.",
-        ),
+            "Where files go: a directory in memory. A string alone is its path.",
+        )
+        .default("/run/secret-exec/files")
+        .flag("DIR"),
         Field::new(
             "secrets",
             Shape::Map { names: Names::Secrets, value: &SECRET },
@@ -42,25 +44,30 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             "inherit",
             Form::Inherit,
             "Which inherited variables are resolved when their whole value is a reference: none, or some of \
-             vault,aws-sm,arn. Default: vault,aws-sm.",
-        ),
-        Field::single("scrubAws", Form::Bool, "Take AWS credentials out of the app's environment. Default: false."),
-        Field::single("runAs", Form::RunAs, "Whom the app runs as: USER[:GROUP], by name or number."),
+             vault,aws-sm,arn.",
+        )
+        .flag("KINDS")
+        .default("vault,aws-sm"),
+        Field::single("scrubAws", Form::Bool, "Take AWS credentials out of the app's environment.").default("false"),
+        Field::single("runAs", Form::RunAs, "The user and group the app runs as, by name or number.")
+            .flag("USER[:GROUP]"),
         Field::single(
             "supervise",
             Form::Bool,
-            "Stay as the app's parent: rotate, notify or restart, forward signals, reap. Default: false.",
-        ),
-        Field::single(
-            "leaveLeases",
-            Form::Bool,
-            "Accept secrets with a lease where nobody stays to renew them. Default: false.",
-        ),
+            "Stay as the app's parent: rotate, notify or restart, forward signals, reap.",
+        )
+        .switch()
+        .default("false"),
+        Field::single("leaveLeases", Form::Bool, "Accept secrets with a lease where nobody stays to renew them.")
+            .switch()
+            .default("false"),
         Field::new(
             "onChange",
             Shape::List { item: &ACTION, alone: Alone::Allowed },
-            "What happens after a change. Default: none, only the files change.",
-        ),
+            "What happens after a change: none, signal:HUP, signal:HUP@PROCESS, restart or http:URL.",
+        )
+        .flag("ACTION")
+        .default("none"),
         Field::new(
             "refresh",
             Shape::Short { form: Form::Duration, into: Some("vault"), long: &REFRESH },
@@ -70,26 +77,36 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         Field::single(
             "onExpired",
             Form::Words(&["keep", "remove", "stop"]),
-            "What happens to the files of a secret that expired; stop ends the app (exit 75). Default: keep.",
-        ),
-        Field::single(
-            "timeout",
-            Form::Duration,
-            "From the start until everything has been delivered once. Default: 60s.",
-        ),
+            "What happens to the files of a secret that expired; stop ends the app (exit 75).",
+        )
+        .default("keep"),
+        Field::single("timeout", Form::Duration, "From the start until everything has been delivered once.")
+            .flag("DURATION")
+            .default("60s"),
         Field::single(
             "revokeDelay",
             Form::Duration,
-            "How long a sidecar that is asked to end goes on before it revokes what was issued. Default: not at all.",
-        ),
-        Field::single("state", Form::Directory, "Our own state directory, in memory. Default: /run/secret-exec-state."),
-        Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics. Default: off."),
-        Field::single("logFormat", Form::Words(&["text", "json"]), "How log lines look. Default: text."),
+            "How long a sidecar that is asked to end goes on before it revokes what was issued.",
+        )
+        .default_is("not at all"),
+        Field::single(
+            "state",
+            Form::Directory,
+            "Private directory for the control socket and a sidecar's state, in memory.",
+        )
+        .flag("DIR")
+        .default("/run/secret-exec-state"),
+        Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics.").flag("ADDR").default_is("off"),
+        Field::single("logFormat", Form::Words(&["text", "json"]), "Format of the log lines on stderr: text or json.")
+            .flag("text|json")
+            .default("text"),
         Field::single(
             "logLevel",
             Form::Words(&["error", "warn", "info", "debug", "trace"]),
-            "How much is logged. Default: info.",
-        ),
+            "How much is logged: error, warn, info, debug or trace.",
+        )
+        .flag("LEVEL")
+        .default("info"),
     ],
     choice: None,
 });
@@ -97,21 +114,24 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
 /// The section `vault`.
 pub(super) static VAULT: Object = Object {
     fields: &[
-        Field::single("address", Form::Address, "http:// or https://, host, port. Default: VAULT_ADDR."),
-        Field::single("namespace", Form::Namespace, "X-Vault-Namespace. Default: VAULT_NAMESPACE."),
+        Field::single("address", Form::Address, "http:// or https://, host, port.").default_is("VAULT_ADDR"),
+        Field::single("namespace", Form::Namespace, "X-Vault-Namespace.").default_is("VAULT_NAMESPACE"),
         Field::single("ca", Form::Certificates, "The private CA, as PEM text."),
-        Field::single("caFile", Form::Path, "The private CA, as a PEM file. Default: VAULT_CACERT."),
+        Field::single("caFile", Form::Path, "The private CA, as a PEM file.").default_is("VAULT_CACERT"),
         Field::single("tlsServerName", Form::Host, "The name to ask for and verify instead of the address's host.")
             .never_by_annotation(),
-        Field::single("proxy", Form::Proxy, "An http:// proxy for this backend. Default: HTTPS_PROXY and NO_PROXY.")
+        Field::single("proxy", Form::Proxy, "An http:// proxy for this backend.")
+            .default_is("HTTPS_PROXY and NO_PROXY")
             .never_by_annotation(),
         Field::single(
             "skipVerify",
             Form::Bool,
-            "Do not verify the server's certificate; refused unless allowInsecure is true too. Default: false.",
+            "Do not verify the server's certificate; refused unless allowInsecure is true too.",
         )
+        .default("false")
         .never_by_annotation(),
-        Field::single("allowInsecure", Form::Bool, "Says that skipVerify is meant. Default: false.")
+        Field::single("allowInsecure", Form::Bool, "Says that skipVerify is meant.")
+            .default("false")
             .never_by_annotation(),
         Field::new("auth", Shape::Tagged(&AUTH), "How we prove who we are."),
     ],
@@ -138,13 +158,10 @@ static AUTH: Tagged = Tagged {
             object: Object {
                 fields: &[
                     ROLE.required(),
-                    mount("Where the method is mounted, without auth/. Default: kubernetes."),
-                    Field::single(
-                        "tokenFile",
-                        Form::Path,
-                        "Default: /var/run/secrets/kubernetes.io/serviceaccount/token.",
-                    ),
-                    Field::single("audience", Form::Plain, "Of the token the injector projects. Default: vault."),
+                    mount("Where the method is mounted, without auth/.").default("kubernetes"),
+                    Field::single("tokenFile", Form::Path, "The file that holds the token.")
+                        .default("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+                    Field::single("audience", Form::Plain, "Of the token the injector projects.").default("vault"),
                 ],
                 choice: None,
             },
@@ -155,7 +172,7 @@ static AUTH: Tagged = Tagged {
             object: Object {
                 fields: &[
                     ROLE.required(),
-                    mount("Where the method is mounted, without auth/. Default: jwt."),
+                    mount("Where the method is mounted, without auth/.").default("jwt"),
                     Field::single("tokenFile", Form::Path, "The file that holds the token.").required(),
                     Field::single("audience", Form::Plain, "Of the token the injector projects."),
                 ],
@@ -167,15 +184,12 @@ static AUTH: Tagged = Tagged {
             doc: "Role id and secret id.",
             object: Object {
                 fields: &[
-                    mount("Where the method is mounted, without auth/. Default: approle."),
+                    mount("Where the method is mounted, without auth/.").default("approle"),
                     Field::single("roleId", Form::Plain, "The role id, which is not a secret."),
                     Field::single("roleIdFile", Form::Path, "The file that holds the role id."),
                     Field::single("secretIdFile", Form::Path, "The file that holds the secret id."),
-                    Field::single(
-                        "secretIdWrapped",
-                        Form::Bool,
-                        "The file holds a response-wrapping token instead. Default: false.",
-                    ),
+                    Field::single("secretIdWrapped", Form::Bool, "The file holds a response-wrapping token instead.")
+                        .default("false"),
                 ],
                 choice: Some(Choice { ways: &[&["roleId"], &["roleIdFile"]], presence: Presence::Required }),
             },
@@ -186,7 +200,7 @@ static AUTH: Tagged = Tagged {
             object: Object {
                 fields: &[
                     ROLE.required(),
-                    mount("Where the method is mounted, without auth/. Default: aws."),
+                    mount("Where the method is mounted, without auth/.").default("aws"),
                     Field::single("serverId", Form::Plain, "X-Vault-AWS-IAM-Server-ID."),
                     Field::single("region", Form::Region, "Of the STS endpoint signed for."),
                 ],
@@ -198,7 +212,7 @@ static AUTH: Tagged = Tagged {
             doc: "A TLS client certificate.",
             object: Object {
                 fields: &[
-                    mount("Where the method is mounted, without auth/. Default: cert."),
+                    mount("Where the method is mounted, without auth/.").default("cert"),
                     ROLE,
                     Field::single("certFile", Form::Path, "The PEM file with the certificate chain.").required(),
                     Field::single("keyFile", Form::Path, "The PEM file with the private key.").required(),
@@ -225,11 +239,8 @@ static AUTH: Tagged = Tagged {
 /// The section `aws`.
 pub(super) static AWS: Object = Object {
     fields: &[
-        Field::single(
-            "region",
-            Form::Region,
-            "Where an ARN does not say. Default: AWS_REGION, then AWS_DEFAULT_REGION.",
-        ),
+        Field::single("region", Form::Region, "Where an ARN does not say.")
+            .default_is("AWS_REGION, then AWS_DEFAULT_REGION"),
         Field::new(
             "assumeRole",
             Shape::Short { form: Form::RoleArn, into: Some("arn"), long: &ASSUME_ROLE },
@@ -249,39 +260,37 @@ static ASSUME_ROLE: Object = Object {
 
 static VOLUME: Object = Object {
     fields: &[
-        Field::single("path", Form::Directory, "An absolute path. Default: /run/secret-exec/files."),
-        Field::single("owner", Form::Owner, "UID:GID, UID or :GID. Default: runAs, else ourselves."),
-        Field::single("size", Form::Size, "Of a tmpfs that we mount. Default: 8Mi."),
+        Field::single("path", Form::Directory, "An absolute path.").default("/run/secret-exec/files"),
+        Field::single("owner", Form::Owner, "UID:GID, UID or :GID.").default_is("runAs, else ourselves"),
+        Field::single("size", Form::Size, "Of a tmpfs that we mount.").default("8Mi"),
     ],
     choice: None,
 };
 
 static REFRESH: Object = Object {
     fields: &[
-        Field::single("vault", Form::Duration, "Vault and files. Default: 5m."),
-        Field::single("aws", Form::Duration, "Secrets Manager. Default: 1h."),
+        Field::single("vault", Form::Duration, "Vault and files.").default("5m"),
+        Field::single("aws", Form::Duration, "Secrets Manager.").default("1h"),
     ],
     choice: None,
 };
 
 static RENEWAL: Object = Object {
     fields: &[
-        Field::single(
-            "at",
-            Form::RenewalAt,
-            "Percent of its life after which something is renewed. Default: two thirds.",
-        ),
+        Field::single("at", Form::RenewalAt, "Percent of its life after which something is renewed.")
+            .default_is("two thirds"),
         Field::single(
             "jitter",
             Form::RenewalJitter,
-            "Percent of its life or interval that chance takes off, so that replicas go apart. Default: 10%.",
-        ),
+            "Percent of its life or interval that chance takes off, so that replicas go apart.",
+        )
+        .default("10%"),
         Field::single(
             "handOver",
             Form::HandOver,
-            "The longest that a credential and its successor live side by side (a tenth of its life, if that is less). \
-             Default: 5m.",
-        ),
+            "The longest that a credential and its successor live side by side (a tenth of its life, if that is less).",
+        )
+        .default("5m"),
     ],
     choice: None,
 };
@@ -295,11 +304,9 @@ static SECRET: Shape = Shape::Short {
     long: &Object { fields: &[FROM.required(), OWN_REFRESH], choice: None },
 };
 
-const FORMAT: Field = Field::single(
-    "format",
-    Form::Words(&["raw", "json", "yaml", "dotenv", "properties"]),
-    "How it is written. Default: raw for one value, json for a map.",
-);
+const FORMAT: Field =
+    Field::single("format", Form::Words(&["raw", "json", "yaml", "dotenv", "properties"]), "How it is written.")
+        .default_is("raw for one value, json for a map");
 const DECODE: Field = Field::single("decode", Form::Words(&["base64"]), "An encoding to undo first.");
 const TEMPLATE: Field = Field::single("template", Form::Any, "A template over secret().");
 const TEMPLATE_FILE: Field = Field::single("templateFile", Form::Path, "The file that holds the template.");
@@ -318,7 +325,7 @@ static FILE: Shape = Shape::Short {
             DECODE,
             TEMPLATE,
             TEMPLATE_FILE,
-            Field::single("mode", Form::Mode, "Octal, in quotes. Default: \"0400\", with a group \"0440\"."),
+            Field::single("mode", Form::Mode, "Octal, in quotes.").default_is("\"0400\", with a group \"0440\""),
             OWN_REFRESH,
         ],
         choice: CONTENT,
@@ -332,7 +339,7 @@ static VARIABLE: Shape = Shape::Short {
 };
 
 static ENV_FROM: Shape = Shape::Object(&Object {
-    fields: &[FROM.required(), Field::single("prefix", Form::Prefix, "In front of every key. Default: nothing.")],
+    fields: &[FROM.required(), Field::single("prefix", Form::Prefix, "In front of every key.").default_is("nothing")],
     choice: None,
 });
 
@@ -347,7 +354,7 @@ static ACTION: Shape = Shape::Short {
             Field::single("process", Form::Process, "Instead to the oldest process of that name (sidecar)."),
             Field::new("run", Shape::List { item: &ARGUMENT, alone: Alone::Refused }, "A command with its arguments."),
             Field::single("http", Form::Url, "POST to this URL."),
-            Field::single("remote", Form::Bool, "The URL need not be on loopback. Default: false."),
+            Field::single("remote", Form::Bool, "The URL need not be on loopback.").default("false"),
         ],
         choice: Some(Choice {
             ways: &[&["signal", "process"], &["run"], &["http", "remote"]],

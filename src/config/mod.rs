@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod nearest;
 mod net;
+mod options;
 mod place;
 mod reader;
 mod resolve;
@@ -44,6 +45,7 @@ pub use model::{
     LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Template, Vault, VaultAuth, Volume,
 };
 pub use nearest::nearest;
+pub use options::{ConfigOption, OptionFlag, options};
 pub use place::{Mistake, Place};
 pub use resolve::{resolve, resolve_unasked};
 pub use schema::schema;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::ROOT;
-use super::shape::{Alone, Choice, Field, Names, Object, Presence, Shape, Tagged};
+use super::shape::{Alone, Choice, DefaultValue, Field, Names, Object, Presence, Shape, Tagged};
 
 /// The schema as text, the same bytes every time.
 pub fn schema() -> String {
@@ -71,7 +71,11 @@ fn property(field: &Field) -> (String, Value) {
     let mut schema = of(&field.shape);
     let texts = schema.as_object_mut().expect("every schema is an object");
     texts.insert("title".to_owned(), json!(field.name));
-    texts.insert("description".to_owned(), json!(field.doc));
+    texts.insert("description".to_owned(), json!(field.doc_with_default()));
+    if let DefaultValue::Value(text) = field.default {
+        let value = text.parse::<bool>().map_or_else(|_| json!(text), |flag| json!(flag));
+        texts.insert("default".to_owned(), value);
+    }
     (field.name.to_owned(), schema)
 }
 

@@ -97,6 +97,32 @@ pub(super) struct Field {
     pub(super) presence: Presence,
     /// Who may say it.
     pub(super) source: Source,
+    /// What counts when no layer says anything.
+    pub(super) default: DefaultValue,
+    /// Whether the key has a command-line flag of its own.
+    pub(super) flag: FlagKind,
+}
+
+/// What counts when no layer sets a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DefaultValue {
+    /// Nothing.
+    None,
+    /// This value, as it would be written.
+    Value(&'static str),
+    /// What this phrase describes.
+    Described(&'static str),
+}
+
+/// The command-line flag of a key. Its name is the key's, in kebab case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlagKind {
+    /// Only `--set KEY=VALUE`.
+    None,
+    /// `--name`, which means `true`.
+    Switch,
+    /// `--name VALUE`; the word names the value in help texts.
+    Value(&'static str),
 }
 
 /// Who may say a key.
@@ -129,9 +155,25 @@ pub(super) struct Variant {
 }
 
 impl Field {
+    /// The sentence, and the default where there is one.
+    pub(super) fn doc_with_default(&self) -> String {
+        match self.default {
+            DefaultValue::None => self.doc.to_owned(),
+            DefaultValue::Value(text) | DefaultValue::Described(text) => format!("{} Default: {text}.", self.doc),
+        }
+    }
+
     /// A field that everybody may set and nobody must.
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, doc, shape, presence: Presence::Optional, source: Source::Any }
+        Self {
+            name,
+            doc,
+            shape,
+            presence: Presence::Optional,
+            source: Source::Any,
+            default: DefaultValue::None,
+            flag: FlagKind::None,
+        }
     }
 
     /// A single value.
@@ -142,6 +184,30 @@ impl Field {
     /// The same, but it must be there.
     pub(super) const fn required(mut self) -> Self {
         self.presence = Presence::Required;
+        self
+    }
+
+    /// The same, with the value that counts when no layer sets it.
+    pub(super) const fn default(mut self, value: &'static str) -> Self {
+        self.default = DefaultValue::Value(value);
+        self
+    }
+
+    /// The same, with a phrase for what counts when no layer sets it.
+    pub(super) const fn default_is(mut self, phrase: &'static str) -> Self {
+        self.default = DefaultValue::Described(phrase);
+        self
+    }
+
+    /// The same, with a flag `--name VALUE`.
+    pub(super) const fn flag(mut self, value: &'static str) -> Self {
+        self.flag = FlagKind::Value(value);
+        self
+    }
+
+    /// The same, with a flag `--name` that means `true`.
+    pub(super) const fn switch(mut self) -> Self {
+        self.flag = FlagKind::Switch;
         self
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::config::annotations::{PREFIX, options};
+use crate::config::annotations::PREFIX;
+use crate::config::options;
 
 /// Keys with a name of the user's in them.
 const NAMED: [(&str, &str); 7] = [
@@ -67,12 +68,13 @@ pub fn markdown() -> String {
     };
     table("Secrets", "NAME is a file, a variable or a name of your own.", &mut fixed(&NAMED));
     table("How they get into the pod", "Read by the injector.", &mut fixed(&INJECTOR));
-    let known = options().into_iter().filter(|known| !ITS_OWN.contains(&known.key.as_str()));
+    let rows = options().into_iter().filter_map(|option| Some((option.annotation.clone()?, option.doc_with_default())));
+    let mut rows = rows.filter(|(key, _)| !ITS_OWN.contains(&key.as_str()));
     table(
         "Options",
         "Every single option of the config under its own name. What the operator says in the injector's config (addresses, \
          CA, mounts, audience) cannot be said otherwise here; `vault-address` takes what `allowAddresses` lists.",
-        &mut known.map(|known| (known.key, known.doc)),
+        &mut rows,
     );
     out.push_str(
         "## What a pod gets\n\n\

@@ -36,6 +36,7 @@ mod volume; // files on memory: layout, owners, readers, refusals
 mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
+mod shell; // completions and manual pages
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop

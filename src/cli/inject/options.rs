@@ -1,0 +1,83 @@
+//! The command line of `secret-inject` as clap knows it.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, Command};
+
+use crate::cli::options::{for_shells, switch, value};
+
+const ABOUT: &str = "secret-inject adds secret-exec to pods that ask for it with secret-exec.dev/... annotations.";
+
+const TAIL: &str = "\
+Examples:
+  secret-inject manifest --config injector.yaml < app.yaml | kubectl apply -f -
+  secret-inject manifest --config injector.yaml -f app.yaml --check
+  secret-inject certs --out certs
+
+Exit codes:
+  0    done                              65  a manifest is wrong or refused
+  1    something would change (--check)  69  the webhook cannot listen
+  64   wrong usage or config             73  a file cannot be written";
+
+/// The whole command line of `secret-inject`.
+pub(super) fn command() -> Command {
+    let file = |name, help| value(name, "FILE", help).action(ArgAction::Set);
+    Command::new("secret-inject")
+        .about(ABOUT)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(TAIL)
+        .term_width(80)
+        .subcommand(
+            Command::new("webhook")
+                .about("Serve the admission webhook: POST /mutate, and /livez, /readyz.")
+                .arg(file("config", "The injector's config, as YAML.").required(true))
+                .arg(
+                    file("tls-cert", "The server's certificate chain, as PEM; read again when it changes.")
+                        .required(true),
+                )
+                .arg(file("tls-key", "Its private key, as PEM.").required(true))
+                .arg(value("listen", "ADDR", "Where to serve.").default_value("0.0.0.0:8443"))
+                .arg(value("metrics", "ADDR", "Serve health and metrics there. Default: off."))
+                .arg(value("log-format", "text|json", "How log lines look.").default_value("text")),
+        )
+        .subcommand(
+            Command::new("manifest")
+                .about(
+                    "Inject offline: manifests in, manifests out. Also a KRM function (ResourceList) and a Helm \
+                     post-renderer.",
+                )
+                .arg(file("config", "The injector's config, as YAML."))
+                .arg(value("file", "FILE", "A manifest, instead of stdin; - is stdin.").short('f'))
+                .arg(switch("check", "Print nothing; exit 1 when something would change."))
+                .arg(
+                    Arg::new("files")
+                        .value_name("FILE")
+                        .help("The same as -f FILE.")
+                        .num_args(0..)
+                        .action(ArgAction::Append)
+                        .value_parser(ValueParser::os_string()),
+                ),
+        )
+        .subcommand(
+            Command::new("certs")
+                .about("Make self-signed certificates for the webhook; again in the same DIR rotates them.")
+                .arg(value("out", "DIR", "Where they are written.").action(ArgAction::Set).required(true))
+                .arg(value("service", "NAME", "The webhook's Service.").default_value("secret-inject"))
+                .arg(value("namespace", "NAME", "Its namespace.").default_value("secret-exec"))
+                .arg(value("days", "N", "How long they are valid.").default_value("365")),
+        )
+        .subcommands(for_shells())
+        .subcommand(Command::new("version").about("Print the version.").hide(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_consistent_and_its_help_fits_80_columns() {
+        let mut command = command();
+        command.clone().debug_assert();
+        let help = command.render_help().to_string();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+}

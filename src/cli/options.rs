@@ -1,0 +1,186 @@
+//! The command line of `secret-exec` as clap knows it: the options that `config` lists, and those of single commands.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, Command};
+
+use crate::config;
+
+/// The settings that are no single key of the config: name, value, help.
+const OTHERS: [(&str, Option<&str>, &str); 5] = [
+    ("file", Some("NAME=REF"), "Write a secret to the file NAME of the volume."),
+    ("env", Some("NAME=REF"), "Set the app's variable NAME to a secret."),
+    ("set", Some("KEY=VALUE"), "Set any key of the config, dotted: --set vault.auth.role=web."),
+    ("local", Some("FILE"), "Take every secret from FILE: no server, no login."),
+    (
+        "pinned",
+        None,
+        "Take nothing about vault, aws, proxies, files and hooks from annotations or the environment; flags and the file set it.",
+    ),
+];
+
+/// Options that only a wrapped command has a use for.
+const WRAPPING: [&str; 1] = ["supervise"];
+/// Options that say nothing to `status` and `refresh`; accepted there, so that one list of arguments serves all commands.
+const QUIET_IN_STATUS: [&str; 12] = [
+    "file",
+    "env",
+    "local",
+    "pinned",
+    "volume",
+    "run-as",
+    "leave-leases",
+    "on-change",
+    "inherit",
+    "timeout",
+    "metrics",
+    "sandbox",
+];
+
+const ABOUT: &str = "secret-exec stands between a container and its secrets: it proves who the workload is to \
+                     Vault/OpenBao or AWS Secrets Manager, fetches secrets, writes them to memory only, drops privileges \
+                     and starts the app.";
+
+const USAGE: &str = "\
+secret-exec [OPTIONS] -- COMMAND [ARG]...
+       secret-exec --supervise [OPTIONS] -- COMMAND [ARG]...
+       secret-exec <init|sidecar|check|status|refresh> [OPTIONS]";
+
+const TAIL: &str = "\
+Without a command word, COMMAND after -- is started: it replaces this process, or
+with --supervise becomes its child.
+
+References:
+  vault:PATH[?version=N][#KEY]      as in `vault read`; with `?` as in `vault write`
+  vault:PATH?[param=value&...][#KEY]
+  aws-sm:NAME-OR-ARN[?stage=S&version=V&role=ARN][#KEY]
+  arn:aws...:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]
+  file:PATH[#KEY]                   a file already mounted
+  NAME[#KEY]                        an entry of `secrets` in the config
+
+Examples:
+  secret-exec --env DB_PASSWORD=vault:secret/data/db#password -- ./server
+  secret-exec --config /etc/secret-exec.yaml --run-as 1000:1000 -- ./server
+  secret-exec --supervise --file db.json=vault:database/creds/web \\
+              --on-change signal:HUP -- ./server
+  secret-exec check --config /etc/secret-exec.yaml --online
+
+Exit codes:
+  the app's own, or 128+n when a signal ended it
+  64   wrong usage or config            73   volume not in memory, not writable
+  65   a secret is missing, malformed   75   a secret expired (onExpired: stop)
+  69   backend not reached in time      77   login or read denied
+  70   a bug                            126  command not executable
+  71   privileges not dropped           127  command not found";
+
+/// The whole command line of `secret-exec`.
+pub(super) fn command() -> Command {
+    let settings = settings();
+    let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let with = |name, about| of(name, about).args(settings.iter().filter(|arg| !is_one_of(arg, &WRAPPING)));
+    let asking = |name, about| {
+        let hidden = settings
+            .iter()
+            .filter(|arg| !is_one_of(arg, &WRAPPING))
+            .map(|arg| if is_one_of(arg, &QUIET_IN_STATUS) { arg.clone().hide(true) } else { arg.clone() });
+        of(name, about).args(hidden).arg(switch("json", "Print JSON."))
+    };
+    Command::new("secret-exec")
+        .about(ABOUT)
+        .override_usage(USAGE)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(TAIL)
+        .term_width(80)
+        .subcommand_help_heading("Commands")
+        .args(&settings)
+        .subcommand(with("init", "Fetch, deliver, exit (an init container)."))
+        .subcommand(with("sidecar", "Fetch, deliver, keep fresh until SIGTERM, then revoke."))
+        .subcommand(
+            with("check", "Explain the plan; never prints a value. -- COMMAND may follow.")
+                .arg(arg(&settings, "supervise"))
+                .arg(switch("online", "Also log in and try every reference."))
+                .arg(switch("policy", "Print the least Vault policy and IAM statement instead."))
+                .arg(switch("local-skeleton", "Print a --local file for this config instead.")),
+        )
+        .subcommand(
+            asking("status", "Ask a running supervisor or sidecar how its secrets are.")
+                .arg(switch("ready", "Print nothing; exit 0 when everything has been delivered, else 69.")),
+        )
+        .subcommand(asking("refresh", "Ask a running supervisor or sidecar to read everything again."))
+        .subcommand(
+            of("install", "Copy this program to PATH, so that another image can run it.")
+                .arg(Arg::new("path").value_name("PATH").required(true).value_parser(ValueParser::os_string())),
+        )
+        .subcommand(of("schema", "Print the JSON Schema of the config file."))
+        .subcommands(for_shells())
+        .subcommand(of("version", "Print the version.").hide(true))
+}
+
+/// `completions` and `man`, which both programs have.
+pub(super) fn for_shells() -> [Command; 2] {
+    [
+        Command::new("completions")
+            .about("Print completions for a shell.")
+            .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(["bash", "zsh", "fish"])),
+        Command::new("man")
+            .about("Print the manual page (roff) of the program or of one of its commands.")
+            .arg(Arg::new("command").value_name("COMMAND")),
+    ]
+}
+
+/// The names of the options that set something, in the order of the help.
+pub(super) fn setting_names() -> Vec<String> {
+    settings().iter().map(|arg| arg.get_id().to_string()).filter(|name| !is_source(name)).collect()
+}
+
+/// Options that name a file to read settings from.
+pub(super) fn is_source(name: &str) -> bool {
+    matches!(name, "config" | "annotations")
+}
+
+fn settings() -> Vec<Arg> {
+    let mut all = vec![
+        value("config", "FILE", "Settings and references, as YAML; - is stdin.").action(ArgAction::Set),
+        value("annotations", "FILE", "The pod's annotations, a downward-API file.").action(ArgAction::Set),
+    ];
+    all.extend(OTHERS.iter().map(|(name, of, help)| match of {
+        Some(of) if *name == "local" => value(name, of, help).action(ArgAction::Set),
+        Some(of) => value(name, of, help),
+        None => switch(name, help),
+    }));
+    for option in config::options() {
+        let Some(flag) = &option.flag else { continue };
+        let help = option.doc_with_default();
+        all.push(match flag.value {
+            Some(of) => value(&flag.name, of, &help),
+            None => switch(&flag.name, option.doc),
+        });
+    }
+    all
+}
+
+fn arg(settings: &[Arg], name: &str) -> Arg {
+    settings.iter().find(|arg| arg.get_id() == name).expect("an option of the list").clone()
+}
+
+fn is_one_of(arg: &Arg, names: &[&str]) -> bool {
+    names.iter().any(|name| arg.get_id() == *name)
+}
+
+/// `--name VALUE`, as often as one likes.
+pub(super) fn value(name: &str, of: &str, help: &str) -> Arg {
+    Arg::new(name.to_owned())
+        .long(name.to_owned())
+        .value_name(of.to_owned())
+        .help(help.to_owned())
+        .action(ArgAction::Append)
+        .value_parser(ValueParser::os_string())
+}
+
+/// `--name`, as often as one likes.
+pub(super) fn switch(name: &str, help: &str) -> Arg {
+    Arg::new(name.to_owned())
+        .long(name.to_owned())
+        .help(help.to_owned())
+        .action(ArgAction::SetTrue)
+        .overrides_with(name.to_owned())
+}

@@ -1,0 +1,185 @@
+//! Runs clap over a command line and collects every mistake, where clap alone stops at the first one.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command, Error};
+
+use crate::config::{Mistake, Place, nearest};
+
+/// What a command line leads to when it is no command to carry out.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A help text or the version, for stdout.
+    Print(String),
+    /// Everything that is wrong with it.
+    Mistakes(Vec<Mistake>),
+}
+
+/// Parses the arguments that follow the program's name. `unknown_command` adds to the text about a word that is no command.
+pub(super) fn parse(
+    command: &Command,
+    args: &[OsString],
+    unknown_command: impl Fn(&str) -> String,
+) -> Result<ArgMatches, Stop> {
+    let mut words = args.to_vec();
+    let mut mistakes = Vec::new();
+    loop {
+        let line = std::iter::once(OsString::from(command.get_name())).chain(words.iter().cloned());
+        let error = match command.clone().try_get_matches_from(line) {
+            Ok(matches) if mistakes.is_empty() => return Ok(matches),
+            Ok(_) => return Err(Stop::Mistakes(mistakes)),
+            Err(error) => error,
+        };
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            return Err(Stop::Print(format!("{}\n", error.to_string().trim_end())));
+        }
+        let found = Found::read(&error, command, &words, &unknown_command);
+        mistakes.extend(found.mistakes);
+        match found.cut {
+            Some((at, count)) if at < words.len() => {
+                words.drain(at..(at + count).min(words.len()));
+            }
+            _ => return Err(Stop::Mistakes(mistakes)),
+        }
+    }
+}
+
+/// A mistake on the command line.
+pub(super) fn mistake(place: &str, text: impl Into<String>) -> Mistake {
+    Mistake::new(&Place::Flag(place.to_owned()), text)
+}
+
+/// One error of clap's: what to say of it, and which words to leave out so that parsing can go on (`None`: it cannot).
+struct Found {
+    mistakes: Vec<Mistake>,
+    cut: Option<(usize, usize)>,
+}
+
+impl Found {
+    fn read(error: &Error, command: &Command, words: &[OsString], unknown_command: &impl Fn(&str) -> String) -> Self {
+        let argument = text(error, ContextKind::InvalidArg);
+        let name = argument.split([' ', '=']).next().unwrap_or_default();
+        match error.kind() {
+            ErrorKind::UnknownArgument if argument.starts_with('-') => Self::unknown_option(&argument, command, words),
+            ErrorKind::UnknownArgument => Self {
+                mistakes: vec![mistake("command line", format!("unexpected argument `{argument}`"))],
+                cut: words.iter().rposition(|word| *word == *argument).map(|at| (at, 1)),
+            },
+            ErrorKind::InvalidSubcommand => {
+                let word = text(error, ContextKind::InvalidSubcommand);
+                let known = command.get_subcommands().map(Command::get_name);
+                let meant = nearest(&word, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                let text = format!("unknown command{meant}{}", unknown_command(&word));
+                Self { mistakes: vec![mistake(&word, text)], cut: None }
+            }
+            ErrorKind::InvalidValue if text(error, ContextKind::InvalidValue).is_empty() => Self {
+                mistakes: vec![mistake(name, format!("expected a value: {}", plain(&argument)))],
+                cut: words.iter().rposition(|word| *word == *name).map(|at| (at, 1)),
+            },
+            ErrorKind::InvalidValue => {
+                let known = values(error, ContextKind::ValidValue);
+                Self { mistakes: vec![mistake(&plain(&argument), format!("expected {}", known.join(", ")))], cut: None }
+            }
+            ErrorKind::TooManyValues => Self {
+                mistakes: vec![mistake(name, "takes no value")],
+                cut: words.iter().position(|word| starts_with(word, &format!("{name}="))).map(|at| (at, 1)),
+            },
+            ErrorKind::ArgumentConflict => {
+                let last = words.iter().rposition(|word| *word == *name || starts_with(word, &format!("{name}=")));
+                let has_value = last.is_some_and(|at| *words[at] == *name) && argument.contains('<');
+                Self {
+                    mistakes: vec![mistake(name, "given twice; it can be given once")],
+                    cut: last.map(|at| (at, 1 + usize::from(has_value))),
+                }
+            }
+            ErrorKind::MissingRequiredArgument => {
+                let missing = values(error, ContextKind::InvalidArg);
+                let name = |argument: &String| plain(argument.split(' ').next().unwrap_or_default());
+                let names: Vec<String> = missing.iter().map(name).collect();
+                let text = format!("missing; usage: {}", usage(error));
+                Self { mistakes: vec![mistake(&names.join(", "), text)], cut: None }
+            }
+            _ => {
+                let whole = error.to_string();
+                let line = whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Self { mistakes: vec![mistake("command line", line)], cut: None }
+            }
+        }
+    }
+
+    /// An option that the command does not have: somebody else's, misspelled, or unknown. What looks like its value goes too.
+    fn unknown_option(argument: &str, command: &Command, words: &[OsString]) -> Self {
+        let name = argument.split('=').next().unwrap_or_default();
+        let long = name.trim_start_matches('-');
+        let owners: Vec<&str> =
+            command.get_subcommands().filter(|sub| has_long(sub, long)).map(Command::get_name).collect();
+        let known = std::iter::once(command).chain(command.get_subcommands()).flat_map(longs);
+        let text = match (owners.as_slice(), nearest(long, known)) {
+            ([only], _) if name.starts_with("--") => format!("only {only} has it"),
+            ([first, second], _) if name.starts_with("--") => format!("only {first} and {second} have it"),
+            ([_, _, _, ..], _) if name.starts_with("--") => {
+                format!("unknown option here; {} have it", owners.join(", "))
+            }
+            (_, Some(near)) if name.starts_with("--") => format!("unknown option (did you mean --{near}?)"),
+            _ => "unknown option; --help lists them".to_owned(),
+        };
+        let at = words.iter().position(|word| *word == *argument || starts_with(word, &format!("{name}=")));
+        let at = at.or_else(|| words.iter().position(|word| !name.starts_with("--") && starts_with(word, name)));
+        let takes_next = |at: usize| {
+            let is_alone = *words[at] == *name && name.starts_with("--");
+            let next = words.get(at + 1).filter(|next| !starts_with(next, "-"));
+            is_alone
+                && next.is_some_and(|next| command.get_subcommands().all(|sub| *next != *sub.get_name()))
+                && !is_switch(command, long)
+        };
+        Self { mistakes: vec![mistake(name, text.as_str())], cut: at.map(|at| (at, 1 + usize::from(takes_next(at)))) }
+    }
+}
+
+/// Whether the option that is known under that name, somewhere, takes no value.
+fn is_switch(command: &Command, long: &str) -> bool {
+    let all = std::iter::once(command).chain(command.get_subcommands());
+    let mut args = all.flat_map(Command::get_arguments).filter(|arg| arg.get_long() == Some(long)).peekable();
+    args.peek().is_some() && args.all(|arg| !arg.get_action().takes_values())
+}
+
+fn has_long(command: &Command, long: &str) -> bool {
+    longs(command).any(|known| known == long)
+}
+
+fn longs(command: &Command) -> impl Iterator<Item = &str> {
+    command.get_arguments().filter_map(clap::Arg::get_long)
+}
+
+fn starts_with(word: &OsStr, start: &str) -> bool {
+    word.as_bytes().starts_with(start.as_bytes())
+}
+
+/// `--file <NAME=REF>` without the angle brackets.
+fn plain(argument: &str) -> String {
+    argument.replace(['<', '>'], "")
+}
+
+/// The usage line that goes with the error.
+fn usage(error: &Error) -> String {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    plain(usage.trim_start_matches("Usage: ").trim())
+}
+
+fn text(error: &Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    }
+}
+
+fn values(error: &Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Every option that one value can set, with all its names: config key, flag, variable, annotation. Help texts, completions,
+//! man pages and the reference of annotations are written from this list.
+
+use super::keys::ROOT;
+use super::names::{Single, singles};
+use super::shape::{DefaultValue, Field, FlagKind, Shape, Source};
+
+/// An option and its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigOption {
+    /// The key of the config file, dotted: `vault.auth.role`.
+    pub key: String,
+    /// Its own command-line flag, where it has one beside `--set`.
+    pub flag: Option<OptionFlag>,
+    /// The environment variable: `SECRET_EXEC_VAULT_AUTH_ROLE`.
+    pub variable: String,
+    /// The annotation after the prefix: `vault-auth-role`. `None` where no annotation may set it.
+    pub annotation: Option<String>,
+    /// A sentence on what it does.
+    pub doc: &'static str,
+    /// What counts when nobody sets it: a value, or a phrase.
+    pub default: Option<&'static str>,
+}
+
+/// The command-line flag of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionFlag {
+    /// Without the dashes: `run-as`.
+    pub name: String,
+    /// What its value is called in help texts; `None` for a switch.
+    pub value: Option<&'static str>,
+}
+
+impl ConfigOption {
+    /// The sentence, and the default where there is one.
+    pub fn doc_with_default(&self) -> String {
+        match self.default {
+            Some(default) => format!("{} Default: {default}.", self.doc),
+            None => self.doc.to_owned(),
+        }
+    }
+}
+
+/// Every option that one value can set, in the order of the description of the config.
+pub fn options() -> Vec<ConfigOption> {
+    singles().iter().filter_map(option).collect()
+}
+
+fn option(single: &Single) -> Option<ConfigOption> {
+    let fields = fields(single);
+    let field = fields.last()?;
+    let flag = match field.flag {
+        FlagKind::None => None,
+        FlagKind::Switch => Some(OptionFlag { name: single.kebab(), value: None }),
+        FlagKind::Value(value) => Some(OptionFlag { name: single.kebab(), value: Some(value) }),
+    };
+    Some(ConfigOption {
+        key: single.path.join("."),
+        flag,
+        variable: single.variable(),
+        annotation: fields.iter().all(|field| field.source == Source::Any).then(|| single.kebab()),
+        doc: field.doc,
+        default: match field.default {
+            DefaultValue::None => None,
+            DefaultValue::Value(text) | DefaultValue::Described(text) => Some(text),
+        },
+    })
+}
+
+/// The fields from the root to the option.
+fn fields(single: &Single) -> Vec<&'static Field> {
+    let mut shape: &Shape = &ROOT;
+    let mut fields = Vec::new();
+    for name in &single.path {
+        let field = shape.fields().into_iter().find(|field| field.name == *name).expect("a path of the description");
+        fields.push(field);
+        shape = &field.shape;
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_has_all_its_names_in_one_place() {
+        let options = options();
+        let run_as = options.iter().find(|option| option.key == "runAs").unwrap();
+        assert_eq!(run_as.variable, "SECRET_EXEC_RUN_AS");
+        assert_eq!(run_as.annotation.as_deref(), Some("run-as"));
+        assert_eq!(run_as.flag, Some(OptionFlag { name: "run-as".to_owned(), value: Some("USER[:GROUP]") }));
+        let proxy = options.iter().find(|option| option.key == "vault.proxy").unwrap();
+        assert_eq!((proxy.annotation.as_deref(), &proxy.flag), (None, &None));
+        let timeout = options.iter().find(|option| option.key == "timeout").unwrap();
+        assert_eq!(timeout.default, Some("60s"));
+        assert!(timeout.doc_with_default().ends_with(" Default: 60s."));
+    }
+
+    #[test]
+    fn only_keys_of_the_first_level_have_flags_of_their_own() {
+        for option in options() {
+            assert!(option.flag.is_none() || !option.key.contains('.'), "{}", option.key);
+        }
+    }
+}
