@@ -51,6 +51,8 @@ pub struct Config {
     pub revoke_delay: Duration,
     /// Our own state directory.
     pub state: PathBuf,
+    /// Where it was named; [`Place::Missing`] for the default.
+    pub state_place: Place,
     /// Answer every reference from this file instead.
     pub local: Option<PathBuf>,
     /// Health and metrics, `HOST:PORT`.

@@ -80,6 +80,7 @@ impl Reader<'_> {
             timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),
             revoke_delay: self.read("revokeDelay", value::duration).unwrap_or(Duration::ZERO),
             state: self.read("state", value::directory).unwrap_or_else(|| STATE.into()),
+            state_place: self.place("state"),
             local: local.map(PathBuf::from),
             metrics: self.read("metrics", net::listen),
             log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),

@@ -1,5 +1,6 @@
 //! Why files could not be delivered: what was tried, where, and what to do. Never a value.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Exit, FileName};
@@ -81,6 +82,17 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
+    /// In use for something else; with another owner or mode it would be taken from others.
+    #[error(
+        "{} holds {}, which is not ours, and is not given another owner or mode: name a directory below it, such as {}",
+        .path.display(), .name.to_string_lossy(), .path.join("files").display()
+    )]
+    Occupied {
+        /// The volume.
+        path: PathBuf,
+        /// What lies there.
+        name: OsString,
+    },
     /// Not on tmpfs or ramfs, and a tmpfs cannot be mounted.
     #[error(
         "{} is not on memory, and no tmpfs can be mounted there ({}): mount a tmpfs, or an emptyDir with medium: Memory, \
@@ -94,9 +106,9 @@ pub enum VolumeError {
     },
     /// Not on memory, and a tmpfs over it would hide what is there.
     #[error(
-        "{} is not on memory, and a tmpfs mounted over it would hide what others keep there: name an empty or a new \
-         directory, or mount a tmpfs, or an emptyDir with medium: Memory, at {}",
-        .0.display(), mount_point(.0).display()
+        "{} is not on memory, and a tmpfs mounted over it would hide what others keep there: name a directory below it, \
+         such as {}, or mount a tmpfs, or an emptyDir with medium: Memory, at {}",
+        .0.display(), .0.join("files").display(), mount_point(.0).display()
     )]
     Covering(PathBuf),
     /// Owner or mode may not be set.

@@ -32,17 +32,6 @@ pub(super) fn name(wall: Duration) -> OsString {
     format!("..{year:04}_{month:02}_{day:02}_{hour:02}_{minute:02}_{second:02}.{:09}", wall.subsec_nanos()).into()
 }
 
-/// Whether a name is one that [`name`] gives.
-pub(super) fn is_name(name: &OsStr) -> bool {
-    const SHAPE: &str = "..0000_00_00_00_00_00.";
-    let name = name.as_encoded_bytes();
-    let is_like = |shape: u8, byte: u8| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
-    let Some((head, tail)) = name.split_at_checked(SHAPE.len()) else { return false };
-    SHAPE.bytes().zip(head).all(|(shape, byte)| is_like(shape, *byte))
-        && !tail.is_empty()
-        && tail.iter().all(u8::is_ascii_digit)
-}
-
 /// Year, month and day of a day since 1970-01-01, in the Gregorian calendar counted from March, so that a leap day ends a year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // since 0000-03-01
@@ -217,6 +206,7 @@ pub(super) fn remove(parent: &Folder, name: &OsStr) -> fs::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::layout::is_generation;
 
     #[test]
     fn a_generation_is_named_by_its_time() {
@@ -229,10 +219,10 @@ mod tests {
         ] {
             let name = name(Duration::new(seconds, nanos));
             assert_eq!(name, expected);
-            assert!(is_name(&name));
+            assert!(is_generation(&name));
         }
         for other in ["..data", "..data_tmp", "..2026", "..2026_11_21_23_13_46.", "..2026_11_21_23_13_46.12a", "a"] {
-            assert!(!is_name(other.as_ref()), "{other}");
+            assert!(!is_generation(other.as_ref()), "{other}");
         }
     }
 

@@ -8,6 +8,7 @@ pub mod environ;
 mod error;
 mod fallback;
 mod generation;
+mod layout;
 mod place;
 mod volume;
 

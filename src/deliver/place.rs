@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
 use crate::sys::mount::{self, Tmpfs};
 
-use super::{Ownership, VolumeError, VolumePlan};
+use super::{Ownership, VolumeError, VolumePlan, layout};
 
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -151,6 +151,7 @@ pub(super) fn prepare(plan: &VolumePlan) -> Result<Folder, VolumeError> {
         return Err(VolumeError::NotMemory { path: plan.path.clone(), why: Errno::ENOTSUP });
     }
     accept(&folder, plan)?;
+    refuse_occupied(&folder, plan)?;
     give(&folder, plan.owner, plan.owner.volume_mode(), &plan.path)?;
     Ok(folder)
 }
@@ -234,6 +235,22 @@ fn accept(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
         return Err(VolumeError::Foreign { path: plan.path.clone(), uid, gid, mode });
     }
     Ok(())
+}
+
+/// Refuses to give another owner or mode to a directory that somebody uses for something else, such as `/run`.
+fn refuse_occupied(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
+    let Meta { uid, gid, mode, .. } = meta(folder, &plan.path)?;
+    let Ownership { uid: new_uid, gid: new_gid, .. } = plan.owner;
+    let stays = mode == plan.owner.volume_mode()
+        && new_uid.is_none_or(|new_uid| new_uid == uid)
+        && new_gid.is_none_or(|new_gid| new_gid == gid);
+    if stays {
+        return Ok(());
+    }
+    match layout::foreign_name(folder).map_err(VolumeError::system("list", &plan.path))? {
+        Some(name) => Err(VolumeError::Occupied { path: plan.path.clone(), name }),
+        None => Ok(()),
+    }
 }
 
 /// Sets mode and owner of what is open; what is so already needs no right. Mode first: after the owner it is no longer ours

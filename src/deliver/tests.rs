@@ -39,6 +39,12 @@ impl Shm {
         VolumePlan { path: self.path.clone(), owner: Ownership::default(), size: 1 << 20 }
     }
 
+    /// As a writer of ours leaves it, so that nothing about it has to change.
+    fn make_volume(&self) {
+        fs::create_dir_all(&self.path).unwrap();
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
     fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(&self.path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -47,7 +53,7 @@ impl Shm {
     }
 
     fn generations(&self) -> usize {
-        self.names().iter().filter(|name| generation::is_name(name.as_ref())).count()
+        self.names().iter().filter(|name| layout::is_generation(name.as_ref())).count()
     }
 
     fn read(&self, name: &str) -> String {
@@ -222,12 +228,13 @@ fn names_that_are_not_ours_are_never_touched() {
 fn a_data_link_that_is_not_ours_is_refused_at_the_start() {
     for target in ["/etc", "../..", "other"] {
         let shm = Shm::new();
-        fs::create_dir_all(&shm.path).unwrap();
+        shm.make_volume();
         symlink(target, shm.path.join("..data")).unwrap();
         assert_eq!(prepare(&shm.plan()).unwrap_err(), VolumeError::Taken(shm.path.join("..data")));
     }
     let shm = Shm::new();
-    fs::create_dir_all(shm.path.join("..data")).unwrap();
+    shm.make_volume();
+    fs::create_dir(shm.path.join("..data")).unwrap();
     assert_eq!(prepare(&shm.plan()).unwrap_err(), VolumeError::Taken(shm.path.join("..data")));
 }
 
@@ -251,7 +258,7 @@ fn a_start_removes_what_a_killed_writer_left() {
 #[test]
 fn a_generation_that_is_a_link_is_not_removed_through_it() {
     let shm = Shm::new();
-    fs::create_dir_all(&shm.path).unwrap();
+    shm.make_volume();
     let other = tempfile::tempdir_in("/dev/shm").unwrap();
     fs::write(other.path().join("kept"), "").unwrap();
     symlink(other.path(), shm.path.join("..2026_11_21_23_13_46.1")).unwrap();

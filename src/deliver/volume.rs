@@ -24,11 +24,8 @@ use crate::sys::mount;
 
 use crate::domain::{FileName, SecretBytes};
 
+use super::layout::{self, DATA, DATA_TMP, new_name, stable};
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
-
-const DATA: &str = "..data";
-const DATA_TMP: &str = "..data_tmp";
-const NEW: &str = "..new_";
 
 /// How long a retired generation stays.
 const GRACE: Duration = Duration::from_secs(30);
@@ -196,7 +193,7 @@ impl Volume {
             Some(_) => return Err(VolumeError::Taken(path)),
         }
         let name = self.folder.target(DATA.as_ref()).map_err(VolumeError::system("read the link", &path))?;
-        if !generation::is_name(&name) {
+        if !layout::is_generation(&name) {
             return Err(VolumeError::Taken(path));
         }
         Ok(matches!(self.find(&name)?, Some(Kind::Folder)).then_some(name))
@@ -279,9 +276,9 @@ impl Volume {
         }
         let current = self.current()?;
         for name in self.list()? {
-            if generation::is_name(&name) && current.as_ref() != Some(&name) {
+            if layout::is_generation(&name) && current.as_ref() != Some(&name) {
                 self.remove(&name)?;
-            } else if name == DATA_TMP || name.as_encoded_bytes().starts_with(NEW.as_bytes()) {
+            } else if name == DATA_TMP || layout::is_new_name(&name) {
                 self.unlink_ours(&name)?;
             }
         }
@@ -343,13 +340,4 @@ fn refuse_clashes(files: &[Artifact]) -> Result<(), VolumeError> {
 
 fn first_component(file: &Artifact) -> &str {
     file.name.components().next().expect("a file name has at least one component")
-}
-
-/// Where a stable name points.
-fn stable(name: &OsStr) -> OsString {
-    Path::new(DATA).join(name).into_os_string()
-}
-
-fn new_name(place: usize) -> OsString {
-    format!("{NEW}{place}").into()
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::domain::{Exit, Problem};
 use crate::serve::{Control, Health, Mode, Owner, Refreshed, Report, Running, StateDir};
 use crate::sys::clock;
@@ -117,14 +117,19 @@ impl Places {
     pub(super) fn prepare(config: &Config, whom: &Whom) -> Result<Self, Vec<Problem>> {
         let owner = Owner { uid: whom.drop.uid(), gid: whom.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
-        let refused = |error: &dyn std::fmt::Display| vec![Problem::new(Exit::Volume, error.to_string())];
         let state = match StateDir::prepare(&config.state, owner) {
+            Ok(state) => Some(state),
             // On a laptop it may be what another user, or root, once ran with.
             Err(error) if config.local.is_some() => {
                 warn!("--local: status and refresh do not work: {error}");
                 None
             }
-            prepared => prepared.map_err(|error| refused(&error))?,
+            // Nobody named it, so nobody counts on it.
+            Err(error) if config.state_place == Place::Missing => {
+                warn!("no state directory, so status and refresh do not work, and a restart begins anew: {error}");
+                None
+            }
+            Err(error) => return Err(vec![Problem::new(Exit::Volume, error.to_string())]),
         };
         let health = config.metrics.as_deref().map(Health::listen).transpose();
         let health = health.map_err(|error| vec![Problem::new(Exit::Usage, error.to_string())])?;

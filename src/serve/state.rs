@@ -1,7 +1,6 @@
 //! The state directory: ours alone, 0700, held by one process at a time.
 //!
-//! It is made while we may still give it away, and used after that. Where it cannot be made there is none, which costs
-//! the control socket and nothing else; one that is somebody else's is refused.
+//! It is made while we may still give it away, and used after that.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -9,15 +8,13 @@ use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path, PathBuf};
 
-use tracing::warn;
-
 use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
 use crate::sys::mount;
 
 /// The control socket in it.
 pub(super) const SOCKET: &str = "control.sock";
 /// What a restarted sidecar needs has names that begin so.
-const STATE: &str = "state";
+const STATE: [&str; 2] = ["state.json", "state.value-"];
 
 const MODE: u32 = 0o700;
 const WORLD_WRITABLE: u32 = 0o002;
@@ -81,8 +78,8 @@ pub enum StateError {
     },
     /// In use for something else; taking it over would lock others out.
     #[error(
-        "{} holds {}, which is not ours: name an empty or a new directory with --state", .path.display(),
-        .name.to_string_lossy()
+        "{} holds {}, which is not ours: name a directory below it with --state, such as {}", .path.display(),
+        .name.to_string_lossy(), .path.join("own").display()
     )]
     Occupied {
         /// The directory.
@@ -116,42 +113,26 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether it only means that there is no such directory; the others are refused (73).
-    fn is_bearable(&self) -> bool {
-        matches!(self, Self::System { .. } | Self::Replaceable { .. })
-    }
-
     fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
         move |why| Self::System { doing, path: path.to_owned(), why }
     }
 }
 
 impl StateDir {
-    /// Finds or makes the directory and gives it to `owner` (`None`: ourselves). Where that cannot be, one line says so and
-    /// there is none.
-    pub fn prepare(path: &Path, owner: Option<Owner>) -> Result<Option<Self>, StateError> {
-        match Self::make(path, owner) {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.is_bearable() => {
-                warn!("no state directory, so status and refresh do not work: {error}");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn make(path: &Path, owner: Option<Owner>) -> Result<Self, StateError> {
+    /// Finds or makes the directory and gives it to `owner` (`None`: ourselves).
+    pub fn prepare(path: &Path, owner: Option<Owner>) -> Result<Self, StateError> {
         let found = walk(path)?;
         let mut folder = found.at;
         let mut here = found.real;
         for (place, name) in found.missing.iter().enumerate() {
             here.push(name);
-            match folder.make(name) {
-                Ok(()) | Err(Errno::EEXIST) => {} // whoever was quicker is checked below
+            let is_new = match folder.make(name) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false, // whoever was quicker is checked below
                 Err(why) => return Err(StateError::System { doing: "make", path: here, why }),
-            }
+            };
             folder = folder.open(name).map_err(StateError::system("open", &here))?;
-            if place + 1 < found.missing.len() {
+            if is_new && place + 1 < found.missing.len() {
                 fs::set_mode(&folder, 0o755).map_err(StateError::system("set the mode of", &here))?;
             }
         }
@@ -261,16 +242,17 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
     fs::meta(folder).map_err(StateError::system("look at", path))
 }
 
-/// Ours, or already its owner's.
+/// Ours, or already its owner's; never one that everybody may write, such as `/dev/shm` or the root of a docker tmpfs.
 fn accept(found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
     let ours = fs::ourselves().0;
     let Meta { uid, mode, .. } = found;
+    if mode & WORLD_WRITABLE != 0 {
+        return Err(StateError::Shared { path: path.to_owned(), mode });
+    }
     if uid == ours || owner.is_some_and(|owner| owner.uid == uid) {
         return Ok(());
     }
-    let path = path.to_owned();
-    let is_shared = mode & WORLD_WRITABLE != 0;
-    Err(if is_shared { StateError::Shared { path, mode } } else { StateError::Foreign { path, uid, mode } })
+    Err(StateError::Foreign { path: path.to_owned(), uid, mode })
 }
 
 /// A file system that cannot lock is one on which nobody can hold it.
@@ -301,7 +283,7 @@ fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Resu
 }
 
 fn is_ours(name: &OsStr) -> bool {
-    name == SOCKET || name.to_str().is_some_and(|name| name.starts_with(STATE))
+    name == SOCKET || name.to_str().is_some_and(|name| STATE.iter().any(|ours| name.starts_with(ours)))
 }
 
 #[cfg(test)]
@@ -326,7 +308,7 @@ mod tests {
     fn a_new_directory_is_for_its_owner_only_and_on_memory() {
         let dir = memory();
         let path = dir.path().join("a/b");
-        let state = StateDir::make(&path, None).unwrap();
+        let state = StateDir::prepare(&path, None).unwrap();
         assert_eq!((mode_of(&path), mode_of(&dir.path().join("a"))), (0o700, 0o755));
         assert_eq!(state.path(), path);
         assert!(state.memory().is_some());
@@ -337,7 +319,7 @@ mod tests {
         let dir = memory();
         set_mode(dir.path(), 0o2755); // as Kubernetes does for an fsGroup
         let path = dir.path().join("s");
-        StateDir::make(&path, None).unwrap();
+        StateDir::prepare(&path, None).unwrap();
         assert_eq!(mode_of(&path), 0o700);
     }
 
@@ -347,17 +329,17 @@ mod tests {
         if mount::is_memory(&File::open(dir.path()).unwrap()).unwrap() {
             return eprintln!("SKIPPED nothing_secret_is_kept_on_a_disk: there is no disk here");
         }
-        assert!(StateDir::make(&dir.path().join("s"), None).unwrap().memory().is_none());
+        assert!(StateDir::prepare(&dir.path().join("s"), None).unwrap().memory().is_none());
     }
 
     #[test]
     fn one_process_at_a_time_holds_it() {
         let dir = memory();
         let path = dir.path().join("s");
-        let first = StateDir::make(&path, None).unwrap();
+        let first = StateDir::prepare(&path, None).unwrap();
         assert_eq!(StateDir::prepare(&path, None).unwrap_err(), StateError::Busy(path.clone()));
         drop(first);
-        StateDir::make(&path, None).unwrap();
+        StateDir::prepare(&path, None).unwrap();
     }
 
     #[test]
@@ -367,7 +349,7 @@ mod tests {
         files::create_dir(&path).unwrap();
         set_mode(&path, 0o755);
         files::write(path.join("state.json"), "").unwrap();
-        StateDir::make(&path, None).unwrap();
+        StateDir::prepare(&path, None).unwrap();
         assert_eq!(mode_of(&path), 0o700);
 
         set_mode(&path, 0o755);
@@ -393,17 +375,31 @@ mod tests {
         let dir = memory();
         symlink("real", dir.path().join("link")).unwrap();
         files::create_dir(dir.path().join("real")).unwrap();
-        let state = StateDir::make(&dir.path().join("link/s"), None).unwrap();
+        let state = StateDir::prepare(&dir.path().join("link/s"), None).unwrap();
         assert_eq!(state.path(), dir.path().join("real/s"));
         symlink("loop", dir.path().join("loop")).unwrap();
-        assert!(matches!(StateDir::make(&dir.path().join("loop/s"), None), Err(StateError::System { .. })));
+        assert!(matches!(StateDir::prepare(&dir.path().join("loop/s"), None), Err(StateError::System { .. })));
     }
 
     #[test]
-    fn where_it_cannot_be_made_there_is_none() {
+    fn where_it_cannot_be_made_the_reason_is_said() {
         let dir = memory();
         set_mode(dir.path(), 0o777);
-        assert!(StateDir::prepare(&dir.path().join("s"), None).unwrap().is_none(), "everybody may replace it");
-        assert!(StateDir::prepare("/proc/secret-exec-state".as_ref(), None).unwrap().is_none(), "not creatable");
+        let error = StateDir::prepare(&dir.path().join("s"), None).unwrap_err();
+        assert!(matches!(error, StateError::Replaceable { .. }), "{error}");
+        let error = StateDir::prepare("/proc/secret-exec-state".as_ref(), None).unwrap_err();
+        assert!(matches!(error, StateError::System { doing: "make", .. }), "{error}");
+    }
+
+    #[test]
+    fn one_that_everybody_may_write_is_left_as_it_is() {
+        let dir = memory();
+        for mode in [0o1777, 0o777, 0o2777] {
+            set_mode(dir.path(), mode);
+            let error = StateDir::prepare(dir.path(), None).unwrap_err();
+            assert!(matches!(error, StateError::Shared { .. }), "{error}");
+            assert!(error.to_string().contains("/own"), "{error}");
+            assert_eq!(mode_of(dir.path()), mode);
+        }
     }
 }

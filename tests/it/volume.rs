@@ -306,3 +306,136 @@ fn a_reader_never_sees_a_generation_in_part() {
         assert!(seen > 0);
     });
 }
+
+/// What stands in a directory, with owners and modes: `stat` of every name in it and of itself.
+fn snapshot(dir: &Path) -> Vec<(PathBuf, u32, (u32, u32))> {
+    use std::os::unix::fs::MetadataExt;
+    let mut found = vec![dir.to_owned()];
+    let mut at = 0;
+    while let Some(path) = found.get(at).cloned() {
+        at += 1;
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            found.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    let mut all: Vec<_> = found
+        .into_iter()
+        .map(|path| {
+            let meta = fs::symlink_metadata(&path).unwrap();
+            (path, meta.mode() & 0o7777, (meta.uid(), meta.gid()))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_directory_that_others_use_is_never_taken_over() {
+    needs_root!();
+    let case = Case::new();
+    own(&case.memory, 0);
+    let make = |name: &str, mode: u32| {
+        let dir = case.memory.join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        dir
+    };
+    let run = make("run", 0o755);
+    fs::create_dir(run.join("lock")).unwrap();
+    fs::write(run.join("nginx.pid"), "1").unwrap();
+    // A mount of the kubelet's has the same layout, and its generations are open to everybody.
+    let kubelet = make("kubelet", 0o755);
+    let generation = kubelet.join("..2026_11_21_23_13_46.123456789");
+    fs::create_dir(&generation).unwrap();
+    fs::write(generation.join("key"), "theirs").unwrap();
+    symlink("..2026_11_21_23_13_46.123456789", kubelet.join("..data")).unwrap();
+    symlink("..data/key", kubelet.join("key")).unwrap();
+    let data = make("data", 0o750);
+    fs::write(data.join("app.db"), "rows").unwrap();
+    own(&data.join("app.db"), APP);
+    let hidden = make("hidden", 0o711);
+    fs::write(hidden.join(".keep"), "").unwrap();
+    let link = make("link", 0o755);
+    symlink("/etc/passwd", link.join("passwd")).unwrap();
+    let secret = case.secret("s", "value");
+    for dir in [&run, &kubelet, &data, &hidden, &link] {
+        let before = snapshot(dir);
+        let shown = dir.to_str().unwrap();
+        for mode in [&[][..], &["--supervise"]] {
+            let start = || case.run().root().args(&["--run-as", &format!("{APP}:{APP}")]).args(mode);
+            let below = format!("{shown}/files");
+            case.refused(start().args(&["--file", &format!("s={secret}"), "--volume", shown]), 73, &[shown, &below]);
+            assert_eq!(snapshot(dir), before);
+        }
+        let start =
+            |mode: &str| case.run().root().command(mode).args(&["--run-as", "0", "--file", &format!("s={secret}")]);
+        for mode in ["init", "sidecar"] {
+            start(mode).args(&["--volume", shown]).output().refused(73, &[shown, "files"]);
+            assert_eq!(snapshot(dir), before);
+        }
+        let state = [&"--volume", &case.volume().to_str().unwrap(), &"--state", &shown].map(|arg| arg.to_string());
+        let run = case.run_bare().root().command("sidecar").args(&["--run-as", "0", "--file", &format!("s={secret}")]);
+        run.args(&state).output().refused(73, &[shown, "own"]);
+        assert_eq!(snapshot(dir), before);
+    }
+}
+
+#[test]
+fn a_volume_of_ours_may_change_its_owner() {
+    needs_root!();
+    let case = Case::new();
+    own(&case.memory, 0);
+    let secret = case.secret("s", "value");
+    for (id, file) in [("0", "s=".to_owned()), (&*format!("{APP}:{APP}"), "dir/s=".to_owned())] {
+        let start = case.run().root().command("init").args(&["--run-as", id, "--volume"]).arg(case.volume());
+        start.args(&["--file", &format!("{file}{secret}")]).output().ok();
+    }
+    assert_eq!(owner_of(&case.volume()), (APP, APP));
+    assert_eq!(fs::read_to_string(case.volume().join("dir/s")).unwrap(), "value");
+}
+
+/// A sidecar with a state directory, in a mount namespace that `script` prepares; what it says until it has delivered.
+fn with_state(case: &Case, prepare: &str, more: &str) -> Outcome {
+    let text = format!(
+        "{prepare}\n\"$0\" sidecar --run-as 0 --volume {volume} --file s={secret} {more} & pid=$!\n\
+         while [ ! -e {volume}/s ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done\n\
+         [ -e {volume}/s ] && kill $pid; wait $pid",
+        volume = case.volume().display(),
+        secret = case.secret("s", "value")
+    );
+    Run::new(program()).root().within(&["unshare", "-m", "sh", "-c", &text]).output()
+}
+
+#[test]
+fn a_state_directory_that_was_named_and_cannot_be_used_is_refused_and_the_default_costs_one_line() {
+    needs_root!();
+    let case = Case::new();
+    own(&case.memory, 0);
+    let state = case.path("state-mount");
+    fs::create_dir(&state).unwrap();
+    let shown = state.to_str().unwrap();
+    for (what, options, says) in [
+        ("everybody may write there", "mode=1777,size=1m", "everybody may write"),
+        ("another user's", "mode=0700,uid=34567,size=1m", "belongs to user 34567"),
+        ("no room for a name", "ro,mode=0755", "read-only"),
+    ] {
+        // A socket below a path of ours: the mount is made anew for each namespace.
+        let mount = |path: &str| format!("mkdir -p {path}; mount -t tmpfs -o {options} tmpfs {path}");
+        let named = if options.starts_with("ro") { format!("{shown}/own") } else { shown.to_owned() };
+        let after = format!("; stat -c 'after %a' {shown}");
+        let text = format!("{}{after}", mount(shown));
+        let outcome = with_state(&case, &text, &format!("--state {named}"));
+        outcome.refused(73, &[says]);
+        let _ = fs::remove_dir_all(case.volume());
+
+        let default = "mount -t tmpfs tmpfs /run; ".to_owned();
+        let default = match options.starts_with("ro") {
+            true => format!("{default}mount -o remount,ro /run"),
+            false => format!("{default}{}", mount("/run/secret-exec-state")),
+        };
+        let outcome = with_state(&case, &default, "");
+        assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+        assert_eq!(outcome.err().matches("no state directory").count(), 1, "{what}: {outcome}");
+        let _ = fs::remove_dir_all(case.volume());
+    }
+}

@@ -175,7 +175,7 @@ fn a_dead_ones_socket_is_replaced_and_a_live_one_is_refused() {
 #[test]
 fn what_cannot_be_replaced_leaves_no_socket_and_no_failure() {
     let dir = memory();
-    let state = StateDir::prepare(&dir.path().join("s"), None).unwrap().unwrap();
+    let state = StateDir::prepare(&dir.path().join("s"), None).unwrap();
     fs::create_dir(state.path().join("control.sock")).unwrap();
     assert!(Control::open(&state).is_none());
 }
@@ -224,7 +224,7 @@ fn root_and_the_owner_may_ask_and_nobody_else() {
     let dir = memory();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let place = dir.path().join("s");
-    let state = StateDir::prepare(&place, Some(Owner { uid: APP, gid: APP })).unwrap().unwrap();
+    let state = StateDir::prepare(&place, Some(Owner { uid: APP, gid: APP })).unwrap();
     let meta = fs::metadata(&place).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (APP, APP, 0o700));
     drop(state);

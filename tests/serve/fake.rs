@@ -135,7 +135,7 @@ impl Served {
         let thread = std::thread::spawn({
             let (fake, state) = (Arc::clone(&fake), state.to_owned());
             move || {
-                let state = StateDir::prepare(&state, None).unwrap().unwrap();
+                let state = StateDir::prepare(&state, None).unwrap();
                 let control = Control::open(&state).unwrap();
                 let health = Health::listen("127.0.0.1:0").unwrap();
                 tell.send(health.address().unwrap()).unwrap();
