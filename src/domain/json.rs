@@ -3,6 +3,7 @@
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::bounds::{MOST_ELEMENTS, has_too_many_elements};
 use super::secret::{SecretBytes, SecretValue};
 
 /// Text that is not the JSON object it should be. Holds a position, never the text.
@@ -19,6 +20,9 @@ pub enum JsonError {
     /// JSON, but not an object.
     #[error("JSON, but not an object")]
     NotAnObject,
+    /// More than is parsed.
+    #[error("JSON of more than {MOST_ELEMENTS} names and values, which only `format: raw` delivers as it is")]
+    TooManyElements,
     /// The same key twice.
     #[error("key {0:?} stands twice")]
     Repeated(String),
@@ -32,6 +36,9 @@ pub(super) fn object(text: &[u8]) -> Result<Vec<(String, SecretValue)>, JsonErro
         }
         JsonError::Syntax { line: error.line(), column: error.column() }
     };
+    if has_too_many_elements(text) {
+        return Err(JsonError::TooManyElements);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let entries = deserializer.deserialize_map(Entries).map_err(syntax)?;
     deserializer.end().map_err(syntax)?;

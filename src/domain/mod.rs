@@ -3,6 +3,7 @@
 //! Everything above speaks in these types; a value that exists is valid (parse, don't validate).
 
 mod account;
+mod bounds;
 mod exit;
 mod json;
 mod lease;
@@ -13,6 +14,9 @@ mod secret;
 mod time;
 
 pub use account::{Account, AccountError, Owner, RunAs};
+pub use bounds::{
+    LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
+};
 pub use exit::{Exit, Problem, worst};
 pub use json::JsonError;
 pub use lease::{Ends, Fetched, Fetches, Lease, LeaseId, Version};

@@ -1,8 +1,12 @@
 //! Secret values: redacted in `Debug`, wiped when dropped, readable only through `expose`.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeroize::Zeroize;
+
+/// The length of all secrets that live, so that a backend cannot fill the memory with many answers of a size that is taken.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes that are a secret. `expose` is the only way in, so every exposure can be found by its name.
 ///
@@ -12,12 +16,18 @@ pub struct SecretBytes(Box<[u8]>);
 impl SecretBytes {
     /// Takes the bytes over. Spare capacity is given back (and wiped by the allocator).
     pub fn new(bytes: Vec<u8>) -> Self {
+        LIVE.fetch_add(bytes.len(), Ordering::Relaxed);
         Self(bytes.into_boxed_slice())
+    }
+
+    /// How many bytes of secrets this process holds now.
+    pub fn live() -> usize {
+        LIVE.load(Ordering::Relaxed)
     }
 
     /// A second copy, said out loud.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        Self::new(bytes.to_owned())
     }
 
     /// The value itself.
@@ -44,6 +54,7 @@ impl From<String> for SecretBytes {
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
+        LIVE.fetch_sub(self.0.len(), Ordering::Relaxed);
         self.0.zeroize();
     }
 }

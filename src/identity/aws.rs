@@ -32,8 +32,9 @@ mod signed;
 mod transport;
 
 pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
-pub(crate) use credentials_error::{CREDENTIALS, retry_after, sanitize_code};
+pub(crate) use credentials_error::{CREDENTIALS, oversized, retry_after, sanitize_code};
 use negative_cache::NegativeCache;
+pub use transport::BodyError;
 use transport::Transport;
 
 /// Of a TCP and TLS handshake.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::Exit;
+use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
 
 /// What kind of failure it was, which decides what happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,12 @@ impl Failure {
     pub fn new(class: Class, why: impl Into<String>) -> Self {
         let (effect, outlook, speaker) = (Effect::None, Outlook::Passing, Speaker::Backend);
         Self { class, effect, outlook, speaker, why: why.into() }
+    }
+
+    /// The failure of an answer that came while enough secrets are held, if they are.
+    pub(super) fn of_too_many_secrets() -> Option<Self> {
+        let why = || format!("the secrets held at once would be larger than {} MiB", MOST_SECRET_BYTES >> 20);
+        (SecretBytes::live() > MOST_SECRET_BYTES).then(|| Self::new(Class::Malformed, why()))
     }
 
     /// The same failure of a request that the server may have carried out.

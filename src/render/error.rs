@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{Exit, JsonError, NameError, PickError, SecretRef};
+use crate::domain::{Exit, JsonError, MOST_ELEMENTS, NameError, PickError, SecretRef};
 
 use super::limits::{FUEL, GROWTH, OUTPUT};
 
@@ -98,7 +98,7 @@ pub enum Refusal {
     NotText(Option<String>),
     /// A nested value that cannot be written again.
     #[error(
-        "{} cannot be written again: it is nested deeper than {limit} levels, repeats a key, or holds half a surrogate pair",
+        "{} cannot be written again: it has more than {MOST_ELEMENTS} names and values, is nested deeper than {limit} levels, repeats a key, or holds half a surrogate pair",
         value_of(.0),
         limit = super::tree::DEPTH
     )]

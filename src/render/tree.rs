@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::domain::has_too_many_elements;
+
 /// How deep a value may be nested.
 pub(super) const DEPTH: usize = 64;
 
@@ -20,12 +22,15 @@ pub(super) enum Json {
     Map(Vec<(String, Json)>),
 }
 
-/// Not JSON, too deep, a repeated key, or half a surrogate pair.
+/// Not JSON, too large, too deep, a repeated key, or half a surrogate pair.
 pub(super) struct Unreadable;
 
 impl Json {
     /// Parses JSON text.
     pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+        if has_too_many_elements(text.as_bytes()) {
+            return Err(Unreadable);
+        }
         serde_json::from_str(text).map_err(|_| Unreadable).and_then(|raw: &RawValue| value(raw.get(), DEPTH))
     }
 }

@@ -22,6 +22,7 @@ mod config; // layers, all mistakes at once, schema, check
 // Who asks, and what comes
 mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
 mod fetch; // Vault: each secret once, every engine, leases, retries, failures
+mod hostile; // backends that turn hostile: answers without end, within the memory of a pod
 mod namespace; // rootless: ids that are not there
 mod local; // a file that answers instead of any server
 mod login; // every method of Vault's, TLS, proxy, namespaces

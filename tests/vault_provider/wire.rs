@@ -184,7 +184,7 @@ async fn a_server_in_trouble_is_worth_another_try_and_says_when() {
 async fn an_answer_without_end_is_cut_off() {
     let fake = Fake::start(|_| Some(answer("200 OK", "", &"x".repeat(9 << 20))));
     let failure = connect(&config(&fake.address())).login(&token(ROOT), 0).await.unwrap_err();
-    assert_eq!(failure, Failure::new(Class::Malformed, "the answer is larger than 8 MiB").perhaps_done());
+    assert_eq!(failure, Failure::new(Class::Malformed, "the answer is larger than 2 MiB").perhaps_done());
 }
 
 fn look_up(_: &Seen) -> Option<String> {

@@ -16,6 +16,8 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use super::transport::BodyError;
+
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AwsFault {
@@ -64,6 +66,14 @@ pub enum AwsFault {
         what: &'static str,
         /// From `Retry-After`.
         retry_after: Option<Duration>,
+    },
+    /// An answer that is not read, because of its size.
+    #[error("{what}: {why}")]
+    Oversized {
+        /// The call.
+        what: &'static str,
+        /// What is too much.
+        why: BodyError,
     },
     /// Worth another try: no connection, or a service that failed.
     #[error("{what}: {why}")]
@@ -180,6 +190,10 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     if let Some(refused) = refused {
         return refused;
     }
+    let what = if credentials.is_some() { "loading AWS credentials" } else { "the request was not answered" };
+    if let Some(why) = oversized(error) {
+        return AwsFault::Oversized { what, why };
+    }
     match credentials {
         Some(CredentialsError::CredentialsNotLoaded(_)) => AwsFault::NoCredentials(metadata(error)),
         Some(CredentialsError::InvalidConfiguration(_)) => AwsFault::Misconfigured(
@@ -190,9 +204,13 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
         )),
         // The last of the chain could not be reached: no machine of AWS's, and nothing else was found before.
         Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsFault::NoCredentials(Metadata::Silent),
-        Some(_) => AwsFault::Unreachable { what: "loading AWS credentials", why: reason },
-        None => AwsFault::Unreachable { what: "the request was not answered", why: reason },
+        Some(_) | None => AwsFault::Unreachable { what, why: reason },
     }
+}
+
+/// What is too much of an answer, if that is the reason.
+pub(crate) fn oversized(error: &(dyn Error + 'static)) -> Option<BodyError> {
+    chain(error).find_map(|cause| cause.downcast_ref().copied()).filter(|error| *error != BodyError::CutShort)
 }
 
 fn is_no_metadata(error: &(dyn Error + 'static)) -> bool {

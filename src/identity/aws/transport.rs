@@ -14,16 +14,24 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
 
+use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, has_too_many_elements};
 use crate::identity::file;
 
 use super::AwsFault;
+
+/// From the first byte of an answer's body to the last: the SDK's own limit ends when the answer begins.
+const BODY: Duration = Duration::from_secs(20);
 
 /// Makes connections of both kinds; cheap to clone. TLS roots are read at the first `https` request, not before.
 #[derive(Debug, Clone)]
@@ -34,6 +42,8 @@ struct Shared {
     ca_bundle: Option<PathBuf>,
     tls: OnceLock<TlsContext>,
     connectors: Mutex<Vec<(Route, Timeouts, SharedHttpConnector)>>,
+    /// Held while a large answer is received, so that several at once cannot use several times its memory.
+    large: Semaphore,
 }
 
 type Timeouts = (Option<Duration>, Option<Duration>);
@@ -68,7 +78,8 @@ impl Route {
 
 impl Transport {
     pub(super) fn new(ca_bundle: Option<PathBuf>) -> Self {
-        Self(Arc::new(Shared { ca_bundle, tls: OnceLock::new(), connectors: Mutex::new(Vec::new()) }))
+        let (tls, connectors, large) = (OnceLock::new(), Mutex::new(Vec::new()), Semaphore::new(1));
+        Self(Arc::new(Shared { ca_bundle, tls, connectors, large }))
     }
 
     /// Reads the private CA bundle, if there is one, where an error can still be told.
@@ -83,6 +94,24 @@ impl Transport {
             let _ = self.0.tls.set(context(store));
         }
         Ok(())
+    }
+
+    /// Receives a body whole, because the SDK does so without any limit.
+    async fn receive(&self, mut body: SdkBody, most: usize) -> Result<Vec<u8>, BodyError> {
+        let mut bytes = Vec::new();
+        let mut large = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| BodyError::CutShort)?.into_data() else { continue };
+            let length = bytes.len().saturating_add(data.len());
+            if length > most {
+                return Err(BodyError::TooLarge(most));
+            }
+            if length > LARGE_ANSWER_BYTES && large.is_none() {
+                large = Some(self.0.large.acquire().await.expect("it is never closed"));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        if has_too_many_elements(&bytes) { Err(BodyError::TooManyElements) } else { Ok(bytes) }
     }
 
     pub(super) fn close_idle(&self) {
@@ -128,7 +157,42 @@ struct Dispatch {
 
 impl HttpConnector for Dispatch {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.transport.connector(Route::of(request.uri()), &self.settings).call(request)
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let most = if target.starts_with("secretsmanager.") { MOST_ANSWER_BYTES } else { MOST_IDENTITY_BYTES };
+        let answer = self.transport.connector(Route::of(request.uri()), &self.settings).call(request);
+        let transport = self.transport.clone();
+        HttpConnectorFuture::new(async move {
+            let mut response = answer.await?;
+            let body = transport.receive(response.take_body(), most);
+            let Ok(body) = tokio::time::timeout(BODY, body).await else {
+                return Err(ConnectorError::timeout("the answer did not end".into()));
+            };
+            *response.body_mut() = SdkBody::from(body?);
+            Ok(response)
+        })
+    }
+}
+
+/// What is wrong with an answer's body, before anybody reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// More bytes than are taken.
+    #[error("the answer is larger than {} KiB", .0 >> 10)]
+    TooLarge(usize),
+    /// More JSON than is parsed.
+    #[error("the answer has more than {MOST_ELEMENTS} names and values")]
+    TooManyElements,
+    /// It ended early.
+    #[error("the connection ended before the answer was complete")]
+    CutShort,
+}
+
+impl From<BodyError> for ConnectorError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::CutShort => Self::io(error.into()),
+            BodyError::TooLarge(_) | BodyError::TooManyElements => Self::other(error.into(), None),
+        }
     }
 }
 

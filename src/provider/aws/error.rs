@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
-use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, retry_after, sanitize_code};
+use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, oversized, retry_after, sanitize_code};
 
 use super::super::{Class, Failure};
 
@@ -18,6 +18,7 @@ impl From<AwsFault> for Failure {
             | AwsFault::Region(_)
             | AwsFault::ServerId
             | AwsFault::Unsignable
+            | AwsFault::Oversized { .. }
             | AwsFault::CaBundle { .. } => Class::Malformed,
             AwsFault::NoCredentials(_) | AwsFault::Misconfigured(_) | AwsFault::Refused { .. } => Class::Denied,
             AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
@@ -42,8 +43,11 @@ pub(super) fn of_describe(
 }
 
 /// A failed batch: `None` when single reads may well succeed (no permission for batches, an id the service refuses, an
-/// endpoint that has no batches).
+/// endpoint that has no batches, secrets that are too much for one answer).
 pub(super) fn of_batch(error: SdkError<BatchGetSecretValueError, HttpResponse>, region: &str) -> Option<Failure> {
+    if oversized(&error).is_some() {
+        return None;
+    }
     match answer(error, region) {
         Ok(failure) => Some(failure),
         Err(said) => match said.meaning() {
@@ -110,6 +114,9 @@ fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
             }
             (AwsFault::Unreachable { what: "the request was not answered", why }, _) => {
                 Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}"))
+            }
+            (AwsFault::Oversized { why, .. }, _) => {
+                Failure::new(Class::Malformed, format!("the answer of Secrets Manager in {region} is not read: {why}"))
             }
             (fault, _) => fault.into(),
         });

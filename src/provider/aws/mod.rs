@@ -204,5 +204,8 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
         (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
         (None, None) => return Err(Failure::new(Class::Malformed, "the answer has no value")),
     };
-    Ok(Fetched { payload: Payload::Whole(value), version: version.map(Version), lease: None, ends: None })
+    match Failure::of_too_many_secrets() {
+        Some(failure) => Err(failure),
+        None => Ok(Fetched { payload: Payload::Whole(value), version: version.map(Version), lease: None, ends: None }),
+    }
 }

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use crate::domain::MOST_ANSWER_BYTES;
 use crate::provider::tls;
 use crate::provider::{Class, Failure};
 
 use super::names::NoSuchName;
-use super::{Limits, MOST_BYTES, TrustSource};
+use super::{Limits, TrustSource};
 
 /// What went wrong between us and an answer. Names the address, never a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,7 @@ pub(crate) enum TransportError {
     #[error("no connection to {0}{1}")]
     NotConnected(String, &'static str),
     /// More than we take.
-    #[error("the answer is larger than {} MiB", MOST_BYTES >> 20)]
+    #[error("the answer is larger than {} MiB", MOST_ANSWER_BYTES >> 20)]
     TooLarge,
     /// A redirect that is not followed.
     #[error("{from} redirects to {to}{why}")]

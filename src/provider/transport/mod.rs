@@ -9,15 +9,17 @@ mod names;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{HOST, LOCATION};
 use http::{HeaderValue, StatusCode};
 use reqwest::Url;
 use rustify::errors::ClientError;
+use tokio::sync::Semaphore;
 
 use crate::config::{Ca, Vault};
+use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES};
 use crate::identity::ClientCertificate;
 use crate::identity::file::{self, FileError};
 
@@ -27,9 +29,6 @@ use super::tls::{self, TlsError, Trust};
 use names::Names;
 
 pub(crate) use failure::TransportError;
-
-/// No answer that is a secret is larger.
-const MOST_BYTES: usize = 8 << 20;
 
 /// How long one request may take.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +56,8 @@ pub(crate) struct Transport {
     is_loopback: bool,
     trust: TrustSource,
     limits: Limits,
+    /// Held while a large answer is received, so that several at once cannot use several times its memory.
+    large: Arc<Semaphore>,
     state: RwLock<State>,
 }
 
@@ -145,6 +146,7 @@ impl Transport {
             proxy,
             trust,
             limits,
+            large: Arc::new(Semaphore::new(1)),
             state: RwLock::new(State { trust: trusted, tls, certificate: None, http }),
         })
     }
@@ -264,11 +266,15 @@ impl Transport {
             why
         };
         let mut response = http.execute(request).await.map_err(why)?;
-        let mut bytes =
-            Vec::with_capacity(response.content_length().map_or(4096, |n| n.min(MOST_BYTES as u64) as usize));
+        let mut bytes = Vec::new();
+        let mut large = None;
         while let Some(chunk) = response.chunk().await.map_err(why)? {
-            if bytes.len().saturating_add(chunk.len()) > MOST_BYTES {
+            let length = bytes.len().saturating_add(chunk.len());
+            if length > MOST_ANSWER_BYTES {
                 return Err(TransportError::TooLarge);
+            }
+            if length > LARGE_ANSWER_BYTES && large.is_none() {
+                large = Some(self.large.acquire().await.expect("it is never closed"));
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Ends, Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, Payload, Seconds, SecretBytes, SecretMap, VaultSource,
-    Version,
+    Ends, Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, MOST_ELEMENTS, Payload, Seconds, SecretBytes, SecretMap,
+    VaultSource, Version, has_too_many_elements,
 };
 use crate::provider::{Class, Failure};
 
@@ -59,6 +59,9 @@ struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     fn of(answer: &'a Answer) -> Result<Self, Failure> {
+        if has_too_many_elements(answer.body.expose()) {
+            return Err(malformed(format!("the answer has more than {MOST_ELEMENTS} names and values")));
+        }
         serde_json::from_slice(answer.body.expose())
             .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?").of_somebody_else())
     }

@@ -186,7 +186,12 @@ impl Vault {
         };
         let answer = self.ask(call).await?;
         if answer.is_success() {
-            return answer::fetched(&answer, source, (self.now)());
+            let fetched = answer::fetched(&answer, source, (self.now)())?;
+            drop(answer);
+            return match Failure::of_too_many_secrets() {
+                Some(failure) => Err(failure.perhaps_done()),
+                None => Ok(fetched),
+            };
         }
         if answer.status == 404
             && let Some(failure) = answer::deleted(&answer)

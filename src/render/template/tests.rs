@@ -340,7 +340,7 @@ fn minijinjas_errors_keep_their_place_and_lose_their_text() {
     }
 }
 
-const GROWN: &str = "the values it makes are larger than 64 MiB in all";
+const GROWN: &str = "the values it makes are larger than 16 MiB in all";
 
 #[test]
 fn a_template_ends() {

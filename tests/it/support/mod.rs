@@ -20,6 +20,8 @@ mod postgres;
 mod proxy;
 mod run;
 mod running;
+#[allow(dead_code, reason = "not every suite that shares this needs it")]
+mod script;
 mod space;
 
 pub use files::{certificates, generations, mode_of, owner_of, parts};
@@ -33,6 +35,8 @@ pub use run::Run;
 #[allow(unused_imports, reason = "not every suite that shares this names it")]
 pub use running::Running;
 pub use running::{Outcome, status_field};
+#[allow(unused_imports, reason = "not every suite that shares this names it")]
+pub use script::{Script, say, say_headers_without_end, say_slowly, say_without_end};
 pub use space::{Login, Space};
 
 /// The uid and gid the app has unless a test says otherwise: no entry in any passwd or group file.
