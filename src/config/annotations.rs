@@ -28,7 +28,7 @@ const NAMED: [(&str, &str, Option<&str>); 5] = [
 ];
 
 /// Settings that are the operator's, under the names somebody may try.
-const NEVER: [&str; 5] = ["skip-verify", "proxy", "tls-server-name", "allow-insecure", "local"];
+const NEVER: [&str; 6] = ["skip-verify", "proxy", "redirect-hosts", "tls-server-name", "allow-insecure", "local"];
 
 /// Every mistake in a pod's annotations that can be seen without the other layers.
 pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mistake> {

@@ -61,6 +61,7 @@ impl Reader<'_> {
         let ca = ca_text.or(self.read("vault.caFile", value::path).map(Ca::File));
         let tls_server_name = self.read("vault.tlsServerName", net::host);
         let proxy = self.read("vault.proxy", net::proxy);
+        let redirect_hosts = self.read("vault.redirectHosts", net::hosts).unwrap_or_default();
         let skip_verify = self.is_on("vault.skipVerify");
         if skip_verify && !self.is_on("vault.allowInsecure") {
             let place = self.place("vault.skipVerify");
@@ -82,9 +83,16 @@ impl Reader<'_> {
         }
         match need {
             Need::No => None,
-            Need::Perhaps | Need::Yes(_) => {
-                Some(Vault { address: address?, namespace, ca, tls_server_name, proxy, skip_verify, auth })
-            }
+            Need::Perhaps | Need::Yes(_) => Some(Vault {
+                address: address?,
+                namespace,
+                ca,
+                tls_server_name,
+                proxy,
+                redirect_hosts,
+                skip_verify,
+                auth,
+            }),
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) enum Form {
     Proxy,
     /// A host's name.
     Host,
+    /// `HOST[:PORT],HOST[:PORT]`.
+    Hosts,
     /// `HOST:PORT`.
     Listen,
     /// A URL to notify.
@@ -114,6 +116,7 @@ impl Form {
             Self::Address => net::address(text).map(drop),
             Self::Proxy => net::proxy(text).map(drop),
             Self::Host => net::host(text).map(drop),
+            Self::Hosts => net::hosts(text).map(drop),
             Self::Listen => net::listen(text).map(drop),
             Self::Url => net::notify(text).map(drop),
             Self::Namespace => value::namespace(text).map(drop),
@@ -151,6 +154,7 @@ impl Form {
             Self::Address => "an address, such as https://vault.example.com:8200",
             Self::Proxy => "an address, such as http://proxy.example.com:3128",
             Self::Host => "the name of a host",
+            Self::Hosts => "hosts, such as vault-0.vault-internal:8200, vault-1.vault-internal:8200",
             Self::Listen => "HOST:PORT",
             Self::Url => "a URL",
             Self::Namespace => "a namespace",
@@ -200,7 +204,7 @@ impl Form {
             Self::Action => json!({ "type": "string", "pattern": "^(none|restart|signal:.+|https?:.+)$" }),
             Self::Signal => json!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64, "minLength": 1 }),
             Self::Pattern => json!({ "type": "string", "pattern": r"^[^*=\s]*\*?$", "minLength": 1 }),
-            Self::Plain | Self::Path | Self::Host | Self::Namespace | Self::Process => {
+            Self::Plain | Self::Path | Self::Host | Self::Hosts | Self::Namespace | Self::Process => {
                 json!({ "type": "string", "pattern": SOME_TEXT })
             }
         }

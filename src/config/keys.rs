@@ -124,6 +124,13 @@ pub(super) static VAULT: Object = Object {
             .default_is("HTTPS_PROXY and NO_PROXY")
             .never_by_annotation(),
         Field::single(
+            "redirectHosts",
+            Form::Hosts,
+            "HOST[:PORT], with commas between them: where a standby may redirect to, beside the address itself. Default: \
+             nowhere else.",
+        )
+        .never_by_annotation(),
+        Field::single(
             "skipVerify",
             Form::Bool,
             "Do not verify the server's certificate; refused unless allowInsecure is true too.",

@@ -76,6 +76,8 @@ pub struct Vault {
     pub tls_server_name: Option<String>,
     /// `http://` proxy for this backend; without it `HTTPS_PROXY` and `NO_PROXY` count.
     pub proxy: Option<String>,
+    /// Hosts, `HOST[:PORT]`, that the server may redirect to.
+    pub redirect_hosts: Vec<String>,
     /// No verification of the certificate. Exists only together with `allowInsecure: true`.
     pub skip_verify: bool,
     /// How we prove who we are; `None` only when no direct reference needs Vault, or a local file answers.

@@ -94,6 +94,11 @@ pub(super) fn proxy(text: &str) -> Result<String, Expected> {
     address(text)
 }
 
+/// `HOST[:PORT]`, several with commas between them; in small letters.
+pub(super) fn hosts(text: &str) -> Result<Vec<String>, Expected> {
+    text.split(',').map(|host| checked_host(host.trim()).map(|_| host.trim().to_ascii_lowercase())).collect()
+}
+
 /// A host's name for TLS, without a port.
 pub(super) fn host(text: &str) -> Result<String, Expected> {
     host_syntax(text)?;
@@ -180,6 +185,15 @@ mod tests {
         ] {
             let error = address(bad).expect_err(bad);
             assert!(!error.contains("canary"));
+        }
+    }
+
+    #[test]
+    fn hosts_are_a_list_of_names_with_and_without_ports() {
+        let expected = ["vault-0.v", "10.0.0.1:8200", "[::1]:8200"].map(str::to_owned).to_vec();
+        assert_eq!(hosts("Vault-0.v, 10.0.0.1:8200,[::1]:8200"), Ok(expected));
+        for bad in ["", ",", "a,", "https://a", "a/b", "a:0", "*.a", "a b"] {
+            assert!(hosts(bad).is_err(), "{bad}");
         }
     }
 

@@ -26,15 +26,16 @@ use crate::config;
 
 use super::SignedRequest;
 
+mod body;
 mod credentials_error;
 mod negative_cache;
 mod signed;
 mod transport;
 
+pub use body::BodyError;
 pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, oversized, retry_after, sanitize_code};
 use negative_cache::NegativeCache;
-pub use transport::BodyError;
 use transport::Transport;
 
 /// Of a TCP and TLS handshake.

@@ -233,12 +233,12 @@ fn every_key_becomes_a_variable() {
 
 #[test]
 fn a_nesting_without_end_is_refused() {
-    let deep = format!(r#"{{"k":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(r#"{{"k":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     let held = fetches(&[("vault:x", Backend::Map(&deep))]);
     for format in [Format::Json, Format::Yaml] {
         let error = secret(&reference("vault:x"), Some(format), None, &held).unwrap_err().to_string();
         assert!(
-            error.contains("the value of key \"k\" cannot be written again: it is nested deeper than 64"),
+            error.contains("the value of key \"k\" cannot be written again") && error.contains("nested deeper than 64"),
             "{error}"
         );
     }

@@ -195,3 +195,25 @@ fn the_largest_secrets_that_are_taken_fit_into_the_memory_of_a_pod() {
     let run = reads_vault(&case, &script, &format!("files:\n{files}"));
     fails_within_bounds(run, 65, "the secrets held at once would be larger than 4 MiB");
 }
+
+#[test]
+fn nobody_is_followed_to_another_place_with_what_proves_who_we_are() {
+    let case = Case::new();
+    let thief = Script::start(|_, _, stream| say(stream, "200 OK", "", LOOKED_UP));
+    for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let location = format!("Location: {}/v1/x\r\n", thief.address());
+        let server = Script::start(move |_, _, stream| say(stream, status, &location, ""));
+        let (code, said, _) = measured(reads_vault(&case, &server, ONE).app(&["/bin/false"]));
+        assert!(matches!(code, Some(65 | 77)), "{status} {code:?}\n{said}");
+        let run = case.with_files("timeout: 5s\nfiles: { a: \"aws-sm:a\" }").env("AWS_ENDPOINT_URL", server.address());
+        let run = AWS_KEYS.iter().fold(run, |run, (name, value)| run.env(name, value));
+        let (code, said, _) = measured(run.app(&["/bin/false"]));
+        assert!(matches!(code, Some(65 | 69)), "{status} {code:?}\n{said}");
+        let run = case.with_files("timeout: 5s\nfiles: { a: \"aws-sm:a\" }").env("AWS_REGION", "eu-west-1");
+        let run =
+            run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.address()).env("AWS_EC2_METADATA_DISABLED", "true");
+        let (code, said, _) = measured(run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "t").app(&["/bin/false"]));
+        assert_ne!(code, Some(0), "{status}\n{said}");
+    }
+    assert_eq!(thief.seen(), [""; 0]);
+}

@@ -31,6 +31,7 @@ fn config(address: &str) -> config::Vault {
         ca: None,
         tls_server_name: None,
         proxy: None,
+        redirect_hosts: Vec::new(),
         skip_verify: false,
         auth: None,
     }

@@ -225,13 +225,19 @@ async fn a_standbys_redirect_is_followed_once_and_never_to_another_scheme() {
     let active = Fake::start(look_up);
     let location = format!("Location: {}/v1/auth/token/lookup-self\r\n", active.address());
     let standby = Fake::always("307 Temporary Redirect", &location, "");
-    connect(&config(&standby.address())).login(&token("s.x"), 0).await.unwrap();
+    let mut allows = config(&standby.address());
+    let failure = connect(&allows).login(&token("s.x"), 0).await.unwrap_err();
+    assert!(failure.why.contains("add it to vault.redirectHosts") && active.seen().is_empty(), "{failure}");
+    allows.redirect_hosts = vec![format!("127.0.0.1:{}", active.port)];
+    connect(&allows).login(&token("s.x"), 0).await.unwrap();
     let head = active.seen()[0].head.to_ascii_lowercase();
     assert!(head.contains("x-vault-token: s.x") && head.starts_with("get /v1/auth/token/lookup-self "), "{head}");
 
     let location = format!("Location: {}/v1/x\r\n", standby.address());
     let lost = Fake::always("307 Temporary Redirect", &location, "");
-    let failure = connect(&config(&lost.address())).login(&token("s.x"), 0).await.unwrap_err();
+    allows = secret_exec::config::Vault { address: lost.address(), ..allows };
+    allows.redirect_hosts.push(format!("127.0.0.1:{}", standby.port));
+    let failure = connect(&allows).login(&token("s.x"), 0).await.unwrap_err();
     assert_eq!(failure.class, Class::Malformed);
     assert!(failure.why.contains("the second redirect in a row"), "{failure}");
 
@@ -273,6 +279,7 @@ async fn tls_is_asked_for_the_other_name_and_http_for_the_address_after_a_redire
     let standby = Fake::start_tls(&server.file("server"), move |_| Some(redirect.clone()));
     let mut config = over_tls(&server);
     config.address = format!("https://127.0.0.1:{}", standby.port);
+    config.redirect_hosts = vec![format!("localhost:{}", active.port)];
     connect(&config).login(&token("s.x"), 0).await.unwrap();
     for (fake, host) in [(&standby, "127.0.0.1"), (&active, "localhost")] {
         let seen = fake.seen().pop().unwrap();

@@ -16,7 +16,7 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use super::transport::BodyError;
+use super::body::BodyError;
 
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

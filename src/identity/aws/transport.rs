@@ -25,10 +25,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
-use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, has_too_many_elements};
+use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, has_too_many_elements};
 use crate::identity::file;
 
 use super::AwsFault;
+use super::body::BodyError;
 
 /// From the first byte of an answer's body to the last: the SDK's own limit ends when the answer begins.
 const BODY: Duration = Duration::from_secs(20);
@@ -170,29 +171,6 @@ impl HttpConnector for Dispatch {
             *response.body_mut() = SdkBody::from(body?);
             Ok(response)
         })
-    }
-}
-
-/// What is wrong with an answer's body, before anybody reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// More bytes than are taken.
-    #[error("the answer is larger than {} KiB", .0 >> 10)]
-    TooLarge(usize),
-    /// More JSON than is parsed.
-    #[error("the answer has more than {MOST_ELEMENTS} names and values")]
-    TooManyElements,
-    /// It ended early.
-    #[error("the connection ended before the answer was complete")]
-    CutShort,
-}
-
-impl From<BodyError> for ConnectorError {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::CutShort => Self::io(error.into()),
-            BodyError::TooLarge(_) | BodyError::TooManyElements => Self::other(error.into(), None),
-        }
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) struct Transport {
     host: String,
     server_name: Option<String>,
     proxy: Option<Url>,
+    redirect_hosts: Vec<String>,
     is_loopback: bool,
     trust: TrustSource,
     limits: Limits,
@@ -144,6 +145,7 @@ impl Transport {
             address,
             server_name,
             proxy,
+            redirect_hosts: config.redirect_hosts.clone(),
             trust,
             limits,
             large: Arc::new(Semaphore::new(1)),
@@ -206,16 +208,16 @@ impl Transport {
 
     /// One request and its answer, whatever the status; one redirect is followed.
     ///
-    /// As Vault's own client does: a standby names the active node by 307, the request goes there once with the same
-    /// method, body and token, and never from https to http. Unlike it, we do not go from http to https either: the
-    /// token has crossed the network by then, and the address wants to be put right. Nor from http on loopback to http
-    /// elsewhere: a token that was given to an agent on this machine would travel in clear.
+    /// A standby names the active node by 307: the request goes there once with the same method, body and token. Unlike
+    /// Vault's own client, it goes only to hosts that the operator names: whoever can redirect would get the token. What
+    /// is not a read is not sent again for 301 and 302, which do not promise to keep the method. The scheme never
+    /// changes, and no token leaves loopback in clear.
     async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
         let http = self.state.read().unwrap_or_else(PoisonError::into_inner).http.clone();
         let response = self.send_once(&http, &url, &parts, body.clone()).await?;
-        let Some(target) = redirect(&url, &response)? else {
+        let Some(target) = redirect(&url, &parts.method, &response, &self.redirect_hosts)? else {
             return Ok(response);
         };
         let http = match target.host_str() {
@@ -226,7 +228,7 @@ impl Transport {
             _ => http,
         };
         let response = self.send_once(&http, &target, &parts, body).await?;
-        match redirect(&target, &response)? {
+        match redirect(&target, &parts.method, &response, &self.redirect_hosts)? {
             None => Ok(response),
             Some(again) => Err(TransportError::Redirect {
                 from: origin(&target),
@@ -363,7 +365,12 @@ impl TrustSource {
 }
 
 /// Where a redirect leads; `None` when the answer is none, an error when we do not go there.
-fn redirect(from: &Url, response: &http::Response<Vec<u8>>) -> Result<Option<Url>, TransportError> {
+fn redirect(
+    from: &Url,
+    method: &http::Method,
+    response: &http::Response<Vec<u8>>,
+    allowed: &[String],
+) -> Result<Option<Url>, TransportError> {
     use StatusCode as S;
     let status = response.status();
     if ![S::MOVED_PERMANENTLY, S::FOUND, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
@@ -371,9 +378,13 @@ fn redirect(from: &Url, response: &http::Response<Vec<u8>>) -> Result<Option<Url
     }
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let Some(target) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
-        let to = "nowhere".to_owned();
+        let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
         return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
     };
+    if matches!(status, S::MOVED_PERMANENTLY | S::FOUND) && method != http::Method::GET {
+        let why = ", and a write is not sent again for that: set vault.address to where it should go";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
     if target.scheme() != from.scheme() {
         let why = match target.scheme() {
             "https" => "; set vault.address to that",
@@ -386,7 +397,21 @@ fn redirect(from: &Url, response: &http::Response<Vec<u8>>) -> Result<Option<Url
                    address";
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
     }
+    if target.origin() != from.origin() && !allowed.iter().any(|host| is_host(&target, from, host)) {
+        let why = ", which is not vault.address; if it is a node of that cluster, add it to vault.redirectHosts";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
     Ok(Some(target))
+}
+
+/// Whether the URL is at `HOST[:PORT]`; without a port, it is the one of the address.
+fn is_host(url: &Url, from: &Url, host: &str) -> bool {
+    let Ok(allowed) = Url::parse(&format!("{}://{host}", url.scheme())) else { return false };
+    let port = match host.rsplit_once(':') {
+        Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => allowed.port_or_known_default(),
+        _ => from.port_or_known_default(),
+    };
+    url.host_str() == allowed.host_str() && url.port_or_known_default() == port
 }
 
 /// Scheme, host and port, without anything a URL could carry besides.
@@ -409,14 +434,60 @@ mod tests {
     use super::*;
 
     fn leads(from: &str, to: &str) -> Result<(), String> {
+        let hosts = "10.0.0.7,vault.test,localhost.test,127.0.0.1:8300,[::1]:8300,vault-1,127.0.0.1:8200";
+        follows(from, to, StatusCode::TEMPORARY_REDIRECT, &http::Method::PUT, hosts)
+    }
+
+    fn follows(from: &str, to: &str, status: StatusCode, method: &http::Method, hosts: &str) -> Result<(), String> {
         let mut response = http::Response::new(Vec::new());
-        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        *response.status_mut() = status;
+        let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
         response.headers_mut().insert(LOCATION, HeaderValue::try_from(to).unwrap());
-        match redirect(&Url::parse(from).unwrap(), &response) {
+        match redirect(&Url::parse(from).unwrap(), method, &response, &hosts) {
             Ok(target) => assert_eq!(target.as_ref().map(Url::as_str), Some(to)),
             Err(error) => return Err(error.to_string()),
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_redirect_is_followed_only_to_hosts_that_are_allowed() {
+        let (status, method) = (StatusCode::TEMPORARY_REDIRECT, http::Method::GET);
+        let from = "https://vault:8200/v1/x";
+        for (to, hosts) in [
+            ("https://vault:8200/v1/y", "other"),
+            ("https://vault-1:8200/v1/x", "vault-0,vault-1"),
+            ("https://vault-1:9200/v1/x", "vault-1:9200"),
+            ("https://vault-1/v1/x", "vault-1:443"),
+            ("https://[::1]:8200/v1/x", "[::1]"),
+        ] {
+            assert_eq!(follows(from, to, status, &method, hosts), Ok(()), "{to} {hosts}");
+        }
+        for (to, hosts) in [
+            ("https://vault:8201/v1/x", "other"),
+            ("https://vault/v1/x", "other"),
+            ("https://evil:8200/v1/x", "vault"),
+            ("https://vault-1:9200/v1/x", "vault-1"),
+            ("https://vault-1.evil:8200/v1/x", "vault-1"),
+            ("https://vault-1@evil:8200/v1/x", "vault-1"),
+        ] {
+            let why = follows(from, to, status, &method, hosts).unwrap_err();
+            assert!(why.contains("redirectHosts"), "{to} {hosts}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_write_is_not_sent_again_for_a_status_that_may_change_the_method() {
+        let to = "https://vault:8200/v1/y";
+        for method in [http::Method::PUT, http::Method::POST] {
+            for status in [StatusCode::MOVED_PERMANENTLY, StatusCode::FOUND] {
+                let why = follows("https://vault:8200/v1/x", to, status, &method, "vault").unwrap_err();
+                assert!(why.contains("a write is not sent again"), "{why}");
+            }
+            for status in [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT] {
+                assert_eq!(follows("https://vault:8200/v1/x", to, status, &method, "vault"), Ok(()));
+            }
+        }
     }
 
     #[test]

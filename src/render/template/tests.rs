@@ -350,7 +350,7 @@ fn a_template_ends() {
             "it does more than 100000 steps",
         ),
         ("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}", "invalid operation"),
-        ("{% for a in range(9) %}{{ 'x' * 9999999 }}{% endfor %}", "it writes more than 16 MiB"),
+        ("{% for a in range(9) %}{{ 'x' * 999999 }}{% endfor %}", "it writes more than 4 MiB"),
         ("{{ range(999999) | list }}", "invalid operation"),
         ("{{ 'x' * 999999999999 }}", GROWN),
         ("{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x ~ n.x %}{% endfor %}", GROWN),
@@ -364,7 +364,7 @@ fn a_template_ends() {
         (
             "{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set y %}{{ n.x }}-{{ n.x }}{% endset %}\
              {% set n.x = y %}{% endfor %}",
-            "it writes more than 16 MiB",
+            "it writes more than 4 MiB",
         ),
         ("{{ 'a' | indent(999999999999) }}", GROWN),
         ("{{ [1] | batch(999999999, 0) }}", GROWN),
@@ -374,7 +374,7 @@ fn a_template_ends() {
         assert!(error.contains(expected), "{text}: {error}");
     }
     let text = format!("{{% set x %}}{{% for i in range(9999) %}}{}{{% endfor %}}{{% endset %}}", "r".repeat(4000));
-    assert!(refused(&text).contains("it writes more than 16 MiB"), "literal text that is captured counts");
+    assert!(refused(&text).contains("it writes more than 4 MiB"), "literal text that is captured counts");
 }
 
 #[test]
