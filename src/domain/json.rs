@@ -63,22 +63,36 @@ pub(super) fn object(text: &[u8]) -> Result<Vec<(String, SecretValue)>, JsonErro
         .collect()
 }
 
-/// The same JSON without whitespace between tokens; numbers and strings stay as written.
+/// The same JSON without whitespace between tokens and with nothing escaped that need not be, as a whole map is written:
+/// the server's encoder writes `<` as `\u003c`. Numbers stay as written.
 fn compact(json: &str) -> SecretBytes {
     let mut out = Vec::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            in_string = byte == b'"';
+    let mut rest = json;
+    while let Some(at) = rest.find('"') {
+        let (between, string) = rest.split_at(at);
+        out.extend(between.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        let (string, after) = string.split_at(string_length(string));
+        match serde_json::from_str::<String>(string) {
+            Ok(text) => serde_json::to_writer(&mut out, &*zeroize::Zeroizing::new(text)).expect("a string is JSON"),
+            // A lone surrogate is no text.
+            Err(_) => out.extend_from_slice(string.as_bytes()),
         }
-        out.push(byte);
+        rest = after;
     }
+    out.extend(rest.bytes().filter(|byte| !byte.is_ascii_whitespace()));
     SecretBytes::new(out)
+}
+
+/// The length of the string token that `json` begins with.
+fn string_length(json: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in json.bytes().enumerate().skip(1) {
+        if byte == b'"' && !escaped {
+            return at.saturating_add(1);
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    json.len()
 }
 
 struct Entries;
@@ -119,6 +133,14 @@ mod tests {
             ("o", r#"{"k \" ":[1,"a b"]}"#),
         ];
         assert_eq!(got, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn nothing_inside_an_object_is_escaped_that_need_not_be() {
+        let got =
+            raw(r#"{"o": {"a\u003cb": "\u003c\u003e\u0026 \u2028 \u00e9 \/ \\u003c \" \n", "n": [1.50, "\ud800"]}}"#)
+                .unwrap();
+        assert_eq!(got[0].1, "{\"a<b\":\"<>& \u{2028} é / \\\\u003c \\\" \\n\",\"n\":[1.50,\"\\ud800\"]}");
     }
 
     #[test]

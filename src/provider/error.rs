@@ -7,14 +7,15 @@ use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
 /// What kind of failure it was, which decides what happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
-    /// Worth another try soon: no connection, cut short, 5xx, sealed, standby (472, 473), consistency (412).
+    /// Worth another try soon: no connection, cut short, 5xx, sealed, standby (472, 473), consistency (412), a request
+    /// that came too slowly (408).
     Transient,
     /// The server asks for patience (429, or an SDK throttling error).
     Throttled {
         /// From `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Refused: no policy, a dead token, a wrong role; any 4xx of a login but 412 and 429.
+    /// Refused: no policy, a dead token, a wrong role; any 4xx of a login but 408, 412 and 429.
     Denied,
     /// Nothing there, or deleted, or destroyed.
     NotFound,

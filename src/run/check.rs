@@ -67,7 +67,7 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
             Ok(mut session) => {
                 tried = answers(&session.fetches);
                 if what.command.is_some() && !config.supervise {
-                    problems.extend(session.refuse_leases(config).err().unwrap_or_default());
+                    problems.extend(session.refuse_mortals(config).err().unwrap_or_default());
                 }
                 problems.extend(plan.artifacts(&session.fetches).err().unwrap_or_default());
                 problems.extend(plan.environment(&session.fetches).err().unwrap_or_default());

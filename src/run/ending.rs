@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::domain::{Fetches, Lease, Source};
+use crate::domain::{Ends, Fetches, Lease, Source};
 use crate::provider::vault::Revocation;
 use crate::provider::{Failure, Fetch, backoff, in_parallel};
 use crate::sys::random;
@@ -36,6 +36,37 @@ pub(super) fn told(revocation: Result<Revocation, Failure>) {
 /// The leases among the answers, with their sources.
 pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
+}
+
+/// A value that dies although nothing changes it, and nobody of ours is there to replace it.
+pub(super) struct Mortal<'a> {
+    pub(super) source: &'a Source,
+    /// Behind "it has ".
+    pub(super) what: &'static str,
+    pub(super) ttl: Duration,
+    pub(super) bound: Bound,
+}
+
+/// Whether a value dies with the token that it was requested with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    ToOurToken,
+    ToNothing,
+}
+
+/// The answers that die by themselves. A static role is none of them: the server changes it whoever is there.
+pub(super) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
+    fetches.iter().filter_map(|(source, fetched)| {
+        let (what, ttl, bound) = match (&fetched.lease, fetched.ends) {
+            (Some(lease), _) => ("a lease that nobody would renew", lease.ttl, Bound::ToOurToken),
+            (None, Some(Ends::WithToken(ttl))) => {
+                ("an end, at the latest with our token, and nobody would replace it", ttl, Bound::ToOurToken)
+            }
+            (None, Some(Ends::Expires(ttl))) => ("an end, and nobody would replace it", ttl, Bound::ToNothing),
+            (None, Some(Ends::Rotates(_)) | None) => return None,
+        };
+        Some(Mortal { source, what, ttl, bound })
+    })
 }
 
 /// Ends each lease by itself; failures are warnings.

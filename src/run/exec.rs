@@ -20,7 +20,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     let app = App::find(command, whom.as_ref().ok(), caller);
     let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
     let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, Opening::fresh())?;
-    let ready = session.refuse_leases(config).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
+    let ready = session.refuse_mortals(config).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
     let image = session.guard(ready)?;
     session.leave(|fetches| prepared.deliver(fetches))?;
 
@@ -34,7 +34,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     };
     // Still here: what was delivered, and leases that were to be left behind, have nobody now.
     prepared.withdraw();
-    if session.has_leases() {
+    if session.needs_token() {
         session.give_back();
     }
     Err(problems)

@@ -17,7 +17,7 @@ use crate::identity::{self, Held, IdentityError, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::{Origin, TokenKind, Vault};
+use crate::provider::vault::{ENDLESS, Origin, TokenKind, Vault};
 use crate::provider::{Class, Failure, Limits};
 use crate::sys::clock;
 
@@ -26,7 +26,7 @@ use super::ending::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
 use super::plan::{Plan, Planned};
 use super::reading::{Ask, read};
 use super::rotation::{Found, Kept, Saved, SavedToken};
-use super::start::Start;
+use super::start::{Needs, Start};
 
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
@@ -282,7 +282,10 @@ impl Backends {
     ) -> Result<(), Problem> {
         // Every read, and the revocation at the end of a token of ours.
         let revocation = u64::from(!matches!(auth, VaultAuth::TokenFile { .. }));
-        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation);
+        let requests = match start.needs {
+            Needs::Start => u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation),
+            Needs::Endless => ENDLESS,
+        };
         let what = format!("cannot log in to {} with {auth}", vault.address());
         let mut tries = 0;
         loop {

@@ -22,7 +22,7 @@ pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
     let opening = Opening { saved, ..Opening::fresh() };
     let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
-    let accepted = session.refuse_leases(config);
+    let accepted = session.refuse_mortals(config);
     session.guard(accepted)?;
     session.leave(|fetches| prepared.deliver(fetches))
 }

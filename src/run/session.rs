@@ -11,19 +11,19 @@ use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Lease, Problem, http_date, later};
+use crate::domain::{Exit, Fetches, Problem, http_date, later};
 use crate::identity::Held;
 use crate::sys::clock;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
 use super::caller::Caller;
-use super::ending::leases;
+use super::ending::{Bound, Mortal, mortals};
 use super::gather::Backends;
 use super::plan::Plan;
 use super::prepare::bug;
 use super::rotation::{Found, Saved};
-use super::start::{Patience, Start};
+use super::start::{Needs, Patience, Start};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
@@ -42,12 +42,13 @@ pub(super) struct Opening {
     /// Where it is written down for the next one.
     pub(super) saved: Option<Saved>,
     pub(super) patience: Patience,
+    pub(super) needs: Needs,
 }
 
 impl Opening {
     /// With nothing from before, and somebody who waits.
     pub(super) fn fresh() -> Self {
-        Self { found: Found::Nothing, saved: None, patience: Patience::Short }
+        Self { found: Found::Nothing, saved: None, patience: Patience::Short, needs: Needs::Start }
     }
 }
 
@@ -62,10 +63,10 @@ impl Session {
         opening: Opening,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
-        let Opening { found, saved, patience } = opening;
+        let Opening { found, saved, patience, needs } = opening;
         let fetches = runtime.block_on(async {
             *backends.saved.borrow_mut() = saved;
-            let start = Start::within(config.timeout, patience);
+            let start = Start::within(config.timeout, patience, needs);
             let signals = Signals::only(caller.original.ending())
                 .map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
             let ended = {
@@ -96,18 +97,18 @@ impl Session {
         result
     }
 
-    /// For a mode in which nobody of ours stays: a lease must have been accepted, before anything is written.
-    pub(super) fn refuse_leases(&self, config: &Config) -> Result<(), Vec<Problem>> {
+    /// For a mode in which nobody of ours stays: what dies by itself must have been accepted, before anything is written.
+    pub(super) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Problem>> {
         if config.leave_leases {
             return Ok(());
         }
-        let refused: Vec<_> = leases(&self.fetches)
-            .into_iter()
-            .map(|(source, lease)| {
+        let refused: Vec<_> = mortals(&self.fetches)
+            .map(|mortal| {
+                let Mortal { source, what, .. } = mortal;
                 let text = format!(
-                    "cannot leave {source} behind: it has a lease that nobody would renew; use --supervise or a sidecar, \
+                    "cannot leave {source} behind: it has {what}; use --supervise or a sidecar, \
                      or accept with --leave-leases that it dies at {}",
-                    self.end_of(lease)
+                    self.end_of(&mortal)
                 );
                 Problem::new(Exit::Usage, text)
             })
@@ -121,7 +122,10 @@ impl Session {
         &mut self,
         deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
     ) -> Result<(), Vec<Problem>> {
-        if !self.has_leases() {
+        for mortal in mortals(&self.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
+            info!("leaving {} behind: nobody replaces it, it dies at {}", mortal.source, self.end_of(&mortal));
+        }
+        if !self.needs_token() {
             let runtime = self.runtime.as_ref().expect("not suspended");
             return runtime.block_on(async {
                 let mut revocation = pin!(self.backends.give_back(&self.fetches));
@@ -135,21 +139,26 @@ impl Session {
         }
         let delivered = deliver(&self.fetches);
         self.guard(delivered)?;
-        for (source, lease) in leases(&self.fetches) {
-            info!("leaving the lease of {source} behind: nobody renews it, it dies at {}", self.end_of(lease));
+        for mortal in mortals(&self.fetches).filter(|mortal| mortal.bound == Bound::ToOurToken) {
+            info!(
+                "leaving the lease of {} behind: nobody renews it, it dies at {}",
+                mortal.source,
+                self.end_of(&mortal)
+            );
         }
         Ok(())
     }
 
     /// A lease dies with its token, whatever it says.
-    fn end_of(&self, lease: &Lease) -> String {
-        let ttl = self.backends.token_ttl().map_or(lease.ttl, |token| token.min(lease.ttl));
+    fn end_of(&self, mortal: &Mortal<'_>) -> String {
+        let token = self.backends.token_ttl().filter(|_| mortal.bound == Bound::ToOurToken);
+        let ttl = token.map_or(mortal.ttl, |token| token.min(mortal.ttl));
         http_date(later(clock::wall(), ttl))
     }
 
-    /// Whether something was issued that ends with us.
-    pub(super) fn has_leases(&self) -> bool {
-        !leases(&self.fetches).is_empty()
+    /// Whether something was issued that ends with our token.
+    pub(super) fn needs_token(&self) -> bool {
+        mortals(&self.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
     }
 
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.

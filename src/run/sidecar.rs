@@ -20,7 +20,7 @@ use super::notify::{Reach, hook_ended, notify};
 use super::prepare::{Prepared, bug};
 use super::rotation::{self, Environment, Found, Happening, Marks, Rotation, Saved};
 use super::session::{Opening, Session};
-use super::start::Patience;
+use super::start::{Needs, Patience};
 use super::whom::{For, Whom};
 
 /// Returns when it was asked to end and has given back what was issued.
@@ -37,7 +37,7 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let now = clock::boottime();
     let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
-    let opening = Opening { found, saved, patience: Patience::Long };
+    let opening = Opening { found, saved, patience: Patience::Long, needs: Needs::Endless };
     let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;

@@ -36,10 +36,20 @@ pub(super) enum Patience {
     Long,
 }
 
+/// How many requests the token of this start has to last for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Those of the start.
+    Start,
+    /// Ever more: somebody stays and keeps everything fresh.
+    Endless,
+}
+
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
 pub(super) struct Start {
     patience: Patience,
+    pub(super) needs: Needs,
     deadline: Cell<Duration>,
     failed: Cell<bool>,
     told: Notify,
@@ -47,9 +57,10 @@ pub(super) struct Start {
 
 impl Start {
     /// A start that may take `timeout`, from now on.
-    pub(super) fn within(timeout: Duration, patience: Patience) -> Self {
+    pub(super) fn within(timeout: Duration, patience: Patience, needs: Needs) -> Self {
         Self {
             patience,
+            needs,
             deadline: Cell::new(clock::boottime().saturating_add(timeout)),
             failed: Cell::new(false),
             told: Notify::new(),

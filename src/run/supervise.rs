@@ -25,6 +25,7 @@ use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
 use super::rotation::{Environment, Happening, Rotation};
 use super::session::{Opening, Session, interrupted};
+use super::start::Needs;
 use super::whom::{For, Whom};
 
 /// How long an app whose secret expired may take to end before it gets KILL.
@@ -39,7 +40,8 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     let mut places = Places::prepare(config, &prepared.whom)?;
     // After this line nobody of ours is more than the app, which cannot look into us either.
     prepared.become_the_app(&backends)?;
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, Opening::fresh())?;
+    let opening = Opening { needs: Needs::Endless, ..Opening::fresh() };
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
     let ready = app.image(config, &prepared, &session.fetches, caller).and_then(|image| {
         prepared.deliver(&session.fetches)?;
         Ok(image)

@@ -212,6 +212,18 @@ fn a_token_with_too_few_uses_is_refused_at_login() {
 }
 
 #[test]
+fn a_token_with_a_number_of_uses_is_refused_where_somebody_stays() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({ "token_num_uses": 1000 }));
+    let config = format!("{}files: {{ x: \"vault:{}/data/app#k\" }}\n", scene.space.vault(&login), scene.kv);
+    let says = ["good for 1000 requests only", "token_num_uses"];
+    scene.case.with_files(&config).command("sidecar").output().refused(77, &says);
+    scene.case.refused(scene.case.with_files(&config).arg("--supervise"), 77, &says);
+    scene.case.with_files(&config).command("init").output().ok();
+    assert!(scene.space.accessors().iter().all(|accessor| !scene.space.bao.token_lives(accessor)));
+}
+
+#[test]
 fn a_namespace_is_asked_and_a_wrong_one_is_denied() {
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
     let namespace = format!("team-{}", space.id);

@@ -26,6 +26,7 @@ mod hostile; // backends that turn hostile: answers without end, within the memo
 mod namespace; // rootless: ids that are not there
 mod local; // a file that answers instead of any server
 mod login; // every method of Vault's, TLS, proxy, namespaces
+mod expiring; // what ends by itself without a lease: refused or accepted where nobody stays
 mod start; // one that ends early: in time, and nothing issued is left
 
 // What the app gets

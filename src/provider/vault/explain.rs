@@ -133,6 +133,8 @@ fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failur
     let status = answer.status;
     let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
     match status {
+        408 => failure(Class::Transient, "the server, or a proxy before it, did not wait for the whole request")
+            .perhaps_done(),
         412 => failure(Class::Transient, "the server has not caught up with its own writes yet"),
         429 => {
             let class = Class::Throttled { retry_after: answer.retry_after };

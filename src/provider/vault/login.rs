@@ -25,10 +25,14 @@ pub(super) fn look_up() -> LookupTokenSelfRequest {
     LookupTokenSelfRequest {}
 }
 
+/// For a process that stays: no number of uses lasts for its requests.
+pub const ENDLESS: u64 = u64::MAX;
+
 impl Vault {
     /// Logs in with one request (and one more where a secret id must be unwrapped first) and keeps the token.
     ///
-    /// `planned` is how many requests the token must be good for: every read and write, and the revocation. A token that
+    /// `planned` is how many requests the token must be good for: every read and write, and the revocation; or [`ENDLESS`].
+    /// A token that
     /// allows fewer is revoked and refused, since its last use cannot bring a credential home. For a token file the one
     /// request is the token's look-up of itself.
     pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
@@ -45,7 +49,15 @@ impl Vault {
         // Whether that succeeds changes nothing: a token with a use limit and no user is as harmless as one gets.
         let _ = self.revoke_token().await;
         *self.session() = None;
-        let why = format!("the token is good for {uses} requests, but {planned} are planned; raise token_num_uses");
+        let why = match planned {
+            ENDLESS => format!(
+                "the token is good for {uses} requests only, and its last use would end the leases that are kept alive; \
+                 set the role's token_num_uses to 0, which is any number"
+            ),
+            planned => {
+                format!("the token is good for {uses} requests, but {planned} are planned; raise token_num_uses")
+            }
+        };
         Err(Failure::new(Class::Denied, why))
     }
 

@@ -32,6 +32,7 @@ use answer::Answer;
 use endpoint::{Call, Envelope};
 use explain::Asked;
 
+pub use login::ENDLESS;
 pub use token::{Origin, Revocation, Token, TokenKind};
 
 /// One server, and one token on it.

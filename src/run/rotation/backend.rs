@@ -17,7 +17,7 @@ use crate::identity::{self, Held, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::{Origin, Revocation, Token, TokenKind, Vault};
+use crate::provider::vault::{ENDLESS, Origin, Revocation, Token, TokenKind, Vault};
 use crate::provider::{Class, Failure, Fetch, Limits};
 use crate::rotate::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
 use crate::sys::clock;
@@ -247,7 +247,7 @@ impl Backend {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
             (Work::Renew(id), _) => self.renew(id).await,
             (Work::Login(id), Kind::Vault(logins)) => {
-                let outcome = logins.log_in(id, self.sources.len()).await;
+                let outcome = logins.log_in(id).await;
                 if matches!(outcome, Outcome::Granted(grant) if !grant.revocable) {
                     self.leave_leases(clock::boottime());
                 }
@@ -310,9 +310,7 @@ impl Logins {
         tokens.by_id.get(&tokens.current?).cloned()
     }
 
-    async fn log_in(&self, id: TokenId, reads: usize) -> Outcome {
-        // Every read, and the revocation at the end.
-        let requests = u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(1);
+    async fn log_in(&self, id: TokenId) -> Outcome {
         let proof = match prove(&self.auth, &self.held, &self.aws_identity).await {
             Ok(proof) => proof,
             Err(Unproven::Nothing(error)) => return Outcome::Failed(Failure::new(Class::Denied, error.to_string())),
@@ -321,7 +319,7 @@ impl Logins {
         if let (Proof::Token(secret), Some(vault)) = (&proof, self.current())
             && vault.holds(secret)
         {
-            return match vault.login(&proof, requests).await {
+            return match vault.login(&proof, ENDLESS).await {
                 Ok(token) => Outcome::StillHeld(grant(&token)),
                 Err(failure) => Outcome::Failed(failure),
             };
@@ -332,7 +330,7 @@ impl Logins {
             // The configuration was good at the start: whatever this is, it passes.
             Err(failure) => return Outcome::Failed(Failure::new(Class::Transient, failure.why)),
         };
-        match next.login(&proof, requests).await {
+        match next.login(&proof, ENDLESS).await {
             Ok(token) => {
                 let tokens = &mut *self.tokens.borrow_mut();
                 // Those that nobody can revoke end by themselves; whatever is under way holds on to its own.
