@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -556,6 +557,43 @@ fn pod_identity_credentials_are_asked_with_the_token_from_its_file_and_without_a
 }
 
 #[test]
+fn credentials_that_expire_before_their_end_are_dropped_and_asked_for_again() {
+    let name = "credentials_that_expire_before_their_end_are_dropped_and_asked_for_again";
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_ENDPOINT_URL", "URL"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "URL/v1/credentials"),
+    ];
+    let (reads, descriptions) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let script = move |operation: &str, body: &str| {
+        let is_second = |count: &AtomicUsize| count.fetch_add(1, Ordering::Relaxed) == 1;
+        if operation.starts_with("GET ") {
+            let credentials =
+                r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2999-01-01T00:00:00Z"}"#;
+            return (200, credentials.to_owned());
+        }
+        if operation == "DescribeSecret" {
+            let answer = r#"{"Name":"a","VersionIdsToStages":{"v-a":["AWSCURRENT"]}}"#;
+            return if is_second(&descriptions) { error("ExpiredTokenException") } else { (200, answer.to_owned()) };
+        }
+        if is_second(&reads) { error("ExpiredTokenException") } else { (200, value(&id_in(body))) }
+    };
+    let seen = with_script(name, &environment, script, || async {
+        let aws = provider(config::Aws::default());
+        for _ in 0..3 {
+            assert_eq!(text(&fetch(&aws, &["aws-sm:a"]).await[0]), "value of a");
+        }
+        let Source::Aws(wanted) = source("aws-sm:a") else { panic!() };
+        for _ in 0..2 {
+            assert_eq!(aws.describe(&wanted).await.unwrap().version.0, "v-a");
+        }
+    });
+    let Some(seen) = seen else { return };
+    let (get, read, describe) = ("GET /v1/credentials", "GetSecretValue", "DescribeSecret");
+    assert_eq!(operations(&seen), [get, read, read, get, read, read, describe, describe, get, describe]);
+}
+
+#[test]
 fn no_credentials_at_all_are_said_in_one_line() {
     let environment = [("AWS_ACCESS_KEY_ID", "")];
     with_moto("no_credentials_at_all_are_said_in_one_line", &environment, || async {
@@ -633,8 +671,8 @@ fn a_throttled_call_says_how_long_to_wait_and_a_failing_service_is_transient() {
             assert_eq!(class(&answer), &throttled);
         }
     });
-    // One request each: trying again is the caller's business.
-    assert_eq!(seen.map_or(6, |seen| seen.len()), 6);
+    // One request each, and one more with new credentials: trying again is the caller's business.
+    assert_eq!(seen.map_or(7, |seen| seen.len()), 7);
 }
 
 #[test]

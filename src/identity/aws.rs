@@ -54,7 +54,7 @@ pub struct AwsIdentity {
     settings: config::Aws,
     transport: Transport,
     ambient_region: OnceCell<Option<Region>>,
-    base: OnceCell<SdkConfig>,
+    base: Mutex<Option<SdkConfig>>,
     roles: Mutex<BTreeMap<String, SharedCredentialsProvider>>,
 }
 
@@ -71,7 +71,7 @@ impl AwsIdentity {
             settings,
             transport: Transport::new(ca_bundle),
             ambient_region: OnceCell::new(),
-            base: OnceCell::new(),
+            base: Mutex::new(None),
             roles: Mutex::new(BTreeMap::new()),
         }
     }
@@ -92,7 +92,7 @@ impl AwsIdentity {
         let base = self.base(&region).await?;
         let mut sdk = base.clone().into_builder().region(region);
         if let Some(role) = role.or(self.settings.assume_role.as_ref().map(|role| role.arn.as_str())) {
-            sdk = sdk.credentials_provider(self.assumed(base, role).await);
+            sdk = sdk.credentials_provider(self.assumed(&base, role).await);
         }
         Ok(sdk.build())
     }
@@ -109,6 +109,13 @@ impl AwsIdentity {
         let provider = base.credentials_provider().ok_or(AwsFault::NoCredentials(Metadata::Silent))?;
         let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
         signed::sign(credentials, &endpoint, server_id, now)
+    }
+
+    /// Drops the cached credentials, of roles too: the service calls them expired, whatever end they were issued with. The
+    /// next client walks the chain again.
+    pub async fn forget(&self) {
+        self.roles.lock().await.clear();
+        *self.base.lock().await = None;
     }
 
     /// Reads the CA bundle while there are rights to. One that is no use is told when it is needed.
@@ -131,17 +138,17 @@ impl AwsIdentity {
     }
 
     /// Ourselves, without a role. `hint` is the region STS is asked in where neither config nor environment has one.
-    async fn base(&self, hint: &Region) -> Result<&SdkConfig, AwsFault> {
-        self.base
-            .get_or_try_init(|| async {
-                let region = match &self.settings.region {
-                    Some(region) => Region::new(region.clone()),
-                    None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),
-                };
-                self.transport.load_roots()?;
-                Ok(load(region, self.transport.clone()).await)
-            })
-            .await
+    async fn base(&self, hint: &Region) -> Result<SdkConfig, AwsFault> {
+        let mut base = self.base.lock().await;
+        if let Some(base) = &*base {
+            return Ok(base.clone());
+        }
+        let region = match &self.settings.region {
+            Some(region) => Region::new(region.clone()),
+            None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),
+        };
+        self.transport.load_roots()?;
+        Ok(base.insert(load(region, self.transport.clone()).await).clone())
     }
 
     async fn assumed(&self, base: &SdkConfig, role: &str) -> SharedCredentialsProvider {

@@ -40,6 +40,33 @@ fn a_new_version_in_secrets_manager_is_seen_by_its_description() {
 }
 
 #[test]
+fn a_secret_that_is_scheduled_for_deletion_is_said_once_and_stays() {
+    let (case, moto) = (Case::new(), Moto::shared());
+    let name = format!("doomed-{}", unique());
+    moto.create(&name, "{\"key\":\"one\"}");
+    let config = format!("refresh: {{ aws: 1s }}\nfiles: {{ key: \"aws-sm:{name}#key\" }}\n");
+    let mut running = moto.env(case.with_files(&config)).command("sidecar").start();
+    running.until("first delivery", || (delivered(&case.volume(), "key") == "one").then_some(()));
+    moto.call("eu-west-1", "DeleteSecret", json!({ "SecretId": name, "RecoveryWindowInDays": 7 }));
+    let told = running.until("word of it", || {
+        let told = status(&case);
+        (told["secrets"][0]["state"] == "stale").then_some(told)
+    });
+    assert_eq!(told["secrets"][0]["lastError"]["class"], "not_found", "{told}");
+    assert!(told.to_string().contains("scheduled for deletion"), "{told}");
+    assert_eq!(told["ready"], true, "{told}");
+    assert_eq!(delivered(&case.volume(), "key"), "one");
+    assert_eq!(running.stderr().matches("scheduled for deletion").count(), 1, "{}", running.stderr());
+    let failures = told["counters"]["failures"].as_array().unwrap();
+    assert!(failures.iter().any(|row| row["class"] == "not_found" && row["backend"] == "aws"), "{told}");
+    moto.call("eu-west-1", "RestoreSecret", json!({ "SecretId": name }));
+    case.with_files(&config).command("refresh").output().ok();
+    running.until("recovery", || (status(&case)["secrets"][0]["state"] == "fresh").then_some(()));
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
 fn the_first_description_comes_long_before_the_first_interval_is_over() {
     let (case, moto) = (Case::new(), Moto::shared());
     let name = format!("first-{}", unique());

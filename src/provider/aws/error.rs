@@ -28,6 +28,11 @@ impl From<AwsFault> for Failure {
     }
 }
 
+/// Whether the service refused the credentials themselves, rather than what they may do.
+pub(super) fn is_of_credentials(failure: &Failure) -> bool {
+    failure.class == Class::Denied && failure.why.ends_with(CREDENTIALS)
+}
+
 /// A failed read of one secret.
 pub(super) fn of_get(error: SdkError<GetSecretValueError, HttpResponse>, source: &AwsSource, region: &str) -> Failure {
     answer(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:GetSecretValue"))

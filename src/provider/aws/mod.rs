@@ -44,6 +44,8 @@ pub struct Description {
     pub version: Version,
     /// The secret will be rotated on or before this moment.
     pub next_rotation: Option<SystemTime>,
+    /// When somebody scheduled it for deletion: its value cannot be read any more.
+    pub deleted: Option<SystemTime>,
 }
 
 /// The answers of one job: whose they are, and what they are.
@@ -57,6 +59,16 @@ impl Aws {
 
     /// Which version a source has now, and when it will next rotate (`DescribeSecret`: no decryption, same price).
     pub async fn describe(&self, source: &AwsSource) -> Result<Description, Failure> {
+        match self.describe_once(source).await {
+            Err(failure) if error::is_of_credentials(&failure) => {
+                self.forget_credentials().await;
+                self.describe_once(source).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn describe_once(&self, source: &AwsSource) -> Result<Description, Failure> {
         batch::deliverable(source)?;
         let group = self.group(source).await?;
         let client = self.client(&group).await?;
@@ -74,7 +86,14 @@ impl Aws {
             Failure::new(Class::NotFound, "the secret is there, but none of its versions is the one asked for")
         })?;
         let next_rotation = answer.next_rotation_date.and_then(|date| SystemTime::try_from(date).ok());
-        Ok(Description { version: Version(version.clone()), next_rotation })
+        let deleted = answer.deleted_date.and_then(|date| SystemTime::try_from(date).ok());
+        Ok(Description { version: Version(version.clone()), next_rotation, deleted })
+    }
+
+    /// Credentials that were refused as such are asked for again, the next time anybody needs some.
+    async fn forget_credentials(&self) {
+        self.clients.lock().await.clear();
+        self.identity.forget().await;
     }
 
     async fn group(&self, source: &AwsSource) -> Result<Group, Failure> {
@@ -151,6 +170,30 @@ impl Aws {
 
 impl Fetch for Aws {
     async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+        let mut answers = self.fetch_once(sources).await;
+        let is_refused = |answer: &Result<Fetched, Failure>| answer.as_ref().is_err_and(error::is_of_credentials);
+        let again: Vec<usize> = (0..answers.len()).filter(|place| is_refused(&answers[*place])).collect();
+        if !again.is_empty() {
+            self.forget_credentials().await;
+            let refused: Vec<&Source> = again.iter().map(|place| sources[*place]).collect();
+            for (place, answer) in again.into_iter().zip(self.fetch_once(&refused).await) {
+                answers[place] = answer;
+            }
+        }
+        answers
+    }
+
+    async fn renew(&self, _: &Lease) -> Result<Lease, Failure> {
+        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to renew"))
+    }
+
+    async fn revoke(&self, _: &LeaseId) -> Result<(), Failure> {
+        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to revoke"))
+    }
+}
+
+impl Aws {
+    async fn fetch_once(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let mut answers: BTreeMap<usize, Result<Fetched, Failure>> = BTreeMap::new();
         let mut groups: BTreeMap<Group, Vec<(usize, &AwsSource)>> = BTreeMap::new();
         for (place, source) in sources.iter().enumerate() {
@@ -180,14 +223,6 @@ impl Fetch for Aws {
         }
         self.identity.close_idle();
         answers.into_values().collect()
-    }
-
-    async fn renew(&self, _: &Lease) -> Result<Lease, Failure> {
-        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to renew"))
-    }
-
-    async fn revoke(&self, _: &LeaseId) -> Result<(), Failure> {
-        Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to revoke"))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::config::{self, VaultAuth};
-use crate::domain::{Fetched, Lease, Source, Version};
+use crate::domain::{Fetched, Lease, Source, Version, http_date};
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, Held, Proof};
 use crate::provider::aws::Aws;
@@ -372,6 +372,14 @@ impl Described {
                 Ok(description) => {
                     let until = |at: std::time::SystemTime| at.duration_since(clock::wall()).unwrap_or(Duration::ZERO);
                     rotates_in = description.next_rotation.map(until);
+                    if let Some(at) = description.deleted {
+                        let why = format!(
+                            "the secret was scheduled for deletion at {}; what was delivered stays, but the next start \
+                             cannot read it: restore it with RestoreSecret",
+                            http_date(at)
+                        );
+                        return (Outcome::Failed(Failure::new(Class::NotFound, why)), None);
+                    }
                     if known == Some(description.version) {
                         return (Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in }), None);
                     }
