@@ -57,6 +57,9 @@ fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Res
         }
         _ => {}
     }
+    if matches!(invocation.command, Command::Wrap(_) | Command::Init | Command::Sidecar | Command::Check(_)) {
+        run::refuse_tracer()?;
+    }
     let config = configure(&invocation, caller, unread)?;
     run::start_log(&config);
     match invocation.command {

@@ -88,6 +88,7 @@ pub(super) struct Plumbing {
 
 fn arguments(role: Role, wish: &Wish) -> Vec<String> {
     let words: &[&str] = match role {
+        // The copy gets mode 0111: born not dumpable, so that no process of the app's uid looks into it while it starts.
         Role::Install => return vec!["install".to_owned(), PROGRAM_FILE.to_owned()],
         Role::Init => &["init"],
         Role::Predecessor => &["init", "--leave-leases"],

@@ -9,6 +9,7 @@ use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Problem, Source, Vault
 
 use super::app::App;
 use super::caller::Caller;
+use super::exposure;
 use super::gather::Backends;
 use super::prepare::held;
 use super::session::{Opening, Session};
@@ -46,6 +47,7 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     if let Some(command) = &what.command {
         problems.extend(App::find(command, whom.as_ref().ok(), caller).problems());
     }
+    let exposed = whom.as_ref().ok().and_then(|whom| exposure::readable_program(config, &plan, whom, purpose));
     let runs_as = match whom {
         Ok(whom) if whom.drop.uid() == 0 && config.run_as.is_none() => {
             "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
@@ -76,11 +78,12 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
             Err(more) => problems.extend(more),
         }
     }
-    Ok((explain(config, &plan, &runs_as, &tried), problems))
+    let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
+    Ok((explain(config, &plan, runs_as, &tried), problems))
 }
 
 /// The plan, section by section. `tried` is what each source answered, with `--online`.
-fn explain(config: &Config, plan: &Plan, runs_as: &str, tried: &BTreeMap<Source, String>) -> String {
+fn explain(config: &Config, plan: &Plan, runs_as: Vec<String>, tried: &BTreeMap<Source, String>) -> String {
     let mut out = String::new();
     let mut section = |title: String, rows: Vec<Vec<String>>| {
         if !rows.is_empty() {
@@ -91,7 +94,7 @@ fn explain(config: &Config, plan: &Plan, runs_as: &str, tried: &BTreeMap<Source,
     section(format!("Reads ({}, once each)", plan.sources.len()), reads(plan, tried));
     section(format!("Writes files below {} (memory only)", config.volume.path.display()), files(config, plan));
     section("Sets variables".to_owned(), variables(plan));
-    section("Runs the app as".to_owned(), vec![vec![runs_as.to_owned()]]);
+    section("Runs the app as".to_owned(), runs_as.into_iter().map(|line| vec![line]).collect());
     out.truncate(out.trim_end().len());
     out.push('\n');
     out

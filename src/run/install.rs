@@ -11,15 +11,21 @@ use crate::sys::image::{Image, Limits};
 
 use super::caller::Caller;
 
-/// Everybody may read and run it, nobody may write it.
-const MODE: u32 = 0o555;
+/// Everybody may run it, nobody may read it: a program that its uid may not read is not dumpable from its `execve` on, so
+/// no process of that uid can open its memory before it has hardened itself.
+const MODE: u32 = 0o111;
+
+/// What the name of a readable copy ends with: the image has one beside the program, which nobody may read.
+const COPY: &str = ".copy";
 
 /// Copies the running program; answers the line to print.
 pub fn install(path: &Path, caller: &Caller) -> Result<String, Vec<Problem>> {
     let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
+    let mut from = open()
+        .map_err(|text| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))])?;
     let cannot =
         |error: io::Error| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))];
-    copy(&target).map_err(cannot)?;
+    copy(&mut from, &target).map_err(cannot)?;
     try_it(&target, caller).map_err(|why| {
         let text = format!("installed to {}, but it does not run there: {why}", target.display());
         vec![Problem::new(Exit::NotExecutable, text)]
@@ -27,13 +33,30 @@ pub fn install(path: &Path, caller: &Caller) -> Result<String, Vec<Problem>> {
     Ok(format!("installed {}\n", target.display()))
 }
 
+/// The running program, or the readable copy beside it where its own file may only be executed.
+fn open() -> Result<fs::File, String> {
+    let denied = match fs::File::open("/proc/self/exe") {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
+        opened => return opened.map_err(|error| format!("cannot read this program: {error}")),
+    };
+    let mut beside = fs::read_link("/proc/self/exe").unwrap_or_default().into_os_string();
+    beside.push(COPY);
+    fs::File::open(&beside).map_err(|error| {
+        format!(
+            "cannot read this program ({denied}), whose mode 0111 keeps others from looking into it, nor a readable copy of it, \
+             {} ({error}): run install as root, or from the image, which has that copy",
+            Path::new(&beside).display()
+        )
+    })
+}
+
 /// Whoever runs the old one keeps it; whoever looks sees the old or the new, never half.
-fn copy(target: &Path) -> io::Result<()> {
+fn copy(from: &mut fs::File, target: &Path) -> io::Result<()> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = name.to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
     let beside = target.with_file_name(beside);
-    let written = write(&beside).and_then(|()| fs::rename(&beside, target));
+    let written = write(from, &beside).and_then(|()| fs::rename(&beside, target));
     if written.is_err() {
         // The first error is the one to tell.
         let _ = fs::remove_file(&beside);
@@ -41,10 +64,9 @@ fn copy(target: &Path) -> io::Result<()> {
     written
 }
 
-fn write(beside: &Path) -> io::Result<()> {
-    let mut from = fs::File::open("/proc/self/exe")?;
+fn write(from: &mut fs::File, beside: &Path) -> io::Result<()> {
     let mut to = OpenOptions::new().write(true).create_new(true).mode(0o700).open(beside)?;
-    io::copy(&mut from, &mut to)?;
+    io::copy(from, &mut to)?;
     // Not by the umask.
     to.set_permissions(fs::Permissions::from_mode(MODE))
 }

@@ -6,8 +6,9 @@
 mod app;
 mod caller;
 mod check;
-mod exec;
 mod ending;
+mod exec;
+mod exposure;
 mod gather;
 mod init;
 mod install;
@@ -32,6 +33,7 @@ mod whom;
 pub use caller::Caller;
 pub use check::{Check, check};
 pub use exec::exec;
+pub use exposure::refuse_tracer;
 pub use init::init;
 pub use install::install;
 pub use log::start as start_log;

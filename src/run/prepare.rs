@@ -13,6 +13,7 @@ use crate::sys::clock;
 
 use super::caller::Caller;
 use super::exec::drop_privileges;
+use super::exposure;
 use super::gather::Backends;
 use super::modes;
 use super::plan::Plan;
@@ -49,6 +50,9 @@ impl Prepared {
         let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
             return Err(problems);
         };
+        if let Some(exposed) = exposure::readable_program(config, &plan, &whom, purpose) {
+            warn!("{exposed}");
+        }
         let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };
         Ok((Self { plan, whom, held: Rc::new(held), volume }, backends))
     }

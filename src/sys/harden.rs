@@ -95,6 +95,18 @@ pub fn harden() -> Result<Original, HardenError> {
     Ok(Original { mask, ignored, core, inherited })
 }
 
+/// The process that traces this one; `None` also where nothing says so, because /proc is not mounted.
+pub fn tracer() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid != 0)
+}
+
+/// Whether our effective user may read the file of this program: if not, the process was not dumpable from its `execve` on.
+pub fn is_program_readable() -> bool {
+    nix::unistd::eaccess("/proc/self/exe", nix::unistd::AccessFlags::R_OK).is_ok()
+}
+
 fn is_elevated() -> bool {
     // SAFETY: reads a number from the auxiliary vector.
     let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;

@@ -35,6 +35,7 @@ mod render; // formats and templates as they are delivered
 mod volume; // files on memory: layout, owners, readers, refusals
 
 // How it runs
+mod born; // nobody of its uid looks into it while it starts; nobody traces it
 mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself

@@ -1,0 +1,47 @@
+//! Who could look into this process before it was hardened: a tracer, or a process of the same uid that was quick.
+//!
+//! `PR_SET_DUMPABLE` comes too late against the second: the kernel checks only when `/proc/PID/mem` is opened, and whoever
+//! loops on new process ids opens it between our `execve` and our first instruction. A program file that its uid may not
+//! read (mode 0111) is not dumpable from the `execve` on.
+
+use crate::config::{Action, Config};
+use crate::domain::{Exit, Problem, Source};
+use crate::sys::{fs, harden};
+
+use super::plan::Plan;
+use super::whom::{For, Whom};
+
+/// Refuses to go on (71) while another process traces this one: it would read every secret.
+pub fn refuse_tracer() -> Result<(), Vec<Problem>> {
+    let Some(pid) = harden::tracer() else { return Ok(()) };
+    let text =
+        format!("process {pid} traces this one (a debugger, strace), and would read every secret: start without it");
+    Err(vec![Problem::new(Exit::Privileges, text)])
+}
+
+/// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`
+/// where it could not, or where we hold nothing that the app does not get.
+pub(super) fn readable_program(config: &Config, plan: &Plan, whom: &Whom, purpose: For) -> Option<String> {
+    let (uid, _) = fs::ourselves();
+    let logs_in = plan.sources.iter().any(|planned| !matches!(planned.source, Source::File(_)));
+    let stays_itself = whom.drop.uid() == uid;
+    let shares_uid = match purpose {
+        For::App => stays_itself,
+        For::Ourselves | For::Sidecar | For::Check => {
+            (config.run_as.is_some() && stays_itself) || signals_another(config)
+        }
+    };
+    // Whom nothing is closed to, a mode does not keep out.
+    let is_exposed = uid != 0 && config.local.is_none() && logs_in && shares_uid && harden::is_program_readable();
+    is_exposed.then(|| {
+        format!(
+            "uid {uid}, which the app has too, may read this program's file, so a process of that uid can look into us \
+             while we start: give the file mode 0111 (secret-exec install does, and the image has it)"
+        )
+    })
+}
+
+/// A process of our uid in a shared PID namespace.
+fn signals_another(config: &Config) -> bool {
+    config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }))
+}
