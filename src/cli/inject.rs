@@ -10,28 +10,27 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ArgMatches;
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-
-use crate::config::{Injector, Mistake, Text};
+use crate::config::{Injector, LogFormat, LogLevel, Mistake, Text};
 use crate::domain::{Exit, Problem, worst};
 use crate::k8s::webhook::Webhook;
 use crate::k8s::{certs, manifest, tls};
+use crate::run::{Program, start_log};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 use crate::sys::{clock, harden};
+use clap::ArgMatches;
 
+use super::output::{self, print};
 use super::parse::{self, Stop};
 use super::shell::{Shell, man_page};
 
 /// All of `secret-inject`.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let shown: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    output::set_format(output::requested_format(&shown, None));
     let exit = start(&args).unwrap_or_else(|problems| {
-        tell(problems.iter().map(|problem| problem.text.as_str()));
+        output::print_problems(Program::Inject, &problems);
         worst(&problems)
     });
     ExitCode::from(exit.code())
@@ -214,7 +213,12 @@ fn webhook(options: &Options<'_>) -> Ended {
         tls: tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") },
         injector: injector(&path.display().to_string(), &read(&path)?)?,
     };
-    start_log(&options.text("log-format")?)?;
+    let format = match options.text("log-format")?.as_str() {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        _ => return Err(usage("--log-format: expected text or json")),
+    };
+    start_log(Program::Inject, format, LogLevel::Info);
     harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
     let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
@@ -250,26 +254,10 @@ fn webhook(options: &Options<'_>) -> Ended {
     Ok(Exit::App(0))
 }
 
-fn start_log(format: &str) -> Result<(), Vec<Problem>> {
-    let registry = tracing_subscriber::registry().with(Targets::new().with_target("secret_exec", Level::INFO));
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
-    // A second start in one process (only tests do that) keeps the first subscriber.
-    let _ = match format {
-        "text" => registry.with(layer.without_time()).try_init(),
-        "json" => registry.with(layer.json().flatten_event(true)).try_init(),
-        _ => return Err(usage("--log-format: expected text or json")),
-    };
-    Ok(())
-}
-
 /// Every text on a line of its own. A stderr that nobody reads is no reason to end differently.
 fn tell<'a>(texts: impl Iterator<Item = &'a str>) {
     let mut err = io::stderr().lock();
     for text in texts {
         let _ = writeln!(err, "secret-inject: {text}");
     }
-}
-
-fn print(text: &str) -> Ended {
-    super::print(text)
 }

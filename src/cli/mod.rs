@@ -3,11 +3,11 @@
 mod args;
 pub mod inject;
 mod options;
+mod output;
 mod parse;
 mod shell;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic;
 use std::process::ExitCode;
@@ -15,28 +15,34 @@ use std::process::ExitCode;
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
 use crate::identity::file;
-use crate::run::{self, Caller, Check, Refresh, Shown};
+use crate::run::{self, Caller, Check, Program, Refresh, Shown};
 use crate::sys::environment::{self, Variable};
 use crate::sys::harden;
 
 use args::{Command, Invocation};
+use output::print;
 
 /// All of `secret-exec`. The first thing in `main`, while there is one thread.
 pub fn main() -> ExitCode {
-    tell_bugs_without_their_data();
+    output::print_panics_without_their_data(Program::Exec);
     let outcome = panic::catch_unwind(|| {
         let original = harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
         let environment = environment::snapshot();
+        let arguments: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let variable =
+            environment.iter().find(|(name, _)| name == b"SECRET_EXEC_LOG_FORMAT").map(|(_, value)| value.as_slice());
+        output::set_format(output::requested_format(&arguments, variable));
         let unread = no_text(&environment);
         start(std::env::args_os().skip(1).collect(), &Caller::new(original, environment), unread)
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,
         Ok(Err(problems)) => {
-            tell(&problems);
+            output::print_problems(Program::Exec, &problems);
             worst(&problems)
         }
-        // The hook has told.
+        // The panic hook has printed the line.
         Err(_) => Exit::Bug,
     };
     ExitCode::from(exit.code())
@@ -61,7 +67,8 @@ fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Res
         run::refuse_tracer()?;
     }
     let config = configure(&invocation, caller, unread)?;
-    run::start_log(&config);
+    output::set_format(config.log_format);
+    run::start_log(Program::Exec, config.log_format, config.log_level);
     match invocation.command {
         Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
         Command::Wrap(command) => match run::exec(&config, &command, caller)? {},
@@ -113,7 +120,9 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
     let named = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
     };
-    let mut read = |path: Option<OsString>, flag: &str| match file::read_text(path.as_ref()?.as_ref()) {
+    let mut read = |path: Option<OsString>, flag: &str| match file::read_source(path.as_ref()?.as_ref(), || {
+        caller.interruption().is_some()
+    }) {
         Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
         Err(error) => {
             let text = format!("cannot read {}: {error}", path?.display());
@@ -123,6 +132,9 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
     };
     let file = read(named(&invocation.config, "SECRET_EXEC_CONFIG"), "--config");
     let annotations = read(named(&invocation.annotations, "SECRET_EXEC_ANNOTATIONS"), "--annotations");
+    if let Some(problem) = caller.interruption() {
+        return Err(vec![problem]);
+    }
     if !unread.is_empty() {
         return Err(problems(unread));
     }
@@ -146,33 +158,6 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
 
 fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
     mistakes.into_iter().map(Problem::from).collect()
-}
-
-/// Every problem on a line of its own. A stderr that nobody reads is no reason to end differently.
-fn tell(problems: &[Problem]) {
-    let mut err = io::stderr().lock();
-    for problem in problems {
-        let _ = writeln!(err, "secret-exec: {}", problem.text);
-    }
-}
-
-/// To stdout; a reader that went away (`| head`) is not our failure.
-fn print(text: &str) -> Result<Exit, Vec<Problem>> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Exit::App(0)),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::App(0)),
-        Err(error) => Err(vec![Problem::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),
-    }
-}
-
-/// A panic says where it happened; its message could quote what it stumbled over.
-fn tell_bugs_without_their_data() {
-    panic::set_hook(Box::new(|info| {
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let _ =
-            writeln!(io::stderr(), "secret-exec: bug at {place}; please report it with the command line and config");
-    }));
 }
 
 #[cfg(test)]

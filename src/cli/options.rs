@@ -7,7 +7,12 @@ use crate::config;
 
 /// The settings that are no single key of the config: name, value, help.
 const OTHERS: [(&str, Option<&str>, &str); 5] = [
-    ("file", Some("NAME=REF"), "Write a secret to the file NAME of the volume."),
+    (
+        "file",
+        Some("NAME=REF"),
+        "Write a secret to the file NAME of the volume. After REF may follow ,format=dotenv ,mode=0440 ,decode=base64 and \
+         ,refresh=5m.",
+    ),
     ("env", Some("NAME=REF"), "Set the app's variable NAME to a secret."),
     ("set", Some("KEY=VALUE"), "Set any key of the config, dotted: --set vault.auth.role=web."),
     ("local", Some("FILE"), "Take every secret from FILE: no server, no login."),
@@ -60,7 +65,7 @@ References:
 Examples:
   secret-exec --env DB_PASSWORD=vault:secret/data/db#password -- ./server
   secret-exec --config /etc/secret-exec.yaml --run-as 1000:1000 -- ./server
-  secret-exec --supervise --file db.json=vault:database/creds/web \\
+  secret-exec --supervise --file db.env=vault:database/creds/web,format=dotenv \\
               --on-change signal:HUP -- ./server
   secret-exec check --config /etc/secret-exec.yaml --online
 

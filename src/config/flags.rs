@@ -105,7 +105,14 @@ impl<'a> Reader<'a, '_> {
             self.mistakes.add(&place, "stands twice");
             return;
         }
-        self.layer.add(Node::given(reference, &place).under(&[map, name]), self.mistakes);
+        let (reference, options) = split_options(reference, map);
+        if options.is_empty() {
+            return self.layer.add(Node::given(reference, &place).under(&[map, name]), self.mistakes);
+        }
+        self.layer.add(Node::given(reference, &place).under(&[map, name, "from"]), self.mistakes);
+        for (option, value) in options {
+            self.layer.add(Node::given(value, &place).under(&[map, name, option]), self.mistakes);
+        }
     }
 
     /// `--set KEY=VALUE`: a single value is taken as it is, anything else is YAML.
@@ -149,6 +156,20 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
+/// Takes `,format=dotenv,mode=0440` off the end of a reference: fields that stand beside `from` in the config. Any other
+/// comma belongs to the reference.
+fn split_options<'a>(mut text: &'a str, map: &str) -> (&'a str, Vec<(&'a str, &'a str)>) {
+    let fields: &[&str] = if map == "files" { &["format", "decode", "mode", "refresh"] } else { &["format", "decode"] };
+    let mut options = Vec::new();
+    while let Some((before, option)) = text.rsplit_once(',') {
+        let Some((name, value)) = option.split_once('=').filter(|(name, _)| fields.contains(name)) else { break };
+        options.push((name, value));
+        text = before;
+    }
+    options.reverse();
+    (text, options)
+}
+
 /// Cuts at the first `=` outside quotes.
 fn split_set(text: &str) -> Option<(&str, &str)> {
     let mut quoted = false;
@@ -157,4 +178,19 @@ fn split_set(text: &str) -> Option<(&str, &str)> {
         c == '=' && !quoted
     })?;
     Some((&text[..place], &text[place + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_file_stand_after_its_reference() {
+        let reference = "vault:secret/data/a,b?x=1,format=2#k,mode";
+        assert_eq!(split_options(reference, "files"), (reference, vec![]));
+        let expected = ("vault:secret/data/db", vec![("format", "dotenv"), ("mode", "0440")]);
+        assert_eq!(split_options("vault:secret/data/db,format=dotenv,mode=0440", "files"), expected);
+        assert_eq!(split_options("db,mode=0440", "env"), ("db,mode=0440", vec![]));
+        assert_eq!(split_options("db#p,decode=base64", "env"), ("db#p", vec![("decode", "base64")]));
+    }
 }

@@ -3,10 +3,14 @@
 //! It is read while every signal is blocked, so an ordinary open(2) of a pipe without a writer could not even be
 //! interrupted. Here, because all who read such files can see it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::domain::SecretBytes;
 
@@ -28,6 +32,9 @@ pub enum FileError {
     /// More than any such file has.
     #[error("it is larger than {} MiB", MOST_BYTES >> 20)]
     TooLarge,
+    /// A pipe whose writer says nothing.
+    #[error("nothing was written to it for {} seconds", PATIENCE.as_secs())]
+    Silent,
     /// Text was wanted.
     #[error("it is not UTF-8 text")]
     NotText,
@@ -38,7 +45,7 @@ impl FileError {
     pub fn kind(&self) -> Option<io::ErrorKind> {
         match self {
             Self::System(error) => Some(error.kind()),
-            Self::Directory | Self::NotRegular | Self::TooLarge | Self::NotText => None,
+            Self::Directory | Self::NotRegular | Self::TooLarge | Self::Silent | Self::NotText => None,
         }
     }
 }
@@ -70,6 +77,56 @@ pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
         return Err(FileError::TooLarge);
     }
     Ok(SecretBytes::new(bytes))
+}
+
+/// How long a pipe may stay silent before it counts as forgotten.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A text of the operator's: a file, a pipe that somebody writes to (`<(…)`), or standard input for `-`. `interrupted` is
+/// looked at while it waits.
+pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String, FileError> {
+    let text = |bytes: SecretBytes| bytes.expose_text().map(str::to_owned).ok_or(FileError::NotText);
+    if path.as_os_str() == "-" {
+        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(FileError::System)?);
+        return text(read_pipe(stdin, interrupted)?);
+    }
+    match std::fs::metadata(path) {
+        Ok(about) if about.file_type().is_fifo() => {
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+            let pipe = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(FileError::System)?;
+            text(read_pipe(pipe, interrupted)?)
+        }
+        _ => text(read(path)?),
+    }
+}
+
+/// Reads to the end, as long as somebody writes and nobody interrupts.
+fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretBytes, FileError> {
+    const SLICE: u16 = 100;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 8192];
+    let mut silent = Duration::ZERO;
+    while silent < PATIENCE {
+        if interrupted() {
+            return Err(FileError::System(io::ErrorKind::Interrupted.into()));
+        }
+        let mut waiting = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut waiting, SLICE).map_err(|error| FileError::System(error.into()))? == 0 {
+            silent = silent.saturating_add(Duration::from_millis(SLICE.into()));
+            continue;
+        }
+        silent = Duration::ZERO;
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(SecretBytes::new(bytes)),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(FileError::System(error)),
+        }
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(FileError::TooLarge);
+        }
+    }
+    Err(FileError::Silent)
 }
 
 /// A file that is text.

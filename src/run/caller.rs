@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::domain::{Exit, Problem};
 use crate::sys::environment::Variable;
 use crate::sys::harden::Original;
 
@@ -15,6 +16,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The end that a signal asks for and nobody has answered yet.
+    pub fn interruption(&self) -> Option<Problem> {
+        let signal = self.original.pending_end()?;
+        Some(Problem::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
+    }
+
     /// What `main` found.
     pub fn new(original: Original, environment: Vec<Variable>) -> Self {
         Self { original, environment }

@@ -36,7 +36,7 @@ pub use exec::exec;
 pub use exposure::refuse_tracer;
 pub use init::init;
 pub use install::install;
-pub use log::start as start_log;
+pub use log::{Program, start as start_log};
 pub use sidecar::sidecar;
 pub use status::{Refresh, Shown, refresh, status};
 pub use supervise::supervise;

@@ -283,3 +283,58 @@ fn a_local_file_answers_without_any_server() {
     let run = case.with_config("env: { X: \"vault:secret/data/a#k\" }").arg("--local").arg(local);
     assert_eq!(value_of(run), "canary-value");
 }
+
+#[test]
+fn a_config_may_come_from_stdin_or_a_pipe() {
+    let case = Case::new();
+    let [a, ..] = sources(&case);
+    let config = format!("env: {{ X: \"{a}\" }}\n");
+    assert_eq!(value_of(case.run().args(&["--config", "-"]).stdin(config.as_bytes())), "a");
+    let path = case.write("c.yaml", &config);
+    let line = format!("exec \"$0\" \"$@\" --config <(cat {}) -- sh -c 'printf %s \"$X\"'", path.display());
+    let within = case.run().within(&["bash", "-c", &line]);
+    assert_eq!(within.output().ok(), "a");
+    case.refused(case.run().args(&["--config", "-"]).stdin(b"env: [").app(&["true"]), 64, &["-:1"]);
+    // Nobody writes: SIGTERM ends it all the same.
+    let pipe = case.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&pipe, mode).unwrap();
+    let writer = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let mut waiting = case.run().arg("--config").arg(&pipe).app(&["true"]).start();
+    let descriptors = format!("/proc/{}/fd", waiting.pid());
+    waiting.until("the pipe to be read", || {
+        let open = std::fs::read_dir(&descriptors).ok()?.flatten();
+        open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).find(|target| *target == pipe)
+    });
+    waiting.signal(15);
+    assert_eq!(waiting.end().code(), Some(143));
+    drop(writer);
+}
+
+#[test]
+fn a_file_takes_its_format_and_mode_after_the_reference() {
+    let case = Case::new();
+    let local = case.write("local.yaml", "vault:secret/data/db: { data: { user: app, password: \"a b\" } }\n");
+    let run =
+        case.run().arg("--local").arg(&local).args(&["--file", "db.env=vault:secret/data/db,format=dotenv,mode=0440"]);
+    let out = run.sh("cat $SECRET_EXEC_DIR/db.env; stat -Lc %a $SECRET_EXEC_DIR/db.env").output().ok();
+    assert_eq!(out, "user='app'\npassword='a b'\n440\n");
+}
+
+#[test]
+fn with_json_logs_the_line_that_says_why_is_json_too() {
+    let case = Case::new();
+    for run in [
+        case.run().args(&["--log-format", "json", "--fiel=x"]),
+        case.run().env("SECRET_EXEC_LOG_FORMAT", "json").args(&["--env", "X=nonsense:"]),
+        case.run().args(&["--set", "logFormat=json", "--file", "a=vault:secret/data/x"]),
+    ] {
+        let outcome = run.app(&["true"]).output();
+        let err = outcome.err();
+        let line: Value = serde_json::from_str(err.lines().last().unwrap()).expect(&err);
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["exit"], outcome.code().unwrap());
+        assert!(line["message"].as_str().is_some_and(|text| !text.is_empty()), "{err}");
+    }
+}

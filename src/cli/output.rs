@@ -1,0 +1,98 @@
+//! Everything that a program prints at its end: text for stdout, and the lines that say why it failed, as text or JSON.
+
+use std::io::{self, Write};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::config::{LogFormat, LogLevel};
+use crate::domain::{Exit, Problem, worst};
+use crate::run::{Program, start_log};
+
+/// Whether the lines on stderr are JSON. The panic hook, which has no arguments, reads it too.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Sets how the lines on stderr are written from here on.
+pub(super) fn set_format(format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+}
+
+/// The format that the command line or the environment names, read before anything is checked: what is wrong with them is
+/// printed in it too.
+pub(super) fn requested_format(arguments: &[String], variable: Option<&[u8]>) -> LogFormat {
+    let before = arguments.iter().take_while(|argument| *argument != "--");
+    let mut named = variable.map(|value| value == b"json");
+    let mut words = before.peekable();
+    while let Some(word) = words.next() {
+        let value = match (word.as_str(), words.peek()) {
+            ("--log-format", Some(value)) => Some(value.as_str()),
+            ("--set", Some(value)) => value.strip_prefix("logFormat="),
+            _ => word.strip_prefix("--log-format=").or_else(|| word.strip_prefix("--set=logFormat=")),
+        };
+        named = value.map_or(named, |value| Some(value == "json"));
+    }
+    if named == Some(true) { LogFormat::Json } else { LogFormat::Text }
+}
+
+/// Prints each problem on a line of its own. A stderr that nobody reads is no reason to end differently.
+pub(super) fn print_problems(program: Program, problems: &[Problem]) {
+    let exit = worst(problems);
+    for problem in problems {
+        print_line(program, &problem.text, exit);
+    }
+}
+
+fn print_line(program: Program, text: &str, exit: Exit) {
+    if JSON.load(Ordering::Relaxed) {
+        // The log may not have been started yet; a second start changes nothing.
+        start_log(program, LogFormat::Json, LogLevel::Info);
+        tracing::error!(exit = exit.code(), "{text}");
+    } else {
+        let name = match program {
+            Program::Exec => "secret-exec",
+            Program::Inject => "secret-inject",
+        };
+        let _ = writeln!(io::stderr().lock(), "{name}: {text}");
+    }
+}
+
+/// Prints to stdout; a reader that went away (`| head`) is not our failure.
+pub(super) fn print(text: &str) -> Result<Exit, Vec<Problem>> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Exit::App(0)),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::App(0)),
+        Err(error) => Err(vec![Problem::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),
+    }
+}
+
+/// Makes a panic print where it happened and nothing else: its message could quote a value.
+pub(super) fn print_panics_without_their_data(program: Program) {
+    panic::set_hook(Box::new(move |info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = format!("bug at {place}; please report it with the command line and config");
+        print_line(program, &text, Exit::Bug);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_of_the_last_word_counts_and_the_apps_arguments_do_not() {
+        let of = |line: &str, variable: Option<&[u8]>| {
+            requested_format(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), variable)
+        };
+        for line in [
+            "--log-format json init",
+            "init --log-format=json",
+            "--set logFormat=json -- x",
+            "--fiel --log-format json",
+        ] {
+            assert_eq!(of(line, None), LogFormat::Json, "{line}");
+        }
+        assert_eq!(of("init", Some(b"json")), LogFormat::Json);
+        assert_eq!(of("--log-format text init", Some(b"json")), LogFormat::Text);
+        assert_eq!(of("-- app --log-format json", None), LogFormat::Text);
+    }
+}
