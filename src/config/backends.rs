@@ -56,7 +56,7 @@ impl Reader<'_> {
     /// The section `vault`. What is missing is a mistake only when a reference needs it.
     pub(super) fn vault(&mut self, need: &Need, answers: Answers) -> Option<Vault> {
         let address = self.read("vault.address", net::address);
-        let namespace = self.read("vault.namespace", value::namespace);
+        let namespace = self.read("vault.namespace", value::namespace).filter(|name| !name.is_empty());
         let ca_text = self.read("vault.ca", value::certificates).map(Ca::Pem);
         let ca = ca_text.or(self.read("vault.caFile", value::path).map(Ca::File));
         let tls_server_name = self.read("vault.tlsServerName", net::host);

@@ -13,10 +13,10 @@ struct Url<'a> {
 }
 
 fn url(text: &str) -> Result<Url<'_>, Expected> {
-    let (scheme, rest) = text.split_once("://").ok_or("expected http:// or https:// and a host")?;
-    if !matches!(scheme, "http" | "https") {
-        return Err("expected http:// or https:// and a host".to_owned());
-    }
+    const EXPECTED: &str = "expected http:// or https:// and a host";
+    let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
+    let known = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
+    let scheme = known.ok_or(EXPECTED)?;
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['\\', '<', '>', '"', '^', '`', '{', '|', '}']) {
         return Err("has a character that is not allowed in a URL".to_owned());
     }
@@ -83,7 +83,9 @@ pub(super) fn address(text: &str) -> Result<String, Expected> {
     if !matches!(url.rest, "" | "/") {
         return Err("expected only scheme, host and port, without a path or a query".to_owned());
     }
-    Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
+    // Everybody below compares the scheme as it is usually written.
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    Ok(format!("{}://{}", url.scheme, rest.strip_suffix('/').unwrap_or(rest)))
 }
 
 /// An `http://` proxy.
@@ -151,12 +153,12 @@ mod tests {
             assert_eq!(address(good), Ok(good.to_owned()));
         }
         assert_eq!(address("https://vault/"), Ok("https://vault".into()));
+        assert_eq!(address("HTTPS://vault:8200/"), Ok("https://vault:8200".into()));
         for bad in [
             "",
             "vault",
             "vault:8200",
             "unix:///run/x",
-            "HTTPS://vault",
             "https://",
             "https:///x",
             "https://:8200",

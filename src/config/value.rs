@@ -141,11 +141,11 @@ pub(super) fn mount(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// A namespace of Vault; the slash it may end with is left out.
+/// A namespace of Vault without the slash it may end with; empty for the root namespace, `/`.
 pub(super) fn namespace(text: &str) -> Result<String, Expected> {
     let text = plain(text)?;
     let name = text.trim_matches('/');
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+    if !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("expected a namespace, such as team-a".to_owned());
     }
     Ok(name.to_owned())

@@ -27,12 +27,14 @@ use crate::config;
 use super::SignedRequest;
 
 mod body;
+mod checked;
 mod credentials_error;
 mod negative_cache;
 mod signed;
 mod transport;
 
 pub use body::BodyError;
+use checked::Checked;
 pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, oversized, retry_after, sanitize_code};
 use negative_cache::NegativeCache;
@@ -161,7 +163,7 @@ impl AwsIdentity {
         if let Some(external_id) = configured.and_then(|configured| configured.external_id.as_ref()) {
             builder = builder.external_id(external_id);
         }
-        let provider = SharedCredentialsProvider::new(builder.build().await);
+        let provider = SharedCredentialsProvider::new(Checked(builder.build().await));
         roles.insert(role.to_owned(), provider.clone());
         provider
     }
@@ -195,6 +197,6 @@ async fn load(region: Region, transport: Transport) -> SdkConfig {
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     sdk.into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(NegativeCache::new(chain.build().await)))
+        .credentials_provider(SharedCredentialsProvider::new(Checked(NegativeCache::new(chain.build().await))))
         .build()
 }

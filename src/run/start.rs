@@ -138,7 +138,8 @@ impl Start {
             return false;
         }
         let retry_after = match &failure.class {
-            Class::Throttled { retry_after } => *retry_after,
+            // Nothing and the past say nothing about when: the usual back-off counts.
+            Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
             _ => None,
         };
         // A start waits for a person: not as long as a fleet at rest may.

@@ -4,6 +4,7 @@
 use std::io::Result;
 use std::net::TcpStream;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
@@ -216,4 +217,52 @@ fn nobody_is_followed_to_another_place_with_what_proves_who_we_are() {
         assert_ne!(code, Some(0), "{status}\n{said}");
     }
     assert_eq!(thief.seen(), [""; 0]);
+}
+
+#[test]
+fn credentials_with_a_line_end_are_named_before_anybody_signs_with_them() {
+    let case = Case::new();
+    let script = Script::start(|_, _, stream| say(stream, "200 OK", "", "{}"));
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+        let run = case.with_files("timeout: 5s\nfiles: { a: \"aws-sm:a\" }").env("AWS_ENDPOINT_URL", script.address());
+        let run =
+            AWS_KEYS.iter().filter(|(known, _)| *known != name).fold(run, |run, (name, value)| run.env(name, value));
+        case.refused(run.env(name, "can\nary"), 77, &["aws-sm:a", name, "line end"]);
+    }
+    for name in ["AWS_EXECUTION_ENV", "AWS_SDK_UA_APP_ID", "_X_AMZN_TRACE_ID", "AWS_LAMBDA_FUNCTION_NAME"] {
+        let run = case.with_files("timeout: 5s\nfiles: { a: \"aws-sm:a\" }").env("AWS_ENDPOINT_URL", script.address());
+        let run = AWS_KEYS.iter().fold(run, |run, (name, value)| run.env(name, value)).env(name, "can\nary");
+        let outcome = run.app(&["/bin/false"]).output();
+        assert_ne!(outcome.code(), Some(70), "{name}\n{outcome}");
+    }
+    assert!(!script.seen().iter().any(|head| head.contains("canary")));
+}
+
+#[test]
+fn a_throttled_answer_that_says_nothing_about_when_is_tried_again() {
+    for headers in ["Retry-After: 0\r\n", "Retry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n", "Retry-After: -1\r\n", ""] {
+        let case = Case::new();
+        let times = AtomicUsize::new(0);
+        let script = vault(move |stream| match times.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => say(stream, "429 Too Many Requests", headers, "{\"errors\":[]}"),
+            _ => say(stream, "200 OK", "", r#"{"data":{"a":"b"}}"#),
+        });
+        reads_vault(&case, &script, ONE).app(&["/bin/true"]).output().ok();
+    }
+    let case = Case::new();
+    let script = vault(|stream| say(stream, "429 Too Many Requests", "Retry-After: 99999999999999999999\r\n", "{}"));
+    case.refused(reads_vault(&case, &script, ONE), 69, &["asks for patience"]);
+}
+
+#[test]
+fn a_life_without_end_ends_no_start() {
+    let case = Case::new();
+    let script = vault(|stream| {
+        let body = r#"{"lease_id":"a/b","lease_duration":18446744073709551615,"renewable":true,"data":{"a":"b"}}"#;
+        say(stream, "200 OK", "", body)
+    });
+    let outcome = reads_vault(&case, &script, ONE).arg("--leave-leases").app(&["/bin/true"]).output();
+    assert!(outcome.err().contains("it dies at "), "{outcome}");
+    outcome.ok();
+    case.refused(reads_vault(&case, &script, ONE), 64, &["it dies at "]);
 }

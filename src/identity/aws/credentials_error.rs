@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::body::BodyError;
+use super::checked::NotVisible;
 
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -191,6 +192,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
         return refused;
     }
     let what = if credentials.is_some() { "loading AWS credentials" } else { "the request was not answered" };
+    if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
+        return AwsFault::Misconfigured(part.to_string());
+    }
     if let Some(why) = oversized(error) {
         return AwsFault::Oversized { what, why };
     }

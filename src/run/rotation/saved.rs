@@ -26,6 +26,8 @@ use crate::sys::fs::{Errno, Folder};
 const FORMAT: u32 = 1;
 const STATE: &str = "state.json";
 const BESIDE: &str = "state.json.new";
+/// A state that could not be used, or with which a run ended by a bug: never read again.
+const UNUSABLE: &str = "state.json.unusable";
 const VALUE: &str = "state.value-";
 /// What ends this soon is not taken up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -147,13 +149,21 @@ pub(in crate::run) fn find(folder: &Folder, marks: &Marks, sources: &[Source], n
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Found::Nothing,
         Err(why) => {
-            warn!("what an earlier run left cannot be read, so everything is fetched anew: {}", why.desc());
+            warn!(
+                "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
+                why.desc()
+            );
+            put_aside(folder);
             return Found::Nothing;
         }
     };
     // serde's own messages quote what they read.
     let Ok(written) = serde_json::from_slice::<Written>(bytes.expose()) else {
-        warn!("what an earlier run left is damaged or of another version, so everything is fetched anew");
+        warn!(
+            "what an earlier run left is damaged or of another version, so it is put aside as {UNUSABLE} and everything is \
+             fetched anew"
+        );
+        put_aside(folder);
         return Found::Nothing;
     };
     let token = SavedToken {
@@ -326,7 +336,8 @@ impl Saved {
                 return self.failed(why);
             }
         }
-        self.sweep(|name| self.secrets.values().any(|entry| entry.value == name) || name == STATE);
+        let is_value = |name: &str| self.secrets.values().any(|entry| entry.value == name);
+        self.sweep(|name| is_value(name) || name == STATE || name == UNUSABLE);
     }
 
     /// The orderly end: nothing is left to take up.
@@ -358,7 +369,7 @@ impl Saved {
     fn sweep(&self, is_needed: impl Fn(&str) -> bool) {
         let names: Vec<OsString> = self.folder.names().unwrap_or_default();
         for name in names.iter().filter_map(|name| name.to_str()) {
-            let is_ours = name == STATE || name == BESIDE || name.starts_with(VALUE);
+            let is_ours = [STATE, BESIDE, UNUSABLE].contains(&name) || name.starts_with(VALUE);
             if is_ours
                 && !is_needed(name)
                 && let Err(why) = self.folder.unlink(name.as_ref())
@@ -366,6 +377,24 @@ impl Saved {
                 debug!("cannot remove {name} from the state directory: {}", why.desc());
             }
         }
+    }
+}
+
+/// Keeps the next start from the state that this one may have failed at.
+impl Drop for Saved {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            put_aside(&self.folder);
+        }
+    }
+}
+
+/// Renames the state, so that no later start reads it.
+fn put_aside(folder: &Folder) {
+    if let Err(why) = folder.replace(STATE.as_ref(), UNUSABLE.as_ref())
+        && why != Errno::ENOENT
+    {
+        debug!("cannot put the state aside: {}", why.desc());
     }
 }
 
@@ -483,6 +512,46 @@ mod tests {
         assert_eq!(fetched.payload.value("n").unwrap().raw().expose(), b"1.50");
         assert_eq!(fetched.payload.value("username").unwrap().raw().expose(), b"a\"b");
         saved.remove();
+        assert!(folder.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn lives_without_end_are_taken_up_and_a_clock_at_its_end_is_stale() {
+        let (_dir, folder) = place();
+        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut endless = lease("{}");
+        endless.lease.as_mut().unwrap().ttl = Duration::MAX;
+        saved.value(&source(), &endless, now(0));
+        let mut token = token();
+        token.token.ttl = Some(Duration::MAX);
+        saved.write(Some(&token), vec![]);
+        assert!(
+            matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Ours(_, secrets) if secrets.len() == 1)
+        );
+        assert!(matches!(find(&folder, &marks("c"), &[source()], Duration::MAX), Found::Ours(..)));
+        token.asked = Duration::MAX;
+        saved.write(Some(&token), vec![]);
+        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Stale(_)));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_used_is_put_aside_and_so_is_one_that_a_bug_ended_with() {
+        let (dir, folder) = place();
+        let aside = || dir.path().join(UNUSABLE).exists() && !dir.path().join(STATE).exists();
+        std::fs::write(dir.path().join(STATE), r#"{"format":1,"token":{"ttl":{"secs":-1}}}"#).unwrap();
+        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Nothing) && aside());
+        std::fs::create_dir(dir.path().join(STATE)).unwrap();
+        std::fs::remove_file(dir.path().join(UNUSABLE)).unwrap();
+        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Nothing) && aside());
+        std::fs::remove_dir(dir.path().join(UNUSABLE)).unwrap();
+        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        saved.write(Some(&token()), vec![]);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _held = saved;
+            panic!("a bug");
+        }));
+        assert!(ended.is_err() && aside());
+        Saved::new(&folder, marks("c")).unwrap().remove();
         assert!(folder.names().unwrap().is_empty());
     }
 
