@@ -395,3 +395,20 @@ fn a_sealed_server_is_named_so() {
     bao.write("sys/seal", json!({}));
     case.refused(case.with_config(&config).args(&["--timeout", "1s"]), 69, &["sealed"]);
 }
+
+#[test]
+fn a_certificate_authority_and_a_public_key_are_delivered_from_their_raw_endpoints() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let (pki, ssh) = (format!("pki-{}", space.id), format!("ssh-{}", space.id));
+    space.bao.write(&format!("sys/mounts/{pki}"), json!({ "type": "pki" }));
+    space.bao.write(&format!("{pki}/root/generate/internal"), json!({ "common_name": "ca.test" }));
+    space.bao.write(&format!("sys/mounts/{ssh}"), json!({ "type": "ssh" }));
+    space.bao.write(&format!("{ssh}/config/ca"), json!({ "generate_signing_key": true }));
+    let login = space.approle(&case, &[&format!("{pki}/*"), &format!("{ssh}/*")]);
+    let config =
+        format!("{}files: {{ ca: \"vault:{pki}/ca/pem\", key: \"vault:{ssh}/public_key\" }}", space.vault(&login));
+    case.with_files(&config).app(&["true"]).output().ok();
+    let read = |name: &str| std::fs::read_to_string(case.volume().join(name)).unwrap();
+    assert!(read("ca").starts_with("-----BEGIN CERTIFICATE-----"), "{}", read("ca"));
+    assert!(read("key").starts_with("ssh-") || read("key").starts_with("ecdsa-"), "{}", read("key"));
+}

@@ -53,7 +53,8 @@ async fn a_dead_token_is_denied_at_the_login_and_named_when_it_dies_later() {
     let vault = with_token(&server.address(), &secret).await;
     server.admin("POST", "auth/token/revoke", json!({ "token": secret }));
     let failure = fetch(&vault, "vault:secret/data/x").await.unwrap_err();
-    let why = "permission denied (403): the token has expired, was revoked or is used up";
+    let why = "permission denied (403): the server does not accept the token: it has expired, was revoked or is used up, \
+               its entity is disabled, or it is bound to other addresses (token_bound_cidrs)";
     assert_eq!(failure, Failure::new(Class::Denied, why));
     assert!(vault.token().is_none(), "a dead token is forgotten");
 }

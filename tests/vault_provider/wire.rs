@@ -260,7 +260,10 @@ async fn an_explicit_proxy_is_asked_for_a_tunnel() {
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     config.proxy = Some(format!("http://{closed}"));
-    let why = format!("the proxy for {} refuses the connection; is the server running there?", config.address);
+    let why = format!(
+        "the proxy for {} refuses the connection; is the proxy running? (vault.proxy, HTTPS_PROXY, NO_PROXY)",
+        config.address
+    );
     assert_eq!(refused(&config).await, why);
 
     let unwilling = Fake::always("407 Proxy Authentication Required", "", "");

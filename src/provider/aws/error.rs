@@ -94,10 +94,10 @@ impl Said<&str> {
         if self.meaning() == Meaning::Throttled {
             return Failure::new(
                 Class::Throttled { retry_after: answer.and_then(retry_after) },
-                format!("throttled ({code})"),
+                format!("throttled ({})", said(code, self.status)),
             );
         }
-        Failure::new(Class::Transient, format!("Secrets Manager failed ({}, {code})", self.status))
+        Failure::new(Class::Transient, format!("Secrets Manager failed ({})", said(code, self.status)))
     }
 }
 
@@ -190,6 +190,11 @@ impl Said<String> {
             }
         }
     }
+}
+
+/// The code, if there is one, and the status.
+fn said(code: String, status: u16) -> String {
+    if code.is_empty() { status.to_string() } else { format!("{status}, {code}") }
 }
 
 fn not_found(source: &AwsSource, region: &str) -> String {

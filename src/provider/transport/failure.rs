@@ -20,6 +20,9 @@ pub(crate) enum TransportError {
     /// Nobody listens.
     #[error("{0} refuses the connection; is the server running there?")]
     Refused(String),
+    /// The proxy is not there.
+    #[error("{0} refuses the connection; is the proxy running? (vault.proxy, HTTPS_PROXY, NO_PROXY)")]
+    ProxyRefused(String),
     /// No way there.
     #[error("{0} cannot be reached: no route to it")]
     Unreachable(String),
@@ -98,6 +101,7 @@ pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, li
                 return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
             }
             match error.kind() {
+                io::ErrorKind::ConnectionRefused if peer != address => return TransportError::ProxyRefused(peer),
                 io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
                     return TransportError::Unreachable(peer);

@@ -91,6 +91,10 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     if answer.body.expose().trim_ascii().is_empty() {
         return Err(malformed(format!("the answer is empty ({}): there is nothing to deliver", answer.status)));
     }
+    if is_public_text(answer) {
+        let payload = Payload::Whole(SecretBytes::copy_of(answer.body.expose()));
+        return Ok(Fetched { payload, version: None, lease: None, ends: None });
+    }
     let envelope = Envelope::of(answer)?;
     let Some(data) = envelope.data.filter(|data| data.get() != "null") else {
         return made(&envelope);
@@ -114,6 +118,13 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     let is_issued = lease.is_some() || envelope.lease_duration.is_zero();
     let ends = if is_issued { ends::stated(&map, source, now) } else { None };
     Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends })
+}
+
+/// Whether this is what a raw endpoint says (`pki/ca/pem`, `ssh/public_key`), around which there is no JSON.
+fn is_public_text(answer: &Answer) -> bool {
+    const STARTS: [&str; 5] = ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CRL-----", "ssh-", "ecdsa-sha2-", "sk-"];
+    let body = answer.body.expose().trim_ascii_start();
+    STARTS.iter().any(|start| body.starts_with(start.as_bytes())) && std::str::from_utf8(body).is_ok()
 }
 
 /// A token that a write made, or a wrapping token: these stand beside an answer's data.

@@ -208,9 +208,13 @@ pub(super) fn is_dead_token(look_up: &Answer) -> bool {
         && (look_up.says("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
 }
 
+/// A server says no more of a token that it does not accept.
+const DEAD_TOKEN: &str = "permission denied (403): the server does not accept the token: it has expired, was revoked or is \
+                          used up, its entity is disabled, or it is bound to other addresses (token_bound_cidrs)";
+
 /// The token died under us.
 pub(super) fn dead_token() -> Failure {
-    Failure::new(Class::Denied, "permission denied (403): the token has expired, was revoked or is used up")
+    Failure::new(Class::Denied, DEAD_TOKEN)
 }
 
 #[cfg(test)]
