@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! 4  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
-//! 3  run     ─► provider rotate render deliver process serve sys      k8s ─► render domain
+//! 3  run     ─► provider rotate render deliver process serve sys      k8s ─► render domain serve
 //! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      serve ─► sys
 //! 2  provider ─► identity      render ─► config
 //! 1  identity ─► config       config ─► domain

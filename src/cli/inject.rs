@@ -246,7 +246,7 @@ fn webhook(options: &Options<'_>) -> Ended {
         served.await.map_err(|error| {
             let exit = match &error {
                 crate::k8s::webhook::WebhookError::Tls(_) => Exit::Usage,
-                crate::k8s::webhook::WebhookError::Listen { .. } => Exit::Unavailable,
+                _ => Exit::Unavailable,
             };
             vec![Problem::from_error(exit, &error)]
         })

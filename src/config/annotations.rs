@@ -2,6 +2,7 @@
 //! admission. What only the injector reads is skipped.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::check::Author;
 use super::layer::{Annotations, Layer, Reading, Text};
@@ -17,6 +18,11 @@ pub const PREFIX: &str = "secret-exec.dev/";
 /// Read by the injector only.
 const INJECTOR: [&str; 4] = ["inject", "mode", "containers", "resources"];
 const INJECTOR_COMMAND: &str = "command.";
+
+/// Values in `config`: a webhook reads it for many pods in one thread.
+const MAX_NODES: usize = 4000;
+/// Unknown keys that get a suggestion.
+const MAX_SUGGESTIONS: usize = 25;
 
 /// What a name after the dot stands for: the map, and the field below the name.
 const NAMED: [(&str, &str, Option<&str>); 5] = [
@@ -64,17 +70,25 @@ pub(super) fn from_pairs<'a>(
     keys.sort_unstable();
     let is_config = |(key, _): &(&str, &str)| *key == "secret-exec.dev/config";
     if let Some((key, text)) = keys.iter().find(|pair| is_config(pair)) {
-        match yaml::parse(text, &Origin::File(&format!("annotation {key}")), mistakes) {
+        let origin = format!("annotation {key}");
+        match yaml::parse_bounded(text, &Origin::File(&origin), MAX_NODES, mistakes) {
             Some(node) => layer.add(node, mistakes),
             None => reading = Reading::Broken,
         }
     }
     let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
+    let mut unknown = 0;
     for (key, value) in keys.into_iter().filter(|pair| !is_config(pair)) {
         let place = Place::Annotation(key.to_owned());
         match path_of(&key[PREFIX.len()..]) {
             Ok(None) => {}
-            Err(text) => mistakes.add(&place, text),
+            Err(KeyError::Refused(text)) => mistakes.add(&place, text),
+            Err(KeyError::Unknown) => {
+                // Few of them are shown; a suggestion for each would cost more than all the rest.
+                unknown += 1;
+                let text = if unknown <= MAX_SUGGESTIONS { unknown_text(key) } else { "unknown annotation".to_owned() };
+                mistakes.add(&place, text);
+            }
             Ok(Some(path)) => match rival(&seen, &path) {
                 Some(other) => mistakes.add(&place, format!("cannot stand together with {other}")),
                 None => {
@@ -103,46 +117,60 @@ fn rival<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&
     seen.get(path).or_else(|| others.iter().find_map(|other| seen.get(other))).copied()
 }
 
+/// Why a key is not taken.
+enum KeyError {
+    Refused(&'static str),
+    Unknown,
+}
+
+/// Every option by the key of its annotation. Made once: a pod has room for many keys.
+static SINGLES: LazyLock<BTreeMap<String, Vec<&str>>> =
+    LazyLock::new(|| singles().into_iter().map(|single| (single.kebab(), single.path)).collect());
+
 /// The key of the config that an annotation stands for; `None` when it is the injector's.
-fn path_of(key: &str) -> Result<Option<Vec<String>>, String> {
+fn path_of(key: &str) -> Result<Option<Vec<String>>, KeyError> {
     if INJECTOR.contains(&key) || key.strip_prefix(INJECTOR_COMMAND).is_some_and(|name| !name.is_empty()) {
         return Ok(None);
     }
     if NEVER.contains(&key) {
-        return Err("is the operator's to set, never an annotation's".to_owned());
+        return Err(KeyError::Refused("is the operator's to set, never an annotation's"));
     }
     if let Some((kind, name)) = key.split_once('.')
         && let Some((_, map, field)) = NAMED.iter().find(|(known, ..)| *known == kind)
         && !name.is_empty()
     {
         let path = [Some(*map), Some(name), *field].into_iter().flatten().map(str::to_owned).collect();
-        return if is_a_key(key) { Ok(Some(path)) } else { Err(NO_KEY.to_owned()) };
+        return if is_a_key(key) { Ok(Some(path)) } else { Err(KeyError::Refused(NO_KEY)) };
     }
     let of = |path: &[&str]| Ok(Some(path.iter().map(|name| (*name).to_owned()).collect()));
     if key == "vault-role" {
         return of(&["vault", "auth", "role"]);
     }
-    let singles = singles();
-    if let Some(single) = singles.iter().find(|single| single.kebab() == key) {
-        return of(&single.path);
+    match SINGLES.get(key) {
+        Some(path) => of(path),
+        None => Err(KeyError::Unknown),
     }
-    let mut known: Vec<String> = singles.iter().map(|single| single.kebab()).collect();
-    known.extend(INJECTOR.iter().chain(&["config", "vault-role"]).map(|name| (*name).to_owned()));
-    known.extend(NAMED.iter().map(|(kind, ..)| (*kind).to_owned()).chain(["command".to_owned()]));
+}
+
+/// What is wrong with a key, after the prefix of `key`, that is none of ours, with what was probably meant.
+fn unknown_text(key: &str) -> String {
+    let key = &key[PREFIX.len()..];
+    let known = SINGLES.keys().map(String::as_str).chain(INJECTOR).chain(["config", "vault-role", "command"]);
+    let known = known.chain(NAMED.iter().map(|(kind, ..)| *kind));
     let (kind, name) = key.split_once('.').map_or((key, None), |(kind, name)| (kind, Some(name)));
     let is_named = |kind: &str| kind == "command" || NAMED.iter().any(|(known, ..)| *known == kind);
-    let meant = nearest(kind, known.iter().map(String::as_str)).map(|kind| match name {
+    let meant = nearest(kind, known).map(|kind| match name {
         _ if !is_named(kind) => kind.to_owned(),
         Some(name) if !name.is_empty() => format!("{kind}.{name}"),
         _ => format!("{kind}.NAME"),
     });
-    Err(match meant {
+    match meant {
         Some(meant) => format!("unknown annotation; did you mean {PREFIX}{meant}?"),
         None => format!(
             "unknown annotation; expected {PREFIX}file.NAME, env.NAME, template.NAME, format.NAME, secret.NAME, \
              vault-role, config or another option by its name"
         ),
-    })
+    }
 }
 
 const NO_KEY: &str = "Kubernetes has no such key: after the prefix it allows 63 letters, digits, \"-\", \"_\" and \".\", the last one a \

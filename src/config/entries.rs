@@ -1,6 +1,6 @@
 //! The entries of `secrets`, `files`, `env` and `envFrom`: what is fetched and what becomes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{EnvName, FileName, ReferenceError, SecretRef};
 
@@ -21,11 +21,12 @@ impl<'t> Reader<'t> {
     /// `secrets`.
     pub(super) fn secrets(&mut self) -> BTreeMap<String, NamedSecret> {
         let mut found = BTreeMap::new();
+        let names: BTreeSet<&str> = self.under("secrets").iter().map(|entry| entry.key.as_str()).collect();
         for Entry { key, place, value: node } in self.under("secrets") {
             let path = join("secrets", key);
             let reference = node.field("from").and_then(|from| {
                 let text = from.text()?;
-                if self.tree.at("secrets").is_some_and(|all| all.field(cut(text)).is_some()) {
+                if names.contains(cut(text)) {
                     let error = "names another entry of `secrets`; give the reference itself";
                     self.mistakes.about(&from.place, &path, error);
                     return None;
@@ -44,6 +45,9 @@ impl<'t> Reader<'t> {
     /// `files`.
     pub(super) fn files(&mut self, named: &Named) -> Vec<FileEntry> {
         let mut found: Vec<FileEntry> = Vec::new();
+        // Every name, and every folder on the way to one, with the entry that has it.
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        let mut folders: BTreeMap<String, usize> = BTreeMap::new();
         for Entry { key, place, value: node } in self.under("files") {
             let path = join("files", key);
             let name = self.mistakes.take(FileName::parse(key), place, &path);
@@ -51,10 +55,20 @@ impl<'t> Reader<'t> {
             let mode = self.field(node, &path, "mode", mode);
             let refresh = self.field(node, &path, "refresh", value::duration);
             let (Some(name), Some(content)) = (name, content) else { continue };
-            if let Some(other) = found.iter().find(|other| other.name.clashes_with(&name)) {
+            let text = name.to_string();
+            let above = text.match_indices('/').map(|(at, _)| &text[..at]);
+            let rival = names
+                .get(&text)
+                .or_else(|| folders.get(&text))
+                .or_else(|| above.clone().find_map(|folder| names.get(folder)));
+            if let Some(other) = rival.map(|at| &found[*at]) {
                 let text = format!("clashes with {} ({}): one would be a file and a folder", other.name, other.place);
                 self.mistakes.about(place, &path, text);
             }
+            for folder in above {
+                folders.entry(folder.to_owned()).or_insert(found.len());
+            }
+            names.entry(text).or_insert(found.len());
             found.push(FileEntry { name, content, mode, refresh, place: place.clone() });
         }
         found

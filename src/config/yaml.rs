@@ -36,10 +36,20 @@ impl Origin<'_> {
 
 /// Parses a text. `None` when it cannot be read as a whole, which has then been reported.
 pub(super) fn parse(text: &str, origin: &Origin<'_>, mistakes: &mut Mistakes) -> Option<Node> {
+    parse_bounded(text, origin, MAX_NODES, mistakes)
+}
+
+/// The same for a tree of at most so many nodes.
+pub(super) fn parse_bounded(
+    text: &str,
+    origin: &Origin<'_>,
+    max_nodes: usize,
+    mistakes: &mut Mistakes,
+) -> Option<Node> {
     let result = if text.len() > MAX_BYTES {
         Err(Stop::at(1, format!("the text is larger than {} KiB", MAX_BYTES >> 10)))
     } else {
-        Builder { origin, mistakes, open: Vec::new(), anchors: HashMap::new(), nodes: 0, bytes: 0 }.run(text)
+        Builder { origin, mistakes, max_nodes, open: Vec::new(), anchors: HashMap::new(), nodes: 0, bytes: 0 }.run(text)
     };
     match result {
         Ok(root) => Some(root.unwrap_or_else(|| null(origin.place(1)))),
@@ -76,8 +86,19 @@ impl From<ScanError> for Stop {
 
 /// A collection whose end has not come yet.
 enum Open {
-    List { anchor: usize, place: Place, items: Vec<Node> },
-    Map { anchor: usize, place: Place, entries: Vec<Entry>, key: Pending },
+    List {
+        anchor: usize,
+        place: Place,
+        items: Vec<Node>,
+    },
+    Map {
+        anchor: usize,
+        place: Place,
+        entries: Vec<Entry>,
+        /// The keys so far, with the line of each.
+        seen: HashMap<String, Option<usize>>,
+        key: Pending,
+    },
 }
 
 /// What the next node of a map is.
@@ -94,6 +115,7 @@ enum Pending {
 struct Builder<'a, 'm> {
     origin: &'a Origin<'a>,
     mistakes: &'m mut Mistakes,
+    max_nodes: usize,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
@@ -134,7 +156,8 @@ impl Builder<'_, '_> {
                 Event::MappingStart(_, anchor, _) => {
                     self.deeper(line)?;
                     let place = self.origin.place(line);
-                    self.open.push(Open::Map { anchor, place, entries: Vec::new(), key: Pending::Key });
+                    let (entries, seen) = (Vec::new(), HashMap::new());
+                    self.open.push(Open::Map { anchor, place, entries, seen, key: Pending::Key });
                     None
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(&span)?,
@@ -166,7 +189,7 @@ impl Builder<'_, '_> {
         let mut size = Size::default();
         size.add(node, self.open.len());
         if size.depth > MAX_DEPTH
-            || self.nodes.saturating_add(size.nodes) > MAX_NODES
+            || self.nodes.saturating_add(size.nodes) > self.max_nodes
             || self.bytes.saturating_add(size.bytes) > MAX_TEXT
         {
             return Err(too_large(line));
@@ -184,7 +207,7 @@ impl Builder<'_, '_> {
         if let Kind::Text(text) = &kind {
             self.bytes += text.text.len();
         }
-        if self.nodes > MAX_NODES || self.bytes > MAX_TEXT {
+        if self.nodes > self.max_nodes || self.bytes > MAX_TEXT {
             return Err(too_large(span.start.line().max(1)));
         }
         let node = Node { kind, place };
@@ -199,8 +222,8 @@ impl Builder<'_, '_> {
         match self.open.last_mut() {
             None => return Ok(Some(node)),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match std::mem::replace(key, Pending::Key) {
-                Pending::Key => *key = accept_key(node, entries, self.mistakes),
+            Some(Open::Map { entries, seen, key, .. }) => match std::mem::replace(key, Pending::Key) {
+                Pending::Key => *key = accept_key(node, seen, self.mistakes),
                 Pending::Value { key, place } => entries.push(Entry { key, place, value: node }),
                 Pending::Skip => {}
             },
@@ -213,7 +236,7 @@ fn too_large(line: usize) -> Stop {
     Stop::at(line, "too large once its aliases are followed, or nested too deeply")
 }
 
-fn accept_key(node: Node, entries: &[Entry], mistakes: &mut Mistakes) -> Pending {
+fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &mut Mistakes) -> Pending {
     let Kind::Text(key) = node.kind else {
         mistakes.add(&node.place, "a key must be a single word or text, not a list or a map");
         return Pending::Skip;
@@ -222,14 +245,19 @@ fn accept_key(node: Node, entries: &[Entry], mistakes: &mut Mistakes) -> Pending
         mistakes.add(&node.place, "merge keys (`<<`) are not part of YAML 1.2; write the keys out");
         return Pending::Skip;
     }
-    if let Some(first) = entries.iter().find(|entry| entry.key == key.text) {
-        let text = match &first.place {
-            Place::Line { line, .. } => format!("the key {:?} stands twice (first in line {line})", key.text),
-            _ => format!("the key {:?} stands twice", key.text),
+    if let Some(first) = seen.get(&key.text) {
+        let text = match first {
+            Some(line) => format!("the key {:?} stands twice (first in line {line})", key.text),
+            None => format!("the key {:?} stands twice", key.text),
         };
         mistakes.add(&node.place, text);
         return Pending::Skip;
     }
+    let line = match &node.place {
+        Place::Line { line, .. } => Some(*line),
+        _ => None,
+    };
+    seen.insert(key.text.clone(), line);
     Pending::Value { key: key.text, place: node.place }
 }
 

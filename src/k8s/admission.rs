@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use crate::config::Injector;
 
 use super::inject::inject;
+use super::review;
 
 const VERSION: &str = "admission.k8s.io/v1";
 /// Longer texts are cut by the API server without a word.
 const MAX_MESSAGE: usize = 4096;
 const MAX_WARNING: usize = 250;
+const TOO_LARGE: &str = "the pod is too large for injection: its containers, volumes and annotations would take more than 12 MiB of \
+                         memory; use fewer, or leave the secret-exec.dev annotations out";
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +64,8 @@ pub enum BadReview {
 
 /// Decides about a review.
 pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> {
-    let review: Value = serde_json::from_slice(body)
-        .map_err(|error| BadReview::Syntax { line: error.line(), column: error.column() })?;
+    let read = review::read(body).map_err(|error| BadReview::Syntax { line: error.line(), column: error.column() })?;
+    let review = read.value;
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     match (text(&review, "kind").as_str(), text(&review, "apiVersion").as_str()) {
         ("AdmissionReview", VERSION) => {}
@@ -79,7 +82,7 @@ pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> 
     let mut response = json!({ "uid": uid, "allowed": true });
     let mut answer =
         Answer { verdict: Verdict::Unchanged, pod: called(request), message: String::new(), body: Vec::new() };
-    match decide(request, injector) {
+    match decide(request, read.is_cut, injector) {
         Decision::Leave => {}
         Decision::Warn(warning) => response["warnings"] = json!([warning]),
         Decision::Patch { patch, warnings } => {
@@ -111,7 +114,8 @@ enum Decision {
     Deny(Vec<String>),
 }
 
-fn decide(request: &Value, injector: &Injector) -> Decision {
+/// `is_cut`: the review had more than is read.
+fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     // A pod that runs cannot get containers any more, and one that goes needs none.
     if request.get("operation").and_then(Value::as_str) != Some("CREATE") {
         return Decision::Leave;
@@ -124,6 +128,9 @@ fn decide(request: &Value, injector: &Injector) -> Decision {
     let Some(pod) = request.get("object").filter(|object| object.is_object()) else {
         return Decision::Deny(vec!["the review has no pod".to_owned()]);
     };
+    if is_cut {
+        return Decision::Deny(vec![TOO_LARGE.to_owned()]);
+    }
     match inject(pod, injector) {
         Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
             Some(warning) => Decision::Warn(cut(warning, MAX_WARNING)),

@@ -1,5 +1,7 @@
 //! Injection: a pod and the operator's config in, RFC 6902 operations or a denial out. Pure, and the same every time.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::config::{Action, Injector, Sidecar};
@@ -40,6 +42,14 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
 fn is_injected(pod: &Pod) -> bool {
     let all = || pod.init_containers.iter().chain(&pod.containers);
     all().any(|c| c.name == OURS && (c.mounts(IDENTITY) || c.mounts(PROGRAM)))
+}
+
+/// The last of those with the same name, in their order: what kubelet takes.
+fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<_> = named.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect();
+    kept.reverse();
+    kept
 }
 
 struct Plan<'a> {
@@ -208,7 +218,7 @@ impl Plan<'_> {
         let identified = |c: &&(usize, &Container)| TOKENS.iter().any(|name| c.1.has_variable(name));
         let apps: Vec<(usize, &Container)> = self.pod.containers.iter().enumerate().collect();
         let named = apps.iter().find(|c| identified(c) && self.wish.targets.contains(&c.1.name));
-        let Some((index, container)) = named.or_else(|| apps.iter().find(identified)) else {
+        let Some((index, _)) = named.or_else(|| apps.iter().find(identified)) else {
             return Plumbing::default();
         };
         let list = |key: &str| {
@@ -217,11 +227,11 @@ impl Plan<'_> {
         };
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let env = list("env").into_iter().map(|variable| (text(&variable, "name"), variable));
-        let files: Vec<&str> = container
-            .env
+        let env = last_of_each(env.filter(|(name, _)| VARIABLES.contains(&name.as_str())).collect());
+        let files: Vec<&str> = env
             .iter()
             .filter(|(name, _)| TOKENS.contains(&name.as_str()))
-            .filter_map(|(_, value)| value.as_deref())
+            .filter_map(|(_, variable)| variable.get("value").and_then(Value::as_str))
             .collect();
         // One without a name is none, and would be carried over again each time.
         let mounts = list("volumeMounts").into_iter().filter(|mount| !text(mount, "name").is_empty());
@@ -231,10 +241,8 @@ impl Plan<'_> {
                 |file: &&str| file.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
             path.len() > 1 && files.iter().any(below)
         };
-        Plumbing {
-            env: env.filter(|(name, _)| VARIABLES.contains(&name.as_str())).collect(),
-            mounts: mounts.filter(|(path, _)| holds(path)).collect(),
-        }
+        let mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
+        Plumbing { env, mounts }
     }
 
     /// Identities that came after us, on reinvocation.

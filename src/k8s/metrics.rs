@@ -19,7 +19,6 @@ pub(super) struct Metrics {
     buckets: [AtomicU64; BOUNDS.len()],
     count: AtomicU64,
     micros: AtomicU64,
-    pub(super) connections: AtomicU64,
     pub(super) handshakes_failed: AtomicU64,
     pub(super) reloads: AtomicU64,
     pub(super) reloads_failed: AtomicU64,
@@ -52,8 +51,8 @@ impl Metrics {
         add(&self.bad);
     }
 
-    /// The page.
-    pub(super) fn page(&self) -> String {
+    /// The page. `open` and `evicted` are about connections.
+    pub(super) fn page(&self, open: u64, evicted: u64) -> String {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut out = String::new();
         let mut head = |name: &str, kind: &str, help: &str, lines: &[(String, f64)]| {
@@ -85,7 +84,9 @@ impl Metrics {
         lines.push((format!("{name}_count"), value(&self.count) as f64));
         head(name, "histogram", "How long a review took, without its transport.", &lines);
         let name = "secret_inject_connections";
-        head(name, "gauge", "Open TLS connections.", &one(name, value(&self.connections)));
+        head(name, "gauge", "Open TLS connections.", &one(name, open));
+        let name = "secret_inject_connections_evicted_total";
+        head(name, "counter", "Connections that were cut to make room for others.", &one(name, evicted));
         let name = "secret_inject_tls_handshakes_failed_total";
         head(name, "counter", "Handshakes that came to nothing.", &one(name, value(&self.handshakes_failed)));
         let name = "secret_inject_certificate_reloads_total";

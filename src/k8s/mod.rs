@@ -2,7 +2,7 @@
 //!
 //! In the order data flows: `pod` reads, `wish` (with `login` and `references`) understands, `inject` plans with the `parts` it adds, `patch`
 //! writes; `denial` is how they refuse.
-//! `admission` and `manifest` are the two ways in; `webhook` serves the first.
+//! `admission` (which reads with `review`) and `manifest` are the two ways in; `webhook` serves the first.
 
 pub mod admission;
 pub mod certs;
@@ -18,6 +18,7 @@ pub mod pod;
 mod quantity;
 pub mod reference;
 mod references;
+mod review;
 pub mod tls;
 pub mod webhook;
 pub mod wish;

@@ -6,6 +6,9 @@ use crate::config::annotations::PREFIX;
 
 use super::names::{OURS, PROGRAM_FILE};
 
+/// The annotation that names the container which tools show first.
+pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
 /// What is read of a pod, or of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -101,7 +104,7 @@ impl Pod {
                 let text =
                     value.as_str().ok_or_else(|| format!("annotation {key}: expected a text; put it in quotes"))?;
                 ours.push((key.clone(), text.to_owned()));
-            } else if key == "kubectl.kubernetes.io/default-container" {
+            } else if key == DEFAULT_CONTAINER {
                 default_container = value.as_str().map(str::to_owned);
             }
         }

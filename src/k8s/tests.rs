@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::inject::inject;
+use super::denial::Denial;
+use super::inject::{Injected, inject};
 use super::patch::apply;
 use crate::config::{Injector, Text};
 
@@ -33,12 +34,21 @@ pub(super) fn app() -> Value {
 pub(super) const FILE: (&str, &str) = ("file.db", "vault:secret/data/db#password");
 pub(super) const ROLE: (&str, &str) = ("vault-role", "web");
 
+/// The same for the whole pod and for what the webhook keeps of it: a field that is read stands in `review`'s list.
+#[track_caller]
+fn inject_both(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
+    let plan = inject(pod, injector);
+    let kept = super::review::read_pod(pod.to_string().as_bytes()).unwrap().value;
+    assert_eq!(inject(&kept, injector), plan, "src/k8s/review.rs leaves out a field that injection reads");
+    plan
+}
+
 #[track_caller]
 pub(super) fn injected_by(pod: &Value, injector: &Injector) -> Value {
-    let plan = inject(pod, injector).unwrap_or_else(|denial| panic!("{denial:#?}"));
+    let plan = inject_both(pod, injector).unwrap_or_else(|denial| panic!("{denial:#?}"));
     let mut patched = pod.clone();
     apply(&mut patched, &plan.ops);
-    let again = inject(&patched, injector).unwrap_or_else(|denial| panic!("again: {denial:#?}"));
+    let again = inject_both(&patched, injector).unwrap_or_else(|denial| panic!("again: {denial:#?}"));
     assert_eq!(again.ops, [], "injecting twice changes nothing");
     patched
 }
@@ -50,7 +60,7 @@ pub(super) fn injected(pod: &Value) -> Value {
 
 #[track_caller]
 pub(super) fn denied_by(pod: &Value, injector: &Injector) -> String {
-    inject(pod, injector).expect_err("should be denied").join("\n")
+    inject_both(pod, injector).expect_err("should be denied").join("\n")
 }
 
 #[track_caller]

@@ -1,4 +1,13 @@
 //! The admission webhook: a TLS server around one pure function. It calls nobody.
+//!
+//! Three threads: this one has the TLS connections (`connections`, `respond`), `admit` decides about reviews, and
+//! `health` serves probes and metrics over plain HTTP.
+
+mod admit;
+mod connections;
+mod health;
+mod respond;
+mod server;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,45 +18,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::config::Injector;
+use crate::serve::{Health, ListenError};
+use crate::sys::heap;
 
-use super::admission::{Verdict, admission};
+use self::admit::Admissions;
+use self::connections::{Connections, Limits, Phase, Ticket, Watched};
+use self::server::Server;
 use super::metrics::{Metrics, add};
 use super::tls::{Files, Pair, TlsError};
 
-/// Above what the API server sends: an object of 3 MiB and its review.
-const MAX_BODY: usize = 6 << 20;
-/// What is read of a body that is too large, and thrown away.
-const MAX_DISCARDED: usize = 64 << 20;
-/// All bodies at one time together, in KiB; more wait.
-const ALL_BODIES: usize = 32 << 10;
-/// Of every body this much is read before it waits for room: most reviews are smaller, and who promises much and sends
-/// little holds nobody up.
-const FIRST: usize = 16 << 10;
-/// Connections at one time, below the usual 1024 descriptors; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 800;
-/// A handshake, a head and a body each have this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// All bodies and responses at one time together, in KiB; more wait.
+const ALL_BODIES: usize = 13 << 10;
+/// Connections at one time, well below the usual 1024 descriptors. One more cuts the one that has waited longest.
+const LIMITS: Limits = Limits { connections: 600, handshakes: 200 };
+/// The head of a request, and what is buffered of its body.
+const BUFFER: usize = 16 << 10;
 /// How often the certificate's files are looked at. Kubelet itself takes about a minute to write a changed Secret.
 const LOOK: Duration = Duration::from_secs(2);
 /// After SIGTERM, until the Service has forgotten us, new connections are still served.
 const LINGER: Duration = Duration::from_secs(3);
-/// What is being answered then has this long.
+/// Then what has begun has this long.
 const DRAIN: Duration = Duration::from_secs(15);
+/// A connection that is as new as this when we stop accepting may still send its first request.
+const NEW: Duration = Duration::from_millis(500);
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -76,17 +80,16 @@ pub enum WebhookError {
         /// Why not.
         source: io::Error,
     },
-}
-
-struct Server {
-    injector: Injector,
-    metrics: Metrics,
-    bodies: Semaphore,
-    is_ending: AtomicBool,
+    /// The address of health and metrics.
+    #[error(transparent)]
+    Metrics(#[from] ListenError),
+    /// No second thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
 }
 
 impl Webhook {
-    /// Serves until `stop`, then drains. `started` is told the addresses.
+    /// Serves until `stop`, then drains. `started` is called with the addresses.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()>,
@@ -95,38 +98,38 @@ impl Webhook {
         let pair = self.tls.read()?;
         let (certificate, current) = watch::channel(self.tls.serve(&pair)?);
         let listener = listen(&self.listen).await?;
-        let plain = match &self.metrics {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
-        let address = |listener: &TcpListener| listener.local_addr().expect("a listener has an address");
-        started(address(&listener), plain.as_ref().map(address));
+        let health = self.metrics.as_deref().map(Health::listen).transpose()?;
+        heap::keep_small();
         let server = Arc::new(Server {
-            injector: self.injector,
+            admissions: Admissions::start(self.injector).map_err(WebhookError::Thread)?,
             metrics: Metrics::default(),
-            bodies: Semaphore::new(ALL_BODIES),
+            connections: Arc::new(Connections::new(LIMITS)),
+            room: Arc::new(Semaphore::new(ALL_BODIES)),
             is_ending: AtomicBool::new(false),
         });
-        let (end, ending) = watch::channel(());
+        let address = listener.local_addr().expect("a listener has an address");
+        let metrics = health.as_ref().map(|health| health.address().expect("a listener has an address"));
+        if let Some(health) = health {
+            health::start(health, Arc::clone(&server)).map_err(WebhookError::Thread)?;
+        }
+        started(address, metrics);
         tokio::spawn(reload(self.tls, pair, certificate, Arc::clone(&server)));
-        if let Some(plain) = plain {
-            tokio::spawn(serve_plain(plain, Arc::clone(&server)));
+        {
+            let mut accepting = pin!(accept(&listener, current.clone(), &server));
+            tokio::select! {
+                () = &mut accepting => {}
+                () = stop => {}
+            }
+            info!("ending: not ready any more, serving what still comes");
+            server.is_ending.store(true, Ordering::Relaxed);
+            let _ = timeout(LINGER, &mut accepting).await;
+            // What the kernel has accepted for us is ours to answer.
+            while let Ok(stream) = timeout(Duration::ZERO, accept_one(&listener)).await {
+                handle_connection(stream, &current, &server);
+            }
         }
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let accepting = accept(listener, current, Arc::clone(&server), Arc::clone(&slots), ending);
-        let mut accepting = pin!(accepting);
-        tokio::select! {
-            () = &mut accepting => {}
-            () = stop => {}
-        }
-        info!("ending: not ready any more, serving what still comes");
-        server.is_ending.store(true, Ordering::Relaxed);
-        let _ = timeout(LINGER, &mut accepting).await;
-        let _ = end.send(());
-        let all = u32::try_from(MAX_CONNECTIONS).expect("a small number");
-        if timeout(DRAIN, slots.acquire_many(all)).await.is_err() {
-            warn!("some connections did not end in time");
-        }
+        drop(listener);
+        drain(&server.connections).await;
         Ok(())
     }
 }
@@ -135,29 +138,24 @@ async fn listen(address: &str) -> Result<TcpListener, WebhookError> {
     TcpListener::bind(address).await.map_err(|source| WebhookError::Listen { address: address.to_owned(), source })
 }
 
+/// Ends connections on which nothing has begun, and waits for the others.
+async fn drain(connections: &Connections) {
+    let end = Instant::now() + DRAIN;
+    while connections.len() > 0 {
+        if Instant::now() > end {
+            warn!("{} connections did not end in time", connections.len());
+            return;
+        }
+        connections.cut_idle(NEW);
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Never returns.
-async fn accept(
-    listener: TcpListener,
-    current: watch::Receiver<Arc<ServerConfig>>,
-    server: Arc<Server>,
-    slots: Arc<Semaphore>,
-    ending: watch::Receiver<()>,
-) {
+async fn accept(listener: &TcpListener, current: watch::Receiver<Arc<ServerConfig>>, server: &Arc<Server>) {
     loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
-        let stream = accept_one(&listener).await;
-        let acceptor = TlsAcceptor::from(Arc::clone(&current.borrow()));
-        let (server, ending) = (Arc::clone(&server), ending.clone());
-        tokio::spawn(async move {
-            server.metrics.connections.fetch_add(1, Ordering::Relaxed);
-            match timeout(PATIENCE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => converse(TokioIo::new(stream), Way::Tls, &server, ending).await,
-                // Port scanners and probes of the wrong kind: counted, not logged each.
-                Ok(Err(_)) | Err(_) => add(&server.metrics.handshakes_failed),
-            }
-            server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-            drop(slot);
-        });
+        let stream = accept_one(listener).await;
+        handle_connection(stream, &current, server);
     }
 }
 
@@ -165,7 +163,7 @@ async fn accept_one(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and whole; a failure to say so costs only time.
+                // Answers are small and whole; without this they only come later.
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
@@ -178,143 +176,38 @@ async fn accept_one(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Which of the two listeners a connection came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Tls,
-    Plain,
+/// Starts the task of a new connection.
+fn handle_connection(stream: TcpStream, current: &watch::Receiver<Arc<ServerConfig>>, server: &Arc<Server>) {
+    let acceptor = TlsAcceptor::from(Arc::clone(&current.borrow()));
+    let ticket = server.connections.enter();
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = ticket.over() => {
+                if ticket.is_in(Phase::Handshake) {
+                    add(&server.metrics.handshakes_failed);
+                }
+            }
+            () = serve_connection(stream, acceptor, &ticket, &server) => {}
+        }
+    });
 }
 
-async fn serve_plain(listener: TcpListener, server: Arc<Server>) {
-    let slots = Arc::new(Semaphore::new(64));
-    let (_end, ending) = watch::channel(());
-    loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
-        let stream = accept_one(&listener).await;
-        let (server, ending) = (Arc::clone(&server), ending.clone());
-        tokio::spawn(async move {
-            converse(TokioIo::new(stream), Way::Plain, &server, ending).await;
-            drop(slot);
-        });
-    }
-}
-
-/// One connection, until the client or we end it.
-async fn converse<I>(io: I, way: Way, server: &Server, mut ending: watch::Receiver<()>)
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-{
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(respond(request, way, server).await) });
+/// Serves one connection until its client ends it. `ticket` says when it must end earlier.
+async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, ticket: &Ticket, server: &Server) {
+    let Ok(mut stream) = acceptor.accept(stream).await else {
+        // Port scanners and probes of the wrong kind: counted, not logged each.
+        return add(&server.metrics.handshakes_failed);
+    };
+    stream.get_mut().1.set_buffer_limit(Some(BUFFER));
+    ticket.secured();
+    let service =
+        service_fn(|request| async move { Ok::<_, Infallible>(respond::respond(request, ticket, server).await) });
+    // No header time-out of hyper's: it also counts while nothing has begun.
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE * 3).max_buf_size(64 << 10);
-    let mut connection = pin!(builder.serve_connection(io, service));
-    tokio::select! {
-        // What is wrong on a connection is its client's affair.
-        _ = &mut connection => return,
-        _ = ending.changed() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
-}
-
-type Answer = Response<Full<Bytes>>;
-
-fn page(status: StatusCode, text: impl Into<String>) -> Answer {
-    typed(status, "text/plain; charset=utf-8", text.into().into_bytes())
-}
-
-fn typed(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-async fn respond(request: Request<Incoming>, way: Way, server: &Server) -> Answer {
-    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    match (request.uri().path(), way) {
-        ("/livez", _) if is_reading => page(StatusCode::OK, "ok\n"),
-        ("/readyz", _) if is_reading && server.is_ending.load(Ordering::Relaxed) => {
-            page(StatusCode::SERVICE_UNAVAILABLE, "ending\n")
-        }
-        ("/readyz", _) if is_reading => page(StatusCode::OK, "ok\n"),
-        ("/metrics", Way::Plain) if is_reading => {
-            typed(StatusCode::OK, "text/plain; version=0.0.4", server.metrics.page().into_bytes())
-        }
-        ("/mutate", Way::Tls) if request.method() == Method::POST => {
-            let answer = mutate(request, server).await;
-            if answer.status().is_client_error() {
-                server.metrics.refused();
-            }
-            answer
-        }
-        ("/livez" | "/readyz", _) | ("/metrics", Way::Plain) | ("/mutate", Way::Tls) => {
-            page(StatusCode::METHOD_NOT_ALLOWED, "another method is expected here\n")
-        }
-        _ => page(StatusCode::NOT_FOUND, "expected /mutate, /livez or /readyz\n"),
-    }
-}
-
-async fn mutate(request: Request<Incoming>, server: &Server) -> Answer {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return page(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json\n");
-    }
-    let size = request.body().size_hint().exact().unwrap_or(MAX_BODY as u64);
-    if size > MAX_BODY as u64 {
-        return too_large(request.into_body()).await;
-    }
-    let size = usize::try_from(size).expect("at most the limit");
-    let Ok(collected) = timeout(PATIENCE, collect(request.into_body(), size, &server.bodies)).await else {
-        return page(StatusCode::REQUEST_TIMEOUT, "the review did not come in time\n");
-    };
-    let (body, _room) = match collected {
-        Ok(collected) => collected,
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return page(StatusCode::PAYLOAD_TOO_LARGE, "the review is too large\n");
-        }
-        Err(_) => return page(StatusCode::BAD_REQUEST, "the review broke off\n"),
-    };
-    let start = Instant::now();
-    match admission(&body, &server.injector) {
-        Ok(answer) => {
-            server.metrics.answered(answer.verdict, start.elapsed());
-            match answer.verdict {
-                Verdict::Injected => info!("injected into {}", answer.pod),
-                Verdict::Denied => info!("denied {}: {}", answer.pod, answer.message.escape_debug()),
-                Verdict::Unchanged => debug!("left {} as it is", answer.pod),
-            }
-            typed(StatusCode::OK, "application/json", answer.body)
-        }
-        Err(error) => page(StatusCode::BAD_REQUEST, format!("{error}\n")),
-    }
-}
-
-/// A body of at most `size` bytes, and the room it takes: many large ones at once wait instead of filling the memory.
-async fn collect(
-    body: Incoming,
-    size: usize,
-    all: &Semaphore,
-) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Box<dyn std::error::Error + Send + Sync>> {
-    let mut body = Limited::new(body, MAX_BODY);
-    let mut bytes = Vec::with_capacity(size.min(FIRST));
-    let mut room = None;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if room.is_none() && bytes.len() + data.len() > FIRST {
-            let size = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
-            room = Some(all.acquire_many(size).await.expect("nobody closes it"));
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok((bytes, room))
-}
-
-/// What is still being sent is thrown away for a while: closing at once would take the answer from the client, too.
-async fn too_large(body: Incoming) -> Answer {
-    let mut rest = Limited::new(body, MAX_DISCARDED);
-    let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = rest.frame().await {} }).await;
-    page(StatusCode::PAYLOAD_TOO_LARGE, "the review is too large\n")
+    builder.max_buf_size(BUFFER);
+    // What is wrong on a connection is its client's affair.
+    let _ = builder.serve_connection(TokioIo::new(Watched::new(stream, ticket)), service).await;
 }
 
 /// Looks at the certificate's files again and again. A pair that cannot be served leaves the old one in place: while a

@@ -3,10 +3,10 @@
 mod able;
 mod asked;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Asked, Config, Flag, Injector, Layers, Resources, Wraps, resolve};
+use crate::config::{Asked, Config, Flag, Injector, Layers, Resources, Wraps, is_setting, resolve};
 use crate::domain::Source;
 
 use super::denial::{Denial, missing_role, ours, sentences, told};
@@ -17,6 +17,16 @@ use super::references::references;
 
 /// More annotations of ours than a pod has by intention.
 const MAX_ANNOTATIONS: usize = 1000;
+/// What Kubernetes allows for all annotations of a pod together, which it checks only after us.
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+/// More containers with secrets than a pod has by intention.
+const MAX_TARGETS: usize = 1000;
+/// How much configuration is read for containers whose variables differ, and how much is written into commands; a
+/// reading costs this much beside its size.
+const MAX_READ: usize = 512 << 10;
+const READING: usize = 2 << 10;
+/// How much may be written into commands.
+const MAX_WRITTEN: usize = 2 << 20;
 
 /// How secrets reach the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +62,7 @@ pub(super) struct Wish {
     /// How.
     pub(super) mode: Mode,
     /// The containers that get the secrets, by name.
-    pub(super) targets: Vec<String>,
+    pub(super) targets: BTreeSet<String>,
     /// Commands that annotations say.
     pub(super) commands: BTreeMap<String, Vec<String>>,
     /// Of the injected container.
@@ -91,6 +101,11 @@ pub(super) fn wish(pod: &Pod, injector: &Injector) -> Result<Option<Wish>, Denia
         }
         _ => {}
     }
+    let bytes = annotation_bytes(pod);
+    if bytes > MAX_ANNOTATION_BYTES {
+        let (found, most) = (bytes.div_ceil(1 << 10), MAX_ANNOTATION_BYTES >> 10);
+        return Err(vec![format!("{found} KiB of annotations below {PREFIX}; Kubernetes allows {most} KiB")]);
+    }
     match annotation(pod, "inject") {
         None | Some("true") => {}
         Some("false") => return Ok(None),
@@ -98,6 +113,21 @@ pub(super) fn wish(pod: &Pod, injector: &Injector) -> Result<Option<Wish>, Denia
     }
     let asked = Asked::read(&pod.annotations);
     Reading { pod, injector, asked, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
+}
+
+fn annotation_bytes(pod: &Pod) -> usize {
+    pod.annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
+/// A few names, for a sentence.
+fn list_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 10;
+    let mut names = names.into_iter();
+    let shown: Vec<&str> = names.by_ref().take(SHOWN).map(String::as_str).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
@@ -128,6 +158,22 @@ impl Reading<'_> {
         }
         let mode = self.mode();
         let targets = self.targets();
+        if targets.len() > MAX_TARGETS {
+            return Err(vec![format!(
+                "{} containers would get the secrets; expected at most {MAX_TARGETS}",
+                targets.len()
+            )]);
+        }
+        if mode.wraps() && targets.len() * annotation_bytes(self.pod) > MAX_WRITTEN {
+            self.deny(format!(
+                "the configuration would be written into the commands of {} containers, {} MiB in all; expected at most {} \
+                 MiB: name fewer containers, or shorten the annotations",
+                targets.len(),
+                (targets.len() * annotation_bytes(self.pod)).div_ceil(1 << 20),
+                MAX_WRITTEN >> 20
+            ));
+            return Err(self.denial);
+        }
         let commands = self.commands(mode, &targets);
         let resources = self.resources();
         let reader = self.reader(mode);
@@ -188,18 +234,33 @@ impl Reading<'_> {
     }
 
     /// The configuration as each process of ours will read it.
-    fn resolve(&self, mode: Mode, targets: &[String], pins: &[Flag], login: &Login) -> Result<Vec<Config>, Denial> {
+    fn resolve(
+        &self,
+        mode: Mode,
+        targets: &BTreeSet<String>,
+        pins: &[Flag],
+        login: &Login,
+    ) -> Result<Vec<Config>, Denial> {
         let mut flags = pins.to_vec();
         if login.lacks_role {
             // Whether Vault is needed at all is known only afterwards.
             flags.push(Flag::new("--set", "vault.auth.role=unknown"));
         }
         let all = || self.pod.containers.iter().chain(&self.pod.init_containers);
-        let environments: Vec<Vec<(String, String)>> = if mode.wraps() {
+        // Containers whose variables say the same are read once.
+        let environments: BTreeSet<Vec<(String, String)>> = if mode.wraps() {
             all().filter(|c| targets.contains(&c.name)).map(environment).collect()
         } else {
-            vec![Vec::new()]
+            BTreeSet::from([Vec::new()])
         };
+        if environments.len() > 1 && environments.len() * (READING + annotation_bytes(self.pod)) > MAX_READ {
+            return Err(vec![format!(
+                "{} containers have variables of their own about secrets or settings, and the annotations would have to be \
+                 read for each; say these settings in annotations, or name fewer containers with {}",
+                environments.len(),
+                ours("containers")
+            )]);
+        }
         let wraps = if mode.wraps() { Wraps::Command } else { Wraps::Nothing };
         let mut configs = Vec::new();
         let mut denial = Vec::new();
@@ -220,10 +281,14 @@ impl Reading<'_> {
     }
 }
 
-/// Variables whose value stands in the pod. Kubelet replaces `$(NAME)`; such a value is known only to it.
+/// Variables that configure us or may be references, and whose value stands in the pod. Kubelet replaces `$(NAME)`; such a value is known only to it.
 fn environment(container: &Container) -> Vec<(String, String)> {
-    let known = container.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-    known.filter(|(_, value)| !value.contains("$(")).collect()
+    let known = container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let matters = |name: &str, value: &str| {
+        is_setting(name) || ["vault:", "aws-sm:", "arn:"].iter().any(|start| value.starts_with(start))
+    };
+    let known = known.filter(|(name, value)| !value.contains("$(") && matters(name, value));
+    known.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Whether a container is one of ours.

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use crate::sys::fs::{self, Folder};
 
-use super::crowd::{self, Limits};
+use super::connection_limit::{self, Limits};
 use super::report::{Refreshed, Report, Running};
 use super::state::{SOCKET, StateDir, through};
 
@@ -30,8 +30,8 @@ use super::state::{SOCKET, StateDir, through};
 const QUESTION: u64 = 256;
 /// The longest answer; a thousand secrets with their errors need half a megabyte.
 const ANSWER: u64 = 8 << 20;
-/// Sixteen probes at a time, and a slow one is cut.
-const LIMITS: Limits = Limits { most: 16, patience: Duration::from_secs(3) };
+/// Probes are answered at once; what stays open is a slow client, and the oldest goes first.
+const LIMITS: Limits = Limits { most: 64, patience: Duration::from_secs(3) };
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ impl Control {
     pub async fn serve(&self, running: &impl Running) -> io::Result<Infallible> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         let ours = fs::ourselves().0;
-        Ok(crowd::serve(&listener, LIMITS, async |stream| converse(stream, ours, running).await).await)
+        Ok(connection_limit::serve(&listener, LIMITS, async |stream| converse(stream, ours, running).await).await)
     }
 }
 

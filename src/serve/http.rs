@@ -12,16 +12,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connection_limit::{self, Limits};
 use super::control::reasons;
-use super::crowd::{self, Limits};
 use super::metrics;
 use super::report::Running;
 
 /// The longest head of a request, and the most lines in it.
 const HEAD: usize = 8 << 10;
 const LINES: usize = 64;
-/// Scrapes and probes at a time, and how long each may take.
-const LIMITS: Limits = Limits { most: 32, patience: Duration::from_secs(5) };
+/// Connections at a time, and how long each may take. A head is at most [`HEAD`] long, so all of them together are 2 MiB.
+const LIMITS: Limits = Limits { most: 256, patience: Duration::from_secs(5) };
 /// How much, and for how long, is read after the answer: closed over unread bytes, a connection takes the answer with it.
 const REST: u64 = 64 << 10;
 const REST_PATIENCE: Duration = Duration::from_secs(1);
@@ -62,37 +62,81 @@ impl Health {
     }
 
     /// Answers for ever, in the runtime this is awaited in. Never blocks it.
-    pub async fn serve(&self, running: &impl Running) -> io::Result<Infallible> {
+    pub async fn serve(&self, pages: &impl Pages) -> io::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
-        Ok(crowd::serve(&listener, LIMITS, async |stream| converse(stream, running).await).await)
+        Ok(connection_limit::serve(&listener, LIMITS, async |stream| handle_connection(stream, pages).await).await)
     }
 }
 
-/// What a request comes to.
+/// What is served: `/livez`, `/readyz` and `/metrics`.
+pub trait Pages {
+    /// The page at this path, without its query; `None` where there is none.
+    fn page(&self, path: &str) -> Option<Page>;
+}
+
+impl<R: Running> Pages for R {
+    fn page(&self, path: &str) -> Option<Page> {
+        Some(match path {
+            // Whoever answers is alive: there is one loop, and this is in it.
+            "/livez" => Page::ok(),
+            "/readyz" => match reasons(self) {
+                reasons if reasons.is_empty() => Page::ok(),
+                reasons => Page::unavailable(reasons.join("\n") + "\n"),
+            },
+            "/metrics" => {
+                let health = if self.is_ready() { metrics::Health::Ready } else { metrics::Health::NotReady };
+                Page::metrics(metrics::text(&self.report(), health))
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A response.
 #[derive(Debug, PartialEq, Eq)]
-struct Page {
+pub struct Page {
     status: &'static str,
     kind: &'static str,
     body: String,
-    /// `HEAD`: the body is only measured.
-    is_measured: bool,
 }
 
 impl Page {
     fn new(status: &'static str, body: impl Into<String>) -> Self {
-        Self { status, kind: TEXT, body: body.into(), is_measured: false }
+        Self { status, kind: TEXT, body: body.into() }
+    }
+
+    /// 200 and `ok`.
+    pub fn ok() -> Self {
+        Self::new("200 OK", "ok\n")
+    }
+
+    /// 503 and why.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::new("503 Service Unavailable", why)
+    }
+
+    /// 200 and metrics in the text format of Prometheus.
+    pub fn metrics(text: String) -> Self {
+        Self { kind: METRICS, ..Self::new("200 OK", text) }
     }
 }
 
-async fn converse(mut stream: TcpStream, running: &impl Running) {
-    let Some(page) = page(&mut stream, running).await else { return };
-    let Page { status, kind, body, is_measured } = page;
+/// Whether the body of a response is sent, or only its length (`HEAD`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Sent,
+    LengthOnly,
+}
+
+async fn handle_connection(mut stream: TcpStream, pages: &impl Pages) {
+    let Some((page, is_sent)) = read_request(&mut stream, pages).await else { return };
+    let Page { status, kind, body } = page;
     let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
     let mut text = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}Connection: close\r\n\r\n",
         body.len()
     );
-    if !is_measured {
+    if is_sent == Body::Sent {
         text.push_str(&body);
     }
     if stream.write_all(text.as_bytes()).await.is_err() || stream.shutdown().await.is_err() {
@@ -102,63 +146,51 @@ async fn converse(mut stream: TcpStream, running: &impl Running) {
     let _ = timeout(REST_PATIENCE, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
-/// Reads one head and answers it; `None` when the other side goes away before it is complete.
-async fn page(stream: &mut TcpStream, running: &impl Running) -> Option<Page> {
+/// Reads one head and returns its response; `None` when the client goes away before the head is complete.
+async fn read_request(stream: &mut TcpStream, pages: &impl Pages) -> Option<(Page, Body)> {
     let mut head = Vec::new();
     loop {
         if stream.take((HEAD - head.len()) as u64).read_buf(&mut head).await.ok()? == 0 {
-            return (head.len() == HEAD).then(|| Page::new("431 Request Header Fields Too Large", "too long\n"));
+            let too_long = || (Page::new("431 Request Header Fields Too Large", "too long\n"), Body::Sent);
+            return (head.len() == HEAD).then(too_long);
         }
-        match asked(&head) {
-            Asked::More => {}
-            Asked::Nonsense => return Some(Page::new("400 Bad Request", "not HTTP/1.1\n")),
-            Asked::For { method, target } => return Some(answer(method, target, running)),
+        match parse(&head) {
+            Head::Partial => {}
+            Head::Invalid => return Some((Page::new("400 Bad Request", "not HTTP/1.1\n"), Body::Sent)),
+            Head::Complete { method, target } => return Some(respond(method, target, pages)),
         }
     }
 }
 
-/// What a head asks for.
+/// The head of a request, as far as it has been read.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked<'a> {
-    /// It is not complete.
-    More,
-    /// It is no head.
-    Nonsense,
-    /// It is complete.
-    For { method: &'a str, target: &'a str },
+enum Head<'a> {
+    Partial,
+    Invalid,
+    Complete { method: &'a str, target: &'a str },
 }
 
-fn asked(head: &[u8]) -> Asked<'_> {
+fn parse(head: &[u8]) -> Head<'_> {
     let mut lines = [httparse::EMPTY_HEADER; LINES];
     let mut request = httparse::Request::new(&mut lines);
     match request.parse(head) {
-        Ok(httparse::Status::Partial) => Asked::More,
+        Ok(httparse::Status::Partial) => Head::Partial,
         Ok(httparse::Status::Complete(_)) => match (request.method, request.path) {
-            (Some(method), Some(target)) => Asked::For { method, target },
-            _ => Asked::Nonsense,
+            (Some(method), Some(target)) => Head::Complete { method, target },
+            _ => Head::Invalid,
         },
-        Err(_) => Asked::Nonsense,
+        Err(_) => Head::Invalid,
     }
 }
 
-fn answer(method: &str, target: &str, running: &impl Running) -> Page {
-    if !matches!(method, "GET" | "HEAD") {
-        return Page::new("405 Method Not Allowed", "only GET\n");
-    }
-    let page = match target.split('?').next().unwrap_or_default() {
-        // Whoever answers is alive: there is one loop, and this is in it.
-        "/livez" => Page::new("200 OK", "ok\n"),
-        "/readyz" => match reasons(running) {
-            reasons if reasons.is_empty() => Page::new("200 OK", "ok\n"),
-            reasons => Page::new("503 Service Unavailable", reasons.join("\n") + "\n"),
-        },
-        "/metrics" => {
-            let health = if running.is_ready() { metrics::Health::Ready } else { metrics::Health::NotReady };
-            Page { kind: METRICS, ..Page::new("200 OK", metrics::text(&running.report(), health)) }
-        }
-        _ => Page::new("404 Not Found", "there is /livez, /readyz and /metrics\n"),
+fn respond(method: &str, target: &str, pages: &impl Pages) -> (Page, Body) {
+    let body = match method {
+        "GET" => Body::Sent,
+        "HEAD" => Body::LengthOnly,
+        _ => return (Page::new("405 Method Not Allowed", "only GET\n"), Body::Sent),
     };
-    Page { is_measured: method == "HEAD", ..page }
+    let page = pages.page(target.split('?').next().unwrap_or_default());
+    (page.unwrap_or_else(|| Page::new("404 Not Found", "there is /livez, /readyz and /metrics\n")), body)
 }
 
 #[cfg(test)]
@@ -169,18 +201,18 @@ mod tests {
     fn a_head_is_complete_at_its_empty_line_and_not_before() {
         let head = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
         for end in 0..head.len() {
-            assert_eq!(asked(&head[..end]), Asked::More, "{end}");
+            assert_eq!(parse(&head[..end]), Head::Partial, "{end}");
         }
-        assert_eq!(asked(head), Asked::For { method: "GET", target: "/livez" });
+        assert_eq!(parse(head), Head::Complete { method: "GET", target: "/livez" });
     }
 
     #[test]
     fn what_is_no_head_is_seen_at_once() {
         for head in ["\0", "GET\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "\x16\x03\x01\x02\0\x01"]
         {
-            assert_eq!(asked(head.as_bytes()), Asked::Nonsense, "{head:?}");
+            assert_eq!(parse(head.as_bytes()), Head::Invalid, "{head:?}");
         }
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(LINES + 1));
-        assert_eq!(asked(many.as_bytes()), Asked::Nonsense);
+        assert_eq!(parse(many.as_bytes()), Head::Invalid);
     }
 }

@@ -4,8 +4,8 @@
 //! [`Health::listen`] while there are privileges, [`Control::open`] after they were dropped, [`Control::serve`] and
 //! [`Health::serve`] beside the loop's own work. Both answer for ever and never wait for it.
 
+mod connection_limit;
 mod control;
-mod crowd;
 mod http;
 mod metrics;
 mod report;
@@ -13,7 +13,7 @@ mod state;
 mod time;
 
 pub use control::{Answer, Ask, AskError, Control, Status, ask};
-pub use http::{Health, ListenError};
+pub use http::{Health, ListenError, Page, Pages};
 pub use report::{
     Action, Backend, Counters, ErrorClass, Failures, Mode, Next, Notifications, Operation, Pace, Refreshed, Report,
     Requests, Running, SecretReport, SecretState, TokenReport, Told, Trouble,

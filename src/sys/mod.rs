@@ -13,6 +13,7 @@ pub mod environment;
 pub mod exec;
 pub mod fs;
 pub mod harden;
+pub mod heap;
 mod idmap;
 pub mod image;
 pub mod look;

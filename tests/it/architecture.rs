@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deliver", &["render", "sys"]),
     ("process", &["sys"]),
     ("serve", &["sys", "config"]),
-    ("k8s", &["render", "domain"]),
+    ("k8s", &["render", "domain", "serve"]),
     ("run", &["provider", "rotate", "render", "deliver", "process", "serve", "sys"]),
     ("cli", &["run", "k8s"]),
 ];

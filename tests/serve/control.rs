@@ -290,3 +290,20 @@ fn a_directory_of_somebody_else_is_refused() {
     let shared = StateDir::prepare(&place, None).unwrap_err();
     assert!(shared.to_string().ends_with("/s/own"), "{shared}");
 }
+
+#[test]
+fn a_question_is_answered_at_once_under_a_thousand_silent_clients() {
+    let dir = memory();
+    let served = Served::start(&dir.path().join("s"));
+    let slow = crate::fake::keep_connecting(1000, {
+        let socket = served.socket();
+        move || UnixStream::connect(&socket).ok()
+    });
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        assert!(matches!(asked(&served.state, Ask::Ready), Ok(Answer::Ready { .. })));
+        // Without a place for it, it would wait three seconds until a silent client has used up its time.
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+    drop(slow);
+}

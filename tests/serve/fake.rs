@@ -179,3 +179,46 @@ impl Drop for Served {
 pub fn memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap()
 }
+
+/// Clients that connect again whenever they are cut, until this is dropped.
+pub struct SlowClients {
+    is_over: Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Keeps `count` connections open that say too little. Returns when each has been opened once.
+pub fn keep_connecting<S>(count: usize, connect: impl Fn() -> Option<S> + Send + 'static) -> SlowClients {
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (opened, all_opened) = mpsc::channel();
+    let thread = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            // More than the descriptors of one process are not needed: those that were cut give theirs back.
+            let mut open: std::collections::VecDeque<Option<S>> = std::collections::VecDeque::new();
+            let mut made = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                open.push_back(connect());
+                made += 1;
+                if open.len() > count.min(600) {
+                    open.pop_front();
+                }
+                if made == count {
+                    let _ = opened.send(());
+                }
+                if made > count {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        }
+    });
+    all_opened.recv_timeout(Duration::from_secs(60)).expect("the slow clients cannot connect");
+    SlowClients { is_over, thread: Some(thread) }
+}
+
+impl Drop for SlowClients {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the slow clients panicked");
+    }
+}

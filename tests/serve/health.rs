@@ -133,6 +133,28 @@ fn slow_clients_are_cut_and_the_loop_goes_on() {
     assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
+/// Clients that stay connected and send an unfinished request, while probes are made. Nothing of this may be late.
+#[test]
+fn a_probe_is_answered_at_once_under_a_thousand_slow_clients() {
+    let dir = memory();
+    let served = Served::start(&dir.path().join("s"));
+    let slow = crate::fake::keep_connecting(1000, {
+        let address = served.http;
+        move || {
+            let mut stream = TcpStream::connect(address).ok()?;
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost:").ok()?;
+            Some(stream)
+        }
+    });
+    for path in ["/livez", "/readyz", "/livez", "/readyz"] {
+        let start = Instant::now();
+        assert_eq!(request(&served, "GET", path).body, "ok\n");
+        // Without a place for it, it would wait five seconds until a slow client has used up its time.
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    }
+    drop(slow);
+}
+
 #[test]
 fn a_flood_leaves_the_loop_alive() {
     let dir = memory();

@@ -1,5 +1,7 @@
 //! What a mode can do, held against what is wished: the rest is refused with the way that works.
 
+use std::collections::BTreeSet;
+
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
 use crate::domain::Source;
 
@@ -9,7 +11,7 @@ use super::super::names::{FILES_PATH, VOLUME_PATH};
 use super::super::pod::Pod;
 use super::super::quantity;
 use super::super::references::References;
-use super::{Mode, Reading};
+use super::{Mode, Reading, list_names};
 
 /// What the program needs beside the files it writes.
 const OWN_MEMORY: u64 = 16 << 20;
@@ -19,7 +21,7 @@ impl Reading<'_> {
     pub(super) fn can(
         &mut self,
         mode: Mode,
-        targets: &[String],
+        targets: &BTreeSet<String>,
         config: &Config,
         references: &References<'_>,
         login: &Login,
@@ -95,7 +97,7 @@ impl Reading<'_> {
         }
     }
 
-    fn can_wrap(&mut self, mode: Mode, targets: &[String], config: &Config) {
+    fn can_wrap(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         if config.files.is_empty() {
             return;
         }
@@ -103,7 +105,7 @@ impl Reading<'_> {
             let text = format!(
                 "in mode {} one container has files, this names {}; name one, use variables only, or say {}: sidecar",
                 mode.name(),
-                targets.join(", "),
+                list_names(targets),
                 ours("mode")
             );
             self.deny_annotation("containers", &text);
@@ -171,7 +173,7 @@ impl Reading<'_> {
     }
 
     /// tmpfs is charged to the container that writes.
-    pub(super) fn fits(&mut self, mode: Mode, targets: &[String], config: &Config, resources: &Resources) {
+    pub(super) fn fits(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config, resources: &Resources) {
         if mode.wraps() {
             if would_be_root(self.pod, targets, config) {
                 let text = "the app would run as root; say whom it runs as, or \"0\" when root is meant";
@@ -200,7 +202,7 @@ impl Reading<'_> {
 }
 
 /// Whether the pod says itself that an app is root, and nobody says whom it becomes.
-fn would_be_root(pod: &Pod, targets: &[String], config: &Config) -> bool {
+fn would_be_root(pod: &Pod, targets: &BTreeSet<String>, config: &Config) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name));
     config.run_as.is_none() && all.any(|c| c.user.or(pod.user) == Some(0))
 }

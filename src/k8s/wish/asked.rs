@@ -6,7 +6,7 @@ use crate::config::annotations::PREFIX;
 use crate::config::{Place, Resources, nearest};
 
 use super::super::denial::{ours, sentences};
-use super::{Mode, Reader, Reading, annotation, is_ours};
+use super::{Mode, Reader, Reading, annotation, is_ours, list_names};
 
 impl Reading<'_> {
     pub(super) fn mode(&mut self) -> Mode {
@@ -21,13 +21,14 @@ impl Reading<'_> {
     }
 
     /// The containers that get secrets: those named, else those that have them already, else the one everybody means.
-    pub(super) fn targets(&mut self) -> Vec<String> {
+    pub(super) fn targets(&mut self) -> BTreeSet<String> {
         let pod = self.pod;
         let all = || pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_ours(c));
         let names = || all().map(|c| c.name.as_str()).collect::<Vec<_>>();
         if let Some(text) = annotation(pod, "containers") {
             let named: BTreeSet<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-            let (there, missing): (Vec<&str>, Vec<&str>) = named.iter().partition(|name| names().contains(name));
+            let known: BTreeSet<&str> = all().map(|c| c.name.as_str()).collect();
+            let (there, missing): (Vec<&str>, Vec<&str>) = named.iter().partition(|name| known.contains(*name));
             if there.is_empty() {
                 let text = format!("names no container of this pod, which has {}", names().join(", "));
                 self.deny_annotation("containers", &text);
@@ -37,17 +38,17 @@ impl Reading<'_> {
             }
             return there.into_iter().map(str::to_owned).collect();
         }
-        let served: Vec<_> = all().filter(|c| c.is_injected()).map(|c| c.name.clone()).collect();
+        let served: BTreeSet<_> = all().filter(|c| c.is_injected()).map(|c| c.name.clone()).collect();
         if !served.is_empty() {
             return served;
         }
         let apps: Vec<_> = pod.containers.iter().filter(|c| !is_ours(c)).map(|c| c.name.clone()).collect();
         match (apps.as_slice(), &pod.default_container) {
-            ([only], _) => vec![only.clone()],
-            (many, Some(default)) if many.contains(default) => vec![default.clone()],
+            ([only], _) => BTreeSet::from([only.clone()]),
+            (many, Some(default)) if many.contains(default) => BTreeSet::from([default.clone()]),
             ([], _) => {
                 self.deny("the pod has no containers");
-                Vec::new()
+                BTreeSet::new()
             }
             (many, _) => {
                 let text = format!(
@@ -56,12 +57,12 @@ impl Reading<'_> {
                     many.join(",")
                 );
                 self.deny(text);
-                Vec::new()
+                BTreeSet::new()
             }
         }
     }
 
-    pub(super) fn commands(&mut self, mode: Mode, targets: &[String]) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn commands(&mut self, mode: Mode, targets: &BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
         let mut commands = BTreeMap::new();
         for (key, value) in &self.pod.annotations {
             let Some(name) = key.strip_prefix(PREFIX).and_then(|key| key.strip_prefix("command.")) else { continue };
@@ -70,8 +71,8 @@ impl Reading<'_> {
             }
             if !mode.wraps() {
                 self.deny(format!("annotation {key}: only with {}: exec or supervise", ours("mode")));
-            } else if !targets.iter().any(|target| target == name) {
-                let known = targets.join(", ");
+            } else if !targets.contains(name) {
+                let known = list_names(targets);
                 self.deny(format!(
                     "annotation {key}: secrets go to {known}, not to {name}; see {}",
                     ours("containers")

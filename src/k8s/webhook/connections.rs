@@ -1,0 +1,302 @@
+//! The open TLS connections: what each waits for and since when, which one is cut when there are too many, and when each
+//! has used up its time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+/// The API server keeps idle connections for 90 seconds; it must be the one that closes them, or a review that it sends
+/// at that moment is lost.
+const IDLE: Duration = Duration::from_secs(120);
+/// A handshake, a head, a body and the reading of a response each have this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A body that has room, and keeps others waiting for theirs, comes at this rate after this long.
+const SLOWEST: u64 = 256 << 10;
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The TLS handshake.
+    Handshake,
+    /// The next request; nothing of it has come.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The rest of a request's body.
+    Body,
+    /// Us.
+    Admission,
+    /// The client, which reads the response.
+    Response,
+}
+
+impl Phase {
+    fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Admission => None,
+            Self::Idle => Some(IDLE),
+            // A body that is late is answered with 408 by its reader; this is the backstop.
+            Self::Body => Some(PATIENCE * 2),
+            Self::Handshake | Self::Head | Self::Response => Some(PATIENCE),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    answered: u64,
+    /// Room for a body and its response.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// One open connection.
+#[derive(Debug)]
+struct Connection {
+    state: Mutex<State>,
+    /// Bytes of the current body.
+    received: AtomicU64,
+    cut: Notify,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many connections may be open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// All of them.
+    pub(super) connections: usize,
+    /// Those whose handshake is not complete.
+    pub(super) handshakes: usize,
+}
+
+/// All open connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    open: Mutex<Vec<Arc<Connection>>>,
+    limits: Limits,
+    /// Those that were cut to make room.
+    pub(super) evicted: AtomicU64,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { open: Mutex::default(), limits, evicted: AtomicU64::new(0) }
+    }
+
+    /// Takes a new connection in. When there are too many, one that waits for its client is cut.
+    pub(super) fn enter(self: &Arc<Self>) -> Ticket {
+        let state = State { phase: Phase::Handshake, since: Instant::now(), answered: 0, room: None };
+        let connection =
+            Arc::new(Connection { state: Mutex::new(state), received: AtomicU64::new(0), cut: Notify::new() });
+        let mut open = lock(&self.open);
+        let handshakes = open.iter().filter(|c| lock(&c.state).phase == Phase::Handshake).count();
+        if handshakes >= self.limits.handshakes {
+            self.evict(&mut open, |phase| phase == Phase::Handshake);
+        } else if open.len() >= self.limits.connections {
+            self.evict(&mut open, |phase| phase != Phase::Admission);
+        }
+        open.push(Arc::clone(&connection));
+        drop(open);
+        Ticket { connection, all: Arc::clone(self) }
+    }
+
+    /// Cuts the connection that has waited longest. One that has never sent a whole request goes first.
+    fn evict(&self, open: &mut Vec<Arc<Connection>>, is_meant: impl Fn(Phase) -> bool) {
+        let rank = |connection: &Connection| {
+            let state = lock(&connection.state);
+            is_meant(state.phase).then_some((state.answered > 0, state.since))
+        };
+        let ranked = open.iter().enumerate().filter_map(|(at, connection)| Some((rank(connection)?, at)));
+        if let Some((_, at)) = ranked.min() {
+            open.swap_remove(at).cut.notify_one();
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Cuts those whose body has room and comes too slowly.
+    fn cut_slow_bodies(&self) {
+        for connection in lock(&self.open).iter() {
+            let state = lock(&connection.state);
+            let took = state.since.elapsed();
+            let expected = took.saturating_sub(GRACE).as_millis() * u128::from(SLOWEST) / 1000;
+            let is_slow = took > GRACE && u128::from(connection.received.load(Ordering::Relaxed)) < expected;
+            // Whoever does not read a response keeps its room, too.
+            let is_late = state.phase == Phase::Response && took > GRACE;
+            if state.room.is_some() && (state.phase == Phase::Body && is_slow || is_late) {
+                connection.cut.notify_one();
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Cuts those on which no request has begun. New ones have `grace` for it.
+    pub(super) fn cut_idle(&self, grace: Duration) {
+        for connection in lock(&self.open).iter() {
+            let state = lock(&connection.state);
+            let is_new = state.answered == 0 && state.since.elapsed() < grace;
+            if matches!(state.phase, Phase::Idle | Phase::Handshake) && !is_new {
+                connection.cut.notify_one();
+            }
+        }
+    }
+
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.open).len()
+    }
+}
+
+/// The place of one connection among all; dropped with it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    connection: Arc<Connection>,
+    all: Arc<Connections>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut open = lock(&self.all.open);
+        if let Some(at) = open.iter().position(|known| Arc::ptr_eq(known, &self.connection)) {
+            open.swap_remove(at);
+        }
+    }
+}
+
+impl Ticket {
+    /// Says what is waited for from now on.
+    pub(super) fn enter(&self, phase: Phase) {
+        let mut state = lock(&self.connection.state);
+        if phase == Phase::Body {
+            self.connection.received.store(0, Ordering::Relaxed);
+        }
+        if phase == Phase::Idle {
+            state.room = None;
+            state.answered += 1;
+        }
+        (state.phase, state.since) = (phase, Instant::now());
+    }
+
+    /// The handshake is complete.
+    pub(super) fn secured(&self) {
+        let mut state = lock(&self.connection.state);
+        (state.phase, state.since) = (Phase::Idle, Instant::now());
+    }
+
+    /// Some of the body has come.
+    pub(super) fn received(&self, bytes: usize) {
+        self.connection.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for room for a body; while there is none, bodies that come too slowly are cut. The room is given back when
+    /// the response has been read.
+    pub(super) async fn take_room(&self, all: &Arc<Semaphore>, amount: u32) {
+        let mut permit = std::pin::pin!(Arc::clone(all).acquire_many_owned(amount));
+        let permit = loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => break permit.expect("nobody closes it"),
+                () = sleep(Duration::from_millis(200)) => self.all.cut_slow_bodies(),
+            }
+        };
+        lock(&self.connection.state).room = Some(permit);
+    }
+
+    /// Waits until the connection must end: it is cut, or its client has used up its time.
+    pub(super) async fn over(&self) {
+        loop {
+            let wait = {
+                let state = lock(&self.connection.state);
+                let left = |patience: Duration| patience.saturating_sub(state.since.elapsed());
+                state.phase.patience().map(left)
+            };
+            if wait.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            // The phase may become a shorter one meanwhile.
+            let pause = wait.unwrap_or(PATIENCE).min(Duration::from_secs(2));
+            tokio::select! {
+                () = self.connection.cut.notified() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Whether that is what it waits for.
+    pub(super) fn is_in(&self, phase: Phase) -> bool {
+        self.phase() == phase
+    }
+
+    fn phase(&self) -> Phase {
+        lock(&self.connection.state).phase
+    }
+}
+
+/// The stream of a connection, which notes when a request begins and when a response has been sent.
+pub(super) struct Watched<'a, S> {
+    stream: S,
+    ticket: &'a Ticket,
+}
+
+impl<'a, S> Watched<'a, S> {
+    pub(super) fn new(stream: S, ticket: &'a Ticket) -> Self {
+        Self { stream, ticket }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before && self.ticket.phase() == Phase::Idle {
+            self.ticket.enter(Phase::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.ticket.phase() == Phase::Response {
+            self.ticket.enter(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+}

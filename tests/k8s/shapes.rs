@@ -1,0 +1,203 @@
+//! Pods of every shape that could make an admission expensive, each by a number `n`.
+
+use serde_json::{Map, Value, json};
+
+/// A shape by its name.
+pub type Shape = (&'static str, fn(usize) -> Value);
+
+pub const SHAPES: &[Shape] = &[
+    ("n containers, all named", all_named),
+    ("n containers of one name", one_name),
+    ("n containers, exec, each with another address", exec_with_addresses),
+    ("n init containers that run too early", too_early),
+    ("n volumes", volumes),
+    ("n mounts in a container", mounts),
+    ("n variables in a container", variables),
+    ("n AWS token variables and n mounts", aws_tokens),
+    ("n annotations of others", annotations_of_others),
+    ("n files by annotation", files),
+    ("n unknown annotations", unknown_annotations),
+    ("n long unknown annotations", long_unknown_annotations),
+    ("n commands for n containers", commands),
+    ("n files in config", config_files),
+    ("n unknown keys in config", config_unknown),
+    ("n duplicate keys in config", config_duplicates),
+    ("n aliases in config", config_aliases),
+    ("n levels in config", config_nested),
+    ("n anchors in config", config_anchors),
+    ("n references in a template", template_references),
+    ("n tags in a template", template_tags),
+    ("n bytes in a template", template_bytes),
+    ("n brackets in a template", template_brackets),
+    ("n secrets, each in a file of its own", config_secrets),
+    ("n nested files in config", config_nested_files),
+    ("n signals in on-change", signals),
+];
+
+fn pod(annotations: impl IntoIterator<Item = (String, String)>, spec: Value) -> Value {
+    let role = [("vault-role".to_owned(), "web".to_owned())];
+    let annotations: Map<String, Value> = role
+        .into_iter()
+        .chain(annotations)
+        .map(|(key, value)| {
+            let key = if key.contains('/') { key } else { format!("secret-exec.dev/{key}") };
+            (key, json!(value))
+        })
+        .collect();
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "generateName": "web-", "annotations": annotations }, "spec": spec })
+}
+
+fn one(key: &str, value: impl Into<String>) -> [(String, String); 1] {
+    [(key.to_owned(), value.into())]
+}
+
+fn file() -> [(String, String); 1] {
+    one("file.a", "vault:secret/data/a#b")
+}
+
+fn app() -> Value {
+    json!({ "containers": [{ "name": "app", "image": "app:1" }] })
+}
+
+fn containers(n: usize) -> Vec<Value> {
+    (0..n).map(|n| json!({ "name": format!("c{n}"), "image": "app:1", "command": ["/app"] })).collect()
+}
+
+fn names(n: usize) -> String {
+    (0..n).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",")
+}
+
+fn all_named(n: usize) -> Value {
+    pod(file().into_iter().chain(one("containers", names(n))), json!({ "containers": containers(n) }))
+}
+
+fn one_name(n: usize) -> Value {
+    let all = vec![json!({ "name": "app", "image": "app:1" }); n];
+    pod(file().into_iter().chain(one("containers", "app")), json!({ "containers": all }))
+}
+
+fn exec_with_addresses(n: usize) -> Value {
+    let mut all = containers(n);
+    for (at, container) in all.iter_mut().enumerate() {
+        container["env"] = json!([{ "name": "VAULT_ADDR", "value": format!("https://v{at}") }]);
+    }
+    let said = [one("mode", "exec"), one("containers", names(n)), one("env.A", "vault:secret/data/a#b")];
+    pod(said.into_iter().flatten(), json!({ "containers": all }))
+}
+
+fn too_early(n: usize) -> Value {
+    let early: Vec<Value> =
+        (0..n).map(|n| json!({ "name": format!("c{n}"), "image": "app:1", "restartPolicy": "Always" })).collect();
+    let spec = json!({ "containers": [{ "name": "app" }], "initContainers": early });
+    pod(file().into_iter().chain(one("containers", names(n))), spec)
+}
+
+fn volumes(n: usize) -> Value {
+    let all: Vec<Value> = (0..n).map(|n| json!({ "name": format!("v{n}"), "emptyDir": {} })).collect();
+    pod(file(), json!({ "containers": [{ "name": "app" }], "volumes": all }))
+}
+
+fn mounts(n: usize) -> Value {
+    let all: Vec<Value> = (0..n).map(|n| json!({ "name": format!("v{n}"), "mountPath": format!("/v/{n}") })).collect();
+    pod(file(), json!({ "containers": [{ "name": "app", "volumeMounts": all }] }))
+}
+
+fn variables(n: usize) -> Value {
+    let all: Vec<Value> = (0..n).map(|n| json!({ "name": format!("V{n}"), "value": "x" })).collect();
+    let said = [one("mode", "exec"), one("env.A", "vault:secret/data/a#b")];
+    pod(said.into_iter().flatten(), json!({ "containers": [{ "name": "app", "command": ["/app"], "env": all }] }))
+}
+
+fn aws_tokens(n: usize) -> Value {
+    let name = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    let env: Vec<Value> = (0..n).map(|n| json!({ "name": name, "value": format!("/aws/{n}/token") })).collect();
+    let mounts: Vec<Value> = (0..n).map(|n| json!({ "name": "t", "mountPath": format!("/aws/{n}") })).collect();
+    let spec = json!({ "containers": [{ "name": "app", "env": env, "volumeMounts": mounts }] });
+    pod(one("file.a", "aws-sm:prod/a"), spec)
+}
+
+fn annotations_of_others(n: usize) -> Value {
+    pod(file().into_iter().chain((0..n).map(|n| (format!("example.com/a{n}"), "x".to_owned()))), app())
+}
+
+fn files(n: usize) -> Value {
+    pod((0..n).map(|n| (format!("file.f{n}"), format!("vault:secret/data/a{n}#b"))), app())
+}
+
+fn unknown_annotations(n: usize) -> Value {
+    pod((0..n).map(|n| (format!("vault-auht-roel-{n}"), "x".to_owned())), app())
+}
+
+fn long_unknown_annotations(n: usize) -> Value {
+    pod((0..n).map(|n| (format!("{}{n}", "volum-siez-".repeat(10)), "x".to_owned())), app())
+}
+
+fn commands(n: usize) -> Value {
+    let said = (0..n.min(900)).map(|n| (format!("command.x{n}"), "[\"/app\"]".to_owned()));
+    let said = said.chain(one("mode", "exec")).chain(one("containers", names(n)));
+    pod(said.chain(one("env.A", "vault:secret/data/a#b")), json!({ "containers": containers(n) }))
+}
+
+fn config(lines: impl Iterator<Item = String>) -> Value {
+    pod(one("config", lines.collect::<Vec<_>>().join("\n")), app())
+}
+
+fn config_files(n: usize) -> Value {
+    config(["files:".to_owned()].into_iter().chain((0..n).map(|n| format!("  f{n}: vault:a{n}#b"))))
+}
+
+fn config_unknown(n: usize) -> Value {
+    config((0..n).map(|n| format!("templateLanguaeg{n}: a")))
+}
+
+fn config_duplicates(n: usize) -> Value {
+    config((0..n).map(|_| "volume: { size: 8Mi, siez: 9Mi }".to_owned()))
+}
+
+fn config_aliases(n: usize) -> Value {
+    let first = "files:\n  a: &a { from: \"vault:a#b\", format: raw }".to_owned();
+    config([first].into_iter().chain((0..n).map(|n| format!("  f{n}: *a"))))
+}
+
+fn config_nested(n: usize) -> Value {
+    config([format!("files: {}{}", "{ a: ".repeat(n), "}".repeat(n))].into_iter())
+}
+
+fn config_anchors(n: usize) -> Value {
+    config(["passEnv:".to_owned()].into_iter().chain((0..n).map(|n| format!("  - &a{n} A{n}"))))
+}
+
+fn config_secrets(n: usize) -> Value {
+    let secrets = (0..n).map(|n| format!("  s{n}: vault:a{n}"));
+    let files = (0..n).map(|n| format!("  f{n}: {{ template: \"{{{{ secret('s{n}').a }}}}\" }}"));
+    config(["secrets:".to_owned()].into_iter().chain(secrets).chain(["files:".to_owned()]).chain(files))
+}
+
+fn config_nested_files(n: usize) -> Value {
+    config(["files:".to_owned()].into_iter().chain((0..n).map(|n| format!("  d/d{n}/f: vault:a{n}#b"))))
+}
+
+fn signals(n: usize) -> Value {
+    let all = (0..n).map(|n| format!("signal:HUP@p{n}")).collect::<Vec<_>>().join(",");
+    pod(file().into_iter().chain(one("run-as", "1000:1000")).chain(one("on-change", all)), app())
+}
+
+fn template(text: String) -> Value {
+    pod(one("template.a", text), app())
+}
+
+fn template_references(n: usize) -> Value {
+    template((0..n).map(|n| format!("{{{{ secret('vault:a{n}').b }}}}")).collect())
+}
+
+fn template_tags(n: usize) -> Value {
+    template("{% if true %}a{% endif %}".repeat(n))
+}
+
+fn template_bytes(n: usize) -> Value {
+    template("{".repeat(n))
+}
+
+fn template_brackets(n: usize) -> Value {
+    template(format!("{{{{ {} }}}}", "(".repeat(n)))
+}
