@@ -168,7 +168,7 @@ fn make_certs(options: &Options<'_>) -> Ended {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(cannot(&directory.join("ca.crt"), error)),
     };
-    let bundle = certs::bundle(&issued.ca, &before);
+    let bundle = certs::bundle(&issued.ca, &before, clock::wall());
     let patch = certs::ca_patch(&bundle);
     // The bundle first: should writing end half-way, the old certificate is still believed.
     for (name, text, mode) in [

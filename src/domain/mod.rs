@@ -4,6 +4,7 @@
 
 mod account;
 mod bounds;
+mod certificate;
 mod exit;
 mod json;
 mod lease;
@@ -14,8 +15,9 @@ mod secret;
 mod time;
 
 pub use account::{Account, AccountError, Owner, RunAs};
-pub use bounds::{
     LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
+pub use bounds::{
+pub use certificate::not_after;
 };
 pub use exit::{Exit, Problem, worst};
 pub use json::JsonError;

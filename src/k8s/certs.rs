@@ -7,6 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::domain::not_after;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -48,20 +52,28 @@ pub fn issue(service: &str, namespace: &str, life: Duration, now: SystemTime) ->
     Ok(Issued { cert: cert.pem() + &root.pem(), key: key.serialize_pem(), ca: root.pem() })
 }
 
-/// The new authority and the one before it: while replicas change over, certificates of both are believed.
-pub fn bundle(new: &str, before: &str) -> String {
-    let mut all = new.trim_end().to_owned() + "\n";
-    if let Some(previous) = first(before).filter(|previous| !new.contains(previous)) {
-        all.push_str(previous);
-        all.push('\n');
+/// The new authority and all before it that have not ended: which of them is in use is known to the cluster only, and
+/// until the new certificate is applied and read by every replica it must still be trusted.
+pub fn bundle(new: &str, before: &str, now: SystemTime) -> String {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut all: Vec<&str> = certificates(new).collect();
+    for previous in certificates(before) {
+        // One whose end cannot be read is kept: trusting it longer is what its owner had before.
+        let end = CertificateDer::from_pem_slice(previous.as_bytes()).ok().and_then(|der| not_after(&der));
+        let has_ended = end.is_some_and(|end| end <= now);
+        if !has_ended && !all.contains(&previous) {
+            all.push(previous);
+        }
     }
-    all
+    all.iter().flat_map(|certificate| [certificate, "\n"]).collect()
 }
 
-fn first(pem: &str) -> Option<&str> {
-    let start = pem.find(BEGIN)?;
-    let end = pem[start..].find(END)? + END.len();
-    Some(&pem[start..start + end])
+/// Every certificate of a PEM text.
+fn certificates(pem: &str) -> impl Iterator<Item = &str> {
+    pem.match_indices(BEGIN).filter_map(move |(start, _)| {
+        let end = pem[start..].find(END)? + END.len();
+        Some(&pem[start..start + end])
+    })
 }
 
 /// The patch for the MutatingWebhookConfiguration, as kustomize reads it.
@@ -73,9 +85,14 @@ pub fn ca_patch(bundle: &str) -> String {
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
     fn issued() -> Issued {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        issue("secret-inject", "secret-exec", Duration::from_secs(86_400), now).unwrap()
+        issue("secret-inject", "secret-exec", DAY, now()).unwrap()
     }
 
     #[test]
@@ -86,12 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_believes_the_authority_before_too_but_not_the_one_before_that() {
+    fn a_bundle_trusts_every_authority_that_has_not_ended() {
         let (one, two, three) = (issued().ca, issued().ca, issued().ca);
-        assert_eq!(bundle(&one, ""), one);
-        assert_eq!(bundle(&one, &one), one);
-        let both = bundle(&two, &one);
+        assert_eq!(bundle(&one, "", now()), one);
+        assert_eq!(bundle(&one, &one, now()), one);
+        let both = bundle(&two, &one, now());
         assert_eq!(both, format!("{two}{one}"));
-        assert_eq!(bundle(&three, &both), format!("{three}{two}"));
+        // Issued twice before the first was applied: the one in use is still there.
+        assert_eq!(bundle(&three, &both, now()), format!("{three}{two}{one}"));
+        let later = now() + DAY + Duration::from_secs(1);
+        let four = issue("secret-inject", "secret-exec", DAY, later).unwrap().ca;
+        assert_eq!(bundle(&four, &both, later), four, "those have ended");
+        assert_eq!(bundle(&four, "-----BEGIN CERTIFICATE-----\nAA", later), four, "half of one is none");
     }
 }

@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
 #![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
 
-mod shapes;
+mod shapes; // pods that could make an admission expensive
 mod support; // processes, a TLS client, Python
 
-mod cost;
+mod cluster; // what `tests/cluster/run` would do, without a cluster
+mod cost; // what an admission costs as a pod grows
 mod deploy; // every manifest is valid, loads, and says what the contract says
 mod docs; // the reference is what the code knows
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together

@@ -47,12 +47,31 @@ impl Bao {
         Some(server)
     }
 
+    /// A `kubectl` that stands for a cluster with a service account for reviews; its folder.
+    fn kubectl(&self) -> String {
+        let bin = self.directory.path().join("fake");
+        std::fs::create_dir_all(&bin).unwrap();
+        let script = "#!/bin/sh\ncase \"$*\" in\n    'apply -f -') cat > \"$APPLIED/reviewer.yaml\" ;;\n    \
+                      *'get secret vault-reviewer '*) base64 -w0 \"$APPLIED/reviewer.jwt\" ;;\n    *) exit 1 ;;\nesac\n";
+        std::fs::write(bin.join("kubectl"), script).unwrap();
+        if !self.directory.path().join("reviewer.jwt").exists() {
+            std::fs::write(self.directory.path().join("reviewer.jwt"), "a.b.c\n").unwrap();
+        }
+        assert!(Command::new("chmod").arg("755").arg(bin.join("kubectl")).status().unwrap().success());
+        bin.display().to_string()
+    }
+
     fn run(&self, program: &str, args: &[&str]) -> Output {
+        self.run_with(program, args, &[])
+    }
+
+    fn run_with(&self, program: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
         let bin = root().join(".venv/bin");
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}:{}", self.kubectl(), bin.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(program);
         command.args(args).env("PATH", path).env("CLI", "bao").env("NAMESPACE", "shop");
-        command.env("CLUSTER_CA", self.directory.path().join("ca.crt"));
+        command.env("CLUSTER_CA", self.directory.path().join("ca.crt")).env("APPLIED", self.directory.path());
+        command.envs(variables.iter().copied());
         for name in ["VAULT", "BAO"] {
             command.env(format!("{name}_ADDR"), &self.address).env(format!("{name}_TOKEN"), "root");
         }
@@ -79,6 +98,62 @@ fn vault_is_set_up_by_the_commands_of_the_example() {
     for path in ["secret/data/api", "database/creds/web"] {
         assert!(text(&policy.stdout).contains(path) && deployment.contains(&format!("vault:{path}")), "{path}");
     }
+}
+
+/// Vault outside the cluster: a TokenReview endpoint that checks who asks, and for which audience, as the API server does.
+#[test]
+fn vault_outside_the_cluster_reviews_with_a_token_of_its_own() {
+    let Some(bao) = Bao::start() else { return };
+    let folder = bao.directory.path().join("certificates");
+    std::fs::create_dir(&folder).unwrap();
+    let python = root().join(".venv/bin/python");
+    let part = |name: &str| root().join("tests/parts").join(name);
+    assert!(Command::new(&python).arg(part("certificates.py")).arg(&folder).status().unwrap().success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut review = Command::new(&python)
+        .arg(part("token_review.py"))
+        .arg(&folder)
+        .arg(port.to_string())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < until, "the TokenReview server does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::copy(folder.join("reviewer.jwt"), bao.directory.path().join("reviewer.jwt")).unwrap();
+    let cluster = format!("https://127.0.0.1:{port}");
+    let ca = folder.join("ca.pem").display().to_string();
+    let variables = [("CLUSTER", cluster.as_str()), ("CLUSTER_CA", ca.as_str()), ("NAMESPACE", "default")];
+    let script = root().join("examples/kubernetes/vault-setup").display().to_string();
+    let output = bao.run_with(&script, &[], &variables);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let applied = std::fs::read_to_string(bao.directory.path().join("reviewer.yaml")).unwrap();
+    assert!(applied.contains("system:auth-delegator") && applied.contains("kubernetes.io/service-account-token"));
+    let jwt = format!("jwt=@{}", folder.join("pod.jwt").display());
+    let login = || bao.run("bao", &["write", "auth/kubernetes/login", "role=web", &jwt]);
+    let output = login();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // As it was before: the pod's own token is presented.
+    let config = ["write", "auth/kubernetes/config", "disable_local_ca_jwt=true", "token_reviewer_jwt="];
+    let (host, ca) = (format!("kubernetes_host={cluster}"), format!("kubernetes_ca_cert=@{ca}"));
+    let output = bao.run("bao", &[&config[..], &[&host, &ca]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = login();
+    assert!(text(&output.stderr).contains("permission denied"), "{}", text(&output.stderr));
+    let program = env!("CARGO_BIN_EXE_secret-exec");
+    let token = format!("tokenFile: {}", folder.join("pod.jwt").display());
+    let auth = format!("vault.auth={{ method: kubernetes, role: web, {token} }}");
+    let address = format!("vault.address={}", bao.address);
+    let arguments = ["check", "--online", "--set", &address, "--set", &auth, "--file", "a=vault:secret/data/api#token"];
+    let output = bao.run(program, &[&arguments[..], &["--run-as", "1000:1000"]].concat());
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    for expected in ["permission denied", "auth/kubernetes/config", "token_reviewer_jwt", "system:auth-delegator"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let _ = review.kill();
+    let _ = review.wait();
 }
 
 /// The commands of the README's section about clusters: the five lines, and the pipe.
@@ -111,6 +186,8 @@ for last; do :; done
 case "$*" in
     "apply -k "*) [ -z "$KUBECTL" ] || "$KUBECTL" kustomize "$last" > "$APPLIED/webhook.yaml" ;;
     "-n shop apply -f -") cat > "$APPLIED/pipe.yaml" ;;
+    "apply -f -") cat > "$APPLIED/reviewer.yaml" ;;
+    *"get secret vault-reviewer "*) printf YS5iLmM= ;;
     "-n shop apply -f "*) cp "$last" "$APPLIED/app.yaml" ;;
     *) exit 1 ;;
 esac
@@ -119,7 +196,8 @@ esac
     std::os::unix::fs::symlink(crate::support::INJECT, bin.join("secret-inject")).unwrap();
     assert!(Command::new("chmod").arg("755").arg(bin.join("kubectl")).status().unwrap().success());
     let path = std::env::var("PATH").unwrap();
-    let real = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.exists());
+    let folders = std::env::split_paths(&path).chain([root().join(".venv/bin")]);
+    let real = folders.map(|folder| folder.join("kubectl")).find(|file| file.exists());
     for block in &blocks {
         let mut shell = Command::new("sh");
         shell.args(["-euc", block]).current_dir(&place);

@@ -101,6 +101,7 @@ def service_account(namespace, account):
     }
 
 
+jwt("reviewer.jwt", {"aud": ["https://kubernetes.default.svc"], **service_account("kube-system", "vault-reviewer")})
 jwt("pod.jwt", {"aud": ["vault"], **service_account("default", "web")})
 jwt("pod-other-audience.jwt", {"aud": ["somebody-else"], **service_account("default", "web")})
 jwt("pod-other-account.jwt", {"aud": ["vault"], **service_account("default", "other")})

@@ -2,7 +2,9 @@
 
     token_review.py FOLDER PORT
 
-A token is authentic when its `sub` is a service account; its audiences are compared with the ones asked for.
+As the API server does it: who asks must present a token for the API server's own audience (401) and be a reviewer, which
+`system:auth-delegator` makes of a service account (403). The token in question must have one of the audiences that are
+asked for; none asked for means the API server's.
 """
 
 import base64
@@ -12,6 +14,8 @@ import ssl
 import sys
 
 folder, port = sys.argv[1], int(sys.argv[2])
+AUDIENCE = "https://kubernetes.default.svc"
+REVIEWERS = ["system:serviceaccount:kube-system:vault-reviewer"]
 
 
 def claims(token):
@@ -24,8 +28,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            caller = claims(self.headers["Authorization"].removeprefix("Bearer "))
+        except (AttributeError, IndexError, ValueError):
+            return self.refuse(401, "Unauthorized")
+        if AUDIENCE not in caller["aud"]:
+            return self.refuse(401, "Unauthorized")
+        if caller["sub"] not in REVIEWERS:
+            return self.refuse(403, "Forbidden")
         said = claims(review["spec"]["token"])
-        asked = review["spec"].get("audiences") or said["aud"]
+        asked = review["spec"].get("audiences") or [AUDIENCE]
         audiences = [name for name in asked if name in said["aud"]]
         status = {"authenticated": False, "error": "the audiences do not match"}
         if audiences:
@@ -36,8 +48,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "groups": ["system:serviceaccounts", "system:serviceaccounts:" + account["namespace"]],
             }
             status = {"authenticated": True, "user": user, "audiences": audiences}
-        body = json.dumps({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status}).encode()
-        self.send_response(201)
+        self.reply(201, {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status})
+
+    def refuse(self, code, reason):
+        self.reply(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code})
+
+    def reply(self, code, answer):
+        body = json.dumps(answer).encode()
+        self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

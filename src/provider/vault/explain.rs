@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::identity::Proof;
+use crate::identity::{JwtMethod, Proof};
 use crate::provider::{Class, Failure};
 
 use super::answer::Answer;
@@ -189,13 +189,25 @@ fn refused_login(asked: &Asked<'_>, answer: &Answer) -> Failure {
     let known = known.or_else(|| reason(answer, REASONS));
     // An unknown mount answers so too, as long as nobody is logged in.
     let refused = "permission denied: nothing is mounted there, or it does not accept this identity";
-    let known = known.or((answer.status == 403).then_some(refused));
+    let known =
+        known.map(str::to_owned).or_else(|| (answer.status == 403).then(|| refused.to_owned() + &reviewer(asked)));
     let known = known.map(|said| format!(": {said}")).unwrap_or_default();
     let what = match asked {
         Asked::Login(proof) => proof.to_string(),
         _ => "the unwrapping of the secret id".to_owned(),
     };
     Failure::new(Class::Denied, format!("{what} was refused ({}){known}", answer.status))
+}
+
+/// Another cause of a bare 403 to a Kubernetes login: the server could not ask the cluster about the token.
+fn reviewer(asked: &Asked<'_>) -> String {
+    match asked {
+        Asked::Login(Proof::Jwt { method: JwtMethod::Kubernetes, mount, .. }) => format!(
+            ", or the server may not review tokens: with Vault outside the cluster, auth/{mount}/config needs the \
+             token_reviewer_jwt of a service account with system:auth-delegator"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Whether a refused look-up of our own token means that it is dead, rather than not allowed to look.
@@ -221,7 +233,6 @@ pub(super) fn dead_token() -> Failure {
 mod tests {
     use super::*;
     use crate::domain::SecretBytes;
-    use crate::identity::JwtMethod;
     use crate::provider::Speaker;
     use std::time::Duration;
 

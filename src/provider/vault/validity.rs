@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
-use der::{DateTime, Decode, FixedTag, SliceReader, Tag};
+use der::DateTime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
+
+use crate::domain::not_after;
 
 /// No certificate or token of ours is longer.
 const LONGEST: usize = 1 << 20;
@@ -20,28 +21,7 @@ pub(super) fn x509(pem: &str) -> Option<Duration> {
         return None;
     }
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
-    not_after(&certificate).ok()
-}
-
-fn not_after(certificate: &[u8]) -> der::Result<Duration> {
-    let whole = AnyRef::from_der(certificate)?;
-    let mut signed = SliceReader::new(whole.value())?;
-    let to_be_signed = AnyRef::decode(&mut signed)?;
-    let mut fields = SliceReader::new(to_be_signed.value())?;
-    if Tag::peek(&fields)?.is_context_specific() {
-        AnyRef::decode(&mut fields)?; // version
-    }
-    for _ in ["serialNumber", "signature", "issuer"] {
-        AnyRef::decode(&mut fields)?;
-    }
-    let validity = AnyRef::decode(&mut fields)?;
-    let mut validity = SliceReader::new(validity.value())?;
-    AnyRef::decode(&mut validity)?; // notBefore
-    if Tag::peek(&validity)? == UtcTime::TAG {
-        Ok(UtcTime::decode(&mut validity)?.to_unix_duration())
-    } else {
-        Ok(GeneralizedTime::decode(&mut validity)?.to_unix_duration())
-    }
+    not_after(&certificate)
 }
 
 /// The `valid before` of an OpenSSH certificate in a line (OpenSSH's PROTOCOL.certkeys); `None` also when it is valid for ever.
@@ -146,7 +126,7 @@ mod tests {
         let whole = rcgen::generate_simple_self_signed(["x.test".to_owned()]).unwrap().cert;
         let whole = whole.der();
         for cut in 0..whole.len() {
-            assert!(not_after(&whole[..cut]).is_err(), "cut at {cut}");
+            assert!(not_after(&whole[..cut]).is_none(), "cut at {cut}");
         }
         for at in 0..whole.len().min(120) {
             let mut damaged = whole.to_vec();

@@ -100,7 +100,7 @@ impl<'a> Space<'a> {
     pub fn kubernetes(&self, paths: &[&str], token_file: &str) -> Login {
         let mount = format!("kubernetes-{}", unique());
         let ca = fs::read_to_string(certificates().join("ca.pem")).unwrap();
-        let reviewer = fs::read_to_string(certificates().join("pod.jwt")).unwrap();
+        let reviewer = fs::read_to_string(certificates().join("reviewer.jwt")).unwrap();
         self.bao.write(&format!("sys/auth/{mount}"), json!({ "type": "kubernetes" }));
         let config = json!({
             "kubernetes_host": OpenBao::token_review(), "kubernetes_ca_cert": ca,

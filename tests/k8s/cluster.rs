@@ -1,0 +1,58 @@
+//! `tests/cluster/run` needs a cluster. Here only what it would do is looked at: the commands, and the manifests, which the
+//! offline injector takes or refuses as the script expects it of the webhook.
+
+use std::process::Command;
+
+use crate::support::{INJECT, inject, root, text};
+
+#[test]
+fn the_script_for_clusters_is_sound_as_far_as_it_can_be_seen_without_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let bin = std::path::Path::new(INJECT).parent().unwrap().display();
+    let run = Command::new(root().join("tests/cluster/run"))
+        .arg("--dry-run")
+        .arg(directory.path())
+        .env("PATH", format!("{bin}:{path}"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let plan = text(&run.stdout);
+    for section in [
+        "install",
+        "four modes",
+        "rotation",
+        "the sidecar restarts in an outage",
+        "a Job",
+        "a denial",
+        "stripped annotations",
+        "drain under load",
+        "the webhook's certificate is rotated",
+        "uninstall",
+    ] {
+        assert!(plan.contains(&format!("\n== {section}\n")), "{section}: {plan}");
+    }
+    let config = root().join("deploy/base/injector.yaml").display().to_string();
+    let injected = |name: &str| {
+        let manifest = std::fs::read_to_string(directory.path().join(format!("{name}.yaml"))).unwrap();
+        inject(&["manifest", "--config", &config], &manifest)
+    };
+    for name in ["sidecar", "init", "exec", "supervise", "job", "load", "after"] {
+        let output = injected(name);
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("name: secret-exec\n"), "{name}: {}", text(&output.stdout));
+    }
+    let denied = injected("denied");
+    assert!(text(&denied.stderr).contains("did you mean secret-exec.dev/file.a?"), "{}", text(&denied.stderr));
+    let output = injected("backend");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn scripts_for_people_pass_shellcheck() {
+    let scripts = ["tests/cluster/run", "examples/kubernetes/vault-setup"].map(|script| root().join(script));
+    match Command::new("shellcheck").args(&scripts).output() {
+        Ok(output) => assert!(output.status.success(), "{}", text(&output.stdout)),
+        Err(_) => eprintln!("SKIPPED shellcheck, which is not here"),
+    }
+}
