@@ -122,3 +122,22 @@ kubernetes_validate.validate(yaml.safe_load(sys.argv[2]), "1.31", strict=True)
         assert!(said.status.success(), "{}", text(&said.stderr));
     }
 }
+
+#[test]
+fn the_plugin_for_helm_4_pipes_through_the_injector() {
+    let folder = crate::support::root().join("examples/helm-plugin");
+    let Some(plugin) = crate::deploy::load(&folder.join("plugin.yaml").display().to_string()) else { return };
+    assert_eq!((&plugin[0]["type"], &plugin[0]["runtime"]), (&json!("postrenderer/v1"), &json!("subprocess")));
+    let command = plugin[0]["runtimeConfig"]["platformCommand"][0]["command"].as_str().unwrap();
+    let script = command.replace("${HELM_PLUGIN_DIR}", &folder.display().to_string());
+    let bin = std::path::Path::new(crate::support::INJECT).parent().unwrap().display();
+    let chart = std::fs::File::open(crate::support::root().join("examples/kubernetes/deployment.yaml")).unwrap();
+    let output = std::process::Command::new(script)
+        .env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap()))
+        .env("SECRET_INJECT_CONFIG", crate::support::root().join("deploy/base/injector.yaml"))
+        .stdin(chart)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", crate::support::text(&output.stderr));
+    assert!(crate::support::text(&output.stdout).contains("name: secret-exec\n"));
+}
