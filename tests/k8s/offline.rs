@@ -1,5 +1,7 @@
 //! `secret-inject manifest`: a pipe, a check, a function; and what other readers make of what it writes.
 
+use serde_json::json;
+
 use crate::support::{CONFIG, inject, python, text};
 
 const DEPLOYMENT: &str = "\
