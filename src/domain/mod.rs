@@ -15,10 +15,10 @@ mod secret;
 mod time;
 
 pub use account::{Account, AccountError, Owner, RunAs};
-    LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
 pub use bounds::{
-pub use certificate::not_after;
+    LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
 };
+pub use certificate::not_after;
 pub use exit::{Exit, Problem, worst};
 pub use json::JsonError;
 pub use lease::{Ends, Fetched, Fetches, Lease, LeaseId, Version};
