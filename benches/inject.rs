@@ -22,6 +22,9 @@ use serde_json::{Value, json};
 #[path = "../tests/k8s/support.rs"]
 mod support;
 
+#[path = "../tests/k8s/shapes.rs"]
+mod shapes;
+
 use support::{CONFIG, Webhook, review};
 
 const ADMISSIONS: usize = 100_000;
@@ -32,6 +35,7 @@ fn main() {
     let said = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let admissions = said.unwrap_or(ADMISSIONS);
     pure();
+    growing();
     served(admissions);
 }
 
@@ -69,6 +73,30 @@ fn pure() {
         let alone = median(|| drop(black_box(inject(black_box(pod), &injector))));
         let whole = median(|| drop(black_box(admission(black_box(body.as_bytes()), &injector))));
         println!("{name:46} {alone:>12.1} {whole:>12.1}");
+    }
+    println!();
+}
+
+/// Every shape of a pod that could be expensive, from 1 to 10,000 of it.
+fn growing() {
+    const SIZES: [usize; 5] = [1, 10, 100, 1000, 10_000];
+    let injector = Injector::parse(Text { name: "injector.yaml", text: CONFIG }).unwrap();
+    println!("{:46} {}", "a whole review by n, milliseconds (D: denied)", SIZES.map(|n| format!("{n:>10}")).concat());
+    for (name, shape) in shapes::SHAPES {
+        let cost = |n: usize| {
+            let body = shapes::body(&shape(n));
+            let verdict = admission(&body, &injector).unwrap().verdict;
+            let mut times: Vec<f64> = (0..5)
+                .map(|_| {
+                    let start = Instant::now();
+                    drop(black_box(admission(black_box(&body), &injector)));
+                    start.elapsed().as_secs_f64() * 1e3
+                })
+                .collect();
+            times.sort_by(f64::total_cmp);
+            format!("{:>8.2}{:2}", times[2], if verdict == Verdict::Denied { " D" } else { "" })
+        };
+        println!("{name:46} {}", SIZES.map(cost).concat());
     }
     println!();
 }

@@ -13,7 +13,7 @@ const VERSION: &str = "admission.k8s.io/v1";
 /// Longer texts are cut by the API server without a word.
 const MAX_MESSAGE: usize = 4096;
 const MAX_WARNING: usize = 250;
-const TOO_LARGE: &str = "the pod is too large for injection: its containers, volumes and annotations would take more than 12 MiB of \
+const TOO_LARGE: &str = "the pod is too large for injection: its containers, volumes and annotations would take more than 8 MiB of \
                          memory; use fewer, or leave the secret-exec.dev annotations out";
 
 /// What was decided.

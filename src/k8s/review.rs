@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use crate::config::annotations::PREFIX;
 
 /// What a tree may cost, in bytes of memory. A pod of 1,000 containers as they usually are costs about 4 MiB.
-const MAX_TREE: usize = 12 << 20;
+const MAX_TREE: usize = 8 << 20;
 /// What a node of a map costs, which has room for several members, and so does each member beyond those.
 const MAP: usize = 700;
 const MEMBER: usize = 120;

@@ -39,13 +39,15 @@ use super::metrics::{Metrics, add};
 use super::tls::{Files, Pair, TlsError};
 
 /// All bodies and responses at one time together, in KiB; more wait.
-const ALL_BODIES: usize = 13 << 10;
+const ALL_BODIES: usize = 8 << 10;
 /// Connections at one time, well below the usual 1024 descriptors. One more cuts the one that has waited longest.
-const LIMITS: Limits = Limits { connections: 600, handshakes: 200 };
+const LIMITS: Limits = Limits { connections: 512, handshakes: 128 };
 /// The head of a request, and what is buffered of its body.
 const BUFFER: usize = 16 << 10;
 /// How often the certificate's files are looked at. Kubelet itself takes about a minute to write a changed Secret.
 const LOOK: Duration = Duration::from_secs(2);
+/// After so many looks freed memory is returned to the kernel.
+const TRIM: u64 = 5;
 /// After SIGTERM, until the Service has forgotten us, new connections are still served.
 const LINGER: Duration = Duration::from_secs(3);
 /// Then what has begun has this long.
@@ -214,9 +216,15 @@ async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, ticket: &Tic
 /// Secret is being replaced by hand, one file may be new and the other old.
 async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<ServerConfig>>, server: Arc<Server>) {
     let mut ticks = interval(LOOK);
+    let mut turns = 0_u64;
     let mut told = false;
     loop {
         ticks.tick().await;
+        turns += 1;
+        if turns.is_multiple_of(TRIM) {
+            // What connections have used and given back.
+            heap::trim();
+        }
         let result = match files.read() {
             Ok(pair) if pair == known => {
                 told = false;

@@ -2,18 +2,9 @@
 
 use secret_exec::config::{Injector, Text};
 use secret_exec::k8s::admission::admission;
-use serde_json::{Value, json};
 
-use crate::shapes::SHAPES;
+use crate::shapes::{SHAPES, body};
 use crate::support::CONFIG;
-
-fn body(pod: &Value) -> Vec<u8> {
-    let request =
-        json!({ "uid": "u", "kind": { "kind": "Pod" }, "operation": "CREATE", "namespace": "team", "object": pod });
-    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request })
-        .to_string()
-        .into_bytes()
-}
 
 /// Microseconds of this thread, the least of several.
 fn cost(body: &[u8], injector: &Injector) -> i64 {

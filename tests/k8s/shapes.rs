@@ -201,3 +201,12 @@ fn template_bytes(n: usize) -> Value {
 fn template_brackets(n: usize) -> Value {
     template(format!("{{{{ {} }}}}", "(".repeat(n)))
 }
+
+/// The review of a pod.
+pub fn body(pod: &Value) -> Vec<u8> {
+    let request =
+        json!({ "uid": "u", "kind": { "kind": "Pod" }, "operation": "CREATE", "namespace": "team", "object": pod });
+    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request })
+        .to_string()
+        .into_bytes()
+}

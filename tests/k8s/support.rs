@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
@@ -67,7 +67,7 @@ pub struct Webhook {
     pub directory: tempfile::TempDir,
     pub address: String,
     pub metrics: String,
-    lines: mpsc::Receiver<String>,
+    lines: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Webhook {
@@ -85,7 +85,8 @@ impl Webhook {
         let (sender, lines) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut webhook = Self { child, directory, address: String::new(), metrics: String::new(), lines };
+        let mut webhook =
+            Self { child, directory, address: String::new(), metrics: String::new(), lines: Mutex::new(lines) };
         webhook.address = webhook.line("https://");
         webhook.metrics = webhook.line("http://");
         webhook
@@ -94,8 +95,12 @@ impl Webhook {
     /// What follows `mark` in the next line that has it.
     pub fn line(&self, mark: &str) -> String {
         loop {
-            let line =
-                self.lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("no line with {mark}"));
+            let line = self
+                .lines
+                .lock()
+                .unwrap()
+                .recv_timeout(Duration::from_secs(30))
+                .unwrap_or_else(|_| panic!("no line with {mark}"));
             if let Some((_, rest)) = line.split_once(mark) {
                 return rest.trim().to_owned();
             }
@@ -132,6 +137,13 @@ impl Webhook {
 
     pub fn pid(&self) -> i32 {
         self.child.id().try_into().unwrap()
+    }
+
+    /// A line of the process's status, in KiB.
+    pub fn memory(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn terminate(&self) {
@@ -183,6 +195,8 @@ pub fn connect(mut tcp: TcpStream, ca: &str) -> Result<Tls, std::io::Error> {
 pub struct Reply {
     pub status: u16,
     pub body: String,
+    /// `Connection: close`.
+    pub is_last: bool,
 }
 
 impl Reply {
@@ -226,7 +240,8 @@ impl Tls {
             head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
-        Ok(Reply { status, body: String::from_utf8(body).unwrap() })
+        let is_last = head.contains("\r\nconnection: close\r\n");
+        Ok(Reply { status, body: String::from_utf8(body).unwrap(), is_last })
     }
 
     /// Whether the server has ended the conversation.

@@ -19,7 +19,7 @@ use super::server::{MAX_BODY, Server};
 const MAX_DISCARDED: usize = 64 << 20;
 /// Of every body this much is read before it waits for room: most reviews are smaller, and whoever promises much and sends
 /// little keeps nobody waiting.
-const FIRST: usize = 16 << 10;
+const FIRST: usize = 8 << 10;
 /// A body has this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -9,8 +9,8 @@ use super::super::metrics::Metrics;
 use super::admit::Admissions;
 use super::connections::Connections;
 
-/// Above what the API server sends: an object of 3 MiB and its review.
-pub(super) const MAX_BODY: usize = 6 << 20;
+/// Above what the API server sends: it takes objects of 3 MiB, and stores those up to 1.5 MiB.
+pub(super) const MAX_BODY: usize = 9 << 19;
 
 /// One server.
 pub(super) struct Server {
