@@ -179,6 +179,18 @@ fn holds(file: &mut File, bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether somebody has a file of it open. What cannot be looked at counts as not read.
+pub(super) fn is_read(generation: &Folder) -> bool {
+    let names = generation.names().unwrap_or_default();
+    names.iter().any(|name| match generation.find(name) {
+        Ok(Some(found)) if found.kind == Kind::Folder => generation.open(name).is_ok_and(|below| is_read(&below)),
+        Ok(Some(found)) if found.kind == Kind::File => {
+            generation.open_file(name).is_ok_and(|file| fs::is_open_elsewhere(&file))
+        }
+        _ => false,
+    })
+}
+
 /// Removes a generation, whole or partial, without following anything in it. One that is gone already is no failure.
 ///
 /// An owner who is not root cannot empty a 0500 folder before it may write there again: this chmod, of something nobody

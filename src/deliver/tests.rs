@@ -117,7 +117,7 @@ fn with_a_group_the_group_reads() {
 }
 
 #[test]
-fn a_change_swaps_the_whole_set_and_keeps_the_old_one_for_30_seconds() {
+fn a_change_swaps_the_whole_set_and_keeps_the_old_one_for_a_second_or_for_its_readers() {
     let shm = Shm::new();
     let mut volume = prepare(&shm.plan()).unwrap();
     volume.write(&files(&[("a", "1"), ("old", "1"), ("both/x", "1")]), at(0)).unwrap();
@@ -127,10 +127,18 @@ fn a_change_swaps_the_whole_set_and_keeps_the_old_one_for_30_seconds() {
     assert_eq!(shm.names()[2..], ["..data", "a", "both", "new"]);
     assert_eq!((shm.read("a"), shm.read("both/y")), ("2".into(), "2".into()));
 
-    volume.sweep(at(29)).unwrap();
+    assert_eq!(volume.sweep_due(), Some(at(1).boot));
+    volume.sweep(at(0)).unwrap();
     assert_eq!(fs::read_to_string(first.join("old")).unwrap(), "1");
+    let reader = fs::File::open(first.join("both/x")).unwrap();
+    volume.sweep(at(29)).unwrap();
+    assert_eq!(fs::read_to_string(first.join("old")).unwrap(), "1", "somebody reads it");
+    drop(reader);
+    volume.sweep(at(29)).unwrap();
+    assert!(first.exists(), "it is looked at once a second");
     volume.sweep(at(30)).unwrap();
     assert!(!first.exists());
+    assert_eq!(volume.sweep_due(), None);
     assert_eq!((shm.generations(), shm.read("new")), (1, "2".into()));
 }
 

@@ -11,7 +11,8 @@
 //! 2. make `..data_tmp`, and `..new_N` for each stable name that is not there yet;
 //! 3. rename `..data_tmp` to `..data`: all files have changed;
 //! 4. rename `..new_N` to the new names, which were never seen dangling;
-//! 5. remove the names the new generation does not have; the old generation stays 30 s for those who are reading it.
+//! 5. remove the names the new generation does not have; the old generation goes a second later, as kubelet's
+//!    does at once, so that whoever watches a file hears of it; up to 30 s later while somebody has a file of it open.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -27,8 +28,10 @@ use crate::domain::{FileName, SecretBytes};
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
-/// How long a retired generation stays.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long a retired generation stays: whoever opened its directory opens the files in it within this.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long it stays while somebody has a file of it open, and may want another one of the same generation.
+const GRACE_OF_READERS: Duration = Duration::from_secs(30);
 
 /// When something is delivered: one clock names the generation, the other tells its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,8 @@ enum Leftovers {
 struct Retired {
     name: OsString,
     at: Duration,
+    /// When it is looked at next.
+    due: Duration,
 }
 
 /// Finds or makes the directory, proves that it is on memory, owns it, and removes what an earlier writer left. All that needs
@@ -127,7 +132,7 @@ impl Volume {
             return Err(error);
         }
         if let Some(name) = current {
-            self.retired.push(Retired { name, at: now.boot });
+            self.retired.push(Retired { name, at: now.boot, due: now.boot.saturating_add(GRACE) });
         }
         self.show_new(&missing)?;
         self.remove_stale(&names)?;
@@ -164,15 +169,24 @@ impl Volume {
         Ok(Some(SecretBytes::new(bytes)))
     }
 
-    /// Removes the generations that were retired more than 30 s before `now`.
+    /// Removes the generations that were retired a second before `now`; one that somebody reads, 30 s.
     pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
-        let is_old = |retired: &Retired| now.boot.saturating_sub(retired.at) >= GRACE;
-        let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(is_old);
+        let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
         self.retired = young;
-        for Retired { name, .. } in old {
-            self.remove(&name)?;
+        for retired in old {
+            let is_read = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_read(&found));
+            if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_read() {
+                self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
+            } else {
+                self.remove(&retired.name)?;
+            }
         }
         Ok(())
+    }
+
+    /// When [`Self::sweep`] has something to look at next, since the machine started.
+    pub fn sweep_due(&self) -> Option<Duration> {
+        self.retired.iter().map(|retired| retired.due).min()
     }
 
     /// Removes all of it, every file at once. The directory stays.

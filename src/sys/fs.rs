@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::dir::Dir;
@@ -171,6 +171,26 @@ impl Folder {
     }
 }
 
+/// fcntl(2): which signal says that a lease is broken. The same on every architecture; `libc` has no name for it.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether somebody else has this file open, too. `false` also where the kernel does not say: not the owner's, no leases.
+pub fn is_open_elsewhere(file: &File) -> bool {
+    let descriptor = file.as_raw_fd();
+    // Whoever opens the file while we have the lease makes the kernel signal us: with one that is ignored by default.
+    // SAFETY: an open descriptor and plain numbers; nothing is written to our memory.
+    let asked = unsafe {
+        libc::fcntl(descriptor, F_SETSIG, libc::SIGURG);
+        libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_WRLCK)
+    };
+    if asked == 0 {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_UNLCK) };
+        return false;
+    }
+    Errno::last() == Errno::EAGAIN
+}
+
 /// Kind, owner, mode and size of what is open.
 pub fn meta(file: &impl AsFd) -> Result<Meta> {
     stat::fstat(file).map(Meta::from)
@@ -217,6 +237,18 @@ mod tests {
         assert_eq!(folder.open_file("file".as_ref()).unwrap_err(), Errno::ELOOP);
         assert_eq!(folder.create_file("file".as_ref()).unwrap_err(), Errno::EEXIST);
         assert_eq!(folder.find("file".as_ref()).unwrap().map(|found| found.kind), Some(Kind::Link));
+    }
+
+    #[test]
+    fn a_file_that_somebody_reads_is_known() {
+        let (dir, folder) = shm();
+        folder.create_file("a".as_ref()).unwrap();
+        let ours = folder.open_file("a".as_ref()).unwrap();
+        assert!(!is_open_elsewhere(&ours));
+        let theirs = File::open(dir.path().join("a")).unwrap();
+        assert!(is_open_elsewhere(&ours));
+        drop(theirs);
+        assert!(!is_open_elsewhere(&ours));
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod sidecar; // renewal, hand-over, changes, the end
 mod supervise; // an app of our own: told, started anew, stopped
 mod takeup; // killed, and started again
 mod time; // an hour that passed between two breaths
+mod watch; // inotify on a file, on a link, on the directory
 
 use std::fs;
 use std::path::Path;

@@ -25,7 +25,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::deliver::Written;
+use crate::deliver::{Volume, Written};
 use crate::domain::{Fetched, Problem};
 use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{BackendId, Driver, Landed, Outcome, Refreshed, SecretId, Settings, Work};
@@ -135,7 +135,9 @@ impl<'a> Rotation<'a> {
         {
             debug!("cannot remove an old generation: {error}");
         }
-        Advanced { happenings, wait: wait.min(self.delivery.wait(now)) }
+        let sweep = self.prepared.volume.as_ref().and_then(Volume::sweep_due);
+        let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
+        Advanced { happenings, wait: wait.min(self.delivery.wait(now)).min(sweep) }
     }
 
     /// A token file that was replaced is a new login; what hung on a token that we cannot revoke is ended by itself.
