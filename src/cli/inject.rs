@@ -10,16 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::{Injector, LogFormat, LogLevel, Mistake, Text};
+use crate::config::{self, Injector, LogFormat, LogLevel, Mistake, Sandbox, Text};
 use crate::domain::{Exit, Problem, worst};
 use crate::k8s::webhook::Webhook;
 use crate::k8s::{certs, manifest, tls};
 use crate::run::{Program, start_log};
+use crate::sys::sandbox::LineFormat;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
-use crate::sys::{clock, harden};
+use crate::sys::{clock, environment, harden};
 use clap::ArgMatches;
 
+use super::confine::{confine, in_numbers};
 use super::output::{self, print};
 use super::parse::{self, Stop};
 use super::shell::{Shell, man_page};
@@ -208,8 +210,8 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 fn webhook(options: &Options<'_>) -> Ended {
     let path = options.required("config");
     let webhook = Webhook {
-        listen: options.text("listen")?,
-        metrics: options.path("metrics").map(|address| address.display().to_string()),
+        listen: in_numbers(&options.text("listen")?),
+        metrics: options.path("metrics").map(|address| in_numbers(&address.display().to_string())),
         tls: tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") },
         injector: injector(&path.display().to_string(), &read(&path)?)?,
     };
@@ -220,6 +222,8 @@ fn webhook(options: &Options<'_>) -> Ended {
     };
     start_log(Program::Inject, format, LogLevel::Info);
     harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+    let lines = if format == LogFormat::Json { LineFormat::Json } else { LineFormat::Text };
+    confine(sandbox(options)?, &webhook.tls, lines);
     let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
     runtime.block_on(async {
@@ -252,6 +256,18 @@ fn webhook(options: &Options<'_>) -> Ended {
         })
     })?;
     Ok(Exit::App(0))
+}
+
+/// `--sandbox`, else `SECRET_EXEC_SANDBOX`, else on.
+fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Problem>> {
+    const VARIABLE: &str = "SECRET_EXEC_SANDBOX";
+    let variable = environment::snapshot().into_iter().find(|(name, _)| name == VARIABLE.as_bytes());
+    let (place, text) = match (options.path("sandbox"), variable) {
+        (Some(_), _) => ("--sandbox", options.text("sandbox")?),
+        (None, Some((_, value))) => (VARIABLE, String::from_utf8_lossy(&value).into_owned()),
+        (None, None) => return Ok(Sandbox::On),
+    };
+    config::sandbox(&text).map_err(|expected| usage(format!("{place}: {expected}")))
 }
 
 /// Every text on a line of its own. A stderr that nobody reads is no reason to end differently.

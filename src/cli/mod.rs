@@ -1,6 +1,7 @@
 //! The command line: arguments and files in, one exit code out. Everything that is printed at the end is printed here.
 
 mod args;
+mod confine;
 pub mod inject;
 mod options;
 mod output;

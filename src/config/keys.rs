@@ -97,6 +97,14 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         .flag("DIR")
         .default("/run/secret-exec-state"),
         Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics.").flag("ADDR").default_is("off"),
+        Field::single(
+            "sandbox",
+            Form::Words(&["off", "log", "on"]),
+            "Whether a sidecar or supervisor confines itself (seccomp, Landlock); with log the kernel's audit log names what \
+             would be refused.",
+        )
+        .flag("off|log|on")
+        .default("on"),
         Field::single("logFormat", Form::Words(&["text", "json"]), "Format of the log lines on stderr: text or json.")
             .flag("text|json")
             .default("text"),

@@ -42,12 +42,12 @@ pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{
     Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
-    LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Template, Vault, VaultAuth, Volume,
+    LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Sandbox, Template, Vault, VaultAuth, Volume,
 };
 pub use nearest::nearest;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use place::{Mistake, Place};
-pub use resolve::{resolve, resolve_unasked};
+pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;
 
 impl Config {

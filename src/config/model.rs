@@ -57,6 +57,8 @@ pub struct Config {
     pub local: Option<PathBuf>,
     /// Health and metrics, `HOST:PORT`.
     pub metrics: Option<String>,
+    /// Whether a process that stays confines itself.
+    pub sandbox: Sandbox,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many of them.
@@ -400,6 +402,17 @@ pub struct Inherit {
     pub aws_sm: bool,
     /// `arn:aws…:secretsmanager:…`.
     pub arn: bool,
+}
+
+/// Whether a process that stays confines itself to the system calls and files it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Not at all.
+    Off,
+    /// Nothing is refused; the kernel's audit log names what would be.
+    Log,
+    /// What is not needed is refused.
+    On,
 }
 
 /// How log lines look.

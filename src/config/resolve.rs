@@ -11,7 +11,7 @@ use super::inherited;
 use super::keys::ROOT;
 use super::layer::Reading;
 use super::layers::{self, Layers, Wraps};
-use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Volume};
+use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
 use super::place::Mistake;
 use super::reader::{Reader, owner, run_as};
 use super::tree::{Kind, Mistakes, Node};
@@ -83,6 +83,7 @@ impl Reader<'_> {
             state_place: self.place("state"),
             local: local.map(PathBuf::from),
             metrics: self.read("metrics", net::listen),
+            sandbox: self.read("sandbox", sandbox).unwrap_or(Sandbox::On),
             log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),
             log_level: self.read("logLevel", log_level).unwrap_or(LogLevel::Info),
             pass_env,
@@ -186,6 +187,16 @@ fn on_expired(text: &str) -> Result<OnExpired, String> {
         "remove" => Ok(OnExpired::Remove),
         "stop" => Ok(OnExpired::Stop),
         _ => Err("expected keep, remove or stop".to_owned()),
+    }
+}
+
+/// `off`, `log` or `on`.
+pub fn sandbox(text: &str) -> Result<Sandbox, String> {
+    match text {
+        "off" => Ok(Sandbox::Off),
+        "log" => Ok(Sandbox::Log),
+        "on" => Ok(Sandbox::On),
+        _ => Err("expected off, log or on".to_owned()),
     }
 }
 

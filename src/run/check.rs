@@ -9,6 +9,7 @@ use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Problem, Source, Vault
 
 use super::app::App;
 use super::caller::Caller;
+use super::confinement::{Confinement, Stays};
 use super::exposure;
 use super::gather::Backends;
 use super::prepare::held;
@@ -79,11 +80,18 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         }
     }
     let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
-    Ok((explain(config, &plan, runs_as, &tried), problems))
+    let confines = confines(config, what, &plan, caller);
+    Ok((explain(config, &plan, runs_as, confines, &tried), problems))
 }
 
 /// The plan, section by section. `tried` is what each source answered, with `--online`.
-fn explain(config: &Config, plan: &Plan, runs_as: Vec<String>, tried: &BTreeMap<Source, String>) -> String {
+fn explain(
+    config: &Config,
+    plan: &Plan,
+    runs_as: Vec<String>,
+    confines: Vec<Vec<String>>,
+    tried: &BTreeMap<Source, String>,
+) -> String {
     let mut out = String::new();
     let mut section = |title: String, rows: Vec<Vec<String>>| {
         if !rows.is_empty() {
@@ -95,9 +103,20 @@ fn explain(config: &Config, plan: &Plan, runs_as: Vec<String>, tried: &BTreeMap<
     section(format!("Writes files below {} (memory only)", config.volume.path.display()), files(config, plan));
     section("Sets variables".to_owned(), variables(plan));
     section("Runs the app as".to_owned(), runs_as.into_iter().map(|line| vec![line]).collect());
+    section("Confines itself".to_owned(), confines);
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
+}
+
+/// What stays confined: the supervisor of a command, else a sidecar. In exec mode nobody stays.
+fn confines(config: &Config, what: &Check, plan: &Plan, caller: &Caller) -> Vec<Vec<String>> {
+    let stays = match (&what.command, config.supervise) {
+        (Some(_), true) => Stays::Supervisor,
+        (Some(_), false) => return Vec::new(),
+        (None, _) => Stays::Sidecar,
+    };
+    Confinement::plan(config, plan, &config.volume.path, caller, stays).rows()
 }
 
 fn logins(config: &Config, plan: &Plan) -> Vec<Vec<String>> {

@@ -6,6 +6,7 @@
 mod app;
 mod caller;
 mod check;
+mod confinement;
 mod ending;
 mod exec;
 mod exposure;

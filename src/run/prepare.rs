@@ -1,5 +1,6 @@
 //! What every delivering mode does before it asks a backend: plan everything, then do what needs privilege.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,6 +62,11 @@ impl Prepared {
     pub(super) fn become_the_app(&self, backends: &Backends) -> Result<(), Vec<Problem>> {
         backends.hold(&self.plan);
         drop_privileges(&self.whom.drop)
+    }
+
+    /// Where files go, or would.
+    pub(super) fn volume_path<'a>(&'a self, config: &'a Config) -> &'a Path {
+        self.volume.as_ref().map_or(&config.volume.path, Volume::path)
     }
 
     /// Nobody will read what was delivered: it goes. Where that cannot be, a line says what stays.

@@ -169,6 +169,14 @@ impl Session {
         }
     }
 
+    /// Goes on after [`Self::suspend`], with a new runtime.
+    pub(super) fn resume(&mut self) -> Result<(), Vec<Problem>> {
+        if self.runtime.is_none() {
+            self.runtime = Some(runtime()?);
+        }
+        Ok(())
+    }
+
     /// Runs `work` to its end in the one runtime.
     pub(super) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
         self.runtime.as_ref().expect("not suspended").block_on(work)

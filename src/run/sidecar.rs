@@ -15,6 +15,7 @@ use crate::sys::signals::Signal;
 use crate::sys::watch::Watched;
 
 use super::caller::Caller;
+use super::confinement::{Confinement, Stays};
 use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::{Prepared, bug};
@@ -37,6 +38,8 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let now = clock::boottime();
     let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
+    // The volume is there, no backend was reached yet, and this is the only thread.
+    Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
     let opening = Opening { found, saved, patience: Patience::Long, needs: Needs::Endless };
     let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
     let delivered = prepared.deliver(&session.fetches);

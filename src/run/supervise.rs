@@ -19,6 +19,7 @@ use crate::sys::watch::Watched;
 
 use super::app::App;
 use super::caller::Caller;
+use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
 use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
@@ -48,13 +49,28 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     });
     let image = session.guard(ready)?;
     let is_restarted = config.on_change.contains(&Action::Restart);
+    let confinement =
+        Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Supervisor);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
     let begun = Rotation::begin(config, prepared, &mut session, environment);
     let live = Live::new(session.guard(begun)?, Mode::Supervise);
+    let servers = places.listen();
+    if confinement.is_planned() {
+        session.suspend();
+    }
+    let started = Supervision::start(&image, &caller.original, Options::default());
+    drop(image);
+    // The app runs and inherits nothing of it; until the runtime goes on, this is the only thread.
+    if started.is_ok() {
+        confinement.apply();
+    }
+    session.resume()?;
     let supervised = session.block_on(async {
-        let servers = places.listen();
         let looked_after = Supervised { config, app: &app, caller, live: &live };
-        let ended = live.serving(&servers, looked_after.run(image)).await;
+        let ended = match started {
+            Ok(supervision) => live.serving(&servers, looked_after.run(supervision)).await,
+            Err(error) => Err(error),
+        };
         if let Err(SuperviseError::Spawn(_) | SuperviseError::Interrupted(_)) = ended {
             live.withdraw();
         }
@@ -95,10 +111,7 @@ struct Stopping {
 }
 
 impl Supervised<'_, '_> {
-    async fn run(&self, image: Image) -> Result<Over, SuperviseError> {
-        // The child's parent is the thread that forks it: the one runtime's, which is the main one.
-        let mut supervision = Supervision::start(&image, &self.caller.original, Options::default())?;
-        drop(image);
+    async fn run(&self, mut supervision: Supervision) -> Result<Over, SuperviseError> {
         let watched = Watched::new(&supervision)?;
         let mut stopping: Option<Stopping> = None;
         loop {

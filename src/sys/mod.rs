@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod privilege;
 pub mod proc;
 pub mod random;
+pub mod sandbox;
 pub mod signals;
 pub mod spawn;
 pub mod terminal;

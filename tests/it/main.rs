@@ -43,6 +43,7 @@ mod shell; // completions and manual pages
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop
+mod sandbox; // what stays confines itself, and the app does not inherit it
 mod supervise; // as a parent: forward, reap, terminal, status
 
 // What users copy

@@ -378,3 +378,14 @@ fn a_wrong_start_says_what_is_wrong() {
         assert!(stderr.starts_with("secret-inject: ") && stderr.contains(expected), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn the_server_confines_itself_and_limits_its_memory() {
+    let webhook = Webhook::start();
+    assert_eq!(webhook.post(&good()).status, 200);
+    let proc = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", webhook.pid())).unwrap();
+    let (status, limits) = (proc("status"), proc("limits"));
+    assert!(status.contains("\nSeccomp:\t2\n") && status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+    assert_eq!(data.split_whitespace().nth(3), Some("134217728"), "{limits}");
+}

@@ -14,12 +14,15 @@ use secret_exec::sys::signals::{Origin, Signal, Signals, pending, stop_ourselves
 use secret_exec::sys::spawn::{Group, Spawn, SpawnError, Stdin};
 use secret_exec::sys::{environment, exec, privilege};
 
-use crate::{driver, memory};
+use crate::{driver, memory, sandbox};
 
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let (mode, rest) = arguments.split_first().expect("a mode");
     if mode == "scan" {
         return memory::scan();
+    }
+    if mode == "neighbour" {
+        return sandbox::neighbour(rest);
     }
     if mode == "die" {
         die(rest[0].parse().expect("a number"));
@@ -31,6 +34,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     match mode.as_str() {
         "app" => report_signals(),
         "find" => driver::find(rest),
+        "sandbox" => sandbox::confined(rest),
         _ => start(mode, rest, &original),
     }
 }

@@ -5,6 +5,7 @@
 //! - `outcome`: all exit codes and deaths by signal, in both modes
 //! - `supervision`: forwarding, orphans, leftovers, the terminal, pid 1
 //! - `restart`: another run of the app, our own signals, hooks, a sidecar's signals, the process of another container
+//! - `sandbox`: what a confined process and its neighbour of the same user cannot do
 //! - `memory`: an environment block leaves no copy behind
 //!
 //! A program of its own, without the standard harness: `harden` is the first act of a `main` with one thread. The same
@@ -22,6 +23,7 @@ mod memory;
 mod outcome;
 mod privileges;
 mod restart;
+mod sandbox;
 mod start;
 mod starter;
 mod supervision;
@@ -39,8 +41,16 @@ fn main() -> ExitCode {
     if let Some(("--helper", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return helper::main(rest);
     }
-    let tests: Vec<Test> =
-        [start::TESTS, privileges::TESTS, outcome::TESTS, supervision::TESTS, restart::TESTS, memory::TESTS].concat();
+    let tests: Vec<Test> = [
+        start::TESTS,
+        privileges::TESTS,
+        outcome::TESTS,
+        supervision::TESTS,
+        restart::TESTS,
+        sandbox::TESTS,
+        memory::TESTS,
+    ]
+    .concat();
     let is = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_asked_for = |name: &str| {

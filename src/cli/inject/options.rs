@@ -37,7 +37,8 @@ pub(super) fn command() -> Command {
                 .arg(file("tls-key", "Its private key, as PEM.").required(true))
                 .arg(value("listen", "ADDR", "Where to serve.").default_value("0.0.0.0:8443"))
                 .arg(value("metrics", "ADDR", "Serve health and metrics there. Default: off."))
-                .arg(value("log-format", "text|json", "How log lines look.").default_value("text")),
+                .arg(value("log-format", "text|json", "How log lines look.").default_value("text"))
+                .arg(value("sandbox", "off|log|on", "Whether the server confines itself. Default: on.")),
         )
         .subcommand(
             Command::new("manifest")

@@ -168,6 +168,7 @@ fn flags_are_keys_too() {
         ("--local", "l.yaml"),
         ("--metrics", "[::1]:9"),
         ("--log-format", "json"),
+        ("--sandbox", "log"),
         ("--log-level", "trace"),
         ("--file", "a/b=vault:x?y=1#k"),
         ("--env", "A=aws-sm:x"),
@@ -181,6 +182,7 @@ fn flags_are_keys_too() {
     .config();
     assert_eq!(config.on_change.len(), 2);
     assert_eq!((config.timeout.as_secs(), config.log_format), (6, LogFormat::Json));
+    assert_eq!(config.sandbox, Sandbox::Log);
     assert!(config.supervise && config.leave_leases);
     assert_eq!((config.pass_env.len(), config.passes("B_X"), config.passes("C")), (2, true, false));
     let names: Vec<_> = config.files.iter().map(|file| (file.name.as_str(), file.place.to_string())).collect();

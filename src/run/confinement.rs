@@ -1,0 +1,276 @@
+//! What a process that stays may still do, planned from the configuration: every file that rotation reads or writes.
+//!
+//! Rules name directories, because Kubernetes and certificate managers replace the files in them.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use tracing::{debug, info, warn};
+
+use crate::config::{Action, Ca, Config, LogFormat, RoleId, Sandbox, VaultAuth};
+use crate::domain::Source;
+use crate::sys::fs;
+use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
+
+use super::caller::Caller;
+use super::plan::Plan;
+
+/// Which process that stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stays {
+    Sidecar,
+    Supervisor,
+}
+
+/// Whether and how this process confines itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Confinement {
+    /// `sandbox: off`.
+    Off,
+    /// Something of the configuration needs what would be taken away.
+    Impossible {
+        /// What.
+        setting: &'static str,
+    },
+    /// This is what stays allowed.
+    Planned(sandbox::Plan),
+}
+
+/// Where name lookups look, beside the servers that they name (resolver(5), nsswitch.conf(5)).
+const NAME_FILES: [&str; 7] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+];
+
+/// Where distributions keep the system's certificates, and what the links there point to.
+const SYSTEM_ROOTS: [&str; 12] = [
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/security/certificates",
+    "/etc/certs",
+    "/usr/lib/ssl",
+    "/usr/local/ssl",
+    "/usr/local/etc/ssl",
+    "/usr/local/share/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/share/pki",
+    "/var/lib/ca-certificates",
+];
+
+/// What libc looks at by itself (how it may give memory back, how many processors there are), and which boot this is.
+const LIBC: [&str; 3] =
+    ["/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu", "/proc/sys/kernel/random/boot_id"];
+
+impl Confinement {
+    /// Plans it. Looks at the file system, and changes nothing.
+    pub(super) fn plan(config: &Config, plan: &Plan, volume: &Path, caller: &Caller, stays: Stays) -> Self {
+        let enforcement = match config.sandbox {
+            Sandbox::Off => return Self::Off,
+            Sandbox::Log => Enforcement::Log,
+            Sandbox::On => Enforcement::On,
+        };
+        // A command that is started later would inherit everything, for good.
+        let needs_execve = config.on_change.iter().find_map(|action| match action {
+            Action::Restart => Some("onChange: restart"),
+            Action::Run(_) => Some("onChange: run"),
+            Action::Signal { .. } | Action::Http { .. } => None,
+        });
+        if let Some(setting) = needs_execve {
+            return Self::Impossible { setting };
+        }
+        let signals_others =
+            config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
+        let profile = match stays {
+            Stays::Supervisor => Profile::Supervisor,
+            Stays::Sidecar if signals_others => Profile::SignallingSidecar,
+            Stays::Sidecar => Profile::Sidecar,
+        };
+        let files = Files {
+            read: readable(config, plan, caller, profile),
+            write: vec![volume.to_owned(), config.state.clone()],
+        };
+        let lines = match config.log_format {
+            LogFormat::Text => LineFormat::Text,
+            LogFormat::Json => LineFormat::Json,
+        };
+        Self::Planned(sandbox::Plan { profile, files, enforcement, lines })
+    }
+
+    /// Whether there is something to apply, for which this has to be the only thread.
+    pub(super) fn is_planned(&self) -> bool {
+        matches!(self, Self::Planned(_))
+    }
+
+    /// Applies it, for good. What could not be is one line, and no failure.
+    pub(super) fn apply(&self) {
+        let plan = match self {
+            Self::Off => return,
+            Self::Impossible { setting } => {
+                return info!("running without a sandbox: {setting} starts commands, which would inherit it");
+            }
+            Self::Planned(plan) => plan,
+        };
+        let applied = sandbox::apply(plan);
+        match (&applied.system_calls, plan.enforcement) {
+            (Ok(()), Enforcement::On) => debug!("system calls are confined (seccomp)"),
+            (Ok(()), Enforcement::Log) => info!(
+                "sandbox: log: nothing is refused; the kernel's audit log (type=1326, comm=\"secret-exec\") names what would be"
+            ),
+            (Err(why), _) => warn!("system calls are not confined: {why}"),
+        }
+        match &applied.files {
+            Some(Ok(())) => debug!("files are confined (Landlock)"),
+            Some(Err(why)) => info!("files are not confined: {why}"),
+            None => {}
+        }
+    }
+
+    /// As `check` shows it.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        let row = |what: &str, how: String| vec![what.to_owned(), how];
+        let plan = match self {
+            Self::Off => return vec![row("not at all", "sandbox is off".to_owned())],
+            Self::Impossible { setting } => {
+                return vec![row("not at all", format!("{setting} starts commands, which would inherit it"))];
+            }
+            Self::Planned(plan) => plan,
+        };
+        let list =
+            |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
+        let existing: Vec<PathBuf> = plan.files.read.iter().filter(|path| path.exists()).cloned().collect();
+        match plan.enforcement {
+            Enforcement::Log => {
+                vec![row("not yet", "sandbox is log: the kernel's audit log names what would be refused".to_owned())]
+            }
+            Enforcement::On => vec![
+                row("writes", list(&plan.files.write)),
+                row("reads", list(&existing)),
+                row("system calls", "those of its list; never execve, ptrace, mount, raw sockets".to_owned()),
+            ],
+        }
+    }
+}
+
+/// Everything that is read after the start.
+fn readable(config: &Config, plan: &Plan, caller: &Caller, profile: Profile) -> Vec<PathBuf> {
+    let mut found = Readable::default();
+    NAME_FILES.iter().for_each(|path| found.file(Path::new(path)));
+    SYSTEM_ROOTS.iter().chain(&LIBC).for_each(|path| found.directory(Path::new(path)));
+    for variable in ["SSL_CERT_FILE", "AWS_CA_BUNDLE"] {
+        caller.path(variable).iter().for_each(|path| found.file(path));
+    }
+    for directories in [caller.path("SSL_CERT_DIR")].iter().flatten() {
+        std::env::split_paths(directories).for_each(|path| found.directory(&path));
+    }
+    if let Some(local) = &config.local {
+        found.file(local);
+    }
+    if let Some(vault) = &config.vault {
+        if let Some(Ca::File(path)) = &vault.ca {
+            found.file(path);
+        }
+        vault.auth.iter().flat_map(identity_files).for_each(|path| found.file(path));
+    }
+    for planned in &plan.sources {
+        if let Source::File(path) = &planned.source {
+            found.file(path);
+        }
+    }
+    let uses_aws = plan.sources.iter().any(|planned| matches!(planned.source, Source::Aws(_)))
+        || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })));
+    if uses_aws {
+        aws_files(caller, &mut found);
+    }
+    // Who is signalled is looked for there, and the children of a child that ended.
+    found.directory(Path::new(match profile {
+        Profile::SignallingSidecar | Profile::Supervisor => "/proc",
+        Profile::Sidecar | Profile::Webhook => "/proc/self",
+    }));
+    found.0.into_iter().collect()
+}
+
+fn identity_files(auth: &VaultAuth) -> Vec<&PathBuf> {
+    match auth {
+        VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => vec![token_file],
+        VaultAuth::AppRole { role_id, secret_id_file, .. } => {
+            let role_id = match role_id {
+                RoleId::File(path) => Some(path),
+                RoleId::Text(_) => None,
+            };
+            role_id.into_iter().chain(secret_id_file).collect()
+        }
+        VaultAuth::Aws { .. } => Vec::new(),
+        VaultAuth::Cert { cert_file, key_file, .. } => vec![cert_file, key_file],
+        VaultAuth::TokenFile { path } => vec![path],
+    }
+}
+
+/// What the SDK's default chain reads: tokens, profiles, and the tokens and bundles that profiles name.
+fn aws_files(caller: &Caller, found: &mut Readable) {
+    for variable in ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] {
+        caller.path(variable).iter().for_each(|path| found.file(path));
+    }
+    let home = caller.path("HOME");
+    let profiles = [("AWS_CONFIG_FILE", ".aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
+    for (variable, default) in profiles {
+        let default = || home.as_ref().map(|home| home.join(default));
+        let Some(path) = caller.path(variable).or_else(default) else { continue };
+        let path = match (path.strip_prefix("~"), &home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path,
+        };
+        found.file(&path);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        for line in text.lines() {
+            if let Some((key, value)) = line.split_once('=')
+                && matches!(key.trim(), "web_identity_token_file" | "ca_bundle")
+            {
+                found.file(Path::new(value.trim()));
+            }
+        }
+    }
+}
+
+/// Directories and files, each once.
+#[derive(Debug, Default)]
+struct Readable(BTreeSet<PathBuf>);
+
+impl Readable {
+    fn directory(&mut self, path: &Path) {
+        self.0.insert(path.to_owned());
+    }
+
+    /// A file that may be replaced: its directory, and where it leads as a link.
+    fn file(&mut self, path: &Path) {
+        let named = std::path::absolute(path).ok();
+        let target = std::fs::canonicalize(path).ok();
+        for path in [named, target].into_iter().flatten() {
+            if let Some(parent) = path.parent().filter(|parent| may_be_listed(parent, &path)) {
+                self.directory(parent);
+            } else {
+                self.0.insert(path);
+            }
+        }
+    }
+}
+
+/// Whether the directory of a file may be read as a whole. Not the root, and not `/etc` where that is more than the file
+/// needs: what is mounted there (containers) is never replaced, and as root it would bring the passwords' hashes along.
+fn may_be_listed(parent: &Path, file: &Path) -> bool {
+    if parent == Path::new("/") {
+        return false;
+    }
+    if parent != Path::new("/etc") {
+        return true;
+    }
+    let device = |path: &Path| std::fs::symlink_metadata(path).map(|about| about.dev()).ok();
+    let is_mounted = device(file).is_some() && device(file) != device(parent);
+    !is_mounted && fs::ourselves().0 != 0
+}

@@ -1,0 +1,58 @@
+//! Confinement of a process that stays: a seccomp allow-list and Landlock rules, planned (pure), then applied for good.
+//!
+//! Both belong to a thread and are inherited by every thread and child that it starts afterwards. So they are applied
+//! while there is one thread, after every mount, and never before a program of somebody else is started.
+
+mod files;
+mod filter;
+mod plan;
+mod syscalls;
+mod violation;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+pub use plan::{Enforcement, Files, LineFormat, Plan, Profile};
+
+/// What was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether system calls are filtered, or why not.
+    pub system_calls: Result<(), String>,
+    /// Whether files are confined, or why not. Not tried where system calls are only logged.
+    pub files: Option<Result<(), String>>,
+}
+
+/// Confines this process for good: no new privileges, no core, only the files and system calls of `plan`. A step that the
+/// kernel or the container runtime refuses is reported and the others are still applied.
+pub fn apply(plan: &Plan) -> Applied {
+    let no_new_privileges = prctl::set_no_new_privs();
+    forbid_core();
+    if let Err(errno) = no_new_privileges {
+        let why = format!("no-new-privs cannot be set: {}", errno.desc());
+        return Applied { system_calls: Err(why.clone()), files: Some(Err(why)) };
+    }
+    if let Err(error) = super::privilege::alone() {
+        return Applied { system_calls: Err(error.to_string()), files: Some(Err(error.to_string())) };
+    }
+    // Landlock first: its own system calls are not on the list.
+    let files = (plan.enforcement == Enforcement::On).then(|| files::restrict(&plan.files, plan.profile));
+    violation::report_to_stderr(plan.lines, plan.profile);
+    Applied { system_calls: filter::install(plan.profile, plan.enforcement), files }
+}
+
+/// Lowers the hard limit of core files too: nobody gets the old one back from us.
+fn forbid_core() {
+    // Lowering is always allowed; the soft limit is 0 since the start.
+    let _unlimited_stays = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}
+
+/// Limits the private memory of this process (heap, stacks) to `bytes`: an allocation beyond it ends the process instead
+/// of filling the node. A lower limit that somebody else set stays.
+pub fn limit_memory(bytes: u64) {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_DATA)
+        && soft > bytes
+    {
+        let _lower_is_allowed = setrlimit(Resource::RLIMIT_DATA, bytes, hard.min(bytes));
+    }
+}
