@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use secret_exec::provider::{Class, Failure};
 use secret_exec::rotate::{
-    Answer, Authentication, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, Schedule, Settings, Work,
+    Answer, Authentication, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, Settings, Work,
 };
 
 const DAY: usize = 86_400;
@@ -136,7 +136,7 @@ fn ours(load: &mut Load, outage: Outage, start: f64, seed: u64) {
     let mut dice = Dice(seed ^ 0x5eed);
     let mut schedule = Schedule::new(Authentication::Token, Settings::default());
     for _ in 0..=KV {
-        schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300) });
+        schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300), mount: MountId(0) });
     }
     let mut now = start;
     let (mut token_max, mut lease_max) = (0.0, 0.0);
@@ -169,7 +169,7 @@ fn ours(load: &mut Load, outage: Outage, start: f64, seed: u64) {
                 Outcome::Fetched(Answer { life: Life::Lease(life(lease_max)), rotates_in: None })
             }
             Work::Issue(_) | Work::Read(_) => Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in: None }),
-            Work::CheckToken | Work::RevokeOldToken(_) => Outcome::Done,
+            Work::CheckToken | Work::CheckHealth | Work::RevokeOldToken(_) => Outcome::Done,
         };
         let at = Duration::from_secs_f64(now);
         schedule.done(work, outcome, at, dice.unit());

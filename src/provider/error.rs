@@ -67,6 +67,17 @@ pub enum Speaker {
     SomebodyElse,
 }
 
+/// How much of the backend a failure that passes speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The server answered: whatever fails is the request's own, or its mount's.
+    Request,
+    /// No answer in time. That may be the request's, its mount's, or the server's.
+    Silence,
+    /// No server answered: no connection, a sealed server or a standby, a page of a proxy.
+    Backend,
+}
+
 /// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -79,6 +90,8 @@ pub struct Failure {
     pub outlook: Outlook,
     /// Whose word it is.
     pub speaker: Speaker,
+    /// Whether the server works all the same.
+    pub extent: Extent,
     /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
     pub why: String,
 }
@@ -87,7 +100,7 @@ impl Failure {
     /// A failure from its parts.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
         let (effect, outlook, speaker) = (Effect::None, Outlook::Passing, Speaker::Backend);
-        Self { class, effect, outlook, speaker, why: why.into() }
+        Self { class, effect, outlook, speaker, extent: Extent::Request, why: why.into() }
     }
 
     /// The failure of an answer that came while enough secrets are held, if they are.
@@ -99,6 +112,16 @@ impl Failure {
     /// The same failure of a request that the server may have carried out.
     pub fn perhaps_done(self) -> Self {
         Self { effect: Effect::Perhaps, ..self }
+    }
+
+    /// The same failure, where no server answered.
+    pub fn of_backend(self) -> Self {
+        Self { extent: Extent::Backend, ..self }
+    }
+
+    /// The same failure, where the answer did not come in time.
+    pub fn silent(self) -> Self {
+        Self { extent: Extent::Silence, ..self }
     }
 
     /// The same failure, of a cause that somebody has to mend.
@@ -116,8 +139,9 @@ impl Failure {
     pub fn at_work(self) -> Self {
         match self.speaker {
             Speaker::Backend => self,
-            Speaker::SomebodyElse if self.class.is_retried() => self,
-            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self },
+            Speaker::SomebodyElse if matches!(self.class, Class::Throttled { .. }) => self,
+            Speaker::SomebodyElse if self.class.is_retried() => self.of_backend(),
+            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.of_backend() },
         }
     }
 }

@@ -17,7 +17,7 @@ mod tls;
 mod transport;
 pub mod vault;
 
-pub use error::{Class, Effect, Failure, Outlook, Speaker};
+pub use error::{Class, Effect, Extent, Failure, Outlook, Speaker};
 pub use parallel::in_parallel;
 pub use post::{PostError, post};
 pub use transport::Limits;

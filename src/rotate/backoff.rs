@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::scaled;
+use crate::domain::{part, scaled};
 
 /// The first ceiling of [`soon`].
 pub(super) const SOON_FIRST: Duration = Duration::from_millis(500);
@@ -12,19 +12,43 @@ pub(super) const SOON_LAST: Duration = Duration::from_secs(60);
 const SLOW_FIRST: Duration = Duration::from_secs(60);
 /// The last one.
 const SLOW_LAST: Duration = Duration::from_secs(600);
+/// What has expired is tried again within this, whatever the back-off has grown to.
+pub(super) const EXPIRED_WITHIN: Duration = Duration::from_secs(10);
+/// No limit is shorter.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// Exponential with full jitter: anything from nothing to 0.5 s, 1 s, 2 s … 60 s after the first, second, third … failure.
 ///
 /// `limit` lowers the ceiling (never below a second) when something would end before the next try.
 pub(super) fn soon(failures: u32, limit: Option<Duration>, jitter: f64) -> Duration {
     let ceiling = doubled(SOON_FIRST, failures).min(SOON_LAST);
-    let ceiling = limit.map_or(ceiling, |limit| ceiling.min(limit.max(Duration::from_secs(1))));
+    let ceiling = limit.map_or(ceiling, |limit| ceiling.min(limit.max(LEAST)));
     scaled(ceiling, unit(jitter))
 }
 
 /// A minute, doubling to ten, less up to a quarter so that a fleet that was refused together does not ask together.
 pub(super) fn slowly(failures: u32, jitter: f64) -> Duration {
-    scaled(doubled(SLOW_FIRST, failures).min(SLOW_LAST), 1.0 - unit(jitter) / 4.0)
+    less_a_quarter(doubled(SLOW_FIRST, failures).min(SLOW_LAST), jitter)
+}
+
+/// `wait` less up to a quarter.
+pub(super) fn less_a_quarter(wait: Duration, jitter: f64) -> Duration {
+    scaled(wait, 1.0 - unit(jitter) / 4.0)
+}
+
+/// The longest back-off of something with this much life left: half of it, and 10 s once it has ended.
+pub(super) fn urgency(left: Duration) -> Duration {
+    if left.is_zero() { EXPIRED_WITHIN } else { part(left, 2).max(LEAST) }
+}
+
+/// How long something with this much life left can wait because the server asks for patience: until enough is left for
+/// some tries before its end.
+pub(super) fn patience(left: Duration) -> Duration {
+    if left.is_zero() {
+        return EXPIRED_WITHIN;
+    }
+    let margin = part(left, 4).clamp(LEAST, Duration::from_secs(60));
+    left.saturating_sub(margin).max(LEAST)
 }
 
 /// `first` after one failure, twice that after two, and so on.
@@ -53,6 +77,14 @@ mod tests {
     fn what_is_about_to_end_is_tried_sooner() {
         assert_eq!(soon(9, Some(Duration::from_secs(7)), 1.0), Duration::from_secs(7));
         assert_eq!(soon(9, Some(Duration::ZERO), 1.0), Duration::from_secs(1));
+        assert_eq!(urgency(Duration::from_secs(20)), Duration::from_secs(10));
+        assert_eq!(urgency(Duration::ZERO), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn patience_ends_before_what_expires_and_never_lasts_for_what_has_expired() {
+        let patience = |left| patience(Duration::from_secs(left)).as_secs();
+        assert_eq!([0, 1, 2, 20, 60, 3600].map(patience), [10, 1, 1, 15, 45, 3540]);
     }
 
     #[test]

@@ -1,41 +1,52 @@
-//! One breaker per backend: transient and throttled failures stop everybody, one probe at a time finds out when it is over.
+//! A breaker: failures that are shared stop everybody who shares them, and one probe at a time finds out when it is over.
+//!
+//! A backend has one, and each of its mounts: a database that is down behind a healthy server opens only its mount's.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::scaled;
 
-use super::backoff::soon;
+use super::backoff::{EXPIRED_WITHIN, patience, soon};
 use super::work::{SecretId, TokenId};
 
-/// Who asks. Failures are remembered by it.
+/// Who sends a request. Failures are remembered by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Login and renewal of the token.
     Token,
-    /// The question whether it lives.
+    /// The question whether the token lives.
     Check,
+    /// The question whether the server lives.
+    Health,
     /// The revocation of one handed over from.
     Old(TokenId),
     /// A secret.
     Secret(SecretId),
 }
 
-/// Closed at rest. Open after a failure that is the backend's: nothing runs but one probe after each back-off.
+/// Closed at rest. Open after a failure: nothing runs but one probe after each back-off.
 ///
 /// While all failures since the last answer are **one** slot's, only that slot waits out the back-off and the others wait
-/// half a second at most, one at a time: a database that is down behind a healthy server is not an outage of the server.
+/// half a second at most, one at a time.
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: State,
     /// From `Retry-After`: holds even if an older request is answered meanwhile.
-    held_until: Duration,
-    /// When the last probes started; a full list makes the next wait until the oldest is a minute ago. Once there is room
-    /// for everybody again the outage is over for good, and the next one has a budget of its own.
-    probes: VecDeque<Duration>,
+    hold: Option<Hold>,
+    budget: Budget,
     /// How many may be under way: doubles with each answer after an outage.
     room: usize,
     parallel: usize,
+    scope: Scope,
+}
+
+/// Whose breaker it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Behind which nobody answers while it is open: what it costs to find that out is bounded by the minute.
+    Backend,
+    /// Of a server that answers: what is about to end is tried whatever was spent before.
+    Mount,
 }
 
 #[derive(Debug)]
@@ -44,10 +55,39 @@ enum State {
     Open { failures: u32, until: Duration, whose: Whose },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     One { slot: Slot, others: Duration },
-    Backend,
+    All,
+}
+
+/// The server asked for patience.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    since: Duration,
+    until: Duration,
+}
+
+/// Probes: five at once, then one in ten seconds. Full jitter alone bounds them only on average, and a budget by the minute
+/// would leave a gap of a minute once it is spent.
+#[derive(Debug, Default)]
+struct Budget {
+    /// When the budget is whole again.
+    whole_at: Duration,
+}
+
+impl Budget {
+    const BURST: u32 = 5;
+    const PERIOD: Duration = Duration::from_secs(10);
+
+    /// From when on there is a probe left.
+    fn free_at(&self) -> Duration {
+        self.whole_at.saturating_sub(Self::PERIOD.saturating_mul(Self::BURST.saturating_sub(1)))
+    }
+
+    fn spend(&mut self, now: Duration) {
+        self.whole_at = self.whole_at.max(now).saturating_add(Self::PERIOD);
+    }
 }
 
 /// What an answer changed.
@@ -55,7 +95,7 @@ enum Whose {
 pub(super) enum Answered {
     /// It was closed, or open for one slot only.
     Nothing,
-    /// The backend had been down for everybody and is back.
+    /// It had been open for everybody.
     Recovered,
 }
 
@@ -64,17 +104,49 @@ pub(super) enum Answered {
 pub(super) enum Failed {
     /// No more than was known.
     Nothing,
-    /// The backend is down for everybody from now on.
+    /// It is open for everybody from now on.
     Down,
 }
 
-/// What a failure of the backend says about time.
+/// Whom a failure speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The slot that met it; a second one that meets it too makes it everybody's.
+    Slot,
+    /// Everybody.
+    All,
+}
+
+/// When the slot tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// After a first silence: the connection may be to blame, and the next try has another one.
+    AtOnce,
+    /// After the back-off.
+    Later,
+}
+
+/// What a failure says about time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setback {
+    pub(super) reach: Reach,
+    pub(super) again: Again,
+    /// When the request was sent: the back-off counts from there.
+    pub(super) sent: Duration,
     /// `Retry-After`.
     pub(super) retry_after: Option<Duration>,
     /// No back-off longer than this, because something ends.
     pub(super) limit: Option<Duration>,
+}
+
+impl Setback {
+    /// When the next try is due after that many failures.
+    pub(super) fn due(&self, failures: u32, now: Duration, jitter: f64) -> Duration {
+        match self.again {
+            Again::AtOnce => now,
+            Again::Later => self.sent.saturating_add(soon(failures, self.limit, jitter)).max(now),
+        }
+    }
 }
 
 /// Whether a request ran while the breaker was closed or as its probe.
@@ -84,78 +156,103 @@ pub(super) enum Ran {
     AsProbe,
 }
 
-impl Breaker {
-    /// Probes in any minute. Full jitter alone bounds them only on average.
-    pub(super) const PROBES: usize = 12;
-    const BUDGET: Duration = Duration::from_secs(60);
-    /// A longer `Retry-After` is taken as this.
-    const PATIENCE: Duration = Duration::from_secs(3600);
+/// A request under way, as the breaker it counts for sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Other {
+    pub(super) slot: Slot,
+    pub(super) ran: Ran,
+}
 
-    pub(super) fn new(parallel: usize) -> Self {
+impl Breaker {
+    /// A longer `Retry-After` is taken as this.
+    const PATIENCE: Duration = Duration::from_secs(300);
+
+    pub(super) fn new(scope: Scope, parallel: usize) -> Self {
         let parallel = parallel.max(1);
-        Self { state: State::Closed, held_until: Duration::ZERO, probes: VecDeque::new(), room: parallel, parallel }
+        Self { state: State::Closed, hold: None, budget: Budget::default(), room: parallel, parallel, scope }
     }
 
-    /// From when on `slot` may run; `None` while an outcome has to come first.
-    pub(super) fn gate(&self, slot: Slot, under_way: usize) -> Option<Duration> {
+    /// From when on `slot`, whose value ends at `end`, may run; `None` while an outcome has to come first.
+    pub(super) fn gate(
+        &self,
+        slot: Slot,
+        under_way: impl Iterator<Item = Other>,
+        end: Option<Duration>,
+        now: Duration,
+    ) -> Option<Duration> {
+        let held = self.held(end);
         match &self.state {
-            State::Closed => (under_way < self.room).then_some(self.held_until),
+            State::Closed => (under_way.count() < self.room).then_some(held),
             State::Open { until, whose, .. } => {
-                let gate = match whose {
+                let (gate, failing) = match whose {
                     // Not charged to the budget: one slot's failures must not use up what the others need.
-                    Whose::One { slot: failing, others } if *failing != slot => *others,
-                    _ => (*until).max(self.budget()),
+                    Whose::One { slot: failing, others } if *failing != slot => (*others, Some(*failing)),
+                    _ => ((*until).max(self.affords(end, now)), None),
                 };
-                (under_way == 0).then(|| gate.max(self.held_until))
+                // What ran freely when it opened, and what hangs of the one that fails, keeps nobody from finding out.
+                let mut probes = under_way.filter(|other| other.ran == Ran::AsProbe && Some(other.slot) != failing);
+                probes.next().is_none().then(|| gate.max(held))
             }
         }
     }
 
-    fn budget(&self) -> Duration {
-        match self.probes.front() {
-            Some(oldest) if self.probes.len() >= Self::PROBES => oldest.saturating_add(Self::BUDGET),
-            _ => Duration::ZERO,
+    /// When there is a probe for what ends at `end`.
+    fn affords(&self, end: Option<Duration>, now: Duration) -> Duration {
+        let free_at = self.budget.free_at();
+        match end.filter(|end| *end > now && self.scope == Scope::Mount) {
+            Some(end) => free_at.min(end.saturating_sub(EXPIRED_WITHIN)),
+            None => free_at,
         }
     }
 
-    /// Notes a request that starts.
-    pub(super) fn start(&mut self, now: Duration) -> Ran {
-        if self.is_closed() {
-            return Ran::Freely;
+    /// Until when patience lasts for what ends at `end`.
+    fn held(&self, end: Option<Duration>) -> Duration {
+        let Some(Hold { since, until }) = self.hold else { return Duration::ZERO };
+        match end {
+            Some(end) => until.min(since.saturating_add(patience(end.saturating_sub(since)))),
+            None => until,
         }
-        if self.probes.len() >= Self::PROBES {
-            self.probes.pop_front();
-        }
-        self.probes.push_back(now);
-        Ran::AsProbe
     }
 
-    /// The backend answered, whatever it said.
+    /// Notes a request of `slot` that starts.
+    pub(super) fn start(&mut self, slot: Slot, now: Duration) -> Ran {
+        match &self.state {
+            State::Closed => Ran::Freely,
+            State::Open { whose, .. } => {
+                if !matches!(whose, Whose::One { slot: failing, .. } if *failing != slot) {
+                    self.budget.spend(now);
+                }
+                Ran::AsProbe
+            }
+        }
+    }
+
+    /// There was an answer, whatever it said.
     pub(super) fn answered(&mut self) -> Answered {
         self.room = self.room.saturating_mul(2).min(self.parallel);
         if self.room == self.parallel {
-            self.probes.clear();
+            self.budget = Budget::default();
         }
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::Open { whose: Whose::Backend, .. } => Answered::Recovered,
+            State::Open { whose: Whose::All, .. } => Answered::Recovered,
             _ => Answered::Nothing,
         }
     }
 
-    /// The backend did not answer, or asked for patience.
+    /// There was none, or one that asks for patience.
     pub(super) fn failed(&mut self, slot: Slot, ran: Ran, setback: Setback, now: Duration, jitter: f64) -> Failed {
         self.room = 1;
         if let Some(wait) = setback.retry_after {
             // A little later than asked, so that a fleet that was sent away together does not come back together.
-            let wait = wait.min(Self::PATIENCE);
-            let later = scaled(wait, jitter / 10.0);
-            self.held_until = self.held_until.max(now.saturating_add(wait).saturating_add(later));
+            let wait = wait.saturating_add(scaled(wait, jitter / 10.0)).min(Self::PATIENCE);
+            let until = self.hold.map_or(Duration::ZERO, |hold| hold.until).max(now.saturating_add(wait));
+            self.hold = Some(Hold { since: now, until });
         }
         let (failures, until, same, was_down) = match &self.state {
             State::Closed => (1, None, true, false),
             State::Open { failures, until, whose } => {
                 let same = matches!(whose, Whose::One { slot: failing, .. } if *failing == slot);
-                let was_down = matches!(whose, Whose::Backend);
+                let was_down = *whose == Whose::All;
                 // What was under way when it opened says nothing new about how long it lasts.
                 match ran {
                     Ran::Freely => (*failures, Some(*until), same, was_down),
@@ -163,15 +260,24 @@ impl Breaker {
                 }
             }
         };
-        let until = until.unwrap_or_else(|| now.saturating_add(soon(failures, setback.limit, jitter)));
-        let whose = if same && setback.retry_after.is_none() {
+        let until = until.unwrap_or_else(|| setback.due(failures, now, jitter));
+        let whose = if same && setback.reach == Reach::Slot {
             Whose::One { slot, others: now.saturating_add(soon(1, None, jitter)) }
         } else {
-            Whose::Backend
+            Whose::All
         };
-        let is_down = matches!(whose, Whose::Backend);
+        let is_down = whose == Whose::All;
         self.state = State::Open { failures, until, whose };
         if is_down && !was_down { Failed::Down } else { Failed::Nothing }
+    }
+
+    /// Somebody wants to know now: the next probe waits neither for the back-off nor for what the server asked.
+    pub(super) fn lift(&mut self, now: Duration) {
+        self.hold = None;
+        self.budget = Budget::default();
+        if let State::Open { until, .. } = &mut self.state {
+            *until = (*until).min(now);
+        }
     }
 
     /// Whether everybody may run.
@@ -182,9 +288,16 @@ impl Breaker {
     /// When the next probe may start, while it is open for everybody.
     pub(super) fn down_until(&self) -> Option<Duration> {
         match &self.state {
-            State::Open { until, whose: Whose::Backend, .. } => Some((*until).max(self.held_until).max(self.budget())),
+            State::Open { until, whose: Whose::All, .. } => {
+                Some((*until).max(self.held(None)).max(self.budget.free_at()))
+            }
             _ => None,
         }
+    }
+
+    /// Until when the server asked for patience, if that is not over.
+    pub(super) fn patient_until(&self, now: Duration) -> Option<Duration> {
+        self.hold.map(|hold| hold.until).filter(|until| *until > now)
     }
 }
 
@@ -194,92 +307,120 @@ mod tests {
 
     const A: Slot = Slot::Secret(SecretId(0));
     const B: Slot = Slot::Secret(SecretId(1));
-    const PLAIN: Setback = Setback { retry_after: None, limit: None };
+    const PLAIN: Setback =
+        Setback { reach: Reach::Slot, again: Again::Later, sent: Duration::ZERO, retry_after: None, limit: None };
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
     }
 
+    fn at(now: Duration) -> Setback {
+        Setback { sent: now, ..PLAIN }
+    }
+
+    fn gate(breaker: &Breaker, slot: Slot, others: &[Other]) -> Option<Duration> {
+        breaker.gate(slot, others.iter().copied(), None, Duration::ZERO)
+    }
+
     #[test]
-    fn an_outage_costs_at_most_a_dozen_probes_a_minute_even_with_the_worst_jitter() {
-        let mut breaker = Breaker::new(8);
+    fn an_outage_costs_eleven_probes_a_minute_with_the_worst_jitter_and_leaves_no_gap_over_ten_seconds() {
+        let mut breaker = Breaker::new(Scope::Backend, 8);
         breaker.failed(A, Ran::Freely, PLAIN, Duration::ZERO, 0.0);
         breaker.failed(B, Ran::Freely, PLAIN, Duration::ZERO, 0.0);
-        let (mut now, mut probes) = (Duration::ZERO, 0);
+        let (mut now, mut probes) = (Duration::ZERO, Vec::new());
         loop {
-            now = now.max(breaker.gate(A, 0).unwrap());
+            now = now.max(gate(&breaker, A, &[]).unwrap());
             if now >= seconds(60) {
                 break;
             }
-            let ran = breaker.start(now);
-            breaker.failed(A, ran, PLAIN, now, 0.0);
-            probes += 1;
+            let ran = breaker.start(A, now);
+            breaker.failed(A, ran, at(now), now, 0.0);
+            probes.push(now);
         }
-        assert_eq!(probes, Breaker::PROBES);
+        assert!(probes.len() <= 11, "{probes:?}");
+        assert!(probes.windows(2).all(|pair| pair[1] - pair[0] <= seconds(10)), "{probes:?}");
     }
 
     #[test]
     fn what_an_outage_that_is_over_cost_is_not_charged_to_the_next() {
-        let mut breaker = Breaker::new(8);
-        let outage = |breaker: &mut Breaker, at: u64| {
-            breaker.failed(A, Ran::Freely, PLAIN, seconds(at), 0.0);
-            for _ in 0..Breaker::PROBES {
-                let ran = breaker.start(seconds(at));
-                breaker.failed(B, ran, PLAIN, seconds(at), 0.0);
+        let mut breaker = Breaker::new(Scope::Backend, 8);
+        let outage = |breaker: &mut Breaker, now: u64| {
+            breaker.failed(A, Ran::Freely, at(seconds(now)), seconds(now), 0.0);
+            for _ in 0..Budget::BURST {
+                let ran = breaker.start(A, seconds(now));
+                breaker.failed(B, ran, at(seconds(now)), seconds(now), 0.0);
             }
         };
         outage(&mut breaker, 0);
-        assert_eq!(breaker.gate(A, 0), Some(seconds(60)));
+        assert_eq!(gate(&breaker, A, &[]), Some(seconds(10)));
         breaker.answered();
         breaker.answered();
         outage(&mut breaker, 1);
-        assert_eq!(breaker.gate(A, 0), Some(seconds(61)), "two answers are no end of an outage");
+        assert_eq!(gate(&breaker, A, &[]), Some(seconds(60)), "two answers are no end of an outage");
         (0..3).for_each(|_| _ = breaker.answered());
-        breaker.failed(A, Ran::Freely, PLAIN, seconds(2), 0.0);
-        assert_eq!(breaker.gate(A, 0), Some(seconds(2)));
+        breaker.failed(A, Ran::Freely, at(seconds(2)), seconds(2), 0.0);
+        assert_eq!(gate(&breaker, A, &[]), Some(seconds(2)));
     }
 
     #[test]
-    fn one_probe_at_a_time() {
-        let mut breaker = Breaker::new(8);
+    fn one_probe_at_a_time_and_what_hangs_from_before_does_not_count() {
+        let mut breaker = Breaker::new(Scope::Backend, 8);
         breaker.failed(A, Ran::Freely, PLAIN, Duration::ZERO, 0.5);
-        assert_eq!(breaker.gate(A, 1), None);
-        assert!(breaker.gate(A, 0).is_some());
+        assert_eq!(gate(&breaker, A, &[Other { slot: B, ran: Ran::AsProbe }]), None);
+        assert!(gate(&breaker, A, &[Other { slot: B, ran: Ran::Freely }]).is_some());
+        assert!(gate(&breaker, B, &[Other { slot: A, ran: Ran::AsProbe }]).is_some(), "the failing one hangs again");
     }
 
     #[test]
     fn one_slots_failures_do_not_hold_the_others_for_long() {
-        let mut breaker = Breaker::new(8);
+        let mut breaker = Breaker::new(Scope::Backend, 8);
         let mut ran = Ran::Freely;
         for n in 0..10 {
-            breaker.failed(A, ran, PLAIN, seconds(60 * n), 0.9);
-            ran = breaker.start(seconds(60 * n));
+            breaker.failed(A, ran, at(seconds(60 * n)), seconds(60 * n), 0.9);
+            ran = breaker.start(A, seconds(60 * n));
         }
         assert_eq!(breaker.down_until(), None);
-        assert!(breaker.gate(B, 0).unwrap() <= seconds(540) + Duration::from_millis(500));
-        assert!(breaker.gate(A, 0).unwrap() >= seconds(580));
-        assert_eq!(breaker.failed(B, ran, PLAIN, seconds(541), 0.9), Failed::Down);
-        assert_eq!(breaker.gate(A, 0), breaker.gate(B, 0));
+        assert!(gate(&breaker, B, &[]).unwrap() <= seconds(540) + Duration::from_millis(500));
+        assert!(gate(&breaker, A, &[]).unwrap() >= seconds(580));
+        assert_eq!(breaker.failed(B, ran, at(seconds(541)), seconds(541), 0.9), Failed::Down);
+        assert_eq!(gate(&breaker, A, &[]), gate(&breaker, B, &[]));
     }
 
     #[test]
-    fn retry_after_holds_even_when_an_older_request_is_answered() {
-        let mut breaker = Breaker::new(8);
-        let asked = Setback { retry_after: Some(seconds(30)), limit: Some(seconds(1)) };
-        assert_eq!(breaker.failed(A, Ran::Freely, asked, seconds(5), 0.0), Failed::Down);
-        assert_eq!(breaker.answered(), Answered::Recovered);
-        assert_eq!(breaker.gate(B, 0), Some(seconds(35)));
+    fn retry_after_holds_even_when_an_older_request_is_answered_but_not_beyond_what_expires_nor_five_minutes() {
+        let mut breaker = Breaker::new(Scope::Backend, 8);
+        let away = |wait| Setback { retry_after: Some(wait), ..PLAIN };
+        assert_eq!(breaker.failed(A, Ran::Freely, away(seconds(30)), seconds(5), 0.0), Failed::Nothing);
+        assert_eq!(breaker.answered(), Answered::Nothing);
+        let until = |breaker: &Breaker, end| breaker.gate(B, std::iter::empty(), end, seconds(5));
+        assert_eq!(until(&breaker, None), Some(seconds(35)));
+        assert_eq!(until(&breaker, Some(seconds(25))), Some(seconds(20)));
+        assert_eq!(until(&breaker, Some(seconds(5))), Some(seconds(15)), "what has expired waits ten seconds");
+        breaker.failed(A, Ran::Freely, away(Duration::MAX), seconds(40), 0.9);
+        breaker.answered();
+        assert_eq!(until(&breaker, None), Some(seconds(340)));
+        breaker.lift(seconds(41));
+        assert_eq!(until(&breaker, None), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_silence_that_is_everybodys_is_an_outage_at_once() {
+        let mut breaker = Breaker::new(Scope::Backend, 8);
+        let silence = Setback { reach: Reach::All, ..PLAIN };
+        assert_eq!(breaker.failed(Slot::Health, Ran::Freely, silence, Duration::ZERO, 0.5), Failed::Down);
     }
 
     #[test]
     fn after_an_outage_the_room_doubles_with_each_answer() {
-        let mut breaker = Breaker::new(8);
+        let mut breaker = Breaker::new(Scope::Backend, 8);
+        let other = Other { slot: B, ran: Ran::Freely };
         breaker.failed(A, Ran::Freely, PLAIN, Duration::ZERO, 0.5);
         breaker.answered();
-        assert_eq!((breaker.gate(A, 1).is_some(), breaker.gate(A, 2).is_some()), (true, false));
+        let room = |breaker: &Breaker, count| gate(breaker, A, &vec![other; count]).is_some();
+        assert_eq!((room(&breaker, 1), room(&breaker, 2)), (true, false));
         breaker.answered();
         breaker.answered();
         breaker.answered();
-        assert_eq!((breaker.gate(A, 7).is_some(), breaker.gate(A, 8).is_some()), (true, false));
+        assert_eq!((room(&breaker, 7), room(&breaker, 8)), (true, false));
     }
 }

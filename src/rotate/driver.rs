@@ -18,8 +18,12 @@ pub trait Carry: 'static {
     /// What a fetch brings home.
     type Brought: 'static;
 
-    /// One piece of work, to its end.
-    fn carry_out(self: Rc<Self>, work: Work) -> impl Future<Output = (Outcome, Option<Self::Brought>)> + 'static;
+    /// One piece of work, to its end, which is after `limit` at the latest.
+    fn carry_out(
+        self: Rc<Self>,
+        work: Work,
+        limit: Duration,
+    ) -> impl Future<Output = (Outcome, Option<Self::Brought>)> + 'static;
 }
 
 /// One backend of a driver: the place it was added at.
@@ -103,7 +107,7 @@ impl<C: Carry> Driver<C> {
                     Next::Tell(event) => started.events.push((backend, event)),
                     Next::Do(work) => {
                         started.work.push((backend, work));
-                        let under_way = Rc::clone(carrier).carry_out(work);
+                        let under_way = Rc::clone(carrier).carry_out(work, schedule.limit(work));
                         self.flights.push(Box::pin(async move {
                             let (outcome, brought) = under_way.await;
                             Landed { backend, work, outcome, brought }
@@ -154,7 +158,9 @@ mod tests {
 
     use super::*;
     use crate::provider::{Class, Failure};
-    use crate::rotate::{Answer, Authentication, Grant, Life, Lifetime, Operation, Plan, SecretId, Settings, State};
+    use crate::rotate::{
+        Answer, Authentication, Grant, Life, Lifetime, MountId, Operation, Plan, SecretId, Settings, State,
+    };
 
     /// Answers at once, in a world where only the test's clock moves.
     struct Fake {
@@ -164,7 +170,11 @@ mod tests {
 
     impl Carry for Fake {
         type Brought = u64;
-        fn carry_out(self: Rc<Self>, work: Work) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
+        fn carry_out(
+            self: Rc<Self>,
+            work: Work,
+            _: Duration,
+        ) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
             self.asked.borrow_mut().push(work);
             let life = Lifetime { ttl: Duration::from_secs(600), renewable: true };
             let answer = match work {
@@ -176,7 +186,7 @@ mod tests {
                 Work::Issue(_) | Work::Read(_) => {
                     (Outcome::Fetched(Answer { life: Life::Lease(life), rotates_in: None }), Some(1))
                 }
-                Work::CheckToken | Work::RevokeOldToken(_) => (Outcome::Done, None),
+                Work::CheckToken | Work::CheckHealth | Work::RevokeOldToken(_) => (Outcome::Done, None),
             };
             async move { answer }
         }
@@ -201,7 +211,7 @@ mod tests {
     fn world() -> (Driver<Fake>, Rc<Fake>) {
         let fake = Rc::new(Fake { down: RefCell::new(false), asked: RefCell::default() });
         let mut schedule = Schedule::new(Authentication::Token, Settings::default());
-        schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300) });
+        schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300), mount: MountId(0) });
         let mut driver = Driver::default();
         driver.add(schedule, Rc::clone(&fake));
         (driver, fake)

@@ -1,8 +1,8 @@
 //! Rotation: what to do next so that secrets stay fresh, decided without a clock, a network or a thread.
 //!
 //! [`Schedule`] is the whole of it; its documentation is the specification. [`Driver`] starts what it asks for. The words
-//! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, and what an outage
-//! does to all of them in `breaker`.
+//! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, what a shared
+//! failure does to those who share it in `breaker`, and how long a request may take in `schedule::limit`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -21,6 +21,8 @@ mod work;
 
 pub use driver::{BackendId, Carry, Driver, Landed, Started};
 pub use schedule::{Authentication, Refreshed, Schedule};
-pub use settings::{Reads, Settings, Window};
+pub use settings::{Reads, Settings, Silence, Window};
 pub use status::{SecretStatus, State, Status, TokenStatus};
-pub use work::{Answer, Event, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, SecretId, TokenId, Work};
+pub use work::{
+    Answer, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, SecretId, TokenId, Work,
+};

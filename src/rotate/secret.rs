@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use crate::domain::{LONGEST_LIFE, part, scaled};
-use crate::provider::{Class, Failure};
+use crate::provider::{Class, Extent, Failure};
 
-use super::backoff::{doubled, slowly, soon, unit};
+use super::backoff::{slowly, unit};
+use super::breaker::Setback;
 use super::settings::Settings;
 use super::term::{Need, Term};
-use super::work::{Answer, Life, Lifetime, Operation, Plan, TokenId};
+use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 
 /// A refused renewal is asked again once, this long after, before the lease is taken for lost.
 const CONFIRM: Duration = Duration::from_secs(2);
+/// A value that rotates by itself and has less life left than this is about to.
+const SOON_ROTATED: Duration = Duration::from_secs(1);
 /// Near a rotation date Secrets Manager is asked this many times as often, but not more often than …
 const NEAR: u32 = 12;
 /// … this.
@@ -29,8 +32,12 @@ pub(super) struct Secret {
     last_success: Option<Duration>,
     /// Whether the one re-issue after a refused renewal is spent. A renewal that works earns it back.
     reissued: bool,
-    /// How often in a row a rotating value had no life left.
-    at_its_end: u32,
+    /// Since when a rotating value has had no life left.
+    late_since: Option<Duration>,
+    /// Requests in a row without an answer.
+    silences: u32,
+    /// When the last request was sent.
+    tried: Duration,
     pub(super) notice: Notice,
     pub(super) shown: Shown,
 }
@@ -44,6 +51,8 @@ enum Held {
         token: Option<TokenId>,
         refusals: u32,
         lease: Lease,
+        /// Its renewal fails: from then on it is replaced instead.
+        gives_way: Option<Duration>,
     },
     /// A certificate, a signed key, a token without a lease: replaced long before its end.
     Ends(Term),
@@ -93,6 +102,13 @@ pub(super) enum Step {
     Read,
 }
 
+/// Whether somebody answers, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Answers,
+    IsDown,
+}
+
 /// What a refusal means beyond the secret itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -113,7 +129,9 @@ impl Secret {
             trouble: None,
             last_success: None,
             reissued: false,
-            at_its_end: 0,
+            late_since: None,
+            silences: 0,
+            tried: Duration::ZERO,
             notice: Notice::None,
             shown: Shown::Not,
         }
@@ -124,13 +142,15 @@ impl Secret {
         self.reissue = Some(interval.clamp(Duration::from_secs(1), LONGEST_LIFE));
     }
 
-    /// What it needs, if it is done now under `current`.
-    pub(super) fn step(&self, current: Option<TokenId>, now: Duration) -> Step {
+    /// What it needs, if it is done now under `current`. A renewal that keeps failing gives way only where the server answers:
+    /// in an outage the lease can still be renewed after it.
+    pub(super) fn step(&self, current: Option<TokenId>, server: Server, now: Duration) -> Step {
         match &self.held {
-            Held::Lease { term, token, lease: Lease::Alive, .. }
+            Held::Lease { term, token, lease: Lease::Alive, gives_way, .. }
                 if *token == current && term.need(now) == Need::Renewal =>
             {
-                Step::Renew
+                let gives_way = server == Server::Answers && gives_way.is_some_and(|at| at <= now);
+                if gives_way { Step::Issue } else { Step::Renew }
             }
             Held::Nothing | Held::Lease { .. } | Held::Ends(_) => Step::Issue,
             Held::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,
@@ -199,17 +219,23 @@ impl Secret {
             (wait, _) => wait.map(|wait| asked.saturating_add(wait.min(LONGEST_LIFE))),
         };
         if !matches!(answer.life, Life::Rotates(_)) {
-            self.at_its_end = 0;
+            self.late_since = None;
         }
         let reissued = self.reissue.map(|interval| asked.saturating_add(less(interval, settings, jitter)));
         (self.held, self.due) = match (answer.life, self.plan.operation) {
             (Life::Lease(life), _) => {
                 let term = Term::new(life, asked);
-                (Held::Lease { term, token, refusals: 0, lease: Lease::Alive }, Some(term.due(settings, jitter)))
+                (
+                    Held::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
+                    Some(term.due(settings, jitter)),
+                )
             }
             (Life::HarmlessLease(ttl), _) => {
                 let term = Term::harmless(ttl, asked);
-                (Held::Lease { term, token, refusals: 0, lease: Lease::Alive }, Some(term.due(settings, jitter)))
+                (
+                    Held::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
+                    Some(term.due(settings, jitter)),
+                )
             }
             (Life::Expires(ttl), _) => {
                 let term = Term::harmless(ttl, asked);
@@ -217,7 +243,7 @@ impl Secret {
                 (Held::Ends(term), Some(reissued.map_or(due, |reissued| due.min(reissued))))
             }
             (Life::Rotates(ttl), _) => {
-                let again = asked.saturating_add(self.after_rotation(ttl, jitter));
+                let again = asked.saturating_add(self.after_rotation(ttl, asked, jitter));
                 let refreshed = asked.saturating_add(less(self.plan.refresh, settings, jitter));
                 (Held::Rotates(again), Some(again.min(refreshed)))
             }
@@ -232,9 +258,9 @@ impl Secret {
 
     /// Takes a renewal in.
     pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, asked: Duration, jitter: f64) {
-        if let Held::Lease { term, refusals, .. } = &mut self.held {
+        if let Held::Lease { term, refusals, gives_way, .. } = &mut self.held {
             term.renew(life, asked, settings);
-            *refusals = 0;
+            (*refusals, *gives_way) = (0, None);
             self.due = Some(term.due(settings, jitter));
             self.reissued = false;
         }
@@ -242,20 +268,20 @@ impl Secret {
     }
 
     fn succeeded(&mut self, asked: Duration) {
-        self.trouble = None;
+        (self.trouble, self.silences) = (None, 0);
         self.last_success = Some(asked);
     }
 
-    /// Right after the rotation; a value whose life is over but which has not changed yet is asked for ever more rarely.
-    fn after_rotation(&mut self, ttl: Duration, jitter: f64) -> Duration {
-        if ttl > Duration::from_secs(1) {
-            self.at_its_end = 0;
+    /// Right after the rotation. A value whose time has come but which has not changed yet is read every second, and ever more
+    /// rarely the later it is, so that what is delivered is never stale for long.
+    fn after_rotation(&mut self, ttl: Duration, asked: Duration, jitter: f64) -> Duration {
+        if ttl > SOON_ROTATED {
+            self.late_since = None;
             let later = Duration::from_millis(250).saturating_add(scaled(Duration::from_millis(750), unit(jitter)));
             return ttl.min(LONGEST_LIFE).saturating_add(later);
         }
-        self.at_its_end = self.at_its_end.saturating_add(1);
-        let wait = doubled(Duration::from_secs(1), self.at_its_end).min(Duration::from_secs(60));
-        scaled(wait, 1.0 - unit(jitter) / 10.0)
+        let late = asked.saturating_sub(*self.late_since.get_or_insert(asked));
+        scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
     }
 
     /// The interval until the next read: `refresh`, shorter from one interval before a rotation date to one after it.
@@ -266,11 +292,35 @@ impl Secret {
         at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
     }
 
-    /// The backend did not answer: soon again, and in any case as soon as it is back.
-    pub(super) fn set_back(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
+    /// There was no answer, or one of a mount that fails: soon again, and in any case as soon as it is back.
+    pub(super) fn set_back(
+        &mut self,
+        step: Step,
+        failure: Failure,
+        setback: &Setback,
+        settings: &Settings,
+        now: Duration,
+        jitter: f64,
+    ) {
         let count = self.count(&failure);
-        self.due = Some(now.saturating_add(soon(count, limit, jitter)));
+        self.silences = if failure.extent == Extent::Silence { self.silences.saturating_add(1) } else { 0 };
+        let due = setback.due(count, now, jitter);
+        self.due = Some(match &mut self.held {
+            Held::Lease { term, gives_way, .. } if step == Step::Renew && failure.extent != Extent::Backend => {
+                let at = term.gives_way(settings);
+                *gives_way = Some(at);
+                if at > now { due.min(at) } else { due }
+            }
+            _ => due,
+        });
         self.trouble = Some(Trouble { failure, count });
+    }
+
+    /// That its renewal failed was the backend's.
+    pub(super) fn keeps_renewing(&mut self) {
+        if let Held::Lease { gives_way, .. } = &mut self.held {
+            *gives_way = None;
+        }
     }
 
     /// The backend refused: this is the secret's own.
@@ -359,7 +409,7 @@ impl Secret {
         self.due = Some(now);
     }
 
-    /// Somebody asked for fresh values: reads and refused secrets are due; nothing is issued that is alive.
+    /// Somebody wants fresh values: reads, and whatever failed last, are due; nothing is issued that is alive.
     pub(super) fn refresh(&mut self, now: Duration) {
         if self.is_refreshed() {
             self.due = Some(now);
@@ -368,10 +418,51 @@ impl Secret {
 
     /// Whether a refresh that somebody asks for concerns it; otherwise it would be issued anew.
     pub(super) fn is_refreshed(&self) -> bool {
-        let is_read =
-            matches!(self.held, Held::Rotates(_) | Held::Plain { .. }) && self.plan.operation == Operation::Read;
-        let is_refused = self.trouble.as_ref().is_some_and(|trouble| !trouble.failure.class.is_retried());
-        is_read || (is_refused && self.due.is_some())
+        self.is_read() || (self.trouble.is_some() && self.due.is_some())
+    }
+
+    fn is_read(&self) -> bool {
+        matches!(self.held, Held::Rotates(_) | Held::Plain { .. }) && self.plan.operation == Operation::Read
+    }
+
+    /// Another read brought a change: it is read once more soon, so that what changed with it is delivered with it.
+    pub(super) fn read_beside(&mut self, refresh: Duration, at: Duration) -> bool {
+        let is_beside = self.is_read() && self.plan.refresh == refresh && self.trouble.is_none();
+        if is_beside {
+            self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        }
+        is_beside
+    }
+
+    /// When the last request of it was sent.
+    pub(super) fn tried(&self) -> Duration {
+        self.tried
+    }
+
+    /// A request of it is sent.
+    pub(super) fn is_tried(&mut self, now: Duration) {
+        self.tried = now;
+    }
+
+    /// Whether it waits beyond its end because it was refused, and could be granted by now. Another answer that cannot be used would
+    /// be another credential, so that is not hastened.
+    pub(super) fn is_refused(&self, end: Option<Duration>, now: Duration) -> bool {
+        let is_refused =
+            self.trouble.as_ref().is_some_and(|t| matches!(t.failure.class, Class::Denied | Class::NotFound));
+        let sooner = end.unwrap_or(now).max(now);
+        is_refused && self.due.is_some_and(|due| due > sooner)
+    }
+
+    pub(super) fn silences(&self) -> u32 {
+        self.silences
+    }
+
+    pub(super) fn mount(&self) -> MountId {
+        self.plan.mount
+    }
+
+    pub(super) fn refresh_interval(&self) -> Duration {
+        self.plan.refresh
     }
 
     /// Whether it may go along with another read.

@@ -12,6 +12,9 @@ use super::work::Lifetime;
 /// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
 const SOONEST: Duration = Duration::from_secs(1);
 
+/// Of a window up to this only a quarter is spread over: one try that hangs in it leaves time for the next.
+const SHORT: Duration = Duration::from_secs(10);
+
 /// What servers round a life down by: the birth of a batch token to a second, and once more the life of a lease under it.
 const ROUNDING: Duration = Duration::from_secs(2);
 
@@ -126,6 +129,13 @@ impl Term {
         self.extends == Extends::No && now >= self.opens(settings, ROUNDING)
     }
 
+    /// From when on what could be renewed, but whose renewal keeps failing, is replaced: the window of the current grant.
+    pub(super) fn gives_way(&self, settings: &Settings) -> Duration {
+        let life = self.end.saturating_sub(self.granted);
+        let window = scaled(life, unit(settings.window.share)).min(settings.window.most).max(settings.window.least);
+        self.end.saturating_sub(window).max(self.granted.saturating_add(soonest(life)))
+    }
+
     /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
     pub(super) fn need(&self, now: Duration) -> Need {
         let margin = part(self.end.saturating_sub(self.granted), 10).min(Duration::from_secs(1));
@@ -133,12 +143,15 @@ impl Term {
     }
 
     /// When it is due: for renewal at two thirds of the life less up to a tenth of it, and so for the replacement of what may
-    /// live twice; for other replacements in the first half of the window, so that the other half is left for trying again. What turns out inside its window to be at its end is
+    /// live twice; for other replacements in the first half of the window (the first quarter of a short one), so that the rest is
+    /// left for trying again. What turns out inside its window to be at its end is
     /// due at once, however recent its last renewal.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
         if self.extends == Extends::No && self.overlap == Overlap::Window {
             let first = self.opens(settings, Duration::ZERO);
-            let last = self.end.saturating_sub(part(self.window(settings), 2)).max(first);
+            let window = self.window(settings);
+            let spread = if window > SHORT { part(window, 2) } else { part(window, 4) };
+            let last = self.end.saturating_sub(window.saturating_sub(spread)).max(first);
             first.saturating_add(scaled(last.saturating_sub(first), unit(jitter)))
         } else {
             let life = self.end.saturating_sub(self.granted);

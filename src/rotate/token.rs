@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::provider::Failure;
+use crate::provider::{Extent, Failure};
 
-use super::backoff::{slowly, soon};
-use super::secret::Trouble;
+use super::backoff::{EXPIRED_WITHIN, less_a_quarter, slowly, soon};
+use super::breaker::Setback;
+use super::secret::{Server, Trouble};
 use super::settings::Settings;
 use super::term::{Need, Term};
 use super::work::{Grant, TokenId};
@@ -23,6 +24,10 @@ pub(super) struct Tokens {
     check_failures: u32,
     /// Logins because of a dead token since one of them was last seen alive.
     deaths: u32,
+    /// Its renewal fails: from then on it is replaced instead.
+    gives_way: Option<Duration>,
+    /// When the last login was sent.
+    tried: Duration,
     /// No login because of a dead token before this.
     patience: Duration,
     issued: u32,
@@ -62,6 +67,8 @@ impl Tokens {
             trouble: None,
             check_failures: 0,
             deaths: 0,
+            gives_way: None,
+            tried: Duration::ZERO,
             patience: Duration::ZERO,
             issued: 0,
         }
@@ -93,9 +100,11 @@ impl Tokens {
         self.current.as_ref()?.term.map(|term| term.end())
     }
 
-    pub(super) fn step(&self, now: Duration) -> TokenStep {
+    /// What it needs, if it is done now. A renewal that keeps failing gives way to a login where the server answers.
+    pub(super) fn step(&self, server: Server, now: Duration) -> TokenStep {
+        let gives_way = server == Server::Answers && self.gives_way.is_some_and(|at| at <= now);
         match self.current.as_ref().map(|current| current.term) {
-            Some(Some(term)) if term.need(now) == Need::Renewal => TokenStep::Renew,
+            Some(Some(term)) if term.need(now) == Need::Renewal && !gives_way => TokenStep::Renew,
             _ => TokenStep::Login,
         }
     }
@@ -117,8 +126,8 @@ impl Tokens {
     }
 
     /// Whether an issue has to wait for a login.
-    pub(super) fn is_login_due(&self, now: Duration) -> bool {
-        self.step(now) == TokenStep::Login && self.due.is_some_and(|due| due <= now)
+    pub(super) fn is_login_due(&self, server: Server, now: Duration) -> bool {
+        self.step(server, now) == TokenStep::Login && self.due.is_some_and(|due| due <= now)
     }
 
     /// When it is replaced, if it is in its window and nothing stands in the way.
@@ -175,21 +184,70 @@ impl Tokens {
     fn settled(&mut self, settings: &Settings, jitter: f64) {
         let term = self.current.as_ref().and_then(|current| current.term);
         self.due = term.map(|term| term.due(settings, jitter));
-        (self.check, self.check_failures, self.trouble) = (None, 0, None);
+        (self.check, self.check_failures, self.trouble, self.gives_way) = (None, 0, None, None);
     }
 
-    /// The backend did not answer.
-    pub(super) fn set_back(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
+    /// There was no answer, or one of an auth method that fails.
+    pub(super) fn set_back(
+        &mut self,
+        step: TokenStep,
+        failure: Failure,
+        setback: &Setback,
+        settings: &Settings,
+        now: Duration,
+        jitter: f64,
+    ) {
         let count = self.count(&failure);
-        self.due = Some(now.saturating_add(soon(count, limit, jitter)));
+        let mut due = setback.due(count, now, jitter);
+        if let (TokenStep::Renew, Some(term)) = (step, self.current.as_ref().and_then(|current| current.term))
+            && failure.extent != Extent::Backend
+        {
+            let at = term.gives_way(settings);
+            self.gives_way = Some(at);
+            due = if at > now { due.min(at) } else { due };
+        }
+        self.due = Some(due);
         self.trouble = Some(Trouble { failure, count });
     }
 
-    /// The login was refused: slowly again; what the old token holds goes on meanwhile.
-    pub(super) fn login_refused(&mut self, failure: Failure, now: Duration, jitter: f64) {
+    /// That its renewal failed was the backend's.
+    pub(super) fn keeps_renewing(&mut self) {
+        self.gives_way = None;
+    }
+
+    /// The login was refused: slowly again, within `limit`; what the old token holds goes on meanwhile.
+    pub(super) fn login_refused(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
         let count = self.count(&failure);
-        self.due = Some(now.saturating_add(slowly(count, jitter)));
+        let wait = slowly(count, jitter);
+        let wait = limit.map_or(wait, |limit| wait.min(less_a_quarter(limit, jitter)));
+        self.due = Some(now.saturating_add(wait));
         self.trouble = Some(Trouble { failure, count });
+    }
+
+    /// Something has expired meanwhile: a login that was refused is tried again 10 s after the last try.
+    pub(super) fn hasten_refused(&mut self) {
+        if self.trouble.as_ref().is_some_and(|trouble| !trouble.failure.class.is_retried()) {
+            let at = self.tried.saturating_add(EXPIRED_WITHIN);
+            self.due = self.due.map(|due| due.min(at));
+        }
+    }
+
+    /// The server asked for patience.
+    pub(super) fn not_before(&mut self, at: Duration) {
+        self.due = self.due.map(|due| due.max(at));
+    }
+
+    /// A login or a renewal is sent.
+    pub(super) fn is_tried(&mut self, now: Duration) {
+        self.tried = now;
+    }
+
+    /// Somebody wants to know now: what failed is tried again.
+    pub(super) fn refresh(&mut self, now: Duration) {
+        if self.trouble.is_some() {
+            self.due = self.due.map(|due| due.min(now));
+        }
+        self.check = self.check.map(|at| at.min(now.max(self.patience)));
     }
 
     /// Renewing was refused, yet the token may live: it is replaced in its window.

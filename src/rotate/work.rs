@@ -9,6 +9,10 @@ use crate::provider::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(pub usize);
 
+/// What answers for several secrets of a schedule behind one server: one secrets engine. Its failures are its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MountId(pub usize);
+
 /// One login of a schedule, in order. The driver keeps the tokens themselves under these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub u32);
@@ -20,6 +24,8 @@ pub struct Plan {
     pub operation: Operation,
     /// How often it is read again when it has no lease.
     pub refresh: Duration,
+    /// Whose failures are its own too. Ids are small: one per mount, from 0.
+    pub mount: MountId,
 }
 
 /// Whether asking again changes something on the server.
@@ -51,6 +57,9 @@ pub enum Work {
     RenewToken,
     /// Ask whether the current token lives (`lookup-self`). Answered by [`Outcome::Done`]; [`Failure`] `Denied` means dead.
     CheckToken,
+    /// Ask whether the server answers at all (`sys/health`, without a token). Answered by [`Outcome::Done`]; a [`Failure`] means
+    /// that nobody does.
+    CheckHealth,
     /// Revoke a token that was handed over from. Answered by [`Outcome::Done`].
     RevokeOldToken(TokenId),
     /// Extend the secret's lease. Answered by [`Outcome::Renewed`].
@@ -66,7 +75,7 @@ impl Work {
     pub fn secret(self) -> Option<SecretId> {
         match self {
             Self::Renew(id) | Self::Issue(id) | Self::Read(id) => Some(id),
-            Self::Login(_) | Self::RenewToken | Self::CheckToken | Self::RevokeOldToken(_) => None,
+            Self::Login(_) | Self::RenewToken | Self::CheckToken | Self::CheckHealth | Self::RevokeOldToken(_) => None,
         }
     }
 }
@@ -132,6 +141,17 @@ pub enum Life {
     Unbounded,
 }
 
+impl Answer {
+    /// Whether the value is over when it comes. A read that rotates by itself is only about to.
+    pub fn is_over(&self) -> bool {
+        match self.life {
+            Life::Lease(life) => life.ttl.is_zero(),
+            Life::HarmlessLease(ttl) | Life::Expires(ttl) => ttl.is_zero(),
+            Life::Rotates(_) | Life::Unbounded => false,
+        }
+    }
+}
+
 impl From<&Fetched> for Answer {
     fn from(fetched: &Fetched) -> Self {
         let life = match (&fetched.lease, fetched.ends) {
@@ -155,6 +175,9 @@ pub enum Event {
     Expired(SecretId),
     /// A value that had been told expired was replaced.
     Revived(SecretId),
+    /// The server asks for patience. The mount of this secret, or where there is none the whole backend, is sent nothing until
+    /// this has passed, but for what would expire.
+    Patience(Option<SecretId>, Duration),
     /// The backend does not answer; one line, not one per secret.
     BackendDown,
     /// It answers again.

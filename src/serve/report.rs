@@ -67,6 +67,8 @@ words! {
         RenewToken = "renew_token",
         /// Whether the token lives.
         CheckToken = "check_token",
+        /// Whether the server lives.
+        CheckHealth = "check_health",
         /// A lease lives longer.
         Renew = "renew",
         /// A new credential, which may be another one each time.

@@ -24,7 +24,8 @@ impl From<AwsFault> for Failure {
             AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
             AwsFault::Unreachable { .. } => Class::Transient,
         };
-        Self::new(class, fault.to_string())
+        let failure = Self::new(class, fault.to_string());
+        if matches!(fault, AwsFault::Unreachable { .. }) { failure.of_backend() } else { failure }
     }
 }
 
@@ -118,7 +119,7 @@ fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
                 said.busy(error.raw_response())
             }
             (AwsFault::Unreachable { what: "the request was not answered", why }, _) => {
-                Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}"))
+                Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}")).of_backend()
             }
             (AwsFault::Oversized { why, .. }, _) => {
                 Failure::new(Class::Malformed, format!("the answer of Secrets Manager in {region} is not read: {why}"))

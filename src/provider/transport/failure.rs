@@ -63,6 +63,11 @@ impl From<TransportError> for Failure {
             _ => Class::Transient,
         };
         let failure = Self::new(class, error.to_string());
+        let failure = match error {
+            TransportError::AnswerTimeout(..) => failure.silent(),
+            TransportError::TooLarge | TransportError::Redirect { .. } => failure,
+            _ => failure.of_backend(),
+        };
         match error {
             TransportError::AnswerTimeout(..) | TransportError::CutShort(_) | TransportError::TooLarge => {
                 failure.perhaps_done()

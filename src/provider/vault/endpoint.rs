@@ -24,6 +24,11 @@ impl Call {
         Self { method: RequestMethod::GET, path: path.to_owned(), query, body: None }
     }
 
+    /// The same with this query.
+    pub(super) fn with_query(self, query: &str) -> Self {
+        Self { query: Some(query.to_owned()), ..self }
+    }
+
     /// PUT with a JSON body.
     pub(super) fn write(path: &str, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("names and texts are JSON");

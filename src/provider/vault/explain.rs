@@ -140,8 +140,9 @@ fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failur
             let class = Class::Throttled { retry_after: answer.retry_after };
             failure(class, "the server asks for patience: too many requests")
         }
-        472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests"),
-        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))),
+        472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests").of_backend(),
+        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).of_backend(),
+        501 | 502 | 504 => failure(Class::Transient, unavailable(status)).perhaps_done().of_backend(),
         500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
         400..500 if asked.is_login() => refused_login(asked, answer),
         403 => {

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 use crate::config;
 use crate::domain::{Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
 
-use super::error::{Class, Failure, Speaker};
+use super::error::{Class, Extent, Failure, Speaker};
 use super::transport::{Limits, Transport, TransportError};
 use super::{Fetch, backoff, in_parallel};
 
@@ -126,6 +126,20 @@ impl Vault {
     /// What is known of the token; `None` before a login, after a revocation, and when the token turned out to be dead.
     pub fn token(&self) -> Option<Token> {
         self.session().as_ref().map(|session| session.token.clone())
+    }
+
+    /// Asks the server how it is, without a token and outside any namespace. Succeeds when one that could serve us answers,
+    /// whatever it says; a failure means that none does.
+    pub async fn check_health(&self) -> Result<(), Failure> {
+        let call = Call::read("sys/health", None).with_query("standbyok=true&perfstandbyok=true");
+        let endpoint = call.with_middleware(&Envelope { namespace: None, token: None });
+        let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
+        let status = response.status().as_u16();
+        let answer = Answer { status, retry_after: None, body: SecretBytes::new(response.into_body()) };
+        match explain::refusal(&Asked::Read("sys/health"), &answer, None) {
+            refusal if !answer.is_success() && refusal.extent == Extent::Backend => Err(refusal),
+            _ => Ok(()),
+        }
     }
 
     /// Closes idle connections, each of which keeps the last answer in its buffers, and takes a replaced CA file up.

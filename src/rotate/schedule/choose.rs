@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::rotate::breaker::Slot;
-use crate::rotate::secret::Step;
-use crate::rotate::settings::Reads;
+use crate::rotate::backoff::EXPIRED_WITHIN;
+use crate::rotate::breaker::{Other, Ran, Slot};
+use crate::rotate::secret::{Server, Step};
+use crate::rotate::settings::{Reads, Silence};
 use crate::rotate::token::{TokenStep, Tokens};
-use crate::rotate::work::{SecretId, TokenId, Work};
+use crate::rotate::work::{MountId, SecretId, TokenId, Work};
 
-use super::{Flight, Schedule};
+use super::mount::Mount;
+use super::{Flight, SLOW, Schedule};
 
 /// Smaller goes first: failures (only while a probe is chosen), then token, secrets, old tokens; then expiry, then due.
 pub(super) type Rank = (u32, u8, Duration, Duration);
@@ -16,62 +18,116 @@ pub(super) type Rank = (u32, u8, Duration, Duration);
 impl Schedule {
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         let old: Vec<TokenId> = self.tokens.iter().flat_map(Tokens::old).collect();
-        let login = self.tokens.is_some().then_some([Slot::Token, Slot::Check]);
+        let login = self.tokens.is_some().then_some([Slot::Health, Slot::Token, Slot::Check]);
         let secrets = (0..self.secrets.len()).map(|index| Slot::Secret(SecretId(index)));
         login.into_iter().flatten().chain(old.into_iter().map(Slot::Old)).chain(secrets)
     }
 
     /// From when on `slot` may run; `None` while it needs nothing, or an outcome has to come first.
     pub(super) fn ready(&self, slot: Slot, now: Duration) -> Option<Duration> {
-        if self.is_under_way(slot) {
+        if slot == Slot::Health {
+            return self.health_due(now);
+        }
+        // Whether anybody answers is known in a moment.
+        if self.is_under_way(slot) || self.is_under_way(Slot::Health) {
             return None;
         }
-        let due = match slot {
+        let (due, end) = match slot {
+            Slot::Health => return None,
             Slot::Token => {
                 let tokens = self.tokens.as_ref()?;
-                let is_login = tokens.step(now) == TokenStep::Login;
-                let is_issuing = self.flights.iter().any(|flight| matches!(flight.work, Work::Issue(_)));
-                if self.is_under_way(Slot::Check) || (is_login && is_issuing) {
+                if self.is_under_way(Slot::Check) {
                     return None;
                 }
-                tokens.due()?
+                let is_login = tokens.step(self.server(), now) == TokenStep::Login;
+                let issuing = if is_login { self.issuing_until() } else { Duration::ZERO };
+                (tokens.due()?.max(issuing), tokens.current_end())
             }
             Slot::Check => {
                 if self.is_under_way(Slot::Token) {
                     return None;
                 }
-                self.tokens.as_ref()?.check_due()?
+                (self.tokens.as_ref()?.check_due()?, None)
             }
             Slot::Old(id) => {
                 if self.flights.iter().any(|flight| flight.token == Some(id)) {
                     return None;
                 }
-                self.tokens.as_ref()?.revoke_due(id, now)?
+                (self.tokens.as_ref()?.revoke_due(id, now)?, None)
             }
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];
                 let due = secret.due()?;
-                if due <= now && !self.may_run(secret.step(self.current(), now), now) {
+                let end = self.expiry(secret);
+                if due <= now && !self.may_run(secret.step(self.current(), self.server(), now), end, now) {
                     return None;
                 }
-                due
+                let mount = &self.mount_of(id).breaker;
+                let others = self.flights.iter().filter(|flight| self.mount_id(flight.slot) == Some(secret.mount()));
+                let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
+                (due.max(mount.gate(slot, others, end, now)?), end)
             }
         };
-        let gate = self.breaker.gate(slot, self.flights.len())?;
+        // What has been under way for long hangs in a mount of its own, and takes no room from the others.
+        let counts = |flight: &&Flight| !self.breaker.is_closed() || flight.is_young(now);
+        let others = self.flights.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
+        let gate = self.breaker.gate(slot, others, end, now)?;
         Some(due.max(gate))
     }
 
-    /// Whether the token lets this step run: an issue waits for a login that is due or under way.
-    fn may_run(&self, step: Step, now: Duration) -> bool {
+    /// When the server is asked whether it lives: when a request has been under way for long, or was in vain, and nothing was
+    /// answered since it was sent.
+    fn health_due(&self, now: Duration) -> Option<Duration> {
+        let can_ask = self.tokens.is_some() && self.settings.silence == Silence::Health && self.breaker.is_closed();
+        if !can_ask || self.is_under_way(Slot::Health) {
+            return None;
+        }
+        let is_silent = |flight: &&Flight| self.last_answer <= flight.asked && self.last_health <= flight.asked;
+        let slow = self.flights.iter().filter(is_silent).map(|flight| flight.asked.saturating_add(SLOW));
+        slow.chain(self.suspected.map(|_| now)).min()
+    }
+
+    /// Until when a login waits for issues: one that hangs is not waited for.
+    fn issuing_until(&self) -> Duration {
+        let issues = self.flights.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
+        issues.map(|flight| flight.asked.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
+    }
+
+    /// Whether the token lets this step run: an issue waits for a login that is due or under way, but not for one that hangs
+    /// while its value is about to end.
+    fn may_run(&self, step: Step, end: Option<Duration>, now: Duration) -> bool {
         let Some(tokens) = &self.tokens else { return true };
-        tokens.is_live(now) && (step != Step::Issue || !tokens.is_login_due(now))
+        if !tokens.is_live(now) {
+            return false;
+        }
+        if step != Step::Issue || !tokens.is_login_due(self.server(), now) {
+            return true;
+        }
+        let hangs = self.flights.iter().any(|flight| flight.slot == Slot::Token && !flight.is_young(now));
+        hangs && end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN))
+    }
+
+    /// Whether somebody answers, as far as is known.
+    pub(super) fn server(&self) -> Server {
+        if self.breaker.is_closed() { Server::Answers } else { Server::IsDown }
+    }
+
+    pub(super) fn mount_of(&self, id: SecretId) -> &Mount {
+        &self.mounts[self.secrets[id.0].mount().0]
+    }
+
+    pub(super) fn mount_id(&self, slot: Slot) -> Option<MountId> {
+        match slot {
+            Slot::Secret(id) => Some(self.secrets[id.0].mount()),
+            Slot::Token | Slot::Check | Slot::Health | Slot::Old(_) => None,
+        }
     }
 
     pub(super) fn rank(&self, slot: Slot, now: Duration) -> Rank {
         let tokens = self.tokens.as_ref();
         let (failures, order, expiry, due) = match slot {
             Slot::Token => (tokens.map_or(0, Tokens::failures), 0, Duration::ZERO, Duration::ZERO),
-            Slot::Check => (0, 1, Duration::ZERO, Duration::ZERO),
+            Slot::Check | Slot::Health => (0, 1, Duration::ZERO, Duration::ZERO),
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];
                 let expiry = self.expiry(secret).unwrap_or(Duration::MAX);
@@ -79,7 +135,9 @@ impl Schedule {
             }
             Slot::Old(id) => (tokens.map_or(0, |tokens| tokens.revoke_failures(id)), 3, Duration::ZERO, Duration::ZERO),
         };
-        (if self.breaker.is_closed() { 0 } else { failures }, order, expiry, due)
+        let mount_is_closed = self.mount_id(slot).is_none_or(|mount| self.mounts[mount.0].breaker.is_closed());
+        let counts = !self.breaker.is_closed() || !mount_is_closed;
+        (if counts { failures } else { 0 }, order, expiry, due)
     }
 
     pub(super) fn start(&mut self, slot: Slot, now: Duration) -> Work {
@@ -89,20 +147,33 @@ impl Schedule {
                 secret.join(now);
             }
         }
-        let (token, ran) = (self.current(), self.breaker.start(now));
-        self.flights.push(Flight { slot, work, asked: now, token, ran });
+        let (token, ran, limit) = (self.current(), self.breaker.start(slot, now), self.limit_now(work, now));
+        let ran_in_mount = match self.mount_id(slot) {
+            Some(mount) => self.mounts[mount.0].breaker.start(slot, now),
+            None => Ran::Freely,
+        };
+        match (slot, &mut self.tokens) {
+            (Slot::Health, _) => (self.last_health, self.suspected) = (now, None),
+            (Slot::Token, Some(tokens)) => tokens.is_tried(now),
+            (Slot::Secret(id), _) => self.secrets[id.0].is_tried(now),
+            _ => {}
+        }
+        self.flights.push(Flight { slot, work, asked: now, token, ran, ran_in_mount, limit });
         work
     }
 
     pub(super) fn work(&self, slot: Slot, now: Duration) -> Work {
         match slot {
-            Slot::Token => match self.tokens.as_ref().map(|tokens| (tokens.step(now), tokens.upcoming())) {
-                Some((TokenStep::Login, id)) => Work::Login(id),
-                _ => Work::RenewToken,
-            },
+            Slot::Token => {
+                match self.tokens.as_ref().map(|tokens| (tokens.step(self.server(), now), tokens.upcoming())) {
+                    Some((TokenStep::Login, id)) => Work::Login(id),
+                    _ => Work::RenewToken,
+                }
+            }
             Slot::Check => Work::CheckToken,
+            Slot::Health => Work::CheckHealth,
             Slot::Old(id) => Work::RevokeOldToken(id),
-            Slot::Secret(id) => match self.secrets[id.0].step(self.current(), now) {
+            Slot::Secret(id) => match self.secrets[id.0].step(self.current(), self.server(), now) {
                 Step::Renew => Work::Renew(id),
                 Step::Issue => Work::Issue(id),
                 Step::Read => Work::Read(id),
@@ -110,7 +181,7 @@ impl Schedule {
         }
     }
 
-    fn is_under_way(&self, slot: Slot) -> bool {
+    pub(super) fn is_under_way(&self, slot: Slot) -> bool {
         self.flights.iter().any(|flight| flight.slot == slot)
     }
 

@@ -2,13 +2,16 @@
 
 mod choose;
 mod expiry;
+mod hasten;
+mod limit;
+mod mount;
 mod take_in;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::unit;
-use super::breaker::{Breaker, Ran, Slot};
+use super::breaker::{Breaker, Ran, Scope, Slot};
 use super::secret::{Notice, Secret, Shown};
 use super::settings::Settings;
 use super::status::{SecretStatus, State, Status, TokenStatus};
@@ -16,7 +19,12 @@ use super::token::Tokens;
 use super::work::{Answer, Event, Grant, Next, Outcome, Plan, SecretId, TokenId, Work};
 
 use choose::Rank;
+use hasten::Round;
+use mount::Mount;
+use take_in::Throttled;
 
+/// What is under way for longer is slow, and perhaps hangs.
+const SLOW: Duration = Duration::from_secs(1);
 /// No wait is longer: a clock that jumped is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -86,7 +94,20 @@ pub struct Schedule {
     tokens: Option<Tokens>,
     secrets: Vec<Secret>,
     breaker: Breaker,
+    mounts: Vec<Mount>,
     flights: Vec<Flight>,
+    /// When the last answer came, whatever it said.
+    last_answer: Duration,
+    /// When the server was asked whether it lives.
+    last_health: Duration,
+    /// A request was in vain, and nothing was answered since it was sent.
+    suspected: Option<Duration>,
+    /// Who was asked for patience since the last success.
+    throttled: Option<Throttled>,
+    /// The next try of something that was refused and has expired.
+    refused_again: Duration,
+    round: Option<Round>,
+    jitter: f64,
     events: VecDeque<Event>,
     unanswered_issues: u64,
     refreshed: Option<Duration>,
@@ -118,6 +139,15 @@ struct Flight {
     asked: Duration,
     token: Option<TokenId>,
     ran: Ran,
+    ran_in_mount: Ran,
+    limit: Duration,
+}
+
+impl Flight {
+    /// Whether it may still be one of those that are answered soon.
+    fn is_young(&self, now: Duration) -> bool {
+        self.asked.saturating_add(SLOW) > now
+    }
 }
 
 impl Schedule {
@@ -129,7 +159,15 @@ impl Schedule {
                 Authentication::Nothing => None,
             },
             secrets: Vec::new(),
-            breaker: Breaker::new(settings.parallel),
+            breaker: Breaker::new(Scope::Backend, settings.parallel),
+            mounts: Vec::new(),
+            last_answer: Duration::ZERO,
+            last_health: Duration::ZERO,
+            suspected: None,
+            throttled: None,
+            refused_again: Duration::ZERO,
+            round: None,
+            jitter: 0.5,
             flights: Vec::new(),
             events: VecDeque::new(),
             unanswered_issues: 0,
@@ -141,6 +179,9 @@ impl Schedule {
     /// Adds a secret, due at once.
     pub fn add(&mut self, plan: Plan) -> SecretId {
         let id = SecretId(self.secrets.len());
+        while self.mounts.len() <= plan.mount.0 {
+            self.mounts.push(Mount::new(&self.settings));
+        }
         self.secrets.push(Secret::new(plan));
         id
     }
@@ -179,8 +220,9 @@ impl Schedule {
             return Next::Tell(event);
         }
         self.forget_old_tokens(now);
+        self.hasten(now);
         self.await_login(now);
-        let mut wake = now.saturating_add(LONGEST_SLEEP);
+        let mut wake = now.saturating_add(LONGEST_SLEEP).min(self.next_hastened(now)).min(self.next_slow(now));
         let mut first: Option<(Rank, Slot)> = None;
         for slot in self.slots() {
             match self.ready(slot, now) {
@@ -205,10 +247,11 @@ impl Schedule {
         let Some(at) = self.flights.iter().position(|flight| flight.work == work) else { return };
         let flight = self.flights.swap_remove(at);
         let jitter = unit(jitter);
+        self.jitter = jitter;
         match outcome {
             Outcome::Failed(failure) if failure.class.is_retried() => self.set_back(&flight, failure, now, jitter),
             outcome => {
-                self.answered(now);
+                self.answered(&flight, now);
                 self.take_in(&flight, outcome, now, jitter);
             }
         }
@@ -224,7 +267,8 @@ impl Schedule {
         self.review_hand_over(now);
     }
 
-    /// Somebody wants fresh values (a command, a signal): reads and refused secrets are due. Nothing is issued that lives.
+    /// Somebody wants fresh values (a command, a signal): reads, and whatever fails, are due at once, whatever the back-off is
+    /// and the server asked for. Nothing is issued that lives.
     pub fn refresh(&mut self, now: Duration) -> Refreshed {
         let wait = self
             .refreshed
@@ -234,6 +278,9 @@ impl Schedule {
         }
         self.refreshed = Some(now);
         self.secrets.iter_mut().for_each(|secret| secret.refresh(now));
+        self.tokens.iter_mut().for_each(|tokens| tokens.refresh(now));
+        self.breaker.lift(now);
+        self.mounts.iter_mut().for_each(|mount| mount.breaker.lift(now));
         Refreshed::Accepted
     }
 
@@ -264,7 +311,7 @@ impl Schedule {
             SecretStatus {
                 id,
                 state,
-                next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at)),
+                next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at.max(self.waits_until(id, now)))),
                 expires: self.expiry(secret),
                 last_success: secret.last_success(),
                 last_error: secret.trouble().map(|trouble| trouble.failure.clone()),

@@ -2,20 +2,57 @@
 
 use std::time::Duration;
 
-use crate::domain::part;
-use crate::provider::{Class, Failure};
-use crate::rotate::breaker::{Answered, Failed, Setback, Slot};
-use crate::rotate::secret::{Refusal, Shown, Step};
-use crate::rotate::token::Tokens;
-use crate::rotate::work::{Event, Outcome, TokenId, Work};
+use crate::provider::{Class, Extent, Failure};
+use crate::rotate::backoff::{EXPIRED_WITHIN, patience, urgency};
+use crate::rotate::breaker::{Again, Answered, Failed, Ran, Reach, Setback, Slot};
+use crate::rotate::secret::{Refusal, Secret, Shown, Step};
+use crate::rotate::settings::Silence;
+use crate::rotate::token::{TokenStep, Tokens};
+use crate::rotate::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
 
 use super::{Flight, Schedule};
 
 /// What is due within this counts as urgent during an outage.
 const SOON: Duration = Duration::from_secs(60);
+/// A login waits no longer because it was asked to.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Whom a failure speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The mount's; the server itself answers.
+    TheMount,
+    /// The backend's, at least for this slot.
+    TheBackend(Reach),
+}
+
+/// Who was sent away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Throttled {
+    Mount(MountId),
+    Login,
+    /// Two that share nothing.
+    Everybody,
+}
 
 impl Schedule {
-    pub(super) fn answered(&mut self, now: Duration) {
+    /// An answer that is none of a failing mount.
+    pub(super) fn answered(&mut self, flight: &Flight, now: Duration) {
+        self.server_answered(now);
+        if flight.slot != Slot::Health {
+            self.throttled = None;
+        }
+        let Some(mount) = self.mount_id(flight.slot) else { return };
+        self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.asked));
+        if self.mounts[mount.0].breaker.answered() == Answered::Recovered {
+            let its = self.secrets.iter_mut().filter(|secret| secret.mount() == mount);
+            its.for_each(|secret| secret.backend_is_back(now));
+        }
+    }
+
+    /// Whatever it said, the server lives.
+    fn server_answered(&mut self, now: Duration) {
+        (self.last_answer, self.suspected) = (now, None);
         if self.breaker.answered() == Answered::Recovered {
             self.events.push_back(Event::BackendUp);
             self.secrets.iter_mut().for_each(|secret| secret.backend_is_back(now));
@@ -27,53 +64,161 @@ impl Schedule {
 
     pub(super) fn set_back(&mut self, flight: &Flight, failure: Failure, now: Duration, jitter: f64) {
         let retry_after = match failure.class {
-            Class::Throttled { retry_after } => retry_after,
+            Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
             _ => None,
         };
         if self.tokens.is_some() && matches!(flight.work, Work::Issue(_)) && failure.class == Class::Transient {
             self.unanswered_issues = self.unanswered_issues.saturating_add(1);
         }
-        let limit = self.urgency(now);
-        let setback = Setback { retry_after, limit };
-        if self.breaker.failed(flight.slot, flight.ran, setback, now, jitter) == Failed::Down {
-            self.events.push_back(Event::BackendDown);
+        let is_first = match flight.slot {
+            Slot::Secret(id) => self.secrets[id.0].silences() == 0,
+            Slot::Token => self.tokens.as_ref().is_some_and(|tokens| tokens.failures() == 0),
+            Slot::Check | Slot::Health | Slot::Old(_) => false,
+        };
+        let of = self.of(flight, &failure);
+        let again = match (failure.extent, of) {
+            (Extent::Silence, Of::TheMount) if is_first => Again::AtOnce,
+            _ => Again::Later,
+        };
+        let setback = Setback { reach: Reach::Slot, again, sent: flight.asked, retry_after, limit: None };
+        match of {
+            Of::TheBackend(reach) => {
+                let setback = Setback { reach, limit: self.urgency(|_| true, now), ..setback };
+                self.backend_failed(flight, setback, now, jitter);
+            }
+            Of::TheMount => {
+                self.server_seems_to_answer(flight, &failure, now);
+                if let Some(mount) = self.mount_id(flight.slot) {
+                    let setback = Setback { limit: self.urgency(|of| of == mount, now), ..setback };
+                    let breaker = &mut self.mounts[mount.0].breaker;
+                    let was_held = breaker.patient_until(now).is_some();
+                    breaker.failed(flight.slot, flight.ran_in_mount, setback, now, jitter);
+                    if let (Some(until), false) = (breaker.patient_until(now), was_held) {
+                        self.events.push_back(Event::Patience(flight.work.secret(), until.saturating_sub(now)));
+                    }
+                }
+                if matches!(failure.class, Class::Throttled { .. }) {
+                    self.sent_away(flight, setback, now, jitter);
+                }
+            }
         }
+        self.own_setback(flight, failure, setback, now, jitter);
+    }
+
+    /// What the slot itself waits. Its own wait looks at its own end only: another's must not make it ask more often.
+    fn own_setback(&mut self, flight: &Flight, failure: Failure, setback: Setback, now: Duration, jitter: f64) {
         match (flight.slot, &mut self.tokens) {
             (Slot::Secret(id), _) => {
-                // Its own wait looks at its own end only: another's must not make it ask more often.
-                let own = self
-                    .expiry(&self.secrets[id.0])
-                    .filter(|end| *end > now)
-                    .map(|end| part(end.saturating_sub(now), 2));
-                self.secrets[id.0].set_back(failure, own, now, jitter);
+                let limit = self.expiry(&self.secrets[id.0]).map(|end| urgency(end.saturating_sub(now)));
+                let setback = Setback { limit, ..setback };
+                self.secrets[id.0].set_back(step_of(flight.work), failure, &setback, &self.settings, now, jitter);
             }
-            (Slot::Token, Some(tokens)) => tokens.set_back(failure, limit, now, jitter),
-            (Slot::Check, Some(tokens)) => tokens.check_set_back(limit, now, jitter),
-            (Slot::Old(id), Some(tokens)) => tokens.revoke_set_back(id, limit, now, jitter),
-            (Slot::Token | Slot::Check | Slot::Old(_), None) => {}
+            (Slot::Token, _) => {
+                let left = self.tokens.as_ref().and_then(Tokens::current_end).map(|end| end.saturating_sub(now));
+                let limit = self.urgency(|_| true, now).into_iter().chain(left.map(urgency)).min();
+                let setback = Setback { limit, ..setback };
+                let step = if flight.work == Work::RenewToken { TokenStep::Renew } else { TokenStep::Login };
+                let settings = self.settings;
+                if let Some(tokens) = &mut self.tokens {
+                    tokens.set_back(step, failure, &setback, &settings, now, jitter);
+                    let wait = setback.retry_after.map(|wait| left.map_or(wait, |left| wait.min(patience(left))));
+                    tokens.not_before(now.saturating_add(wait.unwrap_or_default().min(LONGEST_PATIENCE)));
+                }
+            }
+            (Slot::Check, Some(tokens)) => tokens.check_set_back(setback.limit, now, jitter),
+            (Slot::Old(id), Some(tokens)) => tokens.revoke_set_back(id, setback.limit, now, jitter),
+            (Slot::Check | Slot::Old(_), None) | (Slot::Health, _) => {}
         }
     }
 
-    /// Half of the time until the first expiry among what is due soon: no back-off should sleep through that.
-    fn urgency(&self, now: Duration) -> Option<Duration> {
+    /// Whom this failure speaks for. An answer from a server that works is never an outage of the server.
+    fn of(&self, flight: &Flight, failure: &Failure) -> Of {
+        let is_contradicted = self.last_answer > flight.asked;
+        let is_probe = flight.ran == Ran::AsProbe && !self.breaker.is_closed();
+        match (failure.extent, flight.slot) {
+            (Extent::Silence | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
+            (Extent::Backend, _) => Of::TheBackend(Reach::Slot),
+            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled == Some(Throttled::Everybody) => {
+                Of::TheBackend(Reach::All)
+            }
+            (Extent::Silence, _) if !is_contradicted && (is_probe || self.cannot_ask()) => Of::TheBackend(Reach::Slot),
+            (Extent::Silence | Extent::Request, _) => Of::TheMount,
+        }
+    }
+
+    /// Whether nobody can tell a request that hangs from a server that does.
+    fn cannot_ask(&self) -> bool {
+        self.tokens.is_none() || self.settings.silence == Silence::Backend
+    }
+
+    /// The server answered, or it is asked whether it does.
+    fn server_seems_to_answer(&mut self, flight: &Flight, failure: &Failure, now: Duration) {
+        if failure.extent == Extent::Request {
+            self.server_answered(now);
+        } else if self.last_answer <= flight.asked {
+            self.suspected = Some(now);
+        }
+    }
+
+    /// Two that share nothing were sent away, and nobody was served between: it is meant for everybody.
+    fn sent_away(&mut self, flight: &Flight, setback: Setback, now: Duration, jitter: f64) {
+        let who = self.mount_id(flight.slot).map_or(Throttled::Login, Throttled::Mount);
+        let is_everybodys = self.throttled.is_some_and(|before| before != who);
+        self.throttled = Some(if is_everybodys { Throttled::Everybody } else { who });
+        if is_everybodys {
+            let limit = self.urgency(|_| true, now);
+            let was_held = self.breaker.patient_until(now).is_some();
+            self.backend_failed(flight, Setback { reach: Reach::All, limit, ..setback }, now, jitter);
+            if let (Some(until), false) = (self.breaker.patient_until(now), was_held) {
+                self.events.push_back(Event::Patience(None, until.saturating_sub(now)));
+            }
+        }
+    }
+
+    fn backend_failed(&mut self, flight: &Flight, setback: Setback, now: Duration, jitter: f64) {
+        if self.breaker.failed(flight.slot, flight.ran, setback, now, jitter) == Failed::Down {
+            self.events.push_back(Event::BackendDown);
+            // What failed before it was known may be renewed after it.
+            self.secrets.iter_mut().for_each(Secret::keeps_renewing);
+            self.tokens.iter_mut().for_each(Tokens::keeps_renewing);
+        }
+    }
+
+    /// The longest back-off that what is due soon in these mounts allows: none should sleep through an end.
+    fn urgency(&self, is_its: impl Fn(MountId) -> bool, now: Duration) -> Option<Duration> {
         let is_soon = |due: Option<Duration>| due.is_some_and(|due| due <= now.saturating_add(SOON));
-        let secrets = self.secrets.iter().filter(|secret| is_soon(secret.due())).filter_map(|s| self.expiry(s));
+        let its = self.secrets.iter().filter(|secret| is_its(secret.mount()) && is_soon(secret.due()));
+        let secrets = its.filter_map(|secret| self.expiry(secret));
         let token = self.tokens.as_ref().filter(|tokens| is_soon(tokens.due())).and_then(Tokens::current_end);
-        secrets.chain(token).filter(|end| *end > now).min().map(|end| part(end.saturating_sub(now), 2))
+        secrets.chain(token).map(|end| urgency(end.saturating_sub(now))).min()
     }
 
     pub(super) fn take_in(&mut self, flight: &Flight, outcome: Outcome, now: Duration, jitter: f64) {
         let (settings, asked) = (self.settings, flight.asked);
         match (flight.work, outcome) {
+            (Work::CheckHealth, _) => {}
             (Work::Renew(id), Outcome::Renewed(life)) => {
+                let settings = self.mount_of(id).settings(&settings, life.ttl);
                 self.secrets[id.0].renewed(life, &settings, asked, jitter);
                 self.replaced(id, now);
             }
+            (Work::Issue(_) | Work::Read(_), Outcome::Fetched(answer)) if answer.is_over() => {
+                let why = "what came is over already; are the clocks right?";
+                let outcome = Outcome::Failed(Failure::new(Class::Malformed, why));
+                self.secret_refused(flight, refusal(outcome), now, jitter);
+            }
             (Work::Issue(id) | Work::Read(id), Outcome::Fetched(answer)) => {
+                let settings = match answer.life {
+                    Life::Lease(Lifetime { ttl, .. }) => self.mount_of(id).settings(&settings, ttl),
+                    Life::HarmlessLease(_) | Life::Expires(_) | Life::Rotates(_) | Life::Unbounded => settings,
+                };
                 let secret = &mut self.secrets[id.0];
                 secret.accept(answer, flight.token, &settings, asked, jitter);
                 if matches!(flight.work, Work::Issue(_)) {
                     secret.shown = Shown::Not;
+                }
+                if matches!(flight.work, Work::Read(_)) {
+                    self.joins_round(id, now);
                 }
                 self.replaced(id, now);
             }
@@ -81,7 +226,9 @@ impl Schedule {
                 self.secret_refused(flight, refusal(outcome), now, jitter);
             }
             (work, outcome) => {
+                let limit = self.urgency(|_| true, now);
                 let Some(tokens) = &mut self.tokens else { return };
+                let limit = if tokens.is_live(now) { limit } else { Some(EXPIRED_WITHIN) };
                 match (work, outcome) {
                     (Work::Login(id), Outcome::Granted(grant)) => {
                         tokens.logged_in(id, grant, &settings, asked, jitter);
@@ -92,14 +239,16 @@ impl Schedule {
                         Some(_) => tokens.still_held(grant, &settings, asked, jitter),
                         None => tokens.logged_in(id, grant, &settings, asked, jitter),
                     },
-                    (Work::Login(_), outcome) => tokens.login_refused(refusal(outcome).failure, now, jitter),
+                    (Work::Login(_), outcome) => {
+                        tokens.login_refused(refusal(outcome).failure, limit, now, jitter);
+                    }
                     (Work::RenewToken, Outcome::Granted(grant)) => tokens.extended(grant, &settings, asked, jitter),
                     (Work::CheckToken, Outcome::Done | Outcome::Granted(_)) => tokens.is_alive(),
                     (Work::RevokeOldToken(id), _) => tokens.revoked(id),
                     (_, outcome) => {
                         let Refused { failure, of } = refusal(outcome);
                         let is_denied = failure.class == Class::Denied;
-                        if of == Of::TheToken || (work == Work::CheckToken && is_denied) {
+                        if of == Subject::TheToken || (work == Work::CheckToken && is_denied) {
                             tokens.died(now, jitter);
                             self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
                         } else if work == Work::CheckToken {
@@ -124,19 +273,14 @@ impl Schedule {
         if is_denied && flight.token != current {
             return secret.try_again(now);
         }
-        if of == Of::TheToken {
+        if of == Subject::TheToken {
             secret.try_again(now);
             if let Some(tokens) = &mut self.tokens {
                 tokens.died(now, jitter);
             }
             return self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
         }
-        let step = match flight.work {
-            Work::Renew(_) => Step::Renew,
-            Work::Read(_) => Step::Read,
-            _ => Step::Issue,
-        };
-        let refusal = secret.refused(step, failure, &self.settings, now, jitter);
+        let refusal = secret.refused(step_of(flight.work), failure, &self.settings, now, jitter);
         if let (Refusal::Suspicious, Some(tokens)) = (refusal, &mut self.tokens) {
             tokens.suspect(now);
         }
@@ -161,11 +305,11 @@ impl Schedule {
     /// An issue is due while the token is in its window: it waits for the login where it can, else the login is now, so
     /// that what is issued lives under the new token. The earliest of many would pull the logins of a fleet together.
     pub(super) fn await_login(&mut self, now: Duration) {
-        let (current, settings) = (self.current(), self.settings);
+        let (current, server, settings) = (self.current(), self.server(), self.settings);
         let Some(tokens) = &mut self.tokens else { return };
         let Some(login) = tokens.replaced_at(&settings, now).filter(|login| *login > now) else { return };
         for secret in &mut self.secrets {
-            let is_due = secret.due().is_some_and(|due| due <= now) && secret.step(current, now) == Step::Issue;
+            let is_due = secret.due().is_some_and(|due| due <= now) && secret.step(current, server, now) == Step::Issue;
             if is_due && !secret.wait_until(login, &settings) {
                 tokens.hasten(now);
             }
@@ -180,14 +324,22 @@ impl Schedule {
     }
 }
 
+fn step_of(work: Work) -> Step {
+    match work {
+        Work::Renew(_) => Step::Renew,
+        Work::Read(_) => Step::Read,
+        _ => Step::Issue,
+    }
+}
+
 /// A refusal, and of what.
 struct Refused {
     failure: Failure,
-    of: Of,
+    of: Subject,
 }
 
 #[derive(PartialEq, Eq)]
-enum Of {
+enum Subject {
     TheRequest,
     TheToken,
 }
@@ -195,11 +347,11 @@ enum Of {
 /// An outcome that is no success. One that does not fit its work is the driver's mistake and counts as a malformed answer.
 fn refusal(outcome: Outcome) -> Refused {
     match outcome {
-        Outcome::Failed(failure) => Refused { failure, of: Of::TheRequest },
-        Outcome::TokenDead(failure) => Refused { failure, of: Of::TheToken },
+        Outcome::Failed(failure) => Refused { failure, of: Subject::TheRequest },
+        Outcome::TokenDead(failure) => Refused { failure, of: Subject::TheToken },
         _ => Refused {
             failure: Failure::new(Class::Malformed, "the answer does not fit the request"),
-            of: Of::TheRequest,
+            of: Subject::TheRequest,
         },
     }
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::provider::{Class, Failure};
 use crate::rotate::{
-    Answer, Authentication, Event, Grant, Life, Lifetime, Next, Operation, Outcome, Plan, Schedule, SecretId, Settings,
-    State, Window, Work,
+    Answer, Authentication, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
+    Settings, State, Window, Work,
 };
 
 use super::Dice;
@@ -202,7 +202,7 @@ proptest! {
         for n in 0..4 {
             let operation = if n % 2 == 0 { Operation::Read } else { Operation::Write };
             let refresh = Duration::from_secs([0, 1, 300, u64::MAX][n].saturating_add(refresh));
-            schedule.add(Plan { operation, refresh });
+            schedule.add(Plan { operation, refresh, mount: MountId(0) });
         }
         let (mut now, mut requests) = (seconds(5), 0);
         while now < seconds(2 * HOUR) {

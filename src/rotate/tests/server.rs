@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Class, Failure};
-use crate::rotate::{Answer, Grant, Life, Lifetime, Outcome, SecretId, Settings, TokenId, Window, Work};
+use crate::rotate::{Answer, Grant, Life, Lifetime, MountId, Outcome, SecretId, Settings, TokenId, Window, Work};
 
 /// What a secret is on the server.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,22 @@ pub(super) struct Fault {
 pub(super) enum What {
     /// 503 at once.
     Refuses,
-    /// Nothing for ten seconds, then the client gives up.
+    /// Nothing, until the client gives up.
     Hangs,
+    /// Issues and renewals of one mount hang: its database is stopped.
+    HangsMount(MountId),
+    /// 500 for issues and renewals of one mount: its database is down.
+    BreaksMount(MountId),
+    /// Issues of one mount take so long.
+    SlowsMount(MountId, Duration),
+    /// 500 for the renewal of one secret's lease.
+    BreaksRenewal(SecretId),
+    /// 500 for the renewal of the token.
+    BreaksTokenRenewal,
+    /// 429 with `Retry-After` for one mount.
+    ThrottlesMount(MountId, Duration),
+    /// 403 for every login.
+    DeniesLogins,
     /// The request is carried out; its answer is cut.
     LosesAnswers,
     /// 429 with `Retry-After`.
@@ -76,6 +90,10 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) kinds: Vec<Kind>,
+    /// Of each secret; without an entry it has one of its own.
+    pub(super) mounts: Vec<MountId>,
+    /// The first request from then on that is such a one hangs, once.
+    pub(super) hangs_once: Vec<(Duration, fn(Work) -> bool)>,
     pub(super) token_ttl: Duration,
     pub(super) token_max: Duration,
     pub(super) token_renewable: bool,
@@ -84,6 +102,8 @@ pub(super) struct Server {
     pub(super) leases: Vec<Lease>,
     pub(super) log: Vec<Request>,
     pub(super) accusations: Vec<String>,
+    /// Renewals that failed since the last that worked, of leases and (`None`) of the token.
+    failed_renewals: Vec<Option<SecretId>>,
     pub(super) lost: usize,
     /// In which a login or an issue beside a living one is no accusation.
     pub(super) window: Window,
@@ -108,6 +128,8 @@ impl Server {
     pub(super) fn new(kinds: Vec<Kind>) -> Self {
         Self {
             kinds,
+            mounts: Vec::new(),
+            hangs_once: Vec::new(),
             token_ttl: Duration::from_secs(3600),
             token_max: Duration::from_secs(10 * 365 * 86_400),
             token_renewable: true,
@@ -116,6 +138,7 @@ impl Server {
             leases: Vec::new(),
             log: Vec::new(),
             accusations: Vec::new(),
+            failed_renewals: Vec::new(),
             lost: 0,
             window: Settings::default().window,
         }
@@ -149,18 +172,94 @@ impl Server {
         &self.tokens.iter().find(|(known, _)| *known == id).expect("a token that was granted").1
     }
 
-    /// Carries a request out; answers its outcome and how long that takes.
-    pub(super) fn serve(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> (Outcome, Duration) {
+    /// The mount of a secret.
+    pub(super) fn mount(&self, id: SecretId) -> MountId {
+        self.mounts.get(id.0).copied().unwrap_or(MountId(id.0))
+    }
+
+    /// Carries a request out; answers its outcome and how long that takes, which is at most `limit`.
+    pub(super) fn serve(
+        &mut self,
+        work: Work,
+        token: Option<TokenId>,
+        limit: Duration,
+        now: Duration,
+    ) -> (Outcome, Duration) {
+        let renewal = match work {
+            Work::Renew(id) => Some(Some(id)),
+            Work::RenewToken => Some(None),
+            _ => None,
+        };
+        let (outcome, takes) = self.serve_within(work, token, limit, now);
+        self.failed_renewals.retain(|of| Some(*of) != renewal);
+        if let (Some(of), Outcome::Failed(_)) = (renewal, &outcome) {
+            self.failed_renewals.push(of);
+        }
+        (outcome, takes)
+    }
+
+    fn serve_within(
+        &mut self,
+        work: Work,
+        token: Option<TokenId>,
+        limit: Duration,
+        now: Duration,
+    ) -> (Outcome, Duration) {
+        let silent = || Outcome::Failed(Failure::new(Class::Transient, "no answer").perhaps_done().silent());
+        if let Some(index) = self.hangs_once.iter().position(|(from, is_it)| *from <= now && is_it(work)) {
+            self.hangs_once.remove(index);
+            self.log.push(Request { at: now, work });
+            return (silent(), limit);
+        }
+        let (outcome, takes) = self.answer(work, token, now);
+        if takes > limit {
+            if let (Work::Issue(_), Outcome::Fetched(_)) = (work, &outcome) {
+                self.lost += 1;
+                self.leases.iter_mut().next_back().into_iter().for_each(|lease| lease.lost = true);
+            }
+            return (silent(), limit);
+        }
+        (outcome, takes)
+    }
+
+    fn answer(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> (Outcome, Duration) {
         self.log.push(Request { at: now, work });
         let faults: Vec<_> =
             self.faults.iter().filter(|f| f.from <= now && now < f.to).map(|fault| fault.what).collect();
         let failed = |class, why: &str| Outcome::Failed(Failure::new(class, why));
-        let mut cut = false;
+        let (mut cut, mut takes) = (false, QUICK);
+        let until = |what: What| {
+            self.faults
+                .iter()
+                .filter(|fault| {
+                    fault.from <= now
+                        && matches!((fault.what, what), (What::HangsMount(a), What::HangsMount(b)) if a == b)
+                })
+                .map(|fault| fault.to)
+                .max()
+                .unwrap_or(now)
+        };
         for fault in faults {
             let of = work.secret();
             match fault {
-                What::Refuses => return (failed(Class::Transient, "503"), QUICK),
-                What::Hangs => return (failed(Class::Transient, "timeout"), Duration::from_secs(10)),
+                What::Refuses => {
+                    return (Outcome::Failed(Failure::new(Class::Transient, "503").of_backend()), QUICK);
+                }
+                What::Hangs => return (failed(Class::Transient, "never"), Duration::MAX),
+                // Whoever is still waiting when the database goes on has an answer.
+                What::HangsMount(mount) if self.is_made_in(work, mount) => takes = until(fault) - now + QUICK,
+                What::BreaksMount(mount) if self.is_made_in(work, mount) => {
+                    return (failed(Class::Transient, "500"), QUICK);
+                }
+                What::BreaksRenewal(id) if work == Work::Renew(id) => return (failed(Class::Transient, "500"), QUICK),
+                What::BreaksTokenRenewal if work == Work::RenewToken => {
+                    return (failed(Class::Transient, "500"), QUICK);
+                }
+                What::ThrottlesMount(mount, wait) if of.is_some_and(|id| self.mount(id) == mount) => {
+                    return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
+                }
+                What::DeniesLogins if matches!(work, Work::Login(_)) => return (failed(Class::Denied, "403"), QUICK),
+                What::SlowsMount(mount, time) if self.is_made_in(work, mount) => takes = time,
                 What::LosesAnswers => cut = true,
                 What::Throttles(wait) => {
                     return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
@@ -181,13 +280,21 @@ impl Server {
                 Work::Login(id) => self.tokens.retain(|(known, _)| *known != id),
                 _ => {}
             }
-            return (failed(Class::Transient, "cut"), QUICK);
+            return (Outcome::Failed(Failure::new(Class::Transient, "cut").perhaps_done().of_backend()), QUICK);
         }
-        (outcome, QUICK)
+        (outcome, takes)
+    }
+
+    /// Whether this is done in the database of that mount.
+    fn is_made_in(&self, work: Work, mount: MountId) -> bool {
+        matches!(work, Work::Issue(id) | Work::Renew(id) if self.mount(id) == mount)
     }
 
     fn carry_out(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> Outcome {
         let denied = || Outcome::Failed(Failure::new(Class::Denied, "403"));
+        if work == Work::CheckHealth {
+            return Outcome::Done;
+        }
         if let Work::Login(id) = work {
             return self.login(id, token, now);
         }
@@ -219,7 +326,7 @@ impl Server {
             }
             Work::Renew(secret) => self.renew(secret, now),
             Work::Issue(secret) | Work::Read(secret) => self.fetch(secret, id, now),
-            Work::Login(_) | Work::RevokeOldToken(_) => unreachable!("answered above"),
+            Work::Login(_) | Work::CheckHealth | Work::RevokeOldToken(_) => unreachable!("answered above"),
         }
     }
 
@@ -227,8 +334,13 @@ impl Server {
         if let Some(old) = current.filter(|id| self.is_token_live(*id, now)) {
             let old = self.token(old);
             let left = old.end - now;
-            let is_extendable = self.token_renewable && old.max > old.end + TOLERANCE;
-            if left > TOLERANCE && (is_extendable || left > window_of(old.end - old.issued, &self.window) + EARLY) {
+            let gave_way =
+                self.failed_renewals.contains(&None) && left <= window_of(self.token_ttl, &self.window) + EARLY;
+            let is_extendable = self.token_renewable && old.max > old.end + TOLERANCE && !gave_way;
+            if left > TOLERANCE
+                && !gave_way
+                && (is_extendable || left > window_of(old.end - old.issued, &self.window) + EARLY)
+            {
                 self.accusations.push(format!("{now:?}: login with {left:?} left"));
             }
         }
@@ -282,8 +394,13 @@ impl Server {
             return;
         }
         let left = last.end.min(self.token(token).end) - now;
-        let is_extendable = renewable && last.max > last.end + TOLERANCE;
-        if left > TOLERANCE && (is_extendable || left > window_of(last.end - last.issued, &self.window) + TOLERANCE) {
+        let Kind::Leased { ttl, .. } = self.kinds[secret.0] else { return };
+        let gave_way = self.failed_renewals.contains(&Some(secret)) && left <= window_of(ttl, &self.window) + TOLERANCE;
+        let is_extendable = renewable && last.max > last.end + TOLERANCE && !gave_way;
+        if left > TOLERANCE
+            && !gave_way
+            && (is_extendable || left > window_of(last.end - last.issued, &self.window) + TOLERANCE)
+        {
             self.accusations.push(format!("{now:?}: issue of {secret:?} with {left:?} left"));
         }
     }

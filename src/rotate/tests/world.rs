@@ -38,12 +38,13 @@ impl World {
     pub(super) fn with(settings: Settings, mut server: Server, seed: u64) -> Self {
         server.window = settings.window;
         let mut schedule = Schedule::new(Authentication::Token, settings);
-        for kind in &server.kinds {
+        for (index, kind) in server.kinds.iter().enumerate() {
             let operation = match kind {
                 Kind::Certificate { .. } => Operation::Write,
                 _ => Operation::Read,
             };
-            schedule.add(Plan { operation, refresh: Duration::from_secs(300) });
+            let mount = server.mount(SecretId(index));
+            schedule.add(Plan { operation, refresh: Duration::from_secs(300), mount });
         }
         Self {
             now: Duration::from_secs(1000),
@@ -69,7 +70,7 @@ impl World {
                 Next::Do(work) => {
                     steps_at_once += 1;
                     assert!(steps_at_once < 10_000, "a loop at {:?}: {work:?}", self.now);
-                    let (outcome, takes) = self.server.serve(work, self.token, self.now);
+                    let (outcome, takes) = self.server.serve(work, self.token, self.schedule.limit(work), self.now);
                     self.under_way.push((self.now + takes, work, outcome));
                     self.most_under_way = self.most_under_way.max(self.under_way.len());
                 }

@@ -233,10 +233,17 @@ impl Backend {
 impl Carry for Backend {
     type Brought = Fetched;
 
-    async fn carry_out(self: Rc<Self>, work: Work) -> (Outcome, Option<Fetched>) {
-        match self.asked(work).await {
-            (Outcome::Failed(failure), nothing) => (Outcome::Failed(failure.at_work()), nothing),
-            answered => answered,
+    async fn carry_out(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
+        match tokio::time::timeout(limit, self.asked(work)).await {
+            Ok((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
+            Ok(answered) => answered,
+            Err(_) => {
+                // The connection may be to blame: the next request gets another one.
+                self.rest();
+                let why = format!("{} gave no answer within {:.1} s", self.name(), limit.as_secs_f64());
+                let failure = Failure::new(Class::Transient, why).perhaps_done().silent();
+                (Outcome::Failed(failure), None)
+            }
         }
     }
 }
@@ -264,8 +271,11 @@ impl Backend {
                 Some(vault) => vault.check_token().await.map_or_else(Outcome::Failed, |()| Outcome::Done),
                 None => Outcome::Failed(no_login()),
             },
+            (Work::CheckHealth, Kind::Vault(logins)) => {
+                logins.any().check_health().await.map_or_else(Outcome::Failed, |()| Outcome::Done)
+            }
             (Work::RevokeOldToken(id), Kind::Vault(logins)) => logins.revoke(id).await,
-            (Work::Login(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_), _) => {
+            (Work::Login(_) | Work::RenewToken | Work::CheckToken | Work::CheckHealth | Work::RevokeOldToken(_), _) => {
                 unreachable!("a schedule without a token asks for no token")
             }
         };
@@ -302,6 +312,11 @@ impl Logins {
         let VaultAuth::TokenFile { .. } = &self.auth else { return false };
         let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.held) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
+    }
+
+    /// A connection to the server, with or without a token that lives.
+    fn any(&self) -> Rc<Vault> {
+        self.current().unwrap_or_else(|| Rc::clone(&self.tokens.borrow().latest))
     }
 
     /// Whoever is asked now.

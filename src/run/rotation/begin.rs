@@ -10,7 +10,7 @@ use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
 use crate::domain::{Problem, Source, VaultOperation};
 use crate::rotate::{
-    Answer, Authentication, BackendId, Driver, Operation, Plan, Reads, Schedule, SecretId, Settings, Window,
+    Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
 use crate::sys::{clock, random};
 
@@ -76,7 +76,7 @@ impl<'a> Rotation<'a> {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
         };
-        let settings = settings(&self.config.renewal);
+        let settings = settings(&self.config.renewal, &kind);
         let mut schedule = Schedule::new(authentication, settings);
         let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
         let asked = session.backends.asked.borrow();
@@ -90,10 +90,16 @@ impl<'a> Rotation<'a> {
             }
         }
         let now = clock::boottime();
+        let mut mounts: Vec<String> = Vec::new();
         for (index, source) in ours {
+            let mount = mount(&source);
+            let place = mounts.iter().position(|known| *known == mount).unwrap_or_else(|| {
+                mounts.push(mount);
+                mounts.len() - 1
+            });
             let own = self.own_interval(index);
             let refresh = own.unwrap_or_else(|| self.general_interval(index));
-            let id = schedule.add(Plan { operation: operation(&source), refresh });
+            let id = schedule.add(Plan { operation: operation(&source), refresh, mount: MountId(place) });
             if let Some(interval) = own {
                 schedule.reissue_every(id, interval);
             }
@@ -134,15 +140,37 @@ impl<'a> Rotation<'a> {
     }
 }
 
+/// What answers for this source, and fails for others with it: the secrets engine, as far as a path shows it.
+fn mount(source: &Source) -> String {
+    match source {
+        Source::Vault(vault) => {
+            let path = vault.path.as_str();
+            if let Some((mount, _)) = path.split_once("/data/") {
+                return mount.to_owned();
+            }
+            // `MOUNT/creds/ROLE`, `MOUNT/issue/ROLE`: what is left of the last two.
+            let (before, _) = path.rsplit_once('/').unwrap_or((path, ""));
+            before.rsplit_once('/').map_or(before, |(mount, _)| mount).to_owned()
+        }
+        Source::Aws(aws) => aws.region.clone().unwrap_or_default(),
+        Source::File(path) => path.display().to_string(),
+    }
+}
+
+/// How long one read of Secrets Manager may take.
+const AWS_READ: Duration = Duration::from_secs(15);
+
 /// The rules, with what the operator may say of them.
-fn settings(renewal: &Renewal) -> Settings {
+fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
     let defaults = Settings::default();
     let share = |percent: u8| f64::from(percent) / 100.0;
     Settings {
         renew_after: renewal.at.map_or(defaults.renew_after, share),
         spread: share(renewal.jitter),
         window: Window { most: renewal.hand_over, ..defaults.window },
-        reads: Reads::Apart,
+        silence: if matches!(kind, Kind::Vault(_)) { Silence::Health } else { Silence::Backend },
+        // The AWS SDK tries again by itself, and has limits of its own.
+        read_limit: if matches!(kind, Kind::Aws(_)) { AWS_READ } else { defaults.read_limit },
         ..defaults
     }
 }

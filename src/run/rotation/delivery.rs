@@ -22,6 +22,15 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// … up to this.
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
+/// Whether a change waits for others that may have come with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It replaces something that dies.
+    AtOnce,
+    /// What it replaces lives on.
+    Waits,
+}
+
 /// What waits to be written.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -30,6 +39,8 @@ pub(super) struct Delivery {
     removed: BTreeSet<SourceId>,
     /// Since when something waits, and since when nothing was added.
     since: Option<(Duration, Duration)>,
+    /// Something that waits replaces what dies.
+    is_urgent: bool,
     trouble: Option<Trouble>,
     /// Of each variable, then of each map, as the app was given it.
     environment: Vec<Option<hmac::Tag>>,
@@ -51,6 +62,7 @@ impl Delivery {
             waiting: BTreeSet::new(),
             removed: BTreeSet::new(),
             since: None,
+            is_urgent: false,
             trouble: None,
             environment: vec![None; plan.variables.len() + plan.maps.len()],
             generation: None,
@@ -65,7 +77,8 @@ impl Delivery {
     }
 
     /// A source has a new value.
-    pub(super) fn changed(&mut self, index: SourceId, now: Duration) {
+    pub(super) fn changed(&mut self, index: SourceId, urgency: Urgency, now: Duration) {
+        self.is_urgent |= urgency == Urgency::AtOnce;
         self.removed.remove(&index);
         self.waiting.insert(index);
         self.since = Some((self.since.map_or(now, |(first, _)| first), now));
@@ -73,8 +86,12 @@ impl Delivery {
 
     /// A source is dead: its files go.
     pub(super) fn remove(&mut self, index: SourceId, now: Duration) {
-        self.changed(index, now);
+        self.changed(index, Urgency::AtOnce, now);
         self.removed.insert(index);
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent
     }
 
     pub(super) fn is_waiting(&self, index: SourceId) -> bool {
@@ -170,7 +187,7 @@ impl Delivery {
         if let Some(name) = generation {
             self.generation = Some(name);
         }
-        self.since = None;
+        (self.since, self.is_urgent) = (None, false);
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
     }
 

@@ -23,6 +23,7 @@ pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> S
         Work::Login(_) => format!("log in to {name}"),
         Work::RenewToken => format!("renew our token at {name}"),
         Work::CheckToken => format!("look our token up at {name}"),
+        Work::CheckHealth => format!("ask {name} whether it lives"),
         Work::RevokeOldToken(_) => format!("revoke our old token at {name}"),
         Work::Renew(_) => format!("renew the lease of {reference}"),
         Work::Issue(_) | Work::Read(_) => format!("read {reference}"),

@@ -26,9 +26,9 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::deliver::{Volume, Written};
-use crate::domain::{Fetched, Problem};
+use crate::domain::{Fetched, Lease, Problem};
 use crate::provider::{Class, Failure, PostError, post};
-use crate::rotate::{BackendId, Driver, Landed, Outcome, Refreshed, SecretId, Settings, Work};
+use crate::rotate::{Answer, BackendId, Driver, Landed, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::image::Image;
 use crate::sys::{clock, random};
@@ -37,7 +37,7 @@ use super::app::App;
 use super::caller::Caller;
 use super::prepare::{Prepared, moment};
 use backend::{Backend, Kind};
-use delivery::Delivery;
+use delivery::{Delivery, Urgency};
 use report::Told;
 pub(super) use saved::{Found, Kept, Marks, Saved, SavedToken, find};
 pub(super) use values::Environment;
@@ -125,7 +125,8 @@ impl<'a> Rotation<'a> {
             self.told(backend, event, now, &mut happenings);
         }
         let mut wait = started.wait;
-        if self.delivery.is_due(now) {
+        let settles = self.settles_at(now);
+        if self.delivery.is_due(now) && settles.is_none() {
             happenings.extend(self.deliver(now).map(Happening::Changed));
             // A delivery may be what the next step waited for.
             wait = Duration::ZERO;
@@ -135,9 +136,18 @@ impl<'a> Rotation<'a> {
         {
             debug!("cannot remove an old generation: {error}");
         }
+        let delivery = self.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
         let sweep = self.prepared.volume.as_ref().and_then(Volume::sweep_due);
         let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
-        Advanced { happenings, wait: wait.min(self.delivery.wait(now)).min(sweep) }
+        Advanced { happenings, wait: wait.min(delivery).min(sweep) }
+    }
+
+    /// Until when a delivery waits for what may have changed with it. A new credential waits for nobody.
+    fn settles_at(&mut self, now: Duration) -> Option<Duration> {
+        if self.delivery.is_urgent() {
+            return None;
+        }
+        self.driver.backends().filter_map(|(_, schedule, _)| schedule.settles_at(now)).max()
     }
 
     /// A token file that was replaced is a new login; what hung on a token that we cannot revoke is ended by itself.
@@ -270,16 +280,18 @@ impl<'a> Rotation<'a> {
             return Ok(());
         }
         let (lease, version) = (fetched.lease.clone(), fetched.version.clone());
+        let life = Answer::from(&fetched).life;
+        if (Answer { life, rotates_in: None }).is_over() {
+            self.discard(&carrier, lease);
+            let why = "what came is over already; are the clocks right, here and there?";
+            return Err(Failure::new(Class::Malformed, why));
+        }
+        // What replaces something that dies is not kept waiting.
+        let urgency = if life == Life::Unbounded { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.take_in(source, fetched);
         if let Err(problem) = self.delivery.try_out(index, &self.prepared.plan, &self.values) {
             self.values.take_back(source, before);
-            if let Some(lease) = lease {
-                let discard = carrier.discard(lease);
-                self.errands.push(Box::pin(async move {
-                    discard.await;
-                    Errand::Discarded
-                }));
-            }
+            self.discard(&carrier, lease);
             return Err(Failure::new(Class::Malformed, problem.text));
         }
         let held = self.values.fetches.get(source).expect("just taken in");
@@ -294,8 +306,22 @@ impl<'a> Rotation<'a> {
             Some(_) => info!(reference = %source, lease, "issued {source}"),
             None => info!(reference = %source, version, "read a new value of {source}"),
         }
-        self.delivery.changed(index, now);
+        if urgency == Urgency::Waits {
+            self.driver.schedule(backend).changed(id, now);
+        }
+        self.delivery.changed(index, urgency, now);
         Ok(())
+    }
+
+    /// Ends a lease that cannot be used; nobody waits for that.
+    fn discard(&self, carrier: &Rc<Backend>, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            let discard = Rc::clone(carrier).discard(lease);
+            self.errands.push(Box::pin(async move {
+                discard.await;
+                Errand::Discarded
+            }));
+        }
     }
 
     /// Writes what changed as one generation. A failure is ours: it is tried again later, and asks nobody.

@@ -171,6 +171,7 @@ fn operation(work: Work) -> Operation {
         Work::Login(_) => Operation::Login,
         Work::RenewToken => Operation::RenewToken,
         Work::CheckToken => Operation::CheckToken,
+        Work::CheckHealth => Operation::CheckHealth,
         Work::RevokeOldToken(_) => Operation::Revoke,
         Work::Renew(_) => Operation::Renew,
         Work::Issue(_) => Operation::Issue,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::config::OnExpired;
+use crate::provider::Extent;
 use crate::rotate::{BackendId, Event, Outcome, Work};
+use crate::sys::clock;
 
 use super::{Happening, Rotation, Saved, events};
 
@@ -17,6 +19,17 @@ impl Rotation<'_> {
             Event::BackendDown => {
                 let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
                 warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+            }
+            Event::Patience(id, wait) => {
+                let what = match id {
+                    Some(id) => self.prepared.plan.sources[self.source_of(backend, id)].shown.clone(),
+                    None => name.clone(),
+                };
+                let (seconds, until) = (wait.as_secs(), httpdate::fmt_http_date(clock::wall() + wait));
+                warn!(
+                    "{name} asks for patience about {what}: it is not asked for {seconds} s (until {until}), but for what \
+                     would expire; `secret-exec refresh` asks at once"
+                );
             }
             Event::BackendUp => info!("{name} answers again"),
             Event::Expired(id) => {
@@ -81,7 +94,9 @@ impl Rotation<'_> {
                     Some(index) => self.troubled.insert(index, failure.class.clone()) == Some(failure.class.clone()),
                     None => false,
                 };
-                if failure.class.is_retried() || is_told {
+                // What is the backend's is one line of its own.
+                let is_the_backends = failure.class.is_retried() && failure.extent == Extent::Backend;
+                if is_the_backends || is_told || index.is_none() && failure.class.is_retried() {
                     debug!("cannot {what}: {failure}");
                 } else {
                     warn!("cannot {what}: {failure}");

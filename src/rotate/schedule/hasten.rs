@@ -1,0 +1,113 @@
+//! What is done sooner than planned: because something has expired, or because something else has changed.
+
+use std::time::Duration;
+
+use crate::rotate::backoff::{EXPIRED_WITHIN, less_a_quarter};
+use crate::rotate::breaker::Slot;
+use crate::rotate::secret::Secret;
+use crate::rotate::settings::Reads;
+use crate::rotate::work::{SecretId, Work};
+
+use super::{SLOW, Schedule};
+
+/// Reads that are repeated because one of them brought a change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round {
+    /// When they are sent.
+    at: Duration,
+    refresh: Duration,
+    /// Until when what they bring is waited for.
+    until: Duration,
+}
+
+/// How long the answers of a round are waited for.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+impl Schedule {
+    /// A read brought another value than the one before. Its neighbours (reads of the same interval) are read once more a moment
+    /// later, so that what changed together is delivered together.
+    pub fn changed(&mut self, id: SecretId, now: Duration) {
+        if self.settings.reads == Reads::Apart || self.round.is_some_and(|round| now < round.until) {
+            return;
+        }
+        let refresh = self.secrets[id.0].refresh_interval();
+        let at = now.saturating_add(self.settings.together_within);
+        let mut beside = 0_usize;
+        for (index, secret) in self.secrets.iter_mut().enumerate() {
+            if index != id.0 && secret.read_beside(refresh, at) {
+                beside = beside.saturating_add(1);
+            }
+        }
+        self.round = (beside > 0).then_some(Round { at, refresh, until: at.saturating_add(ANSWERS) });
+    }
+
+    /// Until when a delivery waits for neighbours of what has changed; `None`: it need not.
+    pub fn settles_at(&self, now: Duration) -> Option<Duration> {
+        let Round { at, until, .. } = self.round.filter(|round| now < round.until)?;
+        let is_reading = self.flights.iter().any(|flight| matches!(flight.work, Work::Read(_)));
+        let is_due = |secret: &Secret| secret.trouble().is_none() && secret.due().is_some_and(|due| due <= now);
+        if now < at {
+            Some(at)
+        } else if is_reading || self.secrets.iter().any(is_due) {
+            Some(until)
+        } else {
+            None
+        }
+    }
+
+    /// A read that was sent before the round takes part in it all the same.
+    pub(super) fn joins_round(&mut self, id: SecretId, now: Duration) {
+        if let Some(Round { at, refresh, .. }) = self.round.filter(|round| now < round.at) {
+            self.secrets[id.0].read_beside(refresh, at);
+        }
+    }
+
+    /// What was refused and has expired, or is about to, is tried every 10 s, one secret at a time; a refused login likewise.
+    pub(super) fn hasten(&mut self, now: Duration) {
+        let ends_soon =
+            |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN));
+        let is_urgent = self.secrets.iter().any(|secret| secret.is_leased() && ends_soon(secret));
+        let refused = self
+            .secrets
+            .iter()
+            .enumerate()
+            .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
+        let longest = refused.min_by_key(|(_, secret)| secret.tried()).map(|(index, secret)| (index, secret.tried()));
+        if let Some((index, tried)) = longest
+            && now >= self.refused_again.max(tried.saturating_add(EXPIRED_WITHIN))
+        {
+            self.secrets[index].try_again(now);
+            self.refused_again = now.saturating_add(less_a_quarter(EXPIRED_WITHIN, self.jitter));
+        }
+        if let Some(tokens) = &mut self.tokens
+            && (is_urgent || !tokens.is_live(now))
+        {
+            tokens.hasten_refused();
+        }
+    }
+
+    /// When [`hasten`](Self::hasten) would change something next.
+    pub(super) fn next_hastened(&self, now: Duration) -> Duration {
+        let refused = self.secrets.iter().filter_map(|secret| {
+            let end = self.expiry(secret).filter(|end| secret.is_refused(Some(*end), now))?;
+            let soon = end.saturating_sub(EXPIRED_WITHIN);
+            Some(soon.max(secret.tried().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
+        });
+        refused.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When the next of what is under way turns out to be slow.
+    pub(super) fn next_slow(&self, now: Duration) -> Duration {
+        let slow = self.flights.iter().map(|flight| flight.asked.saturating_add(SLOW));
+        slow.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Until when breakers keep a secret from being asked about.
+    pub(super) fn waits_until(&self, id: SecretId, now: Duration) -> Duration {
+        let end = self.expiry(&self.secrets[id.0]);
+        let gate = |breaker: &crate::rotate::breaker::Breaker| {
+            breaker.gate(Slot::Secret(id), std::iter::empty(), end, now).unwrap_or(now)
+        };
+        gate(&self.breaker).max(gate(&self.mount_of(id).breaker))
+    }
+}

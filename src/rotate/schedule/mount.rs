@@ -1,0 +1,41 @@
+//! One mount of a backend: what its requests take, and the breaker that its secrets share.
+
+use std::time::Duration;
+
+use crate::domain::{part, scaled};
+use crate::rotate::breaker::{Breaker, Scope};
+use crate::rotate::settings::Settings;
+use crate::rotate::work::Work;
+
+/// A secrets engine, as far as it is known from its answers.
+#[derive(Debug)]
+pub(super) struct Mount {
+    pub(super) breaker: Breaker,
+    pub(super) took_to_issue: Duration,
+    pub(super) took_to_read: Duration,
+}
+
+impl Mount {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let breaker = Breaker::new(Scope::Mount, settings.parallel_per_mount);
+        Self { breaker, took_to_issue: Duration::ZERO, took_to_read: Duration::ZERO }
+    }
+
+    /// An answer came after so long. One that was slow is forgotten slowly.
+    pub(super) fn took(&mut self, work: Work, time: Duration) {
+        let known = match work {
+            Work::Issue(_) => &mut self.took_to_issue,
+            Work::Read(_) => &mut self.took_to_read,
+            _ => return,
+        };
+        *known = time.max(scaled(*known, 0.8));
+    }
+
+    /// Where issues are slow, the window is long enough for three of them.
+    pub(super) fn settings(&self, settings: &Settings, life: Duration) -> Settings {
+        let mut slow = *settings;
+        let three = self.took_to_issue.saturating_mul(3).min(part(life, 3));
+        slow.window.least = slow.window.least.max(three);
+        slow
+    }
+}

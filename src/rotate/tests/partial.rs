@@ -1,0 +1,266 @@
+//! Partial failure: one mount, one request, one renewal, one wish for patience; everything that still lives goes on.
+
+use std::time::Duration;
+
+use crate::rotate::{
+    Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
+    Settings, State, Work,
+};
+
+use super::server::{Kind, Server, What};
+use super::world::{World, stretch};
+use super::{DAY, Dice, HOUR, seconds};
+
+const A: MountId = MountId(0);
+const B: MountId = MountId(1);
+const KV: MountId = MountId(2);
+
+fn leased(ttl: u64, max: u64) -> Kind {
+    Kind::Leased { ttl: seconds(ttl), max: seconds(max), renewable: true }
+}
+
+/// That many roles of database A, one of B, and two KV secrets, under a token of 60 s.
+fn two_databases(roles: usize, seed: u64) -> World {
+    let mut kinds = vec![leased(60, DAY); roles];
+    kinds.extend([leased(60, 240), Kind::Plain, Kind::Plain]);
+    let mut server = Server::new(kinds);
+    server.mounts = vec![A; roles];
+    server.mounts.extend([B, KV, KV]);
+    server.token_ttl = seconds(60);
+    World::new(server, seed)
+}
+
+/// The longest time between two requests of this kind.
+fn longest_gap(world: &World, is_it: impl Fn(Work) -> bool) -> Duration {
+    let is_it = |work: Work| is_it(work) || matches!(work, Work::Issue(_)) && is_it(Work::Read(work.secret().unwrap()));
+    let at: Vec<_> = world.server.log.iter().filter(|request| is_it(request.work)).map(|request| request.at).collect();
+    at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
+#[test]
+fn a_database_that_is_down_stopped_or_slow_costs_nobody_else_anything() {
+    for roles in [1, 2, 3, 50] {
+        for what in [What::BreaksMount(A), What::HangsMount(A), What::SlowsMount(A, seconds(4))] {
+            for seed in 0..2 {
+                let mut world = two_databases(roles, seed);
+                world.server.faults.push(stretch(100, 700, what));
+                world.run(seconds(700));
+                let (b, kv) = (SecretId(roles), SecretId(roles + 1));
+                let about = format!("{roles} roles, {what:?}, seed {seed}");
+                assert_eq!(world.told(Event::BackendDown), 0, "{about}");
+                assert_eq!((world.logins(), world.told(Event::Expired(b))), (1, 0), "{about}");
+                assert!(!world.gaps.iter().any(|(id, ..)| *id == b), "{about}: {:?}", world.gaps);
+                // 240 s of life less a window of 24 s.
+                assert!(world.issues(b.0) <= 4, "{about}: {}", world.issues(b.0));
+                let gap = longest_gap(&world, |work| work.secret() == Some(kv));
+                assert!(gap <= seconds(302), "{about}: KV was not read for {gap:?}");
+                let asked = world.count(100, 700, |work| work.secret().is_some_and(|id| id.0 < roles));
+                // One that is slow is asked for as much as one that is quick.
+                assert!(
+                    asked <= 20 * 10 + 60 || matches!(what, What::SlowsMount(..)),
+                    "{about}: {asked} requests for A"
+                );
+                world.run(seconds(760));
+                for id in 0..roles + 3 {
+                    assert_eq!(world.state(id), State::Fresh, "{about}: {id}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_one_mount_has_lost_is_had_again_within_ten_seconds_of_its_return() {
+    for (what, seed) in
+        [What::BreaksMount(A), What::HangsMount(A)].into_iter().flat_map(|w| (0..20).map(move |s| (w, s)))
+    {
+        let mut world = two_databases(2, seed);
+        world.server.faults.push(stretch(100, 400, what));
+        world.run(seconds(412));
+        assert_eq!([0, 1].map(|id| world.state(id)), [State::Fresh; 2], "{what:?}, seed {seed}");
+    }
+}
+
+#[test]
+fn one_request_that_hangs_never_costs_a_credential_its_life() {
+    let kinds: [(&str, fn(Work) -> bool); 5] = [
+        ("a renewal", |work| matches!(work, Work::Renew(_))),
+        ("a token renewal", |work| matches!(work, Work::RenewToken)),
+        ("a read", |work| matches!(work, Work::Read(_))),
+        ("an issue", |work| matches!(work, Work::Issue(_))),
+        ("a login", |work| matches!(work, Work::Login(_))),
+    ];
+    for (name, is_it) in kinds {
+        for (life, seed) in [20, 40, 60].into_iter().flat_map(|life| (0..8).map(move |seed| (life, seed))) {
+            let mut server = Server::new(vec![leased(life, 4 * life), leased(life, 3 * life), Kind::Plain]);
+            (server.token_ttl, server.token_max) = (seconds(life), seconds(5 * life));
+            let mut world = World::new(server, seed);
+            for at in [1 + 2 * life, 3 * life, 9 * life] {
+                world.server.hangs_once.push((seconds(1000 + at), is_it));
+            }
+            world.run(seconds(20 * life));
+            let about = format!("{name}, lives of {life} s, seed {seed}");
+            assert!(world.gaps.is_empty(), "{about}: {:?}", world.gaps);
+            assert!(world.events.is_empty(), "{about}: {:?}", world.events);
+            assert!(longest_gap(&world, |work| work == Work::Read(SecretId(2))) <= seconds(302), "{about}");
+            world.assert_innocent();
+        }
+    }
+}
+
+#[test]
+fn a_renewal_that_keeps_failing_is_replaced_in_the_window_before_its_end() {
+    for seed in 0..40 {
+        let mut world = World::new(Server::new(vec![leased(60, DAY), leased(60, DAY)]), seed);
+        world.server.token_ttl = seconds(DAY);
+        world.server.faults.push(stretch(100, 2000, What::BreaksRenewal(SecretId(0))));
+        world.run(seconds(2000));
+        assert!(world.gaps.is_empty(), "seed {seed}: {:?}", world.gaps);
+        // A life of 60 s less a window of 6 s.
+        assert!(world.issues(0) <= 2 + 1900 / 54 + 1, "{}", world.issues(0));
+        assert_eq!((world.issues(1), world.told(Event::BackendDown)), (1, 0));
+    }
+}
+
+#[test]
+fn a_token_whose_renewal_keeps_failing_is_replaced_in_the_window_before_its_end() {
+    for seed in 0..40 {
+        let mut world = World::new(Server::new(vec![leased(HOUR, DAY), Kind::Plain]), seed);
+        world.server.token_ttl = seconds(60);
+        world.server.faults.push(stretch(100, 700, What::BreaksTokenRenewal));
+        world.run(seconds(700));
+        assert!(world.gaps.is_empty(), "seed {seed}: {:?}", world.gaps);
+        assert!(world.logins() <= 2 + 600 / 54 + 1, "{}", world.logins());
+        let ends: Vec<_> = world.server.tokens.iter().map(|(_, token)| token.end).collect();
+        for (at, end) in world.server.tokens.iter().skip(1).map(|(_, token)| token.issued).zip(ends) {
+            assert!(at + seconds(2) <= end, "seed {seed}: a login {:?} before the end", end.saturating_sub(at));
+        }
+    }
+}
+
+#[test]
+fn in_an_outage_a_lease_that_can_still_be_renewed_after_it_is_not_replaced() {
+    for seed in 0..40 {
+        let mut world = World::new(Server::new(vec![leased(60, DAY), leased(60, DAY)]), seed);
+        world.server.token_ttl = seconds(DAY);
+        world.run(seconds(100));
+        let next = |world: &World, id: usize| world.schedule.status(world.now).secrets[id].next.unwrap().1;
+        let due = next(&world, 0).min(next(&world, 1)).as_secs() - 1000;
+        world.server.faults.push(stretch(due, due + 8, What::Refuses));
+        world.run(seconds(400));
+        assert_eq!((world.issues(0), world.issues(1)), (1, 1), "seed {seed}");
+        world.assert_innocent();
+    }
+}
+
+#[test]
+fn an_absurd_wish_for_patience_lets_nothing_expire_and_is_over_after_five_minutes() {
+    for (wait, seed) in [3600, u64::MAX].into_iter().flat_map(|wait| (0..20).map(move |seed| (wait, seed))) {
+        let mut world = two_databases(2, seed);
+        // Everybody is sent away once.
+        world.server.faults.push(stretch(100, 101, What::Throttles(seconds(wait))));
+        world.server.faults.push(stretch(290, 291, What::ThrottlesMount(KV, seconds(wait))));
+        world.run(seconds(1300));
+        assert!(world.gaps.is_empty(), "seed {seed}: {:?}", world.gaps);
+        assert_eq!(world.logins(), 1);
+        let gap = longest_gap(&world, |work| work.secret() == Some(SecretId(3)));
+        assert!(gap <= seconds(602), "seed {seed}: {gap:?}");
+        world.assert_innocent();
+    }
+}
+
+#[test]
+fn a_refresh_asks_at_once_whatever_the_server_asked_for() {
+    let mut world = two_databases(1, 3);
+    world.server.faults.push(stretch(200, 300, What::ThrottlesMount(KV, seconds(3600))));
+    world.run(seconds(310));
+    let held = world.schedule.status(world.now).secrets[2].next.unwrap().1;
+    assert!(held > world.now + seconds(100), "status says until when: {held:?}");
+    assert_eq!(world.events.iter().filter(|(_, event)| matches!(event, Event::Patience(Some(_), _))).count(), 1);
+    world.schedule.refresh(world.now);
+    world.run(seconds(311));
+    assert_eq!(world.count(310, 311, |work| work == Work::Read(SecretId(2))), 1);
+}
+
+#[test]
+fn what_was_refused_and_has_expired_is_tried_every_ten_seconds_one_at_a_time() {
+    let mut world = World::new(Server::new(vec![leased(60, DAY); 8]), 5);
+    world.server.token_ttl = seconds(DAY);
+    for id in 0..8 {
+        world.server.faults.push(stretch(100, 2000, What::Denies(SecretId(id))));
+    }
+    world.run(seconds(2012));
+    let asked = world.count(200, 2000, |work| matches!(work, Work::Issue(_)));
+    // One in 7.5 to 10 s, and each on its own once in 7.5 to 10 min.
+    assert!((150..=290).contains(&asked), "{asked}");
+    assert!((0..8).any(|id| world.state(id) == State::Fresh), "within ten seconds");
+}
+
+#[test]
+fn a_login_that_was_refused_is_tried_every_ten_seconds_while_something_is_dead() {
+    for seed in 0..20 {
+        let mut world = World::new(Server::new(vec![leased(60, DAY), Kind::Plain]), seed);
+        world.run(seconds(300));
+        world.server.faults.push(stretch(300, 1500, What::DeniesLogins));
+        world.server.restart();
+        world.run(seconds(1511));
+        assert!(world.logins() <= 170, "{}", world.logins());
+        assert_eq!(world.state(0), State::Fresh, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_value_that_is_over_when_it_comes_is_a_failure_and_no_loop() {
+    for (operation, life) in [
+        (Operation::Write, Life::Expires(Duration::ZERO)),
+        (Operation::Read, Life::Lease(Lifetime { ttl: Duration::ZERO, renewable: false })),
+    ] {
+        let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+        schedule.add(Plan { operation, refresh: seconds(300), mount: A });
+        let (mut now, mut issued) = (seconds(1), 0);
+        while now < seconds(HOUR) {
+            match schedule.next(now) {
+                Next::Wait(wait) => now += wait,
+                Next::Tell(event) => panic!("{event:?}"),
+                Next::Do(work) => {
+                    issued += 1;
+                    schedule.done(work, Outcome::Fetched(Answer { life, rotates_in: None }), now, 0.5);
+                }
+            }
+        }
+        // After 1, 2, 4, 8, 10, 10 … minutes.
+        assert!((7..=10).contains(&issued), "{issued}");
+    }
+}
+
+#[test]
+fn reads_of_one_interval_go_together_and_neighbours_of_a_change_once_more() {
+    let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+    let ids: Vec<_> = (0..3)
+        .map(|n| schedule.add(Plan { operation: Operation::Read, refresh: seconds([10, 10, 300][n]), mount: KV }))
+        .collect();
+    let (mut now, mut dice, mut reads) = (seconds(1), Dice(3), Vec::new());
+    let mut changed = false;
+    while now < seconds(120) {
+        match schedule.next(now) {
+            Next::Wait(wait) => now += wait,
+            Next::Tell(event) => panic!("{event:?}"),
+            Next::Do(work) => {
+                let id = work.secret().unwrap();
+                reads.push((now, id));
+                if now > seconds(60) && id == ids[0] && !changed {
+                    changed = true;
+                    schedule.changed(id, now);
+                    assert_eq!(schedule.settles_at(now), Some(now + Duration::from_millis(500)));
+                }
+                let answer = Answer { life: Life::Unbounded, rotates_in: None };
+                schedule.done(work, Outcome::Fetched(answer), now, dice.unit());
+            }
+        }
+    }
+    let at = |id: usize| reads.iter().filter(|(_, of)| *of == ids[id]).map(|(at, _)| *at).collect::<Vec<_>>();
+    assert_eq!(at(0), at(1), "together, and both once more after the change");
+    let again = at(0).windows(2).filter(|pair| pair[1] - pair[0] == Duration::from_millis(500)).count();
+    assert_eq!(again, 1);
+    assert_eq!(at(2).len(), 1, "another interval is not touched");
+}
