@@ -2,6 +2,7 @@
 //!
 //! A backend has one, and each of its mounts: a database that is down behind a healthy server opens only its mount's.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::scaled;
@@ -74,18 +75,34 @@ struct Hold {
 struct Budget {
     /// When the budget is whole again.
     whole_at: Duration,
+    /// The last dozen.
+    spent: VecDeque<Duration>,
 }
 
 impl Budget {
     const BURST: u32 = 5;
     const PERIOD: Duration = Duration::from_secs(10);
+    /// What is about to end has one in five seconds, while there were not a dozen within the minute.
+    const URGENT: Duration = Duration::from_secs(5);
+    const DOZEN: usize = 12;
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// From when on there is a probe left.
     fn free_at(&self) -> Duration {
         self.whole_at.saturating_sub(Self::PERIOD.saturating_mul(Self::BURST.saturating_sub(1)))
     }
 
+    fn free_at_if_urgent(&self) -> Duration {
+        let full = self.spent.front().filter(|_| self.spent.len() >= Self::DOZEN);
+        let last = self.spent.back().map_or(Duration::ZERO, |last| last.saturating_add(Self::URGENT));
+        full.map_or(last, |oldest| last.max(oldest.saturating_add(Self::MINUTE))).min(self.free_at())
+    }
+
     fn spend(&mut self, now: Duration) {
+        if self.spent.len() >= Self::DOZEN {
+            self.spent.pop_front();
+        }
+        self.spent.push_back(now);
         self.whole_at = self.whole_at.max(now).saturating_add(Self::PERIOD);
     }
 }
@@ -199,9 +216,10 @@ impl Breaker {
     /// When there is a probe for what ends at `end`.
     fn affords(&self, end: Option<Duration>, now: Duration) -> Duration {
         let free_at = self.budget.free_at();
-        match end.filter(|end| *end > now && self.scope == Scope::Mount) {
-            Some(end) => free_at.min(end.saturating_sub(EXPIRED_WITHIN)),
-            None => free_at,
+        match (end.filter(|end| *end > now).map(|end| end.saturating_sub(EXPIRED_WITHIN)), self.scope) {
+            (Some(soon), Scope::Mount) => free_at.min(soon),
+            (Some(soon), Scope::Backend) => free_at.min(soon.max(self.budget.free_at_if_urgent())),
+            (None, _) => free_at,
         }
     }
 

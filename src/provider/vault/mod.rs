@@ -136,7 +136,7 @@ impl Vault {
         let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
         let status = response.status().as_u16();
         let answer = Answer { status, retry_after: None, body: SecretBytes::new(response.into_body()) };
-        match explain::refusal(&Asked::Read("sys/health"), &answer, None) {
+        match explain::refusal(&Asked::Read("sys/health"), &answer, None).at_work() {
             refusal if !answer.is_success() && refusal.extent == Extent::Backend => Err(refusal),
             _ => Ok(()),
         }
