@@ -14,6 +14,10 @@
 //! | 4 isolation of what is the secret's own | `faults::one_denied_of_five_…` | `whatever_befalls_one_secret_…`, `one_denied_secret_of_five_…` |
 //! | … a local error never causes a fetch | `faults::a_full_volume_…` | – |
 //! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/rotate/breaker.rs` |
+//! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
+//! | … what has expired or is about to is probed every 10 s | – | `partial::what_…`, `a_login_that_was_refused_…` |
+//! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
+//! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
 //! | … tokens that are not ours, and batch tokens | `lives::a_token_file_…`, `lives::credentials_under_batch_tokens_…` | `a_token_file_that_changed_…` |
 //! | 6 stale beats nothing, visibly: keep, remove, stop | `lives::what_has_expired_is_kept_…`, `supervise::an_expired_secret_…` | `expiry_is_told_once_…` |

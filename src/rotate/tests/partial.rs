@@ -7,7 +7,7 @@ use crate::rotate::{
     Settings, State, Work,
 };
 
-use super::server::{Kind, Server, What};
+use super::server::{IsIt, Kind, Server, What};
 use super::world::{World, stretch};
 use super::{DAY, Dice, HOUR, seconds};
 
@@ -83,7 +83,7 @@ fn what_one_mount_has_lost_is_had_again_within_ten_seconds_of_its_return() {
 
 #[test]
 fn one_request_that_hangs_never_costs_a_credential_its_life() {
-    let kinds: [(&str, fn(Work) -> bool); 5] = [
+    let kinds: [(&str, IsIt); 5] = [
         ("a renewal", |work| matches!(work, Work::Renew(_))),
         ("a token renewal", |work| matches!(work, Work::RenewToken)),
         ("a read", |work| matches!(work, Work::Read(_))),

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::provider::{Class, Failure};
 use crate::rotate::{Answer, Grant, Life, Lifetime, MountId, Outcome, SecretId, Settings, TokenId, Window, Work};
 
+/// One kind of request.
+pub(super) type IsIt = fn(Work) -> bool;
+
 /// What a secret is on the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -93,7 +96,7 @@ pub(super) struct Server {
     /// Of each secret; without an entry it has one of its own.
     pub(super) mounts: Vec<MountId>,
     /// The first request from then on that is such a one hangs, once.
-    pub(super) hangs_once: Vec<(Duration, fn(Work) -> bool)>,
+    pub(super) hangs_once: Vec<(Duration, IsIt)>,
     pub(super) token_ttl: Duration,
     pub(super) token_max: Duration,
     pub(super) token_renewable: bool,

@@ -25,7 +25,7 @@ impl Rotation<'_> {
                     Some(id) => self.prepared.plan.sources[self.source_of(backend, id)].shown.clone(),
                     None => name.clone(),
                 };
-                let (seconds, until) = (wait.as_secs(), httpdate::fmt_http_date(clock::wall() + wait));
+                let (seconds, until) = (wait.as_secs(), crate::domain::http_date(clock::wall() + wait));
                 warn!(
                     "{name} asks for patience about {what}: it is not asked for {seconds} s (until {until}), but for what \
                      would expire; `secret-exec refresh` asks at once"
