@@ -75,16 +75,16 @@ struct Hold {
 struct Budget {
     /// When the budget is whole again.
     whole_at: Duration,
-    /// The last dozen.
+    /// The last eleven.
     spent: VecDeque<Duration>,
 }
 
 impl Budget {
     const BURST: u32 = 5;
     const PERIOD: Duration = Duration::from_secs(10);
-    /// What is about to end has one in five seconds, while there were not a dozen within the minute.
+    /// What is about to end has one in five seconds, while there were not eleven within the minute.
     const URGENT: Duration = Duration::from_secs(5);
-    const DOZEN: usize = 12;
+    const RECENT: usize = 11;
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// From when on there is a probe left.
@@ -93,13 +93,13 @@ impl Budget {
     }
 
     fn free_at_if_urgent(&self) -> Duration {
-        let full = self.spent.front().filter(|_| self.spent.len() >= Self::DOZEN);
+        let full = self.spent.front().filter(|_| self.spent.len() >= Self::RECENT);
         let last = self.spent.back().map_or(Duration::ZERO, |last| last.saturating_add(Self::URGENT));
         full.map_or(last, |oldest| last.max(oldest.saturating_add(Self::MINUTE))).min(self.free_at())
     }
 
     fn spend(&mut self, now: Duration) {
-        if self.spent.len() >= Self::DOZEN {
+        if self.spent.len() >= Self::RECENT {
             self.spent.pop_front();
         }
         self.spent.push_back(now);
