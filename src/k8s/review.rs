@@ -11,6 +11,8 @@ use crate::config::annotations::PREFIX;
 
 /// What a tree may cost, in bytes of memory. A pod of 1,000 containers as they usually are costs about 4 MiB.
 const MAX_TREE: usize = 8 << 20;
+/// What all beside the pod may cost.
+const MAX_REST: usize = 64 << 10;
 /// What a node of a map costs, which has room for several members, and so does each member beyond those.
 const MAP: usize = 700;
 const MEMBER: usize = 120;
@@ -28,6 +30,9 @@ enum Keep {
     Items(&'static Keep),
     /// The annotations that are ours, and the one that names a container.
     Annotations,
+    /// Like this, at the cost of the tree: what stands beside it has a small allowance of its own, so that a review whose
+    /// pod is too large can still be answered.
+    Tree(&'static Keep),
 }
 
 /// An AdmissionReview. A field that injection starts to read must be added here; `src/k8s/tests.rs` compares.
@@ -43,7 +48,7 @@ const REVIEW: Keep = Keep::Members(&[
             ("subResource", Keep::All),
             ("namespace", Keep::All),
             ("name", Keep::All),
-            ("object", POD),
+            ("object", Keep::Tree(&POD)),
         ]),
     ),
 ]);
@@ -113,22 +118,23 @@ pub(super) fn read(body: &[u8]) -> Result<Review, serde_json::Error> {
 /// Reads a pod as it stands in a review.
 #[cfg(test)]
 pub(super) fn read_pod(body: &[u8]) -> Result<Review, serde_json::Error> {
-    read_like(body, &POD)
+    read_like(body, &Keep::Tree(&POD))
 }
 
 fn read_like(body: &[u8], keep: &Keep) -> Result<Review, serde_json::Error> {
-    let left = Cell::new(Some(MAX_TREE));
+    let (left, tree) = (Cell::new(Some(MAX_REST)), Cell::new(Some(MAX_TREE)));
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Pruned { keep, left: &left }.deserialize(&mut reader)?;
+    let value = Pruned { keep, left: &left, tree: &tree }.deserialize(&mut reader)?;
     reader.end()?;
-    Ok(Review { value, is_cut: left.get().is_none() })
+    Ok(Review { value, is_cut: left.get().is_none() || tree.get().is_none() })
 }
 
-/// Reads one value. `left` is what the tree may still cost; `None` once it has cost too much.
+/// Reads one value. `left` is what it may still cost, `tree` what a [`Keep::Tree`] below may; `None` once it was too much.
 #[derive(Clone, Copy)]
 struct Pruned<'a> {
     keep: &'a Keep,
     left: &'a Cell<Option<usize>>,
+    tree: &'a Cell<Option<usize>>,
 }
 
 impl Pruned<'_> {
@@ -143,7 +149,10 @@ impl<'de> DeserializeSeed<'de> for Pruned<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+        match self.keep {
+            Keep::Tree(keep) => deserializer.deserialize_any(Pruned { keep, left: self.tree, ..self }),
+            _ => deserializer.deserialize_any(self),
+        }
     }
 }
 
@@ -183,7 +192,9 @@ impl<'de> Visitor<'de> for Pruned<'_> {
             Keep::All => &Keep::All,
             Keep::Items(keep) => *keep,
             // Something else is expected here; that it is a list is enough to say so.
-            Keep::Members(_) | Keep::Annotations => return skip_items(items).map(|()| Value::Array(Vec::new())),
+            Keep::Members(_) | Keep::Annotations | Keep::Tree(_) => {
+                return skip_items(items).map(|()| Value::Array(Vec::new()));
+            }
         };
         let mut list = Vec::new();
         while self.pay(ITEM) {
@@ -248,7 +259,7 @@ impl<'a> Visitor<'_> for Name<'a> {
             Keep::All => Some(self.keep),
             Keep::Members(known) => known.iter().find(|(known, _)| *known == name).map(|(_, keep)| keep),
             Keep::Annotations if name.starts_with(PREFIX) || name == super::pod::DEFAULT_CONTAINER => Some(&Keep::All),
-            Keep::Annotations | Keep::Items(_) => None,
+            Keep::Annotations | Keep::Items(_) | Keep::Tree(_) => None,
         };
         Ok(keep.map(|keep| (name.to_owned(), keep)))
     }
@@ -303,6 +314,7 @@ mod tests {
         let many = vec![json!({}); 200_000];
         let review = of(&json!({ "request": { "object": { "spec": { "volumes": many } } }, "kind": "after" }));
         assert!(review.is_cut);
+        assert_eq!(review.value["kind"], "after", "what stands beside the pod is still known");
         let kept = review.value["request"]["object"]["spec"]["volumes"].as_array().unwrap().len();
         assert!(kept * MAP <= MAX_TREE, "{kept}");
         let text = format!("{{\"request\":{{\"object\":{{\"spec\":{{\"volumes\":[{}", "{},".repeat(200_000));

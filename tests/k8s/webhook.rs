@@ -120,7 +120,7 @@ fn clients_that_promise_much_and_send_little_hold_nobody_up() {
     let mut slow: Vec<_> = (0..12).map(|_| webhook.tls()).collect();
     for tls in &mut slow {
         let head =
-            "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 6000000\r\n\r\n{";
+            "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n{";
         tls.send(head.as_bytes()).unwrap();
     }
     assert_eq!(webhook.post(&good()).status, 200);
