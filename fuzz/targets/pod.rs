@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secret_exec::config::{Annotations, Flag, Layers, Text, Wraps, resolve};
+use secret_exec::config::{Flag, Layers, Wraps, resolve};
 use serde_json::Value;
 
 /// The object after the patch of a response (RFC 6902, of which `add` is all that is used).
@@ -79,19 +79,14 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// Every process of ours in an injected pod reads a configuration: what admission lets through starts. (A key that the API
-/// server would refuse, as it does after admission, could not be written to a file either.)
+/// Every process of ours in an injected pod reads a configuration: what admission lets through starts.
 pub fn reads_itself(pod: &Value) {
-    let is_key = |key: &String| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    if !pod["metadata"]["annotations"].as_object().expect("annotations").keys().all(is_key) {
-        return;
-    }
     let mut read = 0;
     let spec = &pod["spec"];
     for container in list(&spec["initContainers"]).iter().chain(list(&spec["containers"])) {
         let (words, wraps) = if wraps(&container["command"]) {
             (&list(&container["command"])[1..], Wraps::Command)
-        } else if list(&container["volumeMounts"]).iter().any(|mount| mount["name"] == "secret-exec-identity") {
+        } else if matches!(container["args"][0].as_str(), Some("init" | "sidecar")) {
             (list(&container["args"]), Wraps::Nothing)
         } else {
             continue;
@@ -99,22 +94,13 @@ pub fn reads_itself(pod: &Value) {
         let words: Vec<String> = words.iter().map(|word| word.as_str().expect("a word").replace("$$", "$")).collect();
         let mut words = words.iter().map(String::as_str).take_while(|word| *word != "--");
         let mut flags = Vec::new();
-        let mut is_told = false;
         while let Some(word) = words.next() {
             match word {
                 "init" | "sidecar" => {}
                 "--leave-leases" | "--pinned" | "--supervise" => flags.push(Flag::new(word, "")),
-                "--annotations" => is_told = words.next().is_some(),
                 name => flags.push(Flag::new(name, words.next().expect("a value"))),
             }
         }
-        assert!(is_told);
-        let pairs: Vec<(String, String)> = pod["metadata"]["annotations"]
-            .as_object()
-            .expect("annotations")
-            .iter()
-            .map(|(key, value)| (key.clone(), value.as_str().expect("a text").to_owned()))
-            .collect();
         let environment: Vec<(String, String)> = list(&container["env"])
             .iter()
             .filter_map(|variable| {
@@ -124,7 +110,7 @@ pub fn reads_itself(pod: &Value) {
             .collect();
         let layers = Layers {
             environment: &environment,
-            annotations: Some(Annotations::File(Text { name: "annotations", text: &downward_api(&pairs) })),
+            annotations: None,
             file: None,
             flags: &flags,
             wraps,

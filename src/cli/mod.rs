@@ -16,9 +16,11 @@ use std::process::ExitCode;
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
 use crate::identity::file;
-use crate::run::{self, Caller, Check, Program, Refresh, Shown};
+use crate::run::{self, Caller, Check, Program, Refresh, Settings, Shown};
 use crate::sys::environment::{self, Variable};
-use crate::sys::harden;
+use crate::sys::harden::{self, Original};
+
+use tracing::{info, warn};
 
 use args::{Command, Invocation};
 use output::print;
@@ -34,8 +36,7 @@ pub fn main() -> ExitCode {
         let variable =
             environment.iter().find(|(name, _)| name == b"SECRET_EXEC_LOG_FORMAT").map(|(_, value)| value.as_slice());
         output::set_format(output::requested_format(&arguments, variable));
-        let unread = no_text(&environment);
-        start(std::env::args_os().skip(1).collect(), &Caller::new(original, environment), unread)
+        start(std::env::args_os().skip(1).collect(), original, environment)
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,
@@ -49,8 +50,15 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Result<Exit, Vec<Problem>> {
+fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable>) -> Result<Exit, Vec<Problem>> {
     let invocation = args::parse(arguments).map_err(problems)?;
+    let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
+    let settings = if is_pinned { Settings::Pinned } else { Settings::All };
+    if is_pinned {
+        environment::forget(config::is_hidden);
+    }
+    let unread = no_text(&environment, settings);
+    let caller = &Caller::new(original, environment, settings);
     match &invocation.command {
         Command::Print(text) => return print(text),
         Command::Completions(shell) => return print(&shell.completions(options::command())),
@@ -70,6 +78,7 @@ fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Res
     let config = configure(&invocation, caller, unread)?;
     output::set_format(config.log_format);
     run::start_log(Program::Exec, config.log_format, config.log_level);
+    warn_of_overrides(&config, caller);
     match invocation.command {
         Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
         Command::Wrap(command) => match run::exec(&config, &command, caller)? {},
@@ -94,6 +103,19 @@ fn start(arguments: Vec<OsString>, caller: &Caller, unread: Vec<Mistake>) -> Res
     }
 }
 
+/// One line for each thing that is weaker, or other, than its author may think.
+fn warn_of_overrides(config: &Config, caller: &Caller) {
+    if config.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
+        warn!(
+            "vault.skipVerify: the server's certificate is not verified; whoever answers reads the login and every secret"
+        );
+    }
+    let ignored = caller.ignored();
+    if !ignored.is_empty() {
+        info!("--pinned: these inherited variables do not count: {}", ignored.join(", "));
+    }
+}
+
 /// What is to be said on stdout, and what is wrong all the same.
 fn shown((text, problems): (String, Vec<Problem>)) -> Result<Exit, Vec<Problem>> {
     print(&text)?;
@@ -102,7 +124,7 @@ fn shown((text, problems): (String, Vec<Problem>)) -> Result<Exit, Vec<Problem>>
 
 /// Settings in the environment that are not text. The layers are made of text: there, such a one would be missing, and a
 /// default in its place.
-fn no_text(environment: &[Variable]) -> Vec<Mistake> {
+fn no_text(environment: &[Variable], settings: Settings) -> Vec<Mistake> {
     let mistake = |(name, value): &Variable| {
         let shown = String::from_utf8_lossy(name);
         let what = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
@@ -111,7 +133,8 @@ fn no_text(environment: &[Variable]) -> Vec<Mistake> {
             _ => return None,
         };
         let place = Place::Variable(shown.escape_debug().to_string());
-        config::is_setting(&shown).then(|| Mistake::new(&place, format!("its {what} is not UTF-8 text")))
+        let counts = settings == Settings::All || !config::is_steering(&shown);
+        (counts && config::is_setting(&shown)).then(|| Mistake::new(&place, format!("its {what} is not UTF-8 text")))
     };
     environment.iter().filter_map(mistake).collect()
 }
@@ -154,7 +177,33 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
         Command::Check(what) if what.policy || what.local_skeleton => config::resolve_unasked(&layers),
         _ => config::resolve(&layers),
     };
-    resolved.map_err(problems)
+    let config = resolved.map_err(problems)?;
+    let sources =
+        [("--annotations", annotations.is_some()), ("--config", file.is_some()), (config::PINNED, caller.is_pinned())];
+    let sources: Vec<&str> = sources.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+    refuse_empty(&invocation.command, &config, &sources)?;
+    Ok(config)
+}
+
+/// A start with nothing to deliver: whoever wrote the configuration meant something that did not arrive. Only a wrapped
+/// command that nobody configures may start so: the variables it inherits have no reference today.
+fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Problem>> {
+    let is_empty =
+        config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
+    let delivers = match command {
+        Command::Init | Command::Sidecar => true,
+        Command::Wrap(_) => !sources.is_empty(),
+        _ => false,
+    };
+    if !delivers || !is_empty {
+        return Ok(());
+    }
+    let read = if sources.is_empty() { String::new() } else { format!(" ({} was read)", sources.join(", ")) };
+    let text = format!(
+        "nothing to deliver{read}: the configuration names no file, no variable and no secret; say --file NAME=REF or --env \
+         NAME=REF, or see what became of the configuration that was meant"
+    );
+    Err(problems(vec![Mistake::new(&Place::Missing, text)]))
 }
 
 fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
@@ -169,7 +218,7 @@ mod tests {
     fn a_setting_that_is_no_text_is_a_mistake_and_not_left_out() {
         let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
         let told = |name: &[u8], value: &[u8]| -> Vec<String> {
-            let mistakes = no_text(&[variable(name, value)]);
+            let mistakes = no_text(&[variable(name, value)], Settings::All);
             mistakes.into_iter().map(|mistake| Problem::from(mistake).text).collect()
         };
         let expected = ["environment variable SECRET_EXEC_RUN_AS: its value is not UTF-8 text"];

@@ -46,10 +46,15 @@ pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mis
 /// The layer of annotations.
 pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut Mistakes) -> (Node, Reading) {
     match annotations {
-        Annotations::Pairs(pairs) => {
+        Annotations::Pairs(pairs) | Annotations::Admitted(pairs) => {
             from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes)
         }
-        Annotations::File(text) => match parse_downward_api(text) {
+        Annotations::File(file) => match parse_downward_api(file) {
+            Ok(pairs) if pairs.is_empty() => {
+                let text = "holds no annotation; whoever copied this pod may have left them out (kubectl debug --copy-to does)";
+                mistakes.add(&Place::Line { file: file.name.to_owned(), line: 1 }, text);
+                (Node::empty(), Reading::Broken)
+            }
             Ok(pairs) => from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes),
             Err(wrong) => {
                 wrong.into_iter().for_each(|mistake| mistakes.add(&mistake.place, mistake.text));

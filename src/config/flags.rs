@@ -12,8 +12,9 @@ use super::shape::Shape;
 use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
 
-/// Takes every word about the backends and the login from the annotations: whoever may edit them later cannot move it.
-pub(super) const PINNED: &str = "--pinned";
+/// Neither annotations nor the environment say anything about backends, the login, proxies and hooks: whoever may edit
+/// those cannot move it.
+pub const PINNED: &str = "--pinned";
 
 /// A flag of the command line, taken apart.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,18 +6,21 @@
 use std::collections::BTreeMap;
 
 use super::annotations::from_pairs;
+use super::arguments;
 use super::check::{self, Author};
 use super::flags::Flag;
 use super::form::Form;
 use super::keys::{AWS, VAULT};
 use super::layer::Text;
-use super::layers::PINNED_SECTIONS;
 use super::net;
 use super::place::{Mistake, Place};
 use super::shape::{Alone, Field, Object, Shape};
 use super::tree::{Kind, Mistakes, Node, join};
 use super::value;
 use super::yaml::{self, Origin};
+
+/// What the operator may say for every pod.
+const BACKENDS: [&str; 2] = ["vault", "aws"];
 
 /// Every key of the injector's config.
 static INJECTOR: Shape = Shape::Object(&Object {
@@ -191,7 +194,7 @@ impl Injector {
         if node.field("nativeSidecar").and_then(Node::text).and_then(|text| value::boolean(text).ok()) == Some(false) {
             injector.sidecar = Sidecar::Container;
         }
-        for section in PINNED_SECTIONS {
+        for section in BACKENDS {
             if let Some(node) = node.field(section) {
                 leaves(node, section, &mut |path, node| {
                     if let Some(instead) = in_a_container(path) {
@@ -288,7 +291,7 @@ impl Asked {
     /// What is said about the backends and the login: keys of the config with their text, sorted.
     pub fn login(&self) -> BTreeMap<String, String> {
         let mut said = BTreeMap::new();
-        for section in PINNED_SECTIONS {
+        for section in BACKENDS {
             if let Some(node) = self.0.field(section) {
                 leaves(node, section, &mut |path, node| {
                     said.insert(path.to_owned(), normal(path, node.text().unwrap_or_default()));
@@ -296,6 +299,12 @@ impl Asked {
             }
         }
         said
+    }
+
+    /// Flags for everything that is said, in its order, but for the dotted keys (and whole sections) of `skip`: read as
+    /// flags, they make the same configuration.
+    pub fn flags(&self, skip: &[&str]) -> Vec<Flag> {
+        arguments::flags(&self.0, skip)
     }
 
     /// Whether anything is said at or below a key of the config.

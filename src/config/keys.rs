@@ -95,7 +95,8 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             "Private directory for the control socket and a sidecar's state, in memory.",
         )
         .flag("DIR")
-        .default("/run/secret-exec-state"),
+        .default("/run/secret-exec-state")
+        .never_by_annotation(),
         Field::single("metrics", Form::Listen, "HOST:PORT for health and metrics.").flag("ADDR").default_is("off"),
         Field::single(
             "sandbox",
@@ -125,7 +126,9 @@ pub(super) static VAULT: Object = Object {
         Field::single("address", Form::Address, "http:// or https://, host, port.").default_is("VAULT_ADDR"),
         Field::single("namespace", Form::Namespace, "X-Vault-Namespace.").default_is("VAULT_NAMESPACE"),
         Field::single("ca", Form::Certificates, "The private CA, as PEM text."),
-        Field::single("caFile", Form::Path, "The private CA, as a PEM file.").default_is("VAULT_CACERT"),
+        Field::single("caFile", Form::Path, "The private CA, as a PEM file.")
+            .default_is("VAULT_CACERT")
+            .never_by_annotation(),
         Field::single("tlsServerName", Form::Host, "The name to ask for and verify instead of the address's host.")
             .never_by_annotation(),
         Field::single("proxy", Form::Proxy, "An http:// proxy for this backend.")
@@ -175,7 +178,8 @@ static AUTH: Tagged = Tagged {
                     ROLE.required(),
                     mount("Where the method is mounted, without auth/.").default("kubernetes"),
                     Field::single("tokenFile", Form::Path, "The file that holds the token.")
-                        .default("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+                        .default("/var/run/secrets/kubernetes.io/serviceaccount/token")
+                        .never_by_annotation(),
                     Field::single("audience", Form::Plain, "Of the token the injector projects.").default("vault"),
                 ],
                 choice: None,
@@ -188,7 +192,9 @@ static AUTH: Tagged = Tagged {
                 fields: &[
                     ROLE.required(),
                     mount("Where the method is mounted, without auth/.").default("jwt"),
-                    Field::single("tokenFile", Form::Path, "The file that holds the token.").required(),
+                    Field::single("tokenFile", Form::Path, "The file that holds the token.")
+                        .required()
+                        .never_by_annotation(),
                     Field::single("audience", Form::Plain, "Of the token the injector projects."),
                 ],
                 choice: None,
@@ -201,8 +207,9 @@ static AUTH: Tagged = Tagged {
                 fields: &[
                     mount("Where the method is mounted, without auth/.").default("approle"),
                     Field::single("roleId", Form::Plain, "The role id, which is not a secret."),
-                    Field::single("roleIdFile", Form::Path, "The file that holds the role id."),
-                    Field::single("secretIdFile", Form::Path, "The file that holds the secret id."),
+                    Field::single("roleIdFile", Form::Path, "The file that holds the role id.").never_by_annotation(),
+                    Field::single("secretIdFile", Form::Path, "The file that holds the secret id.")
+                        .never_by_annotation(),
                     Field::single("secretIdWrapped", Form::Bool, "The file holds a response-wrapping token instead.")
                         .default("false"),
                 ],
@@ -229,8 +236,12 @@ static AUTH: Tagged = Tagged {
                 fields: &[
                     mount("Where the method is mounted, without auth/.").default("cert"),
                     ROLE,
-                    Field::single("certFile", Form::Path, "The PEM file with the certificate chain.").required(),
-                    Field::single("keyFile", Form::Path, "The PEM file with the private key.").required(),
+                    Field::single("certFile", Form::Path, "The PEM file with the certificate chain.")
+                        .required()
+                        .never_by_annotation(),
+                    Field::single("keyFile", Form::Path, "The PEM file with the private key.")
+                        .required()
+                        .never_by_annotation(),
                 ],
                 choice: None,
             },
@@ -244,7 +255,8 @@ static AUTH: Tagged = Tagged {
                     Form::Path,
                     "The file that holds the token; read again when it changes.",
                 )
-                .required()],
+                .required()
+                .never_by_annotation()],
                 choice: None,
             },
         },
@@ -324,7 +336,8 @@ const FORMAT: Field =
         .default_is("raw for one value, json for a map");
 const DECODE: Field = Field::single("decode", Form::Words(&["base64"]), "An encoding to undo first.");
 const TEMPLATE: Field = Field::single("template", Form::Any, "A template over secret().");
-const TEMPLATE_FILE: Field = Field::single("templateFile", Form::Path, "The file that holds the template.");
+const TEMPLATE_FILE: Field =
+    Field::single("templateFile", Form::Path, "The file that holds the template.").never_by_annotation();
 const CONTENT: Option<Choice> = Some(Choice {
     ways: &[&["from", "format", "decode"], &["template"], &["templateFile"]],
     presence: Presence::Required,
@@ -367,9 +380,12 @@ static ACTION: Shape = Shape::Short {
         fields: &[
             Field::single("signal", Form::Signal, "A signal to the app."),
             Field::single("process", Form::Process, "Instead to the oldest process of that name (sidecar)."),
-            Field::new("run", Shape::List { item: &ARGUMENT, alone: Alone::Refused }, "A command with its arguments."),
+            Field::new("run", Shape::List { item: &ARGUMENT, alone: Alone::Refused }, "A command with its arguments.")
+                .never_by_annotation(),
             Field::single("http", Form::Url, "POST to this URL."),
-            Field::single("remote", Form::Bool, "The URL need not be on loopback.").default("false"),
+            Field::single("remote", Form::Bool, "The URL need not be on loopback.")
+                .default("false")
+                .never_by_annotation(),
         ],
         choice: Some(Choice {
             ways: &[&["signal", "process"], &["run"], &["http", "remote"]],

@@ -21,8 +21,10 @@ pub struct Text<'a> {
 pub enum Annotations<'a> {
     /// In the pod: a downward-API file.
     File(Text<'a>),
-    /// At admission: keys and values.
+    /// Keys and values.
     Pairs(&'a [(String, String)]),
+    /// At admission: keys and values that reach the pod as flags, and so are stronger than variables.
+    Admitted(&'a [(String, String)]),
 }
 
 // Texts may hold secrets that somebody put there: `Debug` shows names only.
@@ -37,7 +39,9 @@ impl fmt::Debug for Annotations<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(text) => text.fmt(f),
-            Self::Pairs(pairs) => f.debug_list().entries(pairs.iter().map(|(key, _)| key)).finish(),
+            Self::Pairs(pairs) | Self::Admitted(pairs) => {
+                f.debug_list().entries(pairs.iter().map(|(key, _)| key)).finish()
+            }
         }
     }
 }

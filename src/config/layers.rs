@@ -11,6 +11,7 @@ use super::layer::{Annotations, Layer, Reading, Text};
 use super::merge;
 use super::names::{Single, VARIABLES, singles};
 use super::nearest::nearest;
+use super::pinned;
 use super::place::Place;
 use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
@@ -64,19 +65,24 @@ pub(super) struct Merged<'a> {
 /// Reads, checks and merges the layers.
 pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged<'a> {
     let mut reading = Reading::Complete;
+    let is_pinned = layers.flags.iter().any(|flag| flag.name == flags::PINNED);
+    let counts = |name: &str| !(is_pinned && pinned::is_steering(name));
+    let environment: Vec<&(String, String)> = layers.environment.iter().filter(|(name, _)| counts(name)).collect();
     let mut all = Layer::new(Author::Operator);
-    for part in gaps(layers.environment) {
+    for part in gaps(&environment) {
         all.add(part, mistakes);
     }
     let mut tree = all.tree;
+    let mut admitted = None;
     if let Some(annotations) = layers.annotations {
         let (mut layer, result) = annotations::layer(annotations, mistakes);
-        if layers.flags.iter().any(|flag| flag.name == flags::PINNED)
-            && let Kind::Map(entries) = &mut layer.kind
-        {
-            entries.retain(|entry| !PINNED_SECTIONS.contains(&entry.key.as_str()));
+        if is_pinned && let Kind::Map(entries) = &mut layer.kind {
+            entries.retain(|entry| !pinned::SECTIONS.contains(&entry.key.as_str()));
         }
-        tree = merge::over(tree, layer, &ROOT);
+        match annotations {
+            Annotations::File(_) | Annotations::Pairs(_) => tree = merge::over(tree, layer, &ROOT),
+            Annotations::Admitted(_) => admitted = Some(layer),
+        }
         reading = worse(reading, result);
     }
     if let Some(file) = layers.file {
@@ -85,14 +91,14 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged
             None => reading = Reading::Broken,
         }
     }
-    tree = merge::over(tree, variables(layers.environment, mistakes), &ROOT);
+    tree = merge::over(tree, variables(&environment, mistakes), &ROOT);
+    if let Some(layer) = admitted {
+        tree = merge::over(tree, layer, &ROOT);
+    }
     let (layer, local, result) = flags::layer(layers.flags, mistakes);
     tree = merge::over(tree, layer, &ROOT);
     Merged { tree, local, reading: worse(reading, result) }
 }
-
-/// What `--pinned` is about: which backend, and how it is logged in to.
-pub(super) const PINNED_SECTIONS: [&str; 2] = ["vault", "aws"];
 
 fn worse(a: Reading, b: Reading) -> Reading {
     if a == Reading::Broken { a } else { b }
@@ -122,7 +128,7 @@ pub fn is_setting(name: &str) -> bool {
     name.strip_prefix(VARIABLES).map_or_else(fills_a_gap, |rest| !NO_SETTINGS.contains(&rest))
 }
 
-fn gaps(environment: &[(String, String)]) -> impl Iterator<Item = Node> + '_ {
+fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Node> + 'a {
     GAPS.iter().filter_map(|(names, path)| {
         names.iter().find_map(|name| {
             let (_, value) = environment.iter().find(|(known, value)| known == name && !value.is_empty())?;
@@ -132,10 +138,10 @@ fn gaps(environment: &[(String, String)]) -> impl Iterator<Item = Node> + '_ {
 }
 
 /// `SECRET_EXEC_…`: any key that one text can set. An unknown one is a mistake, or a typo would be a silent default.
-fn variables(environment: &[(String, String)], mistakes: &mut Mistakes) -> Node {
+fn variables(environment: &[&(String, String)], mistakes: &mut Mistakes) -> Node {
     let known: Vec<(String, Single)> = singles().into_iter().map(|single| (single.variable(), single)).collect();
     let mut found: Vec<(&Single, &String, &String)> = Vec::new();
-    for (name, value) in environment {
+    for (name, value) in environment.iter().copied() {
         let Some(rest) = name.strip_prefix(VARIABLES) else { continue };
         if NO_SETTINGS.contains(&rest) || is_service_link(rest, value) {
             continue; // the last: kubelet's

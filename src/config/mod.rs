@@ -4,10 +4,11 @@
 //!
 //! In the order data flows: `yaml`, `annotations` and `flags` make trees; `check` holds each against the one description
 //! of all keys (`keys`, in the words of `shape` and `form`); `layers` and `merge` make one tree of them; `resolve` reads
-//! the [`Config`] out of it.
+//! the [`Config`] out of it; `arguments` writes a layer as flags again, for the arguments of an injected container.
 
 mod action;
 pub mod annotations;
+mod arguments;
 mod backends;
 mod check;
 mod entries;
@@ -24,6 +25,7 @@ mod names;
 mod nearest;
 mod net;
 mod options;
+mod pinned;
 mod place;
 mod reader;
 mod resolve;
@@ -36,7 +38,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use flags::Flag;
+pub use flags::{Flag, PINNED};
 pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
@@ -46,6 +48,7 @@ pub use model::{
 };
 pub use nearest::nearest;
 pub use options::{ConfigOption, OptionFlag, options};
+pub use pinned::{is_hidden, is_steering};
 pub use place::{Mistake, Place};
 pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;

@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_of_a_static_pod_is_left_alone_with_a_warning() {
+        let mut mirror = good();
+        mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("hash");
+        let (answer, response) = answer(&review("CREATE", mirror));
+        assert_eq!((answer.verdict, &response["allowed"]), (Verdict::Unchanged, &json!(true)));
+        assert!(response["warnings"][0].as_str().unwrap().contains("a mirror of a static pod"), "{response}");
+    }
+
+    #[test]
     fn a_denial_is_a_sentence() {
         let (answer, response) = answer(&review("CREATE", pod(json!({ "secret-exec.dev/fiel.a": "x" }))));
         assert_eq!(answer.verdict, Verdict::Denied);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::config::{Action, Injector, Sidecar};
 
 use super::denial::{Denial, told};
-use super::names::{IDENTITY, OURS, PROGRAM};
+use super::injected::{self, Expected};
+use super::names::OURS;
 use super::parts::{self, Plumbing, Role};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
@@ -28,6 +29,11 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
         return Ok(Injected::default());
     }
     let read = Pod::read(pod).map_err(|error| vec![error])?;
+    if read.is_mirror {
+        let text = "a mirror of a static pod: kubelet runs what its file says, so nothing is injected; inject into the file \
+                    with secret-inject manifest";
+        return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
+    }
     let Some(wish) = wish::wish(&read, injector)? else { return Ok(Injected::default()) };
     let mut plan = Plan { value: pod, pod: &read, injector, wish: &wish, ops: Vec::new(), denial: Vec::new() };
     plan.make();
@@ -38,10 +44,9 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
     }
 }
 
-/// Whether our container is there, and by us: it has a volume that nobody else would mount under that name.
-fn is_injected(pod: &Pod) -> bool {
-    let all = || pod.init_containers.iter().chain(&pod.containers);
-    all().any(|c| c.name == OURS && (c.mounts(IDENTITY) || c.mounts(PROGRAM)))
+/// What the app's command was before it was wrapped.
+fn unwrapped(command: &[String]) -> &[String] {
+    command.iter().position(|word| word == "--").map_or(&[], |at| &command[at + 1..])
 }
 
 /// The last of those with the same name, in their order: what kubelet takes.
@@ -51,6 +56,11 @@ fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
     kept.reverse();
     kept
 }
+
+/// A string of the kernel's argument list, with its final NUL (`MAX_ARG_STRLEN`, execve(2)).
+const MAX_ARGUMENT: usize = 128 << 10;
+/// All arguments that one pod gets: the API server takes objects of about 1.5 MB, with annotations of up to 256 KiB.
+const MAX_ARGUMENTS: usize = 1 << 20;
 
 struct Plan<'a> {
     value: &'a Value,
@@ -63,10 +73,13 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn make(&mut self) {
-        let is_injected = is_injected(self.pod);
-        if !is_injected {
-            self.refuse_namesakes();
-        }
+        let expected = self.expected();
+        let found = match injected::find(self.pod, &expected) {
+            Ok(found) => found,
+            Err(denial) => return self.denial.extend(denial),
+        };
+        let is_injected = found.is_some();
+        self.refuse_other_volumes(is_injected);
         // Right after the last native sidecar already there, else first: everything later finds its secrets.
         let at = self.pod.init_containers.iter().rposition(|c| c.stays).map_or(0, |last| last + 1);
         self.volumes();
@@ -84,27 +97,45 @@ impl Plan<'_> {
                 }
             }
         }
-        if is_injected {
-            self.plumb_again();
-        } else {
-            self.containers(at);
+        match found {
+            Some(places) => self.update(&expected, &places),
+            None => self.containers(at, expected),
         }
+        self.refuse_too_large();
     }
 
-    /// What has our names and is not ours would be mistaken for it.
-    fn refuse_namesakes(&mut self) {
-        let containers = self.pod.init_containers.iter().chain(&self.pod.containers);
-        for container in containers.filter(|c| wish::is_ours(c)) {
-            self.denial.push(format!(
-                "the pod already has a container {}; rename it, or leave the annotations out",
-                container.name
-            ));
-        }
-        for (name, _) in parts::volumes(self.wish) {
-            if self.pod.volumes.iter().any(|known| known == name) {
+    /// A volume that has our name and is not ours would be mistaken for it.
+    fn refuse_other_volumes(&mut self, is_injected: bool) {
+        let volumes = self.value.pointer("/spec/volumes").and_then(Value::as_array);
+        for (name, expected) in parts::volumes(self.wish) {
+            let mut known = volumes.into_iter().flatten().filter(|volume| text(volume, "name") == name);
+            if known.any(|volume| !is_injected || !is_same_kind(volume, &expected)) {
                 self.denial
                     .push(format!("the pod already has a volume {name}; rename it, or leave the annotations out"));
             }
+        }
+    }
+
+    /// Arguments that the kernel or the API server would refuse, later and in other words.
+    fn refuse_too_large(&mut self) {
+        let mut all = 0_usize;
+        for argument in self.ops.iter().flat_map(|op| arguments(&op.value)) {
+            all = all.saturating_add(argument.len());
+            // Kubelet makes one dollar of two.
+            let length = argument.replace("$$", "$").len();
+            if length >= MAX_ARGUMENT {
+                let name: String = argument.chars().take_while(|c| *c != '=').take(100).collect();
+                self.denial.push(format!(
+                    "{name} has {length} bytes, and one argument of a container holds less than {MAX_ARGUMENT}; say it in \
+                     several files, or mount a file of the image's own"
+                ));
+            }
+        }
+        if all > MAX_ARGUMENTS {
+            self.denial.push(format!(
+                "the configuration has {all} bytes in the arguments of this pod's containers; expected at most \
+                 {MAX_ARGUMENTS}: an object of Kubernetes holds no more; name fewer containers, or smaller templates"
+            ));
         }
     }
 
@@ -132,12 +163,16 @@ impl Plan<'_> {
     }
 
     fn serve(&mut self, container: &Container, path: &str) {
-        if self.wish.mode.wraps() && !container.is_wrapped() {
-            let said = self.wish.commands.get(&container.name).or(container.command.as_ref());
-            match said {
+        if self.wish.mode.wraps() {
+            let said = self.wish.commands.get(&container.name).map(Vec::as_slice);
+            let own = container.command.as_deref();
+            let own = if container.is_wrapped() { own.map(unwrapped) } else { own };
+            match said.or(own).filter(|command| !command.is_empty()) {
                 Some(command) => {
                     let command = parts::wrapped(command, self.wish);
-                    self.ops.push(Op::add(&format!("{path}/command"), command));
+                    if container.command.as_ref().is_none_or(|known| json!(known) != command) {
+                        self.ops.push(Op::add(&format!("{path}/command"), command));
+                    }
                 }
                 None => self.denial.push(format!(
                     "container {} has no command, and what its image runs is not known here; say it with the container's \
@@ -163,21 +198,53 @@ impl Plan<'_> {
         self.append(path, "volumeMounts", missing);
     }
 
-    fn containers(&mut self, at: usize) {
+    /// Our containers for this pod, in the order they start.
+    fn expected(&self) -> Vec<Expected> {
         let plumbing = self.plumbing();
-        let make = |role| parts::container(role, self.wish, self.pod, &self.injector.image, &plumbing);
-        let (first, beside) = match (self.wish.mode, self.injector.sidecar) {
-            (Mode::Sidecar, Sidecar::Native) => (make(Role::NativeSidecar), None),
-            (Mode::Sidecar, Sidecar::Container) => (make(Role::Predecessor), Some(make(Role::Successor))),
-            (Mode::Init, _) => (make(Role::Init), None),
-            (Mode::Exec | Mode::Supervise, _) => (make(Role::Install), None),
+        let make = |list, role| Expected {
+            list,
+            container: parts::container(role, self.wish, self.pod, &self.injector.image, &plumbing),
         };
-        if self.pod.init_containers.is_empty() {
-            self.ops.push(Op::add("spec/initContainers", json!([first])));
-        } else {
-            self.ops.push(Op::add(&format!("spec/initContainers/{at}"), first));
+        let first = |role| make("initContainers", role);
+        match (self.wish.mode, self.injector.sidecar) {
+            (Mode::Sidecar, Sidecar::Native) => vec![first(Role::NativeSidecar)],
+            (Mode::Sidecar, Sidecar::Container) => {
+                vec![first(Role::Predecessor), make("containers", Role::Successor)]
+            }
+            (Mode::Init, _) => vec![first(Role::Init)],
+            (Mode::Exec | Mode::Supervise, _) => vec![first(Role::Install)],
         }
-        self.append("spec", "containers", beside.into_iter().collect());
+    }
+
+    fn containers(&mut self, at: usize, expected: Vec<Expected>) {
+        let (first, beside): (Vec<_>, Vec<_>) = expected.into_iter().partition(|ours| ours.list == "initContainers");
+        let first: Vec<Value> = first.into_iter().map(|ours| ours.container).collect();
+        if self.pod.init_containers.is_empty() {
+            self.ops.push(Op::add("spec/initContainers", Value::Array(first)));
+        } else {
+            let places = (at..).map(|place| format!("spec/initContainers/{place}"));
+            self.ops.extend(places.zip(first).map(|(place, container)| Op::add(&place, container)));
+        }
+        self.append("spec", "containers", beside.into_iter().map(|ours| ours.container).collect());
+    }
+
+    /// Brings our containers up to date with annotations and identities that came after them, on reinvocation.
+    fn update(&mut self, expected: &[Expected], places: &[usize]) {
+        for (ours, index) in expected.iter().zip(places) {
+            let containers = if ours.list == "containers" { &self.pod.containers } else { &self.pod.init_containers };
+            let container = &containers[*index];
+            let path = format!("spec/{}/{index}", ours.list);
+            let list = |key: &str| ours.container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+            if json!(container.args) != ours.container["args"] {
+                self.ops.push(Op::add(&format!("{path}/args"), ours.container["args"].clone()));
+            }
+            let env = list("env").into_iter().filter(|variable| !container.has_variable(text(variable, "name")));
+            let is_there = |mount: &Value| container.mounts.iter().any(|known| known.path == text(mount, "mountPath"));
+            let mounts = list("volumeMounts").into_iter().filter(|mount| !is_there(mount));
+            let (env, mounts) = (env.collect(), mounts.collect());
+            self.append(&path, "env", env);
+            self.append(&path, "volumeMounts", mounts);
+        }
     }
 
     /// Adds to a list that may not be there.
@@ -244,24 +311,26 @@ impl Plan<'_> {
         let mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
         Plumbing { env, mounts }
     }
+}
 
-    /// Identities that came after us, on reinvocation.
-    fn plumb_again(&mut self) {
-        let plumbing = self.plumbing();
-        for (list, containers) in [("initContainers", &self.pod.init_containers), ("containers", &self.pod.containers)]
-        {
-            for (index, container) in
-                containers.iter().enumerate().filter(|(_, c)| wish::is_ours(c) && c.mounts(IDENTITY))
-            {
-                let path = format!("spec/{list}/{index}");
-                let env = plumbing.env.iter().filter(|(name, _)| !container.has_variable(name));
-                let env: Vec<Value> = env.map(|(_, value)| value.clone()).collect();
-                let mounts =
-                    plumbing.mounts.iter().filter(|(path, _)| !container.mounts.iter().any(|m| m.path == *path));
-                let mounts: Vec<Value> = mounts.map(|(_, value)| value.clone()).collect();
-                self.append(&path, "env", env);
-                self.append(&path, "volumeMounts", mounts);
-            }
-        }
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether two volumes are of the same kind; a size may differ.
+fn is_same_kind(volume: &Value, expected: &Value) -> bool {
+    let medium = |volume: &Value| volume.pointer("/emptyDir/medium").cloned();
+    ["emptyDir", "projected"].iter().all(|kind| volume.get(kind).is_some() == expected.get(kind).is_some())
+        && medium(volume) == medium(expected)
+}
+
+/// The arguments in what an operation adds: of a container, of several, or a list of words itself.
+fn arguments(value: &Value) -> Vec<&str> {
+    let words = |list: &Value| list.as_array().is_some_and(|all| all.iter().all(Value::is_string));
+    match value {
+        Value::Array(list) if words(value) => list.iter().filter_map(Value::as_str).collect(),
+        Value::Array(list) => list.iter().flat_map(arguments).collect(),
+        Value::Object(_) => value.get("args").map(arguments).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }

@@ -1,13 +1,14 @@
 //! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
 //!
-//! In the order data flows: `pod` reads, `wish` (with `login` and `references`) understands, `inject` plans with the `parts` it adds, `patch`
-//! writes; `denial` is how they refuse.
+//! In the order data flows: `pod` reads, `wish` (with `login` and `references`) understands, `inject` plans with the `parts`
+//! it adds (`injected` finds those of an earlier injection), `patch` writes; `denial` is how they refuse.
 //! `admission` (which reads with `review`) and `manifest` are the two ways in; `webhook` serves the first.
 
 pub mod admission;
 pub mod certs;
 pub mod denial;
 pub mod inject;
+mod injected;
 mod login;
 pub mod manifest;
 mod metrics;

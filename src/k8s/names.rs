@@ -6,7 +6,7 @@ pub(super) const OURS: &str = "secret-exec";
 pub(super) const FIRST: &str = "secret-exec-init";
 /// What a restarted sidecar needs; in ours only.
 pub(super) const STATE: &str = "secret-exec-state";
-/// The pod's annotations and its identity token; only where the login happens.
+/// The pod's identity token; only where the login happens.
 pub(super) const IDENTITY: &str = "secret-exec-identity";
 /// The program, for containers whose command it wraps.
 pub(super) const PROGRAM: &str = "secret-exec-bin";
@@ -21,10 +21,8 @@ pub(super) const FILES: &str = "files";
 pub(super) const STATE_PATH: &str = "/run/secret-exec-state";
 /// Our directory in it, for the same reason.
 pub(super) const STATE_OWN: &str = "/run/secret-exec-state/own";
-/// Where annotations and token are mounted. Not below `/var/run`, which is a link to `/run` in most images.
+/// Where the token is mounted. Not below `/var/run`, which is a link to `/run` in most images.
 pub(super) const IDENTITY_PATH: &str = "/run/secret-exec-identity";
-/// The annotations, as the downward API writes them.
-pub(super) const ANNOTATIONS_FILE: &str = "/run/secret-exec-identity/annotations";
 /// The token.
 pub(super) const TOKEN_FILE: &str = "/run/secret-exec-identity/token";
 /// Where the program's volume is mounted.

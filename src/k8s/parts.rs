@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 use crate::config::Resources;
 
 use super::names::{
-    ANNOTATIONS_FILE, ENTRY_POINT, FILES_PATH, FIRST, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, PROGRAM_FILE,
-    PROGRAM_PATH, STATE, STATE_OWN, STATE_PATH, VOLUME_PATH,
+    ENTRY_POINT, FILES_PATH, FIRST, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH, STATE,
+    STATE_OWN, STATE_PATH, VOLUME_PATH,
 };
 use super::pod::Pod;
-use super::wish::{Mode, Reader, Wish};
+use super::quantity;
+use super::wish::{Mode, Reader, Wish, is_ours};
 
 /// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
 /// namespace its own uids (OpenShift) must stay free to do so.
@@ -20,6 +21,12 @@ const STATE_SIZE: &str = "1Mi";
 const PROGRAM_SIZE: &str = "32Mi";
 /// The shortest life the API allows a projected token.
 const TOKEN_SECONDS: u32 = 600;
+
+/// The program ends a start that fails by itself, with its reason (`timeout`). The probe must not be faster: kubelet does
+/// not reset its count when a container restarts, so in a long outage every later start would be killed without a word.
+const STARTUP_FAILURES: u32 = 1_000_000;
+/// In a pod whose quality of service is Guaranteed, when nobody names a limit for the CPU: a login in half a second.
+const GUARANTEED_CPU: &str = "50m";
 
 /// What one of our containers does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +51,15 @@ pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbin
     set("image", json!(image));
     set("args", json!(arguments(role, wish)));
     set("securityContext", security(wish.reader, pod));
-    set("resources", resources(&wish.resources));
+    set(
+        "resources",
+        resources(&match is_guaranteed(pod) {
+            true => guaranteed(&wish.resources),
+            false => wish.resources.clone(),
+        }),
+    );
+    // What ended a start that failed stands in `kubectl describe pod`.
+    set("terminationMessagePolicy", json!("FallbackToLogsOnError"));
     if role == Role::NativeSidecar {
         set("restartPolicy", json!("Always"));
         // No readiness and no liveness: a backend that is away must not empty a Service or end a pod that has its secrets.
@@ -54,7 +69,7 @@ pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbin
                 "exec": { "command": [ENTRY_POINT, "status", "--ready"] },
                 "periodSeconds": 1,
                 "timeoutSeconds": 2,
-                "failureThreshold": startup_seconds(wish),
+                "failureThreshold": STARTUP_FAILURES,
             }),
         );
     }
@@ -68,7 +83,7 @@ pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbin
             mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
-        mounts.push(json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true }));
+        mounts.extend(wish.audience.iter().map(|_| identity_mount()));
         env.extend(plumbing.env.iter().map(|(_, value)| value.clone()));
         mounts.extend(plumbing.mounts.iter().map(|(_, value)| value.clone()));
     }
@@ -77,6 +92,10 @@ pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbin
     }
     set("volumeMounts", Value::Array(mounts));
     Value::Object(parts)
+}
+
+fn identity_mount() -> Value {
+    json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true })
 }
 
 /// Variables and mounts of AWS identities, by name and path, as they stand on an app container.
@@ -99,12 +118,11 @@ fn arguments(role: Role, wish: &Wish) -> Vec<String> {
     arguments
 }
 
-/// Where annotations are, where files go, and the operator's part.
+/// Where files go, and the whole admitted configuration: nobody can edit the arguments of a container in a running pod.
 fn settings(wish: &Wish, volume: &str) -> Vec<String> {
-    let mut words = vec!["--annotations".to_owned(), ANNOTATIONS_FILE.to_owned(), "--pinned".to_owned()];
-    words.extend(["--volume".to_owned(), volume.to_owned()]);
-    for pin in &wish.pins {
-        words.extend([pin.name.clone(), pin.value.clone()]);
+    let mut words = vec!["--pinned".to_owned(), "--volume".to_owned(), volume.to_owned()];
+    for flag in &wish.arguments {
+        words.extend([flag.name.clone(), flag.value.clone()]);
     }
     // Kubelet replaces $(NAME) in arguments; $$ is one dollar.
     words.into_iter().map(|word| word.replace('$', "$$")).collect()
@@ -120,11 +138,6 @@ pub(super) fn wrapped(command: &[String], wish: &Wish) -> Value {
     words.push("--".to_owned());
     words.extend(command.iter().cloned());
     json!(words)
-}
-
-/// As long as the program itself tries, and a little more, so that its own words end a start that fails.
-fn startup_seconds(wish: &Wish) -> u64 {
-    wish.config.timeout.as_secs().saturating_add(10).min(86_400)
 }
 
 fn security(reader: Reader, pod: &Pod) -> Value {
@@ -144,6 +157,35 @@ fn security(reader: Reader, pod: &Pod) -> Value {
         map.insert("runAsGroup".to_owned(), json!(group));
     }
     context
+}
+
+/// Whether the pod's quality of service is Guaranteed without us: every container has limits for CPU and memory, and asks
+/// for no less (kubernetes.io, Pod Quality of Service Classes).
+fn is_guaranteed(pod: &Pod) -> bool {
+    let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_ours(c)).peekable();
+    all.peek().is_some()
+        && all.all(|container| {
+            ["cpu", "memory"].iter().all(|name| {
+                let amount = |list: &str| container.resources.get(list)?.get(name).map(amount);
+                amount("limits").is_some_and(|limit| amount("requests").is_none_or(|request| request == limit))
+            })
+        })
+}
+
+/// An amount as it compares: `1` and `1000m` are the same.
+fn amount(value: &Value) -> Option<u64> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    quantity::thousandths(&text)
+}
+
+/// Ours in a Guaranteed pod are Guaranteed too: limits for both, and requests that are the same.
+fn guaranteed(resources: &Resources) -> Resources {
+    let mut limits = resources.limits.clone();
+    limits.entry("cpu".to_owned()).or_insert_with(|| GUARANTEED_CPU.to_owned());
+    if let Some(memory) = resources.requests.get("memory") {
+        limits.entry("memory".to_owned()).or_insert_with(|| memory.clone());
+    }
+    Resources { requests: limits.clone(), limits }
 }
 
 fn resources(resources: &Resources) -> Value {
@@ -167,13 +209,11 @@ pub(super) fn volumes(wish: &Wish) -> Vec<(&'static str, Value)> {
     if wish.mode == Mode::Sidecar {
         volumes.push((STATE, memory(STATE, STATE_SIZE)));
     }
-    let annotations = json!({ "path": "annotations", "fieldRef": { "fieldPath": "metadata.annotations" } });
-    let mut sources = vec![json!({ "downwardAPI": { "items": [annotations] } })];
     if let Some(audience) = &wish.audience {
         let token = json!({ "path": "token", "audience": audience, "expirationSeconds": TOKEN_SECONDS });
-        sources.push(json!({ "serviceAccountToken": token }));
+        let sources = json!([{ "serviceAccountToken": token }]);
+        volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
     }
-    volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
     if wish.mode.wraps() {
         volumes.push((PROGRAM, json!({ "name": PROGRAM, "emptyDir": { "sizeLimit": PROGRAM_SIZE } })));
     }
@@ -201,10 +241,8 @@ pub(super) fn mounts(wish: &Wish) -> Vec<Value> {
             vec![json!({ "name": OURS, "mountPath": path, "subPath": super::names::FILES, "readOnly": true })]
         }
         Mode::Exec | Mode::Supervise => {
-            let mut mounts = vec![
-                json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true }),
-                json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true }),
-            ];
+            let mut mounts = vec![json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true })];
+            mounts.extend(wish.audience.iter().map(|_| identity_mount()));
             if !wish.config.files.is_empty() {
                 mounts.push(json!({ "name": OURS, "mountPath": VOLUME_PATH }));
             }

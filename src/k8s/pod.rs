@@ -8,6 +8,8 @@ use super::names::{OURS, PROGRAM_FILE};
 
 /// The annotation that names the container which tools show first.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+/// On the copy of a static pod that kubelet shows to the API server.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What is read of a pod, or of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +36,12 @@ pub struct Pod {
     pub user: Option<u64>,
     /// `spec.securityContext.runAsGroup`.
     pub group: Option<u64>,
-    /// `spec.os.name`.
+    /// `spec.os.name`, else what `spec.nodeSelector` says.
     pub os: Option<String>,
+    /// A mirror of a static pod, `kubernetes.io/config.mirror`.
+    pub is_mirror: bool,
+    /// `spec.activeDeadlineSeconds` is there.
+    pub has_deadline: bool,
 }
 
 /// What is read of a container.
@@ -43,8 +49,16 @@ pub struct Pod {
 pub struct Container {
     /// Its name.
     pub name: String,
+    /// `image`.
+    pub image: Option<String>,
     /// `command`; `None` when the image says it.
     pub command: Option<Vec<String>>,
+    /// `args`, as far as they are texts.
+    pub args: Vec<String>,
+    /// Whether `envFrom` or a variable without a literal value is there.
+    pub has_unknown_variables: bool,
+    /// `resources`, as it came.
+    pub resources: Value,
     /// Variables with their value, where it stands in the pod.
     pub env: Vec<(String, Option<String>)>,
     /// Where volumes are mounted.
@@ -127,7 +141,12 @@ impl Pod {
                 .collect(),
             user: security.get("runAsUser").and_then(Value::as_u64),
             group: security.get("runAsGroup").and_then(Value::as_u64),
-            os: spec.get("os").and_then(|os| text(os, "name")),
+            os: spec.get("os").and_then(|os| text(os, "name")).or_else(|| {
+                let selector = spec.get("nodeSelector")?;
+                text(selector, "kubernetes.io/os").or_else(|| text(selector, "beta.kubernetes.io/os"))
+            }),
+            is_mirror: annotations.get(MIRROR).is_some(),
+            has_deadline: spec.get("activeDeadlineSeconds").is_some_and(|value| !value.is_null()),
         })
     }
 }
@@ -145,18 +164,21 @@ fn container(value: &Value, path: &str) -> Result<Container, String> {
     let command = items(value, "command", path)?;
     let words: Option<Vec<String>> = command.iter().map(|word| word.as_str().map(str::to_owned)).collect();
     let words = words.ok_or_else(|| format!("{path}.command: expected a list of texts"))?;
-    items(value, "args", path)?;
+    let args = items(value, "args", path)?;
     let mounts = items(value, "volumeMounts", path)?
         .iter()
         .filter_map(|mount| Some(Mount { volume: text(mount, "name")?, path: text(mount, "mountPath")? }));
     let security = member(value, "securityContext", path)?;
+    let env = items(value, "env", path)?;
+    let is_unknown = |variable: &Value| text(variable, "value").is_none_or(|value| value.contains("$("));
     Ok(Container {
         name,
+        image: text(value, "image"),
+        args: args.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect(),
+        has_unknown_variables: !items(value, "envFrom", path)?.is_empty() || env.iter().any(is_unknown),
+        resources: value.get("resources").cloned().unwrap_or_default(),
         command: (!words.is_empty()).then_some(words),
-        env: items(value, "env", path)?
-            .iter()
-            .filter_map(|variable| Some((text(variable, "name")?, text(variable, "value"))))
-            .collect(),
+        env: env.iter().filter_map(|variable| Some((text(variable, "name")?, text(variable, "value")))).collect(),
         mounts: mounts.collect(),
         stays: value.get("restartPolicy").and_then(Value::as_str) == Some("Always"),
         user: security.get("runAsUser").and_then(Value::as_u64),

@@ -2,6 +2,16 @@
 
 /// Bytes, rounded down; `None` for what is no quantity.
 pub(super) fn bytes(text: &str) -> Option<u64> {
+    // Nothing that is compared here comes near the end of a float's whole numbers.
+    number(text).filter(|amount| (0.0..9e18).contains(amount)).map(|amount| amount as u64)
+}
+
+/// Thousandths, for what is counted in parts too (`500m` of a CPU); `None` for what is no quantity.
+pub(super) fn thousandths(text: &str) -> Option<u64> {
+    number(text).map(|amount| (amount * 1e3).round()).filter(|amount| (0.0..9e18).contains(amount)).map(|n| n as u64)
+}
+
+fn number(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 13] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),
@@ -24,9 +34,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     if !is_plain || !number.bytes().all(|b| b.is_ascii_digit() || b == b'.' || (exponent && b"eE+-".contains(&b))) {
         return None;
     }
-    let amount = number.parse::<f64>().ok()? * factor;
-    // Nothing that is compared here comes near the end of a float's whole numbers.
-    (0.0..9e18).contains(&amount).then_some(amount as u64)
+    Some(number.parse::<f64>().ok()? * factor)
 }
 
 #[cfg(test)]

@@ -53,8 +53,10 @@ pub fn markdown() -> String {
          Written by the code (`src/k8s/reference.rs`); a test compares.\n\n\
          Annotations stand on the **pod** (of a Deployment: on `spec.template.metadata`). Each key begins with \
          `secret-exec.dev/`, and any of them asks for injection. An unknown one is refused with the name that was probably \
-         meant, and so is what the mode cannot do, and a template with a mistake, with its line and column. The pod reads \
-         them once, when it starts; about `vault` and `aws` it takes what was said at admission.\n\n",
+         meant, and so is what the mode cannot do, and a template with a mistake, with its line and column. They are read \
+         once, when the pod is admitted: what they said then stands in the arguments of the injected container, which nobody \
+         can edit in a running pod (`kubectl get pod -o yaml` shows them). Changing or removing an annotation later changes \
+         nothing.\n\n",
     );
     let mut table = |title: &str, text: &str, rows: &mut dyn Iterator<Item = (String, String)>| {
         let _ = writeln!(out, "## {title}\n\n{text}\n\n| annotation | meaning |\n|---|---|");
@@ -84,7 +86,27 @@ pub fn markdown() -> String {
          | `exec`, `supervise` | an init container that copies the program | the command begins with the program; files are written by it |\n\n\
          With `volume` the files stand at that path instead (`subPath: files`). They belong to a group that the pod gets \
          (`supplementalGroups`), readable by it (0440) whatever user the app is; with `run-as: \"UID:GID\"` they are that \
-         user's own (0400).\n",
+         user's own (0400).\n\n\
+         The container's arguments are the configuration: `--file NAME=REF` and `--env NAME=REF`, and `--set KEY=VALUE` for \
+         everything else, `vault.*` and `aws.*` from the operator among them. `$` is written `$$` there, because kubelet \
+         replaces `$(NAME)`. One argument holds less than 128 KiB, so a template does too; all arguments of a pod together hold \
+         1 MiB. `--pinned` stands before them: no variable of the container says anything about the backends, proxies, CAs or \
+         config files (`VAULT_*`, `BAO_*`, `HTTPS_PROXY` and its like, `SSL_CERT_FILE`, `AWS_ENDPOINT_URL`, `AWS_PROFILE`, \
+         `AWS_CONFIG_FILE`, …); what AWS says about a container's identity stays. In modes `exec` and `supervise` such a \
+         variable in the app's `env` is refused.\n\n\
+         ## Who can log in\n\n\
+         With `sidecar` and `init` the identity token is mounted in the injected container only. With `exec` and `supervise` \
+         the login happens in the app's own container: the token is mounted there, and **the app can log in as itself** and \
+         read all that its Vault role may read, not only what the annotations name. Where that is too much, take `sidecar` or \
+         `init`.\n\n\
+         ## Quotas, limits and quality of service\n\n\
+         The injected container asks for 5m CPU and 24Mi, and is limited to 32Mi of memory, unless the operator's \
+         `resources` or the annotation `resources` say otherwise. In a pod whose quality of service is Guaranteed it has \
+         limits and requests that are the same (50m CPU unless a limit is named), so that the pod stays Guaranteed. A \
+         namespace with a quota on `limits.cpu` refuses a pod with a container that has no such limit, and a LimitRange may \
+         refuse less than its minimum or more than its ratio. The refusal is Kubernetes' own and names neither; what helps is \
+         `secret-exec.dev/resources: '{\"requests\":{\"cpu\":\"50m\",\"memory\":\"32Mi\"},\"limits\":{\"cpu\":\"50m\",\"memory\":\"32Mi\"}}'`, \
+         or the same in the operator's config.\n",
     );
     out
 }

@@ -258,7 +258,11 @@ impl<'a> Visitor<'_> for Name<'a> {
         let keep = match self.keep {
             Keep::All => Some(self.keep),
             Keep::Members(known) => known.iter().find(|(known, _)| *known == name).map(|(_, keep)| keep),
-            Keep::Annotations if name.starts_with(PREFIX) || name == super::pod::DEFAULT_CONTAINER => Some(&Keep::All),
+            Keep::Annotations
+                if name.starts_with(PREFIX) || [super::pod::DEFAULT_CONTAINER, super::pod::MIRROR].contains(&name) =>
+            {
+                Some(&Keep::All)
+            }
             Keep::Annotations | Keep::Items(_) | Keep::Tree(_) => None,
         };
         Ok(keep.map(|keep| (name.to_owned(), keep)))

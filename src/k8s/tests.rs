@@ -103,8 +103,6 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
         words(&ours["args"]),
         [
             "sidecar",
-            "--annotations",
-            "/run/secret-exec-identity/annotations",
             "--pinned",
             "--volume",
             "/run/secret-exec/files",
@@ -124,6 +122,8 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
             "vault.auth.tokenFile=/run/secret-exec-identity/token",
             "--set",
             "volume.owner=:64123",
+            "--file",
+            "db=vault:secret/data/db#password",
         ]
     );
     assert_eq!(
@@ -148,8 +148,8 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
     assert_eq!(names(&pod["spec"]["volumes"]), ["secret-exec", "secret-exec-state", "secret-exec-identity"]);
     assert_eq!(pod["spec"]["volumes"][0]["emptyDir"], json!({ "medium": "Memory", "sizeLimit": "8Mi" }));
     assert_eq!(
-        pod["spec"]["volumes"][2]["projected"]["sources"][1]["serviceAccountToken"],
-        json!({ "path": "token", "audience": "vault", "expirationSeconds": 600 })
+        pod["spec"]["volumes"][2]["projected"]["sources"],
+        json!([{ "serviceAccountToken": { "path": "token", "audience": "vault", "expirationSeconds": 600 } }])
     );
     assert!(pod["spec"].get("shareProcessNamespace").is_none());
 }
@@ -216,7 +216,7 @@ fn modes_exec_and_supervise_wrap_the_command() {
         let app = &pod["spec"]["containers"][0];
         let command = words(&app["command"]);
         assert_eq!(command[0], "/run/secret-exec-bin/secret-exec");
-        assert_eq!(command[1], switch.unwrap_or("--annotations"));
+        assert_eq!(command[1], switch.unwrap_or("--pinned"));
         assert_eq!(&command[command.len() - 3..], ["--", "/app", "$(X)"]);
         assert!(!command.iter().any(|word| word.starts_with("volume.owner")), "the files are the app's own");
         assert_eq!(app["args"], json!(["--port"]));
@@ -354,11 +354,7 @@ fn identities_of_aws_are_carried_over() {
     assert!(names(&ours_then["volumeMounts"]).contains(&"aws-iam-token"));
     assert!(!names(&ours_then["volumeMounts"]).contains(&"data"));
     assert!(!words(&ours_then["args"]).iter().any(|word| word.starts_with("vault.auth")), "no login to Vault");
-    assert_eq!(
-        patched["spec"]["volumes"][2]["projected"]["sources"].as_array().unwrap().len(),
-        1,
-        "and no token for it"
-    );
+    assert_eq!(names(&patched["spec"]["volumes"]), ["secret-exec", "secret-exec-state"], "and no token for it");
     // The identity may come after us.
     let mut patched = injected(&pod(&[("file.k", "aws-sm:prod/stripe#key")], app()));
     patched["spec"]["containers"][0]["env"] = env_of(&with);
@@ -409,9 +405,9 @@ fn what_a_mode_cannot_do_is_refused() {
         (("supervise", "true"), "exec", "say secret-exec.dev/mode: supervise"),
         (("env.A", "vault:secret/data/a#b"), "sidecar", "use secret-exec.dev/file.NAME"),
         (("config", "envFrom: [{ from: \"vault:a\" }]"), "init", "nobody can set another container's environment"),
-        (("file.x", "file:/etc/passwd"), "sidecar", "sees no volume of the app's"),
-        (("config", "files: { x: { templateFile: /t } }"), "sidecar", "put the template into the annotation"),
-        (("state", "/x"), "sidecar", "is the injector's to set"),
+        (("file.x", "file:/etc/passwd"), "sidecar", "reads no file for the app"),
+        (("config", "files: { x: { templateFile: /t } }"), "sidecar", "never an annotation's"),
+        (("state", "/x"), "sidecar", "never an annotation's"),
         (("volume-owner", "1000:1000"), "sidecar", "cannot give files away"),
         (("mode2", "x"), "sidecar", "did you mean secret-exec.dev/mode"),
         (("fil.x", "vault:a"), "sidecar", "did you mean secret-exec.dev/file.x?"),
@@ -426,6 +422,7 @@ fn what_a_mode_cannot_do_is_refused() {
     denied(&[FILE], app(), "say it with secret-exec.dev/vault-role");
     denied(&[FILE, ROLE, ("mode", "sidcar")], app(), "did you mean sidecar?");
     denied(&[("inject", "true")], app(), "say at least one secret-exec.dev/file.NAME");
+    denied(&[ROLE, ("mode", "exec")], wrapped(), "nothing to deliver");
     denied(&[("inject", "yes"), FILE], app(), "expected \"true\" or \"false\"");
     let mut windows = app();
     windows["os"] = json!({ "name": "windows" });
@@ -450,7 +447,7 @@ fn inherited_references_of_a_wrapped_app_count() {
     }] });
     denied(&[("mode", "exec")], spec.clone(), "say it with secret-exec.dev/vault-role");
     let patched = injected(&pod(&[("mode", "exec"), ROLE], spec));
-    assert!(patched["spec"]["volumes"][0]["projected"]["sources"][1].get("serviceAccountToken").is_some());
+    assert!(patched["spec"]["volumes"][0]["projected"]["sources"][0].get("serviceAccountToken").is_some());
 }
 
 #[test]

@@ -67,8 +67,8 @@ pub(super) struct Wish {
     pub(super) commands: BTreeMap<String, Vec<String>>,
     /// Of the injected container.
     pub(super) resources: Resources,
-    /// The operator's part.
-    pub(super) pins: Vec<Flag>,
+    /// The whole configuration as flags: the operator's part and what the annotations say.
+    pub(super) arguments: Vec<Flag>,
     /// The whole configuration, as the pod will read it.
     pub(super) config: Config,
     /// The audience of the identity token; `None` when no login needs one.
@@ -175,6 +175,9 @@ impl Reading<'_> {
             return Err(self.denial);
         }
         let commands = self.commands(mode, &targets);
+        if mode.wraps() {
+            self.deny_variables(&targets);
+        }
         let resources = self.resources();
         let reader = self.reader(mode);
         // What is wrong with one of these would make the rest say it again in other words.
@@ -214,7 +217,7 @@ impl Reading<'_> {
             targets,
             commands,
             resources,
-            pins: self.pinned(pins, is_said),
+            arguments: self.arguments(pins, is_said),
             audience: login.audience.filter(|_| is_token),
             needs_aws: needs_aws || (needs_vault && login.method == "aws"),
             config,
@@ -223,14 +226,18 @@ impl Reading<'_> {
         })
     }
 
-    /// The operator's part, and what the annotations say about backends and login now: the pod takes these words and no
-    /// later ones. Without a login nothing is said about one.
-    fn pinned(&self, operator: Vec<Flag>, is_login: bool) -> Vec<Flag> {
+    /// The operator's part and everything that the annotations say, as flags: the pod reads these and no annotation.
+    /// Without a login nothing is said about one.
+    fn arguments(&self, operator: Vec<Flag>, is_login: bool) -> Vec<Flag> {
         let mut pins: BTreeMap<String, String> = self.asked.login();
         let pair = |flag: Flag| flag.value.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
         pins.extend(operator.into_iter().filter_map(pair));
         pins.retain(|key, _| is_login || !key.starts_with("vault.auth."));
-        pins.into_iter().map(|(key, text)| Flag::new("--set", format!("{key}={text}"))).collect()
+        let mut skip = vec!["vault", "aws", "supervise", "volume.path"];
+        skip.extend(pins.keys().map(String::as_str));
+        let rest = self.asked.flags(&skip);
+        let pins = pins.iter().map(|(key, text)| Flag::new("--set", format!("{key}={text}")));
+        pins.chain(rest).collect()
     }
 
     /// The configuration as each process of ours will read it.
@@ -267,7 +274,7 @@ impl Reading<'_> {
         for environment in &environments {
             let layers = Layers {
                 environment,
-                annotations: Some(crate::config::Annotations::Pairs(&self.pod.annotations)),
+                annotations: Some(crate::config::Annotations::Admitted(&self.pod.annotations)),
                 file: None,
                 flags: &flags,
                 wraps,

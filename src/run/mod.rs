@@ -31,7 +31,7 @@ mod supervise;
 mod table;
 mod whom;
 
-pub use caller::Caller;
+pub use caller::{Caller, Settings};
 pub use check::{Check, check};
 pub use exec::exec;
 pub use exposure::refuse_tracer;

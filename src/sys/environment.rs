@@ -1,4 +1,4 @@
-//! The one reader of our own environment, at the start; nobody ever changes it.
+//! The one reader of our own environment, at the start. Only [`forget`] changes it, before anybody else has read it.
 
 use std::os::unix::ffi::OsStringExt;
 
@@ -14,6 +14,19 @@ pub type Variable = (Vec<u8>, Vec<u8>);
 pub fn snapshot() -> Vec<Variable> {
     // std leaves entries without `=` out, and reads a leading `=` as part of the name.
     keep_first(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
+}
+
+/// Takes variables out of our own environment, so that no library of ours finds them. What [`snapshot`] took is the app's
+/// and keeps them. Only before a second thread exists.
+#[expect(clippy::disallowed_methods, reason = "this is the one writer, while there is one thread")]
+pub fn forget(is_meant: impl Fn(&str) -> bool) {
+    for (name, _) in std::env::vars_os() {
+        // A name with `=` in it is none that `unsetenv` takes, and none that anybody finds.
+        if name.to_str().is_some_and(|name| !name.contains('=') && is_meant(name)) {
+            // SAFETY: no other thread exists yet (the runtime is built later), so nobody reads the environment meanwhile.
+            unsafe { std::env::remove_var(&name) };
+        }
+    }
 }
 
 fn keep_first(entries: impl Iterator<Item = Variable>) -> Vec<Variable> {

@@ -99,8 +99,32 @@ fn broken_yaml_names_its_line() {
 #[test]
 fn an_empty_config_file_is_an_empty_config() {
     let case = Case::new();
+    let env = format!("A={}", case.secret("a", "b"));
     for text in ["", "# nothing\n", "{}\n"] {
-        case.with_config(text).app(&["true"]).output().ok();
+        case.with_config(text).args(&["--env", &env]).app(&["true"]).output().ok();
+    }
+}
+
+#[test]
+fn a_start_with_nothing_to_deliver_is_refused_in_every_mode() {
+    let case = Case::new();
+    let expected = &["nothing to deliver"];
+    for text in ["", "vault: { address: \"https://v\" }\nlogLevel: info\n", "files: {}\n"] {
+        for mode in ["init", "sidecar"] {
+            case.with_config(text).command(mode).output().refused(64, expected);
+        }
+        case.refused(case.with_config(text).app(&["echo", "ran"]), 64, expected);
+        case.refused(case.with_config(text).arg("--supervise").app(&["echo", "ran"]), 64, expected);
+    }
+    let other = case.write("other", "other.dev/x=\"y\"\n");
+    let empty = case.write("empty", "");
+    for (file, expected) in [(&other, "nothing to deliver"), (&empty, "holds no annotation")] {
+        let annotations = ["--annotations", file.to_str().unwrap()];
+        for mode in ["init", "sidecar"] {
+            case.run().args(&annotations).command(mode).output().refused(64, &[expected]);
+        }
+        case.refused(case.run().args(&annotations).app(&["echo", "ran"]), 64, &[expected]);
+        case.refused(case.run().args(&annotations).arg("--supervise").app(&["echo", "ran"]), 64, &[expected]);
     }
 }
 
@@ -343,7 +367,11 @@ fn what_a_mode_of_running_cannot_do_is_refused() {
     let case = Case::new();
     let outcome = case.run().command("init").args(&["--env", &format!("X={}", case.secret("s", "v"))]).output();
     outcome.refused(64, &["--env X", "another container"]);
-    case.refused(case.with_config("onExpired: stop\n"), 64, &["onExpired|stop", "supervise"]);
+    case.refused(
+        case.with_config(&format!("onExpired: stop\nenv: {{ X: {} }}\n", quoted(&case.secret("s", "v")))),
+        64,
+        &["onExpired|stop", "supervise"],
+    );
     case.run().command("init").app(&["true"]).output().refused(64, &["init"]);
     case.run().command("no-such-command").output().refused(64, &["no-such-command"]);
 }

@@ -84,7 +84,9 @@ fn aws_credentials_are_scrubbed_when_asked() {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ];
-    let run = names.iter().fold(case.with_config("scrubAws: true"), |run, name| run.env(name, "x"));
+    let run = names
+        .iter()
+        .fold(local(&case, "scrubAws: true\nenv: { K: \"aws-sm:prod/stripe#key\" }"), |run, name| run.env(name, "x"));
     let environment = environment(run.env("AWS_REGION", "eu-west-1"));
     names.iter().for_each(|name| has_no(&environment, name));
     has(&environment, "AWS_REGION=eu-west-1");
@@ -93,7 +95,7 @@ fn aws_credentials_are_scrubbed_when_asked() {
 #[test]
 fn what_pass_env_names_is_neither_scrubbed_nor_resolved() {
     let case = Case::new();
-    let run = local(&case, "passEnv: [ \"VAULT_*\", PLAIN ]")
+    let run = local(&case, "passEnv: [ \"VAULT_*\", PLAIN ]\nenv: { K: \"aws-sm:prod/stripe#key\" }")
         .env("VAULT_ADDR", "https://vault.example.com")
         .env("PLAIN", "vault:secret/data/db#password")
         .env("BAO_ADDR", "x");
@@ -143,7 +145,7 @@ fn which_inherited_references_are_resolved_can_be_chosen() {
             .env("B", "aws-sm:prod/stripe#key")
             .env("C", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf")
     };
-    let none = environment(all(local(&case, "").args(&["--inherit", "none"])));
+    let none = environment(all(local(&case, "env: { K: \"aws-sm:prod/stripe#key\" }").args(&["--inherit", "none"])));
     has(&none, "A=vault:secret/data/app#first");
     has(&none, "B=aws-sm:prod/stripe#key");
     let arns = environment(all(local(&case, "").args(&["--inherit", "vault,aws-sm,arn"])));
@@ -198,8 +200,13 @@ fn a_template_makes_a_variable() {
 fn a_new_user_gets_a_new_home() {
     needs_root!();
     let case = Case::new();
-    let run =
-        |config: &str| case.with_config(config).root().env("HOME", "/root").env("USER", "root").env("LOGNAME", "root");
+    let run = |config: &str| {
+        local(&case, &format!("{config}\nenv: {{ K: \"aws-sm:prod/stripe#key\" }}"))
+            .root()
+            .env("HOME", "/root")
+            .env("USER", "root")
+            .env("LOGNAME", "root")
+    };
     let fresh = environment(run("runAs: nobody"));
     has(&fresh, "USER=nobody");
     has(&fresh, "LOGNAME=nobody");

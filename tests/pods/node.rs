@@ -140,7 +140,6 @@ impl Pod {
     /// 4. nothing is started again when it has ended (podman would do that with init containers, too), and init containers
     ///    are kept, so that a test can read what they said.
     fn adapt(&mut self, manifest: &mut Value) {
-        let annotations = manifest["metadata"]["annotations"].clone();
         manifest["metadata"]["name"] = json!(self.name);
         manifest["metadata"]["annotations"] = json!({ "io.podman.annotations.init.container.type": "always" });
         let spec = manifest["spec"].as_object_mut().unwrap();
@@ -158,7 +157,7 @@ impl Pod {
         let mut paths = BTreeMap::new();
         for volume in spec.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = volume["name"].as_str().unwrap().to_owned();
-            let path = self.volume(&name, volume, &annotations, group.as_ref().and_then(Value::as_u64));
+            let path = self.volume(&name, volume, group.as_ref().and_then(Value::as_u64));
             *volume = json!({ "name": name, "hostPath": { "path": path, "type": "Directory" } });
             paths.insert(name, path);
         }
@@ -191,7 +190,7 @@ impl Pod {
 
     /// A volume as it is on a node: memory is a tmpfs of its own, 1777; disk 0777; projections are files. With a group of the
     /// pod, memory and disk are that group's and hand it on.
-    fn volume(&self, name: &str, volume: &Value, annotations: &Value, group: Option<u64>) -> PathBuf {
+    fn volume(&self, name: &str, volume: &Value, group: Option<u64>) -> PathBuf {
         let path = self.folder.join("volumes").join(name);
         fs::create_dir(&path).unwrap();
         if let Some(empty) = volume.get("emptyDir") {
@@ -212,21 +211,13 @@ impl Pod {
             return path;
         }
         for source in volume["projected"]["sources"].as_array().unwrap() {
-            if let Some(token) = source.get("serviceAccountToken") {
-                let said = match token["audience"].as_str() {
-                    Some("vault") => fs::read(certificates().join("pod.jwt")).unwrap(),
-                    Some("sts.amazonaws.com") => b"a token that moto believes".to_vec(),
-                    other => panic!("nobody here believes a token for {other:?}"),
-                };
-                write(&path.join(token["path"].as_str().unwrap()), &said);
-            } else {
-                let item = &source["downwardAPI"]["items"][0];
-                assert_eq!(item["fieldRef"]["fieldPath"], "metadata.annotations");
-                // Lines `key="value"`, quoted as Go does; for what stands in these tests that is how JSON does.
-                let lines: BTreeMap<String, Value> = serde_json::from_value(annotations.clone()).unwrap();
-                let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                write(&path.join(item["path"].as_str().unwrap()), lines.join("\n").as_bytes());
-            }
+            let token = &source["serviceAccountToken"];
+            let said = match token["audience"].as_str() {
+                Some("vault") => fs::read(certificates().join("pod.jwt")).unwrap(),
+                Some("sts.amazonaws.com") => b"a token that moto believes".to_vec(),
+                other => panic!("nobody here believes a token for {other:?}"),
+            };
+            write(&path.join(token["path"].as_str().unwrap()), &said);
         }
         path
     }

@@ -8,7 +8,7 @@ use crate::domain::Source;
 use super::super::denial::ours;
 use super::super::login::Login;
 use super::super::names::{FILES_PATH, VOLUME_PATH};
-use super::super::pod::Pod;
+use super::super::pod::{Container, Pod};
 use super::super::quantity;
 use super::super::references::References;
 use super::{Mode, Reading, list_names};
@@ -27,9 +27,6 @@ impl Reading<'_> {
         login: &Login,
     ) {
         let name = mode.name();
-        if self.asked.mentions("state") {
-            self.deny_annotation("state", "is the injector's to set; leave it out");
-        }
         self.has_use(mode);
         if config.supervise && mode != Mode::Supervise {
             self.deny_annotation("supervise", &format!("say {}: supervise instead", ours("mode")));
@@ -66,10 +63,16 @@ impl Reading<'_> {
                 self.deny_annotation("on-change", &text);
             }
         }
+        for (reference, place) in references.known() {
+            if matches!(reference.source, Source::File(_)) {
+                let text = "an injected container reads no file for the app, so no file: reference; only a config file has one";
+                self.denial.push(format!("{place}: {text}"));
+            }
+        }
         if mode.wraps() {
             self.can_wrap(mode, targets, config);
         } else {
-            self.can_stand_beside(mode, config, references, login);
+            self.can_stand_beside(mode, config, login);
         }
     }
 
@@ -99,6 +102,16 @@ impl Reading<'_> {
 
     fn can_wrap(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         if config.files.is_empty() {
+            let has_unknown = |c: &Container| targets.contains(&c.name) && c.has_unknown_variables;
+            let mut all = self.pod.containers.iter().chain(&self.pod.init_containers);
+            if config.env.is_empty() && config.env_from.is_empty() && !all.any(has_unknown) {
+                let text = format!(
+                    "asks for injection, but there is nothing to deliver: say at least one {} or {}",
+                    ours("env.NAME"),
+                    ours("file.NAME")
+                );
+                self.deny(text);
+            }
             return;
         }
         if targets.len() > 1 {
@@ -118,7 +131,7 @@ impl Reading<'_> {
         }
     }
 
-    fn can_stand_beside(&mut self, mode: Mode, config: &Config, references: &References<'_>, login: &Login) {
+    fn can_stand_beside(&mut self, mode: Mode, config: &Config, login: &Login) {
         for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
             let text = format!(
                 "{place}: nobody can set another container's environment; use {}, or {}: exec or supervise",
@@ -134,13 +147,6 @@ impl Reading<'_> {
             if let Content::Template(Template::File(_)) = &entry.content {
                 let text = "the injected container has no such file; put the template into the annotation";
                 self.deny(format!("{}: {text}", entry.place));
-            }
-        }
-        for (reference, place) in references.known() {
-            if matches!(reference.source, Source::File(_)) {
-                self.denial.push(format!(
-                    "{place}: the injected container sees no volume of the app's, so no file: reference"
-                ));
             }
         }
         let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref());

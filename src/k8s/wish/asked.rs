@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Place, Resources, nearest};
+use crate::config::{Place, Resources, is_steering, nearest};
 
 use super::super::denial::{ours, sentences};
 use super::{Mode, Reader, Reading, annotation, is_ours, list_names};
@@ -71,6 +71,8 @@ impl Reading<'_> {
             }
             if !mode.wraps() {
                 self.deny(format!("annotation {key}: only with {}: exec or supervise", ours("mode")));
+            } else if self.is_named_but_missing(name) {
+                // A later webhook may add it, and calls again then. `targets` has warned.
             } else if !targets.contains(name) {
                 let known = list_names(targets);
                 self.deny(format!(
@@ -87,6 +89,28 @@ impl Reading<'_> {
             }
         }
         commands
+    }
+
+    /// Whether `containers` names a container that is not there yet.
+    fn is_named_but_missing(&self, name: &str) -> bool {
+        let is_named = annotation(self.pod, "containers").is_some_and(|text| text.split(',').any(|c| c.trim() == name));
+        let mut all = self.pod.containers.iter().chain(&self.pod.init_containers);
+        is_named && !all.any(|container| container.name == name)
+    }
+
+    /// Variables of a wrapped container that would move the login or what answers it. `--pinned` does not read them; here
+    /// their author hears of it.
+    pub(super) fn deny_variables(&mut self, targets: &BTreeSet<String>) {
+        let pod = self.pod;
+        for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
+            for (name, _) in container.env.iter().filter(|(name, _)| is_steering(name)) {
+                self.deny(format!(
+                    "container {}: the variable {name} would say which backend is asked and how, which only the operator \
+                     and the annotations do; leave it out, or let the app have it under another name",
+                    container.name
+                ));
+            }
+        }
     }
 
     pub(super) fn resources(&mut self) -> Resources {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::config::{Annotations, Ca, Config, Flag, Injector, Layers, Mistake, Text, VaultAuth, Wraps, resolve};
+use crate::config::{Annotations, Config, Flag, Layers, Mistake, Place, VaultAuth, Wraps, resolve};
 use crate::k8s::inject::inject;
-use crate::k8s::tests::{FILE, ROLE, app, denied, injected, injected_by, ours, pod, words};
+use crate::k8s::tests::{FILE, ROLE, app, denied, injected, ours, pod, words};
 
 fn denied_here(annotations: &[(&str, &str)], expected: &str) {
     denied(&[&[ROLE], annotations].concat(), app(), expected);
@@ -57,7 +57,7 @@ fn a_template_counts_with_what_it_refers_to_and_no_more() {
     assert!(!words(&ours(&aws)["args"]).iter().any(|word| word.starts_with("vault.auth.")));
     let text = denied_text(&[("template.a", "{{ secret('vault:secret/data/db').user }}")]).join("\n");
     assert!(text.contains("say it with secret-exec.dev/vault-role"), "{text}");
-    denied_here(&[("template.a", "{{ secret('file:/etc/x') }}")], "sees no volume of the app's");
+    denied_here(&[("template.a", "{{ secret('file:/etc/x') }}")], "reads no file for the app");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn processes_of_the_node_are_never_signalled() {
     injected(&pod(&[FILE, ROLE], spec));
 }
 
-/// What our container, or the wrapped command, makes of its arguments and of the annotations as they are then.
-fn reads(patched: &Value, annotations: &[(&str, &str)]) -> Result<Config, Vec<Mistake>> {
+/// What our container, or the wrapped command, makes of its arguments: nothing else speaks in the pod.
+fn reads(patched: &Value) -> Result<Config, Vec<Mistake>> {
     let command = &patched["spec"]["containers"][0]["command"];
     let (arguments, wraps) = match command.is_array() {
         true => (words(command), Wraps::Command),
@@ -120,94 +120,150 @@ fn reads(patched: &Value, annotations: &[(&str, &str)]) -> Result<Config, Vec<Mi
     while let Some(name) = rest.next() {
         match *name {
             "--" => break,
-            "--annotations" => assert_eq!(rest.next(), Some(&"/run/secret-exec-identity/annotations")),
             "--pinned" | "--supervise" => flags.push(Flag::new(*name, "")),
             name => flags.push(Flag::new(name, rest.next().unwrap().replace("$$", "$"))),
         }
     }
-    // As the downward API writes them; Go's %q and Rust's {:?} agree on these.
-    let file: String = annotations.iter().map(|(key, value)| format!("secret-exec.dev/{key}={value:?}\n")).collect();
     resolve(&Layers {
         environment: &[("SECRET_EXEC_STATE".to_owned(), "/run/secret-exec-state/own".to_owned())],
-        annotations: Some(Annotations::File(Text { name: "annotations", text: &file })),
+        annotations: None,
         file: None,
         flags: &flags,
         wraps,
     })
 }
 
-/// The pod reads with its own annotations and flags what was decided at admission.
+/// The same configuration, whatever said it.
+fn without_places(mut config: Config) -> Config {
+    config.files.iter_mut().for_each(|entry| entry.place = Place::Missing);
+    config.env.iter_mut().for_each(|entry| entry.place = Place::Missing);
+    config.env_from.iter_mut().for_each(|entry| entry.place = Place::Missing);
+    config.secrets.values_mut().for_each(|entry| entry.place = Place::Missing);
+    config.volume.place = Place::Missing;
+    config
+}
+
+/// What annotations alone say, read without going through arguments.
+fn said(annotations: &[(&str, &str)], wraps: Wraps) -> Config {
+    let pairs: Vec<(String, String)> =
+        annotations.iter().map(|(key, value)| (format!("secret-exec.dev/{key}"), (*value).to_owned())).collect();
+    let flags = [Flag::new("--set", "vault.address=https://v"), Flag::new("--set", "vault.auth.method=kubernetes")];
+    let layers =
+        Layers { environment: &[], annotations: Some(Annotations::Pairs(&pairs)), file: None, flags: &flags, wraps };
+    without_places(resolve(&layers).unwrap_or_else(|mistakes| panic!("{mistakes:?}")))
+}
+
 #[test]
 fn the_pod_reads_the_same_configuration() {
+    let template = "a={{ secret('vault:secret/data/db').user }}\n\"$(X)\" $$ $$(Y) # = '\n\ttab\n";
+    let config = "\
+secrets: { db: { from: 'vault:database/creds/web', refresh: 1m }, a.from: 'vault:a#b' }
+files:
+  conf/db.env: { from: db, format: dotenv, mode: \"0440\" }
+  a.template: 'vault:x#y'
+  a.mode: { from: 'vault:x#z', decode: base64 }
+  'e=q': 'vault:x#q'
+  'quo\"te': { from: 'vault:x#\"$(K)', refresh: 10m }
+  caf\u{e9}: vault:x#=
+onChange: [ { http: 'http://127.0.0.1:9/a?b=c' }, { signal: HUP, process: nginx } ]
+renewal: { at: 50%, handOver: 1m }
+";
     let asked = [
-        FILE,
         ROLE,
-        ("volume", "/etc/app"),
-        ("template.conf", "a={{ secret('vault:secret/data/db').user }}\n\"$(X)\""),
+        ("run-as", "1000:1000"),
+        ("config", config),
+        ("template.tmpl", template),
+        ("refresh-aws", "2h"),
+        ("timeout", "90s"),
+        ("volume-size", "4Mi"),
     ];
-    let config = reads(&injected(&pod(&asked, app())), &asked).unwrap();
-    assert_eq!(config.volume.path.to_str(), Some("/run/secret-exec/files"));
-    assert_eq!(config.state.to_str(), Some("/run/secret-exec-state/own"));
-    assert_eq!(config.files.len(), 2);
-    let auth = config.vault.unwrap().auth.unwrap();
+    let read = without_places(reads(&injected(&pod(&asked, app()))).unwrap());
+    let said = said(&asked, Wraps::Nothing);
+    assert_eq!(read.files, said.files);
+    assert_eq!(read.files.len(), 7);
+    assert_eq!((&read.secrets, &read.on_change, &read.renewal), (&said.secrets, &said.on_change, &said.renewal));
+    assert_eq!((read.refresh, read.timeout, &read.run_as), (said.refresh, said.timeout, &said.run_as));
+    assert_eq!(read.volume.size, said.volume.size);
+    assert_eq!(read.state.to_str(), Some("/run/secret-exec-state/own"));
+    let auth = read.vault.unwrap().auth.unwrap();
     assert!(
         matches!(auth, VaultAuth::Kubernetes { token_file, .. } if token_file.ends_with("secret-exec-identity/token"))
     );
 }
 
-/// What an editor of annotations may try, each in the place of nothing and of the same key.
-const EDITS: [&[(&str, &str)]; 6] = [
-    &[("vault-address", "https://evil.example.com"), ("vault-namespace", "evil"), ("vault-role", "evil")],
-    &[("vault-auth-method", "token-file"), ("vault-auth-path", "/run/secret-exec-state/own/x")],
-    &[("vault-auth-mount", "evil"), ("vault-auth-audience", "evil"), ("vault-auth-token-file", "/x")],
-    &[(
-        "config",
-        "vault: { address: \"https://evil.example.com\", ca: \"CERT\", auth: { method: jwt, role: evil, tokenFile: /x } }",
-    )],
-    &[("vault-ca", "CERT"), ("aws-region", "us-evil-1"), ("aws-assume-role", "arn:aws:iam::666666666666:role/evil")],
-    &[("vault-ca-file", "/run/secret-exec/files/evil.pem")],
-];
+#[test]
+fn a_wrapped_app_reads_the_same_configuration() {
+    let config = "\
+env: { URL: { template: \"p://{{ secret('vault:x').user }}\" }, A.B: 'vault:x#y' }
+envFrom: [ { from: 'vault:secret/data/app', prefix: APP_ } ]
+passEnv: [ 'KEEP_*', LANG ]
+";
+    let asked = [ROLE, ("mode", "supervise"), ("config", config), ("env.C", "aws-sm:prod/x"), ("on-change", "restart")];
+    let command = json!({ "containers": [{ "name": "app", "command": ["/app", "--set", "$(X)"] }] });
+    let read = without_places(reads(&injected(&pod(&asked, command))).unwrap());
+    let said = said(&asked, Wraps::Command);
+    assert_eq!((&read.env, &read.env_from, &read.pass_env), (&said.env, &said.env_from, &said.pass_env));
+    assert!(read.supervise);
+    assert_eq!(read.on_change, said.on_change);
+}
 
 #[test]
-fn an_annotation_edited_later_does_not_move_the_login() {
-    let ca = rcgen::generate_simple_self_signed(["evil.example.com".to_owned()]).unwrap().cert.pem();
-    let elsewhere = "image: i:1\nallowAddresses: [\"https://v.example.com\"]\n";
-    let elsewhere = Injector::parse(Text { name: "i.yaml", text: elsewhere }).unwrap();
-    let vault = crate::k8s::tests::injector("");
+fn nothing_of_an_injected_pod_reads_annotations() {
     let command = json!({ "containers": [{ "name": "app", "command": ["/app"] }] });
-    let address = ("vault-address", "https://v.example.com");
-    for (injector, asked, spec) in [
-        (&vault, vec![FILE, ROLE], app()),
-        (&vault, vec![FILE, ROLE, ("mode", "exec")], command),
-        (&elsewhere, vec![FILE, ROLE, address, ("vault-namespace", "team"), ("aws-region", "eu-west-1")], app()),
-        (&elsewhere, vec![FILE, ROLE, address, ("vault-ca", &ca)], app()),
-    ] {
-        let patched = injected_by(&pod(&asked, spec), injector);
-        let admitted = reads(&patched, &asked).unwrap();
-        for edits in EDITS {
-            let cert = |key: &str| if key == "config" { ca.replace('\n', "\\n") } else { ca.clone() };
-            let edits: Vec<(&str, String)> =
-                edits.iter().map(|(key, value)| (*key, value.replace("CERT", &cert(key)))).collect();
-            let mut later = asked.clone();
-            later.retain(|(key, _)| edits.iter().all(|(edited, _)| edited != key));
-            later.extend(edits.iter().map(|(key, value)| (*key, value.as_str())));
-            let read = reads(&patched, &later).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-            assert_eq!((&read.vault, &read.aws), (&admitted.vault, &admitted.aws), "{later:?}");
-        }
-        if asked.iter().any(|(key, _)| *key == "vault-ca") {
-            assert!(matches!(admitted.vault.unwrap().ca, Some(Ca::Pem(_))));
-        }
+    for mode in ["sidecar", "init", "exec", "supervise"] {
+        let text = injected(&pod(&[FILE, ROLE, ("mode", mode)], command.clone()))["spec"].to_string();
+        assert!(!text.contains("--annotations") && !text.contains("downwardAPI"), "{text}");
     }
 }
 
 #[test]
-fn a_pod_without_a_login_gets_none_by_an_annotation_edited_later() {
-    let aws = Injector::parse(Text { name: "i.yaml", text: "image: i:1\n" }).unwrap();
-    let asked = ("file.db", "aws-sm:prod/db");
-    let patched = injected_by(&pod(&[asked], app()), &aws);
-    reads(&patched, &[asked]).unwrap();
-    let later = [asked, FILE, ROLE, ("vault-address", "https://evil.example.com"), ("vault-auth-method", "kubernetes")];
-    let mistakes = reads(&patched, &[&later[..1], &[("file.x", "vault:x#y")], &later[2..]].concat()).unwrap_err();
-    assert!(mistakes.iter().any(|mistake| mistake.text.contains("vault.address is missing")), "{mistakes:?}");
-    assert!(mistakes.iter().any(|mistake| mistake.text.contains("vault.auth is missing")), "{mistakes:?}");
+fn a_configuration_that_no_argument_holds_is_refused() {
+    let long = "x".repeat(131_071);
+    let text = inject(&pod(&[ROLE, ("template.a", &long)], app()), &crate::k8s::tests::injector("")).unwrap_err();
+    assert!(
+        text[0].starts_with("files.a.template has 131088 bytes, and one argument of a container holds"),
+        "{text:?}"
+    );
+    // Two dollars for one are not counted: kubelet makes one of them.
+    let dollars = "$".repeat(100_000);
+    injected(&pod(&[ROLE, ("template.a", &dollars)], app()));
+    // Each container that is wrapped carries all of it.
+    let config = format!("env: {{ A: {{ template: '{0}' }}, B: {{ template: '{0}' }} }}", "$".repeat(100_000));
+    let all = [ROLE, ("mode", "exec"), ("config", &config), ("containers", "a,b,c")];
+    let wrapped = ["a", "b", "c"].map(|name| json!({ "name": name, "command": ["/app"] }));
+    denied(
+        &all,
+        json!({ "containers": wrapped }),
+        "in the arguments of this pod's containers; expected at most 1048576",
+    );
+}
+
+#[test]
+fn annotations_that_a_later_webhook_changes_are_admitted_again() {
+    let mut patched = injected(&pod(&[FILE, ROLE], app()));
+    patched["metadata"]["annotations"]["secret-exec.dev/file.more"] = json!("vault:secret/data/more#x");
+    let again = injected(&patched);
+    assert!(words(&ours(&again)["args"]).contains(&"more=vault:secret/data/more#x"));
+    let command = json!({ "containers": [{ "name": "app", "command": ["/app", "--", "x"] }] });
+    let mut patched = injected(&pod(&[ROLE, ("mode", "exec"), ("env.A", "vault:x#y")], command));
+    patched["metadata"]["annotations"]["secret-exec.dev/env.B"] = json!("vault:x#z");
+    let again = injected(&patched);
+    let command = words(&again["spec"]["containers"][0]["command"]);
+    assert!(command.contains(&"B=vault:x#z"));
+    assert_eq!(&command[command.len() - 4..], ["--", "/app", "--", "x"]);
+}
+
+#[test]
+fn a_variable_that_would_move_the_login_is_refused_in_a_wrapped_app() {
+    for name in
+        ["VAULT_ADDR", "SECRET_EXEC_VAULT_PROXY", "https_proxy", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "SSL_CERT_FILE"]
+    {
+        let env = json!([{ "name": name, "value": "x" }]);
+        let spec = json!({ "containers": [{ "name": "app", "command": ["/app"], "env": env }] });
+        denied(&[ROLE, ("mode", "exec"), FILE], spec.clone(), &format!("container app: the variable {name} would say"));
+        injected(&pod(&[FILE, ROLE], spec));
+    }
+    let env = json!([{ "name": "AWS_ROLE_ARN", "value": "x" }]);
+    let spec = json!({ "containers": [{ "name": "app", "command": ["/app"], "env": env }] });
+    injected(&pod(&[ROLE, ("mode", "exec"), FILE], spec));
 }
