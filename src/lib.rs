@@ -5,12 +5,14 @@
 //! Arrows mean "depends on" (what is below, transitively); they never point up.
 //!
 //! ```text
-//! 4  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
-//! 3  run     ─► provider rotate render deliver process serve sys      k8s ─► render domain serve
-//! 2  rotate  ─► provider      deliver ─► render sys      process ─► sys      serve ─► sys
-//! 2  provider ─► identity      render ─► config
-//! 1  identity ─► config       config ─► domain
-//! 0  domain  (words; no I/O)                              sys  (system calls; the only unsafe)
+//! 6  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
+//! 5  run        ─► start rotation process serve            k8s ─► render serve
+//! 4  start      ─► backend checkpoint plan                 rotation ─► backend checkpoint plan rotate serve
+//! 3  backend    ─► rotate plan sys                       checkpoint ─► provider sys
+//! 2  rotate   ─► provider      plan ─► deliver identity
+//! 2  provider   ─► identity      deliver ─► render sys     process ─► sys      serve ─► sys config
+//! 1  identity   ─► config        render ─► config          config ─► domain
+//! 0  domain  (words; no I/O)                               sys  (system calls; the only unsafe)
 //! ```
 //!
 //! The modules, in the order data flows:
@@ -21,8 +23,13 @@ pub mod identity;
 pub mod provider;
 pub mod render;
 pub mod deliver;
-pub mod process;
+mod plan;
 pub mod rotate;
+mod backend;
+mod checkpoint;
+mod start;
+mod rotation;
+pub mod process;
 pub mod serve;
 pub mod run;
 pub mod k8s;

@@ -20,10 +20,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::sys::fs::{self, Errno, Folder, Kind};
 use crate::sys::mount;
 
 use crate::domain::{FileName, SecretBytes};
+use crate::sys::clock;
 
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
@@ -40,6 +43,14 @@ pub struct Moment {
     pub wall: Duration,
     /// Since the machine started, sleep included; never set back.
     pub boot: Duration,
+}
+
+impl Moment {
+    /// Now, on both clocks.
+    pub fn now() -> Self {
+        let wall = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self { wall, boot: clock::boottime() }
+    }
 }
 
 /// What a delivery came to.
@@ -187,6 +198,13 @@ impl Volume {
     /// When [`Self::sweep`] has something to look at next, since the machine started.
     pub fn sweep_due(&self) -> Option<Duration> {
         self.retired.iter().map(|retired| retired.due).min()
+    }
+
+    /// [Withdraws](Self::withdraw), or warns about what stays.
+    pub(crate) fn withdraw_or_warn(&mut self) {
+        if let Err(error) = self.withdraw() {
+            warn!("what was delivered stays below {}, because we {error}", self.path().display());
+        }
     }
 
     /// Removes all of it, every file at once. The directory stays.

@@ -66,6 +66,11 @@ impl Problem {
         Self { exit, text: text.into() }
     }
 
+    /// A failure that no input explains.
+    pub fn bug(what: &str) -> Self {
+        Self::new(Exit::Bug, format!("bug: {what}"))
+    }
+
     /// An error and its causes, once each, in one line.
     pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();

@@ -383,6 +383,11 @@ impl fmt::Display for SecretRef {
 }
 
 impl Source {
+    /// Whether reading it is a write in Vault, which issues something each time.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)))
+    }
+
     /// The whole reference, write parameters included, so that parsing it gives this source again. A ciphertext may
     /// stand in it: for files a person asked for, not for messages ([`fmt::Display`] is).
     pub fn written(&self) -> String {

@@ -4,20 +4,30 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::deliver::environ::{self, AwsCredentials};
-use crate::domain::{EnvName, Exit, Fetches, Problem, SecretBytes};
+use crate::deliver::environ::{self, AwsCredentials, Home};
+use crate::domain::{EnvName, Exit, Problem, SecretBytes};
 use crate::process::lookup::{self, LookupError};
 use crate::sys::image::{Image, ImageError, Limits};
 
 use super::caller::Caller;
-use super::prepare::Prepared;
-use super::whom::Whom;
+use super::run_as::Whom;
 
 /// The command after `--`, looked up before anything is asked of a backend.
 #[derive(Debug)]
 pub(super) struct App<'a> {
     command: &'a [OsString],
     found: Result<PathBuf, LookupError>,
+}
+
+/// What a process that we start is given beside its secrets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) config: &'a Config,
+    pub(super) caller: &'a Caller,
+    /// `HOME`, `USER` and `LOGNAME`; `None` leaves what was inherited.
+    pub(super) home: Option<&'a Home>,
+    /// Where the files are.
+    pub(super) directory: Option<&'a Path>,
 }
 
 impl<'a> App<'a> {
@@ -46,39 +56,34 @@ impl<'a> App<'a> {
     /// Program, arguments and environment, ready for `execve`.
     pub(super) fn image(
         &self,
-        config: &Config,
-        prepared: &Prepared,
-        fetches: &Fetches,
-        caller: &Caller,
+        variables: Vec<(EnvName, SecretBytes)>,
+        place: &Place<'_>,
     ) -> Result<Image, Vec<Problem>> {
         let path = self.found.as_ref().expect("its problems were told before");
-        let set = prepared.plan.environment(fetches)?;
-        image(path, self.command, set, config, prepared, caller).map_err(|problem| vec![problem])
+        image(path, self.command, variables, place).map_err(|problem| vec![problem])
     }
 }
 
 /// A command of `onChange`: as the app's identity, in its environment without the secrets.
-pub(super) fn hook(config: &Config, prepared: &Prepared, command: &[String], caller: &Caller) -> Result<Image, String> {
+pub(super) fn hook(command: &[String], place: &Place<'_>) -> Result<Image, String> {
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
-    let path = lookup::find(&command[0], caller.variable("PATH"), None).map_err(|error| error.to_string())?;
-    image(&path, &command, Vec::new(), config, prepared, caller).map_err(|problem| problem.text)
+    let path = lookup::find(&command[0], place.caller.variable("PATH"), None).map_err(|error| error.to_string())?;
+    image(&path, &command, Vec::new(), place).map_err(|problem| problem.text)
 }
 
 fn image(
     path: &Path,
     command: &[OsString],
     set: Vec<(EnvName, SecretBytes)>,
-    config: &Config,
-    prepared: &Prepared,
-    caller: &Caller,
+    place: &Place<'_>,
 ) -> Result<Image, Problem> {
     let environment = environ::plan(environ::Sources {
-        inherited: &caller.environment,
-        pass_env: &config.pass_env,
-        aws: if config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
-        home: prepared.whom.home.as_ref(),
+        inherited: &place.caller.environment,
+        pass_env: &place.config.pass_env,
+        aws: if place.config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
+        home: place.home,
         set,
-        dir: prepared.volume.as_ref().map(|volume| volume.path()),
+        dir: place.directory,
     })
     .map_err(|error| Problem::new(error.exit(), error.to_string()))?;
     let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();

@@ -6,18 +6,16 @@ use std::ffi::OsString;
 
 use crate::config::{Config, VaultAuth};
 use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Problem, Source, VaultOperation};
+use crate::plan::{Filling, Plan, local_file, policy};
+use crate::start::{Backends, Opening, Session};
 
 use super::app::App;
 use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
-use super::gather::Backends;
 use super::prepare::held;
-use super::session::{Opening, Session};
-use super::whom::{For, Whom};
-use super::{policy, skeleton};
+use super::run_as::{For, Whom};
 
-use super::plan::{Filling, Plan};
 use super::table::aligned;
 
 /// What `check` shows.
@@ -40,7 +38,7 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         return Ok((policy::least(config, &plan), Vec::new()));
     }
     if what.local_skeleton {
-        return Ok((skeleton::local_file(&plan), Vec::new()));
+        return Ok((local_file::local_file(&plan), Vec::new()));
     }
     let mut problems = Vec::new();
     let purpose = if what.command.is_some() { For::App } else { For::Check };
@@ -63,8 +61,8 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     let mut tried = BTreeMap::new();
     if what.online {
         let session = held(config).map_err(|problem| vec![problem]).and_then(|held| {
-            let backends = Backends::connect(config, &plan, caller)?;
-            Session::open(config, &plan, &held, backends, caller, Opening::fresh())
+            let backends = Backends::connect(config, &plan, caller.path("AWS_CA_BUNDLE"))?;
+            Session::open(config, &plan, &held, backends, &caller.original, Opening::fresh())
         });
         match session {
             Ok(mut session) => {

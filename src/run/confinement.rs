@@ -14,7 +14,7 @@ use crate::sys::fs;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
 
 use super::caller::Caller;
-use super::plan::Plan;
+use crate::plan::Plan;
 
 /// Which process that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

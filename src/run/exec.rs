@@ -5,22 +5,25 @@ use std::ffi::OsString;
 
 use crate::config::Config;
 use crate::domain::{Exit, Problem};
+use crate::start::{Opening, Session, interrupted};
 use crate::sys::exec::{self, ExecError};
-use crate::sys::privilege;
 
 use super::app::App;
 use super::caller::Caller;
 use super::prepare::Prepared;
-use super::session::{Opening, Session, interrupted};
-use super::whom::{For, Whom};
+use super::run_as::{For, Whom, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
 pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
     let whom = Whom::plan(config, For::App);
     let app = App::find(command, whom.as_ref().ok(), caller);
     let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, Opening::fresh())?;
-    let ready = session.refuse_mortals(config).and_then(|()| app.image(config, &prepared, &session.fetches, caller));
+    let mut session =
+        Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, Opening::fresh())?;
+    let ready = session.refuse_mortals(config).and_then(|()| {
+        let variables = prepared.plan.environment(&session.fetches)?;
+        app.image(variables, &prepared.place(config, caller))
+    });
     let image = session.guard(ready)?;
     session.leave(|fetches| prepared.deliver(fetches))?;
 
@@ -38,14 +41,6 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
         session.give_back();
     }
     Err(problems)
-}
-
-/// Alone, drop, proof. Irreversible.
-pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Problem>> {
-    privilege::alone()
-        .and_then(|()| privilege::apply(plan))
-        .and_then(|()| privilege::verify(plan))
-        .map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])
 }
 
 /// Why `execve` did not happen.

@@ -8,8 +8,8 @@ use crate::config::{Action, Config};
 use crate::domain::{Exit, Problem, Source};
 use crate::sys::{fs, harden};
 
-use super::plan::Plan;
-use super::whom::{For, Whom};
+use super::run_as::{For, Whom};
+use crate::plan::Plan;
 
 /// Refuses to go on (71) while another process traces this one: it would read every secret.
 pub fn refuse_tracer() -> Result<(), Vec<Problem>> {

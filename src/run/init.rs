@@ -1,14 +1,14 @@
 //! `init`: fetch, deliver, exit.
 
+use crate::checkpoint::{Marks, Saved};
 use crate::config::Config;
 use crate::domain::Problem;
+use crate::start::{Opening, Session};
 
 use super::caller::Caller;
-use super::live::Places;
 use super::prepare::Prepared;
-use super::rotation::{Marks, Saved};
-use super::session::{Opening, Session};
-use super::whom::{For, Whom};
+use super::run_as::{For, Whom};
+use super::running::Places;
 
 /// Delivers once.
 pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
@@ -21,7 +21,7 @@ pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
     let opening = Opening { saved, ..Opening::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
     let accepted = session.refuse_mortals(config);
     session.guard(accepted)?;
     session.leave(|fetches| prepared.deliver(fetches))

@@ -3,7 +3,7 @@
 use crate::config::{Action, Config, OnExpired, Place};
 use crate::domain::{Exit, Problem};
 
-use super::whom::For;
+use super::run_as::For;
 
 /// Settings that would silently mean nothing here.
 pub(super) fn refused(config: &Config, purpose: For) -> Vec<Problem> {

@@ -4,15 +4,15 @@ use tracing::{info, warn};
 
 use crate::config::{Action, Config};
 use crate::process::{HookId, HookOutcome};
+use crate::rotation::Change;
 use crate::serve::{Action as Word, Told};
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
 use crate::sys::wait::Ended;
 
-use super::app;
+use super::app::{self, Place};
 use super::caller::Caller;
-use super::live::Live;
-use super::rotation::Change;
+use super::running::Live;
 
 /// What differs between a sidecar and a supervisor.
 pub(super) trait Reach {
@@ -38,7 +38,10 @@ pub(super) fn notify(change: &Change, config: &Config, live: &Live<'_>, caller: 
                 continue;
             }
             Action::Run(command) => {
-                let image = app::hook(config, &live.rotation.borrow().prepared, command, caller);
+                let rotation = live.rotation.borrow();
+                let at = Place { config, caller, home: live.home.as_ref(), directory: rotation.directory() };
+                let image = app::hook(command, &at);
+                drop(rotation);
                 match image {
                     Ok(image) => {
                         reach.hook(HookId(place), image); // counted when it ended

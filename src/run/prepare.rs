@@ -2,23 +2,21 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
-use crate::domain::{Exit, Fetches, Problem};
+use crate::domain::{Fetches, Problem};
 use crate::identity::{self, Held};
-use crate::sys::clock;
+use crate::plan::Plan;
+use crate::start::Backends;
 
+use super::app::Place;
 use super::caller::Caller;
-use super::exec::drop_privileges;
 use super::exposure;
-use super::gather::Backends;
 use super::modes;
-use super::plan::Plan;
-use super::whom::{For, Whom};
+use super::run_as::{For, Whom, drop_privileges};
 
 /// Ready to ask.
 #[derive(Debug)]
@@ -46,7 +44,9 @@ impl Prepared {
         let plan = Plan::make(config).map_err(&mut collect).ok();
         let whom = whom.map_err(&mut collect).ok();
         let held = held(config).map_err(|problem| collect(vec![problem])).ok();
-        let backends = plan.as_ref().map(|plan| Backends::connect(config, plan, caller).map_err(&mut collect).ok());
+        let backends = plan
+            .as_ref()
+            .map(|plan| Backends::connect(config, plan, caller.path("AWS_CA_BUNDLE")).map_err(&mut collect).ok());
         let parts = (plan, whom, held, backends.flatten(), problems.is_empty());
         let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
             return Err(problems);
@@ -69,13 +69,15 @@ impl Prepared {
         self.volume.as_ref().map_or(&config.volume.path, Volume::path)
     }
 
+    /// What the app is started with beside its variables.
+    pub(super) fn place<'a>(&'a self, config: &'a Config, caller: &'a Caller) -> Place<'a> {
+        let directory = self.volume.as_ref().map(Volume::path);
+        Place { config, caller, home: self.whom.home.as_ref(), directory }
+    }
+
     /// Nobody will read what was delivered: it goes. Where that cannot be, a line says what stays.
     pub(super) fn withdraw(&mut self) {
-        if let Some(volume) = &mut self.volume
-            && let Err(error) = volume.withdraw()
-        {
-            warn!("what was delivered stays below {}, because we {error}", volume.path().display());
-        }
+        self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 }
 
@@ -105,24 +107,14 @@ fn volume(config: &Config, plan: &Plan, whom: &Whom, caller: &Caller) -> Result<
     }
 }
 
-/// Now, on both clocks.
-pub(super) fn moment() -> Moment {
-    let wall = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Moment { wall, boot: clock::boottime() }
-}
-
-/// A problem of ours that no input explains.
-pub(super) fn bug(what: &str) -> Vec<Problem> {
-    vec![Problem::new(Exit::Bug, format!("bug: {what}"))]
-}
-
 impl Prepared {
     /// Renders every file and makes them visible together.
     pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Problem>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
         let artifacts = self.plan.artifacts(fetches)?;
-        let written =
-            volume.write(&artifacts, moment()).map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
+        let written = volume
+            .write(&artifacts, Moment::now())
+            .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
             Written::Generation(name) => {

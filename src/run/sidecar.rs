@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::checkpoint::{Found, Marks, Saved, find};
 use crate::config::Config;
 use crate::domain::{Problem, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
+use crate::rotation::{Environment, Happening, Rotation};
 use crate::serve::{Mode, Refreshed, Running};
+use crate::start::{Needs, Patience};
+use crate::start::{Opening, Session};
 use crate::sys::clock;
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
@@ -16,13 +20,10 @@ use crate::sys::watch::Watched;
 
 use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
-use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
-use super::prepare::{Prepared, bug};
-use super::rotation::{self, Environment, Found, Happening, Marks, Rotation, Saved};
-use super::session::{Opening, Session};
-use super::start::{Needs, Patience};
-use super::whom::{For, Whom};
+use super::prepare::Prepared;
+use super::run_as::{For, Whom};
+use super::running::{Live, Places};
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
@@ -36,23 +37,24 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let kept = memory.zip(Marks::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
     let now = clock::boottime();
-    let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| rotation::find(folder, marks, &sources, now));
+    let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| find(folder, marks, &sources, now));
     let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
     // The volume is there, no backend was reached yet, and this is the only thread.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
     let opening = Opening { found, saved, patience: Patience::Long, needs: Needs::Endless };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;
-    let begun = Rotation::begin(config, prepared, &mut session, Environment::Once);
-    let live = Live::new(session.guard(begun)?, Mode::Sidecar);
+    let Prepared { plan, volume, held, whom } = prepared;
+    let begun = Rotation::begin(config, plan, volume, &held, &mut session, Environment::Once);
+    let live = Live::new(session.guard(begun)?, Mode::Sidecar, whom.home);
     let ended = session.block_on(async {
         let servers = places.listen();
         let ended = live.serving(&servers, stay(config, caller, &live)).await;
         live.give_back().await;
         ended
     });
-    ended.map_err(|error| bug(&format!("cannot look after signals and hooks: {error}")))
+    ended.map_err(|error| vec![Problem::bug(&format!("cannot look after signals and hooks: {error}"))])
 }
 
 /// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.

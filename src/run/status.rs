@@ -7,10 +7,10 @@ use crate::domain::{Exit, Problem};
 use crate::serve::{
     self, Answer, Ask, AskError, Next, Report, SecretReport, SecretState, Status, TokenReport, Trouble,
 };
+use crate::start::runtime;
 use crate::sys::clock;
 
 use super::check::NO_END;
-use super::session::runtime;
 use super::table::aligned;
 
 /// Whoever runs answers from memory, so this is long.

@@ -9,7 +9,9 @@ use tracing::{info, warn};
 use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Exit, Problem};
 use crate::process::{HookId, Notice, Options, Restart, SuperviseError, Supervision, Told};
+use crate::rotation::{Environment, Happening, Rotation};
 use crate::serve::Mode;
+use crate::start::{Needs, Opening, Session, interrupted};
 use crate::sys::clock;
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
@@ -17,17 +19,14 @@ use crate::sys::spawn::SpawnError;
 use crate::sys::wait::Ended;
 use crate::sys::watch::Watched;
 
-use super::app::App;
+use super::app::{App, Place};
 use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
-use super::live::{Live, Places};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
-use super::rotation::{Environment, Happening, Rotation};
-use super::session::{Opening, Session, interrupted};
-use super::start::Needs;
-use super::whom::{For, Whom};
+use super::run_as::{For, Whom};
+use super::running::{Live, Places};
 
 /// How long an app whose secret expired may take to end before it gets KILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -42,8 +41,9 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     // After this line nobody of ours is more than the app, which cannot look into us either.
     prepared.become_the_app(&backends)?;
     let opening = Opening { needs: Needs::Endless, ..Opening::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, caller, opening)?;
-    let ready = app.image(config, &prepared, &session.fetches, caller).and_then(|image| {
+    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
+    let ready = prepared.plan.environment(&session.fetches).and_then(|variables| {
+        let image = app.image(variables, &prepared.place(config, caller))?;
         prepared.deliver(&session.fetches)?;
         Ok(image)
     });
@@ -52,8 +52,9 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     let confinement =
         Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Supervisor);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
-    let begun = Rotation::begin(config, prepared, &mut session, environment);
-    let live = Live::new(session.guard(begun)?, Mode::Supervise);
+    let Prepared { plan, volume, held, whom } = prepared;
+    let begun = Rotation::begin(config, plan, volume, &held, &mut session, environment);
+    let live = Live::new(session.guard(begun)?, Mode::Supervise, whom.home);
     let servers = places.listen();
     if confinement.is_planned() {
         session.suspend();
@@ -203,7 +204,11 @@ impl Reach for Child<'_, '_, '_> {
 
     fn restart(&mut self) -> Result<(), String> {
         let Supervised { app, caller, live, .. } = self.all;
-        let image = live.rotation.borrow().image(app, caller);
+        let rotation = live.rotation.borrow();
+        let place =
+            Place { config: self.all.config, caller, home: live.home.as_ref(), directory: rotation.directory() };
+        let image = rotation.environment().and_then(|variables| app.image(variables, &place));
+        drop(rotation);
         let image = image
             .map_err(|problems| problems.into_iter().map(|problem| problem.text).collect::<Vec<_>>().join("; "))?;
         match self.supervision.restart(image, self.now) {

@@ -2,14 +2,14 @@
 //!
 //! It is made while we may still give it away, and used after that.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
+use crate::sys::fs::{self, Errno, Folder, Meta};
 use crate::sys::mount;
+use crate::sys::path::{PathError, Purpose, Trust, WORLD_WRITABLE, walk};
 
 /// The control socket in it.
 pub(super) const SOCKET: &str = "control.sock";
@@ -17,10 +17,6 @@ pub(super) const SOCKET: &str = "control.sock";
 const STATE: [&str; 2] = ["state.json", "state.value-"];
 
 const MODE: u32 = 0o700;
-const WORLD_WRITABLE: u32 = 0o002;
-const STICKY: u32 = 0o1000;
-/// As many links as the kernel follows in one path (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
 
 /// Whose the directory becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +96,23 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Somebody else may rename what lies in a directory on the way.
+    #[error(
+        "{} is on the way to the state directory and belongs to {uid}:{gid} (mode {mode:04o}), who could put something else \
+         in its place: name one with --state below directories of root, of runAs or of ours, in which no other group may \
+         write (in a user namespace 65534 stands for everybody outside of it)",
+        .path.display()
+    )]
+    Way {
+        /// The directory above.
+        path: PathBuf,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A call failed.
     #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
     System {
@@ -121,21 +134,11 @@ impl StateError {
 impl StateDir {
     /// Finds or makes the directory and gives it to `owner` (`None`: ourselves).
     pub fn prepare(path: &Path, owner: Option<Owner>) -> Result<Self, StateError> {
-        let found = walk(path)?;
-        let mut folder = found.at;
-        let mut here = found.real;
-        for (place, name) in found.missing.iter().enumerate() {
-            here.push(name);
-            let is_new = match folder.make(name) {
-                Ok(()) => true,
-                Err(Errno::EEXIST) => false, // whoever was quicker is checked below
-                Err(why) => return Err(StateError::System { doing: "make", path: here, why }),
-            };
-            folder = folder.open(name).map_err(StateError::system("open", &here))?;
-            if is_new && place + 1 < found.missing.len() {
-                fs::set_mode(&folder, 0o755).map_err(StateError::system("set the mode of", &here))?;
-            }
-        }
+        let trust =
+            Trust { uid: owner.map(|owner| owner.uid), gid: owner.map(|owner| owner.gid), purpose: Purpose::State };
+        let found = walk(path, trust)?;
+        let here = found.missing.iter().fold(found.real.clone(), |path, name| path.join(name));
+        let folder = if found.missing.is_empty() { found.at } else { found.make(trust)?.folder };
         let meta = meta(&folder, &here)?;
         accept(meta, &here, owner)?;
         let folder = folder.open(".".as_ref()).map_err(StateError::system("open", &here))?;
@@ -168,74 +171,17 @@ pub(super) fn through(folder: &impl AsFd, path: &Path, name: &str) -> PathBuf {
     if opened.exists() { opened.join(name) } else { path.join(name) }
 }
 
-/// How far a path exists.
-struct Walk {
-    at: Folder,
-    real: PathBuf,
-    missing: VecDeque<OsString>,
-}
-
-/// Walks `path` as far as it exists. A link is followed only when root or we made it.
-fn walk(path: &Path) -> Result<Walk, StateError> {
-    let mut missing = components(path)?;
-    let root = || Folder::root().map_err(StateError::system("open", Path::new("/")));
-    let mut walk = Walk { at: root()?, real: PathBuf::from("/"), missing: VecDeque::new() };
-    let mut links = 0;
-    while let Some(name) = missing.pop_front() {
-        let here = walk.real.join(&name);
-        let mode = meta(&walk.at, &walk.real)?.mode;
-        if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE {
-            return Err(StateError::Replaceable { path: walk.real, mode });
-        }
-        let Some(found) = walk.at.find(&name).map_err(StateError::system("look at", &here))? else {
-            missing.push_front(name);
-            break;
-        };
-        match found.kind {
-            Kind::Folder => {
-                walk.at = walk.at.pass(&name).map_err(StateError::system("open", &here))?;
-                walk.real = if name == ".." { walk.real.parent().unwrap_or(&walk.real).to_owned() } else { here };
-            }
-            Kind::Link => {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(StateError::System { doing: "open", path: here, why: Errno::ELOOP });
-                }
-                if found.uid != 0 && found.uid != fs::ourselves().0 {
-                    return Err(StateError::Link(here));
-                }
-                let target = walk.at.target(&name).map(PathBuf::from);
-                let target = target.map_err(StateError::system("read the link", &here))?;
-                if target.is_absolute() {
-                    (walk.at, walk.real) = (root()?, PathBuf::from("/"));
-                }
-                for part in target.components().rev() {
-                    if let Component::Normal(_) | Component::ParentDir = part {
-                        missing.push_front(part.as_os_str().to_owned());
-                    }
-                }
-            }
-            Kind::File | Kind::Other => return Err(StateError::NotAFolder(here)),
+impl From<PathError> for StateError {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Path(path) => Self::Path(path),
+            PathError::Link { link, .. } => Self::Link(link),
+            PathError::NotAFolder(path) => Self::NotAFolder(path),
+            PathError::Replaceable { path, mode } => Self::Replaceable { path, mode },
+            PathError::Way { path, uid, gid, mode } => Self::Way { path, uid, gid, mode },
+            PathError::System { doing, path, why } => Self::System { doing, path, why },
         }
     }
-    // Only a link's target can hold a "..", which has no meaning below what does not exist.
-    if missing.iter().any(|name| name == "..") {
-        return Err(StateError::System { doing: "find", path: path.to_owned(), why: Errno::ENOENT });
-    }
-    walk.missing = missing;
-    Ok(walk)
-}
-
-fn components(path: &Path) -> Result<VecDeque<OsString>, StateError> {
-    let mut names = VecDeque::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => names.push_back(name.to_owned()),
-            Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(StateError::Path(path.to_owned())),
-        }
-    }
-    if path.is_absolute() && !names.is_empty() { Ok(names) } else { Err(StateError::Path(path.to_owned())) }
 }
 
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
@@ -357,6 +303,24 @@ mod tests {
         let error = StateDir::prepare(&path, None).unwrap_err();
         assert!(matches!(&error, StateError::Occupied { name, .. } if name == "passwd"), "{error}");
         assert_eq!(mode_of(&path), 0o755);
+    }
+
+    #[test]
+    fn a_parent_that_another_user_could_rename_in_is_refused_like_for_a_volume() {
+        if fs::ourselves().0 != 0 {
+            return eprintln!(
+                "SKIPPED a_parent_that_another_user_could_rename_in…: only root can give a directory away"
+            );
+        }
+        let dir = memory();
+        let parent = dir.path().join("parent");
+        files::create_dir(&parent).unwrap();
+        std::os::unix::fs::chown(&parent, Some(4242), Some(4242)).unwrap();
+        let error = StateDir::prepare(&parent.join("s"), None).unwrap_err();
+        assert!(matches!(&error, StateError::Way { path, uid: 4242, .. } if *path == parent), "{error}");
+        assert!(!parent.join("s").exists());
+        // The user we become may own it: it is that user's token.
+        StateDir::prepare(&parent.join("s"), Some(Owner { uid: 4242, gid: 4242 })).unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod image;
 pub mod look;
 pub mod mount;
 pub mod pidfd;
+pub mod path;
 pub mod privilege;
 pub mod proc;
 pub mod random;

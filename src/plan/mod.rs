@@ -1,5 +1,8 @@
 //! The plan: which sources are read, what each file and variable is made of. Made before anything is asked of a backend.
 
+pub(crate) mod local_file;
+pub(crate) mod policy;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,48 +14,48 @@ use crate::render;
 
 /// What will be done. A plan is a value: making it has no effect but reading template files.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Every distinct fetch, with what needs it.
-    pub(super) sources: Vec<Planned>,
+    pub(crate) sources: Vec<Planned>,
     /// Files, in the order of the config.
-    pub(super) files: Vec<PlannedFile>,
+    pub(crate) files: Vec<PlannedFile>,
     /// Variables, in the order of the config.
-    pub(super) variables: Vec<PlannedVariable>,
+    pub(crate) variables: Vec<PlannedVariable>,
     /// Maps whose keys become variables.
-    pub(super) maps: Vec<EnvFrom>,
+    pub(crate) maps: Vec<EnvFrom>,
 }
 
 /// One fetch.
 #[derive(Debug)]
-pub(super) struct Planned {
+pub(crate) struct Planned {
     /// Where it is.
-    pub(super) source: Source,
+    pub(crate) source: Source,
     /// As the operator wrote it: with its key when only one is used.
-    pub(super) shown: String,
+    pub(crate) shown: String,
     /// Its name under `secrets`, if it has one.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// `file NAME`, `env NAME`, in the order of the config.
-    pub(super) uses: Vec<String>,
+    pub(crate) uses: Vec<String>,
 }
 
 /// A file and what it is made of.
 #[derive(Debug)]
-pub(super) struct PlannedFile {
-    pub(super) name: FileName,
-    pub(super) mode: Option<FileMode>,
-    pub(super) filling: Filling,
+pub(crate) struct PlannedFile {
+    pub(crate) name: FileName,
+    pub(crate) mode: Option<FileMode>,
+    pub(crate) filling: Filling,
 }
 
 /// A variable and what it is made of.
 #[derive(Debug)]
-pub(super) struct PlannedVariable {
-    pub(super) name: EnvName,
-    pub(super) filling: Filling,
+pub(crate) struct PlannedVariable {
+    pub(crate) name: EnvName,
+    pub(crate) filling: Filling,
 }
 
 /// What one file or variable is made of.
 #[derive(Debug)]
-pub(super) enum Filling {
+pub(crate) enum Filling {
     /// One reference.
     Secret { reference: SecretRef, format: Option<Format>, decode: Option<Decode> },
     /// A compiled template.
@@ -60,14 +63,14 @@ pub(super) enum Filling {
 }
 
 impl Filling {
-    pub(super) fn references(&self) -> Vec<&SecretRef> {
+    pub(crate) fn references(&self) -> Vec<&SecretRef> {
         match self {
             Self::Secret { reference, .. } => vec![reference],
             Self::Template(template) => template.references().collect(),
         }
     }
 
-    pub(super) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
+    pub(crate) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
             Self::Template(template) => template.render(fetches),
@@ -77,7 +80,7 @@ impl Filling {
 
 impl Plan {
     /// Compiles the templates and collects the sources. All problems at once.
-    pub(super) fn make(config: &Config) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn make(config: &Config) -> Result<Self, Vec<Problem>> {
         let named: BTreeMap<String, SecretRef> =
             config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
         let mut problems = Vec::new();
@@ -145,7 +148,7 @@ impl Plan {
     }
 
     /// What a group may do with the files: read them all where the owner is `:GID`, or those whose own mode says so.
-    pub(super) fn group_access(&self, config: &Config) -> GroupAccess {
+    pub(crate) fn group_access(&self, config: &Config) -> GroupAccess {
         let is_group_only = config.volume.owner.as_ref().is_some_and(|owner| owner.user.is_none());
         let own_mode_opens = |file: &PlannedFile| file.mode.is_some_and(|mode| mode.bits() & 0o070 != 0);
         match () {
@@ -156,13 +159,13 @@ impl Plan {
     }
 
     /// Every source that the app's environment is made of.
-    pub(super) fn environment_sources(&self) -> Vec<&Source> {
+    pub(crate) fn environment_sources(&self) -> Vec<&Source> {
         let single = self.variables.iter().flat_map(|variable| variable.filling.references());
         single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
     }
 
     /// The keys that are used of one source, in references and by name in templates.
-    pub(super) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
         let used = fillings.flat_map(|filling| {
@@ -178,7 +181,7 @@ impl Plan {
     }
 
     /// What is wrong with the answers there are, when others are missing.
-    pub(super) fn unusable(&self, fetches: &Fetches) -> Vec<Problem> {
+    pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Problem> {
         let files = self.artifacts(fetches).err().unwrap_or_default();
         let variables = self.environment(fetches).err().unwrap_or_default();
         // A bug is what rendering calls an answer that is not there.
@@ -186,7 +189,7 @@ impl Plan {
     }
 
     /// Every file's bytes. All problems at once.
-    pub(super) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Problem>> {
+    pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Problem>> {
         let mut problems = Vec::new();
         let artifacts = self
             .files
@@ -203,7 +206,7 @@ impl Plan {
     }
 
     /// Every variable and its value, `envFrom` last; a name that two sources give is a problem.
-    pub(super) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
+    pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
         for variable in &self.variables {

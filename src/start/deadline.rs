@@ -9,10 +9,9 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use crate::backend::revoke::LAST_MOMENT;
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
-
-use super::ending::LAST_MOMENT;
 
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
@@ -29,7 +28,7 @@ const STANDING_TRIES: u32 = 3;
 
 /// Whether somebody waits for the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(crate) enum Patience {
     /// Somebody does: what is likely to stay as it is is told soon.
     Short,
     /// A sidecar has until the deadline, whatever it is.
@@ -38,7 +37,7 @@ pub(super) enum Patience {
 
 /// How many requests the token of this start has to last for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
+pub(crate) enum Needs {
     /// Those of the start.
     Start,
     /// Ever more: somebody stays and keeps everything fresh.
@@ -47,9 +46,9 @@ pub(super) enum Needs {
 
 /// The time until the first delivery, and whether the start has failed already.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(crate) struct Start {
     patience: Patience,
-    pub(super) needs: Needs,
+    pub(crate) needs: Needs,
     deadline: Cell<Duration>,
     failed: Cell<bool>,
     told: Notify,
@@ -57,7 +56,7 @@ pub(super) struct Start {
 
 impl Start {
     /// A start that may take `timeout`, from now on.
-    pub(super) fn within(timeout: Duration, patience: Patience, needs: Needs) -> Self {
+    pub(crate) fn within(timeout: Duration, patience: Patience, needs: Needs) -> Self {
         Self {
             patience,
             needs,
@@ -67,19 +66,19 @@ impl Start {
         }
     }
 
-    pub(super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.deadline.get().saturating_sub(clock::boottime())
     }
 
     /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
     /// token or a lease that nobody knows.
-    pub(super) fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.deadline.set(self.deadline.get().min(clock::boottime().saturating_add(LAST_MOMENT)));
         self.fail();
     }
 
     /// One answer that no retry can mend decides the start: nobody else waits for better times.
-    pub(super) fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.failed.set(true);
         self.told.notify_waiters();
     }
@@ -101,7 +100,7 @@ impl Start {
     }
 
     /// The attempt, or a transient failure when the deadline comes first.
-    pub(super) async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
             answer = attempt => Ok(answer),
@@ -110,7 +109,7 @@ impl Start {
     }
 
     /// The same for a login, which is heard out for a moment after the deadline: its token is revoked then, not lost.
-    pub(super) async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
         let mut login = pin!(login);
         match self.attempt(&mut login).await {
             Ok(answer) => Ok(answer),
@@ -132,7 +131,7 @@ impl Start {
     }
 
     /// Waits before another try, and says so; `false` when there is no point in one.
-    pub(super) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
+    pub(crate) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
         let is_bounded = failure.outlook == Outlook::Standing && self.patience == Patience::Short;
         if is_bounded && tries >= STANDING_TRIES {
             return false;

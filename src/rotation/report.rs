@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use crate::backend::{Backend, Kind};
 use crate::domain::{Fetched, Source, Version};
 use crate::provider::{Class, Failure};
 use crate::rotate::{BackendId, SecretId, SecretStatus, State, Work};
@@ -12,8 +13,7 @@ use crate::serve::{
 };
 use crate::sys::clock;
 
-use super::backend::{Backend, Kind};
-use super::{Rotation, events};
+use super::{Rotation, log};
 
 /// What is remembered only to be told.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Told {
 
 impl Rotation<'_> {
     /// Everything, as of `now`.
-    pub(in crate::run) fn report(&self, mode: Mode, now: Duration) -> Report {
+    pub(crate) fn report(&self, mode: Mode, now: Duration) -> Report {
         let date = Date { now, wall: clock::wall() };
         let mut secrets: BTreeMap<usize, SecretReport> = BTreeMap::new();
         let mut tokens = Vec::new();
@@ -89,7 +89,7 @@ impl Rotation<'_> {
             }
             for secret in &status.secrets {
                 let index = self.source_of(id, secret.id);
-                let planned = &self.prepared.plan.sources[index];
+                let planned = &self.plan.sources[index];
                 let local = self.delivery.trouble().filter(|_| self.delivery.is_waiting(index));
                 let local = local.map(|text| Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall });
                 secrets.insert(
@@ -104,7 +104,7 @@ impl Rotation<'_> {
                             None => state(secret),
                         },
                         version: self.told.versions.get(&planned.source).cloned(),
-                        lease: backend.lease(secret.id).map(|lease| events::short(&lease.id)),
+                        lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
                         last_success: secret.last_success.map(|at| date.of(at)),
                         next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
                         expires: secret.expires.map(|at| date.of(at)),

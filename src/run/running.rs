@@ -10,24 +10,27 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{Config, Place};
+use crate::deliver::environ::Home;
 use crate::domain::{Exit, Problem};
+use crate::rotation::Rotation;
 use crate::serve::{Control, Health, Mode, Owner, Refreshed, Report, Running, StateDir};
 use crate::sys::clock;
 use crate::sys::watch::Watched;
 
-use super::rotation::Rotation;
-use super::whom::Whom;
+use super::run_as::Whom;
 
 /// Rotation, and whoever asks about it. All in one thread: nobody holds the borrow while waiting.
 pub(super) struct Live<'a> {
     pub(super) rotation: RefCell<Rotation<'a>>,
+    /// Of the app: hooks run in it.
+    pub(super) home: Option<Home>,
     mode: Mode,
     asked: Notify,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(rotation: Rotation<'a>, mode: Mode) -> Self {
-        Self { rotation: RefCell::new(rotation), mode, asked: Notify::new() }
+    pub(super) fn new(rotation: Rotation<'a>, mode: Mode, home: Option<Home>) -> Self {
+        Self { rotation: RefCell::new(rotation), home, mode, asked: Notify::new() }
     }
 
     /// Waits until `watched` is readable, a piece of work ended, somebody asked for something, or `wait` is over.
@@ -44,7 +47,7 @@ impl<'a> Live<'a> {
 
     /// There is no app, and nobody will read what it was to have.
     pub(super) fn withdraw(&self) {
-        self.rotation.borrow_mut().prepared.withdraw();
+        self.rotation.borrow_mut().withdraw();
     }
 
     /// The end: nobody asks any more.

@@ -2,6 +2,9 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
+pub(crate) mod login;
+pub(crate) mod revoke;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,13 +25,13 @@ use crate::provider::{Class, Failure, Fetch, Limits};
 use crate::rotate::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
 use crate::sys::clock;
 
-use super::super::gather::{Unproven, prove};
+use login::{LoginError, proof};
 
 /// The sources of one backend, and the means to ask for them.
-pub(super) struct Backend {
-    pub(super) kind: Kind,
+pub(crate) struct Backend {
+    pub(crate) kind: Kind,
     /// By [`SecretId`].
-    pub(super) sources: Vec<Source>,
+    pub(crate) sources: Vec<Source>,
     /// The lease of each secret that has one, as it is delivered.
     leases: RefCell<BTreeMap<SecretId, Lease>>,
     /// Of tokens that we handed over from and cannot revoke.
@@ -46,7 +49,7 @@ struct LeftOver {
 }
 
 /// The closed set of backends.
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Vault(Box<Logins>),
     Aws(Described),
     Files,
@@ -54,11 +57,11 @@ pub(super) enum Kind {
 }
 
 /// Vault or OpenBao: the tokens we hold, of which one is asked with.
-pub(super) struct Logins {
-    pub(super) config: config::Vault,
-    pub(super) auth: VaultAuth,
-    pub(super) held: Rc<Held>,
-    pub(super) aws_identity: Arc<AwsIdentity>,
+pub(crate) struct Logins {
+    pub(crate) config: config::Vault,
+    pub(crate) auth: VaultAuth,
+    pub(crate) held: Rc<Held>,
+    pub(crate) aws_identity: Arc<AwsIdentity>,
     tokens: RefCell<Tokens>,
 }
 
@@ -70,20 +73,20 @@ struct Tokens {
 }
 
 /// Secrets Manager, and the versions we have.
-pub(super) struct Described {
-    pub(super) aws: Rc<Aws>,
+pub(crate) struct Described {
+    pub(crate) aws: Rc<Aws>,
     versions: RefCell<BTreeMap<SecretId, Version>>,
     /// We may read values but not descriptions: then the value is what is compared.
     blind: RefCell<bool>,
 }
 
 impl Backend {
-    pub(super) fn new(kind: Kind, sources: Vec<Source>) -> Self {
+    pub(crate) fn new(kind: Kind, sources: Vec<Source>) -> Self {
         Self { kind, sources, leases: RefCell::default(), left_over: RefCell::default() }
     }
 
     /// As it stands in messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match &self.kind {
             Kind::Vault(logins) => logins.config.address.clone(),
             Kind::Aws(_) => "AWS Secrets Manager".to_owned(),
@@ -93,7 +96,7 @@ impl Backend {
     }
 
     /// What was fetched is to be used: from now on its lease is the one that is renewed, its version the one we have.
-    pub(super) fn accept(&self, id: SecretId, fetched: &Fetched) {
+    pub(crate) fn accept(&self, id: SecretId, fetched: &Fetched) {
         match &fetched.lease {
             Some(lease) => _ = self.leases.borrow_mut().insert(id, lease.clone()),
             None => _ = self.leases.borrow_mut().remove(&id),
@@ -104,7 +107,7 @@ impl Backend {
     }
 
     /// The lease that is renewed.
-    pub(super) fn lease(&self, id: SecretId) -> Option<Lease> {
+    pub(crate) fn lease(&self, id: SecretId) -> Option<Lease> {
         self.leases.borrow().get(&id).cloned()
     }
 
@@ -121,7 +124,7 @@ impl Backend {
     }
 
     /// Values were delivered: leases that nobody uses any more are ended `settle` later.
-    pub(super) fn delivered(&self, settle: Duration, now: Duration) {
+    pub(crate) fn delivered(&self, settle: Duration, now: Duration) {
         let leases = self.leases.borrow();
         let is_used = |lease: &Lease| leases.values().any(|used| used.id == lease.id);
         let mut left_over = self.left_over.borrow_mut();
@@ -130,7 +133,7 @@ impl Backend {
     }
 
     /// The leases to be ended now. Each is named once; those that cannot be are tried again at the end.
-    pub(super) fn take_left_over(&self, now: Duration) -> Vec<Lease> {
+    pub(crate) fn take_left_over(&self, now: Duration) -> Vec<Lease> {
         let mut left_over = self.left_over.borrow_mut();
         left_over.retain(|left| left.dies > now);
         let due = left_over.iter_mut().filter(|left| left.ends.is_some_and(|at| at <= now));
@@ -142,7 +145,7 @@ impl Backend {
     }
 
     /// Nothing is asked for a while: no pooled connection keeps the last answer in its buffers.
-    pub(super) fn rest(&self) {
+    pub(crate) fn rest(&self) {
         match &self.kind {
             Kind::Vault(logins) => logins.tokens.borrow().by_id.values().for_each(|vault| vault.close_idle()),
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => {}
@@ -150,7 +153,7 @@ impl Backend {
     }
 
     /// Everything that can be revoked is, all at once: our tokens (leases end with them), or each lease by itself.
-    pub(super) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
+    pub(crate) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
         leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
         leases.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
@@ -177,7 +180,7 @@ impl Backend {
     }
 
     /// Ends a lease that cannot be used, or is not used any more.
-    pub(super) async fn discard(self: Rc<Self>, lease: Lease) {
+    pub(crate) async fn discard(self: Rc<Self>, lease: Lease) {
         let revoked = match &self.kind {
             Kind::Vault(logins) => match logins.current() {
                 Some(vault) => vault.revoke(&lease.id).await,
@@ -284,7 +287,7 @@ impl Backend {
 }
 
 impl Logins {
-    pub(super) fn new(
+    pub(crate) fn new(
         config: config::Vault,
         auth: VaultAuth,
         held: Rc<Held>,
@@ -296,19 +299,19 @@ impl Logins {
     }
 
     /// The first login, which the start made, has this id.
-    pub(super) fn take_up(&self, id: TokenId) {
+    pub(crate) fn take_up(&self, id: TokenId) {
         let tokens = &mut *self.tokens.borrow_mut();
         tokens.by_id.insert(id, Rc::clone(&tokens.latest));
         tokens.current = Some(id);
     }
 
     /// What the last login brought.
-    pub(super) fn latest_token(&self) -> Option<Token> {
+    pub(crate) fn latest_token(&self) -> Option<Token> {
         self.tokens.borrow().latest.token()
     }
 
     /// Whether the token file holds another token than ours.
-    pub(super) fn is_identity_changed(&self) -> bool {
+    pub(crate) fn is_identity_changed(&self) -> bool {
         let VaultAuth::TokenFile { .. } = &self.auth else { return false };
         let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.held) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
@@ -320,16 +323,18 @@ impl Logins {
     }
 
     /// Whoever is asked now.
-    pub(super) fn current(&self) -> Option<Rc<Vault>> {
+    pub(crate) fn current(&self) -> Option<Rc<Vault>> {
         let tokens = self.tokens.borrow();
         tokens.by_id.get(&tokens.current?).cloned()
     }
 
     async fn log_in(&self, id: TokenId) -> Outcome {
-        let proof = match prove(&self.auth, &self.held, &self.aws_identity).await {
+        let proof = match proof(&self.auth, &self.held, &self.aws_identity).await {
             Ok(proof) => proof,
-            Err(Unproven::Nothing(error)) => return Outcome::Failed(Failure::new(Class::Denied, error.to_string())),
-            Err(Unproven::Failed(failure)) => return Outcome::Failed(failure),
+            Err(LoginError::NoCredentials(error)) => {
+                return Outcome::Failed(Failure::new(Class::Denied, error.to_string()));
+            }
+            Err(LoginError::Rejected(failure)) => return Outcome::Failed(failure),
         };
         if let (Proof::Token(secret), Some(vault)) = (&proof, self.current())
             && vault.holds(secret)
@@ -372,7 +377,7 @@ impl Logins {
 }
 
 impl Described {
-    pub(super) fn new(aws: Rc<Aws>) -> Self {
+    pub(crate) fn new(aws: Rc<Aws>) -> Self {
         Self { aws, versions: RefCell::default(), blind: RefCell::new(false) }
     }
 
@@ -414,7 +419,7 @@ impl Described {
 }
 
 /// What the schedule has to know of a token.
-pub(super) fn grant(token: &Token) -> Grant {
+pub(crate) fn grant(token: &Token) -> Grant {
     // Whoever keeps a foreign token alive does that without us; a batch token cannot be renewed.
     let is_ours = token.origin == Origin::Ours && token.kind == TokenKind::Service;
     let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_ours });

@@ -97,7 +97,7 @@ impl WrittenEnds {
 
 /// What is needed to know that a state is ours.
 #[derive(Debug, Clone)]
-pub(in crate::run) struct Marks {
+pub(crate) struct Marks {
     boot: String,
     config: String,
     address: String,
@@ -105,7 +105,7 @@ pub(in crate::run) struct Marks {
 
 impl Marks {
     /// Of this boot, this program and this configuration. `None` where nothing is worth keeping: no login, or no boot id.
-    pub(in crate::run) fn of(config: &Config) -> Option<Self> {
+    pub(crate) fn of(config: &Config) -> Option<Self> {
         let address = config.vault.as_ref().filter(|_| config.local.is_none())?.address.clone();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         // An init container that leaves its leases differs in nothing else from the sidecar that takes them up.
@@ -119,15 +119,15 @@ impl Marks {
 
 /// A token of an earlier run.
 #[derive(Debug)]
-pub(in crate::run) struct SavedToken {
-    pub(in crate::run) secret: SecretBytes,
-    pub(in crate::run) token: Token,
-    pub(in crate::run) asked: Duration,
+pub(crate) struct SavedToken {
+    pub(crate) secret: SecretBytes,
+    pub(crate) token: Token,
+    pub(crate) asked: Duration,
 }
 
 impl SavedToken {
     /// The one that `vault` holds, asked for at `asked`; `None` when it is not ours to keep.
-    pub(in crate::run) fn of(vault: &Vault, asked: Duration) -> Option<Self> {
+    pub(crate) fn of(vault: &Vault, asked: Duration) -> Option<Self> {
         let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
         Some(Self { secret: vault.copy_token()?, token, asked })
     }
@@ -135,7 +135,7 @@ impl SavedToken {
 
 /// What an earlier run left.
 #[derive(Debug)]
-pub(in crate::run) enum Found {
+pub(crate) enum Found {
     Nothing,
     /// To be taken up: the token, and what was asked for when.
     Ours(SavedToken, Vec<(Source, Fetched, Duration)>),
@@ -144,7 +144,7 @@ pub(in crate::run) enum Found {
 }
 
 /// Reads what an earlier run left. Whatever cannot be used is refused with one line.
-pub(in crate::run) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Duration) -> Found {
+pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Duration) -> Found {
     let bytes = match read(folder, STATE) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Found::Nothing,
@@ -232,7 +232,7 @@ fn restore(
 
 /// The writer. What cannot be written is said once: then the next start fetches anew.
 #[derive(Debug)]
-pub(in crate::run) struct Saved {
+pub(crate) struct Saved {
     folder: Folder,
     marks: Marks,
     secrets: BTreeMap<Source, Entry>,
@@ -242,7 +242,7 @@ pub(in crate::run) struct Saved {
 
 /// Whether a value is in the next state that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::run) enum Kept {
+pub(crate) enum Kept {
     Yes,
     No,
 }
@@ -259,7 +259,7 @@ struct Entry {
 
 impl Saved {
     /// A writer into that folder.
-    pub(in crate::run) fn new(folder: &impl AsFd, marks: Marks) -> Option<Self> {
+    pub(crate) fn new(folder: &impl AsFd, marks: Marks) -> Option<Self> {
         let folder = Folder::from(folder.as_fd().try_clone_to_owned().ok()?);
         let numbers = folder.names().ok()?.into_iter();
         let numbers = numbers.filter_map(|name| name.to_str()?.strip_prefix(VALUE)?.parse::<u64>().ok());
@@ -268,7 +268,7 @@ impl Saved {
     }
 
     /// A value with a life of its own, as it came. Others are read again anyway.
-    pub(in crate::run) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
+    pub(crate) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
         let ends = fetched.ends.and_then(WrittenEnds::of);
         let (life, lease) = match (&fetched.lease, fetched.ends, &fetched.payload) {
             (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
@@ -295,20 +295,20 @@ impl Saved {
     }
 
     /// A lease was renewed.
-    pub(super) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, asked: Duration) {
+    pub(crate) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, asked: Duration) {
         if let Some(entry) = self.secrets.get_mut(source) {
             (entry.ttl, entry.renewable, entry.asked) = (ttl, renewable, asked);
         }
     }
 
     /// There is a new token: leases of the old one die with it.
-    pub(super) fn logged_in(&mut self) {
+    pub(crate) fn logged_in(&mut self) {
         let is_bound = |entry: &Entry| entry.lease.is_some() || matches!(entry.ends, Some(WrittenEnds::WithToken));
         self.secrets.retain(|_, entry| !is_bound(entry));
     }
 
     /// Writes it down, whole.
-    pub(in crate::run) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
+    pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         let Some(held) = token.filter(|held| held.token.origin == Origin::Ours) else { return self.remove() };
         let Some(secret) = held.secret.expose_text() else { return self.remove() };
         let written = Written {
@@ -341,7 +341,7 @@ impl Saved {
     }
 
     /// The orderly end: nothing is left to take up.
-    pub(in crate::run) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _gone = self.folder.unlink(STATE.as_ref());
         self.sweep(|_| false);
     }

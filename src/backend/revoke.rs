@@ -12,16 +12,16 @@ use crate::provider::{Failure, Fetch, backoff, in_parallel};
 use crate::sys::random;
 
 /// No longer for giving back what was issued, at the end or after a failed start.
-pub(super) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is under way when it is over is heard out for this long: its answer may be something to give back.
-pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
+pub(crate) const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// How often one is tried again.
 const TRIES: u32 = 3;
 
 /// Says what became of a token.
-pub(super) fn told(revocation: Result<Revocation, Failure>) {
+pub(crate) fn told(revocation: Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!("revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
@@ -34,28 +34,28 @@ pub(super) fn told(revocation: Result<Revocation, Failure>) {
 }
 
 /// The leases among the answers, with their sources.
-pub(super) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
+pub(crate) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
 /// A value that dies although nothing changes it, and nobody of ours is there to replace it.
-pub(super) struct Mortal<'a> {
-    pub(super) source: &'a Source,
+pub(crate) struct Mortal<'a> {
+    pub(crate) source: &'a Source,
     /// Behind "it has ".
-    pub(super) what: &'static str,
-    pub(super) ttl: Duration,
-    pub(super) bound: Bound,
+    pub(crate) what: &'static str,
+    pub(crate) ttl: Duration,
+    pub(crate) bound: Bound,
 }
 
 /// Whether a value dies with the token that it was requested with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     ToOurToken,
     ToNothing,
 }
 
 /// The answers that die by themselves. A static role is none of them: the server changes it whoever is there.
-pub(super) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
+pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
     fetches.iter().filter_map(|(source, fetched)| {
         let (what, ttl, bound) = match (&fetched.lease, fetched.ends) {
             (Some(lease), _) => ("a lease that nobody would renew", lease.ttl, Bound::ToOurToken),
@@ -70,7 +70,7 @@ pub(super) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
 }
 
 /// Ends each lease by itself; failures are warnings.
-pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
+pub(crate) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
     let revocations = leases.iter().map(|(source, lease)| async move {
         match persistently(|| provider.revoke(&lease.id)).await {
             Ok(()) => info!("revoked the lease of {source}"),
@@ -81,7 +81,7 @@ pub(super) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Leas
 }
 
 /// Tries again while that can help; the caller bounds the time.
-pub(super) async fn persistently<T, F: Future<Output = Result<T, Failure>>>(
+pub(crate) async fn persistently<T, F: Future<Output = Result<T, Failure>>>(
     request: impl Fn() -> F,
 ) -> Result<T, Failure> {
     let mut tries = 0;
@@ -89,7 +89,7 @@ pub(super) async fn persistently<T, F: Future<Output = Result<T, Failure>>>(
         match request().await {
             Err(failure) if failure.class.is_retried() && tries < TRIES => {
                 sleep(backoff::delay(tries, None, random::unit())).await;
-                tries += 1;
+                tries = tries.saturating_add(1);
             }
             answer => return answer,
         }

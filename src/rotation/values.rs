@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use ring::hmac;
 
 use crate::domain::{Fetched, Fetches, Payload, SecretValue, Source};
-use crate::run::plan::Plan;
+use crate::plan::Plan;
 
 /// Whether the app's environment may be needed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::run) enum Environment {
+pub(crate) enum Environment {
     /// The app is started again with new values.
     Again,
     /// It is given once, or there is no app.

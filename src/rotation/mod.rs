@@ -4,18 +4,17 @@
 //! what is written, `telling` what people hear of it, `saved` what a restart takes up, `end` gives back. Modes own the loop:
 //! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_landed`] beside their own signals.
 
-mod backend;
 mod begin;
 mod delivery;
-mod end;
-mod events;
+mod log;
+mod outcome;
 mod report;
-mod saved;
-mod telling;
+mod shutdown;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,32 +23,31 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
+use crate::backend::{Backend, Kind};
+use crate::checkpoint::{Saved, SavedToken};
 use crate::config::Config;
-use crate::deliver::{Volume, Written};
-use crate::domain::{Fetched, Lease, Problem};
+use crate::deliver::{Moment, Volume, Written};
+use crate::domain::{EnvName, Fetched, Lease, Problem, SecretBytes};
+use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
 use crate::rotate::{Answer, BackendId, Driver, Landed, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
-use crate::sys::image::Image;
 use crate::sys::{clock, random};
 
-use super::app::App;
-use super::caller::Caller;
-use super::prepare::{Prepared, moment};
-use backend::{Backend, Kind};
 use delivery::{Delivery, Urgency};
 use report::Told;
-pub(super) use saved::{Found, Kept, Marks, Saved, SavedToken, find};
-pub(super) use values::Environment;
+pub(crate) use values::Environment;
 use values::Values;
 
 /// The place of a source in the plan.
 type SourceId = usize;
 
 /// Everything that is kept fresh.
-pub(super) struct Rotation<'a> {
+pub(crate) struct Rotation<'a> {
     config: &'a Config,
-    pub(super) prepared: Prepared,
+    plan: Plan,
+    /// `None` when no file is written.
+    volume: Option<Volume>,
     driver: Driver<Backend>,
     /// Where each source of the plan is scheduled.
     places: Vec<(BackendId, SecretId)>,
@@ -79,7 +77,7 @@ enum Errand {
 
 /// Something for the mode to act on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Happening {
+pub(crate) enum Happening {
     /// What the app was given has changed: one notification.
     Changed(Change),
     /// A secret died and nothing replaced it.
@@ -91,25 +89,25 @@ pub(super) enum Happening {
 
 /// What one delivery changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// There is a new generation of files.
-    pub(super) files: bool,
+    pub(crate) files: bool,
     /// Variables of the app that would be others now.
-    pub(super) environment: Vec<String>,
+    pub(crate) environment: Vec<String>,
 }
 
 /// What came of a round, and how long there is nothing more to do.
 #[derive(Debug)]
-pub(super) struct Advanced {
+pub(crate) struct Advanced {
     /// In order.
-    pub(super) happenings: Vec<Happening>,
+    pub(crate) happenings: Vec<Happening>,
     /// Until something lands, or this is over.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
 }
 
 impl<'a> Rotation<'a> {
     /// Does everything that is due: starts work, delivers, sweeps.
-    pub(super) fn advance(&mut self, now: Duration) -> Advanced {
+    pub(crate) fn advance(&mut self, now: Duration) -> Advanced {
         let mut happenings = Vec::new();
         self.look_after_tokens(now);
         let started = self.driver.start(now);
@@ -131,13 +129,13 @@ impl<'a> Rotation<'a> {
             // A delivery may be what the next step waited for.
             wait = Duration::ZERO;
         }
-        if let Some(volume) = &mut self.prepared.volume
-            && let Err(error) = volume.sweep(moment())
+        if let Some(volume) = &mut self.volume
+            && let Err(error) = volume.sweep(Moment::now())
         {
             debug!("cannot remove an old generation: {error}");
         }
         let delivery = self.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
-        let sweep = self.prepared.volume.as_ref().and_then(Volume::sweep_due);
+        let sweep = self.volume.as_ref().and_then(Volume::sweep_due);
         let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
         Advanced { happenings, wait: wait.min(delivery).min(sweep) }
     }
@@ -169,7 +167,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// Takes in what has ended; ready when that was something.
-    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Poll::Ready(Some(errand)) = self.errands.poll_next_unpin(context) {
             match errand {
                 Errand::Discarded => {}
@@ -186,13 +184,23 @@ impl<'a> Rotation<'a> {
         self.driver.poll_landed(context).map(|landed| self.take_in(landed, clock::boottime()))
     }
 
-    /// The app with the values of now.
-    pub(super) fn image(&self, app: &App<'_>, caller: &Caller) -> Result<Image, Vec<Problem>> {
-        app.image(self.config, &self.prepared, &self.values.fetches, caller)
+    /// The variables of the app with the current values.
+    pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
+        self.plan.environment(&self.values.fetches)
+    }
+
+    /// Where the files are.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.volume.as_ref().map(Volume::path)
+    }
+
+    /// Removes what was delivered: nobody will read it.
+    pub(crate) fn withdraw(&mut self) {
+        self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 
     /// Tells a URL that there is a new generation; nobody waits for its answer.
-    pub(super) fn post(&mut self, url: &str) {
+    pub(crate) fn post(&mut self, url: &str) {
         let url = url.to_owned();
         self.errands.push(Box::pin(async move {
             let answer = post(&url).await;
@@ -201,7 +209,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// Counts a notification that the mode made.
-    pub(super) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
+    pub(crate) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
         self.told.counters.notified(action, told);
     }
 
@@ -222,8 +230,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn named(&self, backend: BackendId, work: Work) -> String {
-        let reference =
-            work.secret().map(|id| self.prepared.plan.sources[self.source_of(backend, id)].source.to_string());
+        let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].source.to_string());
         reference.unwrap_or_else(|| format!("a login to {}", self.driver.carrier(backend).name()))
     }
 
@@ -268,7 +275,7 @@ impl<'a> Rotation<'a> {
         now: Duration,
     ) -> Result<(), Failure> {
         let index = self.source_of(backend, id);
-        let source = &self.prepared.plan.sources[index].source;
+        let source = &self.plan.sources[index].source;
         let carrier = Rc::clone(self.driver.carrier(backend));
         let is_known = self.values.is_known(source, &fetched.payload) && !self.delivery.is_removed(index);
         if is_known {
@@ -289,7 +296,7 @@ impl<'a> Rotation<'a> {
         // What replaces something that dies is not kept waiting.
         let urgency = if life == Life::Unbounded { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.take_in(source, fetched);
-        if let Err(problem) = self.delivery.try_out(index, &self.prepared.plan, &self.values) {
+        if let Err(problem) = self.delivery.try_out(index, &self.plan, &self.values) {
             self.values.take_back(source, before);
             self.discard(&carrier, lease);
             return Err(Failure::new(Class::Malformed, problem.text));
@@ -300,7 +307,7 @@ impl<'a> Rotation<'a> {
             saved.value(source, held, asked);
         }
         self.told.version(source, held.version.as_ref());
-        let lease = lease.as_ref().map(|lease| events::short(&lease.id));
+        let lease = lease.as_ref().map(|lease| log::short(&lease.id));
         let version = version.map(|version| version.0);
         match &lease {
             Some(_) => info!(reference = %source, lease, "issued {source}"),
@@ -326,16 +333,16 @@ impl<'a> Rotation<'a> {
 
     /// Writes what changed as one generation. A failure is ours: it is tried again later, and asks nobody.
     fn deliver(&mut self, now: Duration) -> Option<Change> {
-        let artifacts = match self.delivery.compose(&self.prepared.plan, &self.values, self.prepared.volume.as_ref()) {
+        let artifacts = match self.delivery.compose(&self.plan, &self.values, self.volume.as_ref()) {
             Ok(artifacts) => artifacts,
             Err(text) => {
                 self.delivery.failed(text, now, random::unit());
                 return None;
             }
         };
-        let written = match &mut self.prepared.volume {
+        let written = match &mut self.volume {
             None => Ok(Written::Unchanged),
-            Some(volume) => volume.write(&artifacts, moment()),
+            Some(volume) => volume.write(&artifacts, Moment::now()),
         };
         let generation = match written {
             Err(error) => {
@@ -352,7 +359,7 @@ impl<'a> Rotation<'a> {
             info!(generation = name.as_str(), "delivered {count} files (generation {name})");
         }
         drop(artifacts);
-        let environment = self.delivery.environment_changed(&self.prepared.plan, &mut self.values);
+        let environment = self.delivery.environment_changed(&self.plan, &mut self.values);
         let changed = self.delivery.delivered(generation.clone());
         let mut by_backend: BTreeMap<BackendId, Vec<SecretId>> = BTreeMap::new();
         for index in changed {
@@ -370,16 +377,16 @@ impl<'a> Rotation<'a> {
     }
 
     /// What a refresh does not read again, because that would issue it anew.
-    pub(super) fn not_refreshed(&self) -> Vec<String> {
+    pub(crate) fn not_refreshed(&self) -> Vec<String> {
         let schedules: BTreeMap<BackendId, _> =
             self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
-        let placed = self.prepared.plan.sources.iter().zip(&self.places);
+        let placed = self.plan.sources.iter().zip(&self.places);
         let left = placed.filter(|(_, (backend, id))| !schedules[backend].is_refreshed(*id));
         left.map(|(planned, _)| planned.shown.clone()).collect()
     }
 
     /// Somebody wants fresh values.
-    pub(super) fn refresh(&mut self, now: Duration) -> Reply {
+    pub(crate) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
         let answers = backends.into_iter().map(|id| self.driver.schedule(id).refresh(now)).collect::<Vec<_>>();
         let waits = answers.into_iter().filter_map(|answer| match answer {

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 
+use crate::backend::{self, Backend, Described, Kind, Logins};
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
-use crate::domain::{Problem, Source, VaultOperation};
+use crate::domain::{Problem, Source};
+use crate::identity::Held;
 use crate::rotate::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
+use crate::start::{Backends, Session};
 use crate::sys::{clock, random};
 
-use super::super::gather::Backends;
-use super::super::prepare::{Prepared, bug};
-use super::super::session::Session;
-use super::backend::{self, Backend, Described, Kind, Logins};
 use super::delivery::Delivery;
 use super::report::Told;
 use super::values::Values;
@@ -25,19 +24,23 @@ use super::{Environment, Rotation, SourceId};
 
 impl<'a> Rotation<'a> {
     /// Takes over what the start fetched and delivered.
-    pub(in crate::run) fn begin(
+    pub(crate) fn begin(
         config: &'a Config,
-        prepared: Prepared,
+        plan: crate::plan::Plan,
+        volume: Option<Volume>,
+        held: &Rc<Held>,
         session: &mut Session,
         environment: Environment,
     ) -> Result<Self, Vec<Problem>> {
-        let values = Values::new(&prepared.plan, environment).ok_or_else(|| bug("the kernel gave no random bytes"))?;
+        let values =
+            Values::new(&plan, environment).ok_or_else(|| vec![Problem::bug("the kernel gave no random bytes")])?;
         let mut rotation = Self {
             config,
             driver: Driver::default(),
-            places: vec![(BackendId(0), SecretId(0)); prepared.plan.sources.len()],
-            delivery: Delivery::new(&prepared.plan),
-            prepared,
+            places: vec![(BackendId(0), SecretId(0)); plan.sources.len()],
+            delivery: Delivery::new(&plan),
+            plan,
+            volume,
             values,
             expired: BTreeSet::new(),
             troubled: BTreeMap::new(),
@@ -54,24 +57,24 @@ impl<'a> Rotation<'a> {
             |source| matches!(source, Source::File(_)),
         ];
         if config.local.is_some() {
-            rotation.add(session, |_| true);
+            rotation.add(session, held, |_| true);
         } else {
-            kinds.into_iter().for_each(|is_its| rotation.add(session, is_its));
+            kinds.into_iter().for_each(|is_its| rotation.add(session, held, is_its));
         }
-        rotation.delivery.first(&rotation.prepared.plan, &mut rotation.values);
+        rotation.delivery.first(&rotation.plan, &mut rotation.values);
         rotation.values.delivered();
-        rotation.delivery.generation = rotation.prepared.volume.as_ref().and_then(Volume::generation);
+        rotation.delivery.generation = rotation.volume.as_ref().and_then(Volume::generation);
         rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
         rotation.save();
         Ok(rotation)
     }
 
     /// Adds the backend of these sources, if there are any.
-    fn add(&mut self, session: &mut Session, is_its: impl Fn(&Source) -> bool) {
-        let planned = self.prepared.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
+    fn add(&mut self, session: &mut Session, held: &Rc<Held>, is_its: impl Fn(&Source) -> bool) {
+        let planned = self.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
         let ours: Vec<(SourceId, Source)> = planned.map(|(index, planned)| (index, planned.source.clone())).collect();
         let Some((_, first)) = ours.first() else { return };
-        let kind = kind(first, self.config, &self.prepared, &session.backends);
+        let kind = kind(first, self.config, held, &session.backends);
         let authentication = match &kind {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
@@ -123,17 +126,17 @@ impl<'a> Rotation<'a> {
 
     /// The shortest interval that is set on the secret itself, or on a file of it.
     fn own_interval(&self, index: SourceId) -> Option<Duration> {
-        let planned = &self.prepared.plan.sources[index];
+        let planned = &self.plan.sources[index];
         let named = self.config.secrets.values().filter(|named| named.reference.source == planned.source);
         let files =
-            self.config.files.iter().zip(&self.prepared.plan.files).filter(|(_, file)| {
+            self.config.files.iter().zip(&self.plan.files).filter(|(_, file)| {
                 file.filling.references().iter().any(|reference| reference.source == planned.source)
             });
         named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min()
     }
 
     fn general_interval(&self, index: SourceId) -> Duration {
-        match self.prepared.plan.sources[index].source {
+        match self.plan.sources[index].source {
             Source::Aws(_) => self.config.refresh.aws,
             Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
         }
@@ -175,15 +178,11 @@ fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
     }
 }
 
-/// What is asked of a source.
-pub(super) fn operation(source: &Source) -> Operation {
-    match source {
-        Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)) => Operation::Write,
-        Source::Vault(_) | Source::Aws(_) | Source::File(_) => Operation::Read,
-    }
+fn operation(source: &Source) -> Operation {
+    if source.is_write() { Operation::Write } else { Operation::Read }
 }
 
-fn kind(source: &Source, config: &Config, prepared: &Prepared, backends: &Backends) -> Kind {
+fn kind(source: &Source, config: &Config, held: &Rc<Held>, backends: &Backends) -> Kind {
     if let Some(local) = &backends.local {
         return Kind::Local(Rc::clone(local));
     }
@@ -196,7 +195,7 @@ fn kind(source: &Source, config: &Config, prepared: &Prepared, backends: &Backen
         Source::Vault(_) => {
             let (vault, auth) = backends.vault.as_ref().expect("connected for the sources of the plan");
             let settings = config.vault.clone().expect("a connected server has settings");
-            let (held, aws) = (Rc::clone(&prepared.held), std::sync::Arc::clone(&backends.aws_identity));
+            let (held, aws) = (Rc::clone(held), std::sync::Arc::clone(&backends.aws_identity));
             Kind::Vault(Box::new(Logins::new(settings, auth.clone(), held, aws, Rc::clone(vault))))
         }
     }

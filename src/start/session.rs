@@ -10,56 +10,55 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tracing::{info, warn};
 
+use crate::backend::revoke::{Bound, Mortal, mortals};
+use crate::checkpoint::{Found, Saved};
 use crate::config::Config;
 use crate::domain::{Exit, Fetches, Problem, http_date, later};
 use crate::identity::Held;
+use crate::plan::Plan;
 use crate::sys::clock;
+use crate::sys::harden::Original;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
-use super::caller::Caller;
-use super::ending::{Bound, Mortal, mortals};
-use super::gather::Backends;
-use super::plan::Plan;
-use super::prepare::bug;
-use super::rotation::{Found, Saved};
-use super::start::{Needs, Patience, Start};
+use super::Backends;
+use super::deadline::{Needs, Patience, Start};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     runtime: Option<Reactor>,
-    pub(super) backends: Backends,
+    pub(crate) backends: Backends,
     /// What every source answered.
-    pub(super) fetches: Fetches,
+    pub(crate) fetches: Fetches,
 }
 
 /// What a session begins with.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     /// What an earlier run left: what can be taken up is neither asked for nor issued again.
-    pub(super) found: Found,
+    pub(crate) found: Found,
     /// Where it is written down for the next one.
-    pub(super) saved: Option<Saved>,
-    pub(super) patience: Patience,
-    pub(super) needs: Needs,
+    pub(crate) saved: Option<Saved>,
+    pub(crate) patience: Patience,
+    pub(crate) needs: Needs,
 }
 
 impl Opening {
     /// With nothing from before, and somebody who waits.
-    pub(super) fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         Self { found: Found::Nothing, saved: None, patience: Patience::Short, needs: Needs::Start }
     }
 }
 
 impl Session {
     /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
-    pub(super) fn open(
+    pub(crate) fn open(
         config: &Config,
         plan: &Plan,
         held: &Held,
         backends: Backends,
-        caller: &Caller,
+        original: &Original,
         opening: Opening,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
@@ -67,8 +66,8 @@ impl Session {
         let fetches = runtime.block_on(async {
             *backends.saved.borrow_mut() = saved;
             let start = Start::within(config.timeout, patience, needs);
-            let signals = Signals::only(caller.original.ending())
-                .map_err(|error| bug(&format!("cannot open a signalfd: {error}")))?;
+            let signals = Signals::only(original.ending())
+                .map_err(|error| vec![Problem::bug(&format!("cannot open a signalfd: {error}"))])?;
             let ended = {
                 let mut gathering = pin!(backends.gather(plan, held, &start, found));
                 let ended = tokio::select! {
@@ -90,7 +89,7 @@ impl Session {
     }
 
     /// Goes on with `result`, or gives everything back before the failure is told.
-    pub(super) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+    pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
         if result.is_err() {
             self.give_back();
         }
@@ -98,7 +97,7 @@ impl Session {
     }
 
     /// For a mode in which nobody of ours stays: what dies by itself must have been accepted, before anything is written.
-    pub(super) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Problem>> {
+    pub(crate) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Problem>> {
         if config.leave_leases {
             return Ok(());
         }
@@ -118,7 +117,7 @@ impl Session {
 
     /// Delivers when nobody of ours stays. Without a lease our token is not needed any more: the server revokes it while
     /// `deliver` works. With one it lives on, and the log says until when; after a failure it does not.
-    pub(super) fn leave(
+    pub(crate) fn leave(
         &mut self,
         deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
     ) -> Result<(), Vec<Problem>> {
@@ -157,12 +156,12 @@ impl Session {
     }
 
     /// Whether something was issued that ends with our token.
-    pub(super) fn needs_token(&self) -> bool {
+    pub(crate) fn needs_token(&self) -> bool {
         mortals(&self.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
     }
 
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
-    pub(super) fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self) {
         self.backends.rest();
         if let Some(runtime) = self.runtime.take() {
             runtime.end();
@@ -170,7 +169,7 @@ impl Session {
     }
 
     /// Goes on after [`Self::suspend`], with a new runtime.
-    pub(super) fn resume(&mut self) -> Result<(), Vec<Problem>> {
+    pub(crate) fn resume(&mut self) -> Result<(), Vec<Problem>> {
         if self.runtime.is_none() {
             self.runtime = Some(runtime()?);
         }
@@ -178,12 +177,12 @@ impl Session {
     }
 
     /// Runs `work` to its end in the one runtime.
-    pub(super) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
         self.runtime.as_ref().expect("not suspended").block_on(work)
     }
 
     /// Revokes what was issued, within a bounded time. Failures are warnings.
-    pub(super) fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         if self.runtime.is_none() {
             match runtime() {
                 Ok(runtime) => self.runtime = Some(runtime),
@@ -208,11 +207,11 @@ impl Drop for Session {
 
 /// A runtime that nobody waits for when it goes: a name look-up under way would keep its thread, and us, for long.
 #[derive(Debug)]
-pub(super) struct Reactor(Option<Runtime>);
+pub(crate) struct Reactor(Option<Runtime>);
 
 impl Reactor {
     /// Runs `work` to its end.
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.0.as_ref().expect("taken only at its end").block_on(work)
     }
 
@@ -233,13 +232,13 @@ impl Drop for Reactor {
 }
 
 /// One thread, which is this one.
-pub(super) fn runtime() -> Result<Reactor, Vec<Problem>> {
+pub(crate) fn runtime() -> Result<Reactor, Vec<Problem>> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map(|runtime| Reactor(Some(runtime)))
-        .map_err(|error| bug(&format!("cannot build the runtime: {error}")))
+        .map_err(|error| vec![Problem::bug(&format!("cannot build the runtime: {error}"))])
 }
 
 /// Gives the task of an open connection its turns, in which it sends what it has. `true` when the work is over by then.
@@ -258,7 +257,7 @@ async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
 
 /// Waits for a signal that would have ended a program in our place. Others are the app's, and go on waiting.
 async fn ending(signals: &Signals) -> Result<Signal, Vec<Problem>> {
-    let broken = |error: std::io::Error| bug(&format!("cannot read the signalfd: {error}"));
+    let broken = |error: std::io::Error| vec![Problem::bug(&format!("cannot read the signalfd: {error}"))];
     let watched = Watched::new(signals).map_err(broken)?;
     loop {
         if let Some(received) = signals.next_received().map_err(broken)? {
@@ -269,6 +268,6 @@ async fn ending(signals: &Signals) -> Result<Signal, Vec<Problem>> {
 }
 
 /// A signal that came before the app ran.
-pub(super) fn interrupted(signal: Signal) -> Problem {
+pub(crate) fn interrupted(signal: Signal) -> Problem {
     Problem::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::deliver::{Artifact, Volume};
 use crate::domain::{Problem, Source, scaled};
-use crate::run::plan::{Filling, Plan};
+use crate::plan::{Filling, Plan};
 
 use super::SourceId;
 use super::values::{Environment, Values};

@@ -5,15 +5,15 @@ use std::rc::Rc;
 
 use tracing::warn;
 
+use crate::backend::Backend;
+use crate::backend::revoke::{GIVE_BACK_WITHIN, LAST_MOMENT};
 use crate::rotate::Work;
 
-use super::super::ending::{GIVE_BACK_WITHIN, LAST_MOMENT};
-use super::backend::Backend;
-use super::{Rotation, events};
+use super::{Rotation, log};
 
 impl Rotation<'_> {
     /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
-    pub(in crate::run) async fn give_back(mut self) {
+    pub(crate) async fn give_back(mut self) {
         let work = async {
             self.hear_out().await;
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
@@ -22,7 +22,7 @@ impl Rotation<'_> {
                 for revoked in backend.give_back().await {
                     // Twenty leases that may not be revoked are one line.
                     if !told.contains(&revoked) {
-                        events::given_back(&revoked, &backend);
+                        log::given_back(&revoked, &backend);
                         told.push(revoked);
                     }
                 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use crate::checkpoint::Saved;
 use crate::config::OnExpired;
 use crate::provider::Extent;
 use crate::rotate::{BackendId, Event, Outcome, Work};
 use crate::sys::clock;
 
-use super::{Happening, Rotation, Saved, events};
+use super::{Happening, Rotation, log};
 
 impl Rotation<'_> {
     pub(super) fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
@@ -22,7 +23,7 @@ impl Rotation<'_> {
             }
             Event::Patience(id, wait) => {
                 let what = match id {
-                    Some(id) => self.prepared.plan.sources[self.source_of(backend, id)].shown.clone(),
+                    Some(id) => self.plan.sources[self.source_of(backend, id)].shown.clone(),
                     None => name.clone(),
                 };
                 let (seconds, until) = (wait.as_secs(), crate::domain::http_date(clock::wall() + wait));
@@ -35,7 +36,7 @@ impl Rotation<'_> {
             Event::Expired(id) => {
                 let index = self.source_of(backend, id);
                 self.expired.insert(index);
-                let reference = self.prepared.plan.sources[index].shown.clone();
+                let reference = self.plan.sources[index].shown.clone();
                 warn!(reference, "{reference} has expired, and nothing has replaced it yet");
                 if self.config.on_expired == OnExpired::Remove {
                     self.delivery.remove(index, now);
@@ -47,7 +48,7 @@ impl Rotation<'_> {
                 if !self.delivery.is_waiting(index) {
                     self.expired.remove(&index);
                 }
-                let reference = &self.prepared.plan.sources[index].shown;
+                let reference = &self.plan.sources[index].shown;
                 info!(reference, "{reference} is valid again");
             }
         }
@@ -66,7 +67,7 @@ impl Rotation<'_> {
             }
             (Work::Renew(id), Outcome::Renewed(life)) => {
                 self.told.counters.renewals += 1;
-                let source = &self.prepared.plan.sources[self.source_of(backend, id)].source;
+                let source = &self.plan.sources[self.source_of(backend, id)].source;
                 let life = *life;
                 if let Some(saved) = &mut self.saved {
                     saved.renewed(source, life.ttl, life.renewable, asked);
@@ -85,11 +86,11 @@ impl Rotation<'_> {
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
         let carrier = Rc::clone(self.driver.carrier(backend));
         let index = work.secret().map(|id| self.source_of(backend, id));
-        let reference = index.map(|index| self.prepared.plan.sources[index].shown.clone());
+        let reference = index.map(|index| self.plan.sources[index].shown.clone());
         match outcome {
             Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
                 self.last_failure.insert(backend, failure.clone());
-                let what = events::doing(work, reference.as_deref(), &carrier);
+                let what = log::doing(work, reference.as_deref(), &carrier);
                 let is_told = match index {
                     Some(index) => self.troubled.insert(index, failure.class.clone()) == Some(failure.class.clone()),
                     None => false,
@@ -106,7 +107,7 @@ impl Rotation<'_> {
                 if let Some(index) = index {
                     self.troubled.remove(&index);
                 }
-                events::succeeded(work, outcome, reference.as_deref(), &carrier);
+                log::succeeded(work, outcome, reference.as_deref(), &carrier);
             }
         }
     }

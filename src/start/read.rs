@@ -3,20 +3,20 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::domain::{Fetched, Problem, Source, VaultOperation};
+use crate::domain::{Fetched, Problem, Source};
+use crate::plan::Planned;
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
 use crate::sys::clock;
 
-use super::gather::Asked;
-use super::plan::Planned;
-use super::start::Start;
+use super::Asked;
+use super::deadline::Start;
 
 /// What each source answered, or what to tell of it.
-pub(super) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
+pub(crate) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
 
 /// How a backend takes the sources of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// One request each: an answer counts when it comes, whatever becomes of the others.
     Each,
     /// As few requests as it can be done in.
@@ -25,7 +25,7 @@ pub(super) enum Ask {
 
 /// Reads every source, and again what another try can help. `heard` is told of each value as soon as it came, and when it
 /// was asked for.
-pub(super) async fn read(
+pub(crate) async fn read(
     provider: &impl Fetch,
     ask: Ask,
     planned: Vec<&Planned>,
@@ -94,8 +94,7 @@ async fn round(
 
 /// A write is sent once per start: again only when it provably did nothing.
 fn is_repeatable(source: &Source, failure: &Failure) -> bool {
-    let is_write = matches!(source, Source::Vault(source) if matches!(source.operation, VaultOperation::Write(_)));
-    failure.class.is_retried() && !(is_write && failure.effect == Effect::Perhaps)
+    failure.class.is_retried() && !(source.is_write() && failure.effect == Effect::Perhaps)
 }
 
 fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {

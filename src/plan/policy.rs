@@ -6,10 +6,10 @@ use std::fmt::Write;
 use crate::config::{Config, VaultAuth};
 use crate::domain::{AwsSource, Source, VaultOperation};
 
-use super::plan::Plan;
+use super::Plan;
 
 /// Both, as text to paste. Comments say what else a backend may need.
-pub(super) fn least(config: &Config, plan: &Plan) -> String {
+pub(crate) fn least(config: &Config, plan: &Plan) -> String {
     let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
     let mut secrets: Vec<&AwsSource> = Vec::new();
     for planned in &plan.sources {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::domain::Source;
 
-use super::plan::Plan;
+use super::Plan;
 
 /// The file's text.
-pub(super) fn local_file(plan: &Plan) -> String {
+pub(crate) fn local_file(plan: &Plan) -> String {
     let mut out = String::from(
         "# Stands for the servers: what each reference answers. Made-up values only; for a laptop.\n\
          # Add `ttl: 10s` (and `renewable: true`) to make one a lease.\n",

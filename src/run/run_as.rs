@@ -157,6 +157,14 @@ fn login_files(config: &Config) -> impl Iterator<Item = &Path> {
     auth.into_iter().flat_map(VaultAuth::secret_files)
 }
 
+/// Alone, drop, proof. Irreversible.
+pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Problem>> {
+    privilege::alone()
+        .and_then(|()| privilege::apply(plan))
+        .and_then(|()| privilege::verify(plan))
+        .map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])
+}
+
 fn usage(error: &accounts::AccountsError) -> Problem {
     Problem::from_error(Exit::Usage, error)
 }

@@ -2,12 +2,11 @@
 
 use tracing::{debug, info, warn};
 
+use crate::backend::{Backend, Kind};
 use crate::domain::LeaseId;
 use crate::provider::Failure;
 use crate::provider::vault::Revocation;
 use crate::rotate::{Outcome, Work};
-
-use super::backend::{Backend, Kind};
 
 /// A lease as logs have it: enough to find it, not enough to use it.
 pub(super) fn short(id: &LeaseId) -> String {

@@ -1,8 +1,13 @@
 //! One login, each distinct source read once, all in parallel; retries by class until the deadline.
 //! What was issued in a start that fails is revoked before the failure is told.
 
+mod deadline;
+mod read;
+mod session;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,55 +15,56 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::backend::login::{LoginError, proof};
+use crate::backend::revoke::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
+use crate::checkpoint::{Found, Kept, Saved, SavedToken};
 use crate::config::{Config, Mistake, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Problem, Source};
+use crate::identity::Held;
 use crate::identity::aws::AwsIdentity;
-use crate::identity::{self, Held, IdentityError, Proof};
+use crate::plan::{Plan, Planned};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
 use crate::provider::vault::{ENDLESS, Origin, TokenKind, Vault};
-use crate::provider::{Class, Failure, Limits};
+use crate::provider::{Class, Limits};
 use crate::sys::clock;
 
-use super::caller::Caller;
-use super::ending::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
-use super::plan::{Plan, Planned};
-use super::reading::{Ask, read};
-use super::rotation::{Found, Kept, Saved, SavedToken};
-use super::start::{Needs, Start};
+pub(crate) use deadline::{Needs, Patience, Start};
+use read::{Ask, read};
+pub(crate) use session::{Opening, Session, interrupted, runtime};
 
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
-pub(super) struct Backends {
-    pub(super) vault: Option<(Rc<Vault>, VaultAuth)>,
-    pub(super) aws: Option<Rc<Aws>>,
+pub(crate) struct Backends {
+    pub(crate) vault: Option<(Rc<Vault>, VaultAuth)>,
+    pub(crate) aws: Option<Rc<Aws>>,
     files: Files,
-    pub(super) local: Option<Rc<Local>>,
+    pub(crate) local: Option<Rc<Local>>,
     /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
-    pub(super) aws_identity: Arc<AwsIdentity>,
+    pub(crate) aws_identity: Arc<AwsIdentity>,
     /// When the login and each answer were asked for: a life counts from there.
-    pub(super) asked: RefCell<Asked>,
+    pub(crate) asked: RefCell<Asked>,
     /// Where a sidecar writes down what it was given, from the first answer on.
-    pub(super) saved: RefCell<Option<Saved>>,
+    pub(crate) saved: RefCell<Option<Saved>>,
 }
 
 /// Times since boot.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The login that brought the token.
-    pub(super) login: Duration,
+    pub(crate) login: Duration,
     /// The round in which each source answered.
-    pub(super) sources: BTreeMap<Source, Duration>,
+    pub(crate) sources: BTreeMap<Source, Duration>,
     /// What an earlier run had asked for; `None`: this one logged in itself.
-    pub(super) taken_up: Option<BTreeSet<Source>>,
+    pub(crate) taken_up: Option<BTreeSet<Source>>,
 }
 
 impl Backends {
     /// Builds what the plan needs; asks nobody yet.
-    pub(super) fn connect(config: &Config, plan: &Plan, caller: &Caller) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn connect(config: &Config, plan: &Plan, aws_ca: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
-        let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), caller.path("AWS_CA_BUNDLE")));
+        let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
         let asked = RefCell::default();
         let saved = RefCell::new(None);
         let mut backends =
@@ -88,7 +94,7 @@ impl Backends {
 
     /// Reads what may be beyond our rights after this: files, and AWS's CA bundle, once; the others have read theirs. What
     /// cannot be read is told when it is needed.
-    pub(super) fn hold(&self, plan: &Plan) {
+    pub(crate) fn hold(&self, plan: &Plan) {
         if self.local.is_none() {
             self.files.hold(plan.sources.iter().map(|planned| &planned.source));
         }
@@ -99,7 +105,7 @@ impl Backends {
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
     /// What an earlier run left is taken up first.
-    pub(super) async fn gather(
+    pub(crate) async fn gather(
         &self,
         plan: &Plan,
         held: &Held,
@@ -229,7 +235,7 @@ impl Backends {
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
-    pub(super) fn rest(&self) {
+    pub(crate) fn rest(&self) {
         if let Some((vault, _)) = &self.vault {
             vault.close_idle();
         }
@@ -238,7 +244,7 @@ impl Backends {
 
     /// Revokes what we were given, within a bounded time: our own token (its leases end with it), or, under a token that
     /// is not ours, each lease by itself. Failures are warnings: the leases' own end is the backstop.
-    pub(super) async fn give_back(&self, fetches: &Fetches) {
+    pub(crate) async fn give_back(&self, fetches: &Fetches) {
         let leases = leases(fetches);
         let work = async {
             if let Some(local) = &self.local {
@@ -267,7 +273,7 @@ impl Backends {
     }
 
     /// How long the token lives on, where there is one that ends.
-    pub(super) fn token_ttl(&self) -> Option<Duration> {
+    pub(crate) fn token_ttl(&self) -> Option<Duration> {
         self.vault.as_ref().and_then(|(vault, _)| vault.token()?.ttl)
     }
 
@@ -290,20 +296,20 @@ impl Backends {
         let mut tries = 0;
         loop {
             let attempt = async {
-                let proof = prove(auth, held, &self.aws_identity).await?;
+                let proof = proof(auth, held, &self.aws_identity).await?;
                 self.asked.borrow_mut().login = clock::boottime();
-                vault.login(&proof, requests).await.map_err(Unproven::Failed)
+                vault.login(&proof, requests).await.map_err(LoginError::Rejected)
             };
-            let failure = match start.login(attempt).await.map_err(Unproven::Failed).and_then(|answer| answer) {
+            let failure = match start.login(attempt).await.map_err(LoginError::Rejected).and_then(|answer| answer) {
                 Ok(token) => {
                     info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
                     return Ok(());
                 }
-                Err(Unproven::Nothing(error)) => {
+                Err(LoginError::NoCredentials(error)) => {
                     start.fail();
                     return Err(Problem::new(error.exit(), format!("{what}: {error}")));
                 }
-                Err(Unproven::Failed(failure)) => failure,
+                Err(LoginError::Rejected(failure)) => failure,
             };
             if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
                 start.fail();
@@ -312,25 +318,6 @@ impl Backends {
             tries += 1;
         }
     }
-}
-
-/// What is sent to log in.
-pub(super) async fn prove(auth: &VaultAuth, held: &Held, aws: &AwsIdentity) -> Result<Proof, Unproven> {
-    let VaultAuth::Aws { role, mount, server_id, region } = auth else {
-        return identity::prove(auth, held).map_err(Unproven::Nothing);
-    };
-    let signed = aws.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
-    let request = signed.await.map_err(|fault| Unproven::Failed(fault.into()))?;
-    Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request })
-}
-
-/// Why there is no session.
-#[derive(Debug)]
-pub(super) enum Unproven {
-    /// Nothing to log in with.
-    Nothing(IdentityError),
-    /// Asked, and not let in.
-    Failed(Failure),
 }
 
 fn missing(setting: &str) -> Vec<Problem> {

@@ -1,0 +1,300 @@
+//! The one safe walk to a directory: it follows no link of others, and passes no folder in which others may rename.
+//!
+//! The volume and the state directory are both found by it, because both hold secrets.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+use super::fs::{self, Errno, Folder, Kind, Meta};
+use super::mount;
+
+/// Whom a walk trusts beside root and ourselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// A user who may own a folder on the way.
+    pub uid: Option<u32>,
+    /// A group that may write in one.
+    pub gid: Option<u32>,
+    /// What the directory is for.
+    pub purpose: Purpose,
+}
+
+/// What the directory at the end is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Files for others, on a memory mount of their own: no link is followed on memory, and a folder of a disk in which
+    /// everybody may write is passed, because the mount below it cannot be renamed.
+    Volume,
+    /// What only this process reads.
+    State,
+}
+
+/// Why a path is not walked to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Relative, `/` itself, or with `..`.
+    #[error("{} must be an absolute path below \"/\", without \"..\"", .0.display())]
+    Path(PathBuf),
+    /// A link that is not followed.
+    #[error("{} is a symbolic link {why}", .link.display())]
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// Why it is not followed.
+        why: &'static str,
+    },
+    /// Something on the way, or the end, is no directory.
+    #[error("{} is not a directory", .0.display())]
+    NotAFolder(PathBuf),
+    /// Everybody may rename what lies in this folder.
+    #[error("everybody may replace what is in {} (mode {mode:04o}, without the sticky bit)", .path.display())]
+    Replaceable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Somebody else may rename what lies in this folder.
+    #[error("{} is on the way and belongs to {uid}:{gid} (mode {mode:04o})", .path.display())]
+    Way {
+        /// The folder.
+        path: PathBuf,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A call failed.
+    #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
+    System {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        why: Errno,
+    },
+}
+
+impl PathError {
+    fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
+        move |why| Self::System { doing, path: path.to_owned(), why }
+    }
+}
+
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
+
+/// Everybody may write.
+pub const WORLD_WRITABLE: u32 = 0o002;
+/// The group may write.
+pub const GROUP_WRITABLE: u32 = 0o020;
+const STICKY: u32 = 0o1000;
+
+/// How far a path exists.
+#[derive(Debug)]
+pub struct Walk {
+    /// The deepest folder that exists; only to pass through.
+    pub at: Folder,
+    /// Its real path.
+    pub real: PathBuf,
+    /// What is missing below it.
+    pub missing: VecDeque<OsString>,
+}
+
+/// Walks `path` as far as it exists.
+///
+/// A link is followed only when root or we made it (`/var/run` is one), so nobody else decides where the directory is. Nor
+/// does the walk pass a folder in which somebody else may rename what it holds: its own user, unless that is root, we or
+/// the one trusted; its group, unless the sticky bit keeps it from that, or it is one of ours; everybody.
+pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
+    let mut missing = components(path)?;
+    let root = Folder::root().map_err(PathError::system("open", Path::new("/")))?;
+    let mut walk = Walk { at: root, real: PathBuf::from("/"), missing: VecDeque::new() };
+    let mut links = 0;
+    while let Some(name) = missing.pop_front() {
+        let here = walk.real.join(&name);
+        let Some(found) = walk.at.find(&name).map_err(PathError::system("look at", &here))? else {
+            // Only the target of a link can still hold a "..", which has no meaning below what does not exist.
+            if missing.iter().any(|name| name == "..") {
+                return Err(PathError::System { doing: "find", path: here, why: Errno::ENOENT });
+            }
+            missing.push_front(name);
+            break;
+        };
+        match found.kind {
+            Kind::Folder => {
+                refuse_replaceable(&walk.at, &walk.real, trust)?;
+                walk.at = walk.at.pass(&name).map_err(PathError::system("open", &here))?;
+                if name == ".." {
+                    walk.real.pop();
+                } else {
+                    walk.real = here;
+                }
+            }
+            Kind::Link => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(PathError::System { doing: "open", path: here, why: Errno::ELOOP });
+                }
+                refuse_replaceable(&walk.at, &walk.real, trust)?;
+                let target = follow(&walk, &name, found, trust)?;
+                if target.is_absolute() {
+                    walk.at = Folder::root().map_err(PathError::system("open", Path::new("/")))?;
+                    walk.real = PathBuf::from("/");
+                }
+                for part in target.components().rev() {
+                    if let Component::Normal(_) | Component::ParentDir = part {
+                        missing.push_front(part.as_os_str().to_owned());
+                    }
+                }
+            }
+            Kind::File | Kind::Other => return Err(PathError::NotAFolder(here)),
+        }
+    }
+    if !missing.is_empty() {
+        refuse_replaceable(&walk.at, &walk.real, trust)?;
+    }
+    walk.missing = missing;
+    Ok(walk)
+}
+
+fn components(path: &Path) -> Result<VecDeque<OsString>, PathError> {
+    let mut names = VecDeque::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => names.push_back(name.to_owned()),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return Err(PathError::Path(path.to_owned())),
+        }
+    }
+    if !path.is_absolute() || names.is_empty() { Err(PathError::Path(path.to_owned())) } else { Ok(names) }
+}
+
+fn follow(walk: &Walk, name: &OsStr, link: Meta, trust: Trust) -> Result<PathBuf, PathError> {
+    let here = walk.real.join(name);
+    if trust.purpose == Purpose::Volume && is_memory(&walk.at, &walk.real)? {
+        return Err(PathError::Link { link: here, why: "on memory, where no link is followed" });
+    }
+    if link.uid != 0 && link.uid != fs::ourselves().0 {
+        return Err(PathError::Link { link: here, why: "of another user, who may point it elsewhere" });
+    }
+    walk.at.target(name).map(PathBuf::from).map_err(PathError::system("read the link", &here))
+}
+
+/// The one trust rule: refuses a folder in which somebody else may put something else in the place of what is below.
+///
+/// The sticky bit keeps a group and everybody from it, but not the folder's own user. On a disk everybody may write in an
+/// emptyDir (0777, with fsGroup 2777): a volume mounted below it has to work.
+fn refuse_replaceable(folder: &Folder, path: &Path, trust: Trust) -> Result<(), PathError> {
+    let Meta { uid, gid, mode, .. } = meta(folder, path)?;
+    if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE
+        && (trust.purpose == Purpose::State || is_memory(folder, path)?)
+    {
+        return Err(PathError::Replaceable { path: path.to_owned(), mode });
+    }
+    let is_trusted_user = uid == 0 || uid == fs::ourselves().0 || trust.uid == Some(uid);
+    let may_group = mode & (GROUP_WRITABLE | STICKY) == GROUP_WRITABLE;
+    if !is_trusted_user || (may_group && !is_trusted_group(gid, trust).map_err(PathError::system("look at", path))?) {
+        return Err(PathError::Way { path: path.to_owned(), uid, gid, mode });
+    }
+    Ok(())
+}
+
+/// Root's, the trusted one, ours: an fsGroup is among the supplementary groups of every process of its pod.
+fn is_trusted_group(gid: u32, trust: Trust) -> fs::Result<bool> {
+    Ok(gid == 0 || gid == fs::ourselves().1 || trust.gid == Some(gid) || fs::our_other_groups()?.contains(&gid))
+}
+
+fn meta(folder: &Folder, path: &Path) -> Result<Meta, PathError> {
+    fs::meta(folder).map_err(PathError::system("look at", path))
+}
+
+fn is_memory(folder: &Folder, path: &Path) -> Result<bool, PathError> {
+    mount::is_memory(folder).map_err(PathError::system("find the file system of", path))
+}
+
+/// The folder at the end of a walk, and what had to be made for it: the parents and the names, outermost first.
+#[derive(Debug)]
+pub struct Made {
+    /// The directory.
+    pub folder: Folder,
+    new: Vec<(Folder, OsString)>,
+}
+
+impl Walk {
+    /// Makes what is missing: folders on the way 0755, so that the reader gets through, the last one 0700.
+    pub fn make(&self, trust: Trust) -> Result<Made, PathError> {
+        // A parent that is only passed through need not be readable; the volume itself is listed and owned.
+        let here = if self.missing.is_empty() { self.at.open(".".as_ref()) } else { self.at.pass(".".as_ref()) };
+        let mut folder = here.map_err(PathError::system("open", &self.real))?;
+        let mut path = self.real.clone();
+        let mut new = Vec::new();
+        for (place, name) in self.missing.iter().enumerate() {
+            path.push(name);
+            let made = match folder.make(name) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false, // somebody was quicker; it is checked like any that was there
+                Err(why) => {
+                    undo(&new);
+                    return Err(PathError::System { doing: "make", path, why });
+                }
+            };
+            let child = folder.open(name).map_err(PathError::system("open", &path))?;
+            if place + 1 < self.missing.len() {
+                if made {
+                    fs::set_mode(&child, 0o755).map_err(PathError::system("set the mode of", &path))?;
+                }
+                refuse_replaceable(&child, &path, trust)?;
+            }
+            let parent = std::mem::replace(&mut folder, child);
+            if made {
+                new.push((parent, name.clone()));
+            }
+        }
+        Ok(Made { folder, new })
+    }
+}
+
+impl Made {
+    /// Takes back what was made for nothing. What cannot be removed is an empty directory and harms nobody.
+    pub fn undo(&self) {
+        undo(&self.new);
+    }
+}
+
+fn undo(new: &[(Folder, OsString)]) {
+    for (parent, name) in new.iter().rev() {
+        let _ = parent.remove_folder(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(uid: Option<u32>, purpose: Purpose) -> Trust {
+        Trust { uid, gid: None, purpose }
+    }
+
+    #[test]
+    fn a_parent_of_another_user_is_not_passed_for_any_purpose() {
+        if fs::ourselves().0 != 0 {
+            return eprintln!(
+                "SKIPPED a_parent_of_another_user_is_not_passed_for_any_purpose: only root can give it away"
+            );
+        }
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let parent = dir.path().join("parent");
+        std::fs::create_dir(&parent).unwrap();
+        std::os::unix::fs::chown(&parent, Some(4242), None).unwrap();
+        for purpose in [Purpose::Volume, Purpose::State] {
+            let error = walk(&parent.join("x"), trust(None, purpose)).unwrap_err();
+            assert!(matches!(&error, PathError::Way { path, uid: 4242, .. } if *path == parent), "{error}");
+            walk(&parent.join("x"), trust(Some(4242), purpose)).unwrap();
+        }
+    }
+}
