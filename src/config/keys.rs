@@ -105,7 +105,8 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
              would be refused.",
         )
         .flag("off|log|on")
-        .default("on"),
+        .default("on")
+        .never_by_annotation(),
         Field::single("logFormat", Form::Words(&["text", "json"]), "Format of the log lines on stderr: text or json.")
             .flag("text|json")
             .default("text"),
