@@ -1,5 +1,5 @@
 //! What `--pinned` is about: the settings that neither annotations nor the environment may say, because whoever can edit
-//! those would move the login, or choose what answers it.
+//! those would move the login, choose what answers it, or take the sandbox away.
 
 /// Sections of the config that annotations do not say under `--pinned`.
 pub(super) const SECTIONS: [&str; 3] = ["vault", "aws", "onChange"];
@@ -26,12 +26,13 @@ const AWS_IDENTITY: [&str; 17] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// Whether a variable says something about a backend, the way to it, whom we trust there, a config file or a hook. Under
+/// Whether a variable says something about a backend, the way to it, whom we trust there, a config file, a hook or the
+/// sandbox. Under
 /// `--pinned` such a variable does not count, and neither the SDK nor an HTTP client finds it.
 pub fn is_steering(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     if let Some(rest) = name.strip_prefix(super::names::VARIABLES) {
-        let sections = ["VAULT", "AWS", "ON_CHANGE", "CONFIG", "ANNOTATIONS"];
+        let sections = ["VAULT", "AWS", "ON_CHANGE", "CONFIG", "ANNOTATIONS", "SANDBOX"];
         return sections
             .iter()
             .any(|word| rest.strip_prefix(word).is_some_and(|more| more.is_empty() || more.starts_with('_')));
@@ -63,6 +64,7 @@ mod tests {
             "SECRET_EXEC_ON_CHANGE",
             "SECRET_EXEC_CONFIG",
             "SECRET_EXEC_ANNOTATIONS",
+            "SECRET_EXEC_SANDBOX",
             "VAULT_ADDR",
             "VAULT_SKIP_VERIFY",
             "BAO_ADDR",

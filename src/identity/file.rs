@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::unistd::{AccessFlags, eaccess};
 
 use crate::domain::SecretBytes;
 
@@ -23,6 +24,12 @@ pub enum FileError {
     /// The system refuses.
     #[error("{}", words(.0))]
     System(io::Error),
+    /// The file's mode lets us read it, and the kernel does not.
+    #[error(
+        "permission denied, though its mode allows it: the sandbox refuses what is in a directory that was not there at the \
+         start (start again, or --sandbox off), or a security module does (SELinux, AppArmor)"
+    )]
+    Policy,
     /// A directory.
     #[error("it is a directory; name a file in it")]
     Directory,
@@ -45,6 +52,7 @@ impl FileError {
     pub fn kind(&self) -> Option<io::ErrorKind> {
         match self {
             Self::System(error) => Some(error.kind()),
+            Self::Policy => Some(io::ErrorKind::PermissionDenied),
             Self::Directory | Self::NotRegular | Self::TooLarge | Self::Silent | Self::NotText => None,
         }
     }
@@ -61,8 +69,13 @@ fn words(error: &io::Error) -> String {
 pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        // A socket, or a device that nobody serves.
-        if error.raw_os_error() == Some(libc::ENXIO) { FileError::NotRegular } else { FileError::System(error) }
+        match error.raw_os_error() {
+            // A socket, or a device that nobody serves.
+            Some(libc::ENXIO) => FileError::NotRegular,
+            // Landlock has a say in open(2) and none in access(2).
+            Some(libc::EACCES) if eaccess(path, AccessFlags::R_OK).is_ok() => FileError::Policy,
+            _ => FileError::System(error),
+        }
     })?;
     let about = file.metadata().map_err(FileError::System)?;
     if about.is_dir() {

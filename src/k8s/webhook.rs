@@ -244,7 +244,11 @@ async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<Se
             Err(error) => {
                 add(&server.metrics.reloads_failed);
                 if !std::mem::replace(&mut told, true) {
-                    warn!("keeping the certificate that is served: {error}");
+                    let why = match &error {
+                        TlsError::Read { source, .. } => format!(": {}", source.kind()),
+                        TlsError::NoCertificate(_) | TlsError::NoKey(_) | TlsError::Pair { .. } => String::new(),
+                    };
+                    warn!("keeping the certificate that is served: {error}{why}");
                 }
             }
         }

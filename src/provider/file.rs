@@ -64,6 +64,7 @@ impl Fetch for Files {
 fn read(path: &Path) -> Result<SecretBytes, Failure> {
     file::read(path).map_err(|error| match error {
         FileError::System(error) => failure(error),
+        FileError::Policy => Failure::new(Class::Denied, error.to_string()),
         other => Failure::new(Class::Malformed, other.to_string()),
     })
 }

@@ -101,6 +101,7 @@ impl Webhook {
                 .unwrap()
                 .recv_timeout(Duration::from_secs(30))
                 .unwrap_or_else(|_| panic!("no line with {mark}"));
+            assert!(!line.contains("the sandbox refused"), "{line}");
             if let Some((_, rest)) = line.split_once(mark) {
                 return rest.trim().to_owned();
             }
@@ -163,6 +164,8 @@ impl Drop for Webhook {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said: Vec<String> = self.lines.lock().unwrap().iter().collect();
+        assert!(std::thread::panicking() || !said.concat().contains("the sandbox refused"), "{said:?}");
     }
 }
 

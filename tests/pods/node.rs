@@ -230,6 +230,10 @@ impl Drop for Pod {
                 eprintln!("--- {name}\n{}", self.logs(name));
             }
         }
+        for (name, _) in &self.sidecars {
+            let said = self.logs(name);
+            assert!(std::thread::panicking() || !said.contains("the sandbox refused"), "{said}");
+        }
         let removed = self.engine.podman(&["pod", "rm", "--force", "--time=0", &self.name]);
         unmount(&self.folder);
         let _ = fs::remove_dir_all(&self.folder);

@@ -63,7 +63,15 @@ fn the_role_is_the_pods_and_the_rest_the_operators() {
 
 #[test]
 fn some_keys_are_never_an_annotations() {
-    for key in ["vault-skip-verify", "vault-proxy", "vault-tls-server-name", "vault-allow-insecure", "local", "proxy"] {
+    for key in [
+        "vault-skip-verify",
+        "vault-proxy",
+        "vault-tls-server-name",
+        "vault-allow-insecure",
+        "local",
+        "proxy",
+        "sandbox",
+    ] {
         let key = format!("secret-exec.dev/{key}");
         let mistake = annotated(&[(&key, "x")]).mistake();
         assert!(mistake.starts_with(&format!("annotation {key}: ")), "{mistake}");

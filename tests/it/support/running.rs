@@ -36,6 +36,12 @@ impl Collected {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
+    /// No program of the suite needs what the sandbox takes away. (tests/sys/sandbox.rs tries what is refused.)
+    fn expect_nothing_refused(&self) {
+        let said = self.text();
+        assert!(!said.contains("the sandbox refused"), "{said}");
+    }
+
     fn whole(&self, patience: Instant) -> Vec<u8> {
         // A left-over grandchild may hold the pipe; what is there by then is what counts.
         while !self.thread.is_finished() && Instant::now() < patience {
@@ -103,6 +109,10 @@ impl Running {
         }
     }
 
+    fn expect_nothing_refused(&self) {
+        [Some(&self.stdout), self.stderr.as_ref()].into_iter().flatten().for_each(Collected::expect_nothing_refused);
+    }
+
     fn try_end(&mut self) -> bool {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().unwrap();
@@ -158,6 +168,7 @@ impl Running {
             std::thread::sleep(Duration::from_millis(1));
         }
         let patience = Instant::now() + Duration::from_secs(5);
+        self.expect_nothing_refused();
         Outcome {
             status: self.ended.expect("it ended"),
             stdout: self.stdout.whole(patience),
@@ -172,6 +183,9 @@ impl Drop for Running {
         if !self.try_end() {
             let _ = self.child.kill();
             let _ = self.child.wait();
+        }
+        if !std::thread::panicking() {
+            self.expect_nothing_refused();
         }
     }
 }
