@@ -42,8 +42,7 @@ pub fn start(program: Program, format: LogFormat, level: LogLevel) {
     };
 }
 
-/// `secret-exec: warning: cannot read …; trying again in 120 ms`. The message says it all: the fields of an event are for
-/// JSON, where programs read them.
+/// `secret-exec: warning: cannot read …; trying again in 120 ms`, and the fields that the message does not hold.
 struct Line(Program);
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -66,23 +65,33 @@ where
             Level::DEBUG => "debug: ",
             Level::TRACE => "trace: ",
         })?;
-        let mut message = Message { out: out.by_ref(), written: Ok(()) };
-        event.record(&mut message);
-        message.written?;
+        let mut read = Read::default();
+        event.record(&mut read);
+        out.write_str(&read.message)?;
+        // A field that the message already names is for JSON, where programs read it.
+        for (name, value) in read.fields.iter().filter(|(_, value)| !read.message.contains(value)) {
+            write!(out, " {name}={value}")?;
+        }
         writeln!(out)
     }
 }
 
-/// Writes the message of an event and none of its fields.
-struct Message<'a> {
-    out: Writer<'a>,
-    written: fmt::Result,
+/// What an event holds: its message, and its other fields.
+#[derive(Default)]
+struct Read {
+    message: String,
+    fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Message<'_> {
+impl Visit for Read {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.written = write!(self.out, "{value:?}");
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            name => self.fields.push((name, format!("{value:?}"))),
         }
     }
 }

@@ -43,6 +43,7 @@ mod support;
 mod answers; // answers that are none: patience asked for, not ours to read, cut, never there
 mod ends; // an app that does not listen or is killed; asked to end at any moment
 mod faults; // outages, revocations by an operator, denials, no room
+mod incident; // the emergency page: what its commands revoke, rotate and find
 mod issued; // what is issued without a lease and says itself when it ends: signed keys, secret ids, tokens
 mod lives; // what ends in its own way, and lives of a few seconds
 mod others; // the other backends, many at once, ends in bad moments, memory

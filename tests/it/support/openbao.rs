@@ -178,6 +178,12 @@ impl OpenBao {
         self.ask("", "root", "POST", "auth/token/lookup-accessor", &body).status == 200
     }
 
+    /// The file of the audit log.
+    #[allow(dead_code, reason = "only one of the suites that share this reads the file itself")]
+    pub fn audit_log(&self) -> &std::path::Path {
+        &self.audit
+    }
+
     /// The whole audit log so far.
     pub fn audit(&self) -> Vec<Audit> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
