@@ -2,9 +2,12 @@
 //! each answer, and removed at an orderly end.
 //!
 //! ```text
-//! state.json       format, boot, configuration, our token, of each lease its name and its life
-//! state.value-N    the value of one lease, written once
+//! state.json       format, boot, configuration, our token, of each value its lease, its version and its life
+//! state.value-N    one value, written once
 //! ```
+//!
+//! Values without a lease are kept so that a restart in an outage can deliver them. Where room is scarce, the token and the
+//! leases come first: values that could be read again give way, the largest first.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -19,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source};
+use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretValue, Source, Version};
 use crate::provider::vault::{Origin, Token, TokenKind, Vault};
 use crate::sys::fs::{Errno, Folder};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATE: &str = "state.json";
 const BESIDE: &str = "state.json.new";
 /// A state that could not be used, or with which a run ended by a bug: never read again.
@@ -42,7 +45,8 @@ struct Written {
     boot: String,
     config: String,
     address: String,
-    token: WrittenToken,
+    /// `None`: not logged in, or with a token that is not ours to keep.
+    token: Option<WrittenToken>,
     secrets: Vec<WrittenSecret>,
     /// What was being issued when this was written: an answer may have been lost.
     under_way: Vec<String>,
@@ -63,12 +67,24 @@ struct WrittenToken {
 #[serde(deny_unknown_fields)]
 struct WrittenSecret {
     source: String,
+    version: Option<String>,
     lease: Option<String>,
     renewable: bool,
-    ttl: Duration,
+    /// `None`: the value has no end that is known.
+    ttl: Option<Duration>,
     ends: Option<WrittenEnds>,
     asked: Duration,
     value: String,
+    payload: WrittenPayload,
+}
+
+/// What is in the file of a value.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum WrittenPayload {
+    /// A JSON object.
+    Map,
+    /// The value's own bytes.
+    Whole,
 }
 
 /// [`Ends`] without its duration.
@@ -76,14 +92,15 @@ struct WrittenSecret {
 enum WrittenEnds {
     Expires,
     WithToken,
+    Rotates,
 }
 
 impl WrittenEnds {
-    fn of(ends: Ends) -> Option<Self> {
+    fn of(ends: Ends) -> Self {
         match ends {
-            Ends::Expires(_) => Some(Self::Expires),
-            Ends::WithToken(_) => Some(Self::WithToken),
-            Ends::Rotates(_) => None,
+            Ends::Expires(_) => Self::Expires,
+            Ends::WithToken(_) => Self::WithToken,
+            Ends::Rotates(_) => Self::Rotates,
         }
     }
 
@@ -91,6 +108,7 @@ impl WrittenEnds {
         match self {
             Self::Expires => Ends::Expires(ttl),
             Self::WithToken => Ends::WithToken(ttl),
+            Self::Rotates => Ends::Rotates(ttl),
         }
     }
 }
@@ -104,9 +122,12 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Of this boot, this program and this configuration. `None` where nothing is worth keeping: no login, or no boot id.
+    /// Of this boot, this program and this configuration. `None` where nothing is kept: with a local file, or no boot id.
     pub(crate) fn of(config: &Config) -> Option<Self> {
-        let address = config.vault.as_ref().filter(|_| config.local.is_none())?.address.clone();
+        if config.local.is_some() {
+            return None;
+        }
+        let address = config.vault.as_ref().map_or_else(String::new, |vault| vault.address.clone());
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         // An init container that leaves its leases differs in nothing else from the sidecar that takes them up.
         let config = Config { leave_leases: false, ..config.clone() };
@@ -133,12 +154,30 @@ impl SavedToken {
     }
 }
 
+/// A value of an earlier run.
+#[derive(Debug)]
+pub(crate) struct SavedValue {
+    pub(crate) source: Source,
+    pub(crate) fetched: Fetched,
+    /// When it was requested, or last renewed.
+    pub(crate) requested_at: Duration,
+    /// The file that has it.
+    file: String,
+}
+
+impl SavedValue {
+    /// Whether it dies with the token that it was requested with.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.fetched.lease.is_some() || matches!(self.fetched.ends, Some(Ends::WithToken(_)))
+    }
+}
+
 /// What an earlier run left.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
-    /// To be taken up: the token, and what was asked for when.
-    Ours(SavedToken, Vec<(Source, Fetched, Duration)>),
+    /// To be taken up: the token, if it lives, and the values. Without a token none of them is bound to one.
+    Ours(Option<SavedToken>, Vec<SavedValue>),
     /// Not to be taken up, but the token can be revoked.
     Stale(SavedToken),
 }
@@ -166,18 +205,18 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
         put_aside(folder);
         return Found::Nothing;
     };
-    let token = SavedToken {
-        secret: SecretBytes::from(written.token.secret),
-        asked: written.token.asked,
+    let token = written.token.map(|token| SavedToken {
+        secret: SecretBytes::from(token.secret),
+        asked: token.asked,
         token: Token {
-            accessor: written.token.accessor,
-            ttl: written.token.ttl,
-            renewable: written.token.renewable,
-            kind: if written.token.is_batch { TokenKind::Batch } else { TokenKind::Service },
+            accessor: token.accessor,
+            ttl: token.ttl,
+            renewable: token.renewable,
+            kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
             origin: Origin::Ours,
             uses: None,
         },
-    };
+    });
     let why = match () {
         () if written.format != FORMAT => Some("of another format"),
         // A token goes to no other server than the one it is of.
@@ -187,47 +226,52 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
         }
         () if written.boot != marks.boot => Some("of another boot"),
         () if written.config != marks.config => Some("of another configuration"),
-        () if written.token.asked > now => Some("of another clock"),
-        () if written
-            .token
-            .ttl
-            .is_some_and(|ttl| written.token.asked.saturating_add(ttl) < now.saturating_add(MARGIN)) =>
-        {
-            Some("of a token that ended")
-        }
+        () if token.as_ref().is_some_and(|token| token.asked > now) => Some("of another clock"),
         () => None,
     };
     if let Some(why) = why {
         warn!("what an earlier run left is {why}, so everything is fetched anew");
-        return Found::Stale(token);
+        return token.map_or(Found::Nothing, Found::Stale);
     }
     if !written.under_way.is_empty() {
         info!("an answer was under way when the earlier run ended: {}", written.under_way.join(", "));
     }
-    let secrets = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now)).collect();
-    Found::Ours(token, secrets)
+    let is_over =
+        |token: &SavedToken| token.token.ttl.is_some_and(|ttl| ends_soon(token.asked.saturating_add(ttl), now));
+    if token.as_ref().is_some_and(is_over) {
+        info!("the token that an earlier run left has ended, and with it its leases");
+    }
+    let token = token.filter(|token| !is_over(token));
+    let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
+    let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
+    if token.is_none() && values.is_empty() { Found::Nothing } else { Found::Ours(token, values) }
 }
 
-fn restore(
-    folder: &Folder,
-    written: WrittenSecret,
-    sources: &[Source],
-    now: Duration,
-) -> Option<(Source, Fetched, Duration)> {
+/// Whether what ends then is not worth taking up.
+fn ends_soon(end: Duration, now: Duration) -> bool {
+    end < now.saturating_add(MARGIN)
+}
+
+fn restore(folder: &Folder, written: WrittenSecret, sources: &[Source], now: Duration) -> Option<SavedValue> {
     let source = sources.iter().find(|source| source.written() == written.source)?.clone();
-    if !written.value.starts_with(VALUE)
-        || written.asked > now
-        || written.asked.saturating_add(written.ttl) < now.saturating_add(MARGIN)
-    {
+    let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.asked.saturating_add(ttl), now));
+    if !written.value.starts_with(VALUE) || written.asked > now || is_over {
         return None;
     }
     let bytes = read(folder, &written.value).ok()??;
-    let payload = Payload::Map(SecretMap::from_json(bytes.expose()).ok()?);
-    let lease = written.lease.as_deref().and_then(LeaseId::parse);
-    let ttl = written.ttl;
-    let lease = lease.map(|id| Lease { id, ttl, renewable: written.renewable });
-    let ends = written.ends.map(|ends| ends.after(ttl));
-    Some((source, Fetched { payload, version: None, lease, ends }, written.asked))
+    let payload = match written.payload {
+        WrittenPayload::Map => Payload::Map(SecretMap::from_json(bytes.expose()).ok()?),
+        WrittenPayload::Whole => Payload::Whole(bytes),
+    };
+    let lease = match (written.lease.as_deref().and_then(LeaseId::parse), written.ttl) {
+        (Some(id), Some(ttl)) => Some(Lease { id, ttl, renewable: written.renewable }),
+        (None, _) => None,
+        (Some(_), None) => return None,
+    };
+    let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
+    let version = written.version.map(Version);
+    let fetched = Fetched { payload, version, lease, ends };
+    Some(SavedValue { source, fetched, requested_at: written.asked, file: written.value })
 }
 
 /// The writer. What cannot be written is said once: then the next start fetches anew.
@@ -238,6 +282,10 @@ pub(crate) struct Saved {
     secrets: BTreeMap<Source, Entry>,
     next: u64,
     trouble: Option<Errno>,
+    /// Whether it was said that there is no room for every value.
+    is_crowded: bool,
+    /// Whether something changed since it was written down.
+    is_changed: bool,
 }
 
 /// Whether a value is in the next state that is written.
@@ -249,12 +297,15 @@ pub(crate) enum Kept {
 
 #[derive(Debug)]
 struct Entry {
+    version: Option<String>,
     lease: Option<String>,
     renewable: bool,
-    ttl: Duration,
+    ttl: Option<Duration>,
     ends: Option<WrittenEnds>,
     asked: Duration,
     value: String,
+    size: usize,
+    payload: WrittenPayload,
 }
 
 impl Saved {
@@ -264,86 +315,159 @@ impl Saved {
         let numbers = folder.names().ok()?.into_iter();
         let numbers = numbers.filter_map(|name| name.to_str()?.strip_prefix(VALUE)?.parse::<u64>().ok());
         let next = numbers.max().map_or(0, |last| last.saturating_add(1));
-        Some(Self { folder, marks, secrets: BTreeMap::new(), next, trouble: None })
+        let secrets = BTreeMap::new();
+        Some(Self { folder, marks, secrets, next, trouble: None, is_crowded: false, is_changed: false })
     }
 
-    /// A value with a life of its own, as it came. Others are read again anyway.
+    /// A new value, as it came. Mounted files are not kept: they are there to be read again.
     pub(crate) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
-        let ends = fetched.ends.and_then(WrittenEnds::of);
-        let (life, lease) = match (&fetched.lease, fetched.ends, &fetched.payload) {
-            (Some(lease), _, Payload::Map(_)) => (lease.ttl, Some(lease)),
-            (None, Some(own), Payload::Map(_)) if ends.is_some() => (own.after(), None),
-            _ => return Kept::No,
+        if matches!(source, Source::File(_)) {
+            return Kept::No;
+        }
+        let text = text(&fetched.payload);
+        let bytes = match &fetched.payload {
+            Payload::Map(_) => text.expose(),
+            Payload::Whole(bytes) => bytes.expose(),
         };
         let name = format!("{VALUE}{}", self.next);
         self.next = self.next.saturating_add(1);
-        if let Err(why) = self.put(&name, &name, text(&fetched.payload).expose()) {
-            self.secrets.remove(source);
-            self.failed(why);
-            return Kept::No;
+        let entry = Entry::of(fetched, asked, name, bytes.len());
+        self.is_changed = true;
+        let mut put = self.put(&entry.value, &entry.value, bytes);
+        if put.is_err() {
+            // What it replaces is worth less.
+            self.drop_value(source);
+            put = self.put(&entry.value, &entry.value, bytes);
         }
-        let entry = Entry {
-            lease: lease.map(|lease| lease.id.as_str().to_owned()),
-            renewable: lease.is_some_and(|lease| lease.renewable),
-            ttl: life,
-            ends,
-            asked,
-            value: name,
+        while put.is_err() && entry.is_bound() && self.make_room() {
+            put = self.put(&entry.value, &entry.value, bytes);
+        }
+        match put {
+            Ok(()) => {
+                self.secrets.insert(source.clone(), entry);
+                Kept::Yes
+            }
+            Err(why) if entry.is_bound() => {
+                self.failed(why);
+                Kept::No
+            }
+            Err(why) => {
+                self.crowded(why);
+                Kept::No
+            }
+        }
+    }
+
+    /// A value came again as it was: only what is known of it is new.
+    pub(crate) fn unchanged(&mut self, source: &Source, fetched: &Fetched, asked: Duration) {
+        match self.secrets.get_mut(source) {
+            Some(entry) => {
+                let (value, size) = (std::mem::take(&mut entry.value), entry.size);
+                *entry = Entry::of(fetched, asked, value, size);
+                self.is_changed |= entry.ttl.is_some();
+            }
+            None => _ = self.value(source, fetched, asked),
+        }
+    }
+
+    /// A value of an earlier run goes on to be used; it is written already.
+    pub(crate) fn resumed(&mut self, value: &SavedValue) {
+        let size = match &value.fetched.payload {
+            Payload::Map(_) => text(&value.fetched.payload).expose().len(),
+            Payload::Whole(bytes) => bytes.expose().len(),
         };
-        self.secrets.insert(source.clone(), entry);
-        Kept::Yes
+        let entry = Entry::of(&value.fetched, value.requested_at, value.file.clone(), size);
+        self.secrets.insert(value.source.clone(), entry);
+        self.is_changed = true;
     }
 
     /// A lease was renewed.
     pub(crate) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, asked: Duration) {
         if let Some(entry) = self.secrets.get_mut(source) {
-            (entry.ttl, entry.renewable, entry.asked) = (ttl, renewable, asked);
+            (entry.ttl, entry.renewable, entry.asked) = (Some(ttl), renewable, asked);
+            self.is_changed = true;
         }
     }
 
     /// There is a new token: leases of the old one die with it.
     pub(crate) fn logged_in(&mut self) {
-        let is_bound = |entry: &Entry| entry.lease.is_some() || matches!(entry.ends, Some(WrittenEnds::WithToken));
-        self.secrets.retain(|_, entry| !is_bound(entry));
+        self.secrets.retain(|_, entry| !entry.is_bound());
+        self.is_changed = true;
     }
 
-    /// Writes it down, whole.
+    /// Whether what is written down is not what is known.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// Writes it down, whole. Without a token of ours, what is bound to one is left out.
     pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
-        let Some(held) = token.filter(|held| held.token.origin == Origin::Ours) else { return self.remove() };
-        let Some(secret) = held.secret.expose_text() else { return self.remove() };
-        let written = Written {
+        self.is_changed = false;
+        let token = token.filter(|held| held.token.origin == Origin::Ours).and_then(WrittenToken::of);
+        if token.is_none() {
+            self.secrets.retain(|_, entry| !entry.is_bound());
+            if self.secrets.is_empty() {
+                return self.remove();
+            }
+        }
+        let mut written = Written {
             format: FORMAT,
             boot: self.marks.boot.clone(),
             config: self.marks.config.clone(),
             address: self.marks.address.clone(),
-            token: WrittenToken {
-                secret: secret.to_owned(),
-                accessor: held.token.accessor.clone(),
-                asked: held.asked,
-                ttl: held.token.ttl,
-                renewable: held.token.renewable,
-                is_batch: held.token.kind == TokenKind::Batch,
-            },
-            secrets: self.secrets.iter().map(|(source, entry)| entry.written(source)).collect(),
+            token,
+            secrets: Vec::new(),
             under_way,
         };
-        let text = SecretBytes::new(serde_json::to_vec(&written).expect("texts and numbers are JSON"));
-        match self.put(BESIDE, STATE, text.expose()) {
-            Ok(()) => {}
-            Err(why) => {
-                // What is there says less than the truth by now.
-                self.remove();
-                return self.failed(why);
+        loop {
+            written.secrets = self.secrets.iter().map(|(source, entry)| entry.written(source)).collect();
+            let text = SecretBytes::new(serde_json::to_vec(&written).expect("texts and numbers are JSON"));
+            match self.put(BESIDE, STATE, text.expose()) {
+                Ok(()) => break,
+                Err(_) if self.make_room() => {}
+                Err(why) => {
+                    // What is there says less than the truth by now.
+                    self.remove();
+                    return self.failed(why);
+                }
             }
         }
         let is_value = |name: &str| self.secrets.values().any(|entry| entry.value == name);
         self.sweep(|name| is_value(name) || name == STATE || name == UNUSABLE);
     }
 
+    /// Gives up the largest value that could be read again; `false` when there is none.
+    fn make_room(&mut self) -> bool {
+        let unbound = self.secrets.iter().filter(|(_, entry)| !entry.is_bound());
+        let Some(largest) = unbound.max_by_key(|(_, entry)| entry.size).map(|(source, _)| source.clone()) else {
+            return false;
+        };
+        self.drop_value(&largest);
+        self.crowded(Errno::ENOSPC);
+        true
+    }
+
+    /// What is written may still name the file: a value that is not there is not taken up.
+    fn drop_value(&mut self, source: &Source) {
+        if let Some(entry) = self.secrets.remove(source) {
+            let _gone = self.folder.unlink(entry.value.as_ref());
+        }
+    }
+
     /// The orderly end: nothing is left to take up.
     pub(crate) fn remove(&self) {
         let _gone = self.folder.unlink(STATE.as_ref());
         self.sweep(|_| false);
+    }
+
+    fn crowded(&mut self, why: Errno) {
+        if !std::mem::replace(&mut self.is_crowded, true) {
+            warn!(
+                "the state directory has no room for every value without a lease, so a restart in an outage would wait for \
+                 the server: {}",
+                why.desc()
+            );
+        }
     }
 
     fn failed(&mut self, why: Errno) {
@@ -398,16 +522,54 @@ fn put_aside(folder: &Folder) {
     }
 }
 
+impl WrittenToken {
+    fn of(held: &SavedToken) -> Option<Self> {
+        Some(Self {
+            secret: held.secret.expose_text()?.to_owned(),
+            accessor: held.token.accessor.clone(),
+            asked: held.asked,
+            ttl: held.token.ttl,
+            renewable: held.token.renewable,
+            is_batch: held.token.kind == TokenKind::Batch,
+        })
+    }
+}
+
 impl Entry {
+    fn of(fetched: &Fetched, asked: Duration, value: String, size: usize) -> Self {
+        let lease = fetched.lease.as_ref();
+        Self {
+            version: fetched.version.as_ref().map(|version| version.0.clone()),
+            lease: lease.map(|lease| lease.id.as_str().to_owned()),
+            renewable: lease.is_some_and(|lease| lease.renewable),
+            ttl: lease.map(|lease| lease.ttl).or(fetched.ends.map(Ends::after)),
+            ends: fetched.ends.map(WrittenEnds::of),
+            asked,
+            value,
+            size,
+            payload: match fetched.payload {
+                Payload::Map(_) => WrittenPayload::Map,
+                Payload::Whole(_) => WrittenPayload::Whole,
+            },
+        }
+    }
+
+    /// Whether it dies with the token that it was requested with.
+    fn is_bound(&self) -> bool {
+        self.lease.is_some() || matches!(self.ends, Some(WrittenEnds::WithToken))
+    }
+
     fn written(&self, source: &Source) -> WrittenSecret {
         WrittenSecret {
             source: source.written(),
+            version: self.version.clone(),
             lease: self.lease.clone(),
             renewable: self.renewable,
             ttl: self.ttl,
             ends: self.ends,
             asked: self.asked,
             value: self.value.clone(),
+            payload: self.payload,
         }
     }
 }
@@ -505,9 +667,10 @@ mod tests {
         let Found::Ours(token, secrets) = find(&folder, &marks("c"), &[source()], now(10)) else {
             panic!("not taken up")
         };
-        assert_eq!((token.secret.expose(), token.asked), (&b"s.canary"[..], now(0)));
-        let (_, fetched, asked) = &secrets[0];
-        assert_eq!(*asked, now(0));
+        let held = token.as_ref().unwrap();
+        assert_eq!((held.secret.expose(), held.asked), (&b"s.canary"[..], now(0)));
+        let SavedValue { fetched, requested_at, .. } = &secrets[0];
+        assert_eq!(*requested_at, now(0));
         assert_eq!(fetched.lease.as_ref().unwrap().id.as_str(), "database/creds/web/abc");
         assert_eq!(fetched.payload.value("n").unwrap().raw().expose(), b"1.50");
         assert_eq!(fetched.payload.value("username").unwrap().raw().expose(), b"a\"b");
@@ -528,7 +691,7 @@ mod tests {
         assert!(
             matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Ours(_, secrets) if secrets.len() == 1)
         );
-        assert!(matches!(find(&folder, &marks("c"), &[source()], Duration::MAX), Found::Ours(..)));
+        assert!(!matches!(find(&folder, &marks("c"), &[source()], Duration::MAX), Found::Stale(_)));
         token.asked = Duration::MAX;
         saved.write(Some(&token), vec![]);
         assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Stale(_)));
@@ -565,7 +728,7 @@ mod tests {
         assert!(matches!(found(&marks("other"), now(1)), Found::Stale(_)));
         assert!(matches!(found(&Marks { boot: "x".into(), ..marks("c") }, now(1)), Found::Stale(_)));
         assert!(matches!(found(&Marks { address: "x".into(), ..marks("c") }, now(1)), Found::Nothing));
-        assert!(matches!(found(&marks("c"), now(700)), Found::Stale(_)), "a token that ended");
+        assert!(matches!(found(&marks("c"), now(700)), Found::Nothing), "a token that ended, and its lease with it");
         assert!(matches!(found(&marks("c"), Duration::from_secs(99)), Found::Stale(_)), "a token of the future");
         assert!(
             matches!(found(&marks("c"), now(59)), Found::Ours(_, secrets) if secrets.is_empty()),
@@ -589,5 +752,56 @@ mod tests {
         let mut names: Vec<_> = folder.names().unwrap();
         names.sort();
         assert_eq!(names, ["state.json", "state.value-2"]);
+    }
+
+    fn plain(payload: Payload) -> Fetched {
+        Fetched { payload, version: Some(Version("7".into())), lease: None, ends: None }
+    }
+
+    fn reference(text: &str) -> Source {
+        SecretRef::parse(text, &BTreeMap::new()).unwrap().source
+    }
+
+    #[test]
+    fn values_without_a_lease_need_no_token_and_those_with_one_do() {
+        let (_dir, folder) = place();
+        let (kv, whole) = (reference("vault:secret/data/a"), reference("aws-sm:a"));
+        let sources = [source(), kv.clone(), whole.clone()];
+        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        saved.value(&source(), &lease("{}"), now(0));
+        saved.value(&kv, &plain(Payload::Map(SecretMap::from_json(b"{\"k\":1.50}").unwrap())), now(0));
+        saved.value(&whole, &plain(Payload::Whole(SecretBytes::new(vec![0, 255, 10]))), now(0));
+        saved.write(Some(&token()), vec![]);
+        let ended = find(&folder, &marks("c"), &sources, now(700));
+        assert!(matches!(ended, Found::Ours(None, values) if values.len() == 2), "the token and its lease have ended");
+        saved.write(None, vec![]);
+        let Found::Ours(None, values) = find(&folder, &marks("c"), &sources, now(1)) else { panic!("not taken up") };
+        let of = |source: &Source| values.iter().find(|value| value.source == *source);
+        assert!(of(&source()).is_none());
+        assert_eq!(of(&kv).unwrap().fetched.payload.value("k").unwrap().raw().expose(), b"1.50");
+        let Fetched { payload: Payload::Whole(bytes), version, lease: None, ends: None } = &of(&whole).unwrap().fetched
+        else {
+            panic!("not whole")
+        };
+        assert_eq!((bytes.expose(), version.as_ref().unwrap().0.as_str()), (&[0, 255, 10][..], "7"));
+    }
+
+    #[test]
+    fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_taken_up() {
+        let (_dir, folder) = place();
+        let (kv, mut saved) = (reference("vault:secret/data/a"), Saved::new(&folder, marks("c")).unwrap());
+        let value = || plain(Payload::Map(SecretMap::from_json(b"{}").unwrap()));
+        saved.value(&kv, &value(), now(0));
+        saved.write(None, vec![]);
+        saved.unchanged(&kv, &value(), now(60));
+        assert!(!saved.is_changed(), "nothing that a restart needs has changed");
+        let Found::Ours(None, values) = find(&folder, &marks("c"), &[kv.clone()], now(61)) else { panic!("nothing") };
+        let mut next = Saved::new(&folder, marks("c")).unwrap();
+        next.resumed(&values[0]);
+        next.write(None, vec![]);
+        let mut names = folder.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["state.json", "state.value-0"]);
+        assert!(matches!(find(&folder, &marks("c"), &[kv], now(62)), Found::Ours(None, values) if values.len() == 1));
     }
 }

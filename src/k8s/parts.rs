@@ -15,8 +15,8 @@ use super::wish::{Mode, Reader, Wish, is_ours};
 /// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
 /// namespace its own uids (OpenShift) must stay free to do so.
 const OWN_ID: u32 = 65532;
-/// What `state` needs: a socket and a few hundred bytes of bookkeeping.
-const STATE_SIZE: &str = "1Mi";
+/// What `state` needs: a socket, a few hundred bytes of bookkeeping, and the values that a restart in an outage delivers.
+const STATE_SIZE: &str = "2Mi";
 /// Room for the program.
 const PROGRAM_SIZE: &str = "32Mi";
 /// The shortest life the API allows a projected token.

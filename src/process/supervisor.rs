@@ -225,6 +225,8 @@ impl Supervisor {
         match received.signal {
             // Says only that there is something to wait for.
             Signal::CHLD => Vec::new(),
+            // The kernel says so of a descriptor of ours: a file of a retired generation was opened while its lease was ours.
+            Signal::URG | Signal::IO if received.origin == Origin::Kernel => Vec::new(),
             // `fg`: our group was put into the foreground, the app's has to follow.
             Signal::CONT if self.standing == Standing::Ours => vec![Action::GiveTerminal, Action::Forward(received)],
             // The terminal's keys, and its size, reached the whole group, and the app is in it.

@@ -50,6 +50,7 @@ impl<'a> Rotation<'a> {
             token_asked: session.backends.asked.borrow().login,
             saved: session.backends.saved.take(),
             last_failure: BTreeMap::new(),
+            outages: BTreeMap::new(),
         };
         let kinds: [fn(&Source) -> bool; 3] = [
             |source| matches!(source, Source::Vault(_)),
@@ -112,7 +113,10 @@ impl<'a> Rotation<'a> {
                 let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
                 schedule.take_up(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
                 backend.accept(id, &fetched);
-                if !asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                if asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                    // It may have changed while nobody watched.
+                    schedule.read_again(id, now);
+                } else {
                     self.told.first_fetch(&backend, &fetched);
                 }
                 self.told.version(&source, fetched.version.as_ref());

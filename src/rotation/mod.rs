@@ -35,6 +35,7 @@ use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
 use delivery::{Delivery, Urgency};
+use outcome::Outage;
 use report::Told;
 pub(crate) use values::Environment;
 use values::Values;
@@ -67,6 +68,7 @@ pub(crate) struct Rotation<'a> {
     saved: Option<Saved>,
     /// Why a backend failed last.
     last_failure: BTreeMap<BackendId, Failure>,
+    outages: BTreeMap<BackendId, Outage>,
 }
 
 /// An errand that is done.
@@ -257,7 +259,7 @@ impl<'a> Rotation<'a> {
             // The same as before: what is delivered is what came.
             self.driver.schedule(backend).delivered(&[id], now);
         }
-        if !matches!(work, Work::Read(_)) {
+        if !matches!(work, Work::Read(_)) || self.saved.as_ref().is_some_and(Saved::is_changed) {
             self.save();
         }
         if self.driver.under_way() == 0 {
@@ -282,7 +284,7 @@ impl<'a> Rotation<'a> {
             carrier.accept(id, &fetched);
             self.told.version(source, fetched.version.as_ref());
             if let Some(saved) = &mut self.saved {
-                saved.value(source, &fetched, asked);
+                saved.unchanged(source, &fetched, asked);
             }
             return Ok(());
         }

@@ -13,13 +13,24 @@ use crate::sys::clock;
 
 use super::{Happening, Rotation, log};
 
+/// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
+const TOLD_AFTER: u32 = 3;
+
+/// What was said of a backend that does not answer.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// In a row, of requests that nobody answered.
+    failures: u32,
+    is_told: bool,
+}
+
 impl Rotation<'_> {
     pub(super) fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
         let name = self.driver.carrier(backend).name();
         match event {
             Event::BackendDown => {
                 let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
-                warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+                self.warn_of_outage(backend, &why);
             }
             Event::Patience(id, wait) => {
                 let what = match id {
@@ -32,7 +43,7 @@ impl Rotation<'_> {
                      would expire; `secret-exec refresh` asks at once"
                 );
             }
-            Event::BackendUp => info!("{name} answers again"),
+            Event::BackendUp => self.outage_is_over(backend),
             Event::Expired(id) => {
                 let index = self.source_of(backend, id);
                 self.expired.insert(index);
@@ -82,6 +93,20 @@ impl Rotation<'_> {
         }
     }
 
+    /// One line for each outage.
+    fn warn_of_outage(&mut self, backend: BackendId, why: &str) {
+        if !std::mem::replace(&mut self.outages.entry(backend).or_default().is_told, true) {
+            let name = self.driver.carrier(backend).name();
+            warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+        }
+    }
+
+    fn outage_is_over(&mut self, backend: BackendId) {
+        if std::mem::take(&mut self.outages.entry(backend).or_default().is_told) {
+            info!("{} answers again", self.driver.carrier(backend).name());
+        }
+    }
+
     /// One line for what matters to an operator; a failure once, until it changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
         let carrier = Rc::clone(self.driver.carrier(backend));
@@ -102,8 +127,20 @@ impl Rotation<'_> {
                 } else {
                     warn!("cannot {what}: {failure}");
                 }
+                // With one secret, or with nothing but a login to send, nobody else finds out.
+                if is_the_backends || index.is_none() && failure.class.is_retried() {
+                    let outage = self.outages.entry(backend).or_default();
+                    outage.failures = outage.failures.saturating_add(1);
+                    if outage.failures == TOLD_AFTER {
+                        self.warn_of_outage(backend, &failure.to_string());
+                    }
+                }
             }
             _ => {
+                if matches!(self.outages.get(&backend), Some(outage) if outage.failures >= TOLD_AFTER) {
+                    self.outage_is_over(backend);
+                }
+                self.outages.entry(backend).or_default().failures = 0;
                 if let Some(index) = index {
                     self.troubled.remove(&index);
                 }

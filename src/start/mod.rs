@@ -34,6 +34,9 @@ pub(crate) use deadline::{Needs, Patience, Start};
 use read::{Ask, read};
 pub(crate) use session::{Opening, Session, interrupted, runtime};
 
+/// No longer for finding out whether the token of an earlier run lives: what it had can be used meanwhile.
+const CHECK_WITHIN: Duration = Duration::from_secs(2);
+
 /// The providers of this plan. With `--local` that file is the only one.
 #[derive(Debug)]
 pub(crate) struct Backends {
@@ -121,29 +124,31 @@ impl Backends {
         let vault_sources = of(|source| matches!(source, Source::Vault(_)));
         let aws_sources = of(|source| matches!(source, Source::Aws(_)));
         let file_sources = of(|source| matches!(source, Source::File(_)));
+        let under_way: RefCell<BTreeSet<Source>> = RefCell::default();
+        // Before the next answer: whoever kills us now loses none that came.
+        let heard = |source: &Source, fetched: &Fetched, asked: Duration| {
+            under_way.borrow_mut().remove(source);
+            let saved = &mut *self.saved.borrow_mut();
+            if let Some(Kept::Yes) = saved.as_mut().map(|saved| saved.value(source, fetched, asked)) {
+                self.write(saved, &under_way.borrow());
+            }
+        };
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
-            if vault.token().is_none() {
+            // With every value at hand, the first login is the schedule's: a server that is away delays nobody.
+            if vault.token().is_none() && !vault_sources.is_empty() {
                 self.log_in(vault, auth, held, vault_sources.len(), start).await?;
             }
-            let under_way = vault_sources.iter().map(|planned| planned.source.clone()).collect();
-            let under_way = RefCell::new(under_way);
+            under_way.borrow_mut().extend(vault_sources.iter().map(|planned| planned.source.clone()));
             self.save(&under_way.borrow());
-            // Before the next answer: whoever kills us now loses none that came.
-            let heard = |source: &Source, fetched: &Fetched, asked: Duration| {
-                under_way.borrow_mut().remove(source);
-                let saved = &mut *self.saved.borrow_mut();
-                if let Some(Kept::Yes) = saved.as_mut().map(|saved| saved.value(source, fetched, asked)) {
-                    self.write(saved, &under_way.borrow());
-                }
-            };
             let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked, heard).await;
+            under_way.borrow_mut().clear();
             self.save(&BTreeSet::new());
             Ok(answers)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked, |_, _, _| {}).await,
+                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked, heard).await,
                 None => Vec::new(),
             }
         };
@@ -175,51 +180,89 @@ impl Backends {
         }
         // What did come may lack a key: every failure is told in one start.
         problems.extend(plan.unusable(&fetches));
-        self.give_back(&fetches).await;
+        if !self.leaves_to_next_start() {
+            self.give_back(&fetches).await;
+        }
         Err(problems)
     }
 
-    /// Takes up the token of an earlier run, if it lives, and what hangs on it; revokes one that cannot be used.
+    /// Whether a start that fails revokes nothing: an app that runs may use what an earlier run had, and the next start takes
+    /// that up, with what was issued beside it.
+    pub(super) fn leaves_to_next_start(&self) -> bool {
+        let leaves = self.asked.borrow().taken_up.is_some();
+        if leaves {
+            info!("what the earlier run had is not revoked: the next start takes it up");
+        }
+        leaves
+    }
+
+    /// Takes up what an earlier run had: its token, if it lives, with what hangs on it, and the values that hang on none.
+    /// Revokes a token that cannot be used.
     async fn take_up(&self, found: Found, start: &Start) -> Fetches {
         let mut fetches = Fetches::new();
-        let Some((vault, _)) = &self.vault else { return fetches };
-        let (token, secrets) = match found {
+        let (token, mut values) = match found {
             Found::Nothing => return fetches,
-            Found::Ours(token, secrets) => (token, Some(secrets)),
-            Found::Stale(token) => (token, None),
-        };
-        if vault.adopt(token.secret, token.token).is_err() {
-            return fetches;
-        }
-        let Some(secrets) = secrets else {
-            match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
-                Ok(revoked) => told(revoked),
-                Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
+            Found::Ours(token, values) => (token, values),
+            Found::Stale(token) => {
+                self.revoke_stale(token).await;
+                return fetches;
             }
-            vault.forget_token();
-            return fetches;
         };
-        // An outage is no reason to give it up: the schedule finds out later.
-        if let Ok(Err(failure)) = start.attempt(vault.check_token()).await
-            && failure.class == Class::Denied
-        {
-            info!("the earlier run's token has ended, so everything is fetched anew");
-            vault.forget_token();
-            return fetches;
+        let mut asked = Duration::ZERO;
+        let mut silence = None;
+        if let (Some(token), Some((vault, _))) = (token, &self.vault) {
+            asked = token.asked;
+            let checked = match vault.adopt(token.secret, token.token) {
+                Ok(()) => timeout(CHECK_WITHIN, start.attempt(vault.check_token())).await,
+                Err(failure) => Ok(Ok(Err(failure))),
+            };
+            match checked {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(failure))) if failure.class == Class::Denied || vault.token().is_none() => {
+                    info!("the earlier run's token has ended, so everything of {} is fetched anew", vault.address());
+                    vault.forget_token();
+                    values.retain(|value| !matches!(value.source, Source::Vault(_)));
+                }
+                // An outage is no reason to give it up: the schedule finds out later.
+                Ok(Ok(Err(failure)) | Err(failure)) => silence = Some(failure.to_string()),
+                Err(_) => silence = Some(format!("no answer within {} s", CHECK_WITHIN.as_secs())),
+            }
         }
-        let accessor = vault.token().and_then(|token| token.accessor);
-        info!(accessor, "took up what the earlier run had: its token and {} leases", secrets.len());
-        let mut asked = self.asked.borrow_mut();
-        asked.login = token.asked;
-        asked.taken_up = Some(secrets.iter().map(|(source, ..)| source.clone()).collect());
-        for (source, fetched, at) in secrets {
+        let leases = values.iter().filter(|value| value.fetched.lease.is_some()).count();
+        let accessor = self.vault.as_ref().and_then(|(vault, _)| vault.token()?.accessor);
+        let what = format!("{} values, {leases} of them with a lease", values.len());
+        match (silence, &self.vault) {
+            (Some(why), Some((vault, _))) => warn!(
+                accessor,
+                "{} does not answer; taking up what the earlier run had, which may be out of date: {what}: {why}",
+                vault.address()
+            ),
+            _ => info!(accessor, "took up what the earlier run had: {what}"),
+        }
+        let mut marks = self.asked.borrow_mut();
+        marks.login = asked;
+        marks.taken_up = Some(values.iter().map(|value| value.source.clone()).collect());
+        for value in values {
             if let Some(saved) = &mut *self.saved.borrow_mut() {
-                saved.value(&source, &fetched, at);
+                saved.resumed(&value);
             }
-            asked.sources.insert(source.clone(), at);
-            fetches.insert(source, fetched);
+            marks.sources.insert(value.source.clone(), value.requested_at);
+            fetches.insert(value.source, value.fetched);
         }
         fetches
+    }
+
+    /// Revokes the token of an earlier run whose configuration was another.
+    async fn revoke_stale(&self, token: SavedToken) {
+        let Some((vault, _)) = &self.vault else { return };
+        if vault.adopt(token.secret, token.token).is_err() {
+            return;
+        }
+        match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
+            Ok(revoked) => told(revoked),
+            Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
+        }
+        vault.forget_token();
     }
 
     /// Writes down what a restart would take up.
@@ -228,10 +271,9 @@ impl Backends {
     }
 
     fn write(&self, saved: &mut Option<Saved>, under_way: &BTreeSet<Source>) {
-        if let (Some(saved), Some((vault, _))) = (saved, &self.vault) {
-            let under_way = under_way.iter().map(ToString::to_string).collect();
-            saved.write(SavedToken::of(vault, self.asked.borrow().login).as_ref(), under_way);
-        }
+        let Some(saved) = saved else { return };
+        let token = self.vault.as_ref().and_then(|(vault, _)| SavedToken::of(vault, self.asked.borrow().login));
+        saved.write(token.as_ref(), under_way.iter().map(ToString::to_string).collect());
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.

@@ -90,7 +90,7 @@ impl Session {
 
     /// Goes on with `result`, or gives everything back before the failure is told.
     pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
-        if result.is_err() {
+        if result.is_err() && !self.backends.leaves_to_next_start() {
             self.give_back();
         }
         result

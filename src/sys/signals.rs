@@ -70,6 +70,10 @@ impl Signal {
     pub const TSTP: Self = Self::known(libc::SIGTSTP);
     /// The terminal's size changed.
     pub const WINCH: Self = Self::known(libc::SIGWINCH);
+    /// Out-of-band data, and what a broken file lease says here.
+    pub const URG: Self = Self::known(libc::SIGURG);
+    /// A descriptor is ready, or a file lease is broken.
+    pub const IO: Self = Self::known(libc::SIGIO);
 
     const fn known(number: i32) -> Self {
         assert!(number >= 1 && number <= 64);

@@ -302,6 +302,7 @@ fn what_passes_by_itself_is_tried_again() {
         Plan::Answer(500, String::new(), "{\"errors\":[\"internal error\"]}".into()),
         Plan::Answer(502, String::new(), "<html>bad gateway</html>".into()),
         Plan::Answer(473, String::new(), String::new()),
+        Plan::Answer(408, String::new(), String::new()),
         Plan::Answer(412, String::new(), "{\"errors\":[]}".into()),
         Plan::Cut(10),
     ] {

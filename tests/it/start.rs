@@ -86,6 +86,7 @@ fn a_write_that_may_have_been_carried_out_is_not_sent_again() {
     for (plan, times) in [
         (Plan::Close, 1),
         (Plan::Answer(500, String::new(), "{\"errors\":[]}".into()), 1),
+        (Plan::Answer(408, String::new(), String::new()), 1),
         (Plan::Answer(503, String::new(), "{\"errors\":[\"Vault is sealed\"]}".into()), 2),
     ] {
         let proxy = Proxy::before(space.bao.port);

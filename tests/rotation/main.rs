@@ -26,6 +26,10 @@
 //! | 9 one generation, one notification | `supervise::the_app_is_told_once_…`, `others::two_hundred_secrets_…` | – |
 //! | 10 leave nothing behind; `revokeDelay` | `sidecar::a_lease_is_renewed_and_revoked_…`, `sidecar::revoke_delay_…`, `others::a_signal_in_any_phase_…`, `tests/it/fetch.rs` | – |
 //! | 11 a restarted sidecar takes up what it had, but the answers under way | `takeup::*` | – |
+//! | … in an outage it is ready with values that have no lease too; another configuration is not | `takeup::a_restart_while_the_server_is_stopped_…`, `takeup::values_of_a_token_file_…` | – |
+//! | … a start that fails revokes nothing that the earlier run had | `takeup::a_restart_that_fails_…` | – |
+//! | what is issued without a lease is replaced before its own end | `issued::*` | `src/provider/vault/{ends,validity}.rs` |
+//! | a retired generation goes after a second, or when its readers have gone | `watch::*`, `pair::*` | `src/deliver/tests.rs` |
 //! | 12 time: suspend, and no sleep over 30 s | – | `an_hour_of_suspend_…`, `restarts_and_jumps_…`, `on_a_calm_day_…` |
 //! | what has a life of its own: static roles, certificates, rotation dates | `lives::a_static_role_…`, `lives::a_certificate_…`, `others::a_new_version_…`, `others::the_first_description_…` | `a_static_role_…`, `a_certificate_…`, `the_interval_is_shorter_…` |
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use crate::{Stage, delivered};
+use crate::{Stage, delivered, standing, status};
 
 struct Life {
     stage: Stage,
@@ -282,4 +282,165 @@ fn a_kill_at_any_moment_of_the_first_round_costs_only_what_was_under_way() {
     assert!(round.logins() <= 1 + lost_logins, "{} logins, {lost_logins} lost", round.logins());
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
+}
+
+/// Says whether it is ready.
+fn readiness(case: &Case, config: &str) -> Option<i32> {
+    case.with_files(config).command("status").arg("--ready").output().code()
+}
+
+fn kill(running: Running) {
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.end().signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_restart_while_the_server_is_stopped_is_ready_with_what_was_delivered_and_fresh_after_it() {
+    let (bao, key) = OpenBao::lasting();
+    // It ends with the thread that started it, which is the test's.
+    let bao: &'static OpenBao = Box::leak(Box::new(bao));
+    let stage = Stage::on(bao, "10m", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "zero", "n": 1.50 })), ("b", json!({ "k": "zero" }))]);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let config = format!(
+        "{}refresh: 1h\nfiles: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a\", b: \"vault:{kv}/data/b#k\" }}\n",
+        stage.space.vault(&login),
+        stage.creds()
+    );
+    let start = |config: &str| stage.case.with_files(config).args(&["--timeout", "5m"]).command("sidecar").start();
+    let mut running = start(&config);
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    let before = ["db.json", "a", "b"].map(|name| stage.file(name));
+    kill(running);
+    bao.stop();
+    for _ in 0..2 {
+        let mut running = start(&config);
+        running.until("readiness in an outage", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+        wait_for("a warning", || running.stderr().contains("does not answer").then_some(()));
+        assert_eq!(["db.json", "a", "b"].map(|name| stage.file(name)), before);
+        kill(running);
+    }
+
+    // Another configuration vouches for nothing of this.
+    let other = format!("{config}onExpired: remove\n");
+    let copy = stage.case.memory.join("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(stage.case.memory.join("state")).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_file() {
+            fs::copy(&entry, copy.join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    let running = start(&other);
+    wait_for("another try", || running.stderr().contains("trying again").then_some(()));
+    assert_eq!(readiness(&stage.case, &other), Some(69), "{}", running.stderr());
+    assert!(running.stderr().contains("of another configuration"), "{}", running.stderr());
+    kill(running);
+
+    for entry in fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&entry, stage.case.memory.join("state").join(entry.file_name().unwrap())).unwrap();
+    }
+    let mut running = start(&config);
+    running.until("readiness in an outage", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    bao.start_again();
+    bao.unseal(&key);
+    bao.kv2_is_ready(&kv);
+    bao.write(&format!("{kv}/data/b"), json!({ "data": { "k": "one" } }));
+    running.signal(libc::SIGHUP);
+    running.until("the change", || (stage.file("b") == "one").then_some(()));
+    running.until("freshness", || (standing(&status(&stage.case), "/data/a").0 == "fresh").then_some(()));
+    assert_eq!(stage.file("db.json"), before[0]);
+    assert_eq!((stage.issued(), stage.logins(&login), stage.leases()), (1, 1, 1), "{}", running.stderr());
+    assert!(stage.credential_works());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_server_that_accepts_and_never_answers_delays_a_restart_by_seconds() {
+    let stage = Stage::new("10m", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "zero" }))]);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    let vault = stage.space.vault_at(&proxy.address(), &login);
+    let config = format!("{vault}files: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\" }}\n", stage.creds());
+    let start = || stage.case.with_files(&config).command("sidecar").start();
+    let mut running = start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    kill(running);
+    proxy.always(Plan::Hang);
+    let begun = std::time::Instant::now();
+    let mut running = start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    wait_for("a warning", || running.stderr().contains("does not answer").then_some(()));
+    running.signal(libc::SIGTERM);
+    running.end();
+}
+
+#[test]
+fn values_of_a_token_file_and_of_secrets_manager_are_taken_up_without_a_token() {
+    let (stage, moto) = (Stage::new("10m", "1h"), Moto::shared());
+    let kv = stage.space.kv2(&[("a", json!({ "k": "zero" }))]);
+    let (login, _) = stage.space.token(&stage.case, &[&format!("{kv}/data/*")], json!({}));
+    let name = format!("takeup-{}", unique());
+    moto.create(&name, "{\"key\":\"one\"}");
+    let (vault, aws) = (Proxy::before(stage.space.bao.port), Proxy::before(moto.port));
+    let config = format!(
+        "{}files: {{ a: \"vault:{kv}/data/a#k\", whole: \"aws-sm:{name}\", k: \"aws-sm:{name}#key\" }}\n",
+        stage.space.vault_at(&vault.address(), &login)
+    );
+    let start = || moto.env_at(aws.port, stage.case.with_files(&config)).command("sidecar").start();
+    let mut running = start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    kill(running);
+    let state = fs::read_to_string(stage.case.memory.join("state/state.json")).unwrap();
+    assert!(state.parse::<Value>().unwrap()["token"].is_null(), "a token that is not ours is written down");
+    vault.always(Plan::Close);
+    aws.always(Plan::Close);
+    let mut running = start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    assert_eq!(["a", "whole", "k"].map(|name| stage.file(name)), ["zero", "{\"key\":\"one\"}", "one"]);
+    let is_told = |text: &str| text.matches("does not answer").count() >= 2;
+    wait_for("two warnings", || is_told(&running.stderr()).then_some(()));
+    stage.space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": "later" } }));
+    moto.call("eu-west-1", "PutSecretValue", json!({ "SecretId": name, "SecretString": "{\"key\":\"two\"}" }));
+    vault.always(Plan::Forward);
+    aws.always(Plan::Forward);
+    running.signal(libc::SIGHUP);
+    running.until("the change", || (stage.file("a") == "later" && stage.file("k") == "two").then_some(()));
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    assert!(!stage.case.memory.join("state/state.json").exists());
+}
+
+#[test]
+fn a_restart_that_fails_leaves_the_lease_that_the_app_uses() {
+    let stage = Stage::new("10m", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "zero" }))]);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    let vault = stage.space.vault_at(&proxy.address(), &login);
+    let config = format!("{vault}files: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\" }}\n", stage.creds());
+    let run = || stage.case.with_files(&config).args(&["--timeout", "2s"]).command("sidecar");
+    let mut running = run().start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    kill(running);
+    // Its value is gone, and cannot be read.
+    let state: Value = fs::read_to_string(stage.case.memory.join("state/state.json")).unwrap().parse().unwrap();
+    let secrets = state["secrets"].as_array().unwrap();
+    let plain = secrets.iter().find(|secret| secret["lease"].is_null()).unwrap();
+    fs::remove_file(stage.case.memory.join("state").join(plain["value"].as_str().unwrap())).unwrap();
+    proxy.on("/data/a ", Plan::Answer(500, String::new(), "{\"errors\":[\"internal error\"]}".into()));
+    let outcome = run().output();
+    assert_eq!(outcome.code(), Some(69), "{outcome}");
+    assert!(stage.credential_works(), "{outcome}");
+    proxy.on("/data/a ", Plan::Forward);
+    let mut running = run().start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    assert_eq!((stage.issued(), stage.logins(&login), stage.leases()), (1, 1, 1), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    let outcome = running.end();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    stage.nothing_is_left();
 }

@@ -66,6 +66,18 @@ fn what_a_shared_terminal_sent_to_the_whole_group_is_not_sent_twice() {
 }
 
 #[test]
+fn what_the_kernel_says_of_our_descriptors_is_not_the_apps() {
+    for (signal, standing) in [(Signal::URG, Standing::Without), (Signal::IO, Standing::Shared)] {
+        assert_eq!(supervisor(standing).on(received(signal, Origin::Kernel), at(0)), []);
+        assert_eq!(
+            supervisor(standing).on(received(signal, Origin::Process), at(0)).len(),
+            1,
+            "but {signal} by kill is"
+        );
+    }
+}
+
+#[test]
 fn stop_and_continue_go_together_on_a_terminal_only() {
     let stopped = Event::Changed(MAIN, Change::Stopped(Signal::TSTP));
     assert_eq!(supervisor(Standing::Without).on(stopped, at(0)), []);

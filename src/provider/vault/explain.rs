@@ -265,6 +265,7 @@ mod tests {
             (403, Class::Denied),
             (404, Class::NotFound),
             (405, Class::Malformed),
+            (408, Class::Transient),
             (412, Class::Transient),
             (418, Class::Malformed),
             (429, throttled.clone()),
@@ -277,7 +278,7 @@ mod tests {
         ] {
             assert_eq!(read(status, "").class, class, "{status}");
             let of_login = match status {
-                412 | 429 | 472 | 473 | 500.. => class,
+                408 | 412 | 429 | 472 | 473 | 500.. => class,
                 _ => Class::Denied,
             };
             assert_eq!(login(status, "").class, of_login, "{status}");

@@ -214,6 +214,13 @@ impl Schedule {
         }
     }
 
+    /// Makes a read due at once: the value is of an earlier run. What would be issued anew is left alone.
+    pub fn read_again(&mut self, id: SecretId, now: Duration) {
+        if let Some(secret) = self.secrets.get_mut(id.0) {
+            secret.refresh(now);
+        }
+    }
+
     /// What to do now. Work that is handed out counts as under way until [`done`](Self::done).
     pub fn next(&mut self, now: Duration) -> Next {
         if let Some(event) = self.events.pop_front().or_else(|| self.expired(now)) {
