@@ -214,3 +214,36 @@ fn a_state_directory_that_is_full_costs_one_line() {
     assert_eq!(running.end().code(), Some(0));
     stage.nothing_is_left();
 }
+
+#[test]
+fn values_without_a_lease_leave_the_state_directory_to_leases() {
+    needs_root!();
+    let stage = Stage::new("6s", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "x".repeat(24 << 10) })), ("b", json!({ "k": "small" }))]);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let config = format!(
+        "{}files: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\", b: \"vault:{kv}/data/b#k\" }}\n",
+        stage.space.vault(&login),
+        stage.creds()
+    );
+    let state = stage.case.memory.join("state");
+    std::fs::create_dir(&state).unwrap();
+    own(&state, APP);
+    let run = stage.case.with_files(&config).command("sidecar");
+    let mut running = run.tmpfs(&state, &format!("size=28k,mode=700,uid={APP},gid={APP}")).start();
+    running.until("renewals", || (stage.count("update sys/leases/renew") >= 2).then_some(()));
+    // Its mount is its own.
+    let seen = format!("/proc/{}/root{}/state.json", running.pid(), state.display());
+    let written: serde_json::Value = std::fs::read_to_string(seen).unwrap().parse().unwrap();
+    let sources: Vec<&str> =
+        written["secrets"].as_array().unwrap().iter().map(|secret| secret["source"].as_str().unwrap()).collect();
+    assert!(sources.iter().any(|source| source.ends_with("/creds/brief")), "{sources:?}");
+    assert!(sources.iter().any(|source| source.ends_with("/data/b")), "what has room is kept: {sources:?}");
+    assert!(!sources.iter().any(|source| source.ends_with("/data/a")), "{sources:?}");
+    assert_eq!(running.stderr().matches("no room for every value").count(), 1, "{}", running.stderr());
+    assert!(!running.stderr().contains("cannot write our state"), "{}", running.stderr());
+    assert_eq!((stage.issued(), stage.logins(&login)), (1, 1), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
