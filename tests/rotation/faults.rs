@@ -169,7 +169,14 @@ fn a_volume_that_is_full_and_full_again_is_waited_for_without_a_request() {
     running.until("first delivery", || (read().len() == 30_000).then_some(()));
     for (turn, letter) in ["y", "z"].into_iter().enumerate() {
         let (first, value) = (generation(&inside.join("files")), letter.repeat(30_000));
-        // As much as there is room for, but for what was there before and is swept after 30 s.
+        // A retired generation would make room when it goes.
+        let is_generation = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("..2");
+        let generations = || {
+            let names = std::fs::read_dir(inside.join("files")).unwrap().map(|entry| entry.unwrap().file_name());
+            names.filter(|name| is_generation(name)).count()
+        };
+        running.until("the end of the retired generation", || (generations() == 1).then_some(()));
+        // As much as there is room for.
         let mut filler = std::fs::File::create(inside.join("filler")).unwrap();
         while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
         space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": value } }));

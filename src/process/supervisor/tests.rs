@@ -41,13 +41,14 @@ fn ended(pid: Pid, code: u8) -> Event {
 }
 
 #[test]
-fn everything_is_forwarded_but_sigchld() {
+fn everything_is_forwarded_but_sigchld_and_what_the_kernel_says_of_our_descriptors() {
     let mut supervisor = supervisor(Standing::Without);
     for number in 1..=64 {
         let signal = Signal::from_number(number).unwrap();
         for origin in [Origin::Kernel, Origin::Process, Origin::Queued(7)] {
             let expected = match signal {
                 Signal::CHLD => vec![],
+                Signal::URG | Signal::IO if origin == Origin::Kernel => vec![],
                 _ => vec![Action::Forward(Received { signal, origin })],
             };
             assert_eq!(supervisor.on(received(signal, origin), at(0)), expected);
