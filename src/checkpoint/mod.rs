@@ -795,7 +795,9 @@ mod tests {
         saved.write(None, vec![]);
         saved.unchanged(&kv, &value(), now(60));
         assert!(!saved.is_changed(), "nothing that a restart needs has changed");
-        let Found::Ours(None, values) = find(&folder, &marks("c"), &[kv.clone()], now(61)) else { panic!("nothing") };
+        let Found::Ours(None, values) = find(&folder, &marks("c"), std::slice::from_ref(&kv), now(61)) else {
+            panic!("nothing")
+        };
         let mut next = Saved::new(&folder, marks("c")).unwrap();
         next.resumed(&values[0]);
         next.write(None, vec![]);
