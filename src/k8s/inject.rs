@@ -12,7 +12,8 @@ use super::names::OURS;
 use super::parts::{self, Plumbing, Role};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
-use super::wish::{self, Mode, Reader, Wish};
+use super::wish::{self, Reader, Wish};
+use crate::domain::Mode;
 
 /// What is to be done with a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use super::names::{
 };
 use super::pod::Pod;
 use super::quantity;
-use super::wish::{Mode, Reader, Wish, is_ours};
+use super::wish::{Reader, Wish, is_ours};
+use crate::domain::Mode;
 
 /// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
 /// namespace its own uids (OpenShift) must stay free to do so.

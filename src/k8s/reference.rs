@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::config::annotations::PREFIX;
 use crate::config::options;
+use crate::domain::LIMITS;
 
 /// Keys with a name of the user's in them.
 const NAMED: [(&str, &str); 7] = [
@@ -78,6 +79,14 @@ pub fn markdown() -> String {
          CA, mounts, audience) cannot be said otherwise here; `vault-address` takes what `allowAddresses` lists.",
         &mut rows,
     );
+    out.push_str("## What a mode cannot do\n\n| option | not in mode | because, and what works |\n|---|---|---|\n");
+    for limit in LIMITS {
+        let modes: Vec<_> = limit.modes.iter().map(|mode| format!("`{mode}`")).collect();
+        let text = limit.pod.replace("{mode}", "`mode`").replace("{file}", "`file.NAME`");
+        let text = text.replace(" in mode {name}", " there");
+        let _ = writeln!(out, "| `{}` | {} | {text} |", limit.option, modes.join(", "));
+    }
+    out.push('\n');
     out.push_str(
         "## What a pod gets\n\n\
          | mode | container `secret-exec` | in the named containers |\n|---|---|---|\n\

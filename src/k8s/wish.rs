@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
 use crate::config::{Asked, Config, Flag, Injector, Layers, Resources, Wraps, is_setting, resolve};
-use crate::domain::Source;
+use crate::domain::{Mode, Source};
 
 use super::denial::{Denial, missing_role, ours, sentences, told};
 use super::login::Login;
@@ -27,34 +27,6 @@ const MAX_READ: usize = 512 << 10;
 const READING: usize = 2 << 10;
 /// How much may be written into commands.
 const MAX_WRITTEN: usize = 2 << 20;
-
-/// How secrets reach the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// A container beside the app that keeps them fresh.
-    Sidecar,
-    /// An init container that delivers once.
-    Init,
-    /// The app's command is wrapped; the program is replaced by it.
-    Exec,
-    /// The app's command is wrapped; the program stays as its parent.
-    Supervise,
-}
-
-impl Mode {
-    /// Every mode by its name.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("sidecar", Self::Sidecar), ("init", Self::Init), ("exec", Self::Exec), ("supervise", Self::Supervise)];
-
-    /// Whether the app's own command is wrapped.
-    pub(super) fn wraps(self) -> bool {
-        matches!(self, Self::Exec | Self::Supervise)
-    }
-
-    fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
-    }
-}
 
 /// What is to be done, and for whom. Nothing in it is wrong.
 #[derive(Debug)]

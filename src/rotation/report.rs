@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::backend::{Backend, Kind};
-use crate::domain::{Fetched, Source, Version};
+use crate::domain::{Fetched, Mode, Source, Version};
 use crate::provider::{Class, Failure};
 use crate::rotate::{BackendId, SecretId, SecretStatus, State, Work};
 use crate::serve::{
-    Backend as Whose, Counters, ErrorClass, Mode, Next, Operation, Report, SecretReport, SecretState, TokenReport,
-    Trouble,
+    Backend as Whose, Counters, ErrorClass, Next, Operation, Report, SecretReport, SecretState, TokenReport, Trouble,
 };
 use crate::sys::clock;
 

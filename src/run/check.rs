@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::config::{Config, VaultAuth};
-use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Problem, Source, VaultOperation};
+use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Problem, Source, VaultOperation};
 use crate::plan::{Filling, Plan, local_file, policy};
 use crate::start::{Backends, Opening, Session};
 
@@ -14,7 +14,7 @@ use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
 use super::prepare::held;
-use super::run_as::{For, Whom};
+use super::run_as::Whom;
 
 use super::table::aligned;
 
@@ -41,12 +41,13 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         return Ok((local_file::local_file(&plan), Vec::new()));
     }
     let mut problems = Vec::new();
-    let purpose = if what.command.is_some() { For::App } else { For::Check };
-    let whom = Whom::plan(config, purpose);
+    let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
+    let mode = what.command.as_ref().map(|_| wrapping);
+    let whom = Whom::plan(config, mode);
     if let Some(command) = &what.command {
         problems.extend(App::find(command, whom.as_ref().ok(), caller).problems());
     }
-    let exposed = whom.as_ref().ok().and_then(|whom| exposure::readable_program(config, &plan, whom, purpose));
+    let exposed = whom.as_ref().ok().and_then(|whom| exposure::readable_program(config, &plan, whom, mode));
     let runs_as = match whom {
         Ok(whom) if whom.drop.uid() == 0 && config.run_as.is_none() => {
             "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"

@@ -4,20 +4,20 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 
 use crate::config::Config;
-use crate::domain::{Exit, Problem};
+use crate::domain::{Exit, Mode, Problem};
 use crate::start::{Opening, Session, interrupted};
 use crate::sys::exec::{self, ExecError};
 
 use super::app::App;
 use super::caller::Caller;
 use super::prepare::Prepared;
-use super::run_as::{For, Whom, drop_privileges};
+use super::run_as::{Whom, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
 pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
-    let whom = Whom::plan(config, For::App);
+    let whom = Whom::plan(config, Some(Mode::Exec));
     let app = App::find(command, whom.as_ref().ok(), caller);
-    let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Exec, whom, app.problems())?;
     let mut session =
         Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, Opening::fresh())?;
     let ready = session.refuse_mortals(config).and_then(|()| {

@@ -5,10 +5,10 @@
 //! read (mode 0111) is not dumpable from the `execve` on.
 
 use crate::config::{Action, Config};
-use crate::domain::{Exit, Problem, Source};
+use crate::domain::{Exit, Mode, Problem, Source};
 use crate::sys::{fs, harden};
 
-use super::run_as::{For, Whom};
+use super::run_as::Whom;
 use crate::plan::Plan;
 
 /// Refuses to go on (71) while another process traces this one: it would read every secret.
@@ -21,15 +21,13 @@ pub fn refuse_tracer() -> Result<(), Vec<Problem>> {
 
 /// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`
 /// where it could not, or where we hold nothing that the app does not get.
-pub(super) fn readable_program(config: &Config, plan: &Plan, whom: &Whom, purpose: For) -> Option<String> {
+pub(super) fn readable_program(config: &Config, plan: &Plan, whom: &Whom, mode: Option<Mode>) -> Option<String> {
     let (uid, _) = fs::ourselves();
     let logs_in = plan.sources.iter().any(|planned| !matches!(planned.source, Source::File(_)));
     let stays_itself = whom.drop.uid() == uid;
-    let shares_uid = match purpose {
-        For::App => stays_itself,
-        For::Ourselves | For::Sidecar | For::Check => {
-            (config.run_as.is_some() && stays_itself) || signals_another(config)
-        }
+    let shares_uid = match mode {
+        Some(Mode::Exec | Mode::Supervise) => stays_itself,
+        Some(Mode::Init | Mode::Sidecar) | None => (config.run_as.is_some() && stays_itself) || signals_another(config),
     };
     // Whom nothing is closed to, a mode does not keep out.
     let is_exposed = uid != 0 && config.local.is_none() && logs_in && shares_uid && harden::is_program_readable();

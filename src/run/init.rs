@@ -2,18 +2,18 @@
 
 use crate::checkpoint::{Marks, Saved};
 use crate::config::Config;
-use crate::domain::Problem;
+use crate::domain::{Mode, Problem};
 use crate::start::{Opening, Session};
 
 use super::caller::Caller;
 use super::prepare::Prepared;
-use super::run_as::{For, Whom};
+use super::run_as::Whom;
 use super::running::Places;
 
 /// Delivers once.
 pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let whom = Whom::plan(config, For::Ourselves).and_then(Whom::becoming_the_owner);
-    let (mut prepared, backends) = Prepared::make(config, caller, For::Ourselves, whom, Vec::new())?;
+    let whom = Whom::plan(config, Some(Mode::Init)).and_then(Whom::becoming_the_owner);
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, whom, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
     let places = config.leave_leases.then(|| Places::prepare(config, &prepared.whom)).transpose()?;
     // Nobody of ours is more than the app, as soon as the volume exists.

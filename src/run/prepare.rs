@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
-use crate::domain::{Fetches, Problem};
+use crate::domain::{Fetches, Mode, Problem};
 use crate::identity::{self, Held};
 use crate::plan::Plan;
 use crate::start::Backends;
@@ -16,7 +16,7 @@ use super::app::Place;
 use super::caller::Caller;
 use super::exposure;
 use super::modes;
-use super::run_as::{For, Whom, drop_privileges};
+use super::run_as::{Whom, drop_privileges};
 
 /// Ready to ask.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Prepared {
     pub(super) fn make(
         config: &Config,
         caller: &Caller,
-        purpose: For,
+        mode: Mode,
         whom: Result<Whom, Vec<Problem>>,
         others: Vec<Problem>,
     ) -> Result<(Self, Backends), Vec<Problem>> {
         let mut problems = others;
-        problems.extend(modes::refused(config, purpose));
+        problems.extend(modes::refused(config, mode));
         let mut collect = |more: Vec<Problem>| problems.extend(more);
         let plan = Plan::make(config).map_err(&mut collect).ok();
         let whom = whom.map_err(&mut collect).ok();
@@ -51,7 +51,7 @@ impl Prepared {
         let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
             return Err(problems);
         };
-        if let Some(exposed) = exposure::readable_program(config, &plan, &whom, purpose) {
+        if let Some(exposed) = exposure::readable_program(config, &plan, &whom, Some(mode)) {
             warn!("{exposed}");
         }
         let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };

@@ -6,23 +6,10 @@ use std::path::Path;
 use crate::config::{Config, VaultAuth};
 use crate::deliver::Ownership;
 use crate::deliver::environ::Home;
-use crate::domain::{Account, Exit, Owner, Problem, RunAs};
+use crate::domain::{Account, Exit, Mode, Owner, Problem, RunAs};
 use crate::sys::accounts::{self, Accounts};
 use crate::sys::privilege::{self, Groups, Identity, State};
 use tracing::warn;
-
-/// Whether the process will run somebody's app, or only ourselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
-    /// `-- COMMAND`: root must be meant.
-    App,
-    /// init: nobody else starts in this container.
-    Ourselves,
-    /// The same, but we stay.
-    Sidecar,
-    /// check without a command: nothing runs.
-    Check,
-}
 
 /// The identity to take, and what follows from it.
 #[derive(Debug)]
@@ -36,13 +23,13 @@ pub(super) struct Whom {
 }
 
 impl Whom {
-    /// Resolves `runAs` and `volume.owner` against the container's own accounts.
-    pub(super) fn plan(config: &Config, purpose: For) -> Result<Self, Vec<Problem>> {
+    /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode nothing will run.
+    pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Problem>> {
         let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
         let accounts = Accounts::read().map_err(|error| vec![usage(&error)])?;
-        if purpose != For::Check && state.uid() == 0 && config.run_as.is_none() {
-            let whom = if purpose == For::App { "whom the app runs as" } else { "whom to become" };
+        if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
+            let whom = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
             let text = format!(
                 "running as root, and nothing says {whom}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             );
@@ -57,7 +44,7 @@ impl Whom {
             }
             Err(error) => return Err(broken(error)),
         };
-        check_kept_groups(&drop, config, purpose)?;
+        check_kept_groups(&drop, config, mode)?;
         let owner = match &config.volume.owner {
             Some(owner) => {
                 let named = ownership(owner, config, &accounts)?;
@@ -128,7 +115,7 @@ impl Whom {
 /// one line.
 ///
 /// Without an app, such as in a pod's sidecar, an `fsGroup` is what lets us read our own token: there it is only said.
-fn check_kept_groups(drop: &privilege::Plan, config: &Config, purpose: For) -> Result<(), Vec<Problem>> {
+fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>) -> Result<(), Vec<Problem>> {
     let [first, more @ ..] = drop.kept_groups() else { return Ok(()) };
     let opened = |path: &&Path| {
         let found = std::fs::metadata(path).ok()?;
@@ -136,7 +123,7 @@ fn check_kept_groups(drop: &privilege::Plan, config: &Config, purpose: For) -> R
         is_open.then(|| found.gid())
     };
     let opened = login_files(config).chain([config.state.as_path()]).find_map(|path| Some((path, opened(&path)?)));
-    if let (For::App, Some((path, gid))) = (purpose, opened) {
+    if let (true, Some((path, gid))) = (mode.is_some_and(Mode::wraps), opened) {
         let text = format!(
             "cannot drop the supplementary group {gid}, which opens {} to the app: start without it \
              (supplementalGroups, fsGroup, --group-add), start as root, or leave runAs out, which keeps every group",

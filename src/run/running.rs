@@ -11,9 +11,9 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Place};
 use crate::deliver::environ::Home;
-use crate::domain::{Exit, Problem};
+use crate::domain::{Exit, Mode, Problem};
 use crate::rotation::Rotation;
-use crate::serve::{Control, Health, Mode, Owner, Refreshed, Report, Running, StateDir};
+use crate::serve::{Control, Health, Owner, Refreshed, Report, Running, StateDir};
 use crate::sys::clock;
 use crate::sys::watch::Watched;
 

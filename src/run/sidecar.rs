@@ -7,10 +7,10 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Found, Marks, Saved, find};
 use crate::config::Config;
-use crate::domain::{Problem, Source};
+use crate::domain::{Mode, Problem, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
 use crate::rotation::{Environment, Happening, Rotation};
-use crate::serve::{Mode, Refreshed, Running};
+use crate::serve::{Refreshed, Running};
 use crate::start::{Needs, Patience};
 use crate::start::{Opening, Session};
 use crate::sys::clock;
@@ -22,13 +22,13 @@ use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
-use super::run_as::{For, Whom};
+use super::run_as::Whom;
 use super::running::{Live, Places};
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let whom = Whom::plan(config, For::Sidecar);
-    let (mut prepared, backends) = Prepared::make(config, caller, For::Sidecar, whom, Vec::new())?;
+    let whom = Whom::plan(config, Some(Mode::Sidecar));
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, whom, Vec::new())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // Nobody of ours is more than the app, as soon as the volume exists.

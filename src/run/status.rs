@@ -220,7 +220,8 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::{Backend, Counters, ErrorClass, Mode, Operation, SecretState};
+    use crate::domain::Mode;
+    use crate::serve::{Backend, Counters, ErrorClass, Operation, SecretState};
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)

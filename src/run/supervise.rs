@@ -7,10 +7,9 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::{Action, Config, OnExpired};
-use crate::domain::{Exit, Problem};
+use crate::domain::{Exit, Mode, Problem};
 use crate::process::{HookId, Notice, Options, Restart, SuperviseError, Supervision, Told};
 use crate::rotation::{Environment, Happening, Rotation};
-use crate::serve::Mode;
 use crate::start::{Needs, Opening, Session, interrupted};
 use crate::sys::clock;
 use crate::sys::image::Image;
@@ -25,7 +24,7 @@ use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
-use super::run_as::{For, Whom};
+use super::run_as::Whom;
 use super::running::{Live, Places};
 
 /// How long an app whose secret expired may take to end before it gets KILL.
@@ -33,9 +32,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
 pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
-    let whom = Whom::plan(config, For::App);
+    let whom = Whom::plan(config, Some(Mode::Supervise));
     let app = App::find(command, whom.as_ref().ok(), caller);
-    let (mut prepared, backends) = Prepared::make(config, caller, For::App, whom, app.problems())?;
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, whom, app.problems())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
     // After this line nobody of ours is more than the app, which cannot look into us either.

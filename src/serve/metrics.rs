@@ -69,7 +69,7 @@ impl Page {
         let mut one = |name: &str, help: &str, labels: Labels<'_>, number: u64| {
             self.family(Kind::Gauge, name, help, [(labels, number)]);
         };
-        let labels = vec![("version", report.version.as_str()), ("mode", report.mode.word())];
+        let labels = vec![("version", report.version.as_str()), ("mode", report.mode.name())];
         one("secret_exec_build_info", "What is running; always 1.", labels, 1);
         one("secret_exec_start_timestamp_seconds", "When it started.", vec![], seconds(report.since));
         one(

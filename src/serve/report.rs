@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Mode;
+
 use super::time;
 
 /// A closed set of words, the same in JSON, in labels and in tables.
@@ -32,16 +34,6 @@ macro_rules! words {
             }
         }
     };
-}
-
-words! {
-    /// Who is running.
-    Mode {
-        /// Beside the app.
-        Sidecar = "sidecar",
-        /// As the app's parent.
-        Supervise = "supervise",
-    }
 }
 
 words! {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use secret_exec::domain::Mode;
 use secret_exec::serve::{
-    Action, Backend, Control, Counters, ErrorClass, Health, Mode, Next, Operation, Pace, Refreshed, Report, Running,
+    Action, Backend, Control, Counters, ErrorClass, Health, Next, Operation, Pace, Refreshed, Report, Running,
     SecretReport, SecretState, StateDir, TokenReport, Told, Trouble,
 };
 use tokio::sync::oneshot;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
-use crate::domain::Source;
+use crate::domain::{Feature, Limit, Mode, Source};
 
 use super::super::denial::ours;
 use super::super::login::Login;
@@ -11,7 +11,7 @@ use super::super::names::{FILES_PATH, VOLUME_PATH};
 use super::super::pod::{Container, Pod};
 use super::super::quantity;
 use super::super::references::References;
-use super::{Mode, Reading, list_names};
+use super::{Reading, list_names};
 
 /// What the program needs beside the files it writes.
 const OWN_MEMORY: u64 = 16 << 20;
@@ -26,40 +26,15 @@ impl Reading<'_> {
         references: &References<'_>,
         login: &Login,
     ) {
-        let name = mode.name();
         self.has_use(mode);
         if config.supervise && mode != Mode::Supervise {
             self.deny_annotation("supervise", &format!("say {}: supervise instead", ours("mode")));
         }
-        if config.on_expired == OnExpired::Stop && mode != Mode::Supervise {
-            let text = format!("onExpired: stop needs {}: supervise; nobody else can stop the app", ours("mode"));
-            self.deny(text);
+        if let (OnExpired::Stop, Some(limit)) = (config.on_expired, mode.limit(Feature::StopWhenExpired)) {
+            self.deny(format!("onExpired: {}", pod_text(limit, mode)));
         }
         for action in &config.on_change {
-            let wrong = match (mode, action) {
-                (Mode::Exec | Mode::Init, _) => Some(format!("nothing changes in mode {name}: nobody stays to rotate")),
-                (Mode::Sidecar, Action::Restart) => {
-                    Some(format!("a sidecar cannot restart the app; say {}: supervise", ours("mode")))
-                }
-                (Mode::Sidecar, Action::Signal { process: None, .. }) => {
-                    Some("a sidecar needs the name of the process: signal:HUP@nginx".to_owned())
-                }
-                (Mode::Sidecar, Action::Signal { process: Some(_), .. }) if config.run_as.is_none() => Some(format!(
-                    "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
-                    ours("run-as")
-                )),
-                (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
-                    Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
-                }
-                (Mode::Sidecar, Action::Signal { .. }) if self.pod.is_among_the_nodes => {
-                    Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
-                }
-                (Mode::Supervise, Action::Signal { process: Some(_), .. }) => {
-                    Some("the supervisor signals its own child: signal:HUP, without a name".to_owned())
-                }
-                _ => None,
-            };
-            if let Some(text) = wrong {
+            if let Some(text) = self.action_limit(mode, action, config) {
                 self.deny_annotation("on-change", &text);
             }
         }
@@ -76,26 +51,46 @@ impl Reading<'_> {
         }
     }
 
+    /// Why an action does not work in this mode, or in this pod.
+    fn action_limit(&self, mode: Mode, action: &Action, config: &Config) -> Option<String> {
+        let feature = match action {
+            Action::Restart => Some(Feature::Restart),
+            Action::Signal { process: None, .. } => Some(Feature::SignalChild),
+            Action::Signal { process: Some(_), .. } => Some(Feature::SignalProcess),
+            Action::Run(_) | Action::Http { .. } => None,
+        };
+        let limit = mode.limit(Feature::OnChange).or_else(|| mode.limit(feature?));
+        if let Some(limit) = limit {
+            return Some(pod_text(limit, mode));
+        }
+        match (mode, action) {
+            (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() => Some(format!(
+                "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
+                ours("run-as")
+            )),
+            (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
+                Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
+            }
+            (Mode::Sidecar, Action::Signal { .. }) if self.pod.is_among_the_nodes => {
+                Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Options that would do nothing in a mode, though their author expects something.
     fn has_use(&mut self, mode: Mode) {
-        let stays = matches!(mode, Mode::Sidecar | Mode::Supervise);
-        let stay = "needs somebody who stays";
-        let wrap = "is about the app's own environment";
-        for (key, name, is_useful, why, modes) in [
-            ("refresh", "refresh", stays, stay, "sidecar or supervise"),
-            ("metrics", "metrics", stays, stay, "sidecar or supervise"),
-            ("onExpired", "on-expired", stays, stay, "sidecar or supervise"),
-            ("revokeDelay", "revoke-delay", mode == Mode::Sidecar, "is the sidecar's", "sidecar"),
-            ("inherit", "inherit", mode.wraps(), wrap, "exec or supervise"),
-            ("scrubAws", "scrub-aws", mode.wraps(), wrap, "exec or supervise"),
-            ("passEnv", "config", mode.wraps(), "passEnv is about the app's own environment", "exec or supervise"),
+        for (key, annotation, feature) in [
+            ("refresh", "refresh", Feature::Refresh),
+            ("metrics", "metrics", Feature::Metrics),
+            ("onExpired", "on-expired", Feature::OnExpired),
+            ("revokeDelay", "revoke-delay", Feature::RevokeDelay),
+            ("inherit", "inherit", Feature::Inherit),
+            ("scrubAws", "scrub-aws", Feature::ScrubAws),
+            ("passEnv", "config", Feature::PassEnv),
         ] {
-            if self.asked.mentions(key) && !is_useful {
-                let (ours, mode) = (ours("mode"), mode.name());
-                self.deny_annotation(
-                    name,
-                    &format!("{why}: it does nothing in mode {mode}, only with {ours}: {modes}"),
-                );
+            if let (true, Some(limit)) = (self.asked.mentions(key), mode.limit(feature)) {
+                self.deny_annotation(annotation, &pod_text(limit, mode));
             }
         }
     }
@@ -133,11 +128,8 @@ impl Reading<'_> {
 
     fn can_stand_beside(&mut self, mode: Mode, config: &Config, login: &Login) {
         for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
-            let text = format!(
-                "{place}: nobody can set another container's environment; use {}, or {}: exec or supervise",
-                ours("file.NAME"),
-                ours("mode")
-            );
+            let Some(limit) = mode.limit(Feature::Environment) else { continue };
+            let text = format!("{place}: {}", pod_text(limit, mode));
             self.deny(text);
         }
         if config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() {
@@ -205,6 +197,12 @@ impl Reading<'_> {
             Some(_) => {}
         }
     }
+}
+
+/// What a pod's author reads of a limit.
+pub(in crate::k8s) fn pod_text(limit: &Limit, mode: Mode) -> String {
+    let text = limit.pod.replace("{mode}", &ours("mode")).replace("{file}", &ours("file.NAME"));
+    text.replace("{name}", mode.name())
 }
 
 /// Whether the pod says itself that an app is root, and nobody says whom it becomes.

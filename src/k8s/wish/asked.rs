@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
 use crate::config::{Place, Resources, is_steering, nearest};
+use crate::domain::Mode;
 
 use super::super::denial::{ours, sentences};
-use super::{Mode, Reader, Reading, annotation, is_ours, list_names};
+use super::{Reader, Reading, annotation, is_ours, list_names};
 
 impl Reading<'_> {
     pub(super) fn mode(&mut self) -> Mode {
         let Some(text) = annotation(self.pod, "mode") else { return Mode::Sidecar };
-        if let Some((_, mode)) = Mode::ALL.iter().find(|(name, _)| *name == text) {
-            return *mode;
+        if let Some(mode) = Mode::parse(text) {
+            return mode;
         }
-        let meant = nearest(text, Mode::ALL.map(|(name, _)| name)).map(|name| format!("; did you mean {name}?"));
+        let meant = nearest(text, Mode::ALL.map(Mode::name)).map(|name| format!("; did you mean {name}?"));
         let text = format!("expected sidecar, init, exec or supervise{}", meant.unwrap_or_default());
         self.deny_annotation("mode", &text);
         Mode::Sidecar

@@ -1,0 +1,193 @@
+//! How secrets reach the app, and the one table of what each mode cannot do and the way that works instead.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Beside the app; keeps its files fresh.
+    Sidecar,
+    /// Once, before the app starts.
+    Init,
+    /// Becomes the app.
+    Exec,
+    /// Stays as the app's parent.
+    Supervise,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 4] = [Self::Sidecar, Self::Init, Self::Exec, Self::Supervise];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Init => "init",
+            Self::Exec => "exec",
+            Self::Supervise => "supervise",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// Whether it starts the app's command.
+    pub fn wraps(self) -> bool {
+        matches!(self, Self::Exec | Self::Supervise)
+    }
+
+    /// Why it cannot do something; `None` when it can.
+    pub fn limit(self, feature: Feature) -> Option<&'static Limit> {
+        LIMITS.iter().find(|limit| limit.feature == feature && limit.modes.contains(&self))
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a configuration may want of a mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// `env` and `envFrom`.
+    Environment,
+    /// `onExpired: stop`.
+    StopWhenExpired,
+    /// Any `onChange`.
+    OnChange,
+    /// `onChange: restart`.
+    Restart,
+    /// `onChange: signal` without the name of a process.
+    SignalChild,
+    /// `onChange: signal` with the name of a process.
+    SignalProcess,
+    /// `refresh`.
+    Refresh,
+    /// `metrics`.
+    Metrics,
+    /// `onExpired`.
+    OnExpired,
+    /// `revokeDelay`.
+    RevokeDelay,
+    /// `inherit`.
+    Inherit,
+    /// `scrubAws`.
+    ScrubAws,
+    /// `passEnv`.
+    PassEnv,
+}
+
+/// A row of the table: modes that cannot do something, and what people are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What.
+    pub feature: Feature,
+    /// As it is written in a config.
+    pub option: &'static str,
+    /// The modes that cannot.
+    pub modes: &'static [Mode],
+    /// What the program says of it, flags in its words; `None`: it runs, and the option has no effect.
+    pub program: Option<&'static str>,
+    /// What admission says of it, in annotations: `{mode}`, `{file}` and the like stand for their keys, `{name}` for the mode.
+    pub pod: &'static str,
+}
+
+use Mode::{Exec, Init, Sidecar, Supervise};
+
+const NEEDS_STAY: &str =
+    "needs somebody who stays: it does nothing in mode {name}, only with {mode}: sidecar or supervise";
+const NEEDS_APP: &str =
+    "is about the app's own environment: it does nothing in mode {name}, only with {mode}: exec or supervise";
+
+/// What each mode cannot do.
+pub const LIMITS: &[Limit] = &[
+    Limit {
+        feature: Feature::Environment,
+        option: "env, envFrom",
+        modes: &[Sidecar, Init],
+        program: Some(
+            "nobody can set another container's environment; write a file, or wrap the command (secret-exec … -- COMMAND)",
+        ),
+        pod: "nobody can set another container's environment; use {file}, or {mode}: exec or supervise",
+    },
+    Limit {
+        feature: Feature::StopWhenExpired,
+        option: "onExpired: stop",
+        modes: &[Sidecar, Init, Exec],
+        program: Some("stop needs --supervise: nobody else can stop the app"),
+        pod: "stop needs {mode}: supervise; nobody else can stop the app",
+    },
+    Limit {
+        feature: Feature::OnChange,
+        option: "onChange",
+        modes: &[Exec, Init],
+        program: None,
+        pod: "nothing changes in mode {name}: nobody stays to rotate",
+    },
+    Limit {
+        feature: Feature::Restart,
+        option: "onChange: restart",
+        modes: &[Sidecar],
+        program: Some("restart needs --supervise: a sidecar cannot start another container's app"),
+        pod: "a sidecar cannot restart the app; say {mode}: supervise",
+    },
+    Limit {
+        feature: Feature::SignalChild,
+        option: "onChange: signal:NAME",
+        modes: &[Sidecar],
+        program: Some("a sidecar has no child: name the process that gets the signal, as in signal:HUP@nginx"),
+        pod: "a sidecar needs the name of the process: signal:HUP@nginx",
+    },
+    Limit {
+        feature: Feature::SignalProcess,
+        option: "onChange: signal:NAME@PROCESS",
+        modes: &[Supervise],
+        program: Some("with --supervise a signal goes to the app: leave the process out, as in signal:HUP"),
+        pod: "the supervisor signals its own child: signal:HUP, without a name",
+    },
+    Limit { feature: Feature::Refresh, option: "refresh", modes: &[Init, Exec], program: None, pod: NEEDS_STAY },
+    Limit { feature: Feature::Metrics, option: "metrics", modes: &[Init, Exec], program: None, pod: NEEDS_STAY },
+    Limit { feature: Feature::OnExpired, option: "onExpired", modes: &[Init, Exec], program: None, pod: NEEDS_STAY },
+    Limit {
+        feature: Feature::RevokeDelay,
+        option: "revokeDelay",
+        modes: &[Init, Exec, Supervise],
+        program: None,
+        pod: "is the sidecar's: it does nothing in mode {name}, only with {mode}: sidecar",
+    },
+    Limit { feature: Feature::Inherit, option: "inherit", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
+    Limit { feature: Feature::ScrubAws, option: "scrubAws", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
+    Limit {
+        feature: Feature::PassEnv,
+        option: "passEnv",
+        modes: &[Sidecar, Init],
+        program: None,
+        pod: "passEnv is about the app's own environment: it does nothing in mode {name}, only with {mode}: exec or supervise",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_every_limit_leaves_a_mode_that_can() {
+        for mode in Mode::ALL {
+            assert_eq!(Mode::parse(mode.name()), Some(mode));
+        }
+        for limit in LIMITS {
+            assert!(limit.modes.len() < Mode::ALL.len(), "{limit:?}");
+            assert_eq!(LIMITS.iter().filter(|other| other.feature == limit.feature).count(), 1, "{limit:?}");
+        }
+        assert!(Mode::Exec.limit(Feature::Environment).is_none());
+        assert!(Mode::Sidecar.limit(Feature::Restart).is_some());
+    }
+}
