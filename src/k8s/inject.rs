@@ -208,6 +208,11 @@ impl Plan<'_> {
         };
         let first = |role| make("initContainers", role);
         match (self.wish.mode, self.injector.sidecar) {
+            // Kubelet restarts a native sidecar for ever, and such a pod would never fail; an init container that fails
+            // fails it. (With OnFailure the Job controller counts the restarts of both.)
+            (Mode::Sidecar, Sidecar::Native) if self.pod.restart_policy.as_deref() == Some("Never") => {
+                vec![first(Role::Predecessor), first(Role::NativeSidecar)]
+            }
             (Mode::Sidecar, Sidecar::Native) => vec![first(Role::NativeSidecar)],
             (Mode::Sidecar, Sidecar::Container) => {
                 vec![first(Role::Predecessor), make("containers", Role::Successor)]

@@ -36,7 +36,7 @@ pub(super) enum Role {
     NativeSidecar,
     /// Delivers once.
     Init,
-    /// Delivers first and leaves login and leases to [`Role::Successor`].
+    /// Delivers first and leaves login and leases to the container that stays.
     Predecessor,
     /// Takes over and stays.
     Successor,

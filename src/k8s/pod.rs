@@ -40,8 +40,6 @@ pub struct Pod {
     pub os: Option<String>,
     /// A mirror of a static pod, `kubernetes.io/config.mirror`.
     pub is_mirror: bool,
-    /// `spec.activeDeadlineSeconds` is there.
-    pub has_deadline: bool,
 }
 
 /// What is read of a container.
@@ -146,7 +144,6 @@ impl Pod {
                 text(selector, "kubernetes.io/os").or_else(|| text(selector, "beta.kubernetes.io/os"))
             }),
             is_mirror: annotations.get(MIRROR).is_some(),
-            has_deadline: spec.get("activeDeadlineSeconds").is_some_and(|value| !value.is_null()),
         })
     }
 }

@@ -90,7 +90,8 @@ pub fn markdown() -> String {
     out.push_str(
         "## What a pod gets\n\n\
          | mode | container `secret-exec` | in the named containers |\n|---|---|---|\n\
-         | `sidecar` | a native sidecar; stays, rotates, revokes at the end | `/run/secret-exec` (files in `files/`), read-only |\n\
+         | `sidecar` | a native sidecar; stays, rotates, revokes at the end. With `restartPolicy: Never` an init container \
+         `secret-exec-init` before it | `/run/secret-exec` (files in `files/`), read-only |\n\
          | `init` | an init container; delivers once | the same |\n\
          | `exec`, `supervise` | an init container that copies the program | the command begins with the program; files are written by it |\n\n\
          With `volume` the files stand at that path instead (`subPath: files`). They belong to a group that the pod gets \
@@ -103,6 +104,25 @@ pub fn markdown() -> String {
          config files (`VAULT_*`, `BAO_*`, `HTTPS_PROXY` and its like, `SSL_CERT_FILE`, `AWS_ENDPOINT_URL`, `AWS_PROFILE`, \
          `AWS_CONFIG_FILE`, …); what AWS says about a container's identity stays. In modes `exec` and `supervise` such a \
          variable in the app's `env` is refused.\n\n\
+         In mode `supervise` there is no state directory: whatever is in the app's container, the app could read, and \
+         the state holds the token. So `secret-exec status` and `refresh` do not work there; `metrics` does, and logs \
+         say the rest.\n\n\
+         ## Jobs\n\n\
+         A Job whose secret or role is wrong must fail. Kubelet restarts a native sidecar whatever the pod's \
+         `restartPolicy` says, so in a pod with `restartPolicy: Never` an ordinary init container, `secret-exec-init`, \
+         fetches and delivers first: when it fails the pod fails, and the Job's `backoffLimit` counts. The native \
+         sidecar takes over its login and its leases (one login, one lease), renews, lets the Job complete and revokes \
+         at the end. With `restartPolicy: OnFailure` there is the sidecar only: the Job controller counts its restarts. \
+         A secret without a lease needs nobody who stays: `mode: init`. \
+         [examples/kubernetes/job.yaml](../examples/kubernetes/job.yaml) shows both. `activeDeadlineSeconds` ends a pod \
+         that hangs for another reason.\n\n\
+         ## A pod that was not injected\n\n\
+         The policy in `deploy/base/policy.yaml` (Kubernetes 1.30 and later) refuses a pod that has annotations below \
+         `secret-exec.dev/`, does not say `inject: \"false\"` and has no container of ours. It runs after every \
+         webhook, so it catches annotations that another webhook added too late (the API server calls again only \
+         webhooks that matched before) and an injector that was not called. It looks at the containers' names only, and \
+         not at pods with more than 1,000 annotations, which always reach the injector. For older clusters the \
+         component `deploy/before-1.30` takes it away.\n\n\
          ## Who can log in\n\n\
          With `sidecar` and `init` the identity token is mounted in the injected container only. With `exec` and `supervise` \
          the login happens in the app's own container: the token is mounted there, and **the app can log in as itself** and \

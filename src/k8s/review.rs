@@ -69,7 +69,6 @@ const POD: Keep = Keep::Members(&[
     (
         "spec",
         Keep::Members(&[
-            ("activeDeadlineSeconds", Keep::All),
             ("containers", Keep::Items(&CONTAINER)),
             ("hostPID", Keep::All),
             ("hostUsers", Keep::All),

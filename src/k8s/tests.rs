@@ -197,6 +197,114 @@ fn before_native_sidecars_an_init_container_hands_over_to_a_container() {
     assert!(text.contains("would wait for its sidecar forever"), "{text}");
 }
 
+/// Kubelet restarts native sidecars for ever, so only an init container that fails makes such a pod fail.
+#[test]
+fn in_a_pod_that_never_restarts_an_init_container_hands_over_to_the_sidecar() {
+    let mut job = app();
+    job["restartPolicy"] = json!("Never");
+    let pod = injected(&pod(&[FILE, ROLE], job.clone()));
+    let all = &pod["spec"]["initContainers"];
+    assert_eq!(names(all), ["secret-exec-init", "secret-exec"]);
+    assert_eq!(&words(&all[0]["args"])[..2], ["init", "--leave-leases"]);
+    assert_eq!(words(&all[1]["args"])[0], "sidecar");
+    assert_eq!(words(&all[0]["args"])[2..], words(&all[1]["args"])[1..], "the same configuration, so it is taken over");
+    assert!(all[0].get("restartPolicy").is_none() && all[0].get("startupProbe").is_none());
+    assert_eq!((&all[1]["restartPolicy"], &all[0]["volumeMounts"]), (&json!("Always"), &all[1]["volumeMounts"]));
+    job["initContainers"] = json!([{ "name": "proxy", "restartPolicy": "Always" }, { "name": "migrate" }]);
+    let behind = injected(&super::tests::pod(&[FILE, ROLE], job.clone()));
+    assert_eq!(names(&behind["spec"]["initContainers"]), ["proxy", "secret-exec-init", "secret-exec", "migrate"]);
+    for policy in ["OnFailure", "Always"] {
+        job["restartPolicy"] = json!(policy);
+        let pod = injected(&super::tests::pod(&[FILE, ROLE], job.clone()));
+        assert_eq!(names(&pod["spec"]["initContainers"]), ["proxy", "secret-exec", "migrate"], "{policy}");
+    }
+}
+
+#[test]
+fn a_command_for_a_container_that_a_later_webhook_adds_waits_for_it() {
+    let annotations = [
+        ("mode", "exec"),
+        ("env.A", "vault:a#b"),
+        ROLE,
+        ("containers", "app, late"),
+        ("command.app", "[\"/app\"]"),
+        ("command.late", "[\"/late\", \"$HOME\"]"),
+    ];
+    let before = pod(&annotations, app());
+    let plan = inject_both(&before, &injector("")).unwrap();
+    assert!(plan.warnings.iter().any(|warning| warning.ends_with("no container late here yet")), "{:?}", plan.warnings);
+    let mut patched = injected(&before);
+    patched["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "late", "image": "late:1" }));
+    let patched = injected(&patched);
+    for (index, command) in [(0, &["--", "/app"][..]), (1, &["--", "/late", "$HOME"])] {
+        assert!(words(&patched["spec"]["containers"][index]["command"]).ends_with(command), "{patched}");
+    }
+    denied(
+        &annotations[..3]
+            .iter()
+            .copied()
+            .chain([("command.app", "[\"/a\"]"), ("command.late", "[\"/b\"]")])
+            .collect::<Vec<_>>(),
+        app(),
+        "secrets go to app, not to late",
+    );
+}
+
+/// Kubernetes counts init containers too: one without limits for both would make the pod Burstable.
+#[test]
+fn in_a_guaranteed_pod_ours_is_guaranteed() {
+    let spec = |resources: Value| {
+        let mut spec = app();
+        spec["containers"][0]["resources"] = resources;
+        spec
+    };
+    let resources =
+        |annotations: &[(&str, &str)], spec: Value| ours(&injected(&pod(annotations, spec)))["resources"].clone();
+    let same = json!({ "cpu": "50m", "memory": "32Mi" });
+    for said in [
+        json!({ "limits": { "cpu": "1", "memory": "1Gi" } }),
+        json!({ "limits": { "cpu": "1", "memory": "1Gi" }, "requests": { "cpu": "1000m", "memory": "1024Mi" } }),
+    ] {
+        assert_eq!(resources(&[FILE, ROLE], spec(said)), json!({ "limits": same, "requests": same }));
+    }
+    let guaranteed = json!({ "limits": { "cpu": 1, "memory": "1Gi" } });
+    let named = ("resources", "limits: {cpu: 100m, memory: 64Mi}");
+    let same = json!({ "cpu": "100m", "memory": "64Mi" });
+    assert_eq!(resources(&[FILE, ROLE, named], spec(guaranteed.clone())), json!({ "limits": same, "requests": same }));
+    for burstable in [
+        json!({}),
+        json!({ "limits": { "cpu": "1" } }),
+        json!({ "limits": { "cpu": "1", "memory": "1Gi" }, "requests": { "cpu": "1m" } }),
+    ] {
+        assert!(resources(&[FILE, ROLE], spec(burstable))["limits"].get("cpu").is_none());
+    }
+    let mut beside = spec(guaranteed);
+    beside["initContainers"] = json!([{ "name": "migrate" }]);
+    assert!(resources(&[FILE, ROLE], beside)["limits"].get("cpu").is_none(), "the pod is Burstable already");
+}
+
+/// A start that fails ends by itself and says why; kubelet's probe must not be faster.
+#[test]
+fn every_container_of_ours_says_why_it_ended_and_no_probe_ends_it() {
+    for native in ["true", "false"] {
+        for mode in ["sidecar", "init", "exec", "supervise"] {
+            let mut spec = app();
+            spec["containers"][0]["command"] = json!(["/app"]);
+            let operator = injector(&format!("nativeSidecar: {native}\n"));
+            let pod = injected_by(&pod(&[FILE, ROLE, ("mode", mode)], spec), &operator);
+            let all =
+                ["initContainers", "containers"].map(|list| pod["spec"][list].as_array().unwrap().clone()).concat();
+            let all = all.iter().filter(|c| c["name"].as_str().unwrap().starts_with("secret-exec"));
+            for container in all {
+                assert_eq!(container["terminationMessagePolicy"], "FallbackToLogsOnError", "{mode}");
+                if let Some(threshold) = container["startupProbe"].get("failureThreshold") {
+                    assert!(threshold.as_u64().unwrap() >= 100_000, "{threshold}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn mode_init_delivers_once() {
     let pod = injected(&pod(&[FILE, ROLE, ("mode", "init")], app()));
@@ -427,6 +535,14 @@ fn what_a_mode_cannot_do_is_refused() {
     let mut windows = app();
     windows["os"] = json!({ "name": "windows" });
     denied(&[FILE, ROLE], windows, "Linux pods only");
+    for label in ["kubernetes.io/os", "beta.kubernetes.io/os"] {
+        let mut windows = app();
+        windows["nodeSelector"] = json!({ label: "windows" });
+        denied(&[FILE, ROLE], windows, "Linux pods only");
+        let mut linux = app();
+        linux["nodeSelector"] = json!({ label: "linux" });
+        injected(&pod(&[FILE, ROLE], linux));
+    }
     let root = json!({ "containers": [{ "name": "app", "command": ["/a"], "securityContext": { "runAsUser": 0 } }] });
     denied(&[("env.A", "vault:a#b"), ROLE, ("mode", "exec")], root, "the app would run as root");
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use crate::config::Config;
 use crate::domain::{Exit, Mode, Problem};
-use crate::start::{Opening, Session, interrupted};
+use crate::start::{Opening, Session, Successor, interrupted};
 use crate::sys::exec::{self, ExecError};
 
 use super::app::App;
@@ -25,7 +25,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
         app.image(variables, &prepared.place(config, caller))
     });
     let image = session.guard(ready)?;
-    session.leave(|fetches| prepared.deliver(fetches))?;
+    session.leave(Successor::Nobody, |fetches| prepared.deliver(fetches))?;
 
     // From here on nothing allocates a thread, and nothing can be undone.
     // 1. The runtime and its threads end: capabilities and no-new-privs are per thread.

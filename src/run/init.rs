@@ -1,9 +1,9 @@
 //! `init`: fetch, deliver, exit.
 
 use crate::checkpoint::{Marks, Saved};
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::domain::{Mode, Problem};
-use crate::start::{Opening, Session};
+use crate::start::{Opening, Session, Successor};
 
 use super::caller::Caller;
 use super::prepare::Prepared;
@@ -20,9 +20,14 @@ pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     prepared.become_the_app(&backends)?;
     let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
     let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
+    // Who names a state directory and accepts leases has a sidecar that comes after.
+    let successor = match &saved {
+        Some(_) if config.state_place != Place::Missing => Successor::Sidecar,
+        _ => Successor::Nobody,
+    };
     let opening = Opening { saved, ..Opening::fresh() };
     let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
     let accepted = session.refuse_mortals(config);
     session.guard(accepted)?;
-    session.leave(|fetches| prepared.deliver(fetches))
+    session.leave(successor, |fetches| prepared.deliver(fetches))
 }

@@ -32,7 +32,7 @@ use crate::sys::clock;
 
 pub(crate) use deadline::{Needs, Patience, Start};
 use read::{Ask, read};
-pub(crate) use session::{Opening, Session, interrupted, runtime};
+pub(crate) use session::{Opening, Session, Successor, interrupted, runtime};
 
 /// No longer for finding out whether the token of an earlier run lives: what it had can be used meanwhile.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);

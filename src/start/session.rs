@@ -33,6 +33,15 @@ pub(crate) struct Session {
     pub(crate) fetches: Fetches,
 }
 
+/// Who has use for login and leases after a process that does not stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// Nobody: what is accepted to live on ends by itself.
+    Nobody,
+    /// A sidecar with the same configuration and state directory.
+    Sidecar,
+}
+
 /// What a session begins with.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -115,12 +124,20 @@ impl Session {
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
-    /// Delivers when nobody of ours stays. Without a lease our token is not needed any more: the server revokes it while
-    /// `deliver` works. With one it lives on, and the log says until when; after a failure it does not.
+    /// Delivers when this process does not stay. Without a lease our token is not needed any more: the server revokes it while
+    /// `deliver` works. With one it lives on, and the log says until when; after a failure it does not. A sidecar that
+    /// follows takes over login and leases.
     pub(crate) fn leave(
         &mut self,
+        successor: Successor,
         deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
     ) -> Result<(), Vec<Problem>> {
+        if successor == Successor::Sidecar {
+            let delivered = deliver(&self.fetches);
+            self.guard(delivered)?;
+            info!("login and leases are left to the sidecar with this configuration and state directory");
+            return Ok(());
+        }
         for mortal in mortals(&self.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
             info!("leaving {} behind: nobody replaces it, it dies at {}", mortal.source, self.end_of(&mortal));
         }

@@ -12,7 +12,8 @@ use crate::deploy::{load, validated};
 use crate::support::{certs, root, text};
 
 const OVERLAYS: [&str; 4] = ["base", "cert-manager", "self-signed", "monitoring"];
-const CLUSTER_WIDE: [&str; 2] = ["Namespace", "MutatingWebhookConfiguration"];
+const CLUSTER_WIDE: [&str; 4] =
+    ["Namespace", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
 
 /// A copy of `deploy/` with the certificates that a user makes first.
 fn copy() -> tempfile::TempDir {
@@ -168,6 +169,23 @@ fn kustomize_itself_makes_the_same() {
     }
 }
 
+/// The component takes away what older clusters refuse, and selects by label instead.
+#[test]
+fn an_older_cluster_gets_neither_policy_nor_conditions() {
+    let copy = copy();
+    let file = copy.path().join("deploy/self-signed/kustomization.yaml");
+    let overlay = std::fs::read_to_string(&file).unwrap() + "components: [../before-1.30]\n";
+    std::fs::write(&file, overlay).unwrap();
+    let Some(said) = by_kustomize(file.parent().unwrap()) else {
+        eprintln!("neither kustomize nor a kubectl with it (v5) is here");
+        return;
+    };
+    validated(&said, "self-signed with before-1.30");
+    assert!(!said.contains("ValidatingAdmissionPolicy") && !said.contains("matchConditions"), "{said}");
+    assert!(said.contains("objectSelector:\n    matchLabels:\n      secret-exec.dev/inject: \"true\"\n"), "{said}");
+    assert!(said.contains("kind: MutatingWebhookConfiguration") && said.contains("caBundle: "), "{said}");
+}
+
 /// What an installation needs, whoever built it.
 #[track_caller]
 fn is_whole(overlay: &str, objects: &[Value]) {
@@ -196,6 +214,8 @@ fn is_whole(overlay: &str, objects: &[Value]) {
     assert_eq!(of("ConfigMap").unwrap()["metadata"]["name"], volume("configMap")["name"], "{overlay}");
     let webhook = of("MutatingWebhookConfiguration").unwrap();
     let client = &webhook["webhooks"][0]["clientConfig"];
+    let binding = of("ValidatingAdmissionPolicyBinding").unwrap();
+    assert_eq!(of("ValidatingAdmissionPolicy").unwrap()["metadata"]["name"], binding["spec"]["policyName"]);
     assert_eq!(of("Service").unwrap()["metadata"]["name"], client["service"]["name"]);
     match overlay {
         "self-signed" => {

@@ -7,6 +7,7 @@
 mod shapes; // pods that could make an admission expensive
 mod support; // processes, a TLS client, Python
 
+mod cel; // the expressions that the API server evaluates: who is called, who is refused
 mod cluster; // what `tests/cluster/run` would do, without a cluster
 mod cost; // what an admission costs as a pod grows
 mod deploy; // every manifest is valid, loads, and says what the contract says

@@ -24,6 +24,8 @@ pub struct Pod {
     sidecars: Vec<(String, Vec<String>)>,
     /// The containers of the app.
     containers: Vec<String>,
+    /// Init containers that end before the first native sidecar starts.
+    first: Vec<String>,
 }
 
 impl Pod {
@@ -31,7 +33,8 @@ impl Pod {
     pub fn create(engine: &'static Engine, mut manifest: Value) -> Self {
         let number = unique();
         let name = format!("pod-{number}");
-        let mut pod = Self { engine, folder: engine.folder(&name), name, sidecars: Vec::new(), containers: Vec::new() };
+        let (sidecars, containers, first) = (Vec::new(), Vec::new(), Vec::new());
+        let mut pod = Self { engine, folder: engine.folder(&name), name, sidecars, containers, first };
         pod.adapt(&mut manifest);
         let file = pod.folder.join("pod.json");
         fs::write(&file, manifest.to_string()).unwrap();
@@ -45,6 +48,13 @@ impl Pod {
 
     /// Starts what is injected, then the app, in kubelet's order. The error is why the app did not start.
     pub fn start(&self) -> Result<(), String> {
+        for first in &self.first {
+            self.engine.must(&["start", &self.container(first)]);
+            match wait_for("an init container to end", || self.exit_code(first)) {
+                0 => {}
+                code => return Err(format!("{first} ended with {code}: {}", self.logs(first))),
+            }
+        }
         for (sidecar, probe) in &self.sidecars {
             let id = self.container(sidecar);
             self.engine.must(&["start", &id]);
@@ -136,7 +146,8 @@ impl Pod {
     /// Of the injected manifest only this is changed for podman, all else is played as it is:
     /// 1. the pod has the node's network, where the suite's servers listen on loopback;
     /// 2. volumes are made as kubelet makes them and given as `hostPath`, a mount's `subPath` as one more of them;
-    /// 3. native sidecars are ordinary containers, which [`Pod::start`] starts first, until their startup probe succeeds;
+    /// 3. native sidecars, and init containers before them, are ordinary containers: [`Pod::start`] starts these first, and waits
+    ///    for the end of an init container and the startup probe of a sidecar;
     /// 4. nothing is started again when it has ended (podman would do that with init containers, too), and init containers
     ///    are kept, so that a test can read what they said.
     fn adapt(&mut self, manifest: &mut Value) {
@@ -162,7 +173,7 @@ impl Pod {
             paths.insert(name, path);
         }
 
-        let (staying, first): (Vec<Value>, Vec<Value>) =
+        let (staying, mut first): (Vec<Value>, Vec<Value>) =
             list(spec, "initContainers").into_iter().partition(|container| container["restartPolicy"] == "Always");
         let mut containers = list(spec, "containers");
         self.containers = containers.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect();
@@ -174,6 +185,10 @@ impl Pod {
             parts.remove("restartPolicy");
             parts.remove("startupProbe");
             containers.push(sidecar);
+        }
+        if !self.sidecars.is_empty() {
+            self.first = first.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect();
+            containers.append(&mut first);
         }
         for mount in containers.iter_mut().flat_map(|c| c["volumeMounts"].as_array_mut().into_iter().flatten()) {
             let Some(below) = mount.as_object_mut().unwrap().remove("subPath") else { continue };
@@ -226,7 +241,7 @@ impl Pod {
 impl Drop for Pod {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for name in self.sidecars.iter().map(|(name, _)| name).chain(&self.containers) {
+            for name in self.first.iter().chain(self.sidecars.iter().map(|(name, _)| name)).chain(&self.containers) {
                 eprintln!("--- {name}\n{}", self.logs(name));
             }
         }

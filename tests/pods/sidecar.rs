@@ -91,8 +91,32 @@ fn a_job_completes_beside_its_sidecar() {
     let pod = stage.pod(&annotations, &format!("grep -q password {FILES}/db.json && echo worked; exit 3"));
     pod.start().unwrap();
     pod.line("worked");
+    assert_eq!(
+        (stage.logins(), stage.space.leases(&database, "web")),
+        (1, 1),
+        "the sidecar takes over what the init container has"
+    );
     assert_eq!(pod.completed(), [3, 0], "the app's own code, and a sidecar that ended well");
     stage.leases_end(&database, "web");
+    stage.tokens_end();
+}
+
+/// An init container that fails fails the pod, and with it the Job; a native sidecar would be restarted for ever.
+#[test]
+fn a_denied_secret_fails_a_pod_that_never_restarts() {
+    let engine = needs_pods!();
+    let mut kv = String::new();
+    let stage = Stage::new(engine, |space| {
+        kv = space.kv2(&[("app", json!({ "word": "first" }))]);
+        vec![format!("{kv}/data/other")]
+    });
+    let annotations = json!({ "file.word": format!("vault:{kv}/data/app#word") });
+    let pod = stage.pod(&annotations, "echo ran");
+    pod.start().unwrap_err();
+    let said = pod.logs("secret-exec-init");
+    assert_eq!(pod.exit_code("secret-exec-init"), Some(77), "{said}");
+    assert!(said.contains("permission denied (403)"), "{said}");
+    assert!(!pod.has_started("secret-exec") && !pod.has_started("app"));
     stage.tokens_end();
 }
 
@@ -105,7 +129,7 @@ fn a_denied_secret_keeps_the_app_from_starting() {
         vec![format!("{kv}/data/other")]
     });
     let annotations = json!({ "file.word": format!("vault:{kv}/data/app#word") });
-    let pod = stage.pod(&annotations, "echo ran");
+    let pod = stage.staying_pod(&annotations, "echo ran");
     let error = pod.start().unwrap_err();
     assert!(error.starts_with("secret-exec ended with 77: ") && error.contains("permission denied (403)"), "{error}");
     assert!(!pod.has_started("app"));

@@ -91,9 +91,14 @@ impl Stage {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The same as a pod that does not run yet.
+    /// The same as a pod that does not run yet, and never restarts.
     pub fn pod(&self, annotations: &Value, script: &str) -> Pod {
         Pod::create(self.engine, self.inject(annotations, script, "", "Never", |_| ()))
+    }
+
+    /// The same as a pod of a Deployment: the sidecar is restarted until it starts.
+    pub fn staying_pod(&self, annotations: &Value, script: &str) -> Pod {
+        Pod::create(self.engine, self.inject(annotations, script, "", "Always", |_| ()))
     }
 
     /// A pod of which its author says more, and which its platform changes after injection.
