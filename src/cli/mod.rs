@@ -162,7 +162,7 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
     if !unread.is_empty() {
         return Err(problems(unread));
     }
-    let environment = caller.readable_environment();
+    let environment = caller.environment_as_text();
     let layers = Layers {
         environment: &environment,
         annotations: annotations.as_ref().map(|(name, text)| Annotations::File(Text { name, text })),
@@ -177,11 +177,17 @@ fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>)
         Command::Check(what) if what.policy || what.local_skeleton => config::resolve_unasked(&layers),
         _ => config::resolve(&layers),
     };
-    let config = resolved.map_err(problems)?;
+    let mut config = resolved.map_err(problems)?;
     let sources =
         [("--annotations", annotations.is_some()), ("--config", file.is_some()), (config::PINNED, caller.is_pinned())];
     let sources: Vec<&str> = sources.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
     refuse_empty(&invocation.command, &config, &sources)?;
+    if config.state_place == Place::Missing
+        && let Some(state) = caller.default_state()
+        && !state.starts_with(&config.volume.path)
+    {
+        config.state = state;
+    }
     Ok(config)
 }
 

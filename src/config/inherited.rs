@@ -25,10 +25,18 @@ pub(super) fn entries(
     for (name, value) in environment {
         let is_ours = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
         let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
-        if is_ours || is_passed || !is_meant(value, inherit) || !seen.insert(name) {
+        let bare = value.trim_start_matches(is_around);
+        if is_ours || is_passed || !is_meant(bare, inherit) || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());
+        if let Some(why) = near_miss(name, value, bare) {
+            mistakes.add(
+                &place,
+                format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv"),
+            );
+            continue;
+        }
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
         match reference(value) {
             Ok(reference) => match beyond_reading(&reference.source) {
@@ -48,6 +56,36 @@ pub(super) fn entries(
         }
     }
     found
+}
+
+/// What may stand around a reference by accident: blanks, quotes that docker's `--env-file` keeps, a byte order mark,
+/// characters of no width, and what stands for bytes that are not UTF-8.
+fn is_around(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "\"'`“”‘’\u{feff}\u{200b}\u{2060}\u{fffd}".contains(c)
+}
+
+/// Why a value would reach the app as it is although it was meant as a reference, and how to spell it; `bare` is the value
+/// from its scheme on.
+fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
+    if name.contains(char::REPLACEMENT_CHARACTER) {
+        return Some("the variable's name is not UTF-8".to_owned());
+    }
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return Some("it has bytes that are not UTF-8; in a path write them as %XX".to_owned());
+    }
+    let before = &value[..value.len() - bare.len()];
+    let spelling = match bare.split(':').next() {
+        Some("vault") => "vault:PATH#KEY",
+        Some("aws-sm") => "aws-sm:NAME#KEY",
+        _ => "arn:…",
+    };
+    let what = match before.chars().find(|c| !c.is_whitespace()) {
+        None if before.is_empty() => return None,
+        None => "a leading blank",
+        Some('"' | '\'' | '`' | '“' | '”' | '‘' | '’') => "quotes around it (docker's --env-file keeps them)",
+        Some(_) => "characters before it that cannot be seen",
+    };
+    Some(format!("it has {what}; write {name}={spelling} without"))
 }
 
 fn reference(value: &str) -> Result<SecretRef, String> {

@@ -92,7 +92,8 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         Field::single(
             "state",
             Form::Directory,
-            "Private directory for the control socket and a sidecar's state, in memory.",
+            "Private directory for the control socket and a sidecar's state, in memory; without one, secret-exec-state in \
+             $RUNTIME_DIRECTORY (systemd) or, outside containers, in $XDG_RUNTIME_DIR, where that is ours, else in /run.",
         )
         .flag("DIR")
         .default("/run/secret-exec-state")

@@ -1,5 +1,6 @@
 //! The app's environment: what was inherited, without the credentials that are not the app's, and what the config sets.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -95,20 +96,21 @@ impl EnvironError {
 /// Of a name inherited twice the first value stays, which is the one getenv(3) finds.
 pub fn plan(sources: Sources<'_>) -> Result<Vec<(Vec<u8>, SecretBytes)>, EnvironError> {
     let Sources { inherited, pass_env, aws, home, set, dir } = sources;
-    for (place, (name, value)) in set.iter().enumerate() {
+    let mut names: HashSet<&[u8]> = HashSet::with_capacity(set.len());
+    for (name, value) in &set {
         if value.expose().contains(&0) {
             return Err(EnvironError::Nul(name.clone()));
         }
         if dir.is_some() && name.as_str() == DIR {
             return Err(EnvironError::Reserved(name.clone()));
         }
-        if set[..place].iter().any(|(other, _)| other == name) {
+        if !names.insert(name.as_str().as_bytes()) {
             return Err(EnvironError::Twice(name.clone()));
         }
     }
 
     let is_passed = |name: &[u8]| pass_env.iter().any(|pattern| is_match(pattern, name));
-    let is_set = |name: &[u8]| set.iter().any(|(other, _)| other.as_str().as_bytes() == name);
+    let is_set = |name: &[u8]| names.contains(name);
     let mut added: Vec<(Vec<u8>, SecretBytes)> = Vec::new();
     let mut of_the_old_user: &[&str] = &[];
     if let Some(Home { path, user }) = home {
@@ -128,11 +130,11 @@ pub fn plan(sources: Sources<'_>) -> Result<Vec<(Vec<u8>, SecretBytes)>, Environ
             || of_the_old_user.iter().any(|other| other.as_bytes() == name)
     };
     let mut environment: Vec<(Vec<u8>, SecretBytes)> = Vec::new();
+    let mut kept: HashSet<&[u8]> = HashSet::with_capacity(inherited.len());
     for (name, value) in inherited {
         let is_replaced = is_set(name) || (dir.is_some() && name == DIR.as_bytes());
-        let is_repeated = environment.iter().any(|(other, _)| other == name);
         let stays = is_passed(name) || !is_scrubbed(name);
-        if stays && !name.is_empty() && !is_replaced && !is_repeated {
+        if stays && !name.is_empty() && !is_replaced && kept.insert(name) {
             environment.push((name.clone(), SecretBytes::copy_of(value)));
         }
     }

@@ -60,7 +60,8 @@ impl<'a> App<'a> {
         place: &Place<'_>,
     ) -> Result<Image, Vec<Problem>> {
         let path = self.found.as_ref().expect("its problems were told before");
-        image(path, self.command, variables, place).map_err(|problem| vec![problem])
+        let own_pid = if place.config.supervise { own_pid(&variables, place.caller) } else { Vec::new() };
+        image(path, self.command, variables, &own_pid, place).map_err(|problem| vec![problem])
     }
 }
 
@@ -68,13 +69,24 @@ impl<'a> App<'a> {
 pub(super) fn hook(command: &[String], place: &Place<'_>) -> Result<Image, String> {
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
     let path = lookup::find(&command[0], place.caller.variable("PATH"), None).map_err(|error| error.to_string())?;
-    image(&path, &command, Vec::new(), place).map_err(|problem| problem.text)
+    image(&path, &command, Vec::new(), &[], place).map_err(|problem| problem.text)
+}
+
+/// The variables with which systemd names the process that its sockets (sd_listen_fds(3)) and its watchdog
+/// (sd_watchdog_enabled(3)) are meant for: when that is us, it shall be the app.
+fn own_pid(set: &[(EnvName, SecretBytes)], caller: &Caller) -> Vec<&'static [u8]> {
+    let ours = std::process::id().to_string();
+    let is_ours = |name: &&str| {
+        caller.variable(name) == Some(ours.as_bytes()) && set.iter().all(|(other, _)| other.as_str() != *name)
+    };
+    ["LISTEN_PID", "WATCHDOG_PID"].into_iter().filter(is_ours).map(str::as_bytes).collect()
 }
 
 fn image(
     path: &Path,
     command: &[OsString],
     set: Vec<(EnvName, SecretBytes)>,
+    own_pid: &[&[u8]],
     place: &Place<'_>,
 ) -> Result<Image, Problem> {
     let environment = environ::plan(environ::Sources {
@@ -87,7 +99,7 @@ fn image(
     })
     .map_err(|error| Problem::new(error.exit(), error.to_string()))?;
     let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();
-    Image::new(path, command, &environment, Limits::now()).map_err(|error| refused(&error))
+    Image::for_child(path, command, &environment, own_pid, Limits::now()).map_err(|error| refused(&error))
 }
 
 /// Values the kernel does not take are data; a command line it does not take is usage.

@@ -1,7 +1,9 @@
 //! The process as we found it: what the app gets back, and what was inherited.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::config::is_steering;
@@ -66,9 +68,59 @@ impl Caller {
         self.variable(name).map(|value| OsStr::from_bytes(value).into())
     }
 
-    /// The variables whose name and value are text. Others can be neither settings nor references.
-    pub fn readable_environment(&self) -> Vec<(String, String)> {
-        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-        self.environment.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+    /// Where the state directory is when nobody names one and it is not where containers have it.
+    pub fn default_state(&self) -> Option<PathBuf> {
+        default_state(&self.environment, is_container(&self.environment))
+    }
+
+    /// The variables as text, with U+FFFD for what is not UTF-8: such a one is no setting, and as a reference it is refused.
+    pub fn environment_as_text(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.environment.iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
+}
+
+/// Whether we run in a container of Docker or Podman, or in a pod.
+fn is_container(environment: &[Variable]) -> bool {
+    environment.iter().any(|(name, _)| name == b"KUBERNETES_SERVICE_HOST")
+        || ["/.dockerenv", "/run/.containerenv"].iter().any(|path| fs::exists(path).unwrap_or(false))
+}
+
+/// Where the state directory is when nobody names one: below systemd's directory for the unit, or, outside containers,
+/// below the user's own; `None`: where containers have it.
+fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf> {
+    let value = |wanted: &str| environment.iter().find(|(name, _)| name == wanted.as_bytes()).map(|(_, value)| value);
+    let is_ours = |path: &PathBuf| {
+        let meta = path.is_absolute().then(|| fs::metadata(path).ok()).flatten();
+        meta.is_some_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw())
+    };
+    // systemd.exec(5): several are separated by colons.
+    let unit = value("RUNTIME_DIRECTORY").and_then(|value| value.split(|byte| *byte == b':').next());
+    let user = value("XDG_RUNTIME_DIR").filter(|_| !is_container).map(Vec::as_slice);
+    let mut candidates = [unit, user].into_iter().flatten().map(|value| PathBuf::from(OsStr::from_bytes(value)));
+    Some(candidates.find(is_ours)?.join("secret-exec-state"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_state_directory_is_the_units_or_the_users_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, other) = (folder.path().to_str().unwrap(), "/proc/nowhere");
+        let state = |variables: &[(&str, &str)], is_container| {
+            let bytes = |text: &str| text.as_bytes().to_vec();
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+            default_state(&variables, is_container)
+        };
+        let expected = Some(folder.path().join("secret-exec-state"));
+        assert_eq!(state(&[("XDG_RUNTIME_DIR", own)], false), expected);
+        assert_eq!(state(&[("XDG_RUNTIME_DIR", own)], true), None);
+        let both = [("RUNTIME_DIRECTORY", &*format!("{own}:/run/b")), ("XDG_RUNTIME_DIR", other)];
+        assert_eq!(state(&both, true), expected);
+        assert_eq!(state(&[("XDG_RUNTIME_DIR", other)], false), None);
+        assert_eq!(state(&[("XDG_RUNTIME_DIR", "relative")], false), None);
+        assert_eq!(state(&[], false), None);
     }
 }

@@ -11,12 +11,14 @@ use crate::sys::exec::{self, ExecError};
 use super::app::App;
 use super::caller::Caller;
 use super::prepare::Prepared;
+use super::ready::Readiness;
 use super::run_as::{Whom, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
 pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
     let whom = Whom::plan(config, Some(Mode::Exec));
     let app = App::find(command, whom.as_ref().ok(), caller);
+    let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Exec, whom, app.problems())?;
     let mut session =
         Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, Opening::fresh())?;
@@ -32,7 +34,10 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     session.suspend();
     // 2. Privileges go, and are proven gone; 3. the process is replaced.
     let problems = match drop_privileges(&prepared.whom.drop) {
-        Ok(()) => vec![not_started(&app.shown(), exec::replace(&image, &caller.original))],
+        Ok(()) => {
+            readiness.send();
+            vec![not_started(&app.shown(), exec::replace(&image, &caller.original))]
+        }
         Err(problems) => problems,
     };
     // Still here: what was delivered, and leases that were to be left behind, have nobody now.

@@ -15,6 +15,7 @@ mod log;
 mod modes;
 mod notify;
 mod prepare;
+mod ready;
 mod run_as;
 mod running;
 mod sidecar;

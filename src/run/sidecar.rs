@@ -22,12 +22,14 @@ use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
+use super::ready::Readiness;
 use super::run_as::Whom;
 use super::running::{Live, Places};
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let whom = Whom::plan(config, Some(Mode::Sidecar));
+    let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, whom, Vec::new())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
@@ -50,6 +52,7 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     let live = Live::new(session.guard(begun)?, Mode::Sidecar, whom.home);
     let ended = session.block_on(async {
         let servers = places.listen();
+        readiness.send();
         let ended = live.serving(&servers, stay(config, caller, &live)).await;
         live.give_back().await;
         ended

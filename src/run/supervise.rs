@@ -24,6 +24,7 @@ use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
+use super::ready::Readiness;
 use super::run_as::Whom;
 use super::running::{Live, Places};
 
@@ -34,6 +35,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
     let whom = Whom::plan(config, Some(Mode::Supervise));
     let app = App::find(command, whom.as_ref().ok(), caller);
+    let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, whom, app.problems())?;
     prepared.whom.refuse_foreign_owner(config)?;
     let mut places = Places::prepare(config, &prepared.whom)?;
@@ -62,6 +64,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     drop(image);
     // The app runs and inherits nothing of it; until the runtime goes on, this is the only thread.
     if started.is_ok() {
+        readiness.send();
         confinement.apply();
     }
     session.resume()?;

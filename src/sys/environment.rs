@@ -1,5 +1,6 @@
 //! The one reader of our own environment, at the start. Only [`forget`] changes it, before anybody else has read it.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStringExt;
 
 /// One inherited variable: name and value, bytes as they came.
@@ -30,14 +31,9 @@ pub fn forget(is_meant: impl Fn(&str) -> bool) {
 }
 
 fn keep_first(entries: impl Iterator<Item = Variable>) -> Vec<Variable> {
-    let mut kept: Vec<Variable> = Vec::new();
-    for (name, value) in entries {
-        let is_nameless = name.is_empty() || name.contains(&b'=');
-        if !is_nameless && kept.iter().all(|(known, _)| *known != name) {
-            kept.push((name, value));
-        }
-    }
-    kept
+    let mut known: HashSet<Vec<u8>> = HashSet::new();
+    let mut is_new = |name: &Vec<u8>| !name.is_empty() && !name.contains(&b'=') && known.insert(name.clone());
+    entries.filter(|(name, _)| is_new(name)).collect()
 }
 
 #[cfg(test)]

@@ -101,7 +101,12 @@ pub struct Image {
     path: CString,
     arguments: Block,
     environment: Block,
+    /// Which variables hold the child's process id, and where their value begins.
+    with_pid: Vec<(usize, usize)>,
 }
+
+/// Room for the digits of any process id, and NULs until they are known.
+const ROOM_FOR_PID: [u8; 10] = [0; 10];
 
 impl Image {
     /// Builds the blocks and checks them against what the kernel takes.
@@ -111,6 +116,17 @@ impl Image {
         path: &Path,
         arguments: &[impl AsRef<OsStr>],
         environment: &[(N, V)],
+        limits: Limits,
+    ) -> Result<Self, ImageError> {
+        Self::for_child(path, arguments, environment, &[], limits)
+    }
+
+    /// The same for a child: the variables of `own_pid` get its process id as their value when it is known, after fork.
+    pub fn for_child<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        path: &Path,
+        arguments: &[impl AsRef<OsStr>],
+        environment: &[(N, V)],
+        own_pid: &[&[u8]],
         limits: Limits,
     ) -> Result<Self, ImageError> {
         let argument = |(place, text): (usize, &[u8])| {
@@ -132,13 +148,40 @@ impl Image {
         variables.iter().try_for_each(|(name, value)| check_variable(name, value, limits))?;
 
         let arguments = Block::new(texts.iter().map(|text| [text, &b""[..], &b""[..]]));
-        let environment = Block::new(variables.iter().map(|(name, value)| [name, &b"="[..], value]));
+        let is_own_pid = |name: &[u8]| own_pid.contains(&name);
+        let value = |name: &[u8], value| if is_own_pid(name) { &ROOM_FOR_PID[..] } else { value };
+        let environment = Block::new(variables.iter().map(|(name, old)| [name, &b"="[..], value(name, old)]));
+        let with_pid = variables.iter().enumerate().filter(|(_, (name, _))| is_own_pid(name));
+        let with_pid = with_pid.map(|(at, (name, _))| (at, name.len() + 1)).collect();
         let path = CString::new(path.as_os_str().as_bytes()).expect("checked for NUL above");
         let total = arguments.weight() + environment.weight() + path.as_bytes().len() + RESERVE;
         if total > limits.total {
             return Err(ImageError::TooLarge { total, limit: limits.total, largest: largest(variables) });
         }
-        Ok(Self { path, arguments, environment })
+        Ok(Self { path, arguments, environment, with_pid })
+    }
+
+    /// Writes the process id of the caller, a forked child, into the variables that shall hold it. Allowed after fork.
+    pub(super) fn write_own_pid(&self) {
+        let mut digits = [0_u8; ROOM_FOR_PID.len()];
+        let mut rest = std::process::id();
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        for (variable, start) in &self.with_pid {
+            // SAFETY: the string was made with room for as many bytes after its `=` (`for_child`), in memory of ours that
+            // is reached through these pointers only; what follows the digits is NUL already.
+            unsafe {
+                let value = self.environment.pointers[*variable].cast_mut().cast::<u8>().add(*start);
+                value.copy_from_nonoverlapping(digits[at..].as_ptr(), digits.len() - at);
+            }
+        }
     }
 
     /// Where the program is.
@@ -194,7 +237,8 @@ impl Block {
         }
         assert_eq!(block.len(), bytes, "it never grew, so no copy was left behind");
         let ends = std::iter::once(std::ptr::null());
-        let pointers = starts.iter().map(|start| block[*start..].as_ptr().cast()).chain(ends).collect();
+        let first = block.as_mut_ptr();
+        let pointers = starts.iter().map(|start| first.wrapping_add(*start).cast_const().cast()).chain(ends).collect();
         Self { strings: block, pointers }
     }
 

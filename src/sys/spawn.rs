@@ -133,6 +133,7 @@ impl Spawn<'_> {
     fn enter_child(&self, parent: Pid, null: Option<RawFd>, report: RawFd) -> ! {
         let (stage, errno) = self.prepare(parent, null).err().unwrap_or_else(|| {
             // From here on only execve can fail.
+            self.image.write_own_pid();
             (Stage::Exec, exec::enter(self.image, self.original))
         });
         let bytes = encode(stage, errno);

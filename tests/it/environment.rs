@@ -232,3 +232,47 @@ fn a_value_over_the_kernels_limit_is_refused_and_named() {
     let fits = format!("BIG={}", case.secret("t", &big[1..]));
     has(&environment(case.run().args(&["--env", &fits])), &format!("BIG={}", &big[1..]));
 }
+
+#[test]
+fn a_near_reference_never_reaches_the_app() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let case = Case::new();
+    for value in
+        [&b" vault:canary#k"[..], b"\"vault:canary#k\"", b"'aws-sm:canary'", b"vault:can\xffary#k", b"\xffvault:a#k"]
+    {
+        let value = OsStr::from_bytes(value);
+        let outcome = case.refused(case.run().env("DB", value), 64, &["environment variable DB", "passEnv"]);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+        let passed = case.run().env("DB", value).args(&["--set", "passEnv=[DB]"]).sh("printf %s \"$DB\"").output();
+        assert_eq!(passed.stdout, value.as_bytes(), "{passed}");
+    }
+    let name = OsStr::from_bytes(b"D\xff");
+    case.refused(case.run().env(name, "vault:canary#k"), 64, &["not UTF-8"]);
+    let outcome = case.run().env(name, "x").env("LATIN", OsStr::from_bytes(b"caf\xe9")).sh("exit 3").output();
+    assert_eq!(outcome.code(), Some(3), "{outcome}");
+}
+
+/// Loose, for a loaded machine: what grows with the square takes a hundred times as long.
+#[test]
+fn forty_thousand_inherited_variables_cost_no_more_than_their_share() {
+    let case = Case::new();
+    let median = |count: usize| {
+        let mut times: Vec<_> = (0..3)
+            .map(|_| {
+                let mut run = case.run_bare();
+                for number in 0..count {
+                    run = run.env(format!("SERVICE_{number}_PORT"), "tcp://10.0.0.1:80");
+                }
+                let begin = std::time::Instant::now();
+                let outcome = run.limit(libc::RLIMIT_STACK, 64 << 20).app(&["/bin/true"]).output();
+                assert_eq!(outcome.code(), Some(0), "{outcome}");
+                begin.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times[1]
+    };
+    let (few, many) = (median(1_000), median(40_000));
+    assert!(many < few * 40 + std::time::Duration::from_secs(1), "{few:?} {many:?}");
+}

@@ -44,7 +44,8 @@ mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop
 mod sandbox; // what stays confines itself, and the app does not inherit it
-mod supervise; // as a parent: forward, reap, terminal, status
+mod supervise;
+mod systemd; // as a parent: forward, reap, terminal, status
 
 // What users copy
 mod examples; // examples run as they stand; manifests and configs are valid

@@ -47,7 +47,7 @@ fn an_ordinary_value_stays() {
         "vault:v12:abcd#x",
         "vault:/secret#x",
         "vault: 8200",
-        " vault:a#b",
+        "\"vault: 8200\"",
         "use vault:a#b",
         "VAULT:a#b",
         "file:/etc/passwd#x",
@@ -167,4 +167,45 @@ fn debug_of_the_layers_shows_no_inherited_value() {
         wraps: Wraps::Command,
     };
     assert!(!format!("{layers:?}").contains("canary"));
+}
+
+#[test]
+fn what_stands_around_a_reference_by_accident_does_not_hide_it() {
+    for (value, expected) in [
+        (" vault:canary#k", "it has a leading blank; write DB=vault:PATH#KEY without"),
+        ("\tvault:canary#k", "it has a leading blank"),
+        ("\n vault:canary#k\n", "it has a leading blank"),
+        ("\u{a0}vault:canary#k", "it has a leading blank"),
+        (
+            "\"vault:canary#k\"",
+            "it has quotes around it (docker's --env-file keeps them); write DB=vault:PATH#KEY without",
+        ),
+        ("'vault:canary#k'", "quotes around it"),
+        (" \"vault:canary#k\" ", "quotes around it"),
+        ("\"'vault:canary#k'\"", "quotes around it"),
+        ("“vault:canary#k”", "quotes around it"),
+        ("\"vault:canary#k", "quotes around it"),
+        ("'aws-sm:canary'", "write DB=aws-sm:NAME#KEY without"),
+        (" aws-sm:canary#k", "a leading blank"),
+        ("\u{feff}vault:canary#k", "characters before it that cannot be seen"),
+        ("vault:canary\u{fffd}#k", "it has bytes that are not UTF-8"),
+        ("vault:canary#\u{fffd}", "it has bytes that are not UTF-8"),
+        ("\u{fffd}aws-sm:canary", "it has bytes that are not UTF-8"),
+    ] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].starts_with("environment variable DB: its value looks like a reference, but "),
+            "{mistakes:?}"
+        );
+        assert!(mistakes[0].contains(expected) && mistakes[0].contains("passEnv"), "{value:?}: {mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+        assert!(!is_resolved("DB", value, &[("--set", "passEnv=[DB]")]), "{value:?}");
+        assert!(!is_resolved("DB", value, &[("--inherit", "none")]), "{value:?}");
+    }
+    let arn = format!("\"{ARN}\"");
+    assert!(!is_resolved("DB", &arn, &[]));
+    assert!(inherited("DB", &arn, &[("--inherit", "arn")]).unwrap_err()[0].contains("quotes around it"));
+    let name = inherited("D\u{fffd}", "vault:canary#k", &[]).unwrap_err();
+    assert!(name[0].contains("the variable's name is not UTF-8"), "{name:?}");
 }
