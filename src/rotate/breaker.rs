@@ -213,6 +213,17 @@ impl Breaker {
         }
     }
 
+    /// The same for what did not fail itself, in a mount whose failures may be those of others: two databases can be connections
+    /// of one mount.
+    pub(super) fn gate_unaffected(
+        &self,
+        under_way: impl Iterator<Item = Other>,
+        end: Option<Duration>,
+    ) -> Option<Duration> {
+        let has_room = !self.is_closed() || under_way.count() < self.room;
+        has_room.then(|| self.held(end))
+    }
+
     /// When there is a probe for what ends at `end`.
     fn affords(&self, end: Option<Duration>, now: Duration) -> Duration {
         let free_at = self.budget.free_at();

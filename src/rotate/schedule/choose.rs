@@ -62,10 +62,7 @@ impl Schedule {
                 if due <= now && !self.may_run(secret.step(self.current(), self.server(), now), end, now) {
                     return None;
                 }
-                let mount = &self.mount_of(id).breaker;
-                let others = self.flights.iter().filter(|flight| self.mount_id(flight.slot) == Some(secret.mount()));
-                let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
-                (due.max(mount.gate(slot, others, end, now)?), end)
+                (due.max(self.mount_gate(id, end, now)?), end)
             }
         };
         // What has been under way for long hangs in a mount of its own, and takes no room from the others.
@@ -73,6 +70,28 @@ impl Schedule {
         let others = self.flights.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
         let gate = self.breaker.gate(slot, others, end, now)?;
         Some(due.max(gate))
+    }
+
+    /// From when on its mount lets a secret run. What hangs there takes no room from the others.
+    fn mount_gate(&self, id: SecretId, end: Option<Duration>, now: Duration) -> Option<Duration> {
+        let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
+        let is_beside = |flight: &&Flight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
+        let others = self.flights.iter().filter(is_beside);
+        let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
+        if self.is_unaffected(id, now) {
+            breaker.gate_unaffected(others, end)
+        } else {
+            breaker.gate(Slot::Secret(id), others, end, now)
+        }
+    }
+
+    /// Whether the failures of its mount may be those of others only: it did not fail, or once while its value lives.
+    pub(super) fn is_unaffected(&self, id: SecretId, now: Duration) -> bool {
+        match self.secrets[id.0].failures() {
+            0 => true,
+            1 => self.expiry(&self.secrets[id.0]).is_some_and(|end| end > now),
+            _ => false,
+        }
     }
 
     /// When the server is asked whether it lives: when a request has been under way for long, or was in vain, and nothing was
@@ -148,9 +167,12 @@ impl Schedule {
             }
         }
         let (token, ran, limit) = (self.current(), self.breaker.start(slot, now), self.limit_now(work, now));
-        let ran_in_mount = match self.mount_id(slot) {
-            Some(mount) => self.mounts[mount.0].breaker.start(slot, now),
-            None => Ran::Freely,
+        let ran_in_mount = match slot {
+            Slot::Secret(id) if !self.is_unaffected(id, now) => {
+                let mount = self.secrets[id.0].mount();
+                self.mounts[mount.0].breaker.start(slot, now)
+            }
+            _ => Ran::Freely,
         };
         match (slot, &mut self.tokens) {
             (Slot::Health, _) => (self.last_health, self.suspected) = (now, None),

@@ -105,9 +105,14 @@ impl Schedule {
     /// Until when breakers keep a secret from being asked about.
     pub(super) fn waits_until(&self, id: SecretId, now: Duration) -> Duration {
         let end = self.expiry(&self.secrets[id.0]);
-        let gate = |breaker: &crate::rotate::breaker::Breaker| {
-            breaker.gate(Slot::Secret(id), std::iter::empty(), end, now).unwrap_or(now)
+        let slot = Slot::Secret(id);
+        let backend = self.breaker.gate(slot, std::iter::empty(), end, now);
+        let breaker = &self.mount_of(id).breaker;
+        let mount = if self.is_unaffected(id, now) {
+            breaker.gate_unaffected(std::iter::empty(), end)
+        } else {
+            breaker.gate(slot, std::iter::empty(), end, now)
         };
-        gate(&self.breaker).max(gate(&self.mount_of(id).breaker))
+        backend.unwrap_or(now).max(mount.unwrap_or(now))
     }
 }

@@ -51,7 +51,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// it lives less than three.
 ///
 /// **The rest.** A read without a lease is repeated after its interval less up to a tenth, a value with a rotation of
-/// its own (a static role) also right after that; when such a value has not rotated at its time, after 1 s, 2 s, 4 s … 60 s.
+/// its own (a static role) also right after that; when such a value has not rotated at its time, every second, and then
+/// after an eighth of how late it is, at most a minute.
 /// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s), and so is the
 /// first one where the date is not known yet. What states its own end and may live twice without harm (a certificate, a
 /// signed key, a token), read or written, is issued again at two thirds of its life less up to a tenth, and never because
@@ -75,13 +76,26 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// lease is lost and issued anew, once: if the new lease's first renewal is refused as well, that lease lives its life
 /// out and is replaced in its window.
 ///
-/// **Outages.** Transient and throttled belong to the backend. After a failure nothing runs but one probe, which is
-/// real work: what failed least often first, then by urgency. Back-off is exponential from 0.5 s to 60 s with full jitter,
-/// at most half of the time until the next expiry (but a second), and never more than 12 probes in a minute: with 8 requests under
-/// way at its start, a minute of outage costs at most 20 requests; three answers in a row end an outage for good, and the
-/// next is counted anew. `Retry-After` (up to an hour) holds for everybody, plus up to
-/// a tenth. As long as all failures are one secret's, the others wait at most half a second and go one at a time. On
-/// recovery what is overdue runs: the token first, then by expiry, two in parallel, then 4, 8.
+/// **Failures.** An answer from a server that works is never an outage of the server. Transient and throttled answers belong to
+/// the *mount*, which has a breaker of its own: one probe at a time of what fails there, which is real work. What does not fail
+/// itself (or failed once while its value lives) passes the mount's breaker, because two databases can be connections of one mount,
+/// and an answer to it does not close the breaker. A silence longer than the [limit](Self::limit) belongs to the mount too,
+/// unless [`Work::CheckHealth`] shows that nobody answers. What has no answer at all, and 429 from two that share nothing,
+/// belongs to the *backend*: nothing runs but one probe after each back-off, of what failed least often first, then by urgency.
+/// As long as all failures are one secret's, the others wait at most half a second and go one at a time.
+///
+/// Back-off is exponential from 0.5 s to 60 s with full jitter, at most half of the time until the next expiry (but a second). A
+/// backend has never more than 12 probes in a minute: with 8 requests under way at its start, a minute of outage costs at most 20
+/// requests; three answers in a row end an outage for good, and the next is counted anew. `Retry-After`, plus up to a tenth, holds
+/// for five minutes at most and never beyond what expires; a [`refresh`](Self::refresh) lifts it. On recovery what is overdue
+/// runs: the token first, then by expiry, two in parallel, then 4, 8. A renewal that keeps failing while the server answers gives
+/// way to a replacement in the window of the current grant.
+///
+/// **Expired.** What has expired, or will within 10 s, is tried every 10 s whatever its back-off has grown to: what was refused
+/// one secret at a time, a refused login likewise.
+///
+/// **Changes.** When a read brings another value, reads of the same interval are sent once more half a second later
+/// ([`Settings::together_within`]), so that what changed together is one delivery.
 ///
 /// **Expiry.** When a value dies, [`Event::Expired`] comes once: at once if something stands in the way of replacing
 /// it, after 10 s of trying otherwise (a suspended laptop resumes with everything expired and repairs it in

@@ -44,7 +44,10 @@ impl Schedule {
         }
         let Some(mount) = self.mount_id(flight.slot) else { return };
         self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.asked));
-        if self.mounts[mount.0].breaker.answered() == Answered::Recovered {
+        let breaker = &mut self.mounts[mount.0].breaker;
+        // An answer to what did not fail says nothing of what does.
+        let says_something = flight.ran_in_mount == Ran::AsProbe || breaker.is_closed();
+        if says_something && breaker.answered() == Answered::Recovered {
             let its = self.secrets.iter_mut().filter(|secret| secret.mount() == mount);
             its.for_each(|secret| secret.backend_is_back(now));
         }

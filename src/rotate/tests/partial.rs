@@ -30,6 +30,14 @@ fn two_databases(roles: usize, seed: u64) -> World {
     World::new(server, seed)
 }
 
+/// The same, and the role of B is a connection of A's mount.
+fn two_connections_of_one_mount(roles: usize, seed: u64) -> World {
+    let mut world = two_databases(roles, seed);
+    world.server.mounts[roles] = A;
+    world.server.elsewhere.push((SecretId(roles), B));
+    world
+}
+
 /// The longest time between two requests of this kind.
 fn longest_gap(world: &World, is_it: impl Fn(Work) -> bool) -> Duration {
     let is_it = |work: Work| is_it(work) || matches!(work, Work::Issue(_)) && is_it(Work::Read(work.secret().unwrap()));
@@ -41,8 +49,9 @@ fn longest_gap(world: &World, is_it: impl Fn(Work) -> bool) -> Duration {
 fn a_database_that_is_down_stopped_or_slow_costs_nobody_else_anything() {
     for roles in [1, 2, 3, 50] {
         for what in [What::BreaksMount(A), What::HangsMount(A), What::SlowsMount(A, seconds(4))] {
-            for seed in 0..2 {
-                let mut world = two_databases(roles, seed);
+            for (make, seed) in [two_databases, two_connections_of_one_mount].into_iter().flat_map(|m| [(m, 0), (m, 1)])
+            {
+                let mut world = make(roles, seed);
                 world.server.faults.push(stretch(100, 700, what));
                 world.run(seconds(700));
                 let (b, kv) = (SecretId(roles), SecretId(roles + 1));
@@ -65,6 +74,35 @@ fn a_database_that_is_down_stopped_or_slow_costs_nobody_else_anything() {
                     assert_eq!(world.state(id), State::Fresh, "{about}: {id}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_database_that_fails_costs_another_connection_of_its_mount_nothing_at_lives_of_a_few_seconds() {
+    for (roles, seed) in [1, 3, 8, 20].into_iter().flat_map(|roles| (0..10).map(move |seed| (roles, seed))) {
+        for what in [What::BreaksMount(A), What::HangsMount(A), What::SlowsMount(A, seconds(2))] {
+            let mut kinds = vec![leased(10, 20); roles];
+            kinds.extend([leased(10, 20), Kind::Plain, Kind::Plain]);
+            let mut server = Server::new(kinds);
+            server.mounts = vec![A; roles + 1];
+            server.mounts.extend([KV, KV]);
+            server.elsewhere.push((SecretId(roles), B));
+            server.token_ttl = seconds(20);
+            let mut world = World::new(server, seed);
+            world.server.faults.push(stretch(100, 300, what));
+            world.run(seconds(300));
+            let about = format!("{roles} roles, {what:?}, seed {seed}");
+            assert!(!world.gaps.iter().any(|(id, ..)| id.0 == roles), "{about}: {:?}", world.gaps);
+            // 20 s of life less a window of 2 s.
+            assert!(world.issues(roles) <= 18, "{about}: {}", world.issues(roles));
+            assert_eq!(world.logins(), 1, "{about}");
+            let asked = world.count(100, 300, |work| work.secret().is_some_and(|id| id.0 < roles));
+            let most = 60 + 10 * roles;
+            assert!(
+                asked <= most || matches!(what, What::SlowsMount(..)),
+                "{about}: {asked} requests for A, not {most}"
+            );
         }
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct Server {
     pub(super) kinds: Vec<Kind>,
     /// Of each secret; without an entry it has one of its own.
     pub(super) mounts: Vec<MountId>,
+    /// Secrets that are made in the database of another mount than their own: several connections of one mount.
+    pub(super) elsewhere: Vec<(SecretId, MountId)>,
     /// The first request from then on that is such a one hangs, once.
     pub(super) hangs_once: Vec<(Duration, IsIt)>,
     pub(super) token_ttl: Duration,
@@ -132,6 +134,7 @@ impl Server {
         Self {
             kinds,
             mounts: Vec::new(),
+            elsewhere: Vec::new(),
             hangs_once: Vec::new(),
             token_ttl: Duration::from_secs(3600),
             token_max: Duration::from_secs(10 * 365 * 86_400),
@@ -290,7 +293,8 @@ impl Server {
 
     /// Whether this is done in the database of that mount.
     fn is_made_in(&self, work: Work, mount: MountId) -> bool {
-        matches!(work, Work::Issue(id) | Work::Renew(id) if self.mount(id) == mount)
+        let database = |id| self.elsewhere.iter().find(|(of, _)| *of == id).map_or(self.mount(id), |(_, mount)| *mount);
+        matches!(work, Work::Issue(id) | Work::Renew(id) if database(id) == mount)
     }
 
     fn carry_out(&mut self, work: Work, token: Option<TokenId>, now: Duration) -> Outcome {
