@@ -14,10 +14,10 @@
 //! | 4 isolation of what is the secret's own | `faults::one_denied_of_five_…` | `whatever_befalls_one_secret_…`, `one_denied_secret_of_five_…` |
 //! | … a local error never causes a fetch | `faults::a_full_volume_…` | – |
 //! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/rotate/breaker.rs` |
-//! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
+//! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `partial::*` (two databases), `hangs::one_request_…`, `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
 //! | … what has expired or is about to is probed every 10 s | – | `partial::what_…`, `a_login_that_was_refused_…` |
 //! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
-//! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
+//! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…`, `hangs::an_hour_of_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
 //! | … tokens that are not ours, and batch tokens | `lives::a_token_file_…`, `lives::credentials_under_batch_tokens_…` | `a_token_file_that_changed_…` |
 //! | 6 stale beats nothing, visibly: keep, remove, stop | `lives::what_has_expired_is_kept_…`, `supervise::an_expired_secret_…` | `expiry_is_told_once_…` |
@@ -47,11 +47,13 @@ mod support;
 mod answers; // answers that are none: patience asked for, not ours to read, cut, never there
 mod ends; // an app that does not listen or is killed; asked to end at any moment
 mod faults; // outages, revocations by an operator, denials, no room
+mod hangs; // one request that hangs, an absurd Retry-After, two changes a moment apart
 mod incident; // the emergency page: what its commands revoke, rotate and find
 mod issued; // what is issued without a lease and says itself when it ends: signed keys, secret ids, tokens
 mod lives; // what ends in its own way, and lives of a few seconds
 mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show
+mod partial; // one database down, stopped or slow behind a server that works
 mod server; // the real server killed, sealed, without its storage; its certificate replaced
 mod sidecar; // renewal, hand-over, changes, the end
 mod supervise; // an app of our own: told, started anew, stopped

@@ -75,6 +75,12 @@ impl Server {
         calls::kill(self.0.id().cast_signed(), number).unwrap();
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    pub fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()

@@ -1,0 +1,133 @@
+//! One request that hangs, one absurd `Retry-After`, two changes a moment apart: each costs no more than itself.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::*;
+use crate::{Stage, generation, stays};
+
+/// A sidecar behind a proxy: a credential of 12 s, a token of 14 s, two KV secrets that are read every second.
+struct Life {
+    stage: Stage,
+    kv: String,
+    login: Login,
+    proxy: Proxy,
+    config: String,
+}
+
+impl Life {
+    fn new() -> Self {
+        let stage = Stage::new("12s", "1h");
+        let kv = stage.space.kv2(&[("a", json!({ "k": "0" })), ("b", json!({ "k": "0" }))]);
+        let paths = [&*stage.creds(), &*format!("{kv}/data/*")];
+        let login = stage.space.approle_with(&stage.case, &paths, json!({ "token_ttl": "14s" }));
+        let proxy = Proxy::before(stage.space.bao.port);
+        let config = format!(
+            "{}refresh: 1s\nfiles: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\", b: \"vault:{kv}/data/b#k\" }}\n",
+            stage.space.vault_at(&proxy.address(), &login),
+            stage.creds()
+        );
+        Self { stage, kv, login, proxy, config }
+    }
+
+    fn start(&self) -> Running {
+        let mut running = self.stage.case.with_files(&self.config).command("sidecar").start();
+        running.until("first delivery", || (self.stage.file("b") == "0").then_some(()));
+        running
+    }
+
+    fn write(&self, name: &str, value: &str) {
+        self.stage.space.bao.write(&format!("{}/data/{name}", self.kv), json!({ "data": { "k": value } }));
+    }
+
+    /// The next request to this path meets that plan, the others are forwarded.
+    fn once(&self, running: &mut Running, path: &str, plan: Plan) {
+        let before = self.proxy.count(path);
+        self.proxy.on(path, plan);
+        running.until(path, || (self.proxy.count(path) > before).then_some(()));
+        self.proxy.on_nothing();
+    }
+
+    /// Logs in every half second with what is on disk.
+    fn log_in_for(&self, time: Duration, running: &Running) {
+        let begin = Instant::now();
+        while begin.elapsed() < time {
+            assert!(self.stage.credential_works(), "dead on disk\n{}", running.stderr());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    fn end(self, running: Running) {
+        let (issued, logins) = (self.stage.issued(), self.stage.logins(&self.login));
+        assert_eq!((issued, logins), (1, 1), "{}", running.stderr());
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn one_request_that_hangs_costs_neither_credential_nor_token_nor_a_change() {
+    let life = Life::new();
+    let mut running = life.start();
+    for path in ["/v1/sys/leases/renew", "/v1/auth/token/renew-self"] {
+        life.once(&mut running, path, Plan::Hang);
+        life.log_in_for(Duration::from_secs(10), &running);
+    }
+    life.once(&mut running, "/data/a", Plan::Hang);
+    life.write("a", "1");
+    let written = Instant::now();
+    running.until("the change", || (life.stage.file("a") == "1").then_some(()));
+    // The interval and two seconds, and what a busy machine takes.
+    assert!(written.elapsed() < Duration::from_secs(6), "{:?}\n{}", written.elapsed(), running.stderr());
+    life.end(running);
+}
+
+#[test]
+fn an_hour_of_patience_lets_nothing_expire_and_a_refresh_does_not_wait_for_it() {
+    let life = Life::new();
+    let mut running = life.start();
+    let plan = || Plan::Answer(429, "Retry-After: 3600\r\n".into(), "{\"errors\":[]}".into());
+    life.once(&mut running, "/v1/sys/leases/renew", plan());
+    life.once(&mut running, "/v1/auth/token/renew-self", plan());
+    life.once(&mut running, "/data/a", plan());
+    life.write("a", "1");
+    life.log_in_for(Duration::from_secs(14), &running);
+    assert!(stays(Duration::from_secs(1), || life.stage.file("a") == "0"), "it did not wait");
+    let outcome = life.stage.case.with_files(&life.config).command("refresh").output();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    running.until("the change", || (life.stage.file("a") == "1").then_some(()));
+    life.end(running);
+}
+
+#[test]
+fn two_changes_a_third_of_a_second_apart_are_one_generation() {
+    let life = Life::new();
+    let mut running = life.start();
+    let mut rounds = 0;
+    for value in 1..20 {
+        let value = value.to_string();
+        let (before, mut seen) = (generation(&life.stage.case.volume()), BTreeSet::new());
+        let begun = Instant::now();
+        life.write("a", &value);
+        std::thread::sleep(Duration::from_millis(300));
+        life.write("b", &value);
+        let apart = begun.elapsed();
+        running.until("both", || {
+            seen.insert(generation(&life.stage.case.volume()));
+            (life.stage.file("a") == value && life.stage.file("b") == value).then_some(())
+        });
+        seen.insert(generation(&life.stage.case.volume()));
+        seen.remove(&before);
+        // A machine that is too busy wrote them further apart.
+        if apart < Duration::from_millis(430) {
+            assert_eq!(seen.len(), 1, "{apart:?} {seen:?}\n{}", running.stderr());
+            rounds += 1;
+        }
+        if rounds == 4 {
+            break;
+        }
+    }
+    life.end(running);
+}
