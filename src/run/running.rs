@@ -87,7 +87,7 @@ impl Running for Live<'_> {
         let answer = self.rotation.borrow_mut().refresh(clock::boottime());
         self.asked.notify_one();
         if answer == Refreshed::Started {
-            info!("asked to refresh: reading everything again");
+            info!("refresh: reading again what has no lease, trying at once what failed");
         }
         answer
     }

@@ -56,18 +56,20 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Problem>)
             json(&serde_json::json!({ "refreshed": wait.is_none(), "waitSeconds": wait, "notRead": not_read }))
         }
         (Refresh::Line, None) if not_read.is_empty() => {
-            "reading every secret again; status shows what comes of it\n".to_owned()
+            "reading again what has no lease, and trying at once what failed; status shows what comes of it\n"
+                .to_owned()
         }
         (Refresh::Line, None) => {
             let names: String = not_read.iter().map(|name| format!("  {}\n", plain(name))).collect();
             format!(
-                "reading again; status shows what comes of it; not read again, because that would issue them anew:\n{names}"
+                "reading again what has no lease, and trying at once what failed; status shows what comes of it; \
+                 not read again, because that would issue them anew:\n{names}"
             )
         }
         (Refresh::Line, Some(_)) => String::new(),
     };
     let problems = wait_seconds.map(|wait| {
-        let text = format!("everything was read again a moment ago; ask again in {wait} s");
+        let text = format!("the last refresh was a moment ago; ask again in {wait} s");
         Problem::new(Exit::Unavailable, text)
     });
     Ok((text, problems.into_iter().collect()))
