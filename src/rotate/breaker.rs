@@ -105,6 +105,11 @@ impl Budget {
         self.spent.push_back(now);
         self.whole_at = self.whole_at.max(now).saturating_add(Self::PERIOD);
     }
+
+    /// What urgent probes spent beyond the budget keeps nobody waiting for more than a period.
+    fn forgive(&mut self, now: Duration) {
+        self.whole_at = self.whole_at.min(now.saturating_add(Self::PERIOD.saturating_mul(Self::BURST)));
+    }
 }
 
 /// What an answer changed.
@@ -220,7 +225,8 @@ impl Breaker {
         under_way: impl Iterator<Item = Other>,
         end: Option<Duration>,
     ) -> Option<Duration> {
-        let has_room = !self.is_closed() || under_way.count() < self.room;
+        let room = if self.is_closed() { self.room } else { self.parallel };
+        let has_room = under_way.count() < room;
         has_room.then(|| self.held(end))
     }
 
@@ -250,6 +256,9 @@ impl Breaker {
             State::Open { whose, .. } => {
                 if !matches!(whose, Whose::One { slot: failing, .. } if *failing != slot) {
                     self.budget.spend(now);
+                    if self.scope == Scope::Mount {
+                        self.budget.forgive(now);
+                    }
                 }
                 Ran::AsProbe
             }
