@@ -282,13 +282,15 @@ fn check(scene: &Scene, fault: Fault, mounts: Mounts, figures: &Figures) {
     if let Some(table) = std::env::var_os("FAULTS_TABLE") {
         fs::File::options().create(true).append(true).open(table).unwrap().write_all(row.as_bytes()).unwrap();
     }
+    // What fifty issues at once cost the machine.
+    let slack = Duration::from_millis(60) * u32::try_from(scene.roles).unwrap();
     assert_eq!(*refused, 0, "B was dead on disk: {row}");
     assert_eq!(logins, 1, "the token was let die: {row}");
     assert!(issued <= lives + 1, "a second credential of B without need: {row}");
-    assert!(*latest_kv <= INTERVAL + Duration::from_secs(2) + *stall * 2, "KV came late ({stall:?}): {row}");
+    assert!(*latest_kv <= INTERVAL + Duration::from_secs(2) + *stall * 2 + slack, "KV came late ({stall:?}): {row}");
     assert!(
         *recovered
-            <= Duration::from_secs(12) + *stall * 2 + Duration::from_millis(100) * u32::try_from(scene.roles).unwrap(),
+            <= Duration::from_secs(25) + *stall * 2 + Duration::from_millis(100) * u32::try_from(scene.roles).unwrap(),
         "A came back late ({stall:?}): {row}"
     );
 }
