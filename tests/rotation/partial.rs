@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -200,7 +200,7 @@ struct Figures {
 }
 
 /// Writes the KV secret again and again; the longest time until the new value was on disk, and how late we ourselves were.
-fn change_kv(path: &str, volume: &PathBuf, is_over: &AtomicBool) -> (Duration, Duration) {
+fn change_kv(path: &str, volume: &Path, is_over: &AtomicBool) -> (Duration, Duration) {
     let (mut latest, mut stall) = (Duration::ZERO, Duration::ZERO);
     for value in 1.. {
         openbao().write(path, json!({ "data": { "k": value.to_string() } }));
