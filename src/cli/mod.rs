@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
     output::print_panics_without_their_data(Program::Exec);
     let outcome = panic::catch_unwind(|| {
         let original = harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+        run::refuse_small_stack()?;
         let environment = environment::snapshot();
         let arguments: Vec<String> =
             std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
@@ -50,6 +51,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
+/// Carries a command line out. Its frame is large, so it must not become part of [`main`]'s, which refuses a small stack.
+#[inline(never)]
 fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable>) -> Result<Exit, Vec<Problem>> {
     let invocation = args::parse(arguments).map_err(problems)?;
     let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
@@ -73,6 +76,7 @@ fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable
         _ => {}
     }
     if matches!(invocation.command, Command::Wrap(_) | Command::Init | Command::Sidecar | Command::Check(_)) {
+        run::refuse_few_files()?;
         run::refuse_tracer()?;
     }
     let config = configure(&invocation, caller, unread)?;

@@ -8,6 +8,7 @@
 pub mod aws;
 mod error;
 pub mod file;
+pub(crate) mod thread;
 
 use std::fmt;
 use std::io;
@@ -140,7 +141,18 @@ impl fmt::Display for Proof {
 /// only root may, or because whoever hands out a single-use secret id has removed it.
 #[derive(Debug, Default)]
 pub struct Held {
-    files: Vec<(PathBuf, SecretBytes)>,
+    files: Vec<(IdentityFile, PathBuf, SecretBytes)>,
+}
+
+impl Held {
+    /// Forgets each JWT and token whose file we can read as whoever we are now: the next login reads it again, and a copy
+    /// would only outlive it. A secret id stays, because whoever hands out a single-use one removes its file.
+    pub fn forget_readable(&mut self) {
+        self.files.retain(|(what, path, _)| {
+            let is_read_again = matches!(what, IdentityFile::Jwt | IdentityFile::Token);
+            !is_read_again || std::fs::File::open(path).is_err()
+        });
+    }
 }
 
 /// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`prove`].
@@ -148,7 +160,7 @@ pub fn preload(auth: &VaultAuth) -> Result<Held, IdentityError> {
     let mut held = Held::default();
     for (what, path) in files(auth) {
         match file::read(path) {
-            Ok(bytes) => held.files.push((path.to_owned(), bytes)),
+            Ok(bytes) => held.files.push((what, path.to_owned(), bytes)),
             Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
             Err(error) => return Err(unreadable(what, path, &error)),
         }
@@ -224,8 +236,8 @@ fn content(what: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, 
         Ok(bytes) => bytes,
         Err(error) => {
             let gone = matches!(error.kind(), Some(io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied));
-            match held.files.iter().find(|(known, _)| gone && known == path) {
-                Some((_, bytes)) => SecretBytes::copy_of(bytes.expose()),
+            match held.files.iter().find(|(_, known, _)| gone && known == path) {
+                Some((.., bytes)) => SecretBytes::copy_of(bytes.expose()),
                 None => return Err(unreadable(what, path, &error)),
             }
         }

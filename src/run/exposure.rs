@@ -19,6 +19,30 @@ pub fn refuse_tracer() -> Result<(), Vec<Problem>> {
     Err(vec![Problem::new(Exit::Privileges, text)])
 }
 
+/// Refuses (64) a stack on which the start would overflow.
+pub fn refuse_small_stack() -> Result<(), Vec<Problem>> {
+    let Some((limit, least)) = harden::small_stack() else { return Ok(()) };
+    let text = format!(
+        "the limit on the stack is {} KiB (RLIMIT_STACK), and {} KiB is the least: raise it (ulimit -s)",
+        limit >> 10,
+        least >> 10
+    );
+    Err(vec![Problem::new(Exit::Usage, text)])
+}
+
+/// Refuses (64) a limit on open files under which the start could only fail somewhere in the middle.
+pub fn refuse_few_files() -> Result<(), Vec<Problem>> {
+    const FILES: usize = 32;
+    let (free, limit) = harden::free_descriptors(FILES);
+    if free >= FILES {
+        return Ok(());
+    }
+    let text = format!(
+        "no more than {free} files can be opened (RLIMIT_NOFILE is {limit}), and {FILES} is the least: raise it (ulimit -n)"
+    );
+    Err(vec![Problem::new(Exit::Usage, text)])
+}
+
 /// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`
 /// where it could not, or where we hold nothing that the app does not get.
 pub(super) fn readable_program(config: &Config, plan: &Plan, whom: &Whom, mode: Option<Mode>) -> Option<String> {

@@ -26,7 +26,7 @@ mod table;
 pub use caller::{Caller, Settings};
 pub use check::{Check, check};
 pub use exec::exec;
-pub use exposure::refuse_tracer;
+pub use exposure::{refuse_few_files, refuse_small_stack, refuse_tracer};
 pub use init::init;
 pub use install::install;
 pub use log::{Program, start as start_log};

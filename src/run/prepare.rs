@@ -59,9 +59,14 @@ impl Prepared {
     }
 
     /// Reads what only the rights we have now may read, then gives them up for good.
-    pub(super) fn become_the_app(&self, backends: &Backends) -> Result<(), Vec<Problem>> {
+    pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Problem>> {
         backends.hold(&self.plan);
-        drop_privileges(&self.whom.drop)
+        drop_privileges(&self.whom.drop)?;
+        // Nobody shares it before the first login.
+        if let Some(held) = Rc::get_mut(&mut self.held) {
+            held.forget_readable();
+        }
+        Ok(())
     }
 
     /// Where files go, or would.

@@ -27,7 +27,11 @@ impl Whom {
     pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Problem>> {
         let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
-        let accounts = Accounts::read().map_err(|error| vec![usage(&error)])?;
+        let accounts = match Accounts::read() {
+            // Nobody has to be looked up: a file that cannot be read is not needed.
+            Err(_) if names_nobody(config) => Accounts::default(),
+            accounts => accounts.map_err(|error| vec![usage(&error)])?,
+        };
         if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
             let whom = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
             let text = format!(
@@ -109,6 +113,17 @@ impl Whom {
             if groups.is_empty() { "no other groups".to_owned() } else { format!("groups {}", groups.join(" ")) };
         format!("{}:{}, {others}, no capabilities, no new privileges", self.drop.uid(), self.drop.gid())
     }
+}
+
+/// Whether every user and group of the config is a number, with its group.
+fn names_nobody(config: &Config) -> bool {
+    let is_id = |account: Option<&Account>| matches!(account, None | Some(Account::Id(_)));
+    let run_as = config.run_as.as_ref();
+    let has_numbers =
+        |run_as: &RunAs| run_as.group.is_some() && is_id(Some(&run_as.user)) && is_id(run_as.group.as_ref());
+    let owner = config.volume.owner.as_ref();
+    run_as.is_none_or(has_numbers)
+        && owner.is_none_or(|owner| is_id(owner.user.as_ref()) && is_id(owner.group.as_ref()))
 }
 
 /// Groups that `runAs` does not list and that stay: refused (71) where one of them opens something of ours to the app, else

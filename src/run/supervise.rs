@@ -226,7 +226,8 @@ fn failed(command: &str, error: SuperviseError) -> Problem {
         SuperviseError::Interrupted(signal) => interrupted(signal),
         SuperviseError::Spawn(SpawnError::Exec(error)) => not_started(command, error),
         SuperviseError::Spawn(SpawnError::Privileges(error)) => Problem::new(Exit::Privileges, error.to_string()),
-        SuperviseError::Spawn(error) => Problem::new(Exit::Bug, format!("cannot start {command}: {error}")),
+        // Limits of the environment: no process, no descriptor.
+        SuperviseError::Spawn(error) => Problem::new(Exit::NotExecutable, format!("cannot start {command}: {error}")),
         SuperviseError::System(error) => Problem::new(Exit::Bug, format!("cannot look after {command}: {error}")),
     }
 }

@@ -8,8 +8,8 @@ use std::os::fd::RawFd;
 pub(super) fn inherited() -> Vec<RawFd> {
     let mut found: Vec<RawFd> = match std::fs::read_dir("/proc/self/fd") {
         Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect(),
-        // Without /proc every number is asked for; one beyond the bound is not passed on.
-        Err(_) => (3..most()).collect(),
+        // Without /proc every number is asked for.
+        Err(_) => (3..=highest()).filter(|fd| flags(*fd).is_some()).collect(),
     };
     found.retain(|fd| *fd > libc::STDERR_FILENO && flags(*fd).is_some_and(|flags| flags & libc::FD_CLOEXEC == 0));
     found.sort_unstable();
@@ -36,7 +36,7 @@ fn mark(first: RawFd, last: RawFd) -> io::Result<()> {
         return Ok(());
     }
     // Before Linux 5.11, or refused by an older seccomp profile.
-    for fd in first..=last.min(most()) {
+    for fd in first..=last.min(highest()) {
         if let Some(flags) = flags(fd) {
             // SAFETY: only sets flags of a descriptor.
             if unsafe { libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
@@ -47,16 +47,40 @@ fn mark(first: RawFd, last: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file is open under that number.
+pub(super) fn is_open(fd: RawFd) -> bool {
+    flags(fd).is_some()
+}
+
 fn flags(fd: RawFd) -> Option<libc::c_int> {
     // SAFETY: only reads flags; a number that is no descriptor is an error.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     (flags >= 0).then_some(flags)
 }
 
-/// Above which number nothing is expected: the limit, which can be a billion, within reason.
-fn most() -> RawFd {
+/// The highest number that may be open: the size of the descriptor table (`FDSize`), else the hard limit, since the soft one may
+/// have been lowered under what is open; at most `fs.nr_open`'s default, so that a walk ends. Only system calls.
+fn highest() -> RawFd {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit, which is ours.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    RawFd::try_from(limit.rlim_cur.min(65_536)).expect("bounded in the same line")
+    let most = limit.rlim_max.min(1 << 20);
+    table_size().unwrap_or_else(|| RawFd::try_from(most).expect("bounded in the line before"))
+}
+
+fn table_size() -> Option<RawFd> {
+    let mut buffer = [0_u8; 2048];
+    // SAFETY: a path that ends in NUL, a descriptor of our own, and at most as many bytes as the buffer has.
+    let count = unsafe {
+        let status = libc::open(c"/proc/self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if status < 0 {
+            return None;
+        }
+        let count = libc::read(status, buffer.as_mut_ptr().cast(), buffer.len());
+        libc::close(status);
+        count
+    };
+    let text = &buffer[..usize::try_from(count).ok()?];
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"FDSize:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
 }

@@ -1,7 +1,9 @@
 //! Becoming the app: everything of ours undone in one order, then `execve`.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::descriptors;
-use super::harden::Original;
+use super::harden::{Original, STACK};
 use super::image::Image;
 use super::signals::{self, Disposition, Signal, SignalSet};
 
@@ -56,7 +58,8 @@ pub fn replace(image: &Image, original: &Original) -> ExecError {
     signals::swap_mask(SignalSet::READ);
     signals::set_disposition(Signal::PIPE, Disposition::Ignore);
     signals::set_disposition(Signal::CHLD, Disposition::Default);
-    set_core_limit(0);
+    set_soft_limit(Resource::RLIMIT_CORE, 0);
+    set_soft_limit(Resource::RLIMIT_STACK, original.stack.max(STACK));
     ExecError::from_errno(errno, image.path().exists())
 }
 
@@ -67,7 +70,8 @@ pub(super) fn enter(image: &Image, original: &Original) -> nix::Error {
         return nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EBADF));
     }
     // 2. The caller's limits.
-    set_core_limit(original.core);
+    set_soft_limit(Resource::RLIMIT_CORE, original.core);
+    set_soft_limit(Resource::RLIMIT_STACK, original.stack);
     // 3. Dispositions while signals still wait, then the mask: what waited meets what the caller had set.
     for signal in (1..=64).filter_map(Signal::from_number) {
         let ignored = original.ignored.contains(signal);
@@ -78,12 +82,9 @@ pub(super) fn enter(image: &Image, original: &Original) -> nix::Error {
     image.execve()
 }
 
-fn set_core_limit(soft: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit, which is ours.
-    if unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) } == 0 {
-        limit.rlim_cur = soft.min(limit.rlim_max);
-        // SAFETY: the kernel reads one rlimit, which is ours; a soft limit up to the hard one is always accepted.
-        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+/// A soft limit up to the hard one is always accepted.
+fn set_soft_limit(resource: Resource, soft: u64) {
+    if let Ok((_, hard)) = getrlimit(resource) {
+        let _accepted = setrlimit(resource, soft.min(hard), hard);
     }
 }

@@ -160,6 +160,11 @@ impl Folder {
         }
     }
 
+    /// Moves `name` into another folder of the same file system, under `to`.
+    pub fn move_into(&self, name: &OsStr, other: &Self, to: &OsStr) -> Result<()> {
+        fcntl::renameat(&self.0, name, &other.0, to)
+    }
+
     /// Removes the file or link `name`.
     pub fn unlink(&self, name: &OsStr) -> Result<()> {
         unistd::unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir)

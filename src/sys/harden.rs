@@ -23,12 +23,16 @@ extern "C" fn remember_ignored() {
     IGNORED_AT_START.store(ignored.bits(), Ordering::Relaxed);
 }
 
-/// What the caller gave us and the app gets back: signal mask, dispositions, core limit, descriptors.
+/// The stack we raise a smaller soft limit to. Up to here, what `execve` takes depends on no stack limit (128 KiB).
+pub(super) const STACK: u64 = 512 << 10;
+
+/// What the caller gave us and the app gets back: signal mask, dispositions, core and stack limits, descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
     pub(super) mask: SignalSet,
     pub(super) ignored: SignalSet,
     pub(super) core: u64,
+    pub(super) stack: u64,
     pub(super) inherited: Vec<RawFd>,
 }
 
@@ -84,6 +88,11 @@ pub fn harden() -> Result<Original, HardenError> {
     // 3. Only the soft limit: the hard one could not be given back.
     let (core, hard) = getrlimit(Resource::RLIMIT_CORE).map_err(failed("read the core limit"))?;
     setrlimit(Resource::RLIMIT_CORE, 0, hard).map_err(failed("lower the core limit"))?;
+    // The stack grows up to the limit of the moment, so a raised one counts at once.
+    let (stack, hard) = getrlimit(Resource::RLIMIT_STACK).map_err(failed("read the stack limit"))?;
+    if stack < STACK {
+        setrlimit(Resource::RLIMIT_STACK, STACK.min(hard), hard).map_err(failed("raise the stack limit"))?;
+    }
     // 4. Before we open anything ourselves.
     let inherited = descriptors::inherited();
     // 5. From here on signals wait until they are read. An inherited "ignore" of SIGCHLD would lose exit codes.
@@ -92,7 +101,21 @@ pub fn harden() -> Result<Original, HardenError> {
     // 6. A static glibc program loads the modules that the image's nsswitch.conf names: foreign code, as us.
     look_hosts_up_by_built_in_code();
     let ignored = SignalSet::from_bits(IGNORED_AT_START.load(Ordering::Relaxed));
-    Ok(Original { mask, ignored, core, inherited })
+    Ok(Original { mask, ignored, core, stack, inherited })
+}
+
+/// The limit on this thread's stack where it is too small for us, and what is the least; [`harden`] raised it as far as the
+/// hard limit goes.
+pub fn small_stack() -> Option<(u64, u64)> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_STACK).ok()?;
+    (soft < STACK).then_some((soft, STACK))
+}
+
+/// How many more files may be opened, counted up to `enough`, and the soft limit on open files.
+pub fn free_descriptors(enough: usize) -> (usize, u64) {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let numbers = 0..RawFd::try_from(limit).unwrap_or(RawFd::MAX);
+    (numbers.filter(|fd| !descriptors::is_open(*fd)).take(enough).count(), limit)
 }
 
 /// The process that traces this one; `None` also where nothing says so, because /proc is not mounted.

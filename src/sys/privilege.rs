@@ -16,6 +16,8 @@ use super::idmap::{self, IdMap};
 
 /// Nobody's id: the kernel reads it as "leave this one".
 const LEAVE: u32 = u32::MAX;
+/// keyctl(2).
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
 /// `NGROUPS_MAX`.
 const MOST_GROUPS: usize = 65_536;
 
@@ -440,9 +442,13 @@ fn drop_all(plan: &Plan) -> Result<(), (Step, Fault)> {
     }
     // 6. Whatever is left: inheritable ones survive a change of user, all of them NO_SETUID_FIXUP.
     step(Step::ClearCapabilities, capabilities::clear())?;
-    // 7. No setuid program and no file capability gives anything back; root's execve neither.
+    // 7. The starter's session keyring is not the app's: a new, empty one. Where keys do not exist or a sandbox forbids them
+    // (ENOSYS, EPERM), nothing of anybody's can be read through them either; a full quota (EDQUOT) leaves it as it was.
+    // SAFETY: a null name asks for an anonymous keyring; no memory is touched.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    // 8. No setuid program and no file capability gives anything back; root's execve neither.
     step(Step::NoNewPrivs, prctl::set_no_new_privs())?;
-    // 8. The change of user may have made us dumpable (fs.suid_dumpable).
+    // 9. The change of user may have made us dumpable (fs.suid_dumpable).
     step(Step::NotDumpable, prctl::set_dumpable(false))
 }
 
@@ -462,16 +468,12 @@ fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
     let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;
     prove(Step::ReadUids, uids == [plan.uid; 3])?;
     prove(Step::ReadGids, gids == [plan.gid; 3])?;
-    // On the stack: a forked child does not allocate.
-    let mut buffer = [0_u32; MOST_GROUPS];
-    let most = libc::c_int::try_from(MOST_GROUPS).expect("a small constant");
-    // SAFETY: the kernel writes at most as many numbers as the buffer has.
-    let count = nix::Error::result(unsafe { libc::getgroups(most, buffer.as_mut_ptr()) });
-    let count = usize::try_from(count.map_err(failed(Step::ReadGroups))?).expect("not negative");
-    buffer[..count].sort_unstable();
-    // A runtime may have set one twice.
-    let found = buffer[..count].chunk_by(|one, next| one == next).map(|same| same[0]);
-    prove(Step::ReadGroups, found.eq(plan.groups.iter().copied()))?;
+    // On the stack: a forked child does not allocate. The small buffer, because a stack may be limited to less than the other.
+    let has_groups = match has_groups::<256>(&plan.groups) {
+        Err(nix::Error::EINVAL) => has_groups::<MOST_GROUPS>(&plan.groups),
+        found => found,
+    };
+    prove(Step::ReadGroups, has_groups.map_err(failed(Step::ReadGroups))?)?;
     let sets = capabilities::read().map_err(failed(Step::ReadCapabilities))?;
     prove(Step::ReadCapabilities, sets == Sets::EMPTY)?;
     prove(Step::ReadAmbient, capabilities::is_ambient_empty())?;
@@ -481,6 +483,19 @@ fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
     // Or another process of the same user could read our memory and trace us.
     let is_dumpable = prctl::get_dumpable().map_err(failed(Step::ReadDumpable))?;
     prove(Step::ReadDumpable, !is_dumpable)
+}
+
+/// Whether these are our supplementary groups; EINVAL when there are more than `MOST`.
+#[inline(never)]
+fn has_groups<const MOST: usize>(groups: &[u32]) -> Result<bool, nix::Error> {
+    let mut buffer = [0_u32; MOST];
+    let most = libc::c_int::try_from(MOST).expect("a small constant");
+    // SAFETY: the kernel writes at most as many numbers as the buffer has.
+    let count = nix::Error::result(unsafe { libc::getgroups(most, buffer.as_mut_ptr()) })?;
+    let count = usize::try_from(count).expect("not negative");
+    buffer[..count].sort_unstable();
+    // A runtime may have set one twice.
+    Ok(buffer[..count].chunk_by(|one, next| one == next).map(|same| same[0]).eq(groups.iter().copied()))
 }
 
 /// Each attempt has to be refused. Root keeps its number without its powers, so it tries to become somebody else.

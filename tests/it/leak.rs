@@ -151,6 +151,50 @@ fn the_supervisors_memory_keeps_no_copy_of_a_variable() {
     running.end();
 }
 
+/// The newest token of a sidecar, from what it writes down for a restart.
+fn saved_token(case: &Case) -> Option<String> {
+    let state = fs::read_to_string(case.memory.join("state/state.json")).ok()?;
+    let state: serde_json::Value = serde_json::from_str(&state).ok()?;
+    state["token"]["secret"].as_str().map(str::to_owned)
+}
+
+/// How often `secret`, or most of it, stands in the memory of a process.
+fn copies(pid: i32, secret: &str) -> usize {
+    // What a buffer was reused for overwrites its beginning.
+    let end = &secret.as_bytes()[secret.len() / 3..];
+    memory_of(pid).windows(end.len()).filter(|bytes| *bytes == end).count()
+}
+
+#[test]
+fn a_sidecar_at_rest_holds_no_jwt_and_no_dead_token() {
+    needs_root!();
+    for user in [0, APP] {
+        let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+        let kv = space.kv2(&[("a", json!({ "k": CANARY }))]);
+        let login = space.jwt(&[&format!("{kv}/data/*")], "web.jwt");
+        let role = login.path.replace("/login", "/role/web");
+        let life = json!({
+            "role_type": "jwt", "bound_audiences": ["vault"], "bound_subject": "web", "user_claim": "sub",
+            "token_policies": [space.policy(&[&format!("{kv}/data/*")])], "token_ttl": "6s", "token_max_ttl": "6s",
+        });
+        space.bao.write(&role, life);
+        let config = format!("{}files: {{ s: \"vault:{kv}/data/a#k\" }}\n", space.vault(&login));
+        let jwt = fs::read_to_string(certificates().join("web.jwt")).unwrap();
+        let run = case.with_files(&config).command("sidecar");
+        let run = if user == 0 { run.root().args(&["--run-as", &format!("{APP}:{APP}")]) } else { run.user(APP, APP) };
+        let mut running = run.start();
+        let pid = running.pid();
+        let first = running.until("a token", || saved_token(&case));
+        assert!(copies(pid, &first) > 0, "the search finds what is there");
+        running.until("no JWT in memory", || (copies(pid, jwt.trim()) == 0).then_some(()));
+        running.until("another token", || saved_token(&case).filter(|token| *token != first));
+        running.until("no dead token in memory", || (copies(pid, &first) == 0).then_some(()));
+        running.until("no JWT in memory", || (copies(pid, jwt.trim()) == 0).then_some(()));
+        running.signal(libc::SIGTERM);
+        running.end();
+    }
+}
+
 /// All writable memory of a process, as root reads it.
 fn memory_of(pid: i32) -> Vec<u8> {
     use std::os::unix::fs::FileExt;

@@ -40,6 +40,8 @@ mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
 mod shell; // completions and manual pages
+mod limits; // what the environment limits is never a bug
+mod keyring; // the starter's keys are not the app's
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop

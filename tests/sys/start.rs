@@ -10,6 +10,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("start::mask_and_dispositions_are_the_callers", mask_and_dispositions_are_the_callers),
     ("start::the_core_limit_is_the_callers_and_ours_is_zero", the_core_limit_is_the_callers_and_ours_is_zero),
     ("start::inherited_descriptors_survive_and_ours_do_not", inherited_descriptors_survive_and_ours_do_not),
+    (
+        "start::descriptors_of_ours_are_closed_whatever_their_number",
+        descriptors_of_ours_are_closed_whatever_their_number,
+    ),
     ("start::it_works_without_proc", it_works_without_proc),
     ("start::a_waiting_signal_keeps_the_app_from_starting", a_waiting_signal_keeps_the_app_from_starting),
     ("start::a_waiting_signal_the_caller_ignores_does_not", a_waiting_signal_the_caller_ignores_does_not),
@@ -117,6 +121,56 @@ fn inherited_descriptors_survive_and_ours_do_not() -> Outcome {
         assert!(!found.contains("signalfd"), "{mode}: {found}");
     }
     Outcome::Passed
+}
+
+/// Every number below is taken, so that what the program opens comes after it.
+const TAKEN: i32 = 65_700;
+
+fn descriptors_of_ours_are_closed_whatever_their_number() -> Outcome {
+    if !is_root() {
+        return Outcome::Skipped("needs root, to raise the limit on open files");
+    }
+    for mode in MODES {
+        let above = format!(
+            "n={TAKEN}; while [ $n -lt {} ]; do [ -e /proc/$$/fd/$n ] && echo $n; n=$((n+1)); done; :",
+            TAKEN + 100
+        );
+        let mut start = command(&[mode, "--open"], &["sh", "-c", &above]);
+        before(&mut start, || {
+            let limit = libc::rlimit { rlim_cur: 70_000, rlim_max: 70_000 };
+            // SAFETY: the struct and the filter live through their calls; descriptors are only copied where there is none.
+            unsafe {
+                check("limit", libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit).into());
+                for fd in (3..TAKEN).filter(|fd| libc::fcntl(*fd, libc::F_GETFD) < 0) {
+                    check("dup2", libc::dup2(0, fd).into());
+                }
+                refuse_close_range();
+            }
+        });
+        assert_eq!(text(&run(&mut start)), "", "{mode}");
+    }
+    Outcome::Passed
+}
+
+/// From here on `close_range` does not exist (ENOSYS), as before Linux 5.9.
+///
+/// # Safety
+/// For the time between fork and exec: makes system calls only.
+unsafe fn refuse_close_range() {
+    const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
+    let number = u32::try_from(libc::SYS_close_range).expect("a small number");
+    let filter = [
+        LOAD_NUMBER,
+        libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: number },
+        libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32 },
+        libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW },
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program points to four instructions that live through the call.
+    unsafe {
+        check("no_new_privs", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into());
+        check("seccomp", libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program).into());
+    }
 }
 
 fn it_works_without_proc() -> Outcome {

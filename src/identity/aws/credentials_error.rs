@@ -16,6 +16,8 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use crate::identity::thread::NoThread;
+
 use super::body::BodyError;
 use super::checked::NotVisible;
 
@@ -226,7 +228,9 @@ fn is_no_metadata(error: &(dyn Error + 'static)) -> bool {
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut found = None;
     for cause in chain(error) {
-        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        if let Some(error) = cause.downcast_ref::<NoThread>() {
+            found = Some(error.to_string());
+        } else if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             found = Some(tls(error));
         } else if let Some(error) = cause.downcast_ref::<io::Error>() {
             if error.raw_os_error().is_some() {

@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, has_too_many_elements};
 use crate::identity::file;
+use crate::identity::thread;
 
 use super::AwsFault;
 use super::body::BodyError;
@@ -158,6 +159,12 @@ struct Dispatch {
 
 impl HttpConnector for Dispatch {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        // The SDK's resolver panics where it finds no thread.
+        if is_name(request.uri())
+            && let Err(error) = thread::prove_startable()
+        {
+            return HttpConnectorFuture::ready(Err(ConnectorError::io(error.into())));
+        }
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let most = if target.starts_with("secretsmanager.") { MOST_ANSWER_BYTES } else { MOST_IDENTITY_BYTES };
         let answer = self.transport.connector(Route::of(request.uri()), &self.settings).call(request);
@@ -172,6 +179,13 @@ impl HttpConnector for Dispatch {
             Ok(response)
         })
     }
+}
+
+/// Whether the host has to be looked up.
+fn is_name(uri: &str) -> bool {
+    let uri = uri.parse::<http::Uri>().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_err()
 }
 
 fn context(store: TrustStore) -> TlsContext {

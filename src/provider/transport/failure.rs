@@ -5,10 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use crate::domain::MOST_ANSWER_BYTES;
+use crate::identity::thread::NoThread;
 use crate::provider::tls;
 use crate::provider::{Class, Failure};
 
-use super::names::NoSuchName;
+use super::names::{NoSuchName, NotLookedUp};
 use super::{Limits, TrustSource};
 
 /// What went wrong between us and an answer. Names the address, never a value.
@@ -17,6 +18,9 @@ pub(crate) enum TransportError {
     /// DNS has no such name, or no DNS answers.
     #[error("the name {0} does not resolve")]
     Name(String),
+    /// Looking a name up needs a thread.
+    #[error("the name {0} cannot be looked up: {NoThread}")]
+    NotLookedUp(String),
     /// Nobody listens.
     #[error("{0} refuses the connection; is the server running there?")]
     Refused(String),
@@ -65,6 +69,8 @@ impl From<TransportError> for Failure {
         let failure = Self::new(class, error.to_string());
         let failure = match error {
             TransportError::AnswerTimeout(..) => failure.silent(),
+            // Ours, not the backend's.
+            TransportError::NotLookedUp(_) => failure,
             TransportError::TooLarge | TransportError::Redirect { .. } => failure,
             _ => failure.of_backend(),
         };
@@ -72,7 +78,7 @@ impl From<TransportError> for Failure {
             TransportError::AnswerTimeout(..) | TransportError::CutShort(_) | TransportError::TooLarge => {
                 failure.perhaps_done()
             }
-            TransportError::Tls(_) => failure.standing(),
+            TransportError::Tls(_) | TransportError::NotLookedUp(_) => failure.standing(),
             _ => failure,
         }
     }
@@ -97,6 +103,9 @@ pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, li
         }
         if let Some(NoSuchName(name)) = error.downcast_ref() {
             return TransportError::Name(name.clone());
+        }
+        if let Some(NotLookedUp(name)) = error.downcast_ref() {
+            return TransportError::NotLookedUp(name.clone());
         }
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));

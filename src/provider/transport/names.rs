@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::identity::thread::{self, NoThread};
+
 /// The resolver of one client.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -16,6 +18,11 @@ pub(super) struct Names {
 #[error("the name {0} does not resolve")]
 pub(super) struct NoSuchName(pub(super) String);
 
+/// A name that was not looked up: that needs a thread.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {0} cannot be looked up: {NoThread}")]
+pub(super) struct NotLookedUp(pub(super) String);
+
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let host = match &self.instead {
@@ -26,6 +33,9 @@ impl Resolve for Names {
             let literal = host.trim_start_matches('[').trim_end_matches(']');
             if let Ok(address) = literal.parse::<IpAddr>() {
                 return Ok(Box::new(std::iter::once(SocketAddr::new(address, 0))) as Addrs);
+            }
+            if thread::prove_startable().is_err() {
+                return Err(NotLookedUp(host).into());
             }
             let found: Option<Vec<_>> = tokio::net::lookup_host((host.as_str(), 0)).await.ok().map(Iterator::collect);
             match found.filter(|addresses| !addresses.is_empty()) {
