@@ -213,7 +213,11 @@ fn operations(seen: &[(String, String)]) -> Vec<&str> {
 
 // ---------------------------------------------------------------------------------------------------------- asking us
 
-fn provider(settings: config::Aws) -> Aws {
+fn provider(mut settings: config::Aws) -> Aws {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    settings.proxies = config::Proxies::read(|name| {
+        environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    });
     Aws::new(Arc::new(AwsIdentity::new(settings, None)))
 }
 
@@ -330,7 +334,7 @@ fn a_secret_is_found_by_every_spelling_and_in_the_arns_region() {
         assert_eq!(text(&answers[5]), r#"{"k":"there"}"#);
         assert_eq!(class(&one("aws-sm:elsewhere").await), &Class::NotFound);
 
-        let configured = config::Aws { region: Some("us-east-2".into()), assume_role: None };
+        let configured = config::Aws { region: Some("us-east-2".into()), assume_role: None, ..config::Aws::default() };
         assert_eq!(text(&fetch(&provider(configured), &["aws-sm:elsewhere"]).await[0]), r#"{"k":"there"}"#);
     });
 }
@@ -445,7 +449,8 @@ fn an_assumed_role_reads_the_other_accounts_secret() {
         create(REGION, "ours", "of ours").await;
 
         let assume_role = config::AssumeRole { arn: role.into(), external_id: Some("x-1".into()) };
-        let configured = provider(config::Aws { region: None, assume_role: Some(assume_role) });
+        let configured =
+            provider(config::Aws { region: None, assume_role: Some(assume_role), ..config::Aws::default() });
         assert_eq!(text(&fetch(&configured, &["aws-sm:theirs"]).await[0]), "of 1111");
 
         let by_reference = format!("aws-sm:theirs?role={role}");
@@ -469,7 +474,7 @@ fn one_role_is_assumed_once_with_its_external_id() {
     };
     let seen = with_script(name, HERE, script, || async {
         let assume_role = config::AssumeRole { arn: "arn:aws:iam::1:role/r".into(), external_id: Some("x-1".into()) };
-        let aws = provider(config::Aws { region: None, assume_role: Some(assume_role) });
+        let aws = provider(config::Aws { region: None, assume_role: Some(assume_role), ..config::Aws::default() });
         let there = "arn:aws:secretsmanager:us-east-2:123456789012:secret:b-AbCdEf";
         for answer in fetch(&aws, &["aws-sm:a?version=1", "aws-sm:a?version=2", there]).await {
             assert!(answer.is_ok());
@@ -639,7 +644,8 @@ fn the_vault_login_is_signed_by_ourselves() {
         return run_alone(name, &[]);
     }
     let assume_role = config::AssumeRole { arn: "arn:aws:iam::1:role/r".into(), external_id: None };
-    let identity = AwsIdentity::new(config::Aws { region: None, assume_role: Some(assume_role) }, None);
+    let identity =
+        AwsIdentity::new(config::Aws { region: None, assume_role: Some(assume_role), ..config::Aws::default() }, None);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
     let request = block_on(identity.signed_caller_identity(Some("vault.example.com"), None, now)).unwrap();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://sts.amazonaws.com/"));

@@ -7,6 +7,7 @@ mod options;
 mod output;
 mod parse;
 mod shell;
+mod unread;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -113,6 +114,9 @@ fn warn_of_overrides(config: &Config, caller: &Caller) {
         warn!(
             "vault.skipVerify: the server's certificate is not verified; whoever answers reads the login and every secret"
         );
+    }
+    if let Some(vault) = config.vault.as_ref().filter(|_| config.local.is_none()) {
+        unread::warn_of_unread(vault, caller);
     }
     let ignored = caller.ignored();
     if !ignored.is_empty() {

@@ -1,7 +1,8 @@
 //! The sections `vault` and `aws`, and whether any reference needs them.
 
-use super::model::{AssumeRole, Aws, Ca, Config, Content, RoleId, Vault, VaultAuth};
+use super::model::{AssumeRole, Aws, Ca, CertificateFiles, Config, Content, RoleId, Vault, VaultAuth};
 use super::place::Place;
+use super::proxies::Proxies;
 use super::reader::Reader;
 use super::{net, value};
 use crate::domain::{SecretRef, Source};
@@ -54,13 +55,18 @@ pub(super) enum Answers {
 
 impl Reader<'_> {
     /// The section `vault`. What is missing is a mistake only when a reference needs it.
-    pub(super) fn vault(&mut self, need: &Need, answers: Answers) -> Option<Vault> {
+    pub(super) fn vault(&mut self, need: &Need, answers: Answers, proxies: &Proxies) -> Option<Vault> {
         let address = self.read("vault.address", net::address);
         let namespace = self.read("vault.namespace", value::namespace).filter(|name| !name.is_empty());
         let ca_text = self.read("vault.ca", value::certificates).map(Ca::Pem);
         let ca = ca_text.or(self.read("vault.caFile", value::path).map(Ca::File));
+        let ca = ca.or(self.read("vault.caPath", value::path).map(Ca::Directory));
+        let client_certificate = self.client_certificate();
         let tls_server_name = self.read("vault.tlsServerName", net::host);
         let proxy = self.read("vault.proxy", net::proxy);
+        if let Some(address) = &address {
+            self.way(address, need, answers, proxies);
+        }
         let redirect_hosts = self.read("vault.redirectHosts", net::hosts).unwrap_or_default();
         let skip_verify = self.is_on("vault.skipVerify");
         if skip_verify && !self.is_on("vault.allowInsecure") {
@@ -88,12 +94,53 @@ impl Reader<'_> {
                 namespace,
                 ca,
                 tls_server_name,
+                client_certificate,
                 proxy,
+                proxies: proxies.clone(),
                 redirect_hosts,
                 skip_verify,
                 auth,
             }),
         }
+    }
+
+    /// What cannot go together on the way to the address.
+    fn way(&mut self, address: &str, need: &Need, answers: Answers, proxies: &Proxies) {
+        if address.starts_with("unix://") {
+            for key in ["proxy", "tlsServerName"] {
+                let path = format!("vault.{key}");
+                // A variable that is meant for other addresses fills no gap here.
+                if matches!(self.place(&path), Place::Missing | Place::Variable(_)) {
+                    continue;
+                }
+                let place = self.place(&path);
+                self.mistakes.about(&place, &path, "does not go together with a unix:// address");
+            }
+            return;
+        }
+        let has_own = self.tree.at("vault.proxy").is_some() || self.tree.at("vault.tlsServerName").is_some();
+        if *need == Need::No || answers != Answers::Backends || has_own {
+            return;
+        }
+        if let Err(error) = proxies.choose_for(address) {
+            self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.why);
+        }
+    }
+
+    /// The certificate for TLS, of two files that are no use alone.
+    fn client_certificate(&mut self) -> Option<CertificateFiles> {
+        let certificate = self.read("vault.clientCertFile", value::path);
+        let key = self.read("vault.clientKeyFile", value::path);
+        for (this, other, variable) in [
+            ("vault.clientCertFile", "vault.clientKeyFile", "VAULT_CLIENT_KEY"),
+            ("vault.clientKeyFile", "vault.clientCertFile", "VAULT_CLIENT_CERT"),
+        ] {
+            if self.tree.at(this).is_some() && self.tree.at(other).is_none() {
+                let place = self.place(this);
+                self.mistakes.about(&place, this, format!("needs {other} too (or {variable})"));
+            }
+        }
+        Some(CertificateFiles { certificate: certificate?, key: key? })
     }
 
     /// `vault.auth`; what a method requires has been checked, so a field that is not there was reported.
@@ -142,10 +189,16 @@ impl Reader<'_> {
     }
 
     /// The section `aws`.
-    pub(super) fn aws(&mut self) -> Aws {
+    pub(super) fn aws(&mut self, need: &Need, answers: Answers, proxies: &Proxies) -> Aws {
         let region = self.read("aws.region", value::region);
         let arn = self.read("aws.assumeRole.arn", value::role_arn);
         let external_id = self.read("aws.assumeRole.externalId", value::plain);
-        Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }) }
+        if matches!(need, Need::Yes(_)) && answers == Answers::Backends {
+            let host = format!("secretsmanager.{}.amazonaws.com", region.as_deref().unwrap_or("eu-west-1"));
+            if let Err(error) = proxies.choose("https", &host, None) {
+                self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.why);
+            }
+        }
+        Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }), proxies: proxies.clone() }
     }
 }

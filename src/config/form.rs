@@ -191,7 +191,9 @@ impl Form {
             Self::RunAs => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^[^:]+(:[^:]+)?$" }),
             Self::Owner => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^([^:]+)?(:[^:]+)?$" }),
             Self::Directory => json!({ "type": "string", "pattern": "^/+[^/]" }),
-            Self::Address => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://[^/?#@]+/?$" }),
+            Self::Address => {
+                json!({ "type": "string", "pattern": "^([hH][tT][tT][pP][sS]?://[^/?#@]+(/[-._~A-Za-z0-9]+)*/?|[uU][nN][iI][xX]:///.*[^/])$" })
+            }
             Self::Proxy => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP]://[^/?#@]+/?$" }),
             Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
             Self::Listen => json!({ "type": "string", "pattern": ":[0-9]+$" }),

@@ -125,13 +125,27 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
 /// The section `vault`.
 pub(super) static VAULT: Object = Object {
     fields: &[
-        Field::single("address", Form::Address, "http:// or https://, host, port.").default_is("VAULT_ADDR"),
+        Field::single("address", Form::Address, "http:// or https://, host, port; or unix:// and a socket.").default_is("VAULT_ADDR"),
         Field::single("namespace", Form::Namespace, "X-Vault-Namespace.").default_is("VAULT_NAMESPACE"),
         Field::single("ca", Form::Certificates, "The private CA, as PEM text."),
         Field::single("caFile", Form::Path, "The private CA, as a PEM file.")
             .default_is("VAULT_CACERT")
             .never_by_annotation(),
+        Field::single("caPath", Form::Path, "Private CAs, as a directory of PEM files.")
+            .default_is("VAULT_CAPATH")
+            .never_by_annotation(),
         Field::single("tlsServerName", Form::Host, "The name to ask for and verify instead of the address's host.")
+            .default_is("VAULT_TLS_SERVER_NAME")
+            .never_by_annotation(),
+        Field::single(
+            "clientCertFile",
+            Form::Path,
+            "A certificate chain to show in TLS, whatever the auth method, as a PEM file.",
+        )
+        .default_is("VAULT_CLIENT_CERT")
+        .never_by_annotation(),
+        Field::single("clientKeyFile", Form::Path, "Its private key, as a PEM file.")
+            .default_is("VAULT_CLIENT_KEY")
             .never_by_annotation(),
         Field::single("proxy", Form::Proxy, "An http:// proxy for this backend.")
             .default_is("HTTPS_PROXY and NO_PROXY")
@@ -155,7 +169,7 @@ pub(super) static VAULT: Object = Object {
             .never_by_annotation(),
         Field::new("auth", Shape::Tagged(&AUTH), "How we prove who we are."),
     ],
-    choice: Some(Choice { ways: &[&["ca"], &["caFile"]], presence: Presence::Optional }),
+    choice: Some(Choice { ways: &[&["ca"], &["caFile"], &["caPath"]], presence: Presence::Optional }),
 };
 
 static METHOD: Field = Field::single("method", Form::Words(METHODS), "The auth method.").required();

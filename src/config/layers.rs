@@ -13,6 +13,7 @@ use super::names::{Single, VARIABLES, singles};
 use super::nearest::nearest;
 use super::pinned;
 use super::place::Place;
+use super::proxies::{self, Proxies};
 use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
 
@@ -60,6 +61,7 @@ pub(super) struct Merged<'a> {
     pub(super) tree: Node,
     pub(super) local: Option<&'a str>,
     pub(super) reading: Reading,
+    pub(super) proxies: Proxies,
 }
 
 /// Reads, checks and merges the layers.
@@ -97,7 +99,11 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged
     }
     let (layer, local, result) = flags::layer(layers.flags, mistakes);
     tree = merge::over(tree, layer, &ROOT);
-    Merged { tree, local, reading: worse(reading, result) }
+    let variable = |name: &str| {
+        let (_, value) = environment.iter().find(|(known, _)| known == name)?;
+        Some(value.as_str())
+    };
+    Merged { tree, local, reading: worse(reading, result), proxies: Proxies::read(variable) }
 }
 
 fn worse(a: Reading, b: Reading) -> Reading {
@@ -106,10 +112,18 @@ fn worse(a: Reading, b: Reading) -> Reading {
 
 /// Variables of the backends' own tools and the key each fills. Of two, the first that is set wins: `VAULT_…` before
 /// `BAO_…`, whatever the server is.
-const GAPS: [(&[&str], &[&str]); 4] = [
+///
+/// A later one replaces an earlier one that excludes it: of three kinds of CA, Vault's own clients take the file first, then
+/// the text, then the directory.
+const GAPS: [(&[&str], &[&str]); 9] = [
     (&["VAULT_ADDR", "BAO_ADDR"], &["vault", "address"]),
     (&["VAULT_NAMESPACE", "BAO_NAMESPACE"], &["vault", "namespace"]),
+    (&["VAULT_CAPATH", "BAO_CAPATH"], &["vault", "caPath"]),
+    (&["VAULT_CACERT_BYTES", "BAO_CACERT_BYTES"], &["vault", "ca"]),
     (&["VAULT_CACERT", "BAO_CACERT"], &["vault", "caFile"]),
+    (&["VAULT_TLS_SERVER_NAME", "BAO_TLS_SERVER_NAME"], &["vault", "tlsServerName"]),
+    (&["VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"], &["vault", "clientCertFile"]),
+    (&["VAULT_CLIENT_KEY", "BAO_CLIENT_KEY"], &["vault", "clientKeyFile"]),
     (&["AWS_REGION", "AWS_DEFAULT_REGION"], &["aws", "region"]),
 ];
 
@@ -124,7 +138,7 @@ const NO_SETTINGS: [&str; 3] = ["DIR", "CONFIG", "ANNOTATIONS"];
 
 /// Whether a variable of that name says something about the configuration, so that it has to be text.
 pub fn is_setting(name: &str) -> bool {
-    let fills_a_gap = || GAPS.iter().any(|(names, _)| names.contains(&name));
+    let fills_a_gap = || proxies::is_variable(name) || GAPS.iter().any(|(names, _)| names.contains(&name));
     name.strip_prefix(VARIABLES).map_or_else(fills_a_gap, |rest| !NO_SETTINGS.contains(&rest))
 }
 

@@ -27,6 +27,7 @@ mod net;
 mod options;
 mod pinned;
 mod place;
+mod proxies;
 mod reader;
 mod resolve;
 mod schema;
@@ -43,13 +44,15 @@ pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{
-    Action, AssumeRole, Aws, Ca, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, Inherit, LogFormat,
-    LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Sandbox, Template, Vault, VaultAuth, Volume,
+    Action, AssumeRole, Aws, Ca, CertificateFiles, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format,
+    Inherit, LogFormat, LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Sandbox, Template, Vault,
+    VaultAuth, Volume,
 };
 pub use nearest::nearest;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use pinned::{is_hidden, is_steering};
 pub use place::{Mistake, Place};
+pub use proxies::{Proxies, ProxyError};
 pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;
 

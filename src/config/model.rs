@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::domain::{EnvName, FileMode, FileName, Owner, RunAs, SecretRef};
 
 use super::place::Place;
+use super::proxies::Proxies;
 
 /// Everything a run needs to know, whatever the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub struct Config {
 /// How Vault or OpenBao is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vault {
-    /// `http://` or `https://`, host, optional port; no path, no credentials.
+    /// `http://` or `https://`, host, optional port, optional path; or `unix://` and a socket's path. No credentials.
     pub address: String,
     /// `X-Vault-Namespace`.
     pub namespace: Option<String>,
@@ -76,8 +77,12 @@ pub struct Vault {
     pub ca: Option<Ca>,
     /// The name to ask for and to verify instead of the address's host (SNI).
     pub tls_server_name: Option<String>,
-    /// `http://` proxy for this backend; without it `HTTPS_PROXY` and `NO_PROXY` count.
+    /// The certificate that is shown in every handshake, whatever the auth method.
+    pub client_certificate: Option<CertificateFiles>,
+    /// `http://` proxy for this backend; without it `proxies` count.
     pub proxy: Option<String>,
+    /// The proxies of the environment.
+    pub proxies: Proxies,
     /// Hosts, `HOST[:PORT]`, that the server may redirect to.
     pub redirect_hosts: Vec<String>,
     /// No verification of the certificate. Exists only together with `allowInsecure: true`.
@@ -93,6 +98,17 @@ pub enum Ca {
     Pem(String),
     /// A PEM file.
     File(PathBuf),
+    /// A directory of PEM files.
+    Directory(PathBuf),
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// `vault.auth`: one variant per method.
@@ -207,6 +223,8 @@ pub struct Aws {
     pub region: Option<String>,
     /// Assumed for every reference that names no role of its own.
     pub assume_role: Option<AssumeRole>,
+    /// The proxies of the environment.
+    pub proxies: Proxies,
 }
 
 /// A role to assume.

@@ -2,17 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::value::Expected;
-
 /// The parts of `SCHEME://HOST[:PORT][/REST]`.
-struct Url<'a> {
-    scheme: &'a str,
-    host: &'a str,
+pub(super) struct Url<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) host: &'a str,
+    /// Host and port.
+    pub(super) authority: &'a str,
     /// From the first slash on.
     rest: &'a str,
 }
 
-fn url(text: &str) -> Result<Url<'_>, Expected> {
+pub(super) fn url(text: &str) -> Result<Url<'_>, String> {
     const EXPECTED: &str = "expected http:// or https:// and a host";
     let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
     let known = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
@@ -25,11 +25,11 @@ fn url(text: &str) -> Result<Url<'_>, Expected> {
     if authority.contains('@') {
         return Err("must not hold credentials".to_owned());
     }
-    Ok(Url { scheme, host: checked_host(authority)?, rest })
+    Ok(Url { scheme, host: checked_host(authority)?, authority, rest })
 }
 
 /// The host of `HOST[:PORT]`, both checked.
-fn checked_host(text: &str) -> Result<&str, Expected> {
+pub(super) fn checked_host(text: &str) -> Result<&str, String> {
     let (host, port) = if text.starts_with('[') {
         let end = text.find(']').ok_or("expected \"]\" after an IPv6 address")?;
         let (host, rest) = text.split_at(end + 1);
@@ -53,7 +53,7 @@ fn checked_host(text: &str) -> Result<&str, Expected> {
     }
 }
 
-fn host_syntax(host: &str) -> Result<(), Expected> {
+fn host_syntax(host: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected the name of a host or its IP address (IPv6 in brackets)";
     if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return inner.parse::<Ipv6Addr>().map(drop).map_err(|_| EXPECTED.to_owned());
@@ -77,32 +77,68 @@ fn host_syntax(host: &str) -> Result<(), Expected> {
     Ok(())
 }
 
-/// The address of a server: `http://` or `https://`, host, optional port. One final slash is left out.
-pub(super) fn address(text: &str) -> Result<String, Expected> {
-    let url = url(text)?;
-    if !matches!(url.rest, "" | "/") {
-        return Err("expected only scheme, host and port, without a path or a query".to_owned());
+/// The address of a server: `http://` or `https://`, host, optional port, optional path in front of the API's; or
+/// `unix://` and the absolute path of a socket. One final slash is left out.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    if let Some(path) = unix_socket(text) {
+        let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\0', '\n']);
+        return match is_path {
+            true => Ok(format!("unix://{path}")),
+            false => Err("expected the absolute path of a socket, such as unix:///run/vault.sock".to_owned()),
+        };
     }
+    let url = url(text)?;
+    prefix(url.rest)?;
     // Everybody below compares the scheme as it is usually written.
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     Ok(format!("{}://{}", url.scheme, rest.strip_suffix('/').unwrap_or(rest)))
 }
 
+/// What follows `unix://`, in whatever letters.
+fn unix_socket(text: &str) -> Option<&str> {
+    let (scheme, path) = text.split_once("://")?;
+    scheme.eq_ignore_ascii_case("unix").then_some(path)
+}
+
+/// A path in front of the API's, such as an ingress has it.
+fn prefix(path: &str) -> Result<(), String> {
+    let inner = path.strip_suffix('/').unwrap_or(path);
+    let Some(inner) = inner.strip_prefix('/') else {
+        return if path.is_empty() || path == "/" { Ok(()) } else { Err(NO_QUERY.to_owned()) };
+    };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    for segment in inner.split('/') {
+        if segment.is_empty() || segment == "." || segment == ".." || !segment.bytes().all(is_plain) {
+            return Err(NO_QUERY.to_owned());
+        }
+    }
+    match inner.rsplit('/').next() {
+        Some(last @ ("v1" | "ui")) => Err(format!("expected the address without /{last}, which is not part of it")),
+        _ => Ok(()),
+    }
+}
+
+const NO_QUERY: &str = "expected only scheme, host, port and a plain path such as /vault, without a query";
+
 /// An `http://` proxy.
-pub(super) fn proxy(text: &str) -> Result<String, Expected> {
-    if url(text)?.scheme != "http" {
+pub(super) fn proxy(text: &str) -> Result<String, String> {
+    let parts = url(text)?;
+    if parts.scheme != "http" {
         return Err("expected an http:// proxy".to_owned());
+    }
+    if !matches!(parts.rest, "" | "/") {
+        return Err("expected only scheme, host and port, without a path or a query".to_owned());
     }
     address(text)
 }
 
 /// `HOST[:PORT]`, several with commas between them; in small letters.
-pub(super) fn hosts(text: &str) -> Result<Vec<String>, Expected> {
+pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     text.split(',').map(|host| checked_host(host.trim()).map(|_| host.trim().to_ascii_lowercase())).collect()
 }
 
 /// A host's name for TLS, without a port.
-pub(super) fn host(text: &str) -> Result<String, Expected> {
+pub(super) fn host(text: &str) -> Result<String, String> {
     host_syntax(text)?;
     if text.starts_with('[') {
         return Err("expected the name of a host".to_owned());
@@ -111,7 +147,7 @@ pub(super) fn host(text: &str) -> Result<String, Expected> {
 }
 
 /// `HOST:PORT` to listen on.
-pub(super) fn listen(text: &str) -> Result<String, Expected> {
+pub(super) fn listen(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090 for every interface";
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
     host_syntax(host).map_err(|_| EXPECTED)?;
@@ -120,7 +156,7 @@ pub(super) fn listen(text: &str) -> Result<String, Expected> {
 }
 
 /// A URL to notify.
-pub(super) fn notify(text: &str) -> Result<String, Expected> {
+pub(super) fn notify(text: &str) -> Result<String, String> {
     let url = url(text)?;
     if url.rest.contains('#') {
         return Err("expected a URL without \"#\"".to_owned());
@@ -153,12 +189,22 @@ mod tests {
             assert_eq!(address(good), Ok(good.to_owned()));
         }
         assert_eq!(address("https://vault/"), Ok("https://vault".into()));
+        assert_eq!(address("HTTPS://ingress/vault/"), Ok("https://ingress/vault".into()));
+        assert_eq!(address("https://ingress:8443/a/b-c"), Ok("https://ingress:8443/a/b-c".into()));
+        assert_eq!(address("UNIX:///run/vault.sock"), Ok("unix:///run/vault.sock".into()));
         assert_eq!(address("HTTPS://vault:8200/"), Ok("https://vault:8200".into()));
         for bad in [
             "",
             "vault",
             "vault:8200",
-            "unix:///run/x",
+            "unix://",
+            "unix://run/x",
+            "unix:///run/",
+            "https://vault/a/../b",
+            "https://vault/a//b",
+            "https://vault/a%2fb",
+            "https://vault/ui/",
+            "https://vault/a?b",
             "https://",
             "https:///x",
             "https://:8200",
@@ -203,6 +249,7 @@ mod tests {
     fn a_proxy_is_plain_http() {
         assert!(proxy("http://proxy:3128").is_ok());
         assert!(proxy("https://proxy:3128").is_err());
+        assert!(proxy("http://proxy:3128/x").is_err());
         assert!(proxy("http://u:p@proxy").is_err());
     }
 

@@ -10,9 +10,10 @@ use super::backends::{Answers, Need, need};
 use super::inherited;
 use super::keys::ROOT;
 use super::layer::Reading;
-use super::layers::{self, Layers, Wraps};
+use super::layers::{self, Layers, Merged, Wraps};
 use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
 use super::place::Mistake;
+use super::proxies::Proxies;
 use super::reader::{Reader, owner, run_as};
 use super::tree::{Kind, Mistakes, Node};
 use super::{check, net, value};
@@ -43,13 +44,13 @@ fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<Mis
     }
     check::whole(&merged.tree, &ROOT, "", &mut mistakes);
     let mut reader = Reader { tree: &merged.tree, mistakes };
-    let config = reader.config(layers, merged.local, answers);
+    let config = reader.config(layers, &merged, answers);
     let mistakes = reader.mistakes.sorted();
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
 impl Reader<'_> {
-    fn config(&mut self, layers: &Layers<'_>, local: Option<&str>, answers: Answers) -> Config {
+    fn config(&mut self, layers: &Layers<'_>, merged: &Merged<'_>, answers: Answers) -> Config {
         let secrets = self.secrets();
         let named = secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
         let env = self.variables(&named);
@@ -81,7 +82,7 @@ impl Reader<'_> {
             revoke_delay: self.read("revokeDelay", value::duration).unwrap_or(Duration::ZERO),
             state: self.read("state", value::directory).unwrap_or_else(|| STATE.into()),
             state_place: self.place("state"),
-            local: local.map(PathBuf::from),
+            local: merged.local.map(PathBuf::from),
             metrics: self.read("metrics", net::listen),
             sandbox: self.read("sandbox", sandbox).unwrap_or(Sandbox::On),
             log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),
@@ -100,19 +101,19 @@ impl Reader<'_> {
             let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
             config.env.extend(found);
         }
-        self.backends(&mut config, answers);
+        self.backends(&mut config, answers, &merged.proxies);
         for mistake in about_variables.sorted() {
             self.mistakes.add(&mistake.place, mistake.text);
         }
         config
     }
 
-    fn backends(&mut self, config: &mut Config, answers: Answers) {
+    fn backends(&mut self, config: &mut Config, answers: Answers, proxies: &Proxies) {
         let vault = need(config, |source| matches!(source, Source::Vault(_)));
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
         let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
-        config.vault = self.vault(&vault, answers);
-        config.aws = self.aws();
+        config.vault = self.vault(&vault, answers, proxies);
+        config.aws = self.aws(&aws, answers, proxies);
         // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {

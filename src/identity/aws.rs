@@ -70,8 +70,8 @@ impl AwsIdentity {
     /// An identity that asks nobody yet. `ca_bundle` is `AWS_CA_BUNDLE`: the only roots then, instead of the system's.
     pub fn new(settings: config::Aws, ca_bundle: Option<PathBuf>) -> Self {
         Self {
+            transport: Transport::new(ca_bundle, settings.proxies.clone()),
             settings,
-            transport: Transport::new(ca_bundle),
             ambient_region: OnceCell::new(),
             base: Mutex::new(None),
             roles: Mutex::new(BTreeMap::new()),

@@ -173,8 +173,14 @@ fn readable(config: &Config, plan: &Plan, caller: &Caller, profile: Profile) -> 
         found.file(local);
     }
     if let Some(vault) = &config.vault {
-        if let Some(Ca::File(path)) = &vault.ca {
-            found.file(path);
+        match &vault.ca {
+            Some(Ca::File(path)) => found.file(path),
+            Some(Ca::Directory(path)) => found.directory(path),
+            Some(Ca::Pem(_)) | None => {}
+        }
+        if let Some(files) = &vault.client_certificate {
+            found.file(&files.certificate);
+            found.file(&files.key);
         }
         vault.auth.iter().flat_map(identity_files).for_each(|path| found.file(path));
     }

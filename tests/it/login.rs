@@ -339,6 +339,124 @@ fn a_server_that_wants_a_client_certificate_refuses_without_one() {
     scene.case.refused(scene.config(&with_ca(&tls, &foreign, "")), 77, &["cert"]);
 }
 
+/// Accepts connections and hands each to `serve`, until the test ends.
+fn bridge<C: Send + 'static>(incoming: impl Iterator<Item = C> + Send + 'static, serve: fn(C, u16), port: u16) {
+    std::thread::spawn(move || incoming.for_each(|client| drop(std::thread::spawn(move || serve(client, port)))));
+}
+
+#[test]
+fn a_server_behind_a_path_is_reached_by_it() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("http://127.0.0.1:{}/in-front/vault/", listener.local_addr().unwrap().port());
+    // An ingress: takes the prefix off, refuses everything else, one request per connection.
+    let serve = |mut client: std::net::TcpStream, port: u16| {
+        use std::io::{Read, Write};
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|count| count == 1) {
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        if !head.contains(" /in-front/vault/v1/") {
+            let _ = client.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            return;
+        }
+        let head = head.replacen("/in-front/vault", "", 1).replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        server.write_all(head.as_bytes()).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let _ = std::io::copy(&mut server, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    };
+    bridge(std::iter::from_fn(move || Some(listener.accept().ok()?.0)), serve, scene.space.bao.port);
+    scene.works(&format!("vault:\n  address: {address}\n  auth: {}\n", login.auth));
+    scene.was_asked_once(&login);
+}
+
+#[test]
+fn a_socket_of_this_machine_is_an_address() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let path = scene.case.path("vault.sock");
+    let vault = format!("vault:\n  address: unix://{}\n  auth: {}\n", path.display(), login.auth);
+    let says = [&format!("unix://{}", path.display()), "there is no such socket"];
+    scene.case.refused(scene.config(&vault).args(&["--timeout", "1s"]), 69, &says);
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let serve = |mut client: std::os::unix::net::UnixStream, port: u16| {
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let _ = std::io::copy(&mut server, &mut client);
+    };
+    bridge(std::iter::from_fn(move || Some(listener.accept().ok()?.0)), serve, scene.space.bao.port);
+    // A proxy of the environment is never used for it.
+    let run = scene.config(&vault).env("HTTP_PROXY", "http://127.0.0.1:1");
+    let outcome = run.sh("printf %s $X").output();
+    assert!(!outcome.err().contains("plain http"), "{outcome}");
+    assert_eq!(outcome.ok(), "value");
+    scene.was_asked_once(&login);
+}
+
+#[test]
+fn a_directory_of_cas_and_a_client_certificate_come_from_the_variables_of_vaults_own_clients() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let folder = scene.case.path("cas");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(certificates().join("ca.pem"), folder.join("b.crt")).unwrap();
+    fs::write(folder.join("README"), "no certificate").unwrap();
+    let vault = format!("vault:\n  address: https://127.0.0.1:{}\n  auth: {}\n", scene.space.bao.mtls_port, login.auth);
+    let run = |cas: &std::path::Path| {
+        let run = scene.config(&vault).env("VAULT_CAPATH", cas);
+        run.env("VAULT_CLIENT_CERT", certificates().join("client.pem"))
+            .env("VAULT_CLIENT_KEY", certificates().join("client.key"))
+    };
+    assert_eq!(run(&folder).sh("printf %s $X").output().ok(), "value");
+    scene.was_asked_once(&login);
+    let empty = scene.case.path("none");
+    scene.case.refused(run(&empty), 64, &["CA directory", "no such file"]);
+    fs::create_dir(&empty).unwrap();
+    scene.case.refused(run(&empty), 64, &["CA directory", "no valid PEM certificate"]);
+    let pem = fs::read_to_string(certificates().join("ca.pem")).unwrap();
+    let named =
+        format!("vault:\n  address: https://127.0.0.1:{}\n  auth: {}\n", scene.space.bao.named_port, login.auth);
+    let run = scene.config(&named).env("BAO_CACERT_BYTES", pem).env("VAULT_TLS_SERVER_NAME", "bao.test");
+    let outcome = run.env("HTTPS_PROXY", "http://127.0.0.1:1").sh("printf %s $X").output();
+    assert!(outcome.err().contains("HTTPS_PROXY is not used"), "{outcome}");
+    assert_eq!(outcome.ok(), "value");
+}
+
+#[test]
+fn variables_that_are_not_read_are_named_with_what_to_write() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let run = scene.config(&scene.space.vault(&login));
+    let run =
+        run.env("VAULT_SKIP_VERIFY", "1").env("BAO_TOKEN", "canary").env("VAULT_PROXY_ADDR", "http://127.0.0.1:1");
+    let outcome = run.env("BAO_SKIP_VERIFY", "false").sh("printf %s $X").output();
+    for says in
+        ["VAULT_SKIP_VERIFY is not read", "BAO_TOKEN is not read", "VAULT_PROXY_ADDR is not read", "vault.proxy"]
+    {
+        assert!(outcome.err().contains(says), "{says}\n{outcome}");
+    }
+    assert!(!outcome.err().contains("canary") && !outcome.err().contains("BAO_SKIP_VERIFY"), "{outcome}");
+    assert_eq!(outcome.ok(), "value");
+}
+
+#[test]
+fn a_proxy_that_is_no_url_never_means_a_direct_connection() {
+    let scene = Scene::new();
+    let login = scene.approle(json!({}));
+    let vault = with_ca(&format!("https://vault.test:{}", scene.space.bao.tls_port), &login, "");
+    for wrong in ["http://", "http://127.0.0.1:1\n", "socks5://127.0.0.1:1"] {
+        scene.case.refused(scene.config(&vault).env("HTTPS_PROXY", wrong), 64, &["HTTPS_PROXY"]);
+    }
+}
+
 #[test]
 fn a_proxy_is_used_from_the_config_and_from_the_environment() {
     let scene = Scene::new();

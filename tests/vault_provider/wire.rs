@@ -89,7 +89,7 @@ fn a_configuration_that_cannot_work_is_refused_before_anything_is_sent() {
         (with(&|c| c.address = "vault:8200".into()), "vault.address needs http"),
         (with(&|c| c.address = "canary".into()), "vault.address is not a URL"),
         (with(&|c| c.address = "https://u:canary@vault.test".into()), "vault.address has more than"),
-        (with(&|c| c.address = "https://vault.test/canary".into()), "vault.address has more than"),
+        (with(&|c| c.address = "https://vault.test/?canary".into()), "vault.address has more than"),
         (with(&|c| c.ca = Some(Ca::Pem("canary".into()))), "vault.ca is no use"),
         (with(&|c| c.ca = Some(Ca::File("/nowhere".into()))), "the CA file /nowhere cannot be read: no such file"),
         (

@@ -75,7 +75,7 @@ supervise: yes
     let mistakes = file(text).mistakes();
     let expected = [
         (1, "unknown key \"vualt\"; did you mean \"vault\"?"),
-        (3, "vault.address: expected only scheme, host and port, without a path or a query"),
+        (3, "vault.address: expected the address without /v1, which is not part of it"),
         (4, "unknown key \"path\" in vault.auth with method kubernetes; expected role, mount, tokenFile, audience"),
         (4, "unknown key \"rol\" in vault.auth; did you mean \"role\"?"),
         (4, "vault.auth.mount: give the mount without \"auth/\", such as kubernetes"),

@@ -87,8 +87,54 @@ fn tools_of_the_backends_fill_gaps() {
 }
 
 #[test]
+fn what_vaults_own_clients_obey_fills_gaps() {
+    let text = "vault: { address: \"https://v\", auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
+    let vault = |environment: &[(&str, &str)]| Given { environment, ..file(text) }.config().vault.unwrap();
+    const PEM: &str = "-----BEGIN CERTIFICATE-----";
+    assert_eq!(vault(&[("VAULT_CAPATH", "/ca")]).ca, Some(Ca::Directory("/ca".into())));
+    assert_eq!(vault(&[("BAO_CACERT_BYTES", PEM), ("VAULT_CAPATH", "/ca")]).ca, Some(Ca::Pem(PEM.into())));
+    let all = [("VAULT_CACERT", "/ca.pem"), ("BAO_CACERT_BYTES", PEM), ("VAULT_CAPATH", "/ca")];
+    assert_eq!(vault(&all).ca, Some(Ca::File("/ca.pem".into())));
+    assert_eq!(vault(&[("VAULT_TLS_SERVER_NAME", "v.test")]).tls_server_name.as_deref(), Some("v.test"));
+    let pair = vault(&[("VAULT_CLIENT_CERT", "/c"), ("BAO_CLIENT_KEY", "/k")]).client_certificate;
+    assert_eq!(pair, Some(CertificateFiles { certificate: "/c".into(), key: "/k".into() }));
+    let alone = Given { environment: &[("VAULT_CLIENT_CERT", "/c")], ..file(text) };
+    assert_eq!(
+        alone.mistake(),
+        "environment variable VAULT_CLIENT_CERT: vault.clientCertFile: needs vault.clientKeyFile too (or VAULT_CLIENT_KEY)"
+    );
+    Given { environment: &[("VAULT_CLIENT_CERT", "/c")], ..file("files: { a: file:/x }") }.config();
+    let pem = format!(
+        "vault: {{ address: \"https://v\", ca: \"{PEM}\", auth: {{ method: token-file, path: /t }} }}\nfiles: {{ a: vault:x }}"
+    );
+    let kept = Given { environment: &[("VAULT_CAPATH", "/ca")], ..file(&pem) }.config().vault.unwrap().ca;
+    assert_eq!(kept, Some(Ca::Pem(PEM.into())));
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_a_mistake_where_it_is_needed() {
+    let text = format!("{VAULT}files: {{ a: vault:x }}");
+    let aws = "files: { a: aws-sm:x }";
+    let mistake = "environment variable HTTPS_PROXY: has no valid host and port; expected http://HOST:PORT";
+    for given in [&text, aws] {
+        assert_eq!(Given { environment: &[("HTTPS_PROXY", "http://p:canary")], ..file(given) }.mistake(), mistake);
+    }
+    for (environment, given) in [
+        (&[("HTTPS_PROXY", "http://p:x")][..], "files: { a: file:/x }"),
+        (&[("HTTPS_PROXY", "http://p:x"), ("NO_PROXY", "vault:8200")], &text),
+        (&[("HTTPS_PROXY", "http://p:x"), ("NO_PROXY", ".amazonaws.com")], aws),
+        (&[("HTTP_PROXY", "http://p:x")], &text),
+        (&[("ALL_PROXY", "socks5://p:1"), ("HTTPS_PROXY", "http://p:1")], &text),
+    ] {
+        Given { environment, ..file(given) }.config();
+    }
+    let wrong = Given { environment: &[("NO_PROXY", "vault:8201"), ("all_proxy", "socks5://p:1")], ..file(&text) };
+    assert!(wrong.mistake().starts_with("environment variable all_proxy: names a SOCKS proxy"));
+}
+
+#[test]
 fn a_gap_is_judged_only_where_it_is_filled() {
-    let wrong = &[("VAULT_ADDR", "unix:///x")];
+    let wrong = &[("VAULT_ADDR", "ftp://x")];
     let text = "vault: { auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
     let given = Given { environment: wrong, ..file(text) };
     assert!(given.mistake().starts_with("environment variable VAULT_ADDR: vault.address: expected http"));

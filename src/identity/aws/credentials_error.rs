@@ -16,6 +16,7 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use crate::config::ProxyError;
 use crate::identity::thread::NoThread;
 
 use super::body::BodyError;
@@ -44,6 +45,9 @@ pub enum AwsFault {
         /// What is wrong with it.
         why: String,
     },
+    /// A variable that names no proxy we can use.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     /// Every provider of the chain had nothing.
     #[error(
         "no AWS credentials: none in the environment, a profile, a web identity token (IRSA), a container endpoint (ECS, EKS Pod Identity), and {0}"
@@ -196,6 +200,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     let what = if credentials.is_some() { "loading AWS credentials" } else { "the request was not answered" };
     if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
         return AwsFault::Misconfigured(part.to_string());
+    }
+    if let Some(proxy) = chain(error).find_map(|cause| cause.downcast_ref::<ProxyError>()) {
+        return AwsFault::Proxy(proxy.clone());
     }
     if let Some(why) = oversized(error) {
         return AwsFault::Oversized { what, why };

@@ -1,4 +1,4 @@
-//! HTTP for the SDK: TLS by ring, the system's roots or bundled ones, proxies from the environment, and none of these
+//! HTTP for the SDK: TLS by ring, the system's roots or bundled ones, proxies as the configuration has read them, and none of these
 //! for metadata endpoints, which are plain HTTP on this machine.
 
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
+use crate::config::{Proxies, ProxyError};
 use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, has_too_many_elements};
 use crate::identity::file;
 use crate::identity::thread;
@@ -42,6 +43,7 @@ pub(super) struct Transport(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     ca_bundle: Option<PathBuf>,
+    proxies: Proxies,
     tls: OnceLock<TlsContext>,
     connectors: Mutex<Vec<(Route, Timeouts, SharedHttpConnector)>>,
     /// Held while a large answer is received, so that several at once cannot use several times its memory.
@@ -51,37 +53,53 @@ struct Shared {
 type Timeouts = (Option<Duration>, Option<Duration>);
 
 /// How a request leaves this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Route {
     /// Plain HTTP to this machine or its link: never through a proxy.
     Direct,
-    /// Everything else: HTTPS, or HTTP to a named endpoint; through the environment's proxy.
-    Outside,
+    /// Everything else: HTTPS, or HTTP to a named endpoint; through a proxy, or not.
+    Outside(Option<String>),
+}
+
+impl std::fmt::Debug for Route {
+    /// Without the proxy, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "Direct",
+            Self::Outside(None) => "Outside",
+            Self::Outside(Some(_)) => "Outside through a proxy",
+        })
+    }
 }
 
 impl Route {
-    fn of(uri: &str) -> Self {
-        let Ok(uri) = uri.parse::<http::Uri>() else { return Self::Outside };
-        if uri.scheme_str() != Some("http") {
-            return Self::Outside;
+    fn of(uri: &str, proxies: &Proxies) -> Result<Self, ProxyError> {
+        let Ok(uri) = uri.parse::<http::Uri>() else { return Ok(Self::Outside(None)) };
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        if scheme == "http" && is_near(host) {
+            return Ok(Self::Direct);
         }
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_near = match host.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-            // fd00:ec2::/32 is where instance metadata and Pod Identity answer over IPv6.
-            Ok(IpAddr::V6(address)) => {
-                address.is_loopback() || address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
-            }
-            Err(_) => host.eq_ignore_ascii_case("localhost"),
-        };
-        if is_near { Self::Direct } else { Self::Outside }
+        Ok(Self::Outside(proxies.choose(scheme, host, uri.port_u16())?.map(str::to_owned)))
+    }
+}
+
+/// Whether a host is this machine or its link.
+fn is_near(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        // fd00:ec2::/32 is where instance metadata and Pod Identity answer over IPv6.
+        Ok(IpAddr::V6(address)) => {
+            address.is_loopback() || address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
+        }
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
 impl Transport {
-    pub(super) fn new(ca_bundle: Option<PathBuf>) -> Self {
+    pub(super) fn new(ca_bundle: Option<PathBuf>, proxies: Proxies) -> Self {
         let (tls, connectors, large) = (OnceLock::new(), Mutex::new(Vec::new()), Semaphore::new(1));
-        Self(Arc::new(Shared { ca_bundle, tls, connectors, large }))
+        Self(Arc::new(Shared { ca_bundle, proxies, tls, connectors, large }))
     }
 
     /// Reads the private CA bundle, if there is one, where an error can still be told.
@@ -127,14 +145,14 @@ impl Transport {
     fn connector(&self, route: Route, settings: &HttpConnectorSettings) -> SharedHttpConnector {
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
         let mut connectors = self.connectors();
-        if let Some((.., connector)) = connectors.iter().find(|(r, t, _)| (*r, *t) == (route, timeouts)) {
+        if let Some((.., connector)) = connectors.iter().find(|(r, t, _)| (r, *t) == (&route, timeouts)) {
             return connector.clone();
         }
         let builder = Connector::builder().connector_settings(settings.clone());
-        let connector = SharedHttpConnector::new(match route {
+        let connector = SharedHttpConnector::new(match &route {
             Route::Direct => builder.build_http(),
-            Route::Outside => builder
-                .proxy_config(ProxyConfig::from_env())
+            Route::Outside(proxy) => builder
+                .proxy_config(proxy_config(proxy.as_deref()))
                 .tls_provider(Provider::rustls(CryptoMode::Ring))
                 .tls_context(self.0.tls.get_or_init(|| context(system_or_bundled())).clone())
                 .build(),
@@ -167,7 +185,11 @@ impl HttpConnector for Dispatch {
         }
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let most = if target.starts_with("secretsmanager.") { MOST_ANSWER_BYTES } else { MOST_IDENTITY_BYTES };
-        let answer = self.transport.connector(Route::of(request.uri()), &self.settings).call(request);
+        let route = match Route::of(request.uri(), &self.transport.0.proxies) {
+            Ok(route) => route,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let answer = self.transport.connector(route, &self.settings).call(request);
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
             let mut response = answer.await?;
@@ -186,6 +208,13 @@ fn is_name(uri: &str) -> bool {
     let uri = uri.parse::<http::Uri>().ok();
     let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_err()
+}
+
+/// For the SDK, which otherwise reads the environment.
+fn proxy_config(proxy: Option<&str>) -> ProxyConfig {
+    proxy.map_or_else(ProxyConfig::disabled, |proxy| {
+        ProxyConfig::all(proxy).expect("a URL that was checked when it was read")
+    })
 }
 
 fn context(store: TrustStore) -> TlsContext {
@@ -222,6 +251,7 @@ mod tests {
 
     #[test]
     fn metadata_endpoints_are_reached_directly_and_everything_else_through_the_proxy() {
+        let proxies = Proxies::read(|name| (name == "ALL_PROXY").then_some("http://proxy:1"));
         for uri in [
             "http://169.254.169.254/latest/api/token",
             "http://169.254.170.23/v1/credentials",
@@ -230,12 +260,13 @@ mod tests {
             "http://[::1]:5000/",
             "http://localhost/x",
         ] {
-            assert_eq!(Route::of(uri), Route::Direct, "{uri}");
+            assert_eq!(Route::of(uri, &proxies), Ok(Route::Direct), "{uri}");
         }
         for uri in
             ["https://secretsmanager.eu-west-1.amazonaws.com/", "http://vpce.example.com/", "https://127.0.0.1/", "/"]
         {
-            assert_eq!(Route::of(uri), Route::Outside, "{uri}");
+            let proxy = proxies.choose("https", "x", None).unwrap().map(str::to_owned);
+            assert!(Route::of(uri, &proxies) == Ok(Route::Outside(proxy.filter(|_| uri != "/"))), "{uri}");
         }
     }
 
@@ -249,7 +280,8 @@ mod tests {
     fn a_broken_ca_bundle_is_said_before_any_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        let load = || Transport::new(Some(path.clone())).load_roots().map_err(|fault| fault.to_string());
+        let load =
+            || Transport::new(Some(path.clone()), Proxies::default()).load_roots().map_err(|fault| fault.to_string());
         assert!(load().unwrap_err().ends_with("no such file"));
         std::fs::write(&path, "not a certificate").unwrap();
         assert!(load().unwrap_err().ends_with("no usable certificate in it"));

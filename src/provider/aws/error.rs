@@ -19,6 +19,7 @@ impl From<AwsFault> for Failure {
             | AwsFault::ServerId
             | AwsFault::Unsignable
             | AwsFault::Oversized { .. }
+            | AwsFault::Proxy(_)
             | AwsFault::CaBundle { .. } => Class::Malformed,
             AwsFault::NoCredentials(_) | AwsFault::Misconfigured(_) | AwsFault::Refused { .. } => Class::Denied,
             AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use crate::config::ProxyError;
 use crate::domain::MOST_ANSWER_BYTES;
 use crate::identity::thread::NoThread;
 use crate::provider::tls;
@@ -24,9 +25,15 @@ pub(crate) enum TransportError {
     /// Nobody listens.
     #[error("{0} refuses the connection; is the server running there?")]
     Refused(String),
+    /// A socket that cannot be connected to.
+    #[error("{0} cannot be connected to: {1}")]
+    Socket(String, &'static str),
     /// The proxy is not there.
     #[error("{0} refuses the connection; is the proxy running? (vault.proxy, HTTPS_PROXY, NO_PROXY)")]
     ProxyRefused(String),
+    /// A variable that names no proxy we can use.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     /// No way there.
     #[error("{0} cannot be reached: no route to it")]
     Unreachable(String),
@@ -63,7 +70,7 @@ pub(crate) enum TransportError {
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let class = match error {
-            TransportError::TooLarge | TransportError::Redirect { .. } => Class::Malformed,
+            TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => Class::Malformed,
             _ => Class::Transient,
         };
         let failure = Self::new(class, error.to_string());
@@ -71,7 +78,7 @@ impl From<TransportError> for Failure {
             TransportError::AnswerTimeout(..) => failure.silent(),
             // Ours, not the backend's.
             TransportError::NotLookedUp(_) => failure,
-            TransportError::TooLarge | TransportError::Redirect { .. } => failure,
+            TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => failure,
             _ => failure.of_backend(),
         };
         match error {
@@ -115,6 +122,15 @@ pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, li
                 return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
             }
             match error.kind() {
+                io::ErrorKind::NotFound if address.starts_with("unix://") => {
+                    return TransportError::Socket(address, "there is no such socket");
+                }
+                io::ErrorKind::PermissionDenied if address.starts_with("unix://") => {
+                    return TransportError::Socket(
+                        address,
+                        "permission denied; the user that fetches needs write access to it",
+                    );
+                }
                 io::ErrorKind::ConnectionRefused if peer != address => return TransportError::ProxyRefused(peer),
                 io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {

@@ -5,6 +5,7 @@
 
 mod failure;
 mod names;
+mod trust;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,15 +19,15 @@ use reqwest::Url;
 use rustify::errors::ClientError;
 use tokio::sync::Semaphore;
 
-use crate::config::{Ca, Vault};
+use crate::config::{Ca, CertificateFiles, Proxies, Vault};
 use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES};
 use crate::identity::ClientCertificate;
-use crate::identity::file::{self, FileError};
 
 use super::error::{Class, Failure};
 use super::tls::{self, TlsError, Trust};
 
 use names::Names;
+use trust::{TrustSource, load_certificate};
 
 pub(crate) use failure::TransportError;
 
@@ -48,14 +49,22 @@ impl Default for Limits {
 
 /// A client for one backend.
 pub(crate) struct Transport {
-    /// Scheme, host and port, as the operator wrote them.
+    /// As the operator wrote it.
     address: String,
+    /// Scheme, host and port of the requests.
+    base: String,
+    /// The path in front of the API's; empty, or with a slash in front and none behind.
+    prefix: String,
+    /// Where connections go instead of to a host.
+    socket: Option<PathBuf>,
     host: String,
     server_name: Option<String>,
     proxy: Option<Url>,
+    proxies: Proxies,
     redirect_hosts: Vec<String>,
     is_loopback: bool,
     trust: TrustSource,
+    certificate: Option<CertificateFiles>,
     limits: Limits,
     /// Held while a large answer is received, so that several at once cannot use several times its memory.
     large: Arc<Semaphore>,
@@ -67,13 +76,9 @@ struct State {
     trust: Trust,
     tls: rustls::ClientConfig,
     certificate: Option<ClientCertificate>,
+    /// Whether the auth method shows it, so that no file of `vault` replaces it.
+    is_of_method: bool,
     http: reqwest::Client,
-}
-
-/// Where the trusted certificates come from.
-enum TrustSource {
-    Fixed(Trust),
-    File(PathBuf),
 }
 
 impl fmt::Debug for Transport {
@@ -90,21 +95,38 @@ impl Transport {
 
     /// The same for the next login. A CA file that is being replaced, or that only root could read, stays what it was.
     pub(crate) fn successor(&self, config: &Vault, limits: Limits) -> Result<Self, Failure> {
-        let known = self.state.read().unwrap_or_else(PoisonError::into_inner).trust.clone();
-        Self::with_known(config, limits, Some(known))
+        let (known, certificate) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let certificate = self
+                .certificate
+                .as_ref()
+                .and(state.certificate.as_ref())
+                .filter(|_| !state.is_of_method)
+                .map(ClientCertificate::copy);
+            (state.trust.clone(), certificate)
+        };
+        Self::with_known(config, limits, Some((known, certificate)))
     }
 
-    fn with_known(config: &Vault, limits: Limits, known: Option<Trust>) -> Result<Self, Failure> {
+    fn with_known(
+        config: &Vault,
+        limits: Limits,
+        known: Option<(Trust, Option<ClientCertificate>)>,
+    ) -> Result<Self, Failure> {
         let malformed = |why: String| Failure::new(Class::Malformed, why);
-        let url = Url::parse(&config.address).map_err(|_| malformed("vault.address is not a URL".into()))?;
+        let (known, known_certificate) = known.unzip();
+        let socket = config.address.strip_prefix("unix://").map(PathBuf::from);
+        let text = if socket.is_some() { "http://localhost" } else { config.address.as_str() };
+        let url = Url::parse(text).map_err(|_| malformed("vault.address is not a URL".into()))?;
         let is_plain = url.scheme() == "http";
         let Some(host) = url.host_str().filter(|_| is_plain || url.scheme() == "https") else {
             return Err(malformed("vault.address needs http:// or https:// and a host".into()));
         };
         let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
-        if has_more || url.path() != "/" || url.fragment().is_some() {
-            return Err(malformed("vault.address has more than a scheme, a host and a port".into()));
+        if has_more || url.fragment().is_some() {
+            return Err(malformed("vault.address has more than a scheme, a host, a port and a path".into()));
         }
+        let prefix = url.path().trim_end_matches('/').to_owned();
         let server_name = config.tls_server_name.clone().filter(|_| !is_plain);
         if let Some(name) = &server_name {
             if name.parse::<IpAddr>().is_ok() || Url::parse(&format!("https://{name}/")).is_err() {
@@ -122,6 +144,7 @@ impl Transport {
             None => TrustSource::Fixed(Trust::System),
             Some(Ca::Pem(pem)) => TrustSource::Fixed(Trust::Only(pem.clone().into_bytes())),
             Some(Ca::File(path)) => TrustSource::File(path.clone()),
+            Some(Ca::Directory(path)) => TrustSource::Directory(path.clone()),
         };
         let is_usable = |trust: &Trust| tls::client_config(trust, None).is_ok();
         let trusted = match (trust.load(), known) {
@@ -129,38 +152,62 @@ impl Transport {
             (Ok(trust), _) | (Err(_), Some(trust)) => trust,
             (Err((path, error)), None) => {
                 let path = path.display();
-                return Err(malformed(format!("the CA file {path} cannot be read: {error}; see vault.caFile")));
+                return Err(malformed(format!("the CA {} {path} cannot be read: {error}", trust.what())));
             }
         };
-        let tls = tls::client_config(&trusted, None).map_err(|error| match &trust {
-            TrustSource::File(path) => malformed(format!("the CA file {} is no use: {error}", path.display())),
-            TrustSource::Fixed(_) => malformed(format!("vault.ca is no use: {error}")),
-        })?;
-        let address = origin(&url);
-        let plan = Plan { host, server_name: server_name.as_deref(), proxy: proxy.as_ref(), url: &url, limits };
+        if let Err(error) = tls::client_config(&trusted, None) {
+            return Err(malformed(match &trust {
+                TrustSource::File(path) | TrustSource::Directory(path) => {
+                    format!("the CA {} {} is no use: {error}", trust.what(), path.display())
+                }
+                TrustSource::Fixed(_) => format!("vault.ca is no use: {error}"),
+            }));
+        }
+        let certificate = match config.client_certificate.as_ref().filter(|_| !is_plain) {
+            None => None,
+            Some(files) => match (load_certificate(files, &trusted), known_certificate.flatten()) {
+                (Ok(certificate), _) | (Err(_), Some(certificate)) => Some(certificate),
+                (Err(why), None) => return Err(malformed(why)),
+            },
+        };
+        let tls = tls::client_config(&trusted, certificate.as_ref()).map_err(|error| malformed(error.to_string()))?;
+        let plan = Plan {
+            host,
+            server_name: server_name.as_deref(),
+            proxy: proxy.as_ref(),
+            proxies: &config.proxies,
+            socket: socket.as_ref(),
+            url: &url,
+            limits,
+        };
         let http = plan.client(&tls).ok_or_else(|| malformed("vault.proxy cannot be used".into()))?;
         Ok(Self {
             host: host.to_owned(),
             is_loopback: is_loopback(&url),
-            address,
+            address: config.address.clone(),
+            base: origin(&url),
+            prefix,
+            socket,
             server_name,
             proxy,
+            proxies: config.proxies.clone(),
             redirect_hosts: config.redirect_hosts.clone(),
             trust,
+            certificate: config.client_certificate.clone(),
             limits,
             large: Arc::new(Semaphore::new(1)),
-            state: RwLock::new(State { trust: trusted, tls, certificate: None, http }),
+            state: RwLock::new(State { trust: trusted, tls, certificate, is_of_method: false, http }),
         })
     }
 
-    /// Scheme, host and port.
+    /// The server's address, as it is configured.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Whether secrets would travel unencrypted over a network.
     pub(crate) fn is_plain_remote(&self) -> bool {
-        self.address.starts_with("http://") && !self.is_loopback
+        self.base.starts_with("http://") && !self.is_loopback
     }
 
     /// Shows this certificate in every handshake from now on: Vault wants it at renewals of the token too.
@@ -171,6 +218,7 @@ impl Transport {
         }
         state.tls = tls::client_config(&state.trust, Some(certificate))?;
         state.certificate = Some(certificate.copy());
+        state.is_of_method = true;
         self.reconnect(&mut state);
         Ok(())
     }
@@ -192,6 +240,15 @@ impl Transport {
         {
             (state.trust, state.tls) = (trust, tls);
         }
+        // The same of the certificate we show, unless the auth method shows one of its own.
+        if let Some(files) = &self.certificate
+            && !state.is_of_method
+            && let Ok(certificate) = load_certificate(files, &state.trust)
+            && state.certificate.as_ref().is_none_or(|shown| !shown.is_same(&certificate))
+            && let Ok(tls) = tls::client_config(&state.trust, Some(&certificate))
+        {
+            (state.certificate, state.tls) = (Some(certificate), tls);
+        }
     }
 
     fn reconnect(&self, state: &mut State) {
@@ -201,9 +258,15 @@ impl Transport {
     }
 
     fn client(&self, host: &str, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
-        let url = Url::parse(&self.address).expect("an address that was parsed once");
-        let (server_name, proxy) = (self.server_name.as_deref(), self.proxy.as_ref());
-        Plan { host, server_name, proxy, url: &url, limits: self.limits }.client(tls)
+        let url = Url::parse(&self.base).expect("an address that was parsed once");
+        let (server_name, proxy, proxies) = (self.server_name.as_deref(), self.proxy.as_ref(), &self.proxies);
+        let socket = self.socket.as_ref();
+        Plan { host, server_name, proxy, proxies, socket, url: &url, limits: self.limits }.client(tls)
+    }
+
+    /// Whether the environment says through which proxy requests go.
+    fn uses_environment(&self) -> bool {
+        self.proxy.is_none() && self.server_name.is_none() && self.socket.is_none() && !self.is_loopback
     }
 
     /// One request and its answer, whatever the status; one redirect is followed.
@@ -214,7 +277,10 @@ impl Transport {
     /// changes, and no token leaves loopback in clear.
     async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let (parts, body) = request.into_parts();
-        let url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
+        let mut url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
+        if !self.prefix.is_empty() {
+            url.set_path(&format!("{}{}", self.prefix, url.path()));
+        }
         let http = self.state.read().unwrap_or_else(PoisonError::into_inner).http.clone();
         let response = self.send_once(&http, &url, &parts, body.clone()).await?;
         let Some(target) = redirect(&url, &parts.method, &response, &self.redirect_hosts)? else {
@@ -245,6 +311,10 @@ impl Transport {
         parts: &http::request::Parts,
         body: Vec<u8>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        if self.uses_environment() {
+            // The configuration has told this of the address itself; a redirect may lead elsewhere.
+            self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port())?;
+        }
         let mut wire = url.clone();
         let mut headers = parts.headers.clone();
         if let Some(name) = &self.server_name {
@@ -260,7 +330,8 @@ impl Transport {
             *request.body_mut() = Some(body.into());
         }
         let why = |error: reqwest::Error| {
-            let why = failure::why(&error, &origin(url), &self.trust, self.limits);
+            let address = if self.socket.is_some() { self.address.clone() } else { origin(url) };
+            let why = failure::why(&error, &address, &self.trust, self.limits);
             if matches!(why, TransportError::Tls(_)) {
                 // The operator may have replaced the bundle, and the next try is to know it.
                 self.close_idle();
@@ -290,7 +361,7 @@ impl Transport {
 #[async_trait::async_trait]
 impl rustify::client::Client for Transport {
     fn base(&self) -> &str {
-        &self.address
+        &self.base
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ClientError> {
@@ -309,6 +380,8 @@ struct Plan<'a> {
     host: &'a str,
     server_name: Option<&'a str>,
     proxy: Option<&'a Url>,
+    proxies: &'a Proxies,
+    socket: Option<&'a PathBuf>,
     url: &'a Url,
     limits: Limits,
 }
@@ -325,42 +398,26 @@ impl Plan<'_> {
             .user_agent(concat!("secret-exec/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.limits.connect)
             .timeout(self.limits.request)
-            .pool_idle_timeout(Duration::from_secs(10));
+            .pool_idle_timeout(Duration::from_secs(10))
+            // The environment was read once, into `proxies`.
+            .no_proxy();
+        if let Some(socket) = self.socket {
+            return builder.unix_socket(socket.as_path()).build().ok();
+        }
         let builder = match self.proxy {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).ok()?),
             // A proxy would be asked for the name TLS wants, not for the host; and loopback is never behind one.
-            None if self.server_name.is_some() || is_loopback(self.url) => builder.no_proxy(),
-            None => builder,
+            None if self.server_name.is_some() || is_loopback(self.url) => builder,
+            None => {
+                let proxies = self.proxies.clone();
+                builder.proxy(reqwest::Proxy::custom(move |url| {
+                    let host = url.host_str().unwrap_or_default();
+                    // `send_once` has refused what is wrong with it.
+                    proxies.choose(url.scheme(), host, url.port()).ok().flatten().map(str::to_owned)
+                }))
+            }
         };
         builder.build().ok()
-    }
-}
-
-impl fmt::Display for TrustSource {
-    /// Where an issuer was looked for, and where to put one.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => {
-                let path = path.display();
-                write!(f, "it is not in {path} (vault.caFile or VAULT_CACERT); put the CA that signed it there")
-            }
-            Self::Fixed(Trust::Only(_)) => f.write_str("it is not in vault.ca; put the CA that signed it there"),
-            Self::Fixed(_) => {
-                f.write_str("it is not among the system's CAs; set vault.caFile to the CA that signed it")
-            }
-        }
-    }
-}
-
-impl TrustSource {
-    fn load(&self) -> Result<Trust, (&PathBuf, FileError)> {
-        match self {
-            Self::Fixed(trust) => Ok(trust.clone()),
-            Self::File(path) => match file::read(path) {
-                Ok(pem) => Ok(Trust::Only(pem.expose().to_owned())),
-                Err(error) => Err((path, error)),
-            },
-        }
     }
 }
 

@@ -129,7 +129,7 @@ impl Vault {
     }
 
     fn show(&self, certificate: &ClientCertificate) -> Result<(), Failure> {
-        if self.address().starts_with("http://") {
+        if !self.address().starts_with("https://") {
             return Err(Failure::new(Class::Malformed, "the cert method needs an https:// address"));
         }
         self.transport.show(certificate).map_err(|error| Failure::new(Class::Denied, error.to_string()))
