@@ -1,6 +1,10 @@
 //! A process of ours that stays confines itself, and the app does not inherit it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::json;
 
 use crate::support::*;
 
@@ -112,4 +116,103 @@ fn check_shows_what_stays_allowed() {
     assert!(shown.contains("sandbox is off"), "{shown}");
     let shown = local(&case, "onChange: [{ run: [/bin/true] }]\n").command("check").output().ok();
     assert!(shown.contains("onChange: run starts commands"), "{shown}");
+}
+
+/// An end that comes soon: ten seconds before it, the SDK asks again.
+fn soon() -> String {
+    let date = Command::new("date").args(["-u", "-d", "+12 seconds", "+%FT%TZ"]).output().unwrap();
+    String::from_utf8(date.stdout).unwrap().trim().to_owned()
+}
+
+/// Answers of the three who give AWS credentials.
+fn gives_credentials(agent: &Proxy) {
+    let end = soon();
+    let container = json!({ "AccessKeyId": "ASIA1", "SecretAccessKey": "s", "Token": "t", "Expiration": end });
+    agent.on("/container", Plan::Answer(200, String::new(), container.to_string()));
+    let instance = json!({
+        "Code": "Success", "LastUpdated": "2026-01-01T00:00:00Z", "Type": "AWS-HMAC", "AccessKeyId": "ASIA1",
+        "SecretAccessKey": "s", "Token": "t", "Expiration": end, "AccountId": "123456789012",
+    });
+    let lives = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\n".to_owned();
+    agent.on("/latest/api/token", Plan::Answer(200, lives, "session-token".into()));
+    agent.on("/web-role", Plan::Answer(200, String::new(), instance.to_string()));
+    agent.on("/security-credentials", Plan::Answer(200, String::new(), "web-role".into()));
+    agent.on("POST /", Plan::Answer(200, "Content-Type: text/xml\r\n".into(), format!(
+        "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+         <SessionToken>t</SessionToken><Expiration>{end}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+         </AssumeRoleWithWebIdentityResponse>"
+    )));
+}
+
+#[test]
+fn a_confined_sidecar_asks_for_every_identity_of_aws_again() {
+    let moto = Moto::shared();
+    for (variable, file, mark) in [
+        ("AWS_ENDPOINT_URL_STS", "AWS_WEB_IDENTITY_TOKEN_FILE", "second-token"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "second-token"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "NONE", "/web-role"),
+    ] {
+        let (case, agent, name) = (Case::new(), Proxy::before(1), format!("sandbox-{}", unique()));
+        moto.create(&name, "one");
+        gives_credentials(&agent);
+        let token = case.write("token", "first-token");
+        let place = if variable.ends_with("URI") { "/container" } else { "" };
+        // Names are looked up while it is confined.
+        let address = |port, place| format!("http://localhost:{port}{place}");
+        let config = format!("refresh: {{ aws: 1s }}\nfiles: {{ x: \"aws-sm:{name}\" }}\n");
+        let mut running = case
+            .with_files(&config)
+            .env("AWS_ENDPOINT_URL", address(moto.port, ""))
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+            .env(variable, address(agent.port, place))
+            .env(file, &token)
+            .command("sidecar")
+            .start();
+        let read = || fs::read_to_string(case.volume().join("x")).unwrap_or_default();
+        running.until("a first delivery", || (read() == "one").then_some(()));
+        assert_eq!(seccomp(running.pid()), FILTERED, "{variable}");
+        // Kubelet replaces the file.
+        fs::rename(case.write("next", "second-token"), &token).unwrap();
+        let before = agent.count(mark);
+        moto.call("eu-west-1", "PutSecretValue", json!({ "SecretId": name, "SecretString": "two" }));
+        running.until("a second delivery", || (read() == "two").then_some(()));
+        running.until("credentials from the new token", || {
+            gives_credentials(&agent);
+            (agent.count(mark) > before + 1).then_some(())
+        });
+        running.signal(libc::SIGTERM);
+        let outcome = running.end();
+        assert_eq!(outcome.code(), Some(0), "{variable}: {outcome}");
+        assert!(!outcome.err().contains("warning: cannot"), "{variable}: {outcome}");
+    }
+}
+
+#[test]
+fn a_file_that_the_sandbox_refuses_is_told_as_that() {
+    let case = Case::new();
+    let folder = case.path("certificates");
+    fs::create_dir(&folder).unwrap();
+    let write = |text: &str| {
+        fs::write(folder.join("a"), text).unwrap();
+        for (path, mode) in [(&folder, 0o755), (&folder.join("a"), 0o644)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    write("one");
+    let config = format!("refresh: 1s\nfiles: {{ a: \"file:{}\" }}\n", folder.join("a").display());
+    let mut running = case.with_files(&config).command("sidecar").start();
+    let read = || fs::read_to_string(case.volume().join("a")).unwrap_or_default();
+    running.until("a first delivery", || (read() == "one").then_some(()));
+    write("two");
+    running.until("a second delivery", || (read() == "two").then_some(()));
+    // Another directory of the same name.
+    fs::rename(&folder, case.path("old")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    write("three");
+    wait_for("the reason", || running.stderr().contains("the sandbox refuses what is in a directory").then_some(()));
+    running.signal(libc::SIGTERM);
+    let outcome = running.end();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
 }
