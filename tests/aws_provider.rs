@@ -690,7 +690,7 @@ fn nobody_listening_is_transient_and_named() {
     let failure = block_on(one("aws-sm:a")).unwrap_err();
     assert_eq!(
         failure,
-        Failure::new(Class::Transient, "cannot reach Secrets Manager in eu-west-1: connection refused")
+        Failure::new(Class::Transient, "cannot reach Secrets Manager in eu-west-1: connection refused").of_backend()
     );
 }
 
