@@ -108,13 +108,7 @@ pub fn reads_itself(pod: &Value) {
             })
             .filter(|(_, value)| !value.contains("$("))
             .collect();
-        let layers = Layers {
-            environment: &environment,
-            annotations: None,
-            file: None,
-            flags: &flags,
-            wraps,
-        };
+        let layers = Layers { environment: &environment, annotations: None, file: None, flags: &flags, wraps };
         if let Err(mistakes) = resolve(&layers) {
             panic!("admitted, and refused by its own container {}: {mistakes:?}", container["name"]);
         }
