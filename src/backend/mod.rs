@@ -52,7 +52,7 @@ struct LeftOver {
 pub(crate) enum Kind {
     Vault(Box<Logins>),
     Aws(Described),
-    Files,
+    Files(Rc<Files>),
     Local(Rc<Local>),
 }
 
@@ -90,7 +90,7 @@ impl Backend {
         match &self.kind {
             Kind::Vault(logins) => logins.config.address.clone(),
             Kind::Aws(_) => "AWS Secrets Manager".to_owned(),
-            Kind::Files => "the mounted files".to_owned(),
+            Kind::Files(_) => "the mounted files".to_owned(),
             Kind::Local(_) => "the local file".to_owned(),
         }
     }
@@ -148,7 +148,7 @@ impl Backend {
     pub(crate) fn rest(&self) {
         match &self.kind {
             Kind::Vault(logins) => logins.tokens.borrow().by_id.values().for_each(|vault| vault.close_idle()),
-            Kind::Aws(_) | Kind::Files | Kind::Local(_) => {}
+            Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => {}
         }
     }
 
@@ -175,7 +175,7 @@ impl Backend {
                 futures_util::future::join_all(all).await.into_iter().flatten().collect()
             }
             Kind::Local(local) => revoke_each(&**local, &leases).await,
-            Kind::Aws(_) | Kind::Files => Vec::new(),
+            Kind::Aws(_) | Kind::Files(_) => Vec::new(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Backend {
                 None => return,
             },
             Kind::Local(local) => local.revoke(&lease.id).await,
-            Kind::Aws(_) | Kind::Files => return,
+            Kind::Aws(_) | Kind::Files(_) => return,
         };
         match revoked {
             Ok(()) => self.left_over.borrow_mut().retain(|left| left.lease.id != lease.id),
@@ -203,7 +203,7 @@ impl Backend {
                 None => (Outcome::Failed(no_login()), None),
             },
             Kind::Aws(described) => described.fetch(id, source).await,
-            Kind::Files => fetched(one(&Files::default(), source).await.map_err(Outcome::Failed)),
+            Kind::Files(files) => fetched(one(&**files, source).await.map_err(Outcome::Failed)),
             Kind::Local(local) => fetched(one(&**local, source).await.map_err(Outcome::Failed)),
         }
     }
@@ -218,7 +218,7 @@ impl Backend {
                 None => Err(Outcome::Failed(no_login())),
             },
             Kind::Local(local) => local.renew(&lease).await.map_err(Outcome::Failed),
-            Kind::Aws(_) | Kind::Files => unreachable!("only answers with a lease are renewed"),
+            Kind::Aws(_) | Kind::Files(_) => unreachable!("only answers with a lease are renewed"),
         };
         match renewed {
             Ok(lease) => {

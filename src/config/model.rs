@@ -16,6 +16,9 @@ pub struct Config {
     /// Vault or OpenBao; `None` when no reference can need it, or nothing says where it is. A direct reference, an
     /// address and a login come together; only what templates ask for is not known yet.
     pub vault: Option<Vault>,
+    /// Files that `vault.auth` names as proof or half of it (token, secret id, role id, key), also where no reference needs
+    /// a login.
+    pub identity_files: Vec<PathBuf>,
     /// Secrets Manager.
     pub aws: Aws,
     /// Where files go.

@@ -24,6 +24,17 @@ pub enum Place {
     Missing,
 }
 
+impl Place {
+    /// Whether it is an annotation, or a line of the one that holds a config.
+    pub fn is_annotation(&self) -> bool {
+        match self {
+            Self::Annotation(_) => true,
+            Self::Line { file, .. } => file.starts_with("annotation "),
+            Self::Flag(_) | Self::Variable(_) | Self::Missing => false,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -57,6 +57,7 @@ impl Reader<'_> {
         let pass_env = self.patterns();
         let mut config = Config {
             vault: None,
+            identity_files: self.identity_files(),
             aws: Aws::default(),
             volume: self.volume(),
             files: self.files(&named),
@@ -106,6 +107,12 @@ impl Reader<'_> {
             self.mistakes.add(&mistake.place, mistake.text);
         }
         config
+    }
+
+    fn identity_files(&self) -> Vec<PathBuf> {
+        let paths = ["tokenFile", "roleIdFile", "secretIdFile", "keyFile", "path"];
+        let named = paths.iter().filter_map(|name| self.tree.at(&format!("vault.auth.{name}"))?.text());
+        named.map(PathBuf::from).collect()
     }
 
     fn backends(&mut self, config: &mut Config, answers: Answers, proxies: &Proxies) {

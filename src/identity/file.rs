@@ -15,6 +15,8 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::domain::SecretBytes;
 
+use super::protected::{OpenError, ProtectedFiles, Purpose, Refusal};
+
 /// The largest file that is read: what the kubelet allows a whole Secret to hold.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -45,6 +47,9 @@ pub enum FileError {
     /// Text was wanted.
     #[error("it is not UTF-8 text")]
     NotText,
+    /// It is ours, not the app's.
+    #[error("{0}")]
+    Protected(Refusal),
 }
 
 impl FileError {
@@ -53,7 +58,9 @@ impl FileError {
         match self {
             Self::System(error) => Some(error.kind()),
             Self::Policy => Some(io::ErrorKind::PermissionDenied),
-            Self::Directory | Self::NotRegular | Self::TooLarge | Self::Silent | Self::NotText => None,
+            Self::Directory | Self::NotRegular | Self::TooLarge | Self::Silent | Self::NotText | Self::Protected(_) => {
+                None
+            }
         }
     }
 }
@@ -68,15 +75,30 @@ fn words(error: &io::Error) -> String {
 /// Every byte of a file.
 pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        match error.raw_os_error() {
-            // A socket, or a device that nobody serves.
-            Some(libc::ENXIO) => FileError::NotRegular,
-            // Landlock has a say in open(2) and none in access(2).
-            Some(libc::EACCES) if eaccess(path, AccessFlags::R_OK).is_ok() => FileError::Policy,
-            _ => FileError::System(error),
-        }
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    read_open(file.map_err(|error| cannot_open(path, error))?)
+}
+
+/// Every byte of a file whose content is delivered, unless it is a protected one.
+pub fn read_unprotected(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
+    let file = protected.open(path, Purpose::Content).map_err(|error| match error {
+        OpenError::Refused(refusal) => FileError::Protected(refusal),
+        OpenError::System(error) => cannot_open(path, error),
     })?;
+    read_open(file)
+}
+
+fn cannot_open(path: &Path, error: io::Error) -> FileError {
+    match error.raw_os_error() {
+        // A socket, or a device that nobody serves.
+        Some(libc::ENXIO) => FileError::NotRegular,
+        // Landlock has a say in open(2) and none in access(2).
+        Some(libc::EACCES) if eaccess(path, AccessFlags::R_OK).is_ok() => FileError::Policy,
+        _ => FileError::System(error),
+    }
+}
+
+fn read_open(file: File) -> Result<SecretBytes, FileError> {
     let about = file.metadata().map_err(FileError::System)?;
     if about.is_dir() {
         return Err(FileError::Directory);
@@ -145,6 +167,11 @@ fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretByt
 /// A file that is text.
 pub fn read_text(path: &Path) -> Result<String, FileError> {
     read(path)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
+}
+
+/// A file that is text and is delivered, unless it is a protected one.
+pub fn read_unprotected_text(path: &Path, protected: &ProtectedFiles) -> Result<String, FileError> {
+    read_unprotected(path, protected)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod aws;
 mod error;
 pub mod file;
+pub mod protected;
 pub(crate) mod thread;
 
 use std::fmt;

@@ -1,15 +1,16 @@
 //! The plan: which sources are read, what each file and variable is made of. Made before anything is asked of a backend.
 
+pub(crate) mod access;
 pub(crate) mod local_file;
 pub(crate) mod policy;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
 use crate::deliver::{Artifact, GroupAccess};
 use crate::domain::{EnvName, Exit, Fetches, FileMode, FileName, Problem, SecretBytes, SecretRef, Source};
-use crate::identity::file;
+use crate::identity::file::{self, FileError};
+use crate::identity::protected::ProtectedFiles;
 use crate::render;
 
 /// What will be done. A plan is a value: making it has no effect but reading template files.
@@ -80,17 +81,18 @@ impl Filling {
 
 impl Plan {
     /// Compiles the templates and collects the sources. All problems at once.
-    pub(crate) fn make(config: &Config) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn make(config: &Config, protected: &ProtectedFiles) -> Result<Self, Vec<Problem>> {
         let named: BTreeMap<String, SecretRef> =
             config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
         let mut problems = Vec::new();
-        let mut filling = |content: &Content, place: &Place, what: &str| match fill(content, place, what, &named) {
-            Ok(filling) => Some(filling),
-            Err(problem) => {
-                problems.push(problem);
-                None
-            }
-        };
+        let mut filling =
+            |content: &Content, place: &Place, what: &str| match fill(content, place, what, &named, protected) {
+                Ok(filling) => Some(filling),
+                Err(problem) => {
+                    problems.push(problem);
+                    None
+                }
+            };
         let files: Vec<_> = config
             .files
             .iter()
@@ -245,7 +247,13 @@ impl Planned {
     }
 }
 
-fn fill(content: &Content, place: &Place, what: &str, named: &BTreeMap<String, SecretRef>) -> Result<Filling, Problem> {
+fn fill(
+    content: &Content,
+    place: &Place,
+    what: &str,
+    named: &BTreeMap<String, SecretRef>,
+    protected: &ProtectedFiles,
+) -> Result<Filling, Problem> {
     let data = |text: String| Problem::new(Exit::Data, format!("{place}: {what}: {text}"));
     let template = match content {
         Content::Secret { reference, format, decode } => {
@@ -255,11 +263,13 @@ fn fill(content: &Content, place: &Place, what: &str, named: &BTreeMap<String, S
     };
     let compiled = match template {
         TemplateSource::Text(text) => render::Template::compile(text, named),
-        TemplateSource::File(path) => render::Template::compile(&read_template(path).map_err(data)?, named),
+        TemplateSource::File(path) => {
+            let text = file::read_unprotected_text(path, protected).map_err(|error| {
+                let text = format!("{place}: {what}: cannot read templateFile {}: {error}", path.display());
+                Problem::new(if matches!(error, FileError::Protected(_)) { Exit::Usage } else { Exit::Data }, text)
+            })?;
+            render::Template::compile(&text, named)
+        }
     };
     compiled.map(Filling::Template).map_err(|error| data(error.to_string()))
-}
-
-fn read_template(path: &Path) -> Result<String, String> {
-    file::read_text(path).map_err(|error| format!("cannot read templateFile {}: {error}", path.display()))
 }

@@ -10,20 +10,27 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, Source};
 use crate::identity::file::{self, FileError};
+use crate::identity::protected::ProtectedFiles;
 
 use super::{Class, Failure, Fetch};
 
 /// Files already mounted, and what was read of them with rights that are given up then.
 #[derive(Debug, Default)]
 pub struct Files {
+    protected: ProtectedFiles,
     held: RefCell<BTreeMap<PathBuf, SecretBytes>>,
 }
 
 impl Files {
+    /// Files that are read unless they are among the protected ones.
+    pub fn new(protected: ProtectedFiles) -> Self {
+        Self { protected, held: RefCell::default() }
+    }
+
     /// Reads every file with the rights we have now, for one read later. What cannot be read is that read's to tell.
     pub fn hold<'a>(&self, sources: impl Iterator<Item = &'a Source>) {
         let read = |source: &'a Source| match source {
-            Source::File(path) => Some((path.clone(), file::read(path).ok()?)),
+            Source::File(path) => Some((path.clone(), file::read_unprotected(path, &self.protected).ok()?)),
             Source::Vault(_) | Source::Aws(_) => None,
         };
         self.held.borrow_mut().extend(sources.filter_map(read));
@@ -32,7 +39,7 @@ impl Files {
     /// The file as it is now; what is held of it where only that is ours to read, once.
     fn read(&self, path: &Path) -> Result<SecretBytes, Failure> {
         let held = self.held.borrow_mut().remove(path);
-        match (read(path), held) {
+        match (read(path, &self.protected), held) {
             (Err(failure), Some(bytes)) if failure.class == Class::Denied => Ok(bytes),
             (answer, _) => answer,
         }
@@ -61,8 +68,8 @@ impl Fetch for Files {
     }
 }
 
-fn read(path: &Path) -> Result<SecretBytes, Failure> {
-    file::read(path).map_err(|error| match error {
+fn read(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, Failure> {
+    file::read_unprotected(path, protected).map_err(|error| match error {
         FileError::System(error) => failure(error),
         FileError::Policy => Failure::new(Class::Denied, error.to_string()),
         other => Failure::new(Class::Malformed, other.to_string()),
@@ -98,7 +105,7 @@ mod tests {
 
     fn class(path: impl Into<PathBuf>) -> Class {
         let path: PathBuf = path.into();
-        read(&path).unwrap_err().class
+        read(&path, &ProtectedFiles::default()).unwrap_err().class
     }
 
     #[test]
@@ -107,7 +114,7 @@ mod tests {
         let path = folder.path().join("a");
         for bytes in [&b"value\n"[..], b"", b"\0\xff"] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(read(&path).unwrap().expose(), bytes);
+            assert_eq!(read(&path, &ProtectedFiles::default()).unwrap().expose(), bytes);
         }
     }
 

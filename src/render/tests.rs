@@ -207,6 +207,8 @@ fn every_key_becomes_a_variable() {
         ("vault:x", Backend::Map(r#"{"A":"1","b c":{"d":[1]},"PATH":"p"}"#)),
         ("vault:null", Backend::Map(r#"{"A":null}"#)),
         ("vault:equals", Backend::Map(r#"{"A=B":"1"}"#)),
+        ("vault:newline", Backend::Map(r#"{"A\nLD_PRELOAD":"1"}"#)),
+        ("vault:empty", Backend::Map(r#"{"":"1"}"#)),
     ]);
     let variables = |text, prefix| variables(&reference(text), prefix, &held);
     let got: Vec<_> = variables("vault:x", "APP_").unwrap();
@@ -225,6 +227,12 @@ fn every_key_becomes_a_variable() {
         ("vault:x#A", "", "envFrom takes a map, and this is one text; leave the #KEY out, or use format: raw"),
         ("vault:null", "", "the value of key \"A\" is null; pick the other keys one by one, or use format: json"),
         ("vault:equals", "P_", "variable \"P_A=B\": an environment name cannot hold \"=\""),
+        (
+            "vault:newline",
+            "",
+            "variable \"A\\nLD_PRELOAD\": cannot hold a control character, a line separator or an invisible mark",
+        ),
+        ("vault:empty", "", "variable \"\": is empty"),
     ] {
         let error = variables(text, prefix).unwrap_err().to_string();
         assert_eq!(error, format!("cannot render {text}: {expected}"));

@@ -78,7 +78,7 @@ impl<'a> Rotation<'a> {
         let kind = kind(first, self.config, held, &session.backends);
         let authentication = match &kind {
             Kind::Vault(_) => Authentication::Token,
-            Kind::Aws(_) | Kind::Files | Kind::Local(_) => Authentication::Nothing,
+            Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => Authentication::Nothing,
         };
         let settings = settings(&self.config.renewal, &kind);
         let mut schedule = Schedule::new(authentication, settings);
@@ -191,7 +191,7 @@ fn kind(source: &Source, config: &Config, held: &Rc<Held>, backends: &Backends) 
         return Kind::Local(Rc::clone(local));
     }
     match source {
-        Source::File(_) => Kind::Files,
+        Source::File(_) => Kind::Files(Rc::clone(&backends.files)),
         Source::Aws(_) => {
             let aws = backends.aws.as_ref().expect("connected for the sources of the plan");
             Kind::Aws(Described::new(Rc::clone(aws)))

@@ -34,7 +34,7 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
     let name = backend.name();
     let accessor = match &backend.kind {
         Kind::Vault(logins) => logins.current().and_then(|vault| vault.token()?.accessor),
-        Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
+        Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
     };
     match (work, outcome) {
         (Work::Login(_), Outcome::Granted(_)) => info!(accessor, "logged in to {name}"),

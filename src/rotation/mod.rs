@@ -223,7 +223,7 @@ impl<'a> Rotation<'a> {
         let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
         let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
             Kind::Vault(logins) => Some(logins),
-            Kind::Aws(_) | Kind::Files | Kind::Local(_) => None,
+            Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
         });
         let vault = logins.and_then(|logins| logins.current());
         let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_asked));

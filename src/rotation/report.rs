@@ -160,7 +160,7 @@ pub(super) fn whose(backend: &Backend) -> Whose {
     match &backend.kind {
         Kind::Vault(_) => Whose::Vault,
         Kind::Aws(_) => Whose::Aws,
-        Kind::Files => Whose::File,
+        Kind::Files(_) => Whose::File,
         Kind::Local(_) => Whose::Local,
     }
 }

@@ -68,6 +68,12 @@ impl Caller {
         self.variable(name).map(|value| OsStr::from_bytes(value).into())
     }
 
+    /// The value of an inherited variable, as a path, whether it counts as a setting or not.
+    pub(super) fn inherited_path(&self, name: &str) -> Option<PathBuf> {
+        let (_, value) = self.environment.iter().find(|(other, _)| other == name.as_bytes())?;
+        Some(OsStr::from_bytes(value).into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+    }
+
     /// Where the state directory is when nobody names one and it is not where containers have it.
     pub fn default_state(&self) -> Option<PathBuf> {
         default_state(&self.environment, is_container(&self.environment))

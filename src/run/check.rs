@@ -6,14 +6,14 @@ use std::ffi::OsString;
 
 use crate::config::{Config, VaultAuth};
 use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Problem, Source, VaultOperation};
-use crate::plan::{Filling, Plan, local_file, policy};
+use crate::plan::{Filling, Plan, access, local_file, policy};
 use crate::start::{Backends, Opening, Session};
 
 use super::app::App;
 use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
-use super::prepare::held;
+use super::prepare::{held, protected_files};
 use super::run_as::Whom;
 
 use super::table::aligned;
@@ -33,7 +33,12 @@ pub struct Check {
 
 /// The text to show, and what is wrong with what was tried. Leaves nothing behind.
 pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, Vec<Problem>), Vec<Problem>> {
-    let plan = Plan::make(config)?;
+    let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
+    let plan = Plan::make(config, &protected)?;
+    let refused = access::refused(config, &plan, &protected, aws_ca.as_deref());
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     if what.policy {
         return Ok((policy::least(config, &plan), Vec::new()));
     }
@@ -62,7 +67,7 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     let mut tried = BTreeMap::new();
     if what.online {
         let session = held(config).map_err(|problem| vec![problem]).and_then(|held| {
-            let backends = Backends::connect(config, &plan, caller.path("AWS_CA_BUNDLE"))?;
+            let backends = Backends::connect(config, &plan, &protected, aws_ca)?;
             Session::open(config, &plan, &held, backends, &caller.original, Opening::fresh())
         });
         match session {

@@ -192,7 +192,7 @@ fn readable(config: &Config, plan: &Plan, caller: &Caller, profile: Profile) -> 
     let uses_aws = plan.sources.iter().any(|planned| matches!(planned.source, Source::Aws(_)))
         || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })));
     if uses_aws {
-        aws_files(caller, &mut found);
+        aws_files(|name| caller.path(name)).iter().for_each(|path| found.file(path));
     }
     // Who is signalled is looked for there, and the children of a child that ended.
     found.directory(Path::new(match profile {
@@ -218,30 +218,33 @@ fn identity_files(auth: &VaultAuth) -> Vec<&PathBuf> {
     }
 }
 
-/// What the SDK's default chain reads: tokens, profiles, and the tokens and bundles that profiles name.
-fn aws_files(caller: &Caller, found: &mut Readable) {
-    for variable in ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] {
-        caller.path(variable).iter().for_each(|path| found.file(path));
-    }
-    let home = caller.path("HOME");
+/// What the SDK's default chain reads: tokens, profiles, and the tokens that profiles name (and bundles, which are no
+/// secret). `variable` returns an inherited variable as a path.
+pub(super) fn aws_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
+        .iter()
+        .filter_map(|name| variable(name))
+        .collect();
+    let home = variable("HOME");
     let profiles = [("AWS_CONFIG_FILE", ".aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
-    for (variable, default) in profiles {
+    for (name, default) in profiles {
         let default = || home.as_ref().map(|home| home.join(default));
-        let Some(path) = caller.path(variable).or_else(default) else { continue };
+        let Some(path) = variable(name).or_else(default) else { continue };
         let path = match (path.strip_prefix("~"), &home) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => path,
         };
-        found.file(&path);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
+        found.push(path);
         for line in text.lines() {
             if let Some((key, value)) = line.split_once('=')
                 && matches!(key.trim(), "web_identity_token_file" | "ca_bundle")
             {
-                found.file(Path::new(value.trim()));
+                found.push(value.trim().into());
             }
         }
     }
+    found
 }
 
 /// Directories and files, each once.

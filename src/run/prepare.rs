@@ -8,12 +8,14 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
 use crate::domain::{Fetches, Mode, Problem};
+use crate::identity::protected::ProtectedFiles;
 use crate::identity::{self, Held};
-use crate::plan::Plan;
+use crate::plan::{Plan, access};
 use crate::start::Backends;
 
 use super::app::Place;
 use super::caller::Caller;
+use super::confinement::aws_files;
 use super::exposure;
 use super::modes;
 use super::run_as::{Whom, drop_privileges};
@@ -41,12 +43,16 @@ impl Prepared {
         let mut problems = others;
         problems.extend(modes::refused(config, mode));
         let mut collect = |more: Vec<Problem>| problems.extend(more);
-        let plan = Plan::make(config).map_err(&mut collect).ok();
+        let protected = protected_files(config, caller);
+        let aws_ca = caller.path("AWS_CA_BUNDLE");
+        let plan = Plan::make(config, &protected).map_err(&mut collect).ok();
+        if let Some(plan) = &plan {
+            collect(access::refused(config, plan, &protected, aws_ca.as_deref()));
+        }
         let whom = whom.map_err(&mut collect).ok();
         let held = held(config).map_err(|problem| collect(vec![problem])).ok();
-        let backends = plan
-            .as_ref()
-            .map(|plan| Backends::connect(config, plan, caller.path("AWS_CA_BUNDLE")).map_err(&mut collect).ok());
+        let backends =
+            plan.as_ref().map(|plan| Backends::connect(config, plan, &protected, aws_ca).map_err(&mut collect).ok());
         let parts = (plan, whom, held, backends.flatten(), problems.is_empty());
         let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
             return Err(problems);
@@ -84,6 +90,13 @@ impl Prepared {
     pub(super) fn withdraw(&mut self) {
         self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
+}
+
+/// What no reference may read.
+pub(super) fn protected_files(config: &Config, caller: &Caller) -> ProtectedFiles {
+    // `--pinned` hides HOME and AWS's own files from our libraries; they are protected all the same.
+    let variable = |name: &str| caller.inherited_path(name);
+    ProtectedFiles::of(config, variable("HOME").as_deref(), aws_files(variable))
 }
 
 /// What only root may read is read now.

@@ -22,6 +22,7 @@ use crate::config::{Config, Mistake, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Problem, Source};
 use crate::identity::Held;
 use crate::identity::aws::AwsIdentity;
+use crate::identity::protected::ProtectedFiles;
 use crate::plan::{Plan, Planned};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
@@ -42,7 +43,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Backends {
     pub(crate) vault: Option<(Rc<Vault>, VaultAuth)>,
     pub(crate) aws: Option<Rc<Aws>>,
-    files: Files,
+    pub(crate) files: Rc<Files>,
     pub(crate) local: Option<Rc<Local>>,
     /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
     pub(crate) aws_identity: Arc<AwsIdentity>,
@@ -65,13 +66,18 @@ pub(crate) struct Asked {
 
 impl Backends {
     /// Builds what the plan needs; asks nobody yet.
-    pub(crate) fn connect(config: &Config, plan: &Plan, aws_ca: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn connect(
+        config: &Config,
+        plan: &Plan,
+        protected: &ProtectedFiles,
+        aws_ca: Option<PathBuf>,
+    ) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
         let asked = RefCell::default();
         let saved = RefCell::new(None);
-        let mut backends =
-            Self { vault: None, aws: None, files: Files::default(), local: None, aws_identity, asked, saved };
+        let files = Rc::new(Files::new(protected.clone()));
+        let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity, asked, saved };
         if let Some(path) = &config.local {
             let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
@@ -158,7 +164,7 @@ impl Backends {
                 None => Vec::new(),
             }
         };
-        let files = read(&self.files, Ask::Together, file_sources, start, &self.asked, |_, _, _| {});
+        let files = read(&*self.files, Ask::Together, file_sources, start, &self.asked, |_, _, _| {});
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();

@@ -1,0 +1,384 @@
+//! Files that no reference may read: what proves who the workload is, the state directory, the volume, and `/proc`.
+//!
+//! A path is compared by what it leads to, not by its spelling: it is walked one component at a time, and the device and
+//! inode of the file and of every directory above it are compared. The paths of the protected files are looked up again at
+//! each read, because the kubelet and others replace them.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::{self, FileStat, Mode, SFlag};
+use nix::sys::statfs::{self, PROC_SUPER_MAGIC};
+
+use crate::config::{Config, VaultAuth};
+
+/// Where Kubernetes and AWS's webhooks mount tokens, and where injection does.
+const TOKEN_DIRECTORIES: [&str; 7] = [
+    "/var/run/secrets/kubernetes.io/serviceaccount",
+    "/run/secrets/kubernetes.io/serviceaccount",
+    "/var/run/secrets/eks.amazonaws.com",
+    "/run/secrets/eks.amazonaws.com",
+    "/var/run/secrets/pods.eks.amazonaws.com",
+    "/run/secrets/pods.eks.amazonaws.com",
+    "/run/secret-exec-identity",
+];
+
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
+/// As many directories as a path can have above it.
+const MOST_PARENTS: u32 = 4096;
+/// Attempts to open a path that is replaced all the time.
+const MOST_TRIES: u32 = 10;
+/// Entries of the state directory or the volume that are compared with a file found elsewhere.
+const MOST_ENTRIES: usize = 20_000;
+
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its content is delivered: `file:`, `templateFile`.
+    Content,
+    /// Certificates to trust: `caFile`. The cluster's CA lies beside the pod's token.
+    Certificates,
+    /// It proves who the workload is.
+    Identity,
+}
+
+/// Why a file is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// In `/proc`, or leading there.
+    Proc,
+    /// A file that proves who the workload is.
+    Identity(PathBuf),
+    /// Below a directory of such files.
+    Credentials(PathBuf),
+    /// In the state directory.
+    State(PathBuf),
+    /// In the volume.
+    Volume(PathBuf),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proc => f.write_str("it is in /proc or leads there (as /dev/stdin and /dev/fd do)")?,
+            Self::Identity(path) => write!(f, "it is {}, which proves who this workload is", path.display())?,
+            Self::Credentials(path) => {
+                write!(f, "it is below {}, where the workload's credentials are", path.display())?
+            }
+            Self::State(path) => {
+                write!(f, "it is in the state directory ({}), which only secret-exec reads", path.display())?
+            }
+            Self::Volume(path) => {
+                write!(f, "it is in the volume ({}), which secret-exec itself writes", path.display())?
+            }
+        }
+        f.write_str("; name another file")
+    }
+}
+
+/// Device and inode: which file it is, whatever its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(found: &FileStat) -> Self {
+        Self { device: found.st_dev, inode: found.st_ino }
+    }
+
+    /// What a path leads to now, links followed.
+    fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|found| Self { device: found.dev(), inode: found.ino() })
+    }
+}
+
+/// A protected path, and what it led to at the start: the answer where it may no longer be looked up.
+#[derive(Debug, Clone)]
+struct Protected {
+    path: PathBuf,
+    at_start: Option<FileId>,
+}
+
+impl Protected {
+    fn new(path: PathBuf) -> Self {
+        let at_start = FileId::at(&path);
+        Self { path, at_start }
+    }
+
+    fn is(&self, id: FileId) -> bool {
+        FileId::at(&self.path) == Some(id) || self.at_start == Some(id)
+    }
+
+    /// Whether a file with this name below `directories` is an earlier or later version of this one: the kubelet keeps them
+    /// in directories beside each other, with a link `..data` to the current one.
+    fn is_version(&self, name: &OsStr, directories: &[FileId]) -> bool {
+        let Some(parent) = self.path.parent() else { return false };
+        self.path.file_name() == Some(name)
+            && parent.join("..data").symlink_metadata().is_ok()
+            && FileId::at(parent).is_some_and(|parent| directories.contains(&parent))
+    }
+}
+
+/// Everything that is protected in one run.
+#[derive(Debug, Clone, Default)]
+pub struct ProtectedFiles {
+    identities: Vec<Protected>,
+    credentials: Vec<Protected>,
+    state: Vec<Protected>,
+    volume: Vec<Protected>,
+}
+
+impl ProtectedFiles {
+    /// What a configuration names, and the caller's own files: those with AWS credentials, and what is in its home.
+    pub fn of(config: &Config, home: Option<&Path>, aws_files: Vec<PathBuf>) -> Self {
+        let mut identities = aws_files;
+        identities.extend(
+            config
+                .vault
+                .iter()
+                .filter_map(|vault| vault.auth.as_ref())
+                .flat_map(VaultAuth::secret_files)
+                .map(Path::to_owned),
+        );
+        identities.extend(config.identity_files.iter().cloned());
+        let mut credentials: Vec<PathBuf> = TOKEN_DIRECTORIES.iter().map(PathBuf::from).collect();
+        if let Some(home) = home.filter(|home| home.is_absolute()) {
+            identities.push(home.join(".vault-token"));
+            credentials.push(home.join(".aws"));
+        }
+        let protected = |paths: Vec<PathBuf>| paths.into_iter().map(absolute).map(Protected::new).collect();
+        Self {
+            identities: protected(identities),
+            credentials: protected(credentials),
+            state: protected(vec![config.state.clone()]),
+            volume: protected(vec![config.volume.path.clone()]),
+        }
+    }
+
+    /// Why this path may not be read, if so. One that does not exist is judged by its spelling.
+    pub fn check(&self, path: &Path, purpose: Purpose) -> Result<(), Refusal> {
+        if let Some(refusal) = self.by_spelling(&absolute(path.to_owned()), purpose) {
+            return Err(refusal);
+        }
+        match self.compare(path, purpose) {
+            Err(OpenError::Refused(refusal)) => Err(refusal),
+            Ok(_) | Err(OpenError::System(_)) => Ok(()),
+        }
+    }
+
+    /// Opens a file for reading, never waiting for a writer.
+    ///
+    /// The kernel opens the path, so that its own rules about links count; what it opened has to be what was compared.
+    pub(super) fn open(&self, path: &Path, purpose: Purpose) -> Result<File, OpenError> {
+        for _ in 0..MOST_TRIES {
+            let compared = self.compare(path, purpose)?;
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+            if FileId::of(&stat::fstat(&file)?) == compared {
+                return Ok(file);
+            }
+        }
+        Err(OpenError::System(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Which file a path leads to now, unless it is protected.
+    fn compare(&self, path: &Path, purpose: Purpose) -> Result<FileId, OpenError> {
+        let (directory, name) = walk(path)?;
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let id = FileId::of(&stat::fstat(&fcntl::openat(&directory, name.as_os_str(), flags, Mode::empty())?)?);
+        self.refuse(id, &name, &parents(directory)?, purpose)?;
+        Ok(id)
+    }
+
+    fn refuse(&self, id: FileId, name: &OsStr, parents: &[FileId], purpose: Purpose) -> Result<(), Refusal> {
+        let within = |protected: &Protected| {
+            parents.iter().any(|parent| protected.is(*parent)) || protected.is(id) || holds(&protected.path, id)
+        };
+        if let Some(state) = self.state.iter().find(|state| within(state)) {
+            return Err(Refusal::State(state.path.clone()));
+        }
+        if let Some(volume) = self.volume.iter().find(|volume| within(volume)) {
+            return Err(Refusal::Volume(volume.path.clone()));
+        }
+        if purpose == Purpose::Identity {
+            return Ok(());
+        }
+        let is_it = |identity: &&Protected| identity.is(id) || identity.is_version(name, parents);
+        if let Some(identity) = self.identities.iter().find(is_it) {
+            return Err(Refusal::Identity(identity.path.clone()));
+        }
+        let is_ca = purpose == Purpose::Certificates && name != "token";
+        let is_below = |known: &&Protected| parents.iter().any(|parent| known.is(*parent)) || holds(&known.path, id);
+        match self.credentials.iter().find(is_below) {
+            Some(known) if !is_ca => Err(Refusal::Credentials(known.path.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same without looking at the file system: what is protected may not exist yet.
+    fn by_spelling(&self, path: &Path, purpose: Purpose) -> Option<Refusal> {
+        let below = |list: &[Protected]| {
+            list.iter().find(|known| path.starts_with(&known.path)).map(|known| known.path.clone())
+        };
+        if path.starts_with("/proc") {
+            return Some(Refusal::Proc);
+        }
+        let own = below(&self.state).map(Refusal::State).or_else(|| below(&self.volume).map(Refusal::Volume));
+        if own.is_some() || purpose == Purpose::Identity {
+            return own;
+        }
+        let is_ca = purpose == Purpose::Certificates && path.file_name() != Some("token".as_ref());
+        let identity = self.identities.iter().find(|known| known.path == path).map(|known| known.path.clone());
+        let credentials = below(&self.credentials).filter(|_| !is_ca);
+        identity.map(Refusal::Identity).or_else(|| credentials.map(Refusal::Credentials))
+    }
+}
+
+/// Absolute, without `.`, `//` and `..`, by spelling alone.
+fn absolute(path: PathBuf) -> PathBuf {
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let mut out = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => _ = out.pop(),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}
+
+/// Why nothing was opened.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    Refused(Refusal),
+    System(io::Error),
+}
+
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Errno> for OpenError {
+    fn from(error: Errno) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc`.
+fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
+    let mut rest: VecDeque<OsString> = components(path);
+    let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
+    let mut links: u32 = 0;
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    while let Some(name) = rest.pop_front() {
+        let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
+        refuse_proc(&found)?;
+        let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFLNK {
+            links = links.saturating_add(1);
+            if links > MOST_LINKS {
+                return Err(Errno::ELOOP.into());
+            }
+            let target = fcntl::readlinkat(&at, name.as_os_str())?;
+            let target = Path::new(&target);
+            if target.is_absolute() {
+                at = directory("/")?;
+            }
+            for part in components(target).into_iter().rev() {
+                rest.push_front(part);
+            }
+        } else if rest.is_empty() {
+            return Ok((at, name));
+        } else if kind == SFlag::S_IFDIR {
+            at = found;
+        } else {
+            return Err(Errno::ENOTDIR.into());
+        }
+    }
+    Ok((at, ".".into()))
+}
+
+/// The components as the kernel takes them, one at a time; a slash at the end means that a directory is expected.
+fn components(path: &Path) -> VecDeque<OsString> {
+    let parts = path.as_os_str().as_bytes();
+    let names = parts.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    let mut names: VecDeque<OsString> = names.map(|name| OsString::from_vec(name.to_vec())).collect();
+    if parts.ends_with(b"/") || parts.ends_with(b"/.") {
+        names.push_back(".".into());
+    }
+    names
+}
+
+fn directory(path: &str) -> Result<OwnedFd, OpenError> {
+    let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    refuse_proc(&found)?;
+    Ok(found)
+}
+
+fn refuse_proc(found: &OwnedFd) -> Result<(), OpenError> {
+    if statfs::fstatfs(found)?.filesystem_type() == PROC_SUPER_MAGIC {
+        return Err(Refusal::Proc.into());
+    }
+    Ok(())
+}
+
+/// A directory and every one above it, up to the root, across mounts.
+fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
+    let mut found = vec![FileId::of(&stat::fstat(&at)?)];
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    for _ in 0..MOST_PARENTS {
+        at = fcntl::openat(&at, "..", flags, Mode::empty())?;
+        let id = FileId::of(&stat::fstat(&at)?);
+        if found.last() == Some(&id) {
+            return Ok(found);
+        }
+        found.push(id);
+    }
+    Err(Errno::ENAMETOOLONG.into())
+}
+
+/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere.
+fn holds(directory: &Path, id: FileId) -> bool {
+    let mut waiting = vec![directory.to_owned()];
+    let mut left = MOST_ENTRIES;
+    while let Some(directory) = waiting.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return true; // it cannot be told, so it is not read
+            }
+            // Not the directory entry's inode: what is mounted over it counts.
+            let Ok(found) = entry.path().symlink_metadata() else { continue };
+            if (FileId { device: found.dev(), inode: found.ino() }) == id {
+                return true;
+            }
+            if found.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

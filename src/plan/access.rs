@@ -1,0 +1,93 @@
+//! Which files a plan may read: none that is protected, and none at all on behalf of annotations.
+
+use std::path::Path;
+
+use crate::config::{Ca, Config, Place, RoleId, VaultAuth};
+use crate::domain::{Exit, Problem, SecretRef, Source};
+use crate::identity::protected::{ProtectedFiles, Purpose};
+
+use super::Plan;
+
+/// Every reference and path that reaches what it may not, with its place.
+pub(crate) fn refused(config: &Config, plan: &Plan, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Problem> {
+    let mut problems = paths(config, protected, aws_ca);
+    for (place, what, reference) in references(config, plan) {
+        let Source::File(path) = &reference.source else { continue };
+        if comes_by_annotation(config, place, reference) {
+            let text = format!(
+                "{place}: {what}: annotations may not name files ({reference}); only a config file or a flag may"
+            );
+            problems.push(Problem::new(Exit::Usage, text));
+        } else if let Err(refusal) = protected.check(path, Purpose::Content) {
+            problems.push(Problem::new(
+                Exit::Usage,
+                format!("{place}: {what}: cannot read {}: {refusal}", reference.source),
+            ));
+        }
+    }
+    problems
+}
+
+/// Paths of the configuration and the environment that are no references. Template files are checked where they are read.
+fn paths(config: &Config, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Problem> {
+    let mut named: Vec<(&str, &Path, Purpose)> = Vec::new();
+    named.extend(aws_ca.map(|path| ("AWS_CA_BUNDLE", path, Purpose::Certificates)));
+    if let Some(vault) = &config.vault {
+        if let Some(Ca::File(path)) = &vault.ca {
+            named.push(("vault.caFile", path, Purpose::Certificates));
+        }
+        if let Some(auth) = &vault.auth {
+            named.extend(login_files(auth).into_iter().map(|(name, path)| (name, path, Purpose::Identity)));
+        }
+    }
+    let refused = named.into_iter().filter_map(|(name, path, purpose)| {
+        let refusal = protected.check(path, purpose).err()?;
+        Some(Problem::new(Exit::Usage, format!("cannot use {name} {}: {refusal}", path.display())))
+    });
+    refused.collect()
+}
+
+fn login_files(auth: &VaultAuth) -> Vec<(&'static str, &Path)> {
+    match auth {
+        VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => {
+            vec![("vault.auth.tokenFile", token_file)]
+        }
+        VaultAuth::AppRole { role_id, secret_id_file, .. } => {
+            let role_id = match role_id {
+                RoleId::File(path) => Some(("vault.auth.roleIdFile", path.as_path())),
+                RoleId::Text(_) => None,
+            };
+            let secret_id = secret_id_file.iter().map(|path| ("vault.auth.secretIdFile", path.as_path()));
+            role_id.into_iter().chain(secret_id).collect()
+        }
+        VaultAuth::Aws { .. } => Vec::new(),
+        VaultAuth::Cert { cert_file, key_file, .. } => {
+            vec![("vault.auth.certFile", cert_file), ("vault.auth.keyFile", key_file)]
+        }
+        VaultAuth::TokenFile { path } => vec![("vault.auth.path", path)],
+    }
+}
+
+/// Every reference that is used, with the place of the file or variable that uses it.
+fn references<'a>(config: &'a Config, plan: &'a Plan) -> Vec<(&'a Place, String, &'a SecretRef)> {
+    let mut found = Vec::new();
+    for (entry, planned) in config.files.iter().zip(&plan.files) {
+        let what = format!("file {}", entry.name);
+        found.extend(planned.filling.references().into_iter().map(|reference| (&entry.place, what.clone(), reference)));
+    }
+    for (entry, planned) in config.env.iter().zip(&plan.variables) {
+        let what = format!("env {}", entry.name);
+        found.extend(planned.filling.references().into_iter().map(|reference| (&entry.place, what.clone(), reference)));
+    }
+    found.extend(config.env_from.iter().map(|map| (&map.place, "envFrom".to_owned(), &map.reference)));
+    found.extend(
+        config.secrets.iter().map(|(name, secret)| (&secret.place, format!("secret {name}"), &secret.reference)),
+    );
+    found
+}
+
+/// Whether an annotation says this reference. One that uses a name of the operator's `secrets` does not.
+fn comes_by_annotation(config: &Config, place: &Place, reference: &SecretRef) -> bool {
+    let mut named = config.secrets.values().filter(|secret| secret.reference.source == reference.source);
+    place.is_annotation() && !named.any(|secret| !secret.place.is_annotation())
+}
