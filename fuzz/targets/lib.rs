@@ -87,10 +87,12 @@ pub fn annotations(bytes: &[u8]) {
         let layers = Layers { environment: &[], annotations, file: None, flags: &[], wraps: Wraps::Nothing };
         resolve(&layers).inspect_err(|mistakes| are_lines(mistakes))
     };
-    assert_eq!(with(Some(Annotations::File(file))), with(Some(Annotations::Pairs(&pairs))));
     if !pairs.iter().any(|(key, _)| key.starts_with(PREFIX)) {
+        let lost = with(Some(Annotations::File(file))).expect_err("a pod whose annotations were left out is refused");
+        assert_eq!(lost.len(), 1);
         return;
     }
+    assert_eq!(with(Some(Annotations::File(file))), with(Some(Annotations::Pairs(&pairs))));
     // A pod that leaves room for every mode.
     let annotations: serde_json::Map<String, Value> =
         pairs.into_iter().map(|(key, value)| (key, Value::from(value))).collect();

@@ -241,10 +241,14 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
     if token.as_ref().is_some_and(is_over) {
         info!("the token that an earlier run left has ended, and with it its leases");
     }
-    let token = token.filter(|token| !is_over(token));
+    let (token, ended) = if token.as_ref().is_some_and(is_over) { (None, token) } else { (token, None) };
     let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
     let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
-    if token.is_none() && values.is_empty() { Found::Nothing } else { Found::Ours(token, values) }
+    if token.is_some() || !values.is_empty() {
+        return Found::Ours(token, values);
+    }
+    // What is left of it, should the server's clock differ, is not left behind.
+    ended.map_or(Found::Nothing, Found::Stale)
 }
 
 /// Whether what ends then is not worth taking up.
@@ -728,7 +732,7 @@ mod tests {
         assert!(matches!(found(&marks("other"), now(1)), Found::Stale(_)));
         assert!(matches!(found(&Marks { boot: "x".into(), ..marks("c") }, now(1)), Found::Stale(_)));
         assert!(matches!(found(&Marks { address: "x".into(), ..marks("c") }, now(1)), Found::Nothing));
-        assert!(matches!(found(&marks("c"), now(700)), Found::Nothing), "a token that ended, and its lease with it");
+        assert!(matches!(found(&marks("c"), now(700)), Found::Stale(_)), "a token that ended, and its lease with it");
         assert!(matches!(found(&marks("c"), Duration::from_secs(99)), Found::Stale(_)), "a token of the future");
         assert!(
             matches!(found(&marks("c"), now(59)), Found::Ours(_, secrets) if secrets.is_empty()),

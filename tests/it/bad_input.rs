@@ -194,11 +194,10 @@ fn addresses_that_are_none_are_refused() {
         "ftp://x",
         "https://",
         "https://user:canary@host",
-        "https://host/path",
         "https://host:99999",
         "https://ho st",
         "https://host?x=y",
-        "unix:///x",
+        "unix://x",
     ] {
         let case = Case::new();
         let config = format!("vault: {{ address: {}, auth: {{ method: token-file, path: /x }} }}\n", quoted(address));

@@ -219,6 +219,7 @@ fn as_the_first_process_it_reaps_and_forwards_as_well() {
     let case = Case::new();
     let script = "trap 'echo got TERM; exit 9' TERM; echo ready; sh -c 'sleep 0.05 &'; while :; do sleep 0.02; done";
     let within = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    own(&case.memory, 0); // above the state directory; it belongs to somebody else otherwise
     let run = case.run().root().args(&["--supervise", "--run-as", "0"]).within(&within).sh(script);
     let mut running = run.start();
     running.says("ready");

@@ -411,6 +411,7 @@ fn a_state_directory_that_was_named_and_cannot_be_used_is_refused_and_the_defaul
     needs_root!();
     let case = Case::new();
     own(&case.memory, 0);
+    own(&case.dir, 0);
     let state = case.path("state-mount");
     fs::create_dir(&state).unwrap();
     let shown = state.to_str().unwrap();

@@ -169,7 +169,7 @@ fn quick_start() -> Vec<String> {
 #[test]
 fn the_quick_start_of_the_readme_runs_as_it_stands() {
     let blocks = quick_start();
-    assert_eq!(blocks.iter().map(|block| block.lines().count()).collect::<Vec<_>>(), [5, 1]);
+    assert_eq!(blocks.iter().map(|block| block.lines().count()).collect::<Vec<_>>(), [6, 1]);
     let Some(bao) = Bao::start() else { return };
     let place = bao.directory.path().join("repository");
     let bin = bao.directory.path().join("bin");

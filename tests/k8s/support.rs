@@ -224,9 +224,8 @@ impl Tls {
             "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        self.send(head.as_bytes())?;
         // A server that refuses early may close before it has read all.
-        let _ = self.send(body);
+        let _ = self.send(head.as_bytes()).and_then(|()| self.send(body));
         self.reply()
     }
 

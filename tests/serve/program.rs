@@ -67,7 +67,7 @@ fn a_refresh_begins_and_the_next_one_waits() {
     assert_eq!((first.code, first.out.as_str()), (0, "{\"notRead\":[],\"refreshed\":true,\"waitSeconds\":null}\n"));
     let second = run(&["refresh", "--state", state]);
     assert_eq!((second.code, second.out.as_str()), (69, ""));
-    assert!(second.err.starts_with("secret-exec: everything was read again a moment ago; ask again in "));
+    assert!(second.err.starts_with("secret-exec: the last refresh was a moment ago; ask again in "));
 }
 
 #[test]
