@@ -187,6 +187,7 @@ case "$*" in
     "apply -k "*) [ -z "$KUBECTL" ] || "$KUBECTL" kustomize "$last" > "$APPLIED/webhook.yaml" ;;
     "-n shop apply -f -") cat > "$APPLIED/pipe.yaml" ;;
     "apply -f -") cat > "$APPLIED/reviewer.yaml" ;;
+    "create namespace shop") ;;
     *"get secret vault-reviewer "*) printf YS5iLmM= ;;
     "-n shop apply -f "*) cp "$last" "$APPLIED/app.yaml" ;;
     *) exit 1 ;;
