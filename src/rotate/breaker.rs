@@ -225,8 +225,7 @@ impl Breaker {
         under_way: impl Iterator<Item = Other>,
         end: Option<Duration>,
     ) -> Option<Duration> {
-        let room = if self.is_closed() { self.room } else { self.parallel };
-        let has_room = under_way.count() < room;
+        let has_room = !self.is_closed() || under_way.count() < self.room;
         has_room.then(|| self.held(end))
     }
 
