@@ -59,10 +59,10 @@ impl Life {
         }
     }
 
-    /// Ends it; at most so many credentials were issued.
-    fn end(self, running: Running, most: usize) {
+    /// Ends it; at most so many credentials were issued, with at most so many logins.
+    fn end(self, running: Running, most: usize, most_logins: usize) {
         let (issued, logins) = (self.stage.issued(), self.stage.logins(&self.login));
-        assert!(issued <= most && logins == 1, "{issued} issued, {logins} logins\n{}", running.stderr());
+        assert!(issued <= most && logins <= most_logins, "{issued} issued, {logins} logins\n{}", running.stderr());
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().code(), Some(0));
     }
@@ -82,7 +82,7 @@ fn one_request_that_hangs_costs_neither_credential_nor_token_nor_a_change() {
     running.until("the change", || (life.stage.file("a") == "1").then_some(()));
     // The interval and two seconds, and what a busy machine takes.
     assert!(written.elapsed() < Duration::from_secs(6), "{:?}\n{}", written.elapsed(), running.stderr());
-    life.end(running, 1);
+    life.end(running, 1, 1);
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn an_hour_of_patience_lets_nothing_expire_and_a_refresh_does_not_wait_for_it() 
     let outcome = life.stage.case.with_files(&life.config).command("refresh").output();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     running.until("the change", || (life.stage.file("a") == "1").then_some(()));
-    // A renewal that was sent away may be replaced in the window before the end.
-    life.end(running, 2);
+    // What was sent away, lease and token, may be replaced in the window before its end; a new login moves the lease once.
+    life.end(running, 3, 2);
 }
 
 #[test]
@@ -131,5 +131,5 @@ fn two_changes_a_third_of_a_second_apart_are_one_generation() {
             break;
         }
     }
-    life.end(running, 1);
+    life.end(running, 1, 1);
 }
