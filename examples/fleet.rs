@@ -16,7 +16,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use secret_exec::provider::{Class, Failure};
-use secret_exec::rotate::{
+use secret_exec::schedule::{
     Answer, Authentication, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, Settings, Work,
 };
 

@@ -7,9 +7,9 @@
 //! ```text
 //! 6  bin/secret-exec · bin/secret-inject ─► cli ─► run k8s
 //! 5  run        ─► start rotation process serve            k8s ─► render serve
-//! 4  start      ─► backend checkpoint plan                 rotation ─► backend checkpoint plan rotate serve
-//! 3  backend    ─► rotate plan sys                       checkpoint ─► provider sys
-//! 2  rotate   ─► provider      plan ─► deliver identity
+//! 4  start      ─► backend checkpoint plan                 rotation ─► backend checkpoint plan schedule serve
+//! 3  backend    ─► schedule plan sys                     checkpoint ─► provider sys
+//! 2  schedule   ─► provider                               plan ─► deliver identity
 //! 2  provider   ─► identity      deliver ─► render sys     process ─► sys      serve ─► sys config
 //! 1  identity   ─► config        render ─► config          config ─► domain
 //! 0  domain  (words; no I/O)                               sys  (system calls; the only unsafe)
@@ -24,7 +24,7 @@ pub mod provider;
 pub mod render;
 pub mod deliver;
 mod plan;
-pub mod rotate;
+pub mod schedule;
 mod backend;
 mod checkpoint;
 mod start;

@@ -22,7 +22,7 @@ use crate::provider::file::Files;
 use crate::provider::local::Local;
 use crate::provider::vault::{ENDLESS, Origin, Revocation, Token, TokenKind, Vault};
 use crate::provider::{Class, Failure, Fetch, Limits};
-use crate::rotate::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+use crate::schedule::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
 use crate::sys::clock;
 
 use login::{LoginError, proof};

@@ -11,7 +11,7 @@ use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
 use crate::domain::{Problem, Source};
 use crate::identity::Held;
-use crate::rotate::{
+use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
 use crate::start::{Backends, Session};

@@ -6,7 +6,7 @@ use crate::backend::{Backend, Kind};
 use crate::domain::LeaseId;
 use crate::provider::Failure;
 use crate::provider::vault::Revocation;
-use crate::rotate::{Outcome, Work};
+use crate::schedule::{Outcome, Work};
 
 /// A lease as logs have it: enough to find it, not enough to use it.
 pub(super) fn short(id: &LeaseId) -> String {

@@ -30,7 +30,7 @@ use crate::deliver::{Moment, Volume, Written};
 use crate::domain::{EnvName, Fetched, Lease, Problem, SecretBytes};
 use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
-use crate::rotate::{Answer, BackendId, Driver, Landed, Life, Outcome, Refreshed, SecretId, Settings, Work};
+use crate::schedule::{Answer, BackendId, Driver, Landed, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 

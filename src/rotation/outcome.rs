@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use crate::checkpoint::Saved;
 use crate::config::OnExpired;
 use crate::provider::Extent;
-use crate::rotate::{BackendId, Event, Outcome, Work};
+use crate::schedule::{BackendId, Event, Outcome, Work};
 use crate::sys::clock;
 
 use super::{Happening, Rotation, log};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::backend::{Backend, Kind};
 use crate::domain::{Fetched, Mode, Source, Version};
 use crate::provider::{Class, Failure};
-use crate::rotate::{BackendId, SecretId, SecretStatus, State, Work};
+use crate::schedule::{BackendId, SecretId, SecretStatus, State, Work};
 use crate::serve::{
     Backend as Whose, Counters, ErrorClass, Next, Operation, Report, SecretReport, SecretState, TokenReport, Trouble,
 };

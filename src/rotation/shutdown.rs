@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::backend::Backend;
 use crate::backend::revoke::{GIVE_BACK_WITHIN, LAST_MOMENT};
-use crate::rotate::Work;
+use crate::schedule::Work;
 
 use super::{Rotation, log};
 

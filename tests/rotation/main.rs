@@ -1,6 +1,6 @@
 //! Secrets stay fresh: the sidecar and the supervisor against real servers, and what they do when those misbehave.
 //!
-//! The rules of rotation, and what holds each. Here against real servers, in `src/rotate/tests` over simulated days
+//! The rules of rotation, and what holds each. Here against real servers, in `src/schedule/tests` over simulated days
 //! (`properties`: days with anything in them; `stories`: one fault at a time; `moves`: by hand).
 //!
 //! | rule | here | simulated |
@@ -9,11 +9,11 @@
 //! | 2 no second credential while the first can be renewed | `faults::an_outage_costs_…` | every property, by the server's accusations |
 //! | … two live side by side only in the window | `sidecar::at_max_ttl_…`, `lives::lives_of_a_few_seconds_…` | `a_lease_is_replaced_in_its_window_…`, `lives_of_a_few_seconds_…` |
 //! | … issues are bounded; lost answers are counted | `takeup::a_kill_at_any_moment_of_the_first_round_…` | `on_a_calm_day_…`, `answers_lost_on_the_way_…`, `an_issue_without_an_answer_is_counted` |
-//! | 3 a class per failure, `Retry-After`, back-off | `faults::*`, `tests/vault_provider` | `retry_after_is_honoured_…`, `src/rotate/backoff.rs` |
+//! | 3 a class per failure, `Retry-After`, back-off | `faults::*`, `tests/vault_provider` | `retry_after_is_honoured_…`, `src/schedule/backoff.rs` |
 //! | … a minute of 503 costs at most 20 requests | `faults::an_outage_costs_…` | `a_minute_of_outage_…` (1 and 100 leases) |
 //! | 4 isolation of what is the secret's own | `faults::one_denied_of_five_…` | `whatever_befalls_one_secret_…`, `one_denied_secret_of_five_…` |
 //! | … a local error never causes a fetch | `faults::a_full_volume_…` | – |
-//! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/rotate/breaker.rs` |
+//! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/schedule/breaker.rs` |
 //! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `partial::*` (two databases), `hangs::one_request_…`, `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
 //! | … what has expired or is about to is probed every 10 s | – | `partial::what_…`, `a_login_that_was_refused_…` |
 //! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
@@ -21,7 +21,7 @@
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
 //! | … tokens that are not ours, and batch tokens | `lives::a_token_file_…`, `lives::credentials_under_batch_tokens_…` | `a_token_file_that_changed_…` |
 //! | 6 stale beats nothing, visibly: keep, remove, stop | `lives::what_has_expired_is_kept_…`, `supervise::an_expired_secret_…` | `expiry_is_told_once_…` |
-//! | 7 spread: two thirds less up to a tenth; replicas go apart | – | `a_thousand_replicas_…`, `every_threshold_…`, `src/rotate/term.rs` |
+//! | 7 spread: two thirds less up to a tenth; replicas go apart | – | `a_thousand_replicas_…`, `every_threshold_…`, `src/schedule/term.rs` |
 //! | 8 no change, no noise | `sidecar::a_change_is_delivered_…` | – |
 //! | 9 one generation, one notification | `supervise::the_app_is_told_once_…`, `others::two_hundred_secrets_…` | – |
 //! | 10 leave nothing behind; `revokeDelay` | `sidecar::a_lease_is_renewed_and_revoked_…`, `sidecar::revoke_delay_…`, `others::a_signal_in_any_phase_…`, `tests/it/fetch.rs` | – |

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::provider::{Class, Failure};
-use crate::rotate::{
+use crate::schedule::{
     Answer, Authentication, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
     Settings, State, Window, Work,
 };

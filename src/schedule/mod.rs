@@ -2,14 +2,14 @@
 //!
 //! [`Schedule`] is the whole of it; its documentation is the specification. [`Driver`] starts what it asks for. The words
 //! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, what a shared
-//! failure does to those who share it in `breaker`, and how long a request may take in `schedule::limit`.
+//! failure does to those who share it in `breaker`, and how long a request may take in `machine::limit`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
 mod backoff;
 mod breaker;
 mod driver;
-mod schedule;
+mod machine;
 mod secret;
 mod settings;
 mod status;
@@ -20,7 +20,7 @@ mod token;
 mod work;
 
 pub use driver::{BackendId, Carry, Driver, Landed, Started};
-pub use schedule::{Authentication, Refreshed, Schedule};
+pub use machine::{Authentication, Refreshed, Schedule};
 pub use settings::{Reads, Settings, Silence, Window};
 pub use status::{SecretStatus, State, Status, TokenStatus};
 pub use work::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::rotate::{
+use crate::schedule::{
     Authentication, Event, Next, Operation, Outcome, Plan, Schedule, SecretId, Settings, State, TokenId, Work,
 };
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::{part, scaled};
-use crate::rotate::breaker::{Breaker, Scope};
-use crate::rotate::settings::Settings;
-use crate::rotate::work::Work;
+use crate::schedule::breaker::{Breaker, Scope};
+use crate::schedule::settings::Settings;
+use crate::schedule::work::Work;
 
 /// A secrets engine, as far as it is known from its answers.
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
-use crate::rotate::backoff::{EXPIRED_WITHIN, patience, urgency};
-use crate::rotate::breaker::{Again, Answered, Failed, Ran, Reach, Setback, Slot};
-use crate::rotate::secret::{Refusal, Secret, Shown, Step};
-use crate::rotate::settings::Silence;
-use crate::rotate::token::{TokenStep, Tokens};
-use crate::rotate::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
+use crate::schedule::backoff::{EXPIRED_WITHIN, patience, urgency};
+use crate::schedule::breaker::{Again, Answered, Failed, Ran, Reach, Setback, Slot};
+use crate::schedule::secret::{Refusal, Secret, Shown, Step};
+use crate::schedule::settings::Silence;
+use crate::schedule::token::{TokenStep, Tokens};
+use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
 
 use super::{Flight, Schedule};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Class, Failure};
-use crate::rotate::{
+use crate::schedule::{
     Answer, Authentication, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
     Settings, State, TokenId, Work,
 };

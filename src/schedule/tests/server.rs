@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Class, Failure};
-use crate::rotate::{Answer, Grant, Life, Lifetime, MountId, Outcome, SecretId, Settings, TokenId, Window, Work};
+use crate::schedule::{Answer, Grant, Life, Lifetime, MountId, Outcome, SecretId, Settings, TokenId, Window, Work};
 
 /// One kind of request.
 pub(super) type IsIt = fn(Work) -> bool;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::part;
-use crate::rotate::token::Tokens;
-use crate::rotate::work::{SecretId, Work};
+use crate::schedule::token::Tokens;
+use crate::schedule::work::{SecretId, Work};
 
 use super::Schedule;
 

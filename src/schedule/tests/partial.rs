@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rotate::{
+use crate::schedule::{
     Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
     Settings, State, Work,
 };

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::rotate::backoff::{EXPIRED_WITHIN, less_a_quarter};
-use crate::rotate::breaker::Slot;
-use crate::rotate::secret::Secret;
-use crate::rotate::settings::Reads;
-use crate::rotate::work::{SecretId, Work};
+use crate::schedule::backoff::{EXPIRED_WITHIN, less_a_quarter};
+use crate::schedule::breaker::Slot;
+use crate::schedule::secret::Secret;
+use crate::schedule::settings::Reads;
+use crate::schedule::work::{SecretId, Work};
 
 use super::{SLOW, Schedule};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::schedule::Schedule;
+use super::machine::Schedule;
 use super::work::{Event, Next, Outcome, Work};
 
 /// Carries out what the schedule of one backend asks for.
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::provider::{Class, Failure};
-    use crate::rotate::{
+    use crate::schedule::{
         Answer, Authentication, Grant, Life, Lifetime, MountId, Operation, Plan, SecretId, Settings, State,
     };
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::rotate::backoff::EXPIRED_WITHIN;
-use crate::rotate::breaker::{Other, Ran, Slot};
-use crate::rotate::secret::{Server, Step};
-use crate::rotate::settings::{Reads, Silence};
-use crate::rotate::token::{TokenStep, Tokens};
-use crate::rotate::work::{MountId, SecretId, TokenId, Work};
+use crate::schedule::backoff::EXPIRED_WITHIN;
+use crate::schedule::breaker::{Other, Ran, Slot};
+use crate::schedule::secret::{Server, Step};
+use crate::schedule::settings::{Reads, Silence};
+use crate::schedule::token::{TokenStep, Tokens};
+use crate::schedule::work::{MountId, SecretId, TokenId, Work};
 
 use super::mount::Mount;
 use super::{Flight, SLOW, Schedule};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::rotate::secret::{Notice, Secret};
-use crate::rotate::work::{Event, SecretId};
+use crate::schedule::secret::{Notice, Secret};
+use crate::schedule::work::{Event, SecretId};
 
 use super::Schedule;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::Class;
-use crate::rotate::{
+use crate::schedule::{
     Answer, Authentication, Event, Life, MountId, Next, Operation, Outcome, Plan, Refreshed, Schedule, SecretId,
     Settings, State, Work,
 };
