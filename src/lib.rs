@@ -11,7 +11,7 @@
 //! 3  backend    ─► schedule plan sys                     checkpoint ─► provider sys
 //! 2  schedule   ─► provider                               plan ─► deliver identity
 //! 2  provider   ─► identity      deliver ─► render sys     process ─► sys      serve ─► sys config
-//! 1  identity   ─► config        render ─► config          config ─► domain
+//! 1  identity   ─► config sys    render ─► config          config ─► domain
 //! 0  domain  (words; no I/O)                               sys  (system calls; the only unsafe)
 //! ```
 //!

@@ -24,13 +24,13 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::config::Injector;
 use crate::serve::{Health, ListenError};
-use crate::sys::heap;
+use crate::sys::{clock, heap};
 
 use self::admit::Admissions;
 use self::connections::{Connections, Limits, Phase, Ticket, Watched};
@@ -115,6 +115,7 @@ impl Webhook {
             health::start(health, Arc::clone(&server)).map_err(WebhookError::Thread)?;
         }
         started(address, metrics);
+        #[expect(clippy::disallowed_methods, reason = "it reads the pair for as long as the server runs")]
         tokio::spawn(reload(self.tls, pair, certificate, Arc::clone(&server)));
         {
             let mut accepting = pin!(accept(&listener, current.clone(), &server));
@@ -142,9 +143,9 @@ async fn listen(address: &str) -> Result<TcpListener, WebhookError> {
 
 /// Ends connections on which nothing has begun, and waits for the others.
 async fn drain(connections: &Connections) {
-    let end = Instant::now() + DRAIN;
+    let end = clock::boottime().saturating_add(DRAIN);
     while connections.len() > 0 {
-        if Instant::now() > end {
+        if clock::boottime() > end {
             warn!("{} connections did not end in time", connections.len());
             return;
         }
@@ -183,6 +184,7 @@ fn handle_connection(stream: TcpStream, current: &watch::Receiver<Arc<ServerConf
     let acceptor = TlsAcceptor::from(Arc::clone(&current.borrow()));
     let ticket = server.connections.enter();
     let server = Arc::clone(server);
+    #[expect(clippy::disallowed_methods, reason = "one task a connection: the ticket ends it, `drain` waits for it")]
     tokio::spawn(async move {
         tokio::select! {
             () = ticket.over() => {

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::config::{Mistake, Place};
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 use crate::identity::file;
+use crate::sys::clock;
 
 use super::{Class, Failure, Fetch};
 
@@ -43,7 +42,8 @@ type Stamp = (u64, u64, u64, i64, i64);
 /// A lease as a server would remember it.
 struct Held {
     terms: Terms,
-    ends: Option<Instant>,
+    /// Time since boot.
+    ends: Option<Duration>,
 }
 
 impl fmt::Debug for Local {
@@ -63,7 +63,7 @@ impl Local {
     /// How many leases are neither revoked nor over.
     pub fn live_leases(&self) -> usize {
         let mut state = self.state();
-        state.forget_ended(Instant::now());
+        state.forget_ended(clock::boottime());
         state.live.len()
     }
 
@@ -93,11 +93,11 @@ impl Local {
 }
 
 impl State {
-    fn forget_ended(&mut self, now: Instant) {
+    fn forget_ended(&mut self, now: Duration) {
         self.live.retain(|_, held| held.ends.is_none_or(|ends| now < ends));
     }
 
-    fn fetch(&mut self, source: &Source, file: &Path, now: Instant) -> Result<Fetched, Failure> {
+    fn fetch(&mut self, source: &Source, file: &Path, now: Duration) -> Result<Fetched, Failure> {
         let Some(entry) = self.entries.get(source) else {
             return Err(Failure::new(Class::NotFound, format!("{} has no entry for it", file.display())));
         };
@@ -116,7 +116,7 @@ impl State {
         Ok(Fetched { payload, version: None, lease, ends: None })
     }
 
-    fn renew(&mut self, id: &LeaseId, now: Instant) -> Result<Lease, Failure> {
+    fn renew(&mut self, id: &LeaseId, now: Duration) -> Result<Lease, Failure> {
         self.forget_ended(now);
         let Some(held) = self.live.get_mut(id.as_str()) else {
             return Err(Failure::new(Class::NotFound, "the lease has ended"));
@@ -140,14 +140,14 @@ impl Fetch for Local {
         if let Err(failure) = self.reload() {
             return sources.iter().map(|_| Err(failure.clone())).collect();
         }
-        let now = Instant::now();
+        let now = clock::boottime();
         let mut state = self.state();
         state.forget_ended(now);
         sources.iter().map(|source| state.fetch(source, &self.path, now)).collect()
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
-        self.state().renew(&lease.id, Instant::now())
+        self.state().renew(&lease.id, clock::boottime())
     }
 
     /// Like a server, it does not mind a lease that is over already.
@@ -203,7 +203,7 @@ mod tests {
         State { stamp: (0, 0, 0, 0, 0), entries, issued: 0, live: BTreeMap::new() }
     }
 
-    fn fetch(state: &mut State, text: &str, now: Instant) -> Result<Fetched, Failure> {
+    fn fetch(state: &mut State, text: &str, now: Duration) -> Result<Fetched, Failure> {
         state.forget_ended(now);
         state.fetch(&source(text), Path::new("local.yaml"), now)
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_random_password_is_another_one_at_each_fetch() {
         let mut state = state("vault:database/creds/web: { data: { password: 'x{{random}}' } }");
-        let now = Instant::now();
+        let now = clock::boottime();
         let first = password(&fetch(&mut state, WEB, now).unwrap());
         let second = password(&fetch(&mut state, WEB, now).unwrap());
         assert_ne!(first, second);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_lease_lives_for_its_ttl_and_renewing_extends_it() {
         let mut state = state("vault:database/creds/web: { data: { password: p }, ttl: 10s, renewable: true }");
-        let start = Instant::now();
+        let start = clock::boottime();
         let lease = fetch(&mut state, WEB, start).unwrap().lease.unwrap();
         assert_eq!((lease.id.as_str(), lease.ttl), ("local/database/creds/web/1", Duration::from_secs(10)));
         assert_eq!(state.renew(&lease.id, start + Duration::from_secs(9)).unwrap(), lease);
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn every_fetch_is_a_lease_of_its_own_and_one_that_is_not_renewable_stays_so() {
         let mut state = state("vault:database/creds/web: { data: { password: p }, ttl: 10s }");
-        let now = Instant::now();
+        let now = clock::boottime();
         let [first, second] = [(); 2].map(|()| fetch(&mut state, WEB, now).unwrap().lease.unwrap());
         assert_ne!(first.id, second.id);
         assert_eq!(state.live.len(), 2);
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_the_file_does_not_list_is_not_found() {
         let mut state = state("vault:secret/data/a: { value: x }");
-        let failure = fetch(&mut state, "vault:secret/data/b", Instant::now()).unwrap_err();
+        let failure = fetch(&mut state, "vault:secret/data/b", clock::boottime()).unwrap_err();
         assert_eq!((failure.class, failure.why.as_str()), (Class::NotFound, "local.yaml has no entry for it"));
     }
 

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("sys", &[]),
     ("config", &["domain"]),
-    ("identity", &["config"]),
+    ("identity", &["config", "sys"]),
     ("render", &["config"]),
     ("provider", &["identity"]),
     ("schedule", &["provider"]),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+
+use crate::sys::clock;
 
 use super::credentials_error::{self, CachedMiss, Metadata};
 
@@ -16,7 +17,8 @@ const FOR: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct NegativeCache<P> {
     chain: P,
-    nothing: Mutex<Option<(Instant, Metadata)>>,
+    /// The time since boot at which it had nothing.
+    nothing: Mutex<Option<(Duration, Metadata)>>,
 }
 
 impl<P: ProvideCredentials> NegativeCache<P> {
@@ -28,14 +30,14 @@ impl<P: ProvideCredentials> NegativeCache<P> {
         // Held while the chain is walked: whoever asks meanwhile wants the same answer.
         let mut nothing = self.nothing.lock().await;
         if let Some((when, metadata)) = *nothing
-            && when.elapsed() < FOR
+            && clock::boottime().saturating_sub(when) < FOR
         {
             return Err(CredentialsError::not_loaded(CachedMiss(metadata)));
         }
         let answer = self.chain.provide_credentials().await;
         *nothing = match &answer {
             Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
-                Some((Instant::now(), credentials_error::metadata(error)))
+                Some((clock::boottime(), credentials_error::metadata(error)))
             }
             _ => None,
         };

@@ -6,10 +6,9 @@ use std::thread;
 use std::{io, time::Duration};
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::config::Injector;
-use crate::sys::heap;
+use crate::sys::{clock, heap};
 
 use super::super::admission::{Answer, BadReview, admission};
 
@@ -68,9 +67,9 @@ impl Admissions {
 }
 
 fn decide(body: Vec<u8>, injector: &Injector) -> Outcome {
-    let start = Instant::now();
+    let start = clock::boottime();
     match admission(&body, injector) {
-        Ok(answer) => Outcome::Answered(answer, start.elapsed()),
+        Ok(answer) => Outcome::Answered(answer, clock::boottime().saturating_sub(start)),
         Err(error) => Outcome::Bad(error),
     }
 }

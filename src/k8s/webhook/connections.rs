@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+
+use crate::sys::clock;
 
 /// The API server keeps idle connections for 90 seconds; it must be the one that closes them, or a review that it sends
 /// at that moment is lost.
@@ -53,10 +55,18 @@ impl Phase {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    since: Instant,
+    /// Time since boot.
+    since: Duration,
     answered: u64,
     /// Room for a body and its response.
     room: Option<OwnedSemaphorePermit>,
+}
+
+impl State {
+    /// How long it has been in its phase.
+    fn elapsed(&self) -> Duration {
+        clock::boottime().saturating_sub(self.since)
+    }
 }
 
 /// One open connection.
@@ -98,7 +108,7 @@ impl Connections {
 
     /// Takes a new connection in. When there are too many, one that waits for its client is cut.
     pub(super) fn enter(self: &Arc<Self>) -> Ticket {
-        let state = State { phase: Phase::Handshake, since: Instant::now(), answered: 0, room: None };
+        let state = State { phase: Phase::Handshake, since: clock::boottime(), answered: 0, room: None };
         let connection =
             Arc::new(Connection { state: Mutex::new(state), received: AtomicU64::new(0), cut: Notify::new() });
         let mut open = lock(&self.open);
@@ -130,7 +140,7 @@ impl Connections {
     fn cut_slow_bodies(&self) {
         for connection in lock(&self.open).iter() {
             let state = lock(&connection.state);
-            let took = state.since.elapsed();
+            let took = state.elapsed();
             let expected = took.saturating_sub(GRACE).as_millis() * u128::from(SLOWEST) / 1000;
             let is_slow = took > GRACE && u128::from(connection.received.load(Ordering::Relaxed)) < expected;
             // Whoever does not read a response keeps its room, too.
@@ -146,7 +156,7 @@ impl Connections {
     pub(super) fn cut_idle(&self, grace: Duration) {
         for connection in lock(&self.open).iter() {
             let state = lock(&connection.state);
-            let is_new = state.answered == 0 && state.since.elapsed() < grace;
+            let is_new = state.answered == 0 && state.elapsed() < grace;
             if matches!(state.phase, Phase::Idle | Phase::Handshake) && !is_new {
                 connection.cut.notify_one();
             }
@@ -186,13 +196,13 @@ impl Ticket {
             state.room = None;
             state.answered += 1;
         }
-        (state.phase, state.since) = (phase, Instant::now());
+        (state.phase, state.since) = (phase, clock::boottime());
     }
 
     /// The handshake is complete.
     pub(super) fn secured(&self) {
         let mut state = lock(&self.connection.state);
-        (state.phase, state.since) = (Phase::Idle, Instant::now());
+        (state.phase, state.since) = (Phase::Idle, clock::boottime());
     }
 
     /// Some of the body has come.
@@ -219,7 +229,7 @@ impl Ticket {
         loop {
             let wait = {
                 let state = lock(&self.connection.state);
-                let left = |patience: Duration| patience.saturating_sub(state.since.elapsed());
+                let left = |patience: Duration| patience.saturating_sub(state.elapsed());
                 state.phase.patience().map(left)
             };
             if wait.is_some_and(|left| left.is_zero()) {
