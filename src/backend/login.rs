@@ -2,14 +2,18 @@
 
 use crate::config::VaultAuth;
 use crate::identity::aws::AwsIdentity;
-use crate::identity::{self, Held, IdentityError, Proof};
+use crate::identity::{self, IdentityError, PreloadedFiles, Proof};
 use crate::provider::Failure;
 use crate::sys::clock;
 
 /// What is sent to log in.
-pub(crate) async fn proof(auth: &VaultAuth, held: &Held, aws: &AwsIdentity) -> Result<Proof, LoginError> {
+pub(crate) async fn proof(
+    auth: &VaultAuth,
+    preloaded: &PreloadedFiles,
+    aws: &AwsIdentity,
+) -> Result<Proof, LoginError> {
     let VaultAuth::Aws { role, mount, server_id, region } = auth else {
-        return identity::prove(auth, held).map_err(LoginError::NoCredentials);
+        return identity::prove(auth, preloaded).map_err(LoginError::NoCredentials);
     };
     let signed = aws.signed_caller_identity(server_id.as_deref(), region.as_deref(), clock::wall());
     let request = signed.await.map_err(|fault| LoginError::Rejected(fault.into()))?;

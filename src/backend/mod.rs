@@ -16,13 +16,13 @@ use tracing::debug;
 use crate::config::{self, VaultAuth};
 use crate::domain::{Fetched, Lease, Source, Version, http_date};
 use crate::identity::aws::AwsIdentity;
-use crate::identity::{self, Held, Proof};
+use crate::identity::{self, PreloadedFiles, Proof};
 use crate::provider::aws::Aws;
 use crate::provider::file::Files;
 use crate::provider::local::Local;
 use crate::provider::vault::{ENDLESS, Origin, Revocation, Token, TokenKind, Vault};
 use crate::provider::{Class, Failure, Fetch, Limits};
-use crate::schedule::{Answer, Carry, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+use crate::schedule::{Answer, Executor, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
 use crate::sys::clock;
 
 use login::{LoginError, proof};
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
 pub(crate) struct Logins {
     pub(crate) config: config::Vault,
     pub(crate) auth: VaultAuth,
-    pub(crate) held: Rc<Held>,
+    pub(crate) preloaded: Rc<PreloadedFiles>,
     pub(crate) aws_identity: Arc<AwsIdentity>,
     tokens: RefCell<Tokens>,
 }
@@ -233,10 +233,10 @@ impl Backend {
     }
 }
 
-impl Carry for Backend {
-    type Brought = Fetched;
+impl Executor for Backend {
+    type Output = Fetched;
 
-    async fn carry_out(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
+    async fn execute(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
         match tokio::time::timeout(limit, self.asked(work)).await {
             Ok((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
             Ok(answered) => answered,
@@ -290,16 +290,16 @@ impl Logins {
     pub(crate) fn new(
         config: config::Vault,
         auth: VaultAuth,
-        held: Rc<Held>,
+        preloaded: Rc<PreloadedFiles>,
         aws_identity: Arc<AwsIdentity>,
         first: Rc<Vault>,
     ) -> Self {
         let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
-        Self { config, auth, held, aws_identity, tokens: RefCell::new(tokens) }
+        Self { config, auth, preloaded, aws_identity, tokens: RefCell::new(tokens) }
     }
 
     /// The first login, which the start made, has this id.
-    pub(crate) fn take_up(&self, id: TokenId) {
+    pub(crate) fn resume(&self, id: TokenId) {
         let tokens = &mut *self.tokens.borrow_mut();
         tokens.by_id.insert(id, Rc::clone(&tokens.latest));
         tokens.current = Some(id);
@@ -313,7 +313,7 @@ impl Logins {
     /// Whether the token file holds another token than ours.
     pub(crate) fn is_identity_changed(&self) -> bool {
         let VaultAuth::TokenFile { .. } = &self.auth else { return false };
-        let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.held) else { return false };
+        let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.preloaded) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
     }
 
@@ -329,7 +329,7 @@ impl Logins {
     }
 
     async fn log_in(&self, id: TokenId) -> Outcome {
-        let proof = match proof(&self.auth, &self.held, &self.aws_identity).await {
+        let proof = match proof(&self.auth, &self.preloaded, &self.aws_identity).await {
             Ok(proof) => proof,
             Err(LoginError::NoCredentials(error)) => {
                 return Outcome::Failed(Failure::new(Class::Denied, error.to_string()));

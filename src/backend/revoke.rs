@@ -21,7 +21,7 @@ pub(crate) const LAST_MOMENT: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 
 /// Says what became of a token.
-pub(crate) fn told(revocation: Result<Revocation, Failure>) {
+pub(crate) fn log_revocation(revocation: Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!("revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
@@ -72,7 +72,7 @@ pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
 /// Ends each lease by itself; failures are warnings.
 pub(crate) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
     let revocations = leases.iter().map(|(source, lease)| async move {
-        match persistently(|| provider.revoke(&lease.id)).await {
+        match retry_revocation(|| provider.revoke(&lease.id)).await {
             Ok(()) => info!("revoked the lease of {source}"),
             Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
         }
@@ -81,7 +81,7 @@ pub(crate) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Leas
 }
 
 /// Tries again while that can help; the caller bounds the time.
-pub(crate) async fn persistently<T, F: Future<Output = Result<T, Failure>>>(
+pub(crate) async fn retry_revocation<T, F: Future<Output = Result<T, Failure>>>(
     request: impl Fn() -> F,
 ) -> Result<T, Failure> {
     let mut tries = 0;

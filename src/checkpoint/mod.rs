@@ -57,7 +57,7 @@ struct Written {
 struct WrittenToken {
     secret: String,
     accessor: Option<String>,
-    asked: Duration,
+    requested_at: Duration,
     ttl: Option<Duration>,
     renewable: bool,
     is_batch: bool,
@@ -73,7 +73,7 @@ struct WrittenSecret {
     /// `None`: the value has no end that is known.
     ttl: Option<Duration>,
     ends: Option<WrittenEnds>,
-    asked: Duration,
+    requested_at: Duration,
     value: String,
     payload: WrittenPayload,
 }
@@ -115,13 +115,13 @@ impl WrittenEnds {
 
 /// What is needed to know that a state is ours.
 #[derive(Debug, Clone)]
-pub(crate) struct Marks {
+pub(crate) struct CheckpointKey {
     boot: String,
     config: String,
     address: String,
 }
 
-impl Marks {
+impl CheckpointKey {
     /// Of this boot, this program and this configuration. `None` where nothing is kept: with a local file, or no boot id.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         if config.local.is_some() {
@@ -143,14 +143,14 @@ impl Marks {
 pub(crate) struct SavedToken {
     pub(crate) secret: SecretBytes,
     pub(crate) token: Token,
-    pub(crate) asked: Duration,
+    pub(crate) requested_at: Duration,
 }
 
 impl SavedToken {
     /// The one that `vault` holds, asked for at `asked`; `None` when it is not ours to keep.
-    pub(crate) fn of(vault: &Vault, asked: Duration) -> Option<Self> {
+    pub(crate) fn of(vault: &Vault, requested_at: Duration) -> Option<Self> {
         let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
-        Some(Self { secret: vault.copy_token()?, token, asked })
+        Some(Self { secret: vault.copy_token()?, token, requested_at })
     }
 }
 
@@ -174,7 +174,7 @@ impl SavedValue {
 
 /// What an earlier run left.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum LoadedCheckpoint {
     Nothing,
     /// To be taken up: the token, if it lives, and the values. Without a token none of them is bound to one.
     Ours(Option<SavedToken>, Vec<SavedValue>),
@@ -183,17 +183,17 @@ pub(crate) enum Found {
 }
 
 /// Reads what an earlier run left. Whatever cannot be used is refused with one line.
-pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Duration) -> Found {
+pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now: Duration) -> LoadedCheckpoint {
     let bytes = match read(folder, STATE) {
         Ok(Some(bytes)) => bytes,
-        Ok(None) => return Found::Nothing,
+        Ok(None) => return LoadedCheckpoint::Nothing,
         Err(why) => {
             warn!(
                 "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
                 why.desc()
             );
             put_aside(folder);
-            return Found::Nothing;
+            return LoadedCheckpoint::Nothing;
         }
     };
     // serde's own messages quote what they read.
@@ -203,11 +203,11 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
              fetched anew"
         );
         put_aside(folder);
-        return Found::Nothing;
+        return LoadedCheckpoint::Nothing;
     };
     let token = written.token.map(|token| SavedToken {
         secret: SecretBytes::from(token.secret),
-        asked: token.asked,
+        requested_at: token.requested_at,
         token: Token {
             accessor: token.accessor,
             ttl: token.ttl,
@@ -220,24 +220,24 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
     let why = match () {
         () if written.format != FORMAT => Some("of another format"),
         // A token goes to no other server than the one it is of.
-        () if written.address != marks.address => {
+        () if written.address != key.address => {
             warn!("what an earlier run left is of another server, so everything is fetched anew");
-            return Found::Nothing;
+            return LoadedCheckpoint::Nothing;
         }
-        () if written.boot != marks.boot => Some("of another boot"),
-        () if written.config != marks.config => Some("of another configuration"),
-        () if token.as_ref().is_some_and(|token| token.asked > now) => Some("of another clock"),
+        () if written.boot != key.boot => Some("of another boot"),
+        () if written.config != key.config => Some("of another configuration"),
+        () if token.as_ref().is_some_and(|token| token.requested_at > now) => Some("of another clock"),
         () => None,
     };
     if let Some(why) = why {
         warn!("what an earlier run left is {why}, so everything is fetched anew");
-        return token.map_or(Found::Nothing, Found::Stale);
+        return token.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale);
     }
     if !written.under_way.is_empty() {
         info!("an answer was under way when the earlier run ended: {}", written.under_way.join(", "));
     }
     let is_over =
-        |token: &SavedToken| token.token.ttl.is_some_and(|ttl| ends_soon(token.asked.saturating_add(ttl), now));
+        |token: &SavedToken| token.token.ttl.is_some_and(|ttl| ends_soon(token.requested_at.saturating_add(ttl), now));
     if token.as_ref().is_some_and(is_over) {
         info!("the token that an earlier run left has ended, and with it its leases");
     }
@@ -245,10 +245,10 @@ pub(crate) fn find(folder: &Folder, marks: &Marks, sources: &[Source], now: Dura
     let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
     let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
     if token.is_some() || !values.is_empty() {
-        return Found::Ours(token, values);
+        return LoadedCheckpoint::Ours(token, values);
     }
     // What is left of it, should the server's clock differ, is not left behind.
-    ended.map_or(Found::Nothing, Found::Stale)
+    ended.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale)
 }
 
 /// Whether what ends then is not worth taking up.
@@ -258,8 +258,8 @@ fn ends_soon(end: Duration, now: Duration) -> bool {
 
 fn restore(folder: &Folder, written: WrittenSecret, sources: &[Source], now: Duration) -> Option<SavedValue> {
     let source = sources.iter().find(|source| source.written() == written.source)?.clone();
-    let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.asked.saturating_add(ttl), now));
-    if !written.value.starts_with(VALUE) || written.asked > now || is_over {
+    let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
+    if !written.value.starts_with(VALUE) || written.requested_at > now || is_over {
         return None;
     }
     let bytes = read(folder, &written.value).ok()??;
@@ -275,14 +275,14 @@ fn restore(folder: &Folder, written: WrittenSecret, sources: &[Source], now: Dur
     let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let version = written.version.map(Version);
     let fetched = Fetched { payload, version, lease, ends };
-    Some(SavedValue { source, fetched, requested_at: written.asked, file: written.value })
+    Some(SavedValue { source, fetched, requested_at: written.requested_at, file: written.value })
 }
 
 /// The writer. What cannot be written is said once: then the next start fetches anew.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct Checkpoint {
     folder: Folder,
-    marks: Marks,
+    key: CheckpointKey,
     secrets: BTreeMap<Source, Entry>,
     next: u64,
     trouble: Option<Errno>,
@@ -306,25 +306,25 @@ struct Entry {
     renewable: bool,
     ttl: Option<Duration>,
     ends: Option<WrittenEnds>,
-    asked: Duration,
+    requested_at: Duration,
     value: String,
     size: usize,
     payload: WrittenPayload,
 }
 
-impl Saved {
+impl Checkpoint {
     /// A writer into that folder.
-    pub(crate) fn new(folder: &impl AsFd, marks: Marks) -> Option<Self> {
+    pub(crate) fn new(folder: &impl AsFd, key: CheckpointKey) -> Option<Self> {
         let folder = Folder::from(folder.as_fd().try_clone_to_owned().ok()?);
         let numbers = folder.names().ok()?.into_iter();
         let numbers = numbers.filter_map(|name| name.to_str()?.strip_prefix(VALUE)?.parse::<u64>().ok());
         let next = numbers.max().map_or(0, |last| last.saturating_add(1));
         let secrets = BTreeMap::new();
-        Some(Self { folder, marks, secrets, next, trouble: None, is_crowded: false, is_changed: false })
+        Some(Self { folder, key, secrets, next, trouble: None, is_crowded: false, is_changed: false })
     }
 
     /// A new value, as it came. Mounted files are not kept: they are there to be read again.
-    pub(crate) fn value(&mut self, source: &Source, fetched: &Fetched, asked: Duration) -> Kept {
+    pub(crate) fn value(&mut self, source: &Source, fetched: &Fetched, requested_at: Duration) -> Kept {
         if matches!(source, Source::File(_)) {
             return Kept::No;
         }
@@ -335,7 +335,7 @@ impl Saved {
         };
         let name = format!("{VALUE}{}", self.next);
         self.next = self.next.saturating_add(1);
-        let entry = Entry::of(fetched, asked, name, bytes.len());
+        let entry = Entry::of(fetched, requested_at, name, bytes.len());
         self.is_changed = true;
         let mut put = self.put(&entry.value, &entry.value, bytes);
         if put.is_err() {
@@ -363,14 +363,14 @@ impl Saved {
     }
 
     /// A value came again as it was: only what is known of it is new.
-    pub(crate) fn unchanged(&mut self, source: &Source, fetched: &Fetched, asked: Duration) {
+    pub(crate) fn unchanged(&mut self, source: &Source, fetched: &Fetched, requested_at: Duration) {
         match self.secrets.get_mut(source) {
             Some(entry) => {
                 let (value, size) = (std::mem::take(&mut entry.value), entry.size);
-                *entry = Entry::of(fetched, asked, value, size);
+                *entry = Entry::of(fetched, requested_at, value, size);
                 self.is_changed |= entry.ttl.is_some();
             }
-            None => _ = self.value(source, fetched, asked),
+            None => _ = self.value(source, fetched, requested_at),
         }
     }
 
@@ -386,9 +386,9 @@ impl Saved {
     }
 
     /// A lease was renewed.
-    pub(crate) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, asked: Duration) {
+    pub(crate) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, requested_at: Duration) {
         if let Some(entry) = self.secrets.get_mut(source) {
-            (entry.ttl, entry.renewable, entry.asked) = (Some(ttl), renewable, asked);
+            (entry.ttl, entry.renewable, entry.requested_at) = (Some(ttl), renewable, requested_at);
             self.is_changed = true;
         }
     }
@@ -407,7 +407,7 @@ impl Saved {
     /// Writes it down, whole. Without a token of ours, what is bound to one is left out.
     pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         self.is_changed = false;
-        let token = token.filter(|held| held.token.origin == Origin::Ours).and_then(WrittenToken::of);
+        let token = token.filter(|saved_token| saved_token.token.origin == Origin::Ours).and_then(WrittenToken::of);
         if token.is_none() {
             self.secrets.retain(|_, entry| !entry.is_bound());
             if self.secrets.is_empty() {
@@ -416,9 +416,9 @@ impl Saved {
         }
         let mut written = Written {
             format: FORMAT,
-            boot: self.marks.boot.clone(),
-            config: self.marks.config.clone(),
-            address: self.marks.address.clone(),
+            boot: self.key.boot.clone(),
+            config: self.key.config.clone(),
+            address: self.key.address.clone(),
             token,
             secrets: Vec::new(),
             under_way,
@@ -509,7 +509,7 @@ impl Saved {
 }
 
 /// Keeps the next start from the state that this one may have failed at.
-impl Drop for Saved {
+impl Drop for Checkpoint {
     fn drop(&mut self) {
         if std::thread::panicking() {
             put_aside(&self.folder);
@@ -527,20 +527,20 @@ fn put_aside(folder: &Folder) {
 }
 
 impl WrittenToken {
-    fn of(held: &SavedToken) -> Option<Self> {
+    fn of(saved: &SavedToken) -> Option<Self> {
         Some(Self {
-            secret: held.secret.expose_text()?.to_owned(),
-            accessor: held.token.accessor.clone(),
-            asked: held.asked,
-            ttl: held.token.ttl,
-            renewable: held.token.renewable,
-            is_batch: held.token.kind == TokenKind::Batch,
+            secret: saved.secret.expose_text()?.to_owned(),
+            accessor: saved.token.accessor.clone(),
+            requested_at: saved.requested_at,
+            ttl: saved.token.ttl,
+            renewable: saved.token.renewable,
+            is_batch: saved.token.kind == TokenKind::Batch,
         })
     }
 }
 
 impl Entry {
-    fn of(fetched: &Fetched, asked: Duration, value: String, size: usize) -> Self {
+    fn of(fetched: &Fetched, requested_at: Duration, value: String, size: usize) -> Self {
         let lease = fetched.lease.as_ref();
         Self {
             version: fetched.version.as_ref().map(|version| version.0.clone()),
@@ -548,7 +548,7 @@ impl Entry {
             renewable: lease.is_some_and(|lease| lease.renewable),
             ttl: lease.map(|lease| lease.ttl).or(fetched.ends.map(Ends::after)),
             ends: fetched.ends.map(WrittenEnds::of),
-            asked,
+            requested_at,
             value,
             size,
             payload: match fetched.payload {
@@ -571,7 +571,7 @@ impl Entry {
             renewable: self.renewable,
             ttl: self.ttl,
             ends: self.ends,
-            asked: self.asked,
+            requested_at: self.requested_at,
             value: self.value.clone(),
             payload: self.payload,
         }
@@ -627,8 +627,8 @@ mod tests {
         (dir, folder)
     }
 
-    fn marks(config: &str) -> Marks {
-        Marks { boot: "boot".into(), config: config.into(), address: "https://a:8200".into() }
+    fn key(config: &str) -> CheckpointKey {
+        CheckpointKey { boot: "boot".into(), config: config.into(), address: "https://a:8200".into() }
     }
 
     fn source() -> Source {
@@ -646,7 +646,7 @@ mod tests {
                 origin: Origin::Ours,
                 uses: None,
             },
-            asked: Duration::from_secs(100),
+            requested_at: Duration::from_secs(100),
         }
     }
 
@@ -665,14 +665,14 @@ mod tests {
     fn what_is_written_is_taken_up_exactly() {
         let (_dir, folder) = place();
         let json = r#"{"username":"a\"b","n":1.50,"o":{"x":null}}"#;
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         saved.value(&source(), &lease(json), now(0));
         saved.write(Some(&token()), vec![]);
-        let Found::Ours(token, secrets) = find(&folder, &marks("c"), &[source()], now(10)) else {
+        let LoadedCheckpoint::Ours(token, secrets) = find(&folder, &key("c"), &[source()], now(10)) else {
             panic!("not taken up")
         };
-        let held = token.as_ref().unwrap();
-        assert_eq!((held.secret.expose(), held.asked), (&b"s.canary"[..], now(0)));
+        let saved_token = token.as_ref().unwrap();
+        assert_eq!((saved_token.secret.expose(), saved_token.requested_at), (&b"s.canary"[..], now(0)));
         let SavedValue { fetched, requested_at, .. } = &secrets[0];
         assert_eq!(*requested_at, now(0));
         assert_eq!(fetched.lease.as_ref().unwrap().id.as_str(), "database/creds/web/abc");
@@ -685,7 +685,7 @@ mod tests {
     #[test]
     fn lives_without_end_are_taken_up_and_a_clock_at_its_end_is_stale() {
         let (_dir, folder) = place();
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         let mut endless = lease("{}");
         endless.lease.as_mut().unwrap().ttl = Duration::MAX;
         saved.value(&source(), &endless, now(0));
@@ -693,12 +693,12 @@ mod tests {
         token.token.ttl = Some(Duration::MAX);
         saved.write(Some(&token), vec![]);
         assert!(
-            matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Ours(_, secrets) if secrets.len() == 1)
+            matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Ours(_, secrets) if secrets.len() == 1)
         );
-        assert!(!matches!(find(&folder, &marks("c"), &[source()], Duration::MAX), Found::Stale(_)));
-        token.asked = Duration::MAX;
+        assert!(!matches!(find(&folder, &key("c"), &[source()], Duration::MAX), LoadedCheckpoint::Stale(_)));
+        token.requested_at = Duration::MAX;
         saved.write(Some(&token), vec![]);
-        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Stale(_)));
+        assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Stale(_)));
     }
 
     #[test]
@@ -706,49 +706,55 @@ mod tests {
         let (dir, folder) = place();
         let aside = || dir.path().join(UNUSABLE).exists() && !dir.path().join(STATE).exists();
         std::fs::write(dir.path().join(STATE), r#"{"format":1,"token":{"ttl":{"secs":-1}}}"#).unwrap();
-        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Nothing) && aside());
+        assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Nothing) && aside());
         std::fs::create_dir(dir.path().join(STATE)).unwrap();
         std::fs::remove_file(dir.path().join(UNUSABLE)).unwrap();
-        assert!(matches!(find(&folder, &marks("c"), &[source()], now(1)), Found::Nothing) && aside());
+        assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Nothing) && aside());
         std::fs::remove_dir(dir.path().join(UNUSABLE)).unwrap();
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         saved.write(Some(&token()), vec![]);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _held = saved;
             panic!("a bug");
         }));
         assert!(ended.is_err() && aside());
-        Saved::new(&folder, marks("c")).unwrap().remove();
+        Checkpoint::new(&folder, key("c")).unwrap().remove();
         assert!(folder.names().unwrap().is_empty());
     }
 
     #[test]
     fn another_boot_config_server_or_a_damaged_file_is_refused() {
         let (_dir, folder) = place();
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         saved.value(&source(), &lease("{}"), now(0));
         saved.write(Some(&token()), vec![]);
-        let found = |marks: &Marks, at| find(&folder, marks, &[source()], at);
-        assert!(matches!(found(&marks("other"), now(1)), Found::Stale(_)));
-        assert!(matches!(found(&Marks { boot: "x".into(), ..marks("c") }, now(1)), Found::Stale(_)));
-        assert!(matches!(found(&Marks { address: "x".into(), ..marks("c") }, now(1)), Found::Nothing));
-        assert!(matches!(found(&marks("c"), now(700)), Found::Stale(_)), "a token that ended, and its lease with it");
-        assert!(matches!(found(&marks("c"), Duration::from_secs(99)), Found::Stale(_)), "a token of the future");
+        let found = |key: &CheckpointKey, at| find(&folder, key, &[source()], at);
+        assert!(matches!(found(&key("other"), now(1)), LoadedCheckpoint::Stale(_)));
+        assert!(matches!(found(&CheckpointKey { boot: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Stale(_)));
+        assert!(matches!(found(&CheckpointKey { address: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Nothing));
         assert!(
-            matches!(found(&marks("c"), now(59)), Found::Ours(_, secrets) if secrets.is_empty()),
+            matches!(found(&key("c"), now(700)), LoadedCheckpoint::Stale(_)),
+            "a token that ended, and its lease with it"
+        );
+        assert!(
+            matches!(found(&key("c"), Duration::from_secs(99)), LoadedCheckpoint::Stale(_)),
+            "a token of the future"
+        );
+        assert!(
+            matches!(found(&key("c"), now(59)), LoadedCheckpoint::Ours(_, secrets) if secrets.is_empty()),
             "a lease that ends"
         );
         let whole = read(&folder, STATE).unwrap().unwrap();
         for length in [0, 1, 50, whole.expose().len() - 1] {
             saved.put(BESIDE, STATE, &whole.expose()[..length]).unwrap();
-            assert!(matches!(found(&marks("c"), now(1)), Found::Nothing), "cut at {length}");
+            assert!(matches!(found(&key("c"), now(1)), LoadedCheckpoint::Nothing), "cut at {length}");
         }
     }
 
     #[test]
     fn the_values_of_replaced_leases_are_removed() {
         let (_dir, folder) = place();
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         for _ in 0..3 {
             saved.value(&source(), &lease("{}"), now(0));
             saved.write(Some(&token()), vec![]);
@@ -771,15 +777,20 @@ mod tests {
         let (_dir, folder) = place();
         let (kv, whole) = (reference("vault:secret/data/a"), reference("aws-sm:a"));
         let sources = [source(), kv.clone(), whole.clone()];
-        let mut saved = Saved::new(&folder, marks("c")).unwrap();
+        let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
         saved.value(&source(), &lease("{}"), now(0));
         saved.value(&kv, &plain(Payload::Map(SecretMap::from_json(b"{\"k\":1.50}").unwrap())), now(0));
         saved.value(&whole, &plain(Payload::Whole(SecretBytes::new(vec![0, 255, 10]))), now(0));
         saved.write(Some(&token()), vec![]);
-        let ended = find(&folder, &marks("c"), &sources, now(700));
-        assert!(matches!(ended, Found::Ours(None, values) if values.len() == 2), "the token and its lease have ended");
+        let ended = find(&folder, &key("c"), &sources, now(700));
+        assert!(
+            matches!(ended, LoadedCheckpoint::Ours(None, values) if values.len() == 2),
+            "the token and its lease have ended"
+        );
         saved.write(None, vec![]);
-        let Found::Ours(None, values) = find(&folder, &marks("c"), &sources, now(1)) else { panic!("not taken up") };
+        let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), &sources, now(1)) else {
+            panic!("not taken up")
+        };
         let of = |source: &Source| values.iter().find(|value| value.source == *source);
         assert!(of(&source()).is_none());
         assert_eq!(of(&kv).unwrap().fetched.payload.value("k").unwrap().raw().expose(), b"1.50");
@@ -793,21 +804,23 @@ mod tests {
     #[test]
     fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_taken_up() {
         let (_dir, folder) = place();
-        let (kv, mut saved) = (reference("vault:secret/data/a"), Saved::new(&folder, marks("c")).unwrap());
+        let (kv, mut saved) = (reference("vault:secret/data/a"), Checkpoint::new(&folder, key("c")).unwrap());
         let value = || plain(Payload::Map(SecretMap::from_json(b"{}").unwrap()));
         saved.value(&kv, &value(), now(0));
         saved.write(None, vec![]);
         saved.unchanged(&kv, &value(), now(60));
         assert!(!saved.is_changed(), "nothing that a restart needs has changed");
-        let Found::Ours(None, values) = find(&folder, &marks("c"), std::slice::from_ref(&kv), now(61)) else {
+        let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), std::slice::from_ref(&kv), now(61)) else {
             panic!("nothing")
         };
-        let mut next = Saved::new(&folder, marks("c")).unwrap();
+        let mut next = Checkpoint::new(&folder, key("c")).unwrap();
         next.resumed(&values[0]);
         next.write(None, vec![]);
         let mut names = folder.names().unwrap();
         names.sort();
         assert_eq!(names, ["state.json", "state.value-0"]);
-        assert!(matches!(find(&folder, &marks("c"), &[kv], now(62)), Found::Ours(None, values) if values.len() == 1));
+        assert!(
+            matches!(find(&folder, &key("c"), &[kv], now(62)), LoadedCheckpoint::Ours(None, values) if values.len() == 1)
+        );
     }
 }

@@ -141,11 +141,11 @@ impl fmt::Display for Proof {
 /// A file that can still be read is read again; what is held answers only for one that cannot (any more): because
 /// only root may, or because whoever hands out a single-use secret id has removed it.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct PreloadedFiles {
     files: Vec<(IdentityFile, PathBuf, SecretBytes)>,
 }
 
-impl Held {
+impl PreloadedFiles {
     /// Forgets each JWT and token whose file we can read as whoever we are now: the next login reads it again, and a copy
     /// would only outlive it. A secret id stays, because whoever hands out a single-use one removes its file.
     pub fn forget_readable(&mut self) {
@@ -157,22 +157,22 @@ impl Held {
 }
 
 /// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`prove`].
-pub fn preload(auth: &VaultAuth) -> Result<Held, IdentityError> {
-    let mut held = Held::default();
+pub fn preload(auth: &VaultAuth) -> Result<PreloadedFiles, IdentityError> {
+    let mut preloaded = PreloadedFiles::default();
     for (what, path) in files(auth) {
         match file::read(path) {
-            Ok(bytes) => held.files.push((what, path.to_owned(), bytes)),
+            Ok(bytes) => preloaded.files.push((what, path.to_owned(), bytes)),
             Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
             Err(error) => return Err(unreadable(what, path, &error)),
         }
     }
-    Ok(held)
+    Ok(preloaded)
 }
 
 /// The proof for one login, from the files as they are now.
-pub fn prove(auth: &VaultAuth, held: &Held) -> Result<Proof, IdentityError> {
+pub fn prove(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, IdentityError> {
     let jwt = |method, role: &String, mount: &String, path| {
-        let token = graphic(IdentityFile::Jwt, path, held)?;
+        let token = graphic(IdentityFile::Jwt, path, preloaded)?;
         Ok(Proof::Jwt { method, mount: mount.clone(), role: role.clone(), token })
     };
     match auth {
@@ -184,15 +184,15 @@ pub fn prove(auth: &VaultAuth, held: &Held) -> Result<Proof, IdentityError> {
             mount: mount.clone(),
             role_id: match role_id {
                 RoleId::Text(text) => text.clone(),
-                RoleId::File(path) => text(IdentityFile::RoleId, path, held)?,
+                RoleId::File(path) => text(IdentityFile::RoleId, path, preloaded)?,
             },
             secret_id: match secret_id_file {
                 None => None,
                 Some(path) if *secret_id_wrapped => {
-                    Some(SecretId::Wrapped(graphic(IdentityFile::WrappedSecretId, path, held)?))
+                    Some(SecretId::Wrapped(graphic(IdentityFile::WrappedSecretId, path, preloaded)?))
                 }
                 Some(path) => {
-                    let id = text(IdentityFile::SecretId, path, held)?;
+                    let id = text(IdentityFile::SecretId, path, preloaded)?;
                     Some(SecretId::Plain(SecretBytes::from(id)))
                 }
             },
@@ -201,11 +201,11 @@ pub fn prove(auth: &VaultAuth, held: &Held) -> Result<Proof, IdentityError> {
             mount: mount.clone(),
             role: role.clone(),
             certificate: ClientCertificate {
-                chain: content(IdentityFile::Certificate, cert_file, held)?,
-                key: content(IdentityFile::Key, key_file, held)?,
+                chain: content(IdentityFile::Certificate, cert_file, preloaded)?,
+                key: content(IdentityFile::Key, key_file, preloaded)?,
             },
         }),
-        VaultAuth::TokenFile { path } => Ok(Proof::Token(graphic(IdentityFile::Token, path, held)?)),
+        VaultAuth::TokenFile { path } => Ok(Proof::Token(graphic(IdentityFile::Token, path, preloaded)?)),
         VaultAuth::Aws { .. } => Err(IdentityError::NeedsSigning),
     }
 }
@@ -232,12 +232,12 @@ fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
 }
 
 /// The whole file, or what is held of it.
-fn content(what: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
+fn content(what: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<SecretBytes, IdentityError> {
     let bytes = match file::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
             let gone = matches!(error.kind(), Some(io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied));
-            match held.files.iter().find(|(_, known, _)| gone && known == path) {
+            match preloaded.files.iter().find(|(_, known, _)| gone && known == path) {
                 Some((.., bytes)) => SecretBytes::copy_of(bytes.expose()),
                 None => return Err(unreadable(what, path, &error)),
             }
@@ -250,8 +250,8 @@ fn content(what: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, 
 }
 
 /// One line of text without the blanks around it.
-fn text(file: IdentityFile, path: &Path, held: &Held) -> Result<String, IdentityError> {
-    let bytes = content(file, path, held)?;
+fn text(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<String, IdentityError> {
+    let bytes = content(file, path, preloaded)?;
     let malformed = |why| IdentityError::Malformed { file, path: path.to_owned(), why };
     let text = bytes.expose_text().ok_or_else(|| malformed("it is not text"))?.trim();
     if text.contains(char::is_control) {
@@ -261,8 +261,8 @@ fn text(file: IdentityFile, path: &Path, held: &Held) -> Result<String, Identity
 }
 
 /// A token: visible ASCII, since it stands in a header.
-fn graphic(file: IdentityFile, path: &Path, held: &Held) -> Result<SecretBytes, IdentityError> {
-    let bytes = content(file, path, held)?;
+fn graphic(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<SecretBytes, IdentityError> {
+    let bytes = content(file, path, preloaded)?;
     let token = bytes.expose().trim_ascii();
     if !token.iter().all(u8::is_ascii_graphic) {
         let why = "a token has neither blanks nor control characters inside";
@@ -291,8 +291,8 @@ mod tests {
         VaultAuth::TokenFile { path: path.to_owned() }
     }
 
-    fn token(auth: &VaultAuth, held: &Held) -> Result<String, IdentityError> {
-        match prove(auth, held)? {
+    fn token(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<String, IdentityError> {
+        match prove(auth, preloaded)? {
             Proof::Token(token) => Ok(token.expose_text().unwrap().to_owned()),
             other => panic!("{other}"),
         }
@@ -304,10 +304,10 @@ mod tests {
         let path = folder.path().join("token");
         let auth = token_file(&path);
         fs::write(&path, " s.one\n").unwrap();
-        let held = preload(&auth).unwrap();
-        assert_eq!(token(&auth, &held).unwrap(), "s.one");
+        let preloaded = preload(&auth).unwrap();
+        assert_eq!(token(&auth, &preloaded).unwrap(), "s.one");
         fs::write(&path, "s.two").unwrap();
-        assert_eq!(token(&auth, &held).unwrap(), "s.two");
+        assert_eq!(token(&auth, &preloaded).unwrap(), "s.two");
     }
 
     #[test]
@@ -321,13 +321,13 @@ mod tests {
             secret_id_file: Some(path.clone()),
             secret_id_wrapped: false,
         };
-        let held = preload(&auth).unwrap();
+        let preloaded = preload(&auth).unwrap();
         fs::remove_file(&path).unwrap();
-        let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = prove(&auth, &held).unwrap() else {
+        let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = prove(&auth, &preloaded).unwrap() else {
             panic!("no plain secret id");
         };
         assert_eq!(id.expose(), b"once");
-        let error = prove(&auth, &Held::default()).unwrap_err();
+        let error = prove(&auth, &PreloadedFiles::default()).unwrap_err();
         assert_eq!(error.exit(), Exit::Denied);
         assert!(error.to_string().ends_with("does not exist; put it there or set vault.auth.secretIdFile"), "{error}");
     }
@@ -336,8 +336,8 @@ mod tests {
     fn a_file_that_is_not_there_yet_is_no_failure_before_the_login() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let held = preload(&token_file(&path)).unwrap();
-        let error = token(&token_file(&path), &held).unwrap_err();
+        let preloaded = preload(&token_file(&path)).unwrap();
+        let error = token(&token_file(&path), &preloaded).unwrap_err();
         assert_eq!(error, IdentityError::Missing { file: IdentityFile::Token, path });
     }
 
@@ -352,13 +352,13 @@ mod tests {
             (b"\xff\xfe", "neither blanks"),
         ] {
             fs::write(&path, content).unwrap();
-            let error = token(&token_file(&path), &Held::default()).unwrap_err().to_string();
+            let error = token(&token_file(&path), &PreloadedFiles::default()).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("canary"), "{error}");
         }
         fs::write(&path, vec![b'x'; 2 << 20]).unwrap();
-        let error = token(&token_file(&path), &Held::default()).unwrap_err().to_string();
+        let error = token(&token_file(&path), &PreloadedFiles::default()).unwrap_err().to_string();
         assert!(error.ends_with("cannot be read: it is larger than 1 MiB"), "{error}");
-        let error = token(&token_file(folder.path()), &Held::default()).unwrap_err().to_string();
+        let error = token(&token_file(folder.path()), &PreloadedFiles::default()).unwrap_err().to_string();
         assert!(error.ends_with("cannot be read: it is a directory; name a file in it"), "{error}");
     }
 
@@ -370,9 +370,9 @@ mod tests {
         fs::write(&key_file, "key-canary\n").unwrap();
         fs::set_permissions(&key_file, fs::Permissions::from_mode(0o400)).unwrap();
         let auth = VaultAuth::Cert { mount: "cert".into(), role: Some("web".into()), cert_file, key_file };
-        let (held, proof) = (preload(&auth).unwrap(), prove(&auth, &Held::default()).unwrap());
+        let (preloaded, proof) = (preload(&auth).unwrap(), prove(&auth, &PreloadedFiles::default()).unwrap());
         assert_eq!(proof.to_string(), r#"cert login (mount "cert", role "web")"#);
-        let shown = format!("{held:?} {proof:?}");
+        let shown = format!("{preloaded:?} {proof:?}");
         assert!(!shown.contains("canary"), "{shown}");
         let Proof::Cert { certificate, .. } = proof else { panic!("no certificate") };
         assert_eq!(certificate.key.expose(), b"key-canary\n");

@@ -10,7 +10,7 @@ use crate::backend::{self, Backend, Described, Kind, Logins};
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
 use crate::domain::{Problem, Source};
-use crate::identity::Held;
+use crate::identity::PreloadedFiles;
 use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
@@ -18,7 +18,7 @@ use crate::start::{Backends, Session};
 use crate::sys::{clock, random};
 
 use super::delivery::Delivery;
-use super::report::Told;
+use super::report::Statistics;
 use super::values::Values;
 use super::{Environment, Rotation, SourceId};
 
@@ -28,7 +28,7 @@ impl<'a> Rotation<'a> {
         config: &'a Config,
         plan: crate::plan::Plan,
         volume: Option<Volume>,
-        held: &Rc<Held>,
+        preloaded: &Rc<PreloadedFiles>,
         session: &mut Session,
         environment: Environment,
     ) -> Result<Self, Vec<Problem>> {
@@ -43,12 +43,12 @@ impl<'a> Rotation<'a> {
             volume,
             values,
             expired: BTreeSet::new(),
-            troubled: BTreeMap::new(),
-            errands: FuturesUnordered::new(),
-            told: Told::new(),
-            asked: HashMap::new(),
-            token_asked: session.backends.asked.borrow().login,
-            saved: session.backends.saved.take(),
+            last_failures: BTreeMap::new(),
+            background_tasks: FuturesUnordered::new(),
+            statistics: Statistics::new(),
+            requested_at: HashMap::new(),
+            token_requested_at: session.backends.requested_at.borrow().login,
+            checkpoint: session.backends.checkpoint.take(),
             last_failure: BTreeMap::new(),
             outages: BTreeMap::new(),
         };
@@ -58,24 +58,24 @@ impl<'a> Rotation<'a> {
             |source| matches!(source, Source::File(_)),
         ];
         if config.local.is_some() {
-            rotation.add(session, held, |_| true);
+            rotation.add(session, preloaded, |_| true);
         } else {
-            kinds.into_iter().for_each(|is_its| rotation.add(session, held, is_its));
+            kinds.into_iter().for_each(|is_its| rotation.add(session, preloaded, is_its));
         }
         rotation.delivery.first(&rotation.plan, &mut rotation.values);
         rotation.values.delivered();
         rotation.delivery.generation = rotation.volume.as_ref().and_then(Volume::generation);
-        rotation.told.counters.generations = u64::from(rotation.delivery.generation.is_some());
+        rotation.statistics.counters.generations = u64::from(rotation.delivery.generation.is_some());
         rotation.save();
         Ok(rotation)
     }
 
     /// Adds the backend of these sources, if there are any.
-    fn add(&mut self, session: &mut Session, held: &Rc<Held>, is_its: impl Fn(&Source) -> bool) {
+    fn add(&mut self, session: &mut Session, preloaded: &Rc<PreloadedFiles>, is_its: impl Fn(&Source) -> bool) {
         let planned = self.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
         let ours: Vec<(SourceId, Source)> = planned.map(|(index, planned)| (index, planned.source.clone())).collect();
         let Some((_, first)) = ours.first() else { return };
-        let kind = kind(first, self.config, held, &session.backends);
+        let kind = kind(first, self.config, preloaded, &session.backends);
         let authentication = match &kind {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => Authentication::Nothing,
@@ -83,14 +83,14 @@ impl<'a> Rotation<'a> {
         let settings = settings(&self.config.renewal, &kind);
         let mut schedule = Schedule::new(authentication, settings);
         let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
-        let asked = session.backends.asked.borrow();
+        let requested_at = session.backends.requested_at.borrow();
         if let Kind::Vault(logins) = &backend.kind
             && let Some(token) = logins.latest_token()
-            && let Some(id) = schedule.take_up_token(backend::grant(&token), asked.login, random::unit())
+            && let Some(id) = schedule.resume_token(backend::grant(&token), requested_at.login, random::unit())
         {
-            logins.take_up(id);
-            if asked.taken_up.is_none() {
-                self.told.first_login(&backend);
+            logins.resume(id);
+            if requested_at.resumed.is_none() {
+                self.statistics.first_login(&backend);
             }
         }
         let now = clock::boottime();
@@ -108,23 +108,23 @@ impl<'a> Rotation<'a> {
                 schedule.reissue_every(id, interval);
             }
             if let Some(fetched) = session.fetches.remove(&source) {
-                let at = asked.sources.get(&source).copied().unwrap_or(now);
+                let at = requested_at.sources.get(&source).copied().unwrap_or(now);
                 // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
                 let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
-                schedule.take_up(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
+                schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
                 backend.accept(id, &fetched);
-                if asked.taken_up.as_ref().is_some_and(|taken_up| taken_up.contains(&source)) {
+                if requested_at.resumed.as_ref().is_some_and(|resumed| resumed.contains(&source)) {
                     // It may have changed while nobody watched.
                     schedule.read_again(id, now);
                 } else {
-                    self.told.first_fetch(&backend, &fetched);
+                    self.statistics.first_fetch(&backend, &fetched);
                 }
-                self.told.version(&source, fetched.version.as_ref());
+                self.statistics.version(&source, fetched.version.as_ref());
                 self.values.take_in(&source, fetched);
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
         }
-        drop(asked);
+        drop(requested_at);
         self.driver.add(schedule, backend);
     }
 
@@ -186,7 +186,7 @@ fn operation(source: &Source) -> Operation {
     if source.is_write() { Operation::Write } else { Operation::Read }
 }
 
-fn kind(source: &Source, config: &Config, held: &Rc<Held>, backends: &Backends) -> Kind {
+fn kind(source: &Source, config: &Config, preloaded: &Rc<PreloadedFiles>, backends: &Backends) -> Kind {
     if let Some(local) = &backends.local {
         return Kind::Local(Rc::clone(local));
     }
@@ -199,8 +199,8 @@ fn kind(source: &Source, config: &Config, held: &Rc<Held>, backends: &Backends) 
         Source::Vault(_) => {
             let (vault, auth) = backends.vault.as_ref().expect("connected for the sources of the plan");
             let settings = config.vault.clone().expect("a connected server has settings");
-            let (held, aws) = (Rc::clone(held), std::sync::Arc::clone(&backends.aws_identity));
-            Kind::Vault(Box::new(Logins::new(settings, auth.clone(), held, aws, Rc::clone(vault))))
+            let (preloaded, aws) = (Rc::clone(preloaded), std::sync::Arc::clone(&backends.aws_identity));
+            Kind::Vault(Box::new(Logins::new(settings, auth.clone(), preloaded, aws, Rc::clone(vault))))
         }
     }
 }

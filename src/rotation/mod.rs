@@ -1,8 +1,8 @@
-//! Rotation at work: the schedules of all backends driven together, what they bring delivered as one, told once.
+//! Runs the schedules of all backends together, delivers what they fetch as one generation, and reports it once.
 //!
-//! `begin` takes over from the start, `backend` carries work out, `values` holds what must be held, `delivery` says when and
-//! what is written, `telling` what people hear of it, `saved` what a restart takes up, `end` gives back. Modes own the loop:
-//! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_landed`] beside their own signals.
+//! `begin` takes over from the start, `values` keeps the values that a later rendering needs, `delivery` decides when and what
+//! is written, `outcome` and `log` report each result, `report` builds the status, `shutdown` revokes. The modes own the loop:
+//! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_completed`] beside their own signals.
 
 mod begin;
 mod delivery;
@@ -24,19 +24,19 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, warn};
 
 use crate::backend::{Backend, Kind};
-use crate::checkpoint::{Saved, SavedToken};
+use crate::checkpoint::{Checkpoint, SavedToken};
 use crate::config::Config;
 use crate::deliver::{Moment, Volume, Written};
 use crate::domain::{EnvName, Fetched, Lease, Problem, SecretBytes};
 use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
-use crate::schedule::{Answer, BackendId, Driver, Landed, Life, Outcome, Refreshed, SecretId, Settings, Work};
+use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
 use delivery::{Delivery, Urgency};
 use outcome::Outage;
-use report::Told;
+use report::Statistics;
 pub(crate) use values::Environment;
 use values::Values;
 
@@ -57,29 +57,29 @@ pub(crate) struct Rotation<'a> {
     /// Told expired; what replaced them is not delivered yet.
     expired: BTreeSet<SourceId>,
     /// Whether the last failure of each was told already.
-    troubled: BTreeMap<SourceId, Class>,
+    last_failures: BTreeMap<SourceId, Class>,
     /// What nobody waits for: ending leases that cannot be used, telling a URL.
-    errands: FuturesUnordered<Pin<Box<dyn Future<Output = Errand>>>>,
-    told: Told,
+    background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
+    statistics: Statistics,
     /// When what is under way was asked for.
-    asked: HashMap<(BackendId, Work), Duration>,
+    requested_at: HashMap<(BackendId, Work), Duration>,
     /// When our token was granted, last.
-    token_asked: Duration,
-    saved: Option<Saved>,
+    token_requested_at: Duration,
+    checkpoint: Option<Checkpoint>,
     /// Why a backend failed last.
     last_failure: BTreeMap<BackendId, Failure>,
     outages: BTreeMap<BackendId, Outage>,
 }
 
 /// An errand that is done.
-enum Errand {
+enum BackgroundTask {
     Discarded,
     Posted { url: String, answer: Result<(), PostError> },
 }
 
 /// Something for the mode to act on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Happening {
+pub(crate) enum RotationEvent {
     /// What the app was given has changed: one notification.
     Changed(Change),
     /// A secret died and nothing replaced it.
@@ -102,7 +102,7 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) struct Advanced {
     /// In order.
-    pub(crate) happenings: Vec<Happening>,
+    pub(crate) events: Vec<RotationEvent>,
     /// Until something lands, or this is over.
     pub(crate) wait: Duration,
 }
@@ -110,24 +110,24 @@ pub(crate) struct Advanced {
 impl<'a> Rotation<'a> {
     /// Does everything that is due: starts work, delivers, sweeps.
     pub(crate) fn advance(&mut self, now: Duration) -> Advanced {
-        let mut happenings = Vec::new();
+        let mut events = Vec::new();
         self.look_after_tokens(now);
         let started = self.driver.start(now);
         for (backend, work) in &started.work {
-            self.asked.insert((*backend, *work), now);
-            self.told.started(self.driver.carrier(*backend), *work);
+            self.requested_at.insert((*backend, *work), now);
+            self.statistics.started(self.driver.executor(*backend), *work);
         }
         if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
             // Nothing has been sent yet: futures wait to be polled.
             self.save();
         }
         for (backend, event) in started.events {
-            self.told(backend, event, now, &mut happenings);
+            self.on_event(backend, event, now, &mut events);
         }
         let mut wait = started.wait;
         let settles = self.settles_at(now);
         if self.delivery.is_due(now) && settles.is_none() {
-            happenings.extend(self.deliver(now).map(Happening::Changed));
+            events.extend(self.deliver(now).map(RotationEvent::Changed));
             // A delivery may be what the next step waited for.
             wait = Duration::ZERO;
         }
@@ -139,7 +139,7 @@ impl<'a> Rotation<'a> {
         let delivery = self.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
         let sweep = self.volume.as_ref().and_then(Volume::sweep_due);
         let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
-        Advanced { happenings, wait: wait.min(delivery).min(sweep) }
+        Advanced { events, wait: wait.min(delivery).min(sweep) }
     }
 
     /// Until when a delivery waits for what may have changed with it. A new credential waits for nobody.
@@ -160,30 +160,30 @@ impl<'a> Rotation<'a> {
             }
             for lease in backend.take_left_over(now) {
                 let discard = Rc::clone(&backend).discard(lease);
-                self.errands.push(Box::pin(async move {
+                self.background_tasks.push(Box::pin(async move {
                     discard.await;
-                    Errand::Discarded
+                    BackgroundTask::Discarded
                 }));
             }
         }
     }
 
     /// Takes in what has ended; ready when that was something.
-    pub(crate) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(errand)) = self.errands.poll_next_unpin(context) {
-            match errand {
-                Errand::Discarded => {}
-                Errand::Posted { url, answer: Ok(()) } => {
+    pub(crate) fn poll_completed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(task)) = self.background_tasks.poll_next_unpin(context) {
+            match task {
+                BackgroundTask::Discarded => {}
+                BackgroundTask::Posted { url, answer: Ok(()) } => {
                     info!(url, "told {url} of the change");
-                    self.told.counters.notified(Notified::Http, crate::serve::Told::Yes);
+                    self.statistics.counters.notified(Notified::Http, crate::serve::NotifyResult::Yes);
                 }
-                Errand::Posted { url, answer: Err(error) } => {
+                BackgroundTask::Posted { url, answer: Err(error) } => {
                     warn!(url, "cannot tell {url} of the change: {error}");
-                    self.told.counters.notified(Notified::Http, crate::serve::Told::Failed);
+                    self.statistics.counters.notified(Notified::Http, crate::serve::NotifyResult::Failed);
                 }
             }
         }
-        self.driver.poll_landed(context).map(|landed| self.take_in(landed, clock::boottime()))
+        self.driver.poll_completed(context).map(|completed| self.take_in(completed, clock::boottime()))
     }
 
     /// The variables of the app with the current values.
@@ -204,36 +204,36 @@ impl<'a> Rotation<'a> {
     /// Tells a URL that there is a new generation; nobody waits for its answer.
     pub(crate) fn post(&mut self, url: &str) {
         let url = url.to_owned();
-        self.errands.push(Box::pin(async move {
+        self.background_tasks.push(Box::pin(async move {
             let answer = post(&url).await;
-            Errand::Posted { url, answer }
+            BackgroundTask::Posted { url, answer }
         }));
     }
 
     /// Counts a notification that the mode made.
-    pub(crate) fn notified(&mut self, action: Notified, told: crate::serve::Told) {
-        self.told.counters.notified(action, told);
+    pub(crate) fn notified(&mut self, action: Notified, result: crate::serve::NotifyResult) {
+        self.statistics.counters.notified(action, result);
     }
 
     /// Writes down what a restart would take up.
     fn save(&mut self) {
-        let Some(mut saved) = self.saved.take() else { return };
+        let Some(mut checkpoint) = self.checkpoint.take() else { return };
         let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
-        let under_way = self.asked.keys().filter(|(_, work)| lossy(work));
+        let under_way = self.requested_at.keys().filter(|(_, work)| lossy(work));
         let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
         let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
             Kind::Vault(logins) => Some(logins),
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
         });
         let vault = logins.and_then(|logins| logins.current());
-        let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_asked));
-        saved.write(token.as_ref(), under_way);
-        self.saved = Some(saved);
+        let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_requested_at));
+        checkpoint.write(token.as_ref(), under_way);
+        self.checkpoint = Some(checkpoint);
     }
 
     fn named(&self, backend: BackendId, work: Work) -> String {
         let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].source.to_string());
-        reference.unwrap_or_else(|| format!("a login to {}", self.driver.carrier(backend).name()))
+        reference.unwrap_or_else(|| format!("a login to {}", self.driver.executor(backend).name()))
     }
 
     fn source_of(&self, backend: BackendId, id: SecretId) -> SourceId {
@@ -241,15 +241,15 @@ impl<'a> Rotation<'a> {
         found.expect("every secret of a schedule was added for a source")
     }
 
-    fn take_in(&mut self, landed: Landed<Fetched>, now: Duration) {
-        let Landed { backend, work, mut outcome, brought } = landed;
-        let asked = self.asked.remove(&(backend, work)).unwrap_or(now);
-        if let (Some(id), Some(fetched)) = (work.secret(), brought)
-            && let Err(failure) = self.take_value(backend, id, fetched, asked, now)
+    fn take_in(&mut self, completed: Completed<Fetched>, now: Duration) {
+        let Completed { backend, work, mut outcome, output } = completed;
+        let requested_at = self.requested_at.remove(&(backend, work)).unwrap_or(now);
+        if let (Some(id), Some(fetched)) = (work.secret(), output)
+            && let Err(failure) = self.accept_value(backend, id, fetched, requested_at, now)
         {
             outcome = Outcome::Failed(failure);
         }
-        self.count(backend, work, &outcome, asked, now);
+        self.count(backend, work, &outcome, requested_at, now);
         self.log(backend, work, &outcome);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.driver.done(backend, work, outcome, now, random::unit());
@@ -259,7 +259,7 @@ impl<'a> Rotation<'a> {
             // The same as before: what is delivered is what came.
             self.driver.schedule(backend).delivered(&[id], now);
         }
-        if !matches!(work, Work::Read(_)) || self.saved.as_ref().is_some_and(Saved::is_changed) {
+        if !matches!(work, Work::Read(_)) || self.checkpoint.as_ref().is_some_and(Checkpoint::is_changed) {
             self.save();
         }
         if self.driver.under_way() == 0 {
@@ -268,30 +268,30 @@ impl<'a> Rotation<'a> {
     }
 
     /// Holds a new value until it is delivered; one that cannot be rendered is refused, and what there is stays.
-    fn take_value(
+    fn accept_value(
         &mut self,
         backend: BackendId,
         id: SecretId,
         fetched: Fetched,
-        asked: Duration,
+        requested_at: Duration,
         now: Duration,
     ) -> Result<(), Failure> {
         let index = self.source_of(backend, id);
         let source = &self.plan.sources[index].source;
-        let carrier = Rc::clone(self.driver.carrier(backend));
+        let executor = Rc::clone(self.driver.executor(backend));
         let is_known = self.values.is_known(source, &fetched.payload) && !self.delivery.is_removed(index);
         if is_known {
-            carrier.accept(id, &fetched);
-            self.told.version(source, fetched.version.as_ref());
-            if let Some(saved) = &mut self.saved {
-                saved.unchanged(source, &fetched, asked);
+            executor.accept(id, &fetched);
+            self.statistics.version(source, fetched.version.as_ref());
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.unchanged(source, &fetched, requested_at);
             }
             return Ok(());
         }
         let (lease, version) = (fetched.lease.clone(), fetched.version.clone());
         let life = Answer::from(&fetched).life;
         if (Answer { life, rotates_in: None }).is_over() {
-            self.discard(&carrier, lease);
+            self.discard(&executor, lease);
             let why = "what came is over already; are the clocks right, here and there?";
             return Err(Failure::new(Class::Malformed, why));
         }
@@ -300,15 +300,15 @@ impl<'a> Rotation<'a> {
         let before = self.values.take_in(source, fetched);
         if let Err(problem) = self.delivery.try_out(index, &self.plan, &self.values) {
             self.values.take_back(source, before);
-            self.discard(&carrier, lease);
+            self.discard(&executor, lease);
             return Err(Failure::new(Class::Malformed, problem.text));
         }
-        let held = self.values.fetches.get(source).expect("just taken in");
-        carrier.accept(id, held);
-        if let Some(saved) = &mut self.saved {
-            saved.value(source, held, asked);
+        let accepted = self.values.fetches.get(source).expect("just taken in");
+        executor.accept(id, accepted);
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.value(source, accepted, requested_at);
         }
-        self.told.version(source, held.version.as_ref());
+        self.statistics.version(source, accepted.version.as_ref());
         let lease = lease.as_ref().map(|lease| log::short(&lease.id));
         let version = version.map(|version| version.0);
         match &lease {
@@ -323,12 +323,12 @@ impl<'a> Rotation<'a> {
     }
 
     /// Ends a lease that cannot be used; nobody waits for that.
-    fn discard(&self, carrier: &Rc<Backend>, lease: Option<Lease>) {
+    fn discard(&self, executor: &Rc<Backend>, lease: Option<Lease>) {
         if let Some(lease) = lease {
-            let discard = Rc::clone(carrier).discard(lease);
-            self.errands.push(Box::pin(async move {
+            let discard = Rc::clone(executor).discard(lease);
+            self.background_tasks.push(Box::pin(async move {
                 discard.await;
-                Errand::Discarded
+                BackgroundTask::Discarded
             }));
         }
     }
@@ -349,14 +349,14 @@ impl<'a> Rotation<'a> {
         let generation = match written {
             Err(error) => {
                 self.delivery.failed(error.to_string(), now, random::unit());
-                self.told.counters.delivery_failures += 1;
+                self.statistics.counters.delivery_failures += 1;
                 return None;
             }
             Ok(Written::Unchanged) => None,
             Ok(Written::Generation(name)) => Some(name),
         };
         if let Some(name) = &generation {
-            self.told.counters.generations += 1;
+            self.statistics.counters.generations += 1;
             let count = artifacts.len();
             info!(generation = name.as_str(), "delivered {count} files (generation {name})");
         }
@@ -371,7 +371,7 @@ impl<'a> Rotation<'a> {
         }
         for (backend, ids) in by_backend {
             self.driver.schedule(backend).delivered(&ids, now);
-            self.driver.carrier(backend).delivered(Settings::default().settle, now);
+            self.driver.executor(backend).delivered(Settings::default().settle, now);
         }
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };

@@ -5,28 +5,34 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::checkpoint::Saved;
+use crate::checkpoint::Checkpoint;
 use crate::config::OnExpired;
 use crate::provider::Extent;
 use crate::schedule::{BackendId, Event, Outcome, Work};
 use crate::sys::clock;
 
-use super::{Happening, Rotation, log};
+use super::{Rotation, RotationEvent, log};
 
 /// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
-const TOLD_AFTER: u32 = 3;
+const WARN_AFTER: u32 = 3;
 
 /// What was said of a backend that does not answer.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     /// In a row, of requests that nobody answered.
     failures: u32,
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl Rotation<'_> {
-    pub(super) fn told(&mut self, backend: BackendId, event: Event, now: Duration, happenings: &mut Vec<Happening>) {
-        let name = self.driver.carrier(backend).name();
+    pub(super) fn on_event(
+        &mut self,
+        backend: BackendId,
+        event: Event,
+        now: Duration,
+        events: &mut Vec<RotationEvent>,
+    ) {
+        let name = self.driver.executor(backend).name();
         match event {
             Event::BackendDown => {
                 let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
@@ -52,7 +58,7 @@ impl Rotation<'_> {
                 if self.config.on_expired == OnExpired::Remove {
                     self.delivery.remove(index, now);
                 }
-                happenings.push(Happening::Expired { reference });
+                events.push(RotationEvent::Expired { reference });
             }
             Event::Revived(id) => {
                 let index = self.source_of(backend, id);
@@ -65,29 +71,36 @@ impl Rotation<'_> {
         }
     }
 
-    pub(super) fn count(&mut self, backend: BackendId, work: Work, outcome: &Outcome, asked: Duration, now: Duration) {
+    pub(super) fn count(
+        &mut self,
+        backend: BackendId,
+        work: Work,
+        outcome: &Outcome,
+        requested_at: Duration,
+        now: Duration,
+    ) {
         match (work, outcome) {
             (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::StillHeld(_)) => {
-                self.token_asked = asked;
+                self.token_requested_at = requested_at;
                 if work == Work::RenewToken {
-                    self.told.counters.renewals += 1;
+                    self.statistics.counters.renewals += 1;
                 } else if let Outcome::Granted(_) = outcome {
-                    self.told.counters.logins += 1;
-                    self.saved.iter_mut().for_each(Saved::logged_in);
+                    self.statistics.counters.logins += 1;
+                    self.checkpoint.iter_mut().for_each(Checkpoint::logged_in);
                 }
             }
             (Work::Renew(id), Outcome::Renewed(life)) => {
-                self.told.counters.renewals += 1;
+                self.statistics.counters.renewals += 1;
                 let source = &self.plan.sources[self.source_of(backend, id)].source;
                 let life = *life;
-                if let Some(saved) = &mut self.saved {
-                    saved.renewed(source, life.ttl, life.renewable, asked);
+                if let Some(checkpoint) = &mut self.checkpoint {
+                    checkpoint.renewed(source, life.ttl, life.renewable, requested_at);
                 }
             }
-            (Work::Issue(_), Outcome::Fetched(_)) => self.told.counters.issued += 1,
+            (Work::Issue(_), Outcome::Fetched(_)) => self.statistics.counters.issued += 1,
             (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
-                let carrier = Rc::clone(self.driver.carrier(backend));
-                self.told.failed(backend, &carrier, work, failure, now);
+                let executor = Rc::clone(self.driver.executor(backend));
+                self.statistics.failed(backend, &executor, work, failure, now);
             }
             _ => {}
         }
@@ -95,34 +108,36 @@ impl Rotation<'_> {
 
     /// One line for each outage.
     fn warn_of_outage(&mut self, backend: BackendId, why: &str) {
-        if !std::mem::replace(&mut self.outages.entry(backend).or_default().is_told, true) {
-            let name = self.driver.carrier(backend).name();
+        if !std::mem::replace(&mut self.outages.entry(backend).or_default().is_logged, true) {
+            let name = self.driver.executor(backend).name();
             warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
         }
     }
 
     fn outage_is_over(&mut self, backend: BackendId) {
-        if std::mem::take(&mut self.outages.entry(backend).or_default().is_told) {
-            info!("{} answers again", self.driver.carrier(backend).name());
+        if std::mem::take(&mut self.outages.entry(backend).or_default().is_logged) {
+            info!("{} answers again", self.driver.executor(backend).name());
         }
     }
 
     /// One line for what matters to an operator; a failure once, until it changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
-        let carrier = Rc::clone(self.driver.carrier(backend));
+        let executor = Rc::clone(self.driver.executor(backend));
         let index = work.secret().map(|id| self.source_of(backend, id));
         let reference = index.map(|index| self.plan.sources[index].shown.clone());
         match outcome {
             Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
                 self.last_failure.insert(backend, failure.clone());
-                let what = log::doing(work, reference.as_deref(), &carrier);
-                let is_told = match index {
-                    Some(index) => self.troubled.insert(index, failure.class.clone()) == Some(failure.class.clone()),
+                let what = log::doing(work, reference.as_deref(), &executor);
+                let is_logged = match index {
+                    Some(index) => {
+                        self.last_failures.insert(index, failure.class.clone()) == Some(failure.class.clone())
+                    }
                     None => false,
                 };
                 // What is the backend's is one line of its own.
                 let is_the_backends = failure.class.is_retried() && failure.extent == Extent::Backend;
-                if is_the_backends || is_told || index.is_none() && failure.class.is_retried() {
+                if is_the_backends || is_logged || index.is_none() && failure.class.is_retried() {
                     debug!("cannot {what}: {failure}");
                 } else {
                     warn!("cannot {what}: {failure}");
@@ -131,20 +146,20 @@ impl Rotation<'_> {
                 if is_the_backends || index.is_none() && failure.class.is_retried() {
                     let outage = self.outages.entry(backend).or_default();
                     outage.failures = outage.failures.saturating_add(1);
-                    if outage.failures == TOLD_AFTER {
+                    if outage.failures == WARN_AFTER {
                         self.warn_of_outage(backend, &failure.to_string());
                     }
                 }
             }
             _ => {
-                if matches!(self.outages.get(&backend), Some(outage) if outage.failures >= TOLD_AFTER) {
+                if matches!(self.outages.get(&backend), Some(outage) if outage.failures >= WARN_AFTER) {
                     self.outage_is_over(backend);
                 }
                 self.outages.entry(backend).or_default().failures = 0;
                 if let Some(index) = index {
-                    self.troubled.remove(&index);
+                    self.last_failures.remove(&index);
                 }
-                log::succeeded(work, outcome, reference.as_deref(), &carrier);
+                log::succeeded(work, outcome, reference.as_deref(), &executor);
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{Rotation, log};
 
 /// What is remembered only to be told.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Statistics {
     pub(super) counters: Counters,
     since: SystemTime,
     /// Of the delivered values.
@@ -25,7 +25,7 @@ pub(super) struct Told {
     failed: BTreeMap<(BackendId, Option<SecretId>), Duration>,
 }
 
-impl Told {
+impl Statistics {
     pub(super) fn new() -> Self {
         let (counters, versions, failed) = (Counters::default(), BTreeMap::new(), BTreeMap::new());
         Self { counters, since: clock::wall(), versions, failed }
@@ -69,7 +69,7 @@ impl Rotation<'_> {
         for (id, schedule, backend) in self.driver.backends() {
             let status = schedule.status(now);
             let trouble = |failure: Option<&Failure>, secret: Option<SecretId>| {
-                let at = self.told.failed.get(&(id, secret)).copied().unwrap_or(now);
+                let at = self.statistics.failed.get(&(id, secret)).copied().unwrap_or(now);
                 failure.map(|failure| Trouble {
                     class: class(&failure.class),
                     why: failure.why.clone(),
@@ -102,7 +102,7 @@ impl Rotation<'_> {
                             Some(_) => SecretState::Stale,
                             None => state(secret),
                         },
-                        version: self.told.versions.get(&planned.source).cloned(),
+                        version: self.statistics.versions.get(&planned.source).cloned(),
                         lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
                         last_success: secret.last_success.map(|at| date.of(at)),
                         next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
@@ -117,7 +117,7 @@ impl Rotation<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode,
             pid: std::process::id(),
-            since: self.told.since,
+            since: self.statistics.since,
             generation: self.delivery.generation.clone(),
             undelivered: undelivered.map(|text| Trouble {
                 class: ErrorClass::Local,
@@ -126,7 +126,7 @@ impl Rotation<'_> {
             }),
             tokens,
             secrets: secrets.into_values().collect(),
-            counters: self.told.counters.clone(),
+            counters: self.statistics.counters.clone(),
         }
     }
 }

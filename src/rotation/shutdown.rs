@@ -18,17 +18,17 @@ impl Rotation<'_> {
             self.hear_out().await;
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
-                let mut told = Vec::new();
+                let mut logged = Vec::new();
                 for revoked in backend.give_back().await {
                     // Twenty leases that may not be revoked are one line.
-                    if !told.contains(&revoked) {
+                    if !logged.contains(&revoked) {
                         log::given_back(&revoked, &backend);
-                        told.push(revoked);
+                        logged.push(revoked);
                     }
                 }
             }
-            if let Some(saved) = self.saved.take() {
-                saved.remove();
+            if let Some(checkpoint) = self.checkpoint.take() {
+                checkpoint.remove();
             }
         };
         if tokio::time::timeout(GIVE_BACK_WITHIN, work).await.is_err() {
@@ -39,12 +39,12 @@ impl Rotation<'_> {
     /// What is under way could bring a token or a lease that nobody would know of: it is heard out for a moment. After that
     /// its connection is closed, upon which the server gives up what it was making.
     async fn hear_out(&mut self) {
-        let brought = async {
+        let output = async {
             while self.is_issuing() {
-                poll_fn(|context| self.poll_landed(context)).await;
+                poll_fn(|context| self.poll_completed(context)).await;
             }
         };
-        let _landed = tokio::time::timeout(LAST_MOMENT, brought).await;
+        let _landed = tokio::time::timeout(LAST_MOMENT, output).await;
         if self.is_issuing() {
             warn!("gave up what was under way; what it may still bring ends by itself");
         }
@@ -52,6 +52,6 @@ impl Rotation<'_> {
     }
 
     fn is_issuing(&self) -> bool {
-        self.asked.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
+        self.requested_at.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
     }
 }

@@ -10,7 +10,7 @@ use crate::process::lookup::{self, LookupError};
 use crate::sys::image::{Image, ImageError, Limits};
 
 use super::caller::Caller;
-use super::run_as::Whom;
+use super::run_as::RunAsPlan;
 
 /// The command after `--`, looked up before anything is asked of a backend.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub(super) struct Place<'a> {
 
 impl<'a> App<'a> {
     /// Looks it up in the PATH it will have, as whom it will run.
-    pub(super) fn find(command: &'a [OsString], whom: Option<&Whom>, caller: &Caller) -> Self {
+    pub(super) fn find(command: &'a [OsString], run_as: Option<&RunAsPlan>, caller: &Caller) -> Self {
         let path = caller.variable("PATH");
-        Self { command, found: lookup::find(&command[0], path, whom.map(|whom| &whom.drop)) }
+        Self { command, found: lookup::find(&command[0], path, run_as.map(|run_as| &run_as.drop)) }
     }
 
     /// Why it cannot be started, as far as one can know before.
@@ -75,11 +75,11 @@ pub(super) fn hook(command: &[String], place: &Place<'_>) -> Result<Image, Strin
 /// The variables with which systemd names the process that its sockets (sd_listen_fds(3)) and its watchdog
 /// (sd_watchdog_enabled(3)) are meant for: when that is us, it shall be the app.
 fn own_pid(set: &[(EnvName, SecretBytes)], caller: &Caller) -> Vec<&'static [u8]> {
-    let ours = std::process::id().to_string();
-    let is_ours = |name: &&str| {
-        caller.variable(name) == Some(ours.as_bytes()) && set.iter().all(|(other, _)| other.as_str() != *name)
+    let own_pid = std::process::id().to_string();
+    let is_own_name = |name: &&str| {
+        caller.variable(name) == Some(own_pid.as_bytes()) && set.iter().all(|(other, _)| other.as_str() != *name)
     };
-    ["LISTEN_PID", "WATCHDOG_PID"].into_iter().filter(is_ours).map(str::as_bytes).collect()
+    ["LISTEN_PID", "WATCHDOG_PID"].into_iter().filter(is_own_name).map(str::as_bytes).collect()
 }
 
 fn image(

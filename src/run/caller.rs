@@ -96,7 +96,7 @@ fn is_container(environment: &[Variable]) -> bool {
 /// below the user's own; `None`: where containers have it.
 fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf> {
     let value = |wanted: &str| environment.iter().find(|(name, _)| name == wanted.as_bytes()).map(|(_, value)| value);
-    let is_ours = |path: &PathBuf| {
+    let is_own_name = |path: &PathBuf| {
         let meta = path.is_absolute().then(|| fs::metadata(path).ok()).flatten();
         meta.is_some_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw())
     };
@@ -104,7 +104,7 @@ fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf
     let unit = value("RUNTIME_DIRECTORY").and_then(|value| value.split(|byte| *byte == b':').next());
     let user = value("XDG_RUNTIME_DIR").filter(|_| !is_container).map(Vec::as_slice);
     let mut candidates = [unit, user].into_iter().flatten().map(|value| PathBuf::from(OsStr::from_bytes(value)));
-    Some(candidates.find(is_ours)?.join("secret-exec-state"))
+    Some(candidates.find(is_own_name)?.join("secret-exec-state"))
 }
 
 #[cfg(test)]

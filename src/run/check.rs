@@ -7,14 +7,14 @@ use std::ffi::OsString;
 use crate::config::{Config, VaultAuth};
 use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Problem, Source, VaultOperation};
 use crate::plan::{Filling, Plan, access, local_file, policy};
-use crate::start::{Backends, Opening, Session};
+use crate::start::{Backends, Session, StartOptions};
 
 use super::app::App;
 use super::caller::Caller;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
-use super::prepare::{held, protected_files};
-use super::run_as::Whom;
+use super::prepare::{preloaded, protected_files};
+use super::run_as::RunAsPlan;
 
 use super::table::aligned;
 
@@ -48,17 +48,17 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     let mut problems = Vec::new();
     let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);
-    let whom = Whom::plan(config, mode);
+    let run_as = RunAsPlan::plan(config, mode);
     if let Some(command) = &what.command {
-        problems.extend(App::find(command, whom.as_ref().ok(), caller).problems());
+        problems.extend(App::find(command, run_as.as_ref().ok(), caller).problems());
     }
-    let exposed = whom.as_ref().ok().and_then(|whom| exposure::readable_program(config, &plan, whom, mode));
-    let runs_as = match whom {
-        Ok(whom) if whom.drop.uid() == 0 && config.run_as.is_none() => {
+    let exposed = run_as.as_ref().ok().and_then(|run_as| exposure::readable_program(config, &plan, run_as, mode));
+    let runs_as = match run_as {
+        Ok(run_as) if run_as.drop.uid() == 0 && config.run_as.is_none() => {
             "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
                 .to_owned()
         }
-        Ok(whom) => whom.shown(),
+        Ok(run_as) => run_as.shown(),
         Err(more) => {
             problems.extend(more);
             "(see below)".to_owned()
@@ -66,9 +66,9 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
     };
     let mut tried = BTreeMap::new();
     if what.online {
-        let session = held(config).map_err(|problem| vec![problem]).and_then(|held| {
+        let session = preloaded(config).map_err(|problem| vec![problem]).and_then(|preloaded| {
             let backends = Backends::connect(config, &plan, &protected, aws_ca)?;
-            Session::open(config, &plan, &held, backends, &caller.original, Opening::fresh())
+            Session::open(config, &plan, &preloaded, backends, &caller.original, StartOptions::fresh())
         });
         match session {
             Ok(mut session) => {

@@ -5,23 +5,23 @@ use std::ffi::OsString;
 
 use crate::config::Config;
 use crate::domain::{Exit, Mode, Problem};
-use crate::start::{Opening, Session, Successor, interrupted};
+use crate::start::{Session, StartOptions, Successor, interrupted};
 use crate::sys::exec::{self, ExecError};
 
 use super::app::App;
 use super::caller::Caller;
 use super::prepare::Prepared;
 use super::ready::Readiness;
-use super::run_as::{Whom, drop_privileges};
+use super::run_as::{RunAsPlan, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
 pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
-    let whom = Whom::plan(config, Some(Mode::Exec));
-    let app = App::find(command, whom.as_ref().ok(), caller);
+    let run_as = RunAsPlan::plan(config, Some(Mode::Exec));
+    let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
-    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Exec, whom, app.problems())?;
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Exec, run_as, app.problems())?;
     let mut session =
-        Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, Opening::fresh())?;
+        Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, StartOptions::fresh())?;
     let ready = session.refuse_mortals(config).and_then(|()| {
         let variables = prepared.plan.environment(&session.fetches)?;
         app.image(variables, &prepared.place(config, caller))
@@ -33,7 +33,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     // 1. The runtime and its threads end: capabilities and no-new-privs are per thread.
     session.suspend();
     // 2. Privileges go, and are proven gone; 3. the process is replaced.
-    let problems = match drop_privileges(&prepared.whom.drop) {
+    let problems = match drop_privileges(&prepared.run_as.drop) {
         Ok(()) => {
             readiness.send();
             vec![not_started(&app.shown(), exec::replace(&image, &caller.original))]

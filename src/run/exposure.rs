@@ -8,7 +8,7 @@ use crate::config::{Action, Config};
 use crate::domain::{Exit, Mode, Problem, Source};
 use crate::sys::{fs, harden};
 
-use super::run_as::Whom;
+use super::run_as::RunAsPlan;
 use crate::plan::Plan;
 
 /// Refuses to go on (71) while another process traces this one: it would read every secret.
@@ -45,10 +45,10 @@ pub fn refuse_few_files() -> Result<(), Vec<Problem>> {
 
 /// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`
 /// where it could not, or where we hold nothing that the app does not get.
-pub(super) fn readable_program(config: &Config, plan: &Plan, whom: &Whom, mode: Option<Mode>) -> Option<String> {
+pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan, mode: Option<Mode>) -> Option<String> {
     let (uid, _) = fs::ourselves();
     let logs_in = plan.sources.iter().any(|planned| !matches!(planned.source, Source::File(_)));
-    let stays_itself = whom.drop.uid() == uid;
+    let stays_itself = run_as.drop.uid() == uid;
     let shares_uid = match mode {
         Some(Mode::Exec | Mode::Supervise) => stays_itself,
         Some(Mode::Init | Mode::Sidecar) | None => (config.run_as.is_some() && stays_itself) || signals_another(config),

@@ -1,32 +1,32 @@
 //! `init`: fetch, deliver, exit.
 
-use crate::checkpoint::{Marks, Saved};
+use crate::checkpoint::{Checkpoint, CheckpointKey};
 use crate::config::{Config, Place};
 use crate::domain::{Mode, Problem};
-use crate::start::{Opening, Session, Successor};
+use crate::start::{Session, StartOptions, Successor};
 
 use super::caller::Caller;
 use super::prepare::Prepared;
-use super::run_as::Whom;
-use super::running::Places;
+use super::run_as::RunAsPlan;
+use super::running::Listeners;
 
 /// Delivers once.
 pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let whom = Whom::plan(config, Some(Mode::Init)).and_then(Whom::becoming_the_owner);
-    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, whom, Vec::new())?;
+    let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::becoming_the_owner);
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
-    let places = config.leave_leases.then(|| Places::prepare(config, &prepared.whom)).transpose()?;
+    let listeners = config.leave_leases.then(|| Listeners::prepare(config, &prepared.run_as)).transpose()?;
     // Nobody of ours is more than the app, as soon as the volume exists.
     prepared.become_the_app(&backends)?;
-    let memory = places.as_ref().and_then(|places| places.state.as_ref()?.memory());
-    let saved = memory.zip(Marks::of(config)).and_then(|(folder, marks)| Saved::new(folder, marks));
+    let memory = listeners.as_ref().and_then(|listeners| listeners.state.as_ref()?.memory());
+    let checkpoint = memory.zip(CheckpointKey::of(config)).and_then(|(folder, key)| Checkpoint::new(folder, key));
     // Who names a state directory and accepts leases has a sidecar that comes after.
-    let successor = match &saved {
+    let successor = match &checkpoint {
         Some(_) if config.state_place != Place::Missing => Successor::Sidecar,
         _ => Successor::Nobody,
     };
-    let opening = Opening { saved, ..Opening::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
+    let options = StartOptions { checkpoint, ..StartOptions::fresh() };
+    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let accepted = session.refuse_mortals(config);
     session.guard(accepted)?;
     session.leave(successor, |fetches| prepared.deliver(fetches))

@@ -5,14 +5,14 @@ use tracing::{info, warn};
 use crate::config::{Action, Config};
 use crate::process::{HookId, HookOutcome};
 use crate::rotation::Change;
-use crate::serve::{Action as Word, Told};
+use crate::serve::{Action as NotifyKind, NotifyResult};
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
 use crate::sys::wait::Ended;
 
 use super::app::{self, Place};
 use super::caller::Caller;
-use super::running::Live;
+use super::running::RunningState;
 
 /// What differs between a sidecar and a supervisor.
 pub(super) trait Reach {
@@ -25,14 +25,20 @@ pub(super) trait Reach {
 }
 
 /// Acts on one change.
-pub(super) fn notify(change: &Change, config: &Config, live: &Live<'_>, caller: &Caller, reach: &mut impl Reach) {
+pub(super) fn notify(
+    change: &Change,
+    config: &Config,
+    live: &RunningState<'_>,
+    caller: &Caller,
+    reach: &mut impl Reach,
+) {
     for (place, action) in config.on_change.iter().enumerate() {
         // Files are what others are told about; the environment is only for a new start.
         let concerns = change.files || (*action == Action::Restart && !change.environment.is_empty());
         if !concerns {
             continue;
         }
-        let (word, told) = match action {
+        let (word, result) = match action {
             Action::Http { url, .. } => {
                 live.rotation.borrow_mut().post(url); // counted when it is answered
                 continue;
@@ -47,24 +53,24 @@ pub(super) fn notify(change: &Change, config: &Config, live: &Live<'_>, caller: 
                         reach.hook(HookId(place), image); // counted when it ended
                         continue;
                     }
-                    Err(why) => (Word::Run, Err(format!("cannot run {}: {why}", command[0]))),
+                    Err(why) => (NotifyKind::Run, Err(format!("cannot run {}: {why}", command[0]))),
                 }
             }
             Action::Signal { number, process } => {
                 let signal = Signal::from_number(*number).expect("the configuration knows no others");
                 let sent = reach.signal(signal, process.as_deref());
-                (Word::Signal, sent.map(|whom| format!("sent {signal} to {whom}")))
+                (NotifyKind::Signal, sent.map(|run_as| format!("sent {signal} to {run_as}")))
             }
             Action::Restart => {
-                (Word::Restart, reach.restart().map(|()| "starting the app anew with the new values".to_owned()))
+                (NotifyKind::Restart, reach.restart().map(|()| "starting the app anew with the new values".to_owned()))
             }
         };
-        match &told {
+        match &result {
             Ok(what) => info!(action = word.word(), "{what}"),
             Err(why) => warn!(action = word.word(), "cannot tell of the change: {why}"),
         }
-        let told = if told.is_ok() { Told::Yes } else { Told::Failed };
-        live.rotation.borrow_mut().notified(word, told);
+        let result = if result.is_ok() { NotifyResult::Yes } else { NotifyResult::Failed };
+        live.rotation.borrow_mut().notified(word, result);
     }
     if !change.environment.is_empty() && !config.on_change.contains(&Action::Restart) {
         let names = change.environment.join(", ");
@@ -73,28 +79,28 @@ pub(super) fn notify(change: &Change, config: &Config, live: &Live<'_>, caller: 
 }
 
 /// What became of a hook.
-pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, live: &Live<'_>) {
+pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, live: &RunningState<'_>) {
     let name = match config.on_change.get(id.0) {
         Some(Action::Run(command)) => command[0].as_str(),
         _ => "a hook",
     };
-    let told = match outcome {
+    let result = match outcome {
         HookOutcome::Ended(Ended::Code(0)) => {
-            info!(action = Word::Run.word(), "{name} was told of the change");
-            Told::Yes
+            info!(action = NotifyKind::Run.word(), "{name} was told of the change");
+            NotifyResult::Yes
         }
         HookOutcome::Ended(ended) => {
-            warn!(action = Word::Run.word(), "{name} was told of the change and failed (exit {})", ended.code());
-            Told::Failed
+            warn!(action = NotifyKind::Run.word(), "{name} was told of the change and failed (exit {})", ended.code());
+            NotifyResult::Failed
         }
         HookOutcome::TimedOut(_) => {
-            warn!(action = Word::Run.word(), "{name} was told of the change and took too long");
-            Told::Failed
+            warn!(action = NotifyKind::Run.word(), "{name} was told of the change and took too long");
+            NotifyResult::Failed
         }
         HookOutcome::NotStarted(error) => {
-            warn!(action = Word::Run.word(), "{name} cannot be told of the change: {error}");
-            Told::Failed
+            warn!(action = NotifyKind::Run.word(), "{name} cannot be told of the change: {error}");
+            NotifyResult::Failed
         }
     };
-    live.rotation.borrow_mut().notified(Word::Run, told);
+    live.rotation.borrow_mut().notified(NotifyKind::Run, result);
 }

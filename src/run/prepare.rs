@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
 use crate::domain::{Fetches, Mode, Problem};
 use crate::identity::protected::ProtectedFiles;
-use crate::identity::{self, Held};
+use crate::identity::{self, PreloadedFiles};
 use crate::plan::{Plan, access};
 use crate::start::Backends;
 
@@ -18,14 +18,14 @@ use super::caller::Caller;
 use super::confinement::aws_files;
 use super::exposure;
 use super::modes;
-use super::run_as::{Whom, drop_privileges};
+use super::run_as::{RunAsPlan, drop_privileges};
 
 /// Ready to ask.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) plan: Plan,
-    pub(super) whom: Whom,
-    pub(super) held: Rc<Held>,
+    pub(super) run_as: RunAsPlan,
+    pub(super) preloaded: Rc<PreloadedFiles>,
     /// `None` when no file is written: then no memory is needed either.
     pub(super) volume: Option<Volume>,
 }
@@ -37,7 +37,7 @@ impl Prepared {
         config: &Config,
         caller: &Caller,
         mode: Mode,
-        whom: Result<Whom, Vec<Problem>>,
+        run_as: Result<RunAsPlan, Vec<Problem>>,
         others: Vec<Problem>,
     ) -> Result<(Self, Backends), Vec<Problem>> {
         let mut problems = others;
@@ -49,28 +49,28 @@ impl Prepared {
         if let Some(plan) = &plan {
             collect(access::refused(config, plan, &protected, aws_ca.as_deref()));
         }
-        let whom = whom.map_err(&mut collect).ok();
-        let held = held(config).map_err(|problem| collect(vec![problem])).ok();
+        let run_as = run_as.map_err(&mut collect).ok();
+        let preloaded = preloaded(config).map_err(|problem| collect(vec![problem])).ok();
         let backends =
             plan.as_ref().map(|plan| Backends::connect(config, plan, &protected, aws_ca).map_err(&mut collect).ok());
-        let parts = (plan, whom, held, backends.flatten(), problems.is_empty());
-        let (Some(plan), Some(whom), Some(held), Some(backends), true) = parts else {
+        let parts = (plan, run_as, preloaded, backends.flatten(), problems.is_empty());
+        let (Some(plan), Some(run_as), Some(preloaded), Some(backends), true) = parts else {
             return Err(problems);
         };
-        if let Some(exposed) = exposure::readable_program(config, &plan, &whom, Some(mode)) {
+        if let Some(exposed) = exposure::readable_program(config, &plan, &run_as, Some(mode)) {
             warn!("{exposed}");
         }
-        let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &whom, caller)?) };
-        Ok((Self { plan, whom, held: Rc::new(held), volume }, backends))
+        let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &run_as, caller)?) };
+        Ok((Self { plan, run_as, preloaded: Rc::new(preloaded), volume }, backends))
     }
 
     /// Reads what only the rights we have now may read, then gives them up for good.
     pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Problem>> {
         backends.hold(&self.plan);
-        drop_privileges(&self.whom.drop)?;
+        drop_privileges(&self.run_as.drop)?;
         // Nobody shares it before the first login.
-        if let Some(held) = Rc::get_mut(&mut self.held) {
-            held.forget_readable();
+        if let Some(preloaded) = Rc::get_mut(&mut self.preloaded) {
+            preloaded.forget_readable();
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Prepared {
     /// What the app is started with beside its variables.
     pub(super) fn place<'a>(&'a self, config: &'a Config, caller: &'a Caller) -> Place<'a> {
         let directory = self.volume.as_ref().map(Volume::path);
-        Place { config, caller, home: self.whom.home.as_ref(), directory }
+        Place { config, caller, home: self.run_as.home.as_ref(), directory }
     }
 
     /// Nobody will read what was delivered: it goes. Where that cannot be, a line says what stays.
@@ -100,28 +100,28 @@ pub(super) fn protected_files(config: &Config, caller: &Caller) -> ProtectedFile
 }
 
 /// What only root may read is read now.
-pub(super) fn held(config: &Config) -> Result<Held, Problem> {
+pub(super) fn preloaded(config: &Config) -> Result<PreloadedFiles, Problem> {
     let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
     match auth {
-        None => Ok(Held::default()),
+        None => Ok(PreloadedFiles::default()),
         Some(auth) => identity::preload(auth)
             .map_err(|error| Problem::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
     }
 }
 
-fn volume(config: &Config, plan: &Plan, whom: &Whom, caller: &Caller) -> Result<Volume, Vec<Problem>> {
-    let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: whom.owner, size: config.volume.size };
+fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &Caller) -> Result<Volume, Vec<Problem>> {
+    let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
     wanted.owner.group = plan.group_access(config);
-    let told = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];
+    let diagnostic = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];
     match deliver::prepare(&wanted) {
         Err(error) if config.local.is_some() => {
-            wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(told)?;
+            wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(diagnostic)?;
             warn!("--local: files go to {} instead, because {error}", wanted.path.display());
             let kept = deliver::prepare(&wanted);
             wanted.owner = deliver::Ownership::default();
-            kept.or_else(|_| deliver::prepare(&wanted)).map_err(told)
+            kept.or_else(|_| deliver::prepare(&wanted)).map_err(diagnostic)
         }
-        prepared => prepared.map_err(told),
+        prepared => prepared.map_err(diagnostic),
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::warn;
 
 /// The identity to take, and what follows from it.
 #[derive(Debug)]
-pub(super) struct Whom {
+pub(super) struct RunAsPlan {
     /// The drop; whatever the identity, capabilities and new privileges go.
     pub(super) drop: privilege::Plan,
     /// Whom the files belong to.
@@ -22,7 +22,7 @@ pub(super) struct Whom {
     pub(super) home: Option<Home>,
 }
 
-impl Whom {
+impl RunAsPlan {
     /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode nothing will run.
     pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Problem>> {
         let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
@@ -33,9 +33,9 @@ impl Whom {
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
         if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
-            let whom = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
+            let who = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
             let text = format!(
-                "running as root, and nothing says {whom}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
+                "running as root, and nothing says {who}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             );
             return Err(vec![Problem::new(Exit::Usage, text)]);
         }
@@ -87,8 +87,8 @@ impl Whom {
     /// Whether the identity we take can make the files' owner: it is the same user, and one of its groups.
     pub(super) fn writes_as_itself(&self) -> bool {
         let drop = &self.drop;
-        let is_ours = |gid| gid == drop.gid() || drop.groups().contains(&gid);
-        self.owner.uid.is_none_or(|uid| uid == drop.uid()) && self.owner.gid.is_none_or(is_ours)
+        let is_member = |gid| gid == drop.gid() || drop.groups().contains(&gid);
+        self.owner.uid.is_none_or(|uid| uid == drop.uid()) && self.owner.gid.is_none_or(is_member)
     }
 
     /// Rotated files are born with their owner, so a process that stays must be that owner.

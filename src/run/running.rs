@@ -17,20 +17,20 @@ use crate::serve::{Control, Health, Owner, Refreshed, Report, Running, StateDir}
 use crate::sys::clock;
 use crate::sys::watch::Watched;
 
-use super::run_as::Whom;
+use super::run_as::RunAsPlan;
 
 /// Rotation, and whoever asks about it. All in one thread: nobody holds the borrow while waiting.
-pub(super) struct Live<'a> {
+pub(super) struct RunningState<'a> {
     pub(super) rotation: RefCell<Rotation<'a>>,
     /// Of the app: hooks run in it.
     pub(super) home: Option<Home>,
     mode: Mode,
-    asked: Notify,
+    refresh_requested: Notify,
 }
 
-impl<'a> Live<'a> {
+impl<'a> RunningState<'a> {
     pub(super) fn new(rotation: Rotation<'a>, mode: Mode, home: Option<Home>) -> Self {
-        Self { rotation: RefCell::new(rotation), home, mode, asked: Notify::new() }
+        Self { rotation: RefCell::new(rotation), home, mode, refresh_requested: Notify::new() }
     }
 
     /// Waits until `watched` is readable, a piece of work ended, somebody asked for something, or `wait` is over.
@@ -38,8 +38,8 @@ impl<'a> Live<'a> {
         tokio::select! {
             biased;
             readable = watched.readable() => return readable,
-            () = poll_fn(|context| self.rotation.borrow_mut().poll_landed(context)) => {}
-            () = self.asked.notified() => {}
+            () = poll_fn(|context| self.rotation.borrow_mut().poll_completed(context)) => {}
+            () = self.refresh_requested.notified() => {}
             () = sleep(wait) => {}
         }
         Ok(())
@@ -78,14 +78,14 @@ impl<'a> Live<'a> {
     }
 }
 
-impl Running for Live<'_> {
+impl Running for RunningState<'_> {
     fn report(&self) -> Report {
         self.rotation.borrow().report(self.mode, clock::boottime())
     }
 
     fn refresh(&self) -> Refreshed {
         let answer = self.rotation.borrow_mut().refresh(clock::boottime());
-        self.asked.notify_one();
+        self.refresh_requested.notify_one();
         if answer == Refreshed::Started {
             info!("refresh: reading again what has no lease, trying at once what failed");
         }
@@ -110,15 +110,15 @@ pub(super) struct Servers {
 
 /// What has to be made while there are rights to make it.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Listeners {
     pub(super) state: Option<StateDir>,
     health: Option<Health>,
 }
 
-impl Places {
+impl Listeners {
     /// The state directory, given to whom we become, and the address to listen at.
-    pub(super) fn prepare(config: &Config, whom: &Whom) -> Result<Self, Vec<Problem>> {
-        let owner = Owner { uid: whom.drop.uid(), gid: whom.drop.gid() };
+    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan) -> Result<Self, Vec<Problem>> {
+        let owner = Owner { uid: run_as.drop.uid(), gid: run_as.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
         let state = match StateDir::prepare(&config.state, owner) {
             Ok(state) => Some(state),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::checkpoint::{Found, Marks, Saved, find};
+use crate::checkpoint::{Checkpoint, CheckpointKey, LoadedCheckpoint, find};
 use crate::config::Config;
 use crate::domain::{Mode, Problem, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
-use crate::rotation::{Environment, Happening, Rotation};
+use crate::rotation::{Environment, Rotation, RotationEvent};
 use crate::serve::{Refreshed, Running};
 use crate::start::{Needs, Patience};
-use crate::start::{Opening, Session};
+use crate::start::{Session, StartOptions};
 use crate::sys::clock;
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
@@ -23,35 +23,35 @@ use super::confinement::{Confinement, Stays};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
 use super::ready::Readiness;
-use super::run_as::Whom;
-use super::running::{Live, Places};
+use super::run_as::RunAsPlan;
+use super::running::{Listeners, RunningState};
 
 /// Returns when it was asked to end and has given back what was issued.
 pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
-    let whom = Whom::plan(config, Some(Mode::Sidecar));
+    let run_as = RunAsPlan::plan(config, Some(Mode::Sidecar));
     let readiness = Readiness::connect(caller);
-    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, whom, Vec::new())?;
-    prepared.whom.refuse_foreign_owner(config)?;
-    let mut places = Places::prepare(config, &prepared.whom)?;
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, run_as, Vec::new())?;
+    prepared.run_as.refuse_foreign_owner(config)?;
+    let mut listeners = Listeners::prepare(config, &prepared.run_as)?;
     // Nobody of ours is more than the app, as soon as the volume exists.
     prepared.become_the_app(&backends)?;
-    let memory = places.state.as_ref().and_then(|state| state.memory());
-    let kept = memory.zip(Marks::of(config));
+    let memory = listeners.state.as_ref().and_then(|state| state.memory());
+    let kept = memory.zip(CheckpointKey::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
     let now = clock::boottime();
-    let found = kept.as_ref().map_or(Found::Nothing, |(folder, marks)| find(folder, marks, &sources, now));
-    let saved = kept.and_then(|(folder, marks)| Saved::new(folder, marks));
+    let found = kept.as_ref().map_or(LoadedCheckpoint::Nothing, |(folder, key)| find(folder, key, &sources, now));
+    let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
     // The volume is there, no backend was reached yet, and this is the only thread.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
-    let opening = Opening { found, saved, patience: Patience::Long, needs: Needs::Endless };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
+    let options = StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless };
+    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let delivered = prepared.deliver(&session.fetches);
     session.guard(delivered)?;
-    let Prepared { plan, volume, held, whom } = prepared;
-    let begun = Rotation::begin(config, plan, volume, &held, &mut session, Environment::Once);
-    let live = Live::new(session.guard(begun)?, Mode::Sidecar, whom.home);
+    let Prepared { plan, volume, preloaded, run_as } = prepared;
+    let begun = Rotation::begin(config, plan, volume, &preloaded, &mut session, Environment::Once);
+    let live = RunningState::new(session.guard(begun)?, Mode::Sidecar, run_as.home);
     let ended = session.block_on(async {
-        let servers = places.listen();
+        let servers = listeners.listen();
         readiness.send();
         let ended = live.serving(&servers, stay(config, caller, &live)).await;
         live.give_back().await;
@@ -61,7 +61,7 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
 }
 
 /// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.
-async fn stay(config: &Config, caller: &Caller, live: &Live<'_>) -> io::Result<()> {
+async fn stay(config: &Config, caller: &Caller, live: &RunningState<'_>) -> io::Result<()> {
     let mut process = Sidecar::open(&caller.original, HookOptions::default())?;
     let watched = Watched::new(&process)?;
     let mut ends_at: Option<Duration> = None;
@@ -99,8 +99,8 @@ async fn stay(config: &Config, caller: &Caller, live: &Live<'_>) -> io::Result<(
         }
         let advanced = live.rotation.borrow_mut().advance(now);
         let mut has_acted = false;
-        for happening in advanced.happenings {
-            if let Happening::Changed(change) = happening {
+        for happening in advanced.events {
+            if let RotationEvent::Changed(change) = happening {
                 notify(&change, config, live, caller, &mut Beside { process: &mut process });
                 has_acted = true;
             }

@@ -76,8 +76,8 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Problem>)
 }
 
 fn ask(config: &Config, ask: Ask) -> Result<Answer, Vec<Problem>> {
-    let told = |error: AskError| vec![Problem::new(Exit::Unavailable, error.to_string())];
-    runtime()?.block_on(serve::ask(&config.state, ask, PATIENCE)).map_err(told)
+    let shown = |error: AskError| vec![Problem::new(Exit::Unavailable, error.to_string())];
+    runtime()?.block_on(serve::ask(&config.state, ask, PATIENCE)).map_err(shown)
 }
 
 fn another_question() -> Problem {
@@ -165,7 +165,7 @@ fn counts(report: &Report) -> Vec<Vec<String>> {
     let counters = &report.counters;
     let requests: u64 = counters.requests.iter().map(|row| row.count).sum();
     let failures: u64 = counters.failures.iter().map(|row| row.count).sum();
-    let told: u64 = counters.notifications.iter().map(|row| row.count).sum();
+    let shown: u64 = counters.notifications.iter().map(|row| row.count).sum();
     let cell = |count: u64, what: &str| format!("{count} {what}");
     vec![
         vec![cell(requests, "requests"), cell(failures, "failed"), cell(counters.logins, "logins")],
@@ -174,7 +174,7 @@ fn counts(report: &Report) -> Vec<Vec<String>> {
             cell(counters.renewals, "renewals"),
             cell(counters.generations, "generations"),
         ],
-        vec![cell(told, "notifications")],
+        vec![cell(shown, "notifications")],
     ]
 }
 
@@ -204,14 +204,14 @@ fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(parts.len() - 1);
-    let told: Vec<_> = parts[first..]
+    let shown: Vec<_> = parts[first..]
         .iter()
         .take(2)
         .enumerate()
         .filter(|(place, (count, _))| *place == 0 || *count > 0)
         .map(|(_, (count, unit))| format!("{count}{unit}"))
         .collect();
-    told.join(" ")
+    shown.join(" ")
 }
 
 /// Text from another process, which must not steer the terminal.

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Exit, Mode, Problem};
 use crate::process::{HookId, Notice, Options, Restart, SuperviseError, Supervision, Told};
-use crate::rotation::{Environment, Happening, Rotation};
-use crate::start::{Needs, Opening, Session, interrupted};
+use crate::rotation::{Environment, Rotation, RotationEvent};
+use crate::start::{Needs, Session, StartOptions, interrupted};
 use crate::sys::clock;
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
@@ -25,24 +25,24 @@ use super::exec::not_started;
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
 use super::ready::Readiness;
-use super::run_as::Whom;
-use super::running::{Live, Places};
+use super::run_as::RunAsPlan;
+use super::running::{Listeners, RunningState};
 
 /// How long an app whose secret expired may take to end before it gets KILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
 pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
-    let whom = Whom::plan(config, Some(Mode::Supervise));
-    let app = App::find(command, whom.as_ref().ok(), caller);
+    let run_as = RunAsPlan::plan(config, Some(Mode::Supervise));
+    let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
-    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, whom, app.problems())?;
-    prepared.whom.refuse_foreign_owner(config)?;
-    let mut places = Places::prepare(config, &prepared.whom)?;
+    let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, run_as, app.problems())?;
+    prepared.run_as.refuse_foreign_owner(config)?;
+    let mut listeners = Listeners::prepare(config, &prepared.run_as)?;
     // After this line nobody of ours is more than the app, which cannot look into us either.
     prepared.become_the_app(&backends)?;
-    let opening = Opening { needs: Needs::Endless, ..Opening::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.held, backends, &caller.original, opening)?;
+    let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
+    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let ready = prepared.plan.environment(&session.fetches).and_then(|variables| {
         let image = app.image(variables, &prepared.place(config, caller))?;
         prepared.deliver(&session.fetches)?;
@@ -53,10 +53,10 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     let confinement =
         Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Supervisor);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
-    let Prepared { plan, volume, held, whom } = prepared;
-    let begun = Rotation::begin(config, plan, volume, &held, &mut session, environment);
-    let live = Live::new(session.guard(begun)?, Mode::Supervise, whom.home);
-    let servers = places.listen();
+    let Prepared { plan, volume, preloaded, run_as } = prepared;
+    let begun = Rotation::begin(config, plan, volume, &preloaded, &mut session, environment);
+    let live = RunningState::new(session.guard(begun)?, Mode::Supervise, run_as.home);
+    let servers = listeners.listen();
     if confinement.is_planned() {
         session.suspend();
     }
@@ -104,7 +104,7 @@ struct Supervised<'a, 'c> {
     config: &'a Config,
     app: &'a App<'a>,
     caller: &'a Caller,
-    live: &'a Live<'c>,
+    live: &'a RunningState<'c>,
 }
 
 /// Stopping an app whose secret expired.
@@ -126,11 +126,11 @@ impl Supervised<'_, '_> {
                 });
             }
             for notice in supervision.notices() {
-                self.told(notice);
+                self.log_notice(notice);
             }
             let advanced = self.live.rotation.borrow_mut().advance(now);
             let mut has_acted = false;
-            for happening in advanced.happenings {
+            for happening in advanced.events {
                 has_acted |= self.act(happening, &mut supervision, &mut stopping, now);
             }
             if let Some(stopping) = &mut stopping
@@ -152,28 +152,28 @@ impl Supervised<'_, '_> {
 
     fn act(
         &self,
-        happening: Happening,
+        happening: RotationEvent,
         supervision: &mut Supervision,
         stopping: &mut Option<Stopping>,
         now: Duration,
     ) -> bool {
         match happening {
-            Happening::Changed(_) if stopping.is_some() => return false,
-            Happening::Changed(change) => {
+            RotationEvent::Changed(_) if stopping.is_some() => return false,
+            RotationEvent::Changed(change) => {
                 let mut child = Child { all: self, supervision, now };
                 notify(&change, self.config, self.live, self.caller, &mut child);
             }
-            Happening::Expired { reference } if self.config.on_expired == OnExpired::Stop && stopping.is_none() => {
+            RotationEvent::Expired { reference } if self.config.on_expired == OnExpired::Stop && stopping.is_none() => {
                 warn!("stopping the app: {reference} has expired, and onExpired is stop");
                 let _over = supervision.signal(Signal::TERM);
                 *stopping = Some(Stopping { reference, kill_at: Some(now.saturating_add(STOP_GRACE)) });
             }
-            Happening::Expired { .. } => return false,
+            RotationEvent::Expired { .. } => return false,
         }
         true
     }
 
-    fn told(&self, notice: Notice) {
+    fn log_notice(&self, notice: Notice) {
         match notice {
             Notice::Received(_) => {}
             Notice::Killed => warn!("the app did not stop in time, and got KILL"),

@@ -14,16 +14,16 @@ use super::machine::Schedule;
 use super::work::{Event, Next, Outcome, Work};
 
 /// Carries out what the schedule of one backend asks for.
-pub trait Carry: 'static {
+pub trait Executor: 'static {
     /// What a fetch brings home.
-    type Brought: 'static;
+    type Output: 'static;
 
     /// One piece of work, to its end, which is after `limit` at the latest.
-    fn carry_out(
+    fn execute(
         self: Rc<Self>,
         work: Work,
         limit: Duration,
-    ) -> impl Future<Output = (Outcome, Option<Self::Brought>)> + 'static;
+    ) -> impl Future<Output = (Outcome, Option<Self::Output>)> + 'static;
 }
 
 /// One backend of a driver: the place it was added at.
@@ -32,7 +32,7 @@ pub struct BackendId(pub usize);
 
 /// Work that ended.
 #[derive(Debug)]
-pub struct Landed<B> {
+pub struct Completed<B> {
     /// Whose.
     pub backend: BackendId,
     /// What was asked for.
@@ -40,7 +40,7 @@ pub struct Landed<B> {
     /// What came of it.
     pub outcome: Outcome,
     /// What a fetch brought; `None` where there is nothing new.
-    pub brought: Option<B>,
+    pub output: Option<B>,
 }
 
 /// What [`Driver::start`] did, and how long there is nothing more to do.
@@ -54,27 +54,27 @@ pub struct Started {
     pub wait: Duration,
 }
 
-type Flight<B> = Pin<Box<dyn Future<Output = Landed<B>>>>;
+type InFlight<B> = Pin<Box<dyn Future<Output = Completed<B>>>>;
 
 /// Schedules, backends, and the work under way.
-pub struct Driver<C: Carry> {
+pub struct Driver<C: Executor> {
     backends: Vec<(Schedule, Rc<C>)>,
-    flights: FuturesUnordered<Flight<C::Brought>>,
+    in_flight: FuturesUnordered<InFlight<C::Output>>,
 }
 
-impl<C: Carry> std::fmt::Debug for Driver<C> {
+impl<C: Executor> std::fmt::Debug for Driver<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Driver").field("under_way", &self.flights.len()).finish_non_exhaustive()
+        f.debug_struct("Driver").field("under_way", &self.in_flight.len()).finish_non_exhaustive()
     }
 }
 
-impl<C: Carry> Default for Driver<C> {
+impl<C: Executor> Default for Driver<C> {
     fn default() -> Self {
-        Self { backends: Vec::new(), flights: FuturesUnordered::new() }
+        Self { backends: Vec::new(), in_flight: FuturesUnordered::new() }
     }
 }
 
-impl<C: Carry> Driver<C> {
+impl<C: Executor> Driver<C> {
     /// Adds a backend and what is to be done with it.
     pub fn add(&mut self, schedule: Schedule, backend: Rc<C>) -> BackendId {
         let id = BackendId(self.backends.len());
@@ -84,7 +84,7 @@ impl<C: Carry> Driver<C> {
 
     /// Every backend with its id.
     pub fn backends(&self) -> impl Iterator<Item = (BackendId, &Schedule, &Rc<C>)> {
-        self.backends.iter().enumerate().map(|(index, (schedule, carrier))| (BackendId(index), schedule, carrier))
+        self.backends.iter().enumerate().map(|(index, (schedule, executor))| (BackendId(index), schedule, executor))
     }
 
     /// One schedule.
@@ -93,24 +93,24 @@ impl<C: Carry> Driver<C> {
     }
 
     /// Who carries out for it.
-    pub fn carrier(&self, id: BackendId) -> &Rc<C> {
+    pub fn executor(&self, id: BackendId) -> &Rc<C> {
         &self.backends[id.0].1
     }
 
     /// Starts everything that is due.
     pub fn start(&mut self, now: Duration) -> Started {
         let mut started = Started { work: Vec::new(), events: Vec::new(), wait: Duration::MAX };
-        for (index, (schedule, carrier)) in self.backends.iter_mut().enumerate() {
+        for (index, (schedule, executor)) in self.backends.iter_mut().enumerate() {
             let backend = BackendId(index);
             loop {
                 match schedule.next(now) {
                     Next::Tell(event) => started.events.push((backend, event)),
                     Next::Do(work) => {
                         started.work.push((backend, work));
-                        let under_way = Rc::clone(carrier).carry_out(work, schedule.limit(work));
-                        self.flights.push(Box::pin(async move {
-                            let (outcome, brought) = under_way.await;
-                            Landed { backend, work, outcome, brought }
+                        let under_way = Rc::clone(executor).execute(work, schedule.limit(work));
+                        self.in_flight.push(Box::pin(async move {
+                            let (outcome, output) = under_way.await;
+                            Completed { backend, work, outcome, output }
                         }));
                     }
                     Next::Wait(wait) => {
@@ -124,26 +124,26 @@ impl<C: Carry> Driver<C> {
     }
 
     /// Waits until something lands; for ever when nothing is under way.
-    pub async fn landed(&mut self) -> Landed<C::Brought> {
-        poll_fn(|context| self.poll_landed(context)).await
+    pub async fn completed(&mut self) -> Completed<C::Output> {
+        poll_fn(|context| self.poll_completed(context)).await
     }
 
-    /// As [`Self::landed`], for whoever may not hold on to the driver while waiting.
-    pub fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Landed<C::Brought>> {
-        match self.flights.poll_next_unpin(context) {
-            Poll::Ready(Some(landed)) => Poll::Ready(landed),
+    /// As [`Self::completed`], for whoever may not hold on to the driver while waiting.
+    pub fn poll_completed(&mut self, context: &mut Context<'_>) -> Poll<Completed<C::Output>> {
+        match self.in_flight.poll_next_unpin(context) {
+            Poll::Ready(Some(completed)) => Poll::Ready(completed),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
     /// How much is under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.in_flight.len()
     }
 
     /// Gives up everything that is under way. The schedules are not told: this is the end.
     pub fn abandon(&mut self) {
-        self.flights.clear();
+        self.in_flight.clear();
     }
 
     /// Tells the schedule what came of it. Everything that lands is told once.
@@ -168,13 +168,9 @@ mod tests {
         asked: RefCell<Vec<Work>>,
     }
 
-    impl Carry for Fake {
-        type Brought = u64;
-        fn carry_out(
-            self: Rc<Self>,
-            work: Work,
-            _: Duration,
-        ) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
+    impl Executor for Fake {
+        type Output = u64;
+        fn execute(self: Rc<Self>, work: Work, _: Duration) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
             self.asked.borrow_mut().push(work);
             let life = Lifetime { ttl: Duration::from_secs(600), renewable: true };
             let answer = match work {
@@ -201,10 +197,10 @@ mod tests {
                 *now += started.wait.max(Duration::from_millis(1));
                 continue;
             }
-            let landed = runtime.block_on(driver.landed());
-            let delivered: Vec<SecretId> = landed.brought.and(landed.work.secret()).into_iter().collect();
-            driver.done(landed.backend, landed.work, landed.outcome, *now, 0.5);
-            driver.schedule(landed.backend).delivered(&delivered, *now);
+            let completed = runtime.block_on(driver.completed());
+            let delivered: Vec<SecretId> = completed.output.and(completed.work.secret()).into_iter().collect();
+            driver.done(completed.backend, completed.work, completed.outcome, *now, 0.5);
+            driver.schedule(completed.backend).delivered(&delivered, *now);
         }
     }
 

@@ -19,7 +19,7 @@ mod tests;
 mod token;
 mod work;
 
-pub use driver::{BackendId, Carry, Driver, Landed, Started};
+pub use driver::{BackendId, Completed, Driver, Executor, Started};
 pub use machine::{Authentication, Refreshed, Schedule};
 pub use settings::{Reads, Settings, Silence, Window};
 pub use status::{SecretStatus, State, Status, TokenStatus};

@@ -97,14 +97,14 @@ pub enum AskError {
         why: io::Error,
     },
     /// The socket is somebody else's.
-    #[error("{path} is for user {owner} and root, and we are user {ours}: ask as that user")]
+    #[error("{path} is for user {owner} and root, and we are user {own_uid}: ask as that user")]
     Forbidden {
         /// The socket, or its directory.
         path: String,
         /// Whose it is.
         owner: String,
         /// Who we are.
-        ours: u32,
+        own_uid: u32,
     },
     /// It took too long.
     #[error("whoever runs at {path} did not answer within {} s", .within.as_secs())]
@@ -152,8 +152,9 @@ impl Control {
     /// Answers for ever, in the runtime this is awaited in. Never blocks it.
     pub async fn serve(&self, running: &impl Running) -> io::Result<Infallible> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let ours = fs::ourselves().0;
-        Ok(connection_limit::serve(&listener, LIMITS, async |stream| converse(stream, ours, running).await).await)
+        let own_uid = fs::ourselves().0;
+        Ok(connection_limit::serve(&listener, LIMITS, async |stream| handle_connection(stream, own_uid, running).await)
+            .await)
     }
 }
 
@@ -178,9 +179,9 @@ fn listen(state: &StateDir) -> io::Result<Control> {
     Ok(Control { listener, folder: state.folder().open(".".as_ref())? })
 }
 
-async fn converse(mut stream: UnixStream, ours: u32, running: &impl Running) {
+async fn handle_connection(mut stream: UnixStream, own_uid: u32, running: &impl Running) {
     match stream.peer_cred() {
-        Ok(peer) if peer.uid() == ours || peer.uid() == 0 => {}
+        Ok(peer) if peer.uid() == own_uid || peer.uid() == 0 => {}
         Ok(peer) => return debug!("the control socket was asked by user {}, who may not", peer.uid()),
         Err(_) => return,
     }
@@ -267,7 +268,7 @@ async fn connect(state: &Path, path: &str) -> Result<UnixStream, AskError> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(20)).await,
             Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
                 let owner = metadata(state).map_or("?".to_owned(), |meta| meta.uid().to_string());
-                return Err(AskError::Forbidden { path: path.to_owned(), owner, ours: fs::ourselves().0 });
+                return Err(AskError::Forbidden { path: path.to_owned(), owner, own_uid: fs::ourselves().0 });
             }
             Err(why) => return Err(AskError::Nobody { path: path.to_owned(), why }),
         }

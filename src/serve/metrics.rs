@@ -124,8 +124,8 @@ impl Page {
         };
         // What may happen stands there as 0 before: a rate does not see a number that begins with 1.
         let logins = tokens.iter().map(|token| (token.backend, Operation::Login));
-        let asked = counters.requests.iter().map(|row| (row.backend, row.operation));
-        let possible: Vec<(Backend, Operation)> = logins.chain(asked).collect();
+        let requested = counters.requests.iter().map(|row| (row.backend, row.operation));
+        let possible: Vec<(Backend, Operation)> = logins.chain(requested).collect();
         let of = |(backend, operation): (Backend, Operation)| {
             vec![("backend", backend.word()), ("operation", operation.word())]
         };
@@ -159,8 +159,8 @@ impl Page {
         }
         let none = || Action::ALL.iter().map(|action| (vec![("action", action.word())], 0));
         let rows = &counters.notifications;
-        let told = rows.iter().map(|row| (vec![("action", row.action.word())], row.count));
-        family("secret_exec_notifications_total", "The app was told of a change.", none().chain(told).collect());
+        let notified = rows.iter().map(|row| (vec![("action", row.action.word())], row.count));
+        family("secret_exec_notifications_total", "The app was told of a change.", none().chain(notified).collect());
         let failed = rows.iter().map(|row| (vec![("action", row.action.word())], row.failed));
         let help = "The app could not be told of a change.";
         family("secret_exec_notification_failures_total", help, none().chain(failed).collect());

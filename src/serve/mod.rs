@@ -15,7 +15,7 @@ mod time;
 pub use control::{Answer, Ask, AskError, Control, Status, ask};
 pub use http::{Health, ListenError, Page, Pages};
 pub use report::{
-    Action, Backend, Counters, ErrorClass, Failures, Next, Notifications, Operation, Pace, Refreshed, Report, Requests,
-    Running, SecretReport, SecretState, TokenReport, Told, Trouble,
+    Action, Backend, Counters, ErrorClass, Failures, Next, Notifications, NotifyResult, Operation, Pace, Refreshed,
+    Report, Requests, Running, SecretReport, SecretState, TokenReport, Trouble,
 };
 pub use state::{Owner, StateDir, StateError};

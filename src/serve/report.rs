@@ -271,7 +271,7 @@ pub struct Notifications {
 
 /// How an attempt to tell the app ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum NotifyResult {
     /// It was told.
     Yes,
     /// It could not be.
@@ -297,8 +297,8 @@ impl Counters {
     }
 
     /// Counts an attempt to tell the app.
-    pub fn notified(&mut self, action: Action, told: Told) {
-        let failed = u64::from(told == Told::Failed);
+    pub fn notified(&mut self, action: Action, told: NotifyResult) {
+        let failed = u64::from(told == NotifyResult::Failed);
         match self.notifications.iter_mut().find(|row| row.action == action) {
             Some(row) => {
                 row.count += 1;
@@ -424,8 +424,8 @@ mod tests {
         let expected = [(Backend::Vault, Operation::Read, 2), (Backend::Vault, Operation::Login, 1)];
         assert_eq!(counts[..2], expected);
         assert_eq!(counts[2..], [(Backend::Aws, Operation::Read, 1)]);
-        counters.notified(Action::Run, Told::Yes);
-        counters.notified(Action::Run, Told::Failed);
+        counters.notified(Action::Run, NotifyResult::Yes);
+        counters.notified(Action::Run, NotifyResult::Failed);
         assert_eq!(counters.notifications, [Notifications { action: Action::Run, count: 2, failed: 1 }]);
     }
 }

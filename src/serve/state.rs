@@ -190,12 +190,12 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
 
 /// Ours, or already its owner's; never one that everybody may write, such as `/dev/shm` or the root of a docker tmpfs.
 fn accept(found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
-    let ours = fs::ourselves().0;
+    let prefix = fs::ourselves().0;
     let Meta { uid, mode, .. } = found;
     if mode & WORLD_WRITABLE != 0 {
         return Err(StateError::Shared { path: path.to_owned(), mode });
     }
-    if uid == ours || owner.is_some_and(|owner| owner.uid == uid) {
+    if uid == prefix || owner.is_some_and(|owner| owner.uid == uid) {
         return Ok(());
     }
     Err(StateError::Foreign { path: path.to_owned(), uid, mode })
@@ -220,7 +220,7 @@ fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Resu
         return Ok(());
     }
     let names = folder.names().map_err(StateError::system("list", path))?;
-    if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
+    if let Some(name) = names.into_iter().find(|name| !is_own_name(name)) {
         return Err(StateError::Occupied { path: path.to_owned(), name });
     }
     // Mode first: after the owner it is no longer ours to set.
@@ -228,8 +228,8 @@ fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Resu
     fs::set_owner(folder, uid, gid).map_err(StateError::system("set the owner of", path))
 }
 
-fn is_ours(name: &OsStr) -> bool {
-    name == SOCKET || name.to_str().is_some_and(|name| STATE.iter().any(|ours| name.starts_with(ours)))
+fn is_own_name(name: &OsStr) -> bool {
+    name == SOCKET || name.to_str().is_some_and(|name| STATE.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 #[cfg(test)]

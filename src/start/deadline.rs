@@ -51,7 +51,7 @@ pub(crate) struct Start {
     pub(crate) needs: Needs,
     deadline: Cell<Duration>,
     failed: Cell<bool>,
-    told: Notify,
+    changed: Notify,
 }
 
 impl Start {
@@ -62,7 +62,7 @@ impl Start {
             needs,
             deadline: Cell::new(clock::boottime().saturating_add(timeout)),
             failed: Cell::new(false),
-            told: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -80,14 +80,15 @@ impl Start {
     /// One answer that no retry can mend decides the start: nobody else waits for better times.
     pub(crate) fn fail(&self) {
         self.failed.set(true);
-        self.told.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// How long to wait before the next attempt, which the deadline may bring forward; `None` when there is no point.
-    fn pause(&self, wait: Duration, asked_for: Option<Duration>) -> Option<Duration> {
+    fn pause(&self, wait: Duration, retry_after: Option<Duration>) -> Option<Duration> {
         let latest = self.left().saturating_sub(LAST_CHANCE);
         let wait = wait.min(latest);
-        let is_pointless = self.failed.get() || wait.is_zero() || asked_for.is_some_and(|asked_for| asked_for > latest);
+        let is_pointless =
+            self.failed.get() || wait.is_zero() || retry_after.is_some_and(|retry_after| retry_after > latest);
         (!is_pointless).then_some(wait)
     }
 
@@ -95,7 +96,7 @@ impl Start {
     async fn sleep(&self, wait: Duration) -> bool {
         tokio::select! {
             () = sleep(wait) => !self.failed.get(),
-            () = self.told.notified() => false,
+            () = self.changed.notified() => false,
         }
     }
 
@@ -125,7 +126,7 @@ impl Start {
         while !self.left().is_zero() {
             tokio::select! {
                 () = sleep(self.left()) => {}
-                () = self.told.notified() => {}
+                () = self.changed.notified() => {}
             }
         }
     }

@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::backend::login::{LoginError, proof};
-use crate::backend::revoke::{GIVE_BACK_WITHIN, leases, persistently, revoke_each, told};
-use crate::checkpoint::{Found, Kept, Saved, SavedToken};
+use crate::backend::revoke::{GIVE_BACK_WITHIN, leases, log_revocation, retry_revocation, revoke_each};
+use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken};
 use crate::config::{Config, Mistake, VaultAuth};
 use crate::domain::{Exit, Fetched, Fetches, Problem, Source};
-use crate::identity::Held;
+use crate::identity::PreloadedFiles;
 use crate::identity::aws::AwsIdentity;
 use crate::identity::protected::ProtectedFiles;
 use crate::plan::{Plan, Planned};
@@ -32,8 +32,8 @@ use crate::provider::{Class, Limits};
 use crate::sys::clock;
 
 pub(crate) use deadline::{Needs, Patience, Start};
-use read::{Ask, read};
-pub(crate) use session::{Opening, Session, Successor, interrupted, runtime};
+use read::{Batching, read};
+pub(crate) use session::{Session, StartOptions, Successor, interrupted, runtime};
 
 /// No longer for finding out whether the token of an earlier run lives: what it had can be used meanwhile.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
@@ -48,20 +48,20 @@ pub(crate) struct Backends {
     /// Shared by Secrets Manager and Vault's aws login; asks nobody until one of them needs it.
     pub(crate) aws_identity: Arc<AwsIdentity>,
     /// When the login and each answer were asked for: a life counts from there.
-    pub(crate) asked: RefCell<Asked>,
+    pub(crate) requested_at: RefCell<RequestTimes>,
     /// Where a sidecar writes down what it was given, from the first answer on.
-    pub(crate) saved: RefCell<Option<Saved>>,
+    pub(crate) checkpoint: RefCell<Option<Checkpoint>>,
 }
 
 /// Times since boot.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestTimes {
     /// The login that brought the token.
     pub(crate) login: Duration,
     /// The round in which each source answered.
     pub(crate) sources: BTreeMap<Source, Duration>,
     /// What an earlier run had asked for; `None`: this one logged in itself.
-    pub(crate) taken_up: Option<BTreeSet<Source>>,
+    pub(crate) resumed: Option<BTreeSet<Source>>,
 }
 
 impl Backends {
@@ -74,10 +74,10 @@ impl Backends {
     ) -> Result<Self, Vec<Problem>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
-        let asked = RefCell::default();
-        let saved = RefCell::new(None);
+        let requested_at = RefCell::default();
+        let checkpoint = RefCell::new(None);
         let files = Rc::new(Files::new(protected.clone()));
-        let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity, asked, saved };
+        let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity, requested_at, checkpoint };
         if let Some(path) = &config.local {
             let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
@@ -114,15 +114,15 @@ impl Backends {
 
     /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
     /// What an earlier run left is taken up first.
-    pub(crate) async fn gather(
+    pub(crate) async fn fetch_all(
         &self,
         plan: &Plan,
-        held: &Held,
+        preloaded: &PreloadedFiles,
         start: &Start,
-        found: Found,
+        found: LoadedCheckpoint,
     ) -> Result<Fetches, Vec<Problem>> {
-        let taken_up = self.take_up(found, start).await;
-        let missing = plan.sources.iter().filter(|planned| !taken_up.contains_key(&planned.source));
+        let resumed = self.resume(found, start).await;
+        let missing = plan.sources.iter().filter(|planned| !resumed.contains_key(&planned.source));
         let (local, others): (Vec<&Planned>, Vec<&Planned>) = missing.partition(|_| self.local.is_some());
         let of = |wanted: fn(&Source) -> bool| {
             others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
@@ -132,43 +132,47 @@ impl Backends {
         let file_sources = of(|source| matches!(source, Source::File(_)));
         let under_way: RefCell<BTreeSet<Source>> = RefCell::default();
         // Before the next answer: whoever kills us now loses none that came.
-        let heard = |source: &Source, fetched: &Fetched, asked: Duration| {
+        let on_answer = |source: &Source, fetched: &Fetched, requested_at: Duration| {
             under_way.borrow_mut().remove(source);
-            let saved = &mut *self.saved.borrow_mut();
-            if let Some(Kept::Yes) = saved.as_mut().map(|saved| saved.value(source, fetched, asked)) {
-                self.write(saved, &under_way.borrow());
+            let checkpoint = &mut *self.checkpoint.borrow_mut();
+            if let Some(Kept::Yes) =
+                checkpoint.as_mut().map(|checkpoint| checkpoint.value(source, fetched, requested_at))
+            {
+                self.write(checkpoint, &under_way.borrow());
             }
         };
         let vault = async {
             let Some((vault, auth)) = &self.vault else { return Ok(Vec::new()) };
             // With every value at hand, the first login is the schedule's: a server that is away delays nobody.
             if vault.token().is_none() && !vault_sources.is_empty() {
-                self.log_in(vault, auth, held, vault_sources.len(), start).await?;
+                self.log_in(vault, auth, preloaded, vault_sources.len(), start).await?;
             }
             under_way.borrow_mut().extend(vault_sources.iter().map(|planned| planned.source.clone()));
             self.save(&under_way.borrow());
-            let answers = read(&**vault, Ask::Each, vault_sources, start, &self.asked, heard).await;
+            let answers = read(&**vault, Batching::Each, vault_sources, start, &self.requested_at, on_answer).await;
             under_way.borrow_mut().clear();
             self.save(&BTreeSet::new());
             Ok(answers)
         };
         let aws = async {
             match &self.aws {
-                Some(aws) => read(&**aws, Ask::Together, aws_sources, start, &self.asked, heard).await,
+                Some(aws) => read(&**aws, Batching::Together, aws_sources, start, &self.requested_at, on_answer).await,
                 None => Vec::new(),
             }
         };
         let local = async {
             match &self.local {
-                Some(provider) => read(&**provider, Ask::Together, local, start, &self.asked, |_, _, _| {}).await,
+                Some(provider) => {
+                    read(&**provider, Batching::Together, local, start, &self.requested_at, |_, _, _| {}).await
+                }
                 None => Vec::new(),
             }
         };
-        let files = read(&*self.files, Ask::Together, file_sources, start, &self.asked, |_, _, _| {});
+        let files = read(&*self.files, Batching::Together, file_sources, start, &self.requested_at, |_, _, _| {});
         let (vault, aws, files, local) = tokio::join!(vault, aws, files, local);
 
         let mut problems = Vec::new();
-        let mut fetches = taken_up;
+        let mut fetches = resumed;
         let vault = vault.unwrap_or_else(|problem| {
             problems.push(problem);
             Vec::new()
@@ -195,7 +199,7 @@ impl Backends {
     /// Whether a start that fails revokes nothing: an app that runs may use what an earlier run had, and the next start takes
     /// that up, with what was issued beside it.
     pub(super) fn leaves_to_next_start(&self) -> bool {
-        let leaves = self.asked.borrow().taken_up.is_some();
+        let leaves = self.requested_at.borrow().resumed.is_some();
         if leaves {
             info!("what the earlier run had is not revoked: the next start takes it up");
         }
@@ -204,20 +208,20 @@ impl Backends {
 
     /// Takes up what an earlier run had: its token, if it lives, with what hangs on it, and the values that hang on none.
     /// Revokes a token that cannot be used.
-    async fn take_up(&self, found: Found, start: &Start) -> Fetches {
+    async fn resume(&self, found: LoadedCheckpoint, start: &Start) -> Fetches {
         let mut fetches = Fetches::new();
         let (token, mut values) = match found {
-            Found::Nothing => return fetches,
-            Found::Ours(token, values) => (token, values),
-            Found::Stale(token) => {
+            LoadedCheckpoint::Nothing => return fetches,
+            LoadedCheckpoint::Ours(token, values) => (token, values),
+            LoadedCheckpoint::Stale(token) => {
                 self.revoke_stale(token).await;
                 return fetches;
             }
         };
-        let mut asked = Duration::ZERO;
+        let mut requested_at = Duration::ZERO;
         let mut silence = None;
         if let (Some(token), Some((vault, _))) = (token, &self.vault) {
-            asked = token.asked;
+            requested_at = token.requested_at;
             let checked = match vault.adopt(token.secret, token.token) {
                 Ok(()) => timeout(CHECK_WITHIN, start.attempt(vault.check_token())).await,
                 Err(failure) => Ok(Ok(Err(failure))),
@@ -245,14 +249,14 @@ impl Backends {
             ),
             _ => info!(accessor, "took up what the earlier run had: {what}"),
         }
-        let mut marks = self.asked.borrow_mut();
-        marks.login = asked;
-        marks.taken_up = Some(values.iter().map(|value| value.source.clone()).collect());
+        let mut times = self.requested_at.borrow_mut();
+        times.login = requested_at;
+        times.resumed = Some(values.iter().map(|value| value.source.clone()).collect());
         for value in values {
-            if let Some(saved) = &mut *self.saved.borrow_mut() {
-                saved.resumed(&value);
+            if let Some(checkpoint) = &mut *self.checkpoint.borrow_mut() {
+                checkpoint.resumed(&value);
             }
-            marks.sources.insert(value.source.clone(), value.requested_at);
+            times.sources.insert(value.source.clone(), value.requested_at);
             fetches.insert(value.source, value.fetched);
         }
         fetches
@@ -265,7 +269,7 @@ impl Backends {
             return;
         }
         match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
-            Ok(revoked) => told(revoked),
+            Ok(revoked) => log_revocation(revoked),
             Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
         }
         vault.forget_token();
@@ -273,13 +277,13 @@ impl Backends {
 
     /// Writes down what a restart would take up.
     fn save(&self, under_way: &BTreeSet<Source>) {
-        self.write(&mut self.saved.borrow_mut(), under_way);
+        self.write(&mut self.checkpoint.borrow_mut(), under_way);
     }
 
-    fn write(&self, saved: &mut Option<Saved>, under_way: &BTreeSet<Source>) {
-        let Some(saved) = saved else { return };
-        let token = self.vault.as_ref().and_then(|(vault, _)| SavedToken::of(vault, self.asked.borrow().login));
-        saved.write(token.as_ref(), under_way.iter().map(ToString::to_string).collect());
+    fn write(&self, checkpoint: &mut Option<Checkpoint>, under_way: &BTreeSet<Source>) {
+        let Some(checkpoint) = checkpoint else { return };
+        let token = self.vault.as_ref().and_then(|(vault, _)| SavedToken::of(vault, self.requested_at.borrow().login));
+        checkpoint.write(token.as_ref(), under_way.iter().map(ToString::to_string).collect());
     }
 
     /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
@@ -304,7 +308,7 @@ impl Backends {
                         if vault.token().is_some_and(|token| token.kind == TokenKind::Batch) {
                             revoke_each(&**vault, &leases).await;
                         }
-                        told(persistently(|| vault.revoke_token()).await);
+                        log_revocation(retry_revocation(|| vault.revoke_token()).await);
                     }
                     Some(Origin::Foreign) => revoke_each(&**vault, &leases).await,
                     None => {}
@@ -312,8 +316,8 @@ impl Backends {
             }
         };
         let outcome = timeout(GIVE_BACK_WITHIN, work).await;
-        if let Some(saved) = self.saved.take() {
-            saved.remove();
+        if let Some(checkpoint) = self.checkpoint.take() {
+            checkpoint.remove();
         }
         if outcome.is_err() {
             warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
@@ -330,7 +334,7 @@ impl Backends {
         &self,
         vault: &Vault,
         auth: &VaultAuth,
-        held: &Held,
+        preloaded: &PreloadedFiles,
         reads: usize,
         start: &Start,
     ) -> Result<(), Problem> {
@@ -344,8 +348,8 @@ impl Backends {
         let mut tries = 0;
         loop {
             let attempt = async {
-                let proof = proof(auth, held, &self.aws_identity).await?;
-                self.asked.borrow_mut().login = clock::boottime();
+                let proof = proof(auth, preloaded, &self.aws_identity).await?;
+                self.requested_at.borrow_mut().login = clock::boottime();
                 vault.login(&proof, requests).await.map_err(LoginError::Rejected)
             };
             let failure = match start.login(attempt).await.map_err(LoginError::Rejected).and_then(|answer| answer) {

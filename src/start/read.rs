@@ -8,7 +8,7 @@ use crate::plan::Planned;
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
 use crate::sys::clock;
 
-use super::Asked;
+use super::RequestTimes;
 use super::deadline::Start;
 
 /// What each source answered, or what to tell of it.
@@ -16,7 +16,7 @@ pub(crate) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
 
 /// How a backend takes the sources of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum Batching {
     /// One request each: an answer counts when it comes, whatever becomes of the others.
     Each,
     /// As few requests as it can be done in.
@@ -27,23 +27,23 @@ pub(crate) enum Ask {
 /// was asked for.
 pub(crate) async fn read(
     provider: &impl Fetch,
-    ask: Ask,
+    ask: Batching,
     planned: Vec<&Planned>,
     start: &Start,
-    asked: &RefCell<Asked>,
-    heard: impl Fn(&Source, &Fetched, Duration),
+    requested_at: &RefCell<RequestTimes>,
+    on_answer: impl Fn(&Source, &Fetched, Duration),
 ) -> Answers {
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
         let now = clock::boottime();
-        let round = round(provider, ask, &open, start, |source, fetched| heard(source, fetched, now)).await;
+        let round = round(provider, ask, &open, start, |source, fetched| on_answer(source, fetched, now)).await;
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
                 Ok(fetched) => {
-                    asked.borrow_mut().sources.insert(planned.source.clone(), now);
+                    requested_at.borrow_mut().sources.insert(planned.source.clone(), now);
                     answers.push((planned.source.clone(), Ok(fetched)));
                 }
                 Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
@@ -69,10 +69,10 @@ pub(crate) async fn read(
 /// One attempt at each, in their order.
 async fn round(
     provider: &impl Fetch,
-    ask: Ask,
+    ask: Batching,
     open: &[&Planned],
     start: &Start,
-    heard: impl Fn(&Source, &Fetched),
+    on_answer: impl Fn(&Source, &Fetched),
 ) -> Vec<Result<Fetched, Failure>> {
     let together = async |planned: &[&Planned]| {
         let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
@@ -80,15 +80,15 @@ async fn round(
             Ok(answers) => {
                 let came =
                     sources.iter().zip(&answers).filter_map(|(source, answer)| Some((source, answer.as_ref().ok()?)));
-                came.for_each(|(source, fetched)| heard(source, fetched));
+                came.for_each(|(source, fetched)| on_answer(source, fetched));
                 answers
             }
             Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
         }
     };
     match ask {
-        Ask::Together => together(open).await,
-        Ask::Each => in_parallel(open.chunks(1).map(together)).await.into_iter().flatten().collect(),
+        Batching::Together => together(open).await,
+        Batching::Each => in_parallel(open.chunks(1).map(together)).await.into_iter().flatten().collect(),
     }
 }
 

@@ -11,10 +11,10 @@ use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::backend::revoke::{Bound, Mortal, mortals};
-use crate::checkpoint::{Found, Saved};
+use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
 use crate::config::Config;
 use crate::domain::{Exit, Fetches, Problem, http_date, later};
-use crate::identity::Held;
+use crate::identity::PreloadedFiles;
 use crate::plan::Plan;
 use crate::sys::clock;
 use crate::sys::harden::Original;
@@ -44,19 +44,19 @@ pub(crate) enum Successor {
 
 /// What a session begins with.
 #[derive(Debug)]
-pub(crate) struct Opening {
+pub(crate) struct StartOptions {
     /// What an earlier run left: what can be taken up is neither asked for nor issued again.
-    pub(crate) found: Found,
+    pub(crate) found: LoadedCheckpoint,
     /// Where it is written down for the next one.
-    pub(crate) saved: Option<Saved>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) patience: Patience,
     pub(crate) needs: Needs,
 }
 
-impl Opening {
+impl StartOptions {
     /// With nothing from before, and somebody who waits.
     pub(crate) fn fresh() -> Self {
-        Self { found: Found::Nothing, saved: None, patience: Patience::Short, needs: Needs::Start }
+        Self { found: LoadedCheckpoint::Nothing, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
     }
 }
 
@@ -65,28 +65,28 @@ impl Session {
     pub(crate) fn open(
         config: &Config,
         plan: &Plan,
-        held: &Held,
+        preloaded: &PreloadedFiles,
         backends: Backends,
         original: &Original,
-        opening: Opening,
+        options: StartOptions,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
-        let Opening { found, saved, patience, needs } = opening;
+        let StartOptions { found, checkpoint, patience, needs } = options;
         let fetches = runtime.block_on(async {
-            *backends.saved.borrow_mut() = saved;
+            *backends.checkpoint.borrow_mut() = checkpoint;
             let start = Start::within(config.timeout, patience, needs);
             let signals = Signals::only(original.ending())
                 .map_err(|error| vec![Problem::bug(&format!("cannot open a signalfd: {error}"))])?;
             let ended = {
-                let mut gathering = pin!(backends.gather(plan, held, &start, found));
+                let mut fetching = pin!(backends.fetch_all(plan, preloaded, &start, found));
                 let ended = tokio::select! {
                     biased;
                     ended = ending(&signals) => Err(ended?),
-                    gathered = &mut gathering => Ok(gathered?),
+                    fetched = &mut fetching => Ok(fetched?),
                 };
                 if ended.is_err() {
                     start.hurry();
-                    if let Ok(fetches) = gathering.await {
+                    if let Ok(fetches) = fetching.await {
                         backends.give_back(&fetches).await;
                     }
                 }

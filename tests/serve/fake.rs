@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use secret_exec::domain::Mode;
 use secret_exec::serve::{
-    Action, Backend, Control, Counters, ErrorClass, Health, Next, Operation, Pace, Refreshed, Report, Running,
-    SecretReport, SecretState, StateDir, TokenReport, Told, Trouble,
+    Action, Backend, Control, Counters, ErrorClass, Health, Next, NotifyResult, Operation, Pace, Refreshed, Report,
+    Running, SecretReport, SecretState, StateDir, TokenReport, Trouble,
 };
 use tokio::sync::oneshot;
 
@@ -70,8 +70,8 @@ pub fn report() -> Report {
     counters.request(Backend::Vault, Operation::Read);
     counters.request(Backend::Vault, Operation::Read);
     counters.failure(Backend::Vault, Operation::Read, ErrorClass::Transient);
-    counters.notified(Action::Signal, Told::Yes);
-    counters.notified(Action::Http, Told::Failed);
+    counters.notified(Action::Signal, NotifyResult::Yes);
+    counters.notified(Action::Http, NotifyResult::Failed);
     Report {
         version: "0.1.0".into(),
         mode: Mode::Supervise,

@@ -212,7 +212,7 @@ impl Schedule {
     }
 
     /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.
-    pub fn take_up_token(&mut self, grant: Grant, asked: Duration, jitter: f64) -> Option<TokenId> {
+    pub fn resume_token(&mut self, grant: Grant, asked: Duration, jitter: f64) -> Option<TokenId> {
         let tokens = self.tokens.as_mut()?;
         let id = tokens.upcoming();
         tokens.logged_in(id, grant, &self.settings, asked, jitter);
@@ -220,7 +220,7 @@ impl Schedule {
     }
 
     /// Takes up a secret that was asked for (or last renewed) at `asked`, under the current token, and is delivered.
-    pub fn take_up(&mut self, id: SecretId, answer: Answer, asked: Duration, jitter: f64) {
+    pub fn resume(&mut self, id: SecretId, answer: Answer, asked: Duration, jitter: f64) {
         let token = self.current();
         if let Some(secret) = self.secrets.get_mut(id.0) {
             secret.accept(answer, token, &self.settings, asked, jitter);

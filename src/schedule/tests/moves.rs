@@ -52,9 +52,9 @@ fn all(schedule: &mut Schedule, now: Duration) -> Vec<Work> {
 #[test]
 fn an_old_token_lives_until_everything_that_replaces_its_leases_is_visible() {
     let mut schedule = schedule(2, Operation::Read);
-    let old = schedule.take_up_token(grant(HOUR), seconds(0), 0.0).unwrap();
+    let old = schedule.resume_token(grant(HOUR), seconds(0), 0.0).unwrap();
     for id in [A, B] {
-        schedule.take_up(id, lease(HOUR), seconds(0), 0.5);
+        schedule.resume(id, lease(HOUR), seconds(0), 0.5);
     }
     let at = seconds(HOUR - 300);
     // Leases of the old token that are due for renewal may be renewed beside the login.
@@ -79,8 +79,8 @@ fn an_old_token_lives_until_everything_that_replaces_its_leases_is_visible() {
 #[test]
 fn an_old_token_is_not_revoked_under_a_request_that_uses_it() {
     let mut schedule = schedule(1, Operation::Read);
-    let old = schedule.take_up_token(grant(60), seconds(0), 0.0).unwrap();
-    schedule.take_up(A, PLAIN, seconds(0), 0.0);
+    let old = schedule.resume_token(grant(60), seconds(0), 0.0).unwrap();
+    schedule.resume(A, PLAIN, seconds(0), 0.0);
     schedule.refresh(seconds(54));
     assert_eq!(all(&mut schedule, seconds(54)), [Work::Login(TokenId(1)), Work::Read(A)]);
     schedule.done(Work::Login(TokenId(1)), Outcome::Granted(grant(HOUR)), seconds(54), 0.0);
@@ -92,10 +92,10 @@ fn an_old_token_is_not_revoked_under_a_request_that_uses_it() {
 #[test]
 fn an_issue_and_a_login_never_run_beside_each_other() {
     let mut schedule = schedule(1, Operation::Read);
-    schedule.take_up_token(grant(600), seconds(0), 0.9);
+    schedule.resume_token(grant(600), seconds(0), 0.9);
     // Due in the token's window, but before its login, at 567 s: the login goes first all the same.
     let short = |ttl| Answer { life: Life::Lease(Lifetime { ttl: seconds(ttl), renewable: false }), rotates_in: None };
-    schedule.take_up(A, short(590), seconds(0), 0.9);
+    schedule.resume(A, short(590), seconds(0), 0.9);
     assert_eq!(all(&mut schedule, seconds(557)), []);
     assert_eq!(all(&mut schedule, seconds(558)), [Work::Login(TokenId(1))], "at 567 s its window would be half over");
     schedule.done(Work::Login(TokenId(1)), Outcome::Granted(grant(600)), seconds(541), 0.9);
@@ -107,9 +107,9 @@ fn an_issue_and_a_login_never_run_beside_each_other() {
 #[test]
 fn an_issue_waits_for_the_login_while_its_own_window_is_young() {
     let mut schedule = schedule(1, Operation::Read);
-    schedule.take_up_token(grant(600), seconds(0), 0.9);
+    schedule.resume_token(grant(600), seconds(0), 0.9);
     let short = Answer { life: Life::Lease(Lifetime { ttl: seconds(600), renewable: false }), rotates_in: None };
-    schedule.take_up(A, short, seconds(0), 0.0);
+    schedule.resume(A, short, seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(540)), []);
     assert_eq!(all(&mut schedule, seconds(566)), []);
     assert_eq!(all(&mut schedule, seconds(567)), [Work::Login(TokenId(1))]);
@@ -121,9 +121,9 @@ fn an_issue_waits_for_the_login_while_its_own_window_is_young() {
 #[test]
 fn a_refusal_that_was_asked_under_an_older_token_says_nothing() {
     let mut schedule = schedule(2, Operation::Read);
-    schedule.take_up_token(grant(DAY), seconds(0), 0.0);
+    schedule.resume_token(grant(DAY), seconds(0), 0.0);
     for id in [A, B] {
-        schedule.take_up(id, PLAIN, seconds(0), 0.0);
+        schedule.resume(id, PLAIN, seconds(0), 0.0);
     }
     assert_eq!(all(&mut schedule, seconds(300)), [Work::Read(A), Work::Read(B)]);
     schedule.done(Work::Read(A), failed(Class::Denied), seconds(301), 0.0);
@@ -163,7 +163,7 @@ fn a_death_the_driver_knows_of_costs_no_question_and_repeated_ones_are_waited_ou
 fn a_token_that_may_not_be_renewed_is_replaced_in_its_window() {
     let mut schedule = schedule(0, Operation::Read);
     let renewable = Grant { life: Some(Lifetime { ttl: seconds(HOUR), renewable: true }), revocable: true };
-    schedule.take_up_token(renewable, seconds(0), 0.0);
+    schedule.resume_token(renewable, seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(2400)), [Work::RenewToken]);
     schedule.done(Work::RenewToken, failed(Class::Denied), seconds(2400), 0.0);
     assert_eq!(all(&mut schedule, seconds(2400)), [Work::CheckToken]);
@@ -176,8 +176,8 @@ fn a_token_that_may_not_be_renewed_is_replaced_in_its_window() {
 fn a_token_file_that_did_not_change_is_no_hand_over() {
     let mut schedule = schedule(1, Operation::Read);
     let theirs = |ttl| Grant { revocable: false, ..grant(ttl) };
-    let held = schedule.take_up_token(theirs(60), seconds(0), 0.0);
-    schedule.take_up(A, lease(DAY), seconds(0), 0.0);
+    let held = schedule.resume_token(theirs(60), seconds(0), 0.0);
+    schedule.resume(A, lease(DAY), seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(54)), [Work::Login(TokenId(1))]);
     schedule.done(Work::Login(TokenId(1)), Outcome::StillHeld(theirs(60)), seconds(54), 0.0);
     assert_eq!(schedule.status(seconds(54)).token.unwrap().id, held);
@@ -188,8 +188,8 @@ fn a_token_file_that_did_not_change_is_no_hand_over() {
 fn a_token_file_that_changed_is_a_login_at_once_and_one_that_is_refused_is_waited_for() {
     let mut schedule = schedule(1, Operation::Read);
     let theirs = |ttl| Grant { revocable: false, ..grant(ttl) };
-    schedule.take_up_token(theirs(DAY), seconds(0), 0.0);
-    schedule.take_up(A, lease(DAY), seconds(0), 0.0);
+    schedule.resume_token(theirs(DAY), seconds(0), 0.0);
+    schedule.resume(A, lease(DAY), seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(60)), []);
     schedule.identity_changed(seconds(60));
     assert_eq!(all(&mut schedule, seconds(60)), [Work::Login(TokenId(1))]);
@@ -204,7 +204,7 @@ fn a_token_file_that_changed_is_a_login_at_once_and_one_that_is_refused_is_waite
 #[test]
 fn a_write_without_an_end_is_sent_once() {
     let mut schedule = schedule(1, Operation::Write);
-    schedule.take_up_token(Grant { life: None, revocable: false }, seconds(0), 0.0);
+    schedule.resume_token(Grant { life: None, revocable: false }, seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(1)), [Work::Issue(A)]);
     schedule.done(Work::Issue(A), Outcome::Fetched(PLAIN), seconds(1), 0.0);
     schedule.refresh(seconds(2));
@@ -215,9 +215,9 @@ fn a_write_without_an_end_is_sent_once() {
 #[test]
 fn a_refresh_issues_nothing_that_lives_and_asks_again_what_was_refused() {
     let mut schedule = schedule(3, Operation::Read);
-    schedule.take_up_token(grant(DAY), seconds(0), 0.0);
-    schedule.take_up(A, lease(HOUR), seconds(0), 0.0);
-    schedule.take_up(B, PLAIN, seconds(0), 0.0);
+    schedule.resume_token(grant(DAY), seconds(0), 0.0);
+    schedule.resume(A, lease(HOUR), seconds(0), 0.0);
+    schedule.resume(B, PLAIN, seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(1)), [Work::Issue(SecretId(2))]);
     schedule.done(Work::Issue(SecretId(2)), failed(Class::NotFound), seconds(1), 0.0);
     assert_eq!(all(&mut schedule, seconds(20)), []);
@@ -230,8 +230,8 @@ fn when_the_backend_is_back_nobody_sits_out_an_old_back_off() {
     let leased = SecretId(2);
     let mut schedule = schedule(3, Operation::Read);
     let fixed = Answer { life: Life::Lease(Lifetime { ttl: seconds(70), renewable: false }), rotates_in: None };
-    schedule.take_up_token(grant(DAY), seconds(0), 0.0);
-    schedule.take_up(leased, fixed, seconds(0), 0.0);
+    schedule.resume_token(grant(DAY), seconds(0), 0.0);
+    schedule.resume(leased, fixed, seconds(0), 0.0);
     let mut now = seconds(0);
     // Two secrets fail into ever longer back-offs, until the lease is due, whose end shortens the wait for the next probe.
     loop {
@@ -255,8 +255,8 @@ fn when_the_backend_is_back_nobody_sits_out_an_old_back_off() {
 #[test]
 fn a_lease_in_danger_is_not_slept_through_by_its_own_back_off() {
     let mut schedule = schedule(1, Operation::Read);
-    schedule.take_up_token(grant(DAY), seconds(0), 0.0);
-    schedule.take_up(A, lease(120), seconds(0), 0.0);
+    schedule.resume_token(grant(DAY), seconds(0), 0.0);
+    schedule.resume(A, lease(120), seconds(0), 0.0);
     let (mut now, mut last) = (seconds(80), seconds(80));
     while now < seconds(119) {
         match schedule.next(now) {
@@ -274,7 +274,7 @@ fn a_lease_in_danger_is_not_slept_through_by_its_own_back_off() {
 #[test]
 fn an_answer_that_does_not_fit_is_a_malformed_one() {
     let mut schedule = schedule(1, Operation::Read);
-    schedule.take_up_token(grant(DAY), seconds(0), 0.0);
+    schedule.resume_token(grant(DAY), seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(1)), [Work::Issue(A)]);
     schedule.done(Work::Issue(A), Outcome::Done, seconds(1), 0.0);
     let status = schedule.status(seconds(1)).secrets.remove(0);

@@ -330,7 +330,7 @@ fn the_first_interval_is_short_while_no_rotation_date_is_known() {
     let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
     let id = schedule.add(Plan { operation: Operation::Read, refresh: seconds(HOUR), mount: MountId(0) });
     let unknown = Answer { life: Life::Unbounded, rotates_in: Some(Duration::ZERO) };
-    schedule.take_up(id, unknown, seconds(0), 0.0);
+    schedule.resume(id, unknown, seconds(0), 0.0);
     let (mut now, mut reads) = (seconds(0), Vec::new());
     while now < seconds(3 * HOUR) {
         match schedule.next(now) {
