@@ -7,7 +7,7 @@ use super::check::Author;
 use super::layer::{Layer, Reading};
 use super::names::{locate, singles};
 use super::nearest::nearest;
-use super::place::Place;
+use super::place::{Mistake, Place};
 use super::shape::Shape;
 use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
@@ -41,8 +41,12 @@ impl fmt::Debug for Flag {
 /// The layer of all flags, and the value of `--local`. The last of two that say the same wins, but a file or variable
 /// stands only once.
 pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut Mistakes) -> (Node, Option<&'a str>, Reading) {
+    read(flags, Author::Operator, mistakes)
+}
+
+fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut Mistakes) -> (Node, Option<&'a str>, Reading) {
     let mut reader = Reader {
-        layer: Layer::new(Author::Operator),
+        layer: Layer::new(author),
         seen: BTreeSet::new(),
         actions: Vec::new(),
         local: None,
@@ -53,6 +57,16 @@ pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut Mistakes) -> (Node, Op
         reader.flag(flag);
     }
     reader.finish()
+}
+
+/// What is wrong with flags if annotations had to say the same.
+pub fn check_as_annotations(flags: &[Flag]) -> Vec<Mistake> {
+    let mut mistakes = Mistakes::default();
+    if let Some(flag) = flags.iter().find(|flag| ["--local", PINNED].contains(&flag.name.as_str())) {
+        mistakes.add(&Place::Flag(flag.name.clone()), "is no annotation's to set");
+    }
+    read(flags, Author::Annotation, &mut mistakes);
+    mistakes.sorted()
 }
 
 struct Reader<'a, 'm> {

@@ -27,6 +27,11 @@ static INJECTOR: Shape = Shape::Object(&Object {
     fields: &[
         Field::single("image", Form::Plain, "The image that is injected; its entry point is /secret-exec."),
         Field::new(
+            "imageMirrors",
+            Shape::List { item: &IMAGE, alone: Alone::Refused },
+            "Other names of that image, which a webhook of the cluster writes instead of it.",
+        ),
+        Field::new(
             "vault",
             Shape::Object(&VAULT),
             "The operator's part of vault, for every pod; no annotation moves it.",
@@ -48,6 +53,8 @@ static INJECTOR: Shape = Shape::Object(&Object {
     ],
     choice: None,
 });
+
+static IMAGE: Shape = Shape::Single(Form::Plain);
 
 static ADDRESS: Shape = Shape::Single(Form::Address);
 
@@ -78,6 +85,8 @@ const READER_GROUP: u32 = 64123;
 pub struct Injector {
     /// What is injected.
     pub image: String,
+    /// Other names of it, as webhooks that rewrite images make them.
+    pub image_mirrors: Vec<String>,
     /// Of the injected container, unless the pod says otherwise.
     pub resources: Resources,
     /// The gid that may read the files.
@@ -151,6 +160,7 @@ impl Injector {
     pub fn unconfigured() -> Self {
         Self {
             image: concat!("secret-exec:", env!("CARGO_PKG_VERSION")).to_owned(),
+            image_mirrors: Vec::new(),
             resources: Resources::small(),
             reader_group: READER_GROUP,
             addresses: Addresses::Any,
@@ -180,6 +190,8 @@ impl Injector {
                 mistakes.add(&place, "image is missing; expected the image that is injected");
             }
         }
+        let mirrors = node.field("imageMirrors").map_or(&[][..], Node::items).iter().filter_map(Node::text);
+        injector.image_mirrors = mirrors.map(str::to_owned).collect();
         if let Some(resources) = node.field("resources") {
             injector.resources = Resources::read(resources);
         }
@@ -250,7 +262,8 @@ impl Injector {
         if mistakes.is_empty() { Ok(pins.into_iter().map(flag).collect()) } else { Err(mistakes) }
     }
 
-    fn may_name(&self, address: &str) -> bool {
+    /// Whether a pod may name this address of Vault.
+    pub fn may_name(&self, address: &str) -> bool {
         self.says("vault.address") == Some(address)
             || match &self.addresses {
                 Addresses::Any => true,

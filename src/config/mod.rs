@@ -39,7 +39,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use flags::{Flag, PINNED};
+pub use flags::{Flag, PINNED, check_as_annotations};
 pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};

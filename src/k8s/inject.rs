@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use crate::config::{Action, Injector, Sidecar};
 
 use super::denial::{Denial, told};
-use super::injected::{self, Expected};
-use super::names::OURS;
+use super::injected::{self, Expected, is_our_kind};
+use super::names::{IDENTITY, OURS, PROGRAM, STATE};
 use super::parts::{self, Plumbing, Role};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
+use super::quantity;
 use super::wish::{self, Reader, Wish};
 use crate::domain::Mode;
 
@@ -36,10 +37,19 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
         return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
     }
     let Some(wish) = wish::wish(&read, injector)? else { return Ok(Injected::default()) };
-    let mut plan = Plan { value: pod, pod: &read, injector, wish: &wish, ops: Vec::new(), denial: Vec::new() };
+    let mut plan = Plan {
+        value: pod,
+        pod: &read,
+        injector,
+        wish: &wish,
+        ops: Vec::new(),
+        denial: Vec::new(),
+        warnings: Vec::new(),
+    };
     plan.make();
     if plan.denial.is_empty() {
-        Ok(Injected { ops: plan.ops, warnings: wish.warnings })
+        let warnings = wish.warnings.iter().cloned().chain(plan.warnings).collect();
+        Ok(Injected { ops: plan.ops, warnings })
     } else {
         Err(told(plan.denial))
     }
@@ -70,17 +80,19 @@ struct Plan<'a> {
     wish: &'a Wish,
     ops: Vec<Op>,
     denial: Denial,
+    warnings: Vec<String>,
 }
 
 impl Plan<'_> {
     fn make(&mut self) {
         let expected = self.expected();
-        let found = match injected::find(self.pod, &expected) {
+        let found = match injected::find(self.value, &expected, self.wish, self.injector) {
             Ok(found) => found,
             Err(denial) => return self.denial.extend(denial),
         };
         let is_injected = found.is_some();
-        self.refuse_other_volumes(is_injected);
+        self.check_volumes(is_injected);
+        self.check_mounts();
         // Right after the last native sidecar already there, else first: everything later finds its secrets.
         let at = self.pod.init_containers.iter().rposition(|c| c.stays).map_or(0, |last| last + 1);
         self.volumes();
@@ -105,14 +117,49 @@ impl Plan<'_> {
         self.refuse_too_large();
     }
 
-    /// A volume that has our name and is not ours would be mistaken for it.
-    fn refuse_other_volumes(&mut self, is_injected: bool) {
+    /// Refuses a volume that has our name and is not ours, and brings the size of ours up to date.
+    fn check_volumes(&mut self, is_injected: bool) {
         let volumes = self.value.pointer("/spec/volumes").and_then(Value::as_array);
         for (name, expected) in parts::volumes(self.wish) {
-            let mut known = volumes.into_iter().flatten().filter(|volume| text(volume, "name") == name);
-            if known.any(|volume| !is_injected || !is_same_kind(volume, &expected)) {
-                self.denial
-                    .push(format!("the pod already has a volume {name}; rename it, or leave the annotations out"));
+            let known = volumes.into_iter().flatten().enumerate().filter(|(_, volume)| text(volume, "name") == name);
+            for (count, (index, volume)) in known.enumerate() {
+                if !is_injected || count > 0 || !is_our_kind(volume, &expected) {
+                    let found = if is_injected { ", which is not the injected one" } else { "" };
+                    self.denial.push(format!(
+                        "the pod already has a volume {name}{found}; rename it, or leave the annotations out"
+                    ));
+                    continue;
+                }
+                let size = |volume: &Value| volume.pointer("/emptyDir/sizeLimit").cloned().unwrap_or_default();
+                let bytes = |volume: &Value| size(volume).as_str().and_then(quantity::bytes);
+                if bytes(volume) != bytes(&expected) {
+                    self.ops.push(Op::add(&format!("spec/volumes/{index}/emptyDir/sizeLimit"), size(&expected)));
+                }
+            }
+        }
+    }
+
+    /// Refuses mounts of our volumes where they do not belong: the state and the token open the login, and what others
+    /// could write to is delivered to the app.
+    fn check_mounts(&mut self) {
+        let pod = self.pod;
+        let volumes: Vec<&str> = parts::volumes(self.wish).into_iter().map(|(name, _)| name).collect();
+        let all = pod.containers.iter().chain(&pod.init_containers).chain(&pod.ephemeral_containers);
+        for container in all.filter(|container| !wish::is_ours(container)) {
+            let is_wrapped = self.wish.mode.wraps() && self.wish.targets.contains(&container.name);
+            for mount in container.mounts.iter().filter(|mount| volumes.contains(&mount.volume.as_str())) {
+                let why = match mount.volume.as_str() {
+                    STATE => "which holds the login of the injected container",
+                    IDENTITY if !is_wrapped => "which is for the injected container only",
+                    OURS if self.wish.mode.wraps() && !is_wrapped => "whose files are for the wrapped container only",
+                    OURS if !is_wrapped && !mount.is_read_only => "writable: expected readOnly: true",
+                    PROGRAM if !mount.is_read_only => "writable: expected readOnly: true",
+                    _ => continue,
+                };
+                self.denial.push(format!(
+                    "container {} mounts volume {}, {why}; leave this mount out",
+                    container.name, mount.volume
+                ));
             }
         }
     }
@@ -185,10 +232,13 @@ impl Plan<'_> {
         let mut missing = Vec::new();
         for mount in parts::mounts(self.wish) {
             let text = |key| mount.get(key).and_then(Value::as_str).unwrap_or_default();
-            if container.mounts(text("name")) {
+            let at_path = container.mounts.iter().find(|known| known.path == text("mountPath"));
+            if at_path
+                .is_some_and(|known| known.volume == text("name") && known.sub_path.as_deref() == sub_path(&mount))
+            {
                 continue;
             }
-            if let Some(other) = container.mounts.iter().find(|known| known.path == text("mountPath")) {
+            if let Some(other) = at_path {
                 self.denial.push(format!(
                     "container {} already mounts volume {} at {}, where its secrets belong",
                     container.name, other.volume, other.path
@@ -242,12 +292,22 @@ impl Plan<'_> {
             let path = format!("spec/{}/{index}", ours.list);
             let list = |key: &str| ours.container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
             if json!(container.args) != ours.container["args"] {
+                self.warnings.push(format!(
+                    "container {} had the arguments of other annotations; they are written anew",
+                    container.name
+                ));
                 self.ops.push(Op::add(&format!("{path}/args"), ours.container["args"].clone()));
             }
             let env = list("env").into_iter().filter(|variable| !container.has_variable(text(variable, "name")));
             let is_there = |mount: &Value| container.mounts.iter().any(|known| known.path == text(mount, "mountPath"));
             let mounts = list("volumeMounts").into_iter().filter(|mount| !is_there(mount));
             let (env, mounts) = (env.collect(), mounts.collect());
+            for (key, found) in [("runAsUser", container.user), ("runAsGroup", container.group)] {
+                let id = ours.container.pointer(&format!("/securityContext/{key}"));
+                if let Some(id) = id.filter(|id| id.as_u64() != found) {
+                    self.ops.push(Op::add(&format!("{path}/securityContext/{key}"), id.clone()));
+                }
+            }
             self.append(&path, "env", env);
             self.append(&path, "volumeMounts", mounts);
         }
@@ -323,11 +383,8 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether two volumes are of the same kind; a size may differ.
-fn is_same_kind(volume: &Value, expected: &Value) -> bool {
-    let medium = |volume: &Value| volume.pointer("/emptyDir/medium").cloned();
-    ["emptyDir", "projected"].iter().all(|kind| volume.get(kind).is_some() == expected.get(kind).is_some())
-        && medium(volume) == medium(expected)
+fn sub_path(mount: &Value) -> Option<&str> {
+    mount.get("subPath").and_then(Value::as_str)
 }
 
 /// The arguments in what an operation adds: of a container, of several, or a list of words itself.

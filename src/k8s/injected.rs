@@ -1,10 +1,44 @@
-//! Whether a pod has our containers already: proven by their image, command, arguments and mounts, never by a name alone.
+//! Whether a pod has our containers already: each is compared with what injection would write now, never by a name alone.
+//!
+//! What is written must be there as it is written. What the API server and other webhooks add to every container stays
+//! (defaults, a service account's mount, AWS identities, SELinux options); anything else is a difference, and named.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+use serde_json::{Map, Value};
+
+use crate::config::{Flag, Injector, check_as_annotations};
 
 use super::denial::Denial;
-use super::pod::{Container, Pod};
-use super::wish;
+use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, STATE};
+use super::wish::{self, Wish};
+
+/// Arguments that other annotations may have made; more are no older version of ours.
+const MAX_OLD_ARGUMENTS: usize = 256;
+/// What steers nothing but the way to AWS in the same partition, and may differ between containers.
+const REGIONAL: [&str; 5] = [
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+];
+/// Members of a container that injection never writes, and that would run or open something in ours.
+const NEVER_OURS: [&str; 10] = [
+    "command",
+    "envFrom",
+    "lifecycle",
+    "livenessProbe",
+    "readinessProbe",
+    "restartPolicyRules",
+    "stdin",
+    "tty",
+    "volumeDevices",
+    "workingDir",
+];
+/// Where a mount would change what our program is, or reads beside its own volumes.
+const SHADOWED: [&str; 5] = [ENTRY_POINT, "/etc", "/proc", "/sys", "/dev"];
 
 /// A container that injection makes, and the list of the pod it belongs to.
 pub(super) struct Expected {
@@ -15,25 +49,35 @@ pub(super) struct Expected {
 }
 
 /// Where the expected containers stand in their lists, in their order; `None` when the pod has none of them. One that has
-/// our name and was not made by injection is refused.
-pub(super) fn find(pod: &Pod, expected: &[Expected]) -> Result<Option<Vec<usize>>, Denial> {
-    let lists = [("initContainers", &pod.init_containers), ("containers", &pod.containers)];
+/// our name and is not as injection writes it is refused, with what differs.
+pub(super) fn find(
+    pod: &Value,
+    expected: &[Expected],
+    wish: &Wish,
+    injector: &Injector,
+) -> Result<Option<Vec<usize>>, Denial> {
     let mut found = vec![None; expected.len()];
     let mut denial = Denial::new();
-    for (list, containers) in lists {
-        for (index, container) in containers.iter().enumerate().filter(|(_, container)| wish::is_ours(container)) {
-            let at = expected.iter().position(|known| {
-                known.list == list && known.container.get("name").and_then(Value::as_str) == Some(&container.name)
-            });
-            let difference = at.map_or(Some("where it stands"), |at| difference(container, &expected[at].container));
-            match (at, difference) {
-                (Some(at), None) => found[at] = Some(index),
-                (_, difference) => denial.push(format!(
-                    "the pod already has a container {}, which is not the injected one ({} differs); rename it, or leave \
-                     the annotations out",
-                    container.name,
-                    difference.unwrap_or("its place")
-                )),
+    let name = |container: &Value| text(container, "name").to_owned();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for (index, container) in
+            list_of(pod, list).iter().enumerate().filter(|(_, c)| wish::is_our_name(text(c, "name")))
+        {
+            let at = expected.iter().position(|known| known.list == list && name(&known.container) == name(container));
+            let difference = match at {
+                None => Some(format!("the injected one does not stand in {list}")),
+                Some(at) if found[at].is_some() => Some("it stands twice".to_owned()),
+                Some(at) => {
+                    found[at] = Some(index);
+                    Comparison { pod, wish, injector }.difference(container, &expected[at].container)
+                }
+            };
+            if let Some(difference) = difference {
+                denial.push(format!(
+                    "the pod already has a container {}, which is not the injected one: {difference}; rename or remove it, \
+                     or leave the annotations out",
+                    name(container)
+                ));
             }
         }
     }
@@ -45,57 +89,240 @@ pub(super) fn find(pod: &Pod, expected: &[Expected]) -> Result<Option<Vec<usize>
     }
     let missing = expected.iter().zip(&found).filter(|(_, found)| found.is_none());
     let missing: Denial = missing
-        .filter_map(|(known, _)| known.container.get("name").and_then(Value::as_str))
-        .map(|name| {
+        .map(|(known, _)| {
+            let name = name(&known.container);
             format!("the pod has a part of what is injected, but no container {name}; start from the pod without it")
         })
         .collect();
     if missing.is_empty() { Ok(Some(found.into_iter().flatten().collect())) } else { Err(missing) }
 }
 
-/// What shows that a container of our name is not ours. The other arguments may be older than the pod's annotations, and
-/// are brought up to date.
-fn difference(container: &Container, expected: &Value) -> Option<&'static str> {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if container.image.as_deref().is_none_or(|image| !is_same_image(image, &text(expected, "image"))) {
-        return Some("its image");
-    }
-    if container.command.is_some() {
-        return Some("its command");
-    }
-    let first = expected.pointer("/args/0").and_then(Value::as_str);
-    if container.args.first().map(String::as_str) != first {
-        return Some("its first argument");
-    }
-    if container.stays != (text(expected, "restartPolicy") == "Always") {
-        return Some("its restartPolicy");
-    }
-    // The first is the volume of the files, or of the program; the rest depends on the annotations.
-    let mount = expected.pointer("/volumeMounts/0")?;
-    let is_mounted = container
-        .mounts
-        .iter()
-        .any(|known| known.volume == text(mount, "name") && known.path == text(mount, "mountPath"));
-    (!is_mounted).then_some("its volumeMounts")
+struct Comparison<'a> {
+    pod: &'a Value,
+    wish: &'a Wish,
+    injector: &'a Injector,
 }
 
-/// Whether two names mean the same image: a webhook that rewrites them for a mirror changes what is before the last `/`.
-fn is_same_image(found: &str, expected: &str) -> bool {
-    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    found == expected || (found.contains('/') && last(found) == last(expected))
+impl Comparison<'_> {
+    /// What shows that a container of our name is not ours.
+    fn difference(&self, found: &Value, expected: &Value) -> Option<String> {
+        let image = text(found, "image");
+        if image != text(expected, "image") && !self.injector.image_mirrors.iter().any(|mirror| mirror == image) {
+            let mut shown: String = image.chars().take(200).collect();
+            if shown.is_empty() {
+                "missing".clone_into(&mut shown);
+            }
+            return Some(format!("its image is {shown}, expected {}", text(expected, "image")));
+        }
+        if let Some(member) = NEVER_OURS.iter().find(|member| is_said(found.get(**member))) {
+            return Some(format!("it has {member}"));
+        }
+        arguments(found, expected)
+            .map_or_else(Some, |old| self.other_annotations(&old))
+            .or_else(|| self.variables(found, expected))
+            .or_else(|| self.mounts(found, expected))
+            .or_else(|| security(found.get("securityContext"), &expected["securityContext"]))
+            .or_else(|| {
+                let differs = |key: &&str| match (found.get(*key), expected.get(*key)) {
+                    (found, None) => is_said(found),
+                    (found, Some(expected)) => found.is_none_or(|found| !contains(found, expected)),
+                };
+                ["restartPolicy", "startupProbe"].into_iter().find(differs).map(|key| format!("its {key} differs"))
+            })
+    }
+
+    /// Arguments that are not written now must be what other annotations would have made; they are written anew then.
+    fn other_annotations(&self, old: &[Flag]) -> Option<String> {
+        if old.len() > MAX_OLD_ARGUMENTS {
+            return Some("its arguments differ".to_owned());
+        }
+        let mut said = Vec::new();
+        for flag in old {
+            let pinned = flag.value.split_once('=').filter(|_| flag.name == "--set").and_then(|(key, value)| {
+                let (_, pin) = self.wish.fixed.iter().find(|(known, _)| known == key)?;
+                Some((key, pin == value || (key == "vault.address" && self.injector.may_name(value))))
+            });
+            match pinned {
+                Some((_, true)) => {}
+                Some((key, false)) => return Some(format!("its argument --set {key} differs")),
+                None => said.push(flag.clone()),
+            }
+        }
+        let mistakes = check_as_annotations(&said);
+        mistakes.first().map(|mistake| format!("its argument {} ({})", mistake.place, mistake.text))
+    }
+
+    fn variables(&self, found: &Value, expected: &Value) -> Option<String> {
+        let (known, written) = (list_of_container(found, "env"), list_of_container(expected, "env"));
+        let mut elsewhere = None;
+        for variable in known {
+            let name = text(variable, "name");
+            let is_same = written.iter().filter(|own| text(own, "name") == name).any(|own| own == variable);
+            if is_same || (REGIONAL.contains(&name) && variable.get("valueFrom").is_none()) {
+                continue;
+            }
+            let is_ours = name.starts_with("SECRET_EXEC_") || written.iter().any(|own| text(own, "name") == name);
+            let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("env"));
+            if is_ours || !elsewhere.contains(&variable.to_string()) {
+                return Some(format!("its variable {name} is not the injector's, and no other container has the same"));
+            }
+        }
+        let is_there = |own: &Value| known.iter().any(|variable| text(variable, "name") == text(own, "name"));
+        let missing = written.iter().find(|own| text(own, "name").starts_with("SECRET_EXEC_") && !is_there(own));
+        missing.map(|own| format!("its variable {} is missing", text(own, "name")))
+    }
+
+    fn mounts(&self, found: &Value, expected: &Value) -> Option<String> {
+        let (known, written) = (list_of_container(found, "volumeMounts"), list_of_container(expected, "volumeMounts"));
+        let is_login = !written.iter().any(|own| text(own, "name") == PROGRAM);
+        let mut elsewhere = None;
+        for mount in known {
+            let (name, path) = (text(mount, "name"), text(mount, "mountPath"));
+            let is_written = written.iter().any(|own| plain_mount(own) == plain_mount(mount));
+            // Annotations that need no login any more.
+            let is_token = is_login && name == IDENTITY && path == IDENTITY_PATH && text(mount, "subPath").is_empty();
+            if is_written || is_token {
+                continue;
+            }
+            let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("volumeMounts"));
+            let is_given_to_all = elsewhere.contains(&plain_mount(mount).to_string());
+            let own = || written.iter().map(|own| text(own, "mountPath"));
+            if is_our_volume(name)
+                || !is_given_to_all
+                || SHADOWED.into_iter().chain(own()).any(|own| overlap(own, path))
+            {
+                return Some(format!("it mounts volume {name} at {path}"));
+            }
+        }
+        let is_there = |own: &Value| known.iter().any(|mount| plain_mount(mount) == plain_mount(own));
+        let needed = |own: &&Value| [OURS, STATE, PROGRAM].contains(&text(own, "name"));
+        let missing = written.iter().filter(needed).find(|own| !is_there(own));
+        missing.map(|own| format!("it does not mount volume {} at {}", text(own, "name"), text(own, "mountPath")))
+    }
+
+    /// The items of a list of every container that is not ours, as JSON.
+    fn of_other_containers(&self, member: &str) -> BTreeSet<String> {
+        let all = list_of(self.pod, "containers").iter().chain(list_of(self.pod, "initContainers"));
+        let others = all.filter(|container| !wish::is_our_name(text(container, "name")));
+        let items = others.flat_map(|container| list_of_container(container, member));
+        items.map(|item| if member == "env" { item.to_string() } else { plain_mount(item).to_string() }).collect()
+    }
+}
+
+/// The arguments of `found` that are not written now, or what differs in those that are always the same.
+fn arguments(found: &Value, expected: &Value) -> Result<Vec<Flag>, String> {
+    let words = |value: &Value| -> Option<Vec<String>> {
+        list_of_container(value, "args").iter().map(|word| word.as_str().map(|word| word.replace("$$", "$"))).collect()
+    };
+    let differ = || "its arguments differ".to_owned();
+    let (found, written) = (words(found).ok_or_else(differ)?, words(expected).unwrap_or_default());
+    // The command, its switches and the volume's path; without them (`install`), all of it.
+    let head = written.iter().position(|word| word == "--volume").map_or(written.len(), |at| at + 2);
+    if let Some(at) = (0..head.max(1)).find(|at| found.get(*at) != written.get(*at)) {
+        let shown =
+            |words: &[String]| words.get(at).map_or("missing".to_owned(), |word| word.chars().take(100).collect());
+        return Err(format!("its argument {} is {}, expected {}", at + 1, shown(&found), shown(&written)));
+    }
+    if head == written.len() && found.len() != head {
+        return Err(differ());
+    }
+    let pairs = |words: &[String]| -> Vec<(String, String)> {
+        words[head..].chunks(2).map(|pair| (pair[0].clone(), pair.get(1).cloned().unwrap_or_default())).collect()
+    };
+    let now: BTreeSet<_> = pairs(&written).into_iter().collect();
+    Ok(pairs(&found)
+        .into_iter()
+        .filter(|pair| !now.contains(pair))
+        .map(|(name, value)| Flag::new(name, value))
+        .collect())
+}
+
+/// What is written must be there, and nothing beside it gives rights. Platforms add ids and labels of their own.
+fn security(found: Option<&Value>, expected: &Value) -> Option<String> {
+    let empty = Map::new();
+    let found = found.and_then(Value::as_object).unwrap_or(&empty);
+    let differs = |key: &str| Some(format!("its securityContext.{key} differs"));
+    for (key, written) in expected.as_object().into_iter().flatten() {
+        let is_same = match (key.as_str(), found.get(key)) {
+            // Brought up to date.
+            ("runAsUser" | "runAsGroup", _) => true,
+            ("capabilities", Some(capabilities)) => drops_all(capabilities),
+            (_, Some(value)) => contains(value, written),
+            (_, None) => false,
+        };
+        if !is_same {
+            return differs(key);
+        }
+    }
+    let is_harmless = |(key, value): &(&String, &Value)| match key.as_str() {
+        "runAsUser" | "runAsGroup" => value.as_u64() != Some(0),
+        "seLinuxOptions" | "appArmorProfile" => true,
+        "privileged" => value.as_bool() == Some(false),
+        "procMount" => value.as_str() == Some("Default"),
+        _ => value.is_null() || expected.get(key.as_str()).is_some(),
+    };
+    found.iter().find(|member| !is_harmless(member)).and_then(|(key, _)| differs(key))
+}
+
+fn drops_all(capabilities: &Value) -> bool {
+    let list = |key: &str| capabilities.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    list("add").is_empty() && list("drop").iter().any(|name| name == "ALL")
+}
+
+/// Whether a volume has one of our names.
+pub(super) fn is_our_volume(name: &str) -> bool {
+    [OURS, STATE, IDENTITY, PROGRAM].contains(&name)
+}
+
+/// Whether a volume of our name is as injection writes it; its size may be of other annotations, and a mode is a default.
+pub(super) fn is_our_kind(volume: &Value, expected: &Value) -> bool {
+    let kinds = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<BTreeSet<_>>());
+    let medium = |value: &Value| value.pointer("/emptyDir/medium").filter(|medium| *medium != "").cloned();
+    kinds(volume) == kinds(expected)
+        && medium(volume) == medium(expected)
+        && volume.pointer("/projected/sources").map(Value::to_string)
+            == expected.pointer("/projected/sources").map(Value::to_string)
+}
+
+/// Whether all of `expected` is in `found`: the API server adds defaults to maps, and nothing to lists.
+fn contains(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
+        }
+        _ => found == expected,
+    }
+}
+
+/// A mount without what says nothing.
+fn plain_mount(mount: &Value) -> Value {
+    let said = |(_, value): &(&String, &Value)| !value.is_null() && *value != false && *value != "" && *value != "None";
+    let members = mount.as_object().into_iter().flatten().filter(said);
+    Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
+/// Whether one of two paths is the other, or is below it.
+fn overlap(one: &str, other: &str) -> bool {
+    let (one, other) = (Path::new(one), Path::new(other));
+    let is_plain = |path: &Path| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+    !is_plain(one) || !is_plain(other) || one.starts_with(other) || other.starts_with(one)
+}
+
+fn is_said(value: Option<&Value>) -> bool {
+    value.is_some_and(|value| !value.is_null() && *value != false && !value.as_array().is_some_and(Vec::is_empty))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list_of<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
+    pod.get("spec").map_or(&[], |spec| list_of_container(spec, list))
+}
+
+fn list_of_container<'a>(container: &'a Value, member: &str) -> &'a [Value] {
+    container.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mirror_keeps_the_name_and_the_tag_of_an_image() {
-        let same = |found| is_same_image(found, "registry.example.com/team/secret-exec:1.0");
-        assert!(same("registry.example.com/team/secret-exec:1.0"));
-        assert!(same("mirror.local/proxy/registry.example.com/secret-exec:1.0"));
-        for other in ["mirror.local/secret-exec:1.1", "secret-exec:1.0", "mirror.local/other:1.0", "", "busybox"] {
-            assert!(!same(other), "{other}");
-        }
-    }
-}
+mod tests;

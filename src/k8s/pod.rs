@@ -22,6 +22,8 @@ pub struct Pod {
     pub containers: Vec<Container>,
     /// `spec.initContainers`.
     pub init_containers: Vec<Container>,
+    /// `spec.ephemeralContainers`, which no new pod has.
+    pub ephemeral_containers: Vec<Container>,
     /// Names of `spec.volumes`.
     pub volumes: Vec<String>,
     /// `spec.restartPolicy`.
@@ -65,6 +67,8 @@ pub struct Container {
     pub stays: bool,
     /// `securityContext.runAsUser`.
     pub user: Option<u64>,
+    /// `securityContext.runAsGroup`.
+    pub group: Option<u64>,
 }
 
 /// A volume in a container.
@@ -74,6 +78,10 @@ pub struct Mount {
     pub volume: String,
     /// Where.
     pub path: String,
+    /// `readOnly`.
+    pub is_read_only: bool,
+    /// `subPath`.
+    pub sub_path: Option<String>,
 }
 
 impl Container {
@@ -129,6 +137,7 @@ impl Pod {
             default_container,
             containers: containers(spec, "containers")?,
             init_containers: containers(spec, "initContainers")?,
+            ephemeral_containers: containers(spec, "ephemeralContainers")?,
             volumes: volumes.iter().filter_map(|volume| text(volume, "name")).collect(),
             restart_policy: text(spec, "restartPolicy"),
             shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
@@ -164,7 +173,7 @@ fn container(value: &Value, path: &str) -> Result<Container, String> {
     let args = items(value, "args", path)?;
     let mounts = items(value, "volumeMounts", path)?
         .iter()
-        .filter_map(|mount| Some(Mount { volume: text(mount, "name")?, path: text(mount, "mountPath")? }));
+        .filter_map(|mount| Some(self::mount(mount, text(mount, "name")?, text(mount, "mountPath")?)));
     let security = member(value, "securityContext", path)?;
     let env = items(value, "env", path)?;
     let is_unknown = |variable: &Value| text(variable, "value").is_none_or(|value| value.contains("$("));
@@ -179,7 +188,13 @@ fn container(value: &Value, path: &str) -> Result<Container, String> {
         mounts: mounts.collect(),
         stays: value.get("restartPolicy").and_then(Value::as_str) == Some("Always"),
         user: security.get("runAsUser").and_then(Value::as_u64),
+        group: security.get("runAsGroup").and_then(Value::as_u64),
     })
+}
+
+fn mount(value: &Value, volume: String, path: String) -> Mount {
+    let is_read_only = value.get("readOnly").and_then(Value::as_bool) == Some(true);
+    Mount { volume, path, is_read_only, sub_path: text(value, "subPath").filter(|path| !path.is_empty()) }
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::config::annotations::PREFIX;
@@ -30,6 +30,8 @@ enum Keep {
     Items(&'static Keep),
     /// The annotations that are ours, and the one that names a container.
     Annotations,
+    /// Whether it is there.
+    Presence,
     /// Like this, at the cost of the tree: what stands beside it has a small allowance of its own, so that a review whose
     /// pod is too large can still be answered.
     Tree(&'static Keep),
@@ -70,6 +72,7 @@ const POD: Keep = Keep::Members(&[
         "spec",
         Keep::Members(&[
             ("containers", Keep::Items(&CONTAINER)),
+            ("ephemeralContainers", Keep::Items(&CONTAINER)),
             ("hostPID", Keep::All),
             ("hostUsers", Keep::All),
             ("initContainers", Keep::Items(&CONTAINER)),
@@ -91,11 +94,18 @@ const CONTAINER: Keep = Keep::Members(&[
     ("env", Keep::Items(&Keep::All)),
     ("envFrom", Keep::Items(&Keep::All)),
     ("image", Keep::All),
+    ("lifecycle", Keep::Presence),
+    ("livenessProbe", Keep::Presence),
     ("name", Keep::All),
+    ("readinessProbe", Keep::Presence),
     ("resources", Keep::All),
     ("restartPolicy", Keep::All),
+    ("restartPolicyRules", Keep::Items(&Keep::Presence)),
     ("securityContext", Keep::All),
     ("startupProbe", Keep::All),
+    ("stdin", Keep::All),
+    ("tty", Keep::All),
+    ("volumeDevices", Keep::Items(&Keep::Presence)),
     ("volumeMounts", Keep::Items(&Keep::All)),
     ("workingDir", Keep::All),
 ]);
@@ -149,6 +159,10 @@ impl<'de> DeserializeSeed<'de> for Pruned<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         match self.keep {
+            Keep::Presence => {
+                let value = Option::<IgnoredAny>::deserialize(deserializer)?;
+                Ok(value.map_or(Value::Null, |_| Value::Bool(true)))
+            }
             Keep::Tree(keep) => deserializer.deserialize_any(Pruned { keep, left: self.tree, ..self }),
             _ => deserializer.deserialize_any(self),
         }
@@ -191,7 +205,7 @@ impl<'de> Visitor<'de> for Pruned<'_> {
             Keep::All => &Keep::All,
             Keep::Items(keep) => *keep,
             // Something else is expected here; that it is a list is enough to say so.
-            Keep::Members(_) | Keep::Annotations | Keep::Tree(_) => {
+            Keep::Members(_) | Keep::Annotations | Keep::Presence | Keep::Tree(_) => {
                 return skip_items(items).map(|()| Value::Array(Vec::new()));
             }
         };
@@ -262,7 +276,7 @@ impl<'a> Visitor<'_> for Name<'a> {
             {
                 Some(&Keep::All)
             }
-            Keep::Annotations | Keep::Items(_) | Keep::Tree(_) => None,
+            Keep::Annotations | Keep::Items(_) | Keep::Presence | Keep::Tree(_) => None,
         };
         Ok(keep.map(|keep| (name.to_owned(), keep)))
     }

@@ -424,7 +424,7 @@ fn a_container_that_comes_later_gets_its_mount_on_reinvocation() {
 #[test]
 fn what_another_webhook_changes_on_our_container_stays() {
     let mut patched = injected(&pod(&[FILE, ROLE], app()));
-    patched["spec"]["initContainers"][0]["image"] = json!("mirror.example.com/secret-exec:1.0");
+    patched["spec"]["initContainers"][0]["imagePullPolicy"] = json!("Always");
     patched["spec"]["initContainers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
     let before = patched.clone();
     assert_eq!(injected(&patched), before);

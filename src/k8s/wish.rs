@@ -49,6 +49,8 @@ pub(super) struct Wish {
     pub(super) needs_aws: bool,
     /// Who our container runs as and whom the files belong to.
     pub(super) reader: Reader,
+    /// Keys of the config that no annotation sets, with their text.
+    pub(super) fixed: Vec<(String, String)>,
     /// What should be known, though nothing is wrong.
     pub(super) warnings: Vec<String>,
 }
@@ -183,6 +185,9 @@ impl Reading<'_> {
         if !self.denial.is_empty() {
             return Err(told(self.denial));
         }
+        let fixed = pins.iter().filter_map(|flag| flag.value.split_once('='));
+        let fixed = fixed.filter(|(key, _)| *key != "volume.owner");
+        let fixed = fixed.map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
         let is_token = login.audience.is_some() && if mode.wraps() { is_said } else { needs_vault };
         Ok(Wish {
             mode,
@@ -194,6 +199,7 @@ impl Reading<'_> {
             needs_aws: needs_aws || (needs_vault && login.method == "aws"),
             config,
             reader,
+            fixed,
             warnings: self.warnings,
         })
     }
@@ -272,7 +278,12 @@ fn environment(container: &Container) -> Vec<(String, String)> {
 
 /// Whether a container is one of ours.
 pub(super) fn is_ours(container: &Container) -> bool {
-    container.name == OURS || container.name == super::names::FIRST
+    is_our_name(&container.name)
+}
+
+/// Whether a container's name is one of those that injection gives.
+pub(super) fn is_our_name(name: &str) -> bool {
+    name == OURS || name == super::names::FIRST
 }
 
 #[cfg(test)]

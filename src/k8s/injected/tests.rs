@@ -1,0 +1,339 @@
+//! What may differ in a container that has one of our names, and what may mount our volumes.
+
+use serde_json::{Value, json};
+
+use crate::k8s::tests::{FILE, ROLE, app, denied_by, injected, injected_by, injector, pod};
+
+fn at<'a>(pod: &'a mut Value, path: &str) -> &'a mut Value {
+    pod.pointer_mut(path).unwrap_or_else(|| panic!("{path}"))
+}
+
+fn whole() -> Value {
+    injected(&pod(&[FILE, ROLE], app()))
+}
+
+const OURS: &str = "/spec/initContainers/0";
+
+#[track_caller]
+fn refused(pod: &Value, expected: &str) {
+    let text = denied_by(pod, &injector(""));
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_container_of_our_name_that_differs_is_refused_with_what_differs() {
+    let changes: &[(&str, Value, &str)] = &[
+        (
+            "/image",
+            json!("evil.example.com/secret-exec:1.0"),
+            "its image is evil.example.com/secret-exec:1.0, expected",
+        ),
+        ("/image", json!("registry.example.com/secret-exec:1.1"), "its image is"),
+        ("/image", json!("registry.example.com/secret-exec:1.0@sha256:00"), "its image is"),
+        ("/image", Value::Null, "its image is missing"),
+        ("/command", json!(["/bin/sh"]), "it has command"),
+        ("/args/0", json!("init"), "its argument 1 is init, expected sidecar"),
+        ("/args/1", json!("--leave-leases"), "its argument 2 is --leave-leases, expected --pinned"),
+        ("/args/3", json!("/run/elsewhere"), "its argument 4 is /run/elsewhere"),
+        ("/args/7", json!("vault.address=https://evil"), "its argument --set vault.address differs"),
+        ("/args/9", json!("vault.auth.audience=other"), "its argument --set vault.auth.audience differs"),
+        ("/args/13", json!("vault.auth.mount=other"), "its argument --set vault.auth.mount differs"),
+        ("/args/17", json!("vault.auth.tokenFile=/x"), "its argument --set vault.auth.tokenFile differs"),
+        ("/args/5", json!("vault.proxy=http://evil"), "its argument --set vault.proxy"),
+        ("/args/5", json!("vault.skipVerify=true"), "its argument --set vault.skipVerify"),
+        ("/args/5", json!("aws.proxy=http://evil"), "its argument --set aws.proxy"),
+        ("/args/5", json!("aws.endpoint=http://evil"), "its argument --set aws.endpoint"),
+        ("/args/5", json!("onChange=[{\"run\":[\"/x\"]}]"), "its argument --set onChange"),
+        ("/args/5", json!("onChange=[{\"http\":\"http://x/\",\"remote\":\"true\"}]"), "its argument --set onChange"),
+        ("/args/5", json!("files.x.templateFile=/run/secret-exec-identity/token"), "templateFile"),
+        ("/args/5", json!("no.such=1"), "its argument --set no.such"),
+        ("/args/4", json!("--local"), "its argument --local"),
+        ("/args/4", json!("--sandbox"), "its argument --sandbox"),
+        ("/args/4", json!("--config"), "its argument --config"),
+        ("/args/4", json!("--"), "its argument --"),
+        ("/args", json!([]), "its argument 1 is missing, expected sidecar"),
+        ("/args", json!(null), "its argument 1 is missing, expected sidecar"),
+        ("/env/0/value", json!("/tmp"), "its variable SECRET_EXEC_STATE is not the injector's"),
+        ("/env", json!([]), "its variable SECRET_EXEC_STATE is missing"),
+        ("/env/0", json!({ "name": "SECRET_EXEC_LOCAL", "value": "/x" }), "its variable SECRET_EXEC_LOCAL"),
+        ("/env/0", json!({ "name": "AWS_ROLE_ARN", "value": "x" }), "its variable AWS_ROLE_ARN"),
+        ("/envFrom", json!([{ "configMapRef": { "name": "x" } }]), "it has envFrom"),
+        ("/volumeMounts", json!([]), "it does not mount volume secret-exec at /run/secret-exec"),
+        ("/volumeMounts/0/readOnly", json!(true), "it mounts volume secret-exec at /run/secret-exec"),
+        ("/volumeMounts/1/subPath", json!("x"), "it mounts volume secret-exec-state at"),
+        ("/volumeMounts/1/mountPropagation", json!("Bidirectional"), "it mounts volume secret-exec-state at"),
+        ("/volumeMounts/2/name", json!("other"), "it mounts volume other at /run/secret-exec-identity"),
+        ("/securityContext", json!(null), "its securityContext.allowPrivilegeEscalation differs"),
+        ("/securityContext/privileged", json!(true), "its securityContext.privileged differs"),
+        ("/securityContext/runAsNonRoot", json!(false), "its securityContext.runAsNonRoot differs"),
+        ("/securityContext/runAsUser", json!(0), "its securityContext.runAsUser differs"),
+        ("/securityContext/runAsGroup", json!(0), "its securityContext.runAsGroup differs"),
+        ("/securityContext/readOnlyRootFilesystem", json!(false), "its securityContext.readOnlyRootFilesystem differs"),
+        ("/securityContext/capabilities/add", json!(["SYS_PTRACE"]), "its securityContext.capabilities differs"),
+        ("/securityContext/capabilities/drop", json!(["NET_RAW"]), "its securityContext.capabilities differs"),
+        ("/securityContext/seccompProfile/type", json!("Unconfined"), "its securityContext.seccompProfile differs"),
+        ("/securityContext/procMount", json!("Unmasked"), "its securityContext.procMount differs"),
+        ("/securityContext/newRight", json!(true), "its securityContext.newRight differs"),
+        ("/restartPolicy", json!(null), "its restartPolicy differs"),
+        ("/restartPolicy", json!("OnFailure"), "its restartPolicy differs"),
+        ("/startupProbe", json!(null), "its startupProbe differs"),
+        ("/startupProbe/exec/command/0", json!("/bin/true"), "its startupProbe differs"),
+        ("/startupProbe/failureThreshold", json!(3), "its startupProbe differs"),
+        ("/livenessProbe", json!({ "exec": { "command": ["x"] } }), "it has livenessProbe"),
+        ("/readinessProbe", json!({ "exec": { "command": ["x"] } }), "it has readinessProbe"),
+        ("/lifecycle", json!({ "postStart": { "exec": { "command": ["x"] } } }), "it has lifecycle"),
+        ("/volumeDevices", json!([{ "name": "a", "devicePath": "/dev/x" }]), "it has volumeDevices"),
+        ("/restartPolicyRules", json!([{ "action": "Restart" }]), "it has restartPolicyRules"),
+        ("/workingDir", json!("/proc"), "it has workingDir"),
+        ("/stdin", json!(true), "it has stdin"),
+        ("/tty", json!(true), "it has tty"),
+    ];
+    for (path, value, expected) in changes {
+        let mut edited = whole();
+        let (parent, last) = path.rsplit_once('/').unwrap();
+        match at(&mut edited, &format!("{OURS}{parent}")) {
+            Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
+            map => map[last] = value.clone(),
+        }
+        let text = denied_by(&edited, &injector(""));
+        assert!(
+            text.starts_with("the pod already has a container secret-exec, which is not the injected one"),
+            "{text}"
+        );
+        assert!(text.contains(expected), "{path}: {text}");
+    }
+}
+
+#[test]
+fn a_container_that_the_pod_brings_along_is_refused_wherever_it_stands() {
+    let bare = json!({ "name": "secret-exec", "image": "registry.example.com/secret-exec:1.0" });
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for name in ["secret-exec", "secret-exec-init"] {
+            let mut spec = app();
+            let mut own = bare.clone();
+            own["name"] = json!(name);
+            let mut all = spec.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+            all.push(own);
+            spec[list] = json!(all);
+            refused(&pod(&[FILE, ROLE], spec), &format!("the pod already has a container {name}"));
+        }
+        // A true copy of ours in another list, or beside it.
+        let mut twice = whole();
+        let own = at(&mut twice, OURS).clone();
+        let all = twice["spec"].as_object_mut().unwrap().entry(list).or_insert_with(|| json!([]));
+        all.as_array_mut().unwrap().push(own);
+        let expected = if list == "initContainers" { "it stands twice" } else { "does not stand in" };
+        refused(&twice, expected);
+    }
+}
+
+#[test]
+fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
+    let mut patched = whole();
+    let token = json!({ "name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true });
+    let variable = json!({ "name": "HTTPS_PROXY", "value": "http://proxy:3128" });
+    for path in [OURS, "/spec/containers/0"] {
+        let container = at(&mut patched, path);
+        container["volumeMounts"].as_array_mut().unwrap().push(token.clone());
+        let env = container.as_object_mut().unwrap().entry("env").or_insert_with(|| json!([]));
+        env.as_array_mut().unwrap().push(variable.clone());
+    }
+    let ours = at(&mut patched, OURS);
+    ours["env"].as_array_mut().unwrap().push(json!({ "name": "AWS_REGION", "value": "eu-west-1" }));
+    ours["imagePullPolicy"] = json!("Always");
+    ours["terminationMessagePath"] = json!("/dev/termination-log");
+    ours["resources"]["limits"]["cpu"] = json!("1");
+    ours["startupProbe"]["successThreshold"] = json!(1);
+    ours["securityContext"]["runAsUser"] = json!(1_000_660_000);
+    ours["securityContext"]["seLinuxOptions"] = json!({ "level": "s0:c26,c5" });
+    ours["volumeMounts"][2]["mountPropagation"] = json!("None");
+    patched["spec"]["volumes"][2]["projected"]["defaultMode"] = json!(420);
+    let before = patched.clone();
+    assert_eq!(injected(&patched), before);
+    // Given to ours alone, or over what is ours, it is another container.
+    let mut alone = patched.clone();
+    at(&mut alone, "/spec/containers/0")["volumeMounts"].as_array_mut().unwrap().pop();
+    refused(&alone, "it mounts volume kube-api-access-x at");
+    let mut alone = patched.clone();
+    at(&mut alone, "/spec/containers/0")["env"] = json!([]);
+    refused(&alone, "its variable HTTPS_PROXY is not the injector's");
+    for path in ["/secret-exec", "/", "/etc/ssl", "/run", "/run/secret-exec-state/own", "/proc/self", "/a/../etc"] {
+        let mut over = patched.clone();
+        for container in [OURS, "/spec/containers/0"] {
+            *at(&mut over, &format!("{container}/volumeMounts")).as_array_mut().unwrap().last_mut().unwrap() =
+                json!({ "name": "x", "mountPath": path });
+        }
+        refused(&over, &format!("it mounts volume x at {path}"));
+    }
+}
+
+#[test]
+fn a_mirror_of_the_image_is_named_by_the_operator() {
+    let mirrored = "mirror.example.com/proxy/secret-exec:1.0";
+    let operator = injector(&format!("imageMirrors: [\"{mirrored}\"]\n"));
+    let mut patched = injected_by(&pod(&[FILE, ROLE], app()), &operator);
+    *at(&mut patched, &format!("{OURS}/image")) = json!(mirrored);
+    let before = patched.clone();
+    assert_eq!(injected_by(&patched, &operator), before);
+    refused(&patched, "its image is mirror.example.com/proxy/secret-exec:1.0");
+}
+
+#[test]
+fn every_mode_compares_its_own_containers() {
+    let command = json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"] }] });
+    let native = injector("");
+    let old = injector("nativeSidecar: false\n");
+    for (mode, operator, path) in [
+        ("init", &native, OURS),
+        ("exec", &native, OURS),
+        ("supervise", &native, OURS),
+        ("sidecar", &old, OURS),
+        ("sidecar", &old, "/spec/containers/1"),
+    ] {
+        let whole = injected_by(&pod(&[FILE, ROLE, ("mode", mode)], command.clone()), operator);
+        for (member, value) in [
+            ("image", json!("evil/secret-exec:1.0")),
+            ("args", json!(["install", "/run/secret-exec-bin/secret-exec", "x"])),
+            ("lifecycle", json!({})),
+            ("restartPolicy", json!("Always")),
+            ("startupProbe", json!({ "exec": { "command": ["x"] } })),
+            ("volumeMounts", json!([])),
+            ("securityContext", json!({ "privileged": true })),
+        ] {
+            let mut edited = whole.clone();
+            at(&mut edited, path)[member] = value;
+            let text = denied_by(&edited, operator);
+            assert!(text.contains("which is not the injected one"), "{mode} {member}: {text}");
+        }
+    }
+}
+
+#[test]
+fn our_volumes_are_mounted_nowhere_else() {
+    let mounting = |mount: Value| {
+        json!({ "containers": [
+            { "name": "app", "image": "a:1", "command": ["/app"], "volumeMounts": [mount] }, { "name": "b", "command": ["/b"] }
+        ] })
+    };
+    let target = ("containers", "app");
+    let other = ("containers", "b");
+    for (mode, which, mount, expected) in [
+        (
+            "sidecar",
+            target,
+            json!({ "name": "secret-exec-state", "mountPath": "/s", "readOnly": true }),
+            "holds the login",
+        ),
+        ("sidecar", other, json!({ "name": "secret-exec-state", "mountPath": "/s" }), "holds the login"),
+        (
+            "sidecar",
+            target,
+            json!({ "name": "secret-exec-identity", "mountPath": "/i" }),
+            "for the injected container only",
+        ),
+        (
+            "init",
+            other,
+            json!({ "name": "secret-exec-identity", "mountPath": "/i" }),
+            "for the injected container only",
+        ),
+        (
+            "sidecar",
+            target,
+            json!({ "name": "secret-exec", "mountPath": "/run/secret-exec" }),
+            "expected readOnly: true",
+        ),
+        (
+            "init",
+            other,
+            json!({ "name": "secret-exec", "mountPath": "/f", "subPath": "files" }),
+            "expected readOnly: true",
+        ),
+        (
+            "exec",
+            other,
+            json!({ "name": "secret-exec", "mountPath": "/f", "readOnly": true }),
+            "for the wrapped container only",
+        ),
+        (
+            "exec",
+            other,
+            json!({ "name": "secret-exec-identity", "mountPath": "/f" }),
+            "for the injected container only",
+        ),
+        ("supervise", target, json!({ "name": "secret-exec-bin", "mountPath": "/b" }), "expected readOnly: true"),
+    ] {
+        let spec = mounting(mount);
+        let asked = pod(&[FILE, ROLE, ("mode", mode), which], spec.clone());
+        refused(&asked, expected);
+        // The same, added to a pod that was injected.
+        let mut plain = spec.clone();
+        plain["containers"][0].as_object_mut().unwrap().remove("volumeMounts");
+        let mut patched = injected(&pod(&[FILE, ROLE, ("mode", mode), which], plain));
+        let container = patched["spec"]["containers"][0].as_object_mut().unwrap();
+        let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
+        mounts.as_array_mut().unwrap().push(spec["containers"][0]["volumeMounts"][0].clone());
+        refused(&patched, expected);
+    }
+    let mut debugged = whole();
+    debugged["spec"]["ephemeralContainers"] =
+        json!([{ "name": "debug", "volumeMounts": [{ "name": "secret-exec-state", "mountPath": "/s" }] }]);
+    refused(&debugged, "container debug mounts volume secret-exec-state");
+    // Whoever reads the files at a place of its own may; the target still gets them where they belong.
+    let reading = json!({ "name": "secret-exec", "mountPath": "/f", "readOnly": true });
+    let patched = injected(&pod(&[FILE, ROLE, target], mounting(reading)));
+    assert_eq!(patched["spec"]["containers"][0]["volumeMounts"][1]["mountPath"], "/run/secret-exec");
+}
+
+#[test]
+fn a_volume_of_our_name_that_is_not_ours_is_refused() {
+    for (index, volume) in [
+        (0, json!({ "name": "secret-exec", "emptyDir": {} })),
+        (0, json!({ "name": "secret-exec", "emptyDir": { "medium": "HugePages" } })),
+        (0, json!({ "name": "secret-exec", "hostPath": { "path": "/tmp" } })),
+        (1, json!({ "name": "secret-exec-state", "persistentVolumeClaim": { "claimName": "x" } })),
+        (1, json!({ "name": "secret-exec-state", "emptyDir": { "medium": "Memory" }, "hostPath": { "path": "/" } })),
+        (2, json!({ "name": "secret-exec-identity", "projected": { "sources": [] } })),
+        (
+            2,
+            json!({ "name": "secret-exec-identity", "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "audience": "other", "expirationSeconds": 600 } }] } }),
+        ),
+        (2, json!({ "name": "secret-exec-identity", "secret": { "secretName": "x" } })),
+    ] {
+        let mut edited = whole();
+        let name = volume["name"].as_str().unwrap().to_owned();
+        edited["spec"]["volumes"][index] = volume;
+        refused(&edited, &format!("the pod already has a volume {name}, which is not the injected one"));
+    }
+    let mut twice = whole();
+    let volumes = twice["spec"]["volumes"].as_array_mut().unwrap();
+    volumes.push(volumes[0].clone());
+    refused(&twice, "the pod already has a volume secret-exec");
+}
+
+#[test]
+fn what_other_annotations_made_is_brought_up_to_date() {
+    let mut patched = injected(&pod(&[FILE, ROLE, ("run-as", "1000:1000")], app()));
+    patched["metadata"]["annotations"]["secret-exec.dev/run-as"] = json!("2000:2000");
+    patched["metadata"]["annotations"]["secret-exec.dev/volume-size"] = json!("4Mi");
+    let again = injected(&patched);
+    let ours = &again["spec"]["initContainers"][0];
+    assert_eq!(
+        (&ours["securityContext"]["runAsUser"], &ours["securityContext"]["runAsGroup"]),
+        (&json!(2000), &json!(2000))
+    );
+    assert_eq!(again["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "4Mi");
+    // A user that the pod says later.
+    let mut patched = whole();
+    patched["spec"]["securityContext"]["runAsUser"] = json!(1000);
+    assert_eq!(injected(&patched)["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 65532);
+    // Annotations that need no login any more.
+    let mut patched = whole();
+    let annotations = patched["metadata"]["annotations"].as_object_mut().unwrap();
+    annotations.remove("secret-exec.dev/file.db");
+    annotations.remove("secret-exec.dev/vault-role");
+    annotations.insert("secret-exec.dev/file.k".to_owned(), json!("aws-sm:prod/stripe#key"));
+    let again = injected(&patched);
+    let args = again["spec"]["initContainers"][0]["args"].to_string();
+    assert!(args.contains("k=aws-sm:prod/stripe#key") && !args.contains("vault.auth"), "{args}");
+}
