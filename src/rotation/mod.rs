@@ -7,6 +7,7 @@
 mod begin;
 mod delivery;
 mod log;
+mod outage;
 mod outcome;
 mod report;
 mod shutdown;
@@ -35,7 +36,7 @@ use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
 use delivery::{Delivery, Urgency};
-use outcome::Outage;
+use outage::Outage;
 use report::Statistics;
 pub(crate) use values::Environment;
 use values::Values;
@@ -250,7 +251,7 @@ impl<'a> Rotation<'a> {
             outcome = Outcome::Failed(failure);
         }
         self.count(backend, work, &outcome, requested_at, now);
-        self.log(backend, work, &outcome);
+        self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.driver.done(backend, work, outcome, now, random::unit());
         if let (Some(id), true) = (work.secret(), brings_a_value)

@@ -11,18 +11,8 @@ use crate::provider::Extent;
 use crate::schedule::{BackendId, Event, Outcome, Work};
 use crate::sys::clock;
 
+use super::outage::{News, Outage};
 use super::{Rotation, RotationEvent, log};
-
-/// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
-const WARN_AFTER: u32 = 3;
-
-/// What was said of a backend that does not answer.
-#[derive(Debug, Default)]
-pub(super) struct Outage {
-    /// In a row, of requests that nobody answered.
-    failures: u32,
-    is_logged: bool,
-}
 
 impl Rotation<'_> {
     pub(super) fn on_event(
@@ -35,8 +25,9 @@ impl Rotation<'_> {
         let name = self.driver.executor(backend).name();
         match event {
             Event::BackendDown => {
-                let why = self.last_failure.get(&backend).map(ToString::to_string).unwrap_or_default();
-                self.warn_of_outage(backend, &why);
+                let outage = self.outages.entry(backend).or_default();
+                let news = self.last_failure.get(&backend).and_then(|failure| outage.begins(failure, now));
+                self.warn_of_outage(backend, news);
             }
             Event::Patience(id, wait) => {
                 let what = match id {
@@ -106,22 +97,28 @@ impl Rotation<'_> {
         }
     }
 
-    /// One line for each outage.
-    fn warn_of_outage(&mut self, backend: BackendId, why: &str) {
-        if !std::mem::replace(&mut self.outages.entry(backend).or_default().is_logged, true) {
-            let name = self.driver.executor(backend).name();
-            warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+    /// One line for each outage, and for each new reason of it.
+    fn warn_of_outage(&self, backend: BackendId, news: Option<News>) {
+        let name = self.driver.executor(backend).name();
+        let reason = self.outages.get(&backend).and_then(Outage::reason);
+        let why = reason.map(|(failure, _)| failure.to_string()).unwrap_or_default();
+        match news {
+            Some(News::Begins) => {
+                warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
+            }
+            Some(News::Changes) => warn!("{name} still does not answer, now for another reason: {why}"),
+            None => {}
         }
     }
 
     fn outage_is_over(&mut self, backend: BackendId) {
-        if std::mem::take(&mut self.outages.entry(backend).or_default().is_logged) {
+        if self.outages.entry(backend).or_default().ends() {
             info!("{} answers again", self.driver.executor(backend).name());
         }
     }
 
     /// One line for what matters to an operator; a failure once, until it changes.
-    pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome) {
+    pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome, now: Duration) {
         let executor = Rc::clone(self.driver.executor(backend));
         let index = work.secret().map(|id| self.source_of(backend, id));
         let reference = index.map(|index| self.plan.sources[index].shown.clone());
@@ -144,18 +141,14 @@ impl Rotation<'_> {
                 }
                 // With one secret, or with nothing but a login to send, nobody else finds out.
                 if is_the_backends || index.is_none() && failure.class.is_retried() {
-                    let outage = self.outages.entry(backend).or_default();
-                    outage.failures = outage.failures.saturating_add(1);
-                    if outage.failures == WARN_AFTER {
-                        self.warn_of_outage(backend, &failure.to_string());
-                    }
+                    let news = self.outages.entry(backend).or_default().failed(failure, now);
+                    self.warn_of_outage(backend, news);
                 }
             }
             _ => {
-                if matches!(self.outages.get(&backend), Some(outage) if outage.failures >= WARN_AFTER) {
-                    self.outage_is_over(backend);
+                if self.outages.entry(backend).or_default().answered() {
+                    info!("{} answers again", executor.name());
                 }
-                self.outages.entry(backend).or_default().failures = 0;
                 if let Some(index) = index {
                     self.last_failures.remove(&index);
                 }

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::backend::{Backend, Kind};
 use crate::domain::{Fetched, Mode, Source, Version};
-use crate::provider::{Class, Failure};
+use crate::provider::{Class, Extent, Failure};
 use crate::schedule::{BackendId, SecretId, SecretStatus, State, Work};
 use crate::serve::{
     Backend as Whose, Counters, ErrorClass, Next, Operation, Report, SecretReport, SecretState, TokenReport, Trouble,
 };
 use crate::sys::clock;
 
+use super::outage::Outage;
 use super::{Rotation, log};
 
 /// What is remembered only to be told.
@@ -68,8 +69,14 @@ impl Rotation<'_> {
         let mut tokens = Vec::new();
         for (id, schedule, backend) in self.driver.backends() {
             let status = schedule.status(now);
+            // Regions of Secrets Manager fail apart.
+            let reason = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
+            let reason = reason.and_then(Outage::reason);
             let trouble = |failure: Option<&Failure>, secret: Option<SecretId>| {
                 let at = self.statistics.failed.get(&(id, secret)).copied().unwrap_or(now);
+                // While the server does not answer one request at a time finds out why, for all.
+                let shared = failure.filter(|failure| failure.extent == Extent::Backend).and(reason);
+                let (failure, at) = shared.map_or((failure, at), |(failure, at)| (Some(failure), at));
                 failure.map(|failure| Trouble {
                     class: class(&failure.class),
                     why: failure.why.clone(),

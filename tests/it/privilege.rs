@@ -213,7 +213,10 @@ fn a_sidecar_and_its_hooks_have_no_privileges_whoever_starts_it() {
         let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
         is(&status, uid, uid);
         has_nothing(&status);
-        fs::write(&secret, "second").unwrap();
+        replace(&secret, |beside| {
+            fs::write(beside, "second").unwrap();
+            own(beside, uid);
+        });
         running.until("a rotated file", || (delivered() == "second").then_some(()));
         let status = running.until("the hook", || fs::read_to_string(&hook).ok());
         is(&status, uid, uid);

@@ -53,7 +53,7 @@ fn whoever_is_asked_for_patience_has_it() {
     let mut running = life.start().start();
     running.until("first delivery", || (life.read().1 == "one").then_some(()));
     let first = life.stage.file("db.json");
-    life.proxy.always(Plan::Answer(429, "Retry-After: 5\r\n".into(), "{\"errors\":[]}".into()));
+    life.proxy.always(Plan::Answer(429, "Retry-After: 8\r\n".into(), "{\"errors\":[]}".into()));
     let before = life.asked();
     running.until("refusal", || (life.asked() > before).then_some(()));
     let refused = Instant::now();

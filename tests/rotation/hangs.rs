@@ -80,8 +80,8 @@ fn one_request_that_hangs_costs_neither_credential_nor_token_nor_a_change() {
     life.write("a", "1");
     let written = Instant::now();
     running.until("the change", || (life.stage.file("a") == "1").then_some(()));
-    // The interval and two seconds, and what a busy machine takes.
-    assert!(written.elapsed() < Duration::from_secs(6), "{:?}\n{}", written.elapsed(), running.stderr());
+    // The interval and two seconds, and as much again three times on a busy machine.
+    assert!(written.elapsed() < Duration::from_secs(12), "{:?}\n{}", written.elapsed(), running.stderr());
     life.end(running, 1, 1);
 }
 

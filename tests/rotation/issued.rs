@@ -51,8 +51,9 @@ impl<'a> Issued<'a> {
             std::thread::sleep(Duration::from_millis(100));
         }
         assert_ne!(last, first);
-        let requests = self.requests(operation);
-        assert!((3..=4).contains(&requests), "{requests} requests in 22 s\n{}", running.stderr());
+        // Again after 6.8 to 8 s of the 12.
+        let (requests, most) = (self.requests(operation), started.elapsed().as_millis() / 6800 + 1);
+        assert!(requests >= 2 && requests as u128 <= most, "{requests} of {most} requests\n{}", running.stderr());
         let logins =
             self.space.requests().iter().filter(|said| **said == format!("update {}", self.login.path)).count();
         assert_eq!(logins, 1, "{}", running.stderr());

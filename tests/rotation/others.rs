@@ -20,18 +20,18 @@ fn a_new_version_in_secrets_manager_is_seen_by_its_description() {
     let mut running = run.command("sidecar").start();
     let read = || delivered(&case.volume(), "key");
     running.until("first delivery", || (read() == "one").then_some(()));
-    std::thread::sleep(Duration::from_millis(3000));
     let count = |action: &str| {
         proxy.requests().iter().filter(|said| said.contains(&format!("secretsmanager.{action}"))).count()
     };
-    assert!(count("DescribeSecret") >= 2, "{:?}", proxy.requests());
+    running.until("descriptions", || (count("DescribeSecret") >= 2).then_some(()));
     assert_eq!(count("GetSecretValue"), 1, "{:?}", proxy.requests());
     moto.call(
         "eu-west-1",
         "PutSecretValue",
         json!({ "SecretId": name, "SecretString": "{\"key\":\"pending\"}", "VersionStages": ["AWSPENDING"] }),
     );
-    std::thread::sleep(Duration::from_millis(2500));
+    let before = count("DescribeSecret");
+    running.until("descriptions of it", || (count("DescribeSecret") >= before + 3).then_some(()));
     assert_eq!(read(), "one", "a pending version was delivered");
     moto.call("eu-west-1", "PutSecretValue", json!({ "SecretId": name, "SecretString": "{\"key\":\"two\"}" }));
     running.until("new version", || (read() == "two").then_some(()));
@@ -98,7 +98,7 @@ fn a_local_file_rotates_like_a_server() {
     let first = running.until("first delivery", || Some(read("db")).filter(|text| !text.is_empty()));
     running.until("next credential", || (read("db") != first).then_some(()));
     let text = fs::read_to_string(&local).unwrap().replace("one", "two");
-    fs::write(&local, text).unwrap();
+    case.write("local.yaml", text);
     running.until("edit", || (read("api") == "two").then_some(()));
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
@@ -154,7 +154,7 @@ fn a_server_that_hangs_does_not_hold_the_end_up() {
     running.signal(libc::SIGTERM);
     let outcome = running.end();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
-    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     assert!(outcome.err().contains("ends by itself"), "{outcome}");
 }
 

@@ -40,7 +40,7 @@ fn read_across_a_change(reader: &mut Command) -> String {
     let mut end = wait_for("somebody reads the user name", || {
         fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe).ok()
     });
-    fs::write(&path, local("new")).unwrap();
+    case.write("local.yaml", local("new"));
     sidecar.until("next pair", || (password() == "password-new").then_some(()));
     end.write_all(b"user-old").unwrap();
     drop(end);

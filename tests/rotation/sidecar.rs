@@ -127,10 +127,11 @@ fn a_change_is_delivered_within_its_interval_and_nothing_else_is() {
     running.until("two more reads", || (reads() >= before + 2).then_some(()));
     assert_eq!(generation(&case.volume()), first, "the same bytes were written again");
 
-    let changed = Instant::now();
     space.bao.write(&format!("{kv}/data/a"), json!({ "data": { "k": "two", "j": "y" } }));
+    let before = reads();
     running.until("new value", || (read("a") == "two").then_some(()));
-    assert!(changed.elapsed() < Duration::from_millis(1900), "{:?}", changed.elapsed());
+    // One that was under way, the one that brings it, and one while it is delivered.
+    assert!(reads() <= before + 3, "{} reads", reads() - before);
     assert_eq!((read("b"), read("both")), ("other".to_owned(), "two+other".to_owned()));
     running.signal(libc::SIGHUP);
     running.signal(libc::SIGTERM);

@@ -178,13 +178,16 @@ impl Case {
         self.dir.join(name)
     }
 
-    /// Writes a file that the app's user owns and only that user may read.
+    /// Writes a file that the app's user owns and only that user may read. A program that reads it meanwhile finds the old bytes
+    /// or the new ones.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        own(&path, APP);
+        replace(&path, |beside| {
+            fs::write(beside, bytes).unwrap();
+            fs::set_permissions(beside, fs::Permissions::from_mode(0o600)).unwrap();
+            own(beside, APP);
+        });
         path
     }
 
@@ -247,6 +250,14 @@ impl Drop for Case {
         let _ = fs::remove_dir_all(&self.dir);
         let _ = fs::remove_dir_all(&self.memory);
     }
+}
+
+/// Writes a file beside `path` and renames it, so that whoever reads `path` finds a whole one.
+pub fn replace(path: &Path, write: impl FnOnce(&Path)) {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", unique()));
+    write(&beside);
+    fs::rename(&beside, path).unwrap();
 }
 
 /// Gives a path to a user and the group of the same number, where we may.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::{certificates, free_port, request, wait_for};
+use super::super::{certificates, free_port, replace, request, wait_for};
 use super::OpenBao;
 
 impl OpenBao {
@@ -68,7 +68,7 @@ impl OpenBao {
     pub fn use_certificate(&self, name: &str) {
         for ending in ["pem", "key"] {
             let (from, to) = (format!("{name}.{ending}"), self.folder.join(format!("server.{ending}")));
-            fs::copy(certificates().join(from), to).unwrap();
+            replace(&to, |beside| _ = fs::copy(certificates().join(from), beside).unwrap());
         }
     }
 
