@@ -11,6 +11,9 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
+        if path.ends_with("helm") {
+            continue; // templates: `helm` renders them
+        }
         if path.is_dir() {
             found.extend(manifests(&path));
         } else if path.extension().is_some_and(|extension| extension == "yaml") {
@@ -27,10 +30,17 @@ fn all() -> Vec<String> {
 }
 
 /// Every document of a file, as PyYAML reads it.
+#[track_caller]
 pub fn load(path: &str) -> Option<Vec<Value>> {
+    yaml_documents(&std::fs::read_to_string(path).unwrap())
+}
+
+/// Every document of a string, as PyYAML reads it.
+#[track_caller]
+pub fn yaml_documents(yaml: &str) -> Option<Vec<Value>> {
     const SCRIPT: &str = "import sys, yaml, json; print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))";
-    let output = python(SCRIPT, &[], &std::fs::read_to_string(path).unwrap())?;
-    assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+    let output = python(SCRIPT, &[], yaml)?;
+    assert!(output.status.success(), "{yaml}: {}", text(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use secret_exec::k8s::patch::{Op, apply};
 use serde_json::{Value, json};
 
-use crate::deploy::{load, validated};
+use crate::deploy::{load, validated, yaml_documents};
 use crate::support::{certs, root, text};
 
 const OVERLAYS: [&str; 4] = ["base", "cert-manager", "self-signed", "monitoring"];
@@ -16,7 +16,7 @@ const CLUSTER_WIDE: [&str; 4] =
     ["Namespace", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
 
 /// A copy of `deploy/` with the certificates that a user makes first.
-fn copy() -> tempfile::TempDir {
+pub fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let copied = Command::new("cp").arg("-r").arg(root().join("deploy")).arg(folder.path()).status().unwrap();
     assert!(copied.success());
@@ -112,16 +112,41 @@ fn yaml(text_of: &str) -> Option<Value> {
 /// The text of a folder's objects by kustomize; `None` where it is not installed, or older than the fields used here.
 fn by_kustomize(folder: &Path) -> Option<String> {
     let folder = folder.to_str().unwrap();
+    let kubectl = root().join(".venv/bin/kubectl");
+    let kubectl = if kubectl.exists() { kubectl } else { "kubectl".into() };
     let output = match Command::new("kustomize").args(["build", folder]).output() {
         Ok(output) => output,
         Err(_) => {
-            let version = Command::new("kubectl").args(["version", "--client"]).output().ok()?;
+            let version = Command::new(&kubectl).args(["version", "--client"]).output().ok()?;
             text(&version.stdout).contains("Kustomize Version: v5").then_some(())?;
-            Command::new("kubectl").args(["kustomize", folder]).output().unwrap()
+            Command::new(&kubectl).args(["kustomize", folder]).output().unwrap()
         }
     };
     assert!(output.status.success(), "{}", text(&output.stderr));
     Some(text(&output.stdout).to_owned())
+}
+
+/// The objects of a folder as they are applied, with generated names without their hash.
+pub fn applied(folder: &Path) -> Option<Vec<Value>> {
+    let Some(said) = by_kustomize(folder) else {
+        eprintln!(
+            "SKIPPED what kustomize makes (neither kustomize nor a kubectl with v5 of it is here: run tests/setup)"
+        );
+        return None;
+    };
+    validated(&said, &folder.display().to_string());
+    yaml_documents(&without_hash(said))
+}
+
+/// A generated name has a hash at its end, wherever it stands.
+fn without_hash(said: String) -> String {
+    match said.split_once("name: secret-inject-").filter(|(_, rest)| !rest.starts_with("tls")) {
+        Some((_, rest)) => {
+            let hash = rest.lines().next().unwrap().to_owned();
+            said.replace(&format!("secret-inject-{hash}"), "secret-inject")
+        }
+        None => said,
+    }
 }
 
 #[test]
@@ -140,19 +165,7 @@ fn kustomize_itself_makes_the_same() {
     let copy = copy();
     for overlay in OVERLAYS {
         let folder = copy.path().join("deploy").join(overlay);
-        let Some(mut said) = by_kustomize(&folder) else {
-            eprintln!("neither kustomize nor a kubectl with it (v5) is here: only the reader above was asked");
-            return;
-        };
-        validated(&said, overlay);
-        // A generated name has a hash at its end, wherever it stands.
-        if let Some((_, rest)) = said.split_once("name: secret-inject-").filter(|(_, rest)| !rest.starts_with("tls")) {
-            let hash = rest.lines().next().unwrap().to_owned();
-            said = said.replace(&format!("secret-inject-{hash}"), "secret-inject");
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), said).unwrap();
-        let (Some(theirs), Some(ours)) = (load(file.path().to_str().unwrap()), built(&folder)) else { return };
+        let (Some(theirs), Some(ours)) = (applied(&folder), built(&folder)) else { return };
         is_whole(overlay, &theirs);
         assert_eq!(theirs.len(), ours.len(), "{overlay}");
         for mut object in theirs {
@@ -177,8 +190,7 @@ fn an_older_cluster_gets_neither_policy_nor_conditions() {
     let overlay = std::fs::read_to_string(&file).unwrap() + "components: [../before-1.30]\n";
     std::fs::write(&file, overlay).unwrap();
     let Some(said) = by_kustomize(file.parent().unwrap()) else {
-        eprintln!("neither kustomize nor a kubectl with it (v5) is here");
-        return;
+        return eprintln!("SKIPPED the overlay for older clusters (no kustomize v5 here: run tests/setup)");
     };
     validated(&said, "self-signed with before-1.30");
     assert!(!said.contains("ValidatingAdmissionPolicy") && !said.contains("matchConditions"), "{said}");

@@ -12,6 +12,7 @@ mod cluster; // what `tests/cluster/run` would do, without a cluster
 mod cost; // what an admission costs as a pod grows
 mod deploy; // every manifest is valid, loads, and says what the contract says
 mod docs; // the reference is what the code knows
+mod helm; // the chart: the same objects as kustomize makes, and certificates that serve
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
 mod peers; // every key of other injectors is answered
