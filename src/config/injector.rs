@@ -221,30 +221,30 @@ impl Injector {
     }
 
     /// What the operator says about a key.
-    pub fn says(&self, key: &str) -> Option<&str> {
+    pub fn operator_value(&self, key: &str) -> Option<&str> {
         self.operator.get(key).map(String::as_str)
     }
 
     /// The operator's part for a pod: `--set` flags, in the order of their keys. `also` are the injector's own.
     ///
     /// An annotation that says something else about one of them is a mistake, and so is an address that is not allowed.
-    pub fn pins(&self, asked: &Asked, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
+    pub fn pinned(&self, requested: &RequestedConfig, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
-        let tree = &asked.0;
-        let mut pins = self.operator.clone();
+        let tree = &requested.0;
+        let mut pinned = self.operator.clone();
         if let Some(node) = tree.at("vault.address")
             && let Some(text) = node.text()
         {
             let address = normal("vault.address", text);
             match self.may_name(&address) {
-                true => drop(pins.insert("vault.address".to_owned(), address)),
+                true => drop(pinned.insert("vault.address".to_owned(), address)),
                 false => mistakes.add(&node.place, self.not_allowed()),
             }
         }
-        pins.extend(also.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
-        for (key, text) in &pins {
+        pinned.extend(also.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
+        for (key, text) in &pinned {
             match tree.at(key) {
-                Some(node) if node.text().is_none_or(|asked| normal(key, asked) != *text) => {
+                Some(node) if node.text().is_none_or(|requested| normal(key, requested) != *text) => {
                     let text = format!("{key} is the operator's to set; leave it out");
                     if key != "vault.address" {
                         mistakes.add(&node.place, text);
@@ -253,18 +253,18 @@ impl Injector {
                 _ => {}
             }
         }
-        let both = pins.contains_key("vault.ca").then(|| tree.at("vault.caFile")).flatten();
+        let both = pinned.contains_key("vault.ca").then(|| tree.at("vault.caFile")).flatten();
         if let Some(node) = both {
             mistakes.add(&node.place, "vault.ca is the operator's to set; leave it out");
         }
         let mistakes = mistakes.sorted();
         let flag = |(key, text): (String, String)| Flag::new("--set", format!("{key}={text}"));
-        if mistakes.is_empty() { Ok(pins.into_iter().map(flag).collect()) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(pinned.into_iter().map(flag).collect()) } else { Err(mistakes) }
     }
 
     /// Whether a pod may name this address of Vault.
     pub fn may_name(&self, address: &str) -> bool {
-        self.says("vault.address") == Some(address)
+        self.operator_value("vault.address") == Some(address)
             || match &self.addresses {
                 Addresses::Any => true,
                 Addresses::Listed(listed) => listed.iter().any(|known| known == address),
@@ -276,7 +276,7 @@ impl Injector {
             Addresses::Listed(listed) => listed.as_slice(),
             Addresses::Any => &[],
         };
-        let mut known: Vec<&str> = self.says("vault.address").into_iter().collect();
+        let mut known: Vec<&str> = self.operator_value("vault.address").into_iter().collect();
         known.extend(listed.iter().map(String::as_str));
         match known.as_slice() {
             [] => "the operator allows no address of Vault (allowAddresses of the injector's config)".to_owned(),
@@ -287,9 +287,9 @@ impl Injector {
 
 /// What a pod's annotations say, as far as it can be read; what is wrong is reported when all layers are resolved.
 #[derive(Debug)]
-pub struct Asked(Node);
+pub struct RequestedConfig(Node);
 
-impl Asked {
+impl RequestedConfig {
     /// Reads annotations.
     pub fn read(annotations: &[(String, String)]) -> Self {
         let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -382,7 +382,9 @@ allowAddresses: [\"https://other.example.com\"]
     }
 
     fn pinned(annotations: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
-        let flags = read(CONFIG).unwrap().pins(&Asked::read(&pairs(annotations)), &[("volume.owner", ":7".to_owned())]);
+        let flags = read(CONFIG)
+            .unwrap()
+            .pinned(&RequestedConfig::read(&pairs(annotations)), &[("volume.owner", ":7".to_owned())]);
         flags
             .map(|flags| flags.into_iter().map(|flag| flag.value).collect())
             .map_err(|mistakes| mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect())

@@ -40,7 +40,7 @@ mod yaml;
 mod tests;
 
 pub use flags::{Flag, PINNED, check_as_annotations};
-pub use injector::{Addresses, Asked, Injector, Resources, Sidecar};
+pub use injector::{Addresses, Injector, RequestedConfig, Resources, Sidecar};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{

@@ -9,10 +9,10 @@ use crate::config::{Mistake, Place};
 pub type Denial = Vec<String>;
 
 /// How many mistakes are told at once.
-const MAX_TOLD: usize = 20;
+const MAX_SENTENCES: usize = 20;
 
 /// An annotation of ours by its whole key.
-pub(super) fn ours(name: &str) -> String {
+pub(super) fn annotation_key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
@@ -32,15 +32,15 @@ pub(super) fn sentences(mistakes: &[Mistake]) -> Denial {
 }
 
 pub(super) fn missing_role() -> String {
-    format!("the Vault role is missing; say it with {}", ours("vault-role"))
+    format!("the Vault role is missing; say it with {}", annotation_key("vault-role"))
 }
 
 /// Few enough to be read, each once.
-pub(super) fn told(mut denial: Denial) -> Denial {
+pub(super) fn dedup_and_truncate(mut denial: Denial) -> Denial {
     let mut seen = BTreeSet::new();
     denial.retain(|sentence| seen.insert(sentence.clone()));
-    let more = denial.len().saturating_sub(MAX_TOLD);
-    denial.truncate(MAX_TOLD);
+    let more = denial.len().saturating_sub(MAX_SENTENCES);
+    denial.truncate(MAX_SENTENCES);
     if more > 0 {
         denial.push(format!("and {more} more"));
     }

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::config::{Action, Injector, Sidecar};
 
-use super::denial::{Denial, told};
+use super::containers::{self, AwsIdentityEnv, Role};
+use super::denial::{Denial, dedup_and_truncate};
 use super::injected::{self, Expected, is_our_kind};
-use super::names::{IDENTITY, OURS, PROGRAM, STATE};
-use super::parts::{self, Plumbing, Role};
+use super::names::{IDENTITY, PROGRAM, SIDECAR_NAME, STATE};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
 use super::quantity;
-use super::wish::{self, Reader, Wish};
+use super::request::{self, FileOwner, InjectionRequest};
 use crate::domain::Mode;
 
 /// What is to be done with a pod.
@@ -36,22 +36,22 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
                     with secret-inject manifest";
         return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
     }
-    let Some(wish) = wish::wish(&read, injector)? else { return Ok(Injected::default()) };
+    let Some(request) = request::parse(&read, injector)? else { return Ok(Injected::default()) };
     let mut plan = Plan {
         value: pod,
         pod: &read,
         injector,
-        wish: &wish,
+        request: &request,
         ops: Vec::new(),
         denial: Vec::new(),
         warnings: Vec::new(),
     };
     plan.make();
     if plan.denial.is_empty() {
-        let warnings = wish.warnings.iter().cloned().chain(plan.warnings).collect();
+        let warnings = request.warnings.iter().cloned().chain(plan.warnings).collect();
         Ok(Injected { ops: plan.ops, warnings })
     } else {
-        Err(told(plan.denial))
+        Err(dedup_and_truncate(plan.denial))
     }
 }
 
@@ -77,7 +77,7 @@ struct Plan<'a> {
     value: &'a Value,
     pod: &'a Pod,
     injector: &'a Injector,
-    wish: &'a Wish,
+    request: &'a InjectionRequest,
     ops: Vec<Op>,
     denial: Denial,
     warnings: Vec<String>,
@@ -86,7 +86,7 @@ struct Plan<'a> {
 impl Plan<'_> {
     fn make(&mut self) {
         let expected = self.expected();
-        let found = match injected::find(self.value, &expected, self.wish, self.injector) {
+        let found = match injected::find(self.value, &expected, self.request, self.injector) {
             Ok(found) => found,
             Err(denial) => return self.denial.extend(denial),
         };
@@ -100,13 +100,14 @@ impl Plan<'_> {
         for (list, containers) in [("containers", &self.pod.containers), ("initContainers", &self.pod.init_containers)]
         {
             for (index, container) in containers.iter().enumerate() {
-                if self.wish.targets.contains(&container.name) && !wish::is_ours(container) {
+                if self.request.targets.contains(&container.name) && !request::is_own_container(container) {
                     if !is_injected && list == "initContainers" && index < at {
                         let name = &container.name;
-                        self.denial
-                            .push(format!("init container {name} runs before {OURS} and cannot have its secrets"));
+                        self.denial.push(format!(
+                            "init container {name} runs before {SIDECAR_NAME} and cannot have its secrets"
+                        ));
                     }
-                    self.serve(container, &format!("spec/{list}/{index}"));
+                    self.inject_container(container, &format!("spec/{list}/{index}"));
                 }
             }
         }
@@ -120,7 +121,7 @@ impl Plan<'_> {
     /// Refuses a volume that has our name and is not ours, and brings the size of ours up to date.
     fn check_volumes(&mut self, is_injected: bool) {
         let volumes = self.value.pointer("/spec/volumes").and_then(Value::as_array);
-        for (name, expected) in parts::volumes(self.wish) {
+        for (name, expected) in containers::volumes(self.request) {
             let known = volumes.into_iter().flatten().enumerate().filter(|(_, volume)| text(volume, "name") == name);
             for (count, (index, volume)) in known.enumerate() {
                 if !is_injected || count > 0 || !is_our_kind(volume, &expected) {
@@ -143,16 +144,18 @@ impl Plan<'_> {
     /// could write to is delivered to the app.
     fn check_mounts(&mut self) {
         let pod = self.pod;
-        let volumes: Vec<&str> = parts::volumes(self.wish).into_iter().map(|(name, _)| name).collect();
+        let volumes: Vec<&str> = containers::volumes(self.request).into_iter().map(|(name, _)| name).collect();
         let all = pod.containers.iter().chain(&pod.init_containers).chain(&pod.ephemeral_containers);
-        for container in all.filter(|container| !wish::is_ours(container)) {
-            let is_wrapped = self.wish.mode.wraps() && self.wish.targets.contains(&container.name);
+        for container in all.filter(|container| !request::is_own_container(container)) {
+            let is_wrapped = self.request.mode.wraps() && self.request.targets.contains(&container.name);
             for mount in container.mounts.iter().filter(|mount| volumes.contains(&mount.volume.as_str())) {
                 let why = match mount.volume.as_str() {
                     STATE => "which holds the login of the injected container",
                     IDENTITY if !is_wrapped => "which is for the injected container only",
-                    OURS if self.wish.mode.wraps() && !is_wrapped => "whose files are for the wrapped container only",
-                    OURS if !is_wrapped && !mount.is_read_only => "writable: expected readOnly: true",
+                    SIDECAR_NAME if self.request.mode.wraps() && !is_wrapped => {
+                        "whose files are for the wrapped container only"
+                    }
+                    SIDECAR_NAME if !is_wrapped && !mount.is_read_only => "writable: expected readOnly: true",
                     PROGRAM if !mount.is_read_only => "writable: expected readOnly: true",
                     _ => continue,
                 };
@@ -188,14 +191,15 @@ impl Plan<'_> {
     }
 
     fn volumes(&mut self) {
-        let missing =
-            parts::volumes(self.wish).into_iter().filter(|(name, _)| !self.pod.volumes.iter().any(|v| v == name));
+        let missing = containers::volumes(self.request)
+            .into_iter()
+            .filter(|(name, _)| !self.pod.volumes.iter().any(|v| v == name));
         let missing: Vec<Value> = missing.map(|(_, volume)| volume).collect();
         self.append("spec", "volumes", missing);
     }
 
     fn pod_wide(&mut self) {
-        if let Reader::Group(gid) = self.wish.reader
+        if let FileOwner::Group(gid) = self.request.file_owner
             && !self.pod.groups.contains(&u64::from(gid))
         {
             if !self.is_there("spec/securityContext") {
@@ -203,21 +207,25 @@ impl Plan<'_> {
             }
             self.append("spec/securityContext", "supplementalGroups", vec![json!(gid)]);
         }
-        let names_a_process =
-            self.wish.config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
-        if names_a_process && self.wish.mode == Mode::Sidecar && self.pod.shares_processes != Some(true) {
+        let names_a_process = self
+            .request
+            .config
+            .on_change
+            .iter()
+            .any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
+        if names_a_process && self.request.mode == Mode::Sidecar && self.pod.shares_processes != Some(true) {
             self.ops.push(Op::add("spec/shareProcessNamespace", json!(true)));
         }
     }
 
-    fn serve(&mut self, container: &Container, path: &str) {
-        if self.wish.mode.wraps() {
-            let said = self.wish.commands.get(&container.name).map(Vec::as_slice);
+    fn inject_container(&mut self, container: &Container, path: &str) {
+        if self.request.mode.wraps() {
+            let said = self.request.commands.get(&container.name).map(Vec::as_slice);
             let own = container.command.as_deref();
             let own = if container.is_wrapped() { own.map(unwrapped) } else { own };
             match said.or(own).filter(|command| !command.is_empty()) {
                 Some(command) => {
-                    let command = parts::wrapped(command, self.wish);
+                    let command = containers::wrapped(command, self.request);
                     if container.command.as_ref().is_none_or(|known| json!(known) != command) {
                         self.ops.push(Op::add(&format!("{path}/command"), command));
                     }
@@ -230,7 +238,7 @@ impl Plan<'_> {
             }
         }
         let mut missing = Vec::new();
-        for mount in parts::mounts(self.wish) {
+        for mount in containers::mounts(self.request) {
             let text = |key| mount.get(key).and_then(Value::as_str).unwrap_or_default();
             let at_path = container.mounts.iter().find(|known| known.path == text("mountPath"));
             if at_path
@@ -251,21 +259,21 @@ impl Plan<'_> {
 
     /// Our containers for this pod, in the order they start.
     fn expected(&self) -> Vec<Expected> {
-        let plumbing = self.plumbing();
+        let aws_identity_env = self.aws_identity_env();
         let make = |list, role| Expected {
             list,
-            container: parts::container(role, self.wish, self.pod, &self.injector.image, &plumbing),
+            container: containers::container(role, self.request, self.pod, &self.injector.image, &aws_identity_env),
         };
         let first = |role| make("initContainers", role);
-        match (self.wish.mode, self.injector.sidecar) {
+        match (self.request.mode, self.injector.sidecar) {
             // Kubelet restarts a native sidecar for ever, and such a pod would never fail; an init container that fails
             // fails it. (With OnFailure the Job controller counts the restarts of both.)
             (Mode::Sidecar, Sidecar::Native) if self.pod.restart_policy.as_deref() == Some("Never") => {
-                vec![first(Role::Predecessor), first(Role::NativeSidecar)]
+                vec![first(Role::InitFetch), first(Role::NativeSidecar)]
             }
             (Mode::Sidecar, Sidecar::Native) => vec![first(Role::NativeSidecar)],
             (Mode::Sidecar, Sidecar::Container) => {
-                vec![first(Role::Predecessor), make("containers", Role::Successor)]
+                vec![first(Role::InitFetch), make("containers", Role::ContainerSidecar)]
             }
             (Mode::Init, _) => vec![first(Role::Init)],
             (Mode::Exec | Mode::Supervise, _) => vec![first(Role::Install)],
@@ -273,37 +281,39 @@ impl Plan<'_> {
     }
 
     fn containers(&mut self, at: usize, expected: Vec<Expected>) {
-        let (first, beside): (Vec<_>, Vec<_>) = expected.into_iter().partition(|ours| ours.list == "initContainers");
-        let first: Vec<Value> = first.into_iter().map(|ours| ours.container).collect();
+        let (first, beside): (Vec<_>, Vec<_>) =
+            expected.into_iter().partition(|expected| expected.list == "initContainers");
+        let first: Vec<Value> = first.into_iter().map(|expected| expected.container).collect();
         if self.pod.init_containers.is_empty() {
             self.ops.push(Op::add("spec/initContainers", Value::Array(first)));
         } else {
             let places = (at..).map(|place| format!("spec/initContainers/{place}"));
             self.ops.extend(places.zip(first).map(|(place, container)| Op::add(&place, container)));
         }
-        self.append("spec", "containers", beside.into_iter().map(|ours| ours.container).collect());
+        self.append("spec", "containers", beside.into_iter().map(|expected| expected.container).collect());
     }
 
     /// Brings our containers up to date with annotations and identities that came after them, on reinvocation.
     fn update(&mut self, expected: &[Expected], places: &[usize]) {
-        for (ours, index) in expected.iter().zip(places) {
-            let containers = if ours.list == "containers" { &self.pod.containers } else { &self.pod.init_containers };
+        for (expected, index) in expected.iter().zip(places) {
+            let containers =
+                if expected.list == "containers" { &self.pod.containers } else { &self.pod.init_containers };
             let container = &containers[*index];
-            let path = format!("spec/{}/{index}", ours.list);
-            let list = |key: &str| ours.container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-            if json!(container.args) != ours.container["args"] {
+            let path = format!("spec/{}/{index}", expected.list);
+            let list = |key: &str| expected.container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+            if json!(container.args) != expected.container["args"] {
                 self.warnings.push(format!(
                     "container {} had the arguments of other annotations; they are written anew",
                     container.name
                 ));
-                self.ops.push(Op::add(&format!("{path}/args"), ours.container["args"].clone()));
+                self.ops.push(Op::add(&format!("{path}/args"), expected.container["args"].clone()));
             }
             let env = list("env").into_iter().filter(|variable| !container.has_variable(text(variable, "name")));
             let is_there = |mount: &Value| container.mounts.iter().any(|known| known.path == text(mount, "mountPath"));
             let mounts = list("volumeMounts").into_iter().filter(|mount| !is_there(mount));
             let (env, mounts) = (env.collect(), mounts.collect());
             for (key, found) in [("runAsUser", container.user), ("runAsGroup", container.group)] {
-                let id = ours.container.pointer(&format!("/securityContext/{key}"));
+                let id = expected.container.pointer(&format!("/securityContext/{key}"));
                 if let Some(id) = id.filter(|id| id.as_u64() != found) {
                     self.ops.push(Op::add(&format!("{path}/securityContext/{key}"), id.clone()));
                 }
@@ -331,7 +341,7 @@ impl Plan<'_> {
     }
 
     /// Identities of AWS that another webhook, or the author, gave an app container: IRSA and EKS Pod Identity.
-    fn plumbing(&self) -> Plumbing {
+    fn aws_identity_env(&self) -> AwsIdentityEnv {
         const VARIABLES: [&str; 10] = [
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -345,14 +355,14 @@ impl Plan<'_> {
             "AWS_WEB_IDENTITY_TOKEN_FILE",
         ];
         const TOKENS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
-        if !self.wish.needs_aws || self.wish.mode.wraps() {
-            return Plumbing::default();
+        if !self.request.needs_aws || self.request.mode.wraps() {
+            return AwsIdentityEnv::default();
         }
         let identified = |c: &&(usize, &Container)| TOKENS.iter().any(|name| c.1.has_variable(name));
         let apps: Vec<(usize, &Container)> = self.pod.containers.iter().enumerate().collect();
-        let named = apps.iter().find(|c| identified(c) && self.wish.targets.contains(&c.1.name));
+        let named = apps.iter().find(|c| identified(c) && self.request.targets.contains(&c.1.name));
         let Some((index, _)) = named.or_else(|| apps.iter().find(identified)) else {
-            return Plumbing::default();
+            return AwsIdentityEnv::default();
         };
         let list = |key: &str| {
             let found = self.value.pointer(&format!("/spec/containers/{index}/{key}"));
@@ -375,7 +385,7 @@ impl Plan<'_> {
             path.len() > 1 && files.iter().any(below)
         };
         let mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
-        Plumbing { env, mounts }
+        AwsIdentityEnv { env, mounts }
     }
 }
 

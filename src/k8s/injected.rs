@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use crate::config::{Flag, Injector, check_as_annotations};
 
 use super::denial::Denial;
-use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, STATE};
-use super::wish::{self, Wish};
+use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE};
+use super::request::{self, InjectionRequest};
 
 /// Arguments that other annotations may have made; more are no older version of ours.
 const MAX_OLD_ARGUMENTS: usize = 256;
@@ -53,7 +53,7 @@ pub(super) struct Expected {
 pub(super) fn find(
     pod: &Value,
     expected: &[Expected],
-    wish: &Wish,
+    request: &InjectionRequest,
     injector: &Injector,
 ) -> Result<Option<Vec<usize>>, Denial> {
     let mut found = vec![None; expected.len()];
@@ -61,7 +61,7 @@ pub(super) fn find(
     let name = |container: &Value| text(container, "name").to_owned();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for (index, container) in
-            list_of(pod, list).iter().enumerate().filter(|(_, c)| wish::is_our_name(text(c, "name")))
+            list_of(pod, list).iter().enumerate().filter(|(_, c)| request::is_our_name(text(c, "name")))
         {
             let at = expected.iter().position(|known| known.list == list && name(&known.container) == name(container));
             let difference = match at {
@@ -69,7 +69,7 @@ pub(super) fn find(
                 Some(at) if found[at].is_some() => Some("it stands twice".to_owned()),
                 Some(at) => {
                     found[at] = Some(index);
-                    Comparison { pod, wish, injector }.difference(container, &expected[at].container)
+                    Comparison { pod, request, injector }.difference(container, &expected[at].container)
                 }
             };
             if let Some(difference) = difference {
@@ -99,7 +99,7 @@ pub(super) fn find(
 
 struct Comparison<'a> {
     pod: &'a Value,
-    wish: &'a Wish,
+    request: &'a InjectionRequest,
     injector: &'a Injector,
 }
 
@@ -139,7 +139,7 @@ impl Comparison<'_> {
         let mut said = Vec::new();
         for flag in old {
             let pinned = flag.value.split_once('=').filter(|_| flag.name == "--set").and_then(|(key, value)| {
-                let (_, pin) = self.wish.fixed.iter().find(|(known, _)| known == key)?;
+                let (_, pin) = self.request.fixed.iter().find(|(known, _)| known == key)?;
                 Some((key, pin == value || (key == "vault.address" && self.injector.may_name(value))))
             });
             match pinned {
@@ -161,9 +161,10 @@ impl Comparison<'_> {
             if is_same || (REGIONAL.contains(&name) && variable.get("valueFrom").is_none()) {
                 continue;
             }
-            let is_ours = name.starts_with("SECRET_EXEC_") || written.iter().any(|own| text(own, "name") == name);
+            let is_own_container =
+                name.starts_with("SECRET_EXEC_") || written.iter().any(|own| text(own, "name") == name);
             let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("env"));
-            if is_ours || !elsewhere.contains(&variable.to_string()) {
+            if is_own_container || !elsewhere.contains(&variable.to_string()) {
                 return Some(format!("its variable {name} is not the injector's, and no other container has the same"));
             }
         }
@@ -195,7 +196,7 @@ impl Comparison<'_> {
             }
         }
         let is_there = |own: &Value| known.iter().any(|mount| plain_mount(mount) == plain_mount(own));
-        let needed = |own: &&Value| [OURS, STATE, PROGRAM].contains(&text(own, "name"));
+        let needed = |own: &&Value| [SIDECAR_NAME, STATE, PROGRAM].contains(&text(own, "name"));
         let missing = written.iter().filter(needed).find(|own| !is_there(own));
         missing.map(|own| format!("it does not mount volume {} at {}", text(own, "name"), text(own, "mountPath")))
     }
@@ -203,7 +204,7 @@ impl Comparison<'_> {
     /// The items of a list of every container that is not ours, as JSON.
     fn of_other_containers(&self, member: &str) -> BTreeSet<String> {
         let all = list_of(self.pod, "containers").iter().chain(list_of(self.pod, "initContainers"));
-        let others = all.filter(|container| !wish::is_our_name(text(container, "name")));
+        let others = all.filter(|container| !request::is_our_name(text(container, "name")));
         let items = others.flat_map(|container| list_of_container(container, member));
         items.map(|item| if member == "env" { item.to_string() } else { plain_mount(item).to_string() }).collect()
     }
@@ -271,7 +272,7 @@ fn drops_all(capabilities: &Value) -> bool {
 
 /// Whether a volume has one of our names.
 pub(super) fn is_our_volume(name: &str) -> bool {
-    [OURS, STATE, IDENTITY, PROGRAM].contains(&name)
+    [SIDECAR_NAME, STATE, IDENTITY, PROGRAM].contains(&name)
 }
 
 /// Whether a volume of our name is as injection writes it; its size may be of other annotations, and a mode is a default.

@@ -1,6 +1,6 @@
 //! How a pod logs in to Vault.
 
-use crate::config::{Asked, Injector};
+use crate::config::{Injector, RequestedConfig};
 
 use super::names::TOKEN_FILE;
 
@@ -14,8 +14,8 @@ pub(super) struct Login {
 
 impl Login {
     /// The operator's word first, then the annotations'.
-    pub(super) fn read(asked: &Asked, injector: &Injector) -> Self {
-        let say = |key| injector.says(key).or_else(|| asked.text(key)).map(str::to_owned);
+    pub(super) fn read(requested: &RequestedConfig, injector: &Injector) -> Self {
+        let say = |key| injector.operator_value(key).or_else(|| requested.text(key)).map(str::to_owned);
         let method = say("vault.auth.method").unwrap_or_else(|| "kubernetes".to_owned());
         let projects = matches!(method.as_str(), "kubernetes" | "jwt");
         let has_mount = projects || matches!(method.as_str(), "approle" | "aws" | "cert");
@@ -28,13 +28,13 @@ impl Login {
     }
 
     /// What an annotation edited later must not move.
-    pub(super) fn pins(&self) -> Vec<(&'static str, String)> {
-        let mut pins = vec![("vault.auth.method", self.method.clone())];
-        pins.extend(self.mount.iter().map(|mount| ("vault.auth.mount", mount.clone())));
+    pub(super) fn pinned(&self) -> Vec<(&'static str, String)> {
+        let mut pinned = vec![("vault.auth.method", self.method.clone())];
+        pinned.extend(self.mount.iter().map(|mount| ("vault.auth.mount", mount.clone())));
         if let Some(audience) = &self.audience {
-            pins.push(("vault.auth.audience", audience.clone()));
-            pins.push(("vault.auth.tokenFile", TOKEN_FILE.to_owned()));
+            pinned.push(("vault.auth.audience", audience.clone()));
+            pinned.push(("vault.auth.tokenFile", TOKEN_FILE.to_owned()));
         }
-        pins
+        pinned
     }
 }

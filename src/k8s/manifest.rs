@@ -15,7 +15,7 @@ use crate::config::{Injector, Text};
 
 use super::inject::inject;
 use doc::Doc;
-use read::{Unreadable, Written};
+use read::{ReadError, Written};
 
 /// What came of the manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn document(
     output: &mut Output,
 ) -> Result<Option<String>, Vec<String>> {
     let body = segment.body.strip_prefix('\u{feff}').unwrap_or(segment.body);
-    let broken = |error: Unreadable, name: &str| {
+    let broken = |error: ReadError, name: &str| {
         let file = name.rsplit_once(": document").map_or(name, |(file, _)| file);
         vec![format!("{file}:{}: {}", segment.line + error.line - 1, error.text)]
     };

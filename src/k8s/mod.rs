@@ -1,7 +1,7 @@
 //! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
 //!
-//! In the order data flows: `pod` reads, `wish` (with `login` and `references`) understands, `inject` plans with the `parts`
-//! it adds (`injected` finds those of an earlier injection), `patch` writes; `denial` is how they refuse.
+//! In the order data flows: `pod` reads, `request` (with `login` and `references`) parses and validates, `inject` plans with the
+//! `containers` it adds (`injected` finds those of an earlier injection), `patch` writes; `denial` is how they refuse.
 //! `admission` (which reads with `review`) and `manifest` are the two ways in; `webhook` serves the first.
 
 pub mod admission;
@@ -13,16 +13,16 @@ mod login;
 pub mod manifest;
 mod metrics;
 mod names;
-mod parts;
+mod containers;
 pub mod patch;
 pub mod pod;
 mod quantity;
-pub mod reference;
+pub mod annotation_docs;
 mod references;
 mod review;
 pub mod tls;
 pub mod webhook;
-pub mod wish;
+pub mod request;
 
 #[cfg(test)]
 mod tests;

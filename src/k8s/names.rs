@@ -1,9 +1,9 @@
 //! The names and paths that injection gives: those of the contract, and where everything is inside the containers.
 
 /// The injected container, and the volume the files are in.
-pub(super) const OURS: &str = "secret-exec";
+pub(super) const SIDECAR_NAME: &str = "secret-exec";
 /// The init container where the sidecar is an ordinary container.
-pub(super) const FIRST: &str = "secret-exec-init";
+pub(super) const INIT_NAME: &str = "secret-exec-init";
 /// What a restarted sidecar needs; in ours only.
 pub(super) const STATE: &str = "secret-exec-state";
 /// The pod's identity token; only where the login happens.

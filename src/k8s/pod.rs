@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::config::annotations::PREFIX;
 
-use super::names::{OURS, PROGRAM_FILE};
+use super::names::{PROGRAM_FILE, SIDECAR_NAME};
 
 /// The annotation that names the container which tools show first.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -102,7 +102,7 @@ impl Container {
 
     /// Whether it was injected into already: it mounts the volume, or its command is wrapped.
     pub(super) fn is_injected(&self) -> bool {
-        self.mounts(OURS) || self.is_wrapped()
+        self.mounts(SIDECAR_NAME) || self.is_wrapped()
     }
 }
 
@@ -117,23 +117,23 @@ impl Pod {
     pub fn read(pod: &Value) -> Result<Self, String> {
         let metadata = member(pod, "metadata", "")?;
         let annotations = member(metadata, "annotations", "metadata")?;
-        let mut ours = Vec::new();
+        let mut injection = Vec::new();
         let mut default_container = None;
         for (key, value) in annotations.as_object().into_iter().flatten() {
             if key.starts_with(PREFIX) {
                 let text =
                     value.as_str().ok_or_else(|| format!("annotation {key}: expected a text; put it in quotes"))?;
-                ours.push((key.clone(), text.to_owned()));
+                injection.push((key.clone(), text.to_owned()));
             } else if key == DEFAULT_CONTAINER {
                 default_container = value.as_str().map(str::to_owned);
             }
         }
-        ours.sort();
+        injection.sort();
         let spec = member(pod, "spec", "")?;
         let security = member(spec, "securityContext", "spec")?;
         let volumes = items(spec, "volumes", "spec")?;
         Ok(Self {
-            annotations: ours,
+            annotations: injection,
             default_container,
             containers: containers(spec, "containers")?,
             init_containers: containers(spec, "initContainers")?,

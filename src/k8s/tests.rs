@@ -69,7 +69,7 @@ pub(super) fn denied(annotations: &[(&str, &str)], spec: Value, expected: &str) 
     assert!(text.contains(expected), "{text}");
 }
 
-pub(super) fn ours(pod: &Value) -> &Value {
+pub(super) fn injected_container(pod: &Value) -> &Value {
     let all = pod["spec"]["initContainers"].as_array().unwrap();
     all.iter().find(|c| c["name"] == "secret-exec").unwrap()
 }
@@ -92,15 +92,17 @@ fn a_pod_that_does_not_ask_is_left_alone() {
 #[test]
 fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
     let pod = injected(&pod(&[FILE, ROLE], app()));
-    let ours = ours(&pod);
-    assert_eq!(ours["restartPolicy"], "Always");
-    assert_eq!(ours["image"], "registry.example.com/secret-exec:1.0");
-    assert_eq!(ours["startupProbe"]["exec"]["command"], json!(["/secret-exec", "status", "--ready"]));
+    let injected_container = injected_container(&pod);
+    assert_eq!(injected_container["restartPolicy"], "Always");
+    assert_eq!(injected_container["image"], "registry.example.com/secret-exec:1.0");
+    assert_eq!(injected_container["startupProbe"]["exec"]["command"], json!(["/secret-exec", "status", "--ready"]));
     assert!(
-        ours.get("readinessProbe").is_none() && ours.get("livenessProbe").is_none() && ours.get("command").is_none()
+        injected_container.get("readinessProbe").is_none()
+            && injected_container.get("livenessProbe").is_none()
+            && injected_container.get("command").is_none()
     );
     assert_eq!(
-        words(&ours["args"]),
+        words(&injected_container["args"]),
         [
             "sidecar",
             "--pinned",
@@ -127,11 +129,11 @@ fn a_native_sidecar_comes_first_and_its_probe_holds_the_app_back() {
         ]
     );
     assert_eq!(
-        ours["resources"],
+        injected_container["resources"],
         json!({ "requests": { "cpu": "5m", "memory": "24Mi" }, "limits": { "memory": "32Mi" } })
     );
     assert_eq!(
-        ours["securityContext"],
+        injected_container["securityContext"],
         json!({
             "runAsNonRoot": true,
             "allowPrivilegeEscalation": false,
@@ -258,8 +260,9 @@ fn in_a_guaranteed_pod_ours_is_guaranteed() {
         spec["containers"][0]["resources"] = resources;
         spec
     };
-    let resources =
-        |annotations: &[(&str, &str)], spec: Value| ours(&injected(&pod(annotations, spec)))["resources"].clone();
+    let resources = |annotations: &[(&str, &str)], spec: Value| {
+        injected_container(&injected(&pod(annotations, spec)))["resources"].clone()
+    };
     let same = json!({ "cpu": "50m", "memory": "32Mi" });
     for said in [
         json!({ "limits": { "cpu": "1", "memory": "1Gi" } }),
@@ -308,9 +311,9 @@ fn every_container_of_ours_says_why_it_ended_and_no_probe_ends_it() {
 #[test]
 fn mode_init_delivers_once() {
     let pod = injected(&pod(&[FILE, ROLE, ("mode", "init")], app()));
-    let ours = ours(&pod);
-    assert!(ours.get("restartPolicy").is_none() && ours.get("startupProbe").is_none());
-    assert_eq!(words(&ours["args"])[0], "init");
+    let injected_container = injected_container(&pod);
+    assert!(injected_container.get("restartPolicy").is_none() && injected_container.get("startupProbe").is_none());
+    assert_eq!(words(&injected_container["args"])[0], "init");
     assert_eq!(names(&pod["spec"]["volumes"]), ["secret-exec", "secret-exec-identity"]);
 }
 
@@ -319,8 +322,8 @@ fn modes_exec_and_supervise_wrap_the_command() {
     for (mode, switch) in [("exec", None), ("supervise", Some("--supervise"))] {
         let spec = json!({ "containers": [{ "name": "app", "command": ["/app", "$(X)"], "args": ["--port"] }] });
         let pod = injected(&pod(&[("env.DB", "vault:secret/data/db#p"), ROLE, ("mode", mode)], spec));
-        assert_eq!(ours(&pod)["args"], json!(["install", "/run/secret-exec-bin/secret-exec"]));
-        assert_eq!(names(&ours(&pod)["volumeMounts"]), ["secret-exec-bin"]);
+        assert_eq!(injected_container(&pod)["args"], json!(["install", "/run/secret-exec-bin/secret-exec"]));
+        assert_eq!(names(&injected_container(&pod)["volumeMounts"]), ["secret-exec-bin"]);
         let app = &pod["spec"]["containers"][0];
         let command = words(&app["command"]);
         assert_eq!(command[0], "/run/secret-exec-bin/secret-exec");
@@ -362,10 +365,10 @@ fn files_of_a_wrapped_app_are_written_by_itself() {
 #[test]
 fn run_as_gives_the_app_its_own_files() {
     let pod = injected(&pod(&[FILE, ROLE, ("run-as", "1000:1001")], app()));
-    let context = &ours(&pod)["securityContext"];
+    let context = &injected_container(&pod)["securityContext"];
     assert_eq!((&context["runAsUser"], &context["runAsGroup"]), (&json!(1000), &json!(1001)));
     assert!(pod["spec"].get("securityContext").is_none(), "no group is needed");
-    assert!(!words(&ours(&pod)["args"]).iter().any(|word| word.starts_with("volume.owner")));
+    assert!(!words(&injected_container(&pod)["args"]).iter().any(|word| word.starts_with("volume.owner")));
     for bad in ["web", "1000", "1000:web", "web:1000"] {
         denied(&[FILE, ROLE, ("run-as", bad)], app(), "expected numbers, UID:GID");
     }
@@ -377,7 +380,7 @@ fn our_own_uid_is_said_only_where_the_pod_says_another() {
     let mut spec = app();
     spec["securityContext"] = json!({ "runAsUser": 1000, "supplementalGroups": [5, 64123] });
     let pod = injected(&pod(&[FILE, ROLE], spec));
-    assert_eq!(ours(&pod)["securityContext"]["runAsUser"], 65532);
+    assert_eq!(injected_container(&pod)["securityContext"]["runAsUser"], 65532);
     assert_eq!(pod["spec"]["securityContext"]["supplementalGroups"], json!([5, 64123]));
 }
 
@@ -388,7 +391,7 @@ fn another_path_is_a_sub_path_of_the_same_volume() {
         pod["spec"]["containers"][0]["volumeMounts"],
         json!([{ "name": "secret-exec", "mountPath": "/etc/app/secrets", "subPath": "files", "readOnly": true }])
     );
-    assert!(words(&ours(&pod)["args"]).contains(&"/run/secret-exec/files"));
+    assert!(words(&injected_container(&pod)["args"]).contains(&"/run/secret-exec/files"));
     denied(&[FILE, ROLE, ("volume", "/run/secret-exec")], app(), "must not be /run/secret-exec itself");
 }
 
@@ -407,10 +410,10 @@ fn only_named_containers_get_the_files() {
 
 #[test]
 fn a_container_that_comes_later_gets_its_mount_on_reinvocation() {
-    let asked = pod(&[FILE, ROLE, ("containers", "app,mesh")], app());
-    let first = inject(&asked, &injector("")).unwrap();
+    let original = pod(&[FILE, ROLE, ("containers", "app,mesh")], app());
+    let first = inject(&original, &injector("")).unwrap();
     assert_eq!(first.warnings, ["annotation secret-exec.dev/containers: no container mesh here yet"]);
-    let mut patched = injected(&asked);
+    let mut patched = injected(&original);
     patched["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "mesh" }));
     let patched = injected(&patched);
     assert_eq!(names(&patched["spec"]["containers"][1]["volumeMounts"]), ["secret-exec"]);
@@ -455,24 +458,24 @@ fn identities_of_aws_are_carried_over() {
         { "name": "data", "mountPath": "/data" },
     ]);
     let with = json!({ "containers": [{ "name": "app", "env": env, "volumeMounts": mounts }] });
-    let asked = pod(&[("file.k", "aws-sm:prod/stripe#key")], with.clone());
-    let patched = injected(&asked);
-    let ours_then = ours(&patched);
-    assert_eq!(names(&ours_then["env"]), ["SECRET_EXEC_STATE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"]);
-    assert!(names(&ours_then["volumeMounts"]).contains(&"aws-iam-token"));
-    assert!(!names(&ours_then["volumeMounts"]).contains(&"data"));
-    assert!(!words(&ours_then["args"]).iter().any(|word| word.starts_with("vault.auth")), "no login to Vault");
+    let original = pod(&[("file.k", "aws-sm:prod/stripe#key")], with.clone());
+    let patched = injected(&original);
+    let first_time = injected_container(&patched);
+    assert_eq!(names(&first_time["env"]), ["SECRET_EXEC_STATE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    assert!(names(&first_time["volumeMounts"]).contains(&"aws-iam-token"));
+    assert!(!names(&first_time["volumeMounts"]).contains(&"data"));
+    assert!(!words(&first_time["args"]).iter().any(|word| word.starts_with("vault.auth")), "no login to Vault");
     assert_eq!(names(&patched["spec"]["volumes"]), ["secret-exec", "secret-exec-state"], "and no token for it");
     // The identity may come after us.
     let mut patched = injected(&pod(&[("file.k", "aws-sm:prod/stripe#key")], app()));
     patched["spec"]["containers"][0]["env"] = env_of(&with);
     patched["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap().push(mounts_of(&with)[0].clone());
     let patched = injected(&patched);
-    assert!(names(&ours(&patched)["env"]).contains(&"AWS_WEB_IDENTITY_TOKEN_FILE"));
-    assert!(names(&ours(&patched)["volumeMounts"]).contains(&"aws-iam-token"));
+    assert!(names(&injected_container(&patched)["env"]).contains(&"AWS_WEB_IDENTITY_TOKEN_FILE"));
+    assert!(names(&injected_container(&patched)["volumeMounts"]).contains(&"aws-iam-token"));
     // Who needs Vault only gets none of it.
     let patched = injected(&pod(&[FILE, ROLE], with));
-    assert_eq!(names(&ours(&patched)["env"]), ["SECRET_EXEC_STATE"]);
+    assert_eq!(names(&injected_container(&patched)["env"]), ["SECRET_EXEC_STATE"]);
 }
 
 #[test]
@@ -553,7 +556,7 @@ fn memory_must_hold_the_volume() {
     let more = [FILE, ROLE, ("volume-size", "32Mi"), ("resources", r#"{"limits":{"memory":"48Mi"}}"#)];
     let patched = injected(&pod(&more, app()));
     assert_eq!(patched["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "32Mi");
-    assert_eq!(ours(&patched)["resources"], json!({ "limits": { "memory": "48Mi" } }));
+    assert_eq!(injected_container(&patched)["resources"], json!({ "limits": { "memory": "48Mi" } }));
 }
 
 #[test]
@@ -655,15 +658,15 @@ proptest! {
         }).collect();
         let container = json!({ "name": "app", "command": ["/app"], "newField": on_container });
         let spec = json!({ "containers": [container], "initContainers": inits, "newField": on_spec });
-        let mut asked = pod(&[FILE, ROLE, ("mode", mode)], spec);
-        asked["newField"] = on_pod;
+        let mut original = pod(&[FILE, ROLE, ("mode", mode)], spec);
+        original["newField"] = on_pod;
         let injector = injector(if native { "" } else { "nativeSidecar: false\n" });
-        let plan = inject(&asked, &injector).unwrap();
-        prop_assert_eq!(&plan, &inject(&asked, &injector).unwrap());
-        let mut patched = asked.clone();
+        let plan = inject(&original, &injector).unwrap();
+        prop_assert_eq!(&plan, &inject(&original, &injector).unwrap());
+        let mut patched = original.clone();
         apply(&mut patched, &plan.ops);
         prop_assert_eq!(inject(&patched, &injector).unwrap().ops, vec![]);
-        let mut expected = asked.clone();
+        let mut expected = original.clone();
         if mode == "exec" || mode == "supervise" {
             expected["spec"]["containers"][0]["command"] = patched["spec"]["containers"][0]["command"].clone();
         }

@@ -219,7 +219,7 @@ async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, ticket: &Tic
 async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<ServerConfig>>, server: Arc<Server>) {
     let mut ticks = interval(LOOK);
     let mut turns = 0_u64;
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         ticks.tick().await;
         turns += 1;
@@ -229,7 +229,7 @@ async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<Se
         }
         let result = match files.read() {
             Ok(pair) if pair == known => {
-                told = false;
+                is_logged = false;
                 continue;
             }
             Ok(pair) => files.serve(&pair).map(|config| (pair, config)),
@@ -238,14 +238,14 @@ async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<Se
         match result {
             Ok((pair, config)) => {
                 known = pair;
-                told = false;
+                is_logged = false;
                 certificate.send_replace(config);
                 add(&server.metrics.reloads);
                 info!("a new certificate is served from now on");
             }
             Err(error) => {
                 add(&server.metrics.reloads_failed);
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut is_logged, true) {
                     let why = match &error {
                         TlsError::Read { source, .. } => format!(": {}", source.kind()),
                         TlsError::NoCertificate(_) | TlsError::NoKey(_) | TlsError::Pair { .. } => String::new(),

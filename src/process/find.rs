@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::sys::Pid;
-use crate::sys::pidfd::Held;
+use crate::sys::pidfd::ProcessHandle;
 use crate::sys::proc::{self, Owner, Stat};
 use crate::sys::signals::Signal;
 
@@ -69,20 +69,20 @@ pub enum FindError {
 ///
 /// A name is the process's own (`comm`, as `pgrep` has it), or the file name of its program or of its first argument.
 pub fn signal_oldest(name: &str, signal: Signal) -> Result<Pid, FindError> {
-    let ours = Ours::now();
+    let searcher = Searcher::now();
     for _ in 0..ATTEMPTS {
         let pids = proc::pids().map_err(|source| FindError::NoProc { name: name.to_owned(), source })?;
         let seen: Vec<Seen> = pids.into_iter().filter_map(Seen::read).filter(|seen| seen.has_name(name)).collect();
-        let found = choose(&seen, ours, name)?;
+        let found = choose(&seen, searcher, name)?;
         // Held first and looked at again then: nobody gets its number in between.
-        let Ok(held) = Held::open(found.pid) else { continue };
+        let Ok(process) = ProcessHandle::open(found.pid) else { continue };
         let is_same = Seen::read(found.pid).is_some_and(|again| {
-            again.stat.started == found.stat.started && again.has_name(name) && ours.may_tell(&again)
+            again.stat.started == found.stat.started && again.has_name(name) && searcher.may_tell(&again)
         });
         if !is_same {
             continue;
         }
-        match held.send(signal) {
+        match process.send(signal) {
             Ok(()) => return Ok(found.pid),
             Err(error) if error.raw_os_error() == Some(nix::Error::ESRCH as i32) => {}
             Err(source) => return Err(FindError::Refused { name: name.to_owned(), pid: found.pid, signal, source }),
@@ -93,12 +93,12 @@ pub fn signal_oldest(name: &str, signal: Signal) -> Result<Pid, FindError> {
 
 /// Who looks.
 #[derive(Debug, Clone, Copy)]
-struct Ours {
+struct Searcher {
     pid: Pid,
     uid: u32,
 }
 
-impl Ours {
+impl Searcher {
     fn now() -> Self {
         Self { pid: nix::unistd::getpid(), uid: nix::unistd::geteuid().as_raw() }
     }
@@ -148,12 +148,12 @@ fn file_name(path: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The oldest of those who have the name. Of two that started in the same tick, the one that is no child of another.
-fn choose<'a>(seen: &'a [Seen], ours: Ours, name: &str) -> Result<&'a Seen, FindError> {
+fn choose<'a>(seen: &'a [Seen], searcher: Searcher, name: &str) -> Result<&'a Seen, FindError> {
     let is_child = |one: &Seen| seen.iter().any(|other| other.pid == one.stat.parent);
-    let candidates = seen.iter().filter(|seen| ours.may_tell(seen));
+    let candidates = seen.iter().filter(|seen| searcher.may_tell(seen));
     candidates.min_by_key(|seen| (seen.stat.started, is_child(seen), seen.pid)).ok_or_else(|| {
-        let (name, uid) = (name.to_owned(), ours.uid);
-        match seen.iter().find(|seen| ours.may_mean(seen)) {
+        let (name, uid) = (name.to_owned(), searcher.uid);
+        match seen.iter().find(|seen| searcher.may_mean(seen)) {
             Some(other) => FindError::OtherUser { name, uid, theirs: other.owner.uids[1] },
             None => FindError::Nobody { name, uid },
         }
@@ -164,7 +164,7 @@ fn choose<'a>(seen: &'a [Seen], ours: Ours, name: &str) -> Result<&'a Seen, Find
 mod tests {
     use super::*;
 
-    const OURS: Ours = Ours { pid: Pid::from_raw(5), uid: 1000 };
+    const SEARCHER: Searcher = Searcher { pid: Pid::from_raw(5), uid: 1000 };
 
     fn seen(pid: i32, parent: i32, started: u64, uid: u32) -> Seen {
         let stat = Stat { name: b"nginx".to_vec(), is_over: false, parent: Pid::from_raw(parent), started };
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn chosen(seen: &[Seen]) -> Result<i32, String> {
-        choose(seen, OURS, "nginx").map(|seen| seen.pid.as_raw()).map_err(|error| error.to_string())
+        choose(seen, SEARCHER, "nginx").map(|seen| seen.pid.as_raw()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Hooks {
     /// When [`Self::advance`] is due.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.running.as_ref()?.limit {
-            Limit::Time { until } | Limit::Asked { until } => Some(until),
+            Limit::Time { until } | Limit::Terminated { until } => Some(until),
             Limit::Killed => None,
         }
     }
@@ -129,7 +129,7 @@ impl Hooks {
         if let Some(running) = &mut self.running
             && let Limit::Time { .. } = running.limit
         {
-            running.limit = Limit::Asked { until: now + self.options.grace };
+            running.limit = Limit::Terminated { until: now + self.options.grace };
             running.send(Signal::TERM);
         }
     }
@@ -149,7 +149,7 @@ enum Limit {
         until: Duration,
     },
     /// It got TERM.
-    Asked {
+    Terminated {
         until: Duration,
     },
     Killed,
@@ -160,11 +160,11 @@ impl Running {
     fn overdue(&mut self, now: Duration, grace: Duration) -> Option<Signal> {
         match self.limit {
             Limit::Time { until } if now >= until => {
-                self.limit = Limit::Asked { until: now + grace };
+                self.limit = Limit::Terminated { until: now + grace };
                 self.is_timed_out = true;
                 Some(Signal::TERM)
             }
-            Limit::Asked { until } if now >= until => {
+            Limit::Terminated { until } if now >= until => {
                 self.limit = Limit::Killed;
                 Some(Signal::KILL)
             }

@@ -3,12 +3,12 @@
 use crate::sys::Pid;
 use crate::sys::signals::{self, Signal, To};
 use crate::sys::spawn::Group;
-use crate::sys::terminal::{self, Standing};
+use crate::sys::terminal::{self, TtyControl};
 
 /// The app's process group and the terminal it may have.
 #[derive(Debug)]
-pub(super) struct Job {
-    standing: Standing,
+pub(super) struct TerminalJob {
+    tty_control: TtyControl,
     /// The process group the app lives in, when it is not ours.
     group: Option<Pid>,
     /// Whether we handed the terminal over: what we did not give we do not take back, from a shell that had us in the
@@ -16,14 +16,14 @@ pub(super) struct Job {
     is_lent: bool,
 }
 
-impl Job {
+impl TerminalJob {
     /// Before the first start.
     pub(super) fn new() -> Self {
-        Self { standing: terminal::standing(), group: None, is_lent: false }
+        Self { tty_control: terminal::tty_control(), group: None, is_lent: false }
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        self.standing
+    pub(super) fn tty_control(&self) -> TtyControl {
+        self.tty_control
     }
 
     pub(super) fn group(&self) -> Option<Pid> {
@@ -32,13 +32,13 @@ impl Job {
 
     /// The group to start the app in.
     pub(super) fn place(&self) -> Group {
-        match self.standing {
+        match self.tty_control {
             // With a terminal we do not own, the app has to stay where its keys reach it.
-            Standing::Shared => Group::Shared,
-            Standing::Without => Group::Own,
-            Standing::Ours if terminal::is_ours() => Group::Foreground,
+            TtyControl::Shared => Group::Shared,
+            TtyControl::Without => Group::Own,
+            TtyControl::Foreground if terminal::is_in_foreground() => Group::Foreground,
             // A restart in the background of somebody's shell.
-            Standing::Ours => Group::Own,
+            TtyControl::Foreground => Group::Own,
         }
     }
 
@@ -55,8 +55,8 @@ impl Job {
     }
 
     pub(super) fn give_terminal(&mut self) {
-        if let (Standing::Ours, Some(group)) = (self.standing, self.group)
-            && terminal::is_ours()
+        if let (TtyControl::Foreground, Some(group)) = (self.tty_control, self.group)
+            && terminal::is_in_foreground()
         {
             terminal::hand_to(group);
             self.is_lent = true;

@@ -51,13 +51,13 @@ impl LookupError {
 /// A name with a `/` is a path. An empty element of PATH is the working directory. A candidate that cannot be executed is
 /// passed over, and named when nothing better comes.
 pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result<PathBuf, LookupError> {
-    let whom = drop.map(|plan| format!(" for uid {}", plan.uid())).unwrap_or_default();
+    let user = drop.map(|plan| format!(" for uid {}", plan.uid())).unwrap_or_default();
     if command.as_bytes().contains(&b'/') {
         let candidate = PathBuf::from(command);
         return match probe_all(std::slice::from_ref(&candidate), drop).first() {
             Some(Probe::Executable) => Ok(candidate),
             Some(Probe::Missing) | None => Err(LookupError::NoSuchFile(command.to_owned())),
-            Some(refused) => Err(refused.error(candidate, &whom)),
+            Some(refused) => Err(refused.error(candidate, &user)),
         };
     }
     let path = path.unwrap_or(DEFAULT_PATH);
@@ -76,7 +76,7 @@ pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result
         }
     }
     Err(match first_refused {
-        Some((candidate, probe)) => probe.error(candidate.clone(), &whom),
+        Some((candidate, probe)) => probe.error(candidate.clone(), &user),
         None => LookupError::NotFound(command.to_owned(), String::from_utf8_lossy(path).into_owned()),
     })
 }
@@ -103,12 +103,12 @@ impl Probe {
     const ALL: [Self; 6] =
         [Self::Executable, Self::Missing, Self::Hidden, Self::Directory, Self::NotRegular, Self::NotExecutable];
 
-    fn error(self, path: PathBuf, whom: &str) -> LookupError {
+    fn error(self, path: PathBuf, user: &str) -> LookupError {
         let why = match self {
             Self::Directory => return LookupError::Directory(path),
-            Self::Hidden => format!("permission denied on the way to it{whom}"),
+            Self::Hidden => format!("permission denied on the way to it{user}"),
             Self::NotRegular => "it is no regular file".to_owned(),
-            _ => format!("it is not executable{whom}, or its file system is mounted noexec"),
+            _ => format!("it is not executable{user}, or its file system is mounted noexec"),
         };
         LookupError::NotExecutable { path, why }
     }
@@ -127,8 +127,8 @@ fn probe_all(candidates: &[PathBuf], drop: Option<&Plan>) -> Vec<Probe> {
         wanted.collect::<Vec<_>>()
     };
     let as_app = drop.filter(|plan| plan.changes_access()).and_then(|plan| {
-        let told = look::after(plan, || probes().into_iter().map(|probe| probe as u8).collect()).ok()?;
-        told.into_iter().map(|byte| Probe::ALL.get(usize::from(byte)).copied()).collect()
+        let seen = look::after(plan, || probes().into_iter().map(|probe| probe as u8).collect()).ok()?;
+        seen.into_iter().map(|byte| Probe::ALL.get(usize::from(byte)).copied()).collect()
     });
     as_app.unwrap_or_else(probes)
 }

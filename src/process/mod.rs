@@ -7,7 +7,7 @@
 pub mod find;
 pub mod hooks;
 mod job;
-mod leftovers;
+mod orphans;
 pub mod lookup;
 mod sidecar;
 pub mod supervise;
@@ -18,7 +18,7 @@ use crate::sys::signals::Received;
 
 pub use hooks::{HookId, HookOptions, HookOutcome};
 pub use sidecar::Sidecar;
-pub use supervise::{Options, SuperviseError, Supervision, Told, run};
+pub use supervise::{Options, SignalResult, SuperviseError, Supervision, run};
 pub use supervisor::{Forward, Restart};
 
 /// Something worth a line in a log, or an answer: told by a step, in the order in which it happened.

@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Notice;
 use super::hooks::{HookId, HookOptions, Hooks};
-use super::job::Job;
-use super::leftovers::Leftovers;
+use super::job::TerminalJob;
+use super::orphans::Orphans;
 use super::supervisor::{Action, Event, Forward, Patience, Restart, Supervisor};
 use crate::sys::harden::Original;
 use crate::sys::image::Image;
@@ -64,7 +64,7 @@ pub enum SuperviseError {
 
 /// What became of a signal for the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum SignalResult {
     /// It was sent.
     Sent,
     /// Nothing was sent: the app is over, or a restart ends this run of it, and the next one begins with what is new.
@@ -78,8 +78,8 @@ pub struct Supervision {
     options: Options,
     signals: Signals,
     supervisor: Supervisor,
-    job: Job,
-    leftovers: Leftovers,
+    job: TerminalJob,
+    orphans: Orphans,
     hooks: Hooks,
     /// What the next run starts with, while a restart is under way.
     next: Option<Image>,
@@ -96,18 +96,18 @@ impl Supervision {
             return Err(SuperviseError::Interrupted(signal));
         }
         wait::adopt_orphans()?;
-        let mut job = Job::new();
+        let mut job = TerminalJob::new();
         let main = spawn(image, original, &mut job)?;
-        let patience = Patience { stop: options.stop_grace, leftovers: options.grace };
+        let patience = Patience { stop: options.stop_grace, orphans: options.grace };
         let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].into_iter();
         let ends = ends.filter(|signal| original.would_end(*signal)).fold(SignalSet::EMPTY, SignalSet::with);
         Ok(Self {
             original: original.clone(),
             options,
             signals,
-            supervisor: Supervisor::new(main, job.standing(), patience, options.stop, ends),
+            supervisor: Supervisor::new(main, job.tty_control(), patience, options.stop, ends),
             job,
-            leftovers: Leftovers::default(),
+            orphans: Orphans::default(),
             hooks: Hooks::new(original, options.hooks),
             next: None,
             notices: Vec::new(),
@@ -141,10 +141,10 @@ impl Supervision {
     }
 
     /// Sends the app a signal of ours.
-    pub fn signal(&self, signal: Signal) -> io::Result<Told> {
+    pub fn signal(&self, signal: Signal) -> io::Result<SignalResult> {
         match self.supervisor.settled() {
-            Some(main) => signals::send(To::Process(main), signal).map(|()| Told::Sent),
-            None => Ok(Told::NobodyToTell),
+            Some(main) => signals::send(To::Process(main), signal).map(|()| SignalResult::Sent),
+            None => Ok(SignalResult::NobodyToTell),
         }
     }
 
@@ -196,7 +196,7 @@ impl Supervision {
                 Waited::Changed(pid, change) => {
                     self.notices.extend(self.hooks.changed(pid, change));
                     if let Change::Ended(_) = change {
-                        self.leftovers.reaped(pid);
+                        self.orphans.reaped(pid);
                     }
                     Event::Changed(pid, change)
                 }
@@ -259,7 +259,7 @@ impl Supervision {
                 Action::EndLeftovers(signal) => {
                     // Between two runs a hook goes on; at the end nobody does.
                     let hook = self.hooks.pid().filter(|_| self.supervisor.is_clearing());
-                    self.leftovers.end(signal, hook, self.job.group());
+                    self.orphans.end(signal, hook, self.job.group());
                 }
                 Action::Finish(ended) => return Ok(Some(ended)),
             }
@@ -287,7 +287,7 @@ impl Supervision {
     fn start_next(&mut self) -> Result<(), SpawnError> {
         let image =
             self.next.take().expect("whoever asks for a restart brings an image, which goes when it is abandoned");
-        self.leftovers.clear();
+        self.orphans.clear();
         let main = spawn(&image, &self.original, &mut self.job)?;
         self.supervisor.started(main);
         self.notices.push(Notice::Restarted(main));
@@ -295,7 +295,7 @@ impl Supervision {
     }
 }
 
-fn spawn(image: &Image, original: &Original, job: &mut Job) -> Result<Pid, SpawnError> {
+fn spawn(image: &Image, original: &Original, job: &mut TerminalJob) -> Result<Pid, SpawnError> {
     let group = job.place();
     let death_signal = Some(Signal::KILL);
     let spawn = Spawn { image, original, group, stdin: Stdin::Inherited, death_signal, privileges: None };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::sys::Pid;
 use crate::sys::signals::{Origin, Received, Signal, SignalSet};
-use crate::sys::terminal::Standing;
+use crate::sys::terminal::TtyControl;
 use crate::sys::wait::{Change, Ended};
 
 /// Who gets what we are sent.
@@ -74,7 +74,7 @@ pub(super) struct Patience {
     /// The app, after a restart of ours asked it to end.
     pub(super) stop: Duration,
     /// What it leaves behind, KILL included.
-    pub(super) leftovers: Duration,
+    pub(super) orphans: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,19 +104,19 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     phase: Phase,
-    standing: Standing,
+    tty_control: TtyControl,
     patience: Patience,
     stop: Signal,
     /// Signals that ask a whole job to end; without those the caller has ignored.
     ends: SignalSet,
     /// Somebody else asked the app to end. It may take its time.
-    is_asked_to_end: bool,
+    is_ending: bool,
 }
 
 impl Supervisor {
     /// From the start of the app on.
-    pub(super) fn new(main: Pid, standing: Standing, patience: Patience, stop: Signal, ends: SignalSet) -> Self {
-        Self { phase: Phase::Running { main }, standing, patience, stop, ends, is_asked_to_end: false }
+    pub(super) fn new(main: Pid, tty_control: TtyControl, patience: Patience, stop: Signal, ends: SignalSet) -> Self {
+        Self { phase: Phase::Running { main }, tty_control, patience, stop, ends, is_ending: false }
     }
 
     /// The app's main process, while it runs.
@@ -158,7 +158,7 @@ impl Supervisor {
     /// The app shall start anew; and what to do about it now.
     pub(super) fn restart(&mut self, now: Duration) -> (Restart, Option<Action>) {
         match self.phase {
-            Phase::Running { main } if !self.is_asked_to_end => {
+            Phase::Running { main } if !self.is_ending => {
                 self.phase = Phase::Stopping { main, kill_at: Some(now + self.patience.stop) };
                 (Restart::Begun, Some(Action::Stop(self.stop)))
             }
@@ -190,7 +190,7 @@ impl Supervisor {
             (Phase::Clearing { .. }, Event::Childless) => vec![Action::Start],
             (Phase::Clearing { outcome, kill_at }, Event::Received(received)) if self.asks_to_end(received) => {
                 self.phase =
-                    Phase::Ending { outcome, kill_at, give_up_at: kill_at.max(now) + self.patience.leftovers / 5 };
+                    Phase::Ending { outcome, kill_at, give_up_at: kill_at.max(now) + self.patience.orphans / 5 };
                 vec![Action::Abandon, end_leftovers(kill_at, now)]
             }
             (Phase::Ending { outcome, .. }, Event::Childless) => vec![Action::Finish(outcome)],
@@ -203,12 +203,12 @@ impl Supervisor {
     fn received(&mut self, received: Received) -> Vec<Action> {
         let mut actions = self.forward(received);
         // INT and QUIT alone say less: Ctrl-C at a prompt, a JVM's thread dump. TERM is meant for good.
-        self.is_asked_to_end |= received.signal == Signal::TERM && self.asks_to_end(received);
+        self.is_ending |= received.signal == Signal::TERM && self.asks_to_end(received);
         if let Phase::Stopping { main, .. } = self.phase
             && self.asks_to_end(received)
         {
             // Grace and KILL were our restart's; who asks now has their own.
-            self.is_asked_to_end = true;
+            self.is_ending = true;
             self.phase = Phase::Running { main };
             actions.push(Action::Abandon);
         }
@@ -228,10 +228,12 @@ impl Supervisor {
             // The kernel says so of a descriptor of ours: a file of a retired generation was opened while its lease was ours.
             Signal::URG | Signal::IO if received.origin == Origin::Kernel => Vec::new(),
             // `fg`: our group was put into the foreground, the app's has to follow.
-            Signal::CONT if self.standing == Standing::Ours => vec![Action::GiveTerminal, Action::Forward(received)],
+            Signal::CONT if self.tty_control == TtyControl::Foreground => {
+                vec![Action::GiveTerminal, Action::Forward(received)]
+            }
             // The terminal's keys, and its size, reached the whole group, and the app is in it.
             Signal::INT | Signal::QUIT | Signal::TSTP | Signal::WINCH
-                if self.standing == Standing::Shared && received.origin == Origin::Kernel =>
+                if self.tty_control == TtyControl::Shared && received.origin == Origin::Kernel =>
             {
                 Vec::new()
             }
@@ -243,7 +245,7 @@ impl Supervisor {
         match change {
             Change::Ended(outcome) => {
                 // A fifth of the grace is left to what KILL has to undo.
-                let kill_at = now + self.patience.leftovers * 4 / 5;
+                let kill_at = now + self.patience.orphans * 4 / 5;
                 // A terminal's key that ends an app reaches the app alone.
                 let is_by_key = matches!(outcome, Ended::Signal(Signal::INT | Signal::QUIT));
                 let was_stopping = matches!(self.phase, Phase::Stopping { .. });
@@ -252,10 +254,10 @@ impl Supervisor {
                     self.phase = Phase::Clearing { outcome, kill_at };
                     return actions.into();
                 }
-                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.patience.leftovers };
+                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.patience.orphans };
                 was_stopping.then_some(Action::Abandon).into_iter().chain(actions).collect()
             }
-            Change::Stopped(_) if self.standing != Standing::Without => vec![Action::StopTogether],
+            Change::Stopped(_) if self.tty_control != TtyControl::Without => vec![Action::StopTogether],
             // Without a terminal somebody stopped it on purpose, and will continue it.
             Change::Stopped(_) | Change::Continued => Vec::new(),
         }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Exit, Mode, Problem};
-use crate::process::{HookId, Notice, Options, Restart, SuperviseError, Supervision, Told};
+use crate::process::{HookId, Notice, Options, Restart, SignalResult, SuperviseError, Supervision};
 use crate::rotation::{Environment, Rotation, RotationEvent};
 use crate::start::{Needs, Session, StartOptions, interrupted};
 use crate::sys::clock;
@@ -194,8 +194,8 @@ struct Child<'a, 'b, 'c> {
 impl Reach for Child<'_, '_, '_> {
     fn signal(&mut self, signal: Signal, _: Option<&str>) -> Result<String, String> {
         match self.supervision.signal(signal) {
-            Ok(Told::Sent) => Ok("the app".to_owned()),
-            Ok(Told::NobodyToTell) => Ok("nobody: the app begins anew with what is new".to_owned()),
+            Ok(SignalResult::Sent) => Ok("the app".to_owned()),
+            Ok(SignalResult::NobodyToTell) => Ok("nobody: the app begins anew with what is new".to_owned()),
             Err(error) => Err(format!("cannot send {signal} to the app: {error}")),
         }
     }

@@ -9,14 +9,14 @@ use super::signals::{self, Signal, To};
 
 /// A process. Check who it is **after** it is held.
 #[derive(Debug)]
-pub struct Held {
+pub struct ProcessHandle {
     pid: Pid,
     /// `None` before Linux 5.3, or where an old seccomp profile does not know the call: then the number has to do, and
     /// what remains is the moment between the check and the signal.
     fd: Option<OwnedFd>,
 }
 
-impl Held {
+impl ProcessHandle {
     /// Holds it.
     pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: no memory is touched.

@@ -7,27 +7,31 @@ use nix::unistd::{self, Pid};
 
 /// How we stand to a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum TtyControl {
     /// No terminal: nobody's keys reach us.
     Without,
     /// There is one, but others of our process group (a pipeline) or another group use it as well: its keys reach our
     /// whole group, and it is not ours to hand over.
     Shared,
     /// Standard input is a terminal, our group has it, and nobody else of a pipeline needs it.
-    Ours,
+    Foreground,
 }
 
 /// How we stand to the terminal on standard input, or to the controlling one.
-pub fn standing() -> Standing {
+pub fn tty_control() -> TtyControl {
     let stdin = io::stdin();
     let Ok(foreground) = unistd::tcgetpgrp(&stdin) else {
-        return if has_controlling_terminal() { Standing::Shared } else { Standing::Without };
+        return if has_controlling_terminal() { TtyControl::Shared } else { TtyControl::Without };
     };
     let is_piped = fstat(io::stdout()).is_ok_and(|stat| {
         let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
         kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
     });
-    if stdin.is_terminal() && foreground == unistd::getpgrp() && !is_piped { Standing::Ours } else { Standing::Shared }
+    if stdin.is_terminal() && foreground == unistd::getpgrp() && !is_piped {
+        TtyControl::Foreground
+    } else {
+        TtyControl::Shared
+    }
 }
 
 fn has_controlling_terminal() -> bool {
@@ -36,7 +40,7 @@ fn has_controlling_terminal() -> bool {
 }
 
 /// Whether our own group is in the foreground of the terminal on standard input.
-pub fn is_ours() -> bool {
+pub fn is_in_foreground() -> bool {
     unistd::tcgetpgrp(io::stdin()).is_ok_and(|group| group == unistd::getpgrp())
 }
 

@@ -4,7 +4,7 @@ use crate::support::root;
 
 #[test]
 fn the_reference_of_annotations_is_the_codes() {
-    let expected = secret_exec::k8s::reference::markdown();
+    let expected = secret_exec::k8s::annotation_docs::markdown();
     let path = root().join("docs/annotations.md");
     if std::fs::read_to_string(&path).unwrap_or_default() != expected {
         let fresh = root().join("target/annotations.md");

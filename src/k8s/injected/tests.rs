@@ -12,7 +12,7 @@ fn whole() -> Value {
     injected(&pod(&[FILE, ROLE], app()))
 }
 
-const OURS: &str = "/spec/initContainers/0";
+const SIDECAR_NAME: &str = "/spec/initContainers/0";
 
 #[track_caller]
 fn refused(pod: &Value, expected: &str) {
@@ -91,7 +91,7 @@ fn a_container_of_our_name_that_differs_is_refused_with_what_differs() {
     for (path, value, expected) in changes {
         let mut edited = whole();
         let (parent, last) = path.rsplit_once('/').unwrap();
-        match at(&mut edited, &format!("{OURS}{parent}")) {
+        match at(&mut edited, &format!("{SIDECAR_NAME}{parent}")) {
             Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
             map => map[last] = value.clone(),
         }
@@ -119,7 +119,7 @@ fn a_container_that_the_pod_brings_along_is_refused_wherever_it_stands() {
         }
         // A true copy of ours in another list, or beside it.
         let mut twice = whole();
-        let own = at(&mut twice, OURS).clone();
+        let own = at(&mut twice, SIDECAR_NAME).clone();
         let all = twice["spec"].as_object_mut().unwrap().entry(list).or_insert_with(|| json!([]));
         all.as_array_mut().unwrap().push(own);
         let expected = if list == "initContainers" { "it stands twice" } else { "does not stand in" };
@@ -132,21 +132,21 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
     let mut patched = whole();
     let token = json!({ "name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true });
     let variable = json!({ "name": "HTTPS_PROXY", "value": "http://proxy:3128" });
-    for path in [OURS, "/spec/containers/0"] {
+    for path in [SIDECAR_NAME, "/spec/containers/0"] {
         let container = at(&mut patched, path);
         container["volumeMounts"].as_array_mut().unwrap().push(token.clone());
         let env = container.as_object_mut().unwrap().entry("env").or_insert_with(|| json!([]));
         env.as_array_mut().unwrap().push(variable.clone());
     }
-    let ours = at(&mut patched, OURS);
-    ours["env"].as_array_mut().unwrap().push(json!({ "name": "AWS_REGION", "value": "eu-west-1" }));
-    ours["imagePullPolicy"] = json!("Always");
-    ours["terminationMessagePath"] = json!("/dev/termination-log");
-    ours["resources"]["limits"]["cpu"] = json!("1");
-    ours["startupProbe"]["successThreshold"] = json!(1);
-    ours["securityContext"]["runAsUser"] = json!(1_000_660_000);
-    ours["securityContext"]["seLinuxOptions"] = json!({ "level": "s0:c26,c5" });
-    ours["volumeMounts"][2]["mountPropagation"] = json!("None");
+    let annotation_key = at(&mut patched, SIDECAR_NAME);
+    annotation_key["env"].as_array_mut().unwrap().push(json!({ "name": "AWS_REGION", "value": "eu-west-1" }));
+    annotation_key["imagePullPolicy"] = json!("Always");
+    annotation_key["terminationMessagePath"] = json!("/dev/termination-log");
+    annotation_key["resources"]["limits"]["cpu"] = json!("1");
+    annotation_key["startupProbe"]["successThreshold"] = json!(1);
+    annotation_key["securityContext"]["runAsUser"] = json!(1_000_660_000);
+    annotation_key["securityContext"]["seLinuxOptions"] = json!({ "level": "s0:c26,c5" });
+    annotation_key["volumeMounts"][2]["mountPropagation"] = json!("None");
     patched["spec"]["volumes"][2]["projected"]["defaultMode"] = json!(420);
     let before = patched.clone();
     assert_eq!(injected(&patched), before);
@@ -159,7 +159,7 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
     refused(&alone, "its variable HTTPS_PROXY is not the injector's");
     for path in ["/secret-exec", "/", "/etc/ssl", "/run", "/run/secret-exec-state/own", "/proc/self", "/a/../etc"] {
         let mut over = patched.clone();
-        for container in [OURS, "/spec/containers/0"] {
+        for container in [SIDECAR_NAME, "/spec/containers/0"] {
             *at(&mut over, &format!("{container}/volumeMounts")).as_array_mut().unwrap().last_mut().unwrap() =
                 json!({ "name": "x", "mountPath": path });
         }
@@ -172,7 +172,7 @@ fn a_mirror_of_the_image_is_named_by_the_operator() {
     let mirrored = "mirror.example.com/proxy/secret-exec:1.0";
     let operator = injector(&format!("imageMirrors: [\"{mirrored}\"]\n"));
     let mut patched = injected_by(&pod(&[FILE, ROLE], app()), &operator);
-    *at(&mut patched, &format!("{OURS}/image")) = json!(mirrored);
+    *at(&mut patched, &format!("{SIDECAR_NAME}/image")) = json!(mirrored);
     let before = patched.clone();
     assert_eq!(injected_by(&patched, &operator), before);
     refused(&patched, "its image is mirror.example.com/proxy/secret-exec:1.0");
@@ -184,10 +184,10 @@ fn every_mode_compares_its_own_containers() {
     let native = injector("");
     let old = injector("nativeSidecar: false\n");
     for (mode, operator, path) in [
-        ("init", &native, OURS),
-        ("exec", &native, OURS),
-        ("supervise", &native, OURS),
-        ("sidecar", &old, OURS),
+        ("init", &native, SIDECAR_NAME),
+        ("exec", &native, SIDECAR_NAME),
+        ("supervise", &native, SIDECAR_NAME),
+        ("sidecar", &old, SIDECAR_NAME),
         ("sidecar", &old, "/spec/containers/1"),
     ] {
         let whole = injected_by(&pod(&[FILE, ROLE, ("mode", mode)], command.clone()), operator);
@@ -264,8 +264,8 @@ fn our_volumes_are_mounted_nowhere_else() {
         ("supervise", target, json!({ "name": "secret-exec-bin", "mountPath": "/b" }), "expected readOnly: true"),
     ] {
         let spec = mounting(mount);
-        let asked = pod(&[FILE, ROLE, ("mode", mode), which], spec.clone());
-        refused(&asked, expected);
+        let requested = pod(&[FILE, ROLE, ("mode", mode), which], spec.clone());
+        refused(&requested, expected);
         // The same, added to a pod that was injected.
         let mut plain = spec.clone();
         plain["containers"][0].as_object_mut().unwrap().remove("volumeMounts");
@@ -317,9 +317,9 @@ fn what_other_annotations_made_is_brought_up_to_date() {
     patched["metadata"]["annotations"]["secret-exec.dev/run-as"] = json!("2000:2000");
     patched["metadata"]["annotations"]["secret-exec.dev/volume-size"] = json!("4Mi");
     let again = injected(&patched);
-    let ours = &again["spec"]["initContainers"][0];
+    let annotation_key = &again["spec"]["initContainers"][0];
     assert_eq!(
-        (&ours["securityContext"]["runAsUser"], &ours["securityContext"]["runAsGroup"]),
+        (&annotation_key["securityContext"]["runAsUser"], &annotation_key["securityContext"]["runAsGroup"]),
         (&json!(2000), &json!(2000))
     );
     assert_eq!(again["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "4Mi");

@@ -14,20 +14,20 @@ const MAX_DEPTH: usize = 100;
 
 /// Why a document cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable {
+pub(super) struct ReadError {
     /// Of the document; one-based.
     pub(super) line: usize,
     /// What is wrong; never what stands there.
     pub(super) text: String,
 }
 
-impl Unreadable {
+impl ReadError {
     fn at(line: usize, text: impl Into<String>) -> Self {
         Self { line: line.max(1), text: text.into() }
     }
 }
 
-impl From<ScanError> for Unreadable {
+impl From<ScanError> for ReadError {
     fn from(error: ScanError) -> Self {
         let marker = error.marker();
         Self::at(marker.line(), format!("broken YAML at column {}: {}", marker.col() + 1, error.info()))
@@ -48,19 +48,19 @@ fn parser(text: &str) -> impl Iterator<Item = Result<(Event<'_>, granit_parser::
 }
 
 /// Whether the text is YAML at all.
-pub(super) fn check(text: &str) -> Result<(), Unreadable> {
+pub(super) fn check(text: &str) -> Result<(), ReadError> {
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
         return Ok(());
     }
-    parser(text).try_for_each(|event| event.map(drop)).map_err(Unreadable::from)
+    parser(text).try_for_each(|event| event.map(drop)).map_err(ReadError::from)
 }
 
 /// Reads one document; `None` when there is none, only blanks and comments.
-pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, Unreadable> {
+pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, ReadError> {
     if text.trim_start().starts_with('{') {
         match serde_json::from_str::<Doc>(text) {
             Ok(doc) => return Ok(Some((doc, Written::Json))),
-            Err(error) if error.is_data() => return Err(Unreadable::at(error.line(), "a key stands twice")),
+            Err(error) if error.is_data() => return Err(ReadError::at(error.line(), "a key stands twice")),
             Err(_) => {} // a flow map of YAML
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, Unreadable> {
         if let Event::DocumentStart(..) = event
             && root.is_some()
         {
-            return Err(Unreadable::at(line, "a second document without --- before it"));
+            return Err(ReadError::at(line, "a second document without --- before it"));
         }
         if let Some(doc) = builder.event(event, line)? {
             root = Some(doc);
@@ -101,7 +101,7 @@ struct Builder {
 
 impl Builder {
     /// Takes an event; the root comes back when it is complete.
-    fn event(&mut self, event: Event<'_>, line: usize) -> Result<Option<Doc>, Unreadable> {
+    fn event(&mut self, event: Event<'_>, line: usize) -> Result<Option<Doc>, ReadError> {
         match event {
             Event::Scalar(text, style, anchor, ref tag) => {
                 let name = tag.as_deref().map(name_of);
@@ -110,7 +110,7 @@ impl Builder {
                     self.merge_next();
                     return Ok(None);
                 }
-                let doc = tagged(&text, is_plain, name.as_deref()).map_err(|error| Unreadable::at(line, error))?;
+                let doc = tagged(&text, is_plain, name.as_deref()).map_err(|error| ReadError::at(line, error))?;
                 self.put(doc, anchor, line)
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
@@ -118,7 +118,7 @@ impl Builder {
                     self.count(&doc, line)?;
                     self.put(doc, 0, line)
                 }
-                None => Err(Unreadable::at(line, "an alias (`*…`) inside the very value it stands for")),
+                None => Err(ReadError::at(line, "an alias (`*…`) inside the very value it stands for")),
             },
             Event::SequenceStart(_, anchor, ref tag) => {
                 known(tag.as_deref().map(name_of), line)?;
@@ -146,10 +146,10 @@ impl Builder {
         }
     }
 
-    fn count(&mut self, doc: &Doc, line: usize) -> Result<(), Unreadable> {
+    fn count(&mut self, doc: &Doc, line: usize) -> Result<(), ReadError> {
         self.values += 1;
         if self.values > MAX_VALUES || self.open.len() > MAX_DEPTH {
-            return Err(Unreadable::at(line, "too large once its aliases are followed, or nested too deeply"));
+            return Err(ReadError::at(line, "too large once its aliases are followed, or nested too deeply"));
         }
         match doc {
             Doc::List(items) => items.iter().try_for_each(|item| self.count(item, line)),
@@ -158,14 +158,14 @@ impl Builder {
         }
     }
 
-    fn close(&mut self, line: usize) -> Result<Option<Doc>, Unreadable> {
+    fn close(&mut self, line: usize) -> Result<Option<Doc>, ReadError> {
         match self.open.pop().expect("the parser balances its events") {
             Open::List { anchor, items } => self.put(Doc::List(items), anchor, line),
             Open::Map { anchor, mut entries, mut seen, merged, .. } => {
                 // What stands in the map itself wins, then what is merged first.
                 for doc in merged {
                     let Doc::Map(more) = doc else {
-                        return Err(Unreadable::at(line, "a merge key (`<<`) expects a map or a list of maps"));
+                        return Err(ReadError::at(line, "a merge key (`<<`) expects a map or a list of maps"));
                     };
                     for (key, value) in more {
                         if seen.insert(key.clone()) {
@@ -178,23 +178,23 @@ impl Builder {
         }
     }
 
-    fn put(&mut self, doc: Doc, anchor: usize, line: usize) -> Result<Option<Doc>, Unreadable> {
+    fn put(&mut self, doc: Doc, anchor: usize, line: usize) -> Result<Option<Doc>, ReadError> {
         self.values += 1;
         if anchor != 0 {
             self.count(&doc, line)?;
             self.anchors.insert(anchor, doc.clone());
         }
         if self.values > MAX_VALUES {
-            return Err(Unreadable::at(line, "too large"));
+            return Err(ReadError::at(line, "too large"));
         }
         match self.open.last_mut() {
             None => return Ok(Some(doc)),
             Some(Open::List { items, .. }) => items.push(doc),
             Some(Open::Map { entries, seen, merged, key, .. }) => match std::mem::replace(key, Key::Expected) {
                 Key::Expected => {
-                    let name = key_text(doc).map_err(|error| Unreadable::at(line, error))?;
+                    let name = key_text(doc).map_err(|error| ReadError::at(line, error))?;
                     if !seen.insert(name.clone()) {
-                        return Err(Unreadable::at(line, format!("the key {name:?} stands twice")));
+                        return Err(ReadError::at(line, format!("the key {name:?} stands twice")));
                     }
                     *key = Key::Named(name);
                 }
@@ -241,10 +241,10 @@ fn is_core(tag: &str, name: &str) -> bool {
     tag.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.strip_prefix("!!")) == Some(name)
 }
 
-fn known(tag: Option<String>, line: usize) -> Result<(), Unreadable> {
+fn known(tag: Option<String>, line: usize) -> Result<(), ReadError> {
     match tag {
         Some(tag) if !is_core(&tag, "map") && !is_core(&tag, "seq") => {
-            Err(Unreadable::at(line, "a tag (`!…`) that manifests do not have"))
+            Err(ReadError::at(line, "a tag (`!…`) that manifests do not have"))
         }
         _ => Ok(()),
     }

@@ -19,7 +19,7 @@ use super::server::{MAX_BODY, Server};
 const MAX_DISCARDED: usize = 64 << 20;
 /// Of every body this much is read before it waits for room: most reviews are smaller, and whoever promises much and sends
 /// little keeps nobody waiting.
-const FIRST: usize = 8 << 10;
+const INIT_NAME: usize = 8 << 10;
 /// A body has this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -114,11 +114,11 @@ async fn collect(
     server: &Server,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut body = Limited::new(body, MAX_BODY);
-    let mut bytes = Vec::with_capacity(size.min(FIRST));
+    let mut bytes = Vec::with_capacity(size.min(INIT_NAME));
     let mut has_room = false;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if !has_room && bytes.len() + data.len() > FIRST {
+        if !has_room && bytes.len() + data.len() > INIT_NAME {
             let kib = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
             ticket.take_room(&server.room, kib).await;
             has_room = true;

@@ -5,25 +5,25 @@ use super::*;
 const MAIN: Pid = Pid::from_raw(10);
 const ORPHAN: Pid = Pid::from_raw(11);
 const NEXT: Pid = Pid::from_raw(12);
-const PATIENCE: Patience = Patience { stop: Duration::from_secs(10), leftovers: Duration::from_secs(5) };
+const PATIENCE: Patience = Patience { stop: Duration::from_secs(10), orphans: Duration::from_secs(5) };
 const END_LEFTOVERS: [Action; 2] = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
 
-fn supervisor(standing: Standing) -> Supervisor {
+fn supervisor(tty_control: TtyControl) -> Supervisor {
     let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
     let ends = ends.into_iter().fold(SignalSet::EMPTY, SignalSet::with);
-    Supervisor::new(MAIN, standing, PATIENCE, Signal::TERM, ends)
+    Supervisor::new(MAIN, tty_control, PATIENCE, Signal::TERM, ends)
 }
 
 /// One whose restart was begun at 0.
-fn stopping(standing: Standing) -> Supervisor {
-    let mut supervisor = supervisor(standing);
+fn stopping(tty_control: TtyControl) -> Supervisor {
+    let mut supervisor = supervisor(tty_control);
     assert_eq!(supervisor.restart(at(0)), (Restart::Begun, Some(Action::Stop(Signal::TERM))));
     supervisor
 }
 
 /// One whose app ended at 1, after the restart asked it to.
 fn clearing() -> Supervisor {
-    let mut supervisor = stopping(Standing::Without);
+    let mut supervisor = stopping(TtyControl::Without);
     assert_eq!(supervisor.on(ended(MAIN, 0), at(1)), END_LEFTOVERS);
     supervisor
 }
@@ -42,7 +42,7 @@ fn ended(pid: Pid, code: u8) -> Event {
 
 #[test]
 fn everything_is_forwarded_but_sigchld_and_what_the_kernel_says_of_our_descriptors() {
-    let mut supervisor = supervisor(Standing::Without);
+    let mut supervisor = supervisor(TtyControl::Without);
     for number in 1..=64 {
         let signal = Signal::from_number(number).unwrap();
         for origin in [Origin::Kernel, Origin::Process, Origin::Queued(7)] {
@@ -58,7 +58,7 @@ fn everything_is_forwarded_but_sigchld_and_what_the_kernel_says_of_our_descripto
 
 #[test]
 fn what_a_shared_terminal_sent_to_the_whole_group_is_not_sent_twice() {
-    let mut shared = supervisor(Standing::Shared);
+    let mut shared = supervisor(TtyControl::Shared);
     for signal in [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::WINCH] {
         assert_eq!(shared.on(received(signal, Origin::Kernel), at(0)), []);
         assert_eq!(shared.on(received(signal, Origin::Process), at(0)).len(), 1, "but {signal} by kill is");
@@ -68,10 +68,10 @@ fn what_a_shared_terminal_sent_to_the_whole_group_is_not_sent_twice() {
 
 #[test]
 fn what_the_kernel_says_of_our_descriptors_is_not_the_apps() {
-    for (signal, standing) in [(Signal::URG, Standing::Without), (Signal::IO, Standing::Shared)] {
-        assert_eq!(supervisor(standing).on(received(signal, Origin::Kernel), at(0)), []);
+    for (signal, tty_control) in [(Signal::URG, TtyControl::Without), (Signal::IO, TtyControl::Shared)] {
+        assert_eq!(supervisor(tty_control).on(received(signal, Origin::Kernel), at(0)), []);
         assert_eq!(
-            supervisor(standing).on(received(signal, Origin::Process), at(0)).len(),
+            supervisor(tty_control).on(received(signal, Origin::Process), at(0)).len(),
             1,
             "but {signal} by kill is"
         );
@@ -81,20 +81,20 @@ fn what_the_kernel_says_of_our_descriptors_is_not_the_apps() {
 #[test]
 fn stop_and_continue_go_together_on_a_terminal_only() {
     let stopped = Event::Changed(MAIN, Change::Stopped(Signal::TSTP));
-    assert_eq!(supervisor(Standing::Without).on(stopped, at(0)), []);
-    for standing in [Standing::Shared, Standing::Ours] {
-        assert_eq!(supervisor(standing).on(stopped, at(0)), [Action::StopTogether]);
+    assert_eq!(supervisor(TtyControl::Without).on(stopped, at(0)), []);
+    for tty_control in [TtyControl::Shared, TtyControl::Foreground] {
+        assert_eq!(supervisor(tty_control).on(stopped, at(0)), [Action::StopTogether]);
     }
     let orphan_stopped = Event::Changed(ORPHAN, Change::Stopped(Signal::TSTP));
-    assert_eq!(supervisor(Standing::Ours).on(orphan_stopped, at(0)), []);
-    let actions = supervisor(Standing::Ours).on(received(Signal::CONT, Origin::Process), at(0));
+    assert_eq!(supervisor(TtyControl::Foreground).on(orphan_stopped, at(0)), []);
+    let actions = supervisor(TtyControl::Foreground).on(received(Signal::CONT, Origin::Process), at(0));
     assert_eq!(actions[0], Action::GiveTerminal);
     assert!(matches!(actions[1], Action::Forward(_)));
 }
 
 #[test]
 fn the_end_of_the_main_process_is_the_end_and_that_of_an_orphan_is_not() {
-    let mut supervisor = supervisor(Standing::Without);
+    let mut supervisor = supervisor(TtyControl::Without);
     assert_eq!(supervisor.on(ended(ORPHAN, 3), at(0)), []);
     assert_eq!(supervisor.main(), Some(MAIN));
     let ending = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
@@ -104,8 +104,8 @@ fn the_end_of_the_main_process_is_the_end_and_that_of_an_orphan_is_not() {
 }
 
 #[test]
-fn leftovers_are_asked_then_killed_then_left_alone() {
-    let mut supervisor = supervisor(Standing::Without);
+fn orphans_are_terminated_then_killed_then_left_alone() {
+    let mut supervisor = supervisor(TtyControl::Without);
     assert_eq!(supervisor.deadline(at(0)), None);
     supervisor.on(ended(MAIN, 0), at(0));
     assert_eq!(supervisor.deadline(at(0)), Some(at(4)));
@@ -119,7 +119,7 @@ fn leftovers_are_asked_then_killed_then_left_alone() {
 
 #[test]
 fn a_restart_stops_the_app_ends_its_leftovers_and_starts_once() {
-    let mut supervisor = stopping(Standing::Without);
+    let mut supervisor = stopping(TtyControl::Without);
     assert_eq!((supervisor.main(), supervisor.settled()), (Some(MAIN), None));
     assert_eq!(supervisor.on(ended(ORPHAN, 0), at(0)), []);
     assert_eq!(supervisor.on(ended(MAIN, 0), at(1)), END_LEFTOVERS);
@@ -135,7 +135,7 @@ fn a_restart_stops_the_app_ends_its_leftovers_and_starts_once() {
 
 #[test]
 fn an_app_that_does_not_stop_in_time_is_killed_once() {
-    let mut supervisor = stopping(Standing::Without);
+    let mut supervisor = stopping(TtyControl::Without);
     assert_eq!(supervisor.deadline(at(0)), Some(at(10)));
     assert_eq!(supervisor.on(Event::Woken, at(9)), []);
     assert_eq!(supervisor.on(Event::Woken, at(10)), [Action::Stop(Signal::KILL)]);
@@ -146,7 +146,7 @@ fn an_app_that_does_not_stop_in_time_is_killed_once() {
 
 #[test]
 fn a_restart_during_a_restart_joins_it() {
-    let mut supervisor = stopping(Standing::Without);
+    let mut supervisor = stopping(TtyControl::Without);
     assert_eq!(supervisor.restart(at(4)), (Restart::Joined, None));
     assert_eq!(supervisor.deadline(at(4)), Some(at(10)), "and does not give it more time");
     supervisor.on(ended(MAIN, 0), at(5));
@@ -158,7 +158,7 @@ fn a_restart_during_a_restart_joins_it() {
 
 #[test]
 fn who_asks_the_app_to_end_during_a_restart_is_obeyed() {
-    let mut supervisor = stopping(Standing::Without);
+    let mut supervisor = stopping(TtyControl::Without);
     let term = Received { signal: Signal::TERM, origin: Origin::Process };
     assert_eq!(supervisor.on(Event::Received(term), at(1)), [Action::Forward(term), Action::Abandon]);
     assert_eq!(supervisor.deadline(at(1)), None, "the grace is theirs");
@@ -178,7 +178,7 @@ fn who_asks_the_app_to_end_during_a_restart_is_obeyed() {
 
 #[test]
 fn an_app_that_was_asked_to_end_before_is_not_restarted() {
-    let mut supervisor = supervisor(Standing::Without);
+    let mut supervisor = supervisor(TtyControl::Without);
     supervisor.on(received(Signal::INT, Origin::Process), at(0));
     supervisor.on(received(Signal::QUIT, Origin::Process), at(0));
     assert_eq!(supervisor.restart(at(0)).0, Restart::Begun, "a thread dump is no end");
@@ -192,25 +192,25 @@ fn an_app_that_was_asked_to_end_before_is_not_restarted() {
 #[test]
 fn what_does_not_ask_for_the_end_does_not_stop_a_restart() {
     for signal in [Signal::HUP, Signal::CONT, Signal::WINCH] {
-        assert_eq!(stopping(Standing::Without).on(received(signal, Origin::Process), at(1)).len(), 1, "{signal}");
+        assert_eq!(stopping(TtyControl::Without).on(received(signal, Origin::Process), at(1)).len(), 1, "{signal}");
         let ignored = clearing().on(received(signal, Origin::Process), at(1));
         assert_eq!(ignored, [Action::EndLeftovers(Signal::TERM)], "{signal} has nobody to go to");
     }
-    let gone = stopping(Standing::Without).on(received(Signal::HUP, Origin::Kernel), at(1));
+    let gone = stopping(TtyControl::Without).on(received(Signal::HUP, Origin::Kernel), at(1));
     assert_eq!(gone.last(), Some(&Action::Abandon), "the terminal went away");
-    let mut deaf = stopping(Standing::Without);
+    let mut deaf = stopping(TtyControl::Without);
     deaf.ends = SignalSet::EMPTY;
     assert_eq!(deaf.on(received(Signal::HUP, Origin::Kernel), at(1)).len(), 1, "nohup");
 }
 
 #[test]
 fn a_key_ends_what_a_restart_was_stopping() {
-    let mut shared = stopping(Standing::Shared);
+    let mut shared = stopping(TtyControl::Shared);
     assert_eq!(shared.on(received(Signal::INT, Origin::Kernel), at(1)), [Action::Abandon]);
-    let mut ours = stopping(Standing::Ours);
-    let actions = ours.on(Event::Changed(MAIN, Change::Ended(Ended::Signal(Signal::INT))), at(1));
+    let mut own = stopping(TtyControl::Foreground);
+    let actions = own.on(Event::Changed(MAIN, Change::Ended(Ended::Signal(Signal::INT))), at(1));
     assert_eq!(actions, [Action::Abandon, END_LEFTOVERS[0], END_LEFTOVERS[1]]);
-    assert_eq!(ours.on(Event::Childless, at(1)), [Action::Finish(Ended::Signal(Signal::INT))]);
+    assert_eq!(own.on(Event::Childless, at(1)), [Action::Finish(Ended::Signal(Signal::INT))]);
 }
 
 #[test]

@@ -6,11 +6,11 @@ use crate::sys::wait;
 
 /// Whom which signal reached, so that nobody gets it twice.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
-    told: Vec<(Pid, Signal)>,
+pub(super) struct Orphans {
+    signalled: Vec<(Pid, Signal)>,
 }
 
-impl Leftovers {
+impl Orphans {
     /// Sends `signal` to all children but `hook` that did not get it yet; without /proc to `group`, which is all we know.
     ///
     /// Children only: theirs become ours as they end, and no number of a child can belong to somebody else.
@@ -25,19 +25,19 @@ impl Leftovers {
     }
 
     fn tell(&mut self, pid: Pid, to: To, signal: Signal) {
-        if !self.told.contains(&(pid, signal)) {
-            self.told.push((pid, signal));
+        if !self.signalled.contains(&(pid, signal)) {
+            self.signalled.push((pid, signal));
             let _ended = signals::send(to, signal);
         }
     }
 
     /// A child was reaped: its number may be another's from now on.
     pub(super) fn reaped(&mut self, pid: Pid) {
-        self.told.retain(|(told, _)| *told != pid);
+        self.signalled.retain(|(signalled, _)| *signalled != pid);
     }
 
     /// The app starts again.
     pub(super) fn clear(&mut self) {
-        self.told.clear();
+        self.signalled.clear();
     }
 }

@@ -51,7 +51,7 @@ const ITS_OWN: [&str; 3] = ["state", "supervise", "vault-auth-token-file"];
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Annotations\n\n\
-         Written by the code (`src/k8s/reference.rs`); a test compares.\n\n\
+         Written by the code (`src/k8s/annotation_docs.rs`); a test compares.\n\n\
          Annotations stand on the **pod** (of a Deployment: on `spec.template.metadata`). Each key begins with \
          `secret-exec.dev/`, and any of them asks for injection. An unknown one is refused with the name that was probably \
          meant, and so is what the mode cannot do, and a template with a mistake, with its line and column. They are read \

@@ -1,17 +1,17 @@
 //! What a pod asks for with its annotations, held against what the operator says and what the mode can do.
 
-mod able;
-mod asked;
+mod validate;
+mod annotations;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Asked, Config, Flag, Injector, Layers, Resources, Wraps, is_setting, resolve};
+use crate::config::{Config, Flag, Injector, Layers, RequestedConfig, Resources, Wraps, is_setting, resolve};
 use crate::domain::{Mode, Source};
 
-use super::denial::{Denial, missing_role, ours, sentences, told};
+use super::denial::{Denial, annotation_key, dedup_and_truncate, missing_role, sentences};
 use super::login::Login;
-use super::names::OURS;
+use super::names::SIDECAR_NAME;
 use super::pod::{Container, Pod};
 use super::references::references;
 
@@ -30,7 +30,7 @@ const MAX_WRITTEN: usize = 2 << 20;
 
 /// What is to be done, and for whom. Nothing in it is wrong.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct InjectionRequest {
     /// How.
     pub(super) mode: Mode,
     /// The containers that get the secrets, by name.
@@ -48,7 +48,7 @@ pub(super) struct Wish {
     /// Whether credentials of AWS are needed.
     pub(super) needs_aws: bool,
     /// Who our container runs as and whom the files belong to.
-    pub(super) reader: Reader,
+    pub(super) file_owner: FileOwner,
     /// Keys of the config that no annotation sets, with their text.
     pub(super) fixed: Vec<(String, String)>,
     /// What should be known, though nothing is wrong.
@@ -57,7 +57,7 @@ pub(super) struct Wish {
 
 /// Whom the files belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum FileOwner {
     /// A group that the pod gets.
     Group(u32),
     /// The app's own user, as whom our container runs.
@@ -67,7 +67,7 @@ pub(super) enum Reader {
 }
 
 /// Reads the wish. `None` when the pod does not ask, or says `inject: "false"`.
-pub(super) fn wish(pod: &Pod, injector: &Injector) -> Result<Option<Wish>, Denial> {
+pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
     match pod.annotations.len() {
         0 => return Ok(None),
         many if many > MAX_ANNOTATIONS => {
@@ -83,10 +83,12 @@ pub(super) fn wish(pod: &Pod, injector: &Injector) -> Result<Option<Wish>, Denia
     match annotation(pod, "inject") {
         None | Some("true") => {}
         Some("false") => return Ok(None),
-        Some(_) => return Err(vec![format!("annotation {}: expected \"true\" or \"false\"", ours("inject"))]),
+        Some(_) => {
+            return Err(vec![format!("annotation {}: expected \"true\" or \"false\"", annotation_key("inject"))]);
+        }
     }
-    let asked = Asked::read(&pod.annotations);
-    Reading { pod, injector, asked, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
+    let requested = RequestedConfig::read(&pod.annotations);
+    RequestReader { pod, injector, requested, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
 }
 
 fn annotation_bytes(pod: &Pod) -> usize {
@@ -109,24 +111,24 @@ fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-struct Reading<'a> {
+struct RequestReader<'a> {
     pod: &'a Pod,
     injector: &'a Injector,
-    asked: Asked,
+    requested: RequestedConfig,
     denial: Denial,
     warnings: Vec<String>,
 }
 
-impl Reading<'_> {
+impl RequestReader<'_> {
     fn deny(&mut self, text: impl Into<String>) {
         self.denial.push(text.into());
     }
 
     fn deny_annotation(&mut self, name: &str, text: &str) {
-        self.denial.push(format!("annotation {}: {text}", ours(name)));
+        self.denial.push(format!("annotation {}: {text}", annotation_key(name)));
     }
 
-    fn read(mut self) -> Result<Wish, Denial> {
+    fn read(mut self) -> Result<InjectionRequest, Denial> {
         if self.pod.os.as_deref() == Some("windows") {
             self.deny("a pod for Windows; secrets can be injected into Linux pods only");
         }
@@ -153,52 +155,55 @@ impl Reading<'_> {
             self.deny_variables(&targets);
         }
         let resources = self.resources();
-        let reader = self.reader(mode);
+        let file_owner = self.file_owner(mode);
         // What is wrong with one of these would make the rest say it again in other words.
         if !self.denial.is_empty() {
             let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             self.denial.extend(sentences(&crate::config::annotations::check(pairs)));
-            return Err(told(self.denial));
+            return Err(dedup_and_truncate(self.denial));
         }
-        let login = Login::read(&self.asked, self.injector);
-        let mut also = login.pins();
-        if let Reader::Group(gid) = reader {
+        let login = Login::read(&self.requested, self.injector);
+        let mut also = login.pinned();
+        if let FileOwner::Group(gid) = file_owner {
             also.push(("volume.owner", format!(":{gid}")));
         }
-        let pins = self.injector.pins(&self.asked, &also).map_err(|mistakes| told(sentences(&mistakes)))?;
-        let configs = self.resolve(mode, &targets, &pins, &login)?;
-        let references = configs.iter().map(references).collect::<Result<Vec<_>, _>>().map_err(told)?;
+        let pinned = self
+            .injector
+            .pinned(&self.requested, &also)
+            .map_err(|mistakes| dedup_and_truncate(sentences(&mistakes)))?;
+        let configs = self.resolve(mode, &targets, &pinned, &login)?;
+        let references = configs.iter().map(references).collect::<Result<Vec<_>, _>>().map_err(dedup_and_truncate)?;
         let needs_vault = references.iter().any(|all| all.reach(|source| matches!(source, Source::Vault(_))));
         let needs_aws = references.iter().any(|all| all.reach(|source| matches!(source, Source::Aws(_))));
-        let is_said = needs_vault || self.asked.mentions("vault.auth");
+        let is_said = needs_vault || self.requested.mentions("vault.auth");
         if is_said && login.lacks_role {
             self.deny(missing_role());
         }
         for (config, references) in configs.iter().zip(&references) {
-            self.can(mode, &targets, config, references, &login);
+            self.validate_config(mode, &targets, config, references, &login);
         }
         let Some(config) = configs.into_iter().next() else {
             self.deny("names no container");
-            return Err(told(self.denial));
+            return Err(dedup_and_truncate(self.denial));
         };
-        self.fits(mode, &targets, &config, &resources);
+        self.validate_pod(mode, &targets, &config, &resources);
         if !self.denial.is_empty() {
-            return Err(told(self.denial));
+            return Err(dedup_and_truncate(self.denial));
         }
-        let fixed = pins.iter().filter_map(|flag| flag.value.split_once('='));
+        let fixed = pinned.iter().filter_map(|flag| flag.value.split_once('='));
         let fixed = fixed.filter(|(key, _)| *key != "volume.owner");
         let fixed = fixed.map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
         let is_token = login.audience.is_some() && if mode.wraps() { is_said } else { needs_vault };
-        Ok(Wish {
+        Ok(InjectionRequest {
             mode,
             targets,
             commands,
             resources,
-            arguments: self.arguments(pins, is_said),
+            arguments: self.arguments(pinned, is_said),
             audience: login.audience.filter(|_| is_token),
             needs_aws: needs_aws || (needs_vault && login.method == "aws"),
             config,
-            reader,
+            file_owner,
             fixed,
             warnings: self.warnings,
         })
@@ -207,15 +212,15 @@ impl Reading<'_> {
     /// The operator's part and everything that the annotations say, as flags: the pod reads these and no annotation.
     /// Without a login nothing is said about one.
     fn arguments(&self, operator: Vec<Flag>, is_login: bool) -> Vec<Flag> {
-        let mut pins: BTreeMap<String, String> = self.asked.login();
+        let mut pinned: BTreeMap<String, String> = self.requested.login();
         let pair = |flag: Flag| flag.value.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
-        pins.extend(operator.into_iter().filter_map(pair));
-        pins.retain(|key, _| is_login || !key.starts_with("vault.auth."));
+        pinned.extend(operator.into_iter().filter_map(pair));
+        pinned.retain(|key, _| is_login || !key.starts_with("vault.auth."));
         let mut skip = vec!["vault", "aws", "supervise", "volume.path"];
-        skip.extend(pins.keys().map(String::as_str));
-        let rest = self.asked.flags(&skip);
-        let pins = pins.iter().map(|(key, text)| Flag::new("--set", format!("{key}={text}")));
-        pins.chain(rest).collect()
+        skip.extend(pinned.keys().map(String::as_str));
+        let rest = self.requested.flags(&skip);
+        let pinned = pinned.iter().map(|(key, text)| Flag::new("--set", format!("{key}={text}")));
+        pinned.chain(rest).collect()
     }
 
     /// The configuration as each process of ours will read it.
@@ -223,10 +228,10 @@ impl Reading<'_> {
         &self,
         mode: Mode,
         targets: &BTreeSet<String>,
-        pins: &[Flag],
+        pinned: &[Flag],
         login: &Login,
     ) -> Result<Vec<Config>, Denial> {
-        let mut flags = pins.to_vec();
+        let mut flags = pinned.to_vec();
         if login.lacks_role {
             // Whether Vault is needed at all is known only afterwards.
             flags.push(Flag::new("--set", "vault.auth.role=unknown"));
@@ -243,7 +248,7 @@ impl Reading<'_> {
                 "{} containers have variables of their own about secrets or settings, and the annotations would have to be \
                  read for each; say these settings in annotations, or name fewer containers with {}",
                 environments.len(),
-                ours("containers")
+                annotation_key("containers")
             )]);
         }
         let wraps = if mode.wraps() { Wraps::Command } else { Wraps::Nothing };
@@ -262,7 +267,7 @@ impl Reading<'_> {
                 Err(mistakes) => denial.extend(sentences(&mistakes)),
             }
         }
-        if denial.is_empty() { Ok(configs) } else { Err(told(denial)) }
+        if denial.is_empty() { Ok(configs) } else { Err(dedup_and_truncate(denial)) }
     }
 }
 
@@ -277,13 +282,13 @@ fn environment(container: &Container) -> Vec<(String, String)> {
 }
 
 /// Whether a container is one of ours.
-pub(super) fn is_ours(container: &Container) -> bool {
+pub(super) fn is_own_container(container: &Container) -> bool {
     is_our_name(&container.name)
 }
 
 /// Whether a container's name is one of those that injection gives.
 pub(super) fn is_our_name(name: &str) -> bool {
-    name == OURS || name == super::names::FIRST
+    name == SIDECAR_NAME || name == super::names::INIT_NAME
 }
 
 #[cfg(test)]

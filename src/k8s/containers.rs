@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 use crate::config::Resources;
 
 use super::names::{
-    ENTRY_POINT, FILES_PATH, FIRST, IDENTITY, IDENTITY_PATH, OURS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH, STATE,
-    STATE_OWN, STATE_PATH, VOLUME_PATH,
+    ENTRY_POINT, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, PROGRAM, PROGRAM_FILE, PROGRAM_PATH, SIDECAR_NAME,
+    STATE, STATE_OWN, STATE_PATH, VOLUME_PATH,
 };
 use super::pod::Pod;
 use super::quantity;
-use super::wish::{Reader, Wish, is_ours};
+use super::request::{FileOwner, InjectionRequest, is_own_container};
 use crate::domain::Mode;
 
 /// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
@@ -37,26 +37,32 @@ pub(super) enum Role {
     /// Delivers once.
     Init,
     /// Delivers first and leaves login and leases to the container that stays.
-    Predecessor,
+    InitFetch,
     /// Takes over and stays.
-    Successor,
+    ContainerSidecar,
     /// Copies the program for those that wrap.
     Install,
 }
 
 /// One of our containers.
-pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbing: &Plumbing) -> Value {
-    let mut parts = Map::new();
-    let mut set = |key: &str, value: Value| drop(parts.insert(key.to_owned(), value));
-    set("name", json!(if role == Role::Predecessor { FIRST } else { OURS }));
+pub(super) fn container(
+    role: Role,
+    request: &InjectionRequest,
+    pod: &Pod,
+    image: &str,
+    aws_identity_env: &AwsIdentityEnv,
+) -> Value {
+    let mut container = Map::new();
+    let mut set = |key: &str, value: Value| drop(container.insert(key.to_owned(), value));
+    set("name", json!(if role == Role::InitFetch { INIT_NAME } else { SIDECAR_NAME }));
     set("image", json!(image));
-    set("args", json!(arguments(role, wish)));
-    set("securityContext", security(wish.reader, pod));
+    set("args", json!(arguments(role, request)));
+    set("securityContext", security(request.file_owner, pod));
     set(
         "resources",
         resources(&match is_guaranteed(pod) {
-            true => guaranteed(&wish.resources),
-            false => wish.resources.clone(),
+            true => guaranteed(&request.resources),
+            false => request.resources.clone(),
         }),
     );
     // What ended a start that failed stands in `kubectl describe pod`.
@@ -79,20 +85,20 @@ pub(super) fn container(role: Role, wish: &Wish, pod: &Pod, image: &str, plumbin
     if role == Role::Install {
         mounts.push(json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH }));
     } else {
-        mounts.push(json!({ "name": OURS, "mountPath": VOLUME_PATH }));
+        mounts.push(json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH }));
         if role != Role::Init {
             mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
-        mounts.extend(wish.audience.iter().map(|_| identity_mount()));
-        env.extend(plumbing.env.iter().map(|(_, value)| value.clone()));
-        mounts.extend(plumbing.mounts.iter().map(|(_, value)| value.clone()));
+        mounts.extend(request.audience.iter().map(|_| identity_mount()));
+        env.extend(aws_identity_env.env.iter().map(|(_, value)| value.clone()));
+        mounts.extend(aws_identity_env.mounts.iter().map(|(_, value)| value.clone()));
     }
     if !env.is_empty() {
         set("env", Value::Array(env));
     }
     set("volumeMounts", Value::Array(mounts));
-    Value::Object(parts)
+    Value::Object(container)
 }
 
 fn identity_mount() -> Value {
@@ -101,28 +107,28 @@ fn identity_mount() -> Value {
 
 /// Variables and mounts of AWS identities, by name and path, as they stand on an app container.
 #[derive(Debug, Default)]
-pub(super) struct Plumbing {
+pub(super) struct AwsIdentityEnv {
     pub(super) env: Vec<(String, Value)>,
     pub(super) mounts: Vec<(String, Value)>,
 }
 
-fn arguments(role: Role, wish: &Wish) -> Vec<String> {
+fn arguments(role: Role, request: &InjectionRequest) -> Vec<String> {
     let words: &[&str] = match role {
         // The copy gets mode 0111: born not dumpable, so that no process of the app's uid looks into it while it starts.
         Role::Install => return vec!["install".to_owned(), PROGRAM_FILE.to_owned()],
         Role::Init => &["init"],
-        Role::Predecessor => &["init", "--leave-leases"],
-        Role::NativeSidecar | Role::Successor => &["sidecar"],
+        Role::InitFetch => &["init", "--leave-leases"],
+        Role::NativeSidecar | Role::ContainerSidecar => &["sidecar"],
     };
     let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    arguments.extend(settings(wish, FILES_PATH));
+    arguments.extend(settings(request, FILES_PATH));
     arguments
 }
 
 /// Where files go, and the whole admitted configuration: nobody can edit the arguments of a container in a running pod.
-fn settings(wish: &Wish, volume: &str) -> Vec<String> {
+fn settings(request: &InjectionRequest, volume: &str) -> Vec<String> {
     let mut words = vec!["--pinned".to_owned(), "--volume".to_owned(), volume.to_owned()];
-    for flag in &wish.arguments {
+    for flag in &request.arguments {
         words.extend([flag.name.clone(), flag.value.clone()]);
     }
     // Kubelet replaces $(NAME) in arguments; $$ is one dollar.
@@ -130,18 +136,18 @@ fn settings(wish: &Wish, volume: &str) -> Vec<String> {
 }
 
 /// The command of a container that is wrapped.
-pub(super) fn wrapped(command: &[String], wish: &Wish) -> Value {
+pub(super) fn wrapped(command: &[String], request: &InjectionRequest) -> Value {
     let mut words = vec![PROGRAM_FILE.to_owned()];
-    if wish.mode == Mode::Supervise {
+    if request.mode == Mode::Supervise {
         words.push("--supervise".to_owned());
     }
-    words.extend(settings(wish, &wish.config.volume.path.to_string_lossy()));
+    words.extend(settings(request, &request.config.volume.path.to_string_lossy()));
     words.push("--".to_owned());
     words.extend(command.iter().cloned());
     json!(words)
 }
 
-fn security(reader: Reader, pod: &Pod) -> Value {
+fn security(file_owner: FileOwner, pod: &Pod) -> Value {
     let mut context = json!({
         "runAsNonRoot": true,
         "allowPrivilegeEscalation": false,
@@ -149,9 +155,9 @@ fn security(reader: Reader, pod: &Pod) -> Value {
         "capabilities": { "drop": ["ALL"] },
         "seccompProfile": { "type": "RuntimeDefault" },
     });
-    let ids = match reader {
-        Reader::User(user, group) => Some((user, group)),
-        Reader::Group(_) | Reader::App => (pod.user.is_some() || pod.group.is_some()).then_some((OWN_ID, OWN_ID)),
+    let ids = match file_owner {
+        FileOwner::User(user, group) => Some((user, group)),
+        FileOwner::Group(_) | FileOwner::App => (pod.user.is_some() || pod.group.is_some()).then_some((OWN_ID, OWN_ID)),
     };
     if let (Some((user, group)), Some(map)) = (ids, context.as_object_mut()) {
         map.insert("runAsUser".to_owned(), json!(user));
@@ -163,7 +169,7 @@ fn security(reader: Reader, pod: &Pod) -> Value {
 /// Whether the pod's quality of service is Guaranteed without us: every container has limits for CPU and memory, and asks
 /// for no less (kubernetes.io, Pod Quality of Service Classes).
 fn is_guaranteed(pod: &Pod) -> bool {
-    let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_ours(c)).peekable();
+    let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_own_container(c)).peekable();
     all.peek().is_some()
         && all.all(|container| {
             ["cpu", "memory"].iter().all(|name| {
@@ -190,32 +196,32 @@ fn guaranteed(resources: &Resources) -> Resources {
 }
 
 fn resources(resources: &Resources) -> Value {
-    let mut parts = Map::new();
+    let mut container = Map::new();
     for (name, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
         if !amounts.is_empty() {
-            parts.insert(name.to_owned(), json!(amounts));
+            container.insert(name.to_owned(), json!(amounts));
         }
     }
-    Value::Object(parts)
+    Value::Object(container)
 }
 
 /// The volumes, by name.
-pub(super) fn volumes(wish: &Wish) -> Vec<(&'static str, Value)> {
+pub(super) fn volumes(request: &InjectionRequest) -> Vec<(&'static str, Value)> {
     let memory =
         |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
     let mut volumes = Vec::new();
-    if !wish.mode.wraps() || !wish.config.files.is_empty() {
-        volumes.push((OURS, memory(OURS, &size(wish.config.volume.size))));
+    if !request.mode.wraps() || !request.config.files.is_empty() {
+        volumes.push((SIDECAR_NAME, memory(SIDECAR_NAME, &size(request.config.volume.size))));
     }
-    if wish.mode == Mode::Sidecar {
+    if request.mode == Mode::Sidecar {
         volumes.push((STATE, memory(STATE, STATE_SIZE)));
     }
-    if let Some(audience) = &wish.audience {
+    if let Some(audience) = &request.audience {
         let token = json!({ "path": "token", "audience": audience, "expirationSeconds": TOKEN_SECONDS });
         let sources = json!([{ "serviceAccountToken": token }]);
         volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
     }
-    if wish.mode.wraps() {
+    if request.mode.wraps() {
         volumes.push((PROGRAM, json!({ "name": PROGRAM, "emptyDir": { "sizeLimit": PROGRAM_SIZE } })));
     }
     volumes
@@ -232,20 +238,20 @@ fn size(bytes: u64) -> String {
 }
 
 /// What a container that is served gets mounted.
-pub(super) fn mounts(wish: &Wish) -> Vec<Value> {
-    let path = wish.config.volume.path.to_string_lossy();
-    match wish.mode {
+pub(super) fn mounts(request: &InjectionRequest) -> Vec<Value> {
+    let path = request.config.volume.path.to_string_lossy();
+    match request.mode {
         Mode::Sidecar | Mode::Init if path == FILES_PATH => {
-            vec![json!({ "name": OURS, "mountPath": VOLUME_PATH, "readOnly": true })]
+            vec![json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH, "readOnly": true })]
         }
         Mode::Sidecar | Mode::Init => {
-            vec![json!({ "name": OURS, "mountPath": path, "subPath": super::names::FILES, "readOnly": true })]
+            vec![json!({ "name": SIDECAR_NAME, "mountPath": path, "subPath": super::names::FILES, "readOnly": true })]
         }
         Mode::Exec | Mode::Supervise => {
             let mut mounts = vec![json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true })];
-            mounts.extend(wish.audience.iter().map(|_| identity_mount()));
-            if !wish.config.files.is_empty() {
-                mounts.push(json!({ "name": OURS, "mountPath": VOLUME_PATH }));
+            mounts.extend(request.audience.iter().map(|_| identity_mount()));
+            if !request.config.files.is_empty() {
+                mounts.push(json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH }));
             }
             mounts
         }

@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
 use crate::domain::{Feature, Limit, Mode, Source};
 
-use super::super::denial::ours;
+use super::super::denial::annotation_key;
 use super::super::login::Login;
 use super::super::names::{FILES_PATH, VOLUME_PATH};
 use super::super::pod::{Container, Pod};
 use super::super::quantity;
 use super::super::references::References;
-use super::{Reading, list_names};
+use super::{RequestReader, list_names};
 
 /// What the program needs beside the files it writes.
 const OWN_MEMORY: u64 = 16 << 20;
 
-impl Reading<'_> {
+impl RequestReader<'_> {
     /// What the mode can do.
-    pub(super) fn can(
+    pub(super) fn validate_config(
         &mut self,
         mode: Mode,
         targets: &BTreeSet<String>,
@@ -26,9 +26,9 @@ impl Reading<'_> {
         references: &References<'_>,
         login: &Login,
     ) {
-        self.has_use(mode);
+        self.validate_use(mode);
         if config.supervise && mode != Mode::Supervise {
-            self.deny_annotation("supervise", &format!("say {}: supervise instead", ours("mode")));
+            self.deny_annotation("supervise", &format!("say {}: supervise instead", annotation_key("mode")));
         }
         if let (OnExpired::Stop, Some(limit)) = (config.on_expired, mode.limit(Feature::StopWhenExpired)) {
             self.deny(format!("onExpired: {}", pod_text(limit, mode)));
@@ -45,9 +45,9 @@ impl Reading<'_> {
             }
         }
         if mode.wraps() {
-            self.can_wrap(mode, targets, config);
+            self.validate_wrapped(mode, targets, config);
         } else {
-            self.can_stand_beside(mode, config, login);
+            self.validate_sidecar(mode, config, login);
         }
     }
 
@@ -66,7 +66,7 @@ impl Reading<'_> {
         match (mode, action) {
             (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() => Some(format!(
                 "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
-                ours("run-as")
+                annotation_key("run-as")
             )),
             (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
                 Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
@@ -79,7 +79,7 @@ impl Reading<'_> {
     }
 
     /// Options that would do nothing in a mode, though their author expects something.
-    fn has_use(&mut self, mode: Mode) {
+    fn validate_use(&mut self, mode: Mode) {
         for (key, annotation, feature) in [
             ("refresh", "refresh", Feature::Refresh),
             ("metrics", "metrics", Feature::Metrics),
@@ -89,21 +89,21 @@ impl Reading<'_> {
             ("scrubAws", "scrub-aws", Feature::ScrubAws),
             ("passEnv", "config", Feature::PassEnv),
         ] {
-            if let (true, Some(limit)) = (self.asked.mentions(key), mode.limit(feature)) {
+            if let (true, Some(limit)) = (self.requested.mentions(key), mode.limit(feature)) {
                 self.deny_annotation(annotation, &pod_text(limit, mode));
             }
         }
     }
 
-    fn can_wrap(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
+    fn validate_wrapped(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         if config.files.is_empty() {
             let has_unknown = |c: &Container| targets.contains(&c.name) && c.has_unknown_variables;
             let mut all = self.pod.containers.iter().chain(&self.pod.init_containers);
             if config.env.is_empty() && config.env_from.is_empty() && !all.any(has_unknown) {
                 let text = format!(
                     "asks for injection, but there is nothing to deliver: say at least one {} or {}",
-                    ours("env.NAME"),
-                    ours("file.NAME")
+                    annotation_key("env.NAME"),
+                    annotation_key("file.NAME")
                 );
                 self.deny(text);
             }
@@ -114,7 +114,7 @@ impl Reading<'_> {
                 "in mode {} one container has files, this names {}; name one, use variables only, or say {}: sidecar",
                 mode.name(),
                 list_names(targets),
-                ours("mode")
+                annotation_key("mode")
             );
             self.deny_annotation("containers", &text);
         }
@@ -126,14 +126,17 @@ impl Reading<'_> {
         }
     }
 
-    fn can_stand_beside(&mut self, mode: Mode, config: &Config, login: &Login) {
+    fn validate_sidecar(&mut self, mode: Mode, config: &Config, login: &Login) {
         for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
             let Some(limit) = mode.limit(Feature::Environment) else { continue };
             let text = format!("{place}: {}", pod_text(limit, mode));
             self.deny(text);
         }
         if config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() {
-            self.deny(format!("asks for injection but names no file; say at least one {}", ours("file.NAME")));
+            self.deny(format!(
+                "asks for injection but names no file; say at least one {}",
+                annotation_key("file.NAME")
+            ));
         }
         for entry in &config.files {
             if let Content::Template(Template::File(_)) = &entry.content {
@@ -164,14 +167,20 @@ impl Reading<'_> {
         if mode == Mode::Sidecar && is_sidecar_container && ends {
             let text = format!(
                 "a pod that ends would wait for its sidecar forever in this cluster; say {}: init, exec or supervise",
-                ours("mode")
+                annotation_key("mode")
             );
             self.deny(text);
         }
     }
 
     /// tmpfs is charged to the container that writes.
-    pub(super) fn fits(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config, resources: &Resources) {
+    pub(super) fn validate_pod(
+        &mut self,
+        mode: Mode,
+        targets: &BTreeSet<String>,
+        config: &Config,
+        resources: &Resources,
+    ) {
         if mode.wraps() {
             if would_be_root(self.pod, targets, config) {
                 let text = "the app would run as root; say whom it runs as, or \"0\" when root is meant";
@@ -189,7 +198,7 @@ impl Reading<'_> {
                     "limits.memory {text} of the injected container is less than volume.size + 16Mi = {}Mi (files in \
                      memory are charged to it); say more with {}, such as {{\"limits\":{{\"memory\":\"{}Mi\"}}}}",
                     needed.div_ceil(1 << 20),
-                    ours("resources"),
+                    annotation_key("resources"),
                     needed.div_ceil(1 << 20)
                 );
                 self.deny(text);
@@ -201,7 +210,7 @@ impl Reading<'_> {
 
 /// What a pod's author reads of a limit.
 pub(in crate::k8s) fn pod_text(limit: &Limit, mode: Mode) -> String {
-    let text = limit.pod.replace("{mode}", &ours("mode")).replace("{file}", &ours("file.NAME"));
+    let text = limit.pod.replace("{mode}", &annotation_key("mode")).replace("{file}", &annotation_key("file.NAME"));
     text.replace("{name}", mode.name())
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Annotations, Config, Flag, Layers, Mistake, Place, VaultAuth, Wraps, resolve};
 use crate::k8s::inject::inject;
-use crate::k8s::tests::{FILE, ROLE, app, denied, injected, ours, pod, words};
+use crate::k8s::tests::{FILE, ROLE, app, denied, injected, injected_container, pod, words};
 
 fn denied_here(annotations: &[(&str, &str)], expected: &str) {
     denied(&[&[ROLE], annotations].concat(), app(), expected);
@@ -54,7 +54,7 @@ fn denied_text(annotations: &[(&str, &str)]) -> Vec<String> {
 fn a_template_counts_with_what_it_refers_to_and_no_more() {
     // Only Secrets Manager is asked, whatever the text around says: no login to Vault, no token.
     let aws = injected(&pod(&[("template.a", "# vault: none\n{{ secret('aws-sm:prod/db').user }}")], app()));
-    assert!(!words(&ours(&aws)["args"]).iter().any(|word| word.starts_with("vault.auth.")));
+    assert!(!words(&injected_container(&aws)["args"]).iter().any(|word| word.starts_with("vault.auth.")));
     let text = denied_text(&[("template.a", "{{ secret('vault:secret/data/db').user }}")]).join("\n");
     assert!(text.contains("say it with secret-exec.dev/vault-role"), "{text}");
     denied_here(&[("template.a", "{{ secret('file:/etc/x') }}")], "reads no file for the app");
@@ -113,7 +113,7 @@ fn reads(patched: &Value) -> Result<Config, Vec<Mistake>> {
     let command = &patched["spec"]["containers"][0]["command"];
     let (arguments, wraps) = match command.is_array() {
         true => (words(command), Wraps::Command),
-        false => (words(&ours(patched)["args"]), Wraps::Nothing),
+        false => (words(&injected_container(patched)["args"]), Wraps::Nothing),
     };
     let mut flags = Vec::new();
     let mut rest = arguments[1..].iter();
@@ -168,7 +168,7 @@ files:
 onChange: [ { http: 'http://127.0.0.1:9/a?b=c' }, { signal: HUP, process: nginx } ]
 renewal: { at: 50%, handOver: 1m }
 ";
-    let asked = [
+    let original = [
         ROLE,
         ("run-as", "1000:1000"),
         ("config", config),
@@ -177,8 +177,8 @@ renewal: { at: 50%, handOver: 1m }
         ("timeout", "90s"),
         ("volume-size", "4Mi"),
     ];
-    let read = without_places(reads(&injected(&pod(&asked, app()))).unwrap());
-    let said = said(&asked, Wraps::Nothing);
+    let read = without_places(reads(&injected(&pod(&original, app()))).unwrap());
+    let said = said(&original, Wraps::Nothing);
     assert_eq!(read.files, said.files);
     assert_eq!(read.files.len(), 7);
     assert_eq!((&read.secrets, &read.on_change, &read.renewal), (&said.secrets, &said.on_change, &said.renewal));
@@ -198,10 +198,11 @@ env: { URL: { template: \"p://{{ secret('vault:x').user }}\" }, A.B: 'vault:x#y'
 envFrom: [ { from: 'vault:secret/data/app', prefix: APP_ } ]
 passEnv: [ 'KEEP_*', LANG ]
 ";
-    let asked = [ROLE, ("mode", "supervise"), ("config", config), ("env.C", "aws-sm:prod/x"), ("on-change", "restart")];
+    let original =
+        [ROLE, ("mode", "supervise"), ("config", config), ("env.C", "aws-sm:prod/x"), ("on-change", "restart")];
     let command = json!({ "containers": [{ "name": "app", "command": ["/app", "--set", "$(X)"] }] });
-    let read = without_places(reads(&injected(&pod(&asked, command))).unwrap());
-    let said = said(&asked, Wraps::Command);
+    let read = without_places(reads(&injected(&pod(&original, command))).unwrap());
+    let said = said(&original, Wraps::Command);
     assert_eq!((&read.env, &read.env_from, &read.pass_env), (&said.env, &said.env_from, &said.pass_env));
     assert!(read.supervise);
     assert_eq!(read.on_change, said.on_change);
@@ -243,7 +244,7 @@ fn annotations_that_a_later_webhook_changes_are_admitted_again() {
     let mut patched = injected(&pod(&[FILE, ROLE], app()));
     patched["metadata"]["annotations"]["secret-exec.dev/file.more"] = json!("vault:secret/data/more#x");
     let again = injected(&patched);
-    assert!(words(&ours(&again)["args"]).contains(&"more=vault:secret/data/more#x"));
+    assert!(words(&injected_container(&again)["args"]).contains(&"more=vault:secret/data/more#x"));
     let command = json!({ "containers": [{ "name": "app", "command": ["/app", "--", "x"] }] });
     let mut patched = injected(&pod(&[ROLE, ("mode", "exec"), ("env.A", "vault:x#y")], command));
     patched["metadata"]["annotations"]["secret-exec.dev/env.B"] = json!("vault:x#z");

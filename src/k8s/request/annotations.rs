@@ -6,10 +6,10 @@ use crate::config::annotations::PREFIX;
 use crate::config::{Place, Resources, is_steering, nearest};
 use crate::domain::Mode;
 
-use super::super::denial::{ours, sentences};
-use super::{Reader, Reading, annotation, is_ours, list_names};
+use super::super::denial::{annotation_key, sentences};
+use super::{FileOwner, RequestReader, annotation, is_own_container, list_names};
 
-impl Reading<'_> {
+impl RequestReader<'_> {
     pub(super) fn mode(&mut self) -> Mode {
         let Some(text) = annotation(self.pod, "mode") else { return Mode::Sidecar };
         if let Some(mode) = Mode::parse(text) {
@@ -24,7 +24,7 @@ impl Reading<'_> {
     /// The containers that get secrets: those named, else those that have them already, else the one everybody means.
     pub(super) fn targets(&mut self) -> BTreeSet<String> {
         let pod = self.pod;
-        let all = || pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_ours(c));
+        let all = || pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_own_container(c));
         let names = || all().map(|c| c.name.as_str()).collect::<Vec<_>>();
         if let Some(text) = annotation(pod, "containers") {
             let named: BTreeSet<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -34,7 +34,11 @@ impl Reading<'_> {
                 let text = format!("names no container of this pod, which has {}", names().join(", "));
                 self.deny_annotation("containers", &text);
             } else if !missing.is_empty() {
-                let text = format!("annotation {}: no container {} here yet", ours("containers"), missing.join(", "));
+                let text = format!(
+                    "annotation {}: no container {} here yet",
+                    annotation_key("containers"),
+                    missing.join(", ")
+                );
                 self.warnings.push(text);
             }
             return there.into_iter().map(str::to_owned).collect();
@@ -43,7 +47,7 @@ impl Reading<'_> {
         if !served.is_empty() {
             return served;
         }
-        let apps: Vec<_> = pod.containers.iter().filter(|c| !is_ours(c)).map(|c| c.name.clone()).collect();
+        let apps: Vec<_> = pod.containers.iter().filter(|c| !is_own_container(c)).map(|c| c.name.clone()).collect();
         match (apps.as_slice(), &pod.default_container) {
             ([only], _) => BTreeSet::from([only.clone()]),
             (many, Some(default)) if many.contains(default) => BTreeSet::from([default.clone()]),
@@ -54,7 +58,7 @@ impl Reading<'_> {
             (many, _) => {
                 let text = format!(
                     "the pod has several containers; say which get the secrets: {}: {}",
-                    ours("containers"),
+                    annotation_key("containers"),
                     many.join(",")
                 );
                 self.deny(text);
@@ -71,14 +75,14 @@ impl Reading<'_> {
                 continue; // an unknown annotation, which is told with the others
             }
             if !mode.wraps() {
-                self.deny(format!("annotation {key}: only with {}: exec or supervise", ours("mode")));
+                self.deny(format!("annotation {key}: only with {}: exec or supervise", annotation_key("mode")));
             } else if self.is_named_but_missing(name) {
                 // A later webhook may add it, and calls again then. `targets` has warned.
             } else if !targets.contains(name) {
                 let known = list_names(targets);
                 self.deny(format!(
                     "annotation {key}: secrets go to {known}, not to {name}; see {}",
-                    ours("containers")
+                    annotation_key("containers")
                 ));
             }
             match serde_json::from_str::<Vec<String>>(value) {
@@ -116,7 +120,7 @@ impl Reading<'_> {
 
     pub(super) fn resources(&mut self) -> Resources {
         let Some(text) = annotation(self.pod, "resources") else { return self.injector.resources.clone() };
-        let place = Place::Annotation(ours("resources"));
+        let place = Place::Annotation(annotation_key("resources"));
         match Resources::parse(text, &place) {
             Ok(resources) => resources,
             Err(mistakes) => {
@@ -127,12 +131,12 @@ impl Reading<'_> {
     }
 
     /// `run-as` and `volume-owner`, which a container without privileges and without a passwd file must be able to do.
-    pub(super) fn reader(&mut self, mode: Mode) -> Reader {
+    pub(super) fn file_owner(&mut self, mode: Mode) -> FileOwner {
         if mode.wraps() {
-            return Reader::App;
+            return FileOwner::App;
         }
-        let owner = self.asked.text("volume.owner").map(str::to_owned);
-        if let Some(text) = self.asked.text("runAs").map(str::to_owned) {
+        let owner = self.requested.text("volume.owner").map(str::to_owned);
+        if let Some(text) = self.requested.text("runAs").map(str::to_owned) {
             if owner.is_some() {
                 self.deny_annotation("run-as", "cannot stand together with volume-owner; the files are run-as's own");
             }
@@ -141,25 +145,25 @@ impl Reading<'_> {
                 Some((Ok(0), Ok(_))) => {
                     let text = "root is refused here; leave run-as out: root reads the files as a member of the group";
                     self.deny_annotation("run-as", text);
-                    Reader::App
+                    FileOwner::App
                 }
-                Some((Ok(user), Ok(group))) => Reader::User(user, group),
+                Some((Ok(user), Ok(group))) => FileOwner::User(user, group),
                 _ => {
                     let text =
                         "expected numbers, UID:GID, such as \"1000:1000\": names are known in the app's image only";
                     self.deny_annotation("run-as", text);
-                    Reader::App
+                    FileOwner::App
                 }
             };
         }
         match owner.as_deref().map(|text| text.strip_prefix(':').and_then(|gid| gid.parse::<u32>().ok())) {
-            None => Reader::Group(self.injector.reader_group),
-            Some(Some(gid)) if gid > 0 && gid < u32::MAX => Reader::Group(gid),
+            None => FileOwner::Group(self.injector.reader_group),
+            Some(Some(gid)) if gid > 0 && gid < u32::MAX => FileOwner::Group(gid),
             Some(_) => {
                 let text = "expected :GID, a group the pod gets; a container without privileges cannot give files away: \
                             for files of the app's own say run-as";
                 self.deny_annotation("volume-owner", text);
-                Reader::App
+                FileOwner::App
             }
         }
     }
