@@ -8,6 +8,7 @@ mod output;
 mod parse;
 mod shell;
 mod unread;
+mod version;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

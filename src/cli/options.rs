@@ -92,7 +92,7 @@ pub(super) fn command() -> Command {
     Command::new("secret-exec")
         .about(ABOUT)
         .override_usage(USAGE)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(super::version::version())
         .after_help(TAIL)
         .term_width(80)
         .subcommand_help_heading("Commands")

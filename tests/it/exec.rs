@@ -185,7 +185,7 @@ fn help_and_version_are_on_stdout() {
     }
     assert!(help.lines().all(|line| line.len() <= 120), "{help}");
     let version = Run::new(program()).arg("--version").output().ok();
-    assert_eq!(version, format!("secret-exec {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(version.starts_with(concat!("secret-exec ", env!("CARGO_PKG_VERSION"))), "{version}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, umount2};
 
 use crate::support::{copy_program, is_root, program};
 
-/// Ours: the program alone, as the Dockerfile makes it.
+/// Ours, as `deploy/image/build` makes it.
 pub const OUR_IMAGE: &str = "localhost/secret-exec:pods";
 /// The app's: a shell and a few tools.
 pub const APP_IMAGE: &str = "localhost/app:pods";
@@ -119,23 +119,41 @@ impl Engine {
 
     fn build_images(&self) {
         let build = self.folder("build");
-        copy_program(program(), &build.join("secret-exec"));
         let tools = build.join("tools");
         fs::create_dir(&tools).unwrap();
         fs::copy(BUSYBOX, tools.join("busybox")).unwrap();
         for tool in TOOLS {
             symlink("busybox", tools.join(tool)).unwrap();
         }
-        let ours = "FROM scratch\nCOPY secret-exec /\nUSER 65532:65532\nENTRYPOINT [\"/secret-exec\"]\n";
         let app = "FROM scratch\nCOPY tools /bin\nENV PATH=/bin\n";
         // What holds a pod's namespaces; busybox's sleep would let SIGTERM pass.
         let pause = "FROM scratch\nCOPY tools /bin\nENTRYPOINT [\"/bin/sleep\", \"100000\"]\nSTOPSIGNAL SIGKILL\n";
-        for (image, file) in [(OUR_IMAGE, ours), (APP_IMAGE, app), (PAUSE_IMAGE, pause)] {
+        for (image, file) in [(APP_IMAGE, app), (PAUSE_IMAGE, pause)] {
             fs::write(build.join("Containerfile"), file).unwrap();
             let context = build.display().to_string();
             let words = ["bud", "--isolation=chroot", "--quiet", "--tag", image, &context];
             worked(&self.command("buildah", &words).output().unwrap(), &words);
         }
+        fs::remove_dir_all(&build).unwrap();
+        self.build_ours(&build);
+    }
+
+    /// The script that users build with packs the programs of this suite, without their symbols, which are most of them.
+    fn build_ours(&self, build: &Path) {
+        fs::create_dir(build).unwrap();
+        let programs = [(program(), "secret-exec"), (Path::new(env!("CARGO_BIN_EXE_secret-inject")), "secret-inject")];
+        for (from, name) in programs {
+            let to = build.join(name);
+            let stripped = Command::new("strip").arg("-o").arg(&to).arg(from).status();
+            if !stripped.is_ok_and(|status| status.success()) {
+                copy_program(from, &to);
+            }
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/image/build");
+        let from = build.display().to_string();
+        let words = [OUR_IMAGE, "--from", &from];
+        let mut command = self.command(script.to_str().unwrap(), &words);
+        worked(&command.env("SOURCE_DATE_EPOCH", "1795873892").output().unwrap(), &words);
         fs::remove_dir_all(build).unwrap();
     }
 }

@@ -20,6 +20,8 @@ mod engine; // podman with a store of its own, and the two images
 mod node; // what kubelet does and this podman does not: volumes, native sidecars, their probe, the end of a pod
 mod stage; // a corner of the server, an injector's config for it, and pods
 
+mod image; // what `deploy/image/build` makes: the bytes, the modes, the labels
+
 // The forms of injection
 mod init; // once, before the app: a Job completes, a denied one does not start
 mod platform; // what a platform adds: uids of a namespace, one namespace of processes, an identity of AWS

@@ -23,7 +23,7 @@ pub(super) fn command() -> Command {
     let file = |name, help| value(name, "FILE", help).action(ArgAction::Set);
     Command::new("secret-inject")
         .about(ABOUT)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(crate::cli::version::version())
         .after_help(TAIL)
         .term_width(80)
         .subcommand(
