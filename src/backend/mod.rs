@@ -1,31 +1,64 @@
-//! What a schedule asks for, carried out: one backend with its tokens, and the leases that hang on them.
+//! One secret store from connection to revocation: its login tokens, the leases that depend on them, and the versions it has.
+//!
+//! `connect` builds the stores that a plan needs, under start and rotation alike; `login` and `revoke` are the one way in and
+//! out; [`Backend`] executes what a schedule decides, with `vault` and `aws` for what only they have.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
+mod aws;
+mod connect;
 pub(crate) mod login;
 pub(crate) mod revoke;
+mod vault;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::debug;
 
-use crate::config::{self, VaultAuth};
-use crate::domain::{Fetched, Lease, Source, Version, http_date};
-use crate::identity::aws::AwsIdentity;
-use crate::identity::{self, PreloadedFiles, Proof};
-use crate::provider::aws::Aws;
+use crate::domain::{Fetched, Fetches, Lease, Source};
 use crate::provider::file::Files;
 use crate::provider::local::Local;
-use crate::provider::vault::{ENDLESS, Origin, Revocation, Token, TokenKind, Vault};
-use crate::provider::{Class, Failure, Fetch, Limits};
-use crate::schedule::{Answer, Executor, Grant, Life, Lifetime, Outcome, SecretId, TokenId, Work};
+use crate::provider::vault::{Origin, Revocation, Token, TokenKind, Vault};
+use crate::provider::{Class, Failure, Fetch};
+use crate::schedule::{Answer, Executor, Grant, Lifetime, Outcome, SecretId, Work};
 use crate::sys::clock;
 
-use login::{LoginError, proof};
+use aws::VersionedReader;
+pub(crate) use connect::Backends;
+use revoke::{Retry, revoke_each, revoke_login};
+pub(crate) use vault::Logins;
+
+/// What the start fetched, for rotation to take over.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// The value of every source.
+    pub(crate) fetches: Fetches,
+    /// How each of them came.
+    pub(crate) requests: BTreeMap<Source, Request>,
+    /// When the login that brought the token was sent, in time since boot.
+    pub(crate) login_at: Duration,
+    /// Whether an earlier run's login was resumed; `false`: this run logged in itself.
+    pub(crate) is_resumed: bool,
+}
+
+/// When a value was requested, and by which run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Time since boot: a life counts from here.
+    pub(crate) at: Duration,
+    pub(crate) run: Run,
+}
+
+/// Which run requested a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    This,
+    /// An earlier one, whose checkpoint was resumed: the value may have changed since.
+    Earlier,
+}
 
 /// The sources of one backend, and the means to ask for them.
 pub(crate) struct Backend {
@@ -51,33 +84,9 @@ struct LeftOver {
 /// The closed set of backends.
 pub(crate) enum Kind {
     Vault(Box<Logins>),
-    Aws(Described),
+    Aws(VersionedReader),
     Files(Rc<Files>),
     Local(Rc<Local>),
-}
-
-/// Vault or OpenBao: the tokens we hold, of which one is asked with.
-pub(crate) struct Logins {
-    pub(crate) config: config::Vault,
-    pub(crate) auth: VaultAuth,
-    pub(crate) preloaded: Rc<PreloadedFiles>,
-    pub(crate) aws_identity: Arc<AwsIdentity>,
-    tokens: RefCell<Tokens>,
-}
-
-struct Tokens {
-    current: Option<TokenId>,
-    by_id: BTreeMap<TokenId, Rc<Vault>>,
-    /// The last one, dead or not: what it unwrapped is handed on.
-    latest: Rc<Vault>,
-}
-
-/// Secrets Manager, and the versions we have.
-pub(crate) struct Described {
-    pub(crate) aws: Rc<Aws>,
-    versions: RefCell<BTreeMap<SecretId, Version>>,
-    /// We may read values but not descriptions: then the value is what is compared.
-    blind: RefCell<bool>,
 }
 
 impl Backend {
@@ -101,8 +110,8 @@ impl Backend {
             Some(lease) => _ = self.leases.borrow_mut().insert(id, lease.clone()),
             None => _ = self.leases.borrow_mut().remove(&id),
         }
-        if let (Kind::Aws(described), Some(version)) = (&self.kind, &fetched.version) {
-            described.versions.borrow_mut().insert(id, version.clone());
+        if let (Kind::Aws(reader), Some(version)) = (&self.kind, &fetched.version) {
+            reader.accept(id, version);
         }
     }
 
@@ -147,34 +156,28 @@ impl Backend {
     /// Nothing is asked for a while: no pooled connection keeps the last answer in its buffers.
     pub(crate) fn rest(&self) {
         match &self.kind {
-            Kind::Vault(logins) => logins.tokens.borrow().by_id.values().for_each(|vault| vault.close_idle()),
+            Kind::Vault(logins) => logins.all().iter().for_each(|vault| vault.close_idle()),
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => {}
         }
     }
 
-    /// Everything that can be revoked is, all at once: our tokens (leases end with them), or each lease by itself.
+    /// Revokes everything that can be revoked, all at once: the tokens (leases end with them), or each lease by itself.
     pub(crate) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
         leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
         leases.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
         leases.dedup_by(|one, other| one.id == other.id);
+        let leases: Vec<&Lease> = leases.iter().collect();
         match &self.kind {
             Kind::Vault(logins) => {
-                let vaults: Vec<Rc<Vault>> = logins.tokens.borrow().by_id.values().cloned().collect();
-                let all = vaults.iter().map(|vault| async {
-                    let token = vault.token();
-                    let mut answers = match &token {
-                        Some(token) if !grant(token).revocable => revoke_each(&**vault, &leases).await,
-                        _ => Vec::new(),
-                    };
-                    if token.is_none_or(|token| token.origin == Origin::Ours) {
-                        answers.push(vault.revoke_token().await);
-                    }
-                    answers
-                });
+                let vaults = logins.all();
+                let all = vaults.iter().map(|vault| revoke_login(vault, &leases, Retry::Never, |_| {}));
                 futures_util::future::join_all(all).await.into_iter().flatten().collect()
             }
-            Kind::Local(local) => revoke_each(&**local, &leases).await,
+            Kind::Local(local) => {
+                let revoked = revoke_each(&**local, &leases, Retry::Never, |_| {}).await;
+                revoked.into_iter().map(|revoked| revoked.map(|()| Revocation::Revoked)).collect()
+            }
             Kind::Aws(_) | Kind::Files(_) => Vec::new(),
         }
     }
@@ -202,7 +205,7 @@ impl Backend {
                 Some(vault) => fetched(one(&*vault, source).await.map_err(|failure| refused(&vault, failure))),
                 None => (Outcome::Failed(no_login()), None),
             },
-            Kind::Aws(described) => described.fetch(id, source).await,
+            Kind::Aws(reader) => reader.fetch(id, source).await,
             Kind::Files(files) => fetched(one(&**files, source).await.map_err(Outcome::Failed)),
             Kind::Local(local) => fetched(one(&**local, source).await.map_err(Outcome::Failed)),
         }
@@ -237,7 +240,7 @@ impl Executor for Backend {
     type Output = Fetched;
 
     async fn execute(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
-        match tokio::time::timeout(limit, self.asked(work)).await {
+        match tokio::time::timeout(limit, self.send(work)).await {
             Ok((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
             Ok(answered) => answered,
             Err(_) => {
@@ -252,7 +255,8 @@ impl Executor for Backend {
 }
 
 impl Backend {
-    async fn asked(&self, work: Work) -> (Outcome, Option<Fetched>) {
+    /// Sends what the work needs.
+    async fn send(&self, work: Work) -> (Outcome, Option<Fetched>) {
         let outcome = match (work, &self.kind) {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
             (Work::Renew(id), _) => self.renew(id).await,
@@ -286,138 +290,6 @@ impl Backend {
     }
 }
 
-impl Logins {
-    pub(crate) fn new(
-        config: config::Vault,
-        auth: VaultAuth,
-        preloaded: Rc<PreloadedFiles>,
-        aws_identity: Arc<AwsIdentity>,
-        first: Rc<Vault>,
-    ) -> Self {
-        let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
-        Self { config, auth, preloaded, aws_identity, tokens: RefCell::new(tokens) }
-    }
-
-    /// The first login, which the start made, has this id.
-    pub(crate) fn resume(&self, id: TokenId) {
-        let tokens = &mut *self.tokens.borrow_mut();
-        tokens.by_id.insert(id, Rc::clone(&tokens.latest));
-        tokens.current = Some(id);
-    }
-
-    /// What the last login brought.
-    pub(crate) fn latest_token(&self) -> Option<Token> {
-        self.tokens.borrow().latest.token()
-    }
-
-    /// Whether the token file holds another token than ours.
-    pub(crate) fn is_identity_changed(&self) -> bool {
-        let VaultAuth::TokenFile { .. } = &self.auth else { return false };
-        let Ok(Proof::Token(secret)) = identity::prove(&self.auth, &self.preloaded) else { return false };
-        self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
-    }
-
-    /// A connection to the server, with or without a token that lives.
-    fn any(&self) -> Rc<Vault> {
-        self.current().unwrap_or_else(|| Rc::clone(&self.tokens.borrow().latest))
-    }
-
-    /// Whoever is asked now.
-    pub(crate) fn current(&self) -> Option<Rc<Vault>> {
-        let tokens = self.tokens.borrow();
-        tokens.by_id.get(&tokens.current?).cloned()
-    }
-
-    async fn log_in(&self, id: TokenId) -> Outcome {
-        let proof = match proof(&self.auth, &self.preloaded, &self.aws_identity).await {
-            Ok(proof) => proof,
-            Err(LoginError::NoCredentials(error)) => {
-                return Outcome::Failed(Failure::new(Class::Denied, error.to_string()));
-            }
-            Err(LoginError::Rejected(failure)) => return Outcome::Failed(failure),
-        };
-        if let (Proof::Token(secret), Some(vault)) = (&proof, self.current())
-            && vault.holds(secret)
-        {
-            return match vault.login(&proof, ENDLESS).await {
-                Ok(token) => Outcome::StillHeld(grant(&token)),
-                Err(failure) => Outcome::Failed(failure),
-            };
-        }
-        let latest = Rc::clone(&self.tokens.borrow().latest);
-        let next = match latest.successor(&self.config, Limits::default()) {
-            Ok(next) => Rc::new(next),
-            // The configuration was good at the start: whatever this is, it passes.
-            Err(failure) => return Outcome::Failed(Failure::new(Class::Transient, failure.why)),
-        };
-        match next.login(&proof, ENDLESS).await {
-            Ok(token) => {
-                let tokens = &mut *self.tokens.borrow_mut();
-                // Those that nobody can revoke end by themselves; whatever is under way holds on to its own.
-                tokens.by_id.retain(|_, old| old.token().is_some_and(|token| grant(&token).revocable));
-                tokens.latest = Rc::clone(&next);
-                tokens.by_id.insert(id, next);
-                tokens.current = Some(id);
-                Outcome::Granted(grant(&token))
-            }
-            Err(failure) => Outcome::Failed(failure),
-        }
-    }
-
-    async fn revoke(&self, id: TokenId) -> Outcome {
-        let Some(vault) = self.tokens.borrow().by_id.get(&id).cloned() else { return Outcome::Done };
-        match vault.revoke_token().await {
-            Ok(_) => {
-                self.tokens.borrow_mut().by_id.remove(&id);
-                Outcome::Done
-            }
-            Err(failure) => Outcome::Failed(failure),
-        }
-    }
-}
-
-impl Described {
-    pub(crate) fn new(aws: Rc<Aws>) -> Self {
-        Self { aws, versions: RefCell::default(), blind: RefCell::new(false) }
-    }
-
-    /// The value only when its version is another than ours: a description costs the same and decrypts nothing.
-    async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
-        let mut rotates_in = None;
-        let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };
-        let is_blind = *self.blind.borrow();
-        let known = self.versions.borrow().get(&id).cloned();
-        if !is_blind && known.is_some() {
-            match self.aws.describe(wanted).await {
-                Ok(description) => {
-                    let until = |at: std::time::SystemTime| at.duration_since(clock::wall()).unwrap_or(Duration::ZERO);
-                    rotates_in = description.next_rotation.map(until);
-                    if let Some(at) = description.deleted {
-                        let why = format!(
-                            "the secret was scheduled for deletion at {}; what was delivered stays, but the next start \
-                             cannot read it: restore it with RestoreSecret",
-                            http_date(at)
-                        );
-                        return (Outcome::Failed(Failure::new(Class::NotFound, why)), None);
-                    }
-                    if known == Some(description.version) {
-                        return (Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in }), None);
-                    }
-                }
-                Err(failure) if failure.class == Class::Denied => {
-                    debug!("{source}: no description ({failure}); the value is read each time");
-                    *self.blind.borrow_mut() = true;
-                }
-                Err(failure) => return (Outcome::Failed(failure), None),
-            }
-        }
-        match one(&*self.aws, source).await {
-            Ok(fetched) => (Outcome::Fetched(Answer { rotates_in, ..Answer::from(&fetched) }), Some(fetched)),
-            Err(failure) => (Outcome::Failed(failure), None),
-        }
-    }
-}
-
 /// What the schedule has to know of a token.
 pub(crate) fn grant(token: &Token) -> Grant {
     // Whoever keeps a foreign token alive does that without us; a batch token cannot be renewed.
@@ -446,9 +318,4 @@ fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
 async fn one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
     let answer = provider.fetch(&[source]).await.pop();
     answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer")))
-}
-
-async fn revoke_each(provider: &impl Fetch, leases: &[Lease]) -> Vec<Result<Revocation, Failure>> {
-    let all = leases.iter().map(|lease| async { provider.revoke(&lease.id).await.map(|()| Revocation::Revoked) });
-    futures_util::future::join_all(all).await
 }

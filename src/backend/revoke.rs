@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::domain::{Ends, Fetches, Lease, Source};
-use crate::provider::vault::Revocation;
-use crate::provider::{Failure, Fetch, backoff, in_parallel};
+use crate::provider::vault::{Origin, Revocation, Vault};
+use crate::provider::{Failure, Fetch, backoff};
 use crate::sys::random;
 
 /// No longer for giving back what was issued, at the end or after a failed start.
@@ -21,7 +21,7 @@ pub(crate) const LAST_MOMENT: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 
 /// Says what became of a token.
-pub(crate) fn log_revocation(revocation: Result<Revocation, Failure>) {
+pub(crate) fn log_revocation(revocation: &Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!("revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
@@ -69,21 +69,68 @@ pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
     })
 }
 
-/// Ends each lease by itself; failures are warnings.
-pub(crate) async fn revoke_each(provider: &impl Fetch, leases: &[(&Source, &Lease)]) {
-    let revocations = leases.iter().map(|(source, lease)| async move {
-        match retry_revocation(|| provider.revoke(&lease.id)).await {
-            Ok(()) => info!("revoked the lease of {source}"),
-            Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
-        }
+/// Whether a revocation that fails is sent again while that can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    Transient,
+    Never,
+}
+
+/// What was tried to be revoked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Revoked<'a> {
+    Lease(&'a Lease, &'a Result<(), Failure>),
+    Token(&'a Result<Revocation, Failure>),
+}
+
+/// Revokes each lease by itself, all at once. `log` sees each result as it comes.
+pub(crate) async fn revoke_each(
+    provider: &impl Fetch,
+    leases: &[&Lease],
+    retry: Retry,
+    log: impl Fn(Revoked<'_>),
+) -> Vec<Result<(), Failure>> {
+    let all = leases.iter().map(async |lease| {
+        let revoked = retry.send(|| provider.revoke(&lease.id)).await;
+        log(Revoked::Lease(lease, &revoked));
+        revoked
     });
-    in_parallel(revocations).await;
+    futures_util::future::join_all(all).await
+}
+
+/// Revokes the token of a login, and before it each of these leases when they do not end with it. A token that is not ours
+/// stays.
+pub(crate) async fn revoke_login(
+    vault: &Vault,
+    leases: &[&Lease],
+    retry: Retry,
+    log: impl Fn(Revoked<'_>),
+) -> Vec<Result<Revocation, Failure>> {
+    let token = vault.token();
+    let mut results = Vec::new();
+    if token.as_ref().is_some_and(|token| !super::grant(token).revocable) {
+        let revoked = revoke_each(vault, leases, retry, &log).await;
+        results.extend(revoked.into_iter().map(|revoked| revoked.map(|()| Revocation::Revoked)));
+    }
+    if token.is_none_or(|token| token.origin == Origin::Ours) {
+        let revoked = retry.send(|| vault.revoke_token()).await;
+        log(Revoked::Token(&revoked));
+        results.push(revoked);
+    }
+    results
+}
+
+impl Retry {
+    async fn send<T, F: Future<Output = Result<T, Failure>>>(self, request: impl Fn() -> F) -> Result<T, Failure> {
+        match self {
+            Self::Transient => retry_revocation(request).await,
+            Self::Never => request().await,
+        }
+    }
 }
 
 /// Tries again while that can help; the caller bounds the time.
-pub(crate) async fn retry_revocation<T, F: Future<Output = Result<T, Failure>>>(
-    request: impl Fn() -> F,
-) -> Result<T, Failure> {
+async fn retry_revocation<T, F: Future<Output = Result<T, Failure>>>(request: impl Fn() -> F) -> Result<T, Failure> {
     let mut tries = 0;
     loop {
         match request().await {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use crate::domain::Exit;
 
+use super::aws::AwsFault;
+
 /// Why there is nothing to log in with. Reads behind "cannot log in: ", says what to do, never holds a file's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
@@ -44,18 +46,33 @@ pub enum IdentityError {
         /// What is wrong.
         why: &'static str,
     },
-    /// `aws` has no file: its request is signed by the `aws` module and given to the provider as [`super::Proof::Aws`].
-    #[error("the aws method proves itself by a signed request, not by a file")]
-    NeedsSigning,
 }
 
 impl IdentityError {
     /// The exit code it leads to: without an identity every login would be denied.
     pub fn exit(&self) -> Exit {
-        match self {
-            Self::NeedsSigning => Exit::Bug,
-            _ => Exit::Denied,
-        }
+        Exit::Denied
+    }
+}
+
+/// Why there is no proof.
+#[derive(Debug)]
+pub enum ProofError {
+    /// A file.
+    File(IdentityError),
+    /// No AWS credentials, or none that sign.
+    Aws(AwsFault),
+}
+
+impl From<IdentityError> for ProofError {
+    fn from(error: IdentityError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<AwsFault> for ProofError {
+    fn from(fault: AwsFault) -> Self {
+        Self::Aws(fault)
     }
 }
 

@@ -14,11 +14,13 @@ pub(crate) mod thread;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::config::{RoleId, VaultAuth};
 use crate::domain::SecretBytes;
 
-pub use error::{IdentityError, IdentityFile};
+use aws::AwsIdentity;
+pub use error::{IdentityError, IdentityFile, ProofError};
 
 use file::FileError;
 
@@ -156,7 +158,7 @@ impl PreloadedFiles {
     }
 }
 
-/// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`prove`].
+/// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`proof`].
 pub fn preload(auth: &VaultAuth) -> Result<PreloadedFiles, IdentityError> {
     let mut preloaded = PreloadedFiles::default();
     for (what, path) in files(auth) {
@@ -169,8 +171,28 @@ pub fn preload(auth: &VaultAuth) -> Result<PreloadedFiles, IdentityError> {
     Ok(preloaded)
 }
 
-/// The proof for one login, from the files as they are now.
-pub fn prove(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, IdentityError> {
+/// The proof for one login at `now`, by whatever method: from the files as they are now, or a request that AWS signs.
+pub async fn proof(
+    auth: &VaultAuth,
+    preloaded: &PreloadedFiles,
+    aws: &AwsIdentity,
+    now: SystemTime,
+) -> Result<Proof, ProofError> {
+    if let VaultAuth::Aws { role, mount, server_id, region } = auth {
+        let request = aws.signed_caller_identity(server_id.as_deref(), region.as_deref(), now).await?;
+        return Ok(Proof::Aws { role: role.clone(), mount: mount.clone(), request });
+    }
+    Ok(from_files(auth, preloaded)?)
+}
+
+/// The token of the token file as it is now; `None` with another method, or when there is none to be read.
+pub fn token_of_file(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Option<SecretBytes> {
+    let VaultAuth::TokenFile { path } = auth else { return None };
+    graphic(IdentityFile::Token, path, preloaded).ok()
+}
+
+/// The proof of a method that has files.
+fn from_files(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, IdentityError> {
     let jwt = |method, role: &String, mount: &String, path| {
         let token = graphic(IdentityFile::Jwt, path, preloaded)?;
         Ok(Proof::Jwt { method, mount: mount.clone(), role: role.clone(), token })
@@ -206,7 +228,7 @@ pub fn prove(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, Iden
             },
         }),
         VaultAuth::TokenFile { path } => Ok(Proof::Token(graphic(IdentityFile::Token, path, preloaded)?)),
-        VaultAuth::Aws { .. } => Err(IdentityError::NeedsSigning),
+        VaultAuth::Aws { .. } => unreachable!("the aws method has no files: its request is signed"),
     }
 }
 
@@ -292,7 +314,7 @@ mod tests {
     }
 
     fn token(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<String, IdentityError> {
-        match prove(auth, preloaded)? {
+        match from_files(auth, preloaded)? {
             Proof::Token(token) => Ok(token.expose_text().unwrap().to_owned()),
             other => panic!("{other}"),
         }
@@ -323,11 +345,11 @@ mod tests {
         };
         let preloaded = preload(&auth).unwrap();
         fs::remove_file(&path).unwrap();
-        let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = prove(&auth, &preloaded).unwrap() else {
+        let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = from_files(&auth, &preloaded).unwrap() else {
             panic!("no plain secret id");
         };
         assert_eq!(id.expose(), b"once");
-        let error = prove(&auth, &PreloadedFiles::default()).unwrap_err();
+        let error = from_files(&auth, &PreloadedFiles::default()).unwrap_err();
         assert_eq!(error.exit(), Exit::Denied);
         assert!(error.to_string().ends_with("does not exist; put it there or set vault.auth.secretIdFile"), "{error}");
     }
@@ -370,7 +392,7 @@ mod tests {
         fs::write(&key_file, "key-canary\n").unwrap();
         fs::set_permissions(&key_file, fs::Permissions::from_mode(0o400)).unwrap();
         let auth = VaultAuth::Cert { mount: "cert".into(), role: Some("web".into()), cert_file, key_file };
-        let (preloaded, proof) = (preload(&auth).unwrap(), prove(&auth, &PreloadedFiles::default()).unwrap());
+        let (preloaded, proof) = (preload(&auth).unwrap(), from_files(&auth, &PreloadedFiles::default()).unwrap());
         assert_eq!(proof.to_string(), r#"cert login (mount "cert", role "web")"#);
         let shown = format!("{preloaded:?} {proof:?}");
         assert!(!shown.contains("canary"), "{shown}");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 
-use crate::backend::{self, Backend, Described, Kind, Logins};
+use crate::backend::{self, Answers, Backend, Backends, Kind, Request, Run};
+use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
 use crate::domain::{Problem, Source};
@@ -14,7 +15,6 @@ use crate::identity::PreloadedFiles;
 use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
-use crate::start::{Backends, Session};
 use crate::sys::{clock, random};
 
 use super::delivery::Delivery;
@@ -22,16 +22,23 @@ use super::report::Statistics;
 use super::values::Values;
 use super::{Environment, Rotation, SourceId};
 
+/// What the start hands over, and how the mode wants it.
+pub(crate) struct Handover<'a, 's> {
+    pub(crate) config: &'a Config,
+    pub(crate) plan: crate::plan::Plan,
+    pub(crate) volume: Option<Volume>,
+    pub(crate) preloaded: &'s Rc<PreloadedFiles>,
+    pub(crate) backends: &'s Backends,
+    /// Each is taken out once nothing can fail any more.
+    pub(crate) answers: &'s mut Answers,
+    pub(crate) checkpoint: &'s mut Option<Checkpoint>,
+    pub(crate) environment: Environment,
+}
+
 impl<'a> Rotation<'a> {
     /// Takes over what the start fetched and delivered.
-    pub(crate) fn begin(
-        config: &'a Config,
-        plan: crate::plan::Plan,
-        volume: Option<Volume>,
-        preloaded: &Rc<PreloadedFiles>,
-        session: &mut Session,
-        environment: Environment,
-    ) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn begin(handover: Handover<'a, '_>) -> Result<Self, Vec<Problem>> {
+        let Handover { config, plan, volume, preloaded, backends, answers, checkpoint, environment } = handover;
         let values =
             Values::new(&plan, environment).ok_or_else(|| vec![Problem::bug("the kernel gave no random bytes")])?;
         let mut rotation = Self {
@@ -47,8 +54,8 @@ impl<'a> Rotation<'a> {
             background_tasks: FuturesUnordered::new(),
             statistics: Statistics::new(),
             requested_at: HashMap::new(),
-            token_requested_at: session.backends.requested_at.borrow().login,
-            checkpoint: session.backends.checkpoint.take(),
+            token_requested_at: answers.login_at,
+            checkpoint: checkpoint.take(),
             last_failure: BTreeMap::new(),
             outages: BTreeMap::new(),
         };
@@ -58,9 +65,9 @@ impl<'a> Rotation<'a> {
             |source| matches!(source, Source::File(_)),
         ];
         if config.local.is_some() {
-            rotation.add(session, preloaded, |_| true);
+            rotation.add(backends, answers, preloaded, |_| true);
         } else {
-            kinds.into_iter().for_each(|is_its| rotation.add(session, preloaded, is_its));
+            kinds.into_iter().for_each(|is_its| rotation.add(backends, answers, preloaded, is_its));
         }
         rotation.delivery.first(&rotation.plan, &mut rotation.values);
         rotation.values.delivered();
@@ -71,31 +78,37 @@ impl<'a> Rotation<'a> {
     }
 
     /// Adds the backend of these sources, if there are any.
-    fn add(&mut self, session: &mut Session, preloaded: &Rc<PreloadedFiles>, is_its: impl Fn(&Source) -> bool) {
+    fn add(
+        &mut self,
+        backends: &Backends,
+        answers: &mut Answers,
+        preloaded: &Rc<PreloadedFiles>,
+        is_its: impl Fn(&Source) -> bool,
+    ) {
         let planned = self.plan.sources.iter().enumerate().filter(|(_, planned)| is_its(&planned.source));
-        let ours: Vec<(SourceId, Source)> = planned.map(|(index, planned)| (index, planned.source.clone())).collect();
-        let Some((_, first)) = ours.first() else { return };
-        let kind = kind(first, self.config, preloaded, &session.backends);
+        let sources: Vec<(SourceId, Source)> =
+            planned.map(|(index, planned)| (index, planned.source.clone())).collect();
+        let Some((_, first)) = sources.first() else { return };
+        let kind = backends.kind_of(first, self.config, preloaded);
         let authentication = match &kind {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => Authentication::Nothing,
         };
         let settings = settings(&self.config.renewal, &kind);
         let mut schedule = Schedule::new(authentication, settings);
-        let backend = Rc::new(Backend::new(kind, ours.iter().map(|(_, source)| source.clone()).collect()));
-        let requested_at = session.backends.requested_at.borrow();
+        let backend = Rc::new(Backend::new(kind, sources.iter().map(|(_, source)| source.clone()).collect()));
         if let Kind::Vault(logins) = &backend.kind
             && let Some(token) = logins.latest_token()
-            && let Some(id) = schedule.resume_token(backend::grant(&token), requested_at.login, random::unit())
+            && let Some(id) = schedule.resume_token(backend::grant(&token), answers.login_at, random::unit())
         {
             logins.resume(id);
-            if requested_at.resumed.is_none() {
+            if !answers.is_resumed {
                 self.statistics.first_login(&backend);
             }
         }
         let now = clock::boottime();
         let mut mounts: Vec<String> = Vec::new();
-        for (index, source) in ours {
+        for (index, source) in sources {
             let mount = mount(&source);
             let place = mounts.iter().position(|known| *known == mount).unwrap_or_else(|| {
                 mounts.push(mount);
@@ -107,13 +120,13 @@ impl<'a> Rotation<'a> {
             if let Some(interval) = own {
                 schedule.reissue_every(id, interval);
             }
-            if let Some(fetched) = session.fetches.remove(&source) {
-                let at = requested_at.sources.get(&source).copied().unwrap_or(now);
+            if let Some(fetched) = answers.fetches.remove(&source) {
+                let request = answers.requests.get(&source).copied().unwrap_or(Request { at: now, run: Run::This });
                 // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
                 let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
-                schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, at, random::unit());
+                schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
                 backend.accept(id, &fetched);
-                if requested_at.resumed.as_ref().is_some_and(|resumed| resumed.contains(&source)) {
+                if request.run == Run::Earlier {
                     // It may have changed while nobody watched.
                     schedule.read_again(id, now);
                 } else {
@@ -124,7 +137,6 @@ impl<'a> Rotation<'a> {
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
         }
-        drop(requested_at);
         self.driver.add(schedule, backend);
     }
 
@@ -184,23 +196,4 @@ fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
 
 fn operation(source: &Source) -> Operation {
     if source.is_write() { Operation::Write } else { Operation::Read }
-}
-
-fn kind(source: &Source, config: &Config, preloaded: &Rc<PreloadedFiles>, backends: &Backends) -> Kind {
-    if let Some(local) = &backends.local {
-        return Kind::Local(Rc::clone(local));
-    }
-    match source {
-        Source::File(_) => Kind::Files(Rc::clone(&backends.files)),
-        Source::Aws(_) => {
-            let aws = backends.aws.as_ref().expect("connected for the sources of the plan");
-            Kind::Aws(Described::new(Rc::clone(aws)))
-        }
-        Source::Vault(_) => {
-            let (vault, auth) = backends.vault.as_ref().expect("connected for the sources of the plan");
-            let settings = config.vault.clone().expect("a connected server has settings");
-            let (preloaded, aws) = (Rc::clone(preloaded), std::sync::Arc::clone(&backends.aws_identity));
-            Kind::Vault(Box::new(Logins::new(settings, auth.clone(), preloaded, aws, Rc::clone(vault))))
-        }
-    }
 }

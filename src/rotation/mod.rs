@@ -35,6 +35,7 @@ use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refre
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
+pub(crate) use begin::Handover;
 use delivery::{Delivery, Urgency};
 use outage::Outage;
 use report::Statistics;

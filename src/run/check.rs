@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use std::ffi::OsString;
 
+use crate::backend::Backends;
 use crate::config::{Config, VaultAuth};
 use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Problem, Source, VaultOperation};
 use crate::plan::{Filling, Plan, access, local_file, policy};
-use crate::start::{Backends, Session, StartOptions};
+use crate::start::{Session, StartOptions};
 
 use super::app::App;
 use super::caller::Caller;
@@ -72,12 +73,12 @@ pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, 
         });
         match session {
             Ok(mut session) => {
-                tried = answers(&session.fetches);
+                tried = answers(&session.answers.fetches);
                 if what.command.is_some() && !config.supervise {
                     problems.extend(session.refuse_mortals(config).err().unwrap_or_default());
                 }
-                problems.extend(plan.artifacts(&session.fetches).err().unwrap_or_default());
-                problems.extend(plan.environment(&session.fetches).err().unwrap_or_default());
+                problems.extend(plan.artifacts(&session.answers.fetches).err().unwrap_or_default());
+                problems.extend(plan.environment(&session.answers.fetches).err().unwrap_or_default());
                 session.give_back();
             }
             Err(more) => problems.extend(more),

@@ -23,7 +23,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<In
     let mut session =
         Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, StartOptions::fresh())?;
     let ready = session.refuse_mortals(config).and_then(|()| {
-        let variables = prepared.plan.environment(&session.fetches)?;
+        let variables = prepared.plan.environment(&session.answers.fetches)?;
         app.image(variables, &prepared.place(config, caller))
     });
     let image = session.guard(ready)?;

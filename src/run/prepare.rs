@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use tracing::{debug, info, warn};
 
+use crate::backend::Backends;
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
 use crate::domain::{Fetches, Mode, Problem};
 use crate::identity::protected::ProtectedFiles;
 use crate::identity::{self, PreloadedFiles};
 use crate::plan::{Plan, access};
-use crate::start::Backends;
 
 use super::app::Place;
 use super::caller::Caller;
@@ -66,7 +66,7 @@ impl Prepared {
 
     /// Reads what only the rights we have now may read, then gives them up for good.
     pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Problem>> {
-        backends.hold(&self.plan);
+        backends.preload(&self.plan);
         drop_privileges(&self.run_as.drop)?;
         // Nobody shares it before the first login.
         if let Some(preloaded) = Rc::get_mut(&mut self.preloaded) {

@@ -9,10 +9,9 @@ use crate::checkpoint::{Checkpoint, CheckpointKey, LoadedCheckpoint, find};
 use crate::config::Config;
 use crate::domain::{Mode, Problem, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
-use crate::rotation::{Environment, Rotation, RotationEvent};
+use crate::rotation::{Environment, Handover, Rotation, RotationEvent};
 use crate::serve::{Refreshed, Running};
-use crate::start::{Needs, Patience};
-use crate::start::{Session, StartOptions};
+use crate::start::{Needs, Patience, Session, StartOptions};
 use crate::sys::clock;
 use crate::sys::image::Image;
 use crate::sys::signals::Signal;
@@ -45,10 +44,19 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
     let options = StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless };
     let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let delivered = prepared.deliver(&session.fetches);
+    let delivered = prepared.deliver(&session.answers.fetches);
     session.guard(delivered)?;
     let Prepared { plan, volume, preloaded, run_as } = prepared;
-    let begun = Rotation::begin(config, plan, volume, &preloaded, &mut session, Environment::Once);
+    let begun = Rotation::begin(Handover {
+        config,
+        plan,
+        volume,
+        preloaded: &preloaded,
+        backends: &session.backends,
+        answers: &mut session.answers,
+        checkpoint: &mut session.checkpoint,
+        environment: Environment::Once,
+    });
     let live = RunningState::new(session.guard(begun)?, Mode::Sidecar, run_as.home);
     let ended = session.block_on(async {
         let servers = listeners.listen();

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Exit, Mode, Problem};
 use crate::process::{HookId, Notice, Options, Restart, SignalResult, SuperviseError, Supervision};
-use crate::rotation::{Environment, Rotation, RotationEvent};
+use crate::rotation::{Environment, Handover, Rotation, RotationEvent};
 use crate::start::{Needs, Session, StartOptions, interrupted};
 use crate::sys::clock;
 use crate::sys::image::Image;
@@ -43,9 +43,9 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
     prepared.become_the_app(&backends)?;
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
     let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let ready = prepared.plan.environment(&session.fetches).and_then(|variables| {
+    let ready = prepared.plan.environment(&session.answers.fetches).and_then(|variables| {
         let image = app.image(variables, &prepared.place(config, caller))?;
-        prepared.deliver(&session.fetches)?;
+        prepared.deliver(&session.answers.fetches)?;
         Ok(image)
     });
     let image = session.guard(ready)?;
@@ -54,7 +54,16 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Resu
         Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Supervisor);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
     let Prepared { plan, volume, preloaded, run_as } = prepared;
-    let begun = Rotation::begin(config, plan, volume, &preloaded, &mut session, environment);
+    let begun = Rotation::begin(Handover {
+        config,
+        plan,
+        volume,
+        preloaded: &preloaded,
+        backends: &session.backends,
+        answers: &mut session.answers,
+        checkpoint: &mut session.checkpoint,
+        environment,
+    });
     let live = RunningState::new(session.guard(begun)?, Mode::Supervise, run_as.home);
     let servers = listeners.listen();
     if confinement.is_planned() {

@@ -1,6 +1,5 @@
 //! Reading the sources of a start: in parallel, each until it is answered or nothing can help.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::domain::{Fetched, Problem, Source};
@@ -8,11 +7,10 @@ use crate::plan::Planned;
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
 use crate::sys::clock;
 
-use super::RequestTimes;
 use super::deadline::Start;
 
-/// What each source answered, or what to tell of it.
-pub(crate) type Answers = Vec<(Source, Result<Fetched, Problem>)>;
+/// What each source answered and when that was requested, or why it cannot be read.
+pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Problem>)>;
 
 /// How a backend takes the sources of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +28,6 @@ pub(crate) async fn read(
     ask: Batching,
     planned: Vec<&Planned>,
     start: &Start,
-    requested_at: &RefCell<RequestTimes>,
     on_answer: impl Fn(&Source, &Fetched, Duration),
 ) -> Answers {
     let mut answers = Answers::new();
@@ -43,8 +40,7 @@ pub(crate) async fn read(
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
                 Ok(fetched) => {
-                    requested_at.borrow_mut().sources.insert(planned.source.clone(), now);
-                    answers.push((planned.source.clone(), Ok(fetched)));
+                    answers.push((planned.source.clone(), Ok((fetched, now))));
                 }
                 Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
                 Err(failure) => {
@@ -97,7 +93,7 @@ fn is_repeatable(source: &Source, failure: &Failure) -> bool {
     failure.class.is_retried() && !(source.is_write() && failure.effect == Effect::Perhaps)
 }
 
-fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<Fetched, Problem>) {
+fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Duration), Problem>) {
     let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
         " (it may have been carried out, so it is not sent again)"
     } else {

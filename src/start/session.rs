@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::backend::revoke::{Bound, Mortal, mortals};
+use crate::backend::{Answers, Backends};
 use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
 use crate::config::Config;
 use crate::domain::{Exit, Fetches, Problem, http_date, later};
@@ -21,16 +22,17 @@ use crate::sys::harden::Original;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
-use super::Backends;
 use super::deadline::{Needs, Patience, Start};
+use super::fetch_all::{fetch_all, leaves_to_next_start};
 
 /// Everything fetched, and the means to give it back.
 #[derive(Debug)]
 pub(crate) struct Session {
     runtime: Option<Reactor>,
     pub(crate) backends: Backends,
-    /// What every source answered.
-    pub(crate) fetches: Fetches,
+    pub(crate) answers: Answers,
+    /// Where what was fetched is written down for the next start.
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// Who has use for login and leases after a process that does not stay.
@@ -71,35 +73,43 @@ impl Session {
         options: StartOptions,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;
-        let StartOptions { found, checkpoint, patience, needs } = options;
-        let fetches = runtime.block_on(async {
-            *backends.checkpoint.borrow_mut() = checkpoint;
+        let StartOptions { found, mut checkpoint, patience, needs } = options;
+        let answers = runtime.block_on(async {
             let start = Start::within(config.timeout, patience, needs);
             let signals = Signals::only(original.ending())
                 .map_err(|error| vec![Problem::bug(&format!("cannot open a signalfd: {error}"))])?;
-            let ended = {
-                let mut fetching = pin!(backends.fetch_all(plan, preloaded, &start, found));
-                let ended = tokio::select! {
+            let fetched = {
+                let fetching = fetch_all(&backends, plan, preloaded, &start, found, &mut checkpoint);
+                let mut fetching = pin!(fetching);
+                let first = tokio::select! {
                     biased;
                     ended = ending(&signals) => Err(ended?),
                     fetched = &mut fetching => Ok(fetched?),
                 };
-                if ended.is_err() {
-                    start.hurry();
-                    if let Ok(fetches) = fetching.await {
-                        backends.give_back(&fetches).await;
+                match first {
+                    Ok(answers) => Ok(answers),
+                    Err(signal) => {
+                        start.hurry();
+                        Err((signal, fetching.await.ok()))
                     }
                 }
-                ended
             };
-            ended.map_err(|signal| vec![interrupted(signal)])
+            match fetched {
+                Ok(answers) => Ok(answers),
+                Err((signal, late)) => {
+                    if let Some(answers) = late {
+                        give_back(&backends, &answers, &mut checkpoint).await;
+                    }
+                    Err(vec![interrupted(signal)])
+                }
+            }
         })?;
-        Ok(Self { runtime: Some(runtime), backends, fetches })
+        Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
     }
 
     /// Goes on with `result`, or gives everything back before the failure is told.
     pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
-        if result.is_err() && !self.backends.leaves_to_next_start() {
+        if result.is_err() && !leaves_to_next_start(&self.answers) {
             self.give_back();
         }
         result
@@ -110,7 +120,7 @@ impl Session {
         if config.leave_leases {
             return Ok(());
         }
-        let refused: Vec<_> = mortals(&self.fetches)
+        let refused: Vec<_> = mortals(&self.answers.fetches)
             .map(|mortal| {
                 let Mortal { source, what, .. } = mortal;
                 let text = format!(
@@ -133,29 +143,29 @@ impl Session {
         deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
     ) -> Result<(), Vec<Problem>> {
         if successor == Successor::Sidecar {
-            let delivered = deliver(&self.fetches);
+            let delivered = deliver(&self.answers.fetches);
             self.guard(delivered)?;
             info!("login and leases are left to the sidecar with this configuration and state directory");
             return Ok(());
         }
-        for mortal in mortals(&self.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
+        for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
             info!("leaving {} behind: nobody replaces it, it dies at {}", mortal.source, self.end_of(&mortal));
         }
         if !self.needs_token() {
             let runtime = self.runtime.as_ref().expect("not suspended");
             return runtime.block_on(async {
-                let mut revocation = pin!(self.backends.give_back(&self.fetches));
+                let mut revocation = pin!(give_back(&self.backends, &self.answers, &mut self.checkpoint));
                 let is_over = under_way(&mut revocation).await;
-                let delivered = deliver(&self.fetches);
+                let delivered = deliver(&self.answers.fetches);
                 if !is_over {
                     revocation.await;
                 }
                 delivered
             });
         }
-        let delivered = deliver(&self.fetches);
+        let delivered = deliver(&self.answers.fetches);
         self.guard(delivered)?;
-        for mortal in mortals(&self.fetches).filter(|mortal| mortal.bound == Bound::ToOurToken) {
+        for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToOurToken) {
             info!(
                 "leaving the lease of {} behind: nobody renews it, it dies at {}",
                 mortal.source,
@@ -174,7 +184,7 @@ impl Session {
 
     /// Whether something was issued that ends with our token.
     pub(crate) fn needs_token(&self) -> bool {
-        mortals(&self.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
+        mortals(&self.answers.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
     }
 
     /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
@@ -209,7 +219,15 @@ impl Session {
             }
         }
         let runtime = self.runtime.as_ref().expect("made above");
-        runtime.block_on(self.backends.give_back(&self.fetches));
+        runtime.block_on(give_back(&self.backends, &self.answers, &mut self.checkpoint));
+    }
+}
+
+/// Revokes what was issued, after which there is nothing to resume.
+async fn give_back(backends: &Backends, answers: &Answers, checkpoint: &mut Option<Checkpoint>) {
+    backends.give_back(&answers.fetches).await;
+    if let Some(checkpoint) = checkpoint.take() {
+        checkpoint.remove();
     }
 }
 

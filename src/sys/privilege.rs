@@ -463,26 +463,26 @@ fn read_ids() -> Result<([u32; 3], [u32; 3]), nix::Error> {
 }
 
 fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
-    let prove = |step: Step, is_so: bool| if is_so { Ok(()) } else { Err((step, Fault::Wrong)) };
+    let check = |step: Step, is_so: bool| if is_so { Ok(()) } else { Err((step, Fault::Wrong)) };
     let failed = |step: Step| move |errno: nix::Error| (step, errno.into());
     let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;
-    prove(Step::ReadUids, uids == [plan.uid; 3])?;
-    prove(Step::ReadGids, gids == [plan.gid; 3])?;
+    check(Step::ReadUids, uids == [plan.uid; 3])?;
+    check(Step::ReadGids, gids == [plan.gid; 3])?;
     // On the stack: a forked child does not allocate. The small buffer, because a stack may be limited to less than the other.
     let has_groups = match has_groups::<256>(&plan.groups) {
         Err(nix::Error::EINVAL) => has_groups::<MOST_GROUPS>(&plan.groups),
         found => found,
     };
-    prove(Step::ReadGroups, has_groups.map_err(failed(Step::ReadGroups))?)?;
+    check(Step::ReadGroups, has_groups.map_err(failed(Step::ReadGroups))?)?;
     let sets = capabilities::read().map_err(failed(Step::ReadCapabilities))?;
-    prove(Step::ReadCapabilities, sets == Sets::EMPTY)?;
-    prove(Step::ReadAmbient, capabilities::is_ambient_empty())?;
-    prove(Step::ReadBounding, !plan.clear_bounding || capabilities::is_bounding_empty())?;
+    check(Step::ReadCapabilities, sets == Sets::EMPTY)?;
+    check(Step::ReadAmbient, capabilities::is_ambient_empty())?;
+    check(Step::ReadBounding, !plan.clear_bounding || capabilities::is_bounding_empty())?;
     let is_forbidden = prctl::get_no_new_privs().map_err(failed(Step::ReadNoNewPrivs))?;
-    prove(Step::ReadNoNewPrivs, is_forbidden)?;
+    check(Step::ReadNoNewPrivs, is_forbidden)?;
     // Or another process of the same user could read our memory and trace us.
     let is_dumpable = prctl::get_dumpable().map_err(failed(Step::ReadDumpable))?;
-    prove(Step::ReadDumpable, !is_dumpable)
+    check(Step::ReadDumpable, !is_dumpable)
 }
 
 /// Whether these are our supplementary groups; EINVAL when there are more than `MOST`.

@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backend", &["schedule", "plan", "sys"]),
     ("checkpoint", &["provider", "sys"]),
     ("start", &["backend", "checkpoint", "plan"]),
-    ("rotation", &["start", "backend", "checkpoint", "plan", "schedule", "serve"]),
+    ("rotation", &["backend", "checkpoint", "plan", "schedule", "serve"]),
     ("k8s", &["render", "domain", "serve"]),
     ("run", &["start", "rotation", "process", "serve"]),
     ("cli", &["run", "k8s"]),

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use secret_exec::config::{Ca, RoleId, VaultAuth};
 use secret_exec::domain::SecretBytes;
-use secret_exec::identity::{JwtMethod, PreloadedFiles, Proof, SignedRequest, prove};
+use secret_exec::identity::aws::AwsIdentity;
+use secret_exec::identity::{JwtMethod, PreloadedFiles, Proof, SignedRequest, proof};
 use secret_exec::provider::vault::{Origin, Revocation, TokenKind, Vault};
 use secret_exec::provider::{Class, Failure};
 use serde_json::json;
@@ -13,6 +15,13 @@ use serde_json::json;
 use crate::fake::{Fake, answer};
 use crate::server::{ROOT, Server, server};
 use crate::{config, connect, fetch, token, value, with_token};
+
+/// The proof from files, which are read without waiting.
+fn prove(auth: &VaultAuth) -> Proof {
+    let aws = AwsIdentity::new(secret_exec::config::Aws::default(), None);
+    let preloaded = PreloadedFiles::default();
+    proof(auth, &preloaded, &aws, std::time::SystemTime::now()).now_or_never().expect("files are read at once").unwrap()
+}
 
 #[tokio::test]
 async fn a_token_file_is_looked_up_used_and_never_revoked() {
@@ -22,7 +31,7 @@ async fn a_token_file_is_looked_up_used_and_never_revoked() {
     let file = server.file("tf-token");
     std::fs::write(&file, format!("{secret}\n")).unwrap();
     let vault = connect(&config(&server.address()));
-    let proof = prove(&VaultAuth::TokenFile { path: file }, &PreloadedFiles::default()).unwrap();
+    let proof = prove(&VaultAuth::TokenFile { path: file });
     let token = vault.login(&proof, 100).await.unwrap();
     assert_eq!((token.origin, token.kind, token.uses), (Origin::Foreign, TokenKind::Service, None));
     assert!(token.ttl.unwrap() > Duration::from_secs(3500) && token.accessor.is_some());
@@ -105,7 +114,7 @@ async fn an_approle_logs_in_and_its_token_is_renewed_and_revoked() {
     let file = server.file("ar-secret-id");
     std::fs::write(&file, format!("{}\n", id["data"]["secret_id"].as_str().unwrap())).unwrap();
     let vault = connect(&config(&server.address()));
-    let proof = prove(&app_role(&server, "ar", file, false), &PreloadedFiles::default()).unwrap();
+    let proof = prove(&app_role(&server, "ar", file, false));
     let token = vault.login(&proof, 10).await.unwrap();
     assert_eq!((token.origin, token.renewable), (Origin::Ours, true));
     assert_eq!(token.ttl, Some(Duration::from_secs(3600)));
@@ -124,7 +133,7 @@ async fn a_spent_secret_id_is_denied_and_says_so() {
     let id = server.admin("POST", "auth/once/role/r/secret-id", json!({}));
     let file = server.file("once-secret-id");
     std::fs::write(&file, id["data"]["secret_id"].as_str().unwrap()).unwrap();
-    let proof = prove(&app_role(&server, "once", file, false), &PreloadedFiles::default()).unwrap();
+    let proof = prove(&app_role(&server, "once", file, false));
     let vault = connect(&config(&server.address()));
     vault.login(&proof, 1).await.unwrap();
     let failure = vault.login(&proof, 1).await.unwrap_err();
@@ -143,11 +152,10 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_kept_for_the_next_login() {
     std::fs::write(&file, wrapped["wrap_info"]["token"].as_str().unwrap()).unwrap();
     let auth = app_role(&server, "wr", file, true);
     let vault = connect(&config(&server.address()));
-    vault.login(&prove(&auth, &PreloadedFiles::default()).unwrap(), 1).await.unwrap();
-    vault.login(&prove(&auth, &PreloadedFiles::default()).unwrap(), 1).await.unwrap();
+    vault.login(&prove(&auth), 1).await.unwrap();
+    vault.login(&prove(&auth), 1).await.unwrap();
 
-    let failure =
-        connect(&config(&server.address())).login(&prove(&auth, &PreloadedFiles::default()).unwrap(), 1).await;
+    let failure = connect(&config(&server.address())).login(&prove(&auth), 1).await;
     let failure = failure.unwrap_err();
     assert_eq!(failure.class, Class::Denied);
     assert!(
@@ -167,7 +175,7 @@ async fn a_jwt_logs_in_and_a_wrong_one_says_what_is_wrong_with_it() {
     let proof = |role: &str, file: &str| {
         let token_file = server.file(file);
         let auth = VaultAuth::Jwt { role: role.into(), mount: "jwt".into(), token_file, audience: None };
-        prove(&auth, &PreloadedFiles::default()).unwrap()
+        prove(&auth)
     };
     let token = vault.login(&proof("web", "good.jwt"), 10).await.unwrap();
     assert_eq!((token.kind, token.renewable), (TokenKind::Batch, false));
@@ -202,7 +210,7 @@ fn certificate(server: &Server, role: Option<&str>, stem: &str) -> Proof {
         cert_file: server.file(&format!("{stem}.pem")),
         key_file: server.file(&format!("{stem}.key")),
     };
-    prove(&auth, &PreloadedFiles::default()).unwrap()
+    prove(&auth)
 }
 
 #[tokio::test]

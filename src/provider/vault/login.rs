@@ -38,7 +38,7 @@ impl Vault {
     pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
         let (secret, token) = match proof {
             Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.foreign(proof, secret).await?),
-            _ => answer::issued(&self.prove(proof).await?, Origin::Ours)?,
+            _ => answer::issued(&self.send_login(proof).await?, Origin::Ours)?,
         };
         header(&secret)?;
         let few = token.uses.filter(|uses| *uses < planned);
@@ -82,7 +82,7 @@ impl Vault {
         Ok(Token { accessor: None, ttl: None, renewable: false, kind, origin: Origin::Foreign, uses: None })
     }
 
-    async fn prove(&self, proof: &Proof) -> Result<Answer, Failure> {
+    async fn send_login(&self, proof: &Proof) -> Result<Answer, Failure> {
         match proof {
             Proof::Token(_) => unreachable!("a token is looked up, not proved"),
             Proof::Jwt { method: JwtMethod::Kubernetes, mount, role, token } => {

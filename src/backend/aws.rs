@@ -1,0 +1,70 @@
+//! Reading Secrets Manager by version: a value is fetched only when its version has changed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use crate::domain::{Fetched, Source, Version, http_date};
+use crate::provider::aws::Aws;
+use crate::provider::{Class, Failure};
+use crate::schedule::{Answer, Life, Outcome, SecretId};
+use crate::sys::clock;
+
+use super::one;
+
+/// Secrets Manager, and the versions we have.
+pub(crate) struct VersionedReader {
+    aws: Rc<Aws>,
+    versions: RefCell<BTreeMap<SecretId, Version>>,
+    /// We may read values but not descriptions: then the value is what is compared.
+    cannot_describe: Cell<bool>,
+}
+
+impl VersionedReader {
+    pub(crate) fn new(aws: Rc<Aws>) -> Self {
+        Self { aws, versions: RefCell::default(), cannot_describe: Cell::new(false) }
+    }
+
+    /// From now on this is the version that is compared.
+    pub(super) fn accept(&self, id: SecretId, version: &Version) {
+        self.versions.borrow_mut().insert(id, version.clone());
+    }
+
+    /// The value only when its version is another than ours: a description costs the same and decrypts nothing.
+    pub(super) async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
+        let mut rotates_in = None;
+        let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };
+        let known = self.versions.borrow().get(&id).cloned();
+        if !self.cannot_describe.get() && known.is_some() {
+            match self.aws.describe(wanted).await {
+                Ok(description) => {
+                    let until = |at: std::time::SystemTime| at.duration_since(clock::wall()).unwrap_or(Duration::ZERO);
+                    rotates_in = description.next_rotation.map(until);
+                    if let Some(at) = description.deleted {
+                        let why = format!(
+                            "the secret was scheduled for deletion at {}; what was delivered stays, but the next start \
+                             cannot read it: restore it with RestoreSecret",
+                            http_date(at)
+                        );
+                        return (Outcome::Failed(Failure::new(Class::NotFound, why)), None);
+                    }
+                    if known == Some(description.version) {
+                        return (Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in }), None);
+                    }
+                }
+                Err(failure) if failure.class == Class::Denied => {
+                    debug!("{source}: no description ({failure}); the value is read each time");
+                    self.cannot_describe.set(true);
+                }
+                Err(failure) => return (Outcome::Failed(failure), None),
+            }
+        }
+        match one(&*self.aws, source).await {
+            Ok(fetched) => (Outcome::Fetched(Answer { rotates_in, ..Answer::from(&fetched) }), Some(fetched)),
+            Err(failure) => (Outcome::Failed(failure), None),
+        }
+    }
+}

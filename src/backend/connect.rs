@@ -1,0 +1,149 @@
+//! The secret stores that a plan needs, connected once for the start and for rotation.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::config::{Config, Mistake, VaultAuth};
+use crate::domain::{Exit, Fetches, Lease, Problem, Source};
+use crate::identity::PreloadedFiles;
+use crate::identity::aws::AwsIdentity;
+use crate::identity::protected::ProtectedFiles;
+use crate::plan::Plan;
+use crate::provider::Limits;
+use crate::provider::aws::Aws;
+use crate::provider::file::Files;
+use crate::provider::local::Local;
+use crate::provider::vault::Vault;
+use crate::sys::clock;
+
+use super::revoke::{GIVE_BACK_WITHIN, Retry, Revoked, leases, log_revocation, revoke_each, revoke_login};
+use super::{Kind, Logins, VersionedReader};
+
+/// The providers of a plan. With `--local` that file is the only one.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    pub(crate) vault: Option<(Rc<Vault>, VaultAuth)>,
+    pub(crate) aws: Option<Rc<Aws>>,
+    pub(crate) files: Rc<Files>,
+    pub(crate) local: Option<Rc<Local>>,
+    /// Shared by Secrets Manager and Vault's aws login; sends nothing until one of them needs it.
+    pub(crate) aws_identity: Arc<AwsIdentity>,
+}
+
+impl Backends {
+    /// Builds what the plan needs; asks nobody yet.
+    pub(crate) fn connect(
+        config: &Config,
+        plan: &Plan,
+        protected: &ProtectedFiles,
+        aws_ca: Option<PathBuf>,
+    ) -> Result<Self, Vec<Problem>> {
+        let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
+        let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
+        let files = Rc::new(Files::new(protected.clone()));
+        let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity };
+        if let Some(path) = &config.local {
+            let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
+            backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
+            return Ok(backends);
+        }
+        if needs(|source| matches!(source, Source::Vault(_))) {
+            // A template's references are known only here: the config alone could not miss its vault section.
+            let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
+            let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };
+            let connected = Vault::connect(vault, Limits::default(), clock::wall).map_err(|failure| {
+                vec![Problem::new(Exit::Usage, format!("cannot set up the connection to {}: {failure}", vault.address))]
+            })?;
+            if connected.is_plain_remote() {
+                warn!("{} is plain http: secrets travel readable; use https", vault.address);
+            }
+            backends.vault = Some((Rc::new(connected), auth));
+        }
+        if needs(|source| matches!(source, Source::Aws(_))) {
+            backends.aws = Some(Rc::new(Aws::new(Arc::clone(&backends.aws_identity))));
+        }
+        Ok(backends)
+    }
+
+    /// Reads what may be beyond our rights after this: files, and AWS's CA bundle, once; the others have read theirs. What
+    /// cannot be read is told when it is needed.
+    pub(crate) fn preload(&self, plan: &Plan) {
+        if self.local.is_none() {
+            self.files.hold(plan.sources.iter().map(|planned| &planned.source));
+        }
+        if self.aws.is_some() {
+            self.aws_identity.hold();
+        }
+    }
+
+    /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
+    pub(crate) fn rest(&self) {
+        if let Some((vault, _)) = &self.vault {
+            vault.close_idle();
+        }
+        self.aws_identity.close_idle();
+    }
+
+    /// Revokes what was issued, within a bounded time: our own token (its leases end with it), or, under a token that is not
+    /// ours, each lease by itself. Failures are warnings: the leases' own end is the backstop.
+    pub(crate) async fn give_back(&self, fetches: &Fetches) {
+        let leases = leases(fetches);
+        let source_of =
+            |lease: &Lease| leases.iter().find(|(_, known)| known.id == lease.id).map(|(source, _)| *source);
+        let log = |revoked: Revoked<'_>| match revoked {
+            Revoked::Token(revoked) => log_revocation(revoked),
+            Revoked::Lease(lease, revoked) => {
+                let source = source_of(lease).map(ToString::to_string).unwrap_or_default();
+                match revoked {
+                    Ok(()) => info!("revoked the lease of {source}"),
+                    Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
+                }
+            }
+        };
+        let each: Vec<&Lease> = leases.iter().map(|(_, lease)| *lease).collect();
+        let work = async {
+            if let Some(local) = &self.local {
+                revoke_each(&**local, &each, Retry::Transient, log).await;
+            } else if let Some((vault, _)) = &self.vault {
+                revoke_login(vault, &each, Retry::Transient, log).await;
+            }
+        };
+        if timeout(GIVE_BACK_WITHIN, work).await.is_err() {
+            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
+        }
+    }
+
+    /// How long the token lives on, where there is one that ends.
+    pub(crate) fn token_ttl(&self) -> Option<Duration> {
+        self.vault.as_ref().and_then(|(vault, _)| vault.token()?.ttl)
+    }
+
+    /// The store that answers for a source, ready for rotation.
+    pub(crate) fn kind_of(&self, source: &Source, config: &Config, preloaded: &Rc<PreloadedFiles>) -> Kind {
+        if let Some(local) = &self.local {
+            return Kind::Local(Rc::clone(local));
+        }
+        match source {
+            Source::File(_) => Kind::Files(Rc::clone(&self.files)),
+            Source::Aws(_) => {
+                let aws = self.aws.as_ref().expect("connected for the sources of the plan");
+                Kind::Aws(VersionedReader::new(Rc::clone(aws)))
+            }
+            Source::Vault(_) => {
+                let (vault, auth) = self.vault.as_ref().expect("connected for the sources of the plan");
+                let settings = config.vault.clone().expect("a connected server has settings");
+                let (preloaded, aws) = (Rc::clone(preloaded), Arc::clone(&self.aws_identity));
+                Kind::Vault(Box::new(Logins::new(settings, auth.clone(), preloaded, aws, Rc::clone(vault))))
+            }
+        }
+    }
+}
+
+fn missing(setting: &str) -> Vec<Problem> {
+    vec![Problem::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
+}

@@ -1,0 +1,192 @@
+//! One login, each distinct source read once, all in parallel; retries by class until the deadline.
+//! What was issued in a start that fails is revoked before the failure is reported.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::backend::login::{Credentials, LoginError, log_in};
+use crate::backend::{Answers, Backends, Request, Run};
+use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken};
+use crate::config::VaultAuth;
+use crate::domain::{Fetched, Problem, Source};
+use crate::identity::PreloadedFiles;
+use crate::plan::{Plan, Planned};
+use crate::provider::vault::{ENDLESS, Vault};
+
+use super::deadline::{Needs, Start};
+use super::read::{self, Batching, read};
+use super::resume::resume;
+
+/// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
+/// What an earlier run left is resumed first.
+pub(super) async fn fetch_all(
+    backends: &Backends,
+    plan: &Plan,
+    preloaded: &PreloadedFiles,
+    start: &Start,
+    found: LoadedCheckpoint,
+    checkpoint: &mut Option<Checkpoint>,
+) -> Result<Answers, Vec<Problem>> {
+    let mut answers = resume(backends, found, start, checkpoint).await;
+    let missing = plan.sources.iter().filter(|planned| !answers.fetches.contains_key(&planned.source)).collect();
+    let fetching = Fetching {
+        backends,
+        preloaded,
+        start,
+        login_at: Cell::new(answers.login_at),
+        checkpoint: RefCell::new(checkpoint),
+        under_way: RefCell::default(),
+    };
+    let (read, mut problems) = fetching.read_all(missing).await;
+    answers.login_at = fetching.login_at.get();
+    for (source, answer) in read {
+        match answer {
+            Ok((fetched, at)) => {
+                answers.requests.insert(source.clone(), Request { at, run: Run::This });
+                answers.fetches.insert(source, fetched);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(answers);
+    }
+    // What did come may lack a key: every failure is reported in one start.
+    problems.extend(plan.unusable(&answers.fetches));
+    if !leaves_to_next_start(&answers) {
+        backends.give_back(&answers.fetches).await;
+        if let Some(checkpoint) = checkpoint.take() {
+            checkpoint.remove();
+        }
+    }
+    Err(problems)
+}
+
+/// Whether a start that fails revokes nothing: an app that runs may use what an earlier run had, and the next start resumes
+/// that, with what was issued beside it.
+pub(super) fn leaves_to_next_start(answers: &Answers) -> bool {
+    if answers.is_resumed {
+        info!("what the earlier run had is not revoked: the next start takes it up");
+    }
+    answers.is_resumed
+}
+
+/// The requests of one start, several of which are under way at once.
+struct Fetching<'a> {
+    backends: &'a Backends,
+    preloaded: &'a PreloadedFiles,
+    start: &'a Start,
+    /// When the login was sent.
+    login_at: Cell<Duration>,
+    checkpoint: RefCell<&'a mut Option<Checkpoint>>,
+    /// What may be issued by a request that has not been answered.
+    under_way: RefCell<BTreeSet<Source>>,
+}
+
+impl Fetching<'_> {
+    /// Reads these sources, each from its store, and logs in before where that is needed.
+    async fn read_all(&self, missing: Vec<&Planned>) -> (read::Answers, Vec<Problem>) {
+        let Backends { local, aws, files, .. } = self.backends;
+        let (from_local, others): (Vec<&Planned>, Vec<&Planned>) = missing.into_iter().partition(|_| local.is_some());
+        let of = |wanted: fn(&Source) -> bool| {
+            others.iter().copied().filter(move |planned| wanted(&planned.source)).collect::<Vec<_>>()
+        };
+        let vault_sources = of(|source| matches!(source, Source::Vault(_)));
+        let aws_sources = of(|source| matches!(source, Source::Aws(_)));
+        let file_sources = of(|source| matches!(source, Source::File(_)));
+        let on_answer = |source: &Source, fetched: &Fetched, at: Duration| self.record(source, fetched, at);
+        let from_aws = async {
+            match aws {
+                Some(aws) => read(&**aws, Batching::Together, aws_sources, self.start, on_answer).await,
+                None => Vec::new(),
+            }
+        };
+        let from_local = async {
+            match local {
+                Some(local) => read(&**local, Batching::Together, from_local, self.start, |_, _, _| {}).await,
+                None => Vec::new(),
+            }
+        };
+        let from_files = read(&**files, Batching::Together, file_sources, self.start, |_, _, _| {});
+        let (vault, aws, files, local) = tokio::join!(self.read_vault(vault_sources), from_aws, from_files, from_local);
+        let (vault, problems) = match vault {
+            Ok(answers) => (answers, Vec::new()),
+            Err(problem) => (Vec::new(), vec![problem]),
+        };
+        (vault.into_iter().chain(aws).chain(files).chain(local).collect(), problems)
+    }
+
+    async fn read_vault(&self, sources: Vec<&Planned>) -> Result<read::Answers, Problem> {
+        let Some((vault, auth)) = &self.backends.vault else { return Ok(Vec::new()) };
+        // With every value at hand, the first login is the schedule's: a server that is away delays nobody.
+        if vault.token().is_none() && !sources.is_empty() {
+            self.log_in(vault, auth, sources.len()).await?;
+        }
+        self.under_way.borrow_mut().extend(sources.iter().map(|planned| planned.source.clone()));
+        self.save();
+        let on_answer = |source: &Source, fetched: &Fetched, at: Duration| self.record(source, fetched, at);
+        let answers = read(&**vault, Batching::Each, sources, self.start, on_answer).await;
+        self.under_way.borrow_mut().clear();
+        self.save();
+        Ok(answers)
+    }
+
+    /// Writes a value down before the next answer: a kill after this loses none that came.
+    fn record(&self, source: &Source, fetched: &Fetched, requested_at: Duration) {
+        self.under_way.borrow_mut().remove(source);
+        let kept =
+            self.checkpoint.borrow_mut().as_mut().map(|checkpoint| checkpoint.value(source, fetched, requested_at));
+        if kept == Some(Kept::Yes) {
+            self.save();
+        }
+    }
+
+    /// Writes down what a restart would resume.
+    fn save(&self) {
+        if let Some(checkpoint) = self.checkpoint.borrow_mut().as_mut() {
+            let vault = self.backends.vault.as_ref();
+            let token = vault.and_then(|(vault, _)| SavedToken::of(vault, self.login_at.get()));
+            checkpoint.write(token.as_ref(), self.under_way.borrow().iter().map(ToString::to_string).collect());
+        }
+    }
+
+    /// One login, retried while that can help. `reads` is how many requests follow.
+    async fn log_in(&self, vault: &Vault, auth: &VaultAuth, reads: usize) -> Result<(), Problem> {
+        let start = self.start;
+        // Every read, and the revocation at the end of a token of ours.
+        let revocation = u64::from(!matches!(auth, VaultAuth::TokenFile { .. }));
+        let requests = match start.needs {
+            Needs::Start => u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation),
+            Needs::Endless => ENDLESS,
+        };
+        let what = format!("cannot log in to {} with {auth}", vault.address());
+        let credentials = Credentials { auth, preloaded: self.preloaded, aws: &self.backends.aws_identity };
+        let mut tries = 0;
+        loop {
+            let attempt = async {
+                let proof = credentials.proof().await?;
+                log_in(vault, &proof, requests).await.map_err(LoginError::Rejected)
+            };
+            let failure = match start.login(attempt).await.map_err(LoginError::Rejected).and_then(|answer| answer) {
+                Ok((token, requested_at)) => {
+                    self.login_at.set(requested_at);
+                    info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
+                    return Ok(());
+                }
+                Err(LoginError::NoCredentials(error)) => {
+                    start.fail();
+                    return Err(Problem::new(error.exit(), format!("{what}: {error}")));
+                }
+                Err(LoginError::Rejected(failure)) => failure,
+            };
+            if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
+                start.fail();
+                return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
+            }
+            tries += 1;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Resuming what an earlier run left: its token, if it lives, and its values.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::backend::revoke::{GIVE_BACK_WITHIN, log_revocation};
+use crate::backend::{Answers, Backends, Request, Run};
+use crate::checkpoint::{Checkpoint, LoadedCheckpoint, SavedToken};
+use crate::domain::Source;
+use crate::provider::Class;
+
+use super::deadline::Start;
+
+/// No longer for finding out whether the token of an earlier run lives: what it had can be used meanwhile.
+const CHECK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Resumes the token of an earlier run, if it lives, with the values that depend on it, and those that depend on none.
+/// Revokes a token that cannot be used.
+pub(super) async fn resume(
+    backends: &Backends,
+    found: LoadedCheckpoint,
+    start: &Start,
+    checkpoint: &mut Option<Checkpoint>,
+) -> Answers {
+    let (token, mut values) = match found {
+        LoadedCheckpoint::Nothing => return Answers::default(),
+        LoadedCheckpoint::Ours(token, values) => (token, values),
+        LoadedCheckpoint::Stale(token) => {
+            revoke_stale(backends, token).await;
+            return Answers::default();
+        }
+    };
+    let mut answers = Answers { is_resumed: true, ..Answers::default() };
+    let mut silence = None;
+    if let (Some(token), Some((vault, _))) = (token, &backends.vault) {
+        answers.login_at = token.requested_at;
+        let checked = match vault.adopt(token.secret, token.token) {
+            Ok(()) => timeout(CHECK_WITHIN, start.attempt(vault.check_token())).await,
+            Err(failure) => Ok(Ok(Err(failure))),
+        };
+        match checked {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(failure))) if failure.class == Class::Denied || vault.token().is_none() => {
+                info!("the earlier run's token has ended, so everything of {} is fetched anew", vault.address());
+                vault.forget_token();
+                values.retain(|value| !matches!(value.source, Source::Vault(_)));
+            }
+            // An outage is no reason to give it up: the schedule finds out later.
+            Ok(Ok(Err(failure)) | Err(failure)) => silence = Some(failure.to_string()),
+            Err(_) => silence = Some(format!("no answer within {} s", CHECK_WITHIN.as_secs())),
+        }
+    }
+    let leases = values.iter().filter(|value| value.fetched.lease.is_some()).count();
+    let accessor = backends.vault.as_ref().and_then(|(vault, _)| vault.token()?.accessor);
+    let what = format!("{} values, {leases} of them with a lease", values.len());
+    match (silence, &backends.vault) {
+        (Some(why), Some((vault, _))) => warn!(
+            accessor,
+            "{} does not answer; taking up what the earlier run had, which may be out of date: {what}: {why}",
+            vault.address()
+        ),
+        _ => info!(accessor, "took up what the earlier run had: {what}"),
+    }
+    for value in values {
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.resumed(&value);
+        }
+        answers.requests.insert(value.source.clone(), Request { at: value.requested_at, run: Run::Earlier });
+        answers.fetches.insert(value.source, value.fetched);
+    }
+    answers
+}
+
+/// Revokes the token of an earlier run whose configuration was another.
+async fn revoke_stale(backends: &Backends, token: SavedToken) {
+    let Some((vault, _)) = &backends.vault else { return };
+    if vault.adopt(token.secret, token.token).is_err() {
+        return;
+    }
+    match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
+        Ok(revoked) => log_revocation(&revoked),
+        Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
+    }
+    vault.forget_token();
+}
