@@ -3,8 +3,10 @@
 //! An answer comes back whole whatever its status (`Retry-After` is a header of failures), bodies are bounded, nothing is
 //! logged, and what goes wrong on the way has a type. Proxies, the name asked for in TLS and redirects are decided here.
 
+mod client;
 mod failure;
 mod names;
+mod redirect;
 mod trust;
 
 use std::fmt;
@@ -13,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::header::{HOST, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
+use http::header::HOST;
 use reqwest::Url;
 use rustify::errors::ClientError;
 use tokio::sync::Semaphore;
@@ -26,7 +28,8 @@ use crate::identity::ClientCertificate;
 use super::error::{Class, Failure};
 use super::tls::{self, TlsError, Trust};
 
-use names::Names;
+use client::Plan;
+use redirect::{is_loopback, origin, redirect};
 use trust::{TrustSource, load_certificate};
 
 pub(crate) use failure::TransportError;
@@ -375,196 +378,5 @@ impl rustify::client::Client for Transport {
     }
 }
 
-/// What a `reqwest` client is built from.
-struct Plan<'a> {
-    host: &'a str,
-    server_name: Option<&'a str>,
-    proxy: Option<&'a Url>,
-    proxies: &'a Proxies,
-    socket: Option<&'a PathBuf>,
-    url: &'a Url,
-    limits: Limits,
-}
-
-impl Plan<'_> {
-    fn client(&self, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
-        let names = Names { instead: self.server_name.map(|name| (name.to_owned(), self.host.to_owned())) };
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.clone())
-            .dns_resolver(names)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .user_agent(concat!("secret-exec/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.limits.connect)
-            .timeout(self.limits.request)
-            .pool_idle_timeout(Duration::from_secs(10))
-            // The environment was read once, into `proxies`.
-            .no_proxy();
-        if let Some(socket) = self.socket {
-            return builder.unix_socket(socket.as_path()).build().ok();
-        }
-        let builder = match self.proxy {
-            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).ok()?),
-            // A proxy would be asked for the name TLS wants, not for the host; and loopback is never behind one.
-            None if self.server_name.is_some() || is_loopback(self.url) => builder,
-            None => {
-                let proxies = self.proxies.clone();
-                builder.proxy(reqwest::Proxy::custom(move |url| {
-                    let host = url.host_str().unwrap_or_default();
-                    // `send_once` has refused what is wrong with it.
-                    proxies.choose(url.scheme(), host, url.port()).ok().flatten().map(str::to_owned)
-                }))
-            }
-        };
-        builder.build().ok()
-    }
-}
-
-/// Where a redirect leads; `None` when the answer is none, an error when we do not go there.
-fn redirect(
-    from: &Url,
-    method: &http::Method,
-    response: &http::Response<Vec<u8>>,
-    allowed: &[String],
-) -> Result<Option<Url>, TransportError> {
-    use StatusCode as S;
-    let status = response.status();
-    if ![S::MOVED_PERMANENTLY, S::FOUND, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
-        return Ok(None);
-    }
-    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-    let Some(target) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
-        let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
-        return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
-    };
-    if matches!(status, S::MOVED_PERMANENTLY | S::FOUND) && method != http::Method::GET {
-        let why = ", and a write is not sent again for that: set vault.address to where it should go";
-        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
-    }
-    if target.scheme() != from.scheme() {
-        let why = match target.scheme() {
-            "https" => "; set vault.address to that",
-            _ => ", which is not encrypted; not followed",
-        };
-        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
-    }
-    if target.scheme() == "http" && is_loopback(from) && !is_loopback(&target) {
-        let why = ", where the token would cross the network unencrypted; not followed: set vault.address to its https \
-                   address";
-        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
-    }
-    if target.origin() != from.origin() && !allowed.iter().any(|host| is_host(&target, from, host)) {
-        let why = ", which is not vault.address; if it is a node of that cluster, add it to vault.redirectHosts";
-        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
-    }
-    Ok(Some(target))
-}
-
-/// Whether the URL is at `HOST[:PORT]`; without a port, it is the one of the address.
-fn is_host(url: &Url, from: &Url, host: &str) -> bool {
-    let Ok(allowed) = Url::parse(&format!("{}://{host}", url.scheme())) else { return false };
-    let port = match host.rsplit_once(':') {
-        Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => allowed.port_or_known_default(),
-        _ => from.port_or_known_default(),
-    };
-    url.host_str() == allowed.host_str() && url.port_or_known_default() == port
-}
-
-/// Scheme, host and port, without anything a URL could carry besides.
-fn origin(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{}://{host}:{port}", url.scheme()),
-        None => format!("{}://{host}", url.scheme()),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_or(host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn leads(from: &str, to: &str) -> Result<(), String> {
-        let hosts = "10.0.0.7,vault.test,localhost.test,127.0.0.1:8300,[::1]:8300,vault-1,127.0.0.1:8200";
-        follows(from, to, StatusCode::TEMPORARY_REDIRECT, &http::Method::PUT, hosts)
-    }
-
-    fn follows(from: &str, to: &str, status: StatusCode, method: &http::Method, hosts: &str) -> Result<(), String> {
-        let mut response = http::Response::new(Vec::new());
-        *response.status_mut() = status;
-        let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
-        response.headers_mut().insert(LOCATION, HeaderValue::try_from(to).unwrap());
-        match redirect(&Url::parse(from).unwrap(), method, &response, &hosts) {
-            Ok(target) => assert_eq!(target.as_ref().map(Url::as_str), Some(to)),
-            Err(error) => return Err(error.to_string()),
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_redirect_is_followed_only_to_hosts_that_are_allowed() {
-        let (status, method) = (StatusCode::TEMPORARY_REDIRECT, http::Method::GET);
-        let from = "https://vault:8200/v1/x";
-        for (to, hosts) in [
-            ("https://vault:8200/v1/y", "other"),
-            ("https://vault-1:8200/v1/x", "vault-0,vault-1"),
-            ("https://vault-1:9200/v1/x", "vault-1:9200"),
-            ("https://vault-1/v1/x", "vault-1:443"),
-            ("https://[::1]:8200/v1/x", "[::1]"),
-        ] {
-            assert_eq!(follows(from, to, status, &method, hosts), Ok(()), "{to} {hosts}");
-        }
-        for (to, hosts) in [
-            ("https://vault:8201/v1/x", "other"),
-            ("https://vault/v1/x", "other"),
-            ("https://evil:8200/v1/x", "vault"),
-            ("https://vault-1:9200/v1/x", "vault-1"),
-            ("https://vault-1.evil:8200/v1/x", "vault-1"),
-            ("https://vault-1@evil:8200/v1/x", "vault-1"),
-        ] {
-            let why = follows(from, to, status, &method, hosts).unwrap_err();
-            assert!(why.contains("redirectHosts"), "{to} {hosts}: {why}");
-        }
-    }
-
-    #[test]
-    fn a_write_is_not_sent_again_for_a_status_that_may_change_the_method() {
-        let to = "https://vault:8200/v1/y";
-        for method in [http::Method::PUT, http::Method::POST] {
-            for status in [StatusCode::MOVED_PERMANENTLY, StatusCode::FOUND] {
-                let why = follows("https://vault:8200/v1/x", to, status, &method, "vault").unwrap_err();
-                assert!(why.contains("a write is not sent again"), "{why}");
-            }
-            for status in [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT] {
-                assert_eq!(follows("https://vault:8200/v1/x", to, status, &method, "vault"), Ok(()));
-            }
-        }
-    }
-
-    #[test]
-    fn a_redirect_never_takes_the_token_from_loopback_onto_the_network_in_clear() {
-        for (from, to) in [
-            ("http://127.0.0.1:8200/v1/x", "http://10.0.0.7:8200/v1/x"),
-            ("http://[::1]:8200/v1/x", "http://vault.test/v1/x"),
-            ("http://localhost:8200/v1/x", "http://localhost.test/v1/x"),
-        ] {
-            let why = leads(from, to).unwrap_err();
-            assert!(why.contains("would cross the network unencrypted"), "{from} {to}: {why}");
-        }
-        for (from, to) in [
-            ("http://127.0.0.1:8200/v1/x", "http://127.0.0.1:8300/v1/x"),
-            ("http://127.0.0.1:8200/v1/x", "http://[::1]:8300/v1/x"),
-            ("http://vault-0:8200/v1/x", "http://vault-1:8200/v1/x"), // unencrypted by choice, and said at the start
-            ("http://vault-0:8200/v1/x", "http://127.0.0.1:8200/v1/x"),
-            ("https://127.0.0.1:8200/v1/x", "https://vault-1:8200/v1/x"),
-        ] {
-            assert_eq!(leads(from, to), Ok(()), "{from} {to}");
-        }
-    }
-}
+mod tests;

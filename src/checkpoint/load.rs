@@ -1,0 +1,143 @@
+//! Reading what an earlier run left. What cannot be used is refused with one line.
+
+use std::io::Read;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, Source, Version};
+use crate::provider::vault::{Origin, Token, TokenKind};
+use crate::sys::fs::{Errno, Folder};
+
+use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret};
+use super::{CheckpointKey, LoadedCheckpoint, SavedToken, SavedValue};
+
+/// What ends this soon is not taken up.
+pub(super) const MARGIN: Duration = Duration::from_secs(2);
+
+/// No state of ours is larger.
+pub(super) const MOST_BYTES: u64 = 8 << 20;
+
+/// Reads what an earlier run left. Whatever cannot be used is refused with one line.
+pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now: Duration) -> LoadedCheckpoint {
+    let bytes = match read(folder, STATE) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return LoadedCheckpoint::Nothing,
+        Err(why) => {
+            warn!(
+                "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
+                why.desc()
+            );
+            put_aside(folder);
+            return LoadedCheckpoint::Nothing;
+        }
+    };
+    // serde's own messages quote what they read.
+    let Ok(written) = serde_json::from_slice::<Written>(bytes.expose()) else {
+        warn!(
+            "what an earlier run left is damaged or of another version, so it is put aside as {UNUSABLE} and everything is \
+             fetched anew"
+        );
+        put_aside(folder);
+        return LoadedCheckpoint::Nothing;
+    };
+    let token = written.token.map(|token| SavedToken {
+        secret: SecretBytes::from(token.secret),
+        requested_at: token.requested_at,
+        token: Token {
+            accessor: token.accessor,
+            ttl: token.ttl,
+            renewable: token.renewable,
+            kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
+            origin: Origin::Ours,
+            uses: None,
+        },
+    });
+    let why = match () {
+        () if written.format != FORMAT => Some("of another format"),
+        // A token goes to no other server than the one it is of.
+        () if written.address != key.address => {
+            warn!("what an earlier run left is of another server, so everything is fetched anew");
+            return LoadedCheckpoint::Nothing;
+        }
+        () if written.boot != key.boot => Some("of another boot"),
+        () if written.config != key.config => Some("of another configuration"),
+        () if token.as_ref().is_some_and(|token| token.requested_at > now) => Some("of another clock"),
+        () => None,
+    };
+    if let Some(why) = why {
+        warn!("what an earlier run left is {why}, so everything is fetched anew");
+        return token.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale);
+    }
+    if !written.under_way.is_empty() {
+        info!("an answer was under way when the earlier run ended: {}", written.under_way.join(", "));
+    }
+    let is_over =
+        |token: &SavedToken| token.token.ttl.is_some_and(|ttl| ends_soon(token.requested_at.saturating_add(ttl), now));
+    if token.as_ref().is_some_and(is_over) {
+        info!("the token that an earlier run left has ended, and with it its leases");
+    }
+    let (token, ended) = if token.as_ref().is_some_and(is_over) { (None, token) } else { (token, None) };
+    let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
+    let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
+    if token.is_some() || !values.is_empty() {
+        return LoadedCheckpoint::Ours(token, values);
+    }
+    // What is left of it, should the server's clock differ, is not left behind.
+    ended.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale)
+}
+
+/// Whether what ends then is not worth taking up.
+pub(super) fn ends_soon(end: Duration, now: Duration) -> bool {
+    end < now.saturating_add(MARGIN)
+}
+
+pub(super) fn restore(
+    folder: &Folder,
+    written: WrittenSecret,
+    sources: &[Source],
+    now: Duration,
+) -> Option<SavedValue> {
+    let source = sources.iter().find(|source| source.written() == written.source)?.clone();
+    let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
+    if !written.value.starts_with(VALUE) || written.requested_at > now || is_over {
+        return None;
+    }
+    let bytes = read(folder, &written.value).ok()??;
+    let payload = match written.payload {
+        WrittenPayload::Map => Payload::Map(SecretMap::from_json(bytes.expose()).ok()?),
+        WrittenPayload::Whole => Payload::Whole(bytes),
+    };
+    let lease = match (written.lease.as_deref().and_then(LeaseId::parse), written.ttl) {
+        (Some(id), Some(ttl)) => Some(Lease { id, ttl, renewable: written.renewable }),
+        (None, _) => None,
+        (Some(_), None) => return None,
+    };
+    let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
+    let version = written.version.map(Version);
+    let fetched = Fetched { payload, version, lease, ends };
+    Some(SavedValue { source, fetched, requested_at: written.requested_at, file: written.value })
+}
+
+/// Renames the state, so that no later start reads it.
+pub(super) fn put_aside(folder: &Folder) {
+    if let Err(why) = folder.replace(STATE.as_ref(), UNUSABLE.as_ref())
+        && why != Errno::ENOENT
+    {
+        debug!("cannot put the state aside: {}", why.desc());
+    }
+}
+
+pub(super) fn read(folder: &Folder, name: &str) -> Result<Option<SecretBytes>, Errno> {
+    let file = match folder.open_file(name.as_ref()) {
+        Ok(file) => file,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let mut bytes = Vec::new();
+    match file.take(MOST_BYTES + 1).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 > MOST_BYTES => Err(Errno::EFBIG),
+        Ok(_) => Ok(Some(SecretBytes::new(bytes))),
+        Err(error) => Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+    }
+}

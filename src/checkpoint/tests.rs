@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+
+use super::format::*;
+use super::load::*;
+use super::*;
+use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretMap, Version};
+use crate::provider::vault::TokenKind;
+use crate::sys::fs::Folder;
+
+use crate::domain::SecretRef;
+
+fn place() -> (tempfile::TempDir, Folder) {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let shm = Folder::root().unwrap().pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+    let folder = shm.open(dir.path().file_name().unwrap()).unwrap();
+    (dir, folder)
+}
+
+fn key(config: &str) -> CheckpointKey {
+    CheckpointKey { boot: "boot".into(), config: config.into(), address: "https://a:8200".into() }
+}
+
+fn source() -> Source {
+    SecretRef::parse("vault:database/creds/web", &BTreeMap::new()).unwrap().source
+}
+
+fn token() -> SavedToken {
+    SavedToken {
+        secret: SecretBytes::from("s.canary".to_owned()),
+        token: Token {
+            accessor: Some("acc".into()),
+            ttl: Some(Duration::from_secs(600)),
+            renewable: true,
+            kind: TokenKind::Service,
+            origin: Origin::Ours,
+            uses: None,
+        },
+        requested_at: Duration::from_secs(100),
+    }
+}
+
+fn lease(json: &str) -> Fetched {
+    let payload = Payload::Map(SecretMap::from_json(json.as_bytes()).unwrap());
+    let id = LeaseId::parse("database/creds/web/abc").unwrap();
+    let lease = Some(Lease { id, ttl: Duration::from_secs(60), renewable: true });
+    Fetched { payload, version: None, lease, ends: None }
+}
+
+fn now(seconds: u64) -> Duration {
+    Duration::from_secs(100 + seconds)
+}
+
+#[test]
+fn what_is_written_is_taken_up_exactly() {
+    let (_dir, folder) = place();
+    let json = r#"{"username":"a\"b","n":1.50,"o":{"x":null}}"#;
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.value(&source(), &lease(json), now(0));
+    saved.write(Some(&token()), vec![]);
+    let LoadedCheckpoint::Ours(token, secrets) = find(&folder, &key("c"), &[source()], now(10)) else {
+        panic!("not taken up")
+    };
+    let saved_token = token.as_ref().unwrap();
+    assert_eq!((saved_token.secret.expose(), saved_token.requested_at), (&b"s.canary"[..], now(0)));
+    let SavedValue { fetched, requested_at, .. } = &secrets[0];
+    assert_eq!(*requested_at, now(0));
+    assert_eq!(fetched.lease.as_ref().unwrap().id.as_str(), "database/creds/web/abc");
+    assert_eq!(fetched.payload.value("n").unwrap().raw().expose(), b"1.50");
+    assert_eq!(fetched.payload.value("username").unwrap().raw().expose(), b"a\"b");
+    saved.remove();
+    assert!(folder.names().unwrap().is_empty());
+}
+
+#[test]
+fn lives_without_end_are_taken_up_and_a_clock_at_its_end_is_stale() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    let mut endless = lease("{}");
+    endless.lease.as_mut().unwrap().ttl = Duration::MAX;
+    saved.value(&source(), &endless, now(0));
+    let mut token = token();
+    token.token.ttl = Some(Duration::MAX);
+    saved.write(Some(&token), vec![]);
+    assert!(
+        matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Ours(_, secrets) if secrets.len() == 1)
+    );
+    assert!(!matches!(find(&folder, &key("c"), &[source()], Duration::MAX), LoadedCheckpoint::Stale(_)));
+    token.requested_at = Duration::MAX;
+    saved.write(Some(&token), vec![]);
+    assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Stale(_)));
+}
+
+#[test]
+fn a_state_that_cannot_be_used_is_put_aside_and_so_is_one_that_a_bug_ended_with() {
+    let (dir, folder) = place();
+    let aside = || dir.path().join(UNUSABLE).exists() && !dir.path().join(STATE).exists();
+    std::fs::write(dir.path().join(STATE), r#"{"format":1,"token":{"ttl":{"secs":-1}}}"#).unwrap();
+    assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Nothing) && aside());
+    std::fs::create_dir(dir.path().join(STATE)).unwrap();
+    std::fs::remove_file(dir.path().join(UNUSABLE)).unwrap();
+    assert!(matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Nothing) && aside());
+    std::fs::remove_dir(dir.path().join(UNUSABLE)).unwrap();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.write(Some(&token()), vec![]);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = saved;
+        panic!("a bug");
+    }));
+    assert!(ended.is_err() && aside());
+    Checkpoint::new(&folder, key("c")).unwrap().remove();
+    assert!(folder.names().unwrap().is_empty());
+}
+
+#[test]
+fn another_boot_config_server_or_a_damaged_file_is_refused() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.value(&source(), &lease("{}"), now(0));
+    saved.write(Some(&token()), vec![]);
+    let found = |key: &CheckpointKey, at| find(&folder, key, &[source()], at);
+    assert!(matches!(found(&key("other"), now(1)), LoadedCheckpoint::Stale(_)));
+    assert!(matches!(found(&CheckpointKey { boot: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Stale(_)));
+    assert!(matches!(found(&CheckpointKey { address: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Nothing));
+    assert!(
+        matches!(found(&key("c"), now(700)), LoadedCheckpoint::Stale(_)),
+        "a token that ended, and its lease with it"
+    );
+    assert!(matches!(found(&key("c"), Duration::from_secs(99)), LoadedCheckpoint::Stale(_)), "a token of the future");
+    assert!(
+        matches!(found(&key("c"), now(59)), LoadedCheckpoint::Ours(_, secrets) if secrets.is_empty()),
+        "a lease that ends"
+    );
+    let whole = read(&folder, STATE).unwrap().unwrap();
+    for length in [0, 1, 50, whole.expose().len() - 1] {
+        saved.put(BESIDE, STATE, &whole.expose()[..length]).unwrap();
+        assert!(matches!(found(&key("c"), now(1)), LoadedCheckpoint::Nothing), "cut at {length}");
+    }
+}
+
+#[test]
+fn the_values_of_replaced_leases_are_removed() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    for _ in 0..3 {
+        saved.value(&source(), &lease("{}"), now(0));
+        saved.write(Some(&token()), vec![]);
+    }
+    let mut names: Vec<_> = folder.names().unwrap();
+    names.sort();
+    assert_eq!(names, ["state.json", "state.value-2"]);
+}
+
+fn plain(payload: Payload) -> Fetched {
+    Fetched { payload, version: Some(Version("7".into())), lease: None, ends: None }
+}
+
+fn reference(text: &str) -> Source {
+    SecretRef::parse(text, &BTreeMap::new()).unwrap().source
+}
+
+#[test]
+fn values_without_a_lease_need_no_token_and_those_with_one_do() {
+    let (_dir, folder) = place();
+    let (kv, whole) = (reference("vault:secret/data/a"), reference("aws-sm:a"));
+    let sources = [source(), kv.clone(), whole.clone()];
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.value(&source(), &lease("{}"), now(0));
+    saved.value(&kv, &plain(Payload::Map(SecretMap::from_json(b"{\"k\":1.50}").unwrap())), now(0));
+    saved.value(&whole, &plain(Payload::Whole(SecretBytes::new(vec![0, 255, 10]))), now(0));
+    saved.write(Some(&token()), vec![]);
+    let ended = find(&folder, &key("c"), &sources, now(700));
+    assert!(
+        matches!(ended, LoadedCheckpoint::Ours(None, values) if values.len() == 2),
+        "the token and its lease have ended"
+    );
+    saved.write(None, vec![]);
+    let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), &sources, now(1)) else {
+        panic!("not taken up")
+    };
+    let of = |source: &Source| values.iter().find(|value| value.source == *source);
+    assert!(of(&source()).is_none());
+    assert_eq!(of(&kv).unwrap().fetched.payload.value("k").unwrap().raw().expose(), b"1.50");
+    let Fetched { payload: Payload::Whole(bytes), version, lease: None, ends: None } = &of(&whole).unwrap().fetched
+    else {
+        panic!("not whole")
+    };
+    assert_eq!((bytes.expose(), version.as_ref().unwrap().0.as_str()), (&[0, 255, 10][..], "7"));
+}
+
+#[test]
+fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_taken_up() {
+    let (_dir, folder) = place();
+    let (kv, mut saved) = (reference("vault:secret/data/a"), Checkpoint::new(&folder, key("c")).unwrap());
+    let value = || plain(Payload::Map(SecretMap::from_json(b"{}").unwrap()));
+    saved.value(&kv, &value(), now(0));
+    saved.write(None, vec![]);
+    saved.unchanged(&kv, &value(), now(60));
+    assert!(!saved.is_changed(), "nothing that a restart needs has changed");
+    let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), std::slice::from_ref(&kv), now(61)) else {
+        panic!("nothing")
+    };
+    let mut next = Checkpoint::new(&folder, key("c")).unwrap();
+    next.resumed(&values[0]);
+    next.write(None, vec![]);
+    let mut names = folder.names().unwrap();
+    names.sort();
+    assert_eq!(names, ["state.json", "state.value-0"]);
+    assert!(
+        matches!(find(&folder, &key("c"), &[kv], now(62)), LoadedCheckpoint::Ours(None, values) if values.len() == 1)
+    );
+}

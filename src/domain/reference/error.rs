@@ -1,0 +1,85 @@
+//! Why a reference is refused.
+
+/// Why a reference is refused: what is wrong and what was expected. Quotes only what the config says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Nothing there.
+    #[error("is empty; expected vault:PATH, aws-sm:NAME, arn:aws…, file:PATH or a name from `secrets`")]
+    Empty,
+    /// `xyz:…`.
+    #[error("unknown scheme {scheme:?}; expected vault:, aws-sm:, arn:aws… or file:{}", did_you_mean(.nearest))]
+    UnknownScheme {
+        /// What stood before the first colon.
+        scheme: String,
+        /// The scheme that is meant, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A bare name that `secrets` does not have.
+    #[error("no entry {name:?} under `secrets`{}", known_names(.known))]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A named secret that already picks a key, and a key again.
+    #[error("{0:?} under `secrets` already names a key, so it has no key of its own")]
+    KeyOfKey(String),
+    /// `#` with nothing behind it.
+    #[error("nothing after \"#\"; expected a key, or leave the \"#\" out for the whole secret")]
+    EmptyKey,
+    /// `vault:` with nothing behind it.
+    #[error("the path is empty")]
+    EmptyPath,
+    /// `/` at an end of the path.
+    #[error("the path has a \"/\" at its {0}; leave it out")]
+    Slash(&'static str),
+    /// `//`, `.` or `..` inside the path.
+    #[error("the path has a component that is empty, \".\" or \"..\"")]
+    Component,
+    /// A path that starts with `v1/`.
+    #[error("the path starts with \"v1/\"; give the logical path, as in `vault read`")]
+    ApiVersion,
+    /// A stray percent sign.
+    #[error(
+        "a \"%\" in the {0} that is no percent-encoding; in a path only %3F, %23 and %25 are, anything else is written as it is"
+    )]
+    Percent(&'static str),
+    /// A control character or white space at an end.
+    #[error("has a control character, or white space at its {0}")]
+    Character(&'static str),
+    /// `version=` that is no number.
+    #[error("version must be a number from 1 up")]
+    Version,
+    /// A parameter twice.
+    #[error("parameter {0:?} stands twice")]
+    RepeatedParameter(String),
+    /// A parameter without a name.
+    #[error("a parameter without a name; expected name=value")]
+    NamelessParameter,
+    /// `version` next to write parameters.
+    #[error("version reads an old version and cannot stand with other parameters, which would make it a write")]
+    VersionAndWrite,
+    /// A parameter Secrets Manager references do not have.
+    #[error("unknown parameter {0:?}; expected stage, version or role")]
+    UnknownParameter(String),
+    /// An ARN of something else, or cut short.
+    #[error(
+        "not the ARN of a secret; expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]"
+    )]
+    Arn,
+    /// A key in the ARN and one after `#`.
+    #[error("names a key twice: in the ARN and after \"#\"")]
+    TwoKeys,
+    /// `file:` with a relative path.
+    #[error("a file: reference needs an absolute path")]
+    RelativeFile,
+}
+
+pub(super) fn did_you_mean(scheme: &Option<&'static str>) -> String {
+    scheme.map(|scheme| format!(" (did you mean {scheme}?)")).unwrap_or_default()
+}
+
+pub(super) fn known_names(known: &[String]) -> String {
+    if known.is_empty() { ", which is empty".to_owned() } else { format!("; it has {}", known.join(", ")) }
+}

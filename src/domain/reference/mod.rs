@@ -1,0 +1,177 @@
+//! References: where a secret is. The grammar of the contract, parsed once, without I/O.
+//!
+//! Cut at the first `#` (the rest is one top-level key, verbatim), then at the first `?`. Parameters are
+//! percent-decoded and `+` stays; in a path only `%3F`, `%23` and `%25` stand for their characters.
+
+mod error;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+pub use error::ReferenceError;
+use parse::{AwsParameters, arn, aws, by_name, file, near_scheme, vault};
+
+/// Where one fetch goes, and which key of it is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    /// One fetch, and at most one lease. Equal sources are the same fetch.
+    pub source: Source,
+    /// One top-level key; `None` means the whole.
+    pub key: Option<String>,
+}
+
+/// One fetch: provider, path and sorted parameters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// Vault or OpenBao, by logical API path.
+    Vault(VaultSource),
+    /// AWS Secrets Manager.
+    Aws(AwsSource),
+    /// A file already mounted.
+    File(PathBuf),
+}
+
+/// A logical path, as in `vault read` or `vault write`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VaultSource {
+    /// Decoded, without `v1/`, without slashes at its ends.
+    pub path: String,
+    /// What is asked of the path.
+    pub operation: VaultOperation,
+}
+
+/// A read, or a write with parameters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VaultOperation {
+    /// GET; `version` is KV v2's.
+    Read {
+        /// The KV v2 version asked for; `None` is the newest.
+        version: Option<u32>,
+    },
+    /// PUT with these parameters: sent once per start, and again only at its own end.
+    Write(BTreeMap<String, String>),
+}
+
+/// A Secrets Manager secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AwsSource {
+    /// Name or ARN, as `SecretId`.
+    pub id: String,
+    /// The ARN's region; `None` for a name.
+    pub region: Option<String>,
+    /// `VersionStage`; `None` is AWSCURRENT.
+    pub stage: Option<String>,
+    /// `VersionId`.
+    pub version: Option<String>,
+    /// A role to assume for this secret.
+    pub role: Option<String>,
+}
+
+impl SecretRef {
+    /// Parses a reference. `named` answers what the config has under `secrets`; pass an empty map where names are not allowed.
+    pub fn parse(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, ReferenceError> {
+        if text.is_empty() {
+            return Err(ReferenceError::Empty);
+        }
+        if text.starts_with(char::is_whitespace) {
+            return Err(ReferenceError::Character("start"));
+        }
+        if text.contains(|c: char| c.is_control()) {
+            return Err(ReferenceError::Character("middle"));
+        }
+        let (place, key) = match text.split_once('#') {
+            Some((_, "")) => return Err(ReferenceError::EmptyKey),
+            Some((place, key)) => (place, Some(key.to_owned())),
+            None => (text, None),
+        };
+        if place.ends_with(char::is_whitespace) {
+            return Err(ReferenceError::Character("end"));
+        }
+        match place.split_once(':') {
+            Some(("vault", rest)) => Ok(Self { source: Source::Vault(vault(rest)?), key }),
+            Some(("aws-sm", rest)) => aws(rest, key),
+            Some(("arn", _)) => arn(place, AwsParameters::default(), key),
+            Some(("file", rest)) => file(rest, key),
+            Some((scheme, _)) => {
+                Err(ReferenceError::UnknownScheme { scheme: scheme.to_owned(), nearest: near_scheme(scheme) })
+            }
+            None => by_name(place, key, named),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        match &self.key {
+            Some(key) => write!(f, "#{key}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    /// Whether reading it is a write in Vault, which issues something each time.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)))
+    }
+
+    /// The whole reference, write parameters included, so that parsing it gives this source again. A ciphertext may
+    /// stand in it: for files a person asked for, not for messages ([`fmt::Display`] is).
+    pub fn written(&self) -> String {
+        let Self::Vault(VaultSource { operation: VaultOperation::Write(parameters), path }) = self else {
+            return self.to_string();
+        };
+        let pairs: Vec<_> =
+            parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        format!("vault:{}?{}", encoded_path(path), pairs.join("&"))
+    }
+}
+
+/// What would end a parameter, or is not visible.
+const PARAMETER: &percent_encoding::AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'&').add(b'=').add(b'#').add(b'?');
+
+fn encoded(parameter: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(parameter, PARAMETER)
+}
+
+fn encoded_path(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
+/// As it is written in a config, parameters sorted. The values of write parameters can be ciphertext, so they are left out.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vault(source) => {
+                write!(f, "vault:{}", encoded_path(&source.path))?;
+                match &source.operation {
+                    VaultOperation::Read { version: None } => Ok(()),
+                    VaultOperation::Read { version: Some(version) } => write!(f, "?version={version}"),
+                    VaultOperation::Write(parameters) => {
+                        let names: Vec<_> = parameters.keys().map(|name| format!("{}=…", encoded(name))).collect();
+                        write!(f, "?{}", names.join("&"))
+                    }
+                }
+            }
+            Self::Aws(source) => {
+                write!(f, "aws-sm:{}", source.id)?;
+                let mut mark = '?';
+                for (name, value) in [("stage", &source.stage), ("version", &source.version), ("role", &source.role)] {
+                    if let Some(value) = value {
+                        write!(f, "{mark}{name}={}", encoded(value))?;
+                        mark = '&';
+                    }
+                }
+                Ok(())
+            }
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

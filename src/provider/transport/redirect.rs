@@ -1,0 +1,74 @@
+//! Where a redirect leads, and which ones are followed.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+use http::header::LOCATION;
+use reqwest::Url;
+
+use super::failure::TransportError;
+
+/// Where a redirect leads; `None` when the answer is none, an error when we do not go there.
+pub(super) fn redirect(
+    from: &Url,
+    method: &http::Method,
+    response: &http::Response<Vec<u8>>,
+    allowed: &[String],
+) -> Result<Option<Url>, TransportError> {
+    use StatusCode as S;
+    let status = response.status();
+    if ![S::MOVED_PERMANENTLY, S::FOUND, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
+        return Ok(None);
+    }
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let Some(target) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
+        let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
+        return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
+    };
+    if matches!(status, S::MOVED_PERMANENTLY | S::FOUND) && method != http::Method::GET {
+        let why = ", and a write is not sent again for that: set vault.address to where it should go";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    if target.scheme() != from.scheme() {
+        let why = match target.scheme() {
+            "https" => "; set vault.address to that",
+            _ => ", which is not encrypted; not followed",
+        };
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    if target.scheme() == "http" && is_loopback(from) && !is_loopback(&target) {
+        let why = ", where the token would cross the network unencrypted; not followed: set vault.address to its https \
+                   address";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    if target.origin() != from.origin() && !allowed.iter().any(|host| is_host(&target, from, host)) {
+        let why = ", which is not vault.address; if it is a node of that cluster, add it to vault.redirectHosts";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    Ok(Some(target))
+}
+
+/// Whether the URL is at `HOST[:PORT]`; without a port, it is the one of the address.
+pub(super) fn is_host(url: &Url, from: &Url, host: &str) -> bool {
+    let Ok(allowed) = Url::parse(&format!("{}://{host}", url.scheme())) else { return false };
+    let port = match host.rsplit_once(':') {
+        Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => allowed.port_or_known_default(),
+        _ => from.port_or_known_default(),
+    };
+    url.host_str() == allowed.host_str() && url.port_or_known_default() == port
+}
+
+/// Scheme, host and port, without anything a URL could carry besides.
+pub(super) fn origin(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
+
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or(host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
+}

@@ -1,0 +1,148 @@
+//! Why privileges are not dropped, or not provably, and the steps of the drop and of its proof.
+
+use std::fmt;
+
+/// Why supplementary groups cannot be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// CAP_SETGID is missing.
+    Capability,
+    /// `/proc/self/setgroups` is `deny`.
+    Namespace,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capability => "CAP_SETGID is missing",
+            Self::Namespace => "this user namespace does not allow setgroups",
+        })
+    }
+}
+
+/// Why privileges are not dropped, or not provably.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrivilegeError {
+    /// Another identity was asked for than we may take.
+    #[error("cannot change {what} from {from} to {to}: {capability} is missing")]
+    Missing {
+        /// `the user`, `the group` or `the supplementary groups`.
+        what: &'static str,
+        /// What we are.
+        from: String,
+        /// What was asked for.
+        to: String,
+        /// What we would need.
+        capability: &'static str,
+    },
+    /// An id that nobody can have in this user namespace.
+    #[error(
+        "cannot change {what} to {id}, which this user namespace does not have (a rootless container has those of \
+         /etc/subuid and /etc/subgid)"
+    )]
+    Unmapped {
+        /// `the user`, `the group` or `a supplementary group`.
+        what: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// Root's group would stay with an identity that does not list it.
+    #[error(
+        "cannot drop the supplementary group 0, which is root's: {obstacle}; start without it (supplementalGroups, \
+         --group-add), start as root, or leave runAs out, which keeps every group"
+    )]
+    RootGroup {
+        /// Why no group can be dropped.
+        obstacle: Obstacle,
+    },
+    /// More groups than a process can have.
+    #[error("a process cannot have {0} groups")]
+    TooManyGroups(usize),
+    /// Capabilities belong to a thread: others would keep theirs.
+    #[error("cannot drop privileges while there are other threads")]
+    NotAlone,
+    /// Nothing tells how many threads there are.
+    #[error("cannot tell whether this is the only thread: /proc is not mounted")]
+    Uncounted(#[source] nix::Error),
+    /// A system call failed.
+    #[error("cannot {step}")]
+    Failed {
+        /// Which.
+        step: Step,
+        /// Why.
+        source: nix::Error,
+    },
+    /// Afterwards it was not as it has to be.
+    #[error("the drop of privileges is not proven: could not {step}")]
+    Unproven {
+        /// What was not so.
+        step: Step,
+    },
+}
+
+impl PrivilegeError {
+    pub(in crate::sys) fn from_step(step: Step, fault: Fault) -> Self {
+        match fault {
+            Fault::Wrong => Self::Unproven { step },
+            Fault::Errno(source) => Self::Failed { step, source },
+        }
+    }
+}
+
+macro_rules! steps {
+    ($($step:ident $text:literal,)*) => {
+        /// One step of the drop or of its proof; reads behind "cannot".
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Step {
+            $(#[doc = $text] $step,)*
+        }
+
+        impl Step {
+            pub(in crate::sys) const ALL: [Self; [$(Self::$step),*].len()] = [$(Self::$step),*];
+        }
+
+        impl fmt::Display for Step {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$step => $text,)* })
+            }
+        }
+    };
+}
+
+steps! {
+    ClearBounding "empty the bounding set",
+    ClearAmbient "empty the ambient capabilities",
+    SetGroups "set the supplementary groups",
+    SetGid "set the group",
+    SetUid "set the user",
+    ClearCapabilities "empty the capabilities",
+    NoNewPrivs "forbid new privileges",
+    NotDumpable "become not dumpable",
+    ReadUids "read the user back as planned",
+    ReadGids "read the group back as planned",
+    ReadGroups "read the supplementary groups back as planned",
+    ReadCapabilities "read the capabilities back as empty",
+    ReadAmbient "read the ambient capabilities back as empty",
+    ReadBounding "read the bounding set back as empty",
+    ReadNoNewPrivs "read no-new-privs back as set",
+    ReadDumpable "read back that we are not dumpable",
+    RegainUid "be refused another user",
+    RegainGid "be refused another group",
+    RegainGroups "be refused other supplementary groups",
+    ReadStatus "find the same in /proc/self/status",
+}
+
+/// What went wrong in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sys) enum Fault {
+    /// It is not as it has to be.
+    Wrong,
+    /// The call failed.
+    Errno(nix::Error),
+}
+
+impl From<nix::Error> for Fault {
+    fn from(errno: nix::Error) -> Self {
+        Self::Errno(errno)
+    }
+}
