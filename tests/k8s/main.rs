@@ -14,7 +14,9 @@ mod deploy; // every manifest is valid, loads, and says what the contract says
 mod docs; // the reference is what the code knows
 mod helm; // the chart: the same objects as kustomize makes, and certificates that serve
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together
+mod monitoring; // rules and dashboard name metrics that the webhook serves
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
 mod peers; // every key of other injectors is answered
+mod release; // workflows, archives, packages, provenance
 mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server
 mod webhook; // the server: TLS, reload, limits, slow clients, drain
