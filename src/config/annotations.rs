@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::check::Author;
+use super::dialect::Setting;
 use super::layer::{Annotations, Layer, Reading, Text};
 use super::names::singles;
 use super::nearest::nearest;
 use super::place::{Mistake, Place};
-use super::tree::{Mistakes, Node};
+use super::tree::{Kind, Mistakes, Node};
 use super::yaml::{self, Origin};
 
 /// In front of every annotation that is ours.
@@ -38,24 +39,28 @@ const NEVER: [&str; 6] = ["skip-verify", "proxy", "redirect-hosts", "tls-server-
 
 /// Every mistake in a pod's annotations that can be seen without the other layers.
 pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mistake> {
+    check_all(pairs, &[])
+}
+
+/// The same, with what annotations of another injector say.
+pub fn check_all<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, settings: &[Setting]) -> Vec<Mistake> {
     let mut mistakes = Mistakes::default();
-    from_pairs(pairs, &mut mistakes);
+    from_pairs(pairs, settings, &mut mistakes);
     mistakes.sorted()
 }
 
 /// The layer of annotations.
 pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut Mistakes) -> (Node, Reading) {
     match annotations {
-        Annotations::Pairs(pairs) | Annotations::Admitted(pairs) => {
-            from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes)
-        }
+        Annotations::Pairs(pairs) => from_pairs(as_texts(pairs), &[], mistakes),
+        Annotations::Admitted(pairs, settings) => from_pairs(as_texts(pairs), settings, mistakes),
         Annotations::File(file) => match parse_downward_api(file) {
             Ok(pairs) if pairs.is_empty() => {
                 let text = "holds no annotation; whoever copied this pod may have left them out (kubectl debug --copy-to does)";
                 mistakes.add(&Place::Line { file: file.name.to_owned(), line: 1 }, text);
                 (Node::empty(), Reading::Broken)
             }
-            Ok(pairs) => from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())), mistakes),
+            Ok(pairs) => from_pairs(as_texts(&pairs), &[], mistakes),
             Err(wrong) => {
                 wrong.into_iter().for_each(|mistake| mistakes.add(&mistake.place, mistake.text));
                 (Node::empty(), Reading::Broken)
@@ -64,13 +69,40 @@ pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut Mistakes) -> (N
     }
 }
 
-/// The layer that annotations make. Keys of other prefixes are nobody's business; a key beside `config` wins over it.
+fn as_texts(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// In the path of a setting: each value is an item of a list, below the rest of the path.
+const LIST: &str = "[]";
+
+/// A setting as a part of the layer.
+fn part(setting: &Setting) -> Node {
+    let place = Place::Annotation(setting.annotation.clone());
+    let (above, below) = match setting.path.iter().position(|part| part == LIST) {
+        Some(at) => (&setting.path[..at], Some(&setting.path[at + 1..])),
+        None => (setting.path.as_slice(), None),
+    };
+    let value = match (setting.values.as_slice(), below) {
+        ([only], None) => Node::given(only, &place),
+        (many, below) => {
+            let item = |value: &String| Node::given(value, &place).under(below.unwrap_or_default());
+            Node { kind: Kind::List(many.iter().map(item).collect()), place: place.clone() }
+        }
+    };
+    value.under(above)
+}
+
+/// The layer that annotations make, over what `settings` say. Keys of other prefixes are nobody's business; a key beside
+/// `config` wins over it.
 pub(super) fn from_pairs<'a>(
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    settings: &[Setting],
     mistakes: &mut Mistakes,
 ) -> (Node, Reading) {
     let mut reading = Reading::Complete;
     let mut layer = Layer::new(Author::Annotation);
+    settings.iter().for_each(|setting| layer.add(part(setting), mistakes));
     let mut keys: Vec<_> = pairs.into_iter().filter(|(key, _)| key.starts_with(PREFIX)).collect();
     keys.sort_unstable();
     let is_config = |(key, _): &(&str, &str)| *key == "secret-exec.dev/config";

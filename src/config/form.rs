@@ -162,7 +162,7 @@ impl Form {
             Self::Region => "an AWS region, such as eu-west-1",
             Self::RoleArn => "the ARN of a role",
             Self::Words(words) => return alternatives(words),
-            Self::Inherit => "none, or some of vault,aws-sm,arn",
+            Self::Inherit => "none, or some of vault,aws-sm,arn,bank-vaults",
             Self::Action => return action::EXPECTED.trim_start_matches("expected ").to_owned(),
             Self::Signal => "a signal, such as HUP",
             Self::Process => "the name of a process",
@@ -201,7 +201,7 @@ impl Form {
             Self::Region => json!({ "type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)+$" }),
             Self::RoleArn => json!({ "type": "string", "pattern": "^arn:aws[^:]*:iam::[0-9]+:role/." }),
             Self::Inherit => {
-                json!({ "type": "string", "pattern": "^(none|(vault|aws-sm|arn)( *, *(vault|aws-sm|arn))*)$" })
+                json!({ "type": "string", "pattern": "^(none|(vault|aws-sm|arn|bank-vaults)( *, *(vault|aws-sm|arn|bank-vaults))*)$" })
             }
             Self::Action => json!({ "type": "string", "pattern": "^(none|restart|signal:.+|https?:.+)$" }),
             Self::Signal => json!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64, "minLength": 1 }),

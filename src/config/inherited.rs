@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{EnvName, ReferenceError, SecretRef, Source, VaultOperation};
+use crate::domain::{EnvName, SecretRef, Source, VaultOperation};
 
+use super::bank_vaults;
+use super::loose::{is_around, without_quotes};
 use super::model::{Content, EnvEntry, Inherit};
 use super::place::Place;
 use super::tree::Mistakes;
@@ -26,15 +28,25 @@ pub(super) fn entries(
         let is_ours = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
         let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
         let bare = value.trim_start_matches(is_around);
-        if is_ours || is_passed || !is_meant(bare, inherit) || !seen.insert(name) {
+        let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
+        if is_ours || is_passed || !(is_meant(bare, inherit) || foreign.is_some()) || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());
+        if let (true, Some(made)) = (inherit.bank_vaults, bank_vaults::content(value)) {
+            let made = made.map_err(looks_like);
+            let name = mistakes.take(EnvName::parse(name), &place, "");
+            if let (Some(name), Some(content)) = (name, mistakes.take(made, &place, "")) {
+                found.push(EnvEntry { name, content, place });
+            }
+            continue;
+        }
+        if let (Some(spelling), false) = (foreign, value.contains(char::REPLACEMENT_CHARACTER)) {
+            mistakes.add(&place, looks_like(format!("it is spelled as bank-vaults does; write {spelling}")));
+            continue;
+        }
         if let Some(why) = near_miss(name, value, bare) {
-            mistakes.add(
-                &place,
-                format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv"),
-            );
+            mistakes.add(&place, looks_like(why));
             continue;
         }
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
@@ -49,19 +61,21 @@ pub(super) fn entries(
                     found.push(EnvEntry { name, content, place });
                 }
             },
-            Err(why) => mistakes.add(
-                &place,
-                format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv"),
-            ),
+            Err(why) => mistakes.add(&place, looks_like(why)),
         }
     }
     found
 }
 
-/// What may stand around a reference by accident: blanks, quotes that docker's `--env-file` keeps, a byte order mark,
-/// characters of no width, and what stands for bytes that are not UTF-8.
-fn is_around(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || "\"'`“”‘’\u{feff}\u{200b}\u{2060}\u{fffd}".contains(c)
+fn looks_like(why: String) -> String {
+    format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")
+}
+
+/// Whether a value is a reference in any form that is known, or was meant as one.
+pub fn is_near_reference(value: &str) -> bool {
+    let bare = value.trim_start_matches(is_around);
+    is_meant(bare, Inherit { vault: true, aws_sm: true, arn: true, bank_vaults: true })
+        || bank_vaults::form(value).is_some()
 }
 
 /// Why a value would reach the app as it is although it was meant as a reference, and how to spell it; `bare` is the value
@@ -112,12 +126,7 @@ fn beyond_reading(source: &Source) -> Option<&'static str> {
 /// Whether a value is meant as a reference: right or not, it will not reach the app as it is.
 fn is_meant(value: &str, inherit: Inherit) -> bool {
     if let Some(path) = value.strip_prefix("vault:") {
-        // Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
-        let is_ciphertext = path
-            .strip_prefix('v')
-            .and_then(|rest| rest.split_once(':'))
-            .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-        return inherit.vault && path.contains('#') && !path.starts_with('/') && !is_ciphertext;
+        return inherit.vault && path.contains('#') && !path.starts_with('/') && !bank_vaults::is_ciphertext(path);
     }
     if value.starts_with("aws-sm:") {
         return inherit.aws_sm;
@@ -127,28 +136,4 @@ fn is_meant(value: &str, inherit: Inherit) -> bool {
         && fields.next() == Some("arn")
         && fields.next().is_some_and(|partition| partition.starts_with("aws"))
         && fields.next() == Some("secretsmanager")
-}
-
-/// The error without the parts of the value that some of its texts name.
-fn without_quotes(error: &ReferenceError) -> String {
-    use ReferenceError as E;
-    match error {
-        E::UnknownParameter(_) => "it has an unknown parameter; expected stage, version or role".to_owned(),
-        E::RepeatedParameter(_) => "a parameter stands twice".to_owned(),
-        E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
-        E::Empty
-        | E::EmptyKey
-        | E::EmptyPath
-        | E::Slash(_)
-        | E::Component
-        | E::ApiVersion
-        | E::Percent(_)
-        | E::Character(_)
-        | E::Version
-        | E::NamelessParameter
-        | E::VersionAndWrite
-        | E::Arn
-        | E::TwoKeys
-        | E::RelativeFile => error.to_string(),
-    }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::annotations::from_pairs;
 use super::arguments;
 use super::check::{self, Author};
+use super::dialect::{Dialect, Setting};
 use super::flags::Flag;
 use super::form::Form;
 use super::keys::{AWS, VAULT};
@@ -50,6 +51,11 @@ static INJECTOR: Shape = Shape::Object(&Object {
             "false for clusters before 1.29: an init container and a container.",
         )
         .default("true"),
+        Field::new(
+            "dialects",
+            Shape::List { item: &DIALECT, alone: Alone::Refused },
+            "Other injectors whose annotations count too: vault, openbao, bank-vaults. None by default.",
+        ),
     ],
     choice: None,
 });
@@ -57,6 +63,8 @@ static INJECTOR: Shape = Shape::Object(&Object {
 static IMAGE: Shape = Shape::Single(Form::Plain);
 
 static ADDRESS: Shape = Shape::Single(Form::Address);
+
+static DIALECT: Shape = Shape::Single(Form::Words(&["vault", "openbao", "bank-vaults"]));
 
 static OWN_RESOURCES: Shape = Shape::Object(&RESOURCES);
 
@@ -95,6 +103,8 @@ pub struct Injector {
     pub addresses: Addresses,
     /// What stays beside the app.
     pub sidecar: Sidecar,
+    /// Other injectors whose annotations count too.
+    pub dialects: Vec<Dialect>,
     /// The operator's part: keys of the config, with their text, sorted.
     operator: BTreeMap<String, String>,
 }
@@ -165,6 +175,7 @@ impl Injector {
             reader_group: READER_GROUP,
             addresses: Addresses::Any,
             sidecar: Sidecar::Native,
+            dialects: Vec::new(),
             operator: BTreeMap::new(),
         }
     }
@@ -206,6 +217,8 @@ impl Injector {
         if node.field("nativeSidecar").and_then(Node::text).and_then(|text| value::boolean(text).ok()) == Some(false) {
             injector.sidecar = Sidecar::Container;
         }
+        let named = node.field("dialects").map_or(&[][..], Node::items).iter().filter_map(Node::text);
+        injector.dialects = named.filter_map(Dialect::parse).collect();
         for section in BACKENDS {
             if let Some(node) = node.field(section) {
                 leaves(node, section, &mut |path, node| {
@@ -290,10 +303,10 @@ impl Injector {
 pub struct RequestedConfig(Node);
 
 impl RequestedConfig {
-    /// Reads annotations.
-    pub fn read(annotations: &[(String, String)]) -> Self {
+    /// Reads annotations, over what those of another injector say.
+    pub fn read(annotations: &[(String, String)], settings: &[Setting]) -> Self {
         let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Self(from_pairs(pairs, &mut Mistakes::default()).0)
+        Self(from_pairs(pairs, settings, &mut Mistakes::default()).0)
     }
 
     /// The single value of a key of the config.
@@ -384,7 +397,7 @@ allowAddresses: [\"https://other.example.com\"]
     fn pinned(annotations: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
         let flags = read(CONFIG)
             .unwrap()
-            .pinned(&RequestedConfig::read(&pairs(annotations)), &[("volume.owner", ":7".to_owned())]);
+            .pinned(&RequestedConfig::read(&pairs(annotations), &[]), &[("volume.owner", ":7".to_owned())]);
         flags
             .map(|flags| flags.into_iter().map(|flag| flag.value).collect())
             .map_err(|mistakes| mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect())

@@ -44,7 +44,7 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             "inherit",
             Form::Inherit,
             "Which inherited variables are resolved when their whole value is a reference: none, or some of \
-             vault,aws-sm,arn.",
+             vault,aws-sm,arn, or bank-vaults for its references, which may stand inside a text.",
         )
         .flag("KINDS")
         .default("vault,aws-sm"),
@@ -306,6 +306,13 @@ static VOLUME: Object = Object {
         Field::single("path", Form::Directory, "An absolute path.").default("/run/secret-exec/files"),
         Field::single("owner", Form::Owner, "UID:GID, UID or :GID.").default_is("runAs, else ourselves"),
         Field::single("size", Form::Size, "Of a tmpfs that we mount.").default("8Mi"),
+        Field::single(
+            "links",
+            Form::Directory,
+            "A directory beside it, with a folder of links for each folder of files, for mounts of their own.",
+        )
+        .default_is("none")
+        .never_by_annotation(),
     ],
     choice: None,
 };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::check::{self, Author};
+use super::dialect::Setting;
 use super::keys::ROOT;
 use super::merge;
 use super::tree::{Mistakes, Node};
@@ -23,8 +24,9 @@ pub enum Annotations<'a> {
     File(Text<'a>),
     /// Keys and values.
     Pairs(&'a [(String, String)]),
-    /// At admission: keys and values that reach the pod as flags, and so are stronger than variables.
-    Admitted(&'a [(String, String)]),
+    /// At admission: keys and values that reach the pod as flags, and so are stronger than variables, over what annotations
+    /// of another injector say.
+    Admitted(&'a [(String, String)], &'a [Setting]),
 }
 
 // Texts may hold secrets that somebody put there: `Debug` shows names only.
@@ -39,7 +41,7 @@ impl fmt::Debug for Annotations<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(text) => text.fmt(f),
-            Self::Pairs(pairs) | Self::Admitted(pairs) => {
+            Self::Pairs(pairs) | Self::Admitted(pairs, _) => {
                 f.debug_list().entries(pairs.iter().map(|(key, _)| key)).finish()
             }
         }

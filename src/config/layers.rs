@@ -83,7 +83,7 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged
         }
         match annotations {
             Annotations::File(_) | Annotations::Pairs(_) => tree = merge::over(tree, layer, &ROOT),
-            Annotations::Admitted(_) => admitted = Some(layer),
+            Annotations::Admitted(..) => admitted = Some(layer),
         }
         reading = worse(reading, result);
     }

@@ -10,7 +10,9 @@ mod action;
 pub mod annotations;
 mod arguments;
 mod backends;
+mod bank_vaults;
 mod check;
+mod dialect;
 mod entries;
 mod flags;
 mod form;
@@ -19,6 +21,7 @@ mod injector;
 mod keys;
 mod layer;
 mod layers;
+mod loose;
 mod merge;
 mod model;
 mod names;
@@ -39,7 +42,11 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use dialect::{
+    BANK_VAULTS_PREFIX, DIALECT_PREFIXES, Dialect, OPENBAO_PREFIX, SECRETS_WEBHOOK_PREFIX, Setting, VAULT_PREFIX,
+};
 pub use flags::{Flag, PINNED, check_as_annotations};
+pub use inherited::is_near_reference;
 pub use injector::{Addresses, Injector, RequestedConfig, Resources, Sidecar};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};

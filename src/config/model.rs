@@ -248,6 +248,8 @@ pub struct Volume {
     pub owner: Option<Owner>,
     /// Bytes, of a tmpfs we mount.
     pub size: u64,
+    /// Where each folder of files has a folder of links to them.
+    pub links: Option<PathBuf>,
     /// Where the path was written.
     pub place: Place,
 }
@@ -423,6 +425,8 @@ pub struct Inherit {
     pub aws_sm: bool,
     /// `arn:aws…:secretsmanager:…`.
     pub arn: bool,
+    /// The forms of bank-vaults' `vault-env`, also inside a text.
+    pub bank_vaults: bool,
 }
 
 /// Whether a process that stays confines itself to the system calls and files it needs.

@@ -24,7 +24,7 @@ const STATE: &str = "/run/secret-exec-state";
 const TIMEOUT: Duration = Duration::from_secs(60);
 const REFRESH: Refresh = Refresh { vault: Duration::from_secs(5 * 60), aws: Duration::from_secs(60 * 60) };
 const RENEWAL: Renewal = Renewal { at: None, jitter: 10, hand_over: Duration::from_secs(5 * 60) };
-const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false };
+const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false, bank_vaults: false };
 
 /// Makes the configuration out of its layers. All mistakes come back, sorted by place.
 pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
@@ -137,6 +137,7 @@ impl Reader<'_> {
             path: self.read("volume.path", value::directory).unwrap_or_else(|| VOLUME_PATH.into()),
             owner: self.read("volume.owner", owner),
             size: self.read("volume.size", value::size).unwrap_or(VOLUME_SIZE),
+            links: self.read("volume.links", value::directory),
             place: self.place("volume.path"),
         }
     }

@@ -212,9 +212,9 @@ pub(super) fn prefix(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// `none`, or some of `vault`, `aws-sm`, `arn` with commas between them.
+/// `none`, or some of `vault`, `aws-sm`, `arn`, `bank-vaults` with commas between them.
 pub(super) fn inherit(text: &str) -> Result<Inherit, Expected> {
-    let mut found = Inherit { vault: false, aws_sm: false, arn: false };
+    let mut found = Inherit { vault: false, aws_sm: false, arn: false, bank_vaults: false };
     if text == "none" {
         return Ok(found);
     }
@@ -223,7 +223,13 @@ pub(super) fn inherit(text: &str) -> Result<Inherit, Expected> {
             "vault" => found.vault = true,
             "aws-sm" => found.aws_sm = true,
             "arn" => found.arn = true,
-            _ => return Err("expected none, or some of vault,aws-sm,arn with commas between them".to_owned()),
+            // Its references are those of Vault, and more.
+            "bank-vaults" => (found.vault, found.bank_vaults) = (true, true),
+            _ => {
+                return Err(
+                    "expected none, or some of vault,aws-sm,arn,bank-vaults with commas between them".to_owned()
+                );
+            }
         }
     }
     Ok(found)
@@ -333,8 +339,8 @@ mod tests {
 
     #[test]
     fn kinds_to_inherit_are_listed() {
-        assert_eq!(inherit("none"), Ok(Inherit { vault: false, aws_sm: false, arn: false }));
-        assert_eq!(inherit("arn,vault"), Ok(Inherit { vault: true, aws_sm: false, arn: true }));
+        assert_eq!(inherit("none"), Ok(Inherit { vault: false, aws_sm: false, arn: false, bank_vaults: false }));
+        assert_eq!(inherit("arn,vault"), Ok(Inherit { vault: true, aws_sm: false, arn: true, bank_vaults: false }));
         for bad in ["", "none,vault", "vault,", "all", "aws"] {
             assert!(inherit(bad).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! Delivery: files into a directory of ours on memory, one generation at a time, and the app's environment.
 //!
 //! `place` finds, proves or mounts the directory, `generation` fills one folder of it, `volume` makes that folder the one
-//! everybody reads by one rename. Nothing is ever written to a place that was not proven to be memory.
+//! everybody reads by one rename, `links` leads to it from directories of their own. Nothing is ever written to a place that was not proven to be memory.
 
 pub mod environ;
 
@@ -9,6 +9,7 @@ mod error;
 mod fallback;
 mod generation;
 mod layout;
+mod links;
 mod place;
 mod volume;
 
@@ -17,6 +18,7 @@ mod tests;
 
 pub use error::VolumeError;
 pub use fallback::private_fallback;
+pub use links::link;
 pub use volume::{Moment, Volume, Written, prepare};
 
 use std::fmt;

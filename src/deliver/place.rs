@@ -13,7 +13,7 @@ pub(super) fn walk(path: &Path, owner: Ownership) -> Result<Walk, VolumeError> {
     Ok(path::walk(path, trust(owner))?)
 }
 
-fn trust(owner: Ownership) -> Trust {
+pub(super) fn trust(owner: Ownership) -> Trust {
     Trust { uid: owner.uid, gid: owner.gid, purpose: Purpose::Volume }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::config::Injector;
 
-use super::inject::inject;
+use super::inject::inject_into;
 use super::review;
 
 const VERSION: &str = "admission.k8s.io/v1";
@@ -131,7 +131,8 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     if is_cut {
         return Decision::Deny(vec![TOO_LARGE.to_owned()]);
     }
-    match inject(pod, injector) {
+    let namespace = request.get("namespace").and_then(Value::as_str);
+    match inject_into(pod, namespace, injector) {
         Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
             Some(warning) => Decision::Warn(cut(warning, MAX_WARNING)),
             None => Decision::Leave,

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::config::Resources;
 
 use super::names::{
-    ENTRY_POINT, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, PROGRAM, PROGRAM_FILE, PROGRAM_PATH, SIDECAR_NAME,
-    STATE, STATE_OWN, STATE_PATH, VOLUME_PATH,
+    ENTRY_POINT, FILES, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, LINKS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH,
+    SIDECAR_NAME, STATE, STATE_OWN, STATE_PATH, TLS, TLS_PATH, VOLUME_PATH,
 };
 use super::pod::Pod;
 use super::quantity;
@@ -57,7 +57,7 @@ pub(super) fn container(
     set("name", json!(if role == Role::InitFetch { INIT_NAME } else { SIDECAR_NAME }));
     set("image", json!(image));
     set("args", json!(arguments(role, request)));
-    set("securityContext", security(request.file_owner, pod));
+    set("securityContext", security(request, pod));
     set(
         "resources",
         resources(&match is_guaranteed(pod) {
@@ -91,6 +91,8 @@ pub(super) fn container(
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
         mounts.extend(request.audience.iter().map(|_| identity_mount()));
+        let tls = json!({ "name": TLS, "mountPath": TLS_PATH, "readOnly": true });
+        mounts.extend(request.dialect.tls.iter().map(|_| tls.clone()));
         env.extend(aws_identity_env.env.iter().map(|(_, value)| value.clone()));
         mounts.extend(aws_identity_env.mounts.iter().map(|(_, value)| value.clone()));
     }
@@ -147,7 +149,7 @@ pub(super) fn wrapped(command: &[String], request: &InjectionRequest) -> Value {
     json!(words)
 }
 
-fn security(file_owner: FileOwner, pod: &Pod) -> Value {
+fn security(request: &InjectionRequest, pod: &Pod) -> Value {
     let mut context = json!({
         "runAsNonRoot": true,
         "allowPrivilegeEscalation": false,
@@ -155,8 +157,9 @@ fn security(file_owner: FileOwner, pod: &Pod) -> Value {
         "capabilities": { "drop": ["ALL"] },
         "seccompProfile": { "type": "RuntimeDefault" },
     });
-    let ids = match file_owner {
+    let ids = match request.file_owner {
         FileOwner::User(user, group) => Some((user, group)),
+        FileOwner::Group(_) if request.dialect.user.is_some() => request.dialect.user,
         FileOwner::Group(_) | FileOwner::App => (pod.user.is_some() || pod.group.is_some()).then_some((OWN_ID, OWN_ID)),
     };
     if let (Some((user, group)), Some(map)) = (ids, context.as_object_mut()) {
@@ -221,6 +224,10 @@ pub(super) fn volumes(request: &InjectionRequest) -> Vec<(&'static str, Value)> 
         let sources = json!([{ "serviceAccountToken": token }]);
         volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
     }
+    if let Some(secret) = &request.dialect.tls {
+        let items: Vec<Value> = secret.keys.iter().map(|key| json!({ "key": key, "path": key })).collect();
+        volumes.push((TLS, json!({ "name": TLS, "secret": { "secretName": secret.name, "items": items } })));
+    }
     if request.mode.wraps() {
         volumes.push((PROGRAM, json!({ "name": PROGRAM, "emptyDir": { "sizeLimit": PROGRAM_SIZE } })));
     }
@@ -242,10 +249,16 @@ pub(super) fn mounts(request: &InjectionRequest) -> Vec<Value> {
     let path = request.config.volume.path.to_string_lossy();
     match request.mode {
         Mode::Sidecar | Mode::Init if path == FILES_PATH => {
-            vec![json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH, "readOnly": true })]
+            let mut mounts = vec![json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH, "readOnly": true })];
+            let directories = &request.dialect.directories;
+            mounts.extend(directories.iter().enumerate().map(|(at, directory)| {
+                let below = if directories.len() == 1 { FILES.to_owned() } else { format!("{LINKS}/{at}") };
+                json!({ "name": SIDECAR_NAME, "mountPath": directory, "subPath": below, "readOnly": true })
+            }));
+            mounts
         }
         Mode::Sidecar | Mode::Init => {
-            vec![json!({ "name": SIDECAR_NAME, "mountPath": path, "subPath": super::names::FILES, "readOnly": true })]
+            vec![json!({ "name": SIDECAR_NAME, "mountPath": path, "subPath": FILES, "readOnly": true })]
         }
         Mode::Exec | Mode::Supervise => {
             let mut mounts = vec![json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true })];

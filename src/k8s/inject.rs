@@ -27,10 +27,16 @@ pub struct Injected {
 
 /// Plans the injection. Injecting again into the result changes nothing; containers that came later get their part.
 pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
-    if !asks(pod) {
+    inject_into(pod, None, injector)
+}
+
+/// The same for a pod of which only the request, or the object around it, says the namespace.
+pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) -> Result<Injected, Denial> {
+    if !asks(pod, &injector.dialects) {
         return Ok(Injected::default());
     }
-    let read = Pod::read(pod).map_err(|error| vec![error])?;
+    let mut read = Pod::read(pod, &injector.dialects).map_err(|error| vec![error])?;
+    read.namespace = read.namespace.or_else(|| namespace.map(str::to_owned));
     if read.is_mirror {
         let text = "a mirror of a static pod: kubelet runs what its file says, so nothing is injected; inject into the file \
                     with secret-inject manifest";
@@ -213,7 +219,9 @@ impl Plan<'_> {
             .on_change
             .iter()
             .any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
-        if names_a_process && self.request.mode == Mode::Sidecar && self.pod.shares_processes != Some(true) {
+        let is_shared =
+            (names_a_process && self.request.mode == Mode::Sidecar) || self.request.dialect.shares_processes;
+        if is_shared && self.pod.shares_processes != Some(true) {
             self.ops.push(Op::add("spec/shareProcessNamespace", json!(true)));
         }
     }

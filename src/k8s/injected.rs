@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use crate::config::{Flag, Injector, check_as_annotations};
 
 use super::denial::Denial;
-use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE};
-use super::request::{self, InjectionRequest};
+use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_our_name};
+use super::request::InjectionRequest;
 
 /// Arguments that other annotations may have made; more are no older version of ours.
 const MAX_OLD_ARGUMENTS: usize = 256;
@@ -60,9 +60,7 @@ pub(super) fn find(
     let mut denial = Denial::new();
     let name = |container: &Value| text(container, "name").to_owned();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for (index, container) in
-            list_of(pod, list).iter().enumerate().filter(|(_, c)| request::is_our_name(text(c, "name")))
-        {
+        for (index, container) in list_of(pod, list).iter().enumerate().filter(|(_, c)| is_our_name(text(c, "name"))) {
             let at = expected.iter().position(|known| known.list == list && name(&known.container) == name(container));
             let difference = match at {
                 None => Some(format!("the injected one does not stand in {list}")),
@@ -204,7 +202,7 @@ impl Comparison<'_> {
     /// The items of a list of every container that is not ours, as JSON.
     fn of_other_containers(&self, member: &str) -> BTreeSet<String> {
         let all = list_of(self.pod, "containers").iter().chain(list_of(self.pod, "initContainers"));
-        let others = all.filter(|container| !request::is_our_name(text(container, "name")));
+        let others = all.filter(|container| !is_our_name(text(container, "name")));
         let items = others.flat_map(|container| list_of_container(container, member));
         items.map(|item| if member == "env" { item.to_string() } else { plain_mount(item).to_string() }).collect()
     }

@@ -11,9 +11,10 @@ mod write;
 mod tests;
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Injector, Text};
+use crate::config::{Dialect, Injector, Text};
 
-use super::inject::inject;
+use super::inject::inject_into;
+use super::pod::counts;
 use doc::Doc;
 use read::{ReadError, Written};
 
@@ -153,10 +154,12 @@ fn document(
     if is_only_directives(body) {
         return Ok(None);
     }
-    if !body.contains(PREFIX) {
+    let dialects = injector.dialects.as_slice();
+    let prefixes = dialects.iter().flat_map(|dialect| dialect.prefixes());
+    if !prefixes.chain([&PREFIX]).any(|prefix| body.contains(prefix)) {
         // Any character of a key may be escaped.
-        let hides =
-            body.contains('\\') && read::read(body).is_ok_and(|read| read.is_some_and(|(doc, _)| mentions(&doc)));
+        let hides = body.contains('\\')
+            && read::read(body).is_ok_and(|read| read.is_some_and(|(doc, _)| mentions(&doc, dialects)));
         if !hides {
             return read::check(body).map(|()| None).map_err(|error| broken(error, name));
         }
@@ -166,8 +169,9 @@ fn document(
         name.push_str(&format!(" ({called})"));
     }
     let mut templates = Vec::new();
-    find(&doc, &mut Vec::new(), &mut templates);
-    for (path, text) in stray(&doc, &templates) {
+    find(&doc, dialects, &mut Vec::new(), &mut templates);
+    let namespace = doc.get("metadata").and_then(|metadata| metadata.text("namespace")).map(str::to_owned);
+    for (path, text) in stray(&doc, &templates, dialects) {
         let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
         output.warnings.push(format!("{place}: {text}"));
     }
@@ -176,7 +180,7 @@ fn document(
     for path in templates {
         let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
         let template = doc.at(&path).expect("the path was found in this document");
-        match inject(&template.to_json(), injector) {
+        match inject_into(&template.to_json(), namespace.as_deref(), injector) {
             Ok(injected) => {
                 output.warnings.extend(injected.warnings.into_iter().map(|text| format!("{place}: {text}")));
                 if !injected.ops.is_empty() {
@@ -248,9 +252,9 @@ fn shown(path: &[String]) -> String {
 }
 
 /// Pods and pod templates that ask.
-fn find(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+fn find(doc: &Doc, dialects: &[Dialect], path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     if is_pod(doc) {
-        if asks(doc) {
+        if asks(doc, dialects) {
             found.push(path.clone());
         }
         return;
@@ -259,14 +263,14 @@ fn find(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
         Doc::Map(entries) => {
             for (key, value) in entries {
                 path.push(key.clone());
-                find(value, path, found);
+                find(value, dialects, path, found);
                 path.pop();
             }
         }
         Doc::List(items) => {
             for (at, value) in items.iter().enumerate() {
                 path.push(at.to_string());
-                find(value, path, found);
+                find(value, dialects, path, found);
                 path.pop();
             }
         }
@@ -280,18 +284,18 @@ fn is_pod(doc: &Doc) -> bool {
     has_containers || (doc.text("kind") == Some("Pod") && doc.get("spec").is_some())
 }
 
-fn asks(doc: &Doc) -> bool {
+fn asks(doc: &Doc, dialects: &[Dialect]) -> bool {
     let annotations = doc.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    matches!(annotations, Some(Doc::Map(entries)) if entries.iter().any(|(key, _)| key.starts_with(PREFIX)))
+    matches!(annotations, Some(Doc::Map(entries)) if entries.iter().any(|(key, _)| counts(key, dialects)))
 }
 
 /// Annotations of ours where nobody looks, and why. An object without a pod, and one whose template asks, may have them
 /// by a rule for all objects: that is nobody's mistake.
-fn stray(doc: &Doc, templates: &[Vec<String>]) -> Vec<(Vec<String>, &'static str)> {
+fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) -> Vec<(Vec<String>, &'static str)> {
     let has_template = |spec: &Doc| spec.get("template").is_some_and(is_pod) || spec.get("jobTemplate").is_some();
     let mut found = Vec::new();
     every(doc, &mut Vec::new(), &mut |doc, path| {
-        if !asks(doc) || templates.iter().any(|template| template.starts_with(path)) {
+        if !asks(doc, dialects) || templates.iter().any(|template| template.starts_with(path)) {
             return;
         }
         if doc.text("kind").is_none() {
@@ -309,10 +313,10 @@ fn stray(doc: &Doc, templates: &[Vec<String>]) -> Vec<(Vec<String>, &'static str
 }
 
 /// Whether any key is one of ours.
-fn mentions(doc: &Doc) -> bool {
+fn mentions(doc: &Doc, dialects: &[Dialect]) -> bool {
     let mut found = false;
     every(doc, &mut Vec::new(), &mut |doc, _| {
-        found |= matches!(doc, Doc::Map(entries) if entries.iter().any(|(key, _)| key.starts_with(PREFIX)));
+        found |= matches!(doc, Doc::Map(entries) if entries.iter().any(|(key, _)| counts(key, dialects)));
     });
     found
 }

@@ -17,6 +17,14 @@ pub(super) const VOLUME_PATH: &str = "/run/secret-exec";
 pub(super) const FILES_PATH: &str = "/run/secret-exec/files";
 /// Its name below the root.
 pub(super) const FILES: &str = "files";
+/// Links to the files for directories of their own, one below another.
+pub(super) const LINKS_PATH: &str = "/run/secret-exec/links";
+/// Its name below the root.
+pub(super) const LINKS: &str = "links";
+/// Files of a Kubernetes Secret for TLS; in ours only.
+pub(super) const TLS: &str = "secret-exec-tls";
+/// Where they are mounted.
+pub(super) const TLS_PATH: &str = "/run/secret-exec-tls";
 /// Where the state's volume is mounted.
 pub(super) const STATE_PATH: &str = "/run/secret-exec-state";
 /// Our directory in it, for the same reason.
@@ -31,3 +39,8 @@ pub(super) const PROGRAM_PATH: &str = "/run/secret-exec-bin";
 pub(super) const PROGRAM_FILE: &str = "/run/secret-exec-bin/secret-exec";
 /// The program in its own image.
 pub(super) const ENTRY_POINT: &str = "/secret-exec";
+
+/// Whether a container's name is one of those that injection gives.
+pub(super) fn is_our_name(name: &str) -> bool {
+    name == SIDECAR_NAME || name == INIT_NAME
+}

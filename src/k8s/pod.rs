@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use crate::config::Dialect;
 use crate::config::annotations::PREFIX;
 
-use super::names::{PROGRAM_FILE, SIDECAR_NAME};
+use super::names::{PROGRAM_FILE, SIDECAR_NAME, is_our_name};
 
 /// The annotation that names the container which tools show first.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -16,6 +17,12 @@ pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 pub struct Pod {
     /// Annotations of ours, sorted by key.
     pub annotations: Vec<(String, String)>,
+    /// Annotations of other injectors whose dialect may count, sorted by key.
+    pub foreign: Vec<(String, String)>,
+    /// `metadata.namespace`.
+    pub namespace: Option<String>,
+    /// `spec.serviceAccountName`.
+    pub service_account: Option<String>,
     /// The container that tools show first, `kubectl.kubernetes.io/default-container`.
     pub default_container: Option<String>,
     /// `spec.containers`.
@@ -95,6 +102,11 @@ impl Container {
         self.env.iter().any(|(known, _)| known == name)
     }
 
+    /// Whether injection made it, by its name.
+    pub(super) fn is_own(&self) -> bool {
+        is_our_name(&self.name)
+    }
+
     /// Whether its command runs through our program already.
     pub(super) fn is_wrapped(&self) -> bool {
         self.command.as_ref().is_some_and(|words| words.first().is_some_and(|word| word == PROGRAM_FILE))
@@ -106,34 +118,54 @@ impl Container {
     }
 }
 
-/// Whether any annotation of ours is there: cheap, and true also where it cannot be read.
-pub fn asks(pod: &Value) -> bool {
+/// Whether any annotation of ours or of a dialect is there: cheap, and true also where it cannot be read.
+pub fn asks(pod: &Value, dialects: &[Dialect]) -> bool {
     let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    annotations.and_then(Value::as_object).is_some_and(|all| all.keys().any(|key| key.starts_with(PREFIX)))
+    annotations.and_then(Value::as_object).is_some_and(|all| all.keys().any(|key| counts(key, dialects)))
+}
+
+/// Whether an annotation is ours or of one of these dialects.
+pub(super) fn counts(key: &str, dialects: &[Dialect]) -> bool {
+    key.starts_with(PREFIX) || dialects.iter().any(|dialect| speaks(key, *dialect))
+}
+
+/// Whether an annotation is one of that dialect.
+fn speaks(key: &str, dialect: Dialect) -> bool {
+    dialect.prefixes().iter().any(|prefix| key.starts_with(prefix))
 }
 
 impl Pod {
-    /// Reads a pod. The error says which field is not what Kubernetes has there.
-    pub fn read(pod: &Value) -> Result<Self, String> {
+    /// Reads a pod, and the annotations of these dialects. The error says which field is not what Kubernetes has there.
+    pub fn read(pod: &Value, dialects: &[Dialect]) -> Result<Self, String> {
         let metadata = member(pod, "metadata", "")?;
         let annotations = member(metadata, "annotations", "metadata")?;
         let mut injection = Vec::new();
+        let mut foreign = Vec::new();
         let mut default_container = None;
         for (key, value) in annotations.as_object().into_iter().flatten() {
-            if key.starts_with(PREFIX) {
+            let list = if key.starts_with(PREFIX) {
+                Some(&mut injection)
+            } else {
+                dialects.iter().any(|dialect| speaks(key, *dialect)).then_some(&mut foreign)
+            };
+            if let Some(list) = list {
                 let text =
                     value.as_str().ok_or_else(|| format!("annotation {key}: expected a text; put it in quotes"))?;
-                injection.push((key.clone(), text.to_owned()));
+                list.push((key.clone(), text.to_owned()));
             } else if key == DEFAULT_CONTAINER {
                 default_container = value.as_str().map(str::to_owned);
             }
         }
         injection.sort();
+        foreign.sort();
         let spec = member(pod, "spec", "")?;
         let security = member(spec, "securityContext", "spec")?;
         let volumes = items(spec, "volumes", "spec")?;
         Ok(Self {
             annotations: injection,
+            foreign,
+            namespace: text(metadata, "namespace"),
+            service_account: text(spec, "serviceAccountName"),
             default_container,
             containers: containers(spec, "containers")?,
             init_containers: containers(spec, "initContainers")?,
@@ -244,11 +276,11 @@ mod tests {
     fn only_our_annotations_are_read() {
         let pod =
             json!({ "metadata": { "annotations": { "b": 1, "secret-exec.dev/b": "2", "secret-exec.dev/a": "1" } } });
-        assert!(asks(&pod));
-        let read = Pod::read(&pod).unwrap();
+        assert!(asks(&pod, &[]));
+        let read = Pod::read(&pod, &[]).unwrap();
         let keys: Vec<_> = read.annotations.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["secret-exec.dev/a", "secret-exec.dev/b"]);
-        assert!(!asks(&json!({ "metadata": { "annotations": { "secret-exec.development": "" } } })));
+        assert!(!asks(&json!({ "metadata": { "annotations": { "secret-exec.development": "" } } }), &[]));
     }
 
     #[test]
@@ -267,7 +299,7 @@ mod tests {
                 "annotation secret-exec.dev/inject: expected a text; put it in quotes",
             ),
         ] {
-            assert_eq!(Pod::read(&pod).unwrap_err(), expected);
+            assert_eq!(Pod::read(&pod, &[]).unwrap_err(), expected);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::config::DIALECT_PREFIXES;
 use crate::config::annotations::PREFIX;
 
 /// What a tree may cost, in bytes of memory. A pod of 1,000 containers as they usually are costs about 4 MiB.
@@ -28,7 +29,7 @@ enum Keep {
     Members(&'static [(&'static str, Keep)]),
     /// A list's items, each like this.
     Items(&'static Keep),
-    /// The annotations that are ours, and the one that names a container.
+    /// The annotations that are ours or a dialect's, and the one that names a container.
     Annotations,
     /// Whether it is there.
     Presence,
@@ -272,7 +273,9 @@ impl<'a> Visitor<'_> for Name<'a> {
             Keep::All => Some(self.keep),
             Keep::Members(known) => known.iter().find(|(known, _)| *known == name).map(|(_, keep)| keep),
             Keep::Annotations
-                if name.starts_with(PREFIX) || [super::pod::DEFAULT_CONTAINER, super::pod::MIRROR].contains(&name) =>
+                if name.starts_with(PREFIX)
+                    || DIALECT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                    || [super::pod::DEFAULT_CONTAINER, super::pod::MIRROR].contains(&name) =>
             {
                 Some(&Keep::All)
             }

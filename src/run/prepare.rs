@@ -113,6 +113,9 @@ fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &Caller) -> 
     let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
     wanted.owner.group = plan.group_access(config);
     let diagnostic = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];
+    if let Some(directory) = config.volume.links.as_ref().filter(|_| config.local.is_none()) {
+        deliver::link(directory, &wanted, config.files.iter().map(|file| &file.name)).map_err(diagnostic)?;
+    }
     match deliver::prepare(&wanted) {
         Err(error) if config.local.is_some() => {
             wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(diagnostic)?;

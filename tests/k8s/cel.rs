@@ -71,6 +71,30 @@ fn the_webhook_is_called_for_pods_that_ask_or_have_too_many_annotations_to_look_
     }
 }
 
+/// Pods of labelled namespaces that ask another injector, and no others.
+#[test]
+fn the_webhook_for_dialects_is_called_for_pods_that_ask_another_injector() {
+    let Some(documents) = load(&root().join("deploy/dialects/webhook.yaml").display().to_string()) else { return };
+    let webhook = &documents[0]["webhooks"][0];
+    assert_eq!(webhook["namespaceSelector"]["matchLabels"], json!({ "secret-exec.dev/dialects": "true" }));
+    let cases = [
+        (json!({ "vault.hashicorp.com/agent-inject": "true" }), true),
+        (json!({ "vault.hashicorp.com/agent-inject": "tRuE" }), true),
+        (json!({ "openbao.org/agent-inject": "true" }), true),
+        (json!({ "vault.hashicorp.com/role": "web" }), false),
+        (json!({ "vault.security.banzaicloud.io/vault-role": "web" }), true),
+        (json!({ "secrets-webhook.security.bank-vaults.io/provider": "vault" }), true),
+        (json!({ "secret-exec.dev/vault-role": "web" }), false),
+        (json!({ "vault.hashicorp.com/agent-inject": "true", "secret-exec.dev/inject": "false" }), false),
+        (many(1001, &[]), true),
+    ];
+    let pods: Vec<Value> = cases.iter().map(|(annotations, _)| pod(Some(annotations.clone()))).collect();
+    let Some(answers) = evaluate(&webhook["matchConditions"], &json!([]), &pods) else { return };
+    for ((annotations, is_called), answer) in cases.iter().zip(answers) {
+        assert_eq!(answer.is_some(), *is_called, "{annotations}");
+    }
+}
+
 /// What the policy answers: `None` when it does not look at the pod, else whether it lets it pass.
 fn policy(pods: &[Value]) -> Option<Vec<Option<bool>>> {
     let documents = load(&root().join("deploy/base/policy.yaml").display().to_string())?;

@@ -13,6 +13,26 @@ fn the_reference_of_annotations_is_the_codes() {
     }
 }
 
+/// A table between `<!-- table: …` and `<!-- end -->` in a page that people wrote.
+fn table_is(page: &str, expected: &str) {
+    let path = root().join("docs").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let start = text.find("<!-- table: ").unwrap();
+    let start = start + text[start..].find('\n').unwrap() + 1;
+    let end = start + text[start..].find("<!-- end -->").unwrap();
+    if &text[start..end] != expected {
+        let fresh = root().join("target").join(page);
+        std::fs::write(&fresh, format!("{}{expected}{}", &text[..start], &text[end..])).unwrap();
+        panic!("the table in docs/{page} is old: cp {} {}", fresh.display(), path.display());
+    }
+}
+
+#[test]
+fn the_tables_of_other_injectors_are_the_codes() {
+    table_is("coming-from-vault-agent-injector.md", &secret_exec::k8s::dialects::docs::vault_agent_injector());
+    table_is("coming-from-bank-vaults.md", &secret_exec::k8s::dialects::docs::bank_vaults());
+}
+
 /// An annotation of ours in any document is one the code knows.
 #[test]
 fn every_annotation_in_the_docs_is_known() {
@@ -25,7 +45,8 @@ fn every_annotation_in_the_docs_is_known() {
             let key: String =
                 text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || "./-_".contains(*c)).collect();
             let key = key.trim_end_matches(['.', '-']);
-            if key == "secret-exec.dev/" {
+            // The second is a label of namespaces.
+            if ["secret-exec.dev/", "secret-exec.dev/dialects"].contains(&key) {
                 continue;
             }
             let mistakes = secret_exec::config::annotations::check([(key, "x")]);

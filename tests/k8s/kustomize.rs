@@ -46,7 +46,8 @@ fn built(folder: &Path) -> Option<Vec<Value>> {
             None => yaml(patch["patch"].as_str().unwrap())?,
         };
         let is_meant = |object: &&mut Value| {
-            object["kind"] == patch["target"]["kind"] && object["metadata"]["name"] == patch["target"]["name"]
+            let name = patch["target"]["name"].as_str().unwrap().trim_end_matches("(-dialects)?");
+            object["kind"] == patch["target"]["kind"] && object["metadata"]["name"] == name
         };
         let mut meant: Vec<&mut Value> = objects.iter_mut().filter(is_meant).collect();
         assert_eq!(meant.len(), 1, "{}: {patch}", folder.display());
@@ -196,6 +197,24 @@ fn an_older_cluster_gets_neither_policy_nor_conditions() {
     assert!(!said.contains("ValidatingAdmissionPolicy") && !said.contains("matchConditions"), "{said}");
     assert!(said.contains("objectSelector:\n    matchLabels:\n      secret-exec.dev/inject: \"true\"\n"), "{said}");
     assert!(said.contains("kind: MutatingWebhookConfiguration") && said.contains("caBundle: "), "{said}");
+}
+
+/// The component for other injectors' annotations adds a configuration of its own, which the certificates of the overlay reach.
+#[test]
+fn the_component_for_dialects_gets_the_certificate_too() {
+    let copy = copy();
+    for overlay in ["self-signed", "cert-manager"] {
+        let file = copy.path().join(format!("deploy/{overlay}/kustomization.yaml"));
+        let with = std::fs::read_to_string(&file).unwrap() + "components: [../dialects]\n";
+        std::fs::write(&file, with).unwrap();
+        let Some(said) = by_kustomize(file.parent().unwrap()) else {
+            eprintln!("neither kustomize nor a kubectl with it (v5) is here");
+            return;
+        };
+        validated(&said, overlay);
+        let mark = if overlay == "self-signed" { "caBundle: " } else { "cert-manager.io/inject-ca-from: " };
+        assert_eq!(said.matches(mark).count(), 2, "{overlay}: {said}");
+    }
 }
 
 /// What an installation needs, whoever built it.

@@ -18,7 +18,9 @@ agent-run-as-same-user agent-run-as-user agent-service-account-token-volume-name
 agent-share-process-namespace agent-telemetry-NAME auth-config-NAME auth-max-backoff auth-min-backoff auth-path auth-type
 ca-cert ca-key client-cert client-key client-max-retries client-timeout error-on-missing-key-NAME go-max-procs log-format
 log-level namespace preserve-secret-case proxy-address role secret-volume-path secret-volume-path-NAME service
-template-config-exit-on-retry-failure template-max-connections-per-host template-static-secret-render-interval tls-secret
+template-config-exit-on-retry-failure template-lease-renewal-threshold template-max-connections-per-host
+template-static-secret-render-interval tls-secret agent-template-left-delim-NAME agent-template-right-delim-NAME
+preserve-secret-case-NAME
 tls-server-name tls-skip-verify";
 
 /// `vault-secrets-webhook` and `secrets-webhook`, pkg/common/common.go.
@@ -59,6 +61,14 @@ fn rows(page: &str) -> Vec<(String, String)> {
 /// What stands between backticks, without a value behind a colon.
 fn names(theirs: &str) -> impl Iterator<Item = &str> {
     theirs.split('`').skip(1).step_by(2).map(|name| name.split(':').next().unwrap())
+}
+
+/// The code knows each key of the Agent Injectors, and no other.
+#[test]
+fn the_dialect_of_vault_has_every_key() {
+    let known: BTreeSet<&str> = secret_exec::k8s::dialects::docs::vault_agent_injector_keys().into_iter().collect();
+    let theirs: BTreeSet<&str> = VAULT_AGENT.split_whitespace().collect();
+    assert_eq!(known, theirs);
 }
 
 #[test]

@@ -77,6 +77,56 @@ fn what_is_scrubbed_or_passed_on_is_not_resolved() {
 }
 
 #[test]
+fn a_form_of_bank_vaults_is_a_mistake_that_names_ours() {
+    for (value, spelling) in [
+        ("${vault:a/b#canary}", "{{ secret('vault:PATH#KEY') }}"),
+        ("pg://x:${vault:a/b#canary}@db", "{{ secret('vault:PATH#KEY') }}"),
+        ("${>>bao:a/b#canary#{}}", "{{ secret('vault:PATH#KEY') }}"),
+        (">>vault:pki/canary#b#{\"c\":1}", "vault:PATH?PARAMETER=VALUE#KEY"),
+        (" >>vault:pki/canary#b", "vault:PATH?PARAMETER=VALUE#KEY"),
+        ("bao:secret/data/canary#b", "vault:PATH#KEY"),
+        ("\"bao:secret/data/canary#b\"", "vault:PATH#KEY"),
+        ("vault:secret/data/canary#b#3", "vault:PATH?version=N#KEY"),
+        ("vault:login", "vault:auth/token/lookup-self#id"),
+        ("vault:a/canary#${.user}:${.password}", "{{ secret('vault:PATH').KEY }}"),
+        ("gcp:secretmanager:projects/canary", "no other backend"),
+        ("azure:keyvault:canary", "no other backend"),
+    ] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("environment variable DB: "), "{mistakes:?}");
+        assert!(mistakes[0].contains(spelling) && mistakes[0].contains("passEnv"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+        assert!(!is_resolved("DB", value, &[("--set", "passEnv=[DB]")]));
+        assert!(!is_resolved("DB", value, &[("--inherit", "none")]));
+    }
+}
+
+#[test]
+fn with_bank_vaults_its_forms_are_resolved() {
+    for value in [
+        "vault:a/b#c",
+        "vault:a/b#c#3",
+        "bao:a/b#c",
+        "${vault:a/b#c}",
+        "x ${vault:a/b#c} y ${bao:d/e#f}",
+        ">>vault:a/b#c#{\"d\":\"e\"}",
+        "vault:a/b#${.c}",
+        "vault:login",
+    ] {
+        assert!(is_resolved("DB", value, &[("--inherit", "bank-vaults")]), "{value}");
+    }
+    for value in ["vault:v1:abc#d", "plain", "${HOME}", "vault:8200"] {
+        assert!(!is_resolved("DB", value, &[("--inherit", "bank-vaults")]), "{value}");
+    }
+    for value in
+        ["vault:a/b#${.canary | upper}", ">>vault:a/b#c#{canary", " vault:canary#b", "gcp:secretmanager:canary"]
+    {
+        let mistakes = inherited("DB", value, &[("--inherit", "bank-vaults")]).expect_err(value);
+        assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+}
+
+#[test]
 fn an_explicit_entry_wins() {
     let environment = [("DB", "vault:a#b"), ("X", "aws-sm:x"), ("X", "aws-sm:y")];
     let given = Given {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Place, Resources, is_steering, nearest};
+use crate::config::{Place, Resources, is_near_reference, is_steering, nearest};
 use crate::domain::Mode;
 
 use super::super::denial::{annotation_key, sentences};
@@ -11,7 +11,7 @@ use super::{FileOwner, RequestReader, annotation, is_own_container, list_names};
 
 impl RequestReader<'_> {
     pub(super) fn mode(&mut self) -> Mode {
-        let Some(text) = annotation(self.pod, "mode") else { return Mode::Sidecar };
+        let Some(text) = annotation(self.pod, "mode") else { return self.dialect.mode.unwrap_or(Mode::Sidecar) };
         if let Some(mode) = Mode::parse(text) {
             return mode;
         }
@@ -42,6 +42,12 @@ impl RequestReader<'_> {
                 self.warnings.push(text);
             }
             return there.into_iter().map(str::to_owned).collect();
+        }
+        if let Some(named) = self.dialect.containers.clone() {
+            if named.is_empty() {
+                self.deny(format!("names no container of this pod, which has {}", names().join(", ")));
+            }
+            return named;
         }
         let served: BTreeSet<_> = all().filter(|c| c.is_injected()).map(|c| c.name.clone()).collect();
         if !served.is_empty() {
@@ -118,8 +124,29 @@ impl RequestReader<'_> {
         }
     }
 
+    /// A reference in an app's environment reaches it as it is where nobody wraps the app: its author hears of it.
+    pub(super) fn warn_of_references(&mut self, mode: Mode, targets: &BTreeSet<String>) {
+        let pod = self.pod;
+        for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
+            let literal = container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let references = literal.filter(|(_, value)| is_near_reference(value)).map(|(name, _)| name);
+            let names: Vec<&String> = references.collect();
+            if !names.is_empty() {
+                self.warnings.push(format!(
+                    "container {}: what looks like a reference in {} reaches the app as it is in mode {mode}; {}: exec resolves \
+                     it, or write a file",
+                    container.name,
+                    list_names(names),
+                    annotation_key("mode")
+                ));
+            }
+        }
+    }
+
     pub(super) fn resources(&mut self) -> Resources {
-        let Some(text) = annotation(self.pod, "resources") else { return self.injector.resources.clone() };
+        let Some(text) = annotation(self.pod, "resources") else {
+            return self.dialect.resources.clone().unwrap_or_else(|| self.injector.resources.clone());
+        };
         let place = Place::Annotation(annotation_key("resources"));
         match Resources::parse(text, &place) {
             Ok(resources) => resources,

@@ -6,12 +6,15 @@ mod annotations;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Config, Flag, Injector, Layers, RequestedConfig, Resources, Wraps, is_setting, resolve};
+use crate::config::{
+    Config, Flag, Injector, Layers, RequestedConfig, Resources, Wraps, is_near_reference, is_setting, resolve,
+};
 use crate::domain::{Mode, Source};
 
 use super::denial::{Denial, annotation_key, dedup_and_truncate, missing_role, sentences};
+use super::dialects::{self, Translation};
 use super::login::Login;
-use super::names::SIDECAR_NAME;
+use super::names::{LINKS_PATH, is_our_name};
 use super::pod::{Container, Pod};
 use super::references::references;
 
@@ -51,6 +54,8 @@ pub(super) struct InjectionRequest {
     pub(super) file_owner: FileOwner,
     /// Keys of the config that no annotation sets, with their text.
     pub(super) fixed: Vec<(String, String)>,
+    /// What another injector's annotations say beside the configuration.
+    pub(super) dialect: Translation,
     /// What should be known, though nothing is wrong.
     pub(super) warnings: Vec<String>,
 }
@@ -69,7 +74,7 @@ pub(super) enum FileOwner {
 /// Reads the wish. `None` when the pod does not ask, or says `inject: "false"`.
 pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
     match pod.annotations.len() {
-        0 => return Ok(None),
+        0 if pod.foreign.is_empty() => return Ok(None),
         many if many > MAX_ANNOTATIONS => {
             return Err(vec![format!("{many} annotations below {PREFIX}; expected at most {MAX_ANNOTATIONS}")]);
         }
@@ -87,12 +92,23 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
             return Err(vec![format!("annotation {}: expected \"true\" or \"false\"", annotation_key("inject"))]);
         }
     }
-    let requested = RequestedConfig::read(&pod.annotations);
-    RequestReader { pod, injector, requested, denial: Vec::new(), warnings: Vec::new() }.read().map(Some)
+    let dialect = dialects::read(pod, injector)?;
+    if pod.annotations.is_empty() && dialect.is_none() {
+        return Ok(None);
+    }
+    let mut dialect = dialect.unwrap_or_default();
+    let mut warnings = std::mem::take(&mut dialect.warnings);
+    if let (Some((key, _)), Some(setting)) = (pod.annotations.first(), dialect.settings.first()) {
+        let other = setting.annotation.split('/').next().unwrap_or_default();
+        warnings
+            .insert(0, format!("{key} stands beside annotations of {other}: where both say something, {PREFIX} wins"));
+    }
+    let requested = RequestedConfig::read(&pod.annotations, &dialect.settings);
+    RequestReader { pod, injector, requested, dialect, denial: Vec::new(), warnings }.read().map(Some)
 }
 
 fn annotation_bytes(pod: &Pod) -> usize {
-    pod.annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+    pod.annotations.iter().chain(&pod.foreign).map(|(key, value)| key.len() + value.len()).sum()
 }
 
 /// A few names, for a sentence.
@@ -115,6 +131,7 @@ struct RequestReader<'a> {
     pod: &'a Pod,
     injector: &'a Injector,
     requested: RequestedConfig,
+    dialect: Translation,
     denial: Denial,
     warnings: Vec<String>,
 }
@@ -154,16 +171,29 @@ impl RequestReader<'_> {
         if mode.wraps() {
             self.deny_variables(&targets);
         }
+        if !mode.wraps() {
+            self.warn_of_references(mode, &targets);
+        }
         let resources = self.resources();
         let file_owner = self.file_owner(mode);
         // What is wrong with one of these would make the rest say it again in other words.
         if !self.denial.is_empty() {
             let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            self.denial.extend(sentences(&crate::config::annotations::check(pairs)));
+            self.denial.extend(sentences(&crate::config::annotations::check_all(pairs, &self.dialect.settings)));
             return Err(dedup_and_truncate(self.denial));
         }
         let login = Login::read(&self.requested, self.injector);
         let mut also = login.pinned();
+        also.extend(self.dialect.operator.iter().map(|(key, text)| (key.as_str(), text.clone())));
+        if mode.wraps() && !self.dialect.directories.is_empty() {
+            let text =
+                format!("files of another injector's annotations need {}: sidecar or init", annotation_key("mode"));
+            self.deny_annotation("mode", &text);
+            return Err(dedup_and_truncate(self.denial));
+        }
+        if self.dialect.directories.len() > 1 {
+            also.push(("volume.links", LINKS_PATH.to_owned()));
+        }
         if let FileOwner::Group(gid) = file_owner {
             also.push(("volume.owner", format!(":{gid}")));
         }
@@ -205,6 +235,7 @@ impl RequestReader<'_> {
             config,
             file_owner,
             fixed,
+            dialect: self.dialect,
             warnings: self.warnings,
         })
     }
@@ -257,7 +288,7 @@ impl RequestReader<'_> {
         for environment in &environments {
             let layers = Layers {
                 environment,
-                annotations: Some(crate::config::Annotations::Admitted(&self.pod.annotations)),
+                annotations: Some(crate::config::Annotations::Admitted(&self.pod.annotations, &self.dialect.settings)),
                 file: None,
                 flags: &flags,
                 wraps,
@@ -274,9 +305,7 @@ impl RequestReader<'_> {
 /// Variables that configure us or may be references, and whose value stands in the pod. Kubelet replaces `$(NAME)`; such a value is known only to it.
 fn environment(container: &Container) -> Vec<(String, String)> {
     let known = container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let matters = |name: &str, value: &str| {
-        is_setting(name) || ["vault:", "aws-sm:", "arn:"].iter().any(|start| value.starts_with(start))
-    };
+    let matters = |name: &str, value: &str| is_setting(name) || is_near_reference(value);
     let known = known.filter(|(name, value)| !value.contains("$(") && matters(name, value));
     known.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
@@ -284,11 +313,6 @@ fn environment(container: &Container) -> Vec<(String, String)> {
 /// Whether a container is one of ours.
 pub(super) fn is_own_container(container: &Container) -> bool {
     is_our_name(&container.name)
-}
-
-/// Whether a container's name is one of those that injection gives.
-pub(super) fn is_our_name(name: &str) -> bool {
-    name == SIDECAR_NAME || name == super::names::INIT_NAME
 }
 
 #[cfg(test)]

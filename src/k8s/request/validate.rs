@@ -7,7 +7,7 @@ use crate::domain::{Feature, Limit, Mode, Source};
 
 use super::super::denial::annotation_key;
 use super::super::login::Login;
-use super::super::names::{FILES_PATH, VOLUME_PATH};
+use super::super::names::{FILES_PATH, TLS_PATH, VOLUME_PATH};
 use super::super::pod::{Container, Pod};
 use super::super::quantity;
 use super::super::references::References;
@@ -64,10 +64,12 @@ impl RequestReader<'_> {
             return Some(pod_text(limit, mode));
         }
         match (mode, action) {
-            (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() => Some(format!(
-                "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
-                annotation_key("run-as")
-            )),
+            (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() && self.dialect.user.is_none() => {
+                Some(format!(
+                    "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
+                    annotation_key("run-as")
+                ))
+            }
             (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
                 Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
             }
@@ -152,7 +154,8 @@ impl RequestReader<'_> {
             );
             self.deny(text);
         }
-        if matches!(&config.vault, Some(vault) if matches!(vault.ca, Some(Ca::File(_)))) {
+        if matches!(&config.vault, Some(vault) if matches!(&vault.ca, Some(Ca::File(path)) if !path.starts_with(TLS_PATH)))
+        {
             self.deny_annotation(
                 "vault-ca-file",
                 "the injected container has no such file; the operator sets vault.ca",

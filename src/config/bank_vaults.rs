@@ -1,0 +1,317 @@
+//! References in the form of bank-vaults' `vault-env`: `vault:PATH#KEY#VERSION`, `>>vault:PATH#KEY#{json}`, `${vault:PATH#KEY}`
+//! inside a text, `bao:…` alike, and a template in KEY. They become references and templates of ours.
+//!
+//! A value is never quoted: what is no reference may be a secret.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::domain::SecretRef;
+
+use super::loose::{is_around, without_quotes};
+use super::model::{Content, Template};
+
+/// Schemes of its references; what stands behind both is the same.
+const SCHEMES: [&str; 4] = [">>vault:", ">>bao:", "vault:", "bao:"];
+/// Other backends of its successor, which are none here.
+const OTHERS: [&str; 2] = ["gcp:secretmanager:", "azure:keyvault:"];
+/// References in one value, more than a text has by intention.
+const MAX_REFERENCES: usize = 100;
+
+/// Whether a value has one of these forms, and not one that `vault:PATH#KEY` has too. `None` when it has none; else how it is
+/// spelled here.
+pub(super) fn form(value: &str) -> Option<&'static str> {
+    let bare = value.trim_start_matches(is_around);
+    if OTHERS.iter().any(|start| bare.starts_with(start)) {
+        return Some("a file or variable from vault: or aws-sm:; no other backend is supported");
+    }
+    if next_inline(value).is_some() {
+        return Some("a template under `env`: \"…{{ secret('vault:PATH#KEY') }}…\", or --inherit bank-vaults");
+    }
+    if bare.starts_with(">>vault:") || bare.starts_with(">>bao:") {
+        return Some("vault:PATH?PARAMETER=VALUE#KEY under `env`, or --inherit bank-vaults");
+    }
+    let (scheme, rest) = bare.split_once(':').filter(|(scheme, _)| matches!(*scheme, "vault" | "bao"))?;
+    if rest.trim_end_matches(is_around) == "login" {
+        return Some("vault:auth/token/lookup-self#id, or --inherit bank-vaults");
+    }
+    if is_ciphertext(rest) || rest.starts_with('/') {
+        return None;
+    }
+    match rest.split_once('#') {
+        None => None,
+        Some((_, key)) if key.contains("${") => {
+            Some("a template under `env`: \"{{ secret('vault:PATH').KEY }}\", or --inherit bank-vaults")
+        }
+        Some((_, key)) if version(key).is_some() => Some("vault:PATH?version=N#KEY, or --inherit bank-vaults"),
+        Some(_) if scheme == "bao" => Some("vault:PATH#KEY, or --inherit bank-vaults"),
+        Some(_) => None,
+    }
+}
+
+/// Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
+pub(super) fn is_ciphertext(path: &str) -> bool {
+    let number = path.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(number, _)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// What a value stands for; `None` when it is none of these references.
+pub(super) fn content(value: &str) -> Option<Result<Content, String>> {
+    if let Some(scheme) = SCHEMES.iter().find(|scheme| value.starts_with(**scheme)) {
+        let rest = &value[scheme.len()..];
+        if is_ciphertext(rest) || !(rest == "login" || rest.contains('#')) {
+            return None;
+        }
+        return Some(whole(scheme, rest));
+    }
+    next_inline(value).is_some().then(|| inline(value))
+}
+
+/// A value that is one reference.
+fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
+    match parse(scheme, rest)? {
+        Parsed::Reference(text) => {
+            let reference = SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
+            Ok(Content::Secret { reference, format: None, decode: None })
+        }
+        Parsed::Template(text) => Ok(Content::Template(Template::Text(text))),
+    }
+}
+
+/// A text with references in it.
+fn inline(value: &str) -> Result<Content, String> {
+    let mut template = String::new();
+    let mut rest = value;
+    let mut count = 0;
+    while let Some((start, scheme)) = next_inline(rest) {
+        literal(&rest[..start], &mut template);
+        let inner = &rest[start + 2 + scheme.len()..];
+        let end = closing(inner).ok_or("it has a \"${\" without its \"}\"")?;
+        match parse(scheme, &inner[..end])? {
+            Parsed::Reference(text) => {
+                SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
+                let _ = write!(template, "{{{{ secret({}) }}}}", quoted(&text));
+            }
+            Parsed::Template(text) => template.push_str(&text),
+        }
+        rest = &inner[end + 1..];
+        count += 1;
+        if count > MAX_REFERENCES {
+            return Err(format!("it has more than {MAX_REFERENCES} references"));
+        }
+    }
+    literal(rest, &mut template);
+    Ok(Content::Template(Template::Text(template)))
+}
+
+/// Where the next `${vault:` stands, and the scheme in it.
+fn next_inline(text: &str) -> Option<(usize, &'static str)> {
+    text.match_indices("${").find_map(|(at, _)| {
+        let scheme = SCHEMES.iter().find(|scheme| text[at + 2..].starts_with(**scheme))?;
+        Some((at, *scheme))
+    })
+}
+
+/// Where the brace that was opened before this text is closed.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 0 => return Some(at),
+            b'}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+enum Parsed {
+    Reference(String),
+    Template(String),
+}
+
+/// `PATH#KEY`, `PATH#KEY#VERSION`, `PATH#KEY#{json}` or `login`, behind a scheme.
+fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
+    let is_write = scheme.starts_with(">>");
+    if rest == "login" && !is_write {
+        return Ok(Parsed::Reference("vault:auth/token/lookup-self#id".to_owned()));
+    }
+    let (path, rest) = rest.split_once('#').ok_or("it has no \"#\" and key")?;
+    if path.is_empty() || path.contains(char::is_whitespace) || rest.ends_with(char::is_whitespace) {
+        return Err("it has no path, or white space in its path or at its end".to_owned());
+    }
+    let mut source = format!("vault:{}", path.replace('%', "%25").replace('?', "%3F"));
+    let key = if is_write {
+        let (key, data) = match rest.find("#{") {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, "{}"),
+        };
+        source.push('?');
+        source.push_str(&parameters(data)?);
+        key
+    } else {
+        match version(rest) {
+            Some((key, number)) => {
+                let _ = write!(source, "?version={number}");
+                key
+            }
+            None => rest,
+        }
+    };
+    match key {
+        "" => Err("it has no key".to_owned()),
+        key if key.contains("${") => key_template(&source, key).map(Parsed::Template),
+        key => Ok(Parsed::Reference(format!("{source}#{key}"))),
+    }
+}
+
+/// `KEY#VERSION`.
+fn version(rest: &str) -> Option<(&str, &str)> {
+    let (key, number) = rest.rsplit_once('#')?;
+    (!key.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some((key, number))
+}
+
+/// The data of a write, as parameters of a reference.
+fn parameters(json: &str) -> Result<String, String> {
+    let expected = || "its data is no JSON map of texts, numbers and booleans; write it as vault:PATH?NAME=VALUE#KEY";
+    let data: BTreeMap<String, Value> = serde_json::from_str(json).map_err(|_| expected())?;
+    let mut pairs = Vec::new();
+    for (name, value) in &data {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return Err(expected().to_owned()),
+        };
+        pairs.push(format!("{}={}", encoded(name), encoded(&text)));
+    }
+    Ok(pairs.join("&"))
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+/// A template over a secret's keys, `${.user}:${.password}`. Only keys themselves: what else Go's templates can do is written
+/// as a template of ours.
+fn key_template(source: &str, key: &str) -> Result<String, String> {
+    const ONLY: &str =
+        "its template does more than name keys, as ${.password} does; write it under `env` as a template";
+    let mut out = String::new();
+    let mut rest = key;
+    while let Some((before, after)) = rest.split_once("${") {
+        literal(before, &mut out);
+        let (action, after) = after.split_once('}').ok_or(ONLY)?;
+        let fields = action.trim().strip_prefix('.').ok_or(ONLY)?;
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !fields.split('.').all(is_name) {
+            return Err(ONLY.to_owned());
+        }
+        let _ = write!(out, "{{{{ secret({})", quoted(source));
+        for name in fields.split('.') {
+            let _ = write!(out, "[{}]", quoted(name));
+        }
+        out.push_str(" }}");
+        rest = after;
+    }
+    literal(rest, &mut out);
+    Ok(out)
+}
+
+/// A text that a template writes as it is.
+fn literal(text: &str, template: &mut String) {
+    if text.is_empty() {
+        return;
+    }
+    let _ = write!(template, "{{{{ {} }}}}", quoted(text));
+}
+
+/// A string literal of a template.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(value: &str) -> Option<Result<String, String>> {
+        content(value).map(|made| {
+            made.map(|content| match content {
+                Content::Secret { reference, .. } => reference.to_string(),
+                Content::Template(Template::Text(text)) => text,
+                Content::Template(Template::File(_)) => unreachable!("no file is named"),
+            })
+        })
+    }
+
+    #[test]
+    fn each_form_becomes_a_reference_or_a_template() {
+        for (value, expected) in [
+            ("vault:secret/data/db#password", "vault:secret/data/db#password"),
+            ("bao:secret/data/db#password", "vault:secret/data/db#password"),
+            ("vault:secret/data/db#password#3", "vault:secret/data/db?version=3#password"),
+            ("vault:login", "vault:auth/token/lookup-self#id"),
+            ("${vault:a/b#c}", r#"{{ secret("vault:a/b#c") }}"#),
+            (
+                "pg://${vault:a/b#u}:${bao:a/b#p#2}@db/{{x}}",
+                r#"{{ "pg://" }}{{ secret("vault:a/b#u") }}{{ ":" }}{{ secret("vault:a/b?version=2#p") }}{{ "@db/{{x}}" }}"#,
+            ),
+            (
+                "vault:a/b#${.user}:${.password}",
+                r#"{{ secret("vault:a/b")["user"] }}{{ ":" }}{{ secret("vault:a/b")["password"] }}"#,
+            ),
+            ("${vault:a/b#${.user}}!", r#"{{ secret("vault:a/b")["user"] }}{{ "!" }}"#),
+        ] {
+            assert_eq!(told(value), Some(Ok(expected.to_owned())), "{value}");
+        }
+    }
+
+    #[test]
+    fn data_of_a_write_becomes_parameters() {
+        let value = r#">>vault:pki/issue/web#certificate#{"common_name":"web a","ttl":60,"x":true}"#;
+        let Some(Ok(Content::Secret { reference, .. })) = content(value) else { panic!("a reference") };
+        let written = "vault:pki/issue/web?common_name=web%20a&ttl=60&x=true#certificate";
+        assert_eq!(reference, SecretRef::parse(written, &BTreeMap::new()).unwrap());
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_left_alone() {
+        for value in
+            ["", "x", "vault:v1:abc#d", "vault:8200", "${HOME}/vault:", "use vault:a#b", "$vault:a#b", "${ vault:a#b}"]
+        {
+            assert_eq!(told(value), None, "{value}");
+            assert_eq!(form(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_translated_is_said_without_the_value() {
+        for value in [
+            "vault:#canary",
+            "vault:a#",
+            "vault:canary b#c",
+            ">>vault:canary#b#{\"x\":[1]}",
+            ">>vault:canary#b#{x}",
+            "vault:a/b#${.canary | b64enc}",
+            "vault:a/b#${canary}",
+            "${vault:canary#b",
+            "${vault:canary}",
+        ] {
+            let error = told(value).expect(value).expect_err(value);
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Values that may be references, and may be secrets: what stands around them, and errors that do not quote them.
+
+use crate::domain::ReferenceError;
+
+/// What may stand around a reference by accident: blanks, quotes that docker's `--env-file` keeps, a byte order mark,
+/// characters of no width, and what stands for bytes that are not UTF-8.
+pub(super) fn is_around(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "\"'`“”‘’\u{feff}\u{200b}\u{2060}\u{fffd}".contains(c)
+}
+
+/// The error without the parts of the value that some of its texts name.
+pub(super) fn without_quotes(error: &ReferenceError) -> String {
+    use ReferenceError as E;
+    match error {
+        E::UnknownParameter(_) => "it has an unknown parameter; expected stage, version or role".to_owned(),
+        E::RepeatedParameter(_) => "a parameter stands twice".to_owned(),
+        E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
+        E::Empty
+        | E::EmptyKey
+        | E::EmptyPath
+        | E::Slash(_)
+        | E::Component
+        | E::ApiVersion
+        | E::Percent(_)
+        | E::Character(_)
+        | E::Version
+        | E::NamelessParameter
+        | E::VersionAndWrite
+        | E::Arn
+        | E::TwoKeys
+        | E::RelativeFile => error.to_string(),
+    }
+}

@@ -1,0 +1,215 @@
+//! The files: which secret or template each holds, what it is called, and where it stands.
+
+use std::collections::BTreeMap;
+
+use super::super::words;
+use super::Reader;
+
+const SECRET: &str = "agent-inject-secret-";
+const TEMPLATE: &str = "agent-inject-template-";
+const TEMPLATE_FILE: &str = "agent-inject-template-file-";
+const VOLUME: &str = "secret-volume-path";
+/// Where files stand unless an annotation says otherwise.
+const DEFAULT_DIRECTORY: &str = "/vault/secrets";
+
+/// A file to be written.
+struct File<'a> {
+    /// The annotation that says its content.
+    annotation: String,
+    /// The last part of its annotations.
+    raw: &'a str,
+    /// Where it stands.
+    directory: String,
+    /// Its name there.
+    name: String,
+    content: Content,
+}
+
+enum Content {
+    Template(String),
+    /// The token of the login.
+    Token,
+}
+
+impl<'a> Reader<'a> {
+    /// Every file, as settings.
+    pub(super) fn files(&mut self) {
+        let mut files: Vec<File<'a>> = Vec::new();
+        for raw in self.names() {
+            files.extend(self.file(raw));
+        }
+        if self.is_set("agent-inject-token", false) {
+            let (annotation, content) = ("agent-inject-token".to_owned(), Content::Token);
+            let directory = self.directory("");
+            files.extend(directory.map(|directory| File {
+                annotation,
+                raw: "",
+                directory,
+                name: "token".to_owned(),
+                content,
+            }));
+        }
+        let mut directories: Vec<String> = Vec::new();
+        for file in &files {
+            if !directories.contains(&file.directory) {
+                directories.push(file.directory.clone());
+            }
+        }
+        let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
+        let mut is_template = false;
+        for file in files {
+            let at = directories.iter().position(|known| *known == file.directory).unwrap_or_default();
+            let key = (file.directory.clone(), file.name.clone());
+            if let Some(other) = seen.insert(key, file.annotation.clone()) {
+                let text = format!("the same file as {}{other}: {}/{}", self.prefix, file.directory, file.name);
+                self.deny(&file.annotation, &text);
+                continue;
+            }
+            is_template |= matches!(file.content, Content::Template(_));
+            let name = if directories.len() > 1 { format!("{at}/{}", file.name) } else { file.name.clone() };
+            self.set_file(&file, &name);
+        }
+        if is_template {
+            self.set("agent-inject", &["templateLanguage"], "go");
+        }
+        self.made.directories = directories;
+    }
+
+    /// What stands after the last dash of annotations that make a file, each once.
+    fn names(&self) -> Vec<&'a str> {
+        let mut names: Vec<&'a str> = Vec::new();
+        for (key, value) in &self.pairs {
+            // In this order: a template file is no template called `file-…`.
+            let name = [SECRET, TEMPLATE_FILE, TEMPLATE].iter().find_map(|start| key.strip_prefix(start));
+            if let Some(name) = name.filter(|name| !name.is_empty() && !value.trim().is_empty()) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn file(&mut self, raw: &'a str) -> Option<File<'a>> {
+        let template = self.said(&format!("{TEMPLATE}{raw}")).filter(|text| !text.is_empty());
+        let secret = self.said(&format!("{SECRET}{raw}")).unwrap_or_default();
+        let (annotation, text) = match template {
+            Some(text) => (format!("{TEMPLATE}{raw}"), text.to_owned()),
+            // The text of a template file is not here, and has been refused.
+            None if self.filled(&format!("{TEMPLATE_FILE}{raw}")).is_some() => return None,
+            None => (format!("{SECRET}{raw}"), self.default_template(secret)?),
+        };
+        let directory = self.directory(raw)?;
+        let is_kept = match self.said(&format!("preserve-secret-case-{raw}")) {
+            Some(value) => words::boolean(value).unwrap_or(false),
+            None => self.is_set("preserve-secret-case", false),
+        };
+        let own = if is_kept { raw.to_owned() } else { raw.to_lowercase() };
+        let renamed = format!("agent-inject-file-{raw}");
+        let name = match self.filled(&renamed) {
+            Some(path) => match clean(path) {
+                Some(name) => name,
+                None => {
+                    self.deny(&renamed, "expected a path below the volume, without \"..\"");
+                    return None;
+                }
+            },
+            None => own,
+        };
+        Some(File { annotation, raw, directory, name, content: Content::Template(text) })
+    }
+
+    fn default_template(&mut self, path: &str) -> Option<String> {
+        const KIND: &str = "agent-inject-default-template";
+        match self.said(KIND).unwrap_or("map").to_lowercase().as_str() {
+            "map" => Some(format!(
+                "{{{{ with secret \"{path}\" }}}}{{{{ range $k, $v := .Data }}}}{{{{ $k }}}}: {{{{ $v }}}}\n{{{{ end }}}}{{{{ end }}}}"
+            )),
+            "json" => Some(format!("{{{{ with secret \"{path}\" }}}}{{{{ .Data | toJSON }}}}\n{{{{ end }}}}")),
+            _ => {
+                self.deny(KIND, "expected map or json");
+                None
+            }
+        }
+    }
+
+    /// Where a file stands.
+    fn directory(&mut self, raw: &str) -> Option<String> {
+        let own = format!("{VOLUME}-{raw}");
+        let (name, text) = match self.said(&own) {
+            Some(text) if !raw.is_empty() => (own.as_str(), text),
+            _ => (VOLUME, self.said(VOLUME).unwrap_or(DEFAULT_DIRECTORY)),
+        };
+        let clean = clean(text).filter(|_| text.starts_with('/')).map(|path| format!("/{path}"));
+        if clean.is_none() {
+            self.deny(name, "expected an absolute path of a directory, without \"..\"");
+        }
+        clean
+    }
+
+    fn set_file(&mut self, file: &File<'_>, name: &str) {
+        let annotation = file.annotation.as_str();
+        match &file.content {
+            Content::Token => {
+                self.set(annotation, &["files", name, "from"], "vault:auth/token/lookup-self#id");
+                return;
+            }
+            Content::Template(text) => self.set(annotation, &["files", name, "template"], text.as_str()),
+        }
+        for (start, field) in [("left", "leftDelimiter"), ("right", "rightDelimiter")] {
+            let key = format!("agent-template-{start}-delim-{}", file.raw);
+            if let Some(text) = self.filled(&key) {
+                self.set(&key, &["files", name, field], text);
+            }
+        }
+        let strict = format!("error-on-missing-key-{}", file.raw);
+        if self.is_set(&strict, false) {
+            self.set(&strict, &["files", name, "errorOnMissingKey"], "true");
+        }
+        let perms = format!("agent-inject-perms-{}", file.raw);
+        if let Some(text) = self.filled(&perms) {
+            self.mode(&perms, text, name);
+        }
+    }
+
+    /// A mode without rights for everybody: who could read as one of all others reads as a member of the pod's group.
+    fn mode(&mut self, annotation: &str, text: &str, name: &str) {
+        let is_octal = text.len() <= 5 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        let Some(bits) = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten() else {
+            return self.deny(annotation, "expected an octal mode such as \"0640\"");
+        };
+        let group = if bits & 0o004 == 0 { 0 } else { 0o040 };
+        let mode = bits & 0o640 | group;
+        if mode & 0o400 == 0 {
+            return self.deny(annotation, "expected a mode by which the owner reads, such as \"0640\"");
+        }
+        self.set(annotation, &["files", name, "mode"], format!("{mode:04o}"));
+        if bits != mode {
+            let text = format!(
+                "no file is for everybody, nor for anybody but its owner to write or run; it gets {mode:04o}, and the \
+                 containers that get the files are members of its group"
+            );
+            self.warn(annotation, &text);
+        }
+    }
+}
+
+/// A relative path as Go's `filepath.Join` makes it below a directory; `None` when it is empty or leads out of it.
+fn clean(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_joined_as_go_does() {
+        for (path, expected) in
+            [("a", Some("a")), ("/a//b/./c/", Some("a/b/c")), ("", None), ("/", None), ("../x", None), ("a/../b", None)]
+        {
+            assert_eq!(clean(path).as_deref(), expected, "{path}");
+        }
+    }
+}
