@@ -74,10 +74,10 @@ impl Backends {
     /// cannot be read is told when it is needed.
     pub(crate) fn preload(&self, plan: &Plan) {
         if self.local.is_none() {
-            self.files.hold(plan.sources.iter().map(|planned| &planned.source));
+            self.files.preload(plan.sources.iter().map(|planned| &planned.source));
         }
         if self.aws.is_some() {
-            self.aws_identity.hold();
+            self.aws_identity.preload();
         }
     }
 

@@ -293,9 +293,9 @@ impl Backend {
 /// What the schedule has to know of a token.
 pub(crate) fn grant(token: &Token) -> Grant {
     // Whoever keeps a foreign token alive does that without us; a batch token cannot be renewed.
-    let is_ours = token.origin == Origin::Ours && token.kind == TokenKind::Service;
-    let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_ours });
-    Grant { life, revocable: is_ours }
+    let is_renewable = token.origin == Origin::Login && token.kind == TokenKind::Service;
+    let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_renewable });
+    Grant { life, revocable: is_renewable }
 }
 
 fn no_login() -> Failure {

@@ -112,7 +112,7 @@ pub(crate) async fn revoke_login(
         let revoked = revoke_each(vault, leases, retry, &log).await;
         results.extend(revoked.into_iter().map(|revoked| revoked.map(|()| Revocation::Revoked)));
     }
-    if token.is_none_or(|token| token.origin == Origin::Ours) {
+    if token.is_none_or(|token| token.origin == Origin::Login) {
         let revoked = retry.send(|| vault.revoke_token()).await;
         log(Revoked::Token(&revoked));
         results.push(revoked);

@@ -49,7 +49,7 @@ pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now
             ttl: token.ttl,
             renewable: token.renewable,
             kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
-            origin: Origin::Ours,
+            origin: Origin::Login,
             uses: None,
         },
     });
@@ -81,7 +81,7 @@ pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now
     let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
     let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
     if token.is_some() || !values.is_empty() {
-        return LoadedCheckpoint::Ours(token, values);
+        return LoadedCheckpoint::Usable(token, values);
     }
     // What is left of it, should the server's clock differ, is not left behind.
     ended.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale)

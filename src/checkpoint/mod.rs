@@ -62,7 +62,7 @@ pub(crate) struct SavedToken {
 impl SavedToken {
     /// The one that `vault` holds, requested at `requested_at`; `None` when its life is not ours to end.
     pub(crate) fn of(vault: &Vault, requested_at: Duration) -> Option<Self> {
-        let token = vault.token().filter(|token| token.origin == Origin::Ours)?;
+        let token = vault.token().filter(|token| token.origin == Origin::Login)?;
         Some(Self { secret: vault.copy_token()?, token, requested_at })
     }
 }
@@ -90,7 +90,7 @@ impl SavedValue {
 pub(crate) enum LoadedCheckpoint {
     Nothing,
     /// To be taken up: the token, if it lives, and the values. Without a token none of them is bound to one.
-    Ours(Option<SavedToken>, Vec<SavedValue>),
+    Usable(Option<SavedToken>, Vec<SavedValue>),
     /// Not to be taken up, but the token can be revoked.
     Stale(SavedToken),
 }

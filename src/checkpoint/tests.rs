@@ -32,7 +32,7 @@ fn token() -> SavedToken {
             ttl: Some(Duration::from_secs(600)),
             renewable: true,
             kind: TokenKind::Service,
-            origin: Origin::Ours,
+            origin: Origin::Login,
             uses: None,
         },
         requested_at: Duration::from_secs(100),
@@ -57,7 +57,7 @@ fn what_is_written_is_taken_up_exactly() {
     let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
     saved.value(&source(), &lease(json), now(0));
     saved.write(Some(&token()), vec![]);
-    let LoadedCheckpoint::Ours(token, secrets) = find(&folder, &key("c"), &[source()], now(10)) else {
+    let LoadedCheckpoint::Usable(token, secrets) = find(&folder, &key("c"), &[source()], now(10)) else {
         panic!("not taken up")
     };
     let saved_token = token.as_ref().unwrap();
@@ -82,7 +82,7 @@ fn lives_without_end_are_taken_up_and_a_clock_at_its_end_is_stale() {
     token.token.ttl = Some(Duration::MAX);
     saved.write(Some(&token), vec![]);
     assert!(
-        matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Ours(_, secrets) if secrets.len() == 1)
+        matches!(find(&folder, &key("c"), &[source()], now(1)), LoadedCheckpoint::Usable(_, secrets) if secrets.len() == 1)
     );
     assert!(!matches!(find(&folder, &key("c"), &[source()], Duration::MAX), LoadedCheckpoint::Stale(_)));
     token.requested_at = Duration::MAX;
@@ -127,7 +127,7 @@ fn another_boot_config_server_or_a_damaged_file_is_refused() {
     );
     assert!(matches!(found(&key("c"), Duration::from_secs(99)), LoadedCheckpoint::Stale(_)), "a token of the future");
     assert!(
-        matches!(found(&key("c"), now(59)), LoadedCheckpoint::Ours(_, secrets) if secrets.is_empty()),
+        matches!(found(&key("c"), now(59)), LoadedCheckpoint::Usable(_, secrets) if secrets.is_empty()),
         "a lease that ends"
     );
     let whole = read(&folder, STATE).unwrap().unwrap();
@@ -170,11 +170,11 @@ fn values_without_a_lease_need_no_token_and_those_with_one_do() {
     saved.write(Some(&token()), vec![]);
     let ended = find(&folder, &key("c"), &sources, now(700));
     assert!(
-        matches!(ended, LoadedCheckpoint::Ours(None, values) if values.len() == 2),
+        matches!(ended, LoadedCheckpoint::Usable(None, values) if values.len() == 2),
         "the token and its lease have ended"
     );
     saved.write(None, vec![]);
-    let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), &sources, now(1)) else {
+    let LoadedCheckpoint::Usable(None, values) = find(&folder, &key("c"), &sources, now(1)) else {
         panic!("not taken up")
     };
     let of = |source: &Source| values.iter().find(|value| value.source == *source);
@@ -196,7 +196,7 @@ fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_take
     saved.write(None, vec![]);
     saved.unchanged(&kv, &value(), now(60));
     assert!(!saved.is_changed(), "nothing that a restart needs has changed");
-    let LoadedCheckpoint::Ours(None, values) = find(&folder, &key("c"), std::slice::from_ref(&kv), now(61)) else {
+    let LoadedCheckpoint::Usable(None, values) = find(&folder, &key("c"), std::slice::from_ref(&kv), now(61)) else {
         panic!("nothing")
     };
     let mut next = Checkpoint::new(&folder, key("c")).unwrap();
@@ -206,6 +206,6 @@ fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_take
     names.sort();
     assert_eq!(names, ["state.json", "state.value-0"]);
     assert!(
-        matches!(find(&folder, &key("c"), &[kv], now(62)), LoadedCheckpoint::Ours(None, values) if values.len() == 1)
+        matches!(find(&folder, &key("c"), &[kv], now(62)), LoadedCheckpoint::Usable(None, values) if values.len() == 1)
     );
 }

@@ -147,7 +147,7 @@ impl Checkpoint {
     /// Writes it down, whole. Without a token of ours, what is bound to one is left out.
     pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         self.is_changed = false;
-        let token = token.filter(|saved_token| saved_token.token.origin == Origin::Ours).and_then(WrittenToken::of);
+        let token = token.filter(|saved_token| saved_token.token.origin == Origin::Login).and_then(WrittenToken::of);
         if token.is_none() {
             self.secrets.retain(|_, entry| !entry.is_bound());
             if self.secrets.is_empty() {

@@ -18,9 +18,9 @@ use std::process::ExitCode;
 use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
 use crate::domain::{Exit, Problem, worst};
 use crate::identity::file;
-use crate::run::{self, Caller, Check, Program, Refresh, Settings, Shown};
+use crate::run::{self, Check, ProcessContext, Program, Refresh, Settings, Shown};
 use crate::sys::environment::{self, Variable};
-use crate::sys::harden::{self, Original};
+use crate::sys::harden::{self, SavedSignalState};
 
 use tracing::{info, warn};
 
@@ -55,7 +55,11 @@ pub fn main() -> ExitCode {
 
 /// Carries a command line out. Its frame is large, so it must not become part of [`main`]'s, which refuses a small stack.
 #[inline(never)]
-fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable>) -> Result<Exit, Vec<Problem>> {
+fn start(
+    arguments: Vec<OsString>,
+    original: SavedSignalState,
+    environment: Vec<Variable>,
+) -> Result<Exit, Vec<Problem>> {
     let invocation = args::parse(arguments).map_err(problems)?;
     let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
     let settings = if is_pinned { Settings::Pinned } else { Settings::All };
@@ -63,7 +67,7 @@ fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable
         environment::forget(config::is_hidden);
     }
     let unread = no_text(&environment, settings);
-    let caller = &Caller::new(original, environment, settings);
+    let caller = &ProcessContext::new(original, environment, settings);
     match &invocation.command {
         Command::Print(text) => return print(text),
         Command::Completions(shell) => return print(&shell.completions(options::command())),
@@ -72,8 +76,8 @@ fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable
         }
         Command::Schema => return print(&config::schema()),
         Command::Install(path) => {
-            let told = run::install(path.as_ref(), caller)?;
-            return print(&told);
+            let lines = run::install(path.as_ref(), caller)?;
+            return print(&lines);
         }
         _ => {}
     }
@@ -110,7 +114,7 @@ fn start(arguments: Vec<OsString>, original: Original, environment: Vec<Variable
 }
 
 /// One line for each thing that is weaker, or other, than its author may think.
-fn warn_of_overrides(config: &Config, caller: &Caller) {
+fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
     if config.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
         warn!(
             "vault.skipVerify: the server's certificate is not verified; whoever answers reads the login and every secret"
@@ -149,7 +153,11 @@ fn no_text(environment: &[Variable], settings: Settings) -> Vec<Mistake> {
 }
 
 /// Reads the files that the command line or the environment names, and resolves all layers.
-fn configure(invocation: &Invocation, caller: &Caller, mut unread: Vec<Mistake>) -> Result<Config, Vec<Problem>> {
+fn configure(
+    invocation: &Invocation,
+    caller: &ProcessContext,
+    mut unread: Vec<Mistake>,
+) -> Result<Config, Vec<Problem>> {
     let named = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
     };
@@ -232,14 +240,14 @@ mod tests {
     #[test]
     fn a_setting_that_is_no_text_is_a_mistake_and_not_left_out() {
         let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
-        let told = |name: &[u8], value: &[u8]| -> Vec<String> {
+        let lines = |name: &[u8], value: &[u8]| -> Vec<String> {
             let mistakes = no_text(&[variable(name, value)], Settings::All);
             mistakes.into_iter().map(|mistake| Problem::from(mistake).text).collect()
         };
         let expected = ["environment variable SECRET_EXEC_RUN_AS: its value is not UTF-8 text"];
-        assert_eq!(told(b"SECRET_EXEC_RUN_AS", b"canary\xff"), expected);
+        assert_eq!(lines(b"SECRET_EXEC_RUN_AS", b"canary\xff"), expected);
         let expected = ["environment variable SECRET_EXEC_\u{fffd}: its name is not UTF-8 text"];
-        assert_eq!(told(b"SECRET_EXEC_\xff", b"canary"), expected);
+        assert_eq!(lines(b"SECRET_EXEC_\xff", b"canary"), expected);
         for (name, value) in [
             (&b"SECRET_EXEC_RUN_AS"[..], &b"1000"[..]),
             (b"SECRET_EXEC_CONFIG", b"/etc/\xff"),      // a path
@@ -248,10 +256,10 @@ mod tests {
             (b"APP", b"\xff"),
             (b"\xff", b"\xff"),
         ] {
-            assert!(told(name, value).is_empty(), "{name:?}");
+            assert!(lines(name, value).is_empty(), "{name:?}");
         }
         for name in ["VAULT_ADDR", "BAO_NAMESPACE", "AWS_REGION"] {
-            assert_eq!(told(name.as_bytes(), b"\xff").len(), 1, "{name}");
+            assert_eq!(lines(name.as_bytes(), b"\xff").len(), 1, "{name}");
         }
     }
 }

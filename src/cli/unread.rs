@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use crate::config::Vault;
-use crate::run::Caller;
+use crate::run::ProcessContext;
 
 /// A variable, why it is not read, and what to write in the configuration.
 const UNREAD: [(&str, &str); 6] = [
@@ -22,7 +22,7 @@ const UNREAD: [(&str, &str); 6] = [
 ];
 
 /// One line for each inherited variable that says something about the server and is not read.
-pub(super) fn warn_of_unread(vault: &Vault, caller: &Caller) {
+pub(super) fn warn_of_unread(vault: &Vault, caller: &ProcessContext) {
     for (rest, why) in UNREAD {
         for name in [format!("VAULT_{rest}"), format!("BAO_{rest}")] {
             let Some(value) = caller.variable(&name).filter(|value| !value.is_empty()) else { continue };

@@ -25,11 +25,11 @@ pub(super) fn entries(
     let mut found = Vec::new();
     let mut seen: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
     for (name, value) in environment {
-        let is_ours = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
+        let is_own_name = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
         let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
         let bare = value.trim_start_matches(is_around);
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
-        if is_ours || is_passed || !(is_meant(bare, inherit) || foreign.is_some()) || !seen.insert(name) {
+        if is_own_name || is_passed || !(is_meant(bare, inherit) || foreign.is_some()) || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::{EnvName, Exit, SecretBytes};
 
 /// Names with these starts are ours and the backend's; none of them is the app's.
-const OURS: &[&str] = &["VAULT_", "BAO_", "SECRET_EXEC_"];
+const OWN_PREFIXES: &[&str] = &["VAULT_", "BAO_", "SECRET_EXEC_"];
 
 /// Variables that lead an AWS SDK to credentials; a name with `*` is a start.
 const AWS_CREDENTIALS: &[&str] = &[
@@ -125,7 +125,7 @@ pub fn plan(sources: Sources<'_>) -> Result<Vec<(Vec<u8>, SecretBytes)>, Environ
     }
 
     let is_scrubbed = |name: &[u8]| {
-        OURS.iter().any(|start| name.starts_with(start.as_bytes()))
+        OWN_PREFIXES.iter().any(|start| name.starts_with(start.as_bytes()))
             || (aws == AwsCredentials::Scrub && AWS_CREDENTIALS.iter().any(|pattern| is_match(pattern, name)))
             || of_the_old_user.iter().any(|other| other.as_bytes() == name)
     };
@@ -245,13 +245,13 @@ mod tests {
         assert_eq!(lines(Sources { home: Some(&home), ..nothing(&inherited) }), web);
         assert_eq!(lines(Sources { home: Some(&home), ..nothing(&[]) }), web);
 
-        let told = Sources {
+        let sources = Sources {
             home: Some(&home),
             pass_env: &["HOME".into()],
             set: set(&[("USER", "me")]),
             ..nothing(&inherited)
         };
-        assert_eq!(lines(told), ["HOME=/root", "LOGNAME=web", "USER=me"]);
+        assert_eq!(lines(sources), ["HOME=/root", "LOGNAME=web", "USER=me"]);
 
         let number = Home { path: "/".into(), user: None };
         assert_eq!(lines(Sources { home: Some(&number), ..nothing(&inherited) }), ["HOME=/"]);

@@ -41,7 +41,9 @@ fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
             0 => format!("secret-exec-{uid}"),
             more => format!("secret-exec-{uid}.{more}"),
         };
-        if is_ours(&found.at, &name.clone().into(), uid).map_err(VolumeError::system("make", &shared.join(&name)))? {
+        if is_own_name(&found.at, &name.clone().into(), uid)
+            .map_err(VolumeError::system("make", &shared.join(&name)))?
+        {
             return Ok(shared.join(name));
         }
     }
@@ -49,7 +51,7 @@ fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
 }
 
 /// Whether `name` is a directory of ours that nobody else may write, made now or before.
-fn is_ours(shared: &Folder, name: &OsString, uid: u32) -> fs::Result<bool> {
+fn is_own_name(shared: &Folder, name: &OsString, uid: u32) -> fs::Result<bool> {
     match shared.make(name) {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno),

@@ -43,14 +43,14 @@ pub(super) fn is_generation(name: &OsStr) -> bool {
 /// The kubelet's mounts have the same names, but its generations are 0755; ours are never open to everybody.
 pub(super) fn foreign_name(volume: &Folder) -> fs::Result<Option<OsString>> {
     for name in volume.names()? {
-        if !is_ours(volume, &name)? {
+        if !is_own_name(volume, &name)? {
             return Ok(Some(name));
         }
     }
     Ok(None)
 }
 
-fn is_ours(volume: &Folder, name: &OsStr) -> fs::Result<bool> {
+fn is_own_name(volume: &Folder, name: &OsStr) -> fs::Result<bool> {
     let Some(found) = volume.find(name)? else { return Ok(true) };
     Ok(match found.kind {
         Kind::Folder => is_generation(name) && matches!(found.mode, 0o500 | 0o550 | 0o700),

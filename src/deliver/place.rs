@@ -86,9 +86,9 @@ fn accept(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
         return Err(VolumeError::Shared { path: plan.path.clone(), mode });
     }
     let (our_uid, our_gid) = fs::ourselves();
-    let is_ours = uid == 0 || uid == our_uid || plan.owner.uid == Some(uid);
+    let is_trusted = uid == 0 || uid == our_uid || plan.owner.uid == Some(uid);
     let is_our_group = gid == our_gid || plan.owner.gid == Some(gid);
-    if !is_ours || (mode & GROUP_WRITABLE != 0 && !is_our_group) {
+    if !is_trusted || (mode & GROUP_WRITABLE != 0 && !is_our_group) {
         return Err(VolumeError::Foreign { path: plan.path.clone(), uid, gid, mode });
     }
     Ok(())

@@ -69,12 +69,12 @@ pub struct Volume {
     folder: Folder,
     owner: Ownership,
     retired: Vec<Retired>,
-    leftovers: Leftovers,
+    orphans: Orphans,
 }
 
 /// What earlier writers left behind: partial generations, retired ones, links on their way.
 #[derive(Debug, PartialEq, Eq)]
-enum Leftovers {
+enum Orphans {
     Removed,
     /// The volume is its owner's, whom we are to become before the first delivery.
     Later,
@@ -92,8 +92,8 @@ struct Retired {
 /// privilege, except files of another owner, is done here.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner, folder) = (plan.path.clone(), plan.owner, place::prepare(plan)?);
-    let mut volume = Volume { path, folder, owner, retired: Vec::new(), leftovers: Leftovers::Later };
-    match volume.remove_leftovers() {
+    let mut volume = Volume { path, folder, owner, retired: Vec::new(), orphans: Orphans::Later };
+    match volume.remove_orphans() {
         Ok(()) => {}
         // Root without CAP_DAC_OVERRIDE may have given it away already; the owner can, at the first delivery.
         Err(VolumeError::System { why: Errno::EACCES, .. })
@@ -113,7 +113,7 @@ impl Volume {
     /// (unless somebody else puts names into the volume while we write: then all of the new ones, but not every name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
-        self.remove_leftovers().map_err(|error| self.explain(error, files))?;
+        self.remove_orphans().map_err(|error| self.explain(error, files))?;
         let names: BTreeSet<&OsStr> = files.iter().map(|file| first_component(file).as_ref()).collect();
         let missing = self.missing(&names)?;
         let current = self.current()?;
@@ -209,11 +209,11 @@ impl Volume {
 
     /// Removes all of it, every file at once. The directory stays.
     pub fn withdraw(&mut self) -> Result<(), VolumeError> {
-        self.unlink_ours(DATA.as_ref())?;
+        self.unlink_own(DATA.as_ref())?;
         self.remove_stale(&BTreeSet::new())?;
-        self.leftovers = Leftovers::Later;
+        self.orphans = Orphans::Later;
         self.retired.clear();
-        self.remove_leftovers()
+        self.remove_orphans()
     }
 
     /// The generation that `..data` names; `None` when there is none, or when it leads nowhere.
@@ -256,7 +256,7 @@ impl Volume {
     }
 
     fn link_data(&self, generation: &OsStr) -> Result<(), VolumeError> {
-        self.unlink_ours(DATA_TMP.as_ref())?;
+        self.unlink_own(DATA_TMP.as_ref())?;
         self.folder.link(generation, DATA_TMP.as_ref()).map_err(VolumeError::system("make", &self.path.join(DATA_TMP)))
     }
 
@@ -264,7 +264,7 @@ impl Volume {
     fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let new = new_name(place);
-            self.unlink_ours(&new)?;
+            self.unlink_own(&new)?;
             self.folder.link(&stable(name), &new).map_err(VolumeError::system("make", &self.path.join(name)))?;
         }
         Ok(())
@@ -287,7 +287,7 @@ impl Volume {
             let is_own = name.as_encoded_bytes().starts_with(b"..");
             let is_kept = is_own || names.contains(name.as_os_str());
             if !is_kept && self.find(&name)? == Some(Kind::Link) && self.is_stable(&name)? {
-                self.unlink_ours(&name)?;
+                self.unlink_own(&name)?;
             }
         }
         Ok(())
@@ -296,14 +296,14 @@ impl Volume {
     /// After a failure: nothing of the new generation stays. What cannot be removed now, the next start removes.
     fn take_back(&self, generation: &OsStr, links: usize) {
         for name in (0..links).map(new_name).chain([DATA_TMP.into()]) {
-            let _ = self.unlink_ours(&name);
+            let _ = self.unlink_own(&name);
         }
         let _ = self.remove(generation);
     }
 
     /// What a writer that was killed left, and the generations an earlier start retired; once.
-    fn remove_leftovers(&mut self) -> Result<(), VolumeError> {
-        if self.leftovers == Leftovers::Removed {
+    fn remove_orphans(&mut self) -> Result<(), VolumeError> {
+        if self.orphans == Orphans::Removed {
             return Ok(());
         }
         let current = self.current()?;
@@ -311,10 +311,10 @@ impl Volume {
             if layout::is_generation(&name) && current.as_ref() != Some(&name) {
                 self.remove(&name)?;
             } else if name == DATA_TMP || layout::is_new_name(&name) {
-                self.unlink_ours(&name)?;
+                self.unlink_own(&name)?;
             }
         }
-        self.leftovers = Leftovers::Removed;
+        self.orphans = Orphans::Removed;
         Ok(())
     }
 
@@ -327,7 +327,7 @@ impl Volume {
     }
 
     /// Removes a link; anything else of that name is not ours.
-    fn unlink_ours(&self, name: &OsStr) -> Result<(), VolumeError> {
+    fn unlink_own(&self, name: &OsStr) -> Result<(), VolumeError> {
         let path = self.path.join(name);
         match self.find(name)? {
             None => Ok(()),

@@ -121,8 +121,8 @@ impl AwsIdentity {
     }
 
     /// Reads the CA bundle while there are rights to. One that is no use is told when it is needed.
-    pub fn hold(&self) {
-        let _told_later = self.transport.load_roots();
+    pub fn preload(&self) {
+        let _reported_later = self.transport.load_roots();
     }
 
     /// Closes idle connections: each keeps the last answer it carried in memory.

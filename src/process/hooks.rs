@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Notice;
 use crate::sys::Pid;
-use crate::sys::harden::Original;
+use crate::sys::harden::SavedSignalState;
 use crate::sys::image::Image;
 use crate::sys::signals::{self, Signal, To};
 use crate::sys::spawn::{Group, Spawn, SpawnError, Stdin};
@@ -45,14 +45,14 @@ pub enum HookOutcome {
 /// The hooks: at most one that runs, and those that wait, each at most once.
 #[derive(Debug)]
 pub(super) struct Hooks {
-    original: Original,
+    original: SavedSignalState,
     options: HookOptions,
     running: Option<Running>,
     waiting: Waiting<Image>,
 }
 
 impl Hooks {
-    pub(super) fn new(original: &Original, options: HookOptions) -> Self {
+    pub(super) fn new(original: &SavedSignalState, options: HookOptions) -> Self {
         Self { original: original.clone(), options, running: None, waiting: Waiting(Vec::new()) }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Notice;
 use super::hooks::{HookId, HookOptions, Hooks};
-use crate::sys::harden::Original;
+use crate::sys::harden::SavedSignalState;
 use crate::sys::image::Image;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::wait::{self, Waited};
@@ -21,7 +21,7 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Opens it. What signals wait already are the first to be read.
-    pub fn open(original: &Original, options: HookOptions) -> io::Result<Self> {
+    pub fn open(original: &SavedSignalState, options: HookOptions) -> io::Result<Self> {
         Ok(Self { signals: Signals::open()?, hooks: Hooks::new(original, options) })
     }
 

@@ -14,7 +14,7 @@ use super::hooks::{HookId, HookOptions, Hooks};
 use super::job::TerminalJob;
 use super::orphans::Orphans;
 use super::supervisor::{Action, Event, Forward, Patience, Restart, Supervisor};
-use crate::sys::harden::Original;
+use crate::sys::harden::SavedSignalState;
 use crate::sys::image::Image;
 use crate::sys::signals::{self, Origin, Received, Signal, SignalSet, Signals, To};
 use crate::sys::spawn::{Spawn, SpawnError, Stdin};
@@ -74,7 +74,7 @@ pub enum SignalResult {
 /// The app, started and looked after. Dropping it leaves the app alone; PDEATHSIG ends it with us.
 #[derive(Debug)]
 pub struct Supervision {
-    original: Original,
+    original: SavedSignalState,
     options: Options,
     signals: Signals,
     supervisor: Supervisor,
@@ -90,7 +90,7 @@ impl Supervision {
     /// Starts the app. From the main thread, as [`Self::step`]: the app gets KILL when the thread that started it ends, so
     /// that nothing with secrets outlives us. Other threads may be there. Privileges have been dropped before, for the
     /// whole process.
-    pub fn start(image: &Image, original: &Original, options: Options) -> Result<Self, SuperviseError> {
+    pub fn start(image: &Image, original: &SavedSignalState, options: Options) -> Result<Self, SuperviseError> {
         let signals = Signals::open()?;
         if let Some(signal) = original.pending_end() {
             return Err(SuperviseError::Interrupted(signal));
@@ -295,7 +295,7 @@ impl Supervision {
     }
 }
 
-fn spawn(image: &Image, original: &Original, job: &mut TerminalJob) -> Result<Pid, SpawnError> {
+fn spawn(image: &Image, original: &SavedSignalState, job: &mut TerminalJob) -> Result<Pid, SpawnError> {
     let group = job.place();
     let death_signal = Some(Signal::KILL);
     let spawn = Spawn { image, original, group, stdin: Stdin::Inherited, death_signal, privileges: None };
@@ -317,6 +317,6 @@ impl AsRawFd for Supervision {
 }
 
 /// Starts the app, looks after it until it is over, and says how it ended.
-pub fn run(image: &Image, original: &Original, options: Options) -> Result<Ended, SuperviseError> {
+pub fn run(image: &Image, original: &SavedSignalState, options: Options) -> Result<Ended, SuperviseError> {
     Supervision::start(image, original, options)?.run()
 }

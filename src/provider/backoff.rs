@@ -11,7 +11,7 @@ const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// No wait a server asks for is longer than this: a broken clock there must not stop us for a year.
-const LONGEST_ASKED: Duration = Duration::from_secs(600);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The wait before try number `attempt` + 2 (`attempt` is 0 after the first failure).
 ///
@@ -22,7 +22,9 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
     let bound = FIRST.1.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST);
     let spread = scaled(bound.saturating_sub(FIRST.0), jitter.clamp(0.0, 1.0));
     match retry_after {
-        Some(asked) => asked.min(LONGEST_ASKED).saturating_add(spread.min(FIRST.1.max(part(asked, 10)))),
+        Some(retry_after) => {
+            retry_after.min(LONGEST_RETRY_AFTER).saturating_add(spread.min(FIRST.1.max(part(retry_after, 10))))
+        }
         None => FIRST.0.saturating_add(spread),
     }
 }
@@ -31,10 +33,12 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
 pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(header.parse().map_or(LONGEST_ASKED, |seconds| Duration::from_secs(seconds).min(LONGEST_ASKED)));
+        return Some(
+            header.parse().map_or(LONGEST_RETRY_AFTER, |seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
+        );
     }
     let date = httpdate::parse_http_date(header).ok()?;
-    Some(date.duration_since(now).unwrap_or_default().min(LONGEST_ASKED))
+    Some(date.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -72,9 +76,12 @@ mod tests {
 
     #[test]
     fn what_the_server_asks_for_is_the_least_and_is_spread() {
-        let asked = Duration::from_secs(30);
-        assert_eq!(delay(0, Some(asked), 0.0), asked);
-        assert!(delay(9, Some(asked), ALMOST_ONE) > asked && delay(9, Some(asked), ALMOST_ONE) <= asked * 11 / 10);
+        let retry_after = Duration::from_secs(30);
+        assert_eq!(delay(0, Some(retry_after), 0.0), retry_after);
+        assert!(
+            delay(9, Some(retry_after), ALMOST_ONE) > retry_after
+                && delay(9, Some(retry_after), ALMOST_ONE) <= retry_after * 11 / 10
+        );
         assert!(delay(0, Some(Duration::ZERO), 0.9) < Duration::from_millis(251));
     }
 

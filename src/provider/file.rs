@@ -1,6 +1,6 @@
 //! Files somebody else mounted: a provider without a login, whose every read is exact bytes.
 //!
-//! A file that only root may read is read once before root becomes the app ([`Files::hold`]), for the first delivery. A
+//! A file that only root may read is read once before root becomes the app ([`Files::preload`]), for the first delivery. A
 //! change of it is the app's to read, or nobody's: the refusal says so, and what was delivered stays.
 
 use std::cell::RefCell;
@@ -18,28 +18,28 @@ use super::{Class, Failure, Fetch};
 #[derive(Debug, Default)]
 pub struct Files {
     protected: ProtectedFiles,
-    held: RefCell<BTreeMap<PathBuf, SecretBytes>>,
+    preloaded: RefCell<BTreeMap<PathBuf, SecretBytes>>,
 }
 
 impl Files {
     /// Files that are read unless they are among the protected ones.
     pub fn new(protected: ProtectedFiles) -> Self {
-        Self { protected, held: RefCell::default() }
+        Self { protected, preloaded: RefCell::default() }
     }
 
     /// Reads every file with the rights we have now, for one read later. What cannot be read is that read's to tell.
-    pub fn hold<'a>(&self, sources: impl Iterator<Item = &'a Source>) {
+    pub fn preload<'a>(&self, sources: impl Iterator<Item = &'a Source>) {
         let read = |source: &'a Source| match source {
             Source::File(path) => Some((path.clone(), file::read_unprotected(path, &self.protected).ok()?)),
             Source::Vault(_) | Source::Aws(_) => None,
         };
-        self.held.borrow_mut().extend(sources.filter_map(read));
+        self.preloaded.borrow_mut().extend(sources.filter_map(read));
     }
 
     /// The file as it is now; what is held of it where only that is ours to read, once.
     fn read(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        let held = self.held.borrow_mut().remove(path);
-        match (read(path, &self.protected), held) {
+        let preloaded = self.preloaded.borrow_mut().remove(path);
+        match (read(path, &self.protected), preloaded) {
             (Err(failure), Some(bytes)) if failure.class == Class::Denied => Ok(bytes),
             (answer, _) => answer,
         }
@@ -134,10 +134,10 @@ mod tests {
         let path = folder.path().join("a");
         std::fs::write(&path, "old").unwrap();
         let (files, source) = (Files::default(), Source::File(path.clone()));
-        files.hold([&source].into_iter());
+        files.preload([&source].into_iter());
         std::fs::write(&path, "new").unwrap();
         assert_eq!(files.read(&path).unwrap().expose(), b"new", "what can be read is read");
-        assert!(files.held.borrow().is_empty(), "and nothing is held for longer");
+        assert!(files.preloaded.borrow().is_empty(), "and nothing is held for longer");
     }
 
     #[test]

@@ -33,14 +33,14 @@ struct State {
     stamp: Stamp,
     entries: BTreeMap<Source, Entry>,
     issued: u64,
-    live: BTreeMap<String, Held>,
+    live: BTreeMap<String, LiveLease>,
 }
 
 /// What tells one writing of the file from the next: device, inode, size, time of change.
 type Stamp = (u64, u64, u64, i64, i64);
 
 /// A lease as a server would remember it.
-struct Held {
+struct LiveLease {
     terms: Terms,
     /// Time since boot.
     ends: Option<Duration>,
@@ -94,7 +94,7 @@ impl Local {
 
 impl State {
     fn forget_ended(&mut self, now: Duration) {
-        self.live.retain(|_, held| held.ends.is_none_or(|ends| now < ends));
+        self.live.retain(|_, live_lease| live_lease.ends.is_none_or(|ends| now < ends));
     }
 
     fn fetch(&mut self, source: &Source, file: &Path, now: Duration) -> Result<Fetched, Failure> {
@@ -110,7 +110,7 @@ impl State {
             };
             let id = format!("local/{path}/{}", self.issued);
             let lease = terms.lease(LeaseId::parse(&id).expect("it begins with local/"));
-            self.live.insert(id, Held { terms, ends: now.checked_add(terms.ttl) });
+            self.live.insert(id, LiveLease { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
         Ok(Fetched { payload, version: None, lease, ends: None })
@@ -118,14 +118,14 @@ impl State {
 
     fn renew(&mut self, id: &LeaseId, now: Duration) -> Result<Lease, Failure> {
         self.forget_ended(now);
-        let Some(held) = self.live.get_mut(id.as_str()) else {
+        let Some(live_lease) = self.live.get_mut(id.as_str()) else {
             return Err(Failure::new(Class::NotFound, "the lease has ended"));
         };
-        if !held.terms.renewable {
+        if !live_lease.terms.renewable {
             return Err(Failure::new(Class::Malformed, "the lease is not renewable"));
         }
-        held.ends = now.checked_add(held.terms.ttl);
-        Ok(held.terms.lease(id.clone()))
+        live_lease.ends = now.checked_add(live_lease.terms.ttl);
+        Ok(live_lease.terms.lease(id.clone()))
     }
 }
 

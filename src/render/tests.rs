@@ -13,7 +13,7 @@ pub(super) fn reference(text: &str) -> SecretRef {
     SecretRef::parse(text, &BTreeMap::new()).unwrap()
 }
 
-pub(super) fn fetches(held: &[(&str, Backend<'_>)]) -> Fetches {
+pub(super) fn fetches(known: &[(&str, Backend<'_>)]) -> Fetches {
     let fetched = |backend: &Backend<'_>| Fetched {
         payload: match backend {
             Backend::Map(json) => Payload::Map(SecretMap::from_json(json.as_bytes()).unwrap()),
@@ -23,10 +23,10 @@ pub(super) fn fetches(held: &[(&str, Backend<'_>)]) -> Fetches {
         lease: None,
         ends: None,
     };
-    held.iter().map(|(text, backend)| (reference(text).source, fetched(backend))).collect()
+    known.iter().map(|(text, backend)| (reference(text).source, fetched(backend))).collect()
 }
 
-fn held() -> Fetches {
+fn known() -> Fetches {
     fetches(&[
         (
             "vault:db",
@@ -41,7 +41,7 @@ fn held() -> Fetches {
 }
 
 fn rendered(text: &str, format: Option<Format>) -> Result<String, RenderError> {
-    let bytes = secret(&reference(text), format, None, &held())?;
+    let bytes = secret(&reference(text), format, None, &known())?;
     Ok(bytes.expose_text().unwrap().to_owned())
 }
 
@@ -66,7 +66,7 @@ fn raw_is_the_exact_value_with_nothing_added() {
         assert_eq!(rendered(text, None).unwrap(), expected, "{text}");
         assert_eq!(rendered(text, Some(Format::Raw)).unwrap(), expected, "{text}");
     }
-    let bytes = secret(&reference("aws-sm:bytes"), None, None, &held()).unwrap();
+    let bytes = secret(&reference("aws-sm:bytes"), None, None, &known()).unwrap();
     assert_eq!(bytes.expose(), b"\xff\x00");
 }
 
@@ -141,7 +141,7 @@ fn null_is_written_where_the_format_has_it() {
 
 #[test]
 fn base64_is_undone_before_the_format() {
-    let decoded = |text, format| secret(&reference(text), format, Some(Decode::Base64), &held());
+    let decoded = |text, format| secret(&reference(text), format, Some(Decode::Base64), &known());
     assert_eq!(decoded("vault:b64#text", None).unwrap().expose(), b"hi");
     assert_eq!(decoded("vault:b64#bytes", None).unwrap().expose(), b"\xff\xfe");
     assert_eq!(decoded("vault:b64#json", Some(Format::Yaml)).unwrap().expose(), b"\"a\": 1\n");
@@ -160,7 +160,7 @@ fn base64_is_undone_before_the_format() {
 
 #[test]
 fn what_was_never_fetched_is_a_bug() {
-    let error = secret(&reference("vault:other"), None, None, &held()).unwrap_err();
+    let error = secret(&reference("vault:other"), None, None, &known()).unwrap_err();
     assert_eq!(
         (error.exit(), error.to_string().as_str()),
         (Exit::Bug, "cannot render vault:other: it was not fetched")
@@ -178,8 +178,8 @@ fn a_dotenv_key_is_a_name_that_may_be_set() {
         (r#"{"UID":"x"}"#, "key \"UID\" is a variable that shells set themselves"),
         (r#"{"_":"x"}"#, "key \"_\" is a variable that shells set themselves"),
     ] {
-        let held = fetches(&[("vault:x", Backend::Map(json))]);
-        let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &held).unwrap_err().to_string();
+        let known = fetches(&[("vault:x", Backend::Map(json))]);
+        let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &known).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot render vault:x: {expected}")), "{error}");
     }
 }
@@ -194,8 +194,8 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
         ("it's $5", Unquotable::Mixed),
         (r"a\\\\b`", Unquotable::Mixed),
     ] {
-        let held = fetches(&[("vault:x", Backend::Map(&format!(r#"{{"k":"{value}"}}"#)))]);
-        let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &held).unwrap_err();
+        let known = fetches(&[("vault:x", Backend::Map(&format!(r#"{{"k":"{value}"}}"#)))]);
+        let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &known).unwrap_err();
         let why = Refusal::Dotenv { key: Some("k".into()), why };
         assert_eq!(error, RenderError::Reference { reference: "vault:x".into(), why }, "{value}");
     }
@@ -203,14 +203,14 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
 
 #[test]
 fn every_key_becomes_a_variable() {
-    let held = fetches(&[
+    let known = fetches(&[
         ("vault:x", Backend::Map(r#"{"A":"1","b c":{"d":[1]},"PATH":"p"}"#)),
         ("vault:null", Backend::Map(r#"{"A":null}"#)),
         ("vault:equals", Backend::Map(r#"{"A=B":"1"}"#)),
         ("vault:newline", Backend::Map(r#"{"A\nLD_PRELOAD":"1"}"#)),
         ("vault:empty", Backend::Map(r#"{"":"1"}"#)),
     ]);
-    let variables = |text, prefix| variables(&reference(text), prefix, &held);
+    let variables = |text, prefix| variables(&reference(text), prefix, &known);
     let got: Vec<_> = variables("vault:x", "APP_").unwrap();
     let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.expose_text().unwrap())).collect();
     assert_eq!(got, [("APP_A", "1"), ("APP_b c", r#"{"d":[1]}"#), ("APP_PATH", "p")]);
@@ -242,9 +242,9 @@ fn every_key_becomes_a_variable() {
 #[test]
 fn a_nesting_without_end_is_refused() {
     let deep = format!(r#"{{"k":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-    let held = fetches(&[("vault:x", Backend::Map(&deep))]);
+    let known = fetches(&[("vault:x", Backend::Map(&deep))]);
     for format in [Format::Json, Format::Yaml] {
-        let error = secret(&reference("vault:x"), Some(format), None, &held).unwrap_err().to_string();
+        let error = secret(&reference("vault:x"), Some(format), None, &known).unwrap_err().to_string();
         assert!(
             error.contains("the value of key \"k\" cannot be written again") && error.contains("nested deeper than 64"),
             "{error}"

@@ -9,7 +9,7 @@ use crate::domain::{EnvName, Exit, Problem, SecretBytes};
 use crate::process::lookup::{self, LookupError};
 use crate::sys::image::{Image, ImageError, Limits};
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::run_as::RunAsPlan;
 
 /// The command after `--`, looked up before anything is asked of a backend.
@@ -23,7 +23,7 @@ pub(super) struct App<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) config: &'a Config,
-    pub(super) caller: &'a Caller,
+    pub(super) caller: &'a ProcessContext,
     /// `HOME`, `USER` and `LOGNAME`; `None` leaves what was inherited.
     pub(super) home: Option<&'a Home>,
     /// Where the files are.
@@ -32,7 +32,7 @@ pub(super) struct Place<'a> {
 
 impl<'a> App<'a> {
     /// Looks it up in the PATH it will have, as whom it will run.
-    pub(super) fn find(command: &'a [OsString], run_as: Option<&RunAsPlan>, caller: &Caller) -> Self {
+    pub(super) fn find(command: &'a [OsString], run_as: Option<&RunAsPlan>, caller: &ProcessContext) -> Self {
         let path = caller.variable("PATH");
         Self { command, found: lookup::find(&command[0], path, run_as.map(|run_as| &run_as.drop)) }
     }
@@ -74,7 +74,7 @@ pub(super) fn hook(command: &[String], place: &Place<'_>) -> Result<Image, Strin
 
 /// The variables with which systemd names the process that its sockets (sd_listen_fds(3)) and its watchdog
 /// (sd_watchdog_enabled(3)) are meant for: when that is us, it shall be the app.
-fn own_pid(set: &[(EnvName, SecretBytes)], caller: &Caller) -> Vec<&'static [u8]> {
+fn own_pid(set: &[(EnvName, SecretBytes)], caller: &ProcessContext) -> Vec<&'static [u8]> {
     let own_pid = std::process::id().to_string();
     let is_own_name = |name: &&str| {
         caller.variable(name) == Some(own_pid.as_bytes()) && set.iter().all(|(other, _)| other.as_str() != *name)

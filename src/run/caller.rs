@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use crate::config::is_steering;
 use crate::domain::{Exit, Problem};
 use crate::sys::environment::Variable;
-use crate::sys::harden::Original;
+use crate::sys::harden::SavedSignalState;
 
 /// Taken once, first thing.
 #[derive(Debug)]
-pub struct Caller {
-    pub(super) original: Original,
+pub struct ProcessContext {
+    pub(super) original: SavedSignalState,
     pub(super) environment: Vec<Variable>,
     settings: Settings,
 }
@@ -28,7 +28,7 @@ pub enum Settings {
     Pinned,
 }
 
-impl Caller {
+impl ProcessContext {
     /// The end that a signal asks for and nobody has answered yet.
     pub fn interruption(&self) -> Option<Problem> {
         let signal = self.original.pending_end()?;
@@ -36,7 +36,7 @@ impl Caller {
     }
 
     /// What `main` found.
-    pub fn new(original: Original, environment: Vec<Variable>, settings: Settings) -> Self {
+    pub fn new(original: SavedSignalState, environment: Vec<Variable>, settings: Settings) -> Self {
         Self { original, environment, settings }
     }
 

@@ -11,7 +11,7 @@ use crate::plan::{Filling, Plan, access, local_file, policy};
 use crate::start::{Session, StartOptions};
 
 use super::app::App;
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
 use super::prepare::{preloaded, protected_files};
@@ -33,7 +33,7 @@ pub struct Check {
 }
 
 /// The text to show, and what is wrong with what was tried. Leaves nothing behind.
-pub fn check(config: &Config, what: &Check, caller: &Caller) -> Result<(String, Vec<Problem>), Vec<Problem>> {
+pub fn check(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(String, Vec<Problem>), Vec<Problem>> {
     let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
     let plan = Plan::make(config, &protected)?;
     let refused = access::refused(config, &plan, &protected, aws_ca.as_deref());
@@ -115,7 +115,7 @@ fn explain(
 }
 
 /// What stays confined: the supervisor of a command, else a sidecar. In exec mode nobody stays.
-fn confines(config: &Config, what: &Check, plan: &Plan, caller: &Caller) -> Vec<Vec<String>> {
+fn confines(config: &Config, what: &Check, plan: &Plan, caller: &ProcessContext) -> Vec<Vec<String>> {
     let stays = match (&what.command, config.supervise) {
         (Some(_), true) => Stays::Supervisor,
         (Some(_), false) => return Vec::new(),

@@ -13,7 +13,7 @@ use crate::domain::Source;
 use crate::sys::fs;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use crate::plan::Plan;
 
 /// Which process that stays.
@@ -70,7 +70,7 @@ const LIBC: [&str; 3] =
 
 impl Confinement {
     /// Plans it. Looks at the file system, and changes nothing.
-    pub(super) fn plan(config: &Config, plan: &Plan, volume: &Path, caller: &Caller, stays: Stays) -> Self {
+    pub(super) fn plan(config: &Config, plan: &Plan, volume: &Path, caller: &ProcessContext, stays: Stays) -> Self {
         let enforcement = match config.sandbox {
             Sandbox::Off => return Self::Off,
             Sandbox::Log => Enforcement::Log,
@@ -159,7 +159,7 @@ impl Confinement {
 }
 
 /// Everything that is read after the start.
-fn readable(config: &Config, plan: &Plan, caller: &Caller, profile: Profile) -> Vec<PathBuf> {
+fn readable(config: &Config, plan: &Plan, caller: &ProcessContext, profile: Profile) -> Vec<PathBuf> {
     let mut found = Readable::default();
     NAME_FILES.iter().for_each(|path| found.file(Path::new(path)));
     SYSTEM_ROOTS.iter().chain(&LIBC).for_each(|path| found.directory(Path::new(path)));

@@ -9,13 +9,13 @@ use crate::start::{Session, StartOptions, Successor, interrupted};
 use crate::sys::exec::{self, ExecError};
 
 use super::app::App;
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::prepare::Prepared;
 use super::ready::Readiness;
 use super::run_as::{RunAsPlan, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
-pub fn exec(config: &Config, command: &[OsString], caller: &Caller) -> Result<Infallible, Vec<Problem>> {
+pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Infallible, Vec<Problem>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Exec));
     let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);

@@ -5,13 +5,13 @@ use crate::config::{Config, Place};
 use crate::domain::{Mode, Problem};
 use crate::start::{Session, StartOptions, Successor};
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::prepare::Prepared;
 use super::run_as::RunAsPlan;
 use super::running::Listeners;
 
 /// Delivers once.
-pub fn init(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
+pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Problem>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::becoming_the_owner);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.

@@ -9,7 +9,7 @@ use crate::domain::{Exit, Problem};
 use crate::process::supervise::{self, Options};
 use crate::sys::image::{Image, Limits};
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 
 /// Everybody may run it, nobody may read it: a program that its uid may not read is not dumpable from its `execve` on, so
 /// no process of that uid can open its memory before it has hardened itself.
@@ -19,7 +19,7 @@ const MODE: u32 = 0o111;
 const COPY: &str = ".copy";
 
 /// Copies the running program; answers the line to print.
-pub fn install(path: &Path, caller: &Caller) -> Result<String, Vec<Problem>> {
+pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Problem>> {
     let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
     let mut from = open()
         .map_err(|text| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))])?;
@@ -72,7 +72,7 @@ fn write(from: &mut fs::File, beside: &Path) -> io::Result<()> {
 }
 
 /// A copy on a file system mounted noexec, or for another machine, is told now and not when the app should start.
-fn try_it(target: &Path, caller: &Caller) -> Result<(), String> {
+fn try_it(target: &Path, caller: &ProcessContext) -> Result<(), String> {
     let arguments = [target.as_os_str(), "version".as_ref()];
     let nothing: &[(&str, &str)] = &[];
     let image = Image::new(target, &arguments, nothing, Limits::now()).map_err(|error| error.to_string())?;

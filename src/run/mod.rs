@@ -23,7 +23,7 @@ mod status;
 mod supervise;
 mod table;
 
-pub use caller::{Caller, Settings};
+pub use caller::{ProcessContext, Settings};
 pub use check::{Check, check};
 pub use exec::exec;
 pub use exposure::{refuse_few_files, refuse_small_stack, refuse_tracer};

@@ -11,7 +11,7 @@ use crate::sys::signals::Signal;
 use crate::sys::wait::Ended;
 
 use super::app::{self, Place};
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::running::RunningState;
 
 /// What differs between a sidecar and a supervisor.
@@ -29,7 +29,7 @@ pub(super) fn notify(
     change: &Change,
     config: &Config,
     live: &RunningState<'_>,
-    caller: &Caller,
+    caller: &ProcessContext,
     reach: &mut impl Reach,
 ) {
     for (place, action) in config.on_change.iter().enumerate() {

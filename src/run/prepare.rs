@@ -14,7 +14,7 @@ use crate::identity::{self, PreloadedFiles};
 use crate::plan::{Plan, access};
 
 use super::app::Place;
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::confinement::aws_files;
 use super::exposure;
 use super::modes;
@@ -35,7 +35,7 @@ impl Prepared {
     /// The backends have read what they need of files, and ask nobody yet.
     pub(super) fn make(
         config: &Config,
-        caller: &Caller,
+        caller: &ProcessContext,
         mode: Mode,
         run_as: Result<RunAsPlan, Vec<Problem>>,
         others: Vec<Problem>,
@@ -81,7 +81,7 @@ impl Prepared {
     }
 
     /// What the app is started with beside its variables.
-    pub(super) fn place<'a>(&'a self, config: &'a Config, caller: &'a Caller) -> Place<'a> {
+    pub(super) fn place<'a>(&'a self, config: &'a Config, caller: &'a ProcessContext) -> Place<'a> {
         let directory = self.volume.as_ref().map(Volume::path);
         Place { config, caller, home: self.run_as.home.as_ref(), directory }
     }
@@ -93,7 +93,7 @@ impl Prepared {
 }
 
 /// What no reference may read.
-pub(super) fn protected_files(config: &Config, caller: &Caller) -> ProtectedFiles {
+pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> ProtectedFiles {
     // `--pinned` hides HOME and AWS's own files from our libraries; they are protected all the same.
     let variable = |name: &str| caller.inherited_path(name);
     ProtectedFiles::of(config, variable("HOME").as_deref(), aws_files(variable))
@@ -109,7 +109,7 @@ pub(super) fn preloaded(config: &Config) -> Result<PreloadedFiles, Problem> {
     }
 }
 
-fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &Caller) -> Result<Volume, Vec<Problem>> {
+fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &ProcessContext) -> Result<Volume, Vec<Problem>> {
     let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
     wanted.owner.group = plan.group_access(config);
     let diagnostic = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];

@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use tracing::{debug, warn};
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 
 /// The manager's socket, connected while we still have the rights to.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Readiness(Option<UnixDatagram>);
 
 impl Readiness {
     /// Connects to `NOTIFY_SOCKET`, if there is one. That it cannot is a warning: nothing that is delivered depends on it.
-    pub(super) fn connect(caller: &Caller) -> Self {
+    pub(super) fn connect(caller: &ProcessContext) -> Self {
         let Some(name) = caller.variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Self(None) };
         Self(connect(name).inspect_err(|error| warn!("cannot connect to NOTIFY_SOCKET: {error}")).ok())
     }

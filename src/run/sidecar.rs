@@ -17,7 +17,7 @@ use crate::sys::image::Image;
 use crate::sys::signals::Signal;
 use crate::sys::watch::Watched;
 
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::confinement::{Confinement, Stays};
 use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
@@ -26,7 +26,7 @@ use super::run_as::RunAsPlan;
 use super::running::{Listeners, RunningState};
 
 /// Returns when it was asked to end and has given back what was issued.
-pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
+pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Problem>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Sidecar));
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, run_as, Vec::new())?;
@@ -69,7 +69,7 @@ pub fn sidecar(config: &Config, caller: &Caller) -> Result<(), Vec<Problem>> {
 }
 
 /// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.
-async fn stay(config: &Config, caller: &Caller, live: &RunningState<'_>) -> io::Result<()> {
+async fn stay(config: &Config, caller: &ProcessContext, live: &RunningState<'_>) -> io::Result<()> {
     let mut process = Sidecar::open(&caller.original, HookOptions::default())?;
     let watched = Watched::new(&process)?;
     let mut ends_at: Option<Duration> = None;

@@ -19,7 +19,7 @@ use crate::sys::wait::Ended;
 use crate::sys::watch::Watched;
 
 use super::app::{App, Place};
-use super::caller::Caller;
+use super::caller::ProcessContext;
 use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
 use super::notify::{Reach, hook_ended, notify};
@@ -32,7 +32,7 @@ use super::running::{Listeners, RunningState};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
-pub fn supervise(config: &Config, command: &[OsString], caller: &Caller) -> Result<Exit, Vec<Problem>> {
+pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Exit, Vec<Problem>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Supervise));
     let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
@@ -112,7 +112,7 @@ enum Over {
 struct Supervised<'a, 'c> {
     config: &'a Config,
     app: &'a App<'a>,
-    caller: &'a Caller,
+    caller: &'a ProcessContext,
     live: &'a RunningState<'c>,
 }
 

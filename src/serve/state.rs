@@ -190,12 +190,12 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
 
 /// Ours, or already its owner's; never one that everybody may write, such as `/dev/shm` or the root of a docker tmpfs.
 fn accept(found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
-    let prefix = fs::ourselves().0;
+    let own_uid = fs::ourselves().0;
     let Meta { uid, mode, .. } = found;
     if mode & WORLD_WRITABLE != 0 {
         return Err(StateError::Shared { path: path.to_owned(), mode });
     }
-    if uid == prefix || owner.is_some_and(|owner| owner.uid == uid) {
+    if uid == own_uid || owner.is_some_and(|owner| owner.uid == uid) {
         return Ok(());
     }
     Err(StateError::Foreign { path: path.to_owned(), uid, mode })

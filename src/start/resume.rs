@@ -26,7 +26,7 @@ pub(super) async fn resume(
 ) -> Answers {
     let (token, mut values) = match found {
         LoadedCheckpoint::Nothing => return Answers::default(),
-        LoadedCheckpoint::Ours(token, values) => (token, values),
+        LoadedCheckpoint::Usable(token, values) => (token, values),
         LoadedCheckpoint::Stale(token) => {
             revoke_stale(backends, token).await;
             return Answers::default();

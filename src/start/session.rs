@@ -18,7 +18,7 @@ use crate::domain::{Exit, Fetches, Problem, http_date, later};
 use crate::identity::PreloadedFiles;
 use crate::plan::Plan;
 use crate::sys::clock;
-use crate::sys::harden::Original;
+use crate::sys::harden::SavedSignalState;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
@@ -69,7 +69,7 @@ impl Session {
         plan: &Plan,
         preloaded: &PreloadedFiles,
         backends: Backends,
-        original: &Original,
+        original: &SavedSignalState,
         options: StartOptions,
     ) -> Result<Self, Vec<Problem>> {
         let runtime = runtime()?;

@@ -144,7 +144,7 @@ impl Accounts {
         let (gid, groups) = match (group, known) {
             (Some(group), _) => (self.gid(group)?, Groups::PrimaryOnly),
             (None, Some(known)) => (known.gid, Groups::Exactly(self.groups_of(known))),
-            (None, None) if uid == state.uid() => (state.gid(), Groups::Ours),
+            (None, None) if uid == state.uid() => (state.gid(), Groups::Unchanged),
             (None, None) => return Err(AccountsError::NoGroupOf(uid)),
         };
         Ok(Identity {
@@ -250,8 +250,8 @@ mod tests {
     #[test]
     fn a_number_nobody_knows_may_be_ours_already() {
         let state = State::read().unwrap();
-        let ours = Accounts::default().identity(Account::Id(state.uid()), None, &state).unwrap();
-        assert_eq!((ours.gid, ours.groups, ours.name), (state.gid(), Groups::Ours, None));
+        let unchanged = Accounts::default().identity(Account::Id(state.uid()), None, &state).unwrap();
+        assert_eq!((unchanged.gid, unchanged.groups, unchanged.name), (state.gid(), Groups::Unchanged, None));
     }
 
     #[test]

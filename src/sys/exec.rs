@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::descriptors;
-use super::harden::{Original, STACK};
+use super::harden::{STACK, SavedSignalState};
 use super::image::Image;
 use super::signals::{self, Disposition, Signal, SignalSet};
 
@@ -49,7 +49,7 @@ impl ExecError {
 ///
 /// A waiting signal that would end the app is looked at last, because pid 1 loses it when the mask is given back; other
 /// waiting ones reach the app.
-pub fn replace(image: &Image, original: &Original) -> ExecError {
+pub fn replace(image: &Image, original: &SavedSignalState) -> ExecError {
     if let Some(signal) = original.pending_end() {
         return ExecError::Interrupted(signal);
     }
@@ -64,7 +64,7 @@ pub fn replace(image: &Image, original: &Original) -> ExecError {
 }
 
 /// The way into the app, for this process or a forked one. Only system calls: allowed between fork and execve.
-pub(super) fn enter(image: &Image, original: &Original) -> nix::Error {
+pub(super) fn enter(image: &Image, original: &SavedSignalState) -> nix::Error {
     // 1. Nothing of ours stays open; what the caller passed does.
     if let Err(error) = descriptors::close_others_on_exec(&original.inherited) {
         return nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EBADF));

@@ -184,11 +184,11 @@ pub fn is_open_elsewhere(file: &File) -> bool {
     let descriptor = file.as_raw_fd();
     // Whoever opens the file while we have the lease makes the kernel signal us: with one that is ignored by default.
     // SAFETY: an open descriptor and plain numbers; nothing is written to our memory.
-    let asked = unsafe {
+    let result = unsafe {
         libc::fcntl(descriptor, F_SETSIG, libc::SIGURG);
         libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_WRLCK)
     };
-    if asked == 0 {
+    if result == 0 {
         // SAFETY: as above.
         unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_UNLCK) };
         return false;
@@ -248,12 +248,12 @@ mod tests {
     fn a_file_that_somebody_reads_is_known() {
         let (dir, folder) = shm();
         folder.create_file("a".as_ref()).unwrap();
-        let ours = folder.open_file("a".as_ref()).unwrap();
-        assert!(!is_open_elsewhere(&ours));
+        let file = folder.open_file("a".as_ref()).unwrap();
+        assert!(!is_open_elsewhere(&file));
         let theirs = File::open(dir.path().join("a")).unwrap();
-        assert!(is_open_elsewhere(&ours));
+        assert!(is_open_elsewhere(&file));
         drop(theirs);
-        assert!(!is_open_elsewhere(&ours));
+        assert!(!is_open_elsewhere(&file));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) const STACK: u64 = 512 << 10;
 
 /// What the caller gave us and the app gets back: signal mask, dispositions, core and stack limits, descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Original {
+pub struct SavedSignalState {
     pub(super) mask: SignalSet,
     pub(super) ignored: SignalSet,
     pub(super) core: u64,
@@ -36,7 +36,7 @@ pub struct Original {
     pub(super) inherited: Vec<RawFd>,
 }
 
-impl Original {
+impl SavedSignalState {
     /// Whether `signal` would have ended a program without handlers in our place: not when the caller ignores or blocks
     /// it (`nohup`). What would have is what ends a fetch.
     pub fn would_end(&self, signal: Signal) -> bool {
@@ -45,8 +45,8 @@ impl Original {
 
     /// Those that would have.
     pub fn ending(&self) -> SignalSet {
-        let ours = SignalSet::READ.iter();
-        ours.filter(|signal| self.would_end(*signal)).fold(SignalSet::EMPTY, SignalSet::with)
+        let readable = SignalSet::READ.iter();
+        readable.filter(|signal| self.would_end(*signal)).fold(SignalSet::EMPTY, SignalSet::with)
     }
 
     /// The first waiting signal that would have ended us: once, before the app starts.
@@ -77,7 +77,7 @@ pub enum HardenError {
 ///
 /// Afterwards every signal that can be read from a signalfd is blocked; nobody of our own uid can look into us; no core
 /// is written; host names are looked up by built-in code only.
-pub fn harden() -> Result<Original, HardenError> {
+pub fn harden() -> Result<SavedSignalState, HardenError> {
     let failed = |doing| move |source| HardenError::Call { doing, source };
     // 1. Who started us with less than we have could steer us through the environment: before anything reads it.
     if is_elevated() {
@@ -101,7 +101,7 @@ pub fn harden() -> Result<Original, HardenError> {
     // 6. A static glibc program loads the modules that the image's nsswitch.conf names: foreign code, as us.
     look_hosts_up_by_built_in_code();
     let ignored = SignalSet::from_bits(IGNORED_AT_START.load(Ordering::Relaxed));
-    Ok(Original { mask, ignored, core, stack, inherited })
+    Ok(SavedSignalState { mask, ignored, core, stack, inherited })
 }
 
 /// The limit on this thread's stack where it is too small for us, and what is the least; [`harden`] raised it as far as the

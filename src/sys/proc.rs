@@ -77,8 +77,8 @@ pub fn program(pid: Pid) -> Option<PathBuf> {
 /// Everybody in this PID namespace. An error when /proc is not mounted, or belongs to another namespace: its numbers would
 /// be those of others.
 pub fn pids() -> io::Result<Vec<Pid>> {
-    let ours = std::fs::read_link("/proc/self")?;
-    if ours.to_str().and_then(|text| text.parse().ok()) != Some(nix::unistd::getpid().as_raw()) {
+    let own_pid = std::fs::read_link("/proc/self")?;
+    if own_pid.to_str().and_then(|text| text.parse().ok()) != Some(nix::unistd::getpid().as_raw()) {
         return Err(io::Error::new(io::ErrorKind::NotFound, "/proc belongs to another PID namespace"));
     }
     let mut found = Vec::new();
@@ -116,10 +116,10 @@ mod tests {
 
     #[test]
     fn we_are_among_those_who_are_there() {
-        let ours = nix::unistd::getpid();
-        assert!(pids().unwrap().contains(&ours));
-        assert_eq!(Stat::read(ours).unwrap().parent, nix::unistd::getppid());
-        assert_eq!(Owner::read(ours).unwrap().uids[1], nix::unistd::geteuid().as_raw());
-        assert_eq!(program(ours), std::env::current_exe().ok());
+        let own_pid = nix::unistd::getpid();
+        assert!(pids().unwrap().contains(&own_pid));
+        assert_eq!(Stat::read(own_pid).unwrap().parent, nix::unistd::getppid());
+        assert_eq!(Owner::read(own_pid).unwrap().uids[1], nix::unistd::geteuid().as_raw());
+        assert_eq!(program(own_pid), std::env::current_exe().ok());
     }
 }

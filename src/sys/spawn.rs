@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{self, Pid};
 
 use super::exec::{self, ExecError};
-use super::harden::Original;
+use super::harden::SavedSignalState;
 use super::image::Image;
 use super::privilege::{self, PrivilegeError};
 use super::signals::Signal;
@@ -40,7 +40,7 @@ pub struct Spawn<'a> {
     /// What is executed.
     pub image: &'a Image,
     /// What the caller gave us.
-    pub original: &'a Original,
+    pub original: &'a SavedSignalState,
     /// Its process group.
     pub group: Group,
     /// Its standard input.
@@ -80,7 +80,7 @@ enum Stage {
     Stdin,
     DeathSignal,
     Exec,
-    Privileges(privilege::Step, privilege::Fault),
+    Privileges(privilege::Step, privilege::StepError),
 }
 
 impl Spawn<'_> {
@@ -94,10 +94,10 @@ impl Spawn<'_> {
             Stdin::Inherited => None,
             Stdin::Null => Some(OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Fork)?)),
         };
-        let ours = unistd::getpid();
+        let parent = unistd::getpid();
         // SAFETY: the child makes system calls only (`enter_child`), so no lock another thread held can block it.
         match unsafe { libc::fork() } {
-            0 => self.enter_child(ours, null.as_ref().map(AsRawFd::as_raw_fd), writer.as_raw_fd()),
+            0 => self.enter_child(parent, null.as_ref().map(AsRawFd::as_raw_fd), writer.as_raw_fd()),
             child if child > 0 => {
                 drop(writer);
                 let child = Pid::from_raw(child);
@@ -182,8 +182,8 @@ fn encode(stage: Stage, errno: nix::Error) -> [u8; 8] {
         Stage::Stdin => (1, errno as i32),
         Stage::DeathSignal => (2, errno as i32),
         Stage::Exec => (3, errno as i32),
-        Stage::Privileges(step, privilege::Fault::Wrong) => (0x100 | step as u32, 0),
-        Stage::Privileges(step, privilege::Fault::Errno(errno)) => (0x100 | step as u32, errno as i32),
+        Stage::Privileges(step, privilege::StepError::Wrong) => (0x100 | step as u32, 0),
+        Stage::Privileges(step, privilege::StepError::Errno(errno)) => (0x100 | step as u32, errno as i32),
     };
     let ([a, b, c, d], [e, f, g, h]) = (stage.to_ne_bytes(), errno.to_ne_bytes());
     [a, b, c, d, e, f, g, h]
@@ -201,7 +201,7 @@ fn decode(report: &[u8]) -> Option<(Stage, nix::Error)> {
         3 => Stage::Exec,
         other => {
             let step = privilege::Step::ALL.into_iter().find(|step| other == 0x100 | *step as u32)?;
-            let fault = if number == 0 { privilege::Fault::Wrong } else { privilege::Fault::Errno(errno) };
+            let fault = if number == 0 { privilege::StepError::Wrong } else { privilege::StepError::Errno(errno) };
             Stage::Privileges(step, fault)
         }
     };
@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(decode(&encode(stage, errno)), Some((stage, errno)));
         }
         for step in privilege::Step::ALL {
-            for fault in [privilege::Fault::Wrong, privilege::Fault::Errno(errno)] {
+            for fault in [privilege::StepError::Wrong, privilege::StepError::Errno(errno)] {
                 let stage = Stage::Privileges(step, fault);
                 assert_eq!(decode(&encode(stage, errno)).map(|(stage, _)| stage), Some(stage));
             }

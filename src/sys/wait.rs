@@ -107,9 +107,9 @@ pub fn is_over(child: Pid) -> io::Result<bool> {
 ///
 /// An error without /proc.
 pub fn children() -> io::Result<Vec<Pid>> {
-    let ours = nix::unistd::getpid();
+    let own_pid = nix::unistd::getpid();
     // One that ended since is no error.
-    let is_running = |pid: &Pid| Stat::read(*pid).is_some_and(|stat| stat.parent == ours && !stat.is_over);
+    let is_running = |pid: &Pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own_pid && !stat.is_over);
     Ok(proc::pids()?.into_iter().filter(is_running).collect())
 }
 
@@ -117,8 +117,8 @@ pub fn children() -> io::Result<Vec<Pid>> {
 ///
 /// A zombie counts as there: other threads of it may still run, and its end will be told. An error without /proc.
 pub fn is_only_child(one: Pid) -> io::Result<bool> {
-    let ours = nix::unistd::getpid();
-    let is_other = |pid: Pid| pid != one && Stat::read(pid).is_some_and(|stat| stat.parent == ours);
+    let own_pid = nix::unistd::getpid();
+    let is_other = |pid: Pid| pid != one && Stat::read(pid).is_some_and(|stat| stat.parent == own_pid);
     Ok(!proc::pids()?.into_iter().any(is_other))
 }
 

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use secret_exec::process::{HookId, HookOutcome, Notice, Options, Sidecar, SuperviseError, Supervision, find};
 use secret_exec::sys::clock;
 use secret_exec::sys::environment::{self, Variable};
-use secret_exec::sys::harden::Original;
+use secret_exec::sys::harden::SavedSignalState;
 use secret_exec::sys::image::{Image, Limits};
 use secret_exec::sys::signals::Signal;
 use secret_exec::sys::spawn::SpawnError;
@@ -36,7 +36,7 @@ pub(crate) fn busy_threads() {
 pub(crate) fn supervise(
     program: &Path,
     command: &[OsString],
-    original: &Original,
+    original: &SavedSignalState,
     options: Options,
     pipe: Option<&str>,
 ) -> ExitCode {
@@ -90,7 +90,7 @@ pub(crate) fn supervise(
     })
 }
 
-pub(crate) fn sidecar(original: &Original, options: Options) -> ExitCode {
+pub(crate) fn sidecar(original: &SavedSignalState, options: Options) -> ExitCode {
     let mut sidecar = Sidecar::open(original, options.hooks).unwrap();
     println!("ready");
     runtime().block_on(async {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use secret_exec::process::{self, HookOptions, Options, SuperviseError, lookup};
 use secret_exec::sys::accounts::{Account, Accounts};
-use secret_exec::sys::harden::{self, Original};
+use secret_exec::sys::harden::{self, SavedSignalState};
 use secret_exec::sys::image::{Image, Limits};
 use secret_exec::sys::signals::{Origin, Signal, Signals, pending, stop_ourselves};
 use secret_exec::sys::spawn::{Group, Spawn, SpawnError, Stdin};
@@ -39,7 +39,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
+fn start(mode: &str, arguments: &[String], original: &SavedSignalState) -> ExitCode {
     let separator = arguments.iter().position(|argument| argument == "--").expect("-- COMMAND");
     let (options, command) = (&arguments[..separator], &arguments[separator + 1..]);
     let is = |flag: &str| options.iter().any(|option| option == flag);
@@ -123,7 +123,7 @@ fn start(mode: &str, arguments: &[String], original: &Original) -> ExitCode {
 }
 
 /// A child that drops on its way, from a parent that does not.
-fn spawn(image: &Image, original: &Original, plan: &privilege::Plan) -> ExitCode {
+fn spawn(image: &Image, original: &SavedSignalState, plan: &privilege::Plan) -> ExitCode {
     let spawn = Spawn {
         image,
         original,

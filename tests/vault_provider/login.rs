@@ -116,7 +116,7 @@ async fn an_approle_logs_in_and_its_token_is_renewed_and_revoked() {
     let vault = connect(&config(&server.address()));
     let proof = prove(&app_role(&server, "ar", file, false));
     let token = vault.login(&proof, 10).await.unwrap();
-    assert_eq!((token.origin, token.renewable), (Origin::Ours, true));
+    assert_eq!((token.origin, token.renewable), (Origin::Login, true));
     assert_eq!(token.ttl, Some(Duration::from_secs(3600)));
     let renewed = vault.renew_token().await.unwrap();
     assert_eq!((renewed.accessor, renewed.ttl), (token.accessor, token.ttl));

@@ -59,11 +59,11 @@ pub(super) fn distinct_ids<'a>(sources: impl Iterator<Item = &'a AwsSource>) -> 
 }
 
 /// Whether an answer is about `asked`: a name, an ARN, or an ARN without the six characters the service appends.
-pub(super) fn is_answer_to(asked: &str, arn: Option<&str>, name: Option<&str>) -> bool {
-    if arn == Some(asked) || name == Some(asked) {
+pub(super) fn is_answer_to(wanted: &str, arn: Option<&str>, name: Option<&str>) -> bool {
+    if arn == Some(wanted) || name == Some(wanted) {
         return true;
     }
-    let suffix = arn.filter(|_| asked.starts_with("arn:")).and_then(|arn| arn.strip_prefix(asked)?.strip_prefix('-'));
+    let suffix = arn.filter(|_| wanted.starts_with("arn:")).and_then(|arn| arn.strip_prefix(wanted)?.strip_prefix('-'));
     suffix.is_some_and(|suffix| suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_answer_is_known_by_name_arn_or_partial_arn() {
         let arn = "arn:aws:secretsmanager:eu-west-1:1:secret:prod/db-AbC123";
-        let answers = |asked: &str| is_answer_to(asked, Some(arn), Some("prod/db"));
+        let answers = |wanted: &str| is_answer_to(wanted, Some(arn), Some("prod/db"));
         assert!(answers("prod/db") && answers(arn) && answers("arn:aws:secretsmanager:eu-west-1:1:secret:prod/db"));
         assert!(!answers("prod/d") && !answers("arn:aws:secretsmanager:eu-west-1:1:secret:prod/d"));
         assert!(!is_answer_to("prod/db", Some(arn), Some("prod/db-extra1")));

@@ -128,14 +128,14 @@ impl Aws {
 
     /// One `BatchGetSecretValue`. Answers what it answered; what is missing is to be asked for one by one.
     async fn several(&self, group: &Group, places: &[usize], sources: &[&Source]) -> Answers {
-        let asked: Vec<(usize, &AwsSource)> =
+        let wanted: Vec<(usize, &AwsSource)> =
             places.iter().filter_map(|place| Some((*place, aws(sources.get(*place)?)?))).collect();
-        let all = |failure: Failure| asked.iter().map(|(place, _)| (*place, Err(failure.clone()))).collect();
+        let all = |failure: Failure| wanted.iter().map(|(place, _)| (*place, Err(failure.clone()))).collect();
         let client = match self.client(group).await {
             Ok(client) => client,
             Err(failure) => return all(failure),
         };
-        let ids = batch::distinct_ids(asked.iter().map(|(_, source)| *source));
+        let ids = batch::distinct_ids(wanted.iter().map(|(_, source)| *source));
         let answer = match client.batch_get_secret_value().set_secret_id_list(Some(ids)).send().await {
             Ok(answer) => answer,
             Err(error) => return error::of_batch(error, &group.region).map_or_else(Vec::new, all),
@@ -143,7 +143,7 @@ impl Aws {
         let mut values = answer.secret_values.unwrap_or_default();
         let errors = answer.errors.unwrap_or_default();
         let mut answers = Answers::new();
-        for (place, source) in asked {
+        for (place, source) in wanted {
             let is_its = |arn: Option<&str>, name: Option<&str>| batch::is_answer_to(&source.id, arn, name);
             if let Some(found) = values.iter().position(|value| is_its(value.arn(), value.name())) {
                 let value = values.swap_remove(found);

@@ -8,7 +8,7 @@ use reqwest::Url;
 use crate::config::Proxies;
 
 use super::Limits;
-use super::names::Names;
+use super::names::NameOverrideResolver;
 use super::redirect::is_loopback;
 
 /// What a `reqwest` client is built from.
@@ -24,7 +24,8 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     pub(super) fn client(&self, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
-        let names = Names { instead: self.server_name.map(|name| (name.to_owned(), self.host.to_owned())) };
+        let names =
+            NameOverrideResolver { instead: self.server_name.map(|name| (name.to_owned(), self.host.to_owned())) };
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .dns_resolver(names)

@@ -321,7 +321,7 @@ impl Transport {
         let mut wire = url.clone();
         let mut headers = parts.headers.clone();
         if let Some(name) = &self.server_name {
-            // The URL names what TLS asks for and verifies; `Names` leads it to the real host, and HTTP still says that one.
+            // The URL names what TLS asks for and verifies; `NameOverrideResolver` leads it to the real host, and HTTP still says that one.
             let authority = origin(url).split_once("://").map(|(_, authority)| authority.to_owned());
             let authority = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
             headers.insert(HOST, authority.expect("a URL's host and port are a header value"));

@@ -8,7 +8,7 @@ use crate::identity::thread::{self, NoThread};
 
 /// The resolver of one client.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct NameOverrideResolver {
     /// A name, and the host it leads to instead of its own.
     pub(super) instead: Option<(String, String)>,
 }
@@ -23,10 +23,10 @@ pub(super) struct NoSuchName(pub(super) String);
 #[error("the name {0} cannot be looked up: {NoThread}")]
 pub(super) struct NotLookedUp(pub(super) String);
 
-impl Resolve for Names {
+impl Resolve for NameOverrideResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let host = match &self.instead {
-            Some((asked, host)) if asked.eq_ignore_ascii_case(name.as_str()) => host.clone(),
+            Some((from, host)) if from.eq_ignore_ascii_case(name.as_str()) => host.clone(),
             _ => name.as_str().to_owned(),
         };
         Box::pin(async move {

@@ -438,7 +438,7 @@ mod tests {
             assert_eq!(fetched.lease.map(|lease| lease.ttl), Some(life), "{number}");
             assert_eq!(renewed(&answer(200, &body)).unwrap().ttl, life, "{number}");
             let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{number},"num_uses":-1}}}}"#);
-            let (_, token) = issued(&answer(200, &body), Origin::Ours).unwrap();
+            let (_, token) = issued(&answer(200, &body), Origin::Login).unwrap();
             assert_eq!((token.ttl, token.uses), ((seconds > 0).then_some(life), Some(0)), "{number}");
             let body = format!(r#"{{"data":{{"ttl":{number},"expire_time":"9999-12-31T23:59:59Z"}}}}"#);
             assert_eq!(looked_up(&answer(200, &body)).unwrap().ttl, Some(life), "{number}");
@@ -468,17 +468,17 @@ mod tests {
             assert_eq!(failure.class, Class::Malformed);
             assert!(!failure.why.contains("hunter2"), "{failure}");
         }
-        let failure = issued(&answer(200, r#"{"auth":{"client_token":["hunter2"]}}"#), Origin::Ours).unwrap_err();
+        let failure = issued(&answer(200, r#"{"auth":{"client_token":["hunter2"]}}"#), Origin::Login).unwrap_err();
         assert!(!failure.why.contains("hunter2"), "{failure}");
     }
 
     #[test]
     fn a_login_yields_a_token_and_its_facts() {
         let body = r#"{"auth":{"client_token":"b.x","accessor":"","lease_duration":60,"renewable":false,"token_type":"batch","num_uses":0}}"#;
-        let (secret, token) = issued(&answer(200, body), Origin::Ours).unwrap();
+        let (secret, token) = issued(&answer(200, body), Origin::Login).unwrap();
         assert_eq!(secret.expose(), b"b.x");
         assert_eq!((token.kind, token.uses, token.accessor), (TokenKind::Batch, None, None));
         let body = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#;
-        assert_eq!(issued(&answer(200, body), Origin::Ours).unwrap_err().class, Class::Denied);
+        assert_eq!(issued(&answer(200, body), Origin::Login).unwrap_err().class, Class::Denied);
     }
 }

@@ -12,7 +12,7 @@ use super::answer::Answer;
 
 /// What was asked of the server.
 #[derive(Debug)]
-pub(super) enum Asked<'a> {
+pub(super) enum RequestKind<'a> {
     /// GET of a logical path.
     Read(&'a str),
     /// PUT to a logical path.
@@ -31,14 +31,14 @@ pub(super) enum Asked<'a> {
     RevokeToken,
 }
 
-impl Asked<'_> {
+impl RequestKind<'_> {
     fn is_login(&self) -> bool {
         matches!(self, Self::Login(_) | Self::Unwrap)
     }
 }
 
 /// The line of a policy that would allow it.
-impl fmt::Display for Asked<'_> {
+impl fmt::Display for RequestKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path) => write!(f, "read on {path}"),
@@ -124,12 +124,12 @@ fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static st
 }
 
 /// Why the server refused. `namespace` is the one we asked in.
-pub(super) fn refusal(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
-    let failure = judged(asked, answer, namespace);
+pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+    let failure = judged(request, answer, namespace);
     if answer.is_the_servers() { failure } else { failure.of_somebody_else() }
 }
 
-fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
     let status = answer.status;
     let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
     match status {
@@ -144,10 +144,10 @@ fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failur
         503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).of_backend(),
         501 | 502 | 504 => failure(Class::Transient, unavailable(status)).perhaps_done().of_backend(),
         500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
-        400..500 if asked.is_login() => refused_login(asked, answer),
+        400..500 if request.is_login() => refused_login(request, answer),
         403 => {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
-            Failure::new(Class::Denied, format!("permission denied (403): the policy needs {asked}{place}"))
+            Failure::new(Class::Denied, format!("permission denied (403): the policy needs {request}{place}"))
         }
         401 => failure(Class::Denied, "permission denied"),
         404 if answer.says("namespace not found") => {
@@ -161,9 +161,11 @@ fn judged(asked: &Asked<'_>, answer: &Answer, namespace: Option<&str>) -> Failur
         404 => failure(Class::NotFound, "there is nothing at that path"),
         405 => failure(
             Class::Malformed,
-            match asked {
-                Asked::Read(_) => "this path is not read but written; put ? and the parameters behind it, or a bare ?",
-                Asked::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
+            match request {
+                RequestKind::Read(_) => {
+                    "this path is not read but written; put ? and the parameters behind it, or a bare ?"
+                }
+                RequestKind::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
                 _ => "the server does not know this request; is it Vault or OpenBao?",
             },
         ),
@@ -185,25 +187,25 @@ fn unavailable(status: u16) -> &'static str {
 }
 
 /// A login that is refused stays refused, whatever 4xx says so: AppRole answers 400 to a spent secret id.
-fn refused_login(asked: &Asked<'_>, answer: &Answer) -> Failure {
+fn refused_login(request: &RequestKind<'_>, answer: &Answer) -> Failure {
     let known = reason(answer, LOGIN_REASONS);
     let known = known.or_else(|| reason(answer, REASONS));
     // An unknown mount answers so too, as long as nobody is logged in.
     let refused = "permission denied: nothing is mounted there, or it does not accept this identity";
     let known =
-        known.map(str::to_owned).or_else(|| (answer.status == 403).then(|| refused.to_owned() + &reviewer(asked)));
+        known.map(str::to_owned).or_else(|| (answer.status == 403).then(|| refused.to_owned() + &reviewer(request)));
     let known = known.map(|said| format!(": {said}")).unwrap_or_default();
-    let what = match asked {
-        Asked::Login(proof) => proof.to_string(),
+    let what = match request {
+        RequestKind::Login(proof) => proof.to_string(),
         _ => "the unwrapping of the secret id".to_owned(),
     };
     Failure::new(Class::Denied, format!("{what} was refused ({}){known}", answer.status))
 }
 
 /// Another cause of a bare 403 to a Kubernetes login: the server could not ask the cluster about the token.
-fn reviewer(asked: &Asked<'_>) -> String {
-    match asked {
-        Asked::Login(Proof::Jwt { method: JwtMethod::Kubernetes, mount, .. }) => format!(
+fn reviewer(request: &RequestKind<'_>) -> String {
+    match request {
+        RequestKind::Login(Proof::Jwt { method: JwtMethod::Kubernetes, mount, .. }) => format!(
             ", or the server may not review tokens: with Vault outside the cluster, auth/{mount}/config needs the \
              token_reviewer_jwt of a service account with system:auth-delegator"
         ),
@@ -243,7 +245,7 @@ mod tests {
     }
 
     fn read(status: u16, errors: &str) -> Failure {
-        refusal(&Asked::Read("secret/data/app"), &answer(status, errors), None)
+        refusal(&RequestKind::Read("secret/data/app"), &answer(status, errors), None)
     }
 
     fn login(status: u16, errors: &str) -> Failure {
@@ -253,7 +255,7 @@ mod tests {
             role: "web".into(),
             token: SecretBytes::copy_of(b"canary"),
         };
-        refusal(&Asked::Login(&proof), &answer(status, errors), None)
+        refusal(&RequestKind::Login(&proof), &answer(status, errors), None)
     }
 
     #[test]
@@ -287,9 +289,9 @@ mod tests {
 
     #[test]
     fn a_denied_read_names_the_policy_line_and_the_namespace() {
-        let why = refusal(&Asked::Read("secret/data/app"), &answer(403, ""), Some("team-a")).why;
+        let why = refusal(&RequestKind::Read("secret/data/app"), &answer(403, ""), Some("team-a")).why;
         assert_eq!(why, "permission denied (403): the policy needs read on secret/data/app in namespace team-a");
-        let why = refusal(&Asked::RevokeLease, &answer(403, ""), None).why;
+        let why = refusal(&RequestKind::RevokeLease, &answer(403, ""), None).why;
         assert_eq!(why, "permission denied (403): the policy needs update on sys/leases/revoke");
     }
 
@@ -315,7 +317,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_the_word_of_somebody_else() {
         let said = |body: &str| Answer { body: SecretBytes::from(body.to_owned()), ..answer(403, "") };
-        let speaker = |body: &str| refusal(&Asked::RenewLease, &said(body), None).speaker;
+        let speaker = |body: &str| refusal(&RequestKind::RenewLease, &said(body), None).speaker;
         assert_eq!(speaker("<html>permission denied</html>"), Speaker::SomebodyElse);
         assert_eq!(speaker("{\"errors\":"), Speaker::SomebodyElse);
         assert_eq!((speaker(""), speaker("{\"errors\":[]}")), (Speaker::Backend, Speaker::Backend));
@@ -331,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_has_ended_is_not_found() {
-        let failure = refusal(&Asked::RenewLease, &answer(400, "lease not found"), None);
+        let failure = refusal(&RequestKind::RenewLease, &answer(400, "lease not found"), None);
         assert_eq!(failure, Failure::new(Class::NotFound, "the lease has ended or was revoked (400)"));
     }
 }

@@ -17,7 +17,7 @@ use crate::provider::{Class, Failure};
 
 use super::answer::{self, Answer};
 use super::endpoint::Call;
-use super::explain::{self, Asked};
+use super::explain::{self, RequestKind};
 use super::token::{Origin, Revocation, Token, TokenKind};
 use super::{Session, Unwrapped, Vault, header};
 
@@ -38,7 +38,7 @@ impl Vault {
     pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
         let (secret, token) = match proof {
             Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.foreign(proof, secret).await?),
-            _ => answer::issued(&self.send_login(proof).await?, Origin::Ours)?,
+            _ => answer::issued(&self.send_login(proof).await?, Origin::Login)?,
         };
         header(&secret)?;
         let few = token.uses.filter(|uses| *uses < planned);
@@ -68,7 +68,7 @@ impl Vault {
             return answer::looked_up(&answer);
         }
         if answer.status != 403 {
-            return Err(explain::refusal(&Asked::Login(proof), &answer, self.namespace()));
+            return Err(explain::refusal(&RequestKind::Login(proof), &answer, self.namespace()));
         }
         if explain::is_dead_token(&answer) {
             let why = format!("{proof} was refused (403): it is wrong, or has expired or was revoked");
@@ -125,7 +125,7 @@ impl Vault {
 
     async fn log_in(&self, proof: &Proof, request: impl Endpoint) -> Result<Answer, Failure> {
         let answer = self.send(request, None).await?;
-        self.accepted(&Asked::Login(proof), answer)
+        self.accepted(&RequestKind::Login(proof), answer)
     }
 
     fn show(&self, certificate: &ClientCertificate) -> Result<(), Failure> {
@@ -142,7 +142,7 @@ impl Vault {
             return text(&unwrapped.secret_id);
         }
         let answer = self.send(UnwrapRequest { token: None }, Some(header(wrapping_token)?)).await?;
-        let secret_id = answer::unwrapped(&self.accepted(&Asked::Unwrap, answer)?)?;
+        let secret_id = answer::unwrapped(&self.accepted(&RequestKind::Unwrap, answer)?)?;
         let answered = text(&secret_id);
         let wrapping_token = SecretBytes::copy_of(wrapping_token.expose());
         *known() = Some(Unwrapped { wrapping_token, secret_id });
@@ -152,7 +152,7 @@ impl Vault {
     /// Extends the token's life; answers the token as the server now has it.
     pub async fn renew_token(&self) -> Result<Token, Failure> {
         let answer = self.ask(RenewTokenSelfRequest { increment: None }).await?;
-        let answer = self.accepted_or_dead(&Asked::RenewToken, answer).await?;
+        let answer = self.accepted_or_dead(&RequestKind::RenewToken, answer).await?;
         let mut session = self.session();
         let Some(session) = session.as_mut() else {
             return Err(Failure::new(Class::Denied, "not logged in"));
@@ -173,7 +173,7 @@ impl Vault {
         if answer.is_success() || answer.status == 403 {
             return Ok(());
         }
-        Err(explain::refusal(&Asked::Read("auth/token/lookup-self"), &answer, self.namespace()))
+        Err(explain::refusal(&RequestKind::Read("auth/token/lookup-self"), &answer, self.namespace()))
     }
 
     /// Ends our token, and its leases with it. One that is not ours is forgotten, a batch token runs out by itself: no
@@ -184,10 +184,10 @@ impl Vault {
         };
         let revocation = match (token.origin, token.kind) {
             (Origin::Foreign, _) => Revocation::Foreign,
-            (Origin::Ours, TokenKind::Batch) => Revocation::Batch { ttl: token.ttl },
-            (Origin::Ours, TokenKind::Service) => {
+            (Origin::Login, TokenKind::Batch) => Revocation::Batch { ttl: token.ttl },
+            (Origin::Login, TokenKind::Service) => {
                 let answer = self.ask(RevokeTokenSelfRequest {}).await?;
-                match self.accepted_or_dead(&Asked::RevokeToken, answer).await {
+                match self.accepted_or_dead(&RequestKind::RevokeToken, answer).await {
                     Ok(_) => Revocation::Revoked,
                     Err(_) if self.token().is_none() => Revocation::NoToken,
                     Err(failure) => return Err(failure),

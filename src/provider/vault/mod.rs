@@ -30,7 +30,7 @@ use super::{Fetch, backoff, in_parallel};
 
 use answer::Answer;
 use endpoint::{Call, Envelope};
-use explain::Asked;
+use explain::RequestKind;
 
 pub use login::ENDLESS;
 pub use token::{Origin, Revocation, Token, TokenKind};
@@ -136,7 +136,7 @@ impl Vault {
         let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
         let status = response.status().as_u16();
         let answer = Answer { status, retry_after: None, body: SecretBytes::new(response.into_body()) };
-        match explain::refusal(&Asked::Read("sys/health"), &answer, None).at_work() {
+        match explain::refusal(&RequestKind::Read("sys/health"), &answer, None).at_work() {
             refusal if !answer.is_success() && refusal.extent == Extent::Backend => Err(refusal),
             _ => Ok(()),
         }
@@ -184,8 +184,8 @@ impl Vault {
     }
 
     /// The answer when the server said yes, else why it said no.
-    fn accepted(&self, asked: &Asked<'_>, answer: Answer) -> Result<Answer, Failure> {
-        if answer.is_success() { Ok(answer) } else { Err(explain::refusal(asked, &answer, self.namespace())) }
+    fn accepted(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
+        if answer.is_success() { Ok(answer) } else { Err(explain::refusal(request, &answer, self.namespace())) }
     }
 
     async fn fetch_one(&self, source: &Source, round: &Round) -> Result<Fetched, Failure> {
@@ -195,9 +195,11 @@ impl Vault {
         if round.is_dead.get() == Some(&true) {
             return Err(explain::dead_token());
         }
-        let (call, asked) = match &source.operation {
-            VaultOperation::Read { version } => (Call::read(&source.path, *version), Asked::Read(&source.path)),
-            VaultOperation::Write(parameters) => (Call::write(&source.path, parameters), Asked::Write(&source.path)),
+        let (call, request) = match &source.operation {
+            VaultOperation::Read { version } => (Call::read(&source.path, *version), RequestKind::Read(&source.path)),
+            VaultOperation::Write(parameters) => {
+                (Call::write(&source.path, parameters), RequestKind::Write(&source.path))
+            }
         };
         let answer = self.ask(call).await?;
         if answer.is_success() {
@@ -213,7 +215,7 @@ impl Vault {
         {
             return Err(failure);
         }
-        let failure = explain::refusal(&asked, &answer, self.namespace());
+        let failure = explain::refusal(&request, &answer, self.namespace());
         if failure.speaker == Speaker::SomebodyElse {
             return Err(failure);
         }
@@ -288,20 +290,20 @@ impl Fetch for Vault {
     async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
         let body = serde_json::json!({ "lease_id": lease.id.as_str() });
         let answer = self.ask(Call::write("sys/leases/renew", &body)).await?;
-        answer::renewed(&self.accepted_or_dead(&Asked::RenewLease, answer).await?)
+        answer::renewed(&self.accepted_or_dead(&RequestKind::RenewLease, answer).await?)
     }
 
     async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {
         let body = serde_json::json!({ "lease_id": lease.as_str() });
         let answer = self.ask(Call::write("sys/leases/revoke", &body)).await?;
-        self.accepted_or_dead(&Asked::RevokeLease, answer).await.map(drop)
+        self.accepted_or_dead(&RequestKind::RevokeLease, answer).await.map(drop)
     }
 }
 
 impl Vault {
     /// As `accepted`, but a denial is looked into: a dead token is another matter than a policy.
-    async fn accepted_or_dead(&self, asked: &Asked<'_>, answer: Answer) -> Result<Answer, Failure> {
-        let accepted = self.accepted(asked, answer);
+    async fn accepted_or_dead(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
+        let accepted = self.accepted(request, answer);
         let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;
         let is_denied = accepted.as_ref().is_err_and(is_denied);
         if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token()) } else { accepted }

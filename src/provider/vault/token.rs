@@ -32,7 +32,7 @@ pub enum TokenKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Our login: we revoke it.
-    Ours,
+    Login,
     /// Somebody else, who keeps it alive: never revoked by us.
     Foreign,
 }

@@ -141,11 +141,11 @@ fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Error> {
     let text = value.as_str().map(str::len).or_else(|| value.as_bytes().map(<[u8]>::len));
     trail.grow(text.unwrap_or_default() + NODE)?;
     let Some(object) = value.as_object() else { return Ok(()) };
-    let is_ours = object.downcast_ref::<Keyed>().is_some()
+    let is_own_object = object.downcast_ref::<Keyed>().is_some()
         || object.downcast_ref::<Listed>().is_some()
         || object.downcast_ref::<Written>().is_some()
         || object.downcast_ref::<Binary>().is_some();
-    if is_ours || !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Map) {
+    if is_own_object || !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Map) {
         return Ok(());
     }
     let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(Trouble::NoDatum))?;

@@ -14,7 +14,7 @@ fn named() -> BTreeMap<String, SecretRef> {
     ])
 }
 
-fn held() -> Fetches {
+fn known() -> Fetches {
     fetches(&[
         (
             "vault:database/creds/web",
@@ -31,7 +31,7 @@ fn held() -> Fetches {
 
 fn rendered(text: &str) -> Result<String, String> {
     let template = Template::compile(text, &named()).map_err(|error| error.to_string())?;
-    let bytes = template.render(&held()).map_err(|error| {
+    let bytes = template.render(&known()).map_err(|error| {
         assert_eq!(error.exit(), Exit::Data);
         error.to_string()
     })?;
@@ -438,7 +438,7 @@ fn no_template_exhausts_the_stack() {
 #[test]
 fn nothing_of_a_template_prints_a_value() {
     let template = Template::compile("{{ secret('pw') }}", &named()).unwrap();
-    let bytes = template.render(&held()).unwrap();
+    let bytes = template.render(&known()).unwrap();
     assert!(!format!("{template:?} {bytes:?}").contains(CANARY));
 }
 
@@ -552,5 +552,5 @@ fn no_error_quotes_a_value_whatever_the_template() {
 
 fn outcome_of(text: &str) -> Result<(), String> {
     let template = Template::compile(text, &named()).map_err(|error| format!("{error} {error:?}"))?;
-    template.render(&held()).map(drop).map_err(|error| format!("{error} {error:?}"))
+    template.render(&known()).map(drop).map_err(|error| format!("{error} {error:?}"))
 }

@@ -4,7 +4,7 @@ use nix::sys::prctl;
 use nix::unistd::{self, Gid, Uid};
 
 use super::super::capabilities;
-use super::error::{Fault, PrivilegeError, Step};
+use super::error::{PrivilegeError, Step, StepError};
 use super::plan::Plan;
 use super::verify::alone;
 
@@ -17,7 +17,7 @@ pub fn apply(plan: &Plan) -> Result<(), PrivilegeError> {
     drop_all(plan).map_err(|(step, fault)| PrivilegeError::from_step(step, fault))
 }
 
-pub(super) fn drop_all(plan: &Plan) -> Result<(), (Step, Fault)> {
+pub(super) fn drop_all(plan: &Plan) -> Result<(), (Step, StepError)> {
     let step = |step: Step, result: Result<(), nix::Error>| result.map_err(|errno| (step, errno.into()));
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
     // 1. While we have CAP_SETPCAP.

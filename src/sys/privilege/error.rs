@@ -81,10 +81,10 @@ pub enum PrivilegeError {
 }
 
 impl PrivilegeError {
-    pub(in crate::sys) fn from_step(step: Step, fault: Fault) -> Self {
+    pub(in crate::sys) fn from_step(step: Step, fault: StepError) -> Self {
         match fault {
-            Fault::Wrong => Self::Unproven { step },
-            Fault::Errno(source) => Self::Failed { step, source },
+            StepError::Wrong => Self::Unproven { step },
+            StepError::Errno(source) => Self::Failed { step, source },
         }
     }
 }
@@ -134,14 +134,14 @@ steps! {
 
 /// What went wrong in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sys) enum Fault {
+pub(in crate::sys) enum StepError {
     /// It is not as it has to be.
     Wrong,
     /// The call failed.
     Errno(nix::Error),
 }
 
-impl From<nix::Error> for Fault {
+impl From<nix::Error> for StepError {
     fn from(errno: nix::Error) -> Self {
         Self::Errno(errno)
     }

@@ -16,14 +16,14 @@ use apply::drop_all;
 use verify::{read_back, try_to_regain};
 
 pub use apply::apply;
-pub(in crate::sys) use error::Fault;
+pub(in crate::sys) use error::StepError;
 pub use error::{Obstacle, PrivilegeError, Step};
 pub use plan::{Plan, plan};
 pub use state::{Groups, Identity, State};
 pub use verify::{alone, verify};
 
 /// Both for a forked child, which has one thread: system calls only, nothing that allocates or locks.
-pub(in crate::sys) fn drop_in_child(plan: &Plan) -> Result<(), (Step, Fault)> {
+pub(in crate::sys) fn drop_in_child(plan: &Plan) -> Result<(), (Step, StepError)> {
     drop_all(plan)?;
     read_back(plan)?;
     try_to_regain(plan)

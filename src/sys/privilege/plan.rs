@@ -66,16 +66,16 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     if !state.gids.contains(&gid) && !namespace.gids.contains(gid) {
         return Err(PrivilegeError::Unmapped { what: "the group", id: gid });
     }
-    let is_ours = state.uids == [uid; 3] && state.gids == [gid; 3];
+    let is_unchanged = state.uids == [uid; 3] && state.gids == [gid; 3];
     let current = sorted(state.groups.clone());
-    let wanted = match target.map_or(&Groups::Ours, |target| &target.groups) {
-        Groups::Ours => current.clone(),
+    let wanted = match target.map_or(&Groups::Unchanged, |target| &target.groups) {
+        Groups::Unchanged => current.clone(),
         Groups::PrimaryOnly => Vec::new(),
         Groups::Exactly(groups) => sorted(groups.iter().copied().chain([gid]).collect()),
     };
     let obstacle = match (namespace.may_set_groups, has(Capability::Setgid)) {
         (false, _) => Some(Obstacle::Namespace),
-        (true, false) if is_ours => Some(Obstacle::Capability),
+        (true, false) if is_unchanged => Some(Obstacle::Capability),
         (true, _) => None,
     };
     let (wanted, kept) = match obstacle {

@@ -45,7 +45,7 @@ pub enum Groups {
     /// None but the primary one (`UID:GID`); groups that cannot be changed stay as above.
     PrimaryOnly,
     /// Those we have.
-    Ours,
+    Unchanged,
 }
 
 /// What this process is now.

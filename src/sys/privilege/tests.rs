@@ -54,7 +54,7 @@ fn roots_group_that_cannot_be_dropped_is_refused_and_others_are_named() {
     }
     let listed = identity(1000, 1000, Groups::Exactly(vec![7]));
     assert_eq!(plan(Some(&listed), &pod(&[7, 27, 1000])).unwrap().kept_groups(), [27]);
-    for kept in [None, Some(&identity(1000, 1000, Groups::Ours))] {
+    for kept in [None, Some(&identity(1000, 1000, Groups::Unchanged))] {
         assert_eq!(plan(kept, &pod(&[0, 27])).unwrap().kept_groups(), [0; 0], "nothing was said of groups");
     }
     let denied = State {
@@ -99,12 +99,12 @@ fn without_a_target_the_identity_stays() {
 
 #[test]
 fn another_identity_without_the_capability_is_refused_by_its_name() {
-    let ours = state(1000, 1000, &[], 0);
-    let ask = |uid, gid, groups| missing(plan(Some(&identity(uid, gid, groups)), &ours));
+    let own = state(1000, 1000, &[], 0);
+    let ask = |uid, gid, groups| missing(plan(Some(&identity(uid, gid, groups)), &own));
     assert_eq!(ask(1001, 1000, Groups::PrimaryOnly), ("the user", "CAP_SETUID"));
     assert_eq!(ask(1000, 1001, Groups::PrimaryOnly), ("the group", "CAP_SETGID"));
     let root = state(0, 0, &[], SETGID);
-    assert_eq!(missing(plan(Some(&identity(1, 1, Groups::Ours)), &root)).1, "CAP_SETUID");
+    assert_eq!(missing(plan(Some(&identity(1, 1, Groups::Unchanged)), &root)).1, "CAP_SETUID");
 }
 
 #[test]

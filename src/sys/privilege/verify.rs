@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 
 use super::super::capabilities::{self, Sets};
-use super::error::{Fault, PrivilegeError, Step};
+use super::error::{PrivilegeError, Step, StepError};
 use super::plan::{Plan, sorted};
 use super::state::{LEAVE, MOST_GROUPS, read_ids};
 
@@ -53,8 +53,8 @@ pub fn verify(plan: &Plan) -> Result<(), PrivilegeError> {
     }
 }
 
-pub(super) fn read_back(plan: &Plan) -> Result<(), (Step, Fault)> {
-    let check = |step: Step, is_so: bool| if is_so { Ok(()) } else { Err((step, Fault::Wrong)) };
+pub(super) fn read_back(plan: &Plan) -> Result<(), (Step, StepError)> {
+    let check = |step: Step, is_so: bool| if is_so { Ok(()) } else { Err((step, StepError::Wrong)) };
     let failed = |step: Step| move |errno: nix::Error| (step, errno.into());
     let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;
     check(Step::ReadUids, uids == [plan.uid; 3])?;
@@ -90,8 +90,8 @@ pub(super) fn has_groups<const MOST: usize>(groups: &[u32]) -> Result<bool, nix:
 }
 
 /// Each attempt has to be refused. Root keeps its number without its powers, so it tries to become somebody else.
-pub(super) fn try_to_regain(plan: &Plan) -> Result<(), (Step, Fault)> {
-    let another = |ours: u32| if ours == 0 { 65_534 } else { 0 };
+pub(super) fn try_to_regain(plan: &Plan) -> Result<(), (Step, StepError)> {
+    let another = |own: u32| if own == 0 { 65_534 } else { 0 };
     let (uid, gid) = (another(plan.uid), another(plan.gid));
     // SAFETY: no memory is touched; if one succeeds, the caller ends.
     let answers = unsafe {
@@ -105,7 +105,7 @@ pub(super) fn try_to_regain(plan: &Plan) -> Result<(), (Step, Fault)> {
         Err(nix::Error::EPERM) => Ok(()),
         // A user namespace that has no such id: there is nothing to become.
         Err(nix::Error::EINVAL) if step != Step::RegainGroups => Ok(()),
-        _ => Err((step, Fault::Wrong)),
+        _ => Err((step, StepError::Wrong)),
     })
 }
 
