@@ -62,6 +62,7 @@ pub use place::{Mistake, Place};
 pub use proxies::{Proxies, ProxyError};
 pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;
+pub use value::duration;
 
 impl Config {
     /// Whether `passEnv` names this inherited variable, which is then neither scrubbed nor resolved.

@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 const LARGEST: u64 = 1 << 40;
 
 /// `500ms`, `60s`, `5m`, `1h30m`, `1d`: from the largest unit down, each once.
-pub(super) fn duration(text: &str) -> Result<Duration, Expected> {
+pub fn duration(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: &str = "expected a duration with its unit, such as 500ms, 60s, 5m, 1h30m or 1d";
     const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {

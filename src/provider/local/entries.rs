@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::{Mistake, Place};
+use crate::config::{Mistake, Place, duration};
 use crate::domain::{Payload, SecretBytes, SecretRef, SecretValue, Source};
 
 use super::super::{Class, Failure};
@@ -226,10 +226,10 @@ impl Reader<'_> {
                     None => self.mistake(line, format!("{name}: base64 is not valid base64 (RFC 4648, with padding)")),
                 },
                 ("base64", _) => self.mistake(line, format!("{name}: base64 must be one text")),
-                ("ttl", Kind::Plain(text) | Kind::Quoted(text)) if super::duration(&text).is_some() => {
-                    ttl = super::duration(&text);
+                ("ttl", Kind::Plain(text) | Kind::Quoted(text)) if duration(&text).is_ok() => {
+                    ttl = duration(&text).ok();
                 }
-                ("ttl", _) => self.mistake(line, format!("{name}: ttl must be a duration, such as 10s, 5m or 1h")),
+                ("ttl", _) => self.mistake(line, format!("{name}: ttl must be a duration, such as 10s, 5m or 1h30m")),
                 ("renewable", Kind::Plain(text)) if text == "true" || text == "false" => {
                     renewable = Some(text == "true");
                 }
@@ -401,7 +401,7 @@ vault:o: { value: canary, ttl: 5s, renewable: canary }
             "2: \"vaults:b\" unknown scheme \"vaults\"; expected vault:, aws-sm:, arn:aws… or file:",
             "3: vault:c: expected { data: … }, { value: … } or { base64: … }",
             "4: vault:d: data must be a map of keys and values",
-            "5: vault:e: ttl must be a duration, such as 10s, 5m or 1h",
+            "5: vault:e: ttl must be a duration, such as 10s, 5m or 1h30m",
             "6: vault:f: unknown key \"values\"; expected data, value, base64, ttl or renewable",
             "7: vault:g: only one of data, value and base64",
             "8: vault:h: base64 is not valid base64 (RFC 4648, with padding)",
