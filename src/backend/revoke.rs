@@ -142,3 +142,60 @@ async fn retry_revocation<T, F: Future<Output = Result<T, Failure>>>(request: im
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::domain::{Fetched, LeaseId};
+    use crate::provider::Class;
+
+    /// A store whose first revocations fail.
+    struct Failing {
+        failures: Cell<u32>,
+        revoked: RefCell<Vec<String>>,
+    }
+
+    impl Fetch for Failing {
+        async fn fetch(&self, _: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+            unreachable!("revoking reads nothing")
+        }
+
+        async fn renew(&self, _: &Lease) -> Result<Lease, Failure> {
+            unreachable!("revoking renews nothing")
+        }
+
+        async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {
+            if let Some(left) = self.failures.get().checked_sub(1) {
+                self.failures.set(left);
+                return Err(Failure::new(Class::Transient, "no connection"));
+            }
+            self.revoked.borrow_mut().push(lease.as_str().to_owned());
+            Ok(())
+        }
+    }
+
+    fn revoke(store: &Failing, retry: Retry) -> (Vec<bool>, usize) {
+        let lease = |id: &str| Lease { id: LeaseId::parse(id).unwrap(), ttl: Duration::from_secs(60), renewable: true };
+        let leases = [lease("database/creds/web/a"), lease("database/creds/web/b")];
+        let logged = Cell::new(0);
+        let log = |_: Revoked<'_>| logged.set(logged.get() + 1);
+        let leases: Vec<&Lease> = leases.iter().collect();
+        let work = revoke_each(store, &leases, retry, log);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let results = runtime.block_on(work);
+        (results.iter().map(Result::is_ok).collect(), logged.get())
+    }
+
+    #[test]
+    fn every_lease_is_revoked_and_logged_and_a_transient_failure_is_repeated_where_that_is_wanted() {
+        let store = Failing { failures: Cell::new(1), revoked: RefCell::default() };
+        assert_eq!(revoke(&store, Retry::Transient), (vec![true, true], 2));
+        let mut revoked = store.revoked.take();
+        revoked.sort();
+        assert_eq!(revoked, ["database/creds/web/a", "database/creds/web/b"]);
+        let store = Failing { failures: Cell::new(1), revoked: RefCell::default() };
+        assert_eq!(revoke(&store, Retry::Never), (vec![false, true], 2));
+    }
+}

@@ -3,6 +3,8 @@
 pub(crate) mod access;
 pub(crate) mod local_file;
 pub(crate) mod policy;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 

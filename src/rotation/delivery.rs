@@ -235,3 +235,77 @@ fn variable(plan: &Plan, index: usize, values: &Values) -> Option<hmac::Tag> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{plan_of, source_of, value_of};
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn delivery() -> (Plan, Values, Delivery) {
+        let plan = plan_of(&[("--file", "a=vault:secret/data/x#k"), ("--env", "B=vault:secret/data/y#k")]);
+        let values = Values::new(&plan, Environment::Again).unwrap();
+        let delivery = Delivery::new(&plan);
+        (plan, values, delivery)
+    }
+
+    #[test]
+    fn a_change_waits_for_others_but_not_for_long() {
+        let (_, _, mut delivery) = delivery();
+        assert_eq!(delivery.wait(millis(0)), Duration::MAX);
+        delivery.changed(0, Urgency::Waits, millis(0));
+        assert!(!delivery.is_due(millis(49)) && delivery.is_due(millis(50)));
+        for now in [40, 80, 120, 160, 199] {
+            delivery.changed(1, Urgency::Waits, millis(now));
+        }
+        assert!(!delivery.is_due(millis(199)) && delivery.is_due(LONGEST), "the first one has waited long enough");
+        assert_eq!(delivery.delivered(Some("1".to_owned())), [0, 1]);
+        assert!(!delivery.is_due(Duration::MAX) && !delivery.is_urgent());
+        assert_eq!(delivery.generation.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_failure_is_repeated_with_a_pause_that_doubles_and_is_over_with_the_next_success() {
+        let (_, _, mut delivery) = delivery();
+        delivery.changed(0, Urgency::AtOnce, millis(0));
+        assert!(delivery.is_urgent());
+        for (tries, wait) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+            delivery.failed("no space".to_owned(), millis(0), 0.0);
+            assert_eq!(delivery.wait(millis(0)), Duration::from_secs(wait), "after {} tries", tries + 1);
+        }
+        assert_eq!(delivery.trouble(), Some("no space"));
+        delivery.delivered(None);
+        assert_eq!(delivery.trouble(), None);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_delivered_until_it_changes_again() {
+        let (_, _, mut delivery) = delivery();
+        delivery.remove(0, millis(0));
+        delivery.changed(1, Urgency::AtOnce, millis(0));
+        assert!(delivery.is_removed(0));
+        assert_eq!(delivery.delivered(None), [1]);
+        delivery.changed(0, Urgency::AtOnce, millis(1));
+        assert_eq!(delivery.delivered(None), [0]);
+    }
+
+    #[test]
+    fn a_variable_has_changed_when_its_value_is_another_one() {
+        let (plan, mut values, mut delivery) = delivery();
+        let source = source_of("vault:secret/data/y");
+        values.take_in(&source, value_of(r#"{"k":"one"}"#));
+        delivery.first(&plan, &mut values);
+        values.take_in(&source, value_of(r#"{"k":"one","new":"x"}"#));
+        let index = plan.sources.iter().position(|planned| planned.source == source).unwrap();
+        delivery.changed(index, Urgency::Waits, millis(0));
+        assert!(delivery.environment_changed(&plan, &mut values).is_empty(), "the key that is used stays the same");
+        values.take_in(&source, value_of(r#"{"k":"two"}"#));
+        assert_eq!(delivery.environment_changed(&plan, &mut values), ["B"]);
+        values.take_in(&source, value_of(r#"{"other":"canary"}"#));
+        let why = delivery.try_out(index, &plan, &values).unwrap_err().text;
+        assert!(!why.contains("canary"), "{why}");
+    }
+}

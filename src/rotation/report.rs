@@ -194,3 +194,27 @@ fn class(class: &Class) -> ErrorClass {
         Class::Malformed => ErrorClass::Malformed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_since_boot_is_shown_as_a_date_on_either_side_of_now() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let date = Date { now: Duration::from_secs(100), wall };
+        assert_eq!(date.of(Duration::from_secs(160)), wall + Duration::from_secs(60));
+        assert_eq!(date.of(Duration::from_secs(40)), wall - Duration::from_secs(60));
+        assert_eq!(date.of(Duration::MAX), wall, "what no date can show is now");
+    }
+
+    #[test]
+    fn every_kind_of_work_and_of_failure_has_its_own_label() {
+        let id = SecretId(0);
+        let work = [Work::Renew(id), Work::Issue(id), Work::Read(id), Work::RenewToken, Work::CheckToken];
+        let operations: Vec<_> = work.map(operation).map(|operation| format!("{operation:?}")).into();
+        assert_eq!(operations, ["Renew", "Issue", "Read", "RenewToken", "CheckToken"]);
+        assert!(matches!(class(&Class::Throttled { retry_after: None }), ErrorClass::Throttled));
+        assert!(matches!(class(&Class::NotFound), ErrorClass::NotFound));
+    }
+}

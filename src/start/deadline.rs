@@ -149,3 +149,47 @@ impl Start {
         self.sleep(pause).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(seconds: u64, patience: Patience) -> Start {
+        Start::within(Duration::from_secs(seconds), patience, Needs::Start)
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn a_pause_ends_before_the_deadline_and_none_is_made_for_a_wait_beyond_it() {
+        let start = start(10, Patience::Long);
+        assert_eq!(start.pause(Duration::from_secs(1), None), Some(Duration::from_secs(1)));
+        assert!(start.pause(Duration::from_secs(60), None).unwrap() < Duration::from_secs(10) - LAST_CHANCE / 2);
+        assert_eq!(start.pause(Duration::from_secs(60), Some(Duration::from_secs(60))), None);
+        start.fail();
+        assert_eq!(start.pause(Duration::from_secs(1), None), None, "the start has failed already");
+    }
+
+    #[test]
+    fn what_is_likely_to_stay_is_reported_soon_only_where_somebody_waits() {
+        let standing = Failure::new(Class::Transient, "a certificate of another issuer").standing();
+        assert!(!block_on(start(60, Patience::Short).wait("cannot read", &standing, STANDING_TRIES)));
+        assert!(block_on(start(60, Patience::Long).wait("cannot read", &standing, 0)));
+    }
+
+    #[test]
+    fn an_attempt_that_outlives_the_deadline_is_a_failure_that_may_have_been_carried_out() {
+        let start = start(0, Patience::Long);
+        let late = block_on(start.attempt(std::future::pending::<()>())).unwrap_err();
+        assert_eq!((late.class, late.effect), (Class::Transient, crate::provider::Effect::Perhaps));
+        // A login is waited for a moment longer, so that its token can be revoked.
+        let is_over = std::cell::Cell::new(false);
+        let login = async {
+            sleep(Duration::from_millis(20)).await;
+            is_over.set(true);
+        };
+        assert!(block_on(start.login(login)).is_err() && is_over.get());
+    }
+}

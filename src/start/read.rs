@@ -102,3 +102,94 @@ fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Du
     let text = format!("cannot read {}: {failure}{once}", planned.shown);
     (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::super::deadline::{Needs, Patience};
+    use super::*;
+    use crate::domain::{Lease, LeaseId};
+    use crate::plan::tests::{plan_of, value_of};
+    use crate::provider::Class;
+
+    /// A store that answers each request with the next of these.
+    struct Scripted {
+        answers: RefCell<VecDeque<Result<Fetched, Failure>>>,
+        requests: RefCell<Vec<String>>,
+    }
+
+    impl Scripted {
+        fn new(answers: impl IntoIterator<Item = Result<Fetched, Failure>>) -> Self {
+            Self { answers: RefCell::new(answers.into_iter().collect()), requests: RefCell::default() }
+        }
+    }
+
+    impl Fetch for Scripted {
+        async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
+            self.requests.borrow_mut().extend(sources.iter().map(ToString::to_string));
+            sources.iter().map(|_| self.answers.borrow_mut().pop_front().expect("one answer a request")).collect()
+        }
+
+        async fn renew(&self, _: &Lease) -> Result<Lease, Failure> {
+            unreachable!("a start renews nothing")
+        }
+
+        async fn revoke(&self, _: &LeaseId) -> Result<(), Failure> {
+            unreachable!("reading revokes nothing")
+        }
+    }
+
+    fn transient() -> Failure {
+        Failure::new(Class::Transient, "no connection")
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
+    }
+
+    /// The answers for one file of each reference.
+    fn answers(store: &Scripted, references: &[&str]) -> Answers {
+        let files: Vec<String> = references.iter().enumerate().map(|(i, text)| format!("f{i}={text}")).collect();
+        let flags: Vec<(&str, &str)> = files.iter().map(|file| ("--file", file.as_str())).collect();
+        let plan = plan_of(&flags);
+        let start = Start::within(Duration::from_secs(60), Patience::Long, Needs::Start);
+        block_on(read(store, Batching::Together, plan.sources.iter().collect(), &start, |_, _, _| {}))
+    }
+
+    #[test]
+    fn a_transient_failure_is_repeated_and_the_life_counts_from_the_last_request() {
+        let store = Scripted::new([Err(transient()), Ok(value_of(r#"{"k":"v"}"#))]);
+        let before = clock::boottime();
+        let answers = answers(&store, &["vault:secret/data/x#k"]);
+        let (_, requested_at) = answers[0].1.as_ref().unwrap();
+        assert_eq!(store.requests.borrow().len(), 2);
+        assert!(*requested_at >= before + Duration::from_millis(90), "after the pause, not before it");
+    }
+
+    #[test]
+    fn a_write_that_may_have_been_carried_out_is_sent_once() {
+        let store = Scripted::new([Err(transient().perhaps_done())]);
+        let answers = answers(&store, &["vault:pki/issue/web?common_name=a#certificate"]);
+        let problem = answers[0].1.as_ref().unwrap_err();
+        assert!(problem.text.ends_with("(it may have been carried out, so it is not sent again)"), "{}", problem.text);
+        assert_eq!(store.requests.borrow().len(), 1);
+    }
+
+    #[test]
+    fn after_a_failure_that_nothing_mends_nobody_waits_for_the_others() {
+        let denied = Failure::new(Class::Denied, "permission denied (403)");
+        let store = Scripted::new([Err(denied), Err(transient())]);
+        let answers = answers(&store, &["vault:secret/data/x#k", "vault:secret/data/y#k"]);
+        let texts: Vec<_> = answers.iter().map(|(_, answer)| answer.as_ref().unwrap_err().text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "cannot read vault:secret/data/x#k: permission denied (403)",
+                "cannot read vault:secret/data/y#k: no connection"
+            ]
+        );
+        assert_eq!(store.requests.borrow().len(), 2);
+    }
+}
