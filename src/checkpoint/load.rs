@@ -10,7 +10,7 @@ use crate::provider::vault::{Origin, Token, TokenKind};
 use crate::sys::fs::{Errno, Folder};
 
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret};
-use super::{CheckpointKey, LoadedCheckpoint, SavedToken, SavedValue};
+use super::{CheckpointKey, EndedValues, LoadedCheckpoint, SavedToken, SavedValue};
 
 /// What ends this soon is not taken up.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
@@ -19,7 +19,13 @@ pub(super) const MARGIN: Duration = Duration::from_secs(2);
 pub(super) const MOST_BYTES: u64 = 8 << 20;
 
 /// Reads what an earlier run left. Whatever cannot be used is refused with one line.
-pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now: Duration) -> LoadedCheckpoint {
+pub(crate) fn find(
+    folder: &Folder,
+    key: &CheckpointKey,
+    sources: &[Source],
+    ended_values: EndedValues,
+    now: Duration,
+) -> LoadedCheckpoint {
     let bytes = match read(folder, STATE) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return LoadedCheckpoint::Nothing,
@@ -79,7 +85,12 @@ pub(crate) fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now
     }
     let (token, ended) = if token.as_ref().is_some_and(is_over) { (None, token) } else { (token, None) };
     let values = written.secrets.into_iter().filter_map(|secret| restore(folder, secret, sources, now));
-    let values: Vec<_> = values.filter(|value| token.is_some() || !value.is_bound()).collect();
+    let token_end = ended.as_ref().and_then(|ended| Some(ended.requested_at.saturating_add(ended.token.ttl?)));
+    let values = values.map(|value| {
+        let dies_with_token = token.is_none() && value.is_bound();
+        if value.is_over || dies_with_token { value.ended(token_end.unwrap_or(now)) } else { value }
+    });
+    let values: Vec<_> = values.filter(|value| ended_values == EndedValues::Keep || !value.is_over).collect();
     if token.is_some() || !values.is_empty() {
         return LoadedCheckpoint::Usable(token, values);
     }
@@ -100,7 +111,7 @@ pub(super) fn restore(
 ) -> Option<SavedValue> {
     let source = sources.iter().find(|source| source.written() == written.source)?.clone();
     let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
-    if !written.value.starts_with(VALUE) || written.requested_at > now || is_over {
+    if !written.value.starts_with(VALUE) || written.requested_at > now {
         return None;
     }
     let bytes = read(folder, &written.value).ok()??;
@@ -116,7 +127,7 @@ pub(super) fn restore(
     let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let version = written.version.map(Version);
     let fetched = Fetched { payload, version, lease, ends };
-    Some(SavedValue { source, fetched, requested_at: written.requested_at, file: written.value })
+    Some(SavedValue { source, fetched, requested_at: written.requested_at, is_over, file: written.value })
 }
 
 /// Renames the state, so that no later start reads it.

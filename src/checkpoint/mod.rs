@@ -74,14 +74,40 @@ pub(crate) struct SavedValue {
     pub(crate) fetched: Fetched,
     /// When it was requested, or last renewed.
     pub(crate) requested_at: Duration,
+    /// Whether it has ended.
+    pub(crate) is_over: bool,
     /// The file that has it.
     file: String,
+}
+
+/// What becomes of values that ended while no sidecar ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedValues {
+    /// They are loaded, for a start that cannot fetch them.
+    Keep,
+    /// They are left.
+    Drop,
 }
 
 impl SavedValue {
     /// Whether it dies with the token that it was requested with.
     pub(crate) fn is_bound(&self) -> bool {
         self.fetched.lease.is_some() || matches!(self.fetched.ends, Some(Ends::WithToken(_)))
+    }
+
+    /// The same value, marked as ended. One that depends on a token ended at `token_end` at the latest, and depends on none now.
+    fn ended(mut self, token_end: Duration) -> Self {
+        if self.is_bound() {
+            let until_end = token_end.saturating_sub(self.requested_at);
+            let ttl = match (&self.fetched.lease, self.fetched.ends) {
+                (Some(lease), _) => lease.ttl,
+                (None, Some(Ends::Expires(ttl) | Ends::WithToken(ttl) | Ends::Rotates(ttl))) => ttl,
+                (None, None) => until_end,
+            };
+            (self.fetched.lease, self.fetched.ends) = (None, Some(Ends::Expires(ttl.min(until_end))));
+        }
+        self.is_over = true;
+        self
     }
 }
 

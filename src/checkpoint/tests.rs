@@ -9,6 +9,10 @@ use crate::sys::fs::Folder;
 
 use crate::domain::SecretRef;
 
+fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now: Duration) -> LoadedCheckpoint {
+    super::load::find(folder, key, sources, EndedValues::Drop, now)
+}
+
 fn place() -> (tempfile::TempDir, Folder) {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let shm = Folder::root().unwrap().pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
@@ -208,4 +212,25 @@ fn a_value_that_comes_again_is_not_written_again_and_neither_is_one_that_is_take
     assert!(
         matches!(find(&folder, &key("c"), &[kv], now(62)), LoadedCheckpoint::Usable(None, values) if values.len() == 1)
     );
+}
+
+#[test]
+fn what_has_ended_is_there_for_a_start_in_an_outage_and_depends_on_nothing() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.value(&source(), &lease("{}"), now(0));
+    saved.write(Some(&token()), vec![]);
+    let find = |at| super::load::find(&folder, &key("c"), &[source()], EndedValues::Keep, now(at));
+    // The lease ends after 60 s, the token after 600 s.
+    for (at, has_token) in [(70, true), (700, false)] {
+        let LoadedCheckpoint::Usable(token, values) = find(at) else { panic!("nothing at {at}") };
+        assert_eq!((token.is_some(), values.len()), (has_token, 1));
+        assert!(values[0].is_over);
+        if !has_token {
+            assert!(values[0].fetched.lease.is_none());
+            assert_eq!(values[0].fetched.ends, Some(Ends::Expires(Duration::from_secs(60))));
+        }
+    }
+    let LoadedCheckpoint::Usable(Some(_), values) = find(30) else { panic!("it lives") };
+    assert!(!values[0].is_over && values[0].fetched.lease.is_some());
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::checkpoint::{Checkpoint, CheckpointKey, LoadedCheckpoint, find};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, CheckpointKey, EndedValues, LoadedCheckpoint, find};
+use crate::config::{Config, OnExpired};
 use crate::domain::{Mode, Problem, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
 use crate::rotation::{Environment, Handover, Rotation, RotationEvent};
@@ -38,7 +38,10 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Probl
     let kept = memory.zip(CheckpointKey::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
     let now = clock::boottime();
-    let found = kept.as_ref().map_or(LoadedCheckpoint::Nothing, |(folder, key)| find(folder, key, &sources, now));
+    // A file that was removed when its secret expired does not come back for a moment.
+    let ended = if config.on_expired == OnExpired::Keep { EndedValues::Keep } else { EndedValues::Drop };
+    let found = kept.as_ref().map(|(folder, key)| find(folder, key, &sources, ended, now));
+    let found = found.unwrap_or(LoadedCheckpoint::Nothing);
     let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
     // The volume is there, no backend was reached yet, and this is the only thread.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();

@@ -41,14 +41,14 @@ pub(super) fn urgency(left: Duration) -> Duration {
     if left.is_zero() { EXPIRED_WITHIN } else { part(left, 2).max(LEAST) }
 }
 
-/// How long something with this much life left can wait because the server asks for patience: until enough is left for
-/// some tries before its end.
+/// How long something with this much time left can wait because the server asks for patience: until enough is left for
+/// some tries before its end, or before a renewal gives way to a replacement.
 pub(super) fn patience(left: Duration) -> Duration {
     if left.is_zero() {
         return EXPIRED_WITHIN;
     }
-    let margin = part(left, 4).clamp(LEAST, Duration::from_secs(60));
-    left.saturating_sub(margin).max(LEAST)
+    let margin = part(left, 4).clamp(LEAST, Duration::from_secs(60)).min(part(left, 2));
+    left.saturating_sub(margin).max(part(LEAST, 2))
 }
 
 /// `first` after one failure, twice that after two, and so on.
@@ -83,8 +83,9 @@ mod tests {
 
     #[test]
     fn patience_ends_before_what_expires_and_never_lasts_for_what_has_expired() {
-        let patience = |left| patience(Duration::from_secs(left)).as_secs();
-        assert_eq!([0, 1, 2, 20, 60, 3600].map(patience), [10, 1, 1, 15, 45, 3540]);
+        let patience = |left| patience(Duration::from_millis(left)).as_millis();
+        assert_eq!([0, 20_000, 60_000, 3_600_000].map(patience), [10_000, 15_000, 45_000, 3_540_000]);
+        assert_eq!([1, 600, 1000, 2000, 3000].map(patience), [500, 500, 500, 1000, 2000]);
     }
 
     #[test]

@@ -171,6 +171,15 @@ impl Setback {
     }
 }
 
+/// Until when something can wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deadline {
+    /// When its value dies.
+    pub(super) end: Option<Duration>,
+    /// When a renewal that was not made gives way to a replacement.
+    pub(super) renewal: Option<Duration>,
+}
+
 /// Whether a request ran while the breaker was closed or as its probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ran {
@@ -189,27 +198,30 @@ impl Breaker {
     /// A longer `Retry-After` is taken as this.
     const PATIENCE: Duration = Duration::from_secs(300);
 
+    /// What ends within this waits for no room: others are slow, and it may be quick.
+    const LAST: Duration = Duration::from_millis(1500);
+
     pub(super) fn new(scope: Scope, parallel: usize) -> Self {
         let parallel = parallel.max(1);
         Self { state: State::Closed, hold: None, budget: Budget::default(), room: parallel, parallel, scope }
     }
 
-    /// From when on `slot`, whose value ends at `end`, may run; `None` while an outcome has to come first.
+    /// From when on `slot` may run; `None` while an outcome has to come first.
     pub(super) fn gate(
         &self,
         slot: Slot,
         under_way: impl Iterator<Item = Other>,
-        end: Option<Duration>,
+        deadline: Deadline,
         now: Duration,
     ) -> Option<Duration> {
-        let held = self.held(end);
+        let held = self.held(deadline);
         match &self.state {
             State::Closed => (under_way.count() < self.room).then_some(held),
             State::Open { until, whose, .. } => {
                 let (gate, failing) = match whose {
                     // Not charged to the budget: one slot's failures must not use up what the others need.
                     Whose::One { slot: failing, others } if *failing != slot => (*others, Some(*failing)),
-                    _ => ((*until).max(self.affords(end, now)), None),
+                    _ => ((*until).max(self.affords(deadline.end, now)), None),
                 };
                 // What ran freely when it opened, and what hangs of the one that fails, keeps nobody from finding out.
                 let mut probes = under_way.filter(|other| other.ran == Ran::AsProbe && Some(other.slot) != failing);
@@ -223,10 +235,13 @@ impl Breaker {
     pub(super) fn gate_unaffected(
         &self,
         under_way: impl Iterator<Item = Other>,
-        end: Option<Duration>,
+        deadline: Deadline,
+        now: Duration,
     ) -> Option<Duration> {
-        let has_room = !self.is_closed() || under_way.count() < self.room;
-        has_room.then(|| self.held(end))
+        let is_last = deadline.end.is_some_and(|end| end > now && end <= now.saturating_add(Self::LAST));
+        let room = if self.is_closed() { self.room } else { self.parallel };
+        let has_room = is_last || under_way.count() < room;
+        has_room.then(|| self.held(deadline))
     }
 
     /// When there is a probe for what ends at `end`.
@@ -239,10 +254,10 @@ impl Breaker {
         }
     }
 
-    /// Until when patience lasts for what ends at `end`.
-    fn held(&self, end: Option<Duration>) -> Duration {
+    /// Until when patience lasts: so that a renewal is tried before it gives way, and a replacement before the end.
+    fn held(&self, deadline: Deadline) -> Duration {
         let Some(Hold { since, until }) = self.hold else { return Duration::ZERO };
-        match end {
+        match deadline.renewal.filter(|at| *at > since).or(deadline.end) {
             Some(end) => until.min(since.saturating_add(patience(end.saturating_sub(since)))),
             None => until,
         }
@@ -326,7 +341,7 @@ impl Breaker {
     pub(super) fn down_until(&self) -> Option<Duration> {
         match &self.state {
             State::Open { until, whose: Whose::All, .. } => {
-                Some((*until).max(self.held(None)).max(self.budget.free_at()))
+                Some((*until).max(self.held(Deadline::default())).max(self.budget.free_at()))
             }
             _ => None,
         }
@@ -356,7 +371,7 @@ mod tests {
     }
 
     fn gate(breaker: &Breaker, slot: Slot, others: &[Other]) -> Option<Duration> {
-        breaker.gate(slot, others.iter().copied(), None, Duration::ZERO)
+        breaker.gate(slot, others.iter().copied(), Deadline::default(), Duration::ZERO)
     }
 
     #[test]
@@ -429,10 +444,15 @@ mod tests {
         let away = |wait| Setback { retry_after: Some(wait), ..PLAIN };
         assert_eq!(breaker.failed(A, Ran::Freely, away(seconds(30)), seconds(5), 0.0), Failed::Nothing);
         assert_eq!(breaker.answered(), Answered::Nothing);
-        let until = |breaker: &Breaker, end| breaker.gate(B, std::iter::empty(), end, seconds(5));
+        let until =
+            |breaker: &Breaker, end| breaker.gate(B, std::iter::empty(), Deadline { end, renewal: None }, seconds(5));
         assert_eq!(until(&breaker, None), Some(seconds(35)));
         assert_eq!(until(&breaker, Some(seconds(25))), Some(seconds(20)));
         assert_eq!(until(&breaker, Some(seconds(5))), Some(seconds(15)), "what has expired waits ten seconds");
+        let renewed = |at| Deadline { end: Some(seconds(25)), renewal: Some(seconds(at)) };
+        let until_renewed = |at| breaker.gate(B, std::iter::empty(), renewed(at), seconds(5));
+        assert_eq!(until_renewed(13), Some(seconds(11)), "before the renewal gives way");
+        assert_eq!(until_renewed(4), Some(seconds(20)), "it has given way");
         breaker.failed(A, Ran::Freely, away(Duration::MAX), seconds(40), 0.9);
         breaker.answered();
         assert_eq!(until(&breaker, None), Some(seconds(340)));

@@ -176,6 +176,16 @@ impl Secret {
         }
     }
 
+    /// From when on a renewal that was not made gives way to a replacement; `None` for what is not renewed.
+    pub(super) fn renewed_by(&self, current: Option<TokenId>, settings: &Settings) -> Option<Duration> {
+        match &self.held {
+            Held::Lease { term, token, lease: Lease::Alive, gives_way, .. } if *token == current => {
+                term.is_extendable().then(|| gives_way.unwrap_or(term.gives_way(settings)))
+            }
+            _ => None,
+        }
+    }
+
     /// The token its lease dies with.
     pub(super) fn leased_under(&self) -> Option<TokenId> {
         match &self.held {
@@ -307,8 +317,7 @@ impl Secret {
         let due = setback.due(count, now, jitter);
         self.due = Some(match &mut self.held {
             Held::Lease { term, gives_way, .. } if step == Step::Renew && failure.extent != Extent::Backend => {
-                let at = term.gives_way(settings);
-                *gives_way = Some(at);
+                let at = *gives_way.get_or_insert(term.gives_way_after(now, settings));
                 if at > now { due.min(at) } else { due }
             }
             _ => due,

@@ -136,6 +136,16 @@ impl Term {
         self.end.saturating_sub(window).max(self.granted.saturating_add(soonest(life)))
     }
 
+    /// The same when a renewal fails at `now`: half of what is left is for trying it again.
+    pub(super) fn gives_way_after(&self, now: Duration, settings: &Settings) -> Duration {
+        self.gives_way(settings).max(now.saturating_add(part(self.left(now), 2)))
+    }
+
+    /// Whether a renewal may move its end.
+    pub(super) fn is_extendable(&self) -> bool {
+        self.extends != Extends::No
+    }
+
     /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
     pub(super) fn need(&self, now: Duration) -> Need {
         let margin = part(self.end.saturating_sub(self.granted), 10).min(Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::provider::{Extent, Failure};
 
 use super::backoff::{EXPIRED_WITHIN, less_a_quarter, slowly, soon};
-use super::breaker::Setback;
+use super::breaker::{Deadline, Setback};
 use super::secret::{Server, Trouble};
 use super::settings::Settings;
 use super::term::{Need, Term};
@@ -94,6 +94,14 @@ impl Tokens {
             return current.term.map(|term| term.end());
         }
         self.old.iter().find(|old| old.id == id).map_or(Some(Duration::ZERO), |old| old.end)
+    }
+
+    /// Until when the current one can wait.
+    pub(super) fn deadline(&self, settings: &Settings) -> Deadline {
+        let term = self.current.as_ref().and_then(|current| current.term);
+        let extendable = term.filter(Term::is_extendable);
+        let renewal = extendable.map(|term| self.gives_way.unwrap_or(term.gives_way(settings)));
+        Deadline { end: term.map(|term| term.end()), renewal }
     }
 
     pub(super) fn current_end(&self) -> Option<Duration> {
@@ -202,8 +210,7 @@ impl Tokens {
         if let (TokenStep::Renew, Some(term)) = (step, self.current.as_ref().and_then(|current| current.term))
             && failure.extent != Extent::Backend
         {
-            let at = term.gives_way(settings);
-            self.gives_way = Some(at);
+            let at = *self.gives_way.get_or_insert(term.gives_way_after(now, settings));
             due = if at > now { due.min(at) } else { due };
         }
         self.due = Some(due);

@@ -70,6 +70,11 @@ impl Start {
         self.deadline.get().saturating_sub(clock::boottime())
     }
 
+    /// What cannot be fetched soon can be done without.
+    pub(crate) fn shorten(&self, time: Duration) {
+        self.deadline.set(self.deadline.get().min(clock::boottime().saturating_add(time)));
+    }
+
     /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
     /// token or a lease that nobody knows.
     pub(crate) fn hurry(&self) {

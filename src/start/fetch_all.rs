@@ -5,20 +5,23 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run};
 use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken};
 use crate::config::VaultAuth;
-use crate::domain::{Fetched, Problem, Source};
+use crate::domain::{Exit, Fetched, Problem, Source};
 use crate::identity::PreloadedFiles;
 use crate::plan::{Plan, Planned};
 use crate::provider::vault::{ENDLESS, Vault};
 
 use super::deadline::{Needs, Start};
 use super::read::{self, Batching, read};
-use super::resume::resume;
+use super::resume::{resume, take_up};
+
+/// No longer for fetching what can be done without: values of an earlier run that have ended.
+const WITHOUT_AFTER: Duration = Duration::from_secs(10);
 
 /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
 /// What an earlier run left is resumed first.
@@ -30,8 +33,14 @@ pub(super) async fn fetch_all(
     found: LoadedCheckpoint,
     checkpoint: &mut Option<Checkpoint>,
 ) -> Result<Answers, Vec<Problem>> {
-    let mut answers = resume(backends, found, start, checkpoint).await;
-    let missing = plan.sources.iter().filter(|planned| !answers.fetches.contains_key(&planned.source)).collect();
+    let (mut answers, mut ended) = resume(backends, found, start, checkpoint).await;
+    let missing: Vec<&Planned> =
+        plan.sources.iter().filter(|planned| !answers.fetches.contains_key(&planned.source)).collect();
+    let can_do_without =
+        |planned: &&Planned| ended.contains_key(&planned.source) || matches!(planned.source, Source::File(_));
+    if !ended.is_empty() && missing.iter().all(can_do_without) {
+        start.shorten(WITHOUT_AFTER);
+    }
     let fetching = Fetching {
         backends,
         preloaded,
@@ -40,18 +49,29 @@ pub(super) async fn fetch_all(
         checkpoint: RefCell::new(checkpoint),
         under_way: RefCell::default(),
     };
-    let (read, mut problems) = fetching.read_all(missing).await;
+    let read = fetching.read_all(missing).await;
     answers.login_at = fetching.login_at.get();
+    let (mut problems, mut without) = (Vec::new(), Vec::new());
     for (source, answer) in read {
         match answer {
             Ok((fetched, at)) => {
                 answers.requests.insert(source.clone(), Request { at, run: Run::This });
                 answers.fetches.insert(source, fetched);
             }
+            Err(problem) if problem.exit == Exit::Unavailable && ended.contains_key(&source) => {
+                without.extend(ended.remove(&source).map(|value| (value, problem)));
+            }
+            // One login is one problem, however many sources wait for it.
+            Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
+        // During an outage a restart leaves the app no worse off.
+        for (value, problem) in without {
+            warn!("{} has ended and stays as it was (onExpired: keep): {}", value.source, problem.text);
+            take_up(value, &mut answers, checkpoint);
+        }
         return Ok(answers);
     }
     // What did come may lack a key: every failure is reported in one start.
@@ -88,7 +108,7 @@ struct Fetching<'a> {
 
 impl Fetching<'_> {
     /// Reads these sources, each from its store, and logs in before where that is needed.
-    async fn read_all(&self, missing: Vec<&Planned>) -> (read::Answers, Vec<Problem>) {
+    async fn read_all(&self, missing: Vec<&Planned>) -> read::Answers {
         let Backends { local, aws, files, .. } = self.backends;
         let (from_local, others): (Vec<&Planned>, Vec<&Planned>) = missing.into_iter().partition(|_| local.is_some());
         let of = |wanted: fn(&Source) -> bool| {
@@ -112,18 +132,17 @@ impl Fetching<'_> {
         };
         let from_files = read(&**files, Batching::Together, file_sources, self.start, |_, _, _| {});
         let (vault, aws, files, local) = tokio::join!(self.read_vault(vault_sources), from_aws, from_files, from_local);
-        let (vault, problems) = match vault {
-            Ok(answers) => (answers, Vec::new()),
-            Err(problem) => (Vec::new(), vec![problem]),
-        };
-        (vault.into_iter().chain(aws).chain(files).chain(local).collect(), problems)
+        vault.into_iter().chain(aws).chain(files).chain(local).collect()
     }
 
-    async fn read_vault(&self, sources: Vec<&Planned>) -> Result<read::Answers, Problem> {
-        let Some((vault, auth)) = &self.backends.vault else { return Ok(Vec::new()) };
+    async fn read_vault(&self, sources: Vec<&Planned>) -> read::Answers {
+        let Some((vault, auth)) = &self.backends.vault else { return Vec::new() };
         // With every value at hand, the first login is the schedule's: a server that is away delays nobody.
-        if vault.token().is_none() && !sources.is_empty() {
-            self.log_in(vault, auth, sources.len()).await?;
+        if vault.token().is_none()
+            && !sources.is_empty()
+            && let Err(problem) = self.log_in(vault, auth, sources.len()).await
+        {
+            return sources.iter().map(|planned| (planned.source.clone(), Err(problem.clone()))).collect();
         }
         self.under_way.borrow_mut().extend(sources.iter().map(|planned| planned.source.clone()));
         self.save();
@@ -131,7 +150,7 @@ impl Fetching<'_> {
         let answers = read(&**vault, Batching::Each, sources, self.start, on_answer).await;
         self.under_way.borrow_mut().clear();
         self.save();
-        Ok(answers)
+        answers
     }
 
     /// Writes a value down before the next answer: a kill after this loses none that came.

@@ -1,5 +1,6 @@
 //! Resuming what an earlier run left: its token, if it lives, and its values.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -7,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::backend::revoke::{GIVE_BACK_WITHIN, log_revocation};
 use crate::backend::{Answers, Backends, Request, Run};
-use crate::checkpoint::{Checkpoint, LoadedCheckpoint, SavedToken};
+use crate::checkpoint::{Checkpoint, LoadedCheckpoint, SavedToken, SavedValue};
 use crate::domain::Source;
 use crate::provider::Class;
 
@@ -17,21 +18,22 @@ use super::deadline::Start;
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Resumes the token of an earlier run, if it lives, with the values that depend on it, and those that depend on none.
-/// Revokes a token that cannot be used.
+/// Revokes a token that cannot be used. What has ended is returned beside it.
 pub(super) async fn resume(
     backends: &Backends,
     found: LoadedCheckpoint,
     start: &Start,
     checkpoint: &mut Option<Checkpoint>,
-) -> Answers {
+) -> (Answers, BTreeMap<Source, SavedValue>) {
     let (token, mut values) = match found {
-        LoadedCheckpoint::Nothing => return Answers::default(),
+        LoadedCheckpoint::Nothing => return (Answers::default(), BTreeMap::new()),
         LoadedCheckpoint::Usable(token, values) => (token, values),
         LoadedCheckpoint::Stale(token) => {
             revoke_stale(backends, token).await;
-            return Answers::default();
+            return (Answers::default(), BTreeMap::new());
         }
     };
+    let ended = values.extract_if(.., |value| value.is_over).map(|value| (value.source.clone(), value)).collect();
     let mut answers = Answers { is_resumed: true, ..Answers::default() };
     let mut silence = None;
     if let (Some(token), Some((vault, _))) = (token, &backends.vault) {
@@ -63,14 +65,17 @@ pub(super) async fn resume(
         ),
         _ => info!(accessor, "took up what the earlier run had: {what}"),
     }
-    for value in values {
-        if let Some(checkpoint) = checkpoint {
-            checkpoint.resumed(&value);
-        }
-        answers.requests.insert(value.source.clone(), Request { at: value.requested_at, run: Run::Earlier });
-        answers.fetches.insert(value.source, value.fetched);
+    values.into_iter().for_each(|value| take_up(value, &mut answers, checkpoint));
+    (answers, ended)
+}
+
+/// Goes on with a value of the earlier run.
+pub(super) fn take_up(value: SavedValue, answers: &mut Answers, checkpoint: &mut Option<Checkpoint>) {
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.resumed(&value);
     }
-    answers
+    answers.requests.insert(value.source.clone(), Request { at: value.requested_at, run: Run::Earlier });
+    answers.fetches.insert(value.source, value.fetched);
 }
 
 /// Revokes the token of an earlier run whose configuration was another.

@@ -247,7 +247,7 @@ fn live_through(scene: &Scene, a: &DatabaseA, fault: Fault, moments: &Moments) -
         moments.wait();
         moments.wait();
         let back = Instant::now();
-        log_in_for(Duration::from_secs(30), &|| scene.has_recovered(a));
+        log_in_for(Duration::from_secs(60), &|| scene.has_recovered(a));
         recovered.get_or_insert(back.elapsed());
         log_in_for(Duration::from_secs(2), &|| false);
         is_over.store(true, Ordering::Relaxed);
@@ -282,17 +282,16 @@ fn check(scene: &Scene, fault: Fault, mounts: Mounts, figures: &Figures) {
     if let Some(table) = std::env::var_os("FAULTS_TABLE") {
         fs::File::options().create(true).append(true).open(table).unwrap().write_all(row.as_bytes()).unwrap();
     }
-    // What fifty issues at once cost the machine.
-    let slack = Duration::from_millis(60) * u32::try_from(scene.roles).unwrap();
     assert_eq!(*refused, 0, "B was dead on disk: {row}");
     assert_eq!(logins, 1, "the token was let die: {row}");
     assert!(issued <= lives + 1, "a second credential of B without need: {row}");
-    assert!(*latest_kv <= INTERVAL + Duration::from_secs(2) + *stall * 2 + slack, "KV came late ({stall:?}): {row}");
-    assert!(
-        *recovered
-            <= Duration::from_secs(25) + *stall * 2 + Duration::from_millis(100) * u32::try_from(scene.roles).unwrap(),
-        "A came back late ({stall:?}): {row}"
-    );
+    // On an idle machine the interval and two seconds. Six programs on two busy cores, and the server they share, take longer: as
+    // long again, and twice what this process itself was late by.
+    let most = INTERVAL + Duration::from_secs(2);
+    assert!(*latest_kv <= most * 2 + *stall * 2, "KV came late ({stall:?}): {row}");
+    // Tried again within ten seconds; then fifty issues, the slow ones of them two seconds each, four at a time.
+    let most = Duration::from_secs(10) + Duration::from_millis(250) * u32::try_from(scene.roles).unwrap();
+    assert!(*recovered <= most * 2 + *stall * 2, "A came back late ({stall:?}): {row}");
 }
 
 /// Scenes with 1, 2, 3 and 50 roles of A at once, and two in which B is a connection of the same mount.

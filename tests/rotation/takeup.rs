@@ -445,3 +445,87 @@ fn a_restart_that_fails_leaves_the_lease_that_the_app_uses() {
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     stage.nothing_is_left();
 }
+
+/// A lease of four seconds and a KV secret, behind a proxy; killed, and started again after the lease has ended.
+fn restarted_after_an_end(token_ttl: &str, more: &str, fault: impl FnOnce(&Proxy)) -> (Stage, Login, Proxy, String) {
+    let stage = Stage::new("4s", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "zero" }))]);
+    let paths = [&*stage.creds(), &*format!("{kv}/data/*")];
+    let login = stage.space.approle_with(&stage.case, &paths, json!({ "token_ttl": token_ttl }));
+    let proxy = Proxy::before(stage.space.bao.port);
+    let vault = stage.space.vault_at(&proxy.address(), &login);
+    let config = format!(
+        "{vault}{more}refresh: 1s\nfiles: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\" }}\n",
+        stage.creds()
+    );
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    kill(running);
+    fault(&proxy);
+    wait_for("the end of the lease", || (stage.leases() == 0).then_some(()));
+    if token_ttl != "1h" {
+        let accessor = stage.space.accessors()[0].clone();
+        wait_for("the end of the token", || (!stage.space.bao.token_lives(&accessor)).then_some(()));
+    }
+    (stage, login, proxy, config)
+}
+
+#[test]
+fn a_restart_after_the_end_of_lease_and_token_in_an_outage_keeps_what_was_delivered_and_says_so() {
+    let (stage, login, proxy, config) = restarted_after_an_end("6s", "", |proxy| proxy.always(Plan::Close));
+    let before = ["db.json", "a"].map(|name| stage.file(name));
+    // What is on the volume is of the earlier run; the next one writes it anew.
+    fs::remove_dir_all(stage.case.volume()).unwrap();
+    for _ in 0..2 {
+        let mut running = stage.case.with_files(&config).command("sidecar").start();
+        running.until("delivery", || (["db.json", "a"].map(|name| stage.file(name)) == before).then_some(()));
+        wait_for("word of it", || running.stderr().contains("has ended and stays as it was").then_some(()));
+        running.until("expiry", || (standing_of(&stage, "/creds/brief") == "expired").then_some(()));
+        running.until("staleness", || (standing_of(&stage, "/data/a") == "stale").then_some(()));
+        assert_eq!(readiness(&stage.case, &config), Some(69), "what has ended is not ready");
+        kill(running);
+    }
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("delivery", || (stage.file("db.json") == before[0]).then_some(()));
+    proxy.always(Plan::Forward);
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    assert!(stage.credential_works(), "{}", running.stderr());
+    assert_eq!((stage.issued(), stage.logins(&login)), (2, 2), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_restart_while_one_database_fails_goes_on_with_everything_else() {
+    let creds_fail = |proxy: &Proxy| proxy.on("/creds/brief", Plan::Answer(500, String::new(), "{}".into()));
+    let (stage, login, proxy, config) = restarted_after_an_end("1h", "", creds_fail);
+    let before = stage.file("db.json");
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    wait_for("word of it", || running.stderr().contains("has ended and stays as it was").then_some(()));
+    let path = stage.space.requests().iter().find_map(|said| said.strip_prefix("read kv-").map(str::to_owned));
+    stage.space.bao.write(&format!("kv-{}", path.unwrap()), json!({ "data": { "k": "one" } }));
+    running.until("a change beside it", || (stage.file("a") == "one").then_some(()));
+    assert_eq!(stage.file("db.json"), before);
+    proxy.on_nothing();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    assert!(stage.credential_works(), "{}", running.stderr());
+    assert_eq!((stage.issued(), stage.logins(&login)), (2, 1), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_restart_after_an_end_in_an_outage_brings_nothing_back_that_is_removed_when_it_expires() {
+    let (stage, _, _, config) = restarted_after_an_end("1h", "onExpired: remove\n", |proxy| proxy.always(Plan::Close));
+    let outcome = stage.case.with_files(&config).command("sidecar").start();
+    wait_for("another try", || outcome.stderr().contains("trying again").then_some(()));
+    assert!(!outcome.stderr().contains("stays as it was"), "{}", outcome.stderr());
+    kill(outcome);
+}
+
+/// How a secret stands.
+fn standing_of(stage: &Stage, reference: &str) -> String {
+    standing(&status(&stage.case), reference).0
+}

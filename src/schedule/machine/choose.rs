@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::schedule::backoff::EXPIRED_WITHIN;
-use crate::schedule::breaker::{Other, Ran, Slot};
+use crate::schedule::breaker::{Deadline, Other, Ran, Slot};
 use crate::schedule::secret::{Server, Step};
 use crate::schedule::settings::{Reads, Silence};
 use crate::schedule::token::{TokenStep, Tokens};
@@ -32,7 +32,7 @@ impl Schedule {
         if self.is_under_way(slot) || self.is_under_way(Slot::Health) {
             return None;
         }
-        let (due, end) = match slot {
+        let (due, deadline) = match slot {
             Slot::Health => return None,
             Slot::Token => {
                 let tokens = self.tokens.as_ref()?;
@@ -41,47 +41,53 @@ impl Schedule {
                 }
                 let is_login = tokens.step(self.server(), now) == TokenStep::Login;
                 let issuing = if is_login { self.issuing_until() } else { Duration::ZERO };
-                (tokens.due()?.max(issuing), tokens.current_end())
+                (tokens.due()?.max(issuing), tokens.deadline(&self.settings))
             }
             Slot::Check => {
                 if self.is_under_way(Slot::Token) {
                     return None;
                 }
-                (self.tokens.as_ref()?.check_due()?, None)
+                (self.tokens.as_ref()?.check_due()?, Deadline::default())
             }
             Slot::Old(id) => {
                 if self.flights.iter().any(|flight| flight.token == Some(id)) {
                     return None;
                 }
-                (self.tokens.as_ref()?.revoke_due(id, now)?, None)
+                (self.tokens.as_ref()?.revoke_due(id, now)?, Deadline::default())
             }
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];
                 let due = secret.due()?;
-                let end = self.expiry(secret);
-                if due <= now && !self.may_run(secret.step(self.current(), self.server(), now), end, now) {
+                let deadline = self.deadline(id);
+                if due <= now && !self.may_run(secret.step(self.current(), self.server(), now), deadline.end, now) {
                     return None;
                 }
-                (due.max(self.mount_gate(id, end, now)?), end)
+                (due.max(self.mount_gate(id, deadline, now)?), deadline)
             }
         };
         // What has been under way for long hangs in a mount of its own, and takes no room from the others.
         let counts = |flight: &&Flight| !self.breaker.is_closed() || flight.is_young(now);
         let others = self.flights.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
-        let gate = self.breaker.gate(slot, others, end, now)?;
+        let gate = self.breaker.gate(slot, others, deadline, now)?;
         Some(due.max(gate))
     }
 
+    /// Until when a secret can wait.
+    pub(super) fn deadline(&self, id: SecretId) -> Deadline {
+        let secret = &self.secrets[id.0];
+        Deadline { end: self.expiry(secret), renewal: secret.renewed_by(self.current(), &self.settings) }
+    }
+
     /// From when on its mount lets a secret run. What hangs there takes no room from the others.
-    fn mount_gate(&self, id: SecretId, end: Option<Duration>, now: Duration) -> Option<Duration> {
+    fn mount_gate(&self, id: SecretId, deadline: Deadline, now: Duration) -> Option<Duration> {
         let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
         let is_beside = |flight: &&Flight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
         let others = self.flights.iter().filter(is_beside);
         let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
         if self.is_unaffected(id, now) {
-            breaker.gate_unaffected(others, end)
+            breaker.gate_unaffected(others, deadline, now)
         } else {
-            breaker.gate(Slot::Secret(id), others, end, now)
+            breaker.gate(Slot::Secret(id), others, deadline, now)
         }
     }
 

@@ -104,14 +104,14 @@ impl Schedule {
 
     /// Until when breakers keep a secret from being asked about.
     pub(super) fn waits_until(&self, id: SecretId, now: Duration) -> Duration {
-        let end = self.expiry(&self.secrets[id.0]);
+        let deadline = self.deadline(id);
         let slot = Slot::Secret(id);
-        let backend = self.breaker.gate(slot, std::iter::empty(), end, now);
+        let backend = self.breaker.gate(slot, std::iter::empty(), deadline, now);
         let breaker = &self.mount_of(id).breaker;
         let mount = if self.is_unaffected(id, now) {
-            breaker.gate_unaffected(std::iter::empty(), end)
+            breaker.gate_unaffected(std::iter::empty(), deadline, now)
         } else {
-            breaker.gate(slot, std::iter::empty(), end, now)
+            breaker.gate(slot, std::iter::empty(), deadline, now)
         };
         backend.unwrap_or(now).max(mount.unwrap_or(now))
     }

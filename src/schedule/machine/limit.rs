@@ -35,9 +35,13 @@ impl Schedule {
             Work::CheckHealth => HEALTH,
             Work::CheckToken | Work::RevokeOldToken(_) => IDLE,
             Work::Login(_) => token_left().map_or(USUAL, |left| part(left, 3).clamp(SHORTEST.saturating_mul(2), USUAL)),
-            Work::RenewToken => token_left().map_or(USUAL, |left| part(left, 4).clamp(SHORTEST, USUAL)),
+            Work::RenewToken => token_left().map_or(USUAL, |left| {
+                let silences = self.tokens.as_ref().map_or(0, Tokens::failures);
+                part(left, 4).max(longer_after(silences, left)).clamp(SHORTEST, USUAL)
+            }),
             Work::Renew(id) => self.left(id, now).map_or(USUAL, |left| {
                 let known = self.mount_of(id).took_to_issue.saturating_mul(4).min(part(left, 2));
+                let known = known.max(longer_after(self.secrets[id.0].silences(), left));
                 part(left, 4).max(known).clamp(SHORTEST, USUAL)
             }),
             Work::Read(id) => {
@@ -49,7 +53,9 @@ impl Schedule {
                     let known = self.mount_of(id).took_to_issue.saturating_mul(3).min(left);
                     part(left, 2).max(known).clamp(SHORTEST, LONGEST)
                 }
-                None => doubled(USUAL, self.secrets[id.0].silences()).min(LONGEST),
+                // Tried again within ten seconds, and now and then with the time that a slow database may need.
+                None if self.secrets[id.0].silences() % 3 == 2 => LONGEST,
+                None => USUAL.max(self.mount_of(id).took_to_issue.saturating_mul(3)).min(LONGEST),
             },
         }
     }
@@ -59,6 +65,11 @@ impl Schedule {
         let end = self.expiry(&self.secrets[id.0])?;
         Some(end.saturating_sub(now)).filter(|left| !left.is_zero())
     }
+}
+
+/// A server that is slow, and does not hang, answers within twice as long; a quarter of what is left is for one more try.
+fn longer_after(silences: u32, left: Duration) -> Duration {
+    if silences == 0 { Duration::ZERO } else { doubled(SHORTEST, silences).min(left.saturating_sub(part(left, 4))) }
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {

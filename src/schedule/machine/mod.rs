@@ -321,9 +321,13 @@ impl Schedule {
             last_error: tokens.trouble().map(|trouble| trouble.failure.clone()),
             handing_over: tokens.old().filter(|id| tokens.end(*id).is_none_or(|end| end > now)).count(),
         });
+        // What is overdue because nobody is logged in has the login's trouble.
+        let no_login = self.tokens.as_ref().filter(|tokens| !tokens.is_live(now)).and_then(Tokens::trouble);
         let secrets = self.secrets.iter().enumerate().map(|(index, secret)| {
             let id = SecretId(index);
-            let state = match (secret.notice, secret.trouble()) {
+            let is_overdue = secret.due().is_some_and(|due| due <= now);
+            let trouble = secret.trouble().or(no_login.filter(|_| is_overdue));
+            let state = match (secret.notice, trouble) {
                 (Notice::Told, _) => State::Expired,
                 _ if secret.is_pending() => State::Pending,
                 (_, Some(_)) => State::Failing,
@@ -335,7 +339,7 @@ impl Schedule {
                 next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at.max(self.waits_until(id, now)))),
                 expires: self.expiry(secret),
                 last_success: secret.last_success(),
-                last_error: secret.trouble().map(|trouble| trouble.failure.clone()),
+                last_error: trouble.map(|trouble| trouble.failure.clone()),
             }
         });
         Status {

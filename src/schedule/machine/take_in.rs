@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
 use crate::schedule::backoff::{EXPIRED_WITHIN, patience, urgency};
-use crate::schedule::breaker::{Again, Answered, Failed, Ran, Reach, Setback, Slot};
+use crate::schedule::breaker::{Again, Answered, Deadline, Failed, Ran, Reach, Setback, Slot};
 use crate::schedule::secret::{Refusal, Secret, Shown, Step};
 use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
@@ -124,7 +124,9 @@ impl Schedule {
                 let settings = self.settings;
                 if let Some(tokens) = &mut self.tokens {
                     tokens.set_back(step, failure, &setback, &settings, now, jitter);
-                    let wait = setback.retry_after.map(|wait| left.map_or(wait, |left| wait.min(patience(left))));
+                    let Deadline { end, renewal } = tokens.deadline(&settings);
+                    let by = renewal.filter(|at| *at > now).or(end).map(|at| patience(at.saturating_sub(now)));
+                    let wait = setback.retry_after.map(|wait| by.map_or(wait, |by| wait.min(by)));
                     tokens.not_before(now.saturating_add(wait.unwrap_or_default().min(LONGEST_PATIENCE)));
                 }
             }

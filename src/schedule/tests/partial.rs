@@ -208,6 +208,24 @@ fn an_absurd_wish_for_patience_lets_nothing_expire_and_is_over_after_five_minute
 }
 
 #[test]
+fn an_hour_of_patience_that_was_asked_for_once_costs_no_credential_and_no_login() {
+    for (life, seed) in [6, 12, 60, 600, HOUR].into_iter().flat_map(|life| (0..20).map(move |seed| (life, seed))) {
+        let mut world = World::new(Server::new(vec![leased(life, DAY), Kind::Plain]), seed);
+        world.server.mounts = vec![A, KV];
+        world.server.token_ttl = seconds(life + 2);
+        world.server.throttles_once = vec![
+            (seconds(1001), |work| matches!(work, Work::Renew(_)), seconds(3600)),
+            (seconds(1001), |work| work == Work::RenewToken, seconds(3600)),
+        ];
+        world.run(seconds(4 * life));
+        let about = format!("lives of {life} s, seed {seed}");
+        assert!(world.server.throttles_once.is_empty(), "{about}");
+        assert_eq!((world.issues(0), world.logins()), (1, 1), "{about}");
+        assert!(world.gaps.is_empty(), "{about}: {:?}", world.gaps);
+    }
+}
+
+#[test]
 fn a_refresh_asks_at_once_whatever_the_server_asked_for() {
     let mut world = two_databases(1, 3);
     world.server.faults.push(stretch(200, 300, What::ThrottlesMount(KV, seconds(3600))));

@@ -99,6 +99,8 @@ pub(super) struct Server {
     pub(super) elsewhere: Vec<(SecretId, MountId)>,
     /// The first request from then on that is such a one hangs, once.
     pub(super) hangs_once: Vec<(Duration, IsIt)>,
+    /// The first request from then on that is such a one is asked for that much patience, once.
+    pub(super) throttles_once: Vec<(Duration, IsIt, Duration)>,
     pub(super) token_ttl: Duration,
     pub(super) token_max: Duration,
     pub(super) token_renewable: bool,
@@ -136,6 +138,7 @@ impl Server {
             mounts: Vec::new(),
             elsewhere: Vec::new(),
             hangs_once: Vec::new(),
+            throttles_once: Vec::new(),
             token_ttl: Duration::from_secs(3600),
             token_max: Duration::from_secs(10 * 365 * 86_400),
             token_renewable: true,
@@ -216,6 +219,11 @@ impl Server {
             self.hangs_once.remove(index);
             self.log.push(Request { at: now, work });
             return (silent(), limit);
+        }
+        if let Some(index) = self.throttles_once.iter().position(|(from, is_it, _)| *from <= now && is_it(work)) {
+            let (_, _, wait) = self.throttles_once.remove(index);
+            self.log.push(Request { at: now, work });
+            return (Outcome::Failed(Failure::new(Class::Throttled { retry_after: Some(wait) }, "429")), QUICK);
         }
         let (outcome, takes) = self.answer(work, token, now);
         if takes > limit {
