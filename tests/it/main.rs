@@ -39,6 +39,7 @@ mod born; // nobody of its uid looks into it while it starts; nobody traces it
 mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
+mod elf; // how the programs are linked: static, position-independent, read-only relocations
 mod shell; // completions and manual pages
 mod limits; // what the environment limits is never a bug
 mod keyring; // the starter's keys are not the app's

@@ -53,7 +53,7 @@ fn injected(path: &str) -> String {
 }
 
 /// What Kubernetes itself has no schema of.
-const FOREIGN: &str = "cert-manager.io monitoring.coreos.com kustomize.config.k8s.io";
+const FOREIGN: &str = "kyverno.io cert-manager.io monitoring.coreos.com kustomize.config.k8s.io";
 
 /// Validates documents from stdin against the API's schemas; prints how many.
 const VALIDATE: &str = r#"

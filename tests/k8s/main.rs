@@ -16,7 +16,9 @@ mod helm; // the chart: the same objects as kustomize makes, and certificates th
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together
 mod monitoring; // rules and dashboard name metrics that the webhook serves
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
+mod pages; // links, the book, and what the compliance page names
 mod peers; // every key of other injectors is answered
+mod policies; // admission policies about secrets in pods, evaluated
 mod release; // workflows, archives, packages, provenance
 mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server
 mod webhook; // the server: TLS, reload, limits, slow clients, drain

@@ -34,7 +34,7 @@ def check_rules(document, place):
 
 
 # Kinds that Kubernetes has no schema of.
-FOREIGN = {"cert-manager.io", "kustomize.config.k8s.io", "monitoring.coreos.com"}
+FOREIGN = {"cert-manager.io", "kyverno.io", "kustomize.config.k8s.io", "monitoring.coreos.com"}
 
 for file in sys.argv[2:]:
     if file.endswith("/injector.yaml"):

@@ -1,0 +1,169 @@
+//! The policies of `deploy/policies`, evaluated: which pods they refuse, and that both forms say the same.
+
+use serde_json::{Value, json};
+
+use crate::deploy::load;
+use crate::support::{inject, python, root, text};
+
+/// Whether a policy refuses each pod, with its conditions and variables, as the API server evaluates them.
+const EVALUATE: &str = "
+import sys, json, cel
+wanted = json.load(sys.stdin)
+def refuses(spec, pod):
+    context = {'object': pod, 'variables': {}}
+    if not all(cel.evaluate(c['expression'], context) for c in spec.get('matchConditions', [])):
+        return False
+    for variable in spec['variables']:
+        context['variables'][variable['name']] = cel.evaluate(variable['expression'], context)
+    return not all(cel.evaluate(v['expression'], context) for v in spec['validations'])
+print(json.dumps([refuses(wanted['spec'], pod) for pod in wanted['pods']]))
+";
+
+fn policies() -> Option<Vec<Value>> {
+    let documents = load(&root().join("deploy/policies/admission.yaml").display().to_string())?;
+    Some(documents.into_iter().filter(|document| document["kind"] == "ValidatingAdmissionPolicy").collect())
+}
+
+fn refused(name: &str, pods: &[Value]) -> Option<Vec<bool>> {
+    let policies = policies()?;
+    let policy = policies.iter().find(|policy| policy["metadata"]["name"] == name).unwrap();
+    let output = python(EVALUATE, &[], &json!({ "spec": policy["spec"], "pods": pods }).to_string())?;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A pod of this one container.
+fn pod(mut container: Value) -> Value {
+    container["name"] = json!("app");
+    container["image"] = json!("app:1");
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [container] } })
+}
+
+/// The container of this pod as an init container, beside an app that is fine.
+fn as_init(pod: &Value) -> Value {
+    let mut moved = pod.clone();
+    moved["spec"]["initContainers"] = moved["spec"]["containers"].take();
+    moved["spec"]["initContainers"][0]["name"] = json!("first");
+    moved["spec"]["containers"] = json!([{ "name": "app", "image": "app:1" }]);
+    moved
+}
+
+/// Each pod, as it is and with its container as an init container, is refused or not.
+#[track_caller]
+fn are_refused(policy: &str, cases: &[(Value, bool)]) {
+    let pods: Vec<Value> = cases.iter().flat_map(|(pod, _)| [pod.clone(), as_init(pod)]).collect();
+    let Some(answers) = refused(policy, &pods) else { return };
+    for ((pod, expected), answers) in cases.iter().zip(answers.chunks(2)) {
+        assert_eq!(answers, [*expected; 2], "{pod}");
+    }
+}
+
+#[test]
+fn a_secret_in_plain_sight_is_refused_and_a_reference_is_not() {
+    let env = |name: &str, value: &str| pod(json!({ "env": [{ "name": name, "value": value }] }));
+    let field = json!({ "name": "DB_PASSWORD", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } });
+    are_refused(
+        "secret-exec-no-plain-secrets",
+        &[
+            (env("DB_PASSWORD", "hunter2"), true),
+            (env("password", "hunter2"), true),
+            (env("STRIPE_API_KEY", "sk_live"), true),
+            (env("STRIPE_APIKEY", "sk_live"), true),
+            (env("TOKEN", "t"), true),
+            (env("AWS_SECRET_ACCESS_KEY", "k"), true),
+            (env("DB_PASSWORD", "vault:"), true),
+            (env("DB_PASSWORD", "vault:secret/data/db#password"), false),
+            (env("DB_PASSWORD", "aws-sm:prod/db#password"), false),
+            (env("DB_PASSWORD", ""), false),
+            (env("DB_PASSWORD_FILE", "/run/secret-exec/files/db"), false),
+            (env("TOKENIZER", "bpe"), false),
+            (env("PORT", "8080"), false),
+            (pod(json!({})), false),
+            (pod(json!({ "env": [field] })), false),
+        ],
+    );
+}
+
+#[test]
+fn a_secret_object_in_the_environment_is_refused_where_the_namespace_says_so() {
+    let key = json!({ "name": "A", "valueFrom": { "secretKeyRef": { "name": "db", "key": "a" } } });
+    are_refused(
+        "secret-exec-no-secret-env",
+        &[
+            (pod(json!({ "envFrom": [{ "secretRef": { "name": "db" } }] })), true),
+            (pod(json!({ "envFrom": [{ "configMapRef": { "name": "db" } }] })), false),
+            (pod(json!({ "env": [key] })), true),
+            (pod(json!({ "env": [{ "name": "A", "value": "b" }] })), false),
+            (pod(json!({})), false),
+        ],
+    );
+}
+
+#[test]
+fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
+    let restricted =
+        json!({ "runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } });
+    let asks = |context: Value| {
+        let mut pod = pod(json!({ "securityContext": context, "command": ["/app"] }));
+        pod["metadata"]["annotations"] =
+            json!({ "secret-exec.dev/vault-role": "web", "secret-exec.dev/file.a": "vault:a#b" });
+        pod
+    };
+    let without = |key: &str| {
+        let mut context = restricted.clone();
+        context.as_object_mut().unwrap().remove(key);
+        asks(context)
+    };
+    let mut by_pod = without("runAsNonRoot");
+    by_pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true });
+    let mut root_anyway = by_pod.clone();
+    root_anyway["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = json!(false);
+    let mut off = asks(json!({}));
+    off["metadata"]["annotations"]["secret-exec.dev/inject"] = json!("false");
+    let mut other = asks(json!({}));
+    other["metadata"]["annotations"] = json!({ "example.com/a": "" });
+    let mut cases = vec![
+        (asks(restricted.clone()), false),
+        (without("runAsNonRoot"), true),
+        (without("allowPrivilegeEscalation"), true),
+        (without("capabilities"), true),
+        (asks(json!({})), true),
+        (by_pod, false),
+        (root_anyway, true),
+        (off, false),
+        (other, false),
+    ];
+    for mode in ["sidecar", "init", "exec"] {
+        let mut plain = asks(restricted.clone());
+        plain["metadata"]["annotations"]["secret-exec.dev/mode"] = json!(mode);
+        let config = root().join("deploy/base/injector.yaml").display().to_string();
+        let output = inject(&["manifest", "--config", &config], &plain.to_string());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        cases.push((serde_json::from_slice(&output.stdout).unwrap(), false));
+    }
+    let pods: Vec<Value> = cases.iter().map(|(pod, _)| pod.clone()).collect();
+    let Some(answers) = refused("secret-exec-restricted", &pods) else { return };
+    for ((pod, expected), answer) in cases.iter().zip(answers) {
+        assert_eq!(answer, *expected, "{pod}");
+    }
+}
+
+#[test]
+fn kyvernos_policies_say_the_same() {
+    let kyverno = root().join("deploy/policies/kyverno.yaml").display().to_string();
+    let (Some(policies), Some(kyverno)) = (policies(), load(&kyverno)) else { return };
+    assert_eq!(policies.len(), kyverno.len());
+    for (policy, theirs) in policies.iter().zip(&kyverno) {
+        assert_eq!(policy["metadata"]["name"], theirs["metadata"]["name"]);
+        let rule = &theirs["spec"]["rules"][0];
+        assert_eq!(policy["spec"].get("matchConditions"), rule.get("celPreconditions"));
+        let cel = &rule["validate"]["cel"];
+        assert_eq!(policy["spec"]["variables"], cel["variables"]);
+        let ours = policy["spec"]["validations"].as_array().unwrap();
+        let said = cel["expressions"].as_array().unwrap();
+        assert_eq!(ours.len(), said.len());
+        for (ours, said) in ours.iter().zip(said) {
+            assert_eq!((&ours["expression"], &ours["message"]), (&said["expression"], &said["message"]));
+        }
+    }
+}
