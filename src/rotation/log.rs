@@ -37,17 +37,19 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
         Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
     };
     match (work, outcome) {
-        (Work::Login(_), Outcome::Granted(_)) => info!(accessor, "logged in to {name}"),
+        (Work::Login(_), Outcome::Granted(_)) => info!(event = "login", accessor, "logged in to {name}"),
         (Work::RenewToken, Outcome::Granted(grant)) => {
             let ttl = grant.life.map(|life| life.ttl.as_secs());
-            info!(accessor, ttl, "renewed our token at {name}");
+            info!(event = "renew", accessor, ttl, "renewed our token at {name}");
         }
         (Work::Renew(id), Outcome::Renewed(life)) => {
             let reference = reference.unwrap_or_default();
             let lease = backend.lease(id).map(|lease| short(&lease.id));
-            info!(reference, lease, ttl = life.ttl.as_secs(), "renewed the lease of {reference}");
+            info!(event = "renew", reference, lease, ttl = life.ttl.as_secs(), "renewed the lease of {reference}");
         }
-        (Work::RevokeOldToken(_), _) => info!("revoked our old token at {name}: everything has moved to the new one"),
+        (Work::RevokeOldToken(_), _) => {
+            info!(event = "revoke", "revoked our old token at {name}: everything has moved to the new one")
+        }
         _ => debug!("{} works", doing(work, reference, backend)),
     }
 }
@@ -56,7 +58,7 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
 pub(super) fn given_back(revoked: &Result<Revocation, Failure>, backend: &Backend) {
     let name = backend.name();
     match revoked {
-        Ok(Revocation::Revoked) => info!("revoked what {name} issued"),
+        Ok(Revocation::Revoked) => info!(event = "revoke", "revoked what {name} issued"),
         Ok(Revocation::Batch { .. }) => info!("our token at {name} is a batch token, which ends by itself"),
         Ok(Revocation::NoToken | Revocation::Foreign) => {}
         Err(failure) => warn!("cannot revoke what {name} issued, which ends by itself: {failure}"),

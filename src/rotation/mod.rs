@@ -314,8 +314,8 @@ impl<'a> Rotation<'a> {
         let lease = lease.as_ref().map(|lease| log::short(&lease.id));
         let version = version.map(|version| version.0);
         match &lease {
-            Some(_) => info!(reference = %source, lease, "issued {source}"),
-            None => info!(reference = %source, version, "read a new value of {source}"),
+            Some(_) => info!(event = "issue", reference = %source, lease, "issued {source}"),
+            None => info!(event = "rotate", reference = %source, version, "read a new value of {source}"),
         }
         if urgency == Urgency::Waits {
             self.driver.schedule(backend).changed(id, now);
@@ -360,7 +360,7 @@ impl<'a> Rotation<'a> {
         if let Some(name) = &generation {
             self.statistics.counters.generations += 1;
             let count = artifacts.len();
-            info!(generation = name.as_str(), "delivered {count} files (generation {name})");
+            info!(event = "deliver", generation = name.as_str(), "delivered {count} files (generation {name})");
         }
         drop(artifacts);
         let environment = self.delivery.environment_changed(&self.plan, &mut self.values);

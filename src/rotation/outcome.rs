@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::OnExpired;
-use crate::provider::Extent;
+use crate::provider::{Class, Extent};
 use crate::schedule::{BackendId, Event, Outcome, Work};
 use crate::sys::clock;
 
@@ -45,7 +45,7 @@ impl Rotation<'_> {
                 let index = self.source_of(backend, id);
                 self.expired.insert(index);
                 let reference = self.plan.sources[index].shown.clone();
-                warn!(reference, "{reference} has expired, and nothing has replaced it yet");
+                warn!(event = "expire", reference, "{reference} has expired, and nothing has replaced it yet");
                 if self.config.on_expired == OnExpired::Remove {
                     self.delivery.remove(index, now);
                 }
@@ -137,7 +137,8 @@ impl Rotation<'_> {
                 if is_the_backends || is_logged || index.is_none() && failure.class.is_retried() {
                     debug!("cannot {what}: {failure}");
                 } else {
-                    warn!("cannot {what}: {failure}");
+                    let event = (failure.class == Class::Denied).then_some("deny");
+                    warn!(event, reference, "cannot {what}: {failure}");
                 }
                 // With one secret, or with nothing but a login to send, nobody else finds out.
                 if is_the_backends || index.is_none() && failure.class.is_retried() {

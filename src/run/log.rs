@@ -1,4 +1,4 @@
-//! Log lines on stderr: for people, or one JSON object a line. Only our own targets; foreign crates log bodies.
+//! Log lines on stderr: for people, or one JSON object a line, whose `event` docs/audit.md lists. Only our own targets; foreign crates log bodies.
 
 use std::fmt;
 
@@ -91,6 +91,7 @@ impl Visit for Read {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => self.message = format!("{value:?}"),
+            "event" => {} // for JSON: the message says it to people
             name => self.fields.push((name, format!("{value:?}"))),
         }
     }

@@ -192,7 +192,12 @@ impl Fetching<'_> {
             let failure = match start.login(attempt).await.map_err(LoginError::Rejected).and_then(|answer| answer) {
                 Ok((token, requested_at)) => {
                     self.login_at.set(requested_at);
-                    info!(accessor = token.accessor.as_deref(), "logged in to {} with {auth}", vault.address());
+                    info!(
+                        event = "login",
+                        accessor = token.accessor.as_deref(),
+                        "logged in to {} with {auth}",
+                        vault.address()
+                    );
                     return Ok(());
                 }
                 Err(LoginError::NoCredentials(error)) => {

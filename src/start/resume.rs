@@ -63,7 +63,7 @@ pub(super) async fn resume(
             "{} does not answer; taking up what the earlier run had, which may be out of date: {what}: {why}",
             vault.address()
         ),
-        _ => info!(accessor, "took up what the earlier run had: {what}"),
+        _ => info!(event = "resume", accessor, "took up what the earlier run had: {what}"),
     }
     values.into_iter().for_each(|value| take_up(value, &mut answers, checkpoint));
     (answers, ended)

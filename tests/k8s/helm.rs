@@ -249,3 +249,22 @@ print(package(sys.argv[1], destination=sys.argv[2]))
     let archive = folder.path().join(format!("secret-exec-{}.tgz", env!("CARGO_PKG_VERSION")));
     assert!(archive.exists(), "the chart has the version of the program: {}", text(&output.stdout));
 }
+
+/// Other injectors' annotations: the chart makes what the component makes.
+#[test]
+fn the_charts_dialects_are_the_components() {
+    let copy = copy();
+    let file = copy.path().join("deploy/cert-manager/kustomization.yaml");
+    let with = std::fs::read_to_string(&file).unwrap() + "components: [../dialects]\n";
+    std::fs::write(&file, with).unwrap();
+    let values = json!({ "certificates": { "mode": "certManager" }, "namespace": { "create": true },
+                         "injector": { "dialects": ["vault", "bank-vaults"] } });
+    let (Some(chart), Some(kustomize)) = (rendered(&values), applied(file.parent().unwrap())) else { return };
+    let injector = of(&chart, "ConfigMap")["data"]["injector.yaml"].as_str().unwrap();
+    Injector::parse(Text { name: "injector.yaml", text: injector }).unwrap();
+    let without_config = |mut objects: Vec<Value>| {
+        objects.retain(|object| object["kind"] != "ConfigMap"); // the component leaves the config to the operator
+        objects
+    };
+    same("dialects", without_config(chart), without_config(kustomize));
+}

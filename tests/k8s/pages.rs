@@ -8,7 +8,8 @@ use crate::support::{INJECT, root, text};
 
 /// The pages that people read.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| root().join(page)).into();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| root().join(page)).into();
     let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     pages.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     pages.sort();
@@ -43,7 +44,11 @@ fn anchors(page: &str) -> BTreeSet<String> {
     let headings = prose.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let slug = |heading: &str| -> String {
         let letters = heading.to_lowercase();
-        letters.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+        letters
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
     };
     headings.map(slug).collect()
 }
@@ -57,7 +62,8 @@ fn every_link_of_every_page_leads_somewhere() {
             if link.contains("://") || link.starts_with("mailto:") {
                 continue;
             }
-            let (path, anchor) = link.split_once('#').map_or((link.as_str(), None), |(path, anchor)| (path, Some(anchor)));
+            let (path, anchor) =
+                link.split_once('#').map_or((link.as_str(), None), |(path, anchor)| (path, Some(anchor)));
             let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             assert!(target.exists(), "{}: {link}", page.display());
             if let Some(anchor) = anchor.filter(|_| target.extension().is_some_and(|extension| extension == "md")) {
@@ -113,7 +119,10 @@ fn missing_tests(page: &str) -> Vec<String> {
         let mut files = vec![base.join(format!("{place}.rs"))];
         below(&base.join(place), &mut files);
         let marks = [format!("fn {name}("), format!("::{name}\"")]; // the second in a suite with a harness of its own
-        !files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|code| marks.iter().any(|mark| code.contains(mark)))
+        !files
+            .iter()
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .any(|code| marks.iter().any(|mark| code.contains(mark)))
     };
     named.filter(|(_, place, name)| is_missing(place, name)).map(|(span, ..)| span.to_owned()).collect()
 }
@@ -125,7 +134,10 @@ fn the_security_pages_name_tests_that_exist() {
         assert!(content.matches(": a_").count() > 10, "{page} names its tests as directory/file: name");
         assert_eq!(missing_tests(&content), [""; 0], "{page}");
     }
-    assert_eq!(missing_tests("`it/leak: nothing_of_the_kind` `remote: true` `no test`"), ["it/leak: nothing_of_the_kind"]);
+    assert_eq!(
+        missing_tests("`it/leak: nothing_of_the_kind` `remote: true` `no test`"),
+        ["it/leak: nothing_of_the_kind"]
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn a_lease_is_renewed_and_revoked_at_the_end() {
     let stage = Stage::new("6s", "1h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
     let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    let mut running = stage.case.with_files(&config).command("sidecar").args(&["--log-format", "json"]).start();
     running.until("second renewal", || (stage.count("update sys/leases/renew") >= 2).then_some(()));
     assert_eq!((stage.issued(), stage.count(&format!("update {}", login.path))), (1, 1));
     assert!(stage.credential_works());
@@ -24,6 +24,15 @@ fn a_lease_is_renewed_and_revoked_at_the_end() {
     wait_for("the lease to end", || (stage.space.leases(&stage.database, "brief") == 0).then_some(()));
     assert!(outcome.err().contains("renewed the lease of vault:"), "{outcome}");
     assert!(stage.is_let_in(&credential).is_err(), "a revoked credential works");
+    // The audit trail: each event with what finds it in the server's log.
+    let lines: Vec<serde_json::Value> =
+        outcome.err().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of =
+        |event: &str| lines.iter().find(|line| line["event"] == event).unwrap_or_else(|| panic!("{event}: {outcome}"));
+    assert!(of("login")["accessor"].is_string() && of("renew")["ttl"].is_number(), "{outcome}");
+    of("revoke");
+    let renewed = lines.iter().find(|line| line["event"] == "renew" && line["lease"].is_string()).unwrap();
+    assert_eq!(renewed["reference"], format!("vault:{}", stage.creds()), "{outcome}");
 }
 
 #[test]
