@@ -209,13 +209,13 @@ fn configure(
 }
 
 /// A start with nothing to deliver: whoever wrote the configuration meant something that did not arrive. Only a wrapped
-/// command that nobody configures may start so: the variables it inherits have no reference today.
+/// command that nobody configures, or that inherits all of it, may start so: its variables have no reference today.
 fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Problem>> {
     let is_empty =
         config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
     let delivers = match command {
         Command::Init | Command::Sidecar => true,
-        Command::Wrap(_) => !sources.is_empty(),
+        Command::Wrap(_) => !sources.is_empty() && !config.may_be_empty,
         _ => false,
     };
     if !delivers || !is_empty {

@@ -33,6 +33,8 @@ pub struct Config {
     pub env_from: Vec<EnvFrom>,
     /// Patterns (`NAME` or `PREFIX*`) of inherited variables that are neither scrubbed nor resolved.
     pub pass_env: Vec<String>,
+    /// Whether the environment alone decides if there is anything to resolve (`inherit: bank-vaults`).
+    pub may_be_empty: bool,
     /// Whether the backend's own AWS credentials are taken out of the app's environment.
     pub scrub_aws: bool,
     /// Whom the app runs as.

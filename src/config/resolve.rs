@@ -88,6 +88,7 @@ impl Reader<'_> {
             sandbox: self.read("sandbox", sandbox).unwrap_or(Sandbox::On),
             log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),
             log_level: self.read("logLevel", log_level).unwrap_or(LogLevel::Info),
+            may_be_empty: false,
             pass_env,
         };
         if config.state.starts_with(&config.volume.path) {
@@ -97,6 +98,7 @@ impl Reader<'_> {
         }
         let mut about_variables = Mistakes::default();
         let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);
+        config.may_be_empty = inherit.bank_vaults;
         if layers.wraps == Wraps::Command {
             let pass_env = &config.pass_env;
             let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);

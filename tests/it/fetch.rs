@@ -32,6 +32,30 @@ fn each_distinct_secret_is_read_once() {
     assert_eq!(requests, [format!("read {kv}/data/a"), format!("read {kv}/data/b")]);
 }
 
+/// What bank-vaults' `vault-env` resolves; two references to one secret are one read.
+#[test]
+fn the_forms_of_bank_vaults_are_resolved() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "u": "one", "p": "p\"w{{x}}" })), ("a", json!({ "u": "two", "p": "q" }))]);
+    let login = space.approle(&case, &[&format!("{kv}/data/*")]);
+    let config = format!("{}inherit: bank-vaults\n", space.vault(&login));
+    let run = |value: String| case.with_config(&config).env("X", value);
+    for (value, expected) in [
+        (format!("vault:{kv}/data/a#u"), "two"),
+        (format!("bao:{kv}/data/a#u"), "two"),
+        (format!("vault:{kv}/data/a#u#1"), "one"),
+        (format!("pg://${{vault:{kv}/data/a#u}}:${{bao:{kv}/data/a#p#1}}@db/{{{{y}}}}"), "pg://two:p\"w{{x}}@db/{{y}}"),
+        (format!("vault:{kv}/data/a#${{.u}}:${{.p}}"), "two:q"),
+        ("vault:v1:abc#x".to_owned(), "vault:v1:abc#x"),
+        ("vault:8200".to_owned(), "vault:8200"),
+    ] {
+        assert_eq!(printed(run(value), "$X"), expected);
+    }
+    case.refused(run(format!("vault:{kv}/data/a#${{.u | upper}}")), 64, &["environment variable X", "does more than"]);
+    let plain = case.with_config(&space.vault(&login)).env("X", format!("pg://${{vault:{kv}/data/a#u}}"));
+    case.refused(plain, 64, &["environment variable X", "bank-vaults", "passEnv"]);
+}
+
 #[test]
 fn kv_version_2_gives_the_newest_or_the_version_asked_for() {
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));

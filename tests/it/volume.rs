@@ -51,6 +51,30 @@ fn a_file_may_have_its_own_mode() {
     assert_eq!(mode_of(&fs::canonicalize(case.volume().join("s")).unwrap()), 0o640);
 }
 
+/// A folder of files with a directory of its own: every name there leads through the volume's `..data`, and a later start takes
+/// away what is no more.
+#[test]
+fn folders_of_files_have_folders_of_links() {
+    let case = Case::new();
+    let links = case.volume().with_file_name("links");
+    let run = |files: &str| {
+        let config = format!(
+            "volume: {{ path: {}, links: {} }}\nfiles: {{ {files} }}\n",
+            case.volume().display(),
+            links.display()
+        );
+        case.with_config(&config).command("init").output().ok();
+    };
+    let (a, b) = (case.secret("a", "A"), case.secret("b", "B"));
+    run(&format!("0/a: \"{a}\", 0/old: \"{a}\", 1/conf/b: \"{b}\""));
+    assert_eq!(fs::read_to_string(links.join("0/a")).unwrap(), "A");
+    assert_eq!(fs::read_to_string(links.join("1/conf/b")).unwrap(), "B");
+    assert_eq!(fs::read_link(links.join("0/a")).unwrap(), case.volume().join("0/a"));
+    run(&format!("0/a: \"{b}\", 1/conf/b: \"{b}\""));
+    assert_eq!(fs::read_to_string(links.join("0/a")).unwrap(), "B");
+    assert!(fs::symlink_metadata(links.join("0/old")).is_err());
+}
+
 #[test]
 fn init_delivers_and_ends() {
     let case = Case::new();

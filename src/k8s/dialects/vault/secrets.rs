@@ -1,7 +1,9 @@
 //! The files: which secret or template each holds, what it is called, and where it stands.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::super::super::names::VOLUME_PATH;
 use super::super::words;
 use super::Reader;
 
@@ -56,7 +58,6 @@ impl<'a> Reader<'a> {
             }
         }
         let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
-        let mut is_template = false;
         for file in files {
             let at = directories.iter().position(|known| *known == file.directory).unwrap_or_default();
             let key = (file.directory.clone(), file.name.clone());
@@ -65,12 +66,8 @@ impl<'a> Reader<'a> {
                 self.deny(&file.annotation, &text);
                 continue;
             }
-            is_template |= matches!(file.content, Content::Template(_));
             let name = if directories.len() > 1 { format!("{at}/{}", file.name) } else { file.name.clone() };
             self.set_file(&file, &name);
-        }
-        if is_template {
-            self.set("agent-inject", &["templateLanguage"], "go");
         }
         self.made.directories = directories;
     }
@@ -141,10 +138,24 @@ impl<'a> Reader<'a> {
             _ => (VOLUME, self.said(VOLUME).unwrap_or(DEFAULT_DIRECTORY)),
         };
         let clean = clean(text).filter(|_| text.starts_with('/')).map(|path| format!("/{path}"));
-        if clean.is_none() {
-            self.deny(name, "expected an absolute path of a directory, without \"..\"");
+        // `/proc` and `/sys` are the kernel's; the rest is where injection has its own volumes and the pod's tokens.
+        let is_taken = |path: &String| {
+            ["/proc", "/sys", "/dev", "/var/run/secrets", "/run/secrets"]
+                .iter()
+                .any(|taken| Path::new(path).starts_with(taken))
+                || path.starts_with(VOLUME_PATH)
+        };
+        match clean {
+            None => self.deny(name, "expected an absolute path of a directory, without \"..\""),
+            Some(path) if is_taken(&path) => {
+                self.deny(
+                    name,
+                    "is the kernel's, or where the pod's tokens and the injected volumes are; expected another path",
+                );
+            }
+            Some(path) => return Some(path),
         }
-        clean
+        None
     }
 
     fn set_file(&mut self, file: &File<'_>, name: &str) {
@@ -154,7 +165,10 @@ impl<'a> Reader<'a> {
                 self.set(annotation, &["files", name, "from"], "vault:auth/token/lookup-self#id");
                 return;
             }
-            Content::Template(text) => self.set(annotation, &["files", name, "template"], text.as_str()),
+            Content::Template(text) => {
+                self.set(annotation, &["files", name, "template"], text.as_str());
+                self.set(annotation, &["files", name, "language"], "go");
+            }
         }
         for (start, field) in [("left", "leftDelimiter"), ("right", "rightDelimiter")] {
             let key = format!("agent-template-{start}-delim-{}", file.raw);
