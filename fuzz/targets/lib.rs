@@ -5,7 +5,7 @@ mod pod;
 use std::collections::BTreeMap;
 
 use secret_exec::config::annotations::{PREFIX, check, parse_downward_api};
-use secret_exec::config::{Annotations, Flag, Injector, Layers, Mistake, Text, Wraps, resolve};
+use secret_exec::config::{Annotations, ConfigError, Flag, Injector, Layers, Text, Wraps, resolve};
 use secret_exec::domain::SecretRef;
 use secret_exec::k8s::admission::{Answer, Verdict};
 use secret_exec::k8s::manifest::Output;
@@ -150,7 +150,7 @@ pub fn config(bytes: &[u8]) {
     }
 }
 
-fn are_lines(mistakes: &[Mistake]) {
+fn are_lines(mistakes: &[ConfigError]) {
     for mistake in mistakes {
         let line = format!("{}: {}", mistake.place, mistake.text);
         assert!(!line.contains(char::is_control), "a mistake is one line: {line:?}");

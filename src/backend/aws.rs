@@ -33,7 +33,7 @@ impl VersionedReader {
         self.versions.borrow_mut().insert(id, version.clone());
     }
 
-    /// The value only when its version is another than ours: a description costs the same and decrypts nothing.
+    /// Reads the value only when its version has changed: a description costs the same and decrypts nothing.
     pub(super) async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
         let mut rotates_in = None;
         let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };

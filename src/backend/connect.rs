@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::config::{Config, Mistake, VaultAuth};
-use crate::domain::{Exit, Fetches, Lease, Problem, Source};
+use crate::config::{Config, ConfigError, VaultAuth};
+use crate::domain::{Diagnostic, Exit, Fetches, Lease, Source};
 use crate::identity::PreloadedFiles;
 use crate::identity::aws::AwsIdentity;
 use crate::identity::protected::ProtectedFiles;
@@ -36,19 +36,19 @@ pub(crate) struct Backends {
 }
 
 impl Backends {
-    /// Builds what the plan needs; asks nobody yet.
+    /// Builds the clients that the plan needs; sends nothing yet.
     pub(crate) fn connect(
         config: &Config,
         plan: &Plan,
         protected: &ProtectedFiles,
         aws_ca: Option<PathBuf>,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Vec<Diagnostic>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
         let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
         let files = Rc::new(Files::new(protected.clone()));
         let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity };
         if let Some(path) = &config.local {
-            let mistaken = |mistakes: Vec<Mistake>| mistakes.into_iter().map(Problem::from).collect::<Vec<_>>();
+            let mistaken = |mistakes: Vec<ConfigError>| mistakes.into_iter().map(Diagnostic::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
             return Ok(backends);
         }
@@ -57,7 +57,10 @@ impl Backends {
             let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
             let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };
             let connected = Vault::connect(vault, Limits::default(), clock::wall).map_err(|failure| {
-                vec![Problem::new(Exit::Usage, format!("cannot set up the connection to {}: {failure}", vault.address))]
+                vec![Diagnostic::new(
+                    Exit::Usage,
+                    format!("cannot set up the connection to {}: {failure}", vault.address),
+                )]
             })?;
             if connected.is_plain_remote() {
                 warn!("{} is plain http: secrets travel readable; use https", vault.address);
@@ -71,7 +74,7 @@ impl Backends {
     }
 
     /// Reads what may be beyond our rights after this: files, and AWS's CA bundle, once; the others have read theirs. What
-    /// cannot be read is told when it is needed.
+    /// cannot be read is reported when it is needed.
     pub(crate) fn preload(&self, plan: &Plan) {
         if self.local.is_none() {
             self.files.preload(plan.sources.iter().map(|planned| &planned.source));
@@ -81,7 +84,7 @@ impl Backends {
         }
     }
 
-    /// Nobody is asked for a while: no pooled connection keeps the last answer in its buffers.
+    /// Closes idle connections, so that none keeps the last answer in its buffers.
     pub(crate) fn rest(&self) {
         if let Some((vault, _)) = &self.vault {
             vault.close_idle();
@@ -89,8 +92,8 @@ impl Backends {
         self.aws_identity.close_idle();
     }
 
-    /// Revokes what was issued, within a bounded time: our own token (its leases end with it), or, under a token that is not
-    /// ours, each lease by itself. Failures are warnings: the leases' own end is the backstop.
+    /// Revokes what was issued, within a bounded time: the token of our login (its leases end with it), or, under the token of a
+    /// token file, each lease by itself. Failures are warnings: the leases' own end is the backstop.
     pub(crate) async fn give_back(&self, fetches: &Fetches) {
         let leases = leases(fetches);
         let source_of =
@@ -144,6 +147,6 @@ impl Backends {
     }
 }
 
-fn missing(setting: &str) -> Vec<Problem> {
-    vec![Problem::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
+fn missing(setting: &str) -> Vec<Diagnostic> {
+    vec![Diagnostic::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
 }

@@ -22,7 +22,7 @@ pub(crate) struct Credentials<'a> {
 pub(crate) enum LoginError {
     /// There is nothing to log in with.
     NoCredentials(IdentityError),
-    /// A server was asked, and refused or did not answer.
+    /// The server refused, or did not answer.
     Rejected(Failure),
 }
 

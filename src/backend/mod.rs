@@ -120,7 +120,7 @@ impl Backend {
         self.leases.borrow().get(&id).cloned()
     }
 
-    /// A token that is not ours to revoke, or cannot be, was replaced: its leases do not end with the hand-over.
+    /// A token that cannot be revoked was replaced: its leases outlive it and are revoked one by one.
     fn leave_leases(&self, now: Duration) {
         let leases = self.leases.borrow();
         let left = leases.values().cloned().map(|lease| LeftOver {
@@ -132,7 +132,7 @@ impl Backend {
         self.left_over.borrow_mut().extend(left);
     }
 
-    /// Values were delivered: leases that nobody uses any more are ended `settle` later.
+    /// Values were delivered: leases that are not used any more are revoked `settle` later.
     pub(crate) fn delivered(&self, settle: Duration, now: Duration) {
         let leases = self.leases.borrow();
         let is_used = |lease: &Lease| leases.values().any(|used| used.id == lease.id);
@@ -153,7 +153,7 @@ impl Backend {
         .collect()
     }
 
-    /// Nothing is asked for a while: no pooled connection keeps the last answer in its buffers.
+    /// Closes idle connections, so that none keeps the last answer in its buffers.
     pub(crate) fn rest(&self) {
         match &self.kind {
             Kind::Vault(logins) => logins.all().iter().for_each(|vault| vault.close_idle()),

@@ -14,7 +14,7 @@ use crate::sys::random;
 /// No longer for giving back what was issued, at the end or after a failed start.
 pub(crate) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is under way when it is over is heard out for this long: its answer may be something to give back.
+/// At the end, answers that are under way are awaited for this long: they may have to be revoked.
 pub(crate) const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// How often one is tried again.
@@ -38,7 +38,7 @@ pub(crate) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
-/// A value that dies although nothing changes it, and nobody of ours is there to replace it.
+/// A value that ends by itself while no process of ours is there to replace it.
 pub(crate) struct Mortal<'a> {
     pub(crate) source: &'a Source,
     /// Behind "it has ".
@@ -54,7 +54,7 @@ pub(crate) enum Bound {
     ToNothing,
 }
 
-/// The answers that die by themselves. A static role is none of them: the server changes it whoever is there.
+/// The answers that end by themselves. A static role is not among them: the server rotates it in any case.
 pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
     fetches.iter().filter_map(|(source, fetched)| {
         let (what, ttl, bound) = match (&fetched.lease, fetched.ends) {

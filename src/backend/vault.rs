@@ -15,7 +15,7 @@ use crate::schedule::{Outcome, TokenId};
 use super::grant;
 use super::login::{Credentials, LoginError, log_in};
 
-/// Vault or OpenBao: the tokens we hold, of which one is asked with.
+/// Vault or OpenBao: the live tokens, of which the current one is used for requests.
 pub(crate) struct Logins {
     pub(crate) config: config::Vault,
     pub(crate) auth: VaultAuth,
@@ -55,7 +55,7 @@ impl Logins {
         self.tokens.borrow().latest.token()
     }
 
-    /// Whether the token file holds another token than ours.
+    /// Whether the token file has another token than the one in use.
     pub(crate) fn is_identity_changed(&self) -> bool {
         let Some(secret) = identity::token_of_file(&self.auth, &self.preloaded) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
@@ -91,7 +91,7 @@ impl Logins {
             && vault.holds(secret)
         {
             return match log_in(&vault, &proof, ENDLESS).await {
-                Ok((token, _)) => Outcome::StillHeld(grant(&token)),
+                Ok((token, _)) => Outcome::TokenUnchanged(grant(&token)),
                 Err(failure) => Outcome::Failed(failure),
             };
         }
@@ -104,7 +104,7 @@ impl Logins {
         match log_in(&next, &proof, ENDLESS).await {
             Ok((token, _)) => {
                 let tokens = &mut *self.tokens.borrow_mut();
-                // Those that nobody can revoke end by themselves; whatever is under way holds on to its own.
+                // Tokens that cannot be revoked end by themselves; a request under way keeps a reference to its own.
                 tokens.by_id.retain(|_, old| old.token().is_some_and(|token| grant(&token).revocable));
                 tokens.latest = Rc::clone(&next);
                 tokens.by_id.insert(id, next);

@@ -28,7 +28,7 @@ pub(super) struct Written {
     pub(super) boot: String,
     pub(super) config: String,
     pub(super) address: String,
-    /// `None`: not logged in, or with a token that is not ours to keep.
+    /// `None`: not logged in, or with the token of a token file.
     pub(super) token: Option<WrittenToken>,
     pub(super) secrets: Vec<WrittenSecret>,
     /// What was being issued when this was written: an answer may have been lost.

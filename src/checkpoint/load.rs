@@ -15,7 +15,7 @@ use super::{CheckpointKey, EndedValues, LoadedCheckpoint, SavedToken, SavedValue
 /// What ends this soon is not taken up.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
 
-/// No state of ours is larger.
+/// A larger file is not a checkpoint.
 pub(super) const MOST_BYTES: u64 = 8 << 20;
 
 /// Reads what an earlier run left. Whatever cannot be used is refused with one line.

@@ -1,4 +1,4 @@
-//! What a restarted sidecar takes up: written into the state directory, which is on memory, before each issue and after
+//! What a restarted sidecar resumes from: written into the state directory, which is on memory, before each issue and after
 //! each answer, and removed at an orderly end.
 //!
 //! ```text
@@ -26,7 +26,7 @@ use crate::provider::vault::{Origin, Token, Vault};
 pub(crate) use load::find;
 pub(crate) use write::{Checkpoint, Kept};
 
-/// What is needed to know that a state is ours.
+/// What a checkpoint must agree with to be resumed.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckpointKey {
     boot: String,
@@ -60,7 +60,7 @@ pub(crate) struct SavedToken {
 }
 
 impl SavedToken {
-    /// The one that `vault` holds, requested at `requested_at`; `None` when its life is not ours to end.
+    /// The token of `vault`, requested at `requested_at`; `None` for the token of a token file.
     pub(crate) fn of(vault: &Vault, requested_at: Duration) -> Option<Self> {
         let token = vault.token().filter(|token| token.origin == Origin::Login)?;
         Some(Self { secret: vault.copy_token()?, token, requested_at })

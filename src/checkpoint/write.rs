@@ -144,7 +144,7 @@ impl Checkpoint {
         self.is_changed
     }
 
-    /// Writes it down, whole. Without a token of ours, what is bound to one is left out.
+    /// Writes the whole checkpoint. Without a token, values that depend on one are left out.
     pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         self.is_changed = false;
         let token = token.filter(|saved_token| saved_token.token.origin == Origin::Login).and_then(WrittenToken::of);
@@ -233,12 +233,12 @@ impl Checkpoint {
         if beside == name { Ok(()) } else { self.folder.replace(beside.as_ref(), name.as_ref()) }
     }
 
-    /// Removes what is ours and not needed any more.
+    /// Removes files of the checkpoint that are not needed any more.
     pub(super) fn sweep(&self, is_needed: impl Fn(&str) -> bool) {
         let names: Vec<OsString> = self.folder.names().unwrap_or_default();
         for name in names.iter().filter_map(|name| name.to_str()) {
-            let is_ours = [STATE, BESIDE, UNUSABLE].contains(&name) || name.starts_with(VALUE);
-            if is_ours
+            let is_own_name = [STATE, BESIDE, UNUSABLE].contains(&name) || name.starts_with(VALUE);
+            if is_own_name
                 && !is_needed(name)
                 && let Err(why) = self.folder.unlink(name.as_ref())
             {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::config::{Flag, Mistake};
+use crate::config::{ConfigError, Flag};
 use crate::run::Check;
 
 use super::options;
@@ -63,14 +63,14 @@ impl Invocation {
 }
 
 /// Splits the arguments (without the program's name). All mistakes at once.
-pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<Mistake>> {
+pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<ConfigError>> {
     let (options, wrapped) = split(args);
     let line = options::command();
     let unknown = |word: &str| format!(" (a command to run follows --: secret-exec [OPTIONS] -- {word})");
     let matches = match parse::parse(&line, &options, unknown) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return Ok(Invocation::of(Command::Print(text))),
-        Err(Stop::Mistakes(mistakes)) => return Err(mistakes),
+        Err(Stop::ConfigErrors(mistakes)) => return Err(mistakes),
     };
     read(&matches, wrapped)
 }
@@ -88,7 +88,7 @@ fn split(mut args: Vec<OsString>) -> (Vec<OsString>, Option<Vec<OsString>>) {
 }
 
 /// Reads clap's matches: settings may stand before and after the word that names the command.
-fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocation, Vec<Mistake>> {
+fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocation, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
     let mut flags = flags(matches, &mut mistakes);
     let name = matches.subcommand_name();
@@ -121,7 +121,7 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
     }
 }
 
-fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Command, Mistake> {
+fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Command, ConfigError> {
     let Some(name) = name else {
         return match wrapped {
             Some(command) if !command.is_empty() => Ok(Command::Wrap(command)),
@@ -155,7 +155,7 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
 }
 
 /// The settings that were given, in their order. Their values are text.
-fn flags(matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> Vec<Flag> {
+fn flags(matches: &ArgMatches, mistakes: &mut Vec<ConfigError>) -> Vec<Flag> {
     let mut found: Vec<(usize, Flag)> = Vec::new();
     for name in options::setting_names() {
         let flag = format!("--{name}");

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::{self, Injector, LogFormat, LogLevel, Mistake, Sandbox, Text};
-use crate::domain::{Exit, Problem, worst};
+use crate::config::{self, ConfigError, Injector, LogFormat, LogLevel, Sandbox, Text};
+use crate::domain::{Diagnostic, Exit, worst};
 use crate::k8s::webhook::Webhook;
 use crate::k8s::{certs, manifest, tls};
 use crate::run::{Program, start_log};
@@ -38,14 +38,14 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-type Ended = Result<Exit, Vec<Problem>>;
+type Ended = Result<Exit, Vec<Diagnostic>>;
 
-fn usage(text: impl Into<String>) -> Vec<Problem> {
-    vec![Problem::new(Exit::Usage, text)]
+fn usage(text: impl Into<String>) -> Vec<Diagnostic> {
+    vec![Diagnostic::new(Exit::Usage, text)]
 }
 
-fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
-    mistakes.into_iter().map(Problem::from).collect()
+fn problems(mistakes: Vec<ConfigError>) -> Vec<Diagnostic> {
+    mistakes.into_iter().map(Diagnostic::from).collect()
 }
 
 fn start(args: &[OsString]) -> Ended {
@@ -53,7 +53,7 @@ fn start(args: &[OsString]) -> Ended {
     let matches = match parse::parse(&line, args, |_| String::new()) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return print(&text),
-        Err(Stop::Mistakes(mistakes)) => return Err(problems(mistakes)),
+        Err(Stop::ConfigErrors(mistakes)) => return Err(problems(mistakes)),
     };
     let Some((name, own)) = matches.subcommand() else {
         return Err(usage("expected webhook, manifest or certs; see secret-inject --help"));
@@ -86,7 +86,7 @@ impl Options<'_> {
         self.all(name).last().map(PathBuf::from)
     }
 
-    fn text(&self, name: &str) -> Result<String, Vec<Problem>> {
+    fn text(&self, name: &str) -> Result<String, Vec<Diagnostic>> {
         match self.all(name).last().and_then(|value| value.to_str()) {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
             _ => Err(usage(format!("--{name}: expected a text"))),
@@ -99,12 +99,12 @@ impl Options<'_> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Vec<Problem>> {
+fn read(path: &Path) -> Result<String, Vec<Diagnostic>> {
     fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))
 }
 
-fn injector(name: &str, text: &str) -> Result<Injector, Vec<Problem>> {
-    Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Problem::from).collect())
+fn injector(name: &str, text: &str) -> Result<Injector, Vec<Diagnostic>> {
+    Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Diagnostic::from).collect())
 }
 
 fn offline(options: &Options<'_>) -> Ended {
@@ -117,7 +117,7 @@ fn offline(options: &Options<'_>) -> Ended {
         let mut text = String::new();
         io::stdin()
             .read_to_string(&mut text)
-            .map_err(|error| vec![Problem::new(Exit::Data, format!("cannot read stdin: {error}"))])?;
+            .map_err(|error| vec![Diagnostic::new(Exit::Data, format!("cannot read stdin: {error}"))])?;
         inputs.push(("stdin".to_owned(), text));
     }
     let injector = match options.path("config") {
@@ -129,7 +129,7 @@ fn offline(options: &Options<'_>) -> Ended {
     };
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
     let output = manifest::manifest(&files, &injector)
-        .map_err(|mistakes| mistakes.into_iter().map(|text| Problem::new(Exit::Data, text)).collect::<Vec<_>>())?;
+        .map_err(|mistakes| mistakes.into_iter().map(|text| Diagnostic::new(Exit::Data, text)).collect::<Vec<_>>())?;
     tell(output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str));
     if !options.is_set("check") {
         return print(&output.text);
@@ -159,10 +159,10 @@ fn make_certs(options: &Options<'_>) -> Ended {
     }
     let life = Duration::from_secs(u64::from(days) * 86_400);
     let bug =
-        |error: &dyn std::fmt::Display| vec![Problem::new(Exit::Bug, format!("cannot make certificates: {error}"))];
+        |error: &dyn std::fmt::Display| vec![Diagnostic::new(Exit::Bug, format!("cannot make certificates: {error}"))];
     let issued = certs::issue(&service, &namespace, life, clock::wall()).map_err(|error| bug(&error))?;
     let cannot = |path: &Path, error: io::Error| {
-        vec![Problem::new(Exit::Volume, format!("cannot write {}: {error}", path.display()))]
+        vec![Diagnostic::new(Exit::Volume, format!("cannot write {}: {error}", path.display()))]
     };
     fs::create_dir_all(&directory).map_err(|error| cannot(&directory, error))?;
     let before = match fs::read_to_string(directory.join("ca.crt")) {
@@ -221,10 +221,10 @@ fn webhook(options: &Options<'_>) -> Ended {
         _ => return Err(usage("--log-format: expected text or json")),
     };
     start_log(Program::Inject, format, LogLevel::Info);
-    harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+    harden::harden().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
     let lines = if format == LogFormat::Json { LineFormat::Json } else { LineFormat::Text };
     confine(sandbox(options)?, &webhook.tls, lines);
-    let unavailable = |error: io::Error| vec![Problem::new(Exit::Unavailable, format!("cannot start: {error}"))];
+    let unavailable = |error: io::Error| vec![Diagnostic::new(Exit::Unavailable, format!("cannot start: {error}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
     runtime.block_on(async {
         let signals = Signals::open().map_err(unavailable)?;
@@ -252,14 +252,14 @@ fn webhook(options: &Options<'_>) -> Ended {
                 crate::k8s::webhook::WebhookError::Tls(_) => Exit::Usage,
                 _ => Exit::Unavailable,
             };
-            vec![Problem::from_error(exit, &error)]
+            vec![Diagnostic::from_error(exit, &error)]
         })
     })?;
     Ok(Exit::App(0))
 }
 
 /// `--sandbox`, else `SECRET_EXEC_SANDBOX`, else on.
-fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Problem>> {
+fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Diagnostic>> {
     const VARIABLE: &str = "SECRET_EXEC_SANDBOX";
     let variable = environment::snapshot().into_iter().find(|(name, _)| name == VARIABLE.as_bytes());
     let (place, text) = match (options.path("sandbox"), variable) {

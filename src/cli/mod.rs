@@ -15,8 +15,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic;
 use std::process::ExitCode;
 
-use crate::config::{self, Annotations, Config, Layers, Mistake, Place, Text, Wraps};
-use crate::domain::{Exit, Problem, worst};
+use crate::config::{self, Annotations, Config, ConfigError, Layers, Place, Text, Wraps};
+use crate::domain::{Diagnostic, Exit, worst};
 use crate::identity::file;
 use crate::run::{self, Check, ProcessContext, Program, Refresh, Settings, Shown};
 use crate::sys::environment::{self, Variable};
@@ -31,7 +31,7 @@ use output::print;
 pub fn main() -> ExitCode {
     output::print_panics_without_their_data(Program::Exec);
     let outcome = panic::catch_unwind(|| {
-        let original = harden::harden().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+        let original = harden::harden().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
         run::refuse_small_stack()?;
         let environment = environment::snapshot();
         let arguments: Vec<String> =
@@ -59,7 +59,7 @@ fn start(
     arguments: Vec<OsString>,
     original: SavedSignalState,
     environment: Vec<Variable>,
-) -> Result<Exit, Vec<Problem>> {
+) -> Result<Exit, Vec<Diagnostic>> {
     let invocation = args::parse(arguments).map_err(problems)?;
     let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
     let settings = if is_pinned { Settings::Pinned } else { Settings::All };
@@ -130,14 +130,14 @@ fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
 }
 
 /// What is to be said on stdout, and what is wrong all the same.
-fn shown((text, problems): (String, Vec<Problem>)) -> Result<Exit, Vec<Problem>> {
+fn shown((text, problems): (String, Vec<Diagnostic>)) -> Result<Exit, Vec<Diagnostic>> {
     print(&text)?;
     if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
 }
 
 /// Settings in the environment that are not text. The layers are made of text: there, such a one would be missing, and a
 /// default in its place.
-fn no_text(environment: &[Variable], settings: Settings) -> Vec<Mistake> {
+fn no_text(environment: &[Variable], settings: Settings) -> Vec<ConfigError> {
     let mistake = |(name, value): &Variable| {
         let shown = String::from_utf8_lossy(name);
         let what = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
@@ -147,7 +147,8 @@ fn no_text(environment: &[Variable], settings: Settings) -> Vec<Mistake> {
         };
         let place = Place::Variable(shown.escape_debug().to_string());
         let counts = settings == Settings::All || !config::is_steering(&shown);
-        (counts && config::is_setting(&shown)).then(|| Mistake::new(&place, format!("its {what} is not UTF-8 text")))
+        (counts && config::is_setting(&shown))
+            .then(|| ConfigError::new(&place, format!("its {what} is not UTF-8 text")))
     };
     environment.iter().filter_map(mistake).collect()
 }
@@ -156,8 +157,8 @@ fn no_text(environment: &[Variable], settings: Settings) -> Vec<Mistake> {
 fn configure(
     invocation: &Invocation,
     caller: &ProcessContext,
-    mut unread: Vec<Mistake>,
-) -> Result<Config, Vec<Problem>> {
+    mut unread: Vec<ConfigError>,
+) -> Result<Config, Vec<Diagnostic>> {
     let named = |flag: &Option<OsString>, variable: &str| {
         flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
     };
@@ -167,7 +168,7 @@ fn configure(
         Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
         Err(error) => {
             let text = format!("cannot read {}: {error}", path?.display());
-            unread.push(Mistake::new(&Place::Flag(flag.to_owned()), text));
+            unread.push(ConfigError::new(&Place::Flag(flag.to_owned()), text));
             None
         }
     };
@@ -210,7 +211,7 @@ fn configure(
 
 /// A start with nothing to deliver: whoever wrote the configuration meant something that did not arrive. Only a wrapped
 /// command that nobody configures, or that inherits all of it, may start so: its variables have no reference today.
-fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Problem>> {
+fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Diagnostic>> {
     let is_empty =
         config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
     let delivers = match command {
@@ -226,11 +227,11 @@ fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<
         "nothing to deliver{read}: the configuration names no file, no variable and no secret; say --file NAME=REF or --env \
          NAME=REF, or see what became of the configuration that was meant"
     );
-    Err(problems(vec![Mistake::new(&Place::Missing, text)]))
+    Err(problems(vec![ConfigError::new(&Place::Missing, text)]))
 }
 
-fn problems(mistakes: Vec<Mistake>) -> Vec<Problem> {
-    mistakes.into_iter().map(Problem::from).collect()
+fn problems(mistakes: Vec<ConfigError>) -> Vec<Diagnostic> {
+    mistakes.into_iter().map(Diagnostic::from).collect()
 }
 
 #[cfg(test)]
@@ -242,7 +243,7 @@ mod tests {
         let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
         let lines = |name: &[u8], value: &[u8]| -> Vec<String> {
             let mistakes = no_text(&[variable(name, value)], Settings::All);
-            mistakes.into_iter().map(|mistake| Problem::from(mistake).text).collect()
+            mistakes.into_iter().map(|mistake| Diagnostic::from(mistake).text).collect()
         };
         let expected = ["environment variable SECRET_EXEC_RUN_AS: its value is not UTF-8 text"];
         assert_eq!(lines(b"SECRET_EXEC_RUN_AS", b"canary\xff"), expected);

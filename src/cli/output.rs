@@ -5,7 +5,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{LogFormat, LogLevel};
-use crate::domain::{Exit, Problem, worst};
+use crate::domain::{Diagnostic, Exit, worst};
 use crate::run::{Program, start_log};
 
 /// Whether the lines on stderr are JSON. The panic hook, which has no arguments, reads it too.
@@ -34,7 +34,7 @@ pub(super) fn requested_format(arguments: &[String], variable: Option<&[u8]>) ->
 }
 
 /// Prints each problem on a line of its own. A stderr that nobody reads is no reason to end differently.
-pub(super) fn print_problems(program: Program, problems: &[Problem]) {
+pub(super) fn print_problems(program: Program, problems: &[Diagnostic]) {
     let exit = worst(problems);
     for problem in problems {
         print_line(program, &problem.text, exit);
@@ -56,12 +56,12 @@ fn print_line(program: Program, text: &str, exit: Exit) {
 }
 
 /// Prints to stdout; a reader that went away (`| head`) is not our failure.
-pub(super) fn print(text: &str) -> Result<Exit, Vec<Problem>> {
+pub(super) fn print(text: &str) -> Result<Exit, Vec<Diagnostic>> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Exit::App(0)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::App(0)),
-        Err(error) => Err(vec![Problem::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),
+        Err(error) => Err(vec![Diagnostic::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),
     }
 }
 

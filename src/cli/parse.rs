@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, Error};
 
-use crate::config::{Mistake, Place, nearest};
+use crate::config::{ConfigError, Place, nearest};
 
 /// What a command line leads to when it is no command to carry out.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Stop {
     /// A help text or the version, for stdout.
     Print(String),
     /// Everything that is wrong with it.
-    Mistakes(Vec<Mistake>),
+    ConfigErrors(Vec<ConfigError>),
 }
 
 /// Parses the arguments that follow the program's name. `unknown_command` adds to the text about a word that is no command.
@@ -29,7 +29,7 @@ pub(super) fn parse(
         let line = std::iter::once(OsString::from(command.get_name())).chain(words.iter().cloned());
         let error = match command.clone().try_get_matches_from(line) {
             Ok(matches) if mistakes.is_empty() => return Ok(matches),
-            Ok(_) => return Err(Stop::Mistakes(mistakes)),
+            Ok(_) => return Err(Stop::ConfigErrors(mistakes)),
             Err(error) => error,
         };
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -41,19 +41,19 @@ pub(super) fn parse(
             Some((at, count)) if at < words.len() => {
                 words.drain(at..(at + count).min(words.len()));
             }
-            _ => return Err(Stop::Mistakes(mistakes)),
+            _ => return Err(Stop::ConfigErrors(mistakes)),
         }
     }
 }
 
 /// A mistake on the command line.
-pub(super) fn mistake(place: &str, text: impl Into<String>) -> Mistake {
-    Mistake::new(&Place::Flag(place.to_owned()), text)
+pub(super) fn mistake(place: &str, text: impl Into<String>) -> ConfigError {
+    ConfigError::new(&Place::Flag(place.to_owned()), text)
 }
 
 /// One error of clap's: what to say of it, and which words to leave out so that parsing can go on (`None`: it cannot).
 struct Found {
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
     cut: Option<(usize, usize)>,
 }
 

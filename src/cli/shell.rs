@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 use clap_complete::Shell as ClapShell;
 use clap_mangen::Man;
 
-use crate::config::Mistake;
+use crate::config::ConfigError;
 
 use super::parse::mistake;
 
@@ -47,7 +47,7 @@ impl Shell {
 }
 
 /// The manual page of a program, or of one of its commands.
-pub(super) fn man_page(mut command: Command, of: Option<&str>) -> Result<String, Vec<Mistake>> {
+pub(super) fn man_page(mut command: Command, of: Option<&str>) -> Result<String, Vec<ConfigError>> {
     command.build();
     let page = match of {
         None => command,

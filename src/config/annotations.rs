@@ -9,8 +9,8 @@ use super::dialect::Setting;
 use super::layer::{Annotations, Layer, Reading, Text};
 use super::names::singles;
 use super::nearest::nearest;
-use super::place::{Mistake, Place};
-use super::tree::{Kind, Mistakes, Node};
+use super::place::{ConfigError, Place};
+use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
 /// In front of every annotation that is ours.
@@ -38,19 +38,19 @@ const NAMED: [(&str, &str, Option<&str>); 5] = [
 const NEVER: [&str; 6] = ["skip-verify", "proxy", "redirect-hosts", "tls-server-name", "allow-insecure", "local"];
 
 /// Every mistake in a pod's annotations that can be seen without the other layers.
-pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Mistake> {
+pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<ConfigError> {
     check_all(pairs, &[])
 }
 
 /// The same, with what annotations of another injector say.
-pub fn check_all<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, settings: &[Setting]) -> Vec<Mistake> {
-    let mut mistakes = Mistakes::default();
+pub fn check_all<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, settings: &[Setting]) -> Vec<ConfigError> {
+    let mut mistakes = ConfigErrors::default();
     from_pairs(pairs, settings, &mut mistakes);
     mistakes.sorted()
 }
 
 /// The layer of annotations.
-pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut Mistakes) -> (Node, Reading) {
+pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut ConfigErrors) -> (Node, Reading) {
     match annotations {
         Annotations::Pairs(pairs) => from_pairs(as_texts(pairs), &[], mistakes),
         Annotations::Admitted(pairs, settings) => from_pairs(as_texts(pairs), settings, mistakes),
@@ -98,7 +98,7 @@ fn part(setting: &Setting) -> Node {
 pub(super) fn from_pairs<'a>(
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     settings: &[Setting],
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) -> (Node, Reading) {
     let mut reading = Reading::Complete;
     let mut layer = Layer::new(Author::Annotation);
@@ -221,9 +221,9 @@ fn is_a_key(name: &str) -> bool {
 }
 
 /// The pairs of a downward-API file: `key="value"` lines, the value as Go's `%q` writes it.
-pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<Mistake>> {
+pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<ConfigError>> {
     let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut mistakes = Mistakes::default();
+    let mut mistakes = ConfigErrors::default();
     for (at, line) in file.text.split('\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let place = Place::Line { file: file.name.to_owned(), line: at + 1 };
         let pair = line.split_once('=').filter(|(key, _)| !key.is_empty());

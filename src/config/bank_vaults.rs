@@ -247,7 +247,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(value: &str) -> Option<Result<String, String>> {
+    fn inline(value: &str) -> Option<Result<String, String>> {
         content(value).map(|made| {
             made.map(|content| match content {
                 Content::Secret { reference, .. } => reference.to_string(),
@@ -275,7 +275,7 @@ mod tests {
             ),
             ("${vault:a/b#${.user}}!", r#"{{ secret("vault:a/b")["user"] }}{{ "!" }}"#),
         ] {
-            assert_eq!(told(value), Some(Ok(expected.to_owned())), "{value}");
+            assert_eq!(inline(value), Some(Ok(expected.to_owned())), "{value}");
         }
     }
 
@@ -292,7 +292,7 @@ mod tests {
         for value in
             ["", "x", "vault:v1:abc#d", "vault:8200", "${HOME}/vault:", "use vault:a#b", "$vault:a#b", "${ vault:a#b}"]
         {
-            assert_eq!(told(value), None, "{value}");
+            assert_eq!(inline(value), None, "{value}");
             assert_eq!(form(value), None, "{value}");
         }
     }
@@ -310,7 +310,7 @@ mod tests {
             "${vault:canary#b",
             "${vault:canary}",
         ] {
-            let error = told(value).expect(value).expect_err(value);
+            let error = inline(value).expect(value).expect_err(value);
             assert!(!error.contains("canary"), "{error}");
         }
     }

@@ -7,8 +7,8 @@ use crate::domain::{EnvName, FileName};
 use super::form::alternatives;
 use super::nearest::{nearest, suggestion};
 use super::place::Place;
-use super::shape::{Alone, Choice, Field, Names, Presence, Shape, Source, Tagged};
-use super::tree::{Entry, Kind, Mistakes, Node, Style, join};
+use super::shape::{Choice, Field, Names, Presence, Shape, SingleItem, Source, Tagged};
+use super::tree::{ConfigErrors, Entry, Kind, Node, Style, join};
 use super::value;
 
 /// Who wrote a layer.
@@ -21,13 +21,13 @@ pub(super) enum Author {
 }
 
 /// Checks one layer and brings it into its normal form: short forms become long, an item alone becomes a list.
-pub(super) fn layer(node: Node, shape: &'static Shape, author: Author, mistakes: &mut Mistakes) -> Node {
+pub(super) fn layer(node: Node, shape: &'static Shape, author: Author, mistakes: &mut ConfigErrors) -> Node {
     Checker { author, mistakes }.node(node, shape, "")
 }
 
 struct Checker<'m> {
     author: Author,
-    mistakes: &'m mut Mistakes,
+    mistakes: &'m mut ConfigErrors,
 }
 
 impl Checker<'_> {
@@ -45,7 +45,7 @@ impl Checker<'_> {
                 }
             }
             (Shape::List { .. }, Kind::Text(_)) if is_null => Kind::List(Vec::new()),
-            (Shape::List { item, alone: Alone::Allowed }, kind @ (Kind::Text(_) | Kind::Map(_))) => {
+            (Shape::List { item, single_item: SingleItem::Allowed }, kind @ (Kind::Text(_) | Kind::Map(_))) => {
                 Kind::List(vec![self.node(Node { kind, place: place.clone() }, item, path)])
             }
             (Shape::List { item, .. }, Kind::List(items)) => {
@@ -160,7 +160,7 @@ pub(super) fn is_misspelt(node: &Node, shape: &Shape, name: &str) -> bool {
 }
 
 /// Checks the tree of all layers: what must be there is, and what excludes each other does not stand together.
-pub(super) fn whole(node: &Node, shape: &'static Shape, path: &str, mistakes: &mut Mistakes) {
+pub(super) fn whole(node: &Node, shape: &'static Shape, path: &str, mistakes: &mut ConfigErrors) {
     if let Shape::List { item, .. } = shape {
         for (at, node) in node.items().iter().enumerate() {
             whole(node, item, &format!("{path}[{at}]"), mistakes);
@@ -183,7 +183,7 @@ pub(super) fn whole(node: &Node, shape: &'static Shape, path: &str, mistakes: &m
     }
 }
 
-fn tagged_whole(node: &Node, tagged: &'static Tagged, path: &str, mistakes: &mut Mistakes) {
+fn tagged_whole(node: &Node, tagged: &'static Tagged, path: &str, mistakes: &mut ConfigErrors) {
     if node.entries().is_empty() {
         return; // the same as not there
     }
@@ -209,7 +209,7 @@ fn tagged_whole(node: &Node, tagged: &'static Tagged, path: &str, mistakes: &mut
     object_whole(node, &fields, variant.object.choice.as_ref(), path, mistakes);
 }
 
-fn object_whole(node: &Node, fields: &[&Field], choice: Option<&Choice>, path: &str, mistakes: &mut Mistakes) {
+fn object_whole(node: &Node, fields: &[&Field], choice: Option<&Choice>, path: &str, mistakes: &mut ConfigErrors) {
     let mut strays = node.entries().iter().filter(|entry| is_stray(entry, fields));
     for field in fields.iter().filter(|field| field.presence == Presence::Required) {
         let is_misspelt = strays.clone().any(|stray| is_meant(&stray.key, field, fields));

@@ -7,9 +7,9 @@ use super::check::Author;
 use super::layer::{Layer, Reading};
 use super::names::{locate, singles};
 use super::nearest::nearest;
-use super::place::{Mistake, Place};
+use super::place::{ConfigError, Place};
 use super::shape::Shape;
-use super::tree::{Kind, Mistakes, Node};
+use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
 /// Neither annotations nor the environment say anything about backends, the login, proxies and hooks: whoever may edit
@@ -40,11 +40,11 @@ impl fmt::Debug for Flag {
 
 /// The layer of all flags, and the value of `--local`. The last of two that say the same wins, but a file or variable
 /// stands only once.
-pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut Mistakes) -> (Node, Option<&'a str>, Reading) {
+pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut ConfigErrors) -> (Node, Option<&'a str>, Reading) {
     read(flags, Author::Operator, mistakes)
 }
 
-fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut Mistakes) -> (Node, Option<&'a str>, Reading) {
+fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut ConfigErrors) -> (Node, Option<&'a str>, Reading) {
     let mut reader = Reader {
         layer: Layer::new(author),
         seen: BTreeSet::new(),
@@ -60,8 +60,8 @@ fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut Mistakes) -> (Node
 }
 
 /// What is wrong with flags if annotations had to say the same.
-pub fn check_as_annotations(flags: &[Flag]) -> Vec<Mistake> {
-    let mut mistakes = Mistakes::default();
+pub fn check_as_annotations(flags: &[Flag]) -> Vec<ConfigError> {
+    let mut mistakes = ConfigErrors::default();
     if let Some(flag) = flags.iter().find(|flag| ["--local", PINNED].contains(&flag.name.as_str())) {
         mistakes.add(&Place::Flag(flag.name.clone()), "is no annotation's to set");
     }
@@ -75,7 +75,7 @@ struct Reader<'a, 'm> {
     actions: Vec<Node>,
     local: Option<&'a str>,
     reading: Reading,
-    mistakes: &'m mut Mistakes,
+    mistakes: &'m mut ConfigErrors,
 }
 
 impl<'a> Reader<'a, '_> {

@@ -11,7 +11,7 @@ use super::bank_vaults;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, EnvEntry, Inherit};
 use super::place::Place;
-use super::tree::Mistakes;
+use super::tree::ConfigErrors;
 use super::value;
 
 /// The entries that inherited references make. A variable that is `taken` by an explicit entry or passed on is left alone.
@@ -20,7 +20,7 @@ pub(super) fn entries(
     inherit: Inherit,
     pass_env: &[String],
     taken: &[EnvEntry],
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) -> Vec<EnvEntry> {
     let mut found = Vec::new();
     let mut seen: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();

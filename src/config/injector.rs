@@ -14,9 +14,9 @@ use super::form::Form;
 use super::keys::{AWS, VAULT};
 use super::layer::Text;
 use super::net;
-use super::place::{Mistake, Place};
-use super::shape::{Alone, Field, Object, Shape};
-use super::tree::{Kind, Mistakes, Node, join};
+use super::place::{ConfigError, Place};
+use super::shape::{Field, Object, Shape, SingleItem};
+use super::tree::{ConfigErrors, Kind, Node, join};
 use super::value;
 use super::yaml::{self, Origin};
 
@@ -29,7 +29,7 @@ static INJECTOR: Shape = Shape::Object(&Object {
         Field::single("image", Form::Plain, "The image that is injected; its entry point is /secret-exec."),
         Field::new(
             "imageMirrors",
-            Shape::List { item: &IMAGE, alone: Alone::Refused },
+            Shape::List { item: &IMAGE, single_item: SingleItem::Refused },
             "Other names of that image, which a webhook of the cluster writes instead of it.",
         ),
         Field::new(
@@ -42,7 +42,7 @@ static INJECTOR: Shape = Shape::Object(&Object {
         Field::single("readerGroup", Form::Plain, "The gid that may read the files.").default("64123"),
         Field::new(
             "allowAddresses",
-            Shape::List { item: &ADDRESS, alone: Alone::Refused },
+            Shape::List { item: &ADDRESS, single_item: SingleItem::Refused },
             "Addresses of Vault that a pod's annotation may name instead.",
         ),
         Field::single(
@@ -53,7 +53,7 @@ static INJECTOR: Shape = Shape::Object(&Object {
         .default("true"),
         Field::new(
             "dialects",
-            Shape::List { item: &DIALECT, alone: Alone::Refused },
+            Shape::List { item: &DIALECT, single_item: SingleItem::Refused },
             "Other injectors whose annotations count too: vault, openbao, bank-vaults. None by default.",
         ),
     ],
@@ -144,8 +144,8 @@ impl Resources {
     }
 
     /// Reads the text of an annotation.
-    pub fn parse(text: &str, place: &Place) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn parse(text: &str, place: &Place) -> Result<Self, Vec<ConfigError>> {
+        let mut mistakes = ConfigErrors::default();
         let node = yaml::parse(text, &Origin::Value(place), &mut mistakes);
         let node = node.map(|node| check::layer(node, &OWN_RESOURCES, Author::Operator, &mut mistakes));
         let mistakes = mistakes.sorted();
@@ -181,8 +181,8 @@ impl Injector {
     }
 
     /// Reads the injector's config file. All mistakes at once.
-    pub fn parse(file: Text<'_>) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn parse(file: Text<'_>) -> Result<Self, Vec<ConfigError>> {
+        let mut mistakes = ConfigErrors::default();
         let Some(node) = yaml::parse(file.text, &Origin::File(file.name), &mut mistakes) else {
             return Err(mistakes.sorted());
         };
@@ -192,7 +192,7 @@ impl Injector {
         if mistakes.is_empty() { Ok(injector) } else { Err(mistakes) }
     }
 
-    fn read(node: &Node, file: &str, mistakes: &mut Mistakes) -> Self {
+    fn read(node: &Node, file: &str, mistakes: &mut ConfigErrors) -> Self {
         let mut injector = Self { addresses: Addresses::Listed(Vec::new()), ..Self::unconfigured() };
         match node.field("image") {
             Some(image) => injector.image = image.text().unwrap_or_default().to_owned(),
@@ -241,8 +241,8 @@ impl Injector {
     /// The operator's part for a pod: `--set` flags, in the order of their keys. `also` are the injector's own.
     ///
     /// An annotation that says something else about one of them is a mistake, and so is an address that is not allowed.
-    pub fn pinned(&self, requested: &RequestedConfig, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn pinned(&self, requested: &RequestedConfig, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<ConfigError>> {
+        let mut mistakes = ConfigErrors::default();
         let tree = &requested.0;
         let mut pinned = self.operator.clone();
         if let Some(node) = tree.at("vault.address")
@@ -306,7 +306,7 @@ impl RequestedConfig {
     /// Reads annotations, over what those of another injector say.
     pub fn read(annotations: &[(String, String)], settings: &[Setting]) -> Self {
         let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Self(from_pairs(pairs, settings, &mut Mistakes::default()).0)
+        Self(from_pairs(pairs, settings, &mut ConfigErrors::default()).0)
     }
 
     /// The single value of a key of the config.

@@ -1,7 +1,7 @@
 //! Every key of the configuration, with a sentence for people. Nothing else lists keys.
 
 use super::form::Form;
-use super::shape::{Alone, Choice, Field, Names, Object, Presence, Shape, Tagged, Variant};
+use super::shape::{Choice, Field, Names, Object, Presence, Shape, SingleItem, Tagged, Variant};
 
 /// The whole configuration.
 pub(super) static ROOT: Shape = Shape::Object(&Object {
@@ -32,12 +32,12 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         ),
         Field::new(
             "envFrom",
-            Shape::List { item: &ENV_FROM, alone: Alone::Refused },
+            Shape::List { item: &ENV_FROM, single_item: SingleItem::Refused },
             "Secrets whose every key becomes an environment variable; two that clash are an error.",
         ),
         Field::new(
             "passEnv",
-            Shape::List { item: &PATTERN, alone: Alone::Refused },
+            Shape::List { item: &PATTERN, single_item: SingleItem::Refused },
             "Inherited variables (NAME or PREFIX*) that are neither taken from the app nor resolved.",
         ),
         Field::single(
@@ -63,7 +63,7 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             .default("false"),
         Field::new(
             "onChange",
-            Shape::List { item: &ACTION, alone: Alone::Allowed },
+            Shape::List { item: &ACTION, single_item: SingleItem::Allowed },
             "What happens after a change: none, signal:HUP, signal:HUP@PROCESS, restart or http:URL.",
         )
         .flag("ACTION")
@@ -403,8 +403,12 @@ static ACTION: Shape = Shape::Short {
         fields: &[
             Field::single("signal", Form::Signal, "A signal to the app."),
             Field::single("process", Form::Process, "Instead to the oldest process of that name (sidecar)."),
-            Field::new("run", Shape::List { item: &ARGUMENT, alone: Alone::Refused }, "A command with its arguments.")
-                .never_by_annotation(),
+            Field::new(
+                "run",
+                Shape::List { item: &ARGUMENT, single_item: SingleItem::Refused },
+                "A command with its arguments.",
+            )
+            .never_by_annotation(),
             Field::single("http", Form::Url, "POST to this URL."),
             Field::single("remote", Form::Bool, "The URL need not be on loopback.")
                 .default("false")

@@ -6,7 +6,7 @@ use super::check::{self, Author};
 use super::dialect::Setting;
 use super::keys::ROOT;
 use super::merge;
-use super::tree::{Mistakes, Node};
+use super::tree::{ConfigErrors, Node};
 
 /// A text and its name.
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ impl Layer {
     }
 
     /// Checks a part and puts it over what is there.
-    pub(super) fn add(&mut self, part: Node, mistakes: &mut Mistakes) {
+    pub(super) fn add(&mut self, part: Node, mistakes: &mut ConfigErrors) {
         let part = check::layer(part, &ROOT, self.author, mistakes);
         self.tree = merge::over(std::mem::replace(&mut self.tree, Node::empty()), part, &ROOT);
     }

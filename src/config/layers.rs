@@ -14,7 +14,7 @@ use super::nearest::nearest;
 use super::pinned;
 use super::place::Place;
 use super::proxies::{self, Proxies};
-use super::tree::{Kind, Mistakes, Node};
+use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
 /// Everything the configuration is made of. All of it is read once, by the caller.
@@ -65,7 +65,7 @@ pub(super) struct Merged<'a> {
 }
 
 /// Reads, checks and merges the layers.
-pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut Mistakes) -> Merged<'a> {
+pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Merged<'a> {
     let mut reading = Reading::Complete;
     let is_pinned = layers.flags.iter().any(|flag| flag.name == flags::PINNED);
     let counts = |name: &str| !(is_pinned && pinned::is_steering(name));
@@ -152,7 +152,7 @@ fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Nod
 }
 
 /// `SECRET_EXEC_…`: any key that one text can set. An unknown one is a mistake, or a typo would be a silent default.
-fn variables(environment: &[&(String, String)], mistakes: &mut Mistakes) -> Node {
+fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> Node {
     let known: Vec<(String, Single)> = singles().into_iter().map(|single| (single.variable(), single)).collect();
     let mut found: Vec<(&Single, &String, &String)> = Vec::new();
     for (name, value) in environment.iter().copied() {

@@ -58,7 +58,7 @@ pub use model::{
 pub use nearest::nearest;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use pinned::{is_hidden, is_steering};
-pub use place::{Mistake, Place};
+pub use place::{ConfigError, Place};
 pub use proxies::{Proxies, ProxyError};
 pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{Exit, Problem};
+use crate::domain::{Diagnostic, Exit};
 
 /// Where a setting came from, as the operator finds it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,22 +49,22 @@ impl fmt::Display for Place {
 
 /// One mistake in the configuration: where, what, and what was expected. Quotes names, never a value that could be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
+pub struct ConfigError {
     /// Where it stands.
     pub place: Place,
     /// What is wrong and what was expected; lower-case, no full stop.
     pub text: String,
 }
 
-impl Mistake {
+impl ConfigError {
     /// A mistake from its parts.
     pub fn new(place: &Place, text: impl Into<String>) -> Self {
         Self { place: place.clone(), text: text.into() }
     }
 }
 
-impl From<Mistake> for Problem {
-    fn from(mistake: Mistake) -> Self {
+impl From<ConfigError> for Diagnostic {
+    fn from(mistake: ConfigError) -> Self {
         Self::new(Exit::Usage, format!("{}: {}", mistake.place, mistake.text))
     }
 }

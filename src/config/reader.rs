@@ -7,7 +7,7 @@ use crate::domain::{FileMode, Owner, RunAs};
 use super::check::is_misspelt;
 use super::keys::ROOT;
 use super::place::Place;
-use super::tree::{Kind, Mistakes, Node};
+use super::tree::{ConfigErrors, Kind, Node};
 use super::value;
 
 /// The tree of all layers, and the mistakes so far.
@@ -15,7 +15,7 @@ pub(super) struct Reader<'t> {
     /// All layers as one, in normal form.
     pub(super) tree: &'t Node,
     /// What is wrong.
-    pub(super) mistakes: Mistakes,
+    pub(super) mistakes: ConfigErrors,
 }
 
 impl<'t> Reader<'t> {

@@ -12,10 +12,10 @@ use super::keys::ROOT;
 use super::layer::Reading;
 use super::layers::{self, Layers, Merged, Wraps};
 use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
-use super::place::Mistake;
+use super::place::ConfigError;
 use super::proxies::Proxies;
 use super::reader::{Reader, owner, run_as};
-use super::tree::{Kind, Mistakes, Node};
+use super::tree::{ConfigErrors, Kind, Node};
 use super::{check, net, value};
 
 const VOLUME_PATH: &str = "/run/secret-exec/files";
@@ -27,17 +27,17 @@ const RENEWAL: Renewal = Renewal { at: None, jitter: 10, hand_over: Duration::fr
 const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false, bank_vaults: false };
 
 /// Makes the configuration out of its layers. All mistakes come back, sorted by place.
-pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
+pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Backends)
 }
 
 /// The same for whoever asks no backend: what it takes to ask one may be missing.
-pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<Mistake>> {
+pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Nobody)
 }
 
-fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
+fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<ConfigError>> {
+    let mut mistakes = ConfigErrors::default();
     let merged = layers::merged(layers, &mut mistakes);
     if merged.reading == Reading::Broken {
         return Err(mistakes.sorted()); // what looks missing now may stand in the text that is broken
@@ -96,7 +96,7 @@ impl Reader<'_> {
             let place = self.place("state");
             self.mistakes.about(&place, "state", text);
         }
-        let mut about_variables = Mistakes::default();
+        let mut about_variables = ConfigErrors::default();
         let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);
         config.may_be_empty = inherit.bank_vaults;
         if layers.wraps == Wraps::Command {

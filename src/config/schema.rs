@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::ROOT;
-use super::shape::{Alone, Choice, DefaultValue, Field, Names, Object, Presence, Shape, Tagged};
+use super::shape::{Choice, DefaultValue, Field, Names, Object, Presence, Shape, SingleItem, Tagged};
 
 /// The schema as text, the same bytes every time.
 pub fn schema() -> String {
@@ -19,11 +19,11 @@ fn of(shape: &Shape) -> Value {
     match shape {
         Shape::Single(form) => form.schema(),
         Shape::Short { form, long, .. } => json!({ "anyOf": [form.schema(), object(long)] }),
-        Shape::List { item, alone } => {
+        Shape::List { item, single_item } => {
             let list = json!({ "type": ["array", "null"], "items": of(item) });
-            match alone {
-                Alone::Refused => list,
-                Alone::Allowed => json!({ "anyOf": [of(item), list] }),
+            match single_item {
+                SingleItem::Refused => list,
+                SingleItem::Allowed => json!({ "anyOf": [of(item), list] }),
             }
         }
         Shape::Map { names, value } => {

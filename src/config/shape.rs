@@ -22,7 +22,7 @@ pub(super) enum Shape {
         /// Each of them.
         item: &'static Shape,
         /// Whether one value may stand without the list.
-        alone: Alone,
+        single_item: SingleItem,
     },
     /// A map with names of the user's.
     Map {
@@ -39,7 +39,7 @@ pub(super) enum Shape {
 
 /// Whether one item may stand for a list of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alone {
+pub(super) enum SingleItem {
     /// `restart` for `[restart]`.
     Allowed,
     /// A list must be written as one.
@@ -257,7 +257,7 @@ impl Shape {
 
     /// Whether a single value can stand here.
     pub(super) fn is_single(&self) -> bool {
-        matches!(self, Self::Single(_) | Self::Short { .. } | Self::List { alone: Alone::Allowed, .. })
+        matches!(self, Self::Single(_) | Self::Short { .. } | Self::List { single_item: SingleItem::Allowed, .. })
     }
 
     /// The choice of a map here.

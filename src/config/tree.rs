@@ -1,6 +1,6 @@
 //! The tree every layer of configuration becomes: text, lists and maps, each with its place.
 
-use super::place::{Mistake, Place};
+use super::place::{ConfigError, Place};
 
 /// A value of the tree and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,18 +149,18 @@ fn one_line(text: &mut String) {
 
 /// All mistakes so far.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(Vec<Mistake>);
+pub(super) struct ConfigErrors(Vec<ConfigError>);
 
-impl Mistakes {
+impl ConfigErrors {
     /// Adds one.
     pub(super) fn add(&mut self, place: &Place, text: impl Into<String>) {
-        self.0.push(Mistake::new(place, text));
+        self.0.push(ConfigError::new(place, text));
     }
 
     /// Adds one about the key at `path`, which the text names unless the place already does.
     pub(super) fn about(&mut self, place: &Place, path: &str, text: impl std::fmt::Display) {
         let is_named = path.is_empty() || names(place, path);
-        self.0.push(Mistake::new(place, if is_named { text.to_string() } else { format!("{path}: {text}") }));
+        self.0.push(ConfigError::new(place, if is_named { text.to_string() } else { format!("{path}: {text}") }));
     }
 
     /// The value, or `None` and one more mistake.
@@ -174,7 +174,7 @@ impl Mistakes {
     }
 
     /// All of them, sorted by place, each once, each on one line whatever the names in it hold.
-    pub(super) fn sorted(mut self) -> Vec<Mistake> {
+    pub(super) fn sorted(mut self) -> Vec<ConfigError> {
         for mistake in &mut self.0 {
             one_line(&mut mistake.text);
             match &mut mistake.place {
@@ -193,7 +193,7 @@ impl Mistakes {
     }
 
     /// Only those that `keep` wants.
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Mistake) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl FnMut(&ConfigError) -> bool) {
         self.0.retain(keep);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::place::Place;
-use super::tree::{Entry, Kind, Mistakes, Node, Style, Text};
+use super::tree::{ConfigErrors, Entry, Kind, Node, Style, Text};
 
 /// What a ConfigMap can hold.
 const MAX_BYTES: usize = 1 << 20;
@@ -35,7 +35,7 @@ impl Origin<'_> {
 }
 
 /// Parses a text. `None` when it cannot be read as a whole, which has then been reported.
-pub(super) fn parse(text: &str, origin: &Origin<'_>, mistakes: &mut Mistakes) -> Option<Node> {
+pub(super) fn parse(text: &str, origin: &Origin<'_>, mistakes: &mut ConfigErrors) -> Option<Node> {
     parse_bounded(text, origin, MAX_NODES, mistakes)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn parse_bounded(
     text: &str,
     origin: &Origin<'_>,
     max_nodes: usize,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) -> Option<Node> {
     let result = if text.len() > MAX_BYTES {
         Err(Stop::at(1, format!("the text is larger than {} KiB", MAX_BYTES >> 10)))
@@ -114,7 +114,7 @@ enum Pending {
 
 struct Builder<'a, 'm> {
     origin: &'a Origin<'a>,
-    mistakes: &'m mut Mistakes,
+    mistakes: &'m mut ConfigErrors,
     max_nodes: usize,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
@@ -236,7 +236,7 @@ fn too_large(line: usize) -> Stop {
     Stop::at(line, "too large once its aliases are followed, or nested too deeply")
 }
 
-fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &mut Mistakes) -> Pending {
+fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &mut ConfigErrors) -> Pending {
     let Kind::Text(key) = node.kind else {
         mistakes.add(&node.place, "a key must be a single word or text, not a list or a map");
         return Pending::Skip;
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Option<Node>, Vec<String>) {
-        let mut mistakes = Mistakes::default();
+        let mut mistakes = ConfigErrors::default();
         let node = parse(text, &Origin::File("c.yaml"), &mut mistakes);
         (node, mistakes.sorted().into_iter().map(|m| format!("{}: {}", m.place, m.text)).collect())
     }

@@ -53,14 +53,14 @@ impl Exit {
 
 /// One failure as the operator reads it: what failed, on which reference, why, what to do. Never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The code it leads to.
     pub exit: Exit,
     /// One line, lower-case, no full stop, without the `secret-exec: ` in front.
     pub text: String,
 }
 
-impl Problem {
+impl Diagnostic {
     /// A problem from its parts.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
@@ -85,7 +85,7 @@ impl Problem {
 }
 
 /// The code that several problems lead to together.
-pub fn worst(problems: &[Problem]) -> Exit {
+pub fn worst(problems: &[Diagnostic]) -> Exit {
     problems.iter().map(|problem| problem.exit).min().unwrap_or(Exit::Bug)
 }
 
@@ -98,7 +98,7 @@ mod tests {
         let order =
             [Exit::Bug, Exit::Usage, Exit::Privileges, Exit::Volume, Exit::Denied, Exit::Data, Exit::Unavailable];
         for pair in order.windows(2) {
-            let problems = [Problem::new(pair[1], "later"), Problem::new(pair[0], "earlier")];
+            let problems = [Diagnostic::new(pair[1], "later"), Diagnostic::new(pair[0], "earlier")];
             assert_eq!(worst(&problems), pair[0]);
         }
         assert_eq!(order.map(Exit::code), [70, 64, 71, 73, 77, 65, 69]);

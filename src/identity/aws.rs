@@ -51,7 +51,7 @@ const CHAIN: Duration = Duration::from_secs(15);
 /// Where the global STS endpoint signs.
 const GLOBAL: Region = Region::from_static("us-east-1");
 
-/// Who we are for AWS. One chain and one login per role, shared by every client made from it.
+/// The workload's AWS identity. One chain and one login per role, shared by every client made from it.
 pub struct AwsIdentity {
     settings: config::Aws,
     transport: Transport,

@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::domain::SecretBytes;
 
-use super::protected::{OpenError, ProtectedFiles, Purpose, Refusal};
+use super::protected::{OpenError, ProtectedFileError, ProtectedFiles, Purpose};
 
 /// The largest file that is read: what the kubelet allows a whole Secret to hold.
 const MOST_BYTES: u64 = 1 << 20;
@@ -49,7 +49,7 @@ pub enum FileError {
     NotText,
     /// It is ours, not the app's.
     #[error("{0}")]
-    Protected(Refusal),
+    Protected(ProtectedFileError),
 }
 
 impl FileError {

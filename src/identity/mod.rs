@@ -24,7 +24,7 @@ pub use error::{IdentityError, IdentityFile, ProofError};
 
 use file::FileError;
 
-/// Who we are, ready to be sent.
+/// The proof of the workload's identity, ready to be sent.
 #[derive(Debug)]
 pub enum Proof {
     /// A token that somebody else created and keeps alive.

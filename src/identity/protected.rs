@@ -54,7 +54,7 @@ pub enum Purpose {
 
 /// Why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ProtectedFileError {
     /// In `/proc`, or leading there.
     Proc,
     /// A file that proves who the workload is.
@@ -67,7 +67,7 @@ pub enum Refusal {
     Volume(PathBuf),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ProtectedFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proc => f.write_str("it is in /proc or leads there (as /dev/stdin and /dev/fd do)")?,
@@ -168,7 +168,7 @@ impl ProtectedFiles {
     }
 
     /// Why this path may not be read, if so. One that does not exist is judged by its spelling.
-    pub fn check(&self, path: &Path, purpose: Purpose) -> Result<(), Refusal> {
+    pub fn check(&self, path: &Path, purpose: Purpose) -> Result<(), ProtectedFileError> {
         if let Some(refusal) = self.by_spelling(&absolute(path.to_owned()), purpose) {
             return Err(refusal);
         }
@@ -201,47 +201,49 @@ impl ProtectedFiles {
         Ok(id)
     }
 
-    fn refuse(&self, id: FileId, name: &OsStr, parents: &[FileId], purpose: Purpose) -> Result<(), Refusal> {
+    fn refuse(&self, id: FileId, name: &OsStr, parents: &[FileId], purpose: Purpose) -> Result<(), ProtectedFileError> {
         let within = |protected: &Protected| {
             parents.iter().any(|parent| protected.is(*parent)) || protected.is(id) || holds(&protected.path, id)
         };
         if let Some(state) = self.state.iter().find(|state| within(state)) {
-            return Err(Refusal::State(state.path.clone()));
+            return Err(ProtectedFileError::State(state.path.clone()));
         }
         if let Some(volume) = self.volume.iter().find(|volume| within(volume)) {
-            return Err(Refusal::Volume(volume.path.clone()));
+            return Err(ProtectedFileError::Volume(volume.path.clone()));
         }
         if purpose == Purpose::Identity {
             return Ok(());
         }
         let is_it = |identity: &&Protected| identity.is(id) || identity.is_version(name, parents);
         if let Some(identity) = self.identities.iter().find(is_it) {
-            return Err(Refusal::Identity(identity.path.clone()));
+            return Err(ProtectedFileError::Identity(identity.path.clone()));
         }
         let is_ca = purpose == Purpose::Certificates && name != "token";
         let is_below = |known: &&Protected| parents.iter().any(|parent| known.is(*parent)) || holds(&known.path, id);
         match self.credentials.iter().find(is_below) {
-            Some(known) if !is_ca => Err(Refusal::Credentials(known.path.clone())),
+            Some(known) if !is_ca => Err(ProtectedFileError::Credentials(known.path.clone())),
             _ => Ok(()),
         }
     }
 
     /// The same without looking at the file system: what is protected may not exist yet.
-    fn by_spelling(&self, path: &Path, purpose: Purpose) -> Option<Refusal> {
+    fn by_spelling(&self, path: &Path, purpose: Purpose) -> Option<ProtectedFileError> {
         let below = |list: &[Protected]| {
             list.iter().find(|known| path.starts_with(&known.path)).map(|known| known.path.clone())
         };
         if path.starts_with("/proc") {
-            return Some(Refusal::Proc);
+            return Some(ProtectedFileError::Proc);
         }
-        let own = below(&self.state).map(Refusal::State).or_else(|| below(&self.volume).map(Refusal::Volume));
+        let own = below(&self.state)
+            .map(ProtectedFileError::State)
+            .or_else(|| below(&self.volume).map(ProtectedFileError::Volume));
         if own.is_some() || purpose == Purpose::Identity {
             return own;
         }
         let is_ca = purpose == Purpose::Certificates && path.file_name() != Some("token".as_ref());
         let identity = self.identities.iter().find(|known| known.path == path).map(|known| known.path.clone());
         let credentials = below(&self.credentials).filter(|_| !is_ca);
-        identity.map(Refusal::Identity).or_else(|| credentials.map(Refusal::Credentials))
+        identity.map(ProtectedFileError::Identity).or_else(|| credentials.map(ProtectedFileError::Credentials))
     }
 }
 
@@ -262,12 +264,12 @@ fn absolute(path: PathBuf) -> PathBuf {
 /// Why nothing was opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    Refused(Refusal),
+    Refused(ProtectedFileError),
     System(io::Error),
 }
 
-impl From<Refusal> for OpenError {
-    fn from(refusal: Refusal) -> Self {
+impl From<ProtectedFileError> for OpenError {
+    fn from(refusal: ProtectedFileError) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -337,7 +339,7 @@ fn directory(path: &str) -> Result<OwnedFd, OpenError> {
 
 fn refuse_proc(found: &OwnedFd) -> Result<(), OpenError> {
     if statfs::fstatfs(found)?.filesystem_type() == PROC_SUPER_MAGIC {
-        return Err(Refusal::Proc.into());
+        return Err(ProtectedFileError::Proc.into());
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Mistake, Place};
+use crate::config::{ConfigError, Place};
 
 /// Sentences for the developer: why the pod is refused.
 pub type Denial = Vec<String>;
@@ -17,7 +17,7 @@ pub(super) fn annotation_key(name: &str) -> String {
 }
 
 /// A mistake as a sentence. Flags are the operator's; the developer sees annotations.
-fn sentence(mistake: &Mistake) -> String {
+fn sentence(mistake: &ConfigError) -> String {
     match &mistake.place {
         Place::Flag(flag) => match flag.strip_prefix("--set ") {
             Some(_) if mistake.text.starts_with("vault.auth.role: is missing") => missing_role(),
@@ -27,7 +27,7 @@ fn sentence(mistake: &Mistake) -> String {
     }
 }
 
-pub(super) fn sentences(mistakes: &[Mistake]) -> Denial {
+pub(super) fn sentences(mistakes: &[ConfigError]) -> Denial {
     mistakes.iter().map(sentence).collect()
 }
 

@@ -25,7 +25,7 @@ const REGIONAL: [&str; 5] = [
     "AWS_USE_FIPS_ENDPOINT",
 ];
 /// Members of a container that injection never writes, and that would run or open something in ours.
-const NEVER_OURS: [&str; 10] = [
+const NEVER_INJECTED: [&str; 10] = [
     "command",
     "envFrom",
     "lifecycle",
@@ -112,7 +112,7 @@ impl Comparison<'_> {
             }
             return Some(format!("its image is {shown}, expected {}", text(expected, "image")));
         }
-        if let Some(member) = NEVER_OURS.iter().find(|member| is_said(found.get(**member))) {
+        if let Some(member) = NEVER_INJECTED.iter().find(|member| is_said(found.get(**member))) {
             return Some(format!("it has {member}"));
         }
         arguments(found, expected)

@@ -3,13 +3,18 @@
 use std::path::Path;
 
 use crate::config::{Ca, Config, Place, RoleId, VaultAuth};
-use crate::domain::{Exit, Problem, SecretRef, Source};
+use crate::domain::{Diagnostic, Exit, SecretRef, Source};
 use crate::identity::protected::{ProtectedFiles, Purpose};
 
 use super::Plan;
 
 /// Every reference and path that reaches what it may not, with its place.
-pub(crate) fn refused(config: &Config, plan: &Plan, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Problem> {
+pub(crate) fn refused(
+    config: &Config,
+    plan: &Plan,
+    protected: &ProtectedFiles,
+    aws_ca: Option<&Path>,
+) -> Vec<Diagnostic> {
     let mut problems = paths(config, protected, aws_ca);
     for (place, what, reference) in references(config, plan) {
         let Source::File(path) = &reference.source else { continue };
@@ -17,9 +22,9 @@ pub(crate) fn refused(config: &Config, plan: &Plan, protected: &ProtectedFiles, 
             let text = format!(
                 "{place}: {what}: annotations may not name files ({reference}); only a config file or a flag may"
             );
-            problems.push(Problem::new(Exit::Usage, text));
+            problems.push(Diagnostic::new(Exit::Usage, text));
         } else if let Err(refusal) = protected.check(path, Purpose::Content) {
-            problems.push(Problem::new(
+            problems.push(Diagnostic::new(
                 Exit::Usage,
                 format!("{place}: {what}: cannot read {}: {refusal}", reference.source),
             ));
@@ -29,7 +34,7 @@ pub(crate) fn refused(config: &Config, plan: &Plan, protected: &ProtectedFiles, 
 }
 
 /// Paths of the configuration and the environment that are no references. Template files are checked where they are read.
-fn paths(config: &Config, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Problem> {
+fn paths(config: &Config, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Diagnostic> {
     let mut named: Vec<(&str, &Path, Purpose)> = Vec::new();
     named.extend(aws_ca.map(|path| ("AWS_CA_BUNDLE", path, Purpose::Certificates)));
     if let Some(vault) = &config.vault {
@@ -42,7 +47,7 @@ fn paths(config: &Config, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> 
     }
     let refused = named.into_iter().filter_map(|(name, path, purpose)| {
         let refusal = protected.check(path, purpose).err()?;
-        Some(Problem::new(Exit::Usage, format!("cannot use {name} {}: {refusal}", path.display())))
+        Some(Diagnostic::new(Exit::Usage, format!("cannot use {name} {}: {refusal}", path.display())))
     });
     refused.collect()
 }

@@ -1,4 +1,4 @@
-//! The plan: which sources are read, what each file and variable is made of. Made before anything is asked of a backend.
+//! The plan: which sources are read, what each file and variable is made of. Made before the first request.
 
 pub(crate) mod access;
 pub(crate) mod local_file;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
 use crate::deliver::{Artifact, GroupAccess};
-use crate::domain::{EnvName, Exit, Fetches, FileMode, FileName, Problem, SecretBytes, SecretRef, Source};
+use crate::domain::{Diagnostic, EnvName, Exit, Fetches, FileMode, FileName, SecretBytes, SecretRef, Source};
 use crate::identity::file::{self, FileError};
 use crate::identity::protected::ProtectedFiles;
 use crate::render;
@@ -83,7 +83,7 @@ impl Filling {
 
 impl Plan {
     /// Compiles the templates and collects the sources. All problems at once.
-    pub(crate) fn make(config: &Config, protected: &ProtectedFiles) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn make(config: &Config, protected: &ProtectedFiles) -> Result<Self, Vec<Diagnostic>> {
         let named: BTreeMap<String, SecretRef> =
             config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
         let mut problems = Vec::new();
@@ -185,7 +185,7 @@ impl Plan {
     }
 
     /// What is wrong with the answers there are, when others are missing.
-    pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Problem> {
+    pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Diagnostic> {
         let files = self.artifacts(fetches).err().unwrap_or_default();
         let variables = self.environment(fetches).err().unwrap_or_default();
         // A bug is what rendering calls an answer that is not there.
@@ -193,7 +193,7 @@ impl Plan {
     }
 
     /// Every file's bytes. All problems at once.
-    pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Problem>> {
+    pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let artifacts = self
             .files
@@ -201,7 +201,7 @@ impl Plan {
             .filter_map(|file| match file.filling.render(fetches) {
                 Ok(bytes) => Some(Artifact { name: file.name.clone(), bytes, mode: file.mode }),
                 Err(error) => {
-                    problems.push(Problem::new(error.exit(), format!("cannot write file {}: {error}", file.name)));
+                    problems.push(Diagnostic::new(error.exit(), format!("cannot write file {}: {error}", file.name)));
                     None
                 }
             })
@@ -210,20 +210,20 @@ impl Plan {
     }
 
     /// Every variable and its value, `envFrom` last; a name that two sources give is a problem.
-    pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
+    pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
         for variable in &self.variables {
             match variable.filling.render(fetches) {
                 Ok(value) => set.push((variable.name.clone(), value)),
                 Err(error) => {
-                    problems.push(Problem::new(error.exit(), format!("cannot set env {}: {error}", variable.name)));
+                    problems.push(Diagnostic::new(error.exit(), format!("cannot set env {}: {error}", variable.name)));
                 }
             }
         }
         for map in &self.maps {
             match render::variables(&map.reference, &map.prefix, fetches) {
-                Err(error) => problems.push(Problem::new(error.exit(), format!("cannot set variables: {error}"))),
+                Err(error) => problems.push(Diagnostic::new(error.exit(), format!("cannot set variables: {error}"))),
                 Ok(variables) => {
                     for (name, value) in variables {
                         if set.iter().any(|(other, _)| *other == name) {
@@ -231,7 +231,7 @@ impl Plan {
                                 "{}: envFrom {} gives {name}, which is set already; use another prefix",
                                 map.place, map.reference
                             );
-                            problems.push(Problem::new(Exit::Usage, text));
+                            problems.push(Diagnostic::new(Exit::Usage, text));
                         }
                         set.push((name, value));
                     }
@@ -255,8 +255,8 @@ fn fill(
     what: &str,
     named: &BTreeMap<String, SecretRef>,
     protected: &ProtectedFiles,
-) -> Result<Filling, Problem> {
-    let data = |text: String| Problem::new(Exit::Data, format!("{place}: {what}: {text}"));
+) -> Result<Filling, Diagnostic> {
+    let data = |text: String| Diagnostic::new(Exit::Data, format!("{place}: {what}: {text}"));
     let template = match content {
         Content::Secret { reference, format, decode } => {
             return Ok(Filling::Secret { reference: reference.clone(), format: *format, decode: *decode });
@@ -268,7 +268,7 @@ fn fill(
         TemplateSource::File(path) => {
             let text = file::read_unprotected_text(path, protected).map_err(|error| {
                 let text = format!("{place}: {what}: cannot read templateFile {}: {error}", path.display());
-                Problem::new(if matches!(error, FileError::Protected(_)) { Exit::Usage } else { Exit::Data }, text)
+                Diagnostic::new(if matches!(error, FileError::Protected(_)) { Exit::Usage } else { Exit::Data }, text)
             })?;
             render::Template::compile(&text, named)
         }

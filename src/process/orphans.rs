@@ -1,10 +1,10 @@
-//! What the app leaves behind when it ends: told to end, each once.
+//! Processes that the app leaves behind when it ends: each gets a signal once.
 
 use crate::sys::Pid;
 use crate::sys::signals::{self, Signal, To};
 use crate::sys::wait;
 
-/// Whom which signal reached, so that nobody gets it twice.
+/// The signals that were sent, so that no process gets one twice.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     signalled: Vec<(Pid, Signal)>,

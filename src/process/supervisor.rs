@@ -57,7 +57,7 @@ pub(super) enum Action {
     Finish(Ended),
 }
 
-/// What becomes of a wish to restart.
+/// The result of a request to restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// The app was asked to end, and is started again after its end.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Mistake, Place};
+use crate::config::{ConfigError, Place};
 use crate::domain::{Fetched, Lease, LeaseId, Source};
 use crate::identity::file;
 use crate::sys::clock;
@@ -54,7 +54,7 @@ impl fmt::Debug for Local {
 
 impl Local {
     /// Reads the file; all of its mistakes come back at once.
-    pub fn open(path: &Path) -> Result<Self, Vec<Mistake>> {
+    pub fn open(path: &Path) -> Result<Self, Vec<ConfigError>> {
         let (stamp, entries) = read(path)?;
         let state = State { stamp, entries, issued: 0, live: BTreeMap::new() };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
@@ -75,7 +75,7 @@ impl Local {
         let mut state = self.state();
         match stamp(&self.path) {
             Ok(stamp) if stamp == state.stamp => return Ok(()),
-            // Read by root, which we were: nobody can tell any more whether it changed.
+            // It was read as root before the drop: whether it has changed cannot be found out any more.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
             _ => {}
         }
@@ -162,8 +162,9 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
     Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }
 
-fn read(path: &Path) -> Result<(Stamp, BTreeMap<Source, Entry>), Vec<Mistake>> {
-    let cannot = |why: String| vec![Mistake::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
+fn read(path: &Path) -> Result<(Stamp, BTreeMap<Source, Entry>), Vec<ConfigError>> {
+    let cannot =
+        |why: String| vec![ConfigError::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
     // The stamp first: an edit in between is then seen as a change, never missed.
     let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
     let text = file::read_text(path).map_err(|error| cannot(format!("cannot be read: {error}")))?;

@@ -6,14 +6,14 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::domain::SecretBytes;
 
-use super::error::Refusal;
+use super::error::ValueError;
 
 /// RFC 4648 with the standard or the URL-safe alphabet, padding or not. White space is left out: what a tool wrapped into
 /// lines, and what an editor put at the end.
-pub(super) fn base64(text: &[u8]) -> Result<SecretBytes, Refusal> {
+pub(super) fn base64(text: &[u8]) -> Result<SecretBytes, ValueError> {
     let packed: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let alphabet = if packed.iter().any(|byte| b"-_".contains(byte)) { URL_SAFE } else { STANDARD };
-    let decoded = lenient(&alphabet).decode(&packed).map_err(|_| Refusal::Base64);
+    let decoded = lenient(&alphabet).decode(&packed).map_err(|_| ValueError::Base64);
     decoded.map(SecretBytes::new)
 }
 
@@ -26,7 +26,7 @@ fn lenient(alphabet: &Alphabet) -> GeneralPurpose {
 mod tests {
     use super::*;
 
-    fn decoded(text: &str) -> Result<Vec<u8>, Refusal> {
+    fn decoded(text: &str) -> Result<Vec<u8>, ValueError> {
         base64(text.as_bytes()).map(|bytes| bytes.expose().to_owned())
     }
 
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn what_is_not_base64_is_refused() {
         for text in ["a", "a===", "ab=c", "+_8=", "+/9=", "ab!d", "\u{e9}"] {
-            assert_eq!(decoded(text), Err(Refusal::Base64), "{text:?}");
+            assert_eq!(decoded(text), Err(ValueError::Base64), "{text:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum RenderError {
         /// As it is written in a config.
         reference: String,
         /// What stands in the way.
-        why: Refusal,
+        why: ValueError,
     },
     /// A place in a template.
     #[error("template {at}: {why}")]
@@ -23,20 +23,22 @@ pub enum RenderError {
         /// Where.
         at: Location,
         /// What stands in the way.
-        why: Trouble,
+        why: TemplateRenderError,
     },
 }
 
 impl RenderError {
-    pub(super) fn of(reference: &SecretRef, why: Refusal) -> Self {
+    pub(super) fn of(reference: &SecretRef, why: ValueError) -> Self {
         Self::Reference { reference: reference.to_string(), why }
     }
 
     /// The exit code: 65, but 70 when what was to be rendered was never fetched.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Reference { why: Refusal::NotFetched, .. }
-            | Self::Template { why: Trouble::Reference { why: Refusal::NotFetched, .. }, .. } => Exit::Bug,
+            Self::Reference { why: ValueError::NotFetched, .. }
+            | Self::Template { why: TemplateRenderError::Reference { why: ValueError::NotFetched, .. }, .. } => {
+                Exit::Bug
+            }
             Self::Reference { .. } | Self::Template { .. } => Exit::Data,
         }
     }
@@ -72,7 +74,7 @@ impl fmt::Display for Location {
 
 /// What stands in the way of a value. Keys are named, values never.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ValueError {
     /// The source is not among what was fetched: a bug of the caller.
     #[error("it was not fetched")]
     NotFetched,
@@ -176,14 +178,14 @@ pub enum Unquotable {
 
 /// What stands in the way of a template that compiled.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum TemplateRenderError {
     /// A reference without its value, or a key that is not there.
     #[error("{reference}: {why}")]
     Reference {
         /// As it is written in a config.
         reference: String,
         /// What stands in the way.
-        why: Refusal,
+        why: ValueError,
     },
     /// No such key, and the key is not one that the template spells out.
     #[error("{reference}: it does not have the key that is computed here")]

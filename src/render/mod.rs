@@ -14,8 +14,8 @@ mod limits;
 mod template;
 mod tree;
 
-pub use error::{Location, NoMap, Refusal, RenderError, Trouble, Unquotable};
-pub use template::{Misuse, Template, TemplateError, TemplateFault};
+pub use error::{Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
+pub use template::{SecretCallError, Template, TemplateError, TemplateFault};
 
 /// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it
 /// leaves is one value that may itself be a JSON object.
@@ -30,7 +30,7 @@ pub fn secret(
         match decode {
             None => format::render(&part, format),
             Some(Decode::Base64) => {
-                let Some(text) = part.one() else { return Err(Refusal::DecodeMap(part.keys())) };
+                let Some(text) = part.one() else { return Err(ValueError::DecodeMap(part.keys())) };
                 format::render(&Part::Whole(&decode::base64(text.expose())?), format)
             }
         }
@@ -47,16 +47,16 @@ pub fn variables(
 ) -> Result<Vec<(EnvName, SecretBytes)>, RenderError> {
     let render = || {
         let part = Part::of(reference, fetches)?;
-        let map = part.map().map_err(|why| Refusal::NotAMap { wanted: "envFrom", why })?;
+        let map = part.map().map_err(|why| ValueError::NotAMap { wanted: "envFrom", why })?;
         let variable = |(key, value): (&str, &SecretValue)| {
             let name = format!("{prefix}{key}");
             if is_forbidden_from_backend(&name) {
-                return Err(Refusal::ForbiddenName(name));
+                return Err(ValueError::ForbiddenName(name));
             }
             if value.is_null() {
-                return Err(Refusal::NullValue(key.to_owned()));
+                return Err(ValueError::NullValue(key.to_owned()));
             }
-            let name = EnvName::parse(&name).map_err(|why| Refusal::EnvName { name, why })?;
+            let name = EnvName::parse(&name).map_err(|why| ValueError::EnvName { name, why })?;
             Ok((name, SecretBytes::copy_of(value.raw().expose())))
         };
         map.iter().map(variable).collect::<Result<Vec<_>, _>>()
@@ -75,10 +75,10 @@ enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn of(reference: &SecretRef, fetches: &'a Fetches) -> Result<Self, Refusal> {
-        let fetched = fetches.get(&reference.source).ok_or(Refusal::NotFetched)?;
+    fn of(reference: &SecretRef, fetches: &'a Fetches) -> Result<Self, ValueError> {
+        let fetched = fetches.get(&reference.source).ok_or(ValueError::NotFetched)?;
         match (&reference.key, &fetched.payload) {
-            (Some(key), payload) => payload.value(key).map(Self::Value).map_err(Refusal::Pick),
+            (Some(key), payload) => payload.value(key).map(Self::Value).map_err(ValueError::Pick),
             (None, Payload::Map(map)) => Ok(Self::Map(map)),
             (None, Payload::Whole(bytes)) => Ok(Self::Whole(bytes)),
         }

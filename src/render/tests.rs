@@ -196,7 +196,7 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
     ] {
         let known = fetches(&[("vault:x", Backend::Map(&format!(r#"{{"k":"{value}"}}"#)))]);
         let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &known).unwrap_err();
-        let why = Refusal::Dotenv { key: Some("k".into()), why };
+        let why = ValueError::Dotenv { key: Some("k".into()), why };
         assert_eq!(error, RenderError::Reference { reference: "vault:x".into(), why }, "{value}");
     }
 }

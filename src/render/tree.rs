@@ -23,22 +23,22 @@ pub(super) enum Json {
 }
 
 /// Not JSON, too large, too deep, a repeated key, or half a surrogate pair.
-pub(super) struct Unreadable;
+pub(super) struct JsonError;
 
 impl Json {
     /// Parses JSON text.
-    pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(super) fn parse(text: &str) -> Result<Self, JsonError> {
         if has_too_many_elements(text.as_bytes()) {
-            return Err(Unreadable);
+            return Err(JsonError);
         }
-        serde_json::from_str(text).map_err(|_| Unreadable).and_then(|raw: &RawValue| value(raw.get(), DEPTH))
+        serde_json::from_str(text).map_err(|_| JsonError).and_then(|raw: &RawValue| value(raw.get(), DEPTH))
     }
 }
 
 /// serde_json would read numbers into its own types; a raw value keeps their text and borrows it.
-fn value(text: &str, depth: usize) -> Result<Json, Unreadable> {
-    let depth = depth.checked_sub(1).ok_or(Unreadable)?;
-    let unreadable = |_| Unreadable;
+fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
+    let depth = depth.checked_sub(1).ok_or(JsonError)?;
+    let unreadable = |_| JsonError;
     Ok(match text.bytes().next() {
         Some(b'n') => Json::Null,
         Some(b't') => Json::Bool(true),
@@ -52,7 +52,7 @@ fn value(text: &str, depth: usize) -> Result<Json, Unreadable> {
             let entries = serde_json::Deserializer::from_str(text).deserialize_map(Entries).map_err(unreadable)?;
             let mut seen = BTreeSet::new();
             if !entries.iter().all(|(key, _)| seen.insert(key.as_str())) {
-                return Err(Unreadable);
+                return Err(JsonError);
             }
             let entry = |(key, raw): (String, &RawValue)| Ok((key, value(raw.get(), depth)?));
             Json::Map(entries.into_iter().map(entry).collect::<Result<_, _>>()?)

@@ -10,7 +10,7 @@ use crate::backend::{self, Answers, Backend, Backends, Kind, Request, Run};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
-use crate::domain::{Problem, Source};
+use crate::domain::{Diagnostic, Source};
 use crate::identity::PreloadedFiles;
 use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
@@ -37,10 +37,10 @@ pub(crate) struct Handover<'a, 's> {
 
 impl<'a> Rotation<'a> {
     /// Takes over what the start fetched and delivered.
-    pub(crate) fn begin(handover: Handover<'a, '_>) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn begin(handover: Handover<'a, '_>) -> Result<Self, Vec<Diagnostic>> {
         let Handover { config, plan, volume, preloaded, backends, answers, checkpoint, environment } = handover;
         let values =
-            Values::new(&plan, environment).ok_or_else(|| vec![Problem::bug("the kernel gave no random bytes")])?;
+            Values::new(&plan, environment).ok_or_else(|| vec![Diagnostic::bug("the kernel gave no random bytes")])?;
         let mut rotation = Self {
             config,
             driver: Driver::default(),
@@ -122,12 +122,12 @@ impl<'a> Rotation<'a> {
             }
             if let Some(fetched) = answers.fetches.remove(&source) {
                 let request = answers.requests.get(&source).copied().unwrap_or(Request { at: now, run: Run::This });
-                // A batch does not say when a secret rotates next: it may be soon, and the first description tells.
+                // A batch does not say when a secret rotates next: it may be soon, and the first description says when.
                 let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
                 schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
                 backend.accept(id, &fetched);
                 if request.run == Run::Earlier {
-                    // It may have changed while nobody watched.
+                    // It may have changed while no process was running.
                     schedule.read_again(id, now);
                 } else {
                     self.statistics.first_fetch(&backend, &fetched);

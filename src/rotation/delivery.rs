@@ -7,7 +7,7 @@ use ring::hmac;
 use tracing::{info, warn};
 
 use crate::deliver::{Artifact, Volume};
-use crate::domain::{Problem, Source, scaled};
+use crate::domain::{Diagnostic, Source, scaled};
 use crate::plan::{Filling, Plan};
 
 use super::SourceId;
@@ -41,7 +41,7 @@ pub(super) struct Delivery {
     since: Option<(Duration, Duration)>,
     /// Something that waits replaces what dies.
     is_urgent: bool,
-    trouble: Option<Trouble>,
+    trouble: Option<DeliveryFailure>,
     /// Of each variable, then of each map, as the app was given it.
     environment: Vec<Option<hmac::Tag>>,
     /// The generation everybody reads.
@@ -50,7 +50,7 @@ pub(super) struct Delivery {
 
 /// A local failure.
 #[derive(Debug)]
-struct Trouble {
+struct DeliveryFailure {
     text: String,
     count: u32,
     retry_at: Duration,
@@ -122,14 +122,14 @@ impl Delivery {
     }
 
     /// Whether everything that uses this source can be rendered; the app's environment only where it is given again.
-    pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Problem> {
+    pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
         let source = &plan.sources[index].source;
         if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
             plan.environment(&values.fetches).map_err(|mut problems| problems.swap_remove(0))?;
         }
         for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
             if let Err(error) = file.filling.render(&values.fetches) {
-                return Err(Problem::new(error.exit(), format!("file {}: {error}", file.name)));
+                return Err(Diagnostic::new(error.exit(), format!("file {}: {error}", file.name)));
             }
         }
         Ok(())
@@ -176,7 +176,8 @@ impl Delivery {
         if is_new {
             warn!("cannot deliver, trying again (what was delivered before stands): {text}");
         }
-        self.trouble = Some(Trouble { text, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
+        self.trouble =
+            Some(DeliveryFailure { text, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
     }
 
     /// Everything that waited is visible; answers what that was.
@@ -204,7 +205,7 @@ impl Delivery {
             if !touched.any(|source| references.iter().any(|reference| reference.source == *source)) {
                 continue;
             }
-            // What cannot be rendered any more, because not all of it is held, counts as changed.
+            // What cannot be rendered any more, because not all of its values are kept, counts as changed.
             let tag = variable(plan, index, values);
             let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
             if !is_same {

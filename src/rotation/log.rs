@@ -29,7 +29,7 @@ pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> S
     }
 }
 
-/// What a success is worth saying. New values are told where they are taken in.
+/// What a success is worth saying. New values are logged where they are accepted.
 pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, backend: &Backend) {
     let name = backend.name();
     let accessor = match &backend.kind {

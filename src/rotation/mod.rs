@@ -28,7 +28,7 @@ use crate::backend::{Backend, Kind};
 use crate::checkpoint::{Checkpoint, SavedToken};
 use crate::config::Config;
 use crate::deliver::{Moment, Volume, Written};
-use crate::domain::{EnvName, Fetched, Lease, Problem, SecretBytes};
+use crate::domain::{Diagnostic, EnvName, Fetched, Lease, SecretBytes};
 use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
 use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Settings, Work};
@@ -56,16 +56,16 @@ pub(crate) struct Rotation<'a> {
     places: Vec<(BackendId, SecretId)>,
     values: Values,
     delivery: Delivery,
-    /// Told expired; what replaced them is not delivered yet.
+    /// Reported as expired; what replaced them is not delivered yet.
     expired: BTreeSet<SourceId>,
-    /// Whether the last failure of each was told already.
+    /// The class of each source's last failure, so that it is logged once.
     last_failures: BTreeMap<SourceId, Class>,
-    /// What nobody waits for: ending leases that cannot be used, telling a URL.
+    /// Work whose result nothing waits for: revoking leases that cannot be used, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
     statistics: Statistics,
-    /// When what is under way was asked for.
+    /// When each request under way was sent.
     requested_at: HashMap<(BackendId, Work), Duration>,
-    /// When our token was granted, last.
+    /// When the request that last granted or renewed our token was sent.
     token_requested_at: Duration,
     checkpoint: Option<Checkpoint>,
     /// Why a backend failed last.
@@ -144,7 +144,7 @@ impl<'a> Rotation<'a> {
         Advanced { events, wait: wait.min(delivery).min(sweep) }
     }
 
-    /// Until when a delivery waits for what may have changed with it. A new credential waits for nobody.
+    /// Until when a delivery waits for what may have changed with it. A new credential is delivered at once.
     fn settles_at(&mut self, now: Duration) -> Option<Duration> {
         if self.delivery.is_urgent() {
             return None;
@@ -189,7 +189,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// The variables of the app with the current values.
-    pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Problem>> {
+    pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         self.plan.environment(&self.values.fetches)
     }
 
@@ -198,12 +198,12 @@ impl<'a> Rotation<'a> {
         self.volume.as_ref().map(Volume::path)
     }
 
-    /// Removes what was delivered: nobody will read it.
+    /// Removes what was delivered: no app will read it.
     pub(crate) fn withdraw(&mut self) {
         self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 
-    /// Tells a URL that there is a new generation; nobody waits for its answer.
+    /// Posts to a URL that there is a new generation; nothing waits for the answer.
     pub(crate) fn post(&mut self, url: &str) {
         let url = url.to_owned();
         self.background_tasks.push(Box::pin(async move {
@@ -324,7 +324,7 @@ impl<'a> Rotation<'a> {
         Ok(())
     }
 
-    /// Ends a lease that cannot be used; nobody waits for that.
+    /// Revokes a lease that cannot be used, in the background.
     fn discard(&self, executor: &Rc<Backend>, lease: Option<Lease>) {
         if let Some(lease) = lease {
             let discard = Rc::clone(executor).discard(lease);
@@ -335,7 +335,7 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Writes what changed as one generation. A failure is ours: it is tried again later, and asks nobody.
+    /// Writes what changed as one generation. A failure is local: it is retried later without a request.
     fn deliver(&mut self, now: Duration) -> Option<Change> {
         let artifacts = match self.delivery.compose(&self.plan, &self.values, self.volume.as_ref()) {
             Ok(artifacts) => artifacts,
@@ -389,7 +389,7 @@ impl<'a> Rotation<'a> {
         left.map(|(planned, _)| planned.shown.clone()).collect()
     }
 
-    /// Somebody wants fresh values.
+    /// Reads everything again now: `secret-exec refresh` or SIGHUP.
     pub(crate) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
         let answers = backends.into_iter().map(|id| self.driver.schedule(id).refresh(now)).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! An outage of one backend as the log tells it: one line when it begins, one for each new reason, one when it is over.
+//! An outage of one backend in the log: one line when it begins, one for each new reason, one when it is over.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const REASONS: usize = 8;
 /// What is known of a backend that does not answer.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// In a row, of requests that nobody answered.
+    /// In a row, of requests without an answer.
     failures: u32,
     /// Whether the log says that the backend does not answer.
     is_logged: bool,

@@ -1,4 +1,4 @@
-//! What came of each piece of work, for the log, the counters and the mode: a failure is told once, until it changes.
+//! What came of each piece of work, for the log, the counters and the mode: a failure is logged once, until it changes.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Rotation<'_> {
         now: Duration,
     ) {
         match (work, outcome) {
-            (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::StillHeld(_)) => {
+            (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::TokenUnchanged(_)) => {
                 self.token_requested_at = requested_at;
                 if work == Work::RenewToken {
                     self.statistics.counters.renewals += 1;
@@ -140,7 +140,7 @@ impl Rotation<'_> {
                     let event = (failure.class == Class::Denied).then_some("deny");
                     warn!(event, reference, "cannot {what}: {failure}");
                 }
-                // With one secret, or with nothing but a login to send, nobody else finds out.
+                // With one secret, or only a login to send, no other request detects the outage.
                 if is_the_backends || index.is_none() && failure.class.is_retried() {
                     let news = self.outages.entry(backend).or_default().failed(failure, now);
                     self.warn_of_outage(backend, news);

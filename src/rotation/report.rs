@@ -1,4 +1,4 @@
-//! What rotation says of itself: counted as it happens, put together when somebody asks.
+//! The status of rotation: counted as it happens, assembled on request.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::sys::clock;
 use super::outage::Outage;
 use super::{Rotation, log};
 
-/// What is remembered only to be told.
+/// What is kept only for the status and the metrics.
 #[derive(Debug)]
 pub(super) struct Statistics {
     pub(super) counters: Counters,

@@ -1,4 +1,4 @@
-//! The end of rotation: what is under way is heard out, what was issued is given back.
+//! The end of rotation: waits a moment for requests under way, then revokes what was issued.
 
 use std::future::poll_fn;
 use std::rc::Rc;

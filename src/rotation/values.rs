@@ -1,4 +1,4 @@
-//! The values we hold on to, and a keyed digest of each that we do not.
+//! The values that are kept in memory, and a keyed digest of each that is not.
 //!
 //! After a delivery the volume has the one copy. A value stays here only where a later rendering needs it beside another:
 //! in a file of several sources, or in the environment of an app that is started again.
@@ -59,7 +59,7 @@ impl Values {
         context.sign()
     }
 
-    /// Takes a value in; answers what it replaces, if that was still held.
+    /// Stores a value; returns the one it replaces, if that was still kept.
     pub(super) fn take_in(&mut self, source: &Source, fetched: Fetched) -> Option<Fetched> {
         self.digests.insert(source.clone(), digest(&self.key, &fetched.payload));
         self.fetches.insert(source.clone(), fetched)

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::deliver::environ::{self, AwsCredentials, Home};
-use crate::domain::{EnvName, Exit, Problem, SecretBytes};
+use crate::domain::{Diagnostic, EnvName, Exit, SecretBytes};
 use crate::process::lookup::{self, LookupError};
 use crate::sys::image::{Image, ImageError, Limits};
 
 use super::caller::ProcessContext;
 use super::run_as::RunAsPlan;
 
-/// The command after `--`, looked up before anything is asked of a backend.
+/// The command after `--`, looked up before the first request to a backend.
 #[derive(Debug)]
 pub(super) struct App<'a> {
     command: &'a [OsString],
@@ -31,19 +31,19 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> App<'a> {
-    /// Looks it up in the PATH it will have, as whom it will run.
+    /// Looks it up in the app's PATH, with the app's user and groups.
     pub(super) fn find(command: &'a [OsString], run_as: Option<&RunAsPlan>, caller: &ProcessContext) -> Self {
         let path = caller.variable("PATH");
         Self { command, found: lookup::find(&command[0], path, run_as.map(|run_as| &run_as.drop)) }
     }
 
     /// Why it cannot be started, as far as one can know before.
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<Diagnostic> {
         match &self.found {
             Ok(_) => Vec::new(),
             Err(error) => {
                 let exit = if error.code() == 127 { Exit::NotFound } else { Exit::NotExecutable };
-                vec![Problem::new(exit, error.to_string())]
+                vec![Diagnostic::new(exit, error.to_string())]
             }
         }
     }
@@ -58,7 +58,7 @@ impl<'a> App<'a> {
         &self,
         variables: Vec<(EnvName, SecretBytes)>,
         place: &Place<'_>,
-    ) -> Result<Image, Vec<Problem>> {
+    ) -> Result<Image, Vec<Diagnostic>> {
         let path = self.found.as_ref().expect("its problems were told before");
         let own_pid = if place.config.supervise { own_pid(&variables, place.caller) } else { Vec::new() };
         image(path, self.command, variables, &own_pid, place).map_err(|problem| vec![problem])
@@ -88,7 +88,7 @@ fn image(
     set: Vec<(EnvName, SecretBytes)>,
     own_pid: &[&[u8]],
     place: &Place<'_>,
-) -> Result<Image, Problem> {
+) -> Result<Image, Diagnostic> {
     let environment = environ::plan(environ::Sources {
         inherited: &place.caller.environment,
         pass_env: &place.config.pass_env,
@@ -97,16 +97,16 @@ fn image(
         set,
         dir: place.directory,
     })
-    .map_err(|error| Problem::new(error.exit(), error.to_string()))?;
+    .map_err(|error| Diagnostic::new(error.exit(), error.to_string()))?;
     let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_slice(), value.expose())).collect();
     Image::for_child(path, command, &environment, own_pid, Limits::now()).map_err(|error| refused(&error))
 }
 
 /// Values the kernel does not take are data; a command line it does not take is usage.
-fn refused(error: &ImageError) -> Problem {
+fn refused(error: &ImageError) -> Diagnostic {
     let exit = match error {
         ImageError::ArgumentWithNul(_) | ImageError::ArgumentTooLong { .. } | ImageError::Name(_) => Exit::Usage,
         ImageError::ValueWithNul(_) | ImageError::VariableTooLong { .. } | ImageError::TooLarge { .. } => Exit::Data,
     };
-    Problem::new(exit, error.to_string())
+    Diagnostic::new(exit, error.to_string())
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::config::is_steering;
-use crate::domain::{Exit, Problem};
+use crate::domain::{Diagnostic, Exit};
 use crate::sys::environment::Variable;
 use crate::sys::harden::SavedSignalState;
 
@@ -19,7 +19,7 @@ pub struct ProcessContext {
     settings: Settings,
 }
 
-/// Which inherited variables count as settings of ours. The app gets them all the same.
+/// Which inherited variables count as settings. The app gets them all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
     /// All.
@@ -29,10 +29,10 @@ pub enum Settings {
 }
 
 impl ProcessContext {
-    /// The end that a signal asks for and nobody has answered yet.
-    pub fn interruption(&self) -> Option<Problem> {
+    /// A pending signal that ends us, not handled yet.
+    pub fn interruption(&self) -> Option<Diagnostic> {
         let signal = self.original.pending_end()?;
-        Some(Problem::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
+        Some(Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
     }
 
     /// What `main` found.
@@ -74,7 +74,7 @@ impl ProcessContext {
         Some(OsStr::from_bytes(value).into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
     }
 
-    /// Where the state directory is when nobody names one and it is not where containers have it.
+    /// The default state directory outside containers.
     pub fn default_state(&self) -> Option<PathBuf> {
         default_state(&self.environment, is_container(&self.environment))
     }
@@ -92,7 +92,7 @@ fn is_container(environment: &[Variable]) -> bool {
         || ["/.dockerenv", "/run/.containerenv"].iter().any(|path| fs::exists(path).unwrap_or(false))
 }
 
-/// Where the state directory is when nobody names one: below systemd's directory for the unit, or, outside containers,
+/// The default state directory: below systemd's directory for the unit, or, outside containers,
 /// below the user's own; `None`: where containers have it.
 fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf> {
     let value = |wanted: &str| environment.iter().find(|(name, _)| name == wanted.as_bytes()).map(|(_, value)| value);

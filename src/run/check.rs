@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use crate::backend::Backends;
 use crate::config::{Config, VaultAuth};
-use crate::domain::{Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Problem, Source, VaultOperation};
+use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Source, VaultOperation};
 use crate::plan::{Filling, Plan, access, local_file, policy};
 use crate::start::{Session, StartOptions};
 
@@ -33,7 +33,11 @@ pub struct Check {
 }
 
 /// The text to show, and what is wrong with what was tried. Leaves nothing behind.
-pub fn check(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(String, Vec<Problem>), Vec<Problem>> {
+pub fn check(
+    config: &Config,
+    what: &Check,
+    caller: &ProcessContext,
+) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
     let plan = Plan::make(config, &protected)?;
     let refused = access::refused(config, &plan, &protected, aws_ca.as_deref());
@@ -114,7 +118,7 @@ fn explain(
     out
 }
 
-/// What stays confined: the supervisor of a command, else a sidecar. In exec mode nobody stays.
+/// What stays confined: the supervisor of a command, else a sidecar. In exec mode no process stays.
 fn confines(config: &Config, what: &Check, plan: &Plan, caller: &ProcessContext) -> Vec<Vec<String>> {
     let stays = match (&what.command, config.supervise) {
         (Some(_), true) => Stays::Supervisor,
@@ -189,7 +193,7 @@ fn made_of(filling: &Filling) -> String {
     }
 }
 
-/// Of a write whose answer states no end: nobody knows when to issue it again.
+/// Of a write whose answer states no end: when to issue it again is unknown.
 pub(super) const NO_END: &str = "no end that we know, so it is issued again only at a refresh set on it";
 
 /// What one answer looks like without its value.

@@ -1,10 +1,10 @@
-//! `secret-exec -- COMMAND`: fetch, deliver, drop privileges, and become the app. Nothing of ours remains.
+//! `secret-exec -- COMMAND`: fetch, deliver, drop privileges, and replace this process by the app.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 
 use crate::config::Config;
-use crate::domain::{Exit, Mode, Problem};
+use crate::domain::{Diagnostic, Exit, Mode};
 use crate::start::{Session, StartOptions, Successor, interrupted};
 use crate::sys::exec::{self, ExecError};
 
@@ -15,7 +15,7 @@ use super::ready::Readiness;
 use super::run_as::{RunAsPlan, drop_privileges};
 
 /// Returns only the reasons why the app did not start.
-pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Infallible, Vec<Problem>> {
+pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Infallible, Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Exec));
     let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
@@ -40,7 +40,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
         }
         Err(problems) => problems,
     };
-    // Still here: what was delivered, and leases that were to be left behind, have nobody now.
+    // `execve` failed: no process will use the files and leases, so they are removed and revoked.
     prepared.withdraw();
     if session.needs_token() {
         session.give_back();
@@ -49,12 +49,12 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
 }
 
 /// Why `execve` did not happen.
-pub(super) fn not_started(command: &str, error: ExecError) -> Problem {
+pub(super) fn not_started(command: &str, error: ExecError) -> Diagnostic {
     match error {
         ExecError::Interrupted(signal) => interrupted(signal),
-        ExecError::NotFound => Problem::new(Exit::NotFound, format!("cannot start {command}: {error}")),
+        ExecError::NotFound => Diagnostic::new(Exit::NotFound, format!("cannot start {command}: {error}")),
         ExecError::NotAProgram | ExecError::Refused(_) => {
-            Problem::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
+            Diagnostic::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
         }
     }
 }

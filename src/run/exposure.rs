@@ -5,33 +5,33 @@
 //! read (mode 0111) is not dumpable from the `execve` on.
 
 use crate::config::{Action, Config};
-use crate::domain::{Exit, Mode, Problem, Source};
+use crate::domain::{Diagnostic, Exit, Mode, Source};
 use crate::sys::{fs, harden};
 
 use super::run_as::RunAsPlan;
 use crate::plan::Plan;
 
 /// Refuses to go on (71) while another process traces this one: it would read every secret.
-pub fn refuse_tracer() -> Result<(), Vec<Problem>> {
+pub fn refuse_tracer() -> Result<(), Vec<Diagnostic>> {
     let Some(pid) = harden::tracer() else { return Ok(()) };
     let text =
         format!("process {pid} traces this one (a debugger, strace), and would read every secret: start without it");
-    Err(vec![Problem::new(Exit::Privileges, text)])
+    Err(vec![Diagnostic::new(Exit::Privileges, text)])
 }
 
 /// Refuses (64) a stack on which the start would overflow.
-pub fn refuse_small_stack() -> Result<(), Vec<Problem>> {
+pub fn refuse_small_stack() -> Result<(), Vec<Diagnostic>> {
     let Some((limit, least)) = harden::small_stack() else { return Ok(()) };
     let text = format!(
         "the limit on the stack is {} KiB (RLIMIT_STACK), and {} KiB is the least: raise it (ulimit -s)",
         limit >> 10,
         least >> 10
     );
-    Err(vec![Problem::new(Exit::Usage, text)])
+    Err(vec![Diagnostic::new(Exit::Usage, text)])
 }
 
 /// Refuses (64) a limit on open files under which the start could only fail somewhere in the middle.
-pub fn refuse_few_files() -> Result<(), Vec<Problem>> {
+pub fn refuse_few_files() -> Result<(), Vec<Diagnostic>> {
     const FILES: usize = 32;
     let (free, limit) = harden::free_descriptors(FILES);
     if free >= FILES {
@@ -40,7 +40,7 @@ pub fn refuse_few_files() -> Result<(), Vec<Problem>> {
     let text = format!(
         "no more than {free} files can be opened (RLIMIT_NOFILE is {limit}), and {FILES} is the least: raise it (ulimit -n)"
     );
-    Err(vec![Problem::new(Exit::Usage, text)])
+    Err(vec![Diagnostic::new(Exit::Usage, text)])
 }
 
 /// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointKey};
 use crate::config::{Config, Place};
-use crate::domain::{Mode, Problem};
+use crate::domain::{Diagnostic, Mode};
 use crate::start::{Session, StartOptions, Successor};
 
 use super::caller::ProcessContext;
@@ -11,12 +11,12 @@ use super::run_as::RunAsPlan;
 use super::running::Listeners;
 
 /// Delivers once.
-pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Problem>> {
+pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::becoming_the_owner);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
     let listeners = config.leave_leases.then(|| Listeners::prepare(config, &prepared.run_as)).transpose()?;
-    // Nobody of ours is more than the app, as soon as the volume exists.
+    // As soon as the volume exists, we run with the privileges of `runAs` only.
     prepared.become_the_app(&backends)?;
     let memory = listeners.as_ref().and_then(|listeners| listeners.state.as_ref()?.memory());
     let checkpoint = memory.zip(CheckpointKey::of(config)).and_then(|(folder, key)| Checkpoint::new(folder, key));

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::domain::{Exit, Problem};
+use crate::domain::{Diagnostic, Exit};
 use crate::process::supervise::{self, Options};
 use crate::sys::image::{Image, Limits};
 
@@ -19,16 +19,18 @@ const MODE: u32 = 0o111;
 const COPY: &str = ".copy";
 
 /// Copies the running program; answers the line to print.
-pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Problem>> {
+pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagnostic>> {
     let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
-    let mut from = open()
-        .map_err(|text| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))])?;
-    let cannot =
-        |error: io::Error| vec![Problem::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))];
+    let mut from = open().map_err(|text| {
+        vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))]
+    })?;
+    let cannot = |error: io::Error| {
+        vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))]
+    };
     copy(&mut from, &target).map_err(cannot)?;
     try_it(&target, caller).map_err(|why| {
         let text = format!("installed to {}, but it does not run there: {why}", target.display());
-        vec![Problem::new(Exit::NotExecutable, text)]
+        vec![Diagnostic::new(Exit::NotExecutable, text)]
     })?;
     Ok(format!("installed {}\n", target.display()))
 }
@@ -71,7 +73,7 @@ fn write(from: &mut fs::File, beside: &Path) -> io::Result<()> {
     to.set_permissions(fs::Permissions::from_mode(MODE))
 }
 
-/// A copy on a file system mounted noexec, or for another machine, is told now and not when the app should start.
+/// A copy on a file system mounted noexec, or for another machine, is reported now and not when the app starts.
 fn try_it(target: &Path, caller: &ProcessContext) -> Result<(), String> {
     let arguments = [target.as_os_str(), "version".as_ref()];
     let nothing: &[(&str, &str)] = &[];

@@ -17,7 +17,7 @@ use crate::config::{LogFormat, LogLevel};
 /// Which program writes the lines, and so what a text line begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// `secret-exec: `; whoever runs the container adds the time.
+    /// `secret-exec: `; the container runtime adds the time.
     Exec,
     /// `secret-inject: ` and the time: a server's log is read long after.
     Inject,

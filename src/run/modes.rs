@@ -1,14 +1,14 @@
 //! What a mode cannot do, refused before anything happens: the table of [`Mode`], read against a configuration.
 
 use crate::config::{Action, Config, OnExpired, Place};
-use crate::domain::{Exit, Feature, Mode, Problem};
+use crate::domain::{Diagnostic, Exit, Feature, Mode};
 
 /// Settings that would silently mean nothing in this mode.
-pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Problem> {
+pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let mut check = |feature: Feature, place: &Place, what: String| {
         if let Some(why) = mode.limit(feature).and_then(|limit| limit.program) {
-            problems.push(Problem::new(Exit::Usage, format!("{place}: {what}: {why}")));
+            problems.push(Diagnostic::new(Exit::Usage, format!("{place}: {what}: {why}")));
         }
     };
     for entry in &config.env {

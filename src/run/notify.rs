@@ -16,7 +16,7 @@ use super::running::RunningState;
 
 /// What differs between a sidecar and a supervisor.
 pub(super) trait Reach {
-    /// Sends a signal to the app, or to a process of that name; answers whom it reached.
+    /// Sends a signal to the app, or to a process of that name; returns the name of what it reached.
     fn signal(&mut self, signal: Signal, process: Option<&str>) -> Result<String, String>;
     /// Runs a hook when its turn comes.
     fn hook(&mut self, id: HookId, image: Image);
@@ -33,7 +33,7 @@ pub(super) fn notify(
     reach: &mut impl Reach,
 ) {
     for (place, action) in config.on_change.iter().enumerate() {
-        // Files are what others are told about; the environment is only for a new start.
+        // Signals, hooks and URLs are about files; the environment only matters to a new start.
         let concerns = change.files || (*action == Action::Restart && !change.environment.is_empty());
         if !concerns {
             continue;

@@ -1,4 +1,4 @@
-//! What every delivering mode does before it asks a backend: plan everything, then do what needs privilege.
+//! What every delivering mode does before the first request: plan everything, then do what needs privilege.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use crate::backend::Backends;
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
-use crate::domain::{Fetches, Mode, Problem};
+use crate::domain::{Diagnostic, Fetches, Mode};
 use crate::identity::protected::ProtectedFiles;
 use crate::identity::{self, PreloadedFiles};
 use crate::plan::{Plan, access};
@@ -32,17 +32,17 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Plans; all problems at once, `others` (such as a command that does not exist) among them. Then makes the volume.
-    /// The backends have read what they need of files, and ask nobody yet.
+    /// The backends have read the files they need, and have sent nothing yet.
     pub(super) fn make(
         config: &Config,
         caller: &ProcessContext,
         mode: Mode,
-        run_as: Result<RunAsPlan, Vec<Problem>>,
-        others: Vec<Problem>,
-    ) -> Result<(Self, Backends), Vec<Problem>> {
+        run_as: Result<RunAsPlan, Vec<Diagnostic>>,
+        others: Vec<Diagnostic>,
+    ) -> Result<(Self, Backends), Vec<Diagnostic>> {
         let mut problems = others;
         problems.extend(modes::refused(config, mode));
-        let mut collect = |more: Vec<Problem>| problems.extend(more);
+        let mut collect = |more: Vec<Diagnostic>| problems.extend(more);
         let protected = protected_files(config, caller);
         let aws_ca = caller.path("AWS_CA_BUNDLE");
         let plan = Plan::make(config, &protected).map_err(&mut collect).ok();
@@ -65,7 +65,7 @@ impl Prepared {
     }
 
     /// Reads what only the rights we have now may read, then gives them up for good.
-    pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Problem>> {
+    pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Diagnostic>> {
         backends.preload(&self.plan);
         drop_privileges(&self.run_as.drop)?;
         // Nobody shares it before the first login.
@@ -100,19 +100,24 @@ pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> Prote
 }
 
 /// What only root may read is read now.
-pub(super) fn preloaded(config: &Config) -> Result<PreloadedFiles, Problem> {
+pub(super) fn preloaded(config: &Config) -> Result<PreloadedFiles, Diagnostic> {
     let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
     match auth {
         None => Ok(PreloadedFiles::default()),
         Some(auth) => identity::preload(auth)
-            .map_err(|error| Problem::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
+            .map_err(|error| Diagnostic::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
     }
 }
 
-fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &ProcessContext) -> Result<Volume, Vec<Problem>> {
+fn volume(
+    config: &Config,
+    plan: &Plan,
+    run_as: &RunAsPlan,
+    caller: &ProcessContext,
+) -> Result<Volume, Vec<Diagnostic>> {
     let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
     wanted.owner.group = plan.group_access(config);
-    let diagnostic = |error: deliver::VolumeError| vec![Problem::new(error.exit(), error.to_string())];
+    let diagnostic = |error: deliver::VolumeError| vec![Diagnostic::new(error.exit(), error.to_string())];
     if let Some(directory) = config.volume.links.as_ref().filter(|_| config.local.is_none()) {
         deliver::link(directory, &wanted, config.files.iter().map(|file| &file.name)).map_err(diagnostic)?;
     }
@@ -130,12 +135,12 @@ fn volume(config: &Config, plan: &Plan, run_as: &RunAsPlan, caller: &ProcessCont
 
 impl Prepared {
     /// Renders every file and makes them visible together.
-    pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Problem>> {
+    pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Diagnostic>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
         let artifacts = self.plan.artifacts(fetches)?;
         let written = volume
             .write(&artifacts, Moment::now())
-            .map_err(|error| vec![Problem::new(error.exit(), error.to_string())])?;
+            .map_err(|error| vec![Diagnostic::new(error.exit(), error.to_string())])?;
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
             Written::Generation(name) => {

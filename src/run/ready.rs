@@ -1,4 +1,4 @@
-//! `sd_notify(3)`: tells a service manager that started us (`Type=notify`) that everything is delivered.
+//! `sd_notify(3)`: notifies the service manager that started us (`Type=notify`) that everything is delivered.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whom the app runs as and whom its files belong to, in numbers, planned before anything happens.
+//! The user and groups that the app runs as, and the owner of its files, in numbers: planned before anything happens.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{Config, VaultAuth};
 use crate::deliver::Ownership;
 use crate::deliver::environ::Home;
-use crate::domain::{Account, Exit, Mode, Owner, Problem, RunAs};
+use crate::domain::{Account, Diagnostic, Exit, Mode, Owner, RunAs};
 use crate::sys::accounts::{self, Accounts};
 use crate::sys::privilege::{self, Groups, Identity, State};
 use tracing::warn;
@@ -16,7 +16,7 @@ use tracing::warn;
 pub(super) struct RunAsPlan {
     /// The drop; whatever the identity, capabilities and new privileges go.
     pub(super) drop: privilege::Plan,
-    /// Whom the files belong to.
+    /// The owner of the files.
     pub(super) owner: Ownership,
     /// `HOME`, `USER`, `LOGNAME`; `None` leaves them.
     pub(super) home: Option<Home>,
@@ -24,8 +24,8 @@ pub(super) struct RunAsPlan {
 
 impl RunAsPlan {
     /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode nothing will run.
-    pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Problem>> {
-        let broken = |error: privilege::PrivilegeError| vec![Problem::from_error(Exit::Privileges, &error)];
+    pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Diagnostic>> {
+        let broken = |error: privilege::PrivilegeError| vec![Diagnostic::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
         let accounts = match Accounts::read() {
             // Nobody has to be looked up: a file that cannot be read is not needed.
@@ -37,7 +37,7 @@ impl RunAsPlan {
             let text = format!(
                 "running as root, and nothing says {who}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             );
-            return Err(vec![Problem::new(Exit::Usage, text)]);
+            return Err(vec![Diagnostic::new(Exit::Usage, text)]);
         }
         let wanted = config.run_as.as_ref().map(|run_as| identity(run_as, &accounts, &state)).transpose()?;
         let (drop, wanted) = match privilege::plan(wanted.as_ref(), &state) {
@@ -67,9 +67,9 @@ impl RunAsPlan {
 
     /// For a mode that delivers once and runs no app: where `runAs` could not create files of `volume.owner`, that owner is
     /// whom we become, so that nothing has to be given away after the drop. Without the right to, `runAs` stays.
-    pub(super) fn becoming_the_owner(mut self) -> Result<Self, Vec<Problem>> {
+    pub(super) fn becoming_the_owner(mut self) -> Result<Self, Vec<Diagnostic>> {
         if !self.writes_as_itself() {
-            let state = State::read().map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])?;
+            let state = State::read().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
             let owner = Identity {
                 uid: self.owner.uid.unwrap_or(self.drop.uid()),
                 gid: self.drop.gid(),
@@ -92,7 +92,7 @@ impl RunAsPlan {
     }
 
     /// Rotated files are born with their owner, so a process that stays must be that owner.
-    pub(super) fn refuse_foreign_owner(&self, config: &Config) -> Result<(), Vec<Problem>> {
+    pub(super) fn refuse_foreign_owner(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
         if self.writes_as_itself() {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl RunAsPlan {
             self.drop.uid(),
             [self.drop.gid()].iter().chain(self.drop.groups()).map(ToString::to_string).collect::<Vec<_>>().join(" ")
         );
-        Err(vec![Problem::new(Exit::Usage, text)])
+        Err(vec![Diagnostic::new(Exit::Usage, text)])
     }
 
     /// As `check` shows it.
@@ -130,7 +130,7 @@ fn names_nobody(config: &Config) -> bool {
 /// one line.
 ///
 /// Without an app, such as in a pod's sidecar, an `fsGroup` is what lets us read our own token: there it is only said.
-fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>) -> Result<(), Vec<Problem>> {
+fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>) -> Result<(), Vec<Diagnostic>> {
     let [first, more @ ..] = drop.kept_groups() else { return Ok(()) };
     let opened = |path: &&Path| {
         let found = std::fs::metadata(path).ok()?;
@@ -144,7 +144,7 @@ fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>
              (supplementalGroups, fsGroup, --group-add), start as root, or leave runAs out, which keeps every group",
             path.display()
         );
-        return Err(vec![Problem::new(Exit::Privileges, text)]);
+        return Err(vec![Diagnostic::new(Exit::Privileges, text)]);
     }
     let groups = more.iter().fold(first.to_string(), |list, group| format!("{list} {group}"));
     warn!(
@@ -160,27 +160,27 @@ fn login_files(config: &Config) -> impl Iterator<Item = &Path> {
 }
 
 /// Alone, drop, proof. Irreversible.
-pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Problem>> {
+pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Diagnostic>> {
     privilege::alone()
         .and_then(|()| privilege::apply(plan))
         .and_then(|()| privilege::verify(plan))
-        .map_err(|error| vec![Problem::from_error(Exit::Privileges, &error)])
+        .map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])
 }
 
-fn usage(error: &accounts::AccountsError) -> Problem {
-    Problem::from_error(Exit::Usage, error)
+fn usage(error: &accounts::AccountsError) -> Diagnostic {
+    Diagnostic::from_error(Exit::Usage, error)
 }
 
-fn identity(run_as: &RunAs, accounts: &Accounts, state: &State) -> Result<Identity, Vec<Problem>> {
+fn identity(run_as: &RunAs, accounts: &Accounts, state: &State) -> Result<Identity, Vec<Diagnostic>> {
     let group = run_as.group.as_ref().map(account);
     accounts
         .identity(account(&run_as.user), group, state)
-        .map_err(|error| vec![Problem::new(Exit::Usage, format!("runAs {run_as}: {error}"))])
+        .map_err(|error| vec![Diagnostic::new(Exit::Usage, format!("runAs {run_as}: {error}"))])
 }
 
-fn ownership(owner: &Owner, config: &Config, accounts: &Accounts) -> Result<Ownership, Vec<Problem>> {
+fn ownership(owner: &Owner, config: &Config, accounts: &Accounts) -> Result<Ownership, Vec<Diagnostic>> {
     let wrong = |error: accounts::AccountsError| {
-        vec![Problem::new(Exit::Usage, format!("{}: volume.owner: {error}", config.volume.place))]
+        vec![Diagnostic::new(Exit::Usage, format!("{}: volume.owner: {error}", config.volume.place))]
     };
     let uid = owner.user.as_ref().map(|user| accounts.uid(account(user))).transpose().map_err(wrong)?;
     let gid = owner.group.as_ref().map(|group| accounts.gid(account(group))).transpose().map_err(wrong)?;

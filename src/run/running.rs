@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Place};
 use crate::deliver::environ::Home;
-use crate::domain::{Exit, Mode, Problem};
+use crate::domain::{Diagnostic, Exit, Mode};
 use crate::rotation::Rotation;
 use crate::serve::{Control, Health, Owner, Refreshed, Report, Running, StateDir};
 use crate::sys::clock;
@@ -19,7 +19,7 @@ use crate::sys::watch::Watched;
 
 use super::run_as::RunAsPlan;
 
-/// Rotation, and whoever asks about it. All in one thread: nobody holds the borrow while waiting.
+/// Rotation, and the control socket that reports on it. All in one thread: no borrow lives across an `await`.
 pub(super) struct RunningState<'a> {
     pub(super) rotation: RefCell<Rotation<'a>>,
     /// Of the app: hooks run in it.
@@ -33,7 +33,7 @@ impl<'a> RunningState<'a> {
         Self { rotation: RefCell::new(rotation), home, mode, refresh_requested: Notify::new() }
     }
 
-    /// Waits until `watched` is readable, a piece of work ended, somebody asked for something, or `wait` is over.
+    /// Waits until `watched` is readable, a piece of work has ended, a client of the control socket wants something, or `wait` is over.
     pub(super) async fn pause(&self, watched: &Watched, wait: Duration) -> io::Result<()> {
         tokio::select! {
             biased;
@@ -45,12 +45,12 @@ impl<'a> RunningState<'a> {
         Ok(())
     }
 
-    /// There is no app, and nobody will read what it was to have.
+    /// The app did not start: removes the files that it would have read.
     pub(super) fn withdraw(&self) {
         self.rotation.borrow_mut().withdraw();
     }
 
-    /// The end: nobody asks any more.
+    /// The end: no client is served any more.
     pub(super) async fn give_back(self) {
         self.rotation.into_inner().give_back().await;
     }
@@ -116,8 +116,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// The state directory, given to whom we become, and the address to listen at.
-    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan) -> Result<Self, Vec<Problem>> {
+    /// The state directory, owned by the user we become, and the address to listen at.
+    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan) -> Result<Self, Vec<Diagnostic>> {
         let owner = Owner { uid: run_as.drop.uid(), gid: run_as.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
         let state = match StateDir::prepare(&config.state, owner) {
@@ -127,19 +127,19 @@ impl Listeners {
                 warn!("--local: status and refresh do not work: {error}");
                 None
             }
-            // Nobody named it, so nobody counts on it.
+            // It is the default and not configured, so nothing depends on it.
             Err(error) if config.state_place == Place::Missing => {
                 warn!("no state directory, so status and refresh do not work, and a restart begins anew: {error}");
                 None
             }
-            Err(error) => return Err(vec![Problem::new(Exit::Volume, error.to_string())]),
+            Err(error) => return Err(vec![Diagnostic::new(Exit::Volume, error.to_string())]),
         };
         let health = config.metrics.as_deref().map(Health::listen).transpose();
-        let health = health.map_err(|error| vec![Problem::new(Exit::Usage, error.to_string())])?;
+        let health = health.map_err(|error| vec![Diagnostic::new(Exit::Usage, error.to_string())])?;
         Ok(Self { state, health })
     }
 
-    /// Listens, as whom we are now, in the runtime this is called in.
+    /// Listens, with the privileges of now, in the runtime this is called in.
     pub(super) fn listen(&mut self) -> Servers {
         Servers { control: self.state.as_ref().and_then(Control::open), health: self.health.take() }
     }

@@ -1,4 +1,4 @@
-//! `sidecar`: fetch, deliver, keep fresh until it is asked to end, then revoke.
+//! `sidecar`: fetch, deliver, rotate until a signal ends it, then revoke.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, CheckpointKey, EndedValues, LoadedCheckpoint, find};
 use crate::config::{Config, OnExpired};
-use crate::domain::{Mode, Problem, Source};
+use crate::domain::{Diagnostic, Mode, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
 use crate::rotation::{Environment, Handover, Rotation, RotationEvent};
 use crate::serve::{Refreshed, Running};
@@ -25,14 +25,14 @@ use super::ready::Readiness;
 use super::run_as::RunAsPlan;
 use super::running::{Listeners, RunningState};
 
-/// Returns when it was asked to end and has given back what was issued.
-pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Problem>> {
+/// Returns after a signal has ended it and what was issued is revoked.
+pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Sidecar));
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, run_as, Vec::new())?;
     prepared.run_as.refuse_foreign_owner(config)?;
     let mut listeners = Listeners::prepare(config, &prepared.run_as)?;
-    // Nobody of ours is more than the app, as soon as the volume exists.
+    // As soon as the volume exists, we run with the privileges of `runAs` only.
     prepared.become_the_app(&backends)?;
     let memory = listeners.state.as_ref().and_then(|state| state.memory());
     let kept = memory.zip(CheckpointKey::of(config));
@@ -68,7 +68,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Probl
         live.give_back().await;
         ended
     });
-    ended.map_err(|error| vec![Problem::bug(&format!("cannot look after signals and hooks: {error}"))])
+    ended.map_err(|error| vec![Diagnostic::bug(&format!("cannot look after signals and hooks: {error}"))])
 }
 
 /// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.

@@ -1,9 +1,9 @@
-//! `status` and `refresh`: ask whoever runs with this state directory, and show what it says.
+//! `status` and `refresh`: send a question to the sidecar or supervisor of this state directory, and print the answer.
 
 use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
-use crate::domain::{Exit, Problem};
+use crate::domain::{Diagnostic, Exit};
 use crate::serve::{
     self, Answer, Ask, AskError, Next, Report, SecretReport, SecretState, Status, TokenReport, Trouble,
 };
@@ -28,7 +28,7 @@ pub enum Shown {
 }
 
 /// The text to show, and why it is not ready.
-pub fn status(config: &Config, shown: Shown) -> Result<(String, Vec<Problem>), Vec<Problem>> {
+pub fn status(config: &Config, shown: Shown) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     match (ask(config, if shown == Shown::Readiness { Ask::Ready } else { Ask::Status })?, shown) {
         (Answer::Ready { reasons }, Shown::Readiness) => Ok((String::new(), not_ready(&reasons))),
         (Answer::Status(status), Shown::Json) => Ok((json(&*status), unready(&status))),
@@ -47,7 +47,7 @@ pub enum Refresh {
 }
 
 /// The text to show, and why nothing was done.
-pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Problem>), Vec<Problem>> {
+pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Answer::Refreshed { wait_seconds, not_read } = ask(config, Ask::Refresh)? else {
         return Err(vec![another_question()]);
     };
@@ -70,25 +70,25 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Problem>)
     };
     let problems = wait_seconds.map(|wait| {
         let text = format!("the last refresh was a moment ago; ask again in {wait} s");
-        Problem::new(Exit::Unavailable, text)
+        Diagnostic::new(Exit::Unavailable, text)
     });
     Ok((text, problems.into_iter().collect()))
 }
 
-fn ask(config: &Config, ask: Ask) -> Result<Answer, Vec<Problem>> {
-    let shown = |error: AskError| vec![Problem::new(Exit::Unavailable, error.to_string())];
+fn ask(config: &Config, ask: Ask) -> Result<Answer, Vec<Diagnostic>> {
+    let shown = |error: AskError| vec![Diagnostic::new(Exit::Unavailable, error.to_string())];
     runtime()?.block_on(serve::ask(&config.state, ask, PATIENCE)).map_err(shown)
 }
 
-fn another_question() -> Problem {
-    Problem::new(Exit::Unavailable, "whoever runs there answered another question; is it another version?")
+fn another_question() -> Diagnostic {
+    Diagnostic::new(Exit::Unavailable, "whoever runs there answered another question; is it another version?")
 }
 
-fn not_ready(reasons: &[String]) -> Vec<Problem> {
-    reasons.iter().map(|reason| Problem::new(Exit::Unavailable, format!("not ready: {}", plain(reason)))).collect()
+fn not_ready(reasons: &[String]) -> Vec<Diagnostic> {
+    reasons.iter().map(|reason| Diagnostic::new(Exit::Unavailable, format!("not ready: {}", plain(reason)))).collect()
 }
 
-fn unready(status: &Status) -> Vec<Problem> {
+fn unready(status: &Status) -> Vec<Diagnostic> {
     match status.report.not_ready() {
         _ if status.ready => Vec::new(),
         reasons if reasons.is_empty() => not_ready(&["the first delivery is not complete".to_owned()]),

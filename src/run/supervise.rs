@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::{Action, Config, OnExpired};
-use crate::domain::{Exit, Mode, Problem};
+use crate::domain::{Diagnostic, Exit, Mode};
 use crate::process::{HookId, Notice, Options, Restart, SignalResult, SuperviseError, Supervision};
 use crate::rotation::{Environment, Handover, Rotation, RotationEvent};
 use crate::start::{Needs, Session, StartOptions, interrupted};
@@ -32,14 +32,14 @@ use super::running::{Listeners, RunningState};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The app's own exit, or why it did not start.
-pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Exit, Vec<Problem>> {
+pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Exit, Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Supervise));
     let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, run_as, app.problems())?;
     prepared.run_as.refuse_foreign_owner(config)?;
     let mut listeners = Listeners::prepare(config, &prepared.run_as)?;
-    // After this line nobody of ours is more than the app, which cannot look into us either.
+    // From here on we run with the app's privileges and are not dumpable.
     prepared.become_the_app(&backends)?;
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
     let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
@@ -94,7 +94,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
         Ok(Over::Ended(ended)) => Ok(Exit::App(ended.code())),
         Ok(Over::Expired(reference)) => {
             let text = format!("stopped the app: {reference} has expired, and onExpired is stop");
-            Err(vec![Problem::new(Exit::Expired, text)])
+            Err(vec![Diagnostic::new(Exit::Expired, text)])
         }
         Err(error) => Err(vec![failed(&app.shown(), error)]),
     }
@@ -150,7 +150,7 @@ impl Supervised<'_, '_> {
                 let _over = supervision.signal(Signal::KILL);
             }
             if has_acted {
-                continue; // what was asked for is done by the next step
+                continue; // the next step executes what was decided here
             }
             let kill_at = stopping.as_ref().and_then(|stopping| stopping.kill_at);
             let deadlines = [supervision.deadline(now), kill_at];
@@ -230,13 +230,15 @@ impl Reach for Child<'_, '_, '_> {
     }
 }
 
-fn failed(command: &str, error: SuperviseError) -> Problem {
+fn failed(command: &str, error: SuperviseError) -> Diagnostic {
     match error {
         SuperviseError::Interrupted(signal) => interrupted(signal),
         SuperviseError::Spawn(SpawnError::Exec(error)) => not_started(command, error),
-        SuperviseError::Spawn(SpawnError::Privileges(error)) => Problem::new(Exit::Privileges, error.to_string()),
+        SuperviseError::Spawn(SpawnError::Privileges(error)) => Diagnostic::new(Exit::Privileges, error.to_string()),
         // Limits of the environment: no process, no descriptor.
-        SuperviseError::Spawn(error) => Problem::new(Exit::NotExecutable, format!("cannot start {command}: {error}")),
-        SuperviseError::System(error) => Problem::new(Exit::Bug, format!("cannot look after {command}: {error}")),
+        SuperviseError::Spawn(error) => {
+            Diagnostic::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
+        }
+        SuperviseError::System(error) => Diagnostic::new(Exit::Bug, format!("cannot look after {command}: {error}")),
     }
 }

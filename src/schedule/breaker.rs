@@ -150,7 +150,7 @@ pub(super) enum Again {
 
 /// What a failure says about time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Setback {
+pub(super) struct FailureTiming {
     pub(super) reach: Reach,
     pub(super) again: Again,
     /// When the request was sent: the back-off counts from there.
@@ -161,7 +161,7 @@ pub(super) struct Setback {
     pub(super) limit: Option<Duration>,
 }
 
-impl Setback {
+impl FailureTiming {
     /// When the next try is due after that many failures.
     pub(super) fn due(&self, failures: u32, now: Duration, jitter: f64) -> Duration {
         match self.again {
@@ -214,9 +214,9 @@ impl Breaker {
         deadline: Deadline,
         now: Duration,
     ) -> Option<Duration> {
-        let held = self.held(deadline);
+        let waits_until = self.waits_until(deadline);
         match &self.state {
-            State::Closed => (under_way.count() < self.room).then_some(held),
+            State::Closed => (under_way.count() < self.room).then_some(waits_until),
             State::Open { until, whose, .. } => {
                 let (gate, failing) = match whose {
                     // Not charged to the budget: one slot's failures must not use up what the others need.
@@ -225,7 +225,7 @@ impl Breaker {
                 };
                 // What ran freely when it opened, and what hangs of the one that fails, keeps nobody from finding out.
                 let mut probes = under_way.filter(|other| other.ran == Ran::AsProbe && Some(other.slot) != failing);
-                probes.next().is_none().then(|| gate.max(held))
+                probes.next().is_none().then(|| gate.max(waits_until))
             }
         }
     }
@@ -241,7 +241,7 @@ impl Breaker {
         let is_last = deadline.end.is_some_and(|end| end > now && end <= now.saturating_add(Self::LAST));
         let room = if self.is_closed() { self.room } else { self.parallel };
         let has_room = is_last || under_way.count() < room;
-        has_room.then(|| self.held(deadline))
+        has_room.then(|| self.waits_until(deadline))
     }
 
     /// When there is a probe for what ends at `end`.
@@ -255,7 +255,7 @@ impl Breaker {
     }
 
     /// Until when patience lasts: so that a renewal is tried before it gives way, and a replacement before the end.
-    fn held(&self, deadline: Deadline) -> Duration {
+    fn waits_until(&self, deadline: Deadline) -> Duration {
         let Some(Hold { since, until }) = self.hold else { return Duration::ZERO };
         match deadline.renewal.filter(|at| *at > since).or(deadline.end) {
             Some(end) => until.min(since.saturating_add(patience(end.saturating_sub(since)))),
@@ -292,9 +292,9 @@ impl Breaker {
     }
 
     /// There was none, or one that asks for patience.
-    pub(super) fn failed(&mut self, slot: Slot, ran: Ran, setback: Setback, now: Duration, jitter: f64) -> Failed {
+    pub(super) fn failed(&mut self, slot: Slot, ran: Ran, timing: FailureTiming, now: Duration, jitter: f64) -> Failed {
         self.room = 1;
-        if let Some(wait) = setback.retry_after {
+        if let Some(wait) = timing.retry_after {
             // A little later than asked, so that a fleet that was sent away together does not come back together.
             let wait = wait.saturating_add(scaled(wait, jitter / 10.0)).min(Self::PATIENCE);
             let until = self.hold.map_or(Duration::ZERO, |hold| hold.until).max(now.saturating_add(wait));
@@ -312,8 +312,8 @@ impl Breaker {
                 }
             }
         };
-        let until = until.unwrap_or_else(|| setback.due(failures, now, jitter));
-        let whose = if same && setback.reach == Reach::Slot {
+        let until = until.unwrap_or_else(|| timing.due(failures, now, jitter));
+        let whose = if same && timing.reach == Reach::Slot {
             Whose::One { slot, others: now.saturating_add(soon(1, None, jitter)) }
         } else {
             Whose::All
@@ -341,7 +341,7 @@ impl Breaker {
     pub(super) fn down_until(&self) -> Option<Duration> {
         match &self.state {
             State::Open { until, whose: Whose::All, .. } => {
-                Some((*until).max(self.held(Deadline::default())).max(self.budget.free_at()))
+                Some((*until).max(self.waits_until(Deadline::default())).max(self.budget.free_at()))
             }
             _ => None,
         }
@@ -359,15 +359,15 @@ mod tests {
 
     const A: Slot = Slot::Secret(SecretId(0));
     const B: Slot = Slot::Secret(SecretId(1));
-    const PLAIN: Setback =
-        Setback { reach: Reach::Slot, again: Again::Later, sent: Duration::ZERO, retry_after: None, limit: None };
+    const PLAIN: FailureTiming =
+        FailureTiming { reach: Reach::Slot, again: Again::Later, sent: Duration::ZERO, retry_after: None, limit: None };
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
     }
 
-    fn at(now: Duration) -> Setback {
-        Setback { sent: now, ..PLAIN }
+    fn at(now: Duration) -> FailureTiming {
+        FailureTiming { sent: now, ..PLAIN }
     }
 
     fn gate(breaker: &Breaker, slot: Slot, others: &[Other]) -> Option<Duration> {
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn retry_after_holds_even_when_an_older_request_is_answered_but_not_beyond_what_expires_nor_five_minutes() {
         let mut breaker = Breaker::new(Scope::Backend, 8);
-        let away = |wait| Setback { retry_after: Some(wait), ..PLAIN };
+        let away = |wait| FailureTiming { retry_after: Some(wait), ..PLAIN };
         assert_eq!(breaker.failed(A, Ran::Freely, away(seconds(30)), seconds(5), 0.0), Failed::Nothing);
         assert_eq!(breaker.answered(), Answered::Nothing);
         let until =
@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn a_silence_that_is_everybodys_is_an_outage_at_once() {
         let mut breaker = Breaker::new(Scope::Backend, 8);
-        let silence = Setback { reach: Reach::All, ..PLAIN };
+        let silence = FailureTiming { reach: Reach::All, ..PLAIN };
         assert_eq!(breaker.failed(Slot::Health, Ran::Freely, silence, Duration::ZERO, 0.5), Failed::Down);
     }
 

@@ -165,13 +165,13 @@ mod tests {
     /// Answers at once, in a world where only the test's clock moves.
     struct Fake {
         down: RefCell<bool>,
-        asked: RefCell<Vec<Work>>,
+        sent: RefCell<Vec<Work>>,
     }
 
     impl Executor for Fake {
         type Output = u64;
         fn execute(self: Rc<Self>, work: Work, _: Duration) -> impl Future<Output = (Outcome, Option<u64>)> + 'static {
-            self.asked.borrow_mut().push(work);
+            self.sent.borrow_mut().push(work);
             let life = Lifetime { ttl: Duration::from_secs(600), renewable: true };
             let answer = match work {
                 _ if *self.down.borrow() => (Outcome::Failed(Failure::new(Class::Transient, "503")), None),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn world() -> (Driver<Fake>, Rc<Fake>) {
-        let fake = Rc::new(Fake { down: RefCell::new(false), asked: RefCell::default() });
+        let fake = Rc::new(Fake { down: RefCell::new(false), sent: RefCell::default() });
         let mut schedule = Schedule::new(Authentication::Token, Settings::default());
         schedule.add(Plan { operation: Operation::Read, refresh: Duration::from_secs(300), mount: MountId(0) });
         let mut driver = Driver::default();
@@ -218,8 +218,8 @@ mod tests {
         let (mut driver, fake) = world();
         let mut now = Duration::from_secs(1000);
         run(&mut driver, &mut now, Duration::from_secs(1000 + 3600));
-        let asked = fake.asked.borrow();
-        let count = |is: fn(&Work) -> bool| asked.iter().filter(|work| is(work)).count();
+        let sent = fake.sent.borrow();
+        let count = |is: fn(&Work) -> bool| sent.iter().filter(|work| is(work)).count();
         assert_eq!(count(|work| matches!(work, Work::Login(_))), 1);
         assert_eq!(count(|work| matches!(work, Work::Issue(_))), 1);
         assert!(count(|work| matches!(work, Work::Renew(_))) >= 8);
@@ -231,12 +231,12 @@ mod tests {
         let mut now = Duration::from_secs(1000);
         run(&mut driver, &mut now, Duration::from_secs(1300));
         *fake.down.borrow_mut() = true;
-        let before = fake.asked.borrow().len();
+        let before = fake.sent.borrow().len();
         run(&mut driver, &mut now, Duration::from_secs(1500));
-        assert!(fake.asked.borrow().len() - before <= 40, "{} requests", fake.asked.borrow().len() - before);
+        assert!(fake.sent.borrow().len() - before <= 40, "{} requests", fake.sent.borrow().len() - before);
         *fake.down.borrow_mut() = false;
         run(&mut driver, &mut now, Duration::from_secs(1800));
-        assert_eq!(fake.asked.borrow().iter().filter(|work| matches!(work, Work::Issue(_))).count(), 1);
+        assert_eq!(fake.sent.borrow().iter().filter(|work| matches!(work, Work::Issue(_))).count(), 1);
         let states: Vec<_> = driver.backends().map(|(_, schedule, _)| schedule.status(now).secrets[0].state).collect();
         assert_eq!(states, [State::Fresh]);
     }

@@ -6,9 +6,9 @@ use crate::domain::{LONGEST_LIFE, part, scaled};
 use crate::provider::{Class, Extent, Failure};
 
 use super::backoff::{slowly, unit};
-use super::breaker::Setback;
+use super::breaker::FailureTiming;
 use super::settings::Settings;
-use super::term::{Need, Term};
+use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 
 /// A refused renewal is asked again once, this long after, before the lease is taken for lost.
@@ -26,9 +26,9 @@ pub(super) struct Secret {
     plan: Plan,
     /// How often what would only be issued again at its end is issued all the same: an interval set on the secret itself.
     reissue: Option<Duration>,
-    held: Held,
+    current: CurrentValue,
     due: Option<Duration>,
-    trouble: Option<Trouble>,
+    trouble: Option<LastFailure>,
     last_success: Option<Duration>,
     /// Whether the one re-issue after a refused renewal is spent. A renewal that works earns it back.
     reissued: bool,
@@ -44,10 +44,10 @@ pub(super) struct Secret {
 
 /// What the last answer brought.
 #[derive(Debug)]
-enum Held {
+enum CurrentValue {
     Nothing,
     Lease {
-        term: Term,
+        term: LeaseTerm,
         token: Option<TokenId>,
         refusals: u32,
         lease: Lease,
@@ -55,7 +55,7 @@ enum Held {
         gives_way: Option<Duration>,
     },
     /// A certificate, a signed key, a token without a lease: replaced long before its end.
-    Ends(Term),
+    Ends(LeaseTerm),
     /// A static role: the value changes then, so it is read again right after.
     Rotates(Duration),
     Plain {
@@ -73,7 +73,7 @@ enum Lease {
 
 /// What is wrong since the last success.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct LastFailure {
     pub(super) failure: Failure,
     /// Failures in a row of the same kind (soon or slowly retried).
     pub(super) count: u32,
@@ -84,7 +84,7 @@ pub(super) struct Trouble {
 pub(super) enum Notice {
     None,
     Seen(Duration),
-    Told,
+    Reported,
 }
 
 /// Whether the app can see what was issued last.
@@ -111,7 +111,7 @@ pub(super) enum Server {
 
 /// What a refusal means beyond the secret itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum DenialMeaning {
     /// Its own affair.
     Own,
     /// It worked before under this token: perhaps the token is dead.
@@ -124,7 +124,7 @@ impl Secret {
         Self {
             plan: Plan { refresh, ..plan },
             reissue: None,
-            held: Held::Nothing,
+            current: CurrentValue::Nothing,
             due: Some(Duration::ZERO),
             trouble: None,
             last_success: None,
@@ -145,16 +145,16 @@ impl Secret {
     /// What it needs, if it is done now under `current`. A renewal that keeps failing gives way only where the server answers:
     /// in an outage the lease can still be renewed after it.
     pub(super) fn step(&self, current: Option<TokenId>, server: Server, now: Duration) -> Step {
-        match &self.held {
-            Held::Lease { term, token, lease: Lease::Alive, gives_way, .. }
-                if *token == current && term.need(now) == Need::Renewal =>
+        match &self.current {
+            CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. }
+                if *token == current && term.need(now) == NextStep::Renewal =>
             {
                 let gives_way = server == Server::Answers && gives_way.is_some_and(|at| at <= now);
                 if gives_way { Step::Issue } else { Step::Renew }
             }
-            Held::Nothing | Held::Lease { .. } | Held::Ends(_) => Step::Issue,
-            Held::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,
-            Held::Rotates(_) | Held::Plain { .. } => Step::Read,
+            CurrentValue::Nothing | CurrentValue::Lease { .. } | CurrentValue::Ends(_) => Step::Issue,
+            CurrentValue::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,
+            CurrentValue::Rotates(_) | CurrentValue::Plain { .. } => Step::Read,
         }
     }
 
@@ -165,21 +165,21 @@ impl Secret {
 
     /// When the delivered value dies. `token_end` answers for the token of a lease (`None`: it does not end).
     pub(super) fn expiry(&self, token_end: impl Fn(TokenId) -> Option<Duration>) -> Option<Duration> {
-        match &self.held {
-            Held::Lease { term, token, .. } => {
+        match &self.current {
+            CurrentValue::Lease { term, token, .. } => {
                 let end = token.and_then(token_end).unwrap_or(Duration::MAX);
                 Some(term.end().min(end))
             }
-            Held::Ends(term) => Some(term.end()),
-            Held::Rotates(read_again) => Some(*read_again),
-            Held::Nothing | Held::Plain { .. } => None,
+            CurrentValue::Ends(term) => Some(term.end()),
+            CurrentValue::Rotates(read_again) => Some(*read_again),
+            CurrentValue::Nothing | CurrentValue::Plain { .. } => None,
         }
     }
 
     /// From when on a renewal that was not made gives way to a replacement; `None` for what is not renewed.
     pub(super) fn renewed_by(&self, current: Option<TokenId>, settings: &Settings) -> Option<Duration> {
-        match &self.held {
-            Held::Lease { term, token, lease: Lease::Alive, gives_way, .. } if *token == current => {
+        match &self.current {
+            CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. } if *token == current => {
                 term.is_extendable().then(|| gives_way.unwrap_or(term.gives_way(settings)))
             }
             _ => None,
@@ -188,21 +188,21 @@ impl Secret {
 
     /// The token its lease dies with.
     pub(super) fn leased_under(&self) -> Option<TokenId> {
-        match &self.held {
-            Held::Lease { token, .. } => *token,
+        match &self.current {
+            CurrentValue::Lease { token, .. } => *token,
             _ => None,
         }
     }
 
     pub(super) fn is_leased(&self) -> bool {
-        matches!(self.held, Held::Lease { .. })
+        matches!(self.current, CurrentValue::Lease { .. })
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.held, Held::Nothing)
+        matches!(self.current, CurrentValue::Nothing)
     }
 
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
+    pub(super) fn trouble(&self) -> Option<&LastFailure> {
         self.trouble.as_ref()
     }
 
@@ -220,77 +220,77 @@ impl Secret {
         answer: Answer,
         token: Option<TokenId>,
         settings: &Settings,
-        asked: Duration,
+        requested_at: Duration,
         jitter: f64,
     ) {
-        let rotation = match (answer.rotates_in, &self.held) {
+        let rotation = match (answer.rotates_in, &self.current) {
             // Past its date the provider cannot say when that was; we know from before.
-            (Some(Duration::ZERO), Held::Plain { rotation: Some(at) }) => Some(*at),
-            (wait, _) => wait.map(|wait| asked.saturating_add(wait.min(LONGEST_LIFE))),
+            (Some(Duration::ZERO), CurrentValue::Plain { rotation: Some(at) }) => Some(*at),
+            (wait, _) => wait.map(|wait| requested_at.saturating_add(wait.min(LONGEST_LIFE))),
         };
         if !matches!(answer.life, Life::Rotates(_)) {
             self.late_since = None;
         }
-        let reissued = self.reissue.map(|interval| asked.saturating_add(less(interval, settings, jitter)));
-        (self.held, self.due) = match (answer.life, self.plan.operation) {
+        let reissued = self.reissue.map(|interval| requested_at.saturating_add(less(interval, settings, jitter)));
+        (self.current, self.due) = match (answer.life, self.plan.operation) {
             (Life::Lease(life), _) => {
-                let term = Term::new(life, asked);
+                let term = LeaseTerm::new(life, requested_at);
                 (
-                    Held::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
+                    CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
                     Some(term.due(settings, jitter)),
                 )
             }
             (Life::HarmlessLease(ttl), _) => {
-                let term = Term::harmless(ttl, asked);
+                let term = LeaseTerm::harmless(ttl, requested_at);
                 (
-                    Held::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
+                    CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
                     Some(term.due(settings, jitter)),
                 )
             }
             (Life::Expires(ttl), _) => {
-                let term = Term::harmless(ttl, asked);
+                let term = LeaseTerm::harmless(ttl, requested_at);
                 let due = term.due(settings, jitter);
-                (Held::Ends(term), Some(reissued.map_or(due, |reissued| due.min(reissued))))
+                (CurrentValue::Ends(term), Some(reissued.map_or(due, |reissued| due.min(reissued))))
             }
             (Life::Rotates(ttl), _) => {
-                let again = asked.saturating_add(self.after_rotation(ttl, asked, jitter));
-                let refreshed = asked.saturating_add(less(self.plan.refresh, settings, jitter));
-                (Held::Rotates(again), Some(again.min(refreshed)))
+                let again = requested_at.saturating_add(self.after_rotation(ttl, requested_at, jitter));
+                let refreshed = requested_at.saturating_add(less(self.plan.refresh, settings, jitter));
+                (CurrentValue::Rotates(again), Some(again.min(refreshed)))
             }
-            (Life::Unbounded, Operation::Write) => (Held::Plain { rotation: None }, reissued),
+            (Life::Unbounded, Operation::Write) => (CurrentValue::Plain { rotation: None }, reissued),
             (Life::Unbounded, Operation::Read) => {
-                let wait = less(self.interval(rotation, asked), settings, jitter);
-                (Held::Plain { rotation }, Some(asked.saturating_add(wait)))
+                let wait = less(self.interval(rotation, requested_at), settings, jitter);
+                (CurrentValue::Plain { rotation }, Some(requested_at.saturating_add(wait)))
             }
         };
-        self.succeeded(asked);
+        self.succeeded(requested_at);
     }
 
     /// Takes a renewal in.
-    pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, asked: Duration, jitter: f64) {
-        if let Held::Lease { term, refusals, gives_way, .. } = &mut self.held {
-            term.renew(life, asked, settings);
+    pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, requested_at: Duration, jitter: f64) {
+        if let CurrentValue::Lease { term, refusals, gives_way, .. } = &mut self.current {
+            term.renew(life, requested_at, settings);
             (*refusals, *gives_way) = (0, None);
             self.due = Some(term.due(settings, jitter));
             self.reissued = false;
         }
-        self.succeeded(asked);
+        self.succeeded(requested_at);
     }
 
-    fn succeeded(&mut self, asked: Duration) {
+    fn succeeded(&mut self, requested_at: Duration) {
         (self.trouble, self.silences) = (None, 0);
-        self.last_success = Some(asked);
+        self.last_success = Some(requested_at);
     }
 
     /// Right after the rotation. A value whose time has come but which has not changed yet is read every second, and ever more
     /// rarely the later it is, so that what is delivered is never stale for long.
-    fn after_rotation(&mut self, ttl: Duration, asked: Duration, jitter: f64) -> Duration {
+    fn after_rotation(&mut self, ttl: Duration, requested_at: Duration, jitter: f64) -> Duration {
         if ttl > SOON_ROTATED {
             self.late_since = None;
             let later = Duration::from_millis(250).saturating_add(scaled(Duration::from_millis(750), unit(jitter)));
             return ttl.min(LONGEST_LIFE).saturating_add(later);
         }
-        let late = asked.saturating_sub(*self.late_since.get_or_insert(asked));
+        let late = requested_at.saturating_sub(*self.late_since.get_or_insert(requested_at));
         scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
     }
 
@@ -307,27 +307,27 @@ impl Secret {
         &mut self,
         step: Step,
         failure: Failure,
-        setback: &Setback,
+        timing: &FailureTiming,
         settings: &Settings,
         now: Duration,
         jitter: f64,
     ) {
         let count = self.count(&failure);
         self.silences = if failure.extent == Extent::Silence { self.silences.saturating_add(1) } else { 0 };
-        let due = setback.due(count, now, jitter);
-        self.due = Some(match &mut self.held {
-            Held::Lease { term, gives_way, .. } if step == Step::Renew && failure.extent != Extent::Backend => {
+        let due = timing.due(count, now, jitter);
+        self.due = Some(match &mut self.current {
+            CurrentValue::Lease { term, gives_way, .. } if step == Step::Renew && failure.extent != Extent::Backend => {
                 let at = *gives_way.get_or_insert(term.gives_way_after(now, settings));
                 if at > now { due.min(at) } else { due }
             }
             _ => due,
         });
-        self.trouble = Some(Trouble { failure, count });
+        self.trouble = Some(LastFailure { failure, count });
     }
 
     /// That its renewal failed was the backend's.
     pub(super) fn keeps_renewing(&mut self) {
-        if let Held::Lease { gives_way, .. } = &mut self.held {
+        if let CurrentValue::Lease { gives_way, .. } = &mut self.current {
             *gives_way = None;
         }
     }
@@ -340,12 +340,12 @@ impl Secret {
         settings: &Settings,
         now: Duration,
         jitter: f64,
-    ) -> Refusal {
+    ) -> DenialMeaning {
         let suspicious = failure.class == Class::Denied && !self.is_denied();
         let count = self.count(&failure);
-        self.trouble = Some(Trouble { failure, count });
-        self.due = Some(match &mut self.held {
-            Held::Lease { term, refusals, lease, .. } if step == Step::Renew => {
+        self.trouble = Some(LastFailure { failure, count });
+        self.due = Some(match &mut self.current {
+            CurrentValue::Lease { term, refusals, lease, .. } if step == Step::Renew => {
                 *refusals = refusals.saturating_add(1);
                 if *refusals == 1 {
                     now.saturating_add(scaled(CONFIRM, 1.0 + unit(jitter)).min(part(term.left(now), 4)))
@@ -360,7 +360,7 @@ impl Secret {
             }
             _ => now.saturating_add(slowly(count, jitter)),
         });
-        if suspicious { Refusal::Suspicious } else { Refusal::Own }
+        if suspicious { DenialMeaning::Suspicious } else { DenialMeaning::Own }
     }
 
     fn count(&self, failure: &Failure) -> u32 {
@@ -405,7 +405,9 @@ impl Secret {
 
     /// Puts an issue off until `at`, if that is still in the first half of its window.
     pub(super) fn wait_until(&mut self, at: Duration, settings: &Settings) -> bool {
-        let (Held::Lease { term, lease: Lease::Alive, .. } | Held::Ends(term)) = &self.held else { return false };
+        let (CurrentValue::Lease { term, lease: Lease::Alive, .. } | CurrentValue::Ends(term)) = &self.current else {
+            return false;
+        };
         let can_wait = self.trouble.is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
         if can_wait {
             self.due = Some(at);
@@ -431,7 +433,8 @@ impl Secret {
     }
 
     fn is_read(&self) -> bool {
-        matches!(self.held, Held::Rotates(_) | Held::Plain { .. }) && self.plan.operation == Operation::Read
+        matches!(self.current, CurrentValue::Rotates(_) | CurrentValue::Plain { .. })
+            && self.plan.operation == Operation::Read
     }
 
     /// Another read brought a change: it is read once more soon, so that what changed with it is delivered with it.
@@ -477,7 +480,7 @@ impl Secret {
     /// Whether it may go along with another read.
     pub(super) fn joins(&self, settings: &Settings, now: Duration) -> bool {
         let slack = scaled(self.plan.refresh, unit(settings.spread));
-        matches!(self.held, Held::Plain { .. })
+        matches!(self.current, CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read
             && self.trouble.is_none()
             && self.due.is_some_and(|due| due.saturating_sub(slack) <= now)

@@ -20,12 +20,12 @@ const ROUNDING: Duration = Duration::from_secs(2);
 
 /// From the issue to the end as the server last granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Term {
+pub(super) struct LeaseTerm {
     issued: Duration,
     /// When the last grant was asked for.
     granted: Duration,
     end: Duration,
-    extends: Extends,
+    renewability: Renewability,
     overlap: Overlap,
 }
 
@@ -40,7 +40,7 @@ enum Overlap {
 
 /// Whether a renewal would move the end. `max_ttl` is in no answer: it shows in renewals that bring nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extends {
+enum Renewability {
     Yes,
     /// The last renewal brought less than half of what had passed: probably its last.
     Stalled,
@@ -49,54 +49,54 @@ enum Extends {
 
 /// What a term needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum NextStep {
     Renewal,
     Replacement,
 }
 
-impl Term {
+impl LeaseTerm {
     /// A new term. `asked` is when the request went out: the server's clock started no earlier than that,
     /// so the end is never later than the server's.
-    pub(super) fn new(life: Lifetime, asked: Duration) -> Self {
-        let extends = if life.renewable { Extends::Yes } else { Extends::No };
-        let end = asked.saturating_add(life.ttl.min(LONGEST_LIFE));
-        Self { issued: asked, granted: asked, end, extends, overlap: Overlap::Window }
+    pub(super) fn new(life: Lifetime, requested_at: Duration) -> Self {
+        let renewability = if life.renewable { Renewability::Yes } else { Renewability::No };
+        let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
+        Self { issued: requested_at, granted: requested_at, end, renewability, overlap: Overlap::Window }
     }
 
     /// Of something that cannot be renewed and may live twice without harm: replaced at the part of its life at which
     /// others are renewed, so that an outage of the remaining third costs nothing.
-    pub(super) fn harmless(ttl: Duration, asked: Duration) -> Self {
-        Self { overlap: Overlap::Harmless, ..Self::new(Lifetime { ttl, renewable: false }, asked) }
+    pub(super) fn harmless(ttl: Duration, requested_at: Duration) -> Self {
+        Self { overlap: Overlap::Harmless, ..Self::new(Lifetime { ttl, renewable: false }, requested_at) }
     }
 
     /// Takes the answer to a renewal in.
-    pub(super) fn renew(&mut self, life: Lifetime, asked: Duration, settings: &Settings) {
-        let end = asked.saturating_add(life.ttl.min(LONGEST_LIFE));
+    pub(super) fn renew(&mut self, life: Lifetime, requested_at: Duration, settings: &Settings) {
+        let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
         let gained = end.saturating_sub(self.end);
-        let passed = asked.saturating_sub(self.granted);
-        let was = self.extends;
-        (self.granted, self.end) = (asked, end);
-        self.extends = if !life.renewable {
-            Extends::No
+        let passed = requested_at.saturating_sub(self.granted);
+        let was = self.renewability;
+        (self.granted, self.end) = (requested_at, end);
+        self.renewability = if !life.renewable {
+            Renewability::No
         } else if gained >= part(passed, 2) {
-            Extends::Yes
-        } else if was == Extends::Stalled || self.left(asked) <= self.window(settings) {
-            Extends::No
+            Renewability::Yes
+        } else if was == Renewability::Stalled || self.left(requested_at) <= self.window(settings) {
+            Renewability::No
         } else {
             // One answer may also be an operator's lower ttl; the next renewal tells.
-            Extends::Stalled
+            Renewability::Stalled
         };
     }
 
     /// It will not be renewed any more; it lives until its end.
     pub(super) fn finish(&mut self) {
-        self.extends = Extends::No;
+        self.renewability = Renewability::No;
     }
 
     /// It ends now.
     pub(super) fn cut(&mut self, now: Duration) {
         self.end = self.end.min(now);
-        self.extends = Extends::No;
+        self.renewability = Renewability::No;
     }
 
     /// When it ends.
@@ -126,7 +126,7 @@ impl Term {
     /// Whether the window is open, or is within two seconds: servers cut the life of a lease to its token's in whole
     /// seconds, so what ends together does not seem to.
     pub(super) fn is_in_window(&self, now: Duration, settings: &Settings) -> bool {
-        self.extends == Extends::No && now >= self.opens(settings, ROUNDING)
+        self.renewability == Renewability::No && now >= self.opens(settings, ROUNDING)
     }
 
     /// From when on what could be renewed, but whose renewal keeps failing, is replaced: the window of the current grant.
@@ -143,13 +143,17 @@ impl Term {
 
     /// Whether a renewal may move its end.
     pub(super) fn is_extendable(&self) -> bool {
-        self.extends != Extends::No
+        self.renewability != Renewability::No
     }
 
     /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
-    pub(super) fn need(&self, now: Duration) -> Need {
+    pub(super) fn need(&self, now: Duration) -> NextStep {
         let margin = part(self.end.saturating_sub(self.granted), 10).min(Duration::from_secs(1));
-        if self.extends == Extends::No || self.left(now) <= margin { Need::Replacement } else { Need::Renewal }
+        if self.renewability == Renewability::No || self.left(now) <= margin {
+            NextStep::Replacement
+        } else {
+            NextStep::Renewal
+        }
     }
 
     /// When it is due: for renewal at two thirds of the life less up to a tenth of it, and so for the replacement of what may
@@ -157,7 +161,7 @@ impl Term {
     /// left for trying again. What turns out inside its window to be at its end is
     /// due at once, however recent its last renewal.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
-        if self.extends == Extends::No && self.overlap == Overlap::Window {
+        if self.renewability == Renewability::No && self.overlap == Overlap::Window {
             let first = self.opens(settings, Duration::ZERO);
             let window = self.window(settings);
             let spread = if window > SHORT { part(window, 2) } else { part(window, 4) };
@@ -189,17 +193,17 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_at_two_thirds_of_its_life_less_up_to_a_tenth() {
-        let term = Term::new(renewable(3600), seconds(100));
+        let term = LeaseTerm::new(renewable(3600), seconds(100));
         assert_eq!(term.due(&Settings::default(), 0.0), seconds(100 + 2400));
         assert_eq!(term.due(&Settings::default(), 1.0), seconds(100 + 2400 - 360));
-        assert_eq!(term.need(seconds(2500)), Need::Renewal);
-        assert_eq!(term.need(seconds(3699)), Need::Replacement);
+        assert_eq!(term.need(seconds(2500)), NextStep::Renewal);
+        assert_eq!(term.need(seconds(3699)), NextStep::Replacement);
     }
 
     #[test]
     fn what_is_not_renewable_is_replaced_in_its_last_tenth_within_2_s_and_5_min() {
         let due = |ttl, jitter| {
-            Term::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO)
+            LeaseTerm::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO)
                 .due(&Settings::default(), jitter)
         };
         assert_eq!(due(600, 0.0), seconds(540));
@@ -213,18 +217,18 @@ mod tests {
     #[test]
     fn lives_without_end_and_clocks_at_theirs_are_only_long() {
         let settings = Settings::default();
-        for asked in [Duration::ZERO, LONGEST_LIFE, Duration::MAX - seconds(1), Duration::MAX] {
+        for requested_at in [Duration::ZERO, LONGEST_LIFE, Duration::MAX - seconds(1), Duration::MAX] {
             for ttl in [Duration::ZERO, LONGEST_LIFE, seconds(u64::MAX), Duration::MAX] {
                 for is_renewable in [true, false] {
                     let life = Lifetime { ttl, renewable: is_renewable };
-                    let mut term = Term::new(life, asked);
+                    let mut term = LeaseTerm::new(life, requested_at);
                     term.renew(life, Duration::MAX, &settings);
-                    term.renew(life, asked, &settings);
-                    for now in [Duration::ZERO, asked, Duration::MAX] {
+                    term.renew(life, requested_at, &settings);
+                    for now in [Duration::ZERO, requested_at, Duration::MAX] {
                         let _ = (term.need(now), term.is_in_window(now, &settings), term.left(now));
-                        assert!(term.due(&settings, 0.5) >= asked.min(term.end()));
+                        assert!(term.due(&settings, 0.5) >= requested_at.min(term.end()));
                     }
-                    term.cut(asked);
+                    term.cut(requested_at);
                     let _ = term.due(&settings, f64::NAN);
                 }
             }
@@ -234,13 +238,13 @@ mod tests {
     #[test]
     fn what_may_live_twice_is_replaced_at_two_thirds_whatever_the_window() {
         let settings = Settings::default();
-        let month = Term::harmless(seconds(30 * 86_400), seconds(100));
+        let month = LeaseTerm::harmless(seconds(30 * 86_400), seconds(100));
         assert_eq!(month.due(&settings, 0.0), seconds(100 + 20 * 86_400));
         assert_eq!(month.due(&settings, 1.0), seconds(100 + 17 * 86_400));
-        assert_eq!(month.need(seconds(200)), Need::Replacement);
+        assert_eq!(month.need(seconds(200)), NextStep::Replacement);
         let half = Settings { renew_after: 0.5, ..settings };
         assert_eq!(month.due(&half, 0.0), seconds(100 + 15 * 86_400));
-        assert!(Term::harmless(Duration::ZERO, Duration::ZERO).due(&settings, 0.5) >= seconds(1));
+        assert!(LeaseTerm::harmless(Duration::ZERO, Duration::ZERO).due(&settings, 0.5) >= seconds(1));
     }
 
     #[test]
@@ -248,7 +252,7 @@ mod tests {
         for ttl in 1..=10 {
             for jitter in [0.0, 0.5, 1.0] {
                 let life = Lifetime { ttl: seconds(ttl), renewable: false };
-                let due = Term::new(life, Duration::ZERO).due(&Settings::default(), jitter);
+                let due = LeaseTerm::new(life, Duration::ZERO).due(&Settings::default(), jitter);
                 assert!(
                     due >= seconds(ttl) / 3 && due <= seconds(ttl) - seconds(ttl).min(seconds(2)) / 2,
                     "{ttl} {due:?}"
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn a_window_is_as_good_as_open_two_seconds_before_but_never_for_a_whole_life() {
         let settings = Settings::default();
-        let term = |ttl| Term::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO);
+        let term = |ttl| LeaseTerm::new(Lifetime { ttl: seconds(ttl), renewable: false }, Duration::ZERO);
         assert!(term(14).is_in_window(seconds(10), &settings) && !term(14).is_in_window(seconds(9), &settings));
         for ttl in 1..=3 {
             assert!(!term(ttl).is_in_window(seconds(ttl) / 4, &settings), "a login would make the next one due");
@@ -270,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_at_its_end_is_replaced_at_once_however_recent_its_renewal() {
         let settings = Settings::default();
-        let mut term = Term::new(renewable(4), Duration::ZERO);
+        let mut term = LeaseTerm::new(renewable(4), Duration::ZERO);
         term.renew(Lifetime { ttl: seconds(2), renewable: true }, seconds(4), &settings);
         assert_eq!(term.end, seconds(6));
         term.renew(
@@ -278,40 +282,40 @@ mod tests {
             Duration::from_millis(4900),
             &settings,
         );
-        assert_eq!(term.extends, Extends::No);
+        assert_eq!(term.renewability, Renewability::No);
         assert!(term.due(&settings, 0.99) <= seconds(5), "{:?}", term.due(&settings, 0.99));
     }
 
     #[test]
     fn max_ttl_is_learnt_from_renewals_that_bring_nothing() {
         let settings = Settings::default();
-        let mut term = Term::new(renewable(3600), Duration::ZERO);
+        let mut term = LeaseTerm::new(renewable(3600), Duration::ZERO);
         term.renew(renewable(3600), seconds(2400), &settings);
-        assert_eq!(term.extends, Extends::Yes);
+        assert_eq!(term.renewability, Renewability::Yes);
         term.renew(renewable(1500), seconds(4800), &settings);
-        assert_eq!((term.extends, term.end), (Extends::Stalled, seconds(6300)));
+        assert_eq!((term.renewability, term.end), (Renewability::Stalled, seconds(6300)));
         term.renew(renewable(500), seconds(5800), &settings);
-        assert_eq!((term.extends, term.end), (Extends::No, seconds(6300)));
+        assert_eq!((term.renewability, term.end), (Renewability::No, seconds(6300)));
         assert_eq!(term.due(&settings, 0.0), seconds(6000));
     }
 
     #[test]
     fn a_stalled_renewal_inside_the_window_is_the_last() {
         let settings = Settings::default();
-        let mut term = Term::new(renewable(60), Duration::ZERO);
+        let mut term = LeaseTerm::new(renewable(60), Duration::ZERO);
         term.renew(renewable(60), seconds(40), &settings);
         term.renew(renewable(8), seconds(80), &settings);
-        assert_eq!(term.extends, Extends::No);
+        assert_eq!(term.renewability, Renewability::No);
         assert!(term.is_in_window(seconds(81), &settings));
     }
 
     #[test]
     fn a_lower_ttl_set_by_an_operator_is_not_an_end() {
         let settings = Settings::default();
-        let mut term = Term::new(renewable(3600), Duration::ZERO);
+        let mut term = LeaseTerm::new(renewable(3600), Duration::ZERO);
         term.renew(renewable(1200), seconds(2400), &settings);
-        assert_eq!(term.extends, Extends::Stalled);
+        assert_eq!(term.renewability, Renewability::Stalled);
         term.renew(renewable(1200), seconds(3200), &settings);
-        assert_eq!(term.extends, Extends::Yes);
+        assert_eq!(term.renewability, Renewability::Yes);
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::provider::{Extent, Failure};
 
 use super::backoff::{EXPIRED_WITHIN, less_a_quarter, slowly, soon};
-use super::breaker::{Deadline, Setback};
-use super::secret::{Server, Trouble};
+use super::breaker::{Deadline, FailureTiming};
+use super::secret::{LastFailure, Server};
 use super::settings::Settings;
-use super::term::{Need, Term};
+use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, TokenId};
 
 /// The current token, the ones handed over from, and what is due.
@@ -20,7 +20,7 @@ pub(super) struct Tokens {
     due: Option<Duration>,
     /// When it is asked whether the current one lives.
     check: Option<Duration>,
-    trouble: Option<Trouble>,
+    trouble: Option<LastFailure>,
     check_failures: u32,
     /// Logins because of a dead token since one of them was last seen alive.
     deaths: u32,
@@ -36,7 +36,7 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 struct Current {
     id: TokenId,
-    term: Option<Term>,
+    term: Option<LeaseTerm>,
     revocable: bool,
 }
 
@@ -99,7 +99,7 @@ impl Tokens {
     /// Until when the current one can wait.
     pub(super) fn deadline(&self, settings: &Settings) -> Deadline {
         let term = self.current.as_ref().and_then(|current| current.term);
-        let extendable = term.filter(Term::is_extendable);
+        let extendable = term.filter(LeaseTerm::is_extendable);
         let renewal = extendable.map(|term| self.gives_way.unwrap_or(term.gives_way(settings)));
         Deadline { end: term.map(|term| term.end()), renewal }
     }
@@ -112,7 +112,7 @@ impl Tokens {
     pub(super) fn step(&self, server: Server, now: Duration) -> TokenStep {
         let gives_way = server == Server::Answers && self.gives_way.is_some_and(|at| at <= now);
         match self.current.as_ref().map(|current| current.term) {
-            Some(Some(term)) if term.need(now) == Need::Renewal && !gives_way => TokenStep::Renew,
+            Some(Some(term)) if term.need(now) == NextStep::Renewal && !gives_way => TokenStep::Renew,
             _ => TokenStep::Login,
         }
     }
@@ -125,7 +125,7 @@ impl Tokens {
         self.check
     }
 
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
+    pub(super) fn trouble(&self) -> Option<&LastFailure> {
         self.trouble.as_ref()
     }
 
@@ -157,32 +157,39 @@ impl Tokens {
     }
 
     /// A login brought a new token.
-    pub(super) fn logged_in(&mut self, id: TokenId, grant: Grant, settings: &Settings, asked: Duration, jitter: f64) {
+    pub(super) fn logged_in(
+        &mut self,
+        id: TokenId,
+        grant: Grant,
+        settings: &Settings,
+        requested_at: Duration,
+        jitter: f64,
+    ) {
         if let Some(Current { id, term, revocable }) = self.current.take() {
             let end = term.map(|term| term.end());
             self.old.push(Old { id, end, revocable, revoke_at: None, failures: 0 });
         }
         self.issued = self.issued.max(id.0.saturating_add(1));
-        let term = grant.life.map(|life| Term::new(life, asked));
+        let term = grant.life.map(|life| LeaseTerm::new(life, requested_at));
         self.current = Some(Current { id, term, revocable: grant.revocable });
         self.settled(settings, jitter);
     }
 
     /// The same token, whose end is somebody else's affair: its life begins anew, so that its file is looked at ever more
     /// often as the end comes near, and not all the time.
-    pub(super) fn still_held(&mut self, grant: Grant, settings: &Settings, asked: Duration, jitter: f64) {
+    pub(super) fn unchanged(&mut self, grant: Grant, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let Some(current) = &mut self.current {
-            current.term = grant.life.map(|life| Term::new(life, asked));
+            current.term = grant.life.map(|life| LeaseTerm::new(life, requested_at));
         }
         self.settled(settings, jitter);
     }
 
     /// The same token with a new end.
-    pub(super) fn extended(&mut self, grant: Grant, settings: &Settings, asked: Duration, jitter: f64) {
+    pub(super) fn extended(&mut self, grant: Grant, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let Some(current) = &mut self.current {
             match (&mut current.term, grant.life) {
-                (Some(term), Some(life)) => term.renew(life, asked, settings),
-                (term, life) => *term = life.map(|life| Term::new(life, asked)),
+                (Some(term), Some(life)) => term.renew(life, requested_at, settings),
+                (term, life) => *term = life.map(|life| LeaseTerm::new(life, requested_at)),
             }
         }
         self.deaths = 0;
@@ -200,13 +207,13 @@ impl Tokens {
         &mut self,
         step: TokenStep,
         failure: Failure,
-        setback: &Setback,
+        timing: &FailureTiming,
         settings: &Settings,
         now: Duration,
         jitter: f64,
     ) {
         let count = self.count(&failure);
-        let mut due = setback.due(count, now, jitter);
+        let mut due = timing.due(count, now, jitter);
         if let (TokenStep::Renew, Some(term)) = (step, self.current.as_ref().and_then(|current| current.term))
             && failure.extent != Extent::Backend
         {
@@ -214,7 +221,7 @@ impl Tokens {
             due = if at > now { due.min(at) } else { due };
         }
         self.due = Some(due);
-        self.trouble = Some(Trouble { failure, count });
+        self.trouble = Some(LastFailure { failure, count });
     }
 
     /// That its renewal failed was the backend's.
@@ -228,7 +235,7 @@ impl Tokens {
         let wait = slowly(count, jitter);
         let wait = limit.map_or(wait, |limit| wait.min(less_a_quarter(limit, jitter)));
         self.due = Some(now.saturating_add(wait));
-        self.trouble = Some(Trouble { failure, count });
+        self.trouble = Some(LastFailure { failure, count });
     }
 
     /// Something has expired meanwhile: a login that was refused is tried again 10 s after the last try.
@@ -263,7 +270,7 @@ impl Tokens {
             term.finish();
             self.due = Some(term.due(settings, jitter));
         }
-        self.trouble = Some(Trouble { failure, count: 1 });
+        self.trouble = Some(LastFailure { failure, count: 1 });
     }
 
     fn count(&self, failure: &Failure) -> u32 {

@@ -51,7 +51,7 @@ pub enum Next {
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
-    /// Log in; the new token is kept under this id. Answered by [`Outcome::Granted`] or [`Outcome::StillHeld`].
+    /// Log in; the new token is kept under this id. Answered by [`Outcome::Granted`] or [`Outcome::TokenUnchanged`].
     Login(TokenId),
     /// Extend the current token. Answered by [`Outcome::Granted`].
     RenewToken,
@@ -86,7 +86,7 @@ pub enum Outcome {
     /// A token: a new one after a login, the same with a new end after a renewal.
     Granted(Grant),
     /// A login that brought the token we already have (a token file that did not change).
-    StillHeld(Grant),
+    TokenUnchanged(Grant),
     /// A lease with a new end.
     Renewed(Lifetime),
     /// A value.

@@ -297,8 +297,8 @@ impl Counters {
     }
 
     /// Counts an attempt to tell the app.
-    pub fn notified(&mut self, action: Action, told: NotifyResult) {
-        let failed = u64::from(told == NotifyResult::Failed);
+    pub fn notified(&mut self, action: Action, result: NotifyResult) {
+        let failed = u64::from(result == NotifyResult::Failed);
         match self.notifications.iter_mut().find(|row| row.action == action) {
             Some(row) => {
                 row.count += 1;

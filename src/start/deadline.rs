@@ -1,4 +1,4 @@
-//! The time until the first delivery: one deadline for everybody, tries again within it, an end that forgets nobody.
+//! The start-up deadline, retries within it, and a cancellation that still revokes late answers.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -26,12 +26,12 @@ fn late() -> Failure {
 /// How often what is likely to stay as it is is tried again: about two seconds, in which a certificate may be replaced.
 const STANDING_TRIES: u32 = 3;
 
-/// Whether somebody waits for the start.
+/// Whether a person or an app waits for the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Somebody does: what is likely to stay as it is is told soon.
+    /// Yes: a failure that is likely to stay is reported after a few tries.
     Short,
-    /// A sidecar has until the deadline, whatever it is.
+    /// No: a sidecar retries every failure until the deadline.
     Long,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Patience {
 pub(crate) enum Needs {
     /// Those of the start.
     Start,
-    /// Ever more: somebody stays and keeps everything fresh.
+    /// Any number: a sidecar or supervisor stays and rotates.
     Endless,
 }
 
@@ -82,13 +82,13 @@ impl Start {
         self.fail();
     }
 
-    /// One answer that no retry can mend decides the start: nobody else waits for better times.
+    /// A failure that no retry can repair fails the start: the other requests are not retried any more.
     pub(crate) fn fail(&self) {
         self.failed.set(true);
         self.changed.notify_waiters();
     }
 
-    /// How long to wait before the next attempt, which the deadline may bring forward; `None` when there is no point.
+    /// How long to wait before the next attempt, at most until shortly before the deadline; `None` when another attempt is pointless.
     fn pause(&self, wait: Duration, retry_after: Option<Duration>) -> Option<Duration> {
         let latest = self.left().saturating_sub(LAST_CHANCE);
         let wait = wait.min(latest);
@@ -114,7 +114,7 @@ impl Start {
         }
     }
 
-    /// The same for a login, which is heard out for a moment after the deadline: its token is revoked then, not lost.
+    /// The same for a login, whose answer is awaited a moment beyond the deadline, so that its token can be revoked.
     pub(crate) async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
         let mut login = pin!(login);
         match self.attempt(&mut login).await {

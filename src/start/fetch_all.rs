@@ -11,7 +11,7 @@ use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run};
 use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken};
 use crate::config::VaultAuth;
-use crate::domain::{Exit, Fetched, Problem, Source};
+use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
 use crate::plan::{Plan, Planned};
 use crate::provider::vault::{ENDLESS, Vault};
@@ -32,7 +32,7 @@ pub(super) async fn fetch_all(
     start: &Start,
     found: LoadedCheckpoint,
     checkpoint: &mut Option<Checkpoint>,
-) -> Result<Answers, Vec<Problem>> {
+) -> Result<Answers, Vec<Diagnostic>> {
     let (mut answers, mut ended) = resume(backends, found, start, checkpoint).await;
     let missing: Vec<&Planned> =
         plan.sources.iter().filter(|planned| !answers.fetches.contains_key(&planned.source)).collect();
@@ -137,7 +137,7 @@ impl Fetching<'_> {
 
     async fn read_vault(&self, sources: Vec<&Planned>) -> read::Answers {
         let Some((vault, auth)) = &self.backends.vault else { return Vec::new() };
-        // With every value at hand, the first login is the schedule's: a server that is away delays nobody.
+        // With every value at hand, the schedule makes the first login: a server that is down does not delay the start.
         if vault.token().is_none()
             && !sources.is_empty()
             && let Err(problem) = self.log_in(vault, auth, sources.len()).await
@@ -173,9 +173,9 @@ impl Fetching<'_> {
     }
 
     /// One login, retried while that can help. `reads` is how many requests follow.
-    async fn log_in(&self, vault: &Vault, auth: &VaultAuth, reads: usize) -> Result<(), Problem> {
+    async fn log_in(&self, vault: &Vault, auth: &VaultAuth, reads: usize) -> Result<(), Diagnostic> {
         let start = self.start;
-        // Every read, and the revocation at the end of a token of ours.
+        // Every read, and at the end the revocation of a token that we logged in for.
         let revocation = u64::from(!matches!(auth, VaultAuth::TokenFile { .. }));
         let requests = match start.needs {
             Needs::Start => u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation),
@@ -202,13 +202,13 @@ impl Fetching<'_> {
                 }
                 Err(LoginError::NoCredentials(error)) => {
                     start.fail();
-                    return Err(Problem::new(error.exit(), format!("{what}: {error}")));
+                    return Err(Diagnostic::new(error.exit(), format!("{what}: {error}")));
                 }
                 Err(LoginError::Rejected(failure)) => failure,
             };
             if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
                 start.fail();
-                return Err(Problem::new(failure.class.exit(), format!("{what}: {failure}")));
+                return Err(Diagnostic::new(failure.class.exit(), format!("{what}: {failure}")));
             }
             tries += 1;
         }

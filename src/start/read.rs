@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Fetched, Problem, Source};
+use crate::domain::{Diagnostic, Fetched, Source};
 use crate::plan::Planned;
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
 use crate::sys::clock;
@@ -10,7 +10,7 @@ use crate::sys::clock;
 use super::deadline::Start;
 
 /// What each source answered and when that was requested, or why it cannot be read.
-pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Problem>)>;
+pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Diagnostic>)>;
 
 /// How a backend takes the sources of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub(crate) enum Batching {
     Together,
 }
 
-/// Reads every source, and again what another try can help. `heard` is told of each value as soon as it came, and when it
-/// was asked for.
+/// Reads every source, and repeats what another try can help. `on_answer` gets each value as soon as it came, with the time
+/// its request was sent.
 pub(crate) async fn read(
     provider: &impl Fetch,
     ask: Batching,
@@ -93,14 +93,14 @@ fn is_repeatable(source: &Source, failure: &Failure) -> bool {
     failure.class.is_retried() && !(source.is_write() && failure.effect == Effect::Perhaps)
 }
 
-fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Duration), Problem>) {
+fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Duration), Diagnostic>) {
     let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
         " (it may have been carried out, so it is not sent again)"
     } else {
         ""
     };
     let text = format!("cannot read {}: {failure}{once}", planned.shown);
-    (planned.source.clone(), Err(Problem::new(failure.class.exit(), text)))
+    (planned.source.clone(), Err(Diagnostic::new(failure.class.exit(), text)))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::backend::revoke::{Bound, Mortal, mortals};
 use crate::backend::{Answers, Backends};
 use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
 use crate::config::Config;
-use crate::domain::{Exit, Fetches, Problem, http_date, later};
+use crate::domain::{Diagnostic, Exit, Fetches, http_date, later};
 use crate::identity::PreloadedFiles;
 use crate::plan::Plan;
 use crate::sys::clock;
@@ -35,10 +35,10 @@ pub(crate) struct Session {
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
-/// Who has use for login and leases after a process that does not stay.
+/// Which process uses the login and the leases after this one has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Successor {
-    /// Nobody: what is accepted to live on ends by itself.
+    /// None: what was accepted to live on ends by itself.
     Nobody,
     /// A sidecar with the same configuration and state directory.
     Sidecar,
@@ -56,7 +56,7 @@ pub(crate) struct StartOptions {
 }
 
 impl StartOptions {
-    /// With nothing from before, and somebody who waits.
+    /// Without a checkpoint, for a start that a person or an app waits for.
     pub(crate) fn fresh() -> Self {
         Self { found: LoadedCheckpoint::Nothing, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
     }
@@ -71,13 +71,13 @@ impl Session {
         backends: Backends,
         original: &SavedSignalState,
         options: StartOptions,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Vec<Diagnostic>> {
         let runtime = runtime()?;
         let StartOptions { found, mut checkpoint, patience, needs } = options;
         let answers = runtime.block_on(async {
             let start = Start::within(config.timeout, patience, needs);
             let signals = Signals::only(original.ending())
-                .map_err(|error| vec![Problem::bug(&format!("cannot open a signalfd: {error}"))])?;
+                .map_err(|error| vec![Diagnostic::bug(&format!("cannot open a signalfd: {error}"))])?;
             let fetched = {
                 let fetching = fetch_all(&backends, plan, preloaded, &start, found, &mut checkpoint);
                 let mut fetching = pin!(fetching);
@@ -107,16 +107,16 @@ impl Session {
         Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
     }
 
-    /// Goes on with `result`, or gives everything back before the failure is told.
-    pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+    /// Returns `result`; before a failure, everything issued is revoked.
+    pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
         if result.is_err() && !leaves_to_next_start(&self.answers) {
             self.give_back();
         }
         result
     }
 
-    /// For a mode in which nobody of ours stays: what dies by itself must have been accepted, before anything is written.
-    pub(crate) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Problem>> {
+    /// For a mode in which no process of ours stays: refuses values that end by themselves, unless `--leave-leases` accepts them.
+    pub(crate) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
         if config.leave_leases {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Session {
                      or accept with --leave-leases that it dies at {}",
                     self.end_of(&mortal)
                 );
-                Problem::new(Exit::Usage, text)
+                Diagnostic::new(Exit::Usage, text)
             })
             .collect();
         if refused.is_empty() { Ok(()) } else { Err(refused) }
@@ -140,8 +140,8 @@ impl Session {
     pub(crate) fn leave(
         &mut self,
         successor: Successor,
-        deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Problem>>,
-    ) -> Result<(), Vec<Problem>> {
+        deliver: impl FnOnce(&Fetches) -> Result<(), Vec<Diagnostic>>,
+    ) -> Result<(), Vec<Diagnostic>> {
         if successor == Successor::Sidecar {
             let delivered = deliver(&self.answers.fetches);
             self.guard(delivered)?;
@@ -187,7 +187,7 @@ impl Session {
         mortals(&self.answers.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
     }
 
-    /// Ends every thread but this one. What is still asked of the backends starts a runtime of its own.
+    /// Ends every thread but this one. A later request starts a runtime of its own.
     pub(crate) fn suspend(&mut self) {
         self.backends.rest();
         if let Some(runtime) = self.runtime.take() {
@@ -196,7 +196,7 @@ impl Session {
     }
 
     /// Goes on after [`Self::suspend`], with a new runtime.
-    pub(crate) fn resume(&mut self) -> Result<(), Vec<Problem>> {
+    pub(crate) fn resume(&mut self) -> Result<(), Vec<Diagnostic>> {
         if self.runtime.is_none() {
             self.runtime = Some(runtime()?);
         }
@@ -240,7 +240,7 @@ impl Drop for Session {
     }
 }
 
-/// A runtime that nobody waits for when it goes: a name look-up under way would keep its thread, and us, for long.
+/// A runtime whose drop does not wait: a name look-up under way would delay our exit.
 #[derive(Debug)]
 pub(crate) struct Reactor(Option<Runtime>);
 
@@ -267,16 +267,16 @@ impl Drop for Reactor {
 }
 
 /// One thread, which is this one.
-pub(crate) fn runtime() -> Result<Reactor, Vec<Problem>> {
+pub(crate) fn runtime() -> Result<Reactor, Vec<Diagnostic>> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map(|runtime| Reactor(Some(runtime)))
-        .map_err(|error| vec![Problem::bug(&format!("cannot build the runtime: {error}"))])
+        .map_err(|error| vec![Diagnostic::bug(&format!("cannot build the runtime: {error}"))])
 }
 
-/// Gives the task of an open connection its turns, in which it sends what it has. `true` when the work is over by then.
+/// Yields to the runtime a few times so that a request already written is flushed. `true` when the work is over by then.
 async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     let turns = async {
         for _ in 0..8 {
@@ -290,9 +290,9 @@ async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     }
 }
 
-/// Waits for a signal that would have ended a program in our place. Others are the app's, and go on waiting.
-async fn ending(signals: &Signals) -> Result<Signal, Vec<Problem>> {
-    let broken = |error: std::io::Error| vec![Problem::bug(&format!("cannot read the signalfd: {error}"))];
+/// Waits for a signal that would have ended a program without handlers. Others stay pending for the app.
+async fn ending(signals: &Signals) -> Result<Signal, Vec<Diagnostic>> {
+    let broken = |error: std::io::Error| vec![Diagnostic::bug(&format!("cannot read the signalfd: {error}"))];
     let watched = Watched::new(signals).map_err(broken)?;
     loop {
         if let Some(received) = signals.next_received().map_err(broken)? {
@@ -303,6 +303,6 @@ async fn ending(signals: &Signals) -> Result<Signal, Vec<Problem>> {
 }
 
 /// A signal that came before the app ran.
-pub(crate) fn interrupted(signal: Signal) -> Problem {
-    Problem::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
+pub(crate) fn interrupted(signal: Signal) -> Diagnostic {
+    Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
 }

@@ -1,4 +1,4 @@
-//! A hold on a process that is not our child: whoever gets its number later is not meant (pidfd_open(2)).
+//! A handle to a process that is not our child: a process that gets its number later is not meant (pidfd_open(2)).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::signals::{self, Signal, To};
 
-/// A process. Check who it is **after** it is held.
+/// A handle. Check which process it is **after** opening it.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: Pid,
@@ -17,7 +17,7 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// Holds it.
+    /// Opens it.
     pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: no memory is touched.
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{self, Pid};
 
-/// How we stand to a terminal.
+/// What control we have over a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TtyControl {
     /// No terminal: nobody's keys reach us.
@@ -17,7 +17,7 @@ pub enum TtyControl {
     Foreground,
 }
 
-/// How we stand to the terminal on standard input, or to the controlling one.
+/// Our control over the terminal on standard input, or over the controlling one.
 pub fn tty_control() -> TtyControl {
     let stdin = io::stdin();
     let Ok(foreground) = unistd::tcgetpgrp(&stdin) else {

@@ -512,6 +512,141 @@ fn the_diagram_in_the_library_says_what_is_checked() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Words of a private vocabulary: a name of the field (Kubernetes, Vault, Unix) says the same.
+const PRIVATE_WORDS: &[&str] = &["asked", "told", "ours", "held", "wish", "whom", "gather", "namesakes", "errands"];
+
+#[test]
+fn names_are_of_the_field_and_not_of_a_private_vocabulary() {
+    let mut wrong = Vec::new();
+    for file in sources(&root().join("src")) {
+        let text = without_tests(&code(&fs::read_to_string(&file).unwrap()));
+        if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            for name in line.split(|c: char| !c.is_alphanumeric() && c != '_') {
+                if name.to_lowercase().split('_').any(|word| PRIVATE_WORDS.contains(&word)) {
+                    wrong.push(format!("{}:{}: {name}", file.strip_prefix(root()).unwrap().display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Lines of a file without its tests.
+const MOST_LINES: usize = 400;
+/// Lines of a function.
+const MOST_LINES_OF_A_FUNCTION: usize = 60;
+/// Fields of a type.
+const MOST_FIELDS: usize = 10;
+
+/// What is larger today, with the most that it may have: tables of every option or field, and what waits to be split.
+const LARGER: &[(&str, usize)] = &[
+    ("checkpoint/load.rs fn find", 80),
+    ("config/keys.rs file", 440),
+    ("config/model.rs file", 480),
+    ("config/model.rs struct Config", 30),
+    ("k8s/annotation_docs.rs fn markdown", 110),
+    ("k8s/inject.rs file", 430),
+    ("k8s/pod.rs struct Pod", 17),
+    ("k8s/pod.rs struct Container", 11),
+    ("k8s/request/mod.rs struct InjectionRequest", 12),
+    ("k8s/request/mod.rs fn read", 110),
+    ("provider/local/tree.rs fn parse", 80),
+    ("provider/transport/mod.rs struct Transport", 15),
+    ("provider/transport/mod.rs fn with_known", 110),
+    ("render/template/scan.rs struct Walk", 11),
+    ("render/template/scan.rs fn expression", 80),
+    ("rotation/begin.rs fn add", 80),
+    ("rotation/mod.rs file", 420),
+    ("rotation/mod.rs struct Rotation", 16),
+    ("rotation/report.rs fn report", 90),
+    ("run/supervise.rs fn supervise", 80),
+    ("schedule/machine/mod.rs struct Schedule", 16),
+    ("schedule/machine/take_in.rs fn take_in", 90),
+    ("schedule/secret.rs file", 500),
+    ("schedule/secret.rs struct Secret", 12),
+    ("schedule/settings.rs struct Settings", 11),
+    ("schedule/token.rs struct Tokens", 11),
+    ("sys/privilege/plan.rs fn plan", 80),
+    ("sys/signals.rs file", 420),
+];
+
+/// What is too large in a file: `file`, `fn NAME` or `struct NAME`, with its size.
+fn too_large(text: &str) -> Vec<(String, usize)> {
+    let production = text.find("#[cfg(test)]\nmod ").filter(|at| text[*at..].lines().nth(1).unwrap().ends_with('{'));
+    let lines: Vec<&str> = text[..production.unwrap_or(text.len())].lines().collect();
+    let mut found = vec![("file".to_owned(), lines.len(), MOST_LINES)];
+    for (number, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let words: Vec<&str> =
+            line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+        let kind = words.iter().position(|word| matches!(*word, "fn" | "struct"));
+        let Some((at, name)) = kind.and_then(|at| Some((at, *words.get(at + 1)?))) else { continue };
+        let is_declared = words[..at]
+            .iter()
+            .all(|w| matches!(*w, "pub" | "crate" | "super" | "in" | "async" | "const" | "unsafe" | "self"));
+        if !is_declared || line.trim_start().starts_with("//") || line.ends_with(';') {
+            continue;
+        }
+        let end = format!("{}}}", " ".repeat(indent));
+        let Some(length) = lines[number..].iter().position(|line| *line == end) else { continue };
+        if words[at] == "fn" {
+            found.push((format!("fn {name}"), length + 1, MOST_LINES_OF_A_FUNCTION));
+        } else {
+            let field = " ".repeat(indent + 4);
+            let is_field = |line: &&&str| {
+                let name = line.strip_prefix(&field).map(|rest| {
+                    rest.trim_start_matches("pub")
+                        .trim_start_matches("(crate)")
+                        .trim_start_matches("(super)")
+                        .trim_start()
+                });
+                let name = name.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_'));
+                name.is_some_and(|name| {
+                    name.split_once(": ").is_some_and(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+                })
+            };
+            found.push((
+                format!("struct {name}"),
+                lines[number..number + length].iter().filter(is_field).count(),
+                MOST_FIELDS,
+            ));
+        }
+    }
+    found.into_iter().filter(|(_, size, most)| size > most).map(|(what, size, _)| (what, size)).collect()
+}
+
+#[test]
+fn files_functions_and_types_are_small_enough_to_be_read_at_once() {
+    let mut wrong = Vec::new();
+    for file in sources(&root().join("src")) {
+        let path = file.strip_prefix(root().join("src")).unwrap().display().to_string();
+        if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
+        for (what, size) in too_large(&fs::read_to_string(&file).unwrap()) {
+            let known = format!("{path} {what}");
+            if !LARGER.iter().any(|(larger, most)| *larger == known && size <= *most) {
+                wrong.push(format!("src/{path}: {what} has {size}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "more lines or fields than may be:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_too_large_is_found() {
+    let long = format!("pub(crate) async fn long() {{\n{}}}\n", "    line();\n".repeat(59));
+    assert_eq!(too_large(&long), [("fn long".to_owned(), 61)]);
+    let wide = format!("struct Wide {{\n{}}}\n", "    pub(super) field: u8,\n".repeat(11));
+    assert_eq!(too_large(&wide), [("struct Wide".to_owned(), 11)]);
+    let tests = format!("fn short() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n", "\n".repeat(500));
+    assert_eq!(too_large(&tests), []);
+    assert_eq!(too_large(&"\n".repeat(401)), [("file".to_owned(), 401)]);
+}
+
 #[test]
 fn the_reader_of_code_sees_uses_and_no_prose() {
     let text = "// crate::run is above\n/* crate::run /* nested */ */\nlet s = \"crate::run\";\nlet r = r#\"crate::cli\"#;\n\

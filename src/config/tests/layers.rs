@@ -98,9 +98,9 @@ fn what_vaults_own_clients_obey_fills_gaps() {
     assert_eq!(vault(&[("VAULT_TLS_SERVER_NAME", "v.test")]).tls_server_name.as_deref(), Some("v.test"));
     let pair = vault(&[("VAULT_CLIENT_CERT", "/c"), ("BAO_CLIENT_KEY", "/k")]).client_certificate;
     assert_eq!(pair, Some(CertificateFiles { certificate: "/c".into(), key: "/k".into() }));
-    let alone = Given { environment: &[("VAULT_CLIENT_CERT", "/c")], ..file(text) };
+    let single_item = Given { environment: &[("VAULT_CLIENT_CERT", "/c")], ..file(text) };
     assert_eq!(
-        alone.mistake(),
+        single_item.mistake(),
         "environment variable VAULT_CLIENT_CERT: vault.clientCertFile: needs vault.clientKeyFile too (or VAULT_CLIENT_KEY)"
     );
     Given { environment: &[("VAULT_CLIENT_CERT", "/c")], ..file("files: { a: file:/x }") }.config();

@@ -1,4 +1,4 @@
-//! A chain that found nothing is not walked again at once: each walk can take seconds, and every secret would wait for one.
+//! Caches for a moment that no AWS credentials are available: each search takes seconds, and every secret would wait for one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::sys::clock;
 
 use super::credentials_error::{self, CachedMiss, Metadata};
 
-/// Longer than one round of reads, shorter than anybody's patience after a repair.
+/// Longer than one round of reads, short enough not to be noticed after a repair.
 const FOR: Duration = Duration::from_secs(5);
 
 /// The chain, and when it last had nothing.
@@ -27,7 +27,7 @@ impl<P: ProvideCredentials> NegativeCache<P> {
     }
 
     async fn credentials(&self) -> Result {
-        // Held while the chain is walked: whoever asks meanwhile wants the same answer.
+        // Locked during the search: concurrent callers want the same result.
         let mut nothing = self.nothing.lock().await;
         if let Some((when, metadata)) = *nothing
             && clock::boottime().saturating_sub(when) < FOR

@@ -35,7 +35,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    fn refused(&self, path: impl AsRef<Path>) -> Option<Refusal> {
+    fn refused(&self, path: impl AsRef<Path>) -> Option<ProtectedFileError> {
         let path = path.as_ref();
         let checked = self.protected.check(path, Purpose::Content).err();
         let opened = self.protected.open(path, Purpose::Content);
@@ -61,9 +61,9 @@ fn a_protected_file_is_refused_whatever_its_path() {
     fs::hard_link(world.path("state/state.json"), world.path("app/hard-state")).unwrap();
     fs::hard_link(world.path("volume/..1/a"), world.path("app/hard-volume")).unwrap();
     let root = |name: &str| format!("/proc/self/root{}", world.path(name).display());
-    let identity = |name| Some(Refusal::Identity(world.path(name)));
-    let state = Some(Refusal::State(world.path("state")));
-    let volume = Some(Refusal::Volume(world.path("volume")));
+    let identity = |name| Some(ProtectedFileError::Identity(world.path(name)));
+    let state = Some(ProtectedFileError::State(world.path("state")));
+    let volume = Some(ProtectedFileError::Volume(world.path("volume")));
     for (path, expected) in [
         (world.path("secret-id"), identity("secret-id")),
         (world.path("app/../secret-id"), identity("secret-id")),
@@ -81,13 +81,13 @@ fn a_protected_file_is_refused_whatever_its_path() {
         (world.path("volume/..1/a"), volume.clone()),
         (world.path("volume/not/yet"), volume.clone()),
         (world.path("app/hard-volume"), volume),
-        (root("app/a").into(), Some(Refusal::Proc)),
-        (root("secret-id").into(), Some(Refusal::Proc)),
-        ("/proc/self/environ".into(), Some(Refusal::Proc)),
-        ("//proc/./self/environ".into(), Some(Refusal::Proc)),
-        ("/dev/stdin".into(), Some(Refusal::Proc)),
-        ("/dev/fd/0".into(), Some(Refusal::Proc)),
-        (world.path("pod/token"), Some(Refusal::Credentials(world.path("pod")))),
+        (root("app/a").into(), Some(ProtectedFileError::Proc)),
+        (root("secret-id").into(), Some(ProtectedFileError::Proc)),
+        ("/proc/self/environ".into(), Some(ProtectedFileError::Proc)),
+        ("//proc/./self/environ".into(), Some(ProtectedFileError::Proc)),
+        ("/dev/stdin".into(), Some(ProtectedFileError::Proc)),
+        ("/dev/fd/0".into(), Some(ProtectedFileError::Proc)),
+        (world.path("pod/token"), Some(ProtectedFileError::Credentials(world.path("pod")))),
         (world.path("app/a"), None),
         (world.path("app/token"), None),
         (world.path("app/missing"), None),
@@ -103,7 +103,7 @@ fn a_path_that_is_led_elsewhere_after_the_start_is_refused_at_the_next_read() {
     assert_eq!(world.refused(&path), None);
     fs::remove_file(&path).unwrap();
     symlink(world.path("identity/token"), &path).unwrap();
-    assert_eq!(world.refused(&path), Some(Refusal::Identity(world.path("identity/token"))));
+    assert_eq!(world.refused(&path), Some(ProtectedFileError::Identity(world.path("identity/token"))));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn every_version_of_a_token_that_the_kubelet_replaces_is_protected() {
     fs::rename(world.path("identity/..new"), world.path("identity/..data")).unwrap();
     for version in ["..1", "..2", "..data"] {
         let path = world.path("identity").join(version).join("token");
-        assert_eq!(world.refused(path), Some(Refusal::Identity(world.path("identity/token"))), "{version}");
+        assert_eq!(world.refused(path), Some(ProtectedFileError::Identity(world.path("identity/token"))), "{version}");
     }
 }
 

@@ -15,8 +15,8 @@ use super::table::{Key, find};
 use super::translation::Translation;
 use super::words;
 
-const fn key(name: &'static str, value: Value, fate: Fate, ours: &'static str) -> Key {
-    Key { name, value, fate, ours }
+const fn key(name: &'static str, value: Value, fate: Fate, own: &'static str) -> Key {
+    Key { name, value, fate, own }
 }
 
 const PROJECTED: Fate = Ignored("the pod's own token is projected, with its own audience");

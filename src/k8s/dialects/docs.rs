@@ -9,7 +9,7 @@ use super::{bank_vaults, vault};
 pub fn vault_agent_injector() -> String {
     let mut out = String::from("| theirs | with `dialects: [vault]` | ours |\n|---|---|---|\n");
     for key in vault::keys::KEYS {
-        let _ = writeln!(out, "| `{}` | {} | {} |", key.name, fate(key), key.ours);
+        let _ = writeln!(out, "| `{}` | {} | {} |", key.name, fate(key), key.own);
     }
     out
 }

@@ -10,7 +10,7 @@ pub(super) struct Key {
     /// What becomes of it.
     pub(super) fate: Fate,
     /// What to write in annotations of ours.
-    pub(super) ours: &'static str,
+    pub(super) own: &'static str,
 }
 
 /// What the value of an annotation must be; another injector refuses the rest too.

@@ -80,8 +80,8 @@ fn a_pod_that_another_injector_was_in_is_left_alone_until_it_has_ours() {
     let annotations = [("agent-inject", "true"), ("agent-inject-status", "injected")];
     let pod = |spec| pod_with("vault.hashicorp.com/", &annotations, spec);
     assert!(translate(&pod(one_app())).unwrap().is_none());
-    let ours = json!({ "containers": [{ "name": "app" }], "initContainers": [{ "name": "secret-exec" }] });
-    assert!(translate(&pod(ours)).unwrap().is_some());
+    let own = json!({ "containers": [{ "name": "app" }], "initContainers": [{ "name": "secret-exec" }] });
+    assert!(translate(&pod(own)).unwrap().is_some());
 }
 
 #[test]
@@ -399,9 +399,9 @@ fn a_token_stands_where_theirs_does() {
         { "name": "secret-exec", "mountPath": "/vault/secrets", "subPath": "files", "readOnly": true },
     ]);
     assert_eq!(*mounts, expected);
-    let ours = &pod["spec"]["initContainers"][0];
-    assert_eq!(ours["securityContext"]["runAsUser"], 1001);
-    let args: Vec<&str> = ours["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let own = &pod["spec"]["initContainers"][0];
+    assert_eq!(own["securityContext"]["runAsUser"], 1001);
+    let args: Vec<&str> = own["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(args.contains(&"token=vault:auth/token/lookup-self#id"), "{args:?}");
     assert!(args.contains(&"vault.auth.role=web"), "{args:?}");
 }

@@ -1,4 +1,4 @@
-//! What annotations say to the injector itself: how, into which containers, with which commands and resources, for whom.
+//! The annotations that only the injector reads: mode, target containers, commands, resources and the files' owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What a pod asks for with its annotations, held against what the operator says and what the mode can do.
+//! Parses a pod's annotations and validates them against the injector config and the mode.
 
 mod validate;
 mod annotations;
@@ -71,7 +71,7 @@ pub(super) enum FileOwner {
     App,
 }
 
-/// Reads the wish. `None` when the pod does not ask, or says `inject: "false"`.
+/// Parses the request. `None` when the pod has no annotation of ours, or says `inject: "false"`.
 pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
     match pod.annotations.len() {
         0 if pod.foreign.is_empty() => return Ok(None),

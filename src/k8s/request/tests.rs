@@ -1,8 +1,8 @@
-//! What a pod may wish: which words are refused, with which sentence, and which words count later in the pod.
+//! What a pod may request: what is refused, with which sentence, and what applies later in the pod.
 
 use serde_json::{Value, json};
 
-use crate::config::{Annotations, Config, Flag, Layers, Mistake, Place, VaultAuth, Wraps, resolve};
+use crate::config::{Annotations, Config, ConfigError, Flag, Layers, Place, VaultAuth, Wraps, resolve};
 use crate::k8s::inject::inject;
 use crate::k8s::tests::{FILE, ROLE, app, denied, injected, injected_container, pod, words};
 
@@ -109,7 +109,7 @@ fn processes_of_the_node_are_never_signalled() {
 }
 
 /// What our container, or the wrapped command, makes of its arguments: nothing else speaks in the pod.
-fn reads(patched: &Value) -> Result<Config, Vec<Mistake>> {
+fn reads(patched: &Value) -> Result<Config, Vec<ConfigError>> {
     let command = &patched["spec"]["containers"][0]["command"];
     let (arguments, wraps) = match command.is_array() {
         true => (words(command), Wraps::Command),

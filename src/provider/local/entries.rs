@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::{Mistake, Place, duration};
+use crate::config::{ConfigError, Place, duration};
 use crate::domain::{Payload, SecretBytes, SecretRef, SecretValue, Source};
 
 use super::super::{Class, Failure};
@@ -135,7 +135,7 @@ fn random_text() -> Result<String, Failure> {
 }
 
 /// Reads the whole file. Mistakes name the reference and the line, never a value.
-pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, Vec<Mistake>> {
+pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, Vec<ConfigError>> {
     let mut reader = Reader { file, mistakes: Vec::new() };
     let mut entries: BTreeMap<Source, Entry> = BTreeMap::new();
     match parse_tree(text) {
@@ -161,12 +161,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, V
 
 struct Reader<'a> {
     file: &'a str,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
 }
 
 impl Reader<'_> {
     fn mistake(&mut self, line: usize, text: impl Into<String>) {
-        self.mistakes.push(Mistake::new(&Place::Line { file: self.file.to_owned(), line }, text));
+        self.mistakes.push(ConfigError::new(&Place::Line { file: self.file.to_owned(), line }, text));
     }
 
     fn entry(&mut self, key: Node, node: Node) -> Option<(Source, Entry)> {

@@ -9,20 +9,20 @@
 //! python-dotenv also expands `${NAME}` between either quotes, reads `\r` as a line break, and its versions up to 1.2.1
 //! take a `\` before the closing quote for the escape of that quote, whatever stands before it.
 
-use super::super::error::{Refusal, Unquotable};
+use super::super::error::{Unquotable, ValueError};
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 use crate::domain::is_forbidden_from_backend;
 
 /// `KEY='value'` lines.
-pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, Refusal> {
+pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     let mut out = String::new();
     for (key, value) in entries {
         check_name(key)?;
         let value = match datum(value) {
             Ok(value) => value,
-            Err(Unquotable::Null) => return Err(Refusal::NullValue((*key).to_owned())),
-            Err(why) => return Err(Refusal::Dotenv { key: Some((*key).to_owned()), why }),
+            Err(Unquotable::Null) => return Err(ValueError::NullValue((*key).to_owned())),
+            Err(why) => return Err(ValueError::Dotenv { key: Some((*key).to_owned()), why }),
         };
         out.push_str(key);
         out.push('=');
@@ -32,17 +32,17 @@ pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, Refusal> {
     Ok(out)
 }
 
-fn check_name(key: &str) -> Result<(), Refusal> {
+fn check_name(key: &str) -> Result<(), ValueError> {
     let is_name = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !is_name {
-        return Err(Refusal::VariableName(key.to_owned()));
+        return Err(ValueError::VariableName(key.to_owned()));
     }
     if is_forbidden_from_backend(key) {
-        return Err(Refusal::ForbiddenName(key.to_owned()));
+        return Err(ValueError::ForbiddenName(key.to_owned()));
     }
     if is_kept_by_shells(key) {
-        return Err(Refusal::ShellName(key.to_owned()));
+        return Err(ValueError::ShellName(key.to_owned()));
     }
     Ok(())
 }

@@ -2,17 +2,17 @@
 
 use std::fmt::Write;
 
-use super::super::error::Refusal;
+use super::super::error::ValueError;
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 
 /// `key=value` lines.
-pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, Refusal> {
+pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     let mut out = String::new();
     for (key, value) in entries {
         escape(&mut out, key, Place::Key);
         out.push('=');
-        out.push_str(&datum(value).ok_or_else(|| Refusal::NullValue((*key).to_owned()))?);
+        out.push_str(&datum(value).ok_or_else(|| ValueError::NullValue((*key).to_owned()))?);
         out.push('\n');
     }
     Ok(out)

@@ -11,7 +11,7 @@ use minijinja::machinery::{CodeGenerator, Instruction, Instructions, parse};
 use minijinja::value::{Kwargs, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
-use super::super::error::Trouble;
+use super::super::error::TemplateRenderError;
 use super::value::{Binary, Keyed, Listed, Trail, Written, scalar};
 
 // No template can write a name with a hyphen.
@@ -148,7 +148,7 @@ fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Error> {
     if is_own_object || !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Map) {
         return Ok(());
     }
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(Trouble::NoDatum))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
     for item in value.try_iter()?.checked() {
         let item = item?;
         weigh(&item, depth, trail)?;

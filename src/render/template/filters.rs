@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::super::decode;
-use super::super::error::Trouble;
+use super::super::error::TemplateRenderError;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
 use super::value::{Binary, Origin, Trail, scalar, tree};
@@ -41,7 +41,7 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
     let trail = own();
     environment.add_filter("b64decode", move |value: &Value| {
         let text = scalar(value, &trail)?;
-        let decoded = decode::base64(text.as_bytes()).map_err(|_| trail.refuse(Trouble::Base64))?;
+        let decoded = decode::base64(text.as_bytes()).map_err(|_| trail.refuse(TemplateRenderError::Base64))?;
         if let Some(text) = decoded.expose_text() {
             return Ok(Value::from(text));
         }
@@ -69,11 +69,11 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
     environment.add_filter("yaml", move |value: &Value| datum(value, &trail).map(|datum| yaml::datum(&datum)));
     let trail = own();
     environment.add_filter("dotenv", move |value: &Value| {
-        dotenv::datum(&datum(value, &trail)?).map_err(|why| trail.refuse(Trouble::Unquotable(why)))
+        dotenv::datum(&datum(value, &trail)?).map_err(|why| trail.refuse(TemplateRenderError::Unquotable(why)))
     });
     let trail = own();
     environment.add_filter("properties", move |value: &Value| {
-        properties::datum(&datum(value, &trail)?).ok_or_else(|| trail.refuse(Trouble::Null))
+        properties::datum(&datum(value, &trail)?).ok_or_else(|| trail.refuse(TemplateRenderError::Null))
     });
 }
 

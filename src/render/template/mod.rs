@@ -14,7 +14,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
 
 use super::Part;
-use super::error::{Location, Refusal, RenderError, Trouble};
+use super::error::{Location, RenderError, TemplateRenderError, ValueError};
 use super::limits::FUEL;
 
 mod bound;
@@ -22,7 +22,7 @@ mod filters;
 mod scan;
 mod value;
 
-use value::{Answer, Miss, Trail};
+use value::{Answer, MissingKey, Trail};
 
 /// A compiled template: correct as far as can be known without its values.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub enum TemplateFault {
     Syntax(String),
     /// The name `secret` used in another way than as `secret('literal')`.
     #[error("{0}")]
-    Secret(Misuse),
+    Secret(SecretCallError),
     /// A literal that is no reference.
     #[error("secret() names a reference: {0}")]
     Reference(ReferenceError),
@@ -93,7 +93,7 @@ pub enum TemplateFault {
 
 /// How `secret` was misused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Misuse {
+pub enum SecretCallError {
     /// Something else than one string literal in the parentheses.
     #[error("secret() takes exactly one string literal, so that every reference is known before anything is fetched")]
     Argument,
@@ -167,7 +167,10 @@ impl Template {
                 .and_then(|part| Answer::of(&part, &call.reference, call.offset, &trail))
                 .or_else(|why| Answer::missing(&call.reference, call.offset, why))
                 .map_err(|why| {
-                    self.trouble(call.offset, Trouble::Reference { reference: call.reference.to_string(), why })
+                    self.trouble(
+                        call.offset,
+                        TemplateRenderError::Reference { reference: call.reference.to_string(), why },
+                    )
                 })?;
             answers.insert(call.literal.clone(), answer);
         }
@@ -191,18 +194,18 @@ impl Template {
         Ok(SecretBytes::from(output))
     }
 
-    fn trouble(&self, offset: usize, why: Trouble) -> RenderError {
+    fn trouble(&self, offset: usize, why: TemplateRenderError) -> RenderError {
         RenderError::Template { at: Location::of(&self.text, offset), why }
     }
 
-    fn missing(&self, miss: Miss) -> Trouble {
-        let Miss { reference, key, known, .. } = miss;
+    fn missing(&self, miss: MissingKey) -> TemplateRenderError {
+        let MissingKey { reference, key, known, .. } = miss;
         let why = match known {
-            _ if !self.written.contains(&key) => return Trouble::ComputedKey { reference },
+            _ if !self.written.contains(&key) => return TemplateRenderError::ComputedKey { reference },
             Some(known) => PickError::NoKey { key, known },
             None => PickError::Null(key),
         };
-        Trouble::Reference { reference, why: Refusal::Pick(why) }
+        TemplateRenderError::Reference { reference, why: ValueError::Pick(why) }
     }
 
     /// Kind and place of minijinja's error; its texts stay behind.
@@ -214,12 +217,12 @@ impl Template {
             _ => Location::of(&self.text, self.chains.start(&range)),
         };
         let why = match error.kind() {
-            ErrorKind::OutOfFuel => Trouble::TooMuchWork,
-            _ if value::is_refusal(error) => trail.refused().unwrap_or(Trouble::Undefined),
+            ErrorKind::OutOfFuel => TemplateRenderError::TooMuchWork,
+            _ if value::is_refusal(error) => trail.refused().unwrap_or(TemplateRenderError::Undefined),
             kind => match trail.miss(expression, kind) {
                 Some(miss) => self.missing(miss),
-                None if kind == ErrorKind::UndefinedError => Trouble::Undefined,
-                None => Trouble::Engine(kind.to_string()),
+                None if kind == ErrorKind::UndefinedError => TemplateRenderError::Undefined,
+                None => TemplateRenderError::Engine(kind.to_string()),
             },
         };
         RenderError::Template { at, why }

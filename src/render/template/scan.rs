@@ -9,7 +9,7 @@ use minijinja::machinery::ast::{self, CallArg, Expr, Spanned, Stmt};
 use minijinja::machinery::{Span, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{Misuse, TemplateFault};
+use super::{SecretCallError, TemplateFault};
 
 /// Tokens of one tag. The parser recurses over some of them without a limit of its own.
 const TOKENS: usize = 500;
@@ -122,7 +122,7 @@ struct Walk<'t> {
     calls: Vec<(usize, String)>,
     filters: Vec<(usize, String)>,
     tests: Vec<(usize, String)>,
-    misused: Vec<(usize, Misuse)>,
+    misused: Vec<(usize, SecretCallError)>,
     /// Names that are read.
     names: Vec<(usize, &'t str)>,
     /// Names that something sets, wherever.
@@ -190,7 +190,9 @@ impl<'t> Walk<'t> {
     /// Something that is given a value.
     fn target(&mut self, target: &Expr<'t>) {
         match target {
-            Expr::Var(name) if name.id == "secret" => self.misused.push((start(name.span()), Misuse::Shadowed)),
+            Expr::Var(name) if name.id == "secret" => {
+                self.misused.push((start(name.span()), SecretCallError::Shadowed))
+            }
             Expr::Var(name) => {
                 self.set.insert(name.id);
             }
@@ -241,7 +243,9 @@ impl<'t> Walk<'t> {
         let (span, base) = (expression.span(), base(expression));
         self.chains.0.insert((start(span), span.end_offset as usize), base);
         match expression {
-            Expr::Var(name) if name.id == "secret" => self.misused.push((start(name.span()), Misuse::NotCalled)),
+            Expr::Var(name) if name.id == "secret" => {
+                self.misused.push((start(name.span()), SecretCallError::NotCalled))
+            }
             Expr::Var(name) => self.names.push((start(name.span()), name.id)),
             Expr::Const(literal) => self.written.extend(literal.value.as_str().map(str::to_owned)),
             Expr::Slice(slice) => {
@@ -319,10 +323,10 @@ impl<'t> Walk<'t> {
         match call.args.as_slice() {
             [CallArg::Pos(Expr::Const(literal))] => match literal.value.as_str() {
                 Some(literal) => self.calls.push((offset, literal.to_owned())),
-                None => self.misused.push((offset, Misuse::Argument)),
+                None => self.misused.push((offset, SecretCallError::Argument)),
             },
             other => {
-                self.misused.push((offset, Misuse::Argument));
+                self.misused.push((offset, SecretCallError::Argument));
                 self.arguments(other);
             }
         }

@@ -10,7 +10,7 @@ use minijinja::{Error, ErrorKind};
 use crate::domain::{PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
 
 use super::super::Part;
-use super::super::error::{Refusal, Trouble};
+use super::super::error::{TemplateRenderError, ValueError};
 use super::super::limits::{GROWTH, OUTPUT};
 use super::super::tree::Json;
 
@@ -18,12 +18,12 @@ use super::super::tree::Json;
 pub(super) enum Answer {
     Value(Value),
     /// An undefined value, so that `default` works; any other use is an error.
-    Missing(Miss),
+    Missing(MissingKey),
 }
 
 /// A key that was not there.
 #[derive(Clone)]
-pub(super) struct Miss {
+pub(super) struct MissingKey {
     pub(super) reference: String,
     /// Of the `secret('…')` in the template's text.
     pub(super) offset: usize,
@@ -38,7 +38,7 @@ impl Answer {
         reference: &SecretRef,
         offset: usize,
         trail: &Arc<Trail>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, ValueError> {
         let origin = Arc::new(Origin { reference: reference.to_string(), offset, trail: Arc::clone(trail) });
         let value = match part {
             Part::Map(map) => keyed(map, None, &origin)?,
@@ -53,26 +53,28 @@ impl Answer {
     }
 
     /// A missing key is no error yet; everything else is.
-    pub(super) fn missing(reference: &SecretRef, offset: usize, why: Refusal) -> Result<Self, Refusal> {
+    pub(super) fn missing(reference: &SecretRef, offset: usize, why: ValueError) -> Result<Self, ValueError> {
         let reference = reference.to_string();
         match why {
-            Refusal::Pick(PickError::NoKey { key, known }) => {
-                Ok(Self::Missing(Miss { reference, offset, key, known: Some(known) }))
+            ValueError::Pick(PickError::NoKey { key, known }) => {
+                Ok(Self::Missing(MissingKey { reference, offset, key, known: Some(known) }))
             }
-            Refusal::Pick(PickError::Null(key)) => Ok(Self::Missing(Miss { reference, offset, key, known: None })),
+            ValueError::Pick(PickError::Null(key)) => {
+                Ok(Self::Missing(MissingKey { reference, offset, key, known: None }))
+            }
             why => Err(why),
         }
     }
 }
 
-fn keyed(map: &SecretMap, whole: Option<&str>, origin: &Arc<Origin>) -> Result<Value, Refusal> {
+fn keyed(map: &SecretMap, whole: Option<&str>, origin: &Arc<Origin>) -> Result<Value, ValueError> {
     let entry = |(key, value): (&str, &SecretValue)| Ok((key.to_owned(), one(Some(key), value, origin)?));
     let entries = map.iter().map(entry).collect::<Result<_, _>>()?;
     Ok(Value::from_object(Keyed { entries, whole: whole.map(str::to_owned), origin: Arc::clone(origin) }))
 }
 
-fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<Value, Refusal> {
-    let unreadable = || Refusal::Nested(key.map(str::to_owned));
+fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<Value, ValueError> {
+    let unreadable = || ValueError::Nested(key.map(str::to_owned));
     match value {
         SecretValue::Text(bytes) => Ok(text(bytes, origin)),
         SecretValue::Json(json) => {
@@ -127,7 +129,7 @@ pub(super) struct Origin {
 impl Origin {
     /// An object is being made text that is none. `fmt` has no error to say so (a `Display` that fails panics), so
     /// nothing is written and the whole rendering fails afterwards.
-    fn misused(&self, trouble: Trouble) -> fmt::Result {
+    fn misused(&self, trouble: TemplateRenderError) -> fmt::Result {
         self.trail.state().misused.get_or_insert((self.offset, trouble));
         Ok(())
     }
@@ -162,7 +164,7 @@ impl Object for Keyed {
         let names = || self.entries.iter().map(|(name, _)| name.clone()).collect();
         let known = if found.is_some() { None } else { Some(names()) };
         let reference = self.origin.reference.clone();
-        self.origin.trail.missed(Miss { reference, offset: self.origin.offset, key: key.to_owned(), known });
+        self.origin.trail.missed(MissingKey { reference, offset: self.origin.offset, key: key.to_owned(), known });
         None
     }
 
@@ -177,7 +179,7 @@ impl Object for Keyed {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.whole {
             Some(text) => f.write_str(text),
-            None => self.origin.misused(Trouble::Collection),
+            None => self.origin.misused(TemplateRenderError::Collection),
         }
     }
 }
@@ -202,7 +204,7 @@ impl Object for Listed {
     }
 
     fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.origin.misused(Trouble::Collection)
+        self.origin.misused(TemplateRenderError::Collection)
     }
 }
 
@@ -235,7 +237,7 @@ impl Object for Binary {
     }
 
     fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.origin.misused(Trouble::Binary)
+        self.origin.misused(TemplateRenderError::Binary)
     }
 }
 
@@ -245,9 +247,9 @@ pub(super) struct Trail(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    misses: Vec<Miss>,
-    refused: Option<Trouble>,
-    misused: Option<(usize, Trouble)>,
+    misses: Vec<MissingKey>,
+    refused: Option<TemplateRenderError>,
+    misused: Option<(usize, TemplateRenderError)>,
     /// Bytes of values made so far, and of text emitted, captured or not.
     grown: usize,
     emitted: usize,
@@ -266,7 +268,7 @@ impl Trail {
     }
 
     /// An error whose text is kept here.
-    pub(super) fn refuse(&self, trouble: Trouble) -> Error {
+    pub(super) fn refuse(&self, trouble: TemplateRenderError) -> Error {
         self.state().refused = Some(trouble);
         Error::new(ErrorKind::InvalidOperation, REFUSED)
     }
@@ -277,13 +279,13 @@ impl Trail {
         state.grown = state.grown.saturating_add(bytes);
         let is_over = state.grown > GROWTH;
         drop(state);
-        if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
+        if is_over { Err(self.refuse(TemplateRenderError::TooMuchGrowth)) } else { Ok(()) }
     }
 
     /// Whether so much more may be made.
     pub(super) fn room(&self, bytes: usize) -> Result<(), Error> {
         let is_over = self.state().grown.saturating_add(bytes) > GROWTH;
-        if is_over { Err(self.refuse(Trouble::TooMuchGrowth)) } else { Ok(()) }
+        if is_over { Err(self.refuse(TemplateRenderError::TooMuchGrowth)) } else { Ok(()) }
     }
 
     /// Counts what is emitted.
@@ -292,29 +294,29 @@ impl Trail {
         state.emitted = state.emitted.saturating_add(text.len());
         let is_over = state.emitted > OUTPUT;
         drop(state);
-        if is_over { Err(self.refuse(Trouble::TooMuchOutput)) } else { Ok(()) }
+        if is_over { Err(self.refuse(TemplateRenderError::TooMuchOutput)) } else { Ok(()) }
     }
 
-    pub(super) fn refused(&self) -> Option<Trouble> {
+    pub(super) fn refused(&self) -> Option<TemplateRenderError> {
         self.state().refused.take()
     }
 
-    pub(super) fn misused(&self) -> Option<(usize, Trouble)> {
+    pub(super) fn misused(&self) -> Option<(usize, TemplateRenderError)> {
         self.state().misused.take()
     }
 
-    pub(super) fn missed(&self, miss: Miss) {
+    pub(super) fn missed(&self, miss: MissingKey) {
         self.state().misses.push(miss);
     }
 
     /// A key that was not there although nothing in the template expects that. (Null is met by whoever lists a map.)
-    pub(super) fn unexpected(&self, is_optional: impl Fn(&Miss) -> bool) -> Option<Miss> {
+    pub(super) fn unexpected(&self, is_optional: impl Fn(&MissingKey) -> bool) -> Option<MissingKey> {
         self.state().misses.iter().find(|miss| miss.known.is_some() && !is_optional(miss)).cloned()
     }
 
     /// The missing key behind an error in `expression`: one that is named there, else (for a value that was passed
     /// around first) the only one there is.
-    pub(super) fn miss(&self, expression: &str, kind: ErrorKind) -> Option<Miss> {
+    pub(super) fn miss(&self, expression: &str, kind: ErrorKind) -> Option<MissingKey> {
         let misses = &self.state().misses;
         if let Some(miss) = misses.iter().rev().find(|miss| expression.contains(&miss.key)) {
             return Some(miss.clone());
@@ -334,7 +336,7 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
     if value.is_none() {
-        return Err(trail.refuse(Trouble::Null));
+        return Err(trail.refuse(TemplateRenderError::Null));
     }
     if value.is_number() {
         return Ok(value.to_string());
@@ -349,12 +351,12 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
         return Ok(whole.clone());
     }
     let is_binary = value.as_bytes().is_some() || value.downcast_object_ref::<Binary>().is_some();
-    Err(trail.refuse(if is_binary { Trouble::Binary } else { Trouble::Collection }))
+    Err(trail.refuse(if is_binary { TemplateRenderError::Binary } else { TemplateRenderError::Collection }))
 }
 
 /// One value of the template as JSON.
 pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(Trouble::NoDatum))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
     if let Some(Keyed { entries, .. }) = value.downcast_object_ref() {
         let entry = |(key, value): &(String, Value)| Ok((key.clone(), tree(value, depth, trail)?));
         return entries.iter().map(entry).collect::<Result<_, Error>>().map(Json::Map);
@@ -371,7 +373,7 @@ pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, E
     if value.is_number() {
         let text = value.to_string();
         let is_json = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
-        return if is_json { Ok(Json::Number(text)) } else { Err(trail.refuse(Trouble::NoDatum)) };
+        return if is_json { Ok(Json::Number(text)) } else { Err(trail.refuse(TemplateRenderError::NoDatum)) };
     }
     if let Ok(value) = bool::try_from(value.clone()) {
         return Ok(Json::Bool(value));

@@ -10,7 +10,7 @@ use crate::schedule::token::{TokenStep, Tokens};
 use crate::schedule::work::{MountId, SecretId, TokenId, Work};
 
 use super::mount::Mount;
-use super::{Flight, SLOW, Schedule};
+use super::{InFlight, SLOW, Schedule};
 
 /// Smaller goes first: failures (only while a probe is chosen), then token, secrets, old tokens; then expiry, then due.
 pub(super) type Rank = (u32, u8, Duration, Duration);
@@ -50,7 +50,7 @@ impl Schedule {
                 (self.tokens.as_ref()?.check_due()?, Deadline::default())
             }
             Slot::Old(id) => {
-                if self.flights.iter().any(|flight| flight.token == Some(id)) {
+                if self.in_flight.iter().any(|flight| flight.token == Some(id)) {
                     return None;
                 }
                 (self.tokens.as_ref()?.revoke_due(id, now)?, Deadline::default())
@@ -66,8 +66,8 @@ impl Schedule {
             }
         };
         // What has been under way for long hangs in a mount of its own, and takes no room from the others.
-        let counts = |flight: &&Flight| !self.breaker.is_closed() || flight.is_young(now);
-        let others = self.flights.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
+        let counts = |flight: &&InFlight| !self.breaker.is_closed() || flight.is_young(now);
+        let others = self.in_flight.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
         let gate = self.breaker.gate(slot, others, deadline, now)?;
         Some(due.max(gate))
     }
@@ -81,8 +81,8 @@ impl Schedule {
     /// From when on its mount lets a secret run. What hangs there takes no room from the others.
     fn mount_gate(&self, id: SecretId, deadline: Deadline, now: Duration) -> Option<Duration> {
         let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
-        let is_beside = |flight: &&Flight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
-        let others = self.flights.iter().filter(is_beside);
+        let is_beside = |flight: &&InFlight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
+        let others = self.in_flight.iter().filter(is_beside);
         let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
         if self.is_unaffected(id, now) {
             breaker.gate_unaffected(others, deadline, now)
@@ -107,15 +107,16 @@ impl Schedule {
         if !can_ask || self.is_under_way(Slot::Health) {
             return None;
         }
-        let is_silent = |flight: &&Flight| self.last_answer <= flight.asked && self.last_health <= flight.asked;
-        let slow = self.flights.iter().filter(is_silent).map(|flight| flight.asked.saturating_add(SLOW));
+        let is_silent =
+            |flight: &&InFlight| self.last_answer <= flight.requested_at && self.last_health <= flight.requested_at;
+        let slow = self.in_flight.iter().filter(is_silent).map(|flight| flight.requested_at.saturating_add(SLOW));
         slow.chain(self.suspected.map(|_| now)).min()
     }
 
     /// Until when a login waits for issues: one that hangs is not waited for.
     fn issuing_until(&self) -> Duration {
-        let issues = self.flights.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
-        issues.map(|flight| flight.asked.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
+        let issues = self.in_flight.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
+        issues.map(|flight| flight.requested_at.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
     }
 
     /// Whether the token lets this step run: an issue waits for a login that is due or under way, but not for one that hangs
@@ -128,7 +129,7 @@ impl Schedule {
         if step != Step::Issue || !tokens.is_login_due(self.server(), now) {
             return true;
         }
-        let hangs = self.flights.iter().any(|flight| flight.slot == Slot::Token && !flight.is_young(now));
+        let hangs = self.in_flight.iter().any(|flight| flight.slot == Slot::Token && !flight.is_young(now));
         hangs && end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN))
     }
 
@@ -186,7 +187,7 @@ impl Schedule {
             (Slot::Secret(id), _) => self.secrets[id.0].is_tried(now),
             _ => {}
         }
-        self.flights.push(Flight { slot, work, asked: now, token, ran, ran_in_mount, limit });
+        self.in_flight.push(InFlight { slot, work, requested_at: now, token, ran, ran_in_mount, limit });
         work
     }
 
@@ -210,7 +211,7 @@ impl Schedule {
     }
 
     pub(super) fn is_under_way(&self, slot: Slot) -> bool {
-        self.flights.iter().any(|flight| flight.slot == slot)
+        self.in_flight.iter().any(|flight| flight.slot == slot)
     }
 
     pub(super) fn current(&self) -> Option<TokenId> {

@@ -18,16 +18,16 @@ impl Schedule {
     pub(super) fn expired(&mut self, now: Duration) -> Option<Event> {
         for index in 0..self.secrets.len() {
             let secret = &self.secrets[index];
-            if secret.notice == Notice::Told || self.expiry(secret).is_none_or(|end| end > now) {
+            if secret.notice == Notice::Reported || self.expiry(secret).is_none_or(|end| end > now) {
                 continue;
             }
             let seen = match secret.notice {
                 Notice::Seen(at) => at,
                 _ => now,
             };
-            let is_told = self.is_hindered(secret, now) || now >= seen.saturating_add(GRACE);
-            self.secrets[index].notice = if is_told { Notice::Told } else { Notice::Seen(seen) };
-            if is_told {
+            let is_reported = self.is_hindered(secret, now) || now >= seen.saturating_add(GRACE);
+            self.secrets[index].notice = if is_reported { Notice::Reported } else { Notice::Seen(seen) };
+            if is_reported {
                 return Some(Event::Expired(SecretId(index)));
             }
         }
@@ -42,7 +42,7 @@ impl Schedule {
 
     pub(super) fn next_notice(&self, now: Duration) -> Duration {
         let notices = self.secrets.iter().filter_map(|secret| match secret.notice {
-            Notice::Told => None,
+            Notice::Reported => None,
             Notice::Seen(at) => Some(at.saturating_add(GRACE)),
             Notice::None => self.expiry(secret),
         });
@@ -54,7 +54,7 @@ impl Schedule {
         if let Some(current) = self.current() {
             self.secrets[id.0].token_is_new(current, now);
         }
-        if std::mem::replace(&mut self.secrets[id.0].notice, Notice::None) == Notice::Told {
+        if std::mem::replace(&mut self.secrets[id.0].notice, Notice::None) == Notice::Reported {
             self.events.push_back(Event::Revived(id));
         }
     }

@@ -44,7 +44,7 @@ impl Schedule {
     /// Until when a delivery waits for neighbours of what has changed; `None`: it need not.
     pub fn settles_at(&self, now: Duration) -> Option<Duration> {
         let Round { at, until, .. } = self.round.filter(|round| now < round.until)?;
-        let is_reading = self.flights.iter().any(|flight| matches!(flight.work, Work::Read(_)));
+        let is_reading = self.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
         let is_due = |secret: &Secret| secret.trouble().is_none() && secret.due().is_some_and(|due| due <= now);
         if now < at {
             Some(at)
@@ -98,7 +98,7 @@ impl Schedule {
 
     /// When the next of what is under way turns out to be slow.
     pub(super) fn next_slow(&self, now: Duration) -> Duration {
-        let slow = self.flights.iter().map(|flight| flight.asked.saturating_add(SLOW));
+        let slow = self.in_flight.iter().map(|flight| flight.requested_at.saturating_add(SLOW));
         slow.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 

@@ -23,7 +23,7 @@ impl Schedule {
     /// How long the request that is under way for `work` may take. After that it is abandoned and counts as a
     /// [silence](crate::provider::Extent::Silence).
     pub fn limit(&self, work: Work) -> Duration {
-        self.flights.iter().find(|flight| flight.work == work).map_or(LONGEST, |flight| flight.limit)
+        self.in_flight.iter().find(|flight| flight.work == work).map_or(LONGEST, |flight| flight.limit)
     }
 
     pub(super) fn limit_now(&self, work: Work, now: Duration) -> Duration {

@@ -109,7 +109,7 @@ pub struct Schedule {
     secrets: Vec<Secret>,
     breaker: Breaker,
     mounts: Vec<Mount>,
-    flights: Vec<Flight>,
+    in_flight: Vec<InFlight>,
     /// When the last answer came, whatever it said.
     last_answer: Duration,
     /// When the server was asked whether it lives.
@@ -147,20 +147,20 @@ pub enum Refreshed {
 
 /// A request under way.
 #[derive(Debug)]
-struct Flight {
+struct InFlight {
     slot: Slot,
     work: Work,
-    asked: Duration,
+    requested_at: Duration,
     token: Option<TokenId>,
     ran: Ran,
     ran_in_mount: Ran,
     limit: Duration,
 }
 
-impl Flight {
+impl InFlight {
     /// Whether it may still be one of those that are answered soon.
     fn is_young(&self, now: Duration) -> bool {
-        self.asked.saturating_add(SLOW) > now
+        self.requested_at.saturating_add(SLOW) > now
     }
 }
 
@@ -182,7 +182,7 @@ impl Schedule {
             refused_again: Duration::ZERO,
             round: None,
             jitter: 0.5,
-            flights: Vec::new(),
+            in_flight: Vec::new(),
             events: VecDeque::new(),
             unanswered_issues: 0,
             refreshed: None,
@@ -212,18 +212,18 @@ impl Schedule {
     }
 
     /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.
-    pub fn resume_token(&mut self, grant: Grant, asked: Duration, jitter: f64) -> Option<TokenId> {
+    pub fn resume_token(&mut self, grant: Grant, requested_at: Duration, jitter: f64) -> Option<TokenId> {
         let tokens = self.tokens.as_mut()?;
         let id = tokens.upcoming();
-        tokens.logged_in(id, grant, &self.settings, asked, jitter);
+        tokens.logged_in(id, grant, &self.settings, requested_at, jitter);
         Some(id)
     }
 
     /// Takes up a secret that was asked for (or last renewed) at `asked`, under the current token, and is delivered.
-    pub fn resume(&mut self, id: SecretId, answer: Answer, asked: Duration, jitter: f64) {
+    pub fn resume(&mut self, id: SecretId, answer: Answer, requested_at: Duration, jitter: f64) {
         let token = self.current();
         if let Some(secret) = self.secrets.get_mut(id.0) {
-            secret.accept(answer, token, &self.settings, asked, jitter);
+            secret.accept(answer, token, &self.settings, requested_at, jitter);
             secret.shown = Shown::Delivered;
         }
     }
@@ -265,8 +265,8 @@ impl Schedule {
 
     /// What came of a piece of work. One that is not under way is ignored.
     pub fn done(&mut self, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
-        let Some(at) = self.flights.iter().position(|flight| flight.work == work) else { return };
-        let flight = self.flights.swap_remove(at);
+        let Some(at) = self.in_flight.iter().position(|flight| flight.work == work) else { return };
+        let flight = self.in_flight.swap_remove(at);
         let jitter = unit(jitter);
         self.jitter = jitter;
         match outcome {
@@ -328,7 +328,7 @@ impl Schedule {
             let is_overdue = secret.due().is_some_and(|due| due <= now);
             let trouble = secret.trouble().or(no_login.filter(|_| is_overdue));
             let state = match (secret.notice, trouble) {
-                (Notice::Told, _) => State::Expired,
+                (Notice::Reported, _) => State::Expired,
                 _ if secret.is_pending() => State::Pending,
                 (_, Some(_)) => State::Failing,
                 (_, None) => State::Fresh,
@@ -347,7 +347,7 @@ impl Schedule {
             token,
             secrets: secrets.collect(),
             unanswered_issues: self.unanswered_issues,
-            under_way: self.flights.len(),
+            under_way: self.in_flight.len(),
         }
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
 use crate::schedule::backoff::{EXPIRED_WITHIN, patience, urgency};
-use crate::schedule::breaker::{Again, Answered, Deadline, Failed, Ran, Reach, Setback, Slot};
-use crate::schedule::secret::{Refusal, Secret, Shown, Step};
+use crate::schedule::breaker::{Again, Answered, Deadline, Failed, FailureTiming, Ran, Reach, Slot};
+use crate::schedule::secret::{DenialMeaning, Secret, Shown, Step};
 use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
 use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
 
-use super::{Flight, Schedule};
+use super::{InFlight, Schedule};
 
 /// What is due within this counts as urgent during an outage.
 const SOON: Duration = Duration::from_secs(60);
@@ -37,13 +37,13 @@ pub(super) enum Throttled {
 
 impl Schedule {
     /// An answer that is none of a failing mount.
-    pub(super) fn answered(&mut self, flight: &Flight, now: Duration) {
+    pub(super) fn answered(&mut self, flight: &InFlight, now: Duration) {
         self.server_answered(now);
         if flight.slot != Slot::Health {
             self.throttled = None;
         }
         let Some(mount) = self.mount_id(flight.slot) else { return };
-        self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.asked));
+        self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.requested_at));
         let breaker = &mut self.mounts[mount.0].breaker;
         // An answer to what did not fail says nothing of what does.
         let says_something = flight.ran_in_mount == Ran::AsProbe || breaker.is_closed();
@@ -65,7 +65,7 @@ impl Schedule {
         }
     }
 
-    pub(super) fn set_back(&mut self, flight: &Flight, failure: Failure, now: Duration, jitter: f64) {
+    pub(super) fn set_back(&mut self, flight: &InFlight, failure: Failure, now: Duration, jitter: f64) {
         let retry_after = match failure.class {
             Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
             _ => None,
@@ -83,62 +83,62 @@ impl Schedule {
             (Extent::Silence, Of::TheMount) if is_first => Again::AtOnce,
             _ => Again::Later,
         };
-        let setback = Setback { reach: Reach::Slot, again, sent: flight.asked, retry_after, limit: None };
+        let timing = FailureTiming { reach: Reach::Slot, again, sent: flight.requested_at, retry_after, limit: None };
         match of {
             Of::TheBackend(reach) => {
-                let setback = Setback { reach, limit: self.urgency(|_| true, now), ..setback };
-                self.backend_failed(flight, setback, now, jitter);
+                let timing = FailureTiming { reach, limit: self.urgency(|_| true, now), ..timing };
+                self.backend_failed(flight, timing, now, jitter);
             }
             Of::TheMount => {
                 self.server_seems_to_answer(flight, &failure, now);
                 if let Some(mount) = self.mount_id(flight.slot) {
-                    let setback = Setback { limit: self.urgency(|of| of == mount, now), ..setback };
+                    let timing = FailureTiming { limit: self.urgency(|of| of == mount, now), ..timing };
                     let breaker = &mut self.mounts[mount.0].breaker;
-                    let was_held = breaker.patient_until(now).is_some();
-                    breaker.failed(flight.slot, flight.ran_in_mount, setback, now, jitter);
-                    if let (Some(until), false) = (breaker.patient_until(now), was_held) {
+                    let was_patient = breaker.patient_until(now).is_some();
+                    breaker.failed(flight.slot, flight.ran_in_mount, timing, now, jitter);
+                    if let (Some(until), false) = (breaker.patient_until(now), was_patient) {
                         self.events.push_back(Event::Patience(flight.work.secret(), until.saturating_sub(now)));
                     }
                 }
                 if matches!(failure.class, Class::Throttled { .. }) {
-                    self.sent_away(flight, setback, now, jitter);
+                    self.sent_away(flight, timing, now, jitter);
                 }
             }
         }
-        self.own_setback(flight, failure, setback, now, jitter);
+        self.own_setback(flight, failure, timing, now, jitter);
     }
 
     /// What the slot itself waits. Its own wait looks at its own end only: another's must not make it ask more often.
-    fn own_setback(&mut self, flight: &Flight, failure: Failure, setback: Setback, now: Duration, jitter: f64) {
+    fn own_setback(&mut self, flight: &InFlight, failure: Failure, timing: FailureTiming, now: Duration, jitter: f64) {
         match (flight.slot, &mut self.tokens) {
             (Slot::Secret(id), _) => {
                 let limit = self.expiry(&self.secrets[id.0]).map(|end| urgency(end.saturating_sub(now)));
-                let setback = Setback { limit, ..setback };
-                self.secrets[id.0].set_back(step_of(flight.work), failure, &setback, &self.settings, now, jitter);
+                let timing = FailureTiming { limit, ..timing };
+                self.secrets[id.0].set_back(step_of(flight.work), failure, &timing, &self.settings, now, jitter);
             }
             (Slot::Token, _) => {
                 let left = self.tokens.as_ref().and_then(Tokens::current_end).map(|end| end.saturating_sub(now));
                 let limit = self.urgency(|_| true, now).into_iter().chain(left.map(urgency)).min();
-                let setback = Setback { limit, ..setback };
+                let timing = FailureTiming { limit, ..timing };
                 let step = if flight.work == Work::RenewToken { TokenStep::Renew } else { TokenStep::Login };
                 let settings = self.settings;
                 if let Some(tokens) = &mut self.tokens {
-                    tokens.set_back(step, failure, &setback, &settings, now, jitter);
+                    tokens.set_back(step, failure, &timing, &settings, now, jitter);
                     let Deadline { end, renewal } = tokens.deadline(&settings);
                     let by = renewal.filter(|at| *at > now).or(end).map(|at| patience(at.saturating_sub(now)));
-                    let wait = setback.retry_after.map(|wait| by.map_or(wait, |by| wait.min(by)));
+                    let wait = timing.retry_after.map(|wait| by.map_or(wait, |by| wait.min(by)));
                     tokens.not_before(now.saturating_add(wait.unwrap_or_default().min(LONGEST_PATIENCE)));
                 }
             }
-            (Slot::Check, Some(tokens)) => tokens.check_set_back(setback.limit, now, jitter),
-            (Slot::Old(id), Some(tokens)) => tokens.revoke_set_back(id, setback.limit, now, jitter),
+            (Slot::Check, Some(tokens)) => tokens.check_set_back(timing.limit, now, jitter),
+            (Slot::Old(id), Some(tokens)) => tokens.revoke_set_back(id, timing.limit, now, jitter),
             (Slot::Check | Slot::Old(_), None) | (Slot::Health, _) => {}
         }
     }
 
     /// Whom this failure speaks for. An answer from a server that works is never an outage of the server.
-    fn of(&self, flight: &Flight, failure: &Failure) -> Of {
-        let is_contradicted = self.last_answer > flight.asked;
+    fn of(&self, flight: &InFlight, failure: &Failure) -> Of {
+        let is_contradicted = self.last_answer > flight.requested_at;
         let is_probe = flight.ran == Ran::AsProbe && !self.breaker.is_closed();
         match (failure.extent, flight.slot) {
             (Extent::Silence | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
@@ -157,31 +157,31 @@ impl Schedule {
     }
 
     /// The server answered, or it is asked whether it does.
-    fn server_seems_to_answer(&mut self, flight: &Flight, failure: &Failure, now: Duration) {
+    fn server_seems_to_answer(&mut self, flight: &InFlight, failure: &Failure, now: Duration) {
         if failure.extent == Extent::Request {
             self.server_answered(now);
-        } else if self.last_answer <= flight.asked {
+        } else if self.last_answer <= flight.requested_at {
             self.suspected = Some(now);
         }
     }
 
     /// Two that share nothing were sent away, and nobody was served between: it is meant for everybody.
-    fn sent_away(&mut self, flight: &Flight, setback: Setback, now: Duration, jitter: f64) {
+    fn sent_away(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
         let who = self.mount_id(flight.slot).map_or(Throttled::Login, Throttled::Mount);
         let is_everybodys = self.throttled.is_some_and(|before| before != who);
         self.throttled = Some(if is_everybodys { Throttled::Everybody } else { who });
         if is_everybodys {
             let limit = self.urgency(|_| true, now);
-            let was_held = self.breaker.patient_until(now).is_some();
-            self.backend_failed(flight, Setback { reach: Reach::All, limit, ..setback }, now, jitter);
-            if let (Some(until), false) = (self.breaker.patient_until(now), was_held) {
+            let was_patient = self.breaker.patient_until(now).is_some();
+            self.backend_failed(flight, FailureTiming { reach: Reach::All, limit, ..timing }, now, jitter);
+            if let (Some(until), false) = (self.breaker.patient_until(now), was_patient) {
                 self.events.push_back(Event::Patience(None, until.saturating_sub(now)));
             }
         }
     }
 
-    fn backend_failed(&mut self, flight: &Flight, setback: Setback, now: Duration, jitter: f64) {
-        if self.breaker.failed(flight.slot, flight.ran, setback, now, jitter) == Failed::Down {
+    fn backend_failed(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
+        if self.breaker.failed(flight.slot, flight.ran, timing, now, jitter) == Failed::Down {
             self.events.push_back(Event::BackendDown);
             // What failed before it was known may be renewed after it.
             self.secrets.iter_mut().for_each(Secret::keeps_renewing);
@@ -198,13 +198,13 @@ impl Schedule {
         secrets.chain(token).map(|end| urgency(end.saturating_sub(now))).min()
     }
 
-    pub(super) fn take_in(&mut self, flight: &Flight, outcome: Outcome, now: Duration, jitter: f64) {
-        let (settings, asked) = (self.settings, flight.asked);
+    pub(super) fn take_in(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, jitter: f64) {
+        let (settings, requested_at) = (self.settings, flight.requested_at);
         match (flight.work, outcome) {
             (Work::CheckHealth, _) => {}
             (Work::Renew(id), Outcome::Renewed(life)) => {
                 let settings = self.mount_of(id).settings(&settings, life.ttl);
-                self.secrets[id.0].renewed(life, &settings, asked, jitter);
+                self.secrets[id.0].renewed(life, &settings, requested_at, jitter);
                 self.replaced(id, now);
             }
             (Work::Issue(_) | Work::Read(_), Outcome::Fetched(answer)) if answer.is_over() => {
@@ -218,7 +218,7 @@ impl Schedule {
                     Life::HarmlessLease(_) | Life::Expires(_) | Life::Rotates(_) | Life::Unbounded => settings,
                 };
                 let secret = &mut self.secrets[id.0];
-                secret.accept(answer, flight.token, &settings, asked, jitter);
+                secret.accept(answer, flight.token, &settings, requested_at, jitter);
                 if matches!(flight.work, Work::Issue(_)) {
                     secret.shown = Shown::Not;
                 }
@@ -236,18 +236,20 @@ impl Schedule {
                 let limit = if tokens.is_live(now) { limit } else { Some(EXPIRED_WITHIN) };
                 match (work, outcome) {
                     (Work::Login(id), Outcome::Granted(grant)) => {
-                        tokens.logged_in(id, grant, &settings, asked, jitter);
+                        tokens.logged_in(id, grant, &settings, requested_at, jitter);
                         self.secrets.iter_mut().for_each(|secret| secret.token_is_new(id, now));
                         self.review_hand_over(now);
                     }
-                    (Work::Login(id), Outcome::StillHeld(grant)) => match tokens.current() {
-                        Some(_) => tokens.still_held(grant, &settings, asked, jitter),
-                        None => tokens.logged_in(id, grant, &settings, asked, jitter),
+                    (Work::Login(id), Outcome::TokenUnchanged(grant)) => match tokens.current() {
+                        Some(_) => tokens.unchanged(grant, &settings, requested_at, jitter),
+                        None => tokens.logged_in(id, grant, &settings, requested_at, jitter),
                     },
                     (Work::Login(_), outcome) => {
                         tokens.login_refused(refusal(outcome).failure, limit, now, jitter);
                     }
-                    (Work::RenewToken, Outcome::Granted(grant)) => tokens.extended(grant, &settings, asked, jitter),
+                    (Work::RenewToken, Outcome::Granted(grant)) => {
+                        tokens.extended(grant, &settings, requested_at, jitter)
+                    }
                     (Work::CheckToken, Outcome::Done | Outcome::Granted(_)) => tokens.is_alive(),
                     (Work::RevokeOldToken(id), _) => tokens.revoked(id),
                     (_, outcome) => {
@@ -270,7 +272,7 @@ impl Schedule {
         }
     }
 
-    fn secret_refused(&mut self, flight: &Flight, refused: Refused, now: Duration, jitter: f64) {
+    fn secret_refused(&mut self, flight: &InFlight, refused: Refused, now: Duration, jitter: f64) {
         let (Slot::Secret(id), Refused { failure, of }) = (flight.slot, refused) else { return };
         let is_denied = failure.class == Class::Denied;
         let secret = &mut self.secrets[id.0];
@@ -286,7 +288,7 @@ impl Schedule {
             return self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
         }
         let refusal = secret.refused(step_of(flight.work), failure, &self.settings, now, jitter);
-        if let (Refusal::Suspicious, Some(tokens)) = (refusal, &mut self.tokens) {
+        if let (DenialMeaning::Suspicious, Some(tokens)) = (refusal, &mut self.tokens) {
             tokens.suspect(now);
         }
     }

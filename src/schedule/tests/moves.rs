@@ -176,11 +176,11 @@ fn a_token_that_may_not_be_renewed_is_replaced_in_its_window() {
 fn a_token_file_that_did_not_change_is_no_hand_over() {
     let mut schedule = schedule(1, Operation::Read);
     let theirs = |ttl| Grant { revocable: false, ..grant(ttl) };
-    let held = schedule.resume_token(theirs(60), seconds(0), 0.0);
+    let token = schedule.resume_token(theirs(60), seconds(0), 0.0);
     schedule.resume(A, lease(DAY), seconds(0), 0.0);
     assert_eq!(all(&mut schedule, seconds(54)), [Work::Login(TokenId(1))]);
-    schedule.done(Work::Login(TokenId(1)), Outcome::StillHeld(theirs(60)), seconds(54), 0.0);
-    assert_eq!(schedule.status(seconds(54)).token.unwrap().id, held);
+    schedule.done(Work::Login(TokenId(1)), Outcome::TokenUnchanged(theirs(60)), seconds(54), 0.0);
+    assert_eq!(schedule.status(seconds(54)).token.unwrap().id, token);
     assert_eq!(all(&mut schedule, seconds(54)), [], "nothing is issued again");
 }
 

@@ -56,18 +56,18 @@ fn a_database_that_is_down_stopped_or_slow_costs_nobody_else_anything() {
                 world.run(seconds(700));
                 let (b, kv) = (SecretId(roles), SecretId(roles + 1));
                 let about = format!("{roles} roles, {what:?}, seed {seed}");
-                assert_eq!(world.told(Event::BackendDown), 0, "{about}");
-                assert_eq!((world.logins(), world.told(Event::Expired(b))), (1, 0), "{about}");
+                assert_eq!(world.count_events(Event::BackendDown), 0, "{about}");
+                assert_eq!((world.logins(), world.count_events(Event::Expired(b))), (1, 0), "{about}");
                 assert!(!world.gaps.iter().any(|(id, ..)| *id == b), "{about}: {:?}", world.gaps);
                 // 240 s of life less a window of 24 s.
                 assert!(world.issues(b.0) <= 4, "{about}: {}", world.issues(b.0));
                 let gap = longest_gap(&world, |work| work.secret() == Some(kv));
                 assert!(gap <= seconds(302), "{about}: KV was not read for {gap:?}");
-                let asked = world.count(100, 700, |work| work.secret().is_some_and(|id| id.0 < roles));
+                let requests = world.count(100, 700, |work| work.secret().is_some_and(|id| id.0 < roles));
                 // One that is slow is asked for as much as one that is quick.
                 assert!(
-                    asked <= 20 * 10 + 60 || matches!(what, What::SlowsMount(..)),
-                    "{about}: {asked} requests for A"
+                    requests <= 20 * 10 + 60 || matches!(what, What::SlowsMount(..)),
+                    "{about}: {requests} requests for A"
                 );
                 world.run(seconds(760));
                 for id in 0..roles + 3 {
@@ -97,11 +97,11 @@ fn a_database_that_fails_costs_another_connection_of_its_mount_nothing_at_lives_
             // 20 s of life less a window of 2 s.
             assert!(world.issues(roles) <= 18, "{about}: {}", world.issues(roles));
             assert_eq!(world.logins(), 1, "{about}");
-            let asked = world.count(100, 300, |work| work.secret().is_some_and(|id| id.0 < roles));
+            let requests = world.count(100, 300, |work| work.secret().is_some_and(|id| id.0 < roles));
             let most = 60 + 10 * roles;
             assert!(
-                asked <= most || matches!(what, What::SlowsMount(..)),
-                "{about}: {asked} requests for A, not {most}"
+                requests <= most || matches!(what, What::SlowsMount(..)),
+                "{about}: {requests} requests for A, not {most}"
             );
         }
     }
@@ -156,7 +156,7 @@ fn a_renewal_that_keeps_failing_is_replaced_in_the_window_before_its_end() {
         assert!(world.gaps.is_empty(), "seed {seed}: {:?}", world.gaps);
         // A life of 60 s less a window of 6 s.
         assert!(world.issues(0) <= 2 + 1900 / 54 + 1, "{}", world.issues(0));
-        assert_eq!((world.issues(1), world.told(Event::BackendDown)), (1, 0));
+        assert_eq!((world.issues(1), world.count_events(Event::BackendDown)), (1, 0));
     }
 }
 
@@ -230,8 +230,8 @@ fn a_refresh_asks_at_once_whatever_the_server_asked_for() {
     let mut world = two_databases(1, 3);
     world.server.faults.push(stretch(200, 300, What::ThrottlesMount(KV, seconds(3600))));
     world.run(seconds(310));
-    let held = world.schedule.status(world.now).secrets[2].next.unwrap().1;
-    assert!(held > world.now + seconds(100), "status says until when: {held:?}");
+    let next = world.schedule.status(world.now).secrets[2].next.unwrap().1;
+    assert!(next > world.now + seconds(100), "status says until when: {next:?}");
     assert_eq!(world.events.iter().filter(|(_, event)| matches!(event, Event::Patience(Some(_), _))).count(), 1);
     world.schedule.refresh(world.now);
     world.run(seconds(311));
@@ -246,9 +246,9 @@ fn what_was_refused_and_has_expired_is_tried_every_ten_seconds_one_at_a_time() {
         world.server.faults.push(stretch(100, 2000, What::Denies(SecretId(id))));
     }
     world.run(seconds(2012));
-    let asked = world.count(200, 2000, |work| matches!(work, Work::Issue(_)));
+    let requests = world.count(200, 2000, |work| matches!(work, Work::Issue(_)));
     // One in 7.5 to 10 s, and each on its own once in 7.5 to 10 min.
-    assert!((150..=290).contains(&asked), "{asked}");
+    assert!((150..=290).contains(&requests), "{requests}");
     assert!((0..8).any(|id| world.state(id) == State::Fresh), "within ten seconds");
 }
 

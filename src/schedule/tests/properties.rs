@@ -11,7 +11,7 @@ use crate::schedule::{
 };
 
 use super::Dice;
-use super::server::{Fault, Kind, Server, What, window};
+use super::server::{InjectedFault, Kind, Server, What, window};
 use super::world::{World, stretch};
 use super::{HOUR, seconds};
 
@@ -44,7 +44,7 @@ fn server() -> impl Strategy<Value = Server> {
 }
 
 /// Anything that may go wrong with the backend itself.
-fn outage() -> impl Strategy<Value = Fault> {
+fn outage() -> impl Strategy<Value = InjectedFault> {
     let what = prop_oneof![
         Just(What::Refuses),
         Just(What::Hangs),
@@ -64,7 +64,7 @@ fn anything(dice: &mut Dice) -> Outcome {
     let answer = |life| Outcome::Fetched(Answer { life, rotates_in: Some(time) });
     match pick(&[0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]) {
         0 => Outcome::Granted(grant),
-        1 => Outcome::StillHeld(grant),
+        1 => Outcome::TokenUnchanged(grant),
         2 => Outcome::Renewed(life),
         3 => answer(Life::Lease(life)),
         4 => answer(Life::Expires(time)),
@@ -113,8 +113,8 @@ proptest! {
         world.assert_innocent();
         prop_assert!(world.gaps.is_empty(), "dead credentials: {:?}", world.gaps);
         // The token and each secret, at most four times in a second and a half.
-        let asked = world.server.log.len();
-        prop_assert!(asked <= (kinds.len() + 1) * 240, "{asked}");
+        let requests = world.server.log.len();
+        prop_assert!(requests <= (kinds.len() + 1) * 240, "{requests}");
     }
 
     #[test]
@@ -152,7 +152,7 @@ proptest! {
         for id in 0..world.server.kinds.len() {
             prop_assert_eq!(world.state(id), State::Fresh);
         }
-        prop_assert_eq!(world.told(Event::BackendDown), world.told(Event::BackendUp));
+        prop_assert_eq!(world.count_events(Event::BackendDown), world.count_events(Event::BackendUp));
         prop_assert!(world.most_under_way <= 8);
     }
 
@@ -167,8 +167,8 @@ proptest! {
         let life = seconds(ttl * 10);
         let bound = seconds(RUN).div_duration_f64(life - window(life)).ceil() as usize + 1;
         // One more when renewals whose answers were lost let the lease end for us.
-        let told = world.told(Event::Expired(SecretId(0)));
-        prop_assert!(world.issues(0) <= bound + world.server.lost + told, "{} {}", world.issues(0), bound);
+        let expiries = world.count_events(Event::Expired(SecretId(0)));
+        prop_assert!(world.issues(0) <= bound + world.server.lost + expiries, "{} {}", world.issues(0), bound);
         prop_assert_eq!(world.state(0), State::Fresh);
     }
 
@@ -187,9 +187,9 @@ proptest! {
         world.server.faults.push(stretch(from, from + length, what));
         world.run(seconds(RUN));
         for id in 1..kinds.len() {
-            prop_assert_eq!(world.told(Event::Expired(SecretId(id))), 0);
+            prop_assert_eq!(world.count_events(Event::Expired(SecretId(id))), 0);
         }
-        prop_assert_eq!(world.told(Event::BackendDown), 0);
+        prop_assert_eq!(world.count_events(Event::BackendDown), 0);
         prop_assert_eq!(world.logins(), 1);
         let touched_others = world.server.accusations.iter().any(|text| !text.contains("SecretId(0)"));
         prop_assert!(!touched_others, "{:?}", world.server.accusations);

@@ -23,7 +23,7 @@ pub(super) enum Kind {
 
 /// What goes wrong in a stretch of time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(super) struct InjectedFault {
     pub(super) from: Duration,
     pub(super) to: Duration,
     pub(super) what: What,
@@ -104,7 +104,7 @@ pub(super) struct Server {
     pub(super) token_ttl: Duration,
     pub(super) token_max: Duration,
     pub(super) token_renewable: bool,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<InjectedFault>,
     pub(super) tokens: Vec<(TokenId, Token)>,
     pub(super) leases: Vec<Lease>,
     pub(super) log: Vec<Request>,

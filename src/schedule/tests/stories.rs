@@ -71,7 +71,7 @@ fn on_recovery_the_token_goes_first_then_by_expiry_in_bounded_parallel() {
     let renewed: Vec<_> = ran[2..12].iter().filter_map(|work| work.secret()).collect();
     assert!(renewed.is_sorted(), "{renewed:?}");
     assert!(world.most_under_way <= Settings::default().parallel);
-    assert_eq!((world.told(Event::BackendDown), world.told(Event::BackendUp)), (1, 1));
+    assert_eq!((world.count_events(Event::BackendDown), world.count_events(Event::BackendUp)), (1, 1));
     world.assert_innocent();
 }
 
@@ -84,13 +84,13 @@ fn retry_after_is_honoured_by_everybody() {
         let mut world = World::new(server, seed);
         world.server.faults.push(stretch(250, 600, What::Throttles(seconds(25))));
         world.run(seconds(900));
-        let asked: Vec<_> = world.server.log.iter().map(|request| request.at).collect();
-        let sent_away: Vec<_> = asked.iter().filter(|at| (seconds(1300)..seconds(1600)).contains(*at)).collect();
+        let requests: Vec<_> = world.server.log.iter().map(|request| request.at).collect();
+        let sent_away: Vec<_> = requests.iter().filter(|at| (seconds(1300)..seconds(1600)).contains(*at)).collect();
         assert!(sent_away.len() >= 3, "{sent_away:?}");
         for at in sent_away {
             // Beside what was under way when the first answer came.
             let quiet = *at + seconds(25);
-            let early = asked.iter().find(|other| **other > *at + Duration::from_millis(10) && **other < quiet);
+            let early = requests.iter().find(|other| **other > *at + Duration::from_millis(10) && **other < quiet);
             assert!(early.is_none(), "seed {seed}: sent away at {at:?}, back at {early:?}");
         }
         world.assert_innocent();
@@ -109,13 +109,13 @@ fn one_denied_secret_of_five_never_touches_the_others() {
     };
     let (calm, denied) = (run(false), run(true));
     for id in [0, 1, 3, 4] {
-        assert_eq!(denied.told(Event::Expired(SecretId(id))), 0);
+        assert_eq!(denied.count_events(Event::Expired(SecretId(id))), 0);
         assert!(denied.issues(id).abs_diff(calm.issues(id)) <= 1);
     }
     assert_eq!(denied.logins(), 1);
     // It has expired, so it is tried every 7.5 to 10 s.
-    let asked = denied.count(200, 2000, |work| work.secret() == Some(SecretId(2)));
-    assert!((150..=250).contains(&asked), "{asked}");
+    let requests = denied.count(200, 2000, |work| work.secret() == Some(SecretId(2)));
+    assert!((150..=250).contains(&requests), "{requests}");
     assert_eq!(denied.count(200, 2000, |work| work == Work::CheckToken), 1);
     assert_eq!(denied.state(2), State::Expired);
     let error = denied.schedule.status(denied.now).secrets[2].last_error.clone();
@@ -128,9 +128,9 @@ fn a_database_that_is_down_behind_a_healthy_server_is_not_an_outage() {
     let mut world = world(vec![leased(60, 600), leased(60, DAY), leased(HOUR, DAY), Kind::Plain]);
     world.server.faults.push(stretch(100, 4000, What::Breaks(SecretId(0))));
     world.run(seconds(5000));
-    assert_eq!(world.told(Event::BackendDown), 0);
+    assert_eq!(world.count_events(Event::BackendDown), 0);
     for id in [1, 2] {
-        assert_eq!((world.told(Event::Expired(SecretId(id))), world.issues(id)), (0, 1));
+        assert_eq!((world.count_events(Event::Expired(SecretId(id))), world.issues(id)), (0, 1));
     }
     assert_eq!(world.state(0), State::Fresh);
     world.assert_innocent();
@@ -228,7 +228,10 @@ fn expiry_is_told_once_at_its_time_in_an_outage_and_its_repair_too() {
     world.run(seconds(400));
     let end = world.events.iter().find(|(_, e)| *e == Event::Expired(SecretId(0))).unwrap().0;
     assert!((seconds(1059)..=seconds(1061)).contains(&end), "{end:?}");
-    assert_eq!((world.told(Event::Expired(SecretId(0))), world.told(Event::Revived(SecretId(0)))), (1, 1));
+    assert_eq!(
+        (world.count_events(Event::Expired(SecretId(0))), world.count_events(Event::Revived(SecretId(0)))),
+        (1, 1)
+    );
     assert_eq!(world.state(0), State::Fresh);
     world.assert_innocent();
 }
@@ -280,20 +283,20 @@ fn a_static_role_is_read_right_after_its_rotation() {
     for at in reads {
         assert!(at.as_millis() % 200_000 <= 1_100, "{at:?}");
     }
-    assert_eq!(world.told(Event::Expired(SecretId(0))), 0);
+    assert_eq!(world.count_events(Event::Expired(SecretId(0))), 0);
 }
 
 #[test]
 fn a_rotation_that_does_not_come_is_asked_for_ever_more_rarely() {
     let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
     let id = schedule.add(Plan { operation: Operation::Read, refresh: seconds(300), mount: MountId(0) });
-    let (mut now, mut asked) = (seconds(1), 0);
+    let (mut now, mut requests) = (seconds(1), 0);
     while now < seconds(HOUR) {
         match schedule.next(now) {
             Next::Wait(wait) => now += wait,
             Next::Tell(event) => panic!("{event:?}"),
             Next::Do(work) => {
-                asked += 1;
+                requests += 1;
                 assert_eq!(work.secret(), Some(id));
                 let answer = Answer { life: Life::Rotates(seconds(0)), rotates_in: None };
                 schedule.done(work, Outcome::Fetched(answer), now, 0.5);
@@ -301,7 +304,7 @@ fn a_rotation_that_does_not_come_is_asked_for_ever_more_rarely() {
         }
     }
     // Every second at first, at last every minute.
-    assert!((85..=105).contains(&asked), "{asked}");
+    assert!((85..=105).contains(&requests), "{requests}");
 }
 
 #[test]

@@ -143,8 +143,8 @@ impl World {
         self.count(0, u64::MAX / 2, |work| matches!(work, Work::Login(_)))
     }
 
-    pub(super) fn told(&self, event: Event) -> usize {
-        self.events.iter().filter(|(_, told)| *told == event).count()
+    pub(super) fn count_events(&self, event: Event) -> usize {
+        self.events.iter().filter(|(_, seen)| *seen == event).count()
     }
 
     pub(super) fn assert_innocent(&self) {
@@ -153,7 +153,7 @@ impl World {
 }
 
 /// A fault's stretch, counted from the start of the world.
-pub(super) fn stretch(from: u64, to: u64, what: super::server::What) -> super::server::Fault {
+pub(super) fn stretch(from: u64, to: u64, what: super::server::What) -> super::server::InjectedFault {
     let at = |n| Duration::from_secs(1000 + n);
-    super::server::Fault { from: at(from), to: at(to), what }
+    super::server::InjectedFault { from: at(from), to: at(to), what }
 }

@@ -19,7 +19,7 @@ pub(super) fn read_ids() -> Result<([u32; 3], [u32; 3]), nix::Error> {
     Ok(([uid.real, uid.effective, uid.saved].map(Uid::as_raw), [gid.real, gid.effective, gid.saved].map(Gid::as_raw)))
 }
 
-/// Whom to become; resolved (see `accounts`).
+/// The identity to take; resolved (see `accounts`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
@@ -34,7 +34,7 @@ pub struct Identity {
     pub home: Option<PathBuf>,
 }
 
-/// Which supplementary groups were asked for.
+/// Which supplementary groups are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
     /// These and no others: what `/etc/group` says of the user.

@@ -4,8 +4,8 @@ use super::super::table::Fate::{self, Denied, Honoured, Ignored};
 use super::super::table::Key;
 use super::super::table::Value::{self, Any, Bool, Count, Duration, Integer, Quantity};
 
-const fn key(name: &'static str, value: Value, fate: Fate, ours: &'static str) -> Key {
-    Key { name, value, fate, ours }
+const fn key(name: &'static str, value: Value, fate: Fate, own: &'static str) -> Key {
+    Key { name, value, fate, own }
 }
 
 const HERE: Fate = Honoured("the same");

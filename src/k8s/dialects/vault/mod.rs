@@ -176,9 +176,9 @@ impl<'a> Reader<'a> {
         };
         if is_populated {
             // One that runs before ours would find nothing.
-            let ours = self.pod.init_containers.iter().position(Container::is_own);
+            let own_place = self.pod.init_containers.iter().position(Container::is_own);
             let stays = self.pod.init_containers.iter().rposition(|c| c.stays && !c.is_own());
-            let first = ours.or(stays.map(|at| at + 1)).unwrap_or(0);
+            let first = own_place.or(stays.map(|at| at + 1)).unwrap_or(0);
             let later = self.pod.init_containers.iter().skip(first).filter(|c| !c.is_own());
             names.extend(later.map(|c| c.name.clone()));
         }
