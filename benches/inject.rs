@@ -36,6 +36,7 @@ fn main() {
     let admissions = said.unwrap_or(ADMISSIONS);
     pure();
     growing();
+    largest();
     served(admissions);
 }
 
@@ -97,6 +98,17 @@ fn growing() {
             format!("{:>8.2}{:2}", times[2], if verdict == Verdict::Denied { " D" } else { "" })
         };
         println!("{name:46} {}", SIZES.map(cost).concat());
+    }
+    println!();
+}
+
+/// The largest bodies that are taken, whatever is in them.
+fn largest() {
+    let injector = Injector::parse(Text { name: "injector.yaml", text: CONFIG }).unwrap();
+    println!("{:46} {:>12}", "a review of 3 MiB that repeats", "milliseconds");
+    for (name, body) in shapes::largest_bodies() {
+        let took = median(|| drop(black_box(admission(black_box(&body), &injector)))) / 1e3;
+        println!("{name:46} {took:>12.2}");
     }
     println!();
 }

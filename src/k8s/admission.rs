@@ -13,8 +13,9 @@ const VERSION: &str = "admission.k8s.io/v1";
 /// Longer texts are cut by the API server without a word.
 const MAX_MESSAGE: usize = 4096;
 const MAX_WARNING: usize = 250;
-const TOO_LARGE: &str = "the pod is too large for injection: its containers, volumes and annotations would take more than 8 MiB of \
-                         memory; use fewer, or leave the secret-exec.dev annotations out";
+const TOO_LARGE: &str = "the pod is too large for injection: it has more than 150,000 fields and list items, or its containers, volumes \
+                         and annotations would take more than 8 MiB of memory; use fewer, or leave the secret-exec.dev \
+                         annotations out";
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,20 +118,23 @@ enum Decision {
 /// `is_cut`: the review had more than is read.
 fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     // A pod that runs cannot get containers any more, and one that goes needs none.
-    if request.get("operation").and_then(Value::as_str) != Some("CREATE") {
-        return Decision::Leave;
+    match request.get("operation").and_then(Value::as_str) {
+        Some("CREATE") => {}
+        // What was not read may be a new pod.
+        None if is_cut => return Decision::Deny(vec![TOO_LARGE.to_owned()]),
+        _ => return Decision::Leave,
     }
     if request.pointer("/kind/kind").and_then(Value::as_str) != Some("Pod")
         || request.get("subResource").is_some_and(is_said)
     {
         return Decision::Warn("secret-inject is asked about pods only; check the rules of its webhook".to_owned());
     }
-    let Some(pod) = request.get("object").filter(|object| object.is_object()) else {
-        return Decision::Deny(vec!["the review has no pod".to_owned()]);
-    };
     if is_cut {
         return Decision::Deny(vec![TOO_LARGE.to_owned()]);
     }
+    let Some(pod) = request.get("object").filter(|object| object.is_object()) else {
+        return Decision::Deny(vec!["the review has no pod".to_owned()]);
+    };
     let namespace = request.get("namespace").and_then(Value::as_str);
     match inject_into(pod, namespace, injector) {
         Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
@@ -264,6 +268,26 @@ mod tests {
         );
         assert_eq!(of(r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}"#), BadReview::NoRequest);
         assert!(matches!(admission(b"\xff{}", &injector()), Err(BadReview::Syntax { .. })));
+    }
+
+    #[test]
+    fn a_review_of_too_many_elements_is_denied_with_a_sentence() {
+        let many = format!("{{\"spec\":{{\"tolerations\":[{}1]}}}}", "[],".repeat(150_000));
+        let head = r#""uid":"u-1","kind":{"kind":"Pod"},"namespace":"team""#;
+        let of = |request: String| {
+            let text =
+                format!("{{\"kind\":\"AdmissionReview\",\"apiVersion\":\"{VERSION}\",\"request\":{{{request}}}}}");
+            admission(text.as_bytes(), &injector())
+        };
+        let denied = of(format!("{head},\"operation\":\"CREATE\",\"object\":{many}")).unwrap();
+        assert_eq!((denied.verdict, denied.pod.as_str()), (Verdict::Denied, "team/?"));
+        assert!(denied.message.contains("more than 150,000 fields and list items"), "{}", denied.message);
+        // Nothing is let through unread because what says that it is a new pod stands behind the pod.
+        let denied = of(format!("{head},\"object\":{many},\"operation\":\"CREATE\"")).unwrap();
+        assert_eq!(denied.verdict, Verdict::Denied);
+        assert_eq!(of(format!("\"object\":{many},{head}")).unwrap_err(), BadReview::NoRequest);
+        let other = of(format!("{head},\"operation\":\"UPDATE\",\"object\":{many}")).unwrap();
+        assert_eq!(other.verdict, Verdict::Unchanged);
     }
 
     #[test]

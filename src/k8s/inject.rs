@@ -76,6 +76,8 @@ fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
 
 /// A string of the kernel's argument list, with its final NUL (`MAX_ARG_STRLEN`, execve(2)).
 const MAX_ARGUMENT: usize = 128 << 10;
+/// Mounts that hold the token of an AWS identity: platforms have one.
+const MAX_TOKEN_MOUNTS: usize = 8;
 /// All arguments that one pod gets: the API server takes objects of about 1.5 MB, with annotations of up to 256 KiB.
 const MAX_ARGUMENTS: usize = 1 << 20;
 
@@ -392,7 +394,8 @@ impl Plan<'_> {
                 |file: &&str| file.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
             path.len() > 1 && files.iter().any(below)
         };
-        let mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
+        let mut mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
+        mounts.truncate(MAX_TOKEN_MOUNTS);
         AwsIdentityEnv { env, mounts }
     }
 }

@@ -174,17 +174,19 @@ impl Comparison<'_> {
     fn mounts(&self, found: &Value, expected: &Value) -> Option<String> {
         let (known, written) = (list_of_container(found, "volumeMounts"), list_of_container(expected, "volumeMounts"));
         let is_login = !written.iter().any(|own| text(own, "name") == PROGRAM);
+        let plain: Vec<Value> = written.iter().map(plain_mount).collect();
         let mut elsewhere = None;
         for mount in known {
             let (name, path) = (text(mount, "name"), text(mount, "mountPath"));
-            let is_written = written.iter().any(|own| plain_mount(own) == plain_mount(mount));
+            let mount = &plain_mount(mount);
+            let is_written = plain.contains(mount);
             // Annotations that need no login any more.
             let is_token = is_login && name == IDENTITY && path == IDENTITY_PATH && text(mount, "subPath").is_empty();
             if is_written || is_token {
                 continue;
             }
             let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("volumeMounts"));
-            let is_given_to_all = elsewhere.contains(&plain_mount(mount).to_string());
+            let is_given_to_all = elsewhere.contains(&mount.to_string());
             let own = || written.iter().map(|own| text(own, "mountPath"));
             if is_our_volume(name)
                 || !is_given_to_all

@@ -1,6 +1,10 @@
 //! Pods of every shape that could make an admission expensive, each by a number `n`.
 
+use secret_exec::config::{Injector, Text};
+use secret_exec::k8s::{inject::inject, patch::apply};
 use serde_json::{Map, Value, json};
+
+use crate::support::CONFIG;
 
 /// A shape by its name.
 pub type Shape = (&'static str, fn(usize) -> Value);
@@ -35,6 +39,11 @@ pub const SHAPES: &[Shape] = &[
     ("n commands of Vault's injector", vault_commands),
     ("n unknown keys of Vault's injector", vault_unknown),
     ("n variables of bank-vaults", bank_vaults_variables),
+    ("n containers called like ours", namesakes),
+    ("n mounts in ours and in the app", mounts_of_ours),
+    ("n variables in ours and in the app", variables_of_ours),
+    ("n arguments in ours", arguments_of_ours),
+    ("n levels of mounts above an AWS token", token_levels),
 ];
 
 fn pod(annotations: impl IntoIterator<Item = (String, String)>, spec: Value) -> Value {
@@ -168,6 +177,53 @@ fn commands(n: usize) -> Value {
     pod(said.chain(one("env.A", "vault:secret/data/a#b")), json!({ "containers": containers(n) }))
 }
 
+/// A pod that was injected already.
+fn injected(mut pod: Value) -> Value {
+    let injector = Injector::parse(Text { name: "injector.yaml", text: CONFIG }).unwrap();
+    let ops = inject(&pod, &injector).unwrap().ops;
+    apply(&mut pod, &ops);
+    pod
+}
+
+fn in_both(n: usize, list: &str, item: impl Fn(usize) -> Value) -> Value {
+    let mut pod = injected(pod(file(), app()));
+    for container in ["/spec/initContainers/0", "/spec/containers/0"] {
+        let container = pod.pointer_mut(container).unwrap().as_object_mut().unwrap();
+        container.entry(list).or_insert_with(|| json!([])).as_array_mut().unwrap().extend((0..n).map(&item));
+    }
+    pod
+}
+
+fn namesakes(n: usize) -> Value {
+    let mut pod = injected(pod(file(), app()));
+    let all = pod["spec"]["initContainers"].as_array_mut().unwrap();
+    *all = vec![all[0].clone(); n];
+    pod
+}
+
+fn mounts_of_ours(n: usize) -> Value {
+    in_both(n, "volumeMounts", |n| json!({ "name": "x", "mountPath": format!("/x/{n}") }))
+}
+
+fn variables_of_ours(n: usize) -> Value {
+    in_both(n, "env", |n| json!({ "name": format!("V{n}"), "value": "x" }))
+}
+
+fn arguments_of_ours(n: usize) -> Value {
+    let mut pod = injected(pod(file(), app()));
+    let words = pod["spec"]["initContainers"][0]["args"].as_array_mut().unwrap();
+    words.extend((0..n).flat_map(|n| [json!("--file"), json!(format!("x{n}=vault:a#b"))]));
+    pod
+}
+
+fn token_levels(n: usize) -> Value {
+    let path = |n: usize| format!("/t{}", "/a".repeat(n));
+    let env = json!([{ "name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": format!("{}/token", path(n.min(1200))) }]);
+    let mounts: Vec<Value> = (0..n.min(1200)).map(|n| json!({ "name": "t", "mountPath": path(n) })).collect();
+    let spec = json!({ "containers": [{ "name": "app", "env": env, "volumeMounts": mounts }] });
+    injected(pod(one("file.a", "aws-sm:prod/a"), spec))
+}
+
 fn config(lines: impl Iterator<Item = String>) -> Value {
     pod(one("config", lines.collect::<Vec<_>>().join("\n")), app())
 }
@@ -232,11 +288,38 @@ fn template_brackets(n: usize) -> Value {
     template(format!("{{{{ {} }}}}", "(".repeat(n)))
 }
 
+/// Reviews of the largest size whose text alone is expensive, by what they repeat.
+pub fn largest_bodies() -> Vec<(String, Vec<u8>)> {
+    const SIZE: usize = (3 << 20) - 1000;
+    const PARTS: [(&str, &str, &str); 13] = [
+        ("volumes\":[", "{},", "{}]"),
+        ("volumes\":[", "{\"a\":{}},", "{}]"),
+        ("containers\":[", "{\"name\":\"a\"},", "{\"name\":\"a\"}]"),
+        ("tolerations\":[", "[[{}]],", "1]"),
+        ("tolerations\":\"", "\\u0041", "\""),
+        ("os\":[", "1.7e300,", "1]"),
+        ("os\":{", "\"a\":1,", "\"z\":1}"),
+        ("os\":\"", "x", "\""),
+        ("os\":\"", "\\n", "\""),
+        ("os\":\"", "\\u0041", "\""),
+        ("os\":0.", "1", ""),
+        ("", "\\n", "\":1"),
+        ("os\":", " ", "1"),
+    ];
+    let whole = |(start, repeated, end): (&str, &str, &str)| {
+        let spec = format!("\"{start}{}{end}", repeated.repeat(SIZE / repeated.len()));
+        let pod =
+            format!(r#"{{"metadata":{{"annotations":{{"secret-exec.dev/file.a":"vault:a#b"}}}},"spec":{{{spec}}}}}"#);
+        (format!("{start}{repeated}{end}"), body(pod))
+    };
+    PARTS.into_iter().map(whole).collect()
+}
+
 /// The review of a pod.
-pub fn body(pod: &Value) -> Vec<u8> {
-    let request =
-        json!({ "uid": "u", "kind": { "kind": "Pod" }, "operation": "CREATE", "namespace": "team", "object": pod });
-    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request })
-        .to_string()
-        .into_bytes()
+pub fn body(pod: impl std::fmt::Display) -> Vec<u8> {
+    // In the API server's order: the pod last.
+    format!(
+        r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","kind":{{"kind":"Pod"}},"namespace":"team","operation":"CREATE","object":{pod}}}}}"#
+    )
+    .into_bytes()
 }

@@ -9,8 +9,8 @@ use super::super::metrics::Metrics;
 use super::admit::Admissions;
 use super::connections::Connections;
 
-/// Above what the API server sends: it takes objects of 3 MiB, and stores those up to 1.5 MiB.
-pub(super) const MAX_BODY: usize = 9 << 19;
+/// The API server takes objects of 3 MiB, and stores those up to 1.5 MiB; the review of a new pod holds one object.
+pub(super) const MAX_BODY: usize = 3 << 20;
 
 /// One server.
 pub(super) struct Server {
