@@ -85,7 +85,7 @@ fn growing() {
     println!("{:46} {}", "a whole review by n, milliseconds (D: denied)", SIZES.map(|n| format!("{n:>10}")).concat());
     for (name, shape) in shapes::SHAPES {
         let cost = |n: usize| {
-            let body = shapes::body(&shape(n));
+            let body = shapes::body(shape(n));
             let verdict = admission(&body, &injector).unwrap().verdict;
             let mut times: Vec<f64> = (0..5)
                 .map(|_| {

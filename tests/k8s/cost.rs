@@ -26,8 +26,8 @@ fn no_shape_of_a_pod_costs_more_than_its_size() {
     let injector = Injector::parse(Text { name: "injector.yaml", text: &config }).unwrap();
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
-        let small = body(&shape(250));
-        let large = body(&shape(4000));
+        let small = body(shape(250));
+        let large = body(shape(4000));
         let (before, after) = (cost(&small, &injector, 3), cost(&large, &injector, 3));
         let growth = (large.len() as f64 / small.len() as f64).max(16.0);
         println!("{name}: {} bytes in {before} µs, {} bytes in {after} µs", small.len(), large.len());
