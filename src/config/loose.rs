@@ -16,6 +16,7 @@ pub(super) fn without_quotes(error: &ReferenceError) -> String {
         E::RepeatedParameter(_) => "a parameter stands twice".to_owned(),
         E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
         E::Empty
+        | E::BankVaults(_)
         | E::EmptyKey
         | E::EmptyPath
         | E::Slash(_)

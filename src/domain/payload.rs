@@ -10,9 +10,21 @@ use super::secret::{SecretBytes, SecretValue};
 pub struct SecretMap(Vec<(String, SecretValue)>);
 
 impl SecretMap {
-    /// Parses a JSON object; a repeated key is an error. Errors never quote the text.
+    /// Parses a JSON object; a value that is wrong or ambiguous is an error. Errors never quote the text.
     pub fn from_json(text: &[u8]) -> Result<Self, json::JsonError> {
-        json::object(text).map(Self)
+        json::fields(text)?.strict().map(Self)
+    }
+
+    /// Parses a JSON object of which one key may be picked: what is wrong with the value of another key does no harm.
+    pub fn from_faulty_json(text: &[u8]) -> Result<(Self, Vec<(String, json::JsonError)>), json::JsonError> {
+        let (mut entries, mut faults) = (Vec::new(), Vec::new());
+        for (key, value) in json::fields(text)?.entries {
+            match value {
+                Ok(value) => entries.push((key, value)),
+                Err(fault) => faults.push((key, fault)),
+            }
+        }
+        Ok((Self(entries), faults))
     }
 
     /// The value under `key`.
@@ -79,19 +91,32 @@ impl<T> Deref for MaybeOwned<'_, T> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PickError {
     /// The key is not there.
-    #[error("no key {key:?}; it has {}", list(.known))]
+    #[error("no key {key:?}; it has {}{}", list(.known), meant(.key, .known))]
     NoKey {
         /// The key asked for.
         key: String,
         /// The keys that are there.
         known: Vec<String>,
     },
-    /// A key was asked of something that is not a JSON object.
-    #[error("it is not a JSON object, so it has no keys: {0}")]
+    /// Not a JSON object, or one in which it cannot be seen where a value ends.
+    #[error("no key can be picked: it is {0}")]
     NotAnObject(json::JsonError),
+    /// The value of the key is wrong or ambiguous.
+    #[error("it is {0}; other keys can be picked")]
+    Faulty(json::JsonError),
     /// The value is JSON null.
     #[error("the value of key {0:?} is null")]
     Null(String),
+}
+
+/// A hint at bank-vaults' `PATH#KEY#VERSION`, for a key that is there up to its last `#`.
+fn meant(key: &str, known: &[String]) -> String {
+    match key.rsplit_once('#') {
+        Some((key, version)) if version.parse::<u32>().is_ok() && known.iter().any(|name| name == key) => {
+            format!("; a version stands before the key: PATH?version={version}#{key}")
+        }
+        _ => String::new(),
+    }
 }
 
 fn list(keys: &[String]) -> String {
@@ -118,12 +143,14 @@ impl Payload {
 
     /// The value under one key; null counts as missing.
     pub fn value(&self, key: &str) -> Result<MaybeOwned<'_, SecretValue>, PickError> {
-        let no_key =
-            |map: &SecretMap| PickError::NoKey { key: key.to_owned(), known: map.keys().map(str::to_owned).collect() };
-        let value = match self.map()? {
-            MaybeOwned::Borrowed(map) => MaybeOwned::Borrowed(map.value(key).ok_or_else(|| no_key(map))?),
-            MaybeOwned::Owned(map) => {
-                let place = map.0.iter().position(|(name, _)| name == key).ok_or_else(|| no_key(&map))?;
+        let value = match self {
+            Self::Map(map) => MaybeOwned::Borrowed(map.value(key).ok_or_else(|| no_key(key, map, &[]))?),
+            Self::Whole(bytes) => {
+                let (map, faults) = SecretMap::from_faulty_json(bytes.expose()).map_err(PickError::NotAnObject)?;
+                if let Some((_, fault)) = faults.iter().find(|(name, _)| name == key) {
+                    return Err(PickError::Faulty(fault.clone()));
+                }
+                let place = map.0.iter().position(|(name, _)| name == key).ok_or_else(|| no_key(key, &map, &faults))?;
                 let SecretMap(mut entries) = map;
                 MaybeOwned::Owned(entries.swap_remove(place).1)
             }
@@ -133,6 +160,11 @@ impl Payload {
         }
         Ok(value)
     }
+}
+
+fn no_key(key: &str, map: &SecretMap, faults: &[(String, json::JsonError)]) -> PickError {
+    let known = map.keys().chain(faults.iter().map(|(name, _)| name.as_str()));
+    PickError::NoKey { key: key.to_owned(), known: known.map(str::to_owned).collect() }
 }
 
 #[cfg(test)]
@@ -165,8 +197,35 @@ mod tests {
     }
 
     #[test]
+    fn a_version_behind_the_key_is_hinted_at_where_the_key_is_there() {
+        let said = |key: &str| whole(r#"{"k":1,"a#1":2}"#).value(key).unwrap_err().to_string();
+        assert!(said("k#3").ends_with("; a version stands before the key: PATH?version=3#k"), "{}", said("k#3"));
+        assert!(!said("z#3").contains("version") && !said("k#x").contains("version"));
+        assert_eq!(whole(r#"{"k":1,"a#1":2}"#).value("a#1").unwrap().raw().expose(), b"2");
+    }
+
+    #[test]
     fn an_error_about_text_that_is_not_json_does_not_quote_it() {
         let error = whole("hunter2").value("c").unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_picked_whatever_another_one_holds_and_the_message_names_the_one_that_is_wrong() {
+        let payload = whole("\u{feff}{\"ü\":\"\\ud800\",\"a\":1,\"a\":2,\"n\":NaN,\"ok\":\"x\",}");
+        assert_eq!(payload.value("ok").unwrap().raw().expose_text(), Some("x"));
+        let said = |key: &str| payload.value(key).unwrap_err().to_string();
+        assert_eq!(
+            said("ü"),
+            "it is a JSON object in which the value of key \"ü\" holds half a surrogate pair, which is no character \
+             (line 1, column 7); other keys can be picked"
+        );
+        assert!(
+            said("a").contains("\"a\" stands there twice, with different values (line 1, column 21)"),
+            "{}",
+            said("a")
+        );
+        assert!(said("n").contains("\"n\" is not valid JSON (line 1, column 31)"), "{}", said("n"));
+        assert_eq!(said("z"), r#"no key "z"; it has "ok", "ü", "a", "n""#);
     }
 }

@@ -82,6 +82,11 @@ impl SecretValue {
         }
     }
 
+    /// Whether both are text, or both are not, with the same bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        matches!(self, Self::Text(_)) == matches!(other, Self::Text(_)) && self.raw().is_same(other.raw())
+    }
+
     /// Whether this is JSON's `null`, which is never delivered.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Json(json) if json.expose() == b"null")

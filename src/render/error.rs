@@ -127,9 +127,6 @@ pub enum ValueError {
         /// Why not.
         why: NameError,
     },
-    /// JSON null where only text goes.
-    #[error("the value of key {0:?} is null; pick the other keys one by one, or use format: json")]
-    NullValue(String),
     /// A value that no dotenv spelling brings back everywhere.
     #[error("{} {why}; use format: json", value_of(.key))]
     Dotenv {

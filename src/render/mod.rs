@@ -38,7 +38,7 @@ pub fn secret(
     render().map_err(|why| RenderError::of(reference, why))
 }
 
-/// `envFrom`: every key of the map with `prefix` in front of it, and its value. A name that steers loaders, shells or
+/// `envFrom`: every key of the map with `prefix` in front of it, and its value. A key whose value is null is left out. A name that steers loaders, shells or
 /// interpreters is refused: a backend does not get to choose it.
 pub fn variables(
     reference: &SecretRef,
@@ -53,13 +53,10 @@ pub fn variables(
             if is_forbidden_from_backend(&name) {
                 return Err(ValueError::ForbiddenName(name));
             }
-            if value.is_null() {
-                return Err(ValueError::NullValue(key.to_owned()));
-            }
             let name = EnvName::parse(&name).map_err(|why| ValueError::EnvName { name, why })?;
             Ok((name, SecretBytes::copy_of(value.raw().expose())))
         };
-        map.iter().map(variable).collect::<Result<Vec<_>, _>>()
+        map.iter().filter(|(_, value)| !value.is_null()).map(variable).collect::<Result<Vec<_>, _>>()
     };
     render().map_err(|why| RenderError::of(reference, why))
 }

@@ -132,9 +132,10 @@ fn lines_need_a_map() {
 #[test]
 fn null_is_written_where_the_format_has_it() {
     assert!(rendered("vault:db", Some(Format::Yaml)).unwrap().ends_with("\"n\": null\n"));
-    for format in [Format::Dotenv, Format::Properties] {
-        let expected = "the value of key \"n\" is null; pick the other keys one by one, or use format: json";
-        assert_eq!(refused("vault:db", Some(format)), format!("cannot render vault:db: {expected}"));
+    let known = fetches(&[("vault:aws", Backend::Map(r#"{"a":"1","b-c":null,"tok":null,"z":"null"}"#))]);
+    for (format, expected) in [(Format::Dotenv, "a='1'\nz='null'\n"), (Format::Properties, "a=1\nz=null\n")] {
+        let bytes = secret(&reference("vault:aws"), Some(format), None, &known).unwrap();
+        assert_eq!(bytes.expose_text(), Some(expected));
     }
     assert_eq!(refused("vault:db#n", None), r#"cannot render vault:db#n: the value of key "n" is null"#);
 }
@@ -205,7 +206,7 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
 fn every_key_becomes_a_variable() {
     let known = fetches(&[
         ("vault:x", Backend::Map(r#"{"A":"1","b c":{"d":[1]},"PATH":"p"}"#)),
-        ("vault:null", Backend::Map(r#"{"A":null}"#)),
+        ("vault:null", Backend::Map(r#"{"A":null,"PATH":null,"B":"null"}"#)),
         ("vault:equals", Backend::Map(r#"{"A=B":"1"}"#)),
         ("vault:newline", Backend::Map(r#"{"A\nLD_PRELOAD":"1"}"#)),
         ("vault:empty", Backend::Map(r#"{"":"1"}"#)),
@@ -214,6 +215,8 @@ fn every_key_becomes_a_variable() {
     let got: Vec<_> = variables("vault:x", "APP_").unwrap();
     let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.expose_text().unwrap())).collect();
     assert_eq!(got, [("APP_A", "1"), ("APP_b c", r#"{"d":[1]}"#), ("APP_PATH", "p")]);
+    let got = variables("vault:null", "").unwrap();
+    assert_eq!((got.len(), got[0].0.as_str(), got[0].1.expose()), (1, "B", &b"null"[..]));
     let got = variables("vault:x#b c", "").unwrap();
     assert_eq!((got[0].0.as_str(), got[0].1.expose()), ("d", &b"[1]"[..]));
 
@@ -225,7 +228,6 @@ fn every_key_becomes_a_variable() {
             "a backend may not set the variable \"LD_A\"; pick the keys you want one by one under `env`",
         ),
         ("vault:x#A", "", "envFrom takes a map, and this is one text; leave the #KEY out, or use format: raw"),
-        ("vault:null", "", "the value of key \"A\" is null; pick the other keys one by one, or use format: json"),
         ("vault:equals", "P_", "variable \"P_A=B\": an environment name cannot hold \"=\""),
         (
             "vault:newline",

@@ -6,6 +6,9 @@ pub enum ReferenceError {
     /// Nothing there.
     #[error("is empty; expected vault:PATH, aws-sm:NAME, arn:aws…, file:PATH or a name from `secrets`")]
     Empty,
+    /// `>>vault:PATH#…`, `${vault:PATH#KEY}`.
+    #[error("this is bank-vaults' language: {0}")]
+    BankVaults(&'static str),
     /// `xyz:…`.
     #[error("unknown scheme {scheme:?}; expected vault:, aws-sm:, arn:aws… or file:{}", did_you_mean(.nearest))]
     UnknownScheme {

@@ -81,6 +81,9 @@ impl SecretRef {
         if text.contains(|c: char| c.is_control()) {
             return Err(ReferenceError::Character("middle"));
         }
+        if let Some(instead) = parse::bank_vaults(text) {
+            return Err(ReferenceError::BankVaults(instead));
+        }
         let (place, key) = match text.split_once('#') {
             Some((_, "")) => return Err(ReferenceError::EmptyKey),
             Some((place, key)) => (place, Some(key.to_owned())),

@@ -6,6 +6,21 @@ use std::path::PathBuf;
 use super::error::ReferenceError;
 use super::{AwsSource, SecretRef, Source, VaultOperation, VaultSource};
 
+/// What to write here instead of a spelling of bank-vaults' that is no reference.
+pub(super) fn bank_vaults(text: &str) -> Option<&'static str> {
+    let is_vault = |text: &str| ["vault:", "bao:"].iter().any(|scheme| text.starts_with(scheme));
+    if text.strip_prefix(">>").is_some_and(is_vault) {
+        return Some("a write is vault:PATH?name=value#KEY");
+    }
+    if text.match_indices("${").any(|(at, _)| text.get(at.saturating_add(2)..).is_some_and(is_vault)) {
+        return Some("a value inside of text is a template with {{ secret('vault:PATH#KEY') }}");
+    }
+    if text.strip_prefix("vault:").or(text.strip_prefix("bao:")) == Some("login") {
+        return Some("the login's token is no secret of a path; `vault.auth` in the config says how to log in");
+    }
+    None
+}
+
 pub(super) fn near_scheme(scheme: &str) -> Option<&'static str> {
     let lower = scheme.to_ascii_lowercase();
     [
@@ -149,6 +164,11 @@ pub(super) fn aws(text: &str, key: Option<String>) -> Result<SecretRef, Referenc
         return Err(ReferenceError::EmptyPath);
     }
     let id = id.to_owned();
+    // No version's id begins like this: ids have 32 characters or more.
+    let is_stage = |version: &String| ["AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"].contains(&version.as_str());
+    if found.stage.is_none() && found.version.as_ref().is_some_and(is_stage) {
+        found.stage = found.version.take();
+    }
     let AwsParameters { stage, version, role } = found;
     Ok(SecretRef { source: Source::Aws(AwsSource { id, region: None, stage, version, role }), key })
 }

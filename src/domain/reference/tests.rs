@@ -126,3 +126,32 @@ fn what_is_wrong_is_said() {
     let text = parse("openbao:secret/data/x").unwrap_err().to_string();
     assert!(text.ends_with("(did you mean vault:?)"), "{text}");
 }
+
+#[test]
+fn what_is_written_for_bank_vaults_is_named() {
+    let error = |text: &str| SecretRef::parse(text, &BTreeMap::new()).unwrap_err().to_string();
+    for (text, instead) in [
+        (">>vault:pki/issue/web#certificate", "vault:PATH?name=value"),
+        (">>bao:pki/issue/web", "vault:PATH?name=value"),
+        ("${vault:secret/data/a#k}", "{{ secret("),
+        ("postgres://${vault:a#user}:${bao:a#pw}@db", "{{ secret("),
+        ("vault:login", "vault.auth"),
+        ("bao:login", "vault.auth"),
+    ] {
+        let said = error(text);
+        assert!(said.starts_with("this is bank-vaults' language") && said.contains(instead), "{text}: {said}");
+    }
+    assert!(SecretRef::parse("vault:login/x#k", &BTreeMap::new()).is_ok());
+}
+
+#[test]
+fn a_stage_given_as_a_version_is_a_stage() {
+    for (text, stage, version) in [
+        ("aws-sm:a?version=AWSPREVIOUS", Some("AWSPREVIOUS"), None),
+        ("aws-sm:a?version=AWSPREVIOUS&stage=x", Some("x"), Some("AWSPREVIOUS")),
+        ("aws-sm:a?version=0e1f", None, Some("0e1f")),
+    ] {
+        let Source::Aws(source) = SecretRef::parse(text, &BTreeMap::new()).unwrap().source else { panic!("{text}") };
+        assert_eq!((source.stage.as_deref(), source.version.as_deref()), (stage, version), "{text}");
+    }
+}

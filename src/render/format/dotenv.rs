@@ -14,16 +14,16 @@ use super::super::tree::Json;
 use super::{Datum, Entry, json};
 use crate::domain::is_forbidden_from_backend;
 
-/// `KEY='value'` lines.
+/// `KEY='value'` lines. A key whose value is null is left out.
 pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     let mut out = String::new();
     for (key, value) in entries {
-        check_name(key)?;
         let value = match datum(value) {
             Ok(value) => value,
-            Err(Unquotable::Null) => return Err(ValueError::NullValue((*key).to_owned())),
+            Err(Unquotable::Null) => continue,
             Err(why) => return Err(ValueError::Dotenv { key: Some((*key).to_owned()), why }),
         };
+        check_name(key)?;
         out.push_str(key);
         out.push('=');
         out.push_str(&value);

@@ -22,7 +22,7 @@ pub(super) fn render(part: &Part<'_>, format: Option<Format>) -> Result<SecretBy
         Format::Json => json(part)?,
         Format::Yaml => yaml::map(&entries(&*map(part, "yaml")?)?),
         Format::Dotenv => dotenv::map(&entries(&*map(part, "dotenv")?)?)?,
-        Format::Properties => properties::map(&entries(&*map(part, "properties")?)?)?,
+        Format::Properties => properties::map(&entries(&*map(part, "properties")?)?),
     };
     Ok(SecretBytes::from(text))
 }
@@ -36,7 +36,7 @@ fn json(part: &Part<'_>) -> Result<String, ValueError> {
     match (part, part.map()) {
         (_, Ok(map)) => Ok(json::map(&entries(&map)?)),
         (Part::Value(value), Err(_)) => Ok(json::datum(&Datum::of(None, value)?)),
-        (Part::Whole(_), Err(why @ NoMap::Json(JsonError::Repeated(_)))) => {
+        (Part::Whole(_), Err(why @ NoMap::Json(JsonError::Field { .. } | JsonError::Flaw { .. }))) => {
             Err(ValueError::NotAMap { wanted: "json", why })
         }
         (Part::Whole(bytes), Err(_)) => {

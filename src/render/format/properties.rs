@@ -2,20 +2,20 @@
 
 use std::fmt::Write;
 
-use super::super::error::ValueError;
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 
-/// `key=value` lines.
-pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
+/// `key=value` lines. A key whose value is null is left out.
+pub(super) fn map(entries: &[Entry<'_>]) -> String {
     let mut out = String::new();
     for (key, value) in entries {
+        let Some(value) = datum(value) else { continue };
         escape(&mut out, key, Place::Key);
         out.push('=');
-        out.push_str(&datum(value).ok_or_else(|| ValueError::NullValue((*key).to_owned()))?);
+        out.push_str(&value);
         out.push('\n');
     }
-    Ok(out)
+    out
 }
 
 /// One value; `None` for null, which properties do not have. Nested values are JSON text.

@@ -12,11 +12,13 @@ use minijinja::value::{Kwargs, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
 use super::super::error::TemplateRenderError;
-use super::value::{Binary, Keyed, Listed, Trail, Written, scalar};
+use super::value::{Binary, Keyed, Listed, Trail, Written, is_null, scalar};
 
 // No template can write a name with a hyphen.
 const CHECK: &str = "-check";
 const TIMES: &str = "-times";
+const EQUAL: &str = "-equal";
+const UNEQUAL: &str = "-unequal";
 /// "No slot": minijinja looks the filter up each time.
 const NO_SLOT: u8 = u8::MAX;
 /// What a value weighs besides its text.
@@ -63,11 +65,21 @@ pub(super) fn compile(text: &str) -> Result<Instructions<'_>, Error> {
     Ok(bounded)
 }
 
+fn equal(left: &Value, right: &Value) -> Result<bool, Error> {
+    if left.is_undefined() || right.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    Ok(if is_null(left) || is_null(right) { is_null(left) == is_null(right) } else { left == right })
+}
+
 fn checked<'t>(instruction: &Instruction<'t>) -> (Instruction<'t>, Option<Instruction<'t>>) {
     use Instruction as I;
     match instruction {
         I::EmitRaw(text) => (I::LoadConst(Value::from(*text)), Some(I::Emit)),
         I::Mul => (I::ApplyFilter(TIMES, Some(2), NO_SLOT), None),
+        // JSON null is an object here, and minijinja compares objects by what they are.
+        I::Eq => (I::ApplyFilter(EQUAL, Some(2), NO_SLOT), None),
+        I::Ne => (I::ApplyFilter(UNEQUAL, Some(2), NO_SLOT), None),
         I::StringConcat
         | I::Add
         | I::Slice
@@ -90,6 +102,8 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     });
     let trail = own();
     environment.add_filter(TIMES, move |left: &Value, right: &Value| times(left, right, &trail));
+    environment.add_filter(EQUAL, |left: &Value, right: &Value| equal(left, right));
+    environment.add_filter(UNEQUAL, |left: &Value, right: &Value| equal(left, right).map(|are| !are));
     let trail = own();
     environment.add_filter("replace", move |value: &Value, from: &Value, to: &Value| {
         let (value, from, to) = (scalar(value, &trail)?, scalar(from, &trail)?, scalar(to, &trail)?);

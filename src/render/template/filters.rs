@@ -12,13 +12,14 @@ use super::super::decode;
 use super::super::error::TemplateRenderError;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
-use super::value::{Binary, Origin, Trail, scalar, tree};
+use super::value::{Binary, Origin, Trail, is_null, scalar, tree};
 
 /// RFC 3986, 2.3: everything else is encoded, the slash too.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b64decode: usize) {
     add_stricter(environment, trail);
+    add_for_null(environment);
     let own = || Arc::clone(trail);
 
     let trail = own();
@@ -99,6 +100,17 @@ fn add_stricter(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     environment.add_filter("groupby", |value: &Value, attribute: Option<&str>, more: Kwargs| {
         filters::groupby(defined(value)?.clone(), attribute, more)
     });
+}
+
+/// JSON null is `none`, which `default` replaces as it replaces what is missing.
+fn add_for_null(environment: &mut Environment<'static>) {
+    environment.add_test("none", |value: &Value| is_null(value));
+    for name in ["default", "d"] {
+        environment.add_filter(name, |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
+            let is_absent = is_null(value) && !value.is_none();
+            filters::default(state, if is_absent { &Value::UNDEFINED } else { value }, others)
+        });
+    }
 }
 
 fn defined(value: &Value) -> Result<&Value, Error> {

@@ -71,6 +71,11 @@ pub enum TemplateFault {
     /// Not minijinja's grammar, or one of the statements there are none of (include, import, extends, block, macro).
     #[error("{0}")]
     Syntax(String),
+    /// Go's template language.
+    #[error(
+        "this is consul-template's language (Go templates); say `templateLanguage: go`, or write {{{{ secret('REFERENCE').KEY }}}}"
+    )]
+    GoTemplate,
     /// The name `secret` used in another way than as `secret('literal')`.
     #[error("{0}")]
     Secret(SecretCallError),
@@ -109,7 +114,10 @@ impl Template {
     /// Compiles the text. `named` is what the config has under `secrets`.
     pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
-        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| fault(offset, why))?;
+        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match scan::go_template(text) {
+            Some(offset) => fault(offset, TemplateFault::GoTemplate),
+            None => fault(offset, why),
+        })?;
         let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
         let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
         for (offset, name) in &found.filters {
@@ -165,7 +173,7 @@ impl Template {
         for call in &self.calls {
             let answer = Part::of(&call.reference, fetches)
                 .and_then(|part| Answer::of(&part, &call.reference, call.offset, &trail))
-                .or_else(|why| Answer::missing(&call.reference, call.offset, why))
+                .or_else(|why| Answer::missing(&call.reference, call.offset, why, &trail))
                 .map_err(|why| {
                     self.trouble(
                         call.offset,
@@ -181,11 +189,11 @@ impl Template {
             let mut out = make_string_output(&mut output);
             eval(&environment, &instructions, root, &blocks, &mut out, AutoEscape::None).map(drop)
         });
-        if let Err(error) = rendered {
-            return Err(self.explained(&error, &trail));
-        }
         if let Some((offset, trouble)) = trail.misused() {
             return Err(self.trouble(offset, trouble));
+        }
+        if let Err(error) = rendered {
+            return Err(self.explained(&error, &trail));
         }
         // Some filters, tests and functions take an undefined argument for none at all.
         if let Some(miss) = trail.unexpected(|miss| self.optional.anything || self.optional.keys.contains(&miss.key)) {
@@ -202,8 +210,7 @@ impl Template {
         let MissingKey { reference, key, known, .. } = miss;
         let why = match known {
             _ if !self.written.contains(&key) => return TemplateRenderError::ComputedKey { reference },
-            Some(known) => PickError::NoKey { key, known },
-            None => PickError::Null(key),
+            known => PickError::NoKey { key, known },
         };
         TemplateRenderError::Reference { reference, why: ValueError::Pick(why) }
     }

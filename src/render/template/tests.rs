@@ -203,9 +203,98 @@ fn a_missing_key_is_named_with_the_keys_there_are() {
             "line 1, column 4: vault:database/creds/web: no key \"nope\"; it has \"in\", \"l\"".into(),
         ),
         ("{{ secret('db').no }}", "line 1, column 4: vault:database/creds/web: the value of key \"no\" is null".into()),
-        ("{{ secret('db').o.l[2] }}", "line 1, column 4: this is undefined".into()),
+        (
+            "{{ secret('db').o.l[2] }}",
+            "line 1, column 4: this is null, which is never delivered; use `| default('…', true)` if it may be missing"
+                .into(),
+        ),
+        ("{{ secret('db').o.l[3] }}", "line 1, column 4: this is undefined".into()),
     ] {
         assert_eq!(refused(text), format!("template {expected}"), "{text}");
+    }
+}
+
+#[test]
+fn a_template_of_consul_template_is_named() {
+    for text in [
+        "{{ with secret \"database/creds/web\" }}{{ .Data.username }}{{ end }}",
+        "{{- with secret \"a\" -}}x{{- end -}}",
+        "{{ range ls \"a\" }}{{ end }}",
+        "{{ $x := secret \"a\" }}",
+        "{{ .Data.data.password }}",
+        "{{ secret \"a\" }}",
+        "{{/* a comment */}}",
+        "{{ if eq 1 1 }}a{{ else }}b{{ end }}",
+    ] {
+        let said = refused(text);
+        assert!(said.starts_with("template line 1, column 1: this is consul-template's language"), "{text}: {said}");
+        assert!(said.contains("templateLanguage: go"), "{said}");
+    }
+    for text in ["{{ secret('db').n", "{{ nope }}", "{{ secret('db').n | nope }}"] {
+        assert!(!refused(text).contains("consul"), "{text}");
+    }
+}
+
+#[test]
+fn null_is_false_and_none_and_never_text() {
+    for (text, expected) in [
+        (
+            "{% if secret('db').no %}a{% else %}b{% endif %}{{ secret('db').no or 'y' }}{{ 'n' if not secret('db').no }}",
+            "byn",
+        ),
+        (
+            "{{ secret('db').no is none }} {{ secret('db').no is not none }} {{ secret('db').n is none }}",
+            "true false false",
+        ),
+        ("{{ secret('db').no is defined }} {{ secret('db').nope is defined }}", "true false"),
+        ("{{ secret('db').no == none }} {{ none != secret('db').no }} {{ secret('db').no == '' }}", "true false false"),
+        ("{{ secret('db').no == secret('db#no') }} {{ secret('db').n != secret('db').no }}", "true true"),
+        ("{{ secret('db#no') | default('x') }}{{ secret('db').no | d('y', true) }}{{ secret('db').no | d }}", "xy"),
+        ("{{ secret('db').o.l[2] or 'z' }}{{ secret('db').o.l[2] | default('z') }}", "zz"),
+        ("{% set x = secret('db') %}{% for k in ['no', 'n'] if x[k] is not none %}{{ k }}{% endfor %}", "n"),
+        ("{% for v in secret('db').o.l %}{{ v or '-' }}{% endfor %}", "1a-"),
+        ("{% for v in secret('db').o.l | reject('none') %}{{ v }}{% endfor %}", "1a"),
+        ("{% for k, v in secret('db') | items if k in ['no', 't'] %}{{ k }}={{ v or '' }};{% endfor %}", "t=true;no=;"),
+        ("{{ secret('db').no | json }}", "null"),
+    ] {
+        assert_eq!(rendered(text).as_deref(), Ok(expected), "{text}");
+    }
+    let null = "vault:database/creds/web: the value of key \"no\" is null";
+    for text in [
+        "{{ secret('db').no }}",
+        "{{ secret('db').no ~ '' }}",
+        "{{ secret('db').no | upper }}",
+        "{{ secret('db').no | string }}",
+        "{{ secret('db').no | b64encode }}",
+        "{{ [secret('db').no] | join }}",
+        "{{ [secret('db').no] ~ '' }}",
+        "{% for k, v in secret('db') | items if k == 'no' %}{{ v }}{% endfor %}",
+    ] {
+        assert!(refused(text).contains(null), "{text}: {}", refused(text));
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_an_error_only_where_it_is_used() {
+    let deep =
+        format!(r#"{{"ok":"x","deep":{}{},"half":"canary7f3a\ud800","nan":NaN}}"#, "[".repeat(99), "]".repeat(99));
+    let known = fetches(&[("aws-sm:x", Backend::Whole(deep.as_bytes()))]);
+    let render = |text: &str| {
+        let rendered = Template::compile(text, &BTreeMap::new()).unwrap().render(&known);
+        rendered.map(|bytes| bytes.expose_text().unwrap().to_owned()).map_err(|error| error.to_string())
+    };
+    assert_eq!(render("{{ secret('aws-sm:x').ok }}{{ secret('aws-sm:x#ok') }}").as_deref(), Ok("xx"));
+    assert_eq!(render("{{ secret('aws-sm:x') }}").as_deref(), Ok(deep.as_str()));
+    for (text, expected) in [
+        ("{{ secret('aws-sm:x').half }}", "the value of key \"half\" holds half a surrogate pair"),
+        ("{{ secret('aws-sm:x').half | default('y') }}", "the value of key \"half\" holds half a surrogate pair"),
+        ("{{ secret('aws-sm:x#nan') or 'y' }}", "the value of key \"nan\" is not valid JSON"),
+        ("{{ secret('aws-sm:x').deep is defined }}", "the value of key \"deep\" cannot be written again"),
+        ("{{ secret('aws-sm:x') | json }}", "the value of key \"half\" holds half a surrogate pair"),
+        ("{% for k, v in secret('aws-sm:x') | items %}{{ k }}{% endfor %}", "the value of key"),
+    ] {
+        let error = render(text).unwrap_err();
+        assert!(error.contains(expected) && !error.contains(CANARY), "{text}: {error}");
     }
 }
 

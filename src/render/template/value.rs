@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
 
-use crate::domain::{PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
+use crate::domain::{JsonError, PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
 
 use super::super::Part;
 use super::super::error::{TemplateRenderError, ValueError};
@@ -28,8 +28,8 @@ pub(super) struct MissingKey {
     /// Of the `secret('…')` in the template's text.
     pub(super) offset: usize,
     pub(super) key: String,
-    /// The keys that are there; `None` when the key is there and null.
-    pub(super) known: Option<Vec<String>>,
+    /// The keys that are there.
+    pub(super) known: Vec<String>,
 }
 
 impl Answer {
@@ -41,36 +41,55 @@ impl Answer {
     ) -> Result<Self, ValueError> {
         let origin = Arc::new(Origin { reference: reference.to_string(), offset, trail: Arc::clone(trail) });
         let value = match part {
-            Part::Map(map) => keyed(map, None, &origin)?,
+            Part::Map(map) => keyed(map, Vec::new(), None, &origin),
             Part::Value(value) => one(None, value, &origin)?,
             Part::Whole(bytes) => {
-                let map = SecretMap::from_json(bytes.expose()).ok();
-                let keyed = map.and_then(|map| keyed(&map, bytes.expose_text(), &origin).ok());
+                let object = SecretMap::from_faulty_json(bytes.expose()).ok().zip(bytes.expose_text());
+                let keyed = object.map(|((map, faults), whole)| {
+                    let faults = faults.into_iter().map(|(key, fault)| (key, Some(fault))).collect();
+                    keyed(&map, faults, Some(whole), &origin)
+                });
                 keyed.unwrap_or_else(|| text(bytes, &origin))
             }
         };
         Ok(Self::Value(value))
     }
 
-    /// A missing key is no error yet; everything else is.
-    pub(super) fn missing(reference: &SecretRef, offset: usize, why: ValueError) -> Result<Self, ValueError> {
+    /// A missing key is no error yet, nor is null; everything else is.
+    pub(super) fn missing(
+        reference: &SecretRef,
+        offset: usize,
+        why: ValueError,
+        trail: &Arc<Trail>,
+    ) -> Result<Self, ValueError> {
         let reference = reference.to_string();
         match why {
             ValueError::Pick(PickError::NoKey { key, known }) => {
-                Ok(Self::Missing(MissingKey { reference, offset, key, known: Some(known) }))
+                Ok(Self::Missing(MissingKey { reference, offset, key, known }))
             }
             ValueError::Pick(PickError::Null(key)) => {
-                Ok(Self::Missing(MissingKey { reference, offset, key, known: None }))
+                let origin = Arc::new(Origin { reference, offset, trail: Arc::clone(trail) });
+                Ok(Self::Value(Value::from_object(Null { key: Some(key), origin })))
             }
             why => Err(why),
         }
     }
 }
 
-fn keyed(map: &SecretMap, whole: Option<&str>, origin: &Arc<Origin>) -> Result<Value, ValueError> {
-    let entry = |(key, value): (&str, &SecretValue)| Ok((key.to_owned(), one(Some(key), value, origin)?));
-    let entries = map.iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(Value::from_object(Keyed { entries, whole: whole.map(str::to_owned), origin: Arc::clone(origin) }))
+fn keyed(
+    map: &SecretMap,
+    mut faults: Vec<(String, Option<JsonError>)>,
+    whole: Option<&str>,
+    origin: &Arc<Origin>,
+) -> Value {
+    let mut entries = Vec::new();
+    for (key, value) in map.iter() {
+        match one(Some(key), value, origin) {
+            Ok(value) => entries.push((key.to_owned(), value)),
+            Err(_) => faults.push((key.to_owned(), None)),
+        }
+    }
+    Value::from_object(Keyed { entries, faults, whole: whole.map(str::to_owned), origin: Arc::clone(origin) })
 }
 
 fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<Value, ValueError> {
@@ -79,7 +98,7 @@ fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<V
         SecretValue::Text(bytes) => Ok(text(bytes, origin)),
         SecretValue::Json(json) => {
             let json = json.expose_text().and_then(|json| Json::parse(json).ok()).ok_or_else(unreadable)?;
-            Ok(nested(json, origin))
+            Ok(nested(key, json, origin))
         }
     }
 }
@@ -91,19 +110,23 @@ fn text(bytes: &SecretBytes, origin: &Arc<Origin>) -> Value {
     }
 }
 
-fn nested(json: Json, origin: &Arc<Origin>) -> Value {
+fn nested(key: Option<&str>, json: Json, origin: &Arc<Origin>) -> Value {
     match json {
-        Json::Null => Value::from(()),
+        Json::Null => Value::from_object(Null { key: key.map(str::to_owned), origin: Arc::clone(origin) }),
         Json::Bool(value) => Value::from(value),
         Json::Number(written) => number(written),
         Json::Text(text) => Value::from(text),
         Json::List(items) => {
-            let items = items.into_iter().map(|item| nested(item, origin)).collect();
+            let items = items.into_iter().map(|item| nested(None, item, origin)).collect();
             Value::from_object(Listed { items, origin: Arc::clone(origin) })
         }
         Json::Map(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| (key, nested(value, origin))).collect();
-            Value::from_object(Keyed { entries, whole: None, origin: Arc::clone(origin) })
+            let entry = |(key, value): (String, Json)| {
+                let value = nested(Some(&key), value, origin);
+                (key, value)
+            };
+            let entries = entries.into_iter().map(entry).collect();
+            Value::from_object(Keyed { entries, faults: Vec::new(), whole: None, origin: Arc::clone(origin) })
         }
     }
 }
@@ -144,25 +167,38 @@ macro_rules! without_value {
         }
     )* };
 }
-without_value!(Keyed, Listed, Written, Binary);
+without_value!(Keyed, Listed, Written, Binary, Null);
 
 /// A map.
 pub(super) struct Keyed {
-    /// `none` is JSON null here, and undefined to whoever asks for it.
     pub(super) entries: Vec<(String, Value)>,
+    /// Keys whose value refuses any use, and why; `None` is nested too deep, or repeats a key below.
+    faults: Vec<(String, Option<JsonError>)>,
     /// The text this was parsed from, of a reference to one value that is a JSON object: it prints as it was.
     pub(super) whole: Option<String>,
     origin: Arc<Origin>,
 }
 
+impl Keyed {
+    fn faulty(&self, key: &str, fault: Option<&JsonError>) -> TemplateRenderError {
+        let why = match fault {
+            Some(fault) => ValueError::Pick(PickError::Faulty(fault.clone())),
+            None => ValueError::Nested(Some(key.to_owned())),
+        };
+        TemplateRenderError::Reference { reference: self.origin.reference.clone(), why }
+    }
+}
+
 impl Object for Keyed {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let found = self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value);
-        if let Some(value) = found.filter(|value| !value.is_none()) {
+        if let Some((_, value)) = self.entries.iter().find(|(name, _)| name == key) {
             return Some(value.clone());
         }
-        let names = || self.entries.iter().map(|(name, _)| name.clone()).collect();
-        let known = if found.is_some() { None } else { Some(names()) };
+        if let Some((key, fault)) = self.faults.iter().find(|(name, _)| name == key) {
+            _ = self.origin.misused(self.faulty(key, fault.as_ref()));
+            return None;
+        }
+        let known = self.entries.iter().map(|(name, _)| name.clone()).collect();
         let reference = self.origin.reference.clone();
         self.origin.trail.missed(MissingKey { reference, offset: self.origin.offset, key: key.to_owned(), known });
         None
@@ -173,7 +209,10 @@ impl Object for Keyed {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.entries.iter().map(|(key, _)| Value::from(key.as_str())).collect())
+        let faulty = self.faults.iter().map(|(key, _)| key);
+        Enumerator::Values(
+            self.entries.iter().map(|(key, _)| key).chain(faulty).map(|key| Value::from(key.as_str())).collect(),
+        )
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,7 +235,7 @@ impl Object for Listed {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.items.get(key.as_usize()?).filter(|value| !value.is_none()).cloned()
+        self.items.get(key.as_usize()?).cloned()
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -239,6 +278,44 @@ impl Object for Binary {
     fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.origin.misused(TemplateRenderError::Binary)
     }
+}
+
+/// JSON null: false, equal to `none`, and never text.
+pub(super) struct Null {
+    /// Its key; `None` in a list.
+    key: Option<String>,
+    origin: Arc<Origin>,
+}
+
+impl Null {
+    fn trouble(&self) -> TemplateRenderError {
+        match &self.key {
+            Some(key) => TemplateRenderError::Reference {
+                reference: self.origin.reference.clone(),
+                why: ValueError::Pick(PickError::Null(key.clone())),
+            },
+            None => TemplateRenderError::Null,
+        }
+    }
+}
+
+impl Object for Null {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.misused(self.trouble())
+    }
+}
+
+/// Whether the value is JSON null or the template's own `none`.
+pub(super) fn is_null(value: &Value) -> bool {
+    value.is_none() || value.downcast_object_ref::<Null>().is_some()
 }
 
 /// What went wrong during one rendering, beside minijinja's errors.
@@ -309,9 +386,9 @@ impl Trail {
         self.state().misses.push(miss);
     }
 
-    /// A key that was not there although nothing in the template expects that. (Null is met by whoever lists a map.)
+    /// A key that was not there although nothing in the template expects that.
     pub(super) fn unexpected(&self, is_optional: impl Fn(&MissingKey) -> bool) -> Option<MissingKey> {
-        self.state().misses.iter().find(|miss| miss.known.is_some() && !is_optional(miss)).cloned()
+        self.state().misses.iter().find(|miss| !is_optional(miss)).cloned()
     }
 
     /// The missing key behind an error in `expression`: one that is named there, else (for a value that was passed
@@ -344,6 +421,9 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
     if let Ok(value) = bool::try_from(value.clone()) {
         return Ok(if value { "true" } else { "false" }.to_owned());
     }
+    if let Some(null) = value.downcast_object_ref::<Null>() {
+        return Err(trail.refuse(null.trouble()));
+    }
     if let Some(Written(written)) = value.downcast_object_ref() {
         return Ok(written.clone());
     }
@@ -357,7 +437,10 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
 /// One value of the template as JSON.
 pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
     let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
-    if let Some(Keyed { entries, .. }) = value.downcast_object_ref() {
+    if let Some(map @ Keyed { entries, .. }) = value.downcast_object_ref() {
+        if let Some((key, fault)) = map.faults.first() {
+            return Err(trail.refuse(map.faulty(key, fault.as_ref())));
+        }
         let entry = |(key, value): &(String, Value)| Ok((key.clone(), tree(value, depth, trail)?));
         return entries.iter().map(entry).collect::<Result<_, Error>>().map(Json::Map);
     }
@@ -367,7 +450,7 @@ pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, E
     if let Some(Written(written)) = value.downcast_object_ref() {
         return Ok(Json::Number(written.clone()));
     }
-    if value.is_none() {
+    if is_null(value) {
         return Ok(Json::Null);
     }
     if value.is_number() {
