@@ -430,10 +430,16 @@ fn a_certificate_authority_and_a_public_key_are_delivered_from_their_raw_endpoin
     space.bao.write(&format!("sys/mounts/{ssh}"), json!({ "type": "ssh" }));
     space.bao.write(&format!("{ssh}/config/ca"), json!({ "generate_signing_key": true }));
     let login = space.approle(&case, &[&format!("{pki}/*"), &format!("{ssh}/*")]);
-    let config =
-        format!("{}files: {{ ca: \"vault:{pki}/ca/pem\", key: \"vault:{ssh}/public_key\" }}", space.vault(&login));
+    let config = format!(
+        "{}files: {{ ca: \"vault:{pki}/ca/pem\", key: \"vault:{ssh}/public_key\", der: \"vault:{pki}/ca\", crl: \"vault:{pki}/crl\" }}",
+        space.vault(&login)
+    );
     case.with_files(&config).app(&["true"]).output().ok();
     let read = |name: &str| std::fs::read_to_string(case.volume().join(name)).unwrap();
     assert!(read("ca").starts_with("-----BEGIN CERTIFICATE-----"), "{}", read("ca"));
+    for name in ["der", "crl"] {
+        let bytes = std::fs::read(case.volume().join(name)).unwrap();
+        assert_eq!(bytes[..2], [0x30, 0x82], "{name}: {} bytes", bytes.len());
+    }
     assert!(read("key").starts_with("ssh-") || read("key").starts_with("ecdsa-"), "{}", read("key"));
 }

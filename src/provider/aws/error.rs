@@ -171,6 +171,9 @@ impl Said<String> {
             Meaning::Throttled | Meaning::Failed | Meaning::Other => {}
         }
         match self.code.as_str() {
+            "ResourceNotFoundException" if self.message.contains("secret value") => {
+                Failure::new(Class::NotFound, no_version(source, region))
+            }
             "ResourceNotFoundException" => Failure::new(Class::NotFound, not_found(source, region)),
             "DecryptionFailure" | "DecryptionFailureException" => Failure::new(
                 Class::Denied,
@@ -199,6 +202,28 @@ fn said(code: String, status: u16) -> String {
     if code.is_empty() { status.to_string() } else { format!("{status}, {code}") }
 }
 
+/// The service tells a secret that is not there from one without the version: "can't find the specified secret value for
+/// staging label: …".
+fn no_version(source: &AwsSource, region: &str) -> String {
+    let what = match (&source.stage, &source.version) {
+        (None, None) => "no current version: no value was stored yet".to_owned(),
+        (Some(stage), None) => format!("no version with stage {stage:?}"),
+        (None, Some(version)) => format!("no version {version:?}"),
+        (Some(stage), Some(version)) => format!("no version {version:?} with stage {stage:?}"),
+    };
+    format!("the secret is there in {region}, but it has {what} (ResourceNotFoundException)")
+}
+
+/// Whether a name ends as an ARN does: a hyphen and six letters or digits that the service chose.
+fn has_arn_suffix(id: &str) -> bool {
+    id.rsplit_once('-').is_some_and(|(name, suffix)| {
+        !name.is_empty()
+            && suffix.len() == 6
+            && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && suffix.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
+}
+
 fn not_found(source: &AwsSource, region: &str) -> String {
     let what = match (&source.stage, &source.version) {
         (None, None) => "no such secret".to_owned(),
@@ -208,6 +233,8 @@ fn not_found(source: &AwsSource, region: &str) -> String {
     };
     let hint = if source.id.starts_with("arn:") {
         "give the whole ARN: without the six characters at its end, a name that itself ends in a hyphen and six characters is not found"
+    } else if has_arn_suffix(&source.id) {
+        "the name ends as an ARN does: leave out the hyphen and the six characters behind it, or give the full ARN"
     } else {
         "a secret of another account needs its full ARN"
     };
@@ -267,6 +294,40 @@ mod tests {
     fn a_secret_that_is_not_there_comes_with_the_hint_that_fits() {
         assert!(not_found(&source("prod/db"), "eu-west-1").ends_with("needs its full ARN"));
         assert!(not_found(&source("arn:aws:x"), "eu-west-1").contains("whole ARN"));
+    }
+
+    #[test]
+    fn a_secret_without_a_version_is_not_called_missing() {
+        let none = "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
+        let failure = about("ResourceNotFoundException", none);
+        assert_eq!(failure.class, Class::NotFound);
+        assert_eq!(
+            failure.why,
+            "the secret is there in eu-west-1, but it has no current version: no value was stored yet (ResourceNotFoundException)"
+        );
+        let previous = AwsSource { stage: Some("AWSPREVIOUS".into()), ..source("prod/db") };
+        let failure = of_entry(Some("ResourceNotFoundException"), Some(none), &previous, "eu-west-1");
+        assert!(failure.why.contains("no version with stage \"AWSPREVIOUS\""), "{}", failure.why);
+        let missing = about("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+        assert!(missing.why.starts_with("no such secret in eu-west-1"), "{}", missing.why);
+    }
+
+    #[test]
+    fn a_name_with_the_end_of_an_arn_is_recognised() {
+        for (id, expected) in [
+            ("prod/db-AbCdEf", true),
+            ("prod/db-a1b2c3", true),
+            ("prod/db-master", false),
+            ("prod/db", false),
+            ("-AbCdEf", false),
+            ("prod/db-AbCdEfg", false),
+        ] {
+            assert_eq!(
+                not_found(&source(id), "eu-west-1").contains("the hyphen and the six characters"),
+                expected,
+                "{id}"
+            );
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     if answer.body.expose().trim_ascii().is_empty() {
         return Err(malformed(format!("the answer is empty ({}): there is nothing to deliver", answer.status)));
     }
-    if is_public_text(answer) {
+    if is_raw(answer, source) {
         let payload = Payload::Whole(SecretBytes::copy_of(answer.body.expose()));
         return Ok(Fetched { payload, version: None, lease: None, ends: None });
     }
@@ -120,11 +120,30 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends })
 }
 
-/// Whether this is what a raw endpoint says (`pki/ca/pem`, `ssh/public_key`), around which there is no JSON.
-fn is_public_text(answer: &Answer) -> bool {
+/// Whether this is what a raw endpoint returns, around which there is no envelope: PEM and keys as text (`pki/ca/pem`,
+/// `ssh/public_key`), DER (`pki/ca`, `pki/crl`), a JSON document of OIDC (`identity/oidc/.well-known/keys`).
+fn is_raw(answer: &Answer, source: &VaultSource) -> bool {
     const STARTS: [&str; 5] = ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CRL-----", "ssh-", "ecdsa-sha2-", "sk-"];
-    let body = answer.body.expose().trim_ascii_start();
-    STARTS.iter().any(|start| body.starts_with(start.as_bytes())) && std::str::from_utf8(body).is_ok()
+    let body = answer.body.expose();
+    let text = body.trim_ascii_start();
+    let is_public_text =
+        STARTS.iter().any(|start| text.starts_with(start.as_bytes())) && std::str::from_utf8(text).is_ok();
+    let is_document = source.path.split('/').any(|segment| segment == ".well-known")
+        && SecretMap::from_json(body).is_ok_and(|map| map.value("request_id").is_none());
+    is_public_text || is_der(body) || is_document
+}
+
+/// Whether this is one DER sequence and nothing else (X.690, 8.1.3), as certificates and revocation lists are.
+fn is_der(body: &[u8]) -> bool {
+    let [0x30, length, rest @ ..] = body else { return false };
+    if *length < 0x80 {
+        return rest.len() == usize::from(*length);
+    }
+    let octets = usize::from(*length & 0x7f);
+    let Some((octets, content)) = rest.split_at_checked(octets).filter(|_| (1..=4).contains(&octets)) else {
+        return false;
+    };
+    octets.iter().fold(0_usize, |sum, octet| (sum << 8) | usize::from(*octet)) == content.len()
 }
 
 /// A token that a write made, or a wrapping token: these stand beside an answer's data.
@@ -349,6 +368,27 @@ mod tests {
     }
 
     const METADATA: &str = r#"{"created_time":"2026-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"2099-01-01T00:00:00Z","destroyed":false,"version":3}"#;
+
+    #[test]
+    fn a_raw_endpoint_is_delivered_as_it_is() {
+        let at_path = |path: &str| VaultSource { path: path.into(), ..read() };
+        let der = |length: &[u8], content: usize| [&[0x30][..], length, &vec![0xa5; content]].concat();
+        let raw = |body: &[u8]| Answer { status: 200, retry_after: None, body: SecretBytes::copy_of(body) };
+        for body in [der(&[0x82, 0x01, 0x00], 256), der(&[0x81, 0x80], 128), der(&[3], 3)] {
+            let fetched = fetched(&raw(&body), &at_path("pki/ca"), at(0)).unwrap();
+            assert!(matches!(&fetched.payload, Payload::Whole(whole) if whole.expose() == body));
+        }
+        for body in [der(&[0x82, 0x01, 0x00], 255), der(&[0x80], 3), der(&[0x89], 200), der(&[], 0), vec![0x31, 0]] {
+            assert!(fetched(&raw(&body), &at_path("pki/ca"), at(0)).is_err(), "{body:?}");
+        }
+        let keys = r#"{"keys":[{"kid":"a"}]}"#;
+        let document = fetched(&answer(200, keys), &at_path("identity/oidc/.well-known/keys"), at(0)).unwrap();
+        assert_eq!(document.payload.value("keys").unwrap().raw().expose(), br#"[{"kid":"a"}]"#);
+        assert!(fetched(&answer(200, keys), &at_path("x/keys"), at(0)).is_err());
+        let wrapped = r#"{"request_id":"1","data":{"k":"v"}}"#;
+        let inner = fetched(&answer(200, wrapped), &at_path("kv/.well-known/x"), at(0)).unwrap();
+        assert_eq!(inner.payload.value("k").unwrap().raw().expose(), b"v");
+    }
 
     #[test]
     fn a_kv_v2_envelope_is_opened_and_a_deletion_in_the_future_is_none() {
