@@ -89,7 +89,13 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     }
     if let Some(file) = layers.file {
         match yaml::parse(file.text, &Origin::File(file.name), mistakes) {
-            Some(node) => tree = merge::over(tree, check::layer(node, &ROOT, Author::Operator, mistakes), &ROOT),
+            Some(mut node) => {
+                // Editors read it; it says nothing about secrets.
+                if let Kind::Map(entries) = &mut node.kind {
+                    entries.retain(|entry| entry.key != "$schema");
+                }
+                tree = merge::over(tree, check::layer(node, &ROOT, Author::Operator, mistakes), &ROOT);
+            }
             None => reading = Reading::Broken,
         }
     }

@@ -10,6 +10,10 @@ pub fn schema() -> String {
     let mut root = of(&ROOT);
     let head = root.as_object_mut().expect("the root is an object");
     head.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    if let Some(Value::Object(properties)) = head.get_mut("properties") {
+        let text = "Where an editor finds this schema; it is not read.";
+        properties.insert("$schema".to_owned(), json!({ "description": text, "type": "string" }));
+    }
     head.insert("title".to_owned(), json!("secret-exec configuration"));
     let text = serde_json::to_string_pretty(&root).expect("a tree of plain values");
     format!("{text}\n")

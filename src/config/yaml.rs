@@ -16,6 +16,9 @@ const MAX_TEXT: usize = 4 << 20;
 /// Levels of the tree after aliases are followed.
 const MAX_DEPTH: usize = 64;
 
+/// What a message about syntax begins with.
+const BROKEN: &str = "broken YAML";
+
 /// Where the text came from.
 #[derive(Debug, Clone)]
 pub(super) enum Origin<'a> {
@@ -54,7 +57,14 @@ pub(super) fn parse_bounded(
     match result {
         Ok(root) => Some(root.unwrap_or_else(|| null(origin.place(1)))),
         Err(stop) => {
-            mistakes.add(&origin.place(stop.line), stop.text);
+            let is_syntax = stop.text.starts_with(BROKEN);
+            // The parser may see it only in the line below.
+            let lines = stop.line.saturating_sub(1)..=stop.line;
+            if is_syntax && lines.into_iter().any(|line| has_unquoted_template(text, line)) {
+                mistakes.add(&origin.place(stop.line), format!("{}; {QUOTE}", stop.text));
+            } else {
+                mistakes.add(&origin.place(stop.line), stop.text);
+            }
             None
         }
     }
@@ -80,7 +90,7 @@ impl From<ScanError> for Stop {
     fn from(error: ScanError) -> Self {
         // The parser's texts are about syntax; none quotes more than one character.
         let marker = error.marker();
-        Self::at(marker.line().max(1), format!("broken YAML at column {}: {}", marker.col() + 1, error.info()))
+        Self::at(marker.line().max(1), format!("{BROKEN} at column {}: {}", marker.col() + 1, error.info()))
     }
 }
 
@@ -236,9 +246,26 @@ fn too_large(line: usize) -> Stop {
     Stop::at(line, "too large once its aliases are followed, or nested too deeply")
 }
 
+/// What to do about an unquoted template.
+const QUOTE: &str = "a template that begins with `{{` needs quotes around it, or stands below `|`";
+
+/// Whether a value of this line (one-based) begins with `{{`, which opens two maps in YAML.
+fn has_unquoted_template(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    line.match_indices("{{").any(|(at, _)| {
+        let before = line[..at].trim_end();
+        before.ends_with([':', '-', ',']) || before.is_empty()
+    })
+}
+
 fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &mut ConfigErrors) -> Pending {
     let Kind::Text(key) = node.kind else {
-        mistakes.add(&node.place, "a key must be a single word or text, not a list or a map");
+        let text = "a key must be a single word or text, not a list or a map";
+        match node.kind {
+            // `{{ … }}` is a map whose only key is a map.
+            Kind::Map(_) => mistakes.add(&node.place, format!("{text}; {QUOTE}")),
+            Kind::Text(_) | Kind::List(_) | Kind::Bad => mistakes.add(&node.place, text),
+        }
         return Pending::Skip;
     };
     if key.style == Style::Plain && key.text == "<<" {
@@ -299,6 +326,20 @@ mod tests {
         let (_, mistakes) = read(text);
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         mistakes.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn an_unquoted_template_is_told_to_need_quotes() {
+        for text in [
+            "a: {{ secret('db').x }}\n",
+            "a: {{ secret('db').x }}:{{ secret('db').y }}\n",
+            "a:\n  b: {{ secret('db').x }} text\n",
+            "a: { b: {{ secret('db').x | upper }}x }\n",
+        ] {
+            let (_, mistakes) = read(text);
+            assert!(mistakes[0].ends_with("needs quotes around it, or stands below `|`"), "{text}: {mistakes:?}");
+        }
+        assert!(!mistake("a: 'x\nb: {}: }").contains("quotes around"));
     }
 
     #[test]

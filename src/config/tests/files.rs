@@ -392,6 +392,13 @@ fn local_is_no_key() {
 }
 
 #[test]
+fn the_place_of_the_schema_is_no_unknown_key() {
+    file("$schema: https://example.com/secret-exec.json\nvolume: /run/x").config();
+    file("{\"$schema\": \"./schema.json\", \"volume\": \"/run/x\"}").config();
+    assert!(file("vault: { $schema: x }").mistake().contains("unknown key \"$schema\""));
+}
+
+#[test]
 fn the_schema_describes_every_key() {
     let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
