@@ -360,7 +360,8 @@ impl<'a> Rotation<'a> {
         if let Some(name) = &generation {
             self.statistics.counters.generations += 1;
             let count = artifacts.len();
-            info!(event = "deliver", generation = name.as_str(), "delivered {count} files (generation {name})");
+            let noun = if count == 1 { "file" } else { "files" };
+            info!(event = "deliver", generation = name.as_str(), "delivered {count} {noun} (generation {name})");
         }
         drop(artifacts);
         let environment = self.delivery.environment_changed(&self.plan, &mut self.values);

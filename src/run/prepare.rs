@@ -144,7 +144,9 @@ impl Prepared {
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
             Written::Generation(name) => {
-                info!("delivered {} files below {} (generation {name})", artifacts.len(), volume.path().display());
+                let (count, folder) = (artifacts.len(), volume.path().display());
+                let noun = if count == 1 { "file" } else { "files" };
+                info!("delivered {count} {noun} below {folder} (generation {name})");
             }
         }
         Ok(())
