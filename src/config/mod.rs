@@ -59,7 +59,7 @@ pub use nearest::nearest;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use pinned::{is_hidden, is_steering};
 pub use place::{ConfigError, Place};
-pub use proxies::{Proxies, ProxyError};
+pub use proxies::{Proxies, ProxyError, without_userinfo};
 pub use resolve::{resolve, resolve_unasked, sandbox};
 pub use schema::schema;
 pub use value::duration;

@@ -193,6 +193,14 @@ fn proxy(text: &str) -> Result<String, &'static str> {
     Ok(format!("{scheme}://{rest}"))
 }
 
+/// A proxy's URL as it may be shown: without the user name and the password.
+pub fn without_userinfo(proxy: &str) -> String {
+    match (proxy.split_once("://"), proxy.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => proxy.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -155,6 +155,13 @@ pub enum VolumeError {
         /// The file system; `None` where it has no limit of its own.
         size: Option<u64>,
     },
+    /// The file system may have no more files; what was delivered before is untouched.
+    #[error(
+        "{} is out of inodes: its file system may have no more files (the nr_inodes of a tmpfs); remove some, or mount it \
+         with more (nr_inodes=0 is no limit)",
+        .0.display()
+    )]
+    NoInodes(PathBuf),
     /// A name in the volume that is not ours.
     #[error("{} is there already and is not ours: remove it, or choose another name", .0.display())]
     Taken(PathBuf),

@@ -203,7 +203,7 @@ impl Volume {
     /// [Withdraws](Self::withdraw), or warns about what stays.
     pub(crate) fn withdraw_or_warn(&mut self) {
         if let Err(error) = self.withdraw() {
-            warn!("what was delivered stays below {}, because we {error}", self.path().display());
+            warn!("what was delivered stays below {}: {error}", self.path().display());
         }
     }
 
@@ -345,10 +345,17 @@ impl Volume {
         self.folder.names().map_err(VolumeError::system("list", &self.path))
     }
 
+    /// Whether the file system may not have as many more files as a generation is made of: directory, link and files.
+    fn lacks_inodes(&self, files: &[Artifact]) -> bool {
+        let needed = u64::try_from(files.len()).unwrap_or(u64::MAX).saturating_add(3);
+        mount::free_inodes(&self.folder).is_ok_and(|free| free.is_some_and(|free| free < needed))
+    }
+
     /// Says how much room there is, or whose the volume is, where that was the reason.
     fn explain(&self, error: VolumeError, files: &[Artifact]) -> VolumeError {
         let path = self.path.clone();
         match error {
+            VolumeError::System { why: Errno::ENOSPC, .. } if self.lacks_inodes(files) => VolumeError::NoInodes(path),
             VolumeError::System { why: Errno::ENOSPC | Errno::EDQUOT, .. } => {
                 let size = mount::size(&self.folder).unwrap_or(None);
                 VolumeError::Full { path, needed: generation::room(files), size }

@@ -48,7 +48,8 @@ impl Account {
                 _ => Err(AccountError::TooLarge { kind, text: text.to_owned() }),
             };
         }
-        let starts_like_a_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        // A digit may begin a name that is none of a number's: whether it exists, /etc/passwd says.
+        let starts_like_a_name = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-$@\\".contains(&b));
         if starts_like_a_name && is_name {
             Ok(Self::Name(text.to_owned()))
@@ -137,18 +138,19 @@ mod tests {
             "18446744073709551616",
             "-2",
             "+5",
-            "0x10",
             " 5",
             "5 ",
-            "1e3",
             "1000:-1",
             "1000:1000:1000",
             "a b",
             "1000:+5",
             "-",
-            "5a",
         ] {
             assert!(RunAs::parse(text).is_err(), "{text:?}");
+        }
+        for name in ["7app", "0x10", "1e3"] {
+            // No number: a name that nobody has, or somebody.
+            assert_eq!(RunAs::parse(name).unwrap().user, Account::Name(name.into()));
         }
         assert!(RunAs::parse(":5").is_err());
         assert!(Owner::parse(":").is_err());

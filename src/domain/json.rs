@@ -284,7 +284,7 @@ fn fault_of_string(token: &[u8]) -> Fault {
                 at = at.saturating_add(6);
                 continue;
             }
-            None if text[at..].bytes().nth(1).is_some_and(|byte| b"\"\\/bfnrt".contains(&byte)) => {
+            None if text.as_bytes().get(at.saturating_add(1)).is_some_and(|byte| b"\"\\/bfnrt".contains(byte)) => {
                 at = at.saturating_add(2);
                 continue;
             }

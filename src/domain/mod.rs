@@ -20,7 +20,7 @@ pub use account::{Account, AccountError, Owner, RunAs};
 pub use bounds::{
     LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
 };
-pub use certificate::not_after;
+pub use certificate::{CertificateSummary, certificate_summary, not_after};
 pub use exit::{Diagnostic, Exit, worst};
 pub use forbidden_names::is_forbidden_from_backend;
 pub use json::{FieldFault, Flaw, JsonError};

@@ -30,14 +30,16 @@ mod body;
 mod checked;
 mod credentials_error;
 mod negative_cache;
+mod profile;
 mod signed;
 mod transport;
 
 pub use body::BodyError;
 use checked::Checked;
 pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
-pub(crate) use credentials_error::{CREDENTIALS, oversized, retry_after, sanitize_code};
+pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
 use negative_cache::NegativeCache;
+use profile::{ExplainedFiles, Services};
 use transport::Transport;
 
 /// Of a TCP and TLS handshake.
@@ -196,7 +198,10 @@ async fn load(region: Region, transport: Transport) -> SdkConfig {
         .max_attempts(2)
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
+    let services = Services(sdk.clone());
+    let chain = ExplainedFiles(NegativeCache::new(chain.build().await));
     sdk.into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(Checked(NegativeCache::new(chain.build().await))))
+        .service_config(services)
+        .credentials_provider(SharedCredentialsProvider::new(Checked(chain)))
         .build()
 }

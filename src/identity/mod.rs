@@ -8,6 +8,7 @@
 pub mod aws;
 mod error;
 pub mod file;
+pub(crate) mod lookup;
 pub mod protected;
 pub(crate) mod thread;
 

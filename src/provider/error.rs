@@ -1,5 +1,6 @@
 //! One class per failure: what is retried soon, what slowly, and which exit code it leads to.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
@@ -21,6 +22,8 @@ pub enum Class {
     NotFound,
     /// An answer that cannot be used, or a request the server calls wrong (400).
     Malformed,
+    /// The configuration lacks what the request needs: nothing was sent.
+    Misconfigured,
 }
 
 impl Class {
@@ -35,6 +38,22 @@ impl Class {
             Self::Transient | Self::Throttled { .. } => Exit::Unavailable,
             Self::Denied => Exit::Denied,
             Self::NotFound | Self::Malformed => Exit::Data,
+            Self::Misconfigured => Exit::Usage,
+        }
+    }
+}
+
+/// The word of the log.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transient => f.write_str("transient"),
+            Self::Throttled { retry_after: None } => f.write_str("throttled"),
+            Self::Throttled { retry_after: Some(wait) } => write!(f, "throttled, Retry-After {} s", wait.as_secs()),
+            Self::Denied => f.write_str("denied"),
+            Self::NotFound => f.write_str("not found"),
+            Self::Malformed => f.write_str("malformed"),
+            Self::Misconfigured => f.write_str("misconfigured"),
         }
     }
 }

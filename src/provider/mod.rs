@@ -9,6 +9,7 @@ use crate::domain::{Fetched, Lease, LeaseId, Source};
 pub mod aws;
 pub mod backoff;
 mod error;
+mod chain_log;
 pub mod file;
 pub mod local;
 mod parallel;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::identity::ClientCertificate;
+
+use super::chain_log::LoggedVerifier;
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +55,19 @@ pub(crate) fn client_config(
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("ring has suites for TLS 1.2 and 1.3");
+    let verified_by = |verifier: Arc<dyn ServerCertVerifier>| {
+        let builder = builder.clone().dangerous();
+        builder.with_custom_certificate_verifier(LoggedVerifier::new(verifier))
+    };
+    let roots = |roots: RootCertStore| {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        verifier.expect("there are roots, and no list of revoked certificates")
+    };
     let builder = match trust {
-        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody::new(&provider))),
         Trust::Nobody => builder.with_root_certificates(RootCertStore::empty()),
-        Trust::System => builder.with_root_certificates(system_roots()),
-        Trust::Only(pem) => builder.with_root_certificates(private_roots(pem)?),
+        Trust::Anybody => verified_by(Arc::new(Anybody::new(&provider))),
+        Trust::System => verified_by(roots(system_roots())),
+        Trust::Only(pem) => verified_by(roots(private_roots(pem)?)),
     };
     let mut config = match certificate {
         None => builder.with_no_client_auth(),

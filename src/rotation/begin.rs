@@ -74,6 +74,10 @@ impl<'a> Rotation<'a> {
         rotation.delivery.generation = rotation.volume.as_ref().and_then(Volume::generation);
         rotation.statistics.counters.generations = u64::from(rotation.delivery.generation.is_some());
         rotation.save();
+        let backends: Vec<BackendId> = rotation.driver.backends().map(|(id, ..)| id).collect();
+        for backend in backends {
+            rotation.log_decisions(backend, |_| true, clock::boottime());
+        }
         Ok(rotation)
     }
 

@@ -1,5 +1,7 @@
 //! One log line per event: who, what reference, which version and lease; never a value.
 
+use std::time::Duration;
+
 use tracing::{debug, info, warn};
 
 use crate::backend::{Backend, Kind};
@@ -51,6 +53,35 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
             info!(event = "revoke", "revoked our old token at {name}: everything has moved to the new one")
         }
         _ => debug!("{} works", doing(work, reference, backend)),
+    }
+}
+
+/// What the schedule starts.
+pub(super) fn started(work: Work, reference: Option<&str>, backend: &Backend) {
+    debug!("schedule: starts to {}", doing(work, reference, backend));
+}
+
+/// What the schedule does next about a secret or a login, and when, after `outcome`.
+pub(super) fn decided(what: &str, next: Option<(Work, Duration)>, end: Option<Duration>, now: Duration) {
+    let until = |at: Duration| format!("in {:.1} s", at.saturating_sub(now).as_secs_f64());
+    let next = match next {
+        Some((work, at)) => format!("next is {} {}", word(work), until(at)),
+        None => "nothing is to be done".to_owned(),
+    };
+    let end = end.map_or("no end is known".to_owned(), |at| format!("it ends {}", until(at)));
+    debug!("schedule: {what}: {next}; {end}");
+}
+
+fn word(work: Work) -> &'static str {
+    match work {
+        Work::Login(_) => "a login",
+        Work::RenewToken => "a renewal of the token",
+        Work::CheckToken => "a look at the token",
+        Work::CheckHealth => "a look at the server's health",
+        Work::RevokeOldToken(_) => "a revocation of the old token",
+        Work::Renew(_) => "a renewal of the lease",
+        Work::Issue(_) => "a new issue",
+        Work::Read(_) => "a read",
     }
 }
 

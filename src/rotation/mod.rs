@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::backend::{Backend, Kind};
 use crate::checkpoint::{Checkpoint, SavedToken};
@@ -117,7 +117,10 @@ impl<'a> Rotation<'a> {
         let started = self.driver.start(now);
         for (backend, work) in &started.work {
             self.requested_at.insert((*backend, *work), now);
-            self.statistics.started(self.driver.executor(*backend), *work);
+            let executor = self.driver.executor(*backend);
+            self.statistics.started(executor, *work);
+            let reference = work.secret().map(|id| self.plan.sources[self.source_of(*backend, id)].shown.as_str());
+            log::started(*work, reference, executor);
         }
         if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
             // Nothing has been sent yet: futures wait to be polled.
@@ -141,7 +144,9 @@ impl<'a> Rotation<'a> {
         let delivery = self.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
         let sweep = self.volume.as_ref().and_then(Volume::sweep_due);
         let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
-        Advanced { events, wait: wait.min(delivery).min(sweep) }
+        let wait = wait.min(delivery).min(sweep);
+        trace!("schedule: nothing is due for {:.1} s", wait.as_secs_f64());
+        Advanced { events, wait }
     }
 
     /// Until when a delivery waits for what may have changed with it. A new credential is delivered at once.
@@ -255,6 +260,7 @@ impl<'a> Rotation<'a> {
         self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.driver.done(backend, work, outcome, now, random::unit());
+        self.log_decisions(backend, |shown| shown == work.secret(), now);
         if let (Some(id), true) = (work.secret(), brings_a_value)
             && !self.delivery.is_waiting(self.source_of(backend, id))
         {
@@ -379,15 +385,6 @@ impl<'a> Rotation<'a> {
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };
         (change.files || !change.environment.is_empty()).then_some(change)
-    }
-
-    /// What a refresh does not read again, because that would issue it anew.
-    pub(crate) fn not_refreshed(&self) -> Vec<String> {
-        let schedules: BTreeMap<BackendId, _> =
-            self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
-        let placed = self.plan.sources.iter().zip(&self.places);
-        let left = placed.filter(|(_, (backend, id))| !schedules[backend].is_refreshed(*id));
-        left.map(|(planned, _)| planned.shown.clone()).collect()
     }
 
     /// Reads everything again now: `secret-exec refresh` or SIGHUP.

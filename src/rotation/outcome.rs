@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::OnExpired;
 use crate::provider::{Class, Extent};
-use crate::schedule::{BackendId, Event, Outcome, Work};
+use crate::schedule::{BackendId, Event, Outcome, SecretId, Work};
 use crate::sys::clock;
 
 use super::outage::{News, Outage};
@@ -117,6 +117,26 @@ impl Rotation<'_> {
         }
     }
 
+    /// What the schedule does next about the secrets or the login of one backend that `is_shown` chooses, at debug.
+    pub(super) fn log_decisions(&self, backend: BackendId, is_shown: impl Fn(Option<SecretId>) -> bool, now: Duration) {
+        if !enabled!(Level::DEBUG) {
+            return;
+        }
+        let Some((_, schedule, executor)) = self.driver.backends().find(|(id, ..)| *id == backend) else { return };
+        let status = schedule.status(now);
+        if let Some(until) = status.down_until {
+            let left = until.saturating_sub(now).as_secs_f64();
+            debug!("schedule: {} is down; the next probe is in {left:.1} s", executor.name());
+        }
+        if let Some(token) = status.token.filter(|_| is_shown(None)) {
+            log::decided(&format!("the token of {}", executor.name()), token.next, token.expires, now);
+        }
+        for secret in status.secrets.iter().filter(|secret| is_shown(Some(secret.id))) {
+            let shown = &self.plan.sources[self.source_of(backend, secret.id)].shown;
+            log::decided(shown, secret.next, secret.expires, now);
+        }
+    }
+
     /// One line for what matters to an operator; a failure once, until it changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome, now: Duration) {
         let executor = Rc::clone(self.driver.executor(backend));
@@ -135,7 +155,7 @@ impl Rotation<'_> {
                 // What is the backend's is one line of its own.
                 let is_the_backends = failure.class.is_retried() && failure.extent == Extent::Backend;
                 if is_the_backends || is_logged || index.is_none() && failure.class.is_retried() {
-                    debug!("cannot {what}: {failure}");
+                    debug!("cannot {what} ({}): {failure}", failure.class);
                 } else {
                     let event = (failure.class == Class::Denied).then_some("deny");
                     warn!(event, reference, "cannot {what}: {failure}");

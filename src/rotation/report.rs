@@ -62,6 +62,15 @@ impl Statistics {
 }
 
 impl Rotation<'_> {
+    /// What a refresh does not read again, because that would issue it anew.
+    pub(crate) fn not_refreshed(&self) -> Vec<String> {
+        let schedules: BTreeMap<BackendId, _> =
+            self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
+        let placed = self.plan.sources.iter().zip(&self.places);
+        let left = placed.filter(|(_, (backend, id))| !schedules[backend].is_refreshed(*id));
+        left.map(|(planned, _)| planned.shown.clone()).collect()
+    }
+
     /// Everything, as of `now`.
     pub(crate) fn report(&self, mode: Mode, now: Duration) -> Report {
         let date = Date { now, wall: clock::wall() };
@@ -191,7 +200,7 @@ fn class(class: &Class) -> ErrorClass {
         Class::Throttled { .. } => ErrorClass::Throttled,
         Class::Denied => ErrorClass::Denied,
         Class::NotFound => ErrorClass::NotFound,
-        Class::Malformed => ErrorClass::Malformed,
+        Class::Malformed | Class::Misconfigured => ErrorClass::Malformed,
     }
 }
 

@@ -43,7 +43,7 @@ impl RunAsPlan {
         let (drop, wanted) = match privilege::plan(wanted.as_ref(), &state) {
             Ok(drop) => (drop, wanted),
             Err(error) if config.local.is_some() => {
-                warn!("--local: the app runs as yourself ({}:{}), because we {error}", state.uid(), state.gid());
+                warn!("--local: the app runs as yourself ({}:{}): {error}", state.uid(), state.gid());
                 (privilege::plan(None, &state).map_err(broken)?, None)
             }
             Err(error) => return Err(broken(error)),

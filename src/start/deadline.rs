@@ -1,17 +1,21 @@
 //! The start-up deadline, retries within it, and a cancellation that still revokes late answers.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::backend::revoke::LAST_MOMENT;
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
+
+/// How long an attempt may take before a line says so.
+const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
@@ -52,6 +56,8 @@ pub(crate) struct Start {
     deadline: Cell<Duration>,
     failed: Cell<bool>,
     changed: Notify,
+    /// When the last line about an attempt without an answer was written.
+    reported: Cell<Duration>,
 }
 
 impl Start {
@@ -63,6 +69,7 @@ impl Start {
             deadline: Cell::new(clock::boottime().saturating_add(timeout)),
             failed: Cell::new(false),
             changed: Notify::new(),
+            reported: Cell::new(Duration::ZERO),
         }
     }
 
@@ -105,19 +112,37 @@ impl Start {
         }
     }
 
-    /// The attempt, or a transient failure when the deadline comes first.
-    pub(crate) async fn attempt<T>(&self, attempt: impl Future<Output = T>) -> Result<T, Failure> {
+    /// The attempt, or a transient failure when the deadline comes first. One that takes long is reported as `what`.
+    pub(crate) async fn attempt<T>(&self, what: &str, attempt: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
             answer = attempt => Ok(answer),
             () = self.ended() => Err(late()),
+            never = self.report_waiting(what) => match never {},
+        }
+    }
+
+    /// Logs that an attempt gets no answer: after two seconds, and then at intervals that double. Of attempts side by side, the
+    /// first speaks for all.
+    async fn report_waiting(&self, what: &str) -> Infallible {
+        let since = clock::boottime();
+        let mut pause = REPORTED_AFTER;
+        loop {
+            sleep(pause).await;
+            let now = clock::boottime();
+            if now.saturating_sub(self.reported.get()) >= REPORTED_AFTER / 2 {
+                self.reported.set(now);
+                let (waited, left) = (now.saturating_sub(since).as_secs(), self.left().as_secs());
+                info!("waiting for {what}: no answer for {waited} s; {left} s are left (--timeout)");
+            }
+            pause = pause.saturating_mul(2);
         }
     }
 
     /// The same for a login, whose answer is awaited a moment beyond the deadline, so that its token can be revoked.
-    pub(crate) async fn login<T>(&self, login: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn login<T>(&self, what: &str, login: impl Future<Output = T>) -> Result<T, Failure> {
         let mut login = pin!(login);
-        match self.attempt(&mut login).await {
+        match self.attempt(what, &mut login).await {
             Ok(answer) => Ok(answer),
             Err(late) => {
                 let _unused = timeout(LAST_MOMENT, login).await;
@@ -151,6 +176,13 @@ impl Start {
         let pause = backoff::delay(tries, retry_after, random::unit()).min(retry_after.unwrap_or(LONGEST_PAUSE));
         let Some(pause) = self.pause(pause, retry_after) else { return false };
         warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
+        debug!(
+            "try {} failed ({}); the next is in {} ms, {} s before the deadline (--timeout)",
+            tries.saturating_add(1),
+            failure.class,
+            pause.as_millis(),
+            self.left().saturating_sub(pause).as_secs(),
+        );
         self.sleep(pause).await
     }
 }
@@ -187,7 +219,7 @@ mod tests {
     #[test]
     fn an_attempt_that_outlives_the_deadline_is_a_failure_that_may_have_been_carried_out() {
         let start = start(0, Patience::Long);
-        let late = block_on(start.attempt(std::future::pending::<()>())).unwrap_err();
+        let late = block_on(start.attempt("Vault", std::future::pending::<()>())).unwrap_err();
         assert_eq!((late.class, late.effect), (Class::Transient, crate::provider::Effect::Perhaps));
         // A login is waited for a moment longer, so that its token can be revoked.
         let is_over = std::cell::Cell::new(false);
@@ -195,6 +227,6 @@ mod tests {
             sleep(Duration::from_millis(20)).await;
             is_over.set(true);
         };
-        assert!(block_on(start.login(login)).is_err() && is_over.get());
+        assert!(block_on(start.login("the login", login)).is_err() && is_over.get());
     }
 }

@@ -182,6 +182,7 @@ impl Fetching<'_> {
             Needs::Endless => ENDLESS,
         };
         let what = format!("cannot log in to {} with {auth}", vault.address());
+        let waited_for = format!("the login to {} with {auth}", vault.address());
         let credentials = Credentials { auth, preloaded: self.preloaded, aws: &self.backends.aws_identity };
         let mut tries = 0;
         loop {
@@ -189,7 +190,8 @@ impl Fetching<'_> {
                 let proof = credentials.proof().await?;
                 log_in(vault, &proof, requests).await.map_err(LoginError::Rejected)
             };
-            let failure = match start.login(attempt).await.map_err(LoginError::Rejected).and_then(|answer| answer) {
+            let answer = start.login(&waited_for, attempt).await.map_err(LoginError::Rejected);
+            let failure = match answer.and_then(|answer| answer) {
                 Ok((token, requested_at)) => {
                     self.login_at.set(requested_at);
                     info!(

@@ -72,7 +72,8 @@ async fn round(
 ) -> Vec<Result<Fetched, Failure>> {
     let together = async |planned: &[&Planned]| {
         let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
-        match start.attempt(provider.fetch(&sources)).await {
+        let first = planned.first().map_or("the backend", |planned| planned.shown.as_str());
+        match start.attempt(first, provider.fetch(&sources)).await {
             Ok(answers) => {
                 let came =
                     sources.iter().zip(&answers).filter_map(|(source, answer)| Some((source, answer.as_ref().ok()?)));

@@ -39,7 +39,7 @@ pub(super) async fn resume(
     if let (Some(token), Some((vault, _))) = (token, &backends.vault) {
         answers.login_at = token.requested_at;
         let checked = match vault.adopt(token.secret, token.token) {
-            Ok(()) => timeout(CHECK_WITHIN, start.attempt(vault.check_token())).await,
+            Ok(()) => timeout(CHECK_WITHIN, start.attempt(vault.address(), vault.check_token())).await,
             Err(failure) => Ok(Ok(Err(failure))),
         };
         match checked {

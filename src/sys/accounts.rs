@@ -168,17 +168,27 @@ fn read(path: &Path) -> Result<String, AccountsError> {
     }
 }
 
-/// `name:password:UID:GID:comment:home:shell`
+/// `name:password:UID:GID:comment:home:shell`; as for the C library, what is behind the numbers may be missing.
 fn user(line: &str) -> Option<User> {
     let fields: Vec<&str> = line.split(':').collect();
-    let [name, _, uid, gid, _, home, _] = fields[..] else { return None };
+    let ([name, _, uid, gid] | [name, _, uid, gid, ..]) = fields[..] else { return None };
+    let home = match fields[4..] {
+        [] | [_] => "",
+        [_, home] | [_, home, _] => home,
+        [..] => return None,
+    };
+    let home = if home.is_empty() { "/" } else { home };
     Some(User { name: name_of(name)?, uid: id(uid)?, gid: id(gid)?, home: home.into() })
 }
 
-/// `name:password:GID:member,member`
+/// `name:password:GID:member,member`; the members may be missing.
 fn group(line: &str) -> Option<Group> {
     let fields: Vec<&str> = line.split(':').collect();
-    let [name, _, gid, members] = fields[..] else { return None };
+    let (name, gid, members) = match fields[..] {
+        [name, _, gid] => (name, gid, ""),
+        [name, _, gid, members] => (name, gid, members),
+        _ => return None,
+    };
     let members = members.split(',').map(str::trim).filter(|member| !member.is_empty());
     Some(Group { name: name_of(name)?, gid: id(gid)?, members: members.map(str::to_owned).collect() })
 }
@@ -216,12 +226,20 @@ mod tests {
     #[test]
     fn lines_that_are_not_well_formed_are_nobody() {
         let accounts = accounts();
-        for name in ["ghost", "minus", "plus", "short", "long", "+nis", "nis", "", "empty", "last"] {
+        for name in ["ghost", "minus", "plus", "long", "+nis", "nis", "", "empty", "last"] {
             assert_eq!(accounts.user_named(name), None, "{name}");
         }
-        assert_eq!(accounts.users.len(), 3);
-        assert_eq!(accounts.group_named("broken"), None);
+        assert_eq!(accounts.users.len(), 4);
         assert_eq!(accounts.group_named("big"), None);
+    }
+
+    #[test]
+    fn a_line_may_end_behind_its_numbers() {
+        let accounts = accounts();
+        let short = accounts.user_named("short").unwrap();
+        assert_eq!((short.uid, short.gid, short.home.to_str()), (7, 7, Some("/")));
+        assert_eq!(accounts.group_named("broken").unwrap().gid, 30);
+        assert_eq!(Accounts::parse("a:x:1\nb:x\n", "g:x\n"), Accounts::default());
     }
 
     #[test]

@@ -25,6 +25,12 @@ pub fn size(file: &impl AsFd) -> Result<Option<u64>> {
     Ok(Some(found.blocks().saturating_mul(block)).filter(|size| *size > 0))
 }
 
+/// How many more files the file system of this file may have; `None` where it has no limit of its own.
+pub fn free_inodes(file: &impl AsFd) -> Result<Option<u64>> {
+    let found = statfs::fstatfs(file)?;
+    Ok(Some(found.files_free()).filter(|_| found.files() > 0))
+}
+
 /// A tmpfs to mount, for its owner only (0700).
 #[derive(Debug, Clone, Copy)]
 pub struct Tmpfs {

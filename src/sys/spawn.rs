@@ -55,7 +55,7 @@ pub struct Spawn<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// No process, or no pipe.
-    #[error("cannot start a process")]
+    #[error("cannot start a process{}", hint(.0))]
     Fork(#[source] io::Error),
     /// A step on the way failed.
     #[error("cannot prepare the process: {doing}")]
@@ -71,6 +71,18 @@ pub enum SpawnError {
     /// The program could not be executed.
     #[error(transparent)]
     Exec(#[from] ExecError),
+}
+
+/// What to do about the reasons that limits have.
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => {
+            ": the limit on processes is reached; raise the container's pids limit, or ulimit -u of the user"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => ": the limit on open files is reached; raise ulimit -n",
+        Some(libc::ENOMEM) => ": there is no memory left for it",
+        _ => "",
+    }
 }
 
 /// Where the child's way ended; with an errno it goes through the pipe.

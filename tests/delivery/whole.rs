@@ -52,7 +52,7 @@ fn running_out_of_room_at_any_step_leaves_the_old_generation_whole() {
         match volume.write(&numbered(2), at(1)) {
             Ok(_) => assert_eq!(whole(&path), 2),
             Err(error) => {
-                assert!(matches!(error, VolumeError::Full { .. }), "{error}");
+                assert!(matches!(error, VolumeError::NoInodes(_)), "{error}");
                 assert_eq!((whole(&path), names(&path)), (1, before), "{inodes} inodes");
                 outcomes.push(inodes);
             }

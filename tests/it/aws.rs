@@ -263,7 +263,7 @@ fn a_web_identity_token_that_may_not_be_read_is_named_with_its_variable() {
             .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
             .env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
             .env("AWS_EC2_METADATA_DISABLED", "true");
-        case.refused(run, 77, &["AWS_WEB_IDENTITY_TOKEN_FILE"]);
+        case.refused(run, 77, &["AWS_WEB_IDENTITY_TOKEN_FILE", &file.display().to_string()]);
     }
 }
 
@@ -324,7 +324,41 @@ fn nothing_to_log_in_with_and_no_region_are_said_so() {
         |config: &str| case.with_config(config).env("AWS_EC2_METADATA_DISABLED", "true").args(&["--timeout", "5s"]);
     case.refused(bare(config).env("AWS_REGION", "eu-west-1"), 77, &["credentials"]);
     let run = bare(config).env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
-    case.refused(run, 65, &["aws.region"]);
+    case.refused(run, 64, &["aws.region"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_profile_is_said_with_its_file_and_line() {
+    let case = Case::new();
+    let run = |profile: &str| {
+        let run = case.with_config("env: { X: \"aws-sm:some/name\" }").env("AWS_EC2_METADATA_DISABLED", "true");
+        let run = run.env("HOME", &case.dir).env("AWS_REGION", "eu-west-1").args(&["--timeout", "5s"]);
+        if profile.is_empty() { run } else { run.env("AWS_PROFILE", profile) }
+    };
+    // Without any file, and with one that has others.
+    case.refused(run("nobody"), 77, &["AWS_PROFILE is \"nobody\"", "~/.aws/config"]);
+    case.write(".aws/config", "[profile other]\nregion = eu-west-1\n");
+    case.refused(run("nobody"), 77, &["AWS_PROFILE is \"nobody\""]);
+    for (text, line) in [("[default\nregion = canary\n", "on line 1"), ("[default]\nregion = x\ncanary\n", "on line 3")]
+    {
+        case.write(".aws/config", text);
+        let outcome = case.refused(run(""), 77, &[".aws/config", line]);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_a_services_section_is_used() {
+    let (case, moto, name) = (Case::new(), Moto::shared(), name("services"));
+    moto.create(&name, "value");
+    let config = format!(
+        "[default]\nregion = eu-west-1\nservices = here\naws_access_key_id = AKIASUITE\naws_secret_access_key = b\n\n\
+         [services here]\nsecrets_manager =\n  endpoint_url = http://127.0.0.1:{}\n",
+        moto.port
+    );
+    case.write(".aws/config", config);
+    let run = case.with_config(&format!("env: {{ X: \"aws-sm:{name}\" }}")).env("HOME", &case.dir);
+    assert_eq!(run.sh("printf %s $X").output().ok(), "value");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod fetch; // Vault: each secret once, every engine, leases, retries, failures
 mod hostile; // backends that turn hostile: answers without end, within the memory of a pod
 mod namespace; // rootless: ids that are not there
 mod local; // a file that answers instead of any server
+mod messages; // each cause of a failure by its own name
 mod login; // every method of Vault's, TLS, proxy, namespaces
 mod expiring; // what ends by itself without a lease: refused or accepted where nobody stays
 mod start; // one that ends early: in time, and nothing issued is left
@@ -43,6 +44,7 @@ mod elf; // how the programs are linked: static, position-independent, read-only
 mod shell; // completions and manual pages
 mod limits; // what the environment limits is never a bug
 mod keyring; // the starter's keys are not the app's
+mod log; // what the levels say of DNS, TLS, proxies, tries and schedules
 mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop

@@ -21,6 +21,7 @@ use crate::identity::thread::NoThread;
 
 use super::body::BodyError;
 use super::checked::NotVisible;
+use super::profile::FilesError;
 
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +58,7 @@ pub enum AwsFault {
     #[error("the AWS credentials are set up wrongly: {0}")]
     Misconfigured(String),
     /// STS refused to let us be somebody.
-    #[error("{what} was refused ({code}): {hint}")]
+    #[error("{what} was refused{}: {hint}", in_brackets(code))]
     Refused {
         /// The call.
         what: &'static str,
@@ -201,6 +202,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
         return AwsFault::Misconfigured(part.to_string());
     }
+    if let Some(files) = chain(error).find_map(|cause| cause.downcast_ref::<FilesError>()) {
+        return AwsFault::Misconfigured(files.to_string());
+    }
     if let Some(proxy) = chain(error).find_map(|cause| cause.downcast_ref::<ProxyError>()) {
         return AwsFault::Proxy(proxy.clone());
     }
@@ -232,7 +236,7 @@ fn is_no_metadata(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The deepest cause that can be told: a kind of I/O error, a TLS error, a timeout.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut found = None;
     for cause in chain(error) {
         if let Some(error) = cause.downcast_ref::<NoThread>() {
@@ -291,7 +295,7 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     } else {
         return None;
     };
-    let code = code.unwrap_or("no code");
+    let code = code.unwrap_or_default();
     Some(match Meaning::of(code, answer.status().as_u16()) {
         Meaning::Throttled => AwsFault::Throttled { what, retry_after: retry_after(answer) },
         Meaning::Failed => AwsFault::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) },
@@ -303,10 +307,15 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
 /// What to do about [`Meaning::Credentials`].
 pub(crate) const CREDENTIALS: &str = "the credentials are expired or unknown, or this machine's clock is wrong";
 
-/// An error code as it may be printed: a word.
+/// An error code as it may be printed: a word; nothing where there is no code.
 pub(crate) fn sanitize_code(code: &str) -> String {
     let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_word { code.to_owned() } else { "an error".to_owned() }
+}
+
+/// A code behind what it is about: ` (AccessDenied)`, or nothing where there is no code.
+pub(crate) fn in_brackets(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
 /// The error in place of another walk along the chain.

@@ -10,6 +10,7 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -24,14 +25,18 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
+use tracing::{debug, trace};
 
-use crate::config::{Proxies, ProxyError};
+use crate::config::{Proxies, ProxyError, without_userinfo};
 use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, has_too_many_elements};
 use crate::identity::file;
+use crate::identity::lookup;
 use crate::identity::thread;
+use crate::sys::clock;
 
 use super::AwsFault;
 use super::body::BodyError;
+use super::credentials_error::{innermost, sanitize_code};
 
 /// From the first byte of an answer's body to the last: the SDK's own limit ends when the answer begins.
 const BODY: Duration = Duration::from_secs(20);
@@ -73,6 +78,14 @@ impl std::fmt::Debug for Route {
 }
 
 impl Route {
+    /// Behind the address: which proxy, if any, without its user name and password.
+    fn description(&self) -> String {
+        match self {
+            Self::Direct | Self::Outside(None) => String::new(),
+            Self::Outside(Some(proxy)) => format!(" through the proxy {}", without_userinfo(proxy)),
+        }
+    }
+
     fn of(uri: &str, proxies: &Proxies) -> Result<Self, ProxyError> {
         let Ok(uri) = uri.parse::<http::Uri>() else { return Ok(Self::Outside(None)) };
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
@@ -155,7 +168,7 @@ impl Transport {
                 .proxy_config(proxy_config(proxy.as_deref()))
                 .tls_provider(Provider::rustls(CryptoMode::Ring))
                 .tls_context(self.0.tls.get_or_init(|| context(system_or_bundled())).clone())
-                .build(),
+                .build_with_resolver(Resolver),
         });
         connectors.push((route, timeouts, connector.clone()));
         connector
@@ -189,10 +202,12 @@ impl HttpConnector for Dispatch {
             Ok(route) => route,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
+        let sent = SentRequest::new(&request, &route);
         let answer = self.transport.connector(route, &self.settings).call(request);
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
-            let mut response = answer.await?;
+            let mut response = answer.await.inspect_err(|error| sent.log_failure(error))?;
+            sent.log_answer(response.status().as_u16());
             let body = transport.receive(response.take_body(), most);
             let Ok(body) = tokio::time::timeout(BODY, body).await else {
                 return Err(ConnectorError::timeout("the answer did not end".into()));
@@ -200,6 +215,55 @@ impl HttpConnector for Dispatch {
             *response.body_mut() = SdkBody::from(body?);
             Ok(response)
         })
+    }
+}
+
+/// The system's resolver.
+#[derive(Debug, Clone)]
+struct Resolver;
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = lookup::addresses(name).await;
+            found.ok_or_else(|| ResolveDnsError::new("the name does not resolve"))
+        })
+    }
+}
+
+/// A request as the log has it: the operation and the host. A path may hold what names credentials, so it is left out.
+struct SentRequest {
+    what: String,
+    since: Duration,
+}
+
+impl SentRequest {
+    fn new(request: &HttpRequest, route: &Route) -> Self {
+        let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        let operation = target.map(sanitize_code).unwrap_or_else(|| request.method().to_owned());
+        let uri = request.uri().parse::<http::Uri>().unwrap_or_default();
+        let authority = uri.authority().map_or("no host", |authority| authority.as_str());
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let what = format!("{operation} to {scheme}://{authority}{}", route.description());
+        trace!("request: {what}");
+        Self { what, since: clock::boottime() }
+    }
+
+    fn log_answer(&self, status: u16) {
+        debug!(
+            "request: {}: status {status} after {} ms",
+            self.what,
+            clock::boottime().saturating_sub(self.since).as_millis()
+        );
+    }
+
+    fn log_failure(&self, error: &ConnectorError) {
+        let why = innermost(error);
+        debug!(
+            "request: {}: failed after {} ms: {why}",
+            self.what,
+            clock::boottime().saturating_sub(self.since).as_millis()
+        );
     }
 }
 

@@ -7,16 +7,17 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
-use crate::identity::aws::{AwsFault, CREDENTIALS, Meaning, explain, oversized, retry_after, sanitize_code};
+use crate::identity::aws::{
+    AwsFault, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code,
+};
 
 use super::super::{Class, Failure};
 
 impl From<AwsFault> for Failure {
     fn from(fault: AwsFault) -> Self {
         let class = match &fault {
-            AwsFault::NoRegion
-            | AwsFault::Region(_)
-            | AwsFault::ServerId
+            AwsFault::NoRegion | AwsFault::Region(_) => Class::Misconfigured,
+            AwsFault::ServerId
             | AwsFault::Unsignable
             | AwsFault::Oversized { .. }
             | AwsFault::Proxy(_)
@@ -153,18 +154,21 @@ impl Said<String> {
 
     fn common(&self, region: &str) -> Failure {
         let code = sanitize_code(&self.code);
-        Failure::new(Class::Denied, format!("Secrets Manager in {region} refused us ({code}): {CREDENTIALS}"))
+        Failure::new(
+            Class::Denied,
+            format!("Secrets Manager in {region} refused us{}: {CREDENTIALS}", in_brackets(&code)),
+        )
     }
 
     fn about(&self, source: &AwsSource, region: &str, action: &str) -> Failure {
-        let code = sanitize_code(&self.code);
+        let code = in_brackets(&sanitize_code(&self.code));
         let id = &source.id;
         match self.meaning() {
             Meaning::Credentials => return self.common(region),
             Meaning::Denied => {
                 let who = principal(&self.message).map(|who| format!(" to {who}")).unwrap_or_default();
                 let why = format!(
-                    "permission denied ({code}){who}: the policy needs {action} on {id}, and kms:Decrypt on its key where that is not aws/secretsmanager"
+                    "permission denied{code}{who}: the policy needs {action} on {id}, and kms:Decrypt on its key where that is not aws/secretsmanager"
                 );
                 return Failure::new(Class::Denied, why);
             }
@@ -178,7 +182,7 @@ impl Said<String> {
             "DecryptionFailure" | "DecryptionFailureException" => Failure::new(
                 Class::Denied,
                 format!(
-                    "cannot be decrypted ({code}): the policy needs kms:Decrypt on the secret's key, and the key must be enabled"
+                    "cannot be decrypted{code}: the policy needs kms:Decrypt on the secret's key, and the key must be enabled"
                 ),
             ),
             "InvalidRequestException" if self.message.contains("mark") && self.message.contains("delet") => {
@@ -187,11 +191,12 @@ impl Said<String> {
             "InvalidRequestException" | "InvalidParameterException" | "ValidationException" => Failure::new(
                 Class::Malformed,
                 format!(
-                    "Secrets Manager refuses the request ({code}): check the name or ARN, and that stage and version belong together"
+                    "Secrets Manager refuses the request{code}: check the name or ARN, and that stage and version belong together"
                 ),
             ),
             _ => {
-                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({code}, {})", self.status))
+                let said = said(sanitize_code(&self.code), self.status);
+                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said})"))
             }
         }
     }
@@ -251,6 +256,7 @@ fn principal(message: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Exit;
 
     fn source(id: &str) -> AwsSource {
         AwsSource { id: id.to_owned(), region: None, stage: None, version: None, role: None }
@@ -277,6 +283,17 @@ mod tests {
         }
         let deleted = "You can't perform this operation on the secret because it was marked for deletion.";
         assert_eq!(about("InvalidRequestException", deleted).class, Class::NotFound);
+    }
+
+    #[test]
+    fn an_empty_code_leaves_no_brackets_behind() {
+        for message in ["", "canary"] {
+            let why = about("", message).why;
+            assert!(!why.contains("()") && !why.contains("(,") && !why.contains(", )"), "{why}");
+        }
+        let refused = Said { code: String::new(), message: String::new(), status: 400 };
+        let why = refused.about(&source("prod/db"), "eu-west-1", "x").why;
+        assert_eq!(why, "Secrets Manager refuses the request (400)");
     }
 
     #[test]
@@ -332,7 +349,7 @@ mod tests {
 
     #[test]
     fn faults_of_the_identity_have_classes() {
-        assert_eq!(Failure::from(AwsFault::NoRegion).class, Class::Malformed);
+        assert_eq!(Failure::from(AwsFault::NoRegion).class.exit(), Exit::Usage);
         let unreachable = AwsFault::Unreachable { what: "assuming the role", why: "timed out".into() };
         assert_eq!(Failure::from(unreachable).class, Class::Transient);
     }

@@ -29,8 +29,25 @@ pub(crate) enum TransportError {
     #[error("{0} cannot be connected to: {1}")]
     Socket(String, &'static str),
     /// The proxy is not there.
-    #[error("{0} refuses the connection; is the proxy running? (vault.proxy, HTTPS_PROXY, NO_PROXY)")]
-    ProxyRefused(String),
+    #[error(
+        "{proxy}, through which {address} is reached, refuses the connection; is the proxy running? (NO_PROXY goes around it)"
+    )]
+    ProxyRefused {
+        /// Its URL and what names it.
+        proxy: String,
+        /// What is behind it.
+        address: String,
+    },
+    /// The proxy is there and does not connect us.
+    #[error("{proxy} does not connect us to {address}: {why}")]
+    ProxyDenied {
+        /// Its URL and what names it.
+        proxy: String,
+        /// What is behind it.
+        address: String,
+        /// What to do.
+        why: &'static str,
+    },
     /// A variable that names no proxy we can use.
     #[error("{0}")]
     Proxy(#[from] ProxyError),
@@ -92,19 +109,31 @@ impl From<TransportError> for Failure {
 }
 
 /// The reason behind reqwest's: the first thing in the chain that says something.
-pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, limits: Limits) -> TransportError {
+pub(super) fn why(
+    error: &reqwest::Error,
+    address: &str,
+    proxy: Option<String>,
+    trust: &TrustSource,
+    limits: Limits,
+) -> TransportError {
     let address = address.to_owned();
+    let proxy_of = |proxy: &Option<String>| proxy.clone().unwrap_or_else(|| "the proxy".to_owned());
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    let mut peer = address.clone();
+    // Without TLS there is no tunnel: the connection is the proxy's.
+    let is_relayed = proxy.is_some() && address.starts_with("http://");
+    let mut peer = if is_relayed { proxy_of(&proxy) } else { address.clone() };
     while let Some(error) = next {
         // hyper-util's TunnelError is public in name only; its text is all there is to know it by.
         match error.to_string().strip_prefix("tunnel error: ") {
-            Some("failed to create underlying connection") => peer = format!("the proxy for {address}"),
+            Some("failed to create underlying connection") => peer = proxy_of(&proxy),
             Some("proxy authorization required") => {
-                return TransportError::NotConnected(address, ": the proxy wants a user name and password");
+                let why = "it wants a user name and password; put them into its URL (http://USER:PASSWORD@HOST:PORT)";
+                return TransportError::ProxyDenied { proxy: proxy_of(&proxy), address, why };
             }
             Some("unsuccessful") => {
-                return TransportError::NotConnected(address, ": the proxy refuses to connect there");
+                let why = "its rules may not allow that host or port, or it cannot reach it; its log says which (NO_PROXY \
+                           goes around it)";
+                return TransportError::ProxyDenied { proxy: proxy_of(&proxy), address, why };
             }
             _ => {}
         }
@@ -131,7 +160,9 @@ pub(super) fn why(error: &reqwest::Error, address: &str, trust: &TrustSource, li
                         "permission denied; the user that fetches needs write access to it",
                     );
                 }
-                io::ErrorKind::ConnectionRefused if peer != address => return TransportError::ProxyRefused(peer),
+                io::ErrorKind::ConnectionRefused if peer != address => {
+                    return TransportError::ProxyRefused { proxy: peer, address };
+                }
                 io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
                     return TransportError::Unreachable(peer);

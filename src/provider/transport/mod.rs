@@ -7,6 +7,7 @@ mod client;
 mod failure;
 mod names;
 mod redirect;
+mod request_log;
 mod trust;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use super::tls::{self, TlsError, Trust};
 
 use client::Plan;
 use redirect::{is_loopback, origin, redirect};
+use request_log::{Route, SentRequest};
 use trust::{TrustSource, load_certificate};
 
 pub(crate) use failure::TransportError;
@@ -267,6 +269,20 @@ impl Transport {
         Plan { host, server_name, proxy, proxies, socket, url: &url, limits: self.limits }.client(tls)
     }
 
+    /// How a request to `url` leaves this machine.
+    fn route(&self, url: &Url) -> Route {
+        if let Some(proxy) = &self.proxy {
+            return Route::Proxy(proxy.to_string(), "vault.proxy".to_owned());
+        }
+        let variable = self.proxies.variable(url.scheme()).filter(|_| self.uses_environment());
+        let chosen = self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port());
+        match (variable, chosen) {
+            (Some(variable), Ok(Some(proxy))) => Route::Proxy(proxy.to_owned(), variable.to_owned()),
+            (Some(variable), Ok(None)) => Route::Excepted(variable),
+            _ => Route::Direct,
+        }
+    }
+
     /// Whether the environment says through which proxy requests go.
     fn uses_environment(&self) -> bool {
         self.proxy.is_none() && self.server_name.is_none() && self.socket.is_none() && !self.is_loopback
@@ -332,9 +348,11 @@ impl Transport {
         if !body.is_empty() {
             *request.body_mut() = Some(body.into());
         }
+        let sent = SentRequest::new(self, &parts.method, url);
         let why = |error: reqwest::Error| {
+            sent.log_failure(&error);
             let address = if self.socket.is_some() { self.address.clone() } else { origin(url) };
-            let why = failure::why(&error, &address, &self.trust, self.limits);
+            let why = failure::why(&error, &address, self.route(url).proxy(), &self.trust, self.limits);
             if matches!(why, TransportError::Tls(_)) {
                 // The operator may have replaced the bundle, and the next try is to know it.
                 self.close_idle();
@@ -342,6 +360,7 @@ impl Transport {
             why
         };
         let mut response = http.execute(request).await.map_err(why)?;
+        sent.log_answer(&response);
         let mut bytes = Vec::new();
         let mut large = None;
         while let Some(chunk) = response.chunk().await.map_err(why)? {

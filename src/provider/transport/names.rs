@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::identity::lookup;
 use crate::identity::thread::{self, NoThread};
 
 /// The resolver of one client.
@@ -37,9 +38,10 @@ impl Resolve for NameOverrideResolver {
             if thread::prove_startable().is_err() {
                 return Err(NotLookedUp(host).into());
             }
-            let found: Option<Vec<_>> = tokio::net::lookup_host((host.as_str(), 0)).await.ok().map(Iterator::collect);
-            match found.filter(|addresses| !addresses.is_empty()) {
-                Some(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+            match lookup::addresses(&host).await {
+                Some(addresses) => {
+                    Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+                }
                 None => Err(NoSuchName(host).into()),
             }
         })

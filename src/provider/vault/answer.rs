@@ -1,5 +1,6 @@
 //! Answers of the server, read without quoting them: serde's own messages hold values, so they are dropped here.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -33,11 +34,33 @@ impl Answer {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
 
-    /// Whether the server can have written this: JSON, or nothing at all.
+    /// Whether the server can have written this: nothing at all, or JSON with a name that every answer of Vault's has one of.
     pub(super) fn is_the_servers(&self) -> bool {
         let body = self.body.expose();
-        body.trim_ascii().is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+        if body.trim_ascii().is_empty() {
+            return true;
+        }
+        match serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body) {
+            Ok(map) => map.is_empty() || OF_VAULT.iter().any(|name| map.contains_key(*name)),
+            Err(_) => false,
+        }
     }
+}
+
+/// Names at the top of the server's answers: of failures, of successes, of its health.
+const OF_VAULT: [&str; 7] = ["errors", "data", "auth", "warnings", "request_id", "initialized", "sealed"];
+
+/// What our token may do with the one path that was named.
+pub(super) fn capabilities(answer: &Answer) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Whole {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        capabilities: Vec<String>,
+    }
+    serde_json::from_slice::<Whole>(answer.body.expose()).ok().map(|whole| whole.data.capabilities)
 }
 
 /// What is around every answer. Unknown fields are the server's affair.

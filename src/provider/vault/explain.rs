@@ -4,11 +4,13 @@
 //! searched for phrases we know, and then we say it in words of our own.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::identity::{JwtMethod, Proof};
 use crate::provider::{Class, Failure};
 
 use super::answer::Answer;
+use super::reason;
 
 /// What was asked of the server.
 #[derive(Debug)]
@@ -125,8 +127,36 @@ fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static st
 
 /// Why the server refused. `namespace` is the one we asked in.
 pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
-    let failure = judged(request, answer, namespace);
-    if answer.is_the_servers() { failure } else { failure.of_somebody_else() }
+    if answer.is_the_servers() {
+        judged(request, answer, namespace)
+    } else {
+        of_somebody_else(answer).of_somebody_else()
+    }
+}
+
+/// What is no answer of Vault's: a proxy's page, or another server's.
+fn of_somebody_else(answer: &Answer) -> Failure {
+    let status = answer.status;
+    let page = "something else answers in the server's place: a proxy (vault.proxy, HTTP_PROXY), a load balancer or another \
+                server; is vault.address right?";
+    let (class, why) = match status {
+        407 => (
+            Class::Denied,
+            "the proxy wants a user name and password; put them into its URL (http://USER:PASSWORD@HOST:PORT)",
+        ),
+        429 => (
+            Class::Throttled { retry_after: answer.retry_after },
+            "a proxy or load balancer asks for patience: too many requests",
+        ),
+        408 | 412 => (Class::Transient, page),
+        502..=504 => (Class::Transient, "a proxy or load balancer found no server behind it"),
+        500.. => (Class::Transient, page),
+        401 | 403 => (Class::Denied, page),
+        404 => (Class::NotFound, page),
+        _ => (Class::Malformed, page),
+    };
+    let failure = Failure::new(class, format!("{why} ({status})"));
+    if status >= 500 || status == 408 { failure.perhaps_done().of_backend() } else { failure }
 }
 
 fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
@@ -170,7 +200,17 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
             },
         ),
         413 => failure(Class::Malformed, "the request is too large for the server"),
-        400 => failure(Class::Malformed, reason(answer, REASONS).unwrap_or("the server calls the request wrong")),
+        400 => {
+            let own = match request {
+                RequestKind::Read(path) | RequestKind::Write(path) => reason::cleaned(answer, path),
+                _ => None,
+            };
+            let said = own.map(|own| format!("the server refuses the request: {own}"));
+            let known = reason(answer, REASONS).map(str::to_owned);
+            let why = known.or(said).unwrap_or_else(|| "the server calls the request wrong".to_owned());
+            failure(Class::Malformed, &why)
+        }
+        407 => failure(Class::Denied, "the proxy wants a user name and password"),
         300..400 => failure(Class::Malformed, "the server redirects elsewhere; is vault.address right?"),
         _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
     }
@@ -191,7 +231,8 @@ fn refused_login(request: &RequestKind<'_>, answer: &Answer) -> Failure {
     let known = reason(answer, LOGIN_REASONS);
     let known = known.or_else(|| reason(answer, REASONS));
     // An unknown mount answers so too, as long as nobody is logged in.
-    let refused = "permission denied: nothing is mounted there, or it does not accept this identity";
+    let refused =
+        "permission denied: nothing is mounted there, it does not accept this identity, or its entity is disabled";
     let known =
         known.map(str::to_owned).or_else(|| (answer.status == 403).then(|| refused.to_owned() + &reviewer(request)));
     let known = known.map(|said| format!(": {said}")).unwrap_or_default();
@@ -227,9 +268,17 @@ pub(super) fn is_dead_token(look_up: &Answer) -> bool {
 const DEAD_TOKEN: &str = "permission denied (403): the server does not accept the token: it has expired, was revoked or is \
                           used up, its entity is disabled, or it is bound to other addresses (token_bound_cidrs)";
 
-/// The token died under us.
-pub(super) fn dead_token() -> Failure {
-    Failure::new(Class::Denied, DEAD_TOKEN)
+/// The token died under us. `age`: how long ago the server gave it, when it should live longer than that.
+pub(super) fn dead_token(age: Option<Duration>) -> Failure {
+    let why = age.map(|age| {
+        format!(
+            "permission denied (403): the server does not accept the token it gave {} s ago: the role binds it to other \
+             addresses than ours (token_bound_cidrs; a proxy or load balancer in between changes the address), its entity \
+             is disabled, its uses are spent (token_num_uses), or somebody revoked it",
+            age.as_secs()
+        )
+    });
+    Failure::new(Class::Denied, why.unwrap_or_else(|| DEAD_TOKEN.to_owned()))
 }
 
 #[cfg(test)]

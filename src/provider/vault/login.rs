@@ -42,7 +42,7 @@ impl Vault {
         };
         header(&secret)?;
         let few = token.uses.filter(|uses| *uses < planned);
-        *self.session() = Some(Session { secret, token: token.clone() });
+        *self.session() = Some(Session { secret, token: token.clone(), since: (self.now)() });
         let Some(uses) = few else {
             return Ok(token);
         };
@@ -50,12 +50,22 @@ impl Vault {
         let _ = self.revoke_token().await;
         *self.session() = None;
         let why = match planned {
+            ENDLESS if token.origin == Origin::Foreign => format!(
+                "the token is good for {uses} more requests only (num_uses), and its last use would end the leases that are \
+                 kept alive; put one without a limit of uses there"
+            ),
+            _ if token.origin == Origin::Foreign => format!(
+                "the token is good for {uses} more requests (num_uses, of which the look at itself took one), and {planned} \
+                 more are needed; put one with more uses there, or without a limit"
+            ),
             ENDLESS => format!(
                 "the token is good for {uses} requests only, and its last use would end the leases that are kept alive; \
                  set the role's token_num_uses to 0, which is any number"
             ),
             planned => {
-                format!("the token is good for {uses} requests, but {planned} are planned; raise token_num_uses")
+                format!(
+                    "the token is good for {uses} requests, and {planned} are needed; raise the role's token_num_uses"
+                )
             }
         };
         Err(Failure::new(Class::Denied, why))
@@ -168,7 +178,7 @@ impl Vault {
         let answer = self.ask(look_up()).await?;
         if explain::is_dead_token(&answer) {
             *self.session() = None;
-            return Err(explain::dead_token());
+            return Err(explain::dead_token(None));
         }
         if answer.is_success() || answer.status == 403 {
             return Ok(());

@@ -8,12 +8,13 @@ mod endpoint;
 mod ends;
 mod explain;
 mod login;
+mod reason;
 mod token;
 mod validity;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
@@ -48,6 +49,8 @@ pub struct Vault {
 struct Session {
     secret: SecretBytes,
     token: Token,
+    /// When it was granted; for a token of an earlier run long ago.
+    since: SystemTime,
 }
 
 /// A secret id that was unwrapped, for further logins: a wrapping token yields it once.
@@ -80,7 +83,7 @@ impl Vault {
     /// Takes over a token of an earlier login, as it was known then; asks nobody.
     pub fn adopt(&self, secret: SecretBytes, token: Token) -> Result<(), Failure> {
         header(&secret)?;
-        *self.session() = Some(Session { secret, token });
+        *self.session() = Some(Session { secret, token, since: SystemTime::UNIX_EPOCH });
         Ok(())
     }
 
@@ -193,7 +196,7 @@ impl Vault {
             return Err(Failure::new(Class::Malformed, "this is no vault: reference"));
         };
         if round.is_dead.get() == Some(&true) {
-            return Err(explain::dead_token());
+            return Err(explain::dead_token(None));
         }
         let (call, request) = match &source.operation {
             VaultOperation::Read { version } => (Call::read(&source.path, *version), RequestKind::Read(&source.path)),
@@ -219,8 +222,14 @@ impl Vault {
         if failure.speaker == Speaker::SomebodyElse {
             return Err(failure);
         }
+        let token = self.youngest_token();
         if failure.class == Class::Denied && self.is_dead(round).await {
-            return Err(explain::dead_token());
+            return Err(explain::dead_token(token));
+        }
+        if failure.class == Class::Denied
+            && let Some(hint) = self.other_operation(&request).await
+        {
+            return Err(Failure::new(failure.class, format!("{}; {hint}", failure.why)));
         }
         if !matches!(failure.class, Class::Denied | Class::NotFound) {
             return Err(failure);
@@ -249,6 +258,33 @@ impl Vault {
             is_dead
         };
         *round.is_dead.get_or_init(ask).await
+    }
+
+    /// How long ago this process logged in, when the token should still live: then something else than its end made it dead.
+    fn youngest_token(&self) -> Option<Duration> {
+        let session = self.session();
+        let session = session.as_ref().filter(|session| session.token.origin == Origin::Login)?;
+        let age = (self.now)().duration_since(session.since).ok()?;
+        session.token.ttl.is_none_or(|ttl| age < ttl).then_some(age)
+    }
+
+    /// What to write where the policy allows the other of reading and writing. A server that does not say changes nothing.
+    async fn other_operation(&self, request: &RequestKind<'_>) -> Option<&'static str> {
+        let (RequestKind::Read(path) | RequestKind::Write(path)) = request else { return None };
+        let question = Call::write("sys/capabilities-self", &serde_json::json!({ "paths": [path] }));
+        let answer = self.ask(question).await.ok().filter(Answer::is_success)?;
+        let allows = |wanted: &[&str]| {
+            answer::capabilities(&answer).is_some_and(|all| all.iter().any(|one| wanted.contains(&one.as_str())))
+        };
+        match request {
+            RequestKind::Read(_) if allows(&["update", "create"]) => Some(
+                "it allows writing there: if that is meant, put ? and the parameters, or a bare ?, behind the path",
+            ),
+            RequestKind::Write(_) if allows(&["read"]) => {
+                Some("it allows reading there: if that is meant, leave out the ? and what is behind it")
+            }
+            _ => None,
+        }
     }
 
     /// The newest version of a KV v2 secret, deleted or not: its path is what our policy allows, its metadata may not be.
@@ -306,7 +342,8 @@ impl Vault {
         let accepted = self.accepted(request, answer);
         let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;
         let is_denied = accepted.as_ref().is_err_and(is_denied);
-        if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token()) } else { accepted }
+        let token = self.youngest_token();
+        if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token(token)) } else { accepted }
     }
 }
 

@@ -56,7 +56,7 @@ pub enum PrivilegeError {
         obstacle: Obstacle,
     },
     /// More groups than a process can have.
-    #[error("a process cannot have {0} groups")]
+    #[error("a process cannot have {0} groups (65536 are the most); USER:GROUP takes that group alone")]
     TooManyGroups(usize),
     /// Capabilities belong to a thread: others would keep theirs.
     #[error("cannot drop privileges while there are other threads")]

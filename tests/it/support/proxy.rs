@@ -136,6 +136,7 @@ impl State {
             self.requests.lock().unwrap().push(head.clone());
             return match plan {
                 Plan::Close => Ok(()),
+                Plan::Answer(status, ..) => write!(client, "HTTP/1.1 {status} Planned\r\nContent-Length: 0\r\n\r\n"),
                 _ => tunnel(client, &head),
             };
         }

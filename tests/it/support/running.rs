@@ -109,6 +109,19 @@ impl Running {
         }
     }
 
+    /// Waits until stderr holds `text`.
+    #[track_caller]
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    pub fn reports(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.stderr().contains(text) {
+            if self.try_end() || start.elapsed() > PATIENCE {
+                panic!("{} never reported {text:?}\nstderr: {}", self.described, self.stderr());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn expect_nothing_refused(&self) {
         [Some(&self.stdout), self.stderr.as_ref()].into_iter().flatten().for_each(Collected::expect_nothing_refused);
     }

@@ -1,0 +1,89 @@
+//! Logs the certificate chain of each handshake at debug: subjects, issuers and ends, and whether the chain is trusted.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use tracing::{Level, debug, enabled};
+
+use crate::domain::certificate_summary;
+
+/// More certificates of one chain are not shown.
+const MOST_SHOWN: usize = 10;
+
+/// A verifier that logs what the one inside it was shown and how it decided. Every decision is the inner one's.
+#[derive(Debug)]
+pub(super) struct LoggedVerifier(Arc<dyn ServerCertVerifier>);
+
+impl LoggedVerifier {
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>) -> Arc<Self> {
+        Arc::new(Self(inner))
+    }
+}
+
+impl ServerCertVerifier for LoggedVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if enabled!(Level::DEBUG) {
+            log_chain(std::iter::once(end_entity).chain(intermediates), server_name, &verified);
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.0.requires_raw_public_keys()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.0.root_hint_subjects()
+    }
+}
+
+fn log_chain<'a>(
+    chain: impl Iterator<Item = &'a CertificateDer<'a>>,
+    server_name: &ServerName<'_>,
+    verified: &Result<ServerCertVerified, rustls::Error>,
+) {
+    let name = server_name.to_str();
+    for (place, certificate) in chain.take(MOST_SHOWN).enumerate() {
+        let number = place.saturating_add(1);
+        match certificate_summary(certificate) {
+            Some(summary) => debug!("TLS with {name}: certificate {number} is {summary}"),
+            None => debug!("TLS with {name}: certificate {number} cannot be parsed"),
+        }
+    }
+    match verified {
+        Ok(_) => debug!("TLS with {name}: the chain is accepted"),
+        Err(error) => debug!("TLS with {name}: the chain is not accepted: {error}"),
+    }
+}

@@ -1,0 +1,93 @@
+//! Each request in the log at debug: method, address, proxy, who answered, status and time; never a header or a body.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Response, Url};
+use tracing::{debug, trace};
+
+use crate::config::without_userinfo;
+use crate::sys::clock;
+
+use super::{Transport, origin};
+
+/// A request that was sent.
+pub(super) struct SentRequest {
+    what: String,
+    since: Duration,
+}
+
+impl SentRequest {
+    /// Logs that it is sent. A query is left out: parameters of a read may be the caller's own.
+    pub(super) fn new(transport: &Transport, method: &http::Method, url: &Url) -> Self {
+        let route = transport.route(url);
+        let what = match &transport.socket {
+            Some(_) => format!("{method} {}{}", transport.address, url.path()),
+            None => format!("{method} {}{}{route}", origin(url), url.path()),
+        };
+        trace!("request: {what}");
+        Self { what, since: clock::boottime() }
+    }
+
+    /// Logs the status and the address of the peer: the server's, or the proxy's.
+    pub(super) fn log_answer(&self, response: &Response) {
+        let peer = response.remote_addr().map(|peer| format!(" from {peer}")).unwrap_or_default();
+        let (status, took) = (response.status().as_u16(), clock::boottime().saturating_sub(self.since).as_millis());
+        debug!("request: {}: status {status}{peer} after {took} ms", self.what);
+    }
+
+    /// Logs every cause in the chain: the message that people see names the first that says something.
+    pub(super) fn log_failure(&self, error: &reqwest::Error) {
+        let took = clock::boottime().saturating_sub(self.since).as_millis();
+        debug!("request: {}: failed after {took} ms: {}", self.what, Causes(error));
+    }
+}
+
+/// The causes of an error, outermost first, without `reqwest`'s own sentence, which quotes the URL with its query.
+struct Causes<'a>(&'a reqwest::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut texts: Vec<String> = Vec::new();
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            texts.push(cause.to_string().escape_debug().to_string());
+            next = cause.source();
+        }
+        texts.dedup();
+        if texts.is_empty() {
+            texts.push(if self.0.is_timeout() { "timed out" } else { "no cause is named" }.to_owned());
+        }
+        f.write_str(&texts.join(": "))
+    }
+}
+
+/// How requests leave this machine.
+pub(super) enum Route {
+    Direct,
+    /// The proxy's URL, and what names it.
+    Proxy(String, String),
+    /// A proxy is set, and an exception covers the address.
+    Excepted(&'static str),
+}
+
+impl Route {
+    /// The proxy for messages, without its user name and password.
+    pub(super) fn proxy(&self) -> Option<String> {
+        match self {
+            Self::Proxy(url, of) => Some(format!("the proxy {} ({of})", without_userinfo(url).trim_end_matches('/'))),
+            Self::Direct | Self::Excepted(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct => Ok(()),
+            Self::Proxy(..) => write!(f, " through {}", self.proxy().unwrap_or_default()),
+            Self::Excepted(variable) => write!(f, " directly (NO_PROXY covers it, so {variable} does not count)"),
+        }
+    }
+}
