@@ -111,7 +111,11 @@ mod tests {
 
     /// Version, serial number, algorithm, issuer, validity and subject of a certificate, with these names.
     fn certificate(issuer: &[u8], subject: &[u8]) -> Vec<u8> {
-        let wrap = |tag: u8, inner: &[u8]| [&[tag, u8::try_from(inner.len()).unwrap()], inner].concat();
+        let wrap = |tag: u8, inner: &[u8]| {
+            let length = u8::try_from(inner.len()).unwrap();
+            let head: &[u8] = if length < 128 { &[tag, length] } else { &[tag, 0x81, length] };
+            [head, inner].concat()
+        };
         let common_name = |text: &[u8]| {
             let pair = [wrap(6, &[0x55, 4, 3]), wrap(12, text)].concat();
             wrap(0x30, &wrap(0x31, &wrap(0x30, &pair)))

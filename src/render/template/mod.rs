@@ -73,7 +73,7 @@ pub enum TemplateFault {
     Syntax(String),
     /// Go's template language.
     #[error(
-        "this is consul-template's language (Go templates); say `templateLanguage: go`, or write {{{{ secret('REFERENCE').KEY }}}}"
+        "this is consul-template's language (Go templates); a template here is Jinja: write {{{{ secret('REFERENCE').KEY }}}} (docs/coming-from-vault-agent-injector.md)"
     )]
     GoTemplate,
     /// The name `secret` used in another way than as `secret('literal')`.

@@ -40,7 +40,7 @@ pub enum Groups {
     /// These and no others: what `/etc/group` says of the user.
     ///
     /// Groups that cannot be changed stay, with an identity that we already have or in a user namespace that denies
-    /// setgroups(2): see [`Plan::kept_groups`].
+    /// setgroups(2): see [`super::Plan::kept_groups`].
     Exactly(Vec<u32>),
     /// None but the primary one (`UID:GID`); groups that cannot be changed stay as above.
     PrimaryOnly,
