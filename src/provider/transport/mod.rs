@@ -31,7 +31,7 @@ use super::tls::{self, TlsError, Trust};
 
 use client::Plan;
 use redirect::{is_loopback, origin, redirect};
-use request_log::{Route, SentRequest};
+use request_log::SentRequest;
 use trust::{TrustSource, load_certificate};
 
 pub(crate) use failure::TransportError;
@@ -267,20 +267,6 @@ impl Transport {
         let (server_name, proxy, proxies) = (self.server_name.as_deref(), self.proxy.as_ref(), &self.proxies);
         let socket = self.socket.as_ref();
         Plan { host, server_name, proxy, proxies, socket, url: &url, limits: self.limits }.client(tls)
-    }
-
-    /// How a request to `url` leaves this machine.
-    fn route(&self, url: &Url) -> Route {
-        if let Some(proxy) = &self.proxy {
-            return Route::Proxy(proxy.to_string(), "vault.proxy".to_owned());
-        }
-        let variable = self.proxies.variable(url.scheme()).filter(|_| self.uses_environment());
-        let chosen = self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port());
-        match (variable, chosen) {
-            (Some(variable), Ok(Some(proxy))) => Route::Proxy(proxy.to_owned(), variable.to_owned()),
-            (Some(variable), Ok(None)) => Route::Excepted(variable),
-            _ => Route::Direct,
-        }
     }
 
     /// Whether the environment says through which proxy requests go.

@@ -12,6 +12,22 @@ use crate::sys::clock;
 
 use super::{Transport, origin};
 
+impl Transport {
+    /// How a request to `url` leaves this machine.
+    pub(super) fn route(&self, url: &Url) -> Route {
+        if let Some(proxy) = &self.proxy {
+            return Route::Proxy(proxy.to_string(), "vault.proxy".to_owned());
+        }
+        let variable = self.proxies.variable(url.scheme()).filter(|_| self.uses_environment());
+        let chosen = self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port());
+        match (variable, chosen) {
+            (Some(variable), Ok(Some(proxy))) => Route::Proxy(proxy.to_owned(), variable.to_owned()),
+            (Some(variable), Ok(None)) => Route::Excepted(variable),
+            _ => Route::Direct,
+        }
+    }
+}
+
 /// A request that was sent.
 pub(super) struct SentRequest {
     what: String,
