@@ -28,7 +28,7 @@ fn identities_are_never_guessed() {
         "1000:1000:1000",
     ] {
         let case = Case::new();
-        case.refused(case.run().arg(format!("--run-as={who}")), 64, &["--run-as"]);
+        case.refused(case.run().arg(format!("--run-as={who}")), 64, &["--run-as|runAs"]);
     }
     let case = Case::new();
     case.refused(case.with_config("runAs: \"4294967296\"\n"), 64, &["config.yaml:1"]);
