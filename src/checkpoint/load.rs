@@ -91,11 +91,13 @@ pub(crate) fn find(
         if value.is_over || dies_with_token { value.ended(token_end.unwrap_or(now)) } else { value }
     });
     let values: Vec<_> = values.filter(|value| ended_values == EndedValues::Keep || !value.is_over).collect();
-    if token.is_some() || !values.is_empty() {
-        return LoadedCheckpoint::Usable(token, values);
+    match ended {
+        // The server's clock may differ, so a token that has ended here is revoked all the same.
+        Some(ended) if values.is_empty() => LoadedCheckpoint::Stale(ended),
+        Some(ended) => LoadedCheckpoint::TokenEnded(ended, values),
+        None if token.is_none() && values.is_empty() => LoadedCheckpoint::Nothing,
+        None => LoadedCheckpoint::Usable(token, values),
     }
-    // What is left of it, should the server's clock differ, is not left behind.
-    ended.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale)
 }
 
 /// Whether what ends then is not worth taking up.

@@ -117,6 +117,8 @@ pub(crate) enum LoadedCheckpoint {
     Nothing,
     /// To be taken up: the token, if it lives, and the values. Without a token none of them is bound to one.
     Usable(Option<SavedToken>, Vec<SavedValue>),
+    /// The token has ended, and values that depend on none are left: they may stay while nothing newer can be fetched.
+    TokenEnded(SavedToken, Vec<SavedValue>),
     /// Not to be taken up, but the token can be revoked.
     Stale(SavedToken),
 }

@@ -28,6 +28,10 @@ pub(super) async fn resume(
     let (token, mut values) = match found {
         LoadedCheckpoint::Nothing => return (Answers::default(), BTreeMap::new()),
         LoadedCheckpoint::Usable(token, values) => (token, values),
+        LoadedCheckpoint::TokenEnded(token, values) => {
+            revoke_stale(backends, token).await;
+            (None, values)
+        }
         LoadedCheckpoint::Stale(token) => {
             revoke_stale(backends, token).await;
             return (Answers::default(), BTreeMap::new());
@@ -78,7 +82,7 @@ pub(super) fn take_up(value: SavedValue, answers: &mut Answers, checkpoint: &mut
     answers.fetches.insert(value.source, value.fetched);
 }
 
-/// Revokes the token of an earlier run whose configuration was another.
+/// Revokes the token of an earlier run that is not used again.
 async fn revoke_stale(backends: &Backends, token: SavedToken) {
     let Some((vault, _)) = &backends.vault else { return };
     if vault.adopt(token.secret, token.token).is_err() {

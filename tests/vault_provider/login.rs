@@ -74,7 +74,8 @@ async fn a_foreign_token_whose_uses_do_not_cover_the_plan_is_refused_but_not_rev
     let secret = server.token("few", r#"path "x" { capabilities = ["read"] }"#, json!({"num_uses": 4}));
     let vault = connect(&config(&server.address()));
     let failure = vault.login(&token(&secret), 4).await.unwrap_err();
-    let why = "the token is good for 3 requests, but 4 are planned; raise token_num_uses";
+    let why = "the token is good for 3 more requests (num_uses, of which the look at itself took one), and 4 more are needed; \
+               put one with more uses there, or without a limit";
     assert_eq!(failure, Failure::new(Class::Denied, why));
     assert!(server.is_alive(&secret));
 }
@@ -90,7 +91,7 @@ async fn a_token_whose_uses_do_not_cover_the_plan_is_refused() {
     let token = vault.login(&proof(), 3).await.unwrap();
     assert_eq!(token.uses, Some(3));
     let failure = vault.login(&proof(), 4).await.unwrap_err();
-    let why = "the token is good for 3 requests, but 4 are planned; raise token_num_uses";
+    let why = "the token is good for 3 requests, and 4 are needed; raise the role's token_num_uses";
     assert_eq!(failure, Failure::new(Class::Denied, why));
     assert!(vault.token().is_none());
 }

@@ -127,7 +127,9 @@ fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static st
 
 /// Why the server refused. `namespace` is the one we asked in.
 pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
-    if answer.is_the_servers() {
+    // Go's own TLS listener says this in plain text.
+    let speaks_tls = String::from_utf8_lossy(answer.body.expose()).contains("HTTP request to an HTTPS server");
+    if answer.is_the_servers() || speaks_tls {
         judged(request, answer, namespace)
     } else {
         of_somebody_else(answer).of_somebody_else()
