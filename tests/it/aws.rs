@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A name nobody else uses.
 fn name(of: &str) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 #[test]
 fn identities_are_never_guessed() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 /// Two folders of PATH, each with a `tool` that says where it is.
 fn tools(case: &Case) -> [std::path::PathBuf; 2] {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::*;
+use support::*;
 
 const LOCAL: &str = "vault:secret/data/a: { data: { k: canary-value } }\n";
 

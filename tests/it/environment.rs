@@ -1,6 +1,6 @@
 //! The app's environment: what is added, what is scrubbed, what is resolved, what is refused.
 
-use crate::support::*;
+use support::*;
 
 /// The app's environment, sorted.
 fn environment(run: Run) -> Vec<String> {

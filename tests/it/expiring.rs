@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A corner with an SSH signer whose certificates live for an hour; its path.
 fn signer(space: &Space<'_>) -> String {

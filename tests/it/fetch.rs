@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// `printf` of these variables after a start with that config.
 #[track_caller]

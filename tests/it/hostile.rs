@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::*;
+use support::*;
 
 /// What no answer may add to the program's memory: the default limit of 32Mi less a volume of 8Mi, less what the release
 /// uses at rest.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::*;
+use support::*;
 
 #[test]
 fn the_copy_may_be_run_and_not_read() {

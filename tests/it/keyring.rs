@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 const PYTHON: &str = "/usr/bin/python3";
 

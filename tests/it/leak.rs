@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 const CANARY: &str = "canary-4f1c9a7e2b";
 

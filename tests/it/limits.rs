@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 const PYTHON: &str = "/usr/bin/python3";
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::*;
+use support::*;
 
 const LOCAL: &str = r#"
 vault:database/creds/web: { data: { username: app, password: "{{random}}" }, ttl: 10s, renewable: false }

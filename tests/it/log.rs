@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 const DEBUG: [&str; 2] = ["--log-level", "debug"];
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A KV secret `k: value` in a corner of the shared server, and the config that reads it into `X`.
 struct Scene<'a> {

@@ -1,5 +1,7 @@
 //! The product as its users meet it: its programs, real servers, real users, real mounts. `./tests/run` sets all of it up.
 //!
+//! What the tests stand on (places, processes, real servers, a proxy that misbehaves) is the crate `tests/support`.
+//!
 //! Table of contents, in the order data flows:
 
 #![allow(
@@ -9,8 +11,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
 #![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
 
-mod parts;
-mod support; // what every test stands on: places, processes, servers, a proxy that misbehaves // those servers start, answer and misbehave as told
+mod parts; // those servers start, answer and misbehave as a test says
 
 // The house
 mod architecture; // the arrows point down, `unsafe` stays in one place, the diagram is true

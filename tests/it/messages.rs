@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A KV secret in a corner of the shared server.
 struct Scene<'a> {

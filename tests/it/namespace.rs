@@ -1,6 +1,6 @@
 //! In a user namespace most ids have no meaning: on a laptop that is worked around, elsewhere it is said before anything is done.
 
-use crate::support::*;
+use support::*;
 
 const LOCAL: &str = "vault:secret/data/a: { data: { k: value } }\n";
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 #[test]
 fn openbao_answers_and_its_audit_log_counts_logins_and_reads() {

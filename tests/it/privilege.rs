@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 const SHOW: &[&str] = &["cat", "/proc/self/status"];
 const CAP_SETGID: u32 = 6;

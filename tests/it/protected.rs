@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 /// The login's files, and other names for one of them.
 fn login(case: &Case) -> (String, Vec<String>) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::*;
+use support::*;
 
 const LOCAL: &str = r##"
 vault:secret/data/db:

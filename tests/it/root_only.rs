@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A folder that nobody but root may enter, with one file in it.
 fn private(case: &Case, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {

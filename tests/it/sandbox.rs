@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 const LOCAL: &str =
     "vault:database/creds/web: { data: { username: app, password: \"{{random}}\" }, ttl: 2s, renewable: false }\n";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
+use support::*;
 
 /// A credential that is answered and a secret that hangs, behind a proxy.
 fn half_a_start(case: &Case, space: &Space, login: &Login, database: &str, kv: &str) -> (Proxy, String) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::*;
+use support::*;
 
 fn supervised(case: &Case) -> Run {
     case.run().arg("--supervise")

@@ -5,7 +5,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::support::*;
+use support::*;
 
 /// A manager's socket, and what it is told.
 struct Manager {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::support::*;
+use support::*;
 
 /// A private mount namespace in which `script` sees the program as `$0` and its arguments as `$@`.
 fn script(run: Run, script: &str) -> Run {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use nix::mount::{MntFlags, umount2};
 
-use crate::support::{copy_program, is_root, program};
+use support::{copy_program, is_root, program};
 
 /// Ours, as `deploy/image/build` makes it.
 pub const OUR_IMAGE: &str = "localhost/secret-exec:pods";
@@ -42,7 +42,7 @@ macro_rules! needs_pods {
     () => {
         match crate::engine::engine() {
             Ok(engine) => engine,
-            Err(reason) => return crate::support::skip(&reason),
+            Err(reason) => return support::skip(&reason),
         }
     };
 }

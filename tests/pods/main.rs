@@ -11,10 +11,6 @@
 )]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
 #![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
-#![allow(dead_code, unused_imports, unused_macros, reason = "the support is shared with a larger suite")]
-
-#[path = "../it/support/mod.rs"]
-mod support;
 
 mod engine; // podman with a store of its own, and the two images
 mod node; // what kubelet does and this podman does not: volumes, native sidecars, their probe, the end of a pod

@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, unmount};
-use crate::support::{certificates, unique, wait_for};
+use support::{certificates, unique, wait_for};
 
 /// How long a container has between SIGTERM and SIGKILL.
 const GRACE: &str = "--time=20";

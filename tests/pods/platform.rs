@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::engine::needs_pods;
 use crate::stage::{Stage, is_only, is_only_itself, watch};
-use crate::support::{APP, Moto};
+use support::{APP, Moto};
 
 const FILES: &str = "/run/secret-exec/files";
 /// A uid as OpenShift gives it: the first of a namespace's range, without an entry in any passwd file.

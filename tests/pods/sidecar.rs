@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::engine::needs_pods;
 use crate::stage::{Stage, is_only_itself, watch};
-use crate::support::Postgres;
+use support::Postgres;
 
 const FILES: &str = "/run/secret-exec/files";
 
@@ -62,7 +62,7 @@ fn after_a_pod_is_deleted_no_lease_is_left() {
     });
     let annotations = json!({
         "secret.db": format!("vault:{database}/creds/web"), "file.user": "db#username", "file.password": "db#password",
-        "run-as": format!("{0}:{0}", crate::support::APP),
+        "run-as": format!("{0}:{0}", support::APP),
     });
     let script = watch("credential", &format!("echo \"$(cat {FILES}/user) $(cat {FILES}/password)\""));
     let pod = stage.pod(&annotations, &script);

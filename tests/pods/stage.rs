@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{APP_IMAGE, Engine, OUR_IMAGE};
 use crate::node::{Pod, within};
-use crate::support::{APP, Login, OpenBao, Space};
+use support::{APP, Login, OpenBao, Space};
 
 /// How long anything that was issued may live after its pod.
 const BOUND: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::engine::needs_pods;
 use crate::stage::{Stage, is_only_itself, watch};
-use crate::support::{APP, Postgres};
+use support::Postgres;
 
 #[test]
 fn a_wrapped_app_has_its_secrets_and_nobody_beside_it() {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, standing, status, stays};
+use support::*;
 
 /// A sidecar behind a proxy, with a lease and two secrets that are read every second.
 struct Life {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, delivered};
+use support::*;
 
 /// An answer that comes this much later than the server has done its work.
 const LATE: Duration = Duration::from_millis(600);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, generation, standing, status, stays};
+use support::*;
 
 #[test]
 fn an_outage_costs_few_requests_and_no_credential() {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, generation, stays};
+use support::*;
 
 /// A sidecar behind a proxy: a credential of 12 s, a token of 14 s, two KV secrets that are read every second.
 struct Life {

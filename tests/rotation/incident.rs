@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::*;
+use support::*;
 
 /// The commands of the page's console blocks, with their comments taken off.
 fn commands() -> Vec<String> {

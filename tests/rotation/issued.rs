@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::{delivered, status};
+use support::*;
 
 /// A sidecar that delivers the whole answer to one reference, read again every second where that would help.
 struct Issued<'a> {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::{Stage, delivered, generation};
+use support::*;
 
 /// How often the server was asked for this path, whoever asked (batch tokens have no accessor to know them by).
 fn asked(operation: &str, path: &str) -> usize {

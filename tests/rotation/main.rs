@@ -39,10 +39,6 @@
 )]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, missing_debug_implementations, reason = "this is a test")]
 #![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
-#![allow(dead_code, unused_imports, reason = "the support is shared with a larger suite")]
-
-#[path = "../it/support/mod.rs"]
-mod support;
 
 mod answers; // answers that are none: patience asked for, not ours to read, cut, never there
 mod ends; // an app that does not listen or is killed; asked to end at any moment

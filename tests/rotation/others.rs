@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, delivered, generation, status};
+use support::*;
 
 #[test]
 fn a_new_version_in_secrets_manager_is_seen_by_its_description() {

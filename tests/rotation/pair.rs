@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::*;
+use support::*;
 
 /// The code blocks of the page in a language.
 fn blocks(language: &str) -> Vec<String> {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::{Stage, delivered, status};
+use support::*;
 
 /// Of every credential: renewed to 20 s, replaced in the last two of them.
 const TTL: &str = "10s";

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::{Stage, standing, status};
+use support::*;
 
 /// A stage on a server of its own, and the key that unseals it.
 fn own() -> (Stage, &'static OpenBao, String) {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, generation};
+use support::*;
 
 #[test]
 fn a_lease_is_renewed_and_revoked_at_the_end() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, delivered};
+use support::*;
 
 fn supervised(case: &Case, yaml: &str) -> Run {
     case.with_files(yaml).arg("--supervise")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::{Stage, delivered, standing, status};
+use support::*;
 
 struct Life {
     stage: Stage,

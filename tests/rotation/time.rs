@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::Stage;
-use crate::support::*;
+use support::*;
 
 struct Life {
     stage: Stage,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{delivered, stays};
+use support::*;
 
 /// Watches the file behind the name `k`, the directory, and the name's link itself; a line for each event.
 const WATCHER: &str = r#"

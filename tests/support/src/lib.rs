@@ -2,6 +2,13 @@
 //!
 //! Nothing here knows the product's code: only its program, as a user starts it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the suites are the outside world: they have an environment, a clock, processes"
+)]
+#![allow(clippy::unwrap_used, clippy::new_without_default, reason = "this is for tests")]
+#![allow(clippy::print_stderr, reason = "skips are said on stderr, by name")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -20,7 +27,6 @@ mod postgres;
 mod proxy;
 mod run;
 mod running;
-#[allow(dead_code, reason = "not every suite that shares this needs it")]
 mod script;
 mod space;
 
@@ -32,10 +38,8 @@ pub use openbao::{Audit, OpenBao};
 pub use postgres::Postgres;
 pub use proxy::{Plan, Proxy};
 pub use run::Run;
-#[allow(unused_imports, reason = "not every suite that shares this names it")]
 pub use running::Running;
 pub use running::{Outcome, status_field};
-#[allow(unused_imports, reason = "not every suite that shares this names it")]
 pub use script::{Script, say, say_headers_without_end, say_slowly, say_without_end};
 pub use space::{Login, Space};
 
@@ -51,6 +55,17 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// A program that cargo built for the suite that runs: it lies beside the folder of the suite's own.
+pub fn built(name: &str) -> PathBuf {
+    let suite = std::env::current_exe().unwrap();
+    suite.ancestors().nth(2).unwrap().join(name)
+}
+
 /// The Python of the virtual environment that `tests/run` makes.
 pub fn python() -> PathBuf {
     venv().join("bin/python")
@@ -58,7 +73,7 @@ pub fn python() -> PathBuf {
 
 /// The virtual environment that `tests/run` makes.
 pub fn venv() -> PathBuf {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv");
+    let venv = repository().join(".venv");
     assert!(venv.join("bin/python").exists(), "no .venv beside Cargo.toml: ./tests/run makes it");
     venv
 }
@@ -95,14 +110,14 @@ pub fn skip(reason: &str) {
 }
 
 /// Returns from the test, by name, unless it runs as root.
+#[macro_export]
 macro_rules! needs_root {
     () => {
-        if !crate::support::is_root() {
-            return crate::support::skip("needs root (other users, mounts)");
+        if !$crate::is_root() {
+            return $crate::skip("needs root (other users, mounts)");
         }
     };
 }
-pub(crate) use needs_root;
 
 /// This process's directories: one on disk, one on memory. What dead runs left is swept first.
 pub fn base() -> &'static (PathBuf, PathBuf) {
@@ -131,7 +146,7 @@ pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let other = std::env::var_os("IT_PROGRAM").map(PathBuf::from);
-        let built = &*other.unwrap_or_else(|| env!("CARGO_BIN_EXE_secret-exec").into());
+        let built = &*other.unwrap_or_else(|| built("secret-exec"));
         let path = base().0.join("secret-exec");
         if fs::hard_link(built, &path).is_err() {
             copy_program(built, &path);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::{certificates, free_port, replace, request, wait_for};
-use super::OpenBao;
+use crate::OpenBao;
+use crate::{certificates, free_port, replace, request, wait_for};
 
 impl OpenBao {
     /// A new one that keeps everything on disk, so that it can be stopped and started again; also its unseal key. It shows

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// What a stream said so far.
 pub(super) struct Collected {
@@ -135,7 +135,7 @@ impl Running {
 
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
-        super::kept::calls::kill(self.pid(), number).unwrap();
+        crate::kept::calls::kill(self.pid(), number).unwrap();
     }
 
     /// Types on its terminal.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use super::{Run, Server, free_port, keep, request, venv, wait_for};
+use crate::{Run, Server, free_port, keep, request, venv, wait_for};
 
 /// A running moto. All tests share it; each uses names of its own.
 pub struct Moto {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Answer, Server, base, certificates, free_port, keep, parts, python, request, site_package, unique, wait_for,
 };
 
@@ -46,7 +46,7 @@ pub struct Audit {
 }
 
 impl OpenBao {
-    /// The one that tests share. Each uses mounts and roles of its own: see [`super::Space`].
+    /// The one that tests share. Each uses mounts and roles of its own: see [`crate::Space`].
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<&OpenBao> = OnceLock::new();
         SHARED.get_or_init(|| keep(Self::start))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Case, OpenBao, Postgres, certificates, unique};
+use crate::{Case, OpenBao, Postgres, certificates, unique};
 
 /// A corner of a server.
 pub struct Space<'a> {
@@ -194,14 +194,14 @@ impl<'a> Space<'a> {
     /// The accessors of all tokens our logins gave, and of those made for files.
     pub fn accessors(&self) -> Vec<String> {
         let logins = self.logins.borrow();
-        let is_login = |line: &super::Audit| line.kind == "response" && logins.contains(&line.path);
+        let is_login = |line: &crate::Audit| line.kind == "response" && logins.contains(&line.path);
         let issued = self.bao.audit().into_iter().filter(is_login).map(|line| line.accessor);
         issued.chain(self.tokens.borrow().iter().cloned()).filter(|accessor| !accessor.is_empty()).collect()
     }
 
-    fn said(&self, kind: &str) -> Vec<super::Audit> {
+    fn said(&self, kind: &str) -> Vec<crate::Audit> {
         let (accessors, logins) = (self.accessors(), self.logins.borrow());
-        let ours = |line: &super::Audit| logins.contains(&line.path) || accessors.contains(&line.accessor);
+        let ours = |line: &crate::Audit| logins.contains(&line.path) || accessors.contains(&line.accessor);
         self.bao.audit().into_iter().filter(|line| line.kind == kind && ours(line)).collect()
     }
 

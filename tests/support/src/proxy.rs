@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// What happens to one request.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::is_root;
-use super::running::{Collected, Outcome, Running};
+use crate::is_root;
+use crate::running::{Collected, Outcome, Running};
 
 /// How a program is started. The environment is empty but for `PATH` unless a test adds to it.
 pub struct Run {
@@ -189,8 +189,8 @@ impl Run {
         }
         command.current_dir(&self.cwd);
         // Nobody else forks while a terminal's ends could still leak into the child.
-        let alone = super::kept::forking();
-        let terminal = self.pty.then(super::kept::terminal);
+        let alone = crate::kept::forking();
+        let terminal = self.pty.then(crate::kept::terminal);
         match &terminal {
             Some(pty) => {
                 let end = || Stdio::from(pty.slave.try_clone().unwrap());
@@ -202,7 +202,7 @@ impl Run {
             }
         }
         let (before, pty) = (self.before.clone(), self.pty);
-        super::kept::before_exec(&mut command, move || before.apply(pty));
+        crate::kept::before_exec(&mut command, move || before.apply(pty));
         let mut child = loop {
             match command.spawn() {
                 Ok(child) => break child,
@@ -232,7 +232,7 @@ impl Run {
 impl Before {
     /// Runs in the child; only system calls.
     fn apply(&self, pty: bool) -> std::io::Result<()> {
-        use super::kept::calls;
+        use crate::kept::calls;
         calls::new_session(pty)?;
         if !self.tmpfs.is_empty() {
             calls::private_mounts()?;

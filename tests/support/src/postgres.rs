@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use super::{Server, base, free_port, is_root, keep, site_package, unique, wait_for};
+use crate::{Server, base, free_port, is_root, keep, site_package, unique, wait_for};
 
 /// `nobody`: PostgreSQL refuses to run as root, and wants a user that exists.
 const NOBODY: u32 = 65_534;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// What a server answered.
 #[derive(Debug)]

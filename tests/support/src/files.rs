@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{base, python};
+use crate::{base, python};
 
 /// The folder of small programs that stand for other parts of a system.
 pub fn parts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts")
+    crate::repository().join("tests/parts")
 }
 
 /// The folder with what `tests/parts/certificates.py` made: `ca.pem`, `server.pem`, `server.key`, `client.pem`,
