@@ -7,22 +7,42 @@ use serde_json::Value;
 use crate::deploy::yaml_documents;
 use crate::support::{INJECT, root, text};
 
+/// A linter of `.venv`, which finds the others there (actionlint gives `run:` steps to shellcheck).
+fn linter(name: &str) -> Option<Command> {
+    let folder = root().join(".venv/bin");
+    if !folder.join(name).exists() {
+        eprintln!("SKIPPED {name} (run tests/setup)");
+        return None;
+    }
+    let mut command = Command::new(folder.join(name));
+    command.current_dir(root()).env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
+    Some(command)
+}
+
 #[test]
 fn the_workflows_pass_their_linters() {
-    let linter = root().join(".venv/bin/zizmor");
-    if !linter.exists() {
-        return eprintln!("SKIPPED zizmor (run tests/setup)");
+    let arguments: [(&str, &[&str]); 2] =
+        [("zizmor", &["--offline", "--quiet", "--no-progress", ".github"]), ("actionlint", &["-no-color"])];
+    for (name, arguments) in arguments {
+        let Some(mut linter) = linter(name) else { continue };
+        let output = linter.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{name}: {}{}", text(&output.stdout), text(&output.stderr));
     }
-    let output =
-        Command::new(linter).args(["--offline", "--quiet", "--no-progress"]).arg(root().join(".github")).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    // Its wheel on PyPI fetches the program from GitHub.
-    match Command::new("actionlint").current_dir(root()).output() {
-        Ok(output) => assert!(output.status.success(), "{}", text(&output.stdout)),
-        Err(_) => eprintln!(
-            "LEFT OUT actionlint (not installed: go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)"
-        ),
+}
+
+#[test]
+fn actionlint_refuses_a_workflow_with_an_unknown_context_and_a_script_with_a_fault() {
+    const BROKEN: &str = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      \
+        - run: echo ${{ matrx.x }}\n      - run: 'cd $HOME; rm -rf $DIR/*'\n";
+    let Some(mut linter) = linter("actionlint") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.yml");
+    std::fs::write(&path, BROKEN).unwrap();
+    let output = linter.arg("-no-color").arg(&path).output().unwrap();
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["matrx", "shellcheck"] {
+        assert!(said.contains(expected), "{expected}: {said}");
     }
 }
 
