@@ -119,7 +119,7 @@ fn keys_and_values() -> Map {
 fn fetches(map: &Map) -> Fetches {
     let entry = |(key, value): (&String, &String)| (key.clone(), SecretValue::Text(SecretBytes::from(value.clone())));
     let payload = Payload::Map(map.iter().map(entry).collect());
-    Fetches::from([(whole().source, Fetched { payload, version: None, lease: None, ends: None })])
+    Fetches::from([(whole().source, Fetched { payload, version: None, lease: None, ends: None, metadata: None })])
 }
 
 fn whole() -> SecretRef {
@@ -275,7 +275,8 @@ fn yaml_means_what_json_means() {
         "p":{"<<":{"x":1},"010":"010","":"","k":{"k":"\\\"\n"}},"q":"1e3","r":"null","s":2e0}"#
             .replace("\"k\":\"", &format!("\"{}\":\"", "k".repeat(3000)));
     let payload = Payload::Map(SecretMap::from_json(json.as_bytes()).unwrap());
-    let fetches = Fetches::from([(whole().source, Fetched { payload, version: None, lease: None, ends: None })]);
+    let fetches =
+        Fetches::from([(whole().source, Fetched { payload, version: None, lease: None, ends: None, metadata: None })]);
     let yaml = secret(&whole(), Some(Format::Yaml), None, &fetches).unwrap();
     let again = secret(&whole(), Some(Format::Json), None, &fetches).unwrap();
     let compare = "import json, sys, yaml\n\

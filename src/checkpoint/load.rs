@@ -128,7 +128,7 @@ pub(super) fn restore(
     };
     let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let version = written.version.map(Version);
-    let fetched = Fetched { payload, version, lease, ends };
+    let fetched = Fetched { payload, version, lease, ends, metadata: None };
     Some(SavedValue { source, fetched, requested_at: written.requested_at, is_over, file: written.value })
 }
 

@@ -47,7 +47,7 @@ fn lease(json: &str) -> Fetched {
     let payload = Payload::Map(SecretMap::from_json(json.as_bytes()).unwrap());
     let id = LeaseId::parse("database/creds/web/abc").unwrap();
     let lease = Some(Lease { id, ttl: Duration::from_secs(60), renewable: true });
-    Fetched { payload, version: None, lease, ends: None }
+    Fetched { payload, version: None, lease, ends: None, metadata: None }
 }
 
 fn now(seconds: u64) -> Duration {
@@ -155,7 +155,7 @@ fn the_values_of_replaced_leases_are_removed() {
 }
 
 fn plain(payload: Payload) -> Fetched {
-    Fetched { payload, version: Some(Version("7".into())), lease: None, ends: None }
+    Fetched { payload, version: Some(Version("7".into())), lease: None, ends: None, metadata: None }
 }
 
 fn reference(text: &str) -> Source {
@@ -184,7 +184,7 @@ fn values_without_a_lease_need_no_token_and_those_with_one_do() {
     let of = |source: &Source| values.iter().find(|value| value.source == *source);
     assert!(of(&source()).is_none());
     assert_eq!(of(&kv).unwrap().fetched.payload.value("k").unwrap().raw().expose(), b"1.50");
-    let Fetched { payload: Payload::Whole(bytes), version, lease: None, ends: None } = &of(&whole).unwrap().fetched
+    let Fetched { payload: Payload::Whole(bytes), version, lease: None, ends: None, .. } = &of(&whole).unwrap().fetched
     else {
         panic!("not whole")
     };

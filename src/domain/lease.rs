@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::payload::Payload;
 use super::reference::Source;
+use super::secret::SecretBytes;
 
 /// The server's name of a lease. Not a secret, but not printed whole in logs either.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +58,8 @@ pub struct Fetched {
     pub lease: Option<Lease>,
     /// An end of its own that the value states, beside its lease or without one.
     pub ends: Option<Ends>,
+    /// KV v2's `metadata`, a JSON object, where the value stood in an envelope.
+    pub metadata: Option<SecretBytes>,
 }
 
 /// How a value ends that states its own end. Durations count from the answer on.

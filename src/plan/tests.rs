@@ -24,7 +24,7 @@ pub(crate) fn source_of(text: &str) -> Source {
 /// A value without a lease: a map.
 pub(crate) fn value_of(json: &str) -> Fetched {
     let payload = Payload::Map(crate::domain::SecretMap::from_json(json.as_bytes()).unwrap());
-    Fetched { payload, version: None, lease: None, ends: None }
+    Fetched { payload, version: None, lease: None, ends: None, metadata: None }
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Fetch for Files {
             Source::File(path) => {
                 let payload = Payload::Whole(self.read(path)?);
                 Failure::of_too_many_secrets().map_or(Ok(()), Err)?;
-                Ok(Fetched { payload, version: None, lease: None, ends: None })
+                Ok(Fetched { payload, version: None, lease: None, ends: None, metadata: None })
             }
             Source::Vault(_) | Source::Aws(_) => Err(Failure::new(Class::Malformed, "this is not a file: reference")),
         };

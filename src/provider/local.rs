@@ -113,7 +113,7 @@ impl State {
             self.live.insert(id, LiveLease { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
-        Ok(Fetched { payload, version: None, lease, ends: None })
+        Ok(Fetched { payload, version: None, lease, ends: None, metadata: None })
     }
 
     fn renew(&mut self, id: &LeaseId, now: Duration) -> Result<Lease, Failure> {

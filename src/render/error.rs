@@ -220,6 +220,14 @@ pub enum TemplateRenderError {
     /// Out of room for values.
     #[error("the values it makes are larger than {} MiB in all", GROWTH >> 20)]
     TooMuchGrowth,
+    /// A Go template, with its name.
+    #[error("in {name}: {why}")]
+    Go {
+        /// The template's name.
+        name: String,
+        /// What stands in the way.
+        why: String,
+    },
     /// What minijinja says without its details, which can quote values.
     #[error("{0}; no details are given because they could quote a value")]
     Engine(String),

@@ -10,6 +10,7 @@ use crate::domain::{
 mod decode;
 mod error;
 mod format;
+pub mod gotemplate;
 mod limits;
 mod template;
 mod tree;

@@ -22,6 +22,7 @@ pub(super) fn fetches(known: &[(&str, Backend<'_>)]) -> Fetches {
         version: None,
         lease: None,
         ends: None,
+        metadata: None,
     };
     known.iter().map(|(text, backend)| (reference(text).source, fetched(backend))).collect()
 }

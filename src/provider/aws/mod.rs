@@ -241,6 +241,12 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
     };
     match Failure::of_too_many_secrets() {
         Some(failure) => Err(failure),
-        None => Ok(Fetched { payload: Payload::Whole(value), version: version.map(Version), lease: None, ends: None }),
+        None => Ok(Fetched {
+            payload: Payload::Whole(value),
+            version: version.map(Version),
+            lease: None,
+            ends: None,
+            metadata: None,
+        }),
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     }
     if is_raw(answer, source) {
         let payload = Payload::Whole(SecretBytes::copy_of(answer.body.expose()));
-        return Ok(Fetched { payload, version: None, lease: None, ends: None });
+        return Ok(Fetched { payload, version: None, lease: None, ends: None, metadata: None });
     }
     let envelope = Envelope::of(answer)?;
     let Some(data) = envelope.data.filter(|data| data.get() != "null") else {
@@ -125,6 +125,7 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     let map = map(data)?;
     if let Some(metadata) = opened(&envelope, &map) {
         let inner = map.value("data").expect("an opened envelope has data");
+        let envelope_metadata = map.value("metadata").map(|value| SecretBytes::copy_of(value.raw().expose()));
         if inner.is_null() {
             return Err(gone(&metadata, answer.status));
         }
@@ -134,13 +135,14 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
             version: Some(Version(metadata.version.to_string())),
             lease: None,
             ends: None,
+            metadata: envelope_metadata,
         });
     }
     let lease = envelope.lease();
     // A duration without a lease is KV v1's: whatever its fields look like, they are somebody's own.
     let is_issued = lease.is_some() || envelope.lease_duration.is_zero();
     let ends = if is_issued { ends::stated(&map, source, now) } else { None };
-    Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends })
+    Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends, metadata: None })
 }
 
 /// Whether this is what a raw endpoint returns, around which there is no envelope: PEM and keys as text (`pki/ca/pem`,
@@ -194,7 +196,7 @@ fn made(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
         }
         (None, None) => return Err(nothing()),
     };
-    Ok(Fetched { payload: Payload::Map(map(part)?), version: None, lease: None, ends })
+    Ok(Fetched { payload: Payload::Map(map(part)?), version: None, lease: None, ends, metadata: None })
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,89 @@
+//! `range`: over lists, maps, numbers and `loop`.
+
+use std::ops::ControlFlow;
+
+use super::super::ast::Branch;
+use super::super::error::Stop;
+use super::super::value::{Int, Value};
+use super::{Evaluator, Jump};
+
+impl Evaluator<'_> {
+    /// `range`, with its `else`.
+    pub(super) fn range(&mut self, dot: &Value, branch: &Branch) -> Result<(), Jump> {
+        let outer = self.variables.len();
+        let value = self.pipeline(dot, &branch.pipe)?;
+        let result = self.iterate(dot, branch, &value);
+        self.variables.truncate(outer);
+        result
+    }
+
+    fn iterate(&mut self, dot: &Value, branch: &Branch, value: &Value) -> Result<(), Jump> {
+        let at = branch.pipe.at;
+        let has_two = branch.pipe.variables.len() > 1;
+        let is_empty = match value {
+            Value::Pending => return Ok(()),
+            Value::Invalid => true,
+            Value::List(items, _) => {
+                for (index, item) in items.iter().enumerate() {
+                    let index = Value::int(i64::try_from(index).unwrap_or(i64::MAX));
+                    if self.iteration(branch, index, item)?.is_break() {
+                        break;
+                    }
+                }
+                items.is_empty()
+            }
+            Value::Map(map, _) => {
+                for (key, item) in map.iter() {
+                    if self.iteration(branch, Value::String(key.clone()), item)?.is_break() {
+                        break;
+                    }
+                }
+                map.is_empty()
+            }
+            Value::Int(..) if has_two => {
+                return Err(
+                    Stop { at, why: "can't use an integer to iterate over more than one variable".into() }.into()
+                );
+            }
+            Value::Int(most, kind) => self.numbers(branch, 0, *most, *kind)?,
+            Value::Loop(from, to) => self.numbers(branch, *from, *to, Int::Int64)?,
+            other => {
+                let why = format!("range can't iterate over a value of type {}", other.type_name());
+                return Err(Stop { at, why }.into());
+            }
+        };
+        match &branch.otherwise {
+            Some(otherwise) if is_empty => self.block(at, dot, otherwise),
+            _ => Ok(()),
+        }
+    }
+
+    fn numbers(&mut self, branch: &Branch, from: i64, to: i64, kind: Int) -> Result<bool, Jump> {
+        for (index, number) in (from..to).enumerate() {
+            let index = Value::int(i64::try_from(index).unwrap_or(i64::MAX));
+            if self.iteration(branch, index, &Value::Int(number, kind))?.is_break() {
+                break;
+            }
+        }
+        Ok(from >= to)
+    }
+
+    fn iteration(&mut self, branch: &Branch, index: Value, item: &Value) -> Result<ControlFlow<()>, Jump> {
+        self.step(branch.pipe.at)?;
+        let pipe = &branch.pipe;
+        let values: &[&Value] = if pipe.variables.len() > 1 { &[&index, item] } else { &[item] };
+        let top = self.variables.len();
+        for (place, (name, value)) in pipe.variables.iter().zip(values).enumerate() {
+            if pipe.is_assignment {
+                self.assign(pipe.at, name, (*value).clone())?;
+            } else {
+                self.variables[top - pipe.variables.len() + place].1 = (*value).clone();
+            }
+        }
+        match self.block(pipe.at, item, &branch.then) {
+            Ok(()) | Err(Jump::Continue) => Ok(ControlFlow::Continue(())),
+            Err(Jump::Break) => Ok(ControlFlow::Break(())),
+            Err(stop) => Err(stop),
+        }
+    }
+}

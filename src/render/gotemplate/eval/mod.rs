@@ -1,0 +1,364 @@
+//! Walks the tree of a template over its values: Go's `text/template/exec.go`, with fuel, room and depth.
+
+use crate::domain::{Fetches, SecretRef};
+
+use super::super::limits::{FUEL, GROWTH, OUTPUT};
+use super::MissingKey;
+use super::ast::{Branch, Command, List, Node, Pipe, Templates, Term, Word};
+use super::error::Stop;
+use super::functions::{Call, Function};
+use super::value::{Elements, Scratch, Value};
+use super::{arguments, fields, print};
+
+mod loops;
+
+/// How deep blocks, pipelines and templates call each other.
+const DEPTH: usize = 150;
+
+/// What a loop does next.
+enum Jump {
+    Break,
+    Continue,
+    Stop(Stop),
+}
+
+impl From<Stop> for Jump {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+/// One rendering.
+pub(super) struct Evaluator<'a> {
+    templates: &'a Templates,
+    pub(super) fetches: &'a Fetches,
+    pub(super) missing_key: MissingKey,
+    /// What was called for and is not fetched.
+    pub(super) needs: Vec<SecretRef>,
+    pub(super) scratch: Scratch,
+    pub(super) now: u64,
+    variables: Vec<(String, Value)>,
+    out: Vec<u8>,
+    written: usize,
+    fuel: u64,
+    room: usize,
+    depth: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(templates: &'a Templates, fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
+        Self {
+            templates,
+            fetches,
+            missing_key,
+            needs: Vec::new(),
+            scratch: Scratch::default(),
+            now,
+            variables: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            fuel: FUEL,
+            room: GROWTH,
+            depth: 0,
+        }
+    }
+
+    /// Runs the template `name` with `dot` and returns what it wrote.
+    pub(super) fn run(&mut self, name: &str, dot: &Value, at: usize) -> Result<Vec<u8>, Stop> {
+        let Some(list) = self.templates.get(name) else {
+            return Err(Stop { at, why: format!("template {name:?} not defined") });
+        };
+        let outer = std::mem::take(&mut self.out);
+        let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
+        let result = self.deeper(at, |run| match run.walk(dot, list) {
+            Ok(()) | Err(Jump::Break | Jump::Continue) => Ok(()),
+            Err(Jump::Stop(stop)) => Err(stop),
+        });
+        self.variables = variables;
+        let inner = std::mem::replace(&mut self.out, outer);
+        result.map(|()| inner)
+    }
+
+    fn deeper<T>(&mut self, at: usize, work: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        if self.depth == DEPTH {
+            return Err(Stop { at, why: format!("templates and blocks call each other deeper than {DEPTH} levels") });
+        }
+        self.depth += 1;
+        let result = work(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn step(&mut self, at: usize) -> Result<(), Stop> {
+        self.fuel =
+            self.fuel.checked_sub(1).ok_or_else(|| Stop { at, why: format!("it does more than {FUEL} steps") })?;
+        Ok(())
+    }
+
+    /// Takes room for a value that is about to be made.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), String> {
+        let too_much = || format!("the values it makes are larger than {} MiB in all", GROWTH >> 20);
+        self.room = self.room.checked_sub(bytes).ok_or_else(too_much)?;
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Stop> {
+        self.written = self.written.saturating_add(bytes.len());
+        if self.written > OUTPUT {
+            return Err(Stop { at, why: format!("it writes more than {} MiB", OUTPUT >> 20) });
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn walk(&mut self, dot: &Value, list: &List) -> Result<(), Jump> {
+        for node in list {
+            match node {
+                Node::Text(text) => {
+                    self.step(0)?;
+                    self.write(0, text.as_bytes())?;
+                }
+                Node::Action(pipe) => {
+                    let value = self.pipeline(dot, pipe)?;
+                    if pipe.variables.is_empty() {
+                        self.print(pipe.at, &value)?;
+                    }
+                }
+                Node::If(branch) => self.branch(dot, branch, false)?,
+                Node::With(branch) => self.branch(dot, branch, true)?,
+                Node::Range(branch) => self.range(dot, branch)?,
+                Node::Break => return Err(Jump::Break),
+                Node::Continue => return Err(Jump::Continue),
+                Node::Template { at, name, pipe } => {
+                    let dot = match pipe {
+                        Some(pipe) => self.pipeline(dot, pipe)?,
+                        None => Value::Invalid,
+                    };
+                    let inner = self.run(name, &dot, *at)?;
+                    self.out.extend_from_slice(&inner);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, at: usize, value: &Value) -> Result<(), Stop> {
+        match value {
+            Value::Pending => Ok(()),
+            Value::Invalid | Value::Nil => self.write(at, b"<no value>"),
+            Value::String(text) | Value::Number(text) => self.write(at, &text.clone()),
+            other => {
+                let mut out = Vec::new();
+                if print::value(&mut out, other).is_none() {
+                    let why = format!("a value of type {} cannot be printed", other.type_name());
+                    return Err(Stop { at, why });
+                }
+                self.write(at, &out)
+            }
+        }
+    }
+
+    fn block(&mut self, at: usize, dot: &Value, list: &List) -> Result<(), Jump> {
+        if self.depth == DEPTH {
+            let why = format!("templates and blocks call each other deeper than {DEPTH} levels");
+            return Err(Stop { at, why }.into());
+        }
+        self.depth += 1;
+        let mark = self.variables.len();
+        let result = self.walk(dot, list);
+        self.variables.truncate(mark);
+        self.depth -= 1;
+        result
+    }
+
+    fn branch(&mut self, dot: &Value, branch: &Branch, sets_dot: bool) -> Result<(), Jump> {
+        let mark = self.variables.len();
+        let value = self.pipeline(dot, &branch.pipe)?;
+        let at = branch.pipe.at;
+        let result = match (&value, &branch.otherwise) {
+            (Value::Pending, _) => Ok(()),
+            (value, _) if value.is_true() => self.block(at, if sets_dot { value } else { dot }, &branch.then),
+            (_, Some(otherwise)) => self.block(at, dot, otherwise),
+            _ => Ok(()),
+        };
+        self.variables.truncate(mark);
+        result
+    }
+
+    fn assign(&mut self, at: usize, name: &str, value: Value) -> Result<(), Stop> {
+        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+            Some((_, place)) => {
+                *place = value;
+                Ok(())
+            }
+            None => Err(Stop { at, why: format!("undefined variable: {name}") }),
+        }
+    }
+
+    pub(super) fn pipeline(&mut self, dot: &Value, pipe: &Pipe) -> Result<Value, Stop> {
+        self.deeper(pipe.at, |run| {
+            let mut value = None;
+            for command in &pipe.commands {
+                let mut result = run.command(dot, command, value)?;
+                if matches!(result, Value::Nil) {
+                    result = Value::Invalid;
+                }
+                value = Some(result);
+            }
+            let value = value.unwrap_or(Value::Invalid);
+            for name in &pipe.variables {
+                if pipe.is_assignment {
+                    run.assign(pipe.at, name, value.clone())?;
+                } else {
+                    run.variables.push((name.clone(), value.clone()));
+                }
+            }
+            Ok(value)
+        })
+    }
+
+    fn command(&mut self, dot: &Value, command: &Command, last: Option<Value>) -> Result<Value, Stop> {
+        let Word { at, term } = &command.words[0];
+        self.step(*at)?;
+        let arguments = &command.words[1..];
+        match term {
+            Term::Function(function) => return self.call(dot, *at, function, arguments, last),
+            Term::Field(names) => return self.fields(dot, *at, dot, names, arguments, last),
+            Term::Chain { term, fields } => {
+                let receiver = self.word(dot, term)?;
+                return self.fields(dot, *at, &receiver, fields, arguments, last);
+            }
+            Term::Variable { name, fields } if !fields.is_empty() => {
+                let receiver = self.variable(*at, name)?;
+                return self.fields(dot, *at, &receiver, fields, arguments, last);
+            }
+            _ => {}
+        }
+        if !arguments.is_empty() || last.is_some() {
+            return Err(Stop { at: *at, why: "can't give argument to non-function".into() });
+        }
+        match term {
+            Term::Nil => Err(Stop { at: *at, why: "nil is not a command".into() }),
+            _ => self.word(dot, &command.words[0]),
+        }
+    }
+
+    fn variable(&self, at: usize, name: &str) -> Result<Value, Stop> {
+        let found = self.variables.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).ok_or_else(|| Stop { at, why: format!("undefined variable: {name}") })
+    }
+
+    /// The value of one operand without arguments.
+    pub(super) fn word(&mut self, dot: &Value, word: &Word) -> Result<Value, Stop> {
+        let at = word.at;
+        match &word.term {
+            Term::Function(function) => self.call(dot, at, function, &[], None),
+            Term::Variable { name, fields } => {
+                let receiver = self.variable(at, name)?;
+                self.fields(dot, at, &receiver, fields, &[], None)
+            }
+            Term::Dot => Ok(dot.clone()),
+            Term::Nil => Ok(Value::Nil),
+            Term::Field(names) => self.fields(dot, at, dot, names, &[], None),
+            Term::Chain { term, fields } => {
+                let receiver = self.deeper(at, |run| run.word(dot, term))?;
+                self.fields(dot, at, &receiver, fields, &[], None)
+            }
+            Term::Bool(value) => Ok(Value::Bool(*value)),
+            Term::Int(value) => Ok(Value::int(*value)),
+            Term::Float(value) => Ok(Value::Float(*value)),
+            Term::String(text) => Ok(Value::String(text.clone())),
+            Term::Pipe(pipe) => self.pipeline(dot, pipe),
+        }
+    }
+
+    fn fields(
+        &mut self,
+        dot: &Value,
+        at: usize,
+        receiver: &Value,
+        names: &[String],
+        arguments: &[Word],
+        last: Option<Value>,
+    ) -> Result<Value, Stop> {
+        let mut value = receiver.clone();
+        for (place, name) in names.iter().enumerate() {
+            let is_last = place + 1 == names.len();
+            let has_arguments = is_last && (!arguments.is_empty() || last.is_some());
+            if let Some(method) = fields::method(&value, name) {
+                let mut given = vec![value];
+                if is_last {
+                    for word in arguments {
+                        given.push(self.word(dot, word)?);
+                    }
+                    given.extend(last.clone());
+                }
+                value = method(self, given).map_err(|why| Stop { at, why: format!("error calling {name}: {why}") })?;
+                continue;
+            }
+            value = fields::field(&value, name, self.missing_key).map_err(|why| Stop { at, why })?;
+            if has_arguments && !matches!(value, Value::Pending) {
+                return Err(Stop { at, why: format!("{name} is not a method but has arguments") });
+            }
+        }
+        Ok(value)
+    }
+
+    fn call(
+        &mut self,
+        dot: &Value,
+        at: usize,
+        function: &'static Function,
+        words: &[Word],
+        last: Option<Value>,
+    ) -> Result<Value, Stop> {
+        self.step(at)?;
+        let count = words.len() + usize::from(last.is_some());
+        function.check_count(count).map_err(|why| Stop { at, why })?;
+        if let Call::Lazy { stops_at } = function.call {
+            return self.lazy(dot, words, last, stops_at);
+        }
+        let mut values = Vec::with_capacity(count);
+        for (place, word) in words.iter().enumerate() {
+            let value = self.word(dot, word)?;
+            let kind = function.kind(place);
+            let is_literal = matches!(word.term, Term::Int(_) | Term::Float(_));
+            let is_nil = matches!(word.term, Term::Nil);
+            values.push(arguments::fit(value, kind, is_literal, is_nil).map_err(|why| Stop { at: word.at, why })?);
+        }
+        if let Some(value) = last {
+            values
+                .push(arguments::fit(value, function.kind(words.len()), false, false).map_err(|why| Stop { at, why })?);
+        }
+        if values.iter().any(|value| matches!(value, Value::Pending)) {
+            return Ok(Value::Pending);
+        }
+        let result = match function.call {
+            Call::Pure(call) => call(&values),
+            Call::With(call) => call(self, &values),
+            Call::Lazy { .. } => Ok(Value::Invalid),
+        };
+        let result = result.and_then(|value| self.grow(value.weight()).map(|()| value));
+        result.map_err(|why| Stop { at, why: format!("error calling {}: {why}", function.name) })
+    }
+
+    /// `and` and `or` evaluate no more than they need.
+    fn lazy(&mut self, dot: &Value, words: &[Word], last: Option<Value>, stops_at: bool) -> Result<Value, Stop> {
+        let mut value = Value::Invalid;
+        for word in words {
+            value = self.word(dot, word)?;
+            if value.is_true() == stops_at || matches!(value, Value::Pending) {
+                return Ok(value);
+            }
+        }
+        Ok(last.unwrap_or(value))
+    }
+}
+
+/// The value that a key, which is not there, has.
+pub(super) fn zero(elements: Elements) -> Value {
+    match elements {
+        Elements::Any => Value::Nil,
+        Elements::Strings => Value::text(""),
+    }
+}

@@ -1,0 +1,51 @@
+//! Floating point numbers as `strconv.FormatFloat` writes them.
+
+/// Formats `e`, `E`, `f`, `F`, `g`, `G`; `None` is the shortest text that reads back as the same number.
+pub(super) fn format(value: f64, verb: char, precision: Option<usize>, keeps_zeros: bool) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    match verb {
+        'e' | 'E' => exponential(&precision.map_or_else(|| format!("{value:e}"), |p| format!("{value:.p$e}")), verb),
+        'g' | 'G' => general(value, verb, precision, keeps_zeros),
+        _ => precision.map_or_else(|| format!("{value}"), |p| format!("{value:.p$}")),
+    }
+}
+
+/// Rust writes `1.5e7`, Go `1.5e+07`.
+fn exponential(text: &str, verb: char) -> String {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    let e = if verb.is_uppercase() { 'E' } else { 'e' };
+    format!("{mantissa}{e}{sign}{digits:0>2}")
+}
+
+fn general(value: f64, verb: char, precision: Option<usize>, keeps_zeros: bool) -> String {
+    // `#` keeps zeros up to a precision, which is 6 where none is given.
+    let precision = if keeps_zeros { precision.or(Some(6)) } else { precision };
+    let wanted = precision.map(|p| p.max(1));
+    let text = wanted.map_or_else(|| format!("{value:e}"), |p| format!("{value:.*e}", p - 1));
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let mantissa = match mantissa.split_once('.') {
+        Some(_) if !keeps_zeros => mantissa.trim_end_matches('0').trim_end_matches('.'),
+        _ => mantissa,
+    };
+    let digits = i32::try_from(mantissa.bytes().filter(u8::is_ascii_digit).count()).unwrap_or(i32::MAX);
+    let limit = match wanted {
+        None => 6,
+        Some(p) => {
+            let p = i32::try_from(p).unwrap_or(i32::MAX);
+            if !keeps_zeros && p > digits && digits > exponent { digits } else { p }
+        }
+    };
+    // strconv decides with 6 where the shortest text is wanted.
+    if exponent < -4 || exponent >= limit {
+        return exponential(&format!("{mantissa}e{exponent}"), verb);
+    }
+    let decimals = usize::try_from((digits - 1 - exponent).max(0)).unwrap_or_default();
+    format!("{value:.decimals$}")
+}

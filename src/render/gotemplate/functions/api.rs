@@ -1,0 +1,144 @@
+//! The functions that call a backend: `secret` and `pkiCert`, and `executeTemplate`, `scratch`.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Fetched, Payload, SecretMap, SecretRef, SecretValue, Source, VaultOperation};
+
+use super::super::super::tree::Json;
+use super::super::arguments::Kind::{Any, String as Str};
+use super::super::eval::Evaluator;
+use super::super::value::{Map, Pem, Secret, Text, Value};
+use super::encoding::{Numbers, from_json};
+use super::{Function, Outcome, string};
+
+/// How many references one template may compute.
+const MOST_COMPUTED: usize = 1_000;
+
+pub(super) const TABLE: &[Function] = &[
+    Function::with("secret", &[Str], |run, given| {
+        fetched(run, "secret", given, |fetched| Ok(Value::Secret(secret(fetched)?.into())))
+    })
+    .rest(Str),
+    Function::with("pkiCert", &[Str], |run, given| fetched(run, "pkiCert", given, pem)).rest(Str),
+    Function::with("executeTemplate", &[Str], |run, given| {
+        if given.len() > 2 {
+            return Err("wrong number of args: want 1 or 2".to_owned());
+        }
+        let dot = given.get(1).filter(|dot| !dot.is_nothing()).cloned().unwrap_or(Value::Invalid);
+        run.run(&string(&given[0]), &dot, 0).map(Value::text).map_err(|stop| stop.why)
+    })
+    .rest(Any),
+    Function::with("scratch", &[], |run, _| Ok(Value::Scratch(run.scratch.clone()))),
+];
+
+/// Whether the function names a reference.
+pub(in super::super) fn is_api(function: &Function) -> bool {
+    matches!(function.name, "secret" | "pkiCert")
+}
+
+/// The reference that the arguments of `secret` name.
+pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<SecretRef, String> {
+    let words: Vec<_> = given.iter().map(|text| String::from_utf8_lossy(text)).collect();
+    let Some((path, parameters)) = words.split_first() else { return Err("the path is missing".to_owned()) };
+    let (path, query) = path.trim().split_once('?').unwrap_or((path.trim(), ""));
+    let path = path.trim_matches('/').replace('%', "%25").replace('#', "%23");
+    let text = match query.strip_prefix("version=") {
+        _ if query.is_empty() => format!("vault:{path}"),
+        Some(version) => format!("vault:{path}?version={version}"),
+        None => return Err("only version=N may stand behind the \"?\" of a path".to_owned()),
+    };
+    let mut reference = SecretRef::parse(&text, &BTreeMap::new()).map_err(|why| why.to_string())?;
+    let mut sent = BTreeMap::new();
+    for parameter in parameters.iter().filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').ok_or("a parameter is no \"key=value\" pair")?;
+        sent.insert(name.to_owned(), value.to_owned());
+    }
+    if let Source::Vault(source) = &mut reference.source
+        && (!sent.is_empty() || function == "pkiCert")
+    {
+        source.operation = VaultOperation::Write(sent);
+    }
+    Ok(reference)
+}
+
+fn fetched(run: &mut Evaluator<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
+    let texts: Vec<Text> = given.iter().map(|value| Text::from(super::bytes(value))).collect();
+    let reference = reference(function, &texts)?;
+    if let Some(fetched) = run.fetches.get(&reference.source) {
+        return make(fetched);
+    }
+    if run.needs.len() >= MOST_COMPUTED {
+        return Err(format!("it computes more than {MOST_COMPUTED} references"));
+    }
+    if !run.needs.contains(&reference) {
+        run.needs.push(reference);
+    }
+    Ok(Value::Pending)
+}
+
+/// What `secret` returns: with KV v2's envelope around it.
+fn secret(fetched: &Fetched) -> Result<Secret, String> {
+    let mut data = match &fetched.payload {
+        Payload::Map(map) => entries(map)?,
+        Payload::Whole(bytes) => Map::from([(Text::from(&b"data"[..]), Value::text(bytes.expose()))]),
+    };
+    if let Some(metadata) = &fetched.metadata {
+        let metadata = parsed(metadata.expose())?;
+        let inner = Value::map(std::mem::take(&mut data));
+        data.insert(Text::from(&b"data"[..]), inner);
+        data.insert(Text::from(&b"metadata"[..]), metadata);
+    }
+    let lease = fetched.lease.as_ref();
+    Ok(Secret {
+        lease_id: lease.map(|lease| lease.id.as_str().to_owned()).unwrap_or_default(),
+        lease_duration: lease.map_or(0, |lease| i64::try_from(lease.ttl.as_secs()).unwrap_or(i64::MAX)),
+        renewable: lease.is_some_and(|lease| lease.renewable),
+        data: Value::map(data),
+        auth: Value::Nil,
+    })
+}
+
+fn entries(map: &SecretMap) -> Result<Map, String> {
+    map.iter().map(|(key, value)| Ok((Text::from(key.as_bytes()), decoded(value)?))).collect()
+}
+
+fn decoded(value: &SecretValue) -> Outcome {
+    match value {
+        SecretValue::Text(text) => Ok(Value::text(text.expose())),
+        SecretValue::Json(json) => parsed(json.expose()),
+    }
+}
+
+fn parsed(json: &[u8]) -> Outcome {
+    let text = std::str::from_utf8(json).map_err(|_| "the answer is no UTF-8")?;
+    let json = Json::parse(text).map_err(|_| "the answer's data is too large, too deep or repeats a key")?;
+    Ok(from_json(&json, Numbers::AsWritten))
+}
+
+/// What `pkiCert` returns.
+fn pem(fetched: &Fetched) -> Outcome {
+    let Payload::Map(map) = &fetched.payload else { return Err("the answer is no certificate".to_owned()) };
+    let text = |key: &str| {
+        let value = map.value(key).map(|value| value.raw().expose()).unwrap_or_default();
+        let mut text = value.trim_ascii_end().to_vec();
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        Text::from(text)
+    };
+    let (cert, key, ca) = (text("certificate"), text("private_key"), text("issuing_ca"));
+    if cert.is_empty() {
+        return Err("the answer is no certificate".to_owned());
+    }
+    let chain = match map.value("ca_chain").map(decoded).transpose()? {
+        Some(Value::List(items, _)) => {
+            Value::strings(items.iter().map(|item| [super::bytes(item).trim_ascii_end(), b"\n"].concat()))
+        }
+        _ => Value::strings([""; 0]),
+    };
+    let data = [("Cert", &cert), ("Key", &key), ("CA", &ca)];
+    let mut data: Map =
+        data.into_iter().map(|(name, text)| (Text::from(name.as_bytes()), Value::String(text.clone()))).collect();
+    data.insert(Text::from(&b"CAChain"[..]), chain.clone());
+    Ok(Value::Pem(Pem { cert, key, ca, chain, data: Value::map(data) }.into()))
+}

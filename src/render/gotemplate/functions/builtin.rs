@@ -1,0 +1,111 @@
+//! Go's predefined functions, but for comparison.
+
+use super::super::arguments::Kind::{Any, String as Str};
+use super::super::value::{Uint, Value};
+use super::super::{eval, print, printf, quote};
+use super::{Function, Outcome, cannot_print};
+
+/// Bytes of one `printf`.
+const MOST: usize = 4 << 20;
+
+pub(super) const TABLE: &[Function] = &[
+    Function::lazy("and", false),
+    Function::lazy("or", true),
+    Function::pure("not", &[Any], |given| Ok(Value::Bool(!given[0].is_true()))),
+    Function::pure("print", &[], |given| print::sprint(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
+    Function::pure("println", &[], |given| print::sprintln(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
+    Function::pure("printf", &[Str], |given| {
+        printf::sprintf(super::bytes(&given[0]), &given[1..], MOST).map(Value::text).ok_or_else(cannot_print)
+    })
+    .rest(Any),
+    Function::pure("html", &[], |given| Ok(Value::text(quote::html(&joined(given)?)))).rest(Any),
+    Function::pure("js", &[], |given| Ok(Value::text(quote::js(&joined(given)?)))).rest(Any),
+    Function::pure("urlquery", &[], |given| Ok(Value::text(quote::query(&joined(given)?)))).rest(Any),
+    Function::pure("len", &[Any], |given| length(&given[0]).map(Value::int)),
+    Function::pure("index", &[Any], index).rest(Any),
+    Function::pure("slice", &[Any], slice).rest(Any),
+    Function::pure("call", &[Any], |_| Err("there are no values that are functions".to_owned())).rest(Any),
+];
+
+fn joined(given: &[Value]) -> Result<Vec<u8>, String> {
+    let shown: Vec<Value> =
+        given.iter().map(|value| if value.is_nothing() { Value::text("<no value>") } else { value.clone() }).collect();
+    print::sprint(&shown).ok_or_else(cannot_print)
+}
+
+fn length(value: &Value) -> Result<i64, String> {
+    let length = match value {
+        Value::String(text) | Value::Number(text) => text.len(),
+        Value::List(items, _) => items.len(),
+        Value::Map(map, _) => map.len(),
+        Value::Loop(..) => 0,
+        Value::Nil | Value::Invalid => return Err("len of untyped nil".to_owned()),
+        other => return Err(format!("len of type {}", other.type_name())),
+    };
+    Ok(i64::try_from(length).unwrap_or(i64::MAX))
+}
+
+fn index(given: &[Value]) -> Outcome {
+    let mut value = given[0].clone();
+    if matches!(value, Value::Invalid | Value::Nil) {
+        return Err("index of untyped nil".to_owned());
+    }
+    for key in &given[1..] {
+        value = match &value {
+            Value::List(items, _) => items[place(key, items.len())?].clone(),
+            Value::String(text) | Value::Number(text) => Value::Uint(text[place(key, text.len())?].into(), Uint::Byte),
+            Value::Map(map, elements) => match key {
+                Value::String(key) => map.get(key).cloned().unwrap_or_else(|| eval::zero(*elements)),
+                Value::Nil | Value::Invalid => return Err("value is nil; should be of type string".to_owned()),
+                other => return Err(format!("value has type {}; should be string", other.type_name())),
+            },
+            Value::Nil | Value::Invalid => return Err("index of nil pointer".to_owned()),
+            other => return Err(format!("can't index item of type {}", other.type_name())),
+        };
+    }
+    Ok(value)
+}
+
+fn place(key: &Value, length: usize) -> Result<usize, String> {
+    let at = number(key)?;
+    if at < length { Ok(at) } else { Err("index out of range".to_owned()) }
+}
+
+fn number(key: &Value) -> Result<usize, String> {
+    let at = match key {
+        Value::Int(at, _) => usize::try_from(*at).ok(),
+        Value::Uint(at, _) => usize::try_from(*at).ok(),
+        Value::Nil | Value::Invalid => return Err("cannot index slice/array with nil".to_owned()),
+        other => return Err(format!("cannot index slice/array with type {}", other.type_name())),
+    };
+    at.ok_or_else(|| "index out of range".to_owned())
+}
+
+fn slice(given: &[Value]) -> Outcome {
+    let keys = &given[1..];
+    if keys.len() > 3 {
+        return Err(format!("too many slice indexes: {}", keys.len()));
+    }
+    let length = match &given[0] {
+        Value::String(_) if keys.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
+        Value::String(text) => text.len(),
+        Value::List(items, _) => items.len(),
+        Value::Nil | Value::Invalid => return Err("slice of untyped nil".to_owned()),
+        other => return Err(format!("can't slice item of type {}", other.type_name())),
+    };
+    let mut bounds = [0, length, length];
+    for (bound, key) in bounds.iter_mut().zip(keys) {
+        *bound = number(key)?;
+        if *bound > length {
+            return Err("index out of range".to_owned());
+        }
+    }
+    let [from, to, most] = bounds;
+    if from > to || to > most {
+        return Err("invalid slice index".to_owned());
+    }
+    Ok(match &given[0] {
+        Value::List(items, elements) => Value::List(items[from..to].to_vec().into(), *elements),
+        other => Value::text(&super::bytes(other)[from..to]),
+    })
+}

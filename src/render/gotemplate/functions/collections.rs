@@ -1,0 +1,90 @@
+//! Lists and maps: `in`, `containsAll` and its kin, `loop`, `explodeMap`, `mergeMap`.
+
+use super::super::arguments::Kind::{Any, List, Map as AnyMap};
+use super::super::value::{Map, Text, Value};
+use super::text::is_in;
+use super::{Function, Outcome, nested};
+
+pub(super) const TABLE: &[Function] = &[
+    Function::pure("in", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[0], &given[1])))),
+    Function::pure("containsAll", &[List, Any], |given| some(given, true, true)),
+    Function::pure("containsAny", &[List, Any], |given| some(given, false, false)),
+    Function::pure("containsNone", &[List, Any], |given| some(given, true, false)),
+    Function::pure("containsNotAll", &[List, Any], |given| some(given, false, true)),
+    Function::pure("loop", &[Any], |given| {
+        let number = |value: &Value| match value {
+            Value::Int(number, _) => Ok(*number),
+            other => Err(format!("loop takes integers, not {}", other.type_name())),
+        };
+        match given {
+            [to] => Ok(Value::Loop(0, number(to)?)),
+            [from, to] => Ok(Value::Loop(number(from)?, number(to)?)),
+            _ => Err(format!("loop: wrong number of arguments, expected 1 or 2, but got {}", given.len())),
+        }
+    })
+    .rest(Any),
+    Function::with("explodeMap", &[AnyMap], |run, given| {
+        let Value::Map(map, _) = &given[0] else { return Ok(Value::map(Map::new())) };
+        let mut out = Map::new();
+        for (key, value) in map.iter() {
+            let path: Vec<&[u8]> = key.split(|b| *b == b'/').collect();
+            explode(&mut out, &path, value)?;
+        }
+        nested(run, Value::map(out))
+    }),
+    Function::with("mergeMap", &[AnyMap, AnyMap], |run, given| {
+        let merged = merge(&given[0], &given[1], false, 64)?;
+        nested(run, merged)
+    }),
+    Function::with("mergeMapWithOverride", &[AnyMap, AnyMap], |run, given| {
+        let merged = merge(&given[0], &given[1], true, 64)?;
+        nested(run, merged)
+    }),
+];
+
+fn some(given: &[Value], all: bool, inverted: bool) -> Outcome {
+    let Value::List(items, _) = &given[0] else { return Ok(Value::Bool(all)) };
+    let is_decided = items.iter().any(|item| is_in(&given[1], item) != inverted);
+    Ok(Value::Bool(is_decided != all))
+}
+
+fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
+    let Some((first, rest)) = path.split_first() else { return Ok(()) };
+    let key = Text::from(*first);
+    if rest == [b""] {
+        // A folder without a value.
+        map.entry(key).or_insert_with(|| Value::map(Map::new()));
+        return Ok(());
+    }
+    if rest.is_empty() {
+        map.insert(key, value.clone());
+        return Ok(());
+    }
+    if rest.len() > 64 {
+        return Err("a key has more than 64 parts".to_owned());
+    }
+    let mut inner = match map.get(&key) {
+        None => Map::new(),
+        Some(Value::Map(inner, _)) => (**inner).clone(),
+        Some(_) => return Err("a key is both a value and a folder".to_owned()),
+    };
+    explode(&mut inner, rest, value)?;
+    map.insert(key, Value::map(inner));
+    Ok(())
+}
+
+/// The first map with what the second one has besides.
+fn merge(base: &Value, other: &Value, overrides: bool, depth: usize) -> Outcome {
+    let (Value::Map(base, kind), Value::Map(other, _)) = (base, other) else { return Ok(base.clone()) };
+    let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
+    let mut out = (**base).clone();
+    for (key, value) in other.iter() {
+        let merged = match out.get(key) {
+            Some(old @ Value::Map(..)) if matches!(value, Value::Map(..)) => merge(old, value, overrides, depth)?,
+            Some(old) if old.is_true() && !overrides => continue,
+            _ => value.clone(),
+        };
+        out.insert(key.clone(), merged);
+    }
+    Ok(Value::Map(out.into(), *kind))
+}

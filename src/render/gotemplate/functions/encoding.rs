@@ -1,0 +1,86 @@
+//! base64, digests, JSON and YAML.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use ring::{digest, hmac};
+
+use super::super::super::tree::Json;
+use super::super::arguments::Kind::{Any, String as Str};
+use super::super::value::{Map, Text, Value};
+use super::super::{json, yaml};
+use super::{Function, Outcome, bytes, md5, string};
+
+pub(super) const TABLE: &[Function] = &[
+    Function::pure("base64Encode", &[Str], |given| Ok(Value::text(STANDARD.encode(bytes(&given[0]))))),
+    Function::pure("base64URLEncode", &[Str], |given| Ok(Value::text(URL_SAFE.encode(bytes(&given[0]))))),
+    Function::pure("base64Decode", &[Str], |given| decode(&STANDARD, &given[0])),
+    Function::pure("base64URLDecode", &[Str], |given| decode(&URL_SAFE, &given[0])),
+    Function::pure("sha256Hex", &[Str], |given| Ok(Value::text(digest_hex(&digest::SHA256, bytes(&given[0]))))),
+    Function::pure("md5sum", &[Str], |given| Ok(Value::text(hex(&md5::digest(bytes(&given[0])))))),
+    Function::pure("hmacSHA256Hex", &[Str, Str], |given| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(&given[1]));
+        Ok(Value::text(hex(hmac::sign(&key, bytes(&given[0])).as_ref())))
+    }),
+    Function::pure("toJSON", &[Any], |given| json::write(&given[0], None, true).map(Value::text)),
+    Function::pure("toJSONPretty", &[Any], |given| json::write(&given[0], Some(2), true).map(Value::text)),
+    Function::pure("toUnescapedJSON", &[Any], |given| json::write(&given[0], None, false).map(Value::text)),
+    Function::pure("toUnescapedJSONPretty", &[Any], |given| json::write(&given[0], Some(2), false).map(Value::text)),
+    Function::pure("toYAML", &[Any], |given| yaml::write(&given[0]).map(Value::text)),
+    Function::pure("parseJSON", &[Str], |given| {
+        if bytes(&given[0]).is_empty() {
+            return Ok(Value::map(Map::new()));
+        }
+        let parsed = Json::parse(&string(&given[0]));
+        parsed
+            .map(|json| from_json(&json, Numbers::Floats))
+            .map_err(|_| "the text is no JSON that is read here".to_owned())
+    }),
+];
+
+pub(super) fn decode(engine: &impl base64::Engine, value: &Value) -> Outcome {
+    // Go's decoder skips line ends.
+    let text: Vec<u8> = bytes(value).iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+    engine.decode(text).map(Value::text).map_err(|_| "the text is no base64".to_owned())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn digest_hex(algorithm: &'static digest::Algorithm, bytes: &[u8]) -> String {
+    hex(digest::digest(algorithm, bytes).as_ref())
+}
+
+/// What JSON numbers become.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers {
+    /// `json.Number`: an answer of the API.
+    AsWritten,
+    /// `float64`: `parseJSON`.
+    Floats,
+}
+
+pub(super) fn from_json(json: &Json, numbers: Numbers) -> Value {
+    match json {
+        Json::Null => Value::Nil,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(text) => match numbers {
+            Numbers::AsWritten => Value::Number(Text::from(text.as_bytes())),
+            Numbers::Floats => Value::Float(text.parse().unwrap_or(f64::NAN)),
+        },
+        Json::Text(text) => Value::text(text),
+        Json::List(items) => Value::list(items.iter().map(|item| from_json(item, numbers)).collect()),
+        Json::Map(entries) => Value::map(
+            entries.iter().map(|(key, item)| (Text::from(key.as_bytes()), from_json(item, numbers))).collect(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn floats_print_as_go_prints_them() {
+        let shortest = |value| super::super::super::float::format(value, 'g', None, false);
+        assert_eq!([1.5, 1e6, 123456.0, 1e-5, 0.0001].map(shortest), ["1.5", "1e+06", "123456", "1e-05", "0.0001"]);
+    }
+}

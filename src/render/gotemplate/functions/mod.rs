@@ -1,0 +1,217 @@
+//! The functions of a template: Go's own, consul-template's, and those of Sprig that templates for secrets use.
+
+use super::arguments::Kind;
+use super::error::Fault;
+use super::eval::Evaluator;
+use super::value::Value;
+
+mod api;
+mod builtin;
+mod collections;
+mod compare;
+mod encoding;
+mod math;
+mod md5;
+mod sprig;
+mod text;
+mod time;
+
+pub(super) use api::{is_api, reference};
+
+/// What a function returns; an error names no value.
+pub(super) type Outcome = Result<Value, String>;
+
+/// One function.
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    parameters: &'static [Kind],
+    /// Those of a variadic function behind the fixed ones.
+    rest: Option<Kind>,
+    pub(super) call: Call,
+}
+
+/// How a function is called.
+#[derive(Clone, Copy)]
+pub(super) enum Call {
+    /// Its result depends on its arguments only.
+    Pure(fn(&[Value]) -> Outcome),
+    /// It uses the rendering: what was fetched, its room, its templates.
+    With(fn(&mut Evaluator<'_>, &[Value]) -> Outcome),
+    /// `and`, `or`: stops at the first argument that is as true as this.
+    Lazy { stops_at: bool },
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Function {
+    const fn pure(name: &'static str, parameters: &'static [Kind], call: fn(&[Value]) -> Outcome) -> Self {
+        Self { name, parameters, rest: None, call: Call::Pure(call) }
+    }
+
+    const fn with(
+        name: &'static str,
+        parameters: &'static [Kind],
+        call: fn(&mut Evaluator<'_>, &[Value]) -> Outcome,
+    ) -> Self {
+        Self { name, parameters, rest: None, call: Call::With(call) }
+    }
+
+    const fn lazy(name: &'static str, stops_at: bool) -> Self {
+        Self { name, parameters: &[Kind::Any], rest: Some(Kind::Any), call: Call::Lazy { stops_at } }
+    }
+
+    const fn rest(mut self, kind: Kind) -> Self {
+        self.rest = Some(kind);
+        self
+    }
+
+    /// The kind of the parameter at `place`.
+    pub(super) fn kind(&self, place: usize) -> Kind {
+        self.parameters.get(place).copied().or(self.rest).unwrap_or(Kind::Any)
+    }
+
+    pub(super) fn check_count(&self, count: usize) -> Result<(), String> {
+        let wanted = self.parameters.len();
+        match self.rest {
+            Some(_) if count < wanted => {
+                Err(format!("wrong number of args for {}: want at least {wanted} got {count}", self.name))
+            }
+            None if count != wanted => {
+                Err(format!("wrong number of args for {}: want {wanted} got {count}", self.name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const TABLES: &[&[Function]] = &[
+    builtin::TABLE,
+    compare::TABLE,
+    api::TABLE,
+    text::TABLE,
+    encoding::TABLE,
+    collections::TABLE,
+    math::TABLE,
+    time::TABLE,
+    sprig::TABLE,
+];
+
+const OWN_PROCESS: &str = "templates see no environment, because ours holds what the app must not see; use a secret";
+const CONSUL: &str = "it reads Consul or Nomad; only Vault, OpenBao and AWS are read here";
+const FILES: &str = "templates read no files; use `from: file:PATH` for a file of its own";
+
+/// Functions of consul-template that are refused.
+const REFUSED: &[(&str, &str)] = &[
+    ("env", OWN_PROCESS),
+    ("mustEnv", OWN_PROCESS),
+    ("envOrDefault", OWN_PROCESS),
+    ("sprig_env", OWN_PROCESS),
+    ("sprig_expandenv", OWN_PROCESS),
+    ("file", FILES),
+    ("plugin", "it starts a program"),
+    ("writeToFile", "it writes past the volume; make it a file of its own under `files`"),
+    ("sockaddr", "it reads the network interfaces of our process"),
+    ("secrets", "listing is not supported; name each secret"),
+    ("byKey", CONSUL),
+    ("byMeta", CONSUL),
+    ("byTag", CONSUL),
+    ("caLeaf", CONSUL),
+    ("caRoots", CONSUL),
+    ("connect", CONSUL),
+    ("datacenters", CONSUL),
+    ("explode", CONSUL),
+    ("exportedServices", CONSUL),
+    ("key", CONSUL),
+    ("keyExists", CONSUL),
+    ("keyExistsGet", CONSUL),
+    ("keyOrDefault", CONSUL),
+    ("ls", CONSUL),
+    ("node", CONSUL),
+    ("nodes", CONSUL),
+    ("nomadService", CONSUL),
+    ("nomadServices", CONSUL),
+    ("nomadVar", CONSUL),
+    ("nomadVarExists", CONSUL),
+    ("nomadVarList", CONSUL),
+    ("nomadVarListSafe", CONSUL),
+    ("partitions", CONSUL),
+    ("peerings", CONSUL),
+    ("safeLs", CONSUL),
+    ("safeTree", CONSUL),
+    ("service", CONSUL),
+    ("services", CONSUL),
+    ("tree", CONSUL),
+];
+
+/// The function of that name, or why there is none.
+pub(super) fn find(name: &str) -> Result<&'static Function, Fault> {
+    if let Some(function) = TABLES.iter().flat_map(|table| table.iter()).find(|function| function.name == name) {
+        return Ok(function);
+    }
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return Err(Fault::Refused { name: name.to_owned(), why });
+    }
+    if name.starts_with("spew_") {
+        return Err(Fault::Refused {
+            name: name.to_owned(),
+            why: "it prints everything a value holds; print the fields",
+        });
+    }
+    if name.starts_with("sprig_") {
+        let why = "only the functions of Sprig that docs/go-templates.md lists are here";
+        return Err(Fault::Refused { name: name.to_owned(), why });
+    }
+    Err(Fault::UnknownFunction(name.to_owned()))
+}
+
+/// The bytes of a string argument.
+fn bytes(value: &Value) -> &[u8] {
+    match value {
+        Value::String(text) | Value::Number(text) => text,
+        _ => &[],
+    }
+}
+
+/// A string argument as text; bytes that are no UTF-8 are replaced.
+fn string(value: &Value) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes(value))
+}
+
+/// An integer argument.
+fn integer(value: &Value) -> i64 {
+    match value {
+        Value::Int(number, _) => *number,
+        _ => 0,
+    }
+}
+
+/// What a value prints as.
+fn printed(value: &Value) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    super::print::value(&mut out, value).ok_or_else(cannot_print)?;
+    Ok(out)
+}
+
+fn cannot_print() -> String {
+    "a value that holds pointers cannot be printed, or the result is too large".to_owned()
+}
+
+/// Charges everything in a value that was put together, and bounds its depth.
+fn nested(run: &mut Evaluator<'_>, value: Value) -> Outcome {
+    fn weigh(run: &mut Evaluator<'_>, value: &Value, depth: usize) -> Result<(), String> {
+        let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
+        run.grow(value.weight())?;
+        match value {
+            Value::List(items, _) => items.iter().try_for_each(|item| weigh(run, item, depth)),
+            Value::Map(map, _) => map.values().try_for_each(|item| weigh(run, item, depth)),
+            Value::Scratch(_) => Err("a scratch cannot be put into a value".to_owned()),
+            _ => Ok(()),
+        }
+    }
+    weigh(run, &value, 64)?;
+    Ok(value)
+}

@@ -1,0 +1,154 @@
+//! consul-template's functions over strings.
+
+use regex_lite::{Regex, RegexBuilder};
+
+use super::super::arguments::Kind::{Any, Int as Number, String as Str, Strings};
+use super::super::eval::Evaluator;
+use super::super::value::{Elements, Int, Map, Text, Uint, Value};
+use super::{Function, Outcome, bytes, integer, string};
+
+pub(super) const TABLE: &[Function] = &[
+    Function::pure("toLower", &[Str], |given| Ok(Value::text(string(&given[0]).to_lowercase()))),
+    Function::pure("toUpper", &[Str], |given| Ok(Value::text(string(&given[0]).to_uppercase()))),
+    Function::pure("toTitle", &[Str], |given| Ok(Value::text(title(&string(&given[0]))))),
+    Function::pure("trimSpace", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
+    Function::pure("trim", &[Str, Str], |given| {
+        let set = string(&given[0]);
+        Ok(Value::text(string(&given[1]).trim_matches(|c| set.contains(c))))
+    }),
+    Function::pure("trimPrefix", &[Str, Str], |given| {
+        let text = bytes(&given[1]);
+        Ok(Value::text(text.strip_prefix(bytes(&given[0])).unwrap_or(text)))
+    }),
+    Function::pure("trimSuffix", &[Str, Str], |given| {
+        let text = bytes(&given[1]);
+        Ok(Value::text(text.strip_suffix(bytes(&given[0])).unwrap_or(text)))
+    }),
+    Function::with("replaceAll", &[Str, Str, Str], |run, given| {
+        replace(run, &string(&given[2]), &string(&given[0]), &string(&given[1]))
+    }),
+    Function::with("indent", &[Number, Str], |run, given| {
+        let width = usize::try_from(integer(&given[0])).map_err(|_| "indent value must be a positive integer")?;
+        let text = bytes(&given[1]);
+        run.grow(width.saturating_mul(text.split(|b| *b == b'\n').count()))?;
+        let mut out = Vec::new();
+        let mut is_start = true;
+        for byte in text {
+            if is_start && *byte != b'\n' {
+                out.extend(std::iter::repeat_n(b' ', width));
+            }
+            out.push(*byte);
+            is_start = *byte == b'\n';
+        }
+        Ok(Value::text(out))
+    }),
+    Function::pure("split", &[Str, Str], |given| Ok(Value::strings(split(&string(&given[1]), &string(&given[0]))))),
+    Function::pure("splitToMap", &[Str, Str, Str], |given| {
+        let (pairs, equals) = (string(&given[0]), string(&given[1]));
+        let text = string(&given[2]);
+        let mut map = Map::new();
+        for pair in split(&text, &pairs) {
+            let Some((key, value)) = pair.split_once(&*equals) else { continue };
+            map.insert(Text::from(key.as_bytes()), Value::text(value));
+        }
+        Ok(Value::Map(map.into(), Elements::Any))
+    }),
+    Function::with("join", &[Str, Strings], |run, given| join(run, bytes(&given[0]), &given[1])),
+    Function::pure("regexMatch", &[Str, Str], |given| {
+        Ok(Value::Bool(regex(&string(&given[0]))?.is_match(&string(&given[1]))))
+    }),
+    Function::with("regexReplaceAll", &[Str, Str, Str], |run, given| {
+        let regex = regex(&string(&given[0]))?;
+        let (by, text) = (string(&given[1]), string(&given[2]));
+        let found = regex.find_iter(&text).count();
+        let most = by.matches('$').count().saturating_mul(text.len()).saturating_add(by.len() * found);
+        run.grow(most.saturating_add(text.len()))?;
+        Ok(Value::text(regex.replace_all(&text, &*by).as_bytes()))
+    }),
+    Function::pure("parseBool", &[Str], |given| match bytes(&given[0]) {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(Value::Bool(true)),
+        b"" | b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Ok(Value::Bool(false)),
+        _ => Err("the text is no boolean".to_owned()),
+    }),
+    Function::pure("parseInt", &[Str], |given| match bytes(&given[0]) {
+        b"" => Ok(Value::Int(0, Int::Int64)),
+        _ => number(&given[0]).map(|number| Value::Int(number, Int::Int64)),
+    }),
+    Function::pure("parseUint", &[Str], |given| match bytes(&given[0]) {
+        b"" => Ok(Value::Uint(0, Uint::Uint64)),
+        text if text.starts_with(b"+") => Err("the text is no number".to_owned()),
+        _ => number(&given[0]).map(|number| Value::Uint(number, Uint::Uint64)),
+    }),
+    Function::pure("parseFloat", &[Str], |given| match bytes(&given[0]) {
+        b"" => Ok(Value::Float(0.0)),
+        _ => number(&given[0]).map(Value::Float),
+    }),
+    Function::pure("contains", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[1], &given[0])))),
+];
+
+fn number<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
+    string(value).parse().map_err(|_| "the text is no number of that type".to_owned())
+}
+
+/// A regular expression in Go's syntax, which regex-lite has without Unicode classes; linear in text and pattern.
+pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
+    built.map_err(|_| {
+        "the regular expression is malformed, too large, or uses what is not supported (\\p{…})".to_owned()
+    })
+}
+
+pub(super) fn replace(run: &mut Evaluator<'_>, text: &str, from: &str, to: &str) -> Outcome {
+    run.grow(text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len()))?;
+    Ok(Value::text(text.replace(from, to)))
+}
+
+pub(super) fn join(run: &mut Evaluator<'_>, separator: &[u8], list: &Value) -> Outcome {
+    let Value::List(items, _) = list else { return Ok(Value::text("")) };
+    let parts: Vec<Vec<u8>> = items.iter().map(super::printed).collect::<Result<_, _>>()?;
+    run.grow(parts.iter().map(|part| part.len() + separator.len()).sum())?;
+    Ok(Value::text(parts.join(separator)))
+}
+
+/// As consul-template: white space around it goes, and nothing has no parts.
+fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let text = text.trim();
+    match (text, separator) {
+        ("", _) => Vec::new(),
+        (text, "") => text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect(),
+        _ => text.split(separator).collect(),
+    }
+}
+
+/// `strings.Title`: the first letter of each word.
+pub(super) fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut was = ' ';
+    for c in text.chars() {
+        let is_inside = was.is_alphanumeric() || matches!(was, '_' | '\'');
+        if is_inside {
+            out.push(c);
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        was = c;
+    }
+    out
+}
+
+/// Whether a list holds the value, or a string the other.
+pub(super) fn is_in(list: &Value, value: &Value) -> bool {
+    let is_same = |item: &Value| match (item, value) {
+        (Value::String(a), Value::String(b)) | (Value::Number(a), Value::Number(b)) => a == b,
+        (Value::Int(a, _), Value::Int(b, _)) => a == b,
+        (Value::Float(a), Value::Float(b)) => a == b,
+        _ => false,
+    };
+    match (list, value) {
+        (Value::List(items, _), _) => items.iter().any(is_same),
+        (Value::String(text), Value::String(part)) => {
+            part.is_empty() || text.windows(part.len()).any(|window| window == &part[..])
+        }
+        _ => false,
+    }
+}

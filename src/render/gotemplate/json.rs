@@ -1,0 +1,107 @@
+//! `toJSON` and its kin: Go's `encoding/json`.
+
+use super::float;
+use super::quote::runes;
+use super::value::Value;
+
+/// Writes a value; `indent` spaces a level, and `escapes` writes `<`, `>` and `&` as `\u00XX`.
+pub(super) fn write(value: &Value, indent: Option<usize>, escapes: bool) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    Writer { indent, escapes }.value(&mut out, value, 0)?;
+    Ok(out)
+}
+
+struct Writer {
+    indent: Option<usize>,
+    escapes: bool,
+}
+
+impl Writer {
+    fn value(&self, out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), String> {
+        match value {
+            Value::Invalid | Value::Nil | Value::Pending => out.extend_from_slice(b"null"),
+            Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
+            Value::Int(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
+            Value::Uint(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
+            Value::Float(value) => out.extend_from_slice(number(*value)?.as_bytes()),
+            Value::Number(text) => out.extend_from_slice(text),
+            Value::String(text) => self.string(out, text),
+            Value::List(items, _) if items.is_empty() => out.extend_from_slice(b"[]"),
+            Value::List(items, _) => {
+                out.push(b'[');
+                for (at, item) in items.iter().enumerate() {
+                    self.separate(out, at, depth + 1);
+                    self.value(out, item, depth + 1)?;
+                }
+                self.line(out, depth);
+                out.push(b']');
+            }
+            Value::Map(map, _) if map.is_empty() => out.extend_from_slice(b"{}"),
+            Value::Map(map, _) => {
+                out.push(b'{');
+                for (at, (key, item)) in map.iter().enumerate() {
+                    self.separate(out, at, depth + 1);
+                    self.string(out, key);
+                    out.extend_from_slice(if self.indent.is_some() { b": " } else { b":" });
+                    self.value(out, item, depth + 1)?;
+                }
+                self.line(out, depth);
+                out.push(b'}');
+            }
+            other => return Err(format!("a value of type {} has no JSON here; write its .Data", other.type_name())),
+        }
+        Ok(())
+    }
+
+    fn separate(&self, out: &mut Vec<u8>, at: usize, depth: usize) {
+        if at > 0 {
+            out.push(b',');
+        }
+        self.line(out, depth);
+    }
+
+    fn line(&self, out: &mut Vec<u8>, depth: usize) {
+        if let Some(indent) = self.indent {
+            out.push(b'\n');
+            out.extend(std::iter::repeat_n(b' ', indent * depth));
+        }
+    }
+
+    fn string(&self, out: &mut Vec<u8>, text: &[u8]) {
+        out.push(b'"');
+        for rune in runes(text) {
+            match rune {
+                Err(_) => out.extend_from_slice(b"\\ufffd"),
+                Ok('"') => out.extend_from_slice(b"\\\""),
+                Ok('\\') => out.extend_from_slice(b"\\\\"),
+                Ok('\n') => out.extend_from_slice(b"\\n"),
+                Ok('\r') => out.extend_from_slice(b"\\r"),
+                Ok('\t') => out.extend_from_slice(b"\\t"),
+                Ok('\u{8}') => out.extend_from_slice(b"\\b"),
+                Ok('\u{c}') => out.extend_from_slice(b"\\f"),
+                Ok(c)
+                    if c < ' '
+                        || (self.escapes && matches!(c, '<' | '>' | '&'))
+                        || matches!(c, '\u{2028}' | '\u{2029}') =>
+                {
+                    out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+                }
+                Ok(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        out.push(b'"');
+    }
+}
+
+/// As ES6 writes it.
+fn number(value: f64) -> Result<String, String> {
+    if !value.is_finite() {
+        return Err("a number that JSON does not have".to_owned());
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = float::format(value, 'e', None, false);
+        return Ok(text.replace("e-0", "e-"));
+    }
+    Ok(float::format(value, 'f', None, false))
+}

@@ -1,0 +1,345 @@
+//! The words of a template: text, and what stands between the delimiters. A transcription of Go's `text/template/parse/lex.go`.
+
+use super::error::Fault;
+
+/// What a word is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    LeftDelimiter,
+    RightDelimiter,
+    LeftParen,
+    RightParen,
+    Space,
+    Assign,
+    Declare,
+    Pipe,
+    Comma,
+    /// Another printable character, which no rule expects.
+    Char,
+    Bool,
+    CharConstant,
+    Number,
+    String,
+    RawString,
+    Identifier,
+    Variable,
+    Field,
+    Dot,
+    Nil,
+    Keyword,
+    End,
+}
+
+/// One word: `text[start..end]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item<'t> {
+    pub(super) kind: Kind,
+    pub(super) at: usize,
+    pub(super) text: &'t str,
+}
+
+const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+
+/// Reads words one at a time, so that an error comes where reading gets to it.
+#[derive(Debug, Clone)]
+pub(super) struct Lexer<'t> {
+    input: &'t str,
+    left: &'t str,
+    right: &'t str,
+    at: usize,
+    is_inside: bool,
+    parens: usize,
+}
+
+impl<'t> Lexer<'t> {
+    pub(super) fn new(input: &'t str, left: &'t str, right: &'t str) -> Self {
+        Self { input, left, right, at: 0, is_inside: false, parens: 0 }
+    }
+
+    /// The next word; `End` again and again behind the last one.
+    pub(super) fn item(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+        if self.is_inside { self.inside() } else { self.outside() }
+    }
+
+    fn rest(&self) -> &'t str {
+        &self.input[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn since(&self, start: usize, kind: Kind) -> Item<'t> {
+        Item { kind, at: start, text: &self.input[start..self.at] }
+    }
+
+    fn outside(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+        loop {
+            let start = self.at;
+            let Some(found) = self.rest().find(self.left) else {
+                self.at = self.input.len();
+                return Ok(self.since(start, if start == self.at { Kind::End } else { Kind::Text }));
+            };
+            let delimiter = start + found;
+            let behind = delimiter + self.left.len();
+            let is_trimmed = has_left_trim(&self.input[behind..]);
+            let text = &self.input[start..delimiter];
+            let text = if is_trimmed { text.trim_end_matches(is_space) } else { text };
+            if !text.is_empty() {
+                self.at = delimiter;
+                return Ok(Item { kind: Kind::Text, at: start, text });
+            }
+            self.at = behind;
+            let after_trim = behind + if is_trimmed { 2 } else { 0 };
+            if self.input[after_trim..].starts_with("/*") {
+                self.at = after_trim;
+                self.comment()?;
+                continue;
+            }
+            self.at = after_trim;
+            self.is_inside = true;
+            self.parens = 0;
+            return Ok(Item { kind: Kind::LeftDelimiter, at: delimiter, text: self.left });
+        }
+    }
+
+    fn comment(&mut self) -> Result<(), (usize, Fault)> {
+        let start = self.at;
+        // As Go: the search begins behind the opening mark.
+        let Some(found) = self.input[start + 2..].find("*/") else {
+            return Err((start, Fault::Syntax("unclosed comment".into())));
+        };
+        self.at = start + 2 + found + 2;
+        let Some(is_trimmed) = self.right_delimiter() else {
+            return Err((start, Fault::Syntax("comment ends before closing delimiter".into())));
+        };
+        self.at += self.right.len() + if is_trimmed { 2 } else { 0 };
+        if is_trimmed {
+            self.skip_space();
+        }
+        Ok(())
+    }
+
+    fn skip_space(&mut self) {
+        self.at = self.input.len() - self.rest().trim_start_matches(is_space).len();
+    }
+
+    /// Whether the closing delimiter is here, and whether a trim marker is in front of it.
+    fn right_delimiter(&self) -> Option<bool> {
+        let rest = self.rest();
+        if has_right_trim(rest) && rest[2..].starts_with(self.right) {
+            return Some(true);
+        }
+        rest.starts_with(self.right).then_some(false)
+    }
+
+    fn inside(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+        let start = self.at;
+        if let Some(is_trimmed) = self.right_delimiter() {
+            if self.parens > 0 {
+                return Err((start, Fault::Syntax("unclosed left paren".into())));
+            }
+            return Ok(self.close(is_trimmed));
+        }
+        let Some(c) = self.peek() else { return Err((start, Fault::Syntax("unclosed action".into()))) };
+        self.at += c.len_utf8();
+        match c {
+            c if is_space(c) => {
+                self.at = start;
+                Ok(self.space())
+            }
+            '=' => Ok(self.since(start, Kind::Assign)),
+            ':' if self.peek() == Some('=') => {
+                self.at += 1;
+                Ok(self.since(start, Kind::Declare))
+            }
+            ':' => Err((start, Fault::Syntax("expected :=".into()))),
+            '|' => Ok(self.since(start, Kind::Pipe)),
+            ',' => Ok(self.since(start, Kind::Comma)),
+            '"' => self.quoted(start, '"', "unterminated quoted string", Kind::String),
+            '\'' => self.quoted(start, '\'', "unterminated character constant", Kind::CharConstant),
+            '`' => {
+                let Some(end) = self.rest().find('`') else {
+                    return Err((start, Fault::Syntax("unterminated raw quoted string".into())));
+                };
+                self.at += end + 1;
+                Ok(self.since(start, Kind::RawString))
+            }
+            '$' => self.field_or_variable(start, Kind::Variable),
+            '.' if !self.peek().is_some_and(|next| next.is_ascii_digit()) => self.field_or_variable(start, Kind::Field),
+            '.' | '+' | '-' | '0'..='9' => {
+                self.at = start;
+                self.number(start)
+            }
+            c if is_alphanumeric(c) => self.identifier(start),
+            '(' => {
+                self.parens += 1;
+                Ok(self.since(start, Kind::LeftParen))
+            }
+            ')' => {
+                let Some(parens) = self.parens.checked_sub(1) else {
+                    return Err((start, Fault::Syntax("unexpected right paren".into())));
+                };
+                self.parens = parens;
+                Ok(self.since(start, Kind::RightParen))
+            }
+            c if c.is_ascii_graphic() => Ok(self.since(start, Kind::Char)),
+            c => Err((start, Fault::Syntax(format!("unrecognized character in action: {c:?}")))),
+        }
+    }
+
+    fn close(&mut self, is_trimmed: bool) -> Item<'t> {
+        if is_trimmed {
+            self.at += 2;
+        }
+        let start = self.at;
+        self.at += self.right.len();
+        let item = self.since(start, Kind::RightDelimiter);
+        if is_trimmed {
+            self.skip_space();
+        }
+        self.is_inside = false;
+        item
+    }
+
+    /// A run of spaces; the last one may belong to a trim marker.
+    fn space(&mut self) -> Item<'t> {
+        let start = self.at;
+        let mut last = start;
+        while let Some(c) = self.peek().filter(|c| is_space(*c)) {
+            last = self.at;
+            self.at += c.len_utf8();
+        }
+        let marker = &self.input[last..];
+        if has_right_trim(marker) && marker[2..].starts_with(self.right) {
+            self.at = last;
+            if last == start && self.parens == 0 {
+                return self.close(true);
+            }
+        }
+        self.since(start, Kind::Space)
+    }
+
+    fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+        while let Some(c) = self.peek() {
+            self.at += c.len_utf8();
+            match c {
+                '\\' => match self.peek() {
+                    Some(next) if next != '\n' => self.at += next.len_utf8(),
+                    _ => break,
+                },
+                '\n' => break,
+                c if c == quote => return Ok(self.since(start, kind)),
+                _ => {}
+            }
+        }
+        Err((start, Fault::Syntax(open.into())))
+    }
+
+    fn field_or_variable(&mut self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+        if self.is_at_terminator() {
+            return Ok(self.since(start, if kind == Kind::Field { Kind::Dot } else { kind }));
+        }
+        self.skip_word();
+        self.terminated(start, kind)
+    }
+
+    fn identifier(&mut self, start: usize) -> Result<Item<'t>, (usize, Fault)> {
+        self.skip_word();
+        let kind = match &self.input[start..self.at] {
+            "true" | "false" => Kind::Bool,
+            "nil" => Kind::Nil,
+            word if KEYWORDS.contains(&word) => Kind::Keyword,
+            _ => Kind::Identifier,
+        };
+        self.terminated(start, kind)
+    }
+
+    fn skip_word(&mut self) {
+        self.at = self.input.len() - self.rest().trim_start_matches(is_alphanumeric).len();
+    }
+
+    fn terminated(&self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+        if self.is_at_terminator() {
+            return Ok(self.since(start, kind));
+        }
+        let c = self.peek().unwrap_or_default();
+        Err((self.at, Fault::Syntax(format!("bad character {c:?}"))))
+    }
+
+    fn is_at_terminator(&self) -> bool {
+        match self.peek() {
+            None | Some('.' | ',' | '|' | ':' | ')' | '(') => true,
+            Some(c) => is_space(c) || self.rest().starts_with(self.right),
+        }
+    }
+
+    fn number(&mut self, start: usize) -> Result<Item<'t>, (usize, Fault)> {
+        let bytes = self.rest().as_bytes();
+        let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+        let mut is_digit: fn(&u8) -> bool = |b| b.is_ascii_digit() || *b == b'_';
+        let mut is_hex = false;
+        if bytes.get(at) == Some(&b'0') {
+            at += 1;
+            match bytes.get(at) {
+                Some(b'x' | b'X') => {
+                    (is_hex, at) = (true, at + 1);
+                    is_digit = |b| b.is_ascii_hexdigit() || *b == b'_';
+                }
+                Some(b'o' | b'O') => {
+                    at += 1;
+                    is_digit = |b| matches!(b, b'0'..=b'7' | b'_');
+                }
+                Some(b'b' | b'B') => {
+                    at += 1;
+                    is_digit = |b| matches!(b, b'0' | b'1' | b'_');
+                }
+                _ => {}
+            }
+        }
+        let run = |mut at: usize, is_digit: fn(&u8) -> bool| {
+            while bytes.get(at).is_some_and(is_digit) {
+                at += 1;
+            }
+            at
+        };
+        at = run(at, is_digit);
+        if bytes.get(at) == Some(&b'.') {
+            at = run(at + 1, is_digit);
+        }
+        let is_exponent = if is_hex { b"pP" } else { b"eE" };
+        if bytes.get(at).is_some_and(|b| is_exponent.contains(b)) {
+            at += 1;
+            if matches!(bytes.get(at), Some(b'+' | b'-')) {
+                at += 1;
+            }
+            at = run(at, |b| b.is_ascii_digit() || *b == b'_');
+        }
+        self.at += at;
+        match self.peek() {
+            Some(c) if is_alphanumeric(c) => {
+                Err((start, Fault::Syntax(format!("bad number syntax: {:?}", &self.input[start..self.at]))))
+            }
+            _ => Ok(self.since(start, Kind::Number)),
+        }
+    }
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+fn is_alphanumeric(c: char) -> bool {
+    c == '_' || c.is_alphabetic() || (c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
+}
+
+fn has_left_trim(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first() == Some(&b'-') && bytes.get(1).is_some_and(|b| is_space(char::from(*b)))
+}
+
+fn has_right_trim(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(|b| is_space(char::from(*b))) && bytes.get(1) == Some(&b'-')
+}

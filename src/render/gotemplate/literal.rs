@@ -1,0 +1,138 @@
+//! String, character and number literals, as `strconv.Unquote` and Go's number syntax read them.
+
+use super::ast::Term;
+use super::error::Fault;
+
+fn syntax(text: &str) -> Fault {
+    Fault::Syntax(text.to_owned())
+}
+
+/// The bytes of a quoted string with its quotes.
+pub(super) fn string(quoted: &str) -> Result<Vec<u8>, Fault> {
+    let inner = &quoted[1..quoted.len() - 1];
+    if quoted.starts_with('`') {
+        return Ok(inner.replace('\r', "").into_bytes());
+    }
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while !rest.is_empty() {
+        let (character, behind) = unquote(rest, '"')?;
+        match character {
+            Unquoted::Byte(byte) => out.push(byte),
+            Unquoted::Char(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        rest = behind;
+    }
+    Ok(out)
+}
+
+enum Unquoted {
+    Byte(u8),
+    Char(char),
+}
+
+fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), Fault> {
+    let mut chars = text.chars();
+    let c = chars.next().ok_or_else(|| syntax("invalid syntax in a literal"))?;
+    if c != '\\' {
+        return Ok((Unquoted::Char(c), chars.as_str()));
+    }
+    let escape = chars.next().ok_or_else(|| syntax("invalid syntax in a literal"))?;
+    let rest = chars.as_str();
+    let simple = match escape {
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\u{b}',
+        '\\' => '\\',
+        '\'' | '"' if escape == quote => escape,
+        'x' => return digits(rest, 2, 16).map(|(value, rest)| (Unquoted::Byte(value as u8), rest)),
+        'u' => return scalar(rest, 4),
+        'U' => return scalar(rest, 8),
+        '0'..='7' => {
+            let (value, rest) = digits(&text[1..], 3, 8)?;
+            let byte = u8::try_from(value).map_err(|_| syntax("invalid escape in a literal"))?;
+            return Ok((Unquoted::Byte(byte), rest));
+        }
+        _ => return Err(syntax("invalid escape in a literal")),
+    };
+    Ok((Unquoted::Char(simple), rest))
+}
+
+fn digits(text: &str, count: usize, radix: u32) -> Result<(u32, &str), Fault> {
+    let invalid = || syntax("invalid escape in a literal");
+    let number = text.get(..count).filter(|number| number.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let value = u32::from_str_radix(number.ok_or_else(invalid)?, radix).map_err(|_| invalid())?;
+    Ok((value, &text[count..]))
+}
+
+fn scalar(text: &str, count: usize) -> Result<(Unquoted, &str), Fault> {
+    let (value, rest) = digits(text, count, 16)?;
+    let c = char::from_u32(value).ok_or_else(|| syntax("invalid escape in a literal"))?;
+    Ok((Unquoted::Char(c), rest))
+}
+
+/// A number or character constant as Go's constant rules make it: `int`, or `float64` when it is written as one.
+pub(super) fn number(text: &str) -> Result<Term, Fault> {
+    if let Some(inner) = text.strip_prefix('\'') {
+        let inner = inner.strip_suffix('\'').unwrap_or(inner);
+        let (character, rest) = unquote(inner, '\'')?;
+        if !rest.is_empty() || inner == "'" {
+            return Err(syntax("malformed character constant"));
+        }
+        return Ok(Term::Int(match character {
+            Unquoted::Byte(byte) => byte.into(),
+            Unquoted::Char(c) => u32::from(c).into(),
+        }));
+    }
+    let (sign, digits) = match text.as_bytes().first() {
+        Some(b'-') => ("-", &text[1..]),
+        Some(b'+') => ("", &text[1..]),
+        _ => ("", text),
+    };
+    if digits.ends_with('i') {
+        return Err(syntax("complex numbers are not supported"));
+    }
+    let bad = || Fault::Syntax(format!("bad number syntax: {text:?}"));
+    let lower = digits.to_ascii_lowercase();
+    let (radix, body) = match lower.get(..2) {
+        Some("0x") => (16, &lower[2..]),
+        Some("0o") => (8, &lower[2..]),
+        Some("0b") => (2, &lower[2..]),
+        _ if lower.len() > 1 && lower.starts_with('0') && !lower.contains(['.', 'e']) => (8, &lower[1..]),
+        _ => (10, lower.as_str()),
+    };
+    let has_bad_underscore = body.ends_with('_') || body.contains("__") || (radix == 10 && body.starts_with('_'));
+    if has_bad_underscore {
+        return Err(bad());
+    }
+    let body = body.replace('_', "");
+    if radix == 16 && body.contains(['.', 'p']) {
+        return hex_float(&body).map(|value| Term::Float(if sign == "-" { -value } else { value })).ok_or_else(bad);
+    }
+    if radix == 10 && body.contains(['.', 'e']) {
+        let value: f64 = format!("{sign}{body}").parse().map_err(|_| bad())?;
+        return if value.is_finite() { Ok(Term::Float(value)) } else { Err(bad()) };
+    }
+    match i64::from_str_radix(&format!("{sign}{body}"), radix) {
+        Ok(value) => Ok(Term::Int(value)),
+        Err(error)
+            if matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow) =>
+        {
+            Err(Fault::Syntax(format!("integer overflow: {text:?}")))
+        }
+        Err(_) => Err(bad()),
+    }
+}
+
+fn hex_float(body: &str) -> Option<f64> {
+    let (mantissa, exponent) = body.split_once('p')?;
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{part}");
+    let value = u64::from_str_radix(&digits, 16).ok()? as f64;
+    let exponent: i32 = exponent.parse().ok()?;
+    Some(value * 2f64.powi(exponent.checked_sub(4 * i32::try_from(part.len()).ok()?)?))
+}

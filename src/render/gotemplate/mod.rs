@@ -1,0 +1,130 @@
+//! Go's `text/template` with consul-template's functions, as OpenBao's agent renders it.
+//!
+//! [`lexer`], [`parser`] and [`eval`] are Go's; [`functions`] are consul-template's. A rendering is bounded in steps, bytes and
+//! depth. References with a literal path are known before anything is fetched; one that is computed from a fetched value
+//! comes out of [`Template::render`], for another round.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{Fetches, SecretBytes, SecretRef};
+
+use super::error::{Location, RenderError, TemplateRenderError};
+
+mod arguments;
+mod ast;
+mod error;
+mod eval;
+mod fields;
+mod float;
+mod functions;
+mod json;
+mod lexer;
+mod literal;
+mod parser;
+mod print;
+mod printf;
+mod quote;
+mod references;
+mod value;
+mod yaml;
+
+pub use error::{Fault, TemplateError};
+
+use value::Value;
+
+/// What a key that is not there becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingKey {
+    /// `<no value>`.
+    #[default]
+    NoValue,
+    /// An error.
+    Error,
+}
+
+/// How a template is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The opening delimiter.
+    pub left: String,
+    /// The closing delimiter.
+    pub right: String,
+    /// What a key that is not there becomes.
+    pub missing_key: MissingKey,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { left: "{{".to_owned(), right: "}}".to_owned(), missing_key: MissingKey::NoValue }
+    }
+}
+
+/// A parsed template: correct as far as can be known without its values.
+#[derive(Debug)]
+pub struct Template {
+    name: String,
+    text: String,
+    missing_key: MissingKey,
+    templates: ast::Templates,
+    references: Vec<SecretRef>,
+    computed: Vec<Location>,
+}
+
+/// What one rendering comes to.
+#[derive(Debug)]
+pub enum Rendered {
+    /// The text with its values.
+    Done(SecretBytes),
+    /// References that were computed and are not fetched.
+    Needs(Vec<SecretRef>),
+}
+
+impl Template {
+    /// Parses the text; errors name the template `name`.
+    pub fn parse(name: &str, text: &str, options: &Options) -> Result<Self, TemplateError> {
+        let fault = |(offset, why)| TemplateError { name: name.to_owned(), at: Location::of(text, offset), why };
+        let left = if options.left.is_empty() { "{{" } else { &options.left };
+        let right = if options.right.is_empty() { "}}" } else { &options.right };
+        let templates = parser::parse(name, text, left, right).map_err(fault)?;
+        let found = references::find(&templates).map_err(fault)?;
+        let mut places: BTreeSet<usize> = found.computed.into_iter().collect();
+        let computed = std::iter::from_fn(|| places.pop_first()).map(|offset| Location::of(text, offset)).collect();
+        Ok(Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            missing_key: options.missing_key,
+            templates,
+            references: found.known,
+            computed,
+        })
+    }
+
+    /// Every reference with a literal path, each once.
+    pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
+        self.references.iter()
+    }
+
+    /// Where references stand whose path is known only when the template is rendered.
+    pub fn computed(&self) -> &[Location] {
+        &self.computed
+    }
+
+    /// The text with its values; `now` is in seconds since 1970.
+    pub fn render(&self, fetches: &Fetches, now: u64) -> Result<Rendered, RenderError> {
+        let mut evaluator = eval::Evaluator::new(&self.templates, fetches, self.missing_key, now);
+        match evaluator.run(&self.name, &Value::Invalid, 0) {
+            Ok(_) if !evaluator.needs.is_empty() => Ok(Rendered::Needs(evaluator.needs)),
+            Ok(out) => Ok(Rendered::Done(SecretBytes::new(out))),
+            Err(stop) => {
+                let at = Location::of(&self.text, stop.at);
+                Err(RenderError::Template {
+                    at,
+                    why: TemplateRenderError::Go { name: self.name.clone(), why: stop.why },
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! From words to the tree. A transcription of Go's `text/template/parse/parse.go`, with a bound on nesting.
+
+use super::ast::{Branch, List, Node, Templates};
+use super::error::Fault;
+use super::lexer::{Item, Kind, Lexer};
+use super::literal;
+
+mod pipelines;
+
+/// How deep blocks and parentheses nest.
+const DEPTH: usize = 100;
+/// Bytes of one template.
+const TEXT: usize = 1 << 20;
+
+type Parsed<T> = Result<T, (usize, Fault)>;
+
+/// Parses `text` into the templates it holds; the main one is called `name`.
+pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<Templates> {
+    if text.len() > TEXT {
+        return Err((0, Fault::TooLarge("the template is larger than 1 MiB")));
+    }
+    let lexer = Lexer::new(text, left, right);
+    let variables = vec!["$".to_owned()];
+    let mut parser = Parser { lexer, window: Vec::new(), variables, loops: 0, depth: 0, templates: Templates::new() };
+    let mut main = List::new();
+    loop {
+        match parser.text_or_action(true)? {
+            Step::Node(node) => main.push(node),
+            Step::Nothing => {}
+            Step::End(item) | Step::Else(item) => return Err((item.at, unexpected(&item, "input"))),
+            Step::Input => break,
+        }
+    }
+    let mut templates = parser.templates;
+    if !is_empty(&main) || !templates.contains_key(name) {
+        templates.insert(name.to_owned(), main);
+    }
+    Ok(templates)
+}
+
+struct Parser<'t> {
+    lexer: Lexer<'t>,
+    /// Words that were read and put back, the next one last.
+    window: Vec<Item<'t>>,
+    variables: Vec<String>,
+    loops: usize,
+    depth: usize,
+    templates: Templates,
+}
+
+enum Step<'t> {
+    Node(Node),
+    /// A definition, which leaves nothing in its place.
+    Nothing,
+    End(Item<'t>),
+    Else(Item<'t>),
+    Input,
+}
+
+impl<'t> Parser<'t> {
+    fn next(&mut self) -> Parsed<Item<'t>> {
+        self.window.pop().map_or_else(|| self.lexer.item(), Ok)
+    }
+
+    fn back(&mut self, item: Item<'t>) {
+        self.window.push(item);
+    }
+
+    fn peek(&mut self) -> Parsed<Item<'t>> {
+        let item = self.next()?;
+        self.back(item);
+        Ok(item)
+    }
+
+    fn next_word(&mut self) -> Parsed<Item<'t>> {
+        loop {
+            let item = self.next()?;
+            if item.kind != Kind::Space {
+                return Ok(item);
+            }
+        }
+    }
+
+    fn peek_word(&mut self) -> Parsed<Item<'t>> {
+        let item = self.next_word()?;
+        self.back(item);
+        Ok(item)
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Item<'t>> {
+        let item = self.next_word()?;
+        if item.kind == kind { Ok(item) } else { Err((item.at, unexpected(&item, context))) }
+    }
+
+    fn deeper<T>(&mut self, at: usize, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth == DEPTH {
+            return Err((at, Fault::TooLarge("blocks and parentheses are nested deeper than 100 levels")));
+        }
+        self.depth += 1;
+        let result = parse(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn text_or_action(&mut self, is_top: bool) -> Parsed<Step<'t>> {
+        let item = self.next_word()?;
+        match item.kind {
+            Kind::End => Ok(Step::Input),
+            Kind::Text => Ok(Step::Node(Node::Text(item.text.to_owned()))),
+            Kind::LeftDelimiter => {
+                let word = self.next_word()?;
+                if is_top && word.kind == Kind::Keyword && word.text == "define" {
+                    self.definition(item.at)?;
+                    return Ok(Step::Nothing);
+                }
+                self.back(word);
+                self.action()
+            }
+            _ => Err((item.at, unexpected(&item, "input"))),
+        }
+    }
+
+    /// Nodes up to `end` or `else`.
+    fn list(&mut self, opened: usize) -> Parsed<(List, Step<'t>)> {
+        let mut list = List::new();
+        loop {
+            match self.text_or_action(false)? {
+                Step::Node(node) => list.push(node),
+                Step::Nothing => {}
+                Step::Input => return Err((opened, Fault::Syntax("unexpected EOF: this has no {{end}}".into()))),
+                end => return Ok((list, end)),
+            }
+        }
+    }
+
+    fn action(&mut self) -> Parsed<Step<'t>> {
+        let item = self.next_word()?;
+        let at = item.at;
+        if item.kind != Kind::Keyword {
+            self.back(item);
+            let pipe = self.pipeline("command", Kind::RightDelimiter)?;
+            return Ok(Step::Node(Node::Action(pipe)));
+        }
+        let node = match item.text {
+            "end" => {
+                self.expect(Kind::RightDelimiter, "end")?;
+                return Ok(Step::End(item));
+            }
+            "else" => {
+                let next = self.peek_word()?;
+                if !(next.kind == Kind::Keyword && matches!(next.text, "if" | "with")) {
+                    self.expect(Kind::RightDelimiter, "else")?;
+                }
+                return Ok(Step::Else(item));
+            }
+            "break" | "continue" => {
+                self.expect(Kind::RightDelimiter, item.text)?;
+                if self.loops == 0 {
+                    return Err((at, Fault::Syntax(format!("{{{{{}}}}} outside {{{{range}}}}", item.text))));
+                }
+                if item.text == "break" { Node::Break } else { Node::Continue }
+            }
+            "if" => Node::If(self.deeper(at, |parser| parser.branch(at, "if"))?),
+            "with" => Node::With(self.deeper(at, |parser| parser.branch(at, "with"))?),
+            "range" => Node::Range(self.deeper(at, |parser| parser.branch(at, "range"))?),
+            "template" => self.template(at)?,
+            "block" => self.deeper(at, |parser| parser.block(at))?,
+            _ => return Err((at, unexpected(&item, "command"))),
+        };
+        Ok(Step::Node(node))
+    }
+
+    fn branch(&mut self, at: usize, word: &'static str) -> Parsed<Branch> {
+        let mark = self.variables.len();
+        let pipe = self.pipeline(word, Kind::RightDelimiter)?;
+        let is_range = usize::from(word == "range");
+        self.loops += is_range;
+        let (then, end) = self.list(at)?;
+        self.loops -= is_range;
+        let otherwise = match end {
+            Step::Else(_) => Some(self.otherwise(at, word)?),
+            _ => None,
+        };
+        self.variables.truncate(mark);
+        Ok(Branch { pipe, then, otherwise })
+    }
+
+    fn otherwise(&mut self, at: usize, word: &'static str) -> Parsed<List> {
+        let next = self.peek_word()?;
+        if next.kind == Kind::Keyword && next.text == word && word != "range" {
+            self.next_word()?;
+            let branch = self.deeper(next.at, |parser| parser.branch(next.at, word))?;
+            return Ok(vec![if word == "if" { Node::If(branch) } else { Node::With(branch) }]);
+        }
+        if next.kind == Kind::Keyword {
+            return Err((next.at, unexpected(&next, "input")));
+        }
+        match self.list(at)? {
+            (_, Step::Else(item)) => {
+                Err((item.at, Fault::Syntax(format!("expected end; found {{{{{}}}}}", item.text))))
+            }
+            (list, _) => Ok(list),
+        }
+    }
+
+    fn name(&mut self, context: &str) -> Parsed<String> {
+        let item = self.next_word()?;
+        if !matches!(item.kind, Kind::String | Kind::RawString) {
+            return Err((item.at, unexpected(&item, context)));
+        }
+        Ok(String::from_utf8_lossy(&literal::string(item.text).map_err(|why| (item.at, why))?).into_owned())
+    }
+
+    fn template(&mut self, at: usize) -> Parsed<Node> {
+        let name = self.name("template clause")?;
+        let next = self.next_word()?;
+        if next.kind == Kind::RightDelimiter {
+            return Ok(Node::Template { at, name, pipe: None });
+        }
+        self.back(next);
+        Ok(Node::Template { at, name, pipe: Some(self.pipeline("template clause", Kind::RightDelimiter)?) })
+    }
+
+    fn block(&mut self, at: usize) -> Parsed<Node> {
+        let name = self.name("block clause")?;
+        let pipe = self.pipeline("block clause", Kind::RightDelimiter)?;
+        self.body(at, &name, "block clause")?;
+        Ok(Node::Template { at, name, pipe: Some(pipe) })
+    }
+
+    fn definition(&mut self, at: usize) -> Parsed<()> {
+        let name = self.name("define clause")?;
+        self.expect(Kind::RightDelimiter, "define clause")?;
+        self.body(at, &name, "define clause")
+    }
+
+    /// The body of a definition, which sees no variable and no loop of its surroundings.
+    fn body(&mut self, at: usize, name: &str, context: &str) -> Parsed<()> {
+        let variables = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let loops = std::mem::take(&mut self.loops);
+        let (list, end) = self.list(at)?;
+        (self.variables, self.loops) = (variables, loops);
+        if let Step::Else(item) = end {
+            return Err((item.at, unexpected(&item, context)));
+        }
+        match self.templates.get(name) {
+            Some(other) if !is_empty(other) => {
+                if !is_empty(&list) {
+                    return Err((at, Fault::Syntax(format!("multiple definition of template {name:?}"))));
+                }
+            }
+            _ => drop(self.templates.insert(name.to_owned(), list)),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a template is only white space, so that a second definition may replace it.
+fn is_empty(list: &List) -> bool {
+    list.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
+}
+
+fn unexpected(item: &Item<'_>, context: &str) -> Fault {
+    let found = match item.kind {
+        Kind::End => "EOF".to_owned(),
+        Kind::Keyword => format!("<{}>", item.text),
+        _ => {
+            let text: String = item.text.chars().take(20).collect();
+            format!("{text:?}")
+        }
+    };
+    Fault::Syntax(format!("unexpected {found} in {context}"))
+}

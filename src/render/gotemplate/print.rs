@@ -1,0 +1,105 @@
+//! What `print`, `println` and an action write: Go's `fmt` with `%v`.
+
+use super::float;
+use super::quote::quote;
+use super::value::Value;
+
+/// Writes a value as `fmt.Fprint` does; `None` for one that holds pointers, whose text would be an address.
+pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
+    match value {
+        Value::Invalid | Value::Nil | Value::Pending => out.extend_from_slice(b"<nil>"),
+        Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Int(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Uint(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Float(number) => out.extend_from_slice(float::format(*number, 'g', None, false).as_bytes()),
+        Value::Number(text) | Value::String(text) => out.extend_from_slice(text),
+        Value::List(items, _) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b' ');
+                }
+                self::value(out, item)?;
+            }
+            out.push(b']');
+        }
+        Value::Map(map, _) => {
+            out.extend_from_slice(b"map[");
+            for (at, (key, item)) in map.iter().enumerate() {
+                if at > 0 {
+                    out.push(b' ');
+                }
+                out.extend_from_slice(key);
+                out.push(b':');
+                self::value(out, item)?;
+            }
+            out.push(b']');
+        }
+        Value::Loop(..) | Value::Secret(_) | Value::Pem(_) | Value::Scratch(_) => return None,
+    }
+    Some(())
+}
+
+/// `fmt.Sprint`: a space between two operands of which neither is a string.
+pub(super) fn sprint(values: &[Value]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut was_string = true;
+    for (at, value) in values.iter().enumerate() {
+        let is_string = matches!(value, Value::String(_) | Value::Number(_));
+        if at > 0 && !is_string && !was_string {
+            out.push(b' ');
+        }
+        self::value(&mut out, value)?;
+        was_string = is_string;
+    }
+    Some(out)
+}
+
+/// `fmt.Sprintln`.
+pub(super) fn sprintln(values: &[Value]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            out.push(b' ');
+        }
+        self::value(&mut out, value)?;
+    }
+    out.push(b'\n');
+    Some(out)
+}
+
+/// `%#v`: Go's syntax.
+pub(super) fn syntax(out: &mut Vec<u8>, value: &Value) -> Option<()> {
+    let separated = |out: &mut Vec<u8>, at: usize| {
+        if at > 0 {
+            out.extend_from_slice(b", ");
+        }
+    };
+    match value {
+        Value::Invalid | Value::Nil | Value::Pending => out.extend_from_slice(b"interface {}(nil)"),
+        Value::String(text) | Value::Number(text) => out.extend_from_slice(quote(text, '"', false).as_bytes()),
+        Value::Uint(number, _) => out.extend_from_slice(format!("0x{number:x}").as_bytes()),
+        Value::List(items, _) => {
+            out.extend_from_slice(value.type_name().as_bytes());
+            out.push(b'{');
+            for (at, item) in items.iter().enumerate() {
+                separated(out, at);
+                syntax(out, item)?;
+            }
+            out.push(b'}');
+        }
+        Value::Map(map, _) => {
+            out.extend_from_slice(value.type_name().as_bytes());
+            out.push(b'{');
+            for (at, (key, item)) in map.iter().enumerate() {
+                separated(out, at);
+                out.extend_from_slice(quote(key, '"', false).as_bytes());
+                out.push(b':');
+                syntax(out, item)?;
+            }
+            out.push(b'}');
+        }
+        other => self::value(out, other)?,
+    }
+    Some(())
+}

@@ -1,0 +1,153 @@
+//! The values of a template, with the Go types that decide how they print, compare and are passed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// The bytes of a Go string, which need not be UTF-8.
+pub(super) type Text = Arc<[u8]>;
+/// A map with string keys, in the order that Go prints.
+pub(super) type Map = BTreeMap<Text, Value>;
+
+/// A value. No `Debug`: it may be a secret.
+#[derive(Clone)]
+pub(super) enum Value {
+    /// No value at all: a field of nothing.
+    Invalid,
+    /// An interface that holds nothing.
+    Nil,
+    /// Made of a secret that is not fetched yet: known in the next round.
+    Pending,
+    Bool(bool),
+    Int(i64, Int),
+    Uint(u64, Uint),
+    Float(f64),
+    /// `json.Number`: as written.
+    Number(Text),
+    String(Text),
+    List(Arc<Vec<Value>>, Elements),
+    Map(Arc<Map>, Elements),
+    /// The numbers of `loop`: from, up to.
+    Loop(i64, i64),
+    Secret(Arc<Secret>),
+    Pem(Arc<Pem>),
+    Scratch(Scratch),
+}
+
+/// Which signed integer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Int {
+    Int,
+    Int64,
+}
+
+/// Which unsigned integer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Uint {
+    Uint64,
+    Byte,
+}
+
+/// What a list or map may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elements {
+    Any,
+    Strings,
+}
+
+/// What `secret` returns: `*dependency.Secret`.
+pub(super) struct Secret {
+    pub(super) lease_id: String,
+    pub(super) lease_duration: i64,
+    pub(super) renewable: bool,
+    pub(super) data: Value,
+    pub(super) auth: Value,
+}
+
+/// What `pkiCert` returns.
+pub(super) struct Pem {
+    pub(super) cert: Text,
+    pub(super) key: Text,
+    pub(super) ca: Text,
+    pub(super) chain: Value,
+    pub(super) data: Value,
+}
+
+/// What `scratch` returns; all uses in one rendering share it.
+#[derive(Clone, Default)]
+pub(super) struct Scratch(pub(super) Arc<Mutex<BTreeMap<Text, Value>>>);
+
+impl Value {
+    pub(super) fn text(text: impl AsRef<[u8]>) -> Self {
+        Self::String(Text::from(text.as_ref()))
+    }
+
+    pub(super) fn int(value: i64) -> Self {
+        Self::Int(value, Int::Int)
+    }
+
+    pub(super) fn list(items: Vec<Value>) -> Self {
+        Self::List(Arc::new(items), Elements::Any)
+    }
+
+    pub(super) fn strings(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        Self::List(Arc::new(items.into_iter().map(Self::text).collect()), Elements::Strings)
+    }
+
+    pub(super) fn map(map: Map) -> Self {
+        Self::Map(Arc::new(map), Elements::Any)
+    }
+
+    /// Go's name of the type.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Invalid | Self::Nil | Self::Pending => "<nil>",
+            Self::Bool(_) => "bool",
+            Self::Int(_, Int::Int) => "int",
+            Self::Int(_, Int::Int64) => "int64",
+            Self::Uint(_, Uint::Uint64) => "uint64",
+            Self::Uint(_, Uint::Byte) => "uint8",
+            Self::Float(_) => "float64",
+            Self::Number(_) => "json.Number",
+            Self::String(_) => "string",
+            Self::List(_, Elements::Any) => "[]interface {}",
+            Self::List(_, Elements::Strings) => "[]string",
+            Self::Map(_, Elements::Any) => "map[string]interface {}",
+            Self::Map(_, Elements::Strings) => "map[string]string",
+            Self::Loop(..) => "<-chan int64",
+            Self::Secret(_) => "*dependency.Secret",
+            Self::Pem(_) => "dependency.PemEncoded",
+            Self::Scratch(_) => "*template.Scratch",
+        }
+    }
+
+    /// Whether `if` takes it for true.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Invalid | Self::Nil | Self::Pending => false,
+            Self::Bool(value) => *value,
+            Self::Int(value, _) => *value != 0,
+            Self::Uint(value, _) => *value != 0,
+            Self::Float(value) => *value != 0.0,
+            Self::Number(text) | Self::String(text) => !text.is_empty(),
+            Self::List(list, _) => !list.is_empty(),
+            Self::Map(map, _) => !map.is_empty(),
+            Self::Loop(..) | Self::Secret(_) | Self::Pem(_) | Self::Scratch(_) => true,
+        }
+    }
+
+    /// Whether it is nil or no value.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Invalid | Self::Nil)
+    }
+
+    /// What it weighs in itself, for the budget of one rendering.
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = 32;
+        match self {
+            Self::Number(text) | Self::String(text) => NODE + text.len(),
+            Self::List(list, _) => NODE * (1 + list.len()),
+            Self::Map(map, _) => NODE * (1 + 2 * map.len()),
+            _ => NODE,
+        }
+    }
+}
