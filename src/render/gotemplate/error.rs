@@ -15,7 +15,7 @@ pub struct TemplateError {
     /// Where.
     pub at: Location,
     /// What is wrong.
-    pub why: Fault,
+    pub why: SyntaxError,
 }
 
 impl TemplateError {
@@ -27,7 +27,7 @@ impl TemplateError {
 
 /// What is wrong with a template's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum SyntaxError {
     /// Not the grammar of `text/template`.
     #[error("{0}")]
     Syntax(String),

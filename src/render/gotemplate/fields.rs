@@ -1,7 +1,6 @@
 //! Fields and methods of the values: maps, what `secret` and `pkiCert` return, `json.Number`, `scratch`.
 
 use super::MissingKey;
-use super::eval::{Evaluator, zero};
 use super::value::{Int, Map, Text, Value};
 
 /// A field of a value. Names only keys that the template spells out.
@@ -13,7 +12,7 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
         Value::Nil => Err(format!("nil pointer evaluating interface {{}}.{name}")),
         Value::Map(map, elements) => match (map.get(name.as_bytes()), missing) {
             (Some(value), _) => Ok(value.clone()),
-            (None, MissingKey::NoValue) => Ok(zero(*elements)),
+            (None, MissingKey::NoValue) => Ok(elements.zero()),
             (None, MissingKey::Error) => Err(format!("map has no entry for key {name:?}")),
         },
         Value::Secret(secret) => Ok(match name {
@@ -38,79 +37,82 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
 }
 
 /// A method: the receiver is the first argument.
-pub(super) type Method = fn(&mut Evaluator<'_>, Vec<Value>) -> Result<Value, String>;
+pub(super) type Method = fn(&[Value]) -> Result<Value, String>;
 
 /// The method of that name, if the value's type has one.
 pub(super) fn method(value: &Value, name: &str) -> Option<Method> {
-    match (value, name) {
-        (Value::Number(_), "String") => Some(|_, given| match &given[..] {
-            [Value::Number(text)] => Ok(Value::String(text.clone())),
-            _ => Err(count()),
-        }),
-        (Value::Number(_), "Int64") => Some(|_, given| match &given[..] {
-            [Value::Number(text)] => {
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-                number.map(|number| Value::Int(number, Int::Int64)).ok_or_else(|| "it is no int64".to_owned())
-            }
-            _ => Err(count()),
-        }),
-        (Value::Number(_), "Float64") => Some(|_, given| match &given[..] {
-            [Value::Number(text)] => {
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-                number.map(Value::Float).ok_or_else(|| "it is no float64".to_owned())
-            }
-            _ => Err(count()),
-        }),
-        (Value::Scratch(_), "Key") => Some(|_, given| {
-            scratch(&given, |map, rest| match rest {
-                [Value::String(key)] => Ok(map.contains_key(key).into()),
-                _ => Err(count()),
-            })
-        }),
-        (Value::Scratch(_), "Get") => Some(|_, given| {
-            scratch(&given, |map, rest| match rest {
-                [Value::String(key)] => Ok(map.get(key).cloned().unwrap_or(Value::Nil)),
-                _ => Err(count()),
-            })
-        }),
-        (Value::Scratch(_), "Set") => Some(|_, given| {
-            scratch(&given, |map, rest| match rest {
-                [Value::String(key), value] => {
-                    map.insert(key.clone(), value.clone());
-                    Ok(Value::text(""))
-                }
-                _ => Err(count()),
-            })
-        }),
-        (Value::Scratch(_), "SetX") => Some(|_, given| {
-            scratch(&given, |map, rest| match rest {
-                [Value::String(key), value] => {
-                    map.entry(key.clone()).or_insert_with(|| value.clone());
-                    Ok(Value::text(""))
-                }
-                _ => Err(count()),
-            })
-        }),
-        (Value::Scratch(_), "MapSet") => Some(|_, given| scratch(&given, |map, rest| inner(map, rest, true))),
-        (Value::Scratch(_), "MapSetX") => Some(|_, given| scratch(&given, |map, rest| inner(map, rest, false))),
-        (Value::Scratch(_), "MapValues") => Some(|_, given| {
-            scratch(&given, |map, rest| match rest {
-                [Value::String(key)] => match map.get(key) {
-                    None => Ok(Value::Nil),
-                    Some(Value::Map(map, _)) => Ok(Value::list(map.values().cloned().collect())),
-                    Some(_) => Err("it is not a map".to_owned()),
-                },
-                _ => Err(count()),
-            })
-        }),
-        _ => None,
-    }
+    let table = match value {
+        Value::Number(_) => NUMBER,
+        Value::Scratch(_) => SCRATCH,
+        _ => return None,
+    };
+    table.iter().find(|(known, _)| *known == name).map(|(_, method)| *method)
 }
 
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
+/// The methods of `json.Number`.
+const NUMBER: &[(&str, Method)] = &[
+    ("String", |given| number(given, |text| Some(Value::text(text)))),
+    ("Int64", |given| number(given, |text| Some(Value::Int(text.parse().ok()?, Int::Int64)))),
+    ("Float64", |given| number(given, |text| Some(Value::Float(text.parse().ok()?)))),
+];
+
+/// The methods of `scratch`.
+const SCRATCH: &[(&str, Method)] = &[
+    ("Key", |given| {
+        scratch(given, |map, rest| match rest {
+            [Value::String(key)] => Ok(Value::Bool(map.contains_key(key))),
+            _ => Err(count()),
+        })
+    }),
+    ("Get", |given| {
+        scratch(given, |map, rest| match rest {
+            [Value::String(key)] => Ok(map.get(key).cloned().unwrap_or(Value::Nil)),
+            _ => Err(count()),
+        })
+    }),
+    ("Set", |given| {
+        scratch(given, |map, rest| match rest {
+            [Value::String(key), value] => {
+                map.insert(key.clone(), value.clone());
+                Ok(Value::text(""))
+            }
+            _ => Err(count()),
+        })
+    }),
+    ("SetX", |given| {
+        scratch(given, |map, rest| match rest {
+            [Value::String(key), value] => {
+                map.entry(key.clone()).or_insert_with(|| value.clone());
+                Ok(Value::text(""))
+            }
+            _ => Err(count()),
+        })
+    }),
+    ("MapSet", |given| scratch(given, |map, rest| set_inner(map, rest, Existing::Replace))),
+    ("MapSetX", |given| scratch(given, |map, rest| set_inner(map, rest, Existing::Keep))),
+    ("MapValues", |given| {
+        scratch(given, |map, rest| match rest {
+            [Value::String(key)] => match map.get(key) {
+                None => Ok(Value::Nil),
+                Some(Value::Map(map, _)) => Ok(Value::list(map.values().cloned().collect())),
+                Some(_) => Err("it is not a map".to_owned()),
+            },
+            _ => Err(count()),
+        })
+    }),
+];
+
+/// What happens to a key that a map has already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Replace,
+    Keep,
+}
+
+fn number(given: &[Value], convert: fn(&str) -> Option<Value>) -> Result<Value, String> {
+    let [Value::Number(text)] = given else { return Err(count()) };
+    let converted = std::str::from_utf8(text).ok().and_then(convert);
+    converted.ok_or_else(|| "the number does not fit the type".to_owned())
 }
 
 fn count() -> String {
@@ -123,14 +125,14 @@ fn scratch(given: &[Value], work: impl FnOnce(&mut Map, &[Value]) -> Result<Valu
     work(&mut map, rest)
 }
 
-fn inner(map: &mut Map, rest: &[Value], replaces: bool) -> Result<Value, String> {
+fn set_inner(map: &mut Map, rest: &[Value], existing: Existing) -> Result<Value, String> {
     let [Value::String(name), Value::String(key), value] = rest else { return Err(count()) };
     let mut changed = match map.get(name) {
         None => Map::new(),
         Some(Value::Map(map, _)) => (**map).clone(),
         Some(_) => return Err("it is not a map".to_owned()),
     };
-    if replaces || !changed.contains_key(key) {
+    if existing == Existing::Replace || !changed.contains_key(key) {
         changed.insert(Text::clone(key), value.clone());
     }
     map.insert(name.clone(), Value::map(changed));

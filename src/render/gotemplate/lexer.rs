@@ -1,6 +1,6 @@
 //! The words of a template: text, and what stands between the delimiters. A transcription of Go's `text/template/parse/lex.go`.
 
-use super::error::Fault;
+use super::error::SyntaxError;
 
 /// What a word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next word; `End` again and again behind the last one.
-    pub(super) fn item(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+    pub(super) fn item(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_inside { self.inside() } else { self.outside() }
     }
 
@@ -74,7 +74,7 @@ impl<'t> Lexer<'t> {
         Item { kind, at: start, text: &self.input[start..self.at] }
     }
 
-    fn outside(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+    fn outside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         loop {
             let start = self.at;
             let Some(found) = self.rest().find(self.left) else {
@@ -104,15 +104,15 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn comment(&mut self) -> Result<(), (usize, Fault)> {
+    fn comment(&mut self) -> Result<(), (usize, SyntaxError)> {
         let start = self.at;
         // As Go: the search begins behind the opening mark.
         let Some(found) = self.input[start + 2..].find("*/") else {
-            return Err((start, Fault::Syntax("unclosed comment".into())));
+            return Err((start, SyntaxError::Syntax("unclosed comment".into())));
         };
         self.at = start + 2 + found + 2;
         let Some(is_trimmed) = self.right_delimiter() else {
-            return Err((start, Fault::Syntax("comment ends before closing delimiter".into())));
+            return Err((start, SyntaxError::Syntax("comment ends before closing delimiter".into())));
         };
         self.at += self.right.len() + if is_trimmed { 2 } else { 0 };
         if is_trimmed {
@@ -134,15 +134,15 @@ impl<'t> Lexer<'t> {
         rest.starts_with(self.right).then_some(false)
     }
 
-    fn inside(&mut self) -> Result<Item<'t>, (usize, Fault)> {
+    fn inside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         let start = self.at;
         if let Some(is_trimmed) = self.right_delimiter() {
             if self.parens > 0 {
-                return Err((start, Fault::Syntax("unclosed left paren".into())));
+                return Err((start, SyntaxError::Syntax("unclosed left paren".into())));
             }
             return Ok(self.close(is_trimmed));
         }
-        let Some(c) = self.peek() else { return Err((start, Fault::Syntax("unclosed action".into()))) };
+        let Some(c) = self.peek() else { return Err((start, SyntaxError::Syntax("unclosed action".into()))) };
         self.at += c.len_utf8();
         match c {
             c if is_space(c) => {
@@ -154,14 +154,14 @@ impl<'t> Lexer<'t> {
                 self.at += 1;
                 Ok(self.since(start, Kind::Declare))
             }
-            ':' => Err((start, Fault::Syntax("expected :=".into()))),
+            ':' => Err((start, SyntaxError::Syntax("expected :=".into()))),
             '|' => Ok(self.since(start, Kind::Pipe)),
             ',' => Ok(self.since(start, Kind::Comma)),
             '"' => self.quoted(start, '"', "unterminated quoted string", Kind::String),
             '\'' => self.quoted(start, '\'', "unterminated character constant", Kind::CharConstant),
             '`' => {
                 let Some(end) = self.rest().find('`') else {
-                    return Err((start, Fault::Syntax("unterminated raw quoted string".into())));
+                    return Err((start, SyntaxError::Syntax("unterminated raw quoted string".into())));
                 };
                 self.at += end + 1;
                 Ok(self.since(start, Kind::RawString))
@@ -179,13 +179,13 @@ impl<'t> Lexer<'t> {
             }
             ')' => {
                 let Some(parens) = self.parens.checked_sub(1) else {
-                    return Err((start, Fault::Syntax("unexpected right paren".into())));
+                    return Err((start, SyntaxError::Syntax("unexpected right paren".into())));
                 };
                 self.parens = parens;
                 Ok(self.since(start, Kind::RightParen))
             }
             c if c.is_ascii_graphic() => Ok(self.since(start, Kind::Char)),
-            c => Err((start, Fault::Syntax(format!("unrecognized character in action: {c:?}")))),
+            c => Err((start, SyntaxError::Syntax(format!("unrecognized character in action: {c:?}")))),
         }
     }
 
@@ -221,7 +221,7 @@ impl<'t> Lexer<'t> {
         self.since(start, Kind::Space)
     }
 
-    fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+    fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         while let Some(c) = self.peek() {
             self.at += c.len_utf8();
             match c {
@@ -234,10 +234,10 @@ impl<'t> Lexer<'t> {
                 _ => {}
             }
         }
-        Err((start, Fault::Syntax(open.into())))
+        Err((start, SyntaxError::Syntax(open.into())))
     }
 
-    fn field_or_variable(&mut self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+    fn field_or_variable(&mut self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_at_terminator() {
             return Ok(self.since(start, if kind == Kind::Field { Kind::Dot } else { kind }));
         }
@@ -245,7 +245,7 @@ impl<'t> Lexer<'t> {
         self.terminated(start, kind)
     }
 
-    fn identifier(&mut self, start: usize) -> Result<Item<'t>, (usize, Fault)> {
+    fn identifier(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         self.skip_word();
         let kind = match &self.input[start..self.at] {
             "true" | "false" => Kind::Bool,
@@ -260,12 +260,12 @@ impl<'t> Lexer<'t> {
         self.at = self.input.len() - self.rest().trim_start_matches(is_alphanumeric).len();
     }
 
-    fn terminated(&self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, Fault)> {
+    fn terminated(&self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_at_terminator() {
             return Ok(self.since(start, kind));
         }
         let c = self.peek().unwrap_or_default();
-        Err((self.at, Fault::Syntax(format!("bad character {c:?}"))))
+        Err((self.at, SyntaxError::Syntax(format!("bad character {c:?}"))))
     }
 
     fn is_at_terminator(&self) -> bool {
@@ -275,7 +275,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn number(&mut self, start: usize) -> Result<Item<'t>, (usize, Fault)> {
+    fn number(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         let bytes = self.rest().as_bytes();
         let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
         let mut is_digit: fn(&u8) -> bool = |b| b.is_ascii_digit() || *b == b'_';
@@ -319,7 +319,7 @@ impl<'t> Lexer<'t> {
         self.at += at;
         match self.peek() {
             Some(c) if is_alphanumeric(c) => {
-                Err((start, Fault::Syntax(format!("bad number syntax: {:?}", &self.input[start..self.at]))))
+                Err((start, SyntaxError::Syntax(format!("bad number syntax: {:?}", &self.input[start..self.at]))))
             }
             _ => Ok(self.since(start, Kind::Number)),
         }

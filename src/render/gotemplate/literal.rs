@@ -1,14 +1,14 @@
 //! String, character and number literals, as `strconv.Unquote` and Go's number syntax read them.
 
 use super::ast::Term;
-use super::error::Fault;
+use super::error::SyntaxError;
 
-fn syntax(text: &str) -> Fault {
-    Fault::Syntax(text.to_owned())
+fn syntax(text: &str) -> SyntaxError {
+    SyntaxError::Syntax(text.to_owned())
 }
 
 /// The bytes of a quoted string with its quotes.
-pub(super) fn string(quoted: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn string(quoted: &str) -> Result<Vec<u8>, SyntaxError> {
     let inner = &quoted[1..quoted.len() - 1];
     if quoted.starts_with('`') {
         return Ok(inner.replace('\r', "").into_bytes());
@@ -31,7 +31,7 @@ enum Unquoted {
     Char(char),
 }
 
-fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), Fault> {
+fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), SyntaxError> {
     let mut chars = text.chars();
     let c = chars.next().ok_or_else(|| syntax("invalid syntax in a literal"))?;
     if c != '\\' {
@@ -62,21 +62,21 @@ fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), Fault> {
     Ok((Unquoted::Char(simple), rest))
 }
 
-fn digits(text: &str, count: usize, radix: u32) -> Result<(u32, &str), Fault> {
+fn digits(text: &str, count: usize, radix: u32) -> Result<(u32, &str), SyntaxError> {
     let invalid = || syntax("invalid escape in a literal");
     let number = text.get(..count).filter(|number| number.bytes().all(|b| b.is_ascii_alphanumeric()));
     let value = u32::from_str_radix(number.ok_or_else(invalid)?, radix).map_err(|_| invalid())?;
     Ok((value, &text[count..]))
 }
 
-fn scalar(text: &str, count: usize) -> Result<(Unquoted, &str), Fault> {
+fn scalar(text: &str, count: usize) -> Result<(Unquoted, &str), SyntaxError> {
     let (value, rest) = digits(text, count, 16)?;
     let c = char::from_u32(value).ok_or_else(|| syntax("invalid escape in a literal"))?;
     Ok((Unquoted::Char(c), rest))
 }
 
 /// A number or character constant as Go's constant rules make it: `int`, or `float64` when it is written as one.
-pub(super) fn number(text: &str) -> Result<Term, Fault> {
+pub(super) fn number(text: &str) -> Result<Term, SyntaxError> {
     if let Some(inner) = text.strip_prefix('\'') {
         let inner = inner.strip_suffix('\'').unwrap_or(inner);
         let (character, rest) = unquote(inner, '\'')?;
@@ -96,7 +96,7 @@ pub(super) fn number(text: &str) -> Result<Term, Fault> {
     if digits.ends_with('i') {
         return Err(syntax("complex numbers are not supported"));
     }
-    let bad = || Fault::Syntax(format!("bad number syntax: {text:?}"));
+    let bad = || SyntaxError::Syntax(format!("bad number syntax: {text:?}"));
     let lower = digits.to_ascii_lowercase();
     let (radix, body) = match lower.get(..2) {
         Some("0x") => (16, &lower[2..]),
@@ -122,7 +122,7 @@ pub(super) fn number(text: &str) -> Result<Term, Fault> {
         Err(error)
             if matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow) =>
         {
-            Err(Fault::Syntax(format!("integer overflow: {text:?}")))
+            Err(SyntaxError::Syntax(format!("integer overflow: {text:?}")))
         }
         Err(_) => Err(bad()),
     }

@@ -1,6 +1,6 @@
 //! Go's `text/template` with consul-template's functions, as OpenBao's agent renders it.
 //!
-//! [`lexer`], [`parser`] and [`eval`] are Go's; [`functions`] are consul-template's. A rendering is bounded in steps, bytes and
+//! The lexer, the parser and the evaluator are Go's; the functions are consul-template's. A rendering is bounded in steps, bytes and
 //! depth. References with a literal path are known before anything is fetched; one that is computed from a fetched value
 //! comes out of [`Template::render`], for another round.
 
@@ -25,11 +25,14 @@ mod print;
 mod printf;
 mod quote;
 mod references;
+mod rendering;
 mod value;
 mod yaml;
 
-pub use error::{Fault, TemplateError};
+pub use error::{SyntaxError, TemplateError};
 
+use eval::Evaluator;
+use rendering::Rendering;
 use value::Value;
 
 /// What a key that is not there becomes.
@@ -111,9 +114,10 @@ impl Template {
 
     /// The text with its values; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<Rendered, RenderError> {
-        let mut evaluator = eval::Evaluator::new(&self.templates, fetches, self.missing_key, now);
+        let rendering = Rendering::new(fetches, self.missing_key, now);
+        let mut evaluator = Evaluator::new(&self.templates, rendering);
         match evaluator.run(&self.name, &Value::Invalid, 0) {
-            Ok(_) if !evaluator.needs.is_empty() => Ok(Rendered::Needs(evaluator.needs)),
+            Ok(_) if !evaluator.rendering.needs.is_empty() => Ok(Rendered::Needs(evaluator.rendering.needs)),
             Ok(out) => Ok(Rendered::Done(SecretBytes::new(out))),
             Err(stop) => {
                 let at = Location::of(&self.text, stop.at);

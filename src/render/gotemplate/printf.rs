@@ -65,57 +65,8 @@ struct Sprintf<'a> {
 
 impl Sprintf<'_> {
     fn directive(&mut self, out: &mut Vec<u8>) -> Option<()> {
-        let mut flags = Flags::default();
         self.is_good = true;
-        let mut after_index = false;
-        while let Some(byte) = self.format.get(self.at) {
-            match byte {
-                b'+' => flags.plus = true,
-                b'-' => flags.minus = true,
-                b'#' => flags.sharp = true,
-                b' ' => flags.space = true,
-                b'0' => flags.zero = true,
-                _ => break,
-            }
-            self.at += 1;
-        }
-        self.index(&mut after_index);
-        if self.format.get(self.at) == Some(&b'*') {
-            self.at += 1;
-            match self.star() {
-                Some(width) => {
-                    flags.minus |= width < 0;
-                    flags.width = usize::try_from(width.unsigned_abs()).ok();
-                }
-                None => out.extend_from_slice(b"%!(BADWIDTH)"),
-            }
-            after_index = false;
-        } else {
-            flags.width = self.number();
-            if after_index && flags.width.is_some() {
-                self.is_good = false;
-            }
-        }
-        if self.format.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            if after_index {
-                self.is_good = false;
-            }
-            self.index(&mut after_index);
-            if self.format.get(self.at) == Some(&b'*') {
-                self.at += 1;
-                match self.star() {
-                    Some(precision) => flags.precision = usize::try_from(precision).ok(),
-                    None => out.extend_from_slice(b"%!(BADPREC)"),
-                }
-                after_index = false;
-            } else {
-                flags.precision = Some(self.number().unwrap_or(0));
-            }
-        }
-        if !after_index {
-            self.index(&mut after_index);
-        }
+        let flags = self.flags(out);
         let Some(verb) = runes(&self.format[self.at..]).next() else {
             out.extend_from_slice(b"%!(NOVERB)");
             return Some(());
@@ -132,14 +83,71 @@ impl Sprintf<'_> {
                     self.next += 1;
                     // %+v and %#v are verbs of their own, whose flag is no sign and no prefix.
                     let is_syntax = verb == 'v' && flags.sharp;
-                    if verb == 'v' {
-                        (flags.plus, flags.sharp) = (false, false);
-                    }
+                    let flags = if verb == 'v' { Flags { plus: false, sharp: false, ..flags } } else { flags };
                     Directive { verb, flags, is_syntax }.write(out, value)?;
                 }
             },
         }
         Some(())
+    }
+
+    /// Everything between `%` and the verb.
+    fn flags(&mut self, out: &mut Vec<u8>) -> Flags {
+        let mut flags = Flags::default();
+        while let Some(byte) = self.format.get(self.at) {
+            match byte {
+                b'+' => flags.plus = true,
+                b'-' => flags.minus = true,
+                b'#' => flags.sharp = true,
+                b' ' => flags.space = true,
+                b'0' => flags.zero = true,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        let mut after_index = false;
+        self.index(&mut after_index);
+        self.width(&mut flags, &mut after_index, out);
+        if self.format.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.is_good &= !after_index;
+            self.index(&mut after_index);
+            self.precision(&mut flags, &mut after_index, out);
+        }
+        if !after_index {
+            self.index(&mut after_index);
+        }
+        flags
+    }
+
+    fn width(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
+        if self.format.get(self.at) != Some(&b'*') {
+            flags.width = self.number();
+            self.is_good &= !(*after_index && flags.width.is_some());
+            return;
+        }
+        self.at += 1;
+        match self.star() {
+            Some(width) => {
+                flags.minus |= width < 0;
+                flags.width = usize::try_from(width.unsigned_abs()).ok();
+            }
+            None => out.extend_from_slice(b"%!(BADWIDTH)"),
+        }
+        *after_index = false;
+    }
+
+    fn precision(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
+        if self.format.get(self.at) != Some(&b'*') {
+            flags.precision = Some(self.number().unwrap_or(0));
+            return;
+        }
+        self.at += 1;
+        match self.star() {
+            Some(precision) => flags.precision = usize::try_from(precision).ok(),
+            None => out.extend_from_slice(b"%!(BADPREC)"),
+        }
+        *after_index = false;
     }
 
     fn number(&mut self) -> Option<usize> {

@@ -3,7 +3,7 @@
 use crate::domain::SecretRef;
 
 use super::ast::{Command, List, Node, Pipe, Templates, Term, Word};
-use super::error::Fault;
+use super::error::SyntaxError;
 use super::functions::{self, Call, Function};
 use super::value::{Text, Value};
 
@@ -16,7 +16,7 @@ pub(super) struct Found {
 }
 
 /// Finds them in all templates.
-pub(super) fn find(templates: &Templates) -> Result<Found, (usize, Fault)> {
+pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)> {
     let mut found = Found::default();
     for list in templates.values() {
         found.list(list)?;
@@ -25,7 +25,7 @@ pub(super) fn find(templates: &Templates) -> Result<Found, (usize, Fault)> {
 }
 
 impl Found {
-    fn list(&mut self, list: &List) -> Result<(), (usize, Fault)> {
+    fn list(&mut self, list: &List) -> Result<(), (usize, SyntaxError)> {
         for node in list {
             match node {
                 Node::Action(pipe) => self.pipe(pipe)?,
@@ -43,7 +43,7 @@ impl Found {
         Ok(())
     }
 
-    fn pipe(&mut self, pipe: &Pipe) -> Result<(), (usize, Fault)> {
+    fn pipe(&mut self, pipe: &Pipe) -> Result<(), (usize, SyntaxError)> {
         let mut last = None;
         for (stage, command) in pipe.commands.iter().enumerate() {
             let piped = if stage == 0 { None } else { Some(last.as_ref()) };
@@ -61,7 +61,7 @@ impl Found {
         Ok(())
     }
 
-    fn word(&mut self, word: &Word) -> Result<(), (usize, Fault)> {
+    fn word(&mut self, word: &Word) -> Result<(), (usize, SyntaxError)> {
         match &word.term {
             Term::Pipe(pipe) => self.pipe(pipe),
             Term::Chain { term, .. } => self.word(term),
@@ -76,14 +76,14 @@ impl Found {
         function: &Function,
         words: &[Word],
         piped: Option<Option<&Value>>,
-    ) -> Result<(), (usize, Fault)> {
+    ) -> Result<(), (usize, SyntaxError)> {
         if !functions::is_api(function) {
             return Ok(());
         }
         let mut given: Vec<Option<Value>> = words.iter().map(fold).collect();
         given.extend(piped.map(|value| value.cloned()));
         if given.is_empty() {
-            return Err((at, Fault::Syntax(format!("{} takes a path", function.name))));
+            return Err((at, SyntaxError::Syntax(format!("{} takes a path", function.name))));
         }
         let texts = given.into_iter().map(|value| match value {
             Some(Value::String(text)) => Some(text),
@@ -94,7 +94,7 @@ impl Found {
             return Ok(());
         };
         let reference = functions::reference(function.name, &texts);
-        let reference = reference.map_err(|why| (at, Fault::Reference(format!("{}: {why}", function.name))))?;
+        let reference = reference.map_err(|why| (at, SyntaxError::Reference(format!("{}: {why}", function.name))))?;
         if !self.known.contains(&reference) {
             self.known.push(reference);
         }

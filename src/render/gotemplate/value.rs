@@ -76,6 +76,16 @@ pub(super) struct Pem {
 #[derive(Clone, Default)]
 pub(super) struct Scratch(pub(super) Arc<Mutex<BTreeMap<Text, Value>>>);
 
+impl Elements {
+    /// The value of a key that is not there.
+    pub(super) fn zero(self) -> Value {
+        match self {
+            Self::Any => Value::Nil,
+            Self::Strings => Value::text(""),
+        }
+    }
+}
+
 impl Value {
     pub(super) fn text(text: impl AsRef<[u8]>) -> Self {
         Self::String(Text::from(text.as_ref()))

@@ -1,13 +1,11 @@
 //! Walks the tree of a template over its values: Go's `text/template/exec.go`, with fuel, room and depth.
 
-use crate::domain::{Fetches, SecretRef};
-
-use super::super::limits::{FUEL, GROWTH, OUTPUT};
-use super::MissingKey;
+use super::super::limits::OUTPUT;
 use super::ast::{Branch, Command, List, Node, Pipe, Templates, Term, Word};
 use super::error::Stop;
 use super::functions::{Call, Function};
-use super::value::{Elements, Scratch, Value};
+use super::rendering::Rendering;
+use super::value::Value;
 use super::{arguments, fields, print};
 
 mod loops;
@@ -28,39 +26,19 @@ impl From<Stop> for Jump {
     }
 }
 
-/// One rendering.
+/// Walks templates and collects what they write.
 pub(super) struct Evaluator<'a> {
     templates: &'a Templates,
-    pub(super) fetches: &'a Fetches,
-    pub(super) missing_key: MissingKey,
-    /// What was called for and is not fetched.
-    pub(super) needs: Vec<SecretRef>,
-    pub(super) scratch: Scratch,
-    pub(super) now: u64,
+    pub(super) rendering: Rendering<'a>,
     variables: Vec<(String, Value)>,
     out: Vec<u8>,
     written: usize,
-    fuel: u64,
-    room: usize,
     depth: usize,
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(templates: &'a Templates, fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
-        Self {
-            templates,
-            fetches,
-            missing_key,
-            needs: Vec::new(),
-            scratch: Scratch::default(),
-            now,
-            variables: Vec::new(),
-            out: Vec::new(),
-            written: 0,
-            fuel: FUEL,
-            room: GROWTH,
-            depth: 0,
-        }
+    pub(super) fn new(templates: &'a Templates, rendering: Rendering<'a>) -> Self {
+        Self { templates, rendering, variables: Vec::new(), out: Vec::new(), written: 0, depth: 0 }
     }
 
     /// Runs the template `name` with `dot` and returns what it wrote.
@@ -90,16 +68,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn step(&mut self, at: usize) -> Result<(), Stop> {
-        self.fuel =
-            self.fuel.checked_sub(1).ok_or_else(|| Stop { at, why: format!("it does more than {FUEL} steps") })?;
-        Ok(())
-    }
-
-    /// Takes room for a value that is about to be made.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), String> {
-        let too_much = || format!("the values it makes are larger than {} MiB in all", GROWTH >> 20);
-        self.room = self.room.checked_sub(bytes).ok_or_else(too_much)?;
-        Ok(())
+        self.rendering.step().map_err(|why| Stop { at, why })
     }
 
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Stop> {
@@ -293,10 +262,10 @@ impl<'a> Evaluator<'a> {
                     }
                     given.extend(last.clone());
                 }
-                value = method(self, given).map_err(|why| Stop { at, why: format!("error calling {name}: {why}") })?;
+                value = method(&given).map_err(|why| Stop { at, why: format!("error calling {name}: {why}") })?;
                 continue;
             }
-            value = fields::field(&value, name, self.missing_key).map_err(|why| Stop { at, why })?;
+            value = fields::field(&value, name, self.rendering.missing_key).map_err(|why| Stop { at, why })?;
             if has_arguments && !matches!(value, Value::Pending) {
                 return Err(Stop { at, why: format!("{name} is not a method but has arguments") });
             }
@@ -335,11 +304,23 @@ impl<'a> Evaluator<'a> {
         }
         let result = match function.call {
             Call::Pure(call) => call(&values),
-            Call::With(call) => call(self, &values),
+            Call::With(call) => call(&mut self.rendering, &values),
+            Call::ExecuteTemplate => self.execute_template(&values),
             Call::Lazy { .. } => Ok(Value::Invalid),
         };
-        let result = result.and_then(|value| self.grow(value.weight()).map(|()| value));
+        let result = result.and_then(|value| self.rendering.grow(value.weight()).map(|()| value));
         result.map_err(|why| Stop { at, why: format!("error calling {}: {why}", function.name) })
+    }
+
+    /// `executeTemplate NAME [DOT]`: what the template writes, as a string.
+    fn execute_template(&mut self, given: &[Value]) -> Result<Value, String> {
+        let (name, dot) = match given {
+            [Value::String(name)] => (name, Value::Invalid),
+            [Value::String(name), dot] if dot.is_nothing() => (name, Value::Invalid),
+            [Value::String(name), dot] => (name, dot.clone()),
+            _ => return Err("wrong number of args: want 1 or 2".to_owned()),
+        };
+        self.run(&String::from_utf8_lossy(name), &dot, 0).map(Value::text).map_err(|stop| stop.why)
     }
 
     /// `and` and `or` evaluate no more than they need.
@@ -352,13 +333,5 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(last.unwrap_or(value))
-    }
-}
-
-/// The value that a key, which is not there, has.
-pub(super) fn zero(elements: Elements) -> Value {
-    match elements {
-        Elements::Any => Value::Nil,
-        Elements::Strings => Value::text(""),
     }
 }

@@ -6,10 +6,10 @@ use crate::domain::{Fetched, Payload, SecretMap, SecretRef, SecretValue, Source,
 
 use super::super::super::tree::Json;
 use super::super::arguments::Kind::{Any, String as Str};
-use super::super::eval::Evaluator;
+use super::super::rendering::Rendering;
 use super::super::value::{Map, Pem, Secret, Text, Value};
 use super::encoding::{Numbers, from_json};
-use super::{Function, Outcome, string};
+use super::{Call, Function, Outcome};
 
 /// How many references one template may compute.
 const MOST_COMPUTED: usize = 1_000;
@@ -20,14 +20,7 @@ pub(super) const TABLE: &[Function] = &[
     })
     .rest(Str),
     Function::with("pkiCert", &[Str], |run, given| fetched(run, "pkiCert", given, pem)).rest(Str),
-    Function::with("executeTemplate", &[Str], |run, given| {
-        if given.len() > 2 {
-            return Err("wrong number of args: want 1 or 2".to_owned());
-        }
-        let dot = given.get(1).filter(|dot| !dot.is_nothing()).cloned().unwrap_or(Value::Invalid);
-        run.run(&string(&given[0]), &dot, 0).map(Value::text).map_err(|stop| stop.why)
-    })
-    .rest(Any),
+    Function { name: "executeTemplate", parameters: &[Str], rest: Some(Any), call: Call::ExecuteTemplate },
     Function::with("scratch", &[], |run, _| Ok(Value::Scratch(run.scratch.clone()))),
 ];
 
@@ -61,7 +54,7 @@ pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<Secr
     Ok(reference)
 }
 
-fn fetched(run: &mut Evaluator<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
+fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
     let texts: Vec<Text> = given.iter().map(|value| Text::from(super::bytes(value))).collect();
     let reference = reference(function, &texts)?;
     if let Some(fetched) = run.fetches.get(&reference.source) {

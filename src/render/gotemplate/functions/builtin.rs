@@ -2,7 +2,7 @@
 
 use super::super::arguments::Kind::{Any, String as Str};
 use super::super::value::{Uint, Value};
-use super::super::{eval, print, printf, quote};
+use super::super::{print, printf, quote};
 use super::{Function, Outcome, cannot_print};
 
 /// Bytes of one `printf`.
@@ -55,7 +55,7 @@ fn index(given: &[Value]) -> Outcome {
             Value::List(items, _) => items[place(key, items.len())?].clone(),
             Value::String(text) | Value::Number(text) => Value::Uint(text[place(key, text.len())?].into(), Uint::Byte),
             Value::Map(map, elements) => match key {
-                Value::String(key) => map.get(key).cloned().unwrap_or_else(|| eval::zero(*elements)),
+                Value::String(key) => map.get(key).cloned().unwrap_or_else(|| elements.zero()),
                 Value::Nil | Value::Invalid => return Err("value is nil; should be of type string".to_owned()),
                 other => return Err(format!("value has type {}; should be string", other.type_name())),
             },

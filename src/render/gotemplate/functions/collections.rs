@@ -3,7 +3,7 @@
 use super::super::arguments::Kind::{Any, List, Map as AnyMap};
 use super::super::value::{Map, Text, Value};
 use super::text::is_in;
-use super::{Function, Outcome, nested};
+use super::{Function, Outcome};
 
 pub(super) const TABLE: &[Function] = &[
     Function::pure("in", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[0], &given[1])))),
@@ -30,15 +30,15 @@ pub(super) const TABLE: &[Function] = &[
             let path: Vec<&[u8]> = key.split(|b| *b == b'/').collect();
             explode(&mut out, &path, value)?;
         }
-        nested(run, Value::map(out))
+        run.nested(Value::map(out))
     }),
     Function::with("mergeMap", &[AnyMap, AnyMap], |run, given| {
         let merged = merge(&given[0], &given[1], false, 64)?;
-        nested(run, merged)
+        run.nested(merged)
     }),
     Function::with("mergeMapWithOverride", &[AnyMap, AnyMap], |run, given| {
         let merged = merge(&given[0], &given[1], true, 64)?;
-        nested(run, merged)
+        run.nested(merged)
     }),
 ];
 

@@ -1,8 +1,8 @@
 //! The functions of a template: Go's own, consul-template's, and those of Sprig that templates for secrets use.
 
 use super::arguments::Kind;
-use super::error::Fault;
-use super::eval::Evaluator;
+use super::error::SyntaxError;
+use super::rendering::Rendering;
 use super::value::Value;
 
 mod api;
@@ -35,10 +35,12 @@ pub(super) struct Function {
 pub(super) enum Call {
     /// Its result depends on its arguments only.
     Pure(fn(&[Value]) -> Outcome),
-    /// It uses the rendering: what was fetched, its room, its templates.
-    With(fn(&mut Evaluator<'_>, &[Value]) -> Outcome),
+    /// It uses the rendering: what was fetched, its room.
+    With(fn(&mut Rendering<'_>, &[Value]) -> Outcome),
     /// `and`, `or`: stops at the first argument that is as true as this.
     Lazy { stops_at: bool },
+    /// `executeTemplate`: the evaluator runs it.
+    ExecuteTemplate,
 }
 
 impl std::fmt::Debug for Function {
@@ -55,7 +57,7 @@ impl Function {
     const fn with(
         name: &'static str,
         parameters: &'static [Kind],
-        call: fn(&mut Evaluator<'_>, &[Value]) -> Outcome,
+        call: fn(&mut Rendering<'_>, &[Value]) -> Outcome,
     ) -> Self {
         Self { name, parameters, rest: None, call: Call::With(call) }
     }
@@ -148,24 +150,24 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// The function of that name, or why there is none.
-pub(super) fn find(name: &str) -> Result<&'static Function, Fault> {
+pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
     if let Some(function) = TABLES.iter().flat_map(|table| table.iter()).find(|function| function.name == name) {
         return Ok(function);
     }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        return Err(Fault::Refused { name: name.to_owned(), why });
+        return Err(SyntaxError::Refused { name: name.to_owned(), why });
     }
     if name.starts_with("spew_") {
-        return Err(Fault::Refused {
+        return Err(SyntaxError::Refused {
             name: name.to_owned(),
             why: "it prints everything a value holds; print the fields",
         });
     }
     if name.starts_with("sprig_") {
         let why = "only the functions of Sprig that docs/go-templates.md lists are here";
-        return Err(Fault::Refused { name: name.to_owned(), why });
+        return Err(SyntaxError::Refused { name: name.to_owned(), why });
     }
-    Err(Fault::UnknownFunction(name.to_owned()))
+    Err(SyntaxError::UnknownFunction(name.to_owned()))
 }
 
 /// The bytes of a string argument.
@@ -198,20 +200,4 @@ fn printed(value: &Value) -> Result<Vec<u8>, String> {
 
 fn cannot_print() -> String {
     "a value that holds pointers cannot be printed, or the result is too large".to_owned()
-}
-
-/// Charges everything in a value that was put together, and bounds its depth.
-fn nested(run: &mut Evaluator<'_>, value: Value) -> Outcome {
-    fn weigh(run: &mut Evaluator<'_>, value: &Value, depth: usize) -> Result<(), String> {
-        let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
-        run.grow(value.weight())?;
-        match value {
-            Value::List(items, _) => items.iter().try_for_each(|item| weigh(run, item, depth)),
-            Value::Map(map, _) => map.values().try_for_each(|item| weigh(run, item, depth)),
-            Value::Scratch(_) => Err("a scratch cannot be put into a value".to_owned()),
-            _ => Ok(()),
-        }
-    }
-    weigh(run, &value, 64)?;
-    Ok(value)
 }

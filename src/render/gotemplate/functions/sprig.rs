@@ -7,8 +7,8 @@ use ring::digest;
 use super::super::arguments::Kind::{Any, Int as Number, String as Str};
 use super::super::quote::quote;
 use super::super::value::{Elements, Map, Text, Value};
-use super::super::{eval::Evaluator, json};
-use super::{Function, Outcome, bytes, encoding, integer, nested, printed, string, text};
+use super::super::{json, rendering::Rendering};
+use super::{Function, Outcome, bytes, encoding, integer, printed, string, text};
 
 pub(super) const TABLE: &[Function] = &[
     Function::pure("sprig_upper", &[Str], |given| Ok(Value::text(string(&given[0]).to_uppercase()))),
@@ -74,14 +74,14 @@ pub(super) const TABLE: &[Function] = &[
         Value::Bool(is_first) => Ok(given[usize::from(!is_first)].clone()),
         other => Err(format!("ternary takes a boolean, not {}", other.type_name())),
     }),
-    Function::with("sprig_list", &[], |run, given| nested(run, Value::list(given.to_vec()))).rest(Any),
+    Function::with("sprig_list", &[], |run, given| run.nested(Value::list(given.to_vec()))).rest(Any),
     Function::with("sprig_dict", &[], |run, given| {
         let mut map = Map::new();
         for pair in given.chunks(2) {
             let value = pair.get(1).cloned().unwrap_or_else(|| Value::text(""));
             map.insert(Text::from(printed(&pair[0])?), value);
         }
-        nested(run, Value::map(map))
+        run.nested(Value::map(map))
     })
     .rest(Any),
     Function::pure("sprig_get", &[Any, Str], |given| match &given[0] {
@@ -95,7 +95,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::with("sprig_append", &[Any, Any], |run, given| {
         let mut all = items(&given[0])?.to_vec();
         all.push(given[1].clone());
-        nested(run, Value::list(all))
+        run.nested(Value::list(all))
     }),
     Function::pure("sprig_first", &[Any], |given| Ok(items(&given[0])?.first().cloned().unwrap_or(Value::Nil))),
     Function::pure("sprig_last", &[Any], |given| Ok(items(&given[0])?.last().cloned().unwrap_or(Value::Nil))),
@@ -135,7 +135,7 @@ fn quoted(given: &[Value], quote: fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>, Strin
     Ok(shown.collect::<Result<Vec<_>, String>>()?.join(&b' '))
 }
 
-fn indent(run: &mut Evaluator<'_>, given: &[Value], before: &str) -> Outcome {
+fn indent(run: &mut Rendering<'_>, given: &[Value], before: &str) -> Outcome {
     let width = usize::try_from(integer(&given[0])).map_err(|_| "a negative width")?;
     let whole = string(&given[1]);
     run.grow(width.saturating_mul(whole.split('\n').count()))?;

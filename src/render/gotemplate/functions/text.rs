@@ -3,7 +3,7 @@
 use regex_lite::{Regex, RegexBuilder};
 
 use super::super::arguments::Kind::{Any, Int as Number, String as Str, Strings};
-use super::super::eval::Evaluator;
+use super::super::rendering::Rendering;
 use super::super::value::{Elements, Int, Map, Text, Uint, Value};
 use super::{Function, Outcome, bytes, integer, string};
 
@@ -98,12 +98,12 @@ pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-pub(super) fn replace(run: &mut Evaluator<'_>, text: &str, from: &str, to: &str) -> Outcome {
+pub(super) fn replace(run: &mut Rendering<'_>, text: &str, from: &str, to: &str) -> Outcome {
     run.grow(text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len()))?;
     Ok(Value::text(text.replace(from, to)))
 }
 
-pub(super) fn join(run: &mut Evaluator<'_>, separator: &[u8], list: &Value) -> Outcome {
+pub(super) fn join(run: &mut Rendering<'_>, separator: &[u8], list: &Value) -> Outcome {
     let Value::List(items, _) = list else { return Ok(Value::text("")) };
     let parts: Vec<Vec<u8>> = items.iter().map(super::printed).collect::<Result<_, _>>()?;
     run.grow(parts.iter().map(|part| part.len() + separator.len()).sum())?;

@@ -30,14 +30,46 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 
 /// Seconds since 1970 in Go's layout.
 pub(super) fn layout(layout: &str, now: u64) -> String {
+    let patterns = patterns(now);
+    let mut out = String::new();
+    let mut rest = layout;
+    while let Some(c) = rest.chars().next() {
+        let found = patterns.iter().find(|(pattern, _)| rest.starts_with(pattern));
+        // "Janet" and "Month" are words, "_2006" is a year behind a line.
+        let is_word =
+            |pattern: &str| matches!(pattern, "Jan" | "Mon") && rest[3..].starts_with(|c: char| c.is_ascii_lowercase());
+        let taken = match found {
+            Some((pattern, _)) if is_word(pattern) => {
+                out.push_str(pattern);
+                pattern.len()
+            }
+            Some(("_2", _)) if rest.starts_with("_2006") => {
+                out.push('_');
+                1
+            }
+            Some((pattern, text)) => {
+                out.push_str(text);
+                pattern.len()
+            }
+            None => {
+                out.push(c);
+                c.len_utf8()
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out
+}
+
+/// What stands in a layout for what: longer patterns first, as Go looks for them.
+fn patterns(now: u64) -> [(&'static str, String); 36] {
     let (days, seconds) = (now / 86_400, now % 86_400);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let (year, month, day, of_year) = date(days);
     let name = MONTHS[month - 1];
     let week = DAYS[usize::try_from((days + 4) % 7).unwrap_or_default()];
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
-    // Longer patterns first, as Go looks for them.
-    let patterns: [(&str, String); 35] = [
+    [
         ("January", name.to_owned()),
         ("Jan", name[..3].to_owned()),
         ("Monday", week.to_owned()),
@@ -73,38 +105,8 @@ pub(super) fn layout(layout: &str, now: u64) -> String {
         ("2", day.to_string()),
         ("3", twelve.to_string()),
         ("4", minute.to_string()),
-    ];
-    let mut out = String::new();
-    let mut rest = layout;
-    while let Some(c) = rest.chars().next() {
-        let found = patterns.iter().find(|(pattern, _)| rest.starts_with(pattern));
-        // "Janet" and "Month" are words, "_2006" is a year behind a line.
-        let is_word =
-            |pattern: &str| matches!(pattern, "Jan" | "Mon") && rest[3..].starts_with(|c: char| c.is_ascii_lowercase());
-        match found {
-            Some((pattern, _)) if is_word(pattern) => {
-                out.push_str(pattern);
-                rest = &rest[pattern.len()..];
-            }
-            Some(("_2", _)) if rest.starts_with("_2006") => {
-                out.push('_');
-                rest = &rest[1..];
-            }
-            Some((pattern, text)) => {
-                out.push_str(text);
-                rest = &rest[pattern.len()..];
-            }
-            None if c == '5' => {
-                out.push_str(&second.to_string());
-                rest = &rest[1..];
-            }
-            None => {
-                out.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    out
+        ("5", second.to_string()),
+    ]
 }
 
 /// Year, month, day, day of the year, of a day since 1970.

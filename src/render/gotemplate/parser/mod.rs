@@ -1,7 +1,7 @@
 //! From words to the tree. A transcription of Go's `text/template/parse/parse.go`, with a bound on nesting.
 
 use super::ast::{Branch, List, Node, Templates};
-use super::error::Fault;
+use super::error::SyntaxError;
 use super::lexer::{Item, Kind, Lexer};
 use super::literal;
 
@@ -12,12 +12,12 @@ const DEPTH: usize = 100;
 /// Bytes of one template.
 const TEXT: usize = 1 << 20;
 
-type Parsed<T> = Result<T, (usize, Fault)>;
+type Parsed<T> = Result<T, (usize, SyntaxError)>;
 
 /// Parses `text` into the templates it holds; the main one is called `name`.
 pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<Templates> {
     if text.len() > TEXT {
-        return Err((0, Fault::TooLarge("the template is larger than 1 MiB")));
+        return Err((0, SyntaxError::TooLarge("the template is larger than 1 MiB")));
     }
     let lexer = Lexer::new(text, left, right);
     let variables = vec!["$".to_owned()];
@@ -94,7 +94,7 @@ impl<'t> Parser<'t> {
 
     fn deeper<T>(&mut self, at: usize, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth == DEPTH {
-            return Err((at, Fault::TooLarge("blocks and parentheses are nested deeper than 100 levels")));
+            return Err((at, SyntaxError::TooLarge("blocks and parentheses are nested deeper than 100 levels")));
         }
         self.depth += 1;
         let result = parse(self);
@@ -127,7 +127,7 @@ impl<'t> Parser<'t> {
             match self.text_or_action(false)? {
                 Step::Node(node) => list.push(node),
                 Step::Nothing => {}
-                Step::Input => return Err((opened, Fault::Syntax("unexpected EOF: this has no {{end}}".into()))),
+                Step::Input => return Err((opened, SyntaxError::Syntax("unexpected EOF: this has no {{end}}".into()))),
                 end => return Ok((list, end)),
             }
         }
@@ -156,7 +156,7 @@ impl<'t> Parser<'t> {
             "break" | "continue" => {
                 self.expect(Kind::RightDelimiter, item.text)?;
                 if self.loops == 0 {
-                    return Err((at, Fault::Syntax(format!("{{{{{}}}}} outside {{{{range}}}}", item.text))));
+                    return Err((at, SyntaxError::Syntax(format!("{{{{{}}}}} outside {{{{range}}}}", item.text))));
                 }
                 if item.text == "break" { Node::Break } else { Node::Continue }
             }
@@ -197,7 +197,7 @@ impl<'t> Parser<'t> {
         }
         match self.list(at)? {
             (_, Step::Else(item)) => {
-                Err((item.at, Fault::Syntax(format!("expected end; found {{{{{}}}}}", item.text))))
+                Err((item.at, SyntaxError::Syntax(format!("expected end; found {{{{{}}}}}", item.text))))
             }
             (list, _) => Ok(list),
         }
@@ -246,7 +246,7 @@ impl<'t> Parser<'t> {
         match self.templates.get(name) {
             Some(other) if !is_empty(other) => {
                 if !is_empty(&list) {
-                    return Err((at, Fault::Syntax(format!("multiple definition of template {name:?}"))));
+                    return Err((at, SyntaxError::Syntax(format!("multiple definition of template {name:?}"))));
                 }
             }
             _ => drop(self.templates.insert(name.to_owned(), list)),
@@ -260,7 +260,7 @@ fn is_empty(list: &List) -> bool {
     list.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
-fn unexpected(item: &Item<'_>, context: &str) -> Fault {
+fn unexpected(item: &Item<'_>, context: &str) -> SyntaxError {
     let found = match item.kind {
         Kind::End => "EOF".to_owned(),
         Kind::Keyword => format!("<{}>", item.text),
@@ -269,5 +269,5 @@ fn unexpected(item: &Item<'_>, context: &str) -> Fault {
             format!("{text:?}")
         }
     };
-    Fault::Syntax(format!("unexpected {found} in {context}"))
+    SyntaxError::Syntax(format!("unexpected {found} in {context}"))
 }

@@ -1,7 +1,7 @@
 //! Pipelines: declarations, commands, operands and terms.
 
 use super::super::ast::{Command, Pipe, Term, Word};
-use super::super::error::Fault;
+use super::super::error::SyntaxError;
 use super::super::lexer::Kind;
 use super::super::{functions, literal};
 use super::{Parsed, Parser, unexpected};
@@ -35,7 +35,7 @@ impl Parser<'_> {
             }
         }
         if pipe.commands.is_empty() {
-            return Err((at, Fault::Syntax(format!("missing value for {context}"))));
+            return Err((at, SyntaxError::Syntax(format!("missing value for {context}"))));
         }
         for (stage, command) in pipe.commands.iter().enumerate().skip(1) {
             let first = &command.words[0];
@@ -44,7 +44,7 @@ impl Parser<'_> {
                 Term::Bool(_) | Term::Dot | Term::Nil | Term::Int(_) | Term::Float(_) | Term::String(_)
             ) {
                 let text = format!("non executable command in pipeline stage {}", stage + 1);
-                return Err((first.at, Fault::Syntax(text)));
+                return Err((first.at, SyntaxError::Syntax(text)));
             }
         }
         Ok(pipe)
@@ -68,11 +68,11 @@ impl Parser<'_> {
                 Kind::Comma => {
                     self.declare(pipe, variable.text);
                     if context != "range" || pipe.variables.len() > 1 {
-                        return Err((next.at, Fault::Syntax(format!("too many declarations in {context}"))));
+                        return Err((next.at, SyntaxError::Syntax(format!("too many declarations in {context}"))));
                     }
                     let after = self.peek_word()?;
                     if !matches!(after.kind, Kind::Variable | Kind::RightDelimiter | Kind::RightParen) {
-                        return Err((after.at, Fault::Syntax("range can only initialize variables".into())));
+                        return Err((after.at, SyntaxError::Syntax("range can only initialize variables".into())));
                     }
                 }
                 _ => {
@@ -110,7 +110,7 @@ impl Parser<'_> {
             break;
         }
         if words.is_empty() {
-            return Err((first.at, Fault::Syntax("empty command".into())));
+            return Err((first.at, SyntaxError::Syntax("empty command".into())));
         }
         Ok(Command { words })
     }
@@ -135,7 +135,7 @@ impl Parser<'_> {
                 Term::Variable { name, fields: all }
             }
             Term::Bool(_) | Term::String(_) | Term::Int(_) | Term::Float(_) | Term::Nil | Term::Dot => {
-                return Err((at, Fault::Syntax("unexpected . after term".into())));
+                return Err((at, SyntaxError::Syntax("unexpected . after term".into())));
             }
             term => Term::Chain { term: Box::new(Word { at, term }), fields },
         };
@@ -152,7 +152,7 @@ impl Parser<'_> {
             Kind::Nil => Term::Nil,
             Kind::Variable => {
                 if !self.variables.iter().any(|name| name == item.text) {
-                    return Err((at, Fault::Syntax(format!("undefined variable {:?}", item.text))));
+                    return Err((at, SyntaxError::Syntax(format!("undefined variable {:?}", item.text))));
                 }
                 Term::Variable { name: item.text.to_owned(), fields: Vec::new() }
             }

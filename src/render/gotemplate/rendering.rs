@@ -1,0 +1,60 @@
+//! What one rendering has besides its templates: what was fetched, the time, and its budget of steps and bytes.
+
+use crate::domain::{Fetches, SecretRef};
+
+use super::super::limits::{FUEL, GROWTH};
+use super::MissingKey;
+use super::value::{Scratch, Value};
+
+/// How deep values nest that a template puts together.
+const DEPTH: usize = 64;
+
+/// One rendering.
+pub(super) struct Rendering<'a> {
+    pub(super) fetches: &'a Fetches,
+    pub(super) missing_key: MissingKey,
+    /// References that were called for and are not fetched.
+    pub(super) needs: Vec<SecretRef>,
+    pub(super) scratch: Scratch,
+    /// Seconds since 1970.
+    pub(super) now: u64,
+    fuel: u64,
+    room: usize,
+}
+
+impl<'a> Rendering<'a> {
+    pub(super) fn new(fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
+        let scratch = Scratch::default();
+        Self { fetches, missing_key, needs: Vec::new(), scratch, now, fuel: FUEL, room: GROWTH }
+    }
+
+    /// Takes one step.
+    pub(super) fn step(&mut self) -> Result<(), String> {
+        self.fuel = self.fuel.checked_sub(1).ok_or_else(|| format!("it does more than {FUEL} steps"))?;
+        Ok(())
+    }
+
+    /// Takes room for a value that is about to be made.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), String> {
+        let too_much = || format!("the values it makes are larger than {} MiB in all", GROWTH >> 20);
+        self.room = self.room.checked_sub(bytes).ok_or_else(too_much)?;
+        Ok(())
+    }
+
+    /// Takes room for everything in a value that was put together, and bounds its depth.
+    pub(super) fn nested(&mut self, value: Value) -> Result<Value, String> {
+        self.weigh(&value, DEPTH)?;
+        Ok(value)
+    }
+
+    fn weigh(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+        let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
+        self.grow(value.weight())?;
+        match value {
+            Value::List(items, _) => items.iter().try_for_each(|item| self.weigh(item, depth)),
+            Value::Map(map, _) => map.values().try_for_each(|item| self.weigh(item, depth)),
+            Value::Scratch(_) => Err("a scratch cannot be put into a value".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
