@@ -9,7 +9,7 @@ use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, So
 use crate::provider::vault::{Origin, Token, TokenKind};
 use crate::sys::fs::{Errno, Folder};
 
-use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret};
+use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
 use super::{CheckpointKey, EndedValues, LoadedCheckpoint, SavedToken, SavedValue};
 
 /// What ends this soon is not taken up.
@@ -26,39 +26,8 @@ pub(crate) fn find(
     ended_values: EndedValues,
     now: Duration,
 ) -> LoadedCheckpoint {
-    let bytes = match read(folder, STATE) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return LoadedCheckpoint::Nothing,
-        Err(why) => {
-            warn!(
-                "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
-                why.desc()
-            );
-            put_aside(folder);
-            return LoadedCheckpoint::Nothing;
-        }
-    };
-    // serde's own messages quote what they read.
-    let Ok(written) = serde_json::from_slice::<Written>(bytes.expose()) else {
-        warn!(
-            "what an earlier run left is damaged or of another version, so it is put aside as {UNUSABLE} and everything is \
-             fetched anew"
-        );
-        put_aside(folder);
-        return LoadedCheckpoint::Nothing;
-    };
-    let token = written.token.map(|token| SavedToken {
-        secret: SecretBytes::from(token.secret),
-        requested_at: token.requested_at,
-        token: Token {
-            accessor: token.accessor,
-            ttl: token.ttl,
-            renewable: token.renewable,
-            kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
-            origin: Origin::Login,
-            uses: None,
-        },
-    });
+    let Some(mut written) = read_written(folder) else { return LoadedCheckpoint::Nothing };
+    let token = written.token.take().map(saved_token);
     let why = match () {
         () if written.format != FORMAT => Some("of another format"),
         // A token goes to no other server than the one it is of.
@@ -97,6 +66,47 @@ pub(crate) fn find(
         Some(ended) => LoadedCheckpoint::TokenEnded(ended, values),
         None if token.is_none() && values.is_empty() => LoadedCheckpoint::Nothing,
         None => LoadedCheckpoint::Usable(token, values),
+    }
+}
+
+/// The file of the state; what cannot be read is put aside.
+fn read_written(folder: &Folder) -> Option<Written> {
+    let bytes = match read(folder, STATE) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return None,
+        Err(why) => {
+            warn!(
+                "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
+                why.desc()
+            );
+            put_aside(folder);
+            return None;
+        }
+    };
+    // serde's own messages quote what they read.
+    let written = serde_json::from_slice::<Written>(bytes.expose()).ok();
+    if written.is_none() {
+        warn!(
+            "what an earlier run left is damaged or of another version, so it is put aside as {UNUSABLE} and everything is \
+             fetched anew"
+        );
+        put_aside(folder);
+    }
+    written
+}
+
+fn saved_token(token: WrittenToken) -> SavedToken {
+    SavedToken {
+        secret: SecretBytes::from(token.secret),
+        requested_at: token.requested_at,
+        token: Token {
+            accessor: token.accessor,
+            ttl: token.ttl,
+            renewable: token.renewable,
+            kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
+            origin: Origin::Login,
+            uses: None,
+        },
     }
 }
 

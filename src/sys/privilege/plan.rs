@@ -66,6 +66,31 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     if !state.gids.contains(&gid) && !namespace.gids.contains(gid) {
         return Err(PrivilegeError::Unmapped { what: "the group", id: gid });
     }
+    let after = plan_groups(target, state, uid, gid)?;
+    Ok(Plan {
+        uid,
+        gid,
+        groups: after.groups,
+        set_groups: after.is_change,
+        kept: after.kept,
+        set_gid: state.gids != [gid; 3],
+        set_uid: state.uids != [uid; 3],
+        clear_bounding: has(Capability::Setpcap),
+    })
+}
+
+/// The supplementary groups of a plan.
+struct GroupPlan {
+    /// Afterwards, sorted.
+    groups: Vec<u32>,
+    /// Groups the target does not list, which stay because they cannot be dropped.
+    kept: Vec<u32>,
+    is_change: bool,
+}
+
+fn plan_groups(target: Option<&Identity>, state: &State, uid: u32, gid: u32) -> Result<GroupPlan, PrivilegeError> {
+    let has_setgid = state.capabilities.has(Capability::Setgid);
+    let namespace = &state.namespace;
     let is_unchanged = state.uids == [uid; 3] && state.gids == [gid; 3];
     let current = sorted(state.groups.clone());
     let wanted = match target.map_or(&Groups::Unchanged, |target| &target.groups) {
@@ -73,7 +98,7 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
         Groups::PrimaryOnly => Vec::new(),
         Groups::Exactly(groups) => sorted(groups.iter().copied().chain([gid]).collect()),
     };
-    let obstacle = match (namespace.may_set_groups, has(Capability::Setgid)) {
+    let obstacle = match (namespace.may_set_groups, has_setgid) {
         (false, _) => Some(Obstacle::Namespace),
         (true, false) if is_unchanged => Some(Obstacle::Capability),
         (true, _) => None,
@@ -94,23 +119,16 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
     }
     // Whether the primary group stands among the others as well changes nothing.
     let others = |groups: &[u32]| groups.iter().copied().filter(|group| *group != gid).collect::<Vec<_>>();
-    let set_groups = others(&wanted) != others(&current);
-    if set_groups && !has(Capability::Setgid) {
-        return missing("the supplementary groups", list(&current), list(&wanted), "CAP_SETGID");
+    let is_change = others(&wanted) != others(&current);
+    if is_change && !has_setgid {
+        let what = "the supplementary groups";
+        let (from, to) = (list(&current), list(&wanted));
+        return Err(PrivilegeError::Missing { what, from, to, capability: "CAP_SETGID" });
     }
-    if let Some(id) = wanted.iter().find(|group| set_groups && !namespace.gids.contains(**group)) {
+    if let Some(id) = wanted.iter().find(|group| is_change && !namespace.gids.contains(**group)) {
         return Err(PrivilegeError::Unmapped { what: "a supplementary group", id: *id });
     }
-    Ok(Plan {
-        uid,
-        gid,
-        groups: if set_groups { wanted } else { current },
-        set_groups,
-        kept,
-        set_gid: state.gids != [gid; 3],
-        set_uid: state.uids != [uid; 3],
-        clear_bounding: has(Capability::Setpcap),
-    })
+    Ok(GroupPlan { groups: if is_change { wanted } else { current }, kept, is_change })
 }
 
 pub(super) fn sorted(mut groups: Vec<u32>) -> Vec<u32> {
