@@ -78,20 +78,6 @@ impl Rotation<'_> {
         let mut tokens = Vec::new();
         for (id, schedule, backend) in self.driver.backends() {
             let status = schedule.status(now);
-            // Regions of Secrets Manager fail apart.
-            let reason = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
-            let reason = reason.and_then(Outage::reason);
-            let trouble = |failure: Option<&Failure>, secret: Option<SecretId>| {
-                let at = self.statistics.failed.get(&(id, secret)).copied().unwrap_or(now);
-                // While the server does not answer one request at a time finds out why, for all.
-                let shared = failure.filter(|failure| failure.extent == Extent::Backend).and(reason);
-                let (failure, at) = shared.map_or((failure, at), |(failure, at)| (Some(failure), at));
-                failure.map(|failure| Trouble {
-                    class: class(&failure.class),
-                    why: failure.why.clone(),
-                    at: date.of(at),
-                })
-            };
             if let (Some(token), Kind::Vault(logins)) = (&status.token, &backend.kind) {
                 tokens.push(TokenReport {
                     backend: whose(backend),
@@ -99,52 +85,71 @@ impl Rotation<'_> {
                     accessor: logins.current().and_then(|vault| vault.token()?.accessor),
                     expires: token.expires.map(|at| date.of(at)),
                     next: token.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
-                    last_error: trouble(token.last_error.as_ref(), None),
+                    last_error: self.trouble(id, backend, None, token.last_error.as_ref(), &date),
                 });
             }
             for secret in &status.secrets {
-                let index = self.source_of(id, secret.id);
-                let planned = &self.plan.sources[index];
-                let local = self.delivery.trouble().filter(|_| self.delivery.is_waiting(index));
-                let local = local.map(|text| Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall });
-                secrets.insert(
-                    index,
-                    SecretReport {
-                        name: planned.name.clone(),
-                        reference: planned.source.to_string(),
-                        state: match &local {
-                            // What replaced it is not there before it is delivered.
-                            _ if self.expired.contains(&index) => SecretState::Expired,
-                            Some(_) => SecretState::Stale,
-                            None => state(secret),
-                        },
-                        version: self.statistics.versions.get(&planned.source).cloned(),
-                        lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
-                        last_success: secret.last_success.map(|at| date.of(at)),
-                        next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
-                        expires: secret.expires.map(|at| date.of(at)),
-                        last_error: local.or_else(|| trouble(secret.last_error.as_ref(), Some(secret.id))),
-                    },
-                );
+                secrets.insert(self.source_of(id, secret.id), self.secret_report(id, backend, secret, &date));
             }
         }
-        let undelivered = self.delivery.trouble();
+        let undelivered = self.delivery.trouble().map(|text| local_trouble(text, &date));
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode,
             pid: std::process::id(),
             since: self.statistics.since,
             generation: self.delivery.generation.clone(),
-            undelivered: undelivered.map(|text| Trouble {
-                class: ErrorClass::Local,
-                why: text.to_owned(),
-                at: date.wall,
-            }),
+            undelivered,
             tokens,
             secrets: secrets.into_values().collect(),
             counters: self.statistics.counters.clone(),
         }
     }
+
+    fn secret_report(&self, id: BackendId, backend: &Backend, secret: &SecretStatus, date: &Date) -> SecretReport {
+        let index = self.source_of(id, secret.id);
+        let planned = &self.plan.sources[index];
+        let local = self.delivery.trouble().filter(|_| self.delivery.is_waiting(index));
+        let local = local.map(|text| local_trouble(text, date));
+        SecretReport {
+            name: planned.name.clone(),
+            reference: planned.source.to_string(),
+            state: match &local {
+                // What replaced it is not there before it is delivered.
+                _ if self.expired.contains(&index) => SecretState::Expired,
+                Some(_) => SecretState::Stale,
+                None => state(secret),
+            },
+            version: self.statistics.versions.get(&planned.source).cloned(),
+            lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
+            last_success: secret.last_success.map(|at| date.of(at)),
+            next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
+            expires: secret.expires.map(|at| date.of(at)),
+            last_error: local.or_else(|| self.trouble(id, backend, Some(secret.id), secret.last_error.as_ref(), date)),
+        }
+    }
+
+    /// The last failure of a secret or, without one, of the login. While the server does not answer, one request at a
+    /// time finds out why, for all of its secrets. (Regions of Secrets Manager fail apart.)
+    fn trouble(
+        &self,
+        id: BackendId,
+        backend: &Backend,
+        secret: Option<SecretId>,
+        failure: Option<&Failure>,
+        date: &Date,
+    ) -> Option<Trouble> {
+        let failure = failure?;
+        let own = (failure, self.statistics.failed.get(&(id, secret)).copied().unwrap_or(date.now));
+        let outage = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
+        let shared = outage.and_then(Outage::reason).filter(|_| failure.extent == Extent::Backend);
+        let (failure, at) = shared.unwrap_or(own);
+        Some(Trouble { class: class(&failure.class), why: failure.why.clone(), at: date.of(at) })
+    }
+}
+
+fn local_trouble(text: &str, date: &Date) -> Trouble {
+    Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall }
 }
 
 /// Both clocks at one moment.

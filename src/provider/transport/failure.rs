@@ -117,25 +117,21 @@ pub(super) fn why(
     limits: Limits,
 ) -> TransportError {
     let address = address.to_owned();
-    let proxy_of = |proxy: &Option<String>| proxy.clone().unwrap_or_else(|| "the proxy".to_owned());
+    let proxy_name = proxy.clone().unwrap_or_else(|| "the proxy".to_owned());
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     // Without TLS there is no tunnel: the connection is the proxy's.
     let is_relayed = proxy.is_some() && address.starts_with("http://");
-    let mut peer = if is_relayed { proxy_of(&proxy) } else { address.clone() };
+    let mut peer = if is_relayed { proxy_name.clone() } else { address.clone() };
     while let Some(error) = next {
         // hyper-util's TunnelError is public in name only; its text is all there is to know it by.
         match error.to_string().strip_prefix("tunnel error: ") {
-            Some("failed to create underlying connection") => peer = proxy_of(&proxy),
-            Some("proxy authorization required") => {
-                let why = "it wants a user name and password; put them into its URL (http://USER:PASSWORD@HOST:PORT)";
-                return TransportError::ProxyDenied { proxy: proxy_of(&proxy), address, why };
+            Some("failed to create underlying connection") => peer = proxy_name.clone(),
+            Some(tunnel) => {
+                if let Some(why) = why_denied(tunnel) {
+                    return TransportError::ProxyDenied { proxy: proxy_name, address, why };
+                }
             }
-            Some("unsuccessful") => {
-                let why = "its rules may not allow that host or port, or it cannot reach it; its log says which (NO_PROXY \
-                           goes around it)";
-                return TransportError::ProxyDenied { proxy: proxy_of(&proxy), address, why };
-            }
-            _ => {}
+            None => {}
         }
         if let Some(NoSuchName(name)) = error.downcast_ref() {
             return TransportError::Name(name.clone());
@@ -143,32 +139,14 @@ pub(super) fn why(
         if let Some(NotLookedUp(name)) = error.downcast_ref() {
             return TransportError::NotLookedUp(name.clone());
         }
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        let of_tls = error.downcast_ref::<rustls::Error>();
+        if let Some(error) = of_tls.or_else(|| error.downcast_ref::<io::Error>().and_then(wrapped)) {
             return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
         }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            if let Some(error) = wrapped(error) {
-                return TransportError::Tls(tls::explain(error, &address, &trust.to_string()));
-            }
-            match error.kind() {
-                io::ErrorKind::NotFound if address.starts_with("unix://") => {
-                    return TransportError::Socket(address, "there is no such socket");
-                }
-                io::ErrorKind::PermissionDenied if address.starts_with("unix://") => {
-                    return TransportError::Socket(
-                        address,
-                        "permission denied; the user that fetches needs write access to it",
-                    );
-                }
-                io::ErrorKind::ConnectionRefused if peer != address => {
-                    return TransportError::ProxyRefused { proxy: peer, address };
-                }
-                io::ErrorKind::ConnectionRefused => return TransportError::Refused(peer),
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-                    return TransportError::Unreachable(peer);
-                }
-                _ => {}
-            }
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && let Some(error) = of_system(error.kind(), &peer, &address)
+        {
+            return error;
         }
         next = error.source();
     }
@@ -178,6 +156,37 @@ pub(super) fn why(
         (false, true) => TransportError::NotConnected(address, ""),
         (false, false) => TransportError::CutShort(address),
     }
+}
+
+/// Why a proxy that answers does not connect us.
+fn why_denied(tunnel: &str) -> Option<&'static str> {
+    match tunnel {
+        "proxy authorization required" => {
+            Some("it wants a user name and password; put them into its URL (http://USER:PASSWORD@HOST:PORT)")
+        }
+        "unsuccessful" => Some(
+            "its rules may not allow that host or port, or it cannot reach it; its log says which (NO_PROXY goes around it)",
+        ),
+        _ => None,
+    }
+}
+
+/// What the system says of a connection to `peer`: the server, the proxy in front of it, or a socket.
+fn of_system(kind: io::ErrorKind, peer: &str, address: &str) -> Option<TransportError> {
+    let is_socket = address.starts_with("unix://");
+    let (peer, address) = (peer.to_owned(), address.to_owned());
+    Some(match kind {
+        io::ErrorKind::NotFound if is_socket => TransportError::Socket(address, "there is no such socket"),
+        io::ErrorKind::PermissionDenied if is_socket => {
+            TransportError::Socket(address, "permission denied; the user that fetches needs write access to it")
+        }
+        io::ErrorKind::ConnectionRefused if peer != address => TransportError::ProxyRefused { proxy: peer, address },
+        io::ErrorKind::ConnectionRefused => TransportError::Refused(peer),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            TransportError::Unreachable(peer)
+        }
+        _ => return None,
+    })
 }
 
 /// The TLS error inside an io::Error, or inside one inside it: `source` goes past what an io::Error wraps.

@@ -4,6 +4,7 @@
 //! logged, and what goes wrong on the way has a type. Proxies, the name asked for in TLS and redirects are decided here.
 
 mod client;
+mod endpoint;
 mod failure;
 mod names;
 mod redirect;
@@ -11,8 +12,6 @@ mod request_log;
 mod trust;
 
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,15 +21,15 @@ use reqwest::Url;
 use rustify::errors::ClientError;
 use tokio::sync::Semaphore;
 
-use crate::config::{Ca, CertificateFiles, Proxies, Vault};
+use crate::config::{Ca, CertificateFiles, Vault};
 use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES};
 use crate::identity::ClientCertificate;
 
 use super::error::{Class, Failure};
 use super::tls::{self, TlsError, Trust};
 
-use client::Plan;
-use redirect::{is_loopback, origin, redirect};
+use endpoint::Endpoint;
+use redirect::{origin, redirect};
 use request_log::SentRequest;
 use trust::{TrustSource, load_certificate};
 
@@ -54,20 +53,8 @@ impl Default for Limits {
 
 /// A client for one backend.
 pub(crate) struct Transport {
-    /// As the operator wrote it.
-    address: String,
-    /// Scheme, host and port of the requests.
-    base: String,
-    /// The path in front of the API's; empty, or with a slash in front and none behind.
-    prefix: String,
-    /// Where connections go instead of to a host.
-    socket: Option<PathBuf>,
-    host: String,
-    server_name: Option<String>,
-    proxy: Option<Url>,
-    proxies: Proxies,
+    endpoint: Endpoint,
     redirect_hosts: Vec<String>,
-    is_loopback: bool,
     trust: TrustSource,
     certificate: Option<CertificateFiles>,
     limits: Limits,
@@ -88,7 +75,7 @@ struct State {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Transport").field("address", &self.endpoint.address).finish_non_exhaustive()
     }
 }
 
@@ -120,54 +107,9 @@ impl Transport {
     ) -> Result<Self, Failure> {
         let malformed = |why: String| Failure::new(Class::Malformed, why);
         let (known, known_certificate) = known.unzip();
-        let socket = config.address.strip_prefix("unix://").map(PathBuf::from);
-        let text = if socket.is_some() { "http://localhost" } else { config.address.as_str() };
-        let url = Url::parse(text).map_err(|_| malformed("vault.address is not a URL".into()))?;
-        let is_plain = url.scheme() == "http";
-        let Some(host) = url.host_str().filter(|_| is_plain || url.scheme() == "https") else {
-            return Err(malformed("vault.address needs http:// or https:// and a host".into()));
-        };
-        let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
-        if has_more || url.fragment().is_some() {
-            return Err(malformed("vault.address has more than a scheme, a host, a port and a path".into()));
-        }
-        let prefix = url.path().trim_end_matches('/').to_owned();
-        let server_name = config.tls_server_name.clone().filter(|_| !is_plain);
-        if let Some(name) = &server_name {
-            if name.parse::<IpAddr>().is_ok() || Url::parse(&format!("https://{name}/")).is_err() {
-                return Err(malformed("vault.tlsServerName is not a DNS name".into()));
-            }
-            if config.proxy.is_some() {
-                return Err(malformed("vault.tlsServerName and vault.proxy do not go together".into()));
-            }
-        }
-        let proxy = config.proxy.as_deref().map(Url::parse).transpose();
-        let proxy = proxy.map_err(|_| malformed("vault.proxy is not a URL".into()))?;
-        let trust = match &config.ca {
-            _ if is_plain => TrustSource::Fixed(Trust::Nobody),
-            _ if config.skip_verify => TrustSource::Fixed(Trust::Anybody),
-            None => TrustSource::Fixed(Trust::System),
-            Some(Ca::Pem(pem)) => TrustSource::Fixed(Trust::Only(pem.clone().into_bytes())),
-            Some(Ca::File(path)) => TrustSource::File(path.clone()),
-            Some(Ca::Directory(path)) => TrustSource::Directory(path.clone()),
-        };
-        let is_usable = |trust: &Trust| tls::client_config(trust, None).is_ok();
-        let trusted = match (trust.load(), known) {
-            (Ok(trust), Some(known)) if !is_usable(&trust) => known,
-            (Ok(trust), _) | (Err(_), Some(trust)) => trust,
-            (Err((path, error)), None) => {
-                let path = path.display();
-                return Err(malformed(format!("the CA {} {path} cannot be read: {error}", trust.what())));
-            }
-        };
-        if let Err(error) = tls::client_config(&trusted, None) {
-            return Err(malformed(match &trust {
-                TrustSource::File(path) | TrustSource::Directory(path) => {
-                    format!("the CA {} {} is no use: {error}", trust.what(), path.display())
-                }
-                TrustSource::Fixed(_) => format!("vault.ca is no use: {error}"),
-            }));
-        }
+        let endpoint = Endpoint::parse(config)?;
+        let is_plain = endpoint.is_plain();
+        let (trust, trusted) = trusted(config, is_plain, known)?;
         let certificate = match config.client_certificate.as_ref().filter(|_| !is_plain) {
             None => None,
             Some(files) => match (load_certificate(files, &trusted), known_certificate.flatten()) {
@@ -176,26 +118,10 @@ impl Transport {
             },
         };
         let tls = tls::client_config(&trusted, certificate.as_ref()).map_err(|error| malformed(error.to_string()))?;
-        let plan = Plan {
-            host,
-            server_name: server_name.as_deref(),
-            proxy: proxy.as_ref(),
-            proxies: &config.proxies,
-            socket: socket.as_ref(),
-            url: &url,
-            limits,
-        };
-        let http = plan.client(&tls).ok_or_else(|| malformed("vault.proxy cannot be used".into()))?;
+        let http = endpoint.client(&endpoint.host, &tls, limits);
+        let http = http.ok_or_else(|| malformed("vault.proxy cannot be used".into()))?;
         Ok(Self {
-            host: host.to_owned(),
-            is_loopback: is_loopback(&url),
-            address: config.address.clone(),
-            base: origin(&url),
-            prefix,
-            socket,
-            server_name,
-            proxy,
-            proxies: config.proxies.clone(),
+            endpoint,
             redirect_hosts: config.redirect_hosts.clone(),
             trust,
             certificate: config.client_certificate.clone(),
@@ -207,12 +133,12 @@ impl Transport {
 
     /// The server's address, as it is configured.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        &self.endpoint.address
     }
 
     /// Whether secrets would travel unencrypted over a network.
     pub(crate) fn is_plain_remote(&self) -> bool {
-        self.base.starts_with("http://") && !self.is_loopback
+        self.endpoint.is_plain() && !self.endpoint.is_loopback()
     }
 
     /// Shows this certificate in every handshake from now on: Vault wants it at renewals of the token too.
@@ -257,21 +183,9 @@ impl Transport {
     }
 
     fn reconnect(&self, state: &mut State) {
-        if let Some(http) = self.client(&self.host, &state.tls) {
+        if let Some(http) = self.endpoint.client(&self.endpoint.host, &state.tls, self.limits) {
             state.http = http;
         }
-    }
-
-    fn client(&self, host: &str, tls: &rustls::ClientConfig) -> Option<reqwest::Client> {
-        let url = Url::parse(&self.base).expect("an address that was parsed once");
-        let (server_name, proxy, proxies) = (self.server_name.as_deref(), self.proxy.as_ref(), &self.proxies);
-        let socket = self.socket.as_ref();
-        Plan { host, server_name, proxy, proxies, socket, url: &url, limits: self.limits }.client(tls)
-    }
-
-    /// Whether the environment says through which proxy requests go.
-    fn uses_environment(&self) -> bool {
-        self.proxy.is_none() && self.server_name.is_none() && self.socket.is_none() && !self.is_loopback
     }
 
     /// One request and its answer, whatever the status; one redirect is followed.
@@ -283,8 +197,8 @@ impl Transport {
     async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let (parts, body) = request.into_parts();
         let mut url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
-        if !self.prefix.is_empty() {
-            url.set_path(&format!("{}{}", self.prefix, url.path()));
+        if !self.endpoint.prefix.is_empty() {
+            url.set_path(&format!("{}{}", self.endpoint.prefix, url.path()));
         }
         let http = self.state.read().unwrap_or_else(PoisonError::into_inner).http.clone();
         let response = self.send_once(&http, &url, &parts, body.clone()).await?;
@@ -292,9 +206,9 @@ impl Transport {
             return Ok(response);
         };
         let http = match target.host_str() {
-            Some(host) if self.server_name.is_some() && host != self.host => {
+            Some(host) if self.endpoint.server_name.is_some() && host != self.endpoint.host => {
                 let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-                self.client(host, &state.tls).unwrap_or(http)
+                self.endpoint.client(host, &state.tls, self.limits).unwrap_or(http)
             }
             _ => http,
         };
@@ -316,13 +230,13 @@ impl Transport {
         parts: &http::request::Parts,
         body: Vec<u8>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
-        if self.uses_environment() {
+        if self.endpoint.uses_environment() {
             // The configuration has told this of the address itself; a redirect may lead elsewhere.
-            self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port())?;
+            self.endpoint.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port())?;
         }
         let mut wire = url.clone();
         let mut headers = parts.headers.clone();
-        if let Some(name) = &self.server_name {
+        if let Some(name) = &self.endpoint.server_name {
             // The URL names what TLS asks for and verifies; `NameOverrideResolver` leads it to the real host, and HTTP still says that one.
             let authority = origin(url).split_once("://").map(|(_, authority)| authority.to_owned());
             let authority = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
@@ -337,7 +251,7 @@ impl Transport {
         let sent = SentRequest::new(self, &parts.method, url);
         let why = |error: reqwest::Error| {
             sent.log_failure(&error);
-            let address = if self.socket.is_some() { self.address.clone() } else { origin(url) };
+            let address = if self.endpoint.socket.is_some() { self.endpoint.address.clone() } else { origin(url) };
             let why = failure::why(&error, &address, self.route(url).proxy(), &self.trust, self.limits);
             if matches!(why, TransportError::Tls(_)) {
                 // The operator may have replaced the bundle, and the next try is to know it.
@@ -366,10 +280,41 @@ impl Transport {
     }
 }
 
+/// Who is trusted: where that is read from, and what it says now (or said, while a CA file is being replaced).
+fn trusted(config: &Vault, is_plain: bool, known: Option<Trust>) -> Result<(TrustSource, Trust), Failure> {
+    let malformed = |why: String| Failure::new(Class::Malformed, why);
+    let trust = match &config.ca {
+        _ if is_plain => TrustSource::Fixed(Trust::Nobody),
+        _ if config.skip_verify => TrustSource::Fixed(Trust::Anybody),
+        None => TrustSource::Fixed(Trust::System),
+        Some(Ca::Pem(pem)) => TrustSource::Fixed(Trust::Only(pem.clone().into_bytes())),
+        Some(Ca::File(path)) => TrustSource::File(path.clone()),
+        Some(Ca::Directory(path)) => TrustSource::Directory(path.clone()),
+    };
+    let is_usable = |trust: &Trust| tls::client_config(trust, None).is_ok();
+    let trusted = match (trust.load(), known) {
+        (Ok(trust), Some(known)) if !is_usable(&trust) => known,
+        (Ok(trust), _) | (Err(_), Some(trust)) => trust,
+        (Err((path, error)), None) => {
+            let path = path.display();
+            return Err(malformed(format!("the CA {} {path} cannot be read: {error}", trust.what())));
+        }
+    };
+    if let Err(error) = tls::client_config(&trusted, None) {
+        return Err(malformed(match &trust {
+            TrustSource::File(path) | TrustSource::Directory(path) => {
+                format!("the CA {} {} is no use: {error}", trust.what(), path.display())
+            }
+            TrustSource::Fixed(_) => format!("vault.ca is no use: {error}"),
+        }));
+    }
+    Ok((trust, trusted))
+}
+
 #[async_trait::async_trait]
 impl rustify::client::Client for Transport {
     fn base(&self) -> &str {
-        &self.base
+        &self.endpoint.base
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ClientError> {

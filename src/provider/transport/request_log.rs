@@ -15,11 +15,11 @@ use super::{Transport, origin};
 impl Transport {
     /// How a request to `url` leaves this machine.
     pub(super) fn route(&self, url: &Url) -> Route {
-        if let Some(proxy) = &self.proxy {
+        if let Some(proxy) = &self.endpoint.proxy {
             return Route::Proxy(proxy.to_string(), "vault.proxy".to_owned());
         }
-        let variable = self.proxies.variable(url.scheme()).filter(|_| self.uses_environment());
-        let chosen = self.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port());
+        let variable = self.endpoint.proxies.variable(url.scheme()).filter(|_| self.endpoint.uses_environment());
+        let chosen = self.endpoint.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port());
         match (variable, chosen) {
             (Some(variable), Ok(Some(proxy))) => Route::Proxy(proxy.to_owned(), variable.to_owned()),
             (Some(variable), Ok(None)) => Route::Excepted(variable),
@@ -38,8 +38,8 @@ impl SentRequest {
     /// Logs that it is sent. A query is left out: parameters of a read may be the caller's own.
     pub(super) fn new(transport: &Transport, method: &http::Method, url: &Url) -> Self {
         let route = transport.route(url);
-        let what = match &transport.socket {
-            Some(_) => format!("{method} {}{}", transport.address, url.path()),
+        let what = match &transport.endpoint.socket {
+            Some(_) => format!("{method} {}{}", transport.endpoint.address, url.path()),
             None => format!("{method} {}{}{route}", origin(url), url.path()),
         };
         trace!("request: {what}");
