@@ -12,7 +12,8 @@ use minijinja::value::{Kwargs, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
 use super::super::error::TemplateRenderError;
-use super::value::{Binary, Keyed, Listed, Trail, Written, is_null, scalar};
+use super::trail::Trail;
+use super::value::{Binary, Keyed, Listed, Written, is_null, scalar};
 
 // No template can write a name with a hyphen.
 const CHECK: &str = "-check";

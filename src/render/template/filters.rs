@@ -12,7 +12,8 @@ use super::super::decode;
 use super::super::error::TemplateRenderError;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
-use super::value::{Binary, Origin, Trail, is_null, scalar, tree};
+use super::trail::{Origin, Trail};
+use super::value::{Binary, is_null, scalar, tree};
 
 /// RFC 3986, 2.3: everything else is encoded, the slash too.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

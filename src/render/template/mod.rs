@@ -20,9 +20,11 @@ use super::limits::FUEL;
 mod bound;
 mod filters;
 mod scan;
+mod trail;
 mod value;
 
-use value::{Answer, MissingKey, Trail};
+use trail::{MissingKey, Trail};
+use value::Answer;
 
 /// A compiled template: correct as far as can be known without its values.
 #[derive(Debug)]
@@ -225,7 +227,7 @@ impl Template {
         };
         let why = match error.kind() {
             ErrorKind::OutOfFuel => TemplateRenderError::TooMuchWork,
-            _ if value::is_refusal(error) => trail.refused().unwrap_or(TemplateRenderError::Undefined),
+            _ if trail::is_refusal(error) => trail.refused().unwrap_or(TemplateRenderError::Undefined),
             kind => match trail.miss(expression, kind) {
                 Some(miss) => self.missing(miss),
                 None if kind == ErrorKind::UndefinedError => TemplateRenderError::Undefined,
