@@ -129,7 +129,9 @@ pub const LIMITS: &[Limit] = &[
         feature: Feature::OnChange,
         option: "onChange",
         modes: &[Exec, Init],
-        program: None,
+        program: Some(
+            "nobody stays who would see a change: wrap the command with --supervise, run a sidecar, or leave it out",
+        ),
         pod: "nothing changes in mode {name}: nobody stays to rotate",
     },
     Limit {

@@ -35,6 +35,17 @@ pub(super) fn missing_role() -> String {
     format!("the Vault role is missing; say it with {}", annotation_key("vault-role"))
 }
 
+/// How an app that is root is notified of a change: no container of ours is root, so none may signal it.
+pub(super) fn way_for_root() -> String {
+    format!(
+        "an app that is root is reached otherwise: {on_change}: http:URL; or {mode}: supervise with {run_as}: \"0\" and \
+         {on_change}: signal:HUP, where it has no capabilities; or let the app be another user",
+        on_change = annotation_key("on-change"),
+        mode = annotation_key("mode"),
+        run_as = annotation_key("run-as"),
+    )
+}
+
 /// Few enough to be read, each once.
 pub(super) fn dedup_and_truncate(mut denial: Denial) -> Denial {
     let mut seen = BTreeSet::new();

@@ -500,6 +500,17 @@ fn processes_are_shared_only_for_a_signal_by_name() {
     let patched = injected(&pod(&[FILE, ROLE, ("on-change", "signal:HUP@nginx"), ("run-as", "101:101")], app()));
     assert_eq!(patched["spec"]["shareProcessNamespace"], true);
     denied(&[FILE, ROLE, ("on-change", "signal:HUP@nginx")], app(), "say which with secret-exec.dev/run-as");
+    // Root cannot be signalled from here: both ends of that road name the one that works, and it does.
+    let way =
+        "secret-exec.dev/mode: supervise with secret-exec.dev/run-as: \"0\" and secret-exec.dev/on-change: signal:HUP";
+    denied(&[FILE, ROLE, ("on-change", "signal:HUP@nginx")], app(), way);
+    for root in ["0", "0:0", "root"] {
+        denied(&[FILE, ROLE, ("on-change", "signal:HUP@nginx"), ("run-as", root)], app(), way);
+        denied(&[FILE, ROLE, ("run-as", root)], app(), "leave run-as out");
+    }
+    let wrapped =
+        json!({ "containers": [{ "name": "app", "command": ["/app"], "securityContext": { "runAsUser": 0 } }] });
+    injected(&pod(&[FILE, ROLE, ("mode", "supervise"), ("run-as", "0"), ("on-change", "signal:HUP")], wrapped));
     let patched = injected(&pod(&[FILE, ROLE, ("on-change", "http:http://127.0.0.1:9/reload")], app()));
     assert!(patched["spec"].get("shareProcessNamespace").is_none());
 }

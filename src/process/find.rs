@@ -28,7 +28,10 @@ pub enum FindError {
         uid: u32,
     },
     /// There is one, and it runs as another user.
-    #[error("{name} runs as uid {theirs} and cannot be signalled by uid {uid}: both have to be the same user (runAs)")]
+    #[error(
+        "{name} runs as uid {theirs} and cannot be signalled by uid {uid}: both have to be the same user ({})",
+        way(*theirs)
+    )]
     OtherUser {
         /// The name.
         name: String,
@@ -63,6 +66,16 @@ pub enum FindError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// How both become the same user.
+fn way(theirs: u32) -> &'static str {
+    match theirs {
+        0 => {
+            "run it as another user than root, with runAs the same, or wrap it with --supervise --run-as 0, or use http:URL"
+        }
+        _ => "runAs",
+    }
 }
 
 /// Sends `signal` to the oldest process named `name`, and says which that was.

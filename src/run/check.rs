@@ -14,6 +14,7 @@ use super::app::App;
 use super::caller::ProcessContext;
 use super::confinement::{Confinement, Stays};
 use super::exposure;
+use super::modes;
 use super::prepare::{preloaded, protected_files};
 use super::run_as::RunAsPlan;
 
@@ -50,25 +51,21 @@ pub fn check(
     if what.local_skeleton {
         return Ok((local_file::local_file(&plan), Vec::new()));
     }
-    let mut problems = Vec::new();
     let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);
+    let mut problems = mode.map(|mode| modes::refused(config, mode)).unwrap_or_default();
     let run_as = RunAsPlan::plan(config, mode);
     if let Some(command) = &what.command {
         problems.extend(App::find(command, run_as.as_ref().ok(), caller).problems());
     }
     let exposed = run_as.as_ref().ok().and_then(|run_as| exposure::readable_program(config, &plan, run_as, mode));
-    let runs_as = match run_as {
-        Ok(run_as) if run_as.drop.uid() == 0 && config.run_as.is_none() => {
-            "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
-                .to_owned()
-        }
-        Ok(run_as) => run_as.shown(),
-        Err(more) => {
+    let runs_as = run_as.map_or_else(
+        |more| {
             problems.extend(more);
             "(see below)".to_owned()
-        }
-    };
+        },
+        |run_as| identity(config, &run_as),
+    );
     let mut tried = BTreeMap::new();
     if what.online {
         let session = preloaded(config).map_err(|problem| vec![problem]).and_then(|preloaded| {
@@ -91,6 +88,15 @@ pub fn check(
     let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
     let confines = confines(config, what, &plan, caller);
     Ok((explain(config, &plan, runs_as, confines, &tried), problems))
+}
+
+/// The user and groups that the app would get.
+fn identity(config: &Config, run_as: &RunAsPlan) -> String {
+    if run_as.drop.uid() == 0 && config.run_as.is_none() {
+        return "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
+            .to_owned();
+    }
+    run_as.shown()
 }
 
 /// The plan, section by section. `tried` is what each source answered, with `--online`.

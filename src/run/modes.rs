@@ -1,4 +1,5 @@
-//! What a mode cannot do, refused before anything happens: the table of [`Mode`], read against a configuration.
+//! What a mode cannot do, refused before anything happens or said in a line: the table of [`Mode`], read against a
+//! configuration.
 
 use crate::config::{Action, Config, OnExpired, Place};
 use crate::domain::{Diagnostic, Exit, Feature, Mode};
@@ -20,6 +21,11 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     if config.on_expired == OnExpired::Stop {
         check(Feature::StopWhenExpired, &Place::Missing, "onExpired".to_owned());
     }
+    // With --leave-leases an `init` has the configuration of the sidecar that comes after it.
+    let is_before_a_sidecar = mode == Mode::Init && config.leave_leases;
+    if !config.on_change.is_empty() && !is_before_a_sidecar {
+        check(Feature::OnChange, &Place::Missing, "onChange".to_owned());
+    }
     for action in &config.on_change {
         let feature = match action {
             Action::Restart => Feature::Restart,
@@ -30,4 +36,20 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
         check(feature, &Place::Missing, "onChange".to_owned());
     }
     problems
+}
+
+/// Names of settings that have no effect in this mode, each with why.
+pub(super) fn without_effect(config: &Config, mode: Mode) -> Vec<String> {
+    let has_sidecar_after = mode == Mode::Init && config.leave_leases;
+    let named = [
+        (Feature::Metrics, "metrics", config.metrics.is_some()),
+        (Feature::OnExpired, "onExpired: remove", config.on_expired == OnExpired::Remove),
+        (Feature::RevokeDelay, "revokeDelay", mode == Mode::Supervise && !config.revoke_delay.is_zero()),
+    ];
+    let found = named.into_iter().filter(|(feature, _, is_set)| *is_set && mode.limit(*feature).is_some());
+    let why = match mode {
+        Mode::Supervise => "only a sidecar waits before it revokes",
+        _ => "nobody stays; use --supervise or a sidecar",
+    };
+    found.filter(|_| !has_sidecar_after).map(|(_, name, _)| format!("{name} has no effect here: {why}")).collect()
 }

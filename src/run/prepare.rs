@@ -57,6 +57,9 @@ impl Prepared {
         let (Some(plan), Some(run_as), Some(preloaded), Some(backends), true) = parts else {
             return Err(problems);
         };
+        for line in modes::without_effect(config, mode) {
+            warn!("{line}");
+        }
         if let Some(exposed) = exposure::readable_program(config, &plan, &run_as, Some(mode)) {
             warn!("{exposed}");
         }

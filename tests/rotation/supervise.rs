@@ -171,5 +171,23 @@ fn actions_that_a_mode_has_not_are_refused() {
     refused(sidecar("\"signal:HUP\"").command("sidecar"), "name the process");
     let run = sidecar("\"signal:HUP@nginx\"").arg("--supervise").app(&case.marking_app());
     refused(run, "leave the process out");
+    for action in ["restart", "[\"signal:HUP\"]", "[{ run: [/bin/true] }]", "\"http:http://127.0.0.1:9/\""] {
+        refused(sidecar(action).app(&case.marking_app()), "onChange: nobody stays who would see a change");
+        refused(sidecar(action).command("init"), "onChange: nobody stays who would see a change");
+    }
+    refused(
+        sidecar("none").args(&["--on-change", "signal:HUP"]).app(&case.marking_app()),
+        "wrap the command with --supervise, run a sidecar",
+    );
     assert!(!case.ran());
+    sidecar("none").app(&case.marking_app()).output().ok();
+    sidecar("restart").command("check").app(&case.marking_app()).output().refused(64, &["nobody stays"]);
+    let run = sidecar("none").args(&["--metrics", "127.0.0.1:0", "--set", "onExpired=remove"]).app(&["true"]).output();
+    assert_eq!(run.code(), Some(0), "{run}");
+    for option in ["metrics", "onExpired: remove"] {
+        let says = format!("warning: {option} has no effect here: nobody stays; use --supervise or a sidecar");
+        assert!(run.err().contains(&says), "{run}");
+    }
+    // The configuration of the sidecar that comes after it.
+    sidecar("\"http:http://127.0.0.1:9/\"").command("init").arg("--leave-leases").output().ok();
 }

@@ -6,7 +6,7 @@ use crate::config::annotations::PREFIX;
 use crate::config::{Place, Resources, is_near_reference, is_steering, nearest};
 use crate::domain::Mode;
 
-use super::super::denial::{annotation_key, sentences};
+use super::super::denial::{annotation_key, sentences, way_for_root};
 use super::{FileOwner, RequestReader, annotation, is_own_container, list_names};
 
 impl RequestReader<'_> {
@@ -169,12 +169,18 @@ impl RequestReader<'_> {
             }
             let ids = text.split_once(':').map(|(user, group)| (user.parse::<u32>(), group.parse::<u32>()));
             return match ids {
-                Some((Ok(0), Ok(_))) => {
-                    let text = "root is refused here; leave run-as out: root reads the files as a member of the group";
-                    self.deny_annotation("run-as", text);
+                Some((Ok(user), Ok(group))) if user != 0 => FileOwner::User(user, group),
+                _ if matches!(text.split(':').next(), Some("0" | "root")) => {
+                    let text = match self.requested.mentions("onChange") {
+                        true => format!("root is refused here; {}", way_for_root()),
+                        false => {
+                            "root is refused here; leave run-as out: root reads the files as a member of the group"
+                                .to_owned()
+                        }
+                    };
+                    self.deny_annotation("run-as", &text);
                     FileOwner::App
                 }
-                Some((Ok(user), Ok(group))) => FileOwner::User(user, group),
                 _ => {
                     let text =
                         "expected numbers, UID:GID, such as \"1000:1000\": names are known in the app's image only";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
 use crate::domain::{Feature, Limit, Mode, Source};
 
-use super::super::denial::annotation_key;
+use super::super::denial::{annotation_key, way_for_root};
 use super::super::login::Login;
 use super::super::names::{FILES_PATH, TLS_PATH, VOLUME_PATH};
 use super::super::pod::{Container, Pod};
@@ -66,8 +66,9 @@ impl RequestReader<'_> {
         match (mode, action) {
             (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() && self.dialect.user.is_none() => {
                 Some(format!(
-                    "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"",
-                    annotation_key("run-as")
+                    "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"; {}",
+                    annotation_key("run-as"),
+                    way_for_root()
                 ))
             }
             (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
