@@ -59,6 +59,9 @@ pub(super) struct WrittenSecret {
     pub(super) requested_at: Duration,
     pub(super) value: String,
     pub(super) payload: WrittenPayload,
+    /// KV v2's metadata, which a Go template can name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<String>,
 }
 
 /// What is in the file of a value.

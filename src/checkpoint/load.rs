@@ -138,7 +138,7 @@ pub(super) fn restore(
     };
     let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let version = written.version.map(Version);
-    let fetched = Fetched { payload, version, lease, ends, metadata: None };
+    let fetched = Fetched { payload, version, lease, ends, metadata: written.metadata.map(SecretBytes::from) };
     Some(SavedValue { source, fetched, requested_at: written.requested_at, is_over, file: written.value })
 }
 

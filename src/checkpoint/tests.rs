@@ -158,6 +158,20 @@ fn plain(payload: Payload) -> Fetched {
     Fetched { payload, version: Some(Version("7".into())), lease: None, ends: None, metadata: None }
 }
 
+#[test]
+fn the_envelope_of_a_value_is_taken_up_with_it() {
+    let (_dir, folder) = place();
+    let kv = reference("vault:secret/data/a");
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    let envelope = r#"{"version":3,"custom_metadata":{"a":"b"}}"#;
+    let mut fetched = plain(Payload::Map(SecretMap::from_json(b"{}").unwrap()));
+    fetched.metadata = Some(SecretBytes::from(envelope.to_owned()));
+    saved.value(&kv, &fetched, now(0));
+    saved.write(Some(&token()), vec![]);
+    let LoadedCheckpoint::Usable(_, values) = find(&folder, &key("c"), &[kv], now(1)) else { panic!("it is usable") };
+    assert_eq!(values[0].fetched.metadata.as_ref().and_then(SecretBytes::expose_text), Some(envelope));
+}
+
 fn reference(text: &str) -> Source {
     SecretRef::parse(text, &BTreeMap::new()).unwrap().source
 }

@@ -50,6 +50,7 @@ pub(super) struct Entry {
     pub(super) value: String,
     pub(super) size: usize,
     pub(super) payload: WrittenPayload,
+    pub(super) metadata: Option<SecretBytes>,
 }
 
 impl Checkpoint {
@@ -273,6 +274,7 @@ impl Entry {
                 Payload::Map(_) => WrittenPayload::Map,
                 Payload::Whole(_) => WrittenPayload::Whole,
             },
+            metadata: fetched.metadata.as_ref().map(|metadata| SecretBytes::copy_of(metadata.expose())),
         }
     }
 
@@ -292,6 +294,7 @@ impl Entry {
             requested_at: self.requested_at,
             value: self.value.clone(),
             payload: self.payload,
+            metadata: self.metadata.as_ref().and_then(SecretBytes::expose_text).map(str::to_owned),
         }
     }
 }

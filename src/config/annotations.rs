@@ -102,7 +102,6 @@ pub(super) fn from_pairs<'a>(
 ) -> (Node, Reading) {
     let mut reading = Reading::Complete;
     let mut layer = Layer::new(Author::Annotation);
-    settings.iter().for_each(|setting| layer.add(part(setting), mistakes));
     let mut keys: Vec<_> = pairs.into_iter().filter(|(key, _)| key.starts_with(PREFIX)).collect();
     keys.sort_unstable();
     let is_config = |(key, _): &(&str, &str)| *key == "secret-exec.dev/config";
@@ -135,7 +134,19 @@ pub(super) fn from_pairs<'a>(
             },
         }
     }
+    let mut translated = Layer::new(Author::Annotation);
+    let counts = |setting: &&Setting| !is_of_replaced_template(setting, &layer.tree);
+    settings.iter().filter(counts).for_each(|setting| translated.add(part(setting), mistakes));
+    layer.put_under(translated);
     (layer.tree, reading)
+}
+
+/// Whether a setting says how a template is read that an annotation of ours replaces.
+fn is_of_replaced_template(setting: &Setting, own: &Node) -> bool {
+    const READ: [&str; 4] = ["language", "leftDelimiter", "rightDelimiter", "errorOnMissingKey"];
+    let [map, name, field] = setting.path.as_slice() else { return false };
+    let template = || own.field(map)?.field(name)?.field("template");
+    READ.contains(&field.as_str()) && template().is_some()
 }
 
 /// An annotation that says the same, or fills the same file in another way. A template has its own format.

@@ -29,7 +29,7 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     };
     let references = contents().filter_map(|(content, place)| match content {
         Content::Secret { reference, .. } => Some((reference, place)),
-        Content::Template(_) => None,
+        Content::Template(..) => None,
     });
     let named = config.secrets.values().map(|entry| (&entry.reference, &entry.place));
     let maps = config.env_from.iter().map(|entry| (&entry.reference, &entry.place));
@@ -37,7 +37,7 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     all.sort_by_key(|(_, place)| *place);
     match all.into_iter().find(|(reference, _)| is_meant(&reference.source)) {
         Some((_, place)) => Need::Yes(place.clone()),
-        None if contents().any(|(content, _)| matches!(content, Content::Template(_))) => Need::Perhaps,
+        None if contents().any(|(content, _)| matches!(content, Content::Template(..))) => Need::Perhaps,
         None => Need::No,
     }
 }

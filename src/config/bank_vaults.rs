@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::domain::SecretRef;
 
+use super::language::Language;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, Template};
 
@@ -76,7 +77,7 @@ fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
             let reference = SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
             Ok(Content::Secret { reference, format: None, decode: None })
         }
-        Parsed::Template(text) => Ok(Content::Template(Template::Text(text))),
+        Parsed::Template(text) => Ok(Content::Template(Template::Text(text), Language::Jinja)),
     }
 }
 
@@ -103,7 +104,7 @@ fn inline(value: &str) -> Result<Content, String> {
         }
     }
     literal(rest, &mut template);
-    Ok(Content::Template(Template::Text(template)))
+    Ok(Content::Template(Template::Text(template), Language::Jinja))
 }
 
 /// Where the next `${vault:` stands, and the scheme in it.
@@ -251,8 +252,8 @@ mod tests {
         content(value).map(|made| {
             made.map(|content| match content {
                 Content::Secret { reference, .. } => reference.to_string(),
-                Content::Template(Template::Text(text)) => text,
-                Content::Template(Template::File(_)) => unreachable!("no file is named"),
+                Content::Template(Template::Text(text), Language::Jinja) => text,
+                Content::Template(..) => unreachable!("no file is named, nor is Go's language"),
             })
         })
     }

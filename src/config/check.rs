@@ -228,10 +228,10 @@ fn object_whole(node: &Node, fields: &[&Field], choice: Option<&Choice>, path: &
         }
         [] => {}
         [one] => {
-            for way in choice.ways.iter().filter(|way| way.first() != Some(one)) {
-                for entry in node.entries().iter().filter(|entry| way.contains(&entry.key.as_str())) {
-                    mistakes.about(&entry.place, &join(path, &entry.key), format!("cannot stand together with {one}"));
-                }
+            let taken = |key: &str| choice.ways.iter().any(|way| way.first() == Some(one) && way.contains(&key));
+            let known = |key: &str| choice.ways.iter().any(|way| way.contains(&key));
+            for entry in node.entries().iter().filter(|entry| known(&entry.key) && !taken(&entry.key)) {
+                mistakes.about(&entry.place, &join(path, &entry.key), format!("cannot stand together with {one}"));
             }
         }
         [first, rest @ ..] => {

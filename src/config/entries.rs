@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{EnvName, FileName, ReferenceError, SecretRef};
 
+use super::language::{GoOptions, Language, MissingKey};
 use super::model::{Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, NamedSecret, Template};
 use super::nearest::nearest;
 use super::reader::{Reader, any, mode};
@@ -113,15 +114,44 @@ impl<'t> Reader<'t> {
 
     fn content(&mut self, node: &Node, path: &str, named: &Named) -> Option<Content> {
         if node.field("template").is_some() {
-            return self.field(node, path, "template", any).map(Template::Text).map(Content::Template);
+            let language = self.language(node, path);
+            let text = self.field(node, path, "template", any)?;
+            return Some(Content::Template(Template::Text(text), language));
         }
         if node.field("templateFile").is_some() {
-            return self.field(node, path, "templateFile", value::path).map(Template::File).map(Content::Template);
+            let language = self.language(node, path);
+            let file = self.field(node, path, "templateFile", value::path)?;
+            return Some(Content::Template(Template::File(file), language));
         }
         let reference = self.reference(node.field("from")?, path, named);
         let format = self.field(node, path, "format", format);
         let decode = self.field(node, path, "decode", |_| Ok::<_, String>(Decode::Base64));
         Some(Content::Secret { reference: reference?, format, decode })
+    }
+
+    /// A template's own language, or the general one, with what belongs to it.
+    fn language(&mut self, node: &Node, path: &str) -> Language {
+        let own = self.field(node, path, "language", any);
+        let name = own.or_else(|| self.read("templateLanguage", any));
+        let mut options = GoOptions::default();
+        if name.as_deref() != Some("go") {
+            for field in ["leftDelimiter", "rightDelimiter", "errorOnMissingKey"] {
+                if let Some(other) = node.field(field) {
+                    self.mistakes.about(&other.place, &join(path, field), "is for Go templates; add language: go");
+                }
+            }
+            return Language::Jinja;
+        }
+        if let Some(left) = self.field(node, path, "leftDelimiter", any) {
+            options.left = left;
+        }
+        if let Some(right) = self.field(node, path, "rightDelimiter", any) {
+            options.right = right;
+        }
+        if self.field(node, path, "errorOnMissingKey", value::boolean) == Some(true) {
+            options.missing_key = MissingKey::Error;
+        }
+        Language::Go(options)
     }
 
     fn reference(&mut self, node: &Node, path: &str, named: &Named) -> Option<SecretRef> {

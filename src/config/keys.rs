@@ -3,6 +3,10 @@
 use super::form::Form;
 use super::shape::{Choice, Field, Names, Object, Presence, Shape, SingleItem, Tagged, Variant};
 
+mod entries;
+
+use entries::{ENV_FROM, FILE, SECRET, VARIABLE};
+
 /// The whole configuration.
 pub(super) static ROOT: Shape = Shape::Object(&Object {
     fields: &[
@@ -74,6 +78,12 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
             "How often secrets without a lease are read again. A text alone is for Vault and files.",
         ),
         Field::new("renewal", Shape::Object(&RENEWAL), "When leases and the login are renewed and replaced."),
+        Field::single(
+            "templateLanguage",
+            Form::Words(&["jinja", "go"]),
+            "The language of templates that name none themselves: jinja, or go, as Vault Agent and consul-template have it.",
+        )
+        .default("jinja"),
         Field::single(
             "onExpired",
             Form::Words(&["keep", "remove", "stop"]),
@@ -344,55 +354,6 @@ static RENEWAL: Object = Object {
     ],
     choice: None,
 };
-
-const FROM: Field = Field::single("from", Form::Reference, "Where the secret is.");
-const OWN_REFRESH: Field = Field::single("refresh", Form::Duration, "Its own interval, when it has no lease.");
-
-static SECRET: Shape = Shape::Short {
-    form: Form::Reference,
-    into: Some("from"),
-    long: &Object { fields: &[FROM.required(), OWN_REFRESH], choice: None },
-};
-
-const FORMAT: Field =
-    Field::single("format", Form::Words(&["raw", "json", "yaml", "dotenv", "properties"]), "How it is written.")
-        .default_is("raw for one value, json for a map");
-const DECODE: Field = Field::single("decode", Form::Words(&["base64"]), "An encoding to undo first.");
-const TEMPLATE: Field = Field::single("template", Form::Any, "A template over secret().");
-const TEMPLATE_FILE: Field =
-    Field::single("templateFile", Form::Path, "The file that holds the template.").never_by_annotation();
-const CONTENT: Option<Choice> = Some(Choice {
-    ways: &[&["from", "format", "decode"], &["template"], &["templateFile"]],
-    presence: Presence::Required,
-});
-
-static FILE: Shape = Shape::Short {
-    form: Form::Reference,
-    into: Some("from"),
-    long: &Object {
-        fields: &[
-            FROM,
-            FORMAT,
-            DECODE,
-            TEMPLATE,
-            TEMPLATE_FILE,
-            Field::single("mode", Form::Mode, "Octal, in quotes.").default_is("\"0400\", with a group \"0440\""),
-            OWN_REFRESH,
-        ],
-        choice: CONTENT,
-    },
-};
-
-static VARIABLE: Shape = Shape::Short {
-    form: Form::Reference,
-    into: Some("from"),
-    long: &Object { fields: &[FROM, FORMAT, DECODE, TEMPLATE, TEMPLATE_FILE], choice: CONTENT },
-};
-
-static ENV_FROM: Shape = Shape::Object(&Object {
-    fields: &[FROM.required(), Field::single("prefix", Form::Prefix, "In front of every key.").default_is("nothing")],
-    choice: None,
-});
 
 static PATTERN: Shape = Shape::Single(Form::Pattern);
 

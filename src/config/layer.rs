@@ -70,6 +70,11 @@ impl Layer {
         Self { tree: Node::empty(), author }
     }
 
+    /// Puts another layer under this one.
+    pub(super) fn put_under(&mut self, earlier: Self) {
+        self.tree = merge::over(earlier.tree, std::mem::replace(&mut self.tree, Node::empty()), &ROOT);
+    }
+
     /// Checks a part and puts it over what is there.
     pub(super) fn add(&mut self, part: Node, mistakes: &mut ConfigErrors) {
         let part = check::layer(part, &ROOT, self.author, mistakes);

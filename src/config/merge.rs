@@ -27,7 +27,7 @@ pub(super) fn over(earlier: Node, later: Node, shape: &'static Shape) -> Node {
     if let Some(choice) = shape.choice() {
         let decides = |way: &&&[&str]| way.first().is_some_and(|head| later.iter().any(|entry| entry.key == *head));
         if let Some(taken) = choice.ways.iter().find(decides) {
-            let is_other = |key: &str| choice.ways.iter().any(|way| way != taken && way.contains(&key));
+            let is_other = |key: &str| !taken.contains(&key) && choice.ways.iter().any(|way| way.contains(&key));
             entries.retain(|entry| !is_other(&entry.key));
         }
     }

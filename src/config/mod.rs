@@ -19,6 +19,7 @@ mod form;
 mod inherited;
 mod injector;
 mod keys;
+mod language;
 mod layer;
 mod layers;
 mod loose;
@@ -48,6 +49,7 @@ pub use dialect::{
 pub use flags::{Flag, PINNED, check_as_annotations};
 pub use inherited::is_near_reference;
 pub use injector::{Addresses, Injector, RequestedConfig, Resources, Sidecar};
+pub use language::{GoOptions, Language, MissingKey};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::domain::{EnvName, FileMode, FileName, Owner, RunAs, SecretRef};
 
+use super::language::Language;
 use super::place::Place;
 use super::proxies::Proxies;
 
@@ -316,8 +317,8 @@ pub enum Content {
         /// Applied to one value before it is written.
         decode: Option<Decode>,
     },
-    /// A template over `secret()`.
-    Template(Template),
+    /// A template over secrets.
+    Template(Template, Language),
 }
 
 /// Template text, or the file that holds it.

@@ -89,7 +89,7 @@ fn choices(choice: &Choice) -> Value {
     for (at, way) in choice.ways.iter().enumerate() {
         let Some(head) = way.first() else { continue };
         let others = choice.ways.iter().enumerate().filter(|(other, _)| *other != at);
-        for field in others.flat_map(|(_, other)| other.iter()) {
+        for field in others.flat_map(|(_, other)| other.iter()).filter(|field| !way.contains(field)) {
             rules.push(json!({ "not": { "type": "object", "required": [head, field] } }));
         }
     }

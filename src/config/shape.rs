@@ -66,7 +66,8 @@ pub(super) struct Object {
     pub(super) choice: Option<Choice>,
 }
 
-/// Ways to say one thing, of which one is taken: each is a field that decides (the first), and fields that only go with it.
+/// Ways to say one thing, of which one is taken: each is a field that decides (the first), and fields that go with it, or
+/// with a few of them.
 #[derive(Debug)]
 pub(super) struct Choice {
     /// The ways.

@@ -35,17 +35,20 @@ pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
         config.secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
     let mut found = References { known: Vec::new(), others: false };
     let mut denial = Denial::new();
-    let files = config.files.iter().map(|entry| (&entry.content, &entry.place));
-    for (content, place) in files.chain(config.env.iter().map(|entry| (&entry.content, &entry.place))) {
+    let files = config.files.iter().map(|entry| (entry.name.to_string(), &entry.content, &entry.place));
+    let variables = config.env.iter().map(|entry| (entry.name.to_string(), &entry.content, &entry.place));
+    for (name, content, place) in files.chain(variables) {
         match content {
             Content::Secret { reference, .. } => found.known.push((reference.clone(), place)),
-            Content::Template(Template::File(_)) => found.others = true,
-            Content::Template(Template::Text(text)) => match render::Template::compile(text, &named) {
-                Ok(template) => {
-                    found.known.extend(template.references().map(|reference| (reference.clone(), place)));
+            Content::Template(Template::File(_), _) => found.others = true,
+            Content::Template(Template::Text(text), language) => {
+                match render::AnyTemplate::compile(&name, text, language, &named) {
+                    Ok(template) => {
+                        found.known.extend(template.references().map(|reference| (reference.clone(), place)));
+                    }
+                    Err(error) => denial.push(format!("{place}: {error}")),
                 }
-                Err(error) => denial.push(format!("{place}: {error}")),
-            },
+            }
         }
     }
     found.known.extend(config.secrets.values().map(|entry| (entry.reference.clone(), &entry.place)));

@@ -14,6 +14,7 @@ use crate::domain::{Diagnostic, EnvName, Exit, Fetches, FileMode, FileName, Secr
 use crate::identity::file::{self, FileError};
 use crate::identity::protected::ProtectedFiles;
 use crate::render;
+use crate::sys::clock;
 
 /// What will be done. A plan is a value: making it has no effect but reading template files.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub(crate) enum Filling {
     /// One reference.
     Secret { reference: SecretRef, format: Option<Format>, decode: Option<Decode> },
     /// A compiled template.
-    Template(render::Template),
+    Template(render::AnyTemplate),
 }
 
 impl Filling {
@@ -76,7 +77,7 @@ impl Filling {
     pub(crate) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
-            Self::Template(template) => template.render(fetches),
+            Self::Template(template) => template.render(fetches, clock::unix()),
         }
     }
 }
@@ -257,20 +258,21 @@ fn fill(
     protected: &ProtectedFiles,
 ) -> Result<Filling, Diagnostic> {
     let data = |text: String| Diagnostic::new(Exit::Data, format!("{place}: {what}: {text}"));
-    let template = match content {
+    let (template, language) = match content {
         Content::Secret { reference, format, decode } => {
             return Ok(Filling::Secret { reference: reference.clone(), format: *format, decode: *decode });
         }
-        Content::Template(template) => template,
+        Content::Template(template, language) => (template, language),
     };
+    let name = what.split_once(' ').map_or(what, |(_, name)| name);
     let compiled = match template {
-        TemplateSource::Text(text) => render::Template::compile(text, named),
+        TemplateSource::Text(text) => render::AnyTemplate::compile(name, text, language, named),
         TemplateSource::File(path) => {
             let text = file::read_unprotected_text(path, protected).map_err(|error| {
                 let text = format!("{place}: {what}: cannot read templateFile {}: {error}", path.display());
                 Diagnostic::new(if matches!(error, FileError::Protected(_)) { Exit::Usage } else { Exit::Data }, text)
             })?;
-            render::Template::compile(&text, named)
+            render::AnyTemplate::compile(name, &text, language, named)
         }
     };
     compiled.map(Filling::Template).map_err(|error| data(error.to_string()))

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::config::{ConfigError, Place};
-use crate::domain::{Fetched, Lease, LeaseId, Source};
+use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, Source};
 use crate::identity::file;
 use crate::sys::clock;
 
@@ -35,6 +35,9 @@ struct State {
     issued: u64,
     live: BTreeMap<String, LiveLease>,
 }
+
+/// The metadata of what is listed under a path of KV v2.
+const KV2_METADATA: &str = r#"{"created_time":"1970-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"","destroyed":false,"version":1}"#;
 
 /// What tells one writing of the file from the next: device, inode, size, time of change.
 type Stamp = (u64, u64, u64, i64, i64);
@@ -113,7 +116,11 @@ impl State {
             self.live.insert(id, LiveLease { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
-        Ok(Fetched { payload, version: None, lease, ends: None, metadata: None })
+        // What is listed is what stands inside KV v2's envelope.
+        let is_kv2 = matches!(source, Source::Vault(source) if source.path.contains("/data/"));
+        let metadata = (is_kv2 && lease.is_none() && matches!(payload, Payload::Map(_)))
+            .then(|| SecretBytes::from(KV2_METADATA.to_owned()));
+        Ok(Fetched { payload, version: None, lease, ends: None, metadata })
     }
 
     fn renew(&mut self, id: &LeaseId, now: Duration) -> Result<Lease, Failure> {

@@ -1,12 +1,14 @@
 //! Rendering: what was fetched becomes the bytes of a file or variable. Pure: no I/O, no environment, no clock.
 //!
-//! One reference is written in a [`Format`]; a [`Template`] is text with references in it; [`variables`] spreads a map.
+//! One reference is written in a [`Format`]; an [`AnyTemplate`] is text with references in it;
+//! [`variables`] spreads a map.
 
 use crate::config::{Decode, Format};
 use crate::domain::{
     EnvName, Fetches, MaybeOwned, Payload, SecretBytes, SecretMap, SecretRef, SecretValue, is_forbidden_from_backend,
 };
 
+mod any;
 mod decode;
 mod error;
 mod format;
@@ -15,6 +17,7 @@ mod limits;
 mod template;
 mod tree;
 
+pub use any::{AnyTemplate, CompileError};
 pub use error::{Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
 pub use template::{SecretCallError, Template, TemplateError, TemplateFault};
 

@@ -19,6 +19,11 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// The date in seconds since 1970, for what a template writes; 0 before that.
+pub fn unix() -> u64 {
+    wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -260,7 +260,7 @@ fn an_entry_is_a_reference_or_a_template() {
     wrong(
         "env",
         "template: x, mode: \"0400\"",
-        "unknown key \"mode\" in env.x; expected from, format, decode, template, templateFile",
+        "unknown key \"mode\" in env.x; expected from, format, decode, template, templateFile, language, leftDelimiter, rightDelimiter, errorOnMissingKey",
     );
     let text = format!("{VAULT}env: {{ SECRET_EXEC_DIR: vault:a#k }}");
     assert!(file(&text).mistake().contains("is set by secret-exec itself"));

@@ -46,7 +46,7 @@ fn a_later_choice_replaces_an_earlier_one() {
     let config = given.config();
     assert!(matches!(&config.files[0].content, Content::Secret { reference, .. } if reference.key.is_some()));
     assert_eq!(config.files[0].mode.unwrap().bits(), 0o440);
-    assert_eq!(config.files[1].content, Content::Template(Template::Text("y".into())));
+    assert_eq!(config.files[1].content, Content::Template(Template::Text("y".into()), Language::Jinja));
 
     let pem = "vault: { address: \"https://v\", ca: \"-----BEGIN CERTIFICATE-----\", auth: { method: cert, certFile: /c, keyFile: /k } }\nfiles: { a: vault:x }";
     let ca = |environment: &[(&str, &str)]| Given { environment, ..file(pem) }.config().vault.unwrap().ca.unwrap();
@@ -57,6 +57,36 @@ fn a_later_choice_replaces_an_earlier_one() {
     let given =
         Given { flags: &[("--set", "vault.auth.path=/t"), ("--set", "vault.auth.method=token-file")], ..file(&text) };
     assert_eq!(given.config().vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/t".into() }));
+}
+
+#[test]
+fn a_template_has_the_language_that_it_or_else_the_config_names() {
+    let text = "templateLanguage: go\nfiles:\n  a: { template: x }\n  b: { template: x, language: jinja }\n  \
+                c: { template: x, leftDelimiter: \"<%\", rightDelimiter: \"%>\", errorOnMissingKey: true }\n";
+    let config = file(text).config();
+    let language = |at: usize| match &config.files[at].content {
+        Content::Template(_, language) => language.clone(),
+        Content::Secret { .. } => unreachable!("a template"),
+    };
+    assert_eq!(language(0), Language::Go(GoOptions::default()));
+    assert_eq!(language(1), Language::Jinja);
+    let other = GoOptions { left: "<%".into(), right: "%>".into(), missing_key: MissingKey::Error };
+    assert_eq!(language(2), Language::Go(other));
+    let by_annotation = Given {
+        annotations: Some(&[("secret-exec.dev/template-language", "go"), ("secret-exec.dev/template.a", "x")]),
+        ..Given::default()
+    };
+    let content = &by_annotation.config().files[0].content;
+    assert!(matches!(content, Content::Template(_, Language::Go(_))), "{content:?}");
+    for (text, expected) in [
+        ("files: { a: { template: x, leftDelimiter: \"<%\" } }", "files.a.leftDelimiter: is for Go templates"),
+        ("files: { a: { from: \"file:/a\", language: go } }", "files.a.language: cannot stand together with from"),
+        ("files: { a: { template: x, language: perl } }", "files.a.language: expected jinja or go"),
+        ("templateLanguage: Go", "templateLanguage: expected jinja or go"),
+    ] {
+        let mistake = file(text).mistake();
+        assert!(mistake.contains(expected), "{text}: {mistake}");
+    }
 }
 
 #[test]

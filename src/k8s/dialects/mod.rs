@@ -14,25 +14,12 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Dialect, Injector, OPENBAO_PREFIX, Setting, VAULT_PREFIX};
+use crate::config::{Dialect, Injector, OPENBAO_PREFIX, VAULT_PREFIX};
 
 use super::denial::Denial;
 use super::pod::Pod;
 
 pub(super) use translation::Translation;
-
-/// Go's template language has no renderer yet: a file that needs it is refused, with the annotation that says so.
-pub(super) fn refuse_go_templates(made: &Translation) -> Result<(), Denial> {
-    let is_go = |setting: &&Setting| setting.path.last().is_some_and(|field| field == "language");
-    match made.settings.iter().find(is_go) {
-        None => Ok(()),
-        Some(setting) => Err(vec![format!(
-            "annotation {}: this version does not render Go templates, and a secret without a template of its own is one; write \
-             the file with secret-exec.dev/template.NAME or secret-exec.dev/file.NAME, and leave this out",
-            setting.annotation
-        )]),
-    }
-}
 
 /// Reads what the pod says in a dialect; `None` when it says nothing that injects.
 pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>, Denial> {

@@ -449,13 +449,44 @@ fn nothing_that_ours_may_not_do_is_done() {
 }
 
 #[test]
-fn a_file_that_needs_go_templates_is_refused_with_its_annotation() {
-    let all = [("agent-inject", "true"), ("role", "web"), ("agent-inject-secret-db", "a/b")];
-    let denial = injected(&pod_with("vault.hashicorp.com/", &all, one_app())).unwrap_err();
-    assert!(
-        denial[0].starts_with("annotation vault.hashicorp.com/agent-inject-secret-db: this version does not"),
-        "{denial:?}"
+fn files_are_go_templates_by_themselves_and_denied_where_they_are_malformed() {
+    let injected_with = |annotations: &[(&str, &str)]| {
+        let all: Vec<(&str, &str)> =
+            [("agent-inject", "true"), ("role", "web")].into_iter().chain(annotations.iter().copied()).collect();
+        injected(&pod_with("vault.hashicorp.com/", &all, one_app()))
+    };
+    let (pod, _) = injected_with(&[("agent-inject-secret-db", "a/b")]).unwrap();
+    let args = pod["spec"]["initContainers"][0]["args"].to_string();
+    assert!(args.contains("files.db.language=go"), "{args}");
+    for (text, expected) in [
+        ("x\n{{ with secret \"a/b\" }}", "template c:2:4: unexpected EOF: this has no {{end}}"),
+        ("{{ nope }}", "template c:1:4: function \"nope\" not defined"),
+        ("{{ env \"HOME\" }}", "template c:1:4: function \"env\" is refused"),
+        ("{{ secret (env) }}", "template c:1:12: function \"env\" is refused"),
+        ("{{ secret \"a/../../b\" }}", "template c:1:4: secret: "),
+        ("{{ with secret \"a/b\" }}{{ secret .Data.next }}{{ end }}", "template c:1:27: the path of this secret"),
+    ] {
+        let denial = injected_with(&[("agent-inject-template-c", text)]).unwrap_err().join("; ");
+        let place = "annotation vault.hashicorp.com/agent-inject-template-c: ";
+        assert!(denial.contains(place) && denial.contains(expected), "{text}: {denial}");
+    }
+    // Its delimiters count, and a template of ours in its place is Jinja again.
+    let (pod, _) = injected_with(&[
+        ("agent-inject-template-c", "<% secret \"a/b\" %>"),
+        ("agent-template-left-delim-c", "<%"),
+        ("agent-template-right-delim-c", "%>"),
+    ])
+    .unwrap();
+    let args = pod["spec"]["initContainers"][0]["args"].to_string();
+    assert!(args.contains("files.c.leftDelimiter=<%"), "{args}");
+    let mut both = pod_with(
+        "vault.hashicorp.com/",
+        &[("agent-inject", "true"), ("role", "web"), ("agent-inject-secret-db", "a/b")],
+        one_app(),
     );
+    both["metadata"]["annotations"]["secret-exec.dev/template.db"] = json!("{{ secret('vault:a/b').c }}");
+    let args = injected(&both).unwrap().0["spec"]["initContainers"][0]["args"].to_string();
+    assert!(!args.contains("language") && args.contains("secret('vault:a/b').c"), "{args}");
 }
 
 #[test]

@@ -97,7 +97,6 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
         return Ok(None);
     }
     let mut dialect = dialect.unwrap_or_default();
-    dialects::refuse_go_templates(&dialect)?;
     let mut warnings = std::mem::take(&mut dialect.warnings);
     if let (Some((key, _)), Some(setting)) = (pod.annotations.first(), dialect.settings.first()) {
         let other = setting.annotation.split('/').next().unwrap_or_default();

@@ -142,7 +142,7 @@ impl RequestReader<'_> {
             ));
         }
         for entry in &config.files {
-            if let Content::Template(Template::File(_)) = &entry.content {
+            if let Content::Template(Template::File(_), _) = &entry.content {
                 let text = "the injected container has no such file; put the template into the annotation";
                 self.deny(format!("{}: {text}", entry.place));
             }

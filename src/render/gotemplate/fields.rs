@@ -1,6 +1,7 @@
 //! Fields and methods of the values: maps, what `secret` and `pkiCert` return, `json.Number`, `scratch`.
 
-use super::MissingKey;
+use crate::config::MissingKey;
+
 use super::value::{Int, Map, Text, Value};
 
 /// A field of a value. Names only keys that the template spells out.

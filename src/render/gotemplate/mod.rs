@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::{GoOptions, MissingKey};
 use crate::domain::{Fetches, SecretBytes, SecretRef};
 
 use super::error::{Location, RenderError, TemplateRenderError};
@@ -35,32 +36,8 @@ use eval::Evaluator;
 use rendering::Rendering;
 use value::Value;
 
-/// What a key that is not there becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MissingKey {
-    /// `<no value>`.
-    #[default]
-    NoValue,
-    /// An error.
-    Error,
-}
-
-/// How a template is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// The opening delimiter.
-    pub left: String,
-    /// The closing delimiter.
-    pub right: String,
-    /// What a key that is not there becomes.
-    pub missing_key: MissingKey,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { left: "{{".to_owned(), right: "}}".to_owned(), missing_key: MissingKey::NoValue }
-    }
-}
+/// The name of the main template among those it defines, as consul-template has it.
+const MAIN: &str = "";
 
 /// A parsed template: correct as far as can be known without its values.
 #[derive(Debug)]
@@ -84,11 +61,9 @@ pub enum Rendered {
 
 impl Template {
     /// Parses the text; errors name the template `name`.
-    pub fn parse(name: &str, text: &str, options: &Options) -> Result<Self, TemplateError> {
+    pub fn parse(name: &str, text: &str, options: &GoOptions) -> Result<Self, TemplateError> {
         let fault = |(offset, why)| TemplateError { name: name.to_owned(), at: Location::of(text, offset), why };
-        let left = if options.left.is_empty() { "{{" } else { &options.left };
-        let right = if options.right.is_empty() { "}}" } else { &options.right };
-        let templates = parser::parse(name, text, left, right).map_err(fault)?;
+        let templates = parser::parse(MAIN, text, &options.left, &options.right).map_err(fault)?;
         let found = references::find(&templates).map_err(fault)?;
         let mut places: BTreeSet<usize> = found.computed.into_iter().collect();
         let computed = std::iter::from_fn(|| places.pop_first()).map(|offset| Location::of(text, offset)).collect();
@@ -112,11 +87,19 @@ impl Template {
         &self.computed
     }
 
+    /// The same template, if every path in it is known before anything is fetched.
+    pub fn without_computed(self) -> Result<Self, TemplateError> {
+        match self.computed.first() {
+            None => Ok(self),
+            Some(at) => Err(TemplateError { name: self.name, at: *at, why: SyntaxError::Computed }),
+        }
+    }
+
     /// The text with its values; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<Rendered, RenderError> {
         let rendering = Rendering::new(fetches, self.missing_key, now);
         let mut evaluator = Evaluator::new(&self.templates, rendering);
-        match evaluator.run(&self.name, &Value::Invalid, 0) {
+        match evaluator.run(MAIN, &Value::Invalid, 0) {
             Ok(_) if !evaluator.rendering.needs.is_empty() => Ok(Rendered::Needs(evaluator.rendering.needs)),
             Ok(out) => Ok(Rendered::Done(SecretBytes::new(out))),
             Err(stop) => {

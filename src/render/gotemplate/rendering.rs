@@ -1,9 +1,9 @@
 //! What one rendering has besides its templates: what was fetched, the time, and its budget of steps and bytes.
 
+use crate::config::MissingKey;
 use crate::domain::{Fetches, SecretRef};
 
 use super::super::limits::{FUEL, GROWTH};
-use super::MissingKey;
 use super::value::{Scratch, Value};
 
 /// How deep values nest that a template puts together.

@@ -75,7 +75,7 @@ pub enum TemplateFault {
     Syntax(String),
     /// Go's template language.
     #[error(
-        "this is consul-template's language (Go templates); a template here is Jinja: write {{{{ secret('REFERENCE').KEY }}}} (docs/coming-from-vault-agent-injector.md)"
+        "this is consul-template's language (Go templates), and the template is read as Jinja: say templateLanguage: go or language: go, or write {{{{ secret('REFERENCE').KEY }}}} (docs/go-templates.md)"
     )]
     GoTemplate,
     /// The name `secret` used in another way than as `secret('literal')`.

@@ -228,7 +228,10 @@ fn a_template_of_consul_template_is_named() {
     ] {
         let said = refused(text);
         assert!(said.starts_with("template line 1, column 1: this is consul-template's language"), "{text}: {said}");
-        assert!(said.contains("a template here is Jinja: write {{ secret('REFERENCE').KEY }}"), "{said}");
+        assert!(
+            said.contains("say templateLanguage: go or language: go, or write {{ secret('REFERENCE').KEY }}"),
+            "{said}"
+        );
     }
     for text in ["{{ secret('db').n", "{{ nope }}", "{{ secret('db').n | nope }}"] {
         assert!(!refused(text).contains("consul"), "{text}");

@@ -3,7 +3,7 @@ use crate::domain::{Fetched, Payload, SecretMap};
 use super::*;
 
 fn rendered(text: &str) -> Result<String, String> {
-    let template = Template::parse("t", text, &Options::default()).map_err(|error| error.to_string())?;
+    let template = Template::parse("t", text, &GoOptions::default()).map_err(|error| error.to_string())?;
     match template.render(&Fetches::new(), 0).map_err(|error| error.to_string())? {
         Rendered::Done(bytes) => Ok(String::from_utf8_lossy(bytes.expose()).into_owned()),
         Rendered::Needs(needs) => Err(format!("needs {}", needs.len())),
@@ -74,7 +74,7 @@ fn what_never_ends_or_grows_is_an_error() {
 fn literal_paths_are_known_and_computed_ones_are_named() {
     let text = "{{ secret \"kv/data/a\" }}{{ with secret (printf \"kv/data/%s\" \"b\") }}{{ end }}\
                 {{ \"kv/data/c\" | secret }}{{ secret \"pki/issue/x\" \"common_name=a\" }}{{ $p := \"x\" }}{{ secret $p }}";
-    let template = Template::parse("t", text, &Options::default()).unwrap();
+    let template = Template::parse("t", text, &GoOptions::default()).unwrap();
     let found: Vec<_> = template.references().map(ToString::to_string).collect();
     // What a write sends is not shown.
     assert_eq!(found, ["vault:kv/data/a", "vault:kv/data/b", "vault:kv/data/c", "vault:pki/issue/x?common_name=…"]);
@@ -112,7 +112,7 @@ fn bao_agent_writes_the_same_bytes() {
     let mut different = Vec::new();
     for case in recorded["cases"].as_array().unwrap() {
         let (text, expected) = (case[0].as_str().unwrap(), case[1].as_str());
-        let template = Template::parse("main", text, &Options::default());
+        let template = Template::parse("main", text, &GoOptions::default());
         let got = match template.map(|template| template.render(&fetches, 1_700_000_000)) {
             Ok(Ok(Rendered::Done(bytes))) => Ok(String::from_utf8_lossy(bytes.expose()).into_owned()),
             other => Err(format!("{other:?}")),

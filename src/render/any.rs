@@ -1,0 +1,75 @@
+//! A template in either language, behind one type.
+
+use std::collections::BTreeMap;
+
+use crate::config::Language;
+use crate::domain::{Fetches, SecretBytes, SecretRef};
+
+use super::error::{RenderError, ValueError};
+use super::gotemplate::{self, Rendered};
+use super::template;
+
+/// A compiled template, whatever its language.
+#[derive(Debug)]
+pub enum AnyTemplate {
+    /// Jinja.
+    Jinja(template::Template),
+    /// Go's.
+    Go(gotemplate::Template),
+}
+
+/// A template that cannot be compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// Jinja.
+    #[error(transparent)]
+    Jinja(#[from] template::TemplateError),
+    /// Go's.
+    #[error(transparent)]
+    Go(#[from] gotemplate::TemplateError),
+}
+
+impl AnyTemplate {
+    /// Compiles the text. Errors of a Go template call it `name`; `named` is what the config has under `secrets`.
+    pub fn compile(
+        name: &str,
+        text: &str,
+        language: &Language,
+        named: &BTreeMap<String, SecretRef>,
+    ) -> Result<Self, CompileError> {
+        Ok(match language {
+            Language::Jinja => Self::Jinja(template::Template::compile(text, named)?),
+            Language::Go(options) => Self::Go(gotemplate::Template::parse(name, text, options)?.without_computed()?),
+        })
+    }
+
+    /// Every reference that is known before anything is fetched, each once.
+    pub fn references(&self) -> Box<dyn Iterator<Item = &SecretRef> + '_> {
+        match self {
+            Self::Jinja(template) => Box::new(template.references()),
+            Self::Go(template) => Box::new(template.references()),
+        }
+    }
+
+    /// The keys that the text picks by name, each with the reference to what it is picked of.
+    pub fn keys(&self) -> Box<dyn Iterator<Item = (&SecretRef, &str)> + '_> {
+        match self {
+            Self::Jinja(template) => Box::new(template.keys()),
+            Self::Go(_) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// The text with its values; `now` is in seconds since 1970.
+    pub fn render(&self, fetches: &Fetches, now: u64) -> Result<SecretBytes, RenderError> {
+        match self {
+            Self::Jinja(template) => template.render(fetches),
+            Self::Go(template) => match template.render(fetches, now)? {
+                Rendered::Done(bytes) => Ok(bytes),
+                Rendered::Needs(references) => {
+                    let reference = references.first().map(ToString::to_string).unwrap_or_default();
+                    Err(RenderError::Reference { reference, why: ValueError::NotFetched })
+                }
+            },
+        }
+    }
+}
