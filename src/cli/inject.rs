@@ -1,6 +1,6 @@
 //! The command line of `secret-inject`: arguments and files in, one exit code out.
 
-mod options;
+pub(super) mod options;
 
 use std::ffi::OsString;
 use std::fs;
@@ -63,6 +63,7 @@ fn start(args: &[OsString]) -> Ended {
         "webhook" => webhook(&options),
         "manifest" => offline(&options),
         "certs" => make_certs(&options),
+        "schema" => print(&config::injector_schema()),
         "completions" => print(&Shell::read(own).completions(line)),
         "man" => print(&man_page(line, own.get_one::<String>("command").map(String::as_str)).map_err(problems)?),
         _ => print(&line.render_version()),

@@ -2,6 +2,7 @@
 
 mod args;
 mod confine;
+mod help;
 pub mod inject;
 mod options;
 mod output;
@@ -261,6 +262,42 @@ mod tests {
         }
         for name in ["VAULT_ADDR", "BAO_NAMESPACE", "AWS_REGION"] {
             assert_eq!(lines(name.as_bytes(), b"\xff").len(), 1, "{name}");
+        }
+    }
+
+    /// The help of a program and of each of its commands, with its name.
+    fn pages(mut program: clap::Command) -> Vec<(String, String)> {
+        program.build();
+        let mut pages = vec![(program.get_name().to_owned(), program.render_help().to_string())];
+        for sub in program.get_subcommands_mut().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
+            pages.push((sub.get_bin_name().unwrap().to_owned(), sub.render_help().to_string()));
+        }
+        pages
+    }
+
+    #[test]
+    fn every_help_fits_80_columns_and_has_an_example_and_the_exit_codes() {
+        let all = [pages(options::command()), pages(inject::options::command())].concat();
+        assert!(all.len() >= 17, "{}", all.len());
+        for (name, page) in all {
+            let wide: Vec<_> = page.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{name}: wider than 80 columns: {wide:#?}");
+            let end = page.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} has no example:\n{page}")).1;
+            assert!(end.starts_with(&format!("  {name}")), "{name}: another command's example: {end}");
+            for code in ["  64 ", " 70 ", " 75 "] {
+                assert!(end.contains(code), "{name}: no exit code{code}in {end}");
+            }
+            let cut: Vec<_> = page.lines().filter(|line| ["or", "write`"].contains(&line.trim())).collect();
+            assert!(cut.is_empty(), "{name}: a prepared line was wrapped: {page}");
+        }
+    }
+
+    #[test]
+    fn no_prepared_line_is_wrapped() {
+        let ends = [help::EXEC_EXITS, help::INJECT_EXITS].into_iter();
+        let examples = help::EXEC_EXAMPLES.iter().chain(help::INJECT_EXAMPLES).map(|(_, lines)| *lines);
+        for line in ends.chain(examples).flat_map(str::lines) {
+            assert!(line.trim_start().chars().count() <= 78, "{line}");
         }
     }
 }

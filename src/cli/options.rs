@@ -5,6 +5,8 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::config;
 
+use super::help;
+
 /// The settings that are no single key of the config: name, value, help.
 const OTHERS: [(&str, Option<&str>, &str); 5] = [
     (
@@ -51,31 +53,23 @@ secret-exec [OPTIONS] -- COMMAND [ARG]...
        secret-exec <init|sidecar|check|status|refresh> [OPTIONS]";
 
 const TAIL: &str = "\
-Without a command word, COMMAND after -- is started: it replaces this process, or
-with --supervise becomes its child.
+Without a command word, COMMAND after -- is started: it replaces this process,
+or with --supervise becomes its child.
 
 References:
-  vault:PATH[?version=N][#KEY]      as in `vault read`; with `?` as in `vault write`
-  vault:PATH?[param=value&...][#KEY]
+  vault:PATH[?version=N][#KEY]        as in `vault read`
+  vault:PATH?[param=value&...][#KEY]  as in `vault write`
   aws-sm:NAME-OR-ARN[?stage=S&version=V&role=ARN][#KEY]
   arn:aws...:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]
-  file:PATH[#KEY]                   a file already mounted
-  NAME[#KEY]                        an entry of `secrets` in the config
+  file:PATH[#KEY]                     a file already mounted
+  NAME[#KEY]                          an entry of `secrets` in the config
 
 Examples:
   secret-exec --env DB_PASSWORD=vault:secret/data/db#password -- ./server
   secret-exec --config /etc/secret-exec.yaml --run-as 1000:1000 -- ./server
   secret-exec --supervise --file db.env=vault:database/creds/web,format=dotenv \\
               --on-change signal:HUP -- ./server
-  secret-exec check --config /etc/secret-exec.yaml --online
-
-Exit codes:
-  the app's own, or 128+n when a signal ended it
-  64   wrong usage or config            73   volume not in memory, not writable
-  65   a secret is missing, malformed   75   a secret expired (onExpired: stop)
-  69   backend not reached in time      77   login or read denied
-  70   a bug                            126  command not executable
-  71   privileges not dropped           127  command not found";
+  secret-exec check --config /etc/secret-exec.yaml --online";
 
 /// The whole command line of `secret-exec`.
 pub(super) fn command() -> Command {
@@ -89,11 +83,11 @@ pub(super) fn command() -> Command {
             .map(|arg| if is_one_of(arg, &QUIET_IN_STATUS) { arg.clone().hide(true) } else { arg.clone() });
         of(name, about).args(hidden).arg(switch("json", "Print JSON."))
     };
-    Command::new("secret-exec")
+    let program = Command::new("secret-exec")
         .about(ABOUT)
         .override_usage(USAGE)
         .version(super::version::version())
-        .after_help(TAIL)
+        .after_help(format!("{TAIL}\n\n{}", help::EXEC_EXITS))
         .term_width(80)
         .subcommand_help_heading("Commands")
         .args(&settings)
@@ -117,7 +111,8 @@ pub(super) fn command() -> Command {
         )
         .subcommand(of("schema", "Print the JSON Schema of the config file."))
         .subcommands(for_shells())
-        .subcommand(of("version", "Print the version.").hide(true))
+        .subcommand(of("version", "Print the version.").hide(true));
+    help::with_ends(program, help::EXEC_EXAMPLES, help::EXEC_EXITS)
 }
 
 /// `completions` and `man`, which both programs have.

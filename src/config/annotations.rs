@@ -108,7 +108,10 @@ pub(super) fn from_pairs<'a>(
     if let Some((key, text)) = keys.iter().find(|pair| is_config(pair)) {
         let origin = format!("annotation {key}");
         match yaml::parse_bounded(text, &Origin::File(&origin), MAX_NODES, mistakes) {
-            Some(node) => layer.add(node, mistakes),
+            Some(mut node) => {
+                node.drop_schema_key();
+                layer.add(node, mistakes);
+            }
             None => reading = Reading::Broken,
         }
     }

@@ -172,6 +172,44 @@ impl Form {
         text.to_owned()
     }
 
+    /// What may stand there, as it would be written; nothing where every text may, or where a list of words says it.
+    pub(super) fn examples(self) -> &'static [&'static str] {
+        match self {
+            Self::Duration => &["60s", "5m", "1h30m"],
+            Self::RenewalAt => &["66%"],
+            Self::RenewalJitter => &["10%"],
+            Self::HandOver => &["5m"],
+            Self::Size => &["8Mi"],
+            Self::Mode => &["0440"],
+            Self::Reference => &[
+                "vault:secret/data/db#password",
+                "vault:database/creds/web",
+                "aws-sm:prod/stripe#key",
+                "file:/run/secrets/token",
+            ],
+            Self::RunAs => &["1000:1000", "app"],
+            Self::Owner => &["1000:1000", ":64123"],
+            Self::Directory => &["/run/secret-exec/files"],
+            Self::Address => &["https://vault.example.com:8200"],
+            Self::Proxy => &["http://proxy.example.com:3128"],
+            Self::Host => &["vault.example.com"],
+            Self::Hosts => &["vault-0.vault-internal:8200, vault-1.vault-internal:8200"],
+            Self::Listen => &["0.0.0.0:9102"],
+            Self::Url => &["http://127.0.0.1:8080/reload"],
+            Self::Namespace => &["team-a"],
+            Self::Mount => &["kubernetes"],
+            Self::Region => &["eu-west-1"],
+            Self::RoleArn => &["arn:aws:iam::123456789012:role/reader"],
+            Self::Inherit => &["vault,aws-sm", "none"],
+            Self::Action => &["signal:HUP", "restart"],
+            Self::Signal => &["HUP"],
+            Self::Process => &["nginx"],
+            Self::Pattern => &["VAULT_*"],
+            Self::Prefix => &["APP_"],
+            Self::Plain | Self::Any | Self::Certificates | Self::Bool | Self::Path | Self::Words(_) => &[],
+        }
+    }
+
     /// As JSON Schema. Never stricter than `check`, and less strict only where a pattern cannot say it.
     pub(super) fn schema(self) -> Value {
         const SOME_TEXT: &str = r"^\S(.*\S)?$";

@@ -24,9 +24,9 @@ use super::yaml::{self, Origin};
 const BACKENDS: [&str; 2] = ["vault", "aws"];
 
 /// Every key of the injector's config.
-static INJECTOR: Shape = Shape::Object(&Object {
+pub(super) static INJECTOR: Shape = Shape::Object(&Object {
     fields: &[
-        Field::single("image", Form::Plain, "The image that is injected; its entry point is /secret-exec."),
+        Field::single("image", Form::Plain, "The image that is injected; its entry point is /secret-exec.").required(),
         Field::new(
             "imageMirrors",
             Shape::List { item: &IMAGE, single_item: SingleItem::Refused },
@@ -183,9 +183,10 @@ impl Injector {
     /// Reads the injector's config file. All mistakes at once.
     pub fn parse(file: Text<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut mistakes = ConfigErrors::default();
-        let Some(node) = yaml::parse(file.text, &Origin::File(file.name), &mut mistakes) else {
+        let Some(mut node) = yaml::parse(file.text, &Origin::File(file.name), &mut mistakes) else {
             return Err(mistakes.sorted());
         };
+        node.drop_schema_key();
         let node = check::layer(node, &INJECTOR, Author::Operator, &mut mistakes);
         let injector = Self::read(&node, file.name, &mut mistakes);
         let mistakes = mistakes.sorted();

@@ -90,10 +90,7 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     if let Some(file) = layers.file {
         match yaml::parse(file.text, &Origin::File(file.name), mistakes) {
             Some(mut node) => {
-                // Editors read it; it says nothing about secrets.
-                if let Kind::Map(entries) = &mut node.kind {
-                    entries.retain(|entry| entry.key != "$schema");
-                }
+                node.drop_schema_key();
                 tree = merge::over(tree, check::layer(node, &ROOT, Author::Operator, mistakes), &ROOT);
             }
             None => reading = Reading::Broken,

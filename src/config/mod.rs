@@ -63,7 +63,7 @@ pub use pinned::{is_hidden, is_steering};
 pub use place::{ConfigError, Place};
 pub use proxies::{Proxies, ProxyError, without_userinfo};
 pub use resolve::{resolve, resolve_unasked, sandbox};
-pub use schema::schema;
+pub use schema::{injector_schema, schema};
 pub use value::duration;
 
 impl Config {

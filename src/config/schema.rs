@@ -2,21 +2,59 @@
 
 use serde_json::{Map, Value, json};
 
+use super::injector::INJECTOR;
 use super::keys::ROOT;
 use super::shape::{Choice, DefaultValue, Field, Names, Object, Presence, Shape, SingleItem, Tagged};
+use super::tree::SCHEMA_KEY;
 
-/// The schema as text, the same bytes every time.
+/// The schema of the config file, as text: the same bytes every time.
 pub fn schema() -> String {
-    let mut root = of(&ROOT);
+    whole(&ROOT, "config", "secret-exec configuration", config_example())
+}
+
+/// The schema of the injector's config file.
+pub fn injector_schema() -> String {
+    whole(&INJECTOR, "injector", "secret-inject configuration", injector_example())
+}
+
+fn whole(shape: &Shape, name: &str, title: &str, example: Value) -> String {
+    let mut root = of(shape);
     let head = root.as_object_mut().expect("the root is an object");
     head.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    head.insert("$id".to_owned(), json!(format!("https://secret-exec.dev/schema/{name}.json")));
     if let Some(Value::Object(properties)) = head.get_mut("properties") {
         let text = "Where an editor finds this schema; it is not read.";
-        properties.insert("$schema".to_owned(), json!({ "description": text, "type": "string" }));
+        properties.insert(SCHEMA_KEY.to_owned(), json!({ "description": text, "type": "string" }));
     }
-    head.insert("title".to_owned(), json!("secret-exec configuration"));
+    head.insert("title".to_owned(), json!(title));
+    head.insert("examples".to_owned(), json!([example]));
     let text = serde_json::to_string_pretty(&root).expect("a tree of plain values");
     format!("{text}\n")
+}
+
+fn config_example() -> Value {
+    json!({
+        "vault": { "address": "https://vault.example.com:8200", "auth": { "method": "kubernetes", "role": "web" } },
+        "secrets": { "db": "vault:database/creds/web" },
+        "files": {
+            "db.env": { "from": "db", "format": "dotenv" },
+            "api-token": "vault:secret/data/api#token",
+        },
+        "runAs": "1000:1000",
+        "onChange": [{ "signal": "HUP" }],
+    })
+}
+
+fn injector_example() -> Value {
+    json!({
+        "image": "registry.example.com/secret-exec:1.0",
+        "vault": {
+            "address": "https://vault.example.com:8200",
+            "auth": { "method": "kubernetes", "mount": "kubernetes" },
+        },
+        "aws": { "region": "eu-west-1" },
+        "allowAddresses": ["https://vault.example.com:8200"],
+    })
 }
 
 fn of(shape: &Shape) -> Value {
@@ -80,7 +118,20 @@ fn property(field: &Field) -> (String, Value) {
         let value = text.parse::<bool>().map_or_else(|_| json!(text), |flag| json!(flag));
         texts.insert("default".to_owned(), value);
     }
+    let examples = examples(&field.shape);
+    if !examples.is_empty() {
+        texts.insert("examples".to_owned(), json!(examples));
+    }
     (field.name.to_owned(), schema)
+}
+
+/// What may stand there; for a list, an item in one.
+fn examples(shape: &Shape) -> Vec<Value> {
+    match shape {
+        Shape::Single(form) | Shape::Short { form, .. } => form.examples().iter().map(|text| json!(text)).collect(),
+        Shape::List { item, .. } => examples(item).into_iter().map(|item| json!([item])).collect(),
+        Shape::Map { .. } | Shape::Object(_) | Shape::Tagged(_) => Vec::new(),
+    }
 }
 
 /// No two ways together, and one of them where one is required.
@@ -118,4 +169,65 @@ fn tagged(tagged: &Tagged) -> Value {
         schema
     });
     json!({ "oneOf": variants.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::form::Form;
+    use super::super::injector::Injector;
+    use super::super::layer::Text;
+    use super::super::tree::{self, Style};
+    use super::*;
+
+    /// Calls `visit` for every property of a schema, at any depth.
+    fn every_property(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
+        if let Some(Value::Object(properties)) = value.get("properties") {
+            properties.iter().for_each(|(name, property)| visit(name, property));
+        }
+        match value {
+            Value::Object(map) => map.values().for_each(|value| every_property(value, visit)),
+            Value::Array(items) => items.iter().for_each(|value| every_property(value, visit)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn both_schemas_have_a_name_defaults_and_examples() {
+        for (text, id) in [(schema(), "config"), (injector_schema(), "injector")] {
+            let schema: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(schema["$id"], format!("https://secret-exec.dev/schema/{id}.json"));
+            assert!(schema["examples"][0].is_object(), "{id}");
+            let (mut defaults, mut examples) = (0, 0);
+            every_property(&schema, &mut |_, property| {
+                defaults += usize::from(property.get("default").is_some());
+                examples += usize::from(property.get("examples").is_some());
+            });
+            assert!(defaults >= 2 && examples >= 10, "{id}: {defaults} defaults, {examples} examples");
+        }
+    }
+
+    #[test]
+    fn an_example_is_accepted_where_it_stands() {
+        let forms = |shape: &Shape| match shape {
+            Shape::Single(form) | Shape::Short { form, .. } => Some(*form),
+            _ => None,
+        };
+        let fields: Vec<Form> = ROOT.fields().iter().filter_map(|field| forms(&field.shape)).collect();
+        assert!(fields.len() > 10);
+        for form in fields {
+            for example in form.examples() {
+                let text = tree::Text { text: (*example).to_owned(), style: Style::Quoted };
+                assert_eq!(form.check(&text), Ok(()), "{form:?}: {example}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_injectors_example_is_read_and_may_name_its_schema() {
+        let mut example = injector_example();
+        example["$schema"] = json!("./injector.schema.json");
+        let text = example.to_string();
+        let injector = Injector::parse(Text { name: "injector.yaml", text: &text }).unwrap();
+        assert_eq!(injector.operator_value("aws.region"), Some("eu-west-1"));
+    }
 }

@@ -33,6 +33,9 @@ pub(super) struct Text {
     pub(super) style: Style,
 }
 
+/// The key under which an editor finds the schema of a file; it says nothing about secrets.
+pub(super) const SCHEMA_KEY: &str = "$schema";
+
 /// How a single value stood in its source. Other YAML readers take a plain `0440` or `true` for something else than text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -73,6 +76,13 @@ impl Node {
             let entry = Entry { key: key.as_ref().to_owned(), place: place.clone(), value };
             Self { kind: Kind::Map(vec![entry]), place }
         })
+    }
+
+    /// Takes out of a whole file where its schema is.
+    pub(super) fn drop_schema_key(&mut self) {
+        if let Kind::Map(entries) = &mut self.kind {
+            entries.retain(|entry| entry.key != SCHEMA_KEY);
+        }
     }
 
     /// The entries of a map; nothing for anything else.

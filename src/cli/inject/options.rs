@@ -3,6 +3,7 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
+use crate::cli::help;
 use crate::cli::options::{for_shells, switch, value};
 
 const ABOUT: &str = "secret-inject adds secret-exec to pods that ask for it with secret-exec.dev/... annotations.";
@@ -11,24 +12,20 @@ const TAIL: &str = "\
 Examples:
   secret-inject manifest --config injector.yaml < app.yaml | kubectl apply -f -
   secret-inject manifest --config injector.yaml -f app.yaml --check
-  secret-inject certs --out certs
-
-Exit codes:
-  0    done                              65  a manifest is wrong or refused
-  1    something would change (--check)  69  the webhook cannot listen
-  64   wrong usage or config             73  a file cannot be written";
+  secret-inject certs --out certs";
 
 /// The whole command line of `secret-inject`.
-pub(super) fn command() -> Command {
+pub(in crate::cli) fn command() -> Command {
     let file = |name, help| value(name, "FILE", help).action(ArgAction::Set);
-    Command::new("secret-inject")
+    let program = Command::new("secret-inject")
         .about(ABOUT)
         .version(crate::cli::version::version())
-        .after_help(TAIL)
+        .after_help(format!("{TAIL}\n\n{}", help::INJECT_EXITS))
         .term_width(80)
         .subcommand(
             Command::new("webhook")
                 .about("Serve the admission webhook: POST /mutate, and /livez, /readyz.")
+                .override_usage("secret-inject webhook [OPTIONS] --config <FILE> --tls-cert <FILE>\n                             --tls-key <FILE>")
                 .arg(file("config", "The injector's config, as YAML.").required(true))
                 .arg(
                     file("tls-cert", "The server's certificate chain, as PEM; read again when it changes.")
@@ -66,8 +63,10 @@ pub(super) fn command() -> Command {
                 .arg(value("namespace", "NAME", "Its namespace.").default_value("secret-exec"))
                 .arg(value("days", "N", "How long they are valid.").default_value("365")),
         )
+        .subcommand(Command::new("schema").about("Print the JSON Schema of the injector's config file."))
         .subcommands(for_shells())
-        .subcommand(Command::new("version").about("Print the version.").hide(true))
+        .subcommand(Command::new("version").about("Print the version.").hide(true));
+    help::with_ends(program, help::INJECT_EXAMPLES, help::INJECT_EXITS)
 }
 
 #[cfg(test)]
