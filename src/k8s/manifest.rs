@@ -3,12 +3,15 @@
 //! A pod template is found by its shape, annotations beside a `spec` with `containers`, so custom kinds have theirs too.
 
 mod doc;
+mod layout;
 mod read;
 mod scalar;
 mod write;
 
 #[cfg(test)]
 mod tests;
+
+use std::borrow::Cow;
 
 use crate::config::annotations::PREFIX;
 use crate::config::{Dialect, Injector, Text};
@@ -177,6 +180,7 @@ fn document(
     }
     let mut mistakes = Vec::new();
     let mut is_changed = false;
+    let before = doc.clone();
     for path in templates {
         let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
         let template = doc.at(&path).expect("the path was found in this document");
@@ -195,33 +199,35 @@ fn document(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(is_changed.then(|| rewritten(segment, &doc, written)))
+    Ok(is_changed.then(|| rewritten(segment, &before, &doc, written)))
 }
 
-/// A document that was changed. What people wrote above it stays: Helm says there where it came from.
-fn rewritten(segment: &Segment<'_>, doc: &Doc, written: Written) -> String {
+/// A document that was changed: over its own text where that is possible, so that comments stay; else what people wrote above
+/// it stays (Helm says there where it came from).
+fn rewritten(segment: &Segment<'_>, before: &Doc, doc: &Doc, written: Written) -> String {
     let mut text = segment.separator.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    match written {
+    let is_crlf = segment.body.contains("\r\n") && !segment.body.replace("\r\n", "").contains('\n');
+    let body = if is_crlf { Cow::Owned(segment.body.replace("\r\n", "\n")) } else { Cow::Borrowed(segment.body) };
+    let written = match written {
         Written::Json => {
-            let body = segment.body;
-            text.push_str(&body[..body.len() - body.trim_start().len()]);
-            text.push_str(&serde_json::to_string_pretty(doc).expect("a document is JSON"));
-            text.push_str(&body[body.trim_end().len()..]);
+            let json = serde_json::to_string_pretty(doc).expect("a document is JSON");
+            let (start, end) = (body.len() - body.trim_start().len(), body.trim_end().len());
+            format!("{}{json}{}", &body[..start], &body[end..])
         }
         Written::Yaml => {
-            for row in segment.body.split_inclusive('\n') {
-                let is_head = row.trim().is_empty() || row.trim_start().starts_with('#');
-                if !is_head {
-                    break;
-                }
-                text.push_str(row);
-            }
-            text.push_str(&write::yaml(doc));
+            let over = layout::rewrite(&body, before, doc);
+            let is_right = |text: &String| matches!(read::read(text), Ok(Some((found, _))) if found == *doc);
+            over.filter(is_right).unwrap_or_else(|| {
+                let is_head = |row: &&str| row.trim().is_empty() || row.trim_start().starts_with('#');
+                let head: String = body.split_inclusive('\n').take_while(is_head).collect();
+                head + &write::yaml(doc)
+            })
         }
-    }
+    };
+    text.push_str(&if is_crlf { written.replace('\n', "\r\n") } else { written });
     text
 }
 

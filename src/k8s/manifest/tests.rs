@@ -93,11 +93,26 @@ apiVersion: v1
 ";
     let out = ok(text).text;
     assert!(
-        out.starts_with("spec:\n  containers:\n  - image: a\n    name: web\n    stdin: true\n    volumeMounts:\n"),
+        out.starts_with("spec:\n  containers:\n  - image: a\n    name: web\n    stdin: yes\n    volumeMounts:\n"),
         "{out}"
     );
-    assert!(out.contains("defaultMode: 256\n") && out.contains("version: \"1.10\"\n"), "{out}");
+    assert!(out.contains("defaultMode: 0400,") && out.contains("version: \"1.10\"}\n"), "{out}");
+    // Where anchors are followed all is written anew, in a spelling that every reader takes for the same.
+    let out = ok(&text.replace("name: v", "name: &v v")).text;
+    assert!(out.contains("stdin: true\n") && out.contains("defaultMode: 256\n"), "{out}");
+    assert!(out.contains("version: \"1.10\"\n"), "{out}");
     assert!(out.ends_with("kind: Pod\napiVersion: v1\n"), "{out}");
+}
+
+#[test]
+fn comments_and_line_ends_of_a_changed_document_stay() {
+    let text = deployment()
+        .replace("kind: Deployment", "kind: Deployment # the web")
+        .replace("    spec:", "    # the pod\n    spec:");
+    let out = ok(&text).text;
+    assert!(out.starts_with(&text[..text.find("    spec:").unwrap()]), "{out}");
+    let crlf = ok(&text.replace('\n', "\r\n")).text;
+    assert_eq!(crlf, out.replace('\n', "\r\n"));
 }
 
 #[test]

@@ -1,0 +1,486 @@
+//! Writes a changed document over its own text: what did not change keeps its bytes, comments and all.
+
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+use super::doc::Doc;
+use super::write;
+
+/// The text with the changes from `old` to `new`; `None` where that is not simple (anchors, merge keys, flow style around a
+/// change), so that the document is written anew.
+pub(super) fn rewrite(text: &str, old: &Doc, new: &Doc) -> Option<String> {
+    let root = parse(text)?;
+    let mut edits = Edits { text, found: Vec::new() };
+    edits.value(old, new, &root)?;
+    edits.apply()
+}
+
+/// Where a value stands, in bytes, without the blanks behind it.
+struct Node {
+    start: usize,
+    end: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    /// A map in block style.
+    Map(Vec<Entry>),
+    /// A list in block style.
+    List(Vec<Node>),
+    /// A scalar, or anything in flow style: written anew as a whole.
+    Leaf,
+}
+
+struct Entry {
+    /// Of the key.
+    start: usize,
+    value: Node,
+}
+
+enum Open {
+    Map {
+        start: usize,
+        entries: Vec<Entry>,
+        key: Option<(usize, usize)>,
+    },
+    List {
+        start: usize,
+        items: Vec<Node>,
+    },
+    /// Flow style, with so many collections open.
+    Flow {
+        start: usize,
+        depth: usize,
+    },
+}
+
+fn parse(text: &str) -> Option<Node> {
+    let mut options = granit_parser::options! {};
+    options.set_emit_comments(false);
+    let mut open: Vec<Open> = Vec::new();
+    let mut root = None;
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.ok()?;
+        let range = span.byte_range()?;
+        let done = match event {
+            Event::Alias(_) => return None,
+            Event::Scalar(_, _, anchor, _) | Event::MappingStart(_, anchor, _) | Event::SequenceStart(_, anchor, _)
+                if anchor != 0 =>
+            {
+                return None;
+            }
+            Event::MappingStart(StructureStyle::Block, _, None) => {
+                open.push(Open::Map { start: range.start, entries: Vec::new(), key: None });
+                None
+            }
+            Event::SequenceStart(StructureStyle::Block, _, None) => {
+                open.push(Open::List { start: range.start, items: Vec::new() });
+                None
+            }
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                match open.last_mut() {
+                    Some(Open::Flow { depth, .. }) => *depth += 1,
+                    _ => open.push(Open::Flow { start: range.start, depth: 1 }),
+                }
+                None
+            }
+            Event::MappingEnd | Event::SequenceEnd => match open.last_mut()? {
+                Open::Flow { depth, .. } if *depth > 1 => {
+                    *depth -= 1;
+                    None
+                }
+                _ => Some(close(open.pop()?, range.end)),
+            },
+            Event::Scalar(_, _, _, Some(_)) => return None,
+            Event::Scalar(name, ScalarStyle::Plain, ..) if name == "<<" => return None,
+            Event::Scalar(..) if matches!(open.last(), Some(Open::Flow { .. })) => None,
+            Event::Scalar(..) => {
+                let end = range.start + text.get(range)?.trim_end().len();
+                Some(Node { start: span.byte_range()?.start, end, kind: Kind::Leaf })
+            }
+            _ => None,
+        };
+        if let Some(node) = done {
+            match open.last_mut() {
+                None => root = Some(node),
+                Some(above) => put(above, node, text)?,
+            }
+        }
+    }
+    root
+}
+
+/// Puts a value into the collection that it is in.
+fn put(above: &mut Open, node: Node, text: &str) -> Option<()> {
+    match above {
+        Open::List { items, .. } => items.push(node),
+        Open::Map { entries, key, .. } => match key.take() {
+            None => *key = Some((node.start, node.end)),
+            Some((start, key_end)) => {
+                let value = if node.start < node.end { node } else { empty(text, key_end)? };
+                entries.push(Entry { start, value });
+            }
+        },
+        Open::Flow { .. } => return None,
+    }
+    Some(())
+}
+
+/// A value that is not written stands behind the colon.
+fn empty(text: &str, key_end: usize) -> Option<Node> {
+    let rest = &text[key_end..];
+    let blanks = rest.len() - rest.trim_start_matches(' ').len();
+    let at = key_end + blanks + 1;
+    rest[blanks..].starts_with(':').then_some(Node { start: at, end: at, kind: Kind::Leaf })
+}
+
+fn close(open: Open, end: usize) -> Node {
+    match open {
+        Open::Map { start, entries, .. } => {
+            let end = entries.last().map_or(start, |entry| entry.value.end);
+            Node { start, end, kind: Kind::Map(entries) }
+        }
+        Open::List { start, items } => {
+            let end = items.last().map_or(start, |item| item.end);
+            Node { start, end, kind: Kind::List(items) }
+        }
+        Open::Flow { start, .. } => Node { start, end, kind: Kind::Leaf },
+    }
+}
+
+/// A range of bytes and what comes instead.
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+struct Edits<'a> {
+    text: &'a str,
+    found: Vec<Edit>,
+}
+
+impl Edits<'_> {
+    fn apply(mut self) -> Option<String> {
+        self.found.sort_by_key(|edit| (edit.start, edit.end));
+        let mut out = String::with_capacity(self.text.len() * 2);
+        let mut at = 0;
+        for edit in &self.found {
+            out.push_str(self.text.get(at..edit.start)?);
+            out.push_str(&edit.text);
+            at = edit.end;
+        }
+        out.push_str(self.text.get(at..)?);
+        Some(out)
+    }
+
+    fn edit(&mut self, start: usize, end: usize, text: String) {
+        self.found.push(Edit { start, end, text });
+    }
+
+    /// Changes of a value that is a map or a list before and after.
+    fn value(&mut self, old: &Doc, new: &Doc, node: &Node) -> Option<()> {
+        match (old, new, &node.kind) {
+            _ if old == new => Some(()),
+            (Doc::Map(old), Doc::Map(new), Kind::Map(entries)) => self.map(old, new, node, entries),
+            (Doc::List(old), Doc::List(new), Kind::List(items)) => self.list(old, new, items),
+            _ => None,
+        }
+    }
+
+    fn map(&mut self, old: &[(String, Doc)], new: &[(String, Doc)], node: &Node, entries: &[Entry]) -> Option<()> {
+        if old.len() != entries.len() {
+            return None;
+        }
+        let column = self.column(entries.first()?.start);
+        let place = |key: &str| old.iter().position(|(known, _)| known == key);
+        if !new.iter().any(|(key, _)| place(key).is_some()) {
+            self.edit(node.start, node.end, rendered(&Doc::Map(new.to_vec()), column));
+            return Some(());
+        }
+        for ((key, _), entry) in old.iter().zip(entries) {
+            if !new.iter().any(|(kept, _)| kept == key) {
+                self.remove(entry.start, entry.value.end)?;
+            }
+        }
+        // The entry that the next new ones stand behind, and new ones with nothing in front of them.
+        let mut last: Option<usize> = None;
+        let mut first_ones = Vec::new();
+        for (key, value) in new {
+            match place(key) {
+                Some(at) => {
+                    if last.is_some_and(|last| last > at) {
+                        return None;
+                    }
+                    last = Some(at);
+                    if old[at].1 != *value {
+                        self.entry(&old[at], value, &entries[at], column)?;
+                    }
+                }
+                None => {
+                    let added = (key.clone(), value.clone());
+                    match last {
+                        Some(at) => self.add_below(entries[at].value.end, &Doc::Map(vec![added]), column),
+                        None => first_ones.push(added),
+                    }
+                }
+            }
+        }
+        if !first_ones.is_empty() {
+            let first = new.iter().find_map(|(key, _)| place(key))?;
+            self.add_above(entries[first].start, &Doc::Map(first_ones), column);
+        }
+        Some(())
+    }
+
+    /// A value under the same key.
+    fn entry(&mut self, old: &(String, Doc), new: &Doc, entry: &Entry, column: usize) -> Option<()> {
+        let is_emptied =
+            matches!(new, Doc::Map(inner) if inner.is_empty()) || matches!(new, Doc::List(inner) if inner.is_empty());
+        if !is_emptied {
+            let before = self.found.len();
+            if self.value(&old.1, new, &entry.value).is_some() {
+                return Some(());
+            }
+            self.found.truncate(before);
+        }
+        self.edit(entry.start, entry.value.end, rendered(&Doc::Map(vec![(old.0.clone(), new.clone())]), column));
+        Some(())
+    }
+
+    fn list(&mut self, old: &[Doc], new: &[Doc], items: &[Node]) -> Option<()> {
+        if old.len() != items.len() {
+            return None;
+        }
+        let dashes: Vec<usize> = items.iter().map(|item| self.dash(item.start)).collect::<Option<_>>()?;
+        let column = self.column(*dashes.first()?);
+        // What has the same name is the same item, else what is equal.
+        let is_same = |a: &Doc, b: &Doc| match (a.text("name"), b.text("name")) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        };
+        let mut kept: Vec<Option<usize>> = Vec::new();
+        let mut from = 0;
+        for item in new {
+            let found = old[from..].iter().position(|other| is_same(other, item)).map(|at| from + at);
+            from = found.map_or(from, |at| at + 1);
+            kept.push(found);
+        }
+        let first = kept.iter().flatten().next().copied()?;
+        for at in (0..old.len()).filter(|at| !kept.contains(&Some(*at))) {
+            self.remove(dashes[at], items[at].end)?;
+        }
+        let mut last = None;
+        for (item, kept) in new.iter().zip(&kept) {
+            match (kept, last) {
+                (Some(at), _) => {
+                    self.value(&old[*at], item, &items[*at])?;
+                    last = Some(*at);
+                }
+                (None, Some(at)) => self.add_below(items[at].end, &Doc::List(vec![item.clone()]), column),
+                (None, None) => self.add_above(dashes[first], &Doc::List(vec![item.clone()]), column),
+            }
+        }
+        Some(())
+    }
+
+    /// Takes whole lines away.
+    fn remove(&mut self, start: usize, end: usize) -> Option<()> {
+        let line = self.line_start(start);
+        self.text[line..start].chars().all(|c| c == ' ').then_some(())?;
+        let end = self.line_end(end);
+        self.edit(line, (end + 1).min(self.text.len()), String::new());
+        Some(())
+    }
+
+    fn add_below(&mut self, end: usize, added: &Doc, column: usize) {
+        let at = self.line_end(end);
+        self.edit(at, at, format!("\n{}{}", " ".repeat(column), rendered(added, column)));
+    }
+
+    /// Above an entry or item, and above the comments that are about it.
+    fn add_above(&mut self, start: usize, added: &Doc, column: usize) {
+        let line = self.line_start(start);
+        let (indent, text) = (" ".repeat(column), rendered(added, column));
+        if !self.text[line..start].chars().all(|c| c == ' ') {
+            // Behind the dash of an item.
+            return self.edit(start, start, format!("{text}\n{indent}"));
+        }
+        let mut at = line;
+        while at > 0 {
+            let above = self.line_start(at - 1);
+            let row = &self.text[above..at - 1];
+            let is_about_it = row.trim_start().starts_with('#') && row.len() - row.trim_start().len() >= column;
+            if !is_about_it {
+                break;
+            }
+            at = above;
+        }
+        self.edit(at, at, format!("{indent}{text}\n"));
+    }
+
+    /// The dash in front of an item.
+    fn dash(&self, start: usize) -> Option<usize> {
+        let before = self.text[..start].trim_end_matches([' ', '\n']);
+        before.ends_with('-').then(|| before.len() - 1)
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
+    }
+
+    fn line_end(&self, at: usize) -> usize {
+        self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline)
+    }
+
+    fn column(&self, at: usize) -> usize {
+        self.text[self.line_start(at)..at].chars().count()
+    }
+}
+
+/// A map or list as it stands at a column; the first line without its indentation.
+fn rendered(doc: &Doc, column: usize) -> String {
+    let text = write::yaml(doc);
+    let mut out = String::new();
+    for (number, line) in text.trim_end_matches('\n').split('\n').enumerate() {
+        if number > 0 {
+            out.push('\n');
+            if !line.is_empty() {
+                out.extend(std::iter::repeat_n(' ', column));
+            }
+        }
+        out.push_str(line);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::read::read;
+    use super::*;
+
+    fn doc(text: &str) -> Doc {
+        read(text).unwrap().unwrap().0
+    }
+
+    fn rewritten(before: &str, after: &str) -> Option<String> {
+        rewrite(before, &doc(before), &doc(after))
+    }
+
+    #[test]
+    fn comments_blank_lines_and_spellings_stay() {
+        let before = "\
+# the web
+kind: Pod   # a pod
+metadata:
+    # who
+    name: 'web'
+
+    annotations:
+        # why
+        b: \"2\"   # two
+spec:
+
+  containers:
+    # the app
+    - name: web   # first
+      command: [ \"a\", 'b' ]
+
+      # where
+      image: web:1
+    # beside it
+    - image: other
+      name: other
+# the end
+";
+        let after = "\
+kind: Pod
+metadata: { name: web, annotations: { b: \"2\", c: new } }
+spec:
+  shareProcessNamespace: true
+  containers:
+  - name: web
+    command: [x]
+    image: web:1
+    volumeMounts: [{ name: v, mountPath: /v }]
+  - { image: other, name: other }
+  initContainers: [{ name: i }]
+";
+        let expected = "\
+# the web
+kind: Pod   # a pod
+metadata:
+    # who
+    name: 'web'
+
+    annotations:
+        # why
+        b: \"2\"   # two
+        c: new
+spec:
+
+  shareProcessNamespace: true
+  containers:
+    # the app
+    - name: web   # first
+      command:
+      - x
+
+      # where
+      image: web:1
+      volumeMounts:
+      - name: v
+        mountPath: /v
+    # beside it
+    - image: other
+      name: other
+  initContainers:
+  - name: i
+# the end
+";
+        assert_eq!(rewritten(before, after).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn items_and_keys_are_added_and_taken_away_with_their_lines() {
+        let before = "a:\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: y # y\n- name: z\nb: 1 # gone\n";
+        let after = "a:\n- name: new\n- name: x\n  k: \"text\\n\\nmore\\n\"\n- name: z\nc:\n";
+        let expected = "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\nc: null\n";
+        assert_eq!(rewritten(before, after).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_shares_values_is_left_to_the_writer() {
+        for before in ["a: &x 1\nb: *x\n", "x: &x { a: 1 }\ny:\n  <<: *x\n"] {
+            let found = rewritten(before, "a: 2\nb: 3\n");
+            assert_eq!(found, None, "{before}");
+        }
+    }
+
+    fn any_doc() -> impl Strategy<Value = Doc> {
+        let leaf = prop_oneof![
+            Just(Doc::Null),
+            any::<i8>().prop_map(|n| Doc::Number(i64::from(n).into())),
+            "[a-c# :\\n-]{0,6}".prop_map(Doc::Text)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            let map = prop::collection::vec(("(name|a|b|c)", inner.clone()), 0..4).prop_map(|entries| {
+                let mut seen = std::collections::BTreeSet::new();
+                Doc::Map(entries.into_iter().filter(|(key, _)| seen.insert(key.clone())).collect())
+            });
+            prop_oneof![prop::collection::vec(inner, 0..4).prop_map(Doc::List), map]
+        })
+    }
+
+    proptest! {
+        /// The caller reads back what comes and has another way; this says how rarely that is needed.
+        #[test]
+        fn what_is_rewritten_is_what_was_meant(before in any_doc(), after in any_doc()) {
+            if let Some(text) = rewrite(&write::yaml(&before), &before, &after) {
+                let found = read(&text).map(|found| found.map_or(Doc::Null, |(doc, _)| doc));
+                prop_assert_eq!(found, Ok(after), "{}", text);
+            }
+        }
+    }
+}
