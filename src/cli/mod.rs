@@ -147,7 +147,7 @@ fn no_text(environment: &[Variable], settings: Settings) -> Vec<ConfigError> {
             _ => return None,
         };
         let place = Place::Variable(shown.escape_debug().to_string());
-        let counts = settings == Settings::All || !config::is_steering(&shown);
+        let counts = settings == Settings::All || !config::is_steering(&shown, None);
         (counts && config::is_setting(&shown))
             .then(|| ConfigError::new(&place, format!("its {what} is not UTF-8 text")))
     };

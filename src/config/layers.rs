@@ -68,8 +68,8 @@ pub(super) struct Merged<'a> {
 pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Merged<'a> {
     let mut reading = Reading::Complete;
     let is_pinned = layers.flags.iter().any(|flag| flag.name == flags::PINNED);
-    let counts = |name: &str| !(is_pinned && pinned::is_steering(name));
-    let environment: Vec<&(String, String)> = layers.environment.iter().filter(|(name, _)| counts(name)).collect();
+    let counts = |(name, value): &&(String, String)| !(is_pinned && pinned::is_steering(name, Some(value)));
+    let environment: Vec<&(String, String)> = layers.environment.iter().filter(counts).collect();
     let mut all = Layer::new(Author::Operator);
     for part in gaps(&environment) {
         all.add(part, mistakes);

@@ -1,11 +1,13 @@
 //! What `--pinned` is about: the settings that neither annotations nor the environment may say, because whoever can edit
 //! those would move the login, choose what answers it, or take the sandbox away.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 /// Sections of the config that annotations do not say under `--pinned`.
 pub(super) const SECTIONS: [&str; 3] = ["vault", "aws", "onChange"];
 
 /// What AWS's platforms tell a container about its own identity (ECS, EKS, Lambda), which stays; and the region, which
-/// names no host outside of AWS.
+/// names no host outside of AWS. Those that name an endpoint stay only with one of the platform's ([`is_platform`]).
 const AWS_IDENTITY: [&str; 17] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
@@ -26,10 +28,21 @@ const AWS_IDENTITY: [&str; 17] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
+/// Variables by which the C library's resolver looks a name up elsewhere: search domains, and aliases from a file.
+const RESOLVER: [&str; 3] = ["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"];
+
+/// Where the container credentials of ECS and EKS answer, beside loopback: the hosts that AWS's SDKs allow without TLS.
+const CONTAINER_CREDENTIALS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x23)),
+];
+
 /// Whether a variable says something about a backend, the way to it, whom we trust there, a config file, a hook or the
-/// sandbox. Under
-/// `--pinned` such a variable does not count, and neither the SDK nor an HTTP client finds it.
-pub fn is_steering(name: &str) -> bool {
+/// sandbox. Under `--pinned` such a variable does not count, and neither the SDK nor an HTTP client finds it.
+///
+/// `value` is `None` where it is not known, as of a variable that a manifest takes from a ConfigMap.
+pub fn is_steering(name: &str, value: Option<&str>) -> bool {
     let name = name.to_ascii_uppercase();
     if let Some(rest) = name.strip_prefix(super::names::VARIABLES) {
         let sections = ["VAULT", "AWS", "ON_CHANGE", "CONFIG", "ANNOTATIONS", "SANDBOX"];
@@ -37,17 +50,40 @@ pub fn is_steering(name: &str) -> bool {
             .iter()
             .any(|word| rest.strip_prefix(word).is_some_and(|more| more.is_empty() || more.starts_with('_')));
     }
-    let is_aws = name.starts_with("AWS_") && !AWS_IDENTITY.contains(&name.as_str());
-    is_aws
+    let is_identity = AWS_IDENTITY.contains(&name.as_str()) && value.is_none_or(|value| is_platform(&name, value));
+    (name.starts_with("AWS_") && !is_identity)
         || name.starts_with("VAULT_")
         || name.starts_with("BAO_")
+        || name.starts_with("RESOLV_")
         || name.ends_with("_PROXY")
+        || RESOLVER.contains(&name.as_str())
         || matches!(name.as_str(), "SSL_CERT_FILE" | "SSL_CERT_DIR")
 }
 
+/// Whether what an identity variable says leads to AWS's platform. The SDK takes any host there with `https`, and sends it
+/// the token of `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
+fn is_platform(name: &str, value: &str) -> bool {
+    match name {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI" => {
+            let uri = value.parse::<http::Uri>().ok();
+            uri.as_ref().and_then(http::Uri::host).is_some_and(is_platform_host)
+        }
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" => value.starts_with('/'),
+        _ => true,
+    }
+}
+
+fn is_platform_host(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback() || CONTAINER_CREDENTIALS.contains(&address),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
 /// Whether a variable would be read by a library of ours under `--pinned`: the above, and where profiles are looked for.
-pub fn is_hidden(name: &str) -> bool {
-    is_steering(name) || matches!(name, "HOME" | "XDG_CONFIG_HOME")
+pub fn is_hidden(name: &str, value: &str) -> bool {
+    is_steering(name, Some(value)) || matches!(name, "HOME" | "XDG_CONFIG_HOME")
 }
 
 #[cfg(test)]
@@ -81,8 +117,14 @@ mod tests {
             "AWS_SHARED_CREDENTIALS_FILE",
             "AWS_PROFILE",
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+            "AWS_ENDPOINT_URL_STS",
+            "LOCALDOMAIN",
+            "RES_OPTIONS",
+            "HOSTALIASES",
+            "RESOLV_HOST_CONF",
         ] {
-            assert!(is_steering(name), "{name}");
+            assert!(is_steering(name, None) && is_steering(name, Some("x")), "{name}");
         }
         for name in [
             "AWS_ROLE_ARN",
@@ -97,7 +139,44 @@ mod tests {
             "VAULT",
             "PROXY",
         ] {
-            assert!(!is_steering(name), "{name}");
+            assert!(!is_steering(name, None) && !is_steering(name, Some("x")), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_identity_that_names_an_endpoint_counts_only_with_one_of_the_platforms() {
+        let full = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        let relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        for (name, value) in [
+            (full, "http://169.254.170.2/v2/credentials/x"),
+            (full, "http://169.254.170.23/v1/credentials"),
+            (full, "http://[fd00:ec2::23]/v1/credentials"),
+            (full, "http://127.0.0.1:51679/x"),
+            (full, "https://127.0.0.1/x"),
+            (full, "http://[::1]:80/x"),
+            (full, "http://localhost:8080/2016-11-01/credentialprovider/"),
+            (relative, "/v2/credentials/x"),
+        ] {
+            assert!(!is_steering(name, Some(value)), "{name}={value}");
+        }
+        for (name, value) in [
+            (full, "https://evil.example.com/"),
+            (full, "http://evil.example.com/"),
+            (full, "https://169.254.170.2@evil.example.com/"),
+            (full, "https://127.0.0.1.evil.example.com/"),
+            (full, "https://169.254.169.254/"),
+            (full, "https://10.0.0.1/"),
+            (full, "https://[fd00:ec2::254]/"),
+            (full, "https://[::ffff:10.0.0.1]/"),
+            (full, "/v2/credentials"),
+            (full, "evil"),
+            (full, ""),
+            (relative, "@evil.example.com/"),
+            (relative, "evil.example.com"),
+            (relative, "http://evil.example.com/"),
+        ] {
+            assert!(is_steering(name, Some(value)) && is_hidden(name, value), "{name}={value}");
+            assert!(!is_steering(name, None), "{name}");
         }
     }
 }

@@ -42,11 +42,9 @@ impl ProcessContext {
 
     /// The value of an inherited variable, where it counts.
     pub fn variable(&self, name: &str) -> Option<&[u8]> {
-        if self.settings == Settings::Pinned && is_steering(name) {
-            return None;
-        }
         let (_, value) = self.environment.iter().find(|(other, _)| other == name.as_bytes())?;
-        Some(value)
+        let counts = self.settings == Settings::All || !is_steering(name, Some(&String::from_utf8_lossy(value)));
+        counts.then_some(value)
     }
 
     /// Whether `--pinned` was given.
@@ -59,8 +57,10 @@ impl ProcessContext {
         if self.settings == Settings::All {
             return Vec::new();
         }
-        let names = self.environment.iter().map(|(name, _)| String::from_utf8_lossy(name));
-        names.filter(|name| is_steering(name)).map(|name| name.escape_debug().to_string()).collect()
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        let variables = self.environment.iter().map(|(name, value)| (text(name), text(value)));
+        let steering = variables.filter(|(name, value)| is_steering(name, Some(value)));
+        steering.map(|(name, _)| name.escape_debug().to_string()).collect()
     }
 
     /// The value of an inherited variable, as a path.

@@ -20,10 +20,10 @@ pub fn snapshot() -> Vec<Variable> {
 /// Takes variables out of our own environment, so that no library of ours finds them. What [`snapshot`] took is the app's
 /// and keeps them. Only before a second thread exists.
 #[expect(clippy::disallowed_methods, reason = "this is the one writer, while there is one thread")]
-pub fn forget(is_meant: impl Fn(&str) -> bool) {
-    for (name, _) in std::env::vars_os() {
+pub fn forget(is_meant: impl Fn(&str, &str) -> bool) {
+    for (name, value) in std::env::vars_os() {
         // A name with `=` in it is none that `unsetenv` takes, and none that anybody finds.
-        if name.to_str().is_some_and(|name| !name.contains('=') && is_meant(name)) {
+        if name.to_str().is_some_and(|name| !name.contains('=') && is_meant(name, &value.to_string_lossy())) {
             // SAFETY: no other thread exists yet (the runtime is built later), so nobody reads the environment meanwhile.
             unsafe { std::env::remove_var(&name) };
         }

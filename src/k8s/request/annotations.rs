@@ -114,12 +114,28 @@ impl RequestReader<'_> {
     pub(super) fn deny_variables(&mut self, targets: &BTreeSet<String>) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
-            for (name, _) in container.env.iter().filter(|(name, _)| is_steering(name)) {
-                self.deny(format!(
-                    "container {}: the variable {name} would say which backend is asked and how, which only the operator \
-                     and the annotations do; leave it out, or let the app have it under another name",
-                    container.name
-                ));
+            for (name, value) in container.env.iter().filter(|(name, value)| is_steering(name, value.as_deref())) {
+                let text = if is_steering(name, None) {
+                    format!(
+                        "the variable {name} would say which backend is asked and how, which only the operator and the \
+                         annotations do; leave it out, or let the app have it under another name"
+                    )
+                } else {
+                    not_the_platforms(name)
+                };
+                self.deny(format!("container {}: {text}", container.name));
+            }
+        }
+    }
+
+    /// Variables of AWS's identity, which a sidecar takes over from its app, that would send the identity elsewhere.
+    pub(super) fn deny_endpoints(&mut self, targets: &BTreeSet<String>) {
+        let pod = self.pod;
+        for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
+            for (name, value) in container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+                if is_steering(name, Some(value)) && !is_steering(name, None) {
+                    self.deny(format!("container {}: {}", container.name, not_the_platforms(name)));
+                }
             }
         }
     }
@@ -200,4 +216,12 @@ impl RequestReader<'_> {
             }
         }
     }
+}
+
+/// Without the value: its path may hold what opens the endpoint.
+fn not_the_platforms(name: &str) -> String {
+    format!(
+        "the variable {name} names no credentials endpoint of AWS's platforms; expected loopback, 169.254.170.2, \
+         169.254.170.23 or [fd00:ec2::23] (for a relative URI: a path that begins with /)"
+    )
 }

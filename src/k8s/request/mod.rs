@@ -205,6 +205,10 @@ impl RequestReader<'_> {
         let references = configs.iter().map(references).collect::<Result<Vec<_>, _>>().map_err(dedup_and_truncate)?;
         let needs_vault = references.iter().any(|all| all.reach(|source| matches!(source, Source::Vault(_))));
         let needs_aws = references.iter().any(|all| all.reach(|source| matches!(source, Source::Aws(_))));
+        let needs_aws = needs_aws || (needs_vault && login.method == "aws");
+        if needs_aws && !mode.wraps() {
+            self.deny_endpoints(&targets);
+        }
         let is_said = needs_vault || self.requested.mentions("vault.auth");
         if is_said && login.lacks_role {
             self.deny(missing_role());
@@ -231,7 +235,7 @@ impl RequestReader<'_> {
             resources,
             arguments: self.arguments(pinned, is_said),
             audience: login.audience.filter(|_| is_token),
-            needs_aws: needs_aws || (needs_vault && login.method == "aws"),
+            needs_aws,
             config,
             file_owner,
             fixed,

@@ -268,3 +268,29 @@ fn a_variable_that_would_move_the_login_is_refused_in_a_wrapped_app() {
     let spec = json!({ "containers": [{ "name": "app", "command": ["/app"], "env": env }] });
     injected(&pod(&[ROLE, ("mode", "exec"), FILE], spec));
 }
+
+#[test]
+fn a_credentials_endpoint_that_is_not_aws_own_is_refused_in_every_mode() {
+    let spec = |name: &str, value: serde_json::Value| {
+        let mut variable = json!({ "name": name });
+        variable.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        json!({ "containers": [{ "name": "app", "command": ["/app"], "env": [variable] }] })
+    };
+    const AWS: (&str, &str) = ("file.a", "aws-sm:a");
+    let (full, relative) = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    for mode in ["exec", "supervise", "sidecar", "init"] {
+        for (name, value) in [(full, "https://evil.example.com/"), (full, "http://$(HOST)/"), (relative, "@evil/")] {
+            let expected = format!("container app: the variable {name} names no credentials endpoint of AWS's platforms");
+            denied(&[("mode", mode), AWS], spec(name, json!({ "value": value })), &expected);
+        }
+        for (name, value) in [
+            (full, json!({ "value": "http://169.254.170.23/v1/credentials" })),
+            (full, json!({ "valueFrom": { "configMapKeyRef": { "name": "c", "key": "k" } } })),
+            (relative, json!({ "value": "/v2/credentials/x" })),
+        ] {
+            injected(&pod(&[("mode", mode), AWS], spec(name, value)));
+        }
+    }
+    // Where nothing of AWS is needed, the sidecar does not take it over.
+    injected(&pod(&[ROLE, FILE], spec(full, json!({ "value": "https://other.example.com/" }))));
+}
