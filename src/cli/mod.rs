@@ -118,6 +118,7 @@ fn start(
 fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
     if config.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
         warn!(
+            target: run::ALWAYS,
             "vault.skipVerify: the server's certificate is not verified; whoever answers reads the login and every secret"
         );
     }

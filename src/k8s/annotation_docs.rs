@@ -102,8 +102,8 @@ pub fn markdown() -> String {
          replaces `$(NAME)`. One argument holds less than 128 KiB, so a template does too; all arguments of a pod together hold \
          1 MiB. `--pinned` stands before them: no variable of the container says anything about the backends, proxies, CAs or \
          config files (`VAULT_*`, `BAO_*`, `HTTPS_PROXY` and its like, `SSL_CERT_FILE`, `AWS_ENDPOINT_URL`, `AWS_PROFILE`, \
-         `AWS_CONFIG_FILE`, …); what AWS says about a container's identity stays. In modes `exec` and `supervise` such a \
-         variable in the app's `env` is refused.\n\n\
+         `AWS_CONFIG_FILE`, …); what AWS says about a container's identity stays, a credentials endpoint only \
+         where it is AWS's own. In modes `exec` and `supervise` such a variable in the app's `env` is refused.\n\n\
          In mode `supervise` there is no state directory: whatever is in the app's container, the app could read, and \
          the state holds the token. So `secret-exec status` and `refresh` do not work there; `metrics` does, and logs \
          say the rest.\n\n\

@@ -29,7 +29,7 @@ pub use exec::exec;
 pub use exposure::{refuse_few_files, refuse_small_stack, refuse_tracer};
 pub use init::init;
 pub use install::install;
-pub use log::{Program, start as start_log};
+pub use log::{ALWAYS, Program, start as start_log};
 pub use sidecar::sidecar;
 pub use status::{Refresh, Shown, refresh, status};
 pub use supervise::supervise;

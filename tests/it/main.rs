@@ -50,6 +50,7 @@ mod leak; // a canary is nowhere but where it belongs
 mod privilege; // root becomes the app, provably and for good
 mod root_only; // what only root may read is read before the drop
 mod protected; // no reference reaches our identity, state, volume or /proc
+mod pinned; // no variable moves a pinned login
 mod sandbox; // what stays confines itself, and the app does not inherit it
 mod supervise;
 mod systemd; // as a parent: forward, reap, terminal, status

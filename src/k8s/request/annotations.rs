@@ -114,7 +114,7 @@ impl RequestReader<'_> {
     pub(super) fn deny_variables(&mut self, targets: &BTreeSet<String>) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
-            for (name, value) in container.env.iter().filter(|(name, value)| is_steering(name, value.as_deref())) {
+            for (name, _) in container.env.iter().filter(|(name, value)| is_steering(name, value.as_deref())) {
                 let text = if is_steering(name, None) {
                     format!(
                         "the variable {name} would say which backend is asked and how, which only the operator and the \

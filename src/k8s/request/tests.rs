@@ -280,7 +280,8 @@ fn a_credentials_endpoint_that_is_not_aws_own_is_refused_in_every_mode() {
     let (full, relative) = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     for mode in ["exec", "supervise", "sidecar", "init"] {
         for (name, value) in [(full, "https://evil.example.com/"), (full, "http://$(HOST)/"), (relative, "@evil/")] {
-            let expected = format!("container app: the variable {name} names no credentials endpoint of AWS's platforms");
+            let expected =
+                format!("container app: the variable {name} names no credentials endpoint of AWS's platforms");
             denied(&[("mode", mode), AWS], spec(name, json!({ "value": value })), &expected);
         }
         for (name, value) in [
