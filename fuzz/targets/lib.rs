@@ -3,19 +3,24 @@
 mod pod;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use secret_exec::config::annotations::{PREFIX, check, parse_downward_api};
-use secret_exec::config::{Annotations, ConfigError, Flag, Injector, Layers, Text, Wraps, resolve};
-use secret_exec::domain::SecretRef;
+use secret_exec::config::{
+    Annotations, ConfigError, Flag, GoOptions, Injector, Language, Layers, MissingKey, Text, Wraps, resolve,
+};
+use secret_exec::domain::{Fetched, Fetches, Payload, SecretBytes, SecretMap, SecretRef};
 use secret_exec::k8s::admission::{Answer, Verdict};
 use secret_exec::k8s::manifest::Output;
+use secret_exec::render::AnyTemplate;
 use serde_json::{Value, json};
 
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("admission", admission),
     ("annotations", annotations),
     ("config", config),
+    ("gotemplate", gotemplate),
     ("manifest", manifest),
     ("reference", reference),
 ];
@@ -147,6 +152,44 @@ pub fn config(bytes: &[u8]) {
     if let Err(mistakes) = Injector::parse(Text { name: "injector.yaml", text }) {
         assert!(!mistakes.is_empty());
         are_lines(&mistakes);
+    }
+}
+
+/// Any Go template is refused with a place, or ends within its bounds; no error holds a value.
+pub fn gotemplate(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for options in [GoOptions::default(), GoOptions { missing_key: MissingKey::Error, ..GoOptions::default() }] {
+        let template = match AnyTemplate::compile("t", text, &Language::Go(options), &BTreeMap::new()) {
+            Ok(template) => template,
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.starts_with("template t:"), "{error}");
+                continue;
+            }
+        };
+        let start = Instant::now();
+        let fetches: Fetches = template.references().map(|reference| (reference.source.clone(), fetched())).collect();
+        let rendered = template.render(&fetches, 1_700_000_000);
+        assert!(start.elapsed() < Duration::from_secs(5), "it takes long");
+        match &rendered {
+            Ok(bytes) => assert!(bytes.expose().len() <= 4 << 20),
+            Err(error) => assert!(!error.to_string().contains(CANARY), "{error}"),
+        }
+        let again = template.render(&fetches, 1_700_000_000);
+        assert_eq!(rendered.map(|bytes| bytes.expose().to_vec()), again.map(|bytes| bytes.expose().to_vec()));
+    }
+}
+
+const CANARY: &str = "canary-7f3a";
+
+fn fetched() -> Fetched {
+    let data = json!({ "user": CANARY, "n": 42, "f": 1.5, "l": [CANARY, 1, null], "o": { "a": CANARY, "b": {} }, "m": "a\nb" });
+    Fetched {
+        payload: Payload::Map(SecretMap::from_json(data.to_string().as_bytes()).expect("an object")),
+        version: None,
+        lease: None,
+        ends: None,
+        metadata: Some(SecretBytes::from("{\"version\":1}".to_owned())),
     }
 }
 

@@ -34,6 +34,7 @@ mod start; // one that ends early: in time, and nothing issued is left
 // What the app gets
 mod environment; // variables: added, scrubbed, resolved, refused
 mod render; // formats and templates as they are delivered
+mod go_templates; // Go's language: the bytes of `bao agent`, mistakes, bounds
 mod volume; // files on memory: layout, owners, readers, refusals
 
 // How it runs

