@@ -52,7 +52,7 @@ impl Backends {
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
             return Ok(backends);
         }
-        if needs(|source| matches!(source, Source::Vault(_))) {
+        if needs(|source| matches!(source, Source::Vault(_))) || plan.computes() {
             // A template's references are known only here: the config alone could not miss its vault section.
             let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
             let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };

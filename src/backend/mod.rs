@@ -64,7 +64,7 @@ pub(crate) enum Run {
 pub(crate) struct Backend {
     pub(crate) kind: Kind,
     /// By [`SecretId`].
-    pub(crate) sources: Vec<Source>,
+    sources: RefCell<Vec<Source>>,
     /// The lease of each secret that has one, as it is delivered.
     leases: RefCell<BTreeMap<SecretId, Lease>>,
     /// Of tokens that we handed over from and cannot revoke.
@@ -91,7 +91,12 @@ pub(crate) enum Kind {
 
 impl Backend {
     pub(crate) fn new(kind: Kind, sources: Vec<Source>) -> Self {
-        Self { kind, sources, leases: RefCell::default(), left_over: RefCell::default() }
+        Self { kind, sources: RefCell::new(sources), leases: RefCell::default(), left_over: RefCell::default() }
+    }
+
+    /// One more source, the next [`SecretId`].
+    pub(crate) fn add(&self, source: Source) {
+        self.sources.borrow_mut().push(source);
     }
 
     /// As it stands in messages.
@@ -199,7 +204,7 @@ impl Backend {
     }
 
     async fn fetch(&self, id: SecretId) -> (Outcome, Option<Fetched>) {
-        let source = &self.sources[id.0];
+        let source = &self.sources.borrow()[id.0].clone();
         match &self.kind {
             Kind::Vault(logins) => match logins.current() {
                 Some(vault) => fetched(one(&*vault, source).await.map_err(|failure| refused(&vault, failure))),

@@ -1,11 +1,12 @@
 //! Reading what an earlier run left. What cannot be used is refused with one line.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, Source, Version};
+use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
 use crate::provider::vault::{Origin, Token, TokenKind};
 use crate::sys::fs::{Errno, Folder};
 
@@ -115,13 +116,20 @@ pub(super) fn ends_soon(end: Duration, now: Duration) -> bool {
     end < now.saturating_add(MARGIN)
 }
 
+/// A source of the same configuration that no plan names before the values are there: a template computed its path.
+fn computed(written: &str) -> Option<Source> {
+    let source = SecretRef::parse(written, &BTreeMap::new()).ok()?.source;
+    matches!(source, Source::Vault(_)).then_some(source)
+}
+
 pub(super) fn restore(
     folder: &Folder,
     written: WrittenSecret,
     sources: &[Source],
     now: Duration,
 ) -> Option<SavedValue> {
-    let source = sources.iter().find(|source| source.written() == written.source)?.clone();
+    let planned = sources.iter().find(|source| source.written() == written.source).cloned();
+    let source = planned.or_else(|| computed(&written.source))?;
     let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
     if !written.value.starts_with(VALUE) || written.requested_at > now {
         return None;

@@ -15,6 +15,8 @@ pub(super) struct References<'a> {
     known: Vec<(SecretRef, &'a Place)>,
     /// A template that stands in a file of the app's image may say anything.
     others: bool,
+    /// A template computes paths of Vault.
+    computes: bool,
 }
 
 impl References<'_> {
@@ -25,7 +27,8 @@ impl References<'_> {
 
     /// Whether any may go to such a source.
     pub(super) fn reach(&self, is_meant: impl Fn(&Source) -> bool) -> bool {
-        self.others || self.known.iter().any(|(reference, _)| is_meant(&reference.source))
+        let any = || SecretRef::parse("vault:any", &BTreeMap::new()).is_ok_and(|any| is_meant(&any.source));
+        self.others || (self.computes && any()) || self.known.iter().any(|(reference, _)| is_meant(&reference.source))
     }
 }
 
@@ -33,7 +36,7 @@ impl References<'_> {
 pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
     let named: BTreeMap<String, SecretRef> =
         config.secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
-    let mut found = References { known: Vec::new(), others: false };
+    let mut found = References { known: Vec::new(), others: false, computes: false };
     let mut denial = Denial::new();
     let files = config.files.iter().map(|entry| (entry.name.to_string(), &entry.content, &entry.place));
     let variables = config.env.iter().map(|entry| (entry.name.to_string(), &entry.content, &entry.place));
@@ -44,6 +47,7 @@ pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
             Content::Template(Template::Text(text), language) => {
                 match render::AnyTemplate::compile(&name, text, language, &named) {
                     Ok(template) => {
+                        found.computes |= !template.computed().is_empty();
                         found.known.extend(template.references().map(|reference| (reference.clone(), place)));
                     }
                     Err(error) => denial.push(format!("{place}: {error}")),

@@ -42,6 +42,11 @@ pub(crate) fn least(config: &Config, plan: &Plan) -> String {
         }
         iam(&mut out, config, &secrets);
     }
+    if plan.computes() {
+        out.push_str(
+            "# A template computes further paths from values: check --online names them, and they need read, too.\n",
+        );
+    }
     if out.is_empty() {
         out.push_str("# nothing is read from a backend\n");
     }

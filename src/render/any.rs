@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::Language;
-use crate::domain::{Fetches, SecretBytes, SecretRef};
+use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
-use super::error::{RenderError, ValueError};
+use super::error::{Location, RenderError, ValueError};
 use super::gotemplate::{self, Rendered};
 use super::template;
 
@@ -39,7 +39,7 @@ impl AnyTemplate {
     ) -> Result<Self, CompileError> {
         Ok(match language {
             Language::Jinja => Self::Jinja(template::Template::compile(text, named)?),
-            Language::Go(options) => Self::Go(gotemplate::Template::parse(name, text, options)?.without_computed()?),
+            Language::Go(options) => Self::Go(gotemplate::Template::parse(name, text, options)?),
         })
     }
 
@@ -65,11 +65,35 @@ impl AnyTemplate {
             Self::Jinja(template) => template.render(fetches),
             Self::Go(template) => match template.render(fetches, now)? {
                 Rendered::Done(bytes) => Ok(bytes),
-                Rendered::Needs(references) => {
-                    let reference = references.first().map(ToString::to_string).unwrap_or_default();
+                Rendered::Incomplete(sources) => {
+                    let reference = sources.first().map(ToString::to_string).unwrap_or_default();
                     Err(RenderError::Reference { reference, why: ValueError::NotFetched })
                 }
             },
+        }
+    }
+
+    /// Where references stand whose path is known only when the template is rendered.
+    pub fn computed(&self) -> &[Location] {
+        match self {
+            Self::Jinja(_) => &[],
+            Self::Go(template) => template.computed(),
+        }
+    }
+
+    /// What the text names with these values, and is not among its references.
+    pub fn computed_sources(&self, fetches: &Fetches, now: u64) -> Vec<Source> {
+        match self {
+            Self::Jinja(_) => Vec::new(),
+            Self::Go(template) => template.computed_sources(fetches, now),
+        }
+    }
+
+    /// From now on this source is among its references.
+    pub fn adopt(&mut self, source: Source) {
+        match self {
+            Self::Jinja(_) => {}
+            Self::Go(template) => template.adopt(source),
         }
     }
 }

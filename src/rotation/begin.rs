@@ -155,7 +155,7 @@ impl<'a> Rotation<'a> {
         named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min()
     }
 
-    fn general_interval(&self, index: SourceId) -> Duration {
+    pub(super) fn general_interval(&self, index: SourceId) -> Duration {
         match self.plan.sources[index].source {
             Source::Aws(_) => self.config.refresh.aws,
             Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
@@ -198,6 +198,6 @@ fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
     }
 }
 
-fn operation(source: &Source) -> Operation {
+pub(super) fn operation(source: &Source) -> Operation {
     if source.is_write() { Operation::Write } else { Operation::Read }
 }

@@ -5,6 +5,7 @@
 //! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_completed`] beside their own signals.
 
 mod begin;
+mod computed;
 mod delivery;
 mod log;
 mod outage;
@@ -285,14 +286,14 @@ impl<'a> Rotation<'a> {
         now: Duration,
     ) -> Result<(), Failure> {
         let index = self.source_of(backend, id);
-        let source = &self.plan.sources[index].source;
+        let source = self.plan.sources[index].source.clone();
         let executor = Rc::clone(self.driver.executor(backend));
-        let is_known = self.values.is_known(source, &fetched.payload) && !self.delivery.is_removed(index);
+        let is_known = self.values.is_known(&source, &fetched.payload) && !self.delivery.is_removed(index);
         if is_known {
             executor.accept(id, &fetched);
-            self.statistics.version(source, fetched.version.as_ref());
+            self.statistics.version(&source, fetched.version.as_ref());
             if let Some(checkpoint) = &mut self.checkpoint {
-                checkpoint.unchanged(source, &fetched, requested_at);
+                checkpoint.unchanged(&source, &fetched, requested_at);
             }
             return Ok(());
         }
@@ -305,18 +306,24 @@ impl<'a> Rotation<'a> {
         }
         // What replaces something that dies is not kept waiting.
         let urgency = if life == Life::Unbounded { Urgency::Waits } else { Urgency::AtOnce };
-        let before = self.values.take_in(source, fetched);
-        if let Err(problem) = self.delivery.try_out(index, &self.plan, &self.values) {
-            self.values.take_back(source, before);
+        let before = self.values.take_in(&source, fetched);
+        let is_new = before.is_none();
+        let tried = self.delivery.try_out(index, &self.plan, &self.values);
+        let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
+        if let Err(failure) = self.adopt_computed(backend).and(tried) {
+            self.values.take_back(&source, before);
             self.discard(&executor, lease);
-            return Err(Failure::new(Class::Malformed, problem.text));
+            return Err(failure);
         }
-        let accepted = self.values.fetches.get(source).expect("just taken in");
+        if is_new {
+            self.read_waiting(index, now);
+        }
+        let accepted = self.values.fetches.get(&source).expect("just taken in");
         executor.accept(id, accepted);
         if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.value(source, accepted, requested_at);
+            checkpoint.value(&source, accepted, requested_at);
         }
-        self.statistics.version(source, accepted.version.as_ref());
+        self.statistics.version(&source, accepted.version.as_ref());
         let lease = lease.as_ref().map(|lease| log::short(&lease.id));
         let version = version.map(|version| version.0);
         match &lease {

@@ -65,6 +65,11 @@ impl Values {
         self.fetches.insert(source.clone(), fetched)
     }
 
+    /// From now on this one is kept.
+    pub(super) fn keep(&mut self, source: &Source) {
+        self.kept.push(source.clone());
+    }
+
     /// Takes it back: `before` is what [`Self::take_in`] answered.
     pub(super) fn take_back(&mut self, source: &Source, before: Option<Fetched>) {
         self.digests.remove(source);
@@ -88,7 +93,7 @@ fn kept(plan: &Plan, environment: Environment) -> Vec<Source> {
         let mut sources: Vec<&Source> = file.filling.references().into_iter().map(|r| &r.source).collect();
         sources.sort();
         sources.dedup();
-        if sources.len() > 1 {
+        if sources.len() > 1 || file.filling.computes() {
             kept.extend(sources.into_iter().cloned());
         }
     }

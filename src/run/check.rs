@@ -40,7 +40,7 @@ pub fn check(
     caller: &ProcessContext,
 ) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
-    let plan = Plan::make(config, &protected)?;
+    let mut plan = Plan::make(config, &protected)?;
     let refused = access::refused(config, &plan, &protected, aws_ca.as_deref());
     if !refused.is_empty() {
         return Err(refused);
@@ -70,7 +70,7 @@ pub fn check(
     if what.online {
         let session = preloaded(config).map_err(|problem| vec![problem]).and_then(|preloaded| {
             let backends = Backends::connect(config, &plan, &protected, aws_ca)?;
-            Session::open(config, &plan, &preloaded, backends, &caller.original, StartOptions::fresh())
+            Session::open(config, &mut plan, &preloaded, backends, &caller.original, StartOptions::fresh())
         });
         match session {
             Ok(mut session) => {
@@ -191,9 +191,14 @@ fn made_of(filling: &Filling) -> String {
         }
         Filling::Template(template) => {
             let references: Vec<_> = template.references().map(ToString::to_string).collect();
+            let computed = match template.computed() {
+                [] => String::new(),
+                [at, ..] => format!("; the path at {at} is computed from a value"),
+            };
             match references.as_slice() {
-                [] => "a template without secrets".to_owned(),
-                _ => format!("a template of {}", references.join(", ")),
+                [] if computed.is_empty() => "a template without secrets".to_owned(),
+                [] => format!("a template{computed}"),
+                _ => format!("a template of {}{computed}", references.join(", ")),
             }
         }
     }

@@ -20,8 +20,14 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
     let app = App::find(command, run_as.as_ref().ok(), caller);
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Exec, run_as, app.problems())?;
-    let mut session =
-        Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, StartOptions::fresh())?;
+    let mut session = Session::open(
+        config,
+        &mut prepared.plan,
+        &prepared.preloaded,
+        backends,
+        &caller.original,
+        StartOptions::fresh(),
+    )?;
     let ready = session.refuse_mortals(config).and_then(|()| {
         let variables = prepared.plan.environment(&session.answers.fetches)?;
         app.image(variables, &prepared.place(config, caller))

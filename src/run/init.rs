@@ -26,7 +26,8 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
         _ => Successor::Nobody,
     };
     let options = StartOptions { checkpoint, ..StartOptions::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
+    let mut session =
+        Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let accepted = session.refuse_mortals(config);
     session.guard(accepted)?;
     session.leave(successor, |fetches| prepared.deliver(fetches))

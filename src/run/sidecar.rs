@@ -46,7 +46,8 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     // The volume is there, no backend was reached yet, and this is the only thread.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
     let options = StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless };
-    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
+    let mut session =
+        Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let delivered = prepared.deliver(&session.answers.fetches);
     session.guard(delivered)?;
     let Prepared { plan, volume, preloaded, run_as } = prepared;

@@ -42,7 +42,8 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     // From here on we run with the app's privileges and are not dumpable.
     prepared.become_the_app(&backends)?;
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
-    let mut session = Session::open(config, &prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
+    let mut session =
+        Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let ready = prepared.plan.environment(&session.answers.fetches).and_then(|variables| {
         let image = app.image(variables, &prepared.place(config, caller))?;
         prepared.deliver(&session.answers.fetches)?;

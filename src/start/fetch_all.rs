@@ -2,14 +2,14 @@
 //! What was issued in a start that fails is revoked before the failure is reported.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run};
-use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken};
+use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken, SavedValue};
 use crate::config::VaultAuth;
 use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
@@ -22,6 +22,8 @@ use super::resume::{resume, take_up};
 
 /// No longer for fetching what can be done without: values of an earlier run that have ended.
 const WITHOUT_AFTER: Duration = Duration::from_secs(10);
+/// How often over a path may be computed from a value whose path is computed.
+const MOST_ROUNDS: u32 = 4;
 
 /// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
 /// What an earlier run left is resumed first.
@@ -49,23 +51,28 @@ pub(super) async fn fetch_all(
         checkpoint: RefCell::new(checkpoint),
         under_way: RefCell::default(),
     };
-    let read = fetching.read_all(missing).await;
-    answers.login_at = fetching.login_at.get();
     let (mut problems, mut without) = (Vec::new(), Vec::new());
-    for (source, answer) in read {
-        match answer {
-            Ok((fetched, at)) => {
-                answers.requests.insert(source.clone(), Request { at, run: Run::This });
-                answers.fetches.insert(source, fetched);
-            }
-            Err(problem) if problem.exit == Exit::Unavailable && ended.contains_key(&source) => {
-                without.extend(ended.remove(&source).map(|value| (value, problem)));
-            }
-            // One login is one problem, however many sources wait for it.
-            Err(problem) if problems.contains(&problem) => {}
-            Err(problem) => problems.push(problem),
+    let read = fetching.read_all(missing).await;
+    take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
+    // A template may compute paths from these values, and further ones from what stands there.
+    for round in 0.. {
+        let is_missing = |planned: &Planned| !answers.fetches.contains_key(&planned.source);
+        let computed: Vec<Planned> = plan.computed(&answers.fetches).into_iter().filter(is_missing).collect();
+        let Some(first) = computed.first().filter(|_| problems.is_empty() && without.is_empty()) else { break };
+        if round == MOST_ROUNDS {
+            let text = format!(
+                "cannot read {} ({}): its path is computed from a value whose path is computed, more than {MOST_ROUNDS} times \
+                 over",
+                first.shown,
+                first.uses.join(", ")
+            );
+            problems.push(Diagnostic::new(Exit::Data, text));
+            break;
         }
+        let read = fetching.read_all(computed.iter().collect()).await;
+        take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
     }
+    answers.login_at = fetching.login_at.get();
     if problems.is_empty() {
         // During an outage a restart leaves the app no worse off.
         for (value, problem) in without {
@@ -83,6 +90,30 @@ pub(super) async fn fetch_all(
         }
     }
     Err(problems)
+}
+
+/// Sorts what was read into answers, problems, and values of an earlier run that go on meanwhile.
+fn take_in(
+    read: read::Answers,
+    answers: &mut Answers,
+    ended: &mut BTreeMap<Source, SavedValue>,
+    problems: &mut Vec<Diagnostic>,
+    without: &mut Vec<(SavedValue, Diagnostic)>,
+) {
+    for (source, answer) in read {
+        match answer {
+            Ok((fetched, at)) => {
+                answers.requests.insert(source.clone(), Request { at, run: Run::This });
+                answers.fetches.insert(source, fetched);
+            }
+            Err(problem) if problem.exit == Exit::Unavailable && ended.contains_key(&source) => {
+                without.extend(ended.remove(&source).map(|value| (value, problem)));
+            }
+            // One login is one problem, however many sources wait for it.
+            Err(problem) if problems.contains(&problem) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
 }
 
 /// Whether a start that fails revokes nothing: an app that runs may use what an earlier run had, and the next start resumes

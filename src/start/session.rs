@@ -63,10 +63,10 @@ impl StartOptions {
 }
 
 impl Session {
-    /// Logs in and reads everything, until the deadline or a signal that ends us. A failure leaves nothing issued.
+    /// Logs in and reads everything, also what templates compute of what was read, until the deadline or a signal that ends us. A failure leaves nothing issued.
     pub(crate) fn open(
         config: &Config,
-        plan: &Plan,
+        plan: &mut Plan,
         preloaded: &PreloadedFiles,
         backends: Backends,
         original: &SavedSignalState,
@@ -104,6 +104,7 @@ impl Session {
                 }
             }
         })?;
+        plan.adopt_computed(&answers.fetches);
         Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
     }
 

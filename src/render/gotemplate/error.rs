@@ -45,11 +45,6 @@ pub enum SyntaxError {
     /// A path that is no reference.
     #[error("{0}")]
     Reference(String),
-    /// A path that is known only when the template is rendered.
-    #[error(
-        "the path of this secret is computed from a value; every path is needed before anything is fetched, so write it as a string, or as printf of strings"
-    )]
-    Computed,
     /// Larger or deeper than a template needs.
     #[error("{0}")]
     TooLarge(&'static str),

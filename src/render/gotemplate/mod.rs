@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{GoOptions, MissingKey};
-use crate::domain::{Fetches, SecretBytes, SecretRef};
+use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, TemplateRenderError};
 
@@ -55,8 +55,8 @@ pub struct Template {
 pub enum Rendered {
     /// The text with its values.
     Done(SecretBytes),
-    /// References that were computed and are not fetched.
-    Needs(Vec<SecretRef>),
+    /// Something that it names is not fetched.
+    Incomplete(Vec<Source>),
 }
 
 impl Template {
@@ -77,7 +77,7 @@ impl Template {
         })
     }
 
-    /// Every reference with a literal path, each once.
+    /// Every reference with a literal path, each once, then those that were [adopted](Self::adopt).
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.references.iter()
     }
@@ -87,12 +87,21 @@ impl Template {
         &self.computed
     }
 
-    /// The same template, if every path in it is known before anything is fetched.
-    pub fn without_computed(self) -> Result<Self, TemplateError> {
-        match self.computed.first() {
-            None => Ok(self),
-            Some(at) => Err(TemplateError { name: self.name, at: *at, why: SyntaxError::Computed }),
+    /// What it names with these values, and is not among its references.
+    pub fn computed_sources(&self, fetches: &Fetches, now: u64) -> Vec<Source> {
+        if self.computed.is_empty() {
+            return Vec::new();
         }
+        let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
+        // What stops it is reported when it is rendered.
+        let _stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
+        let is_known = |source: &Source| self.references.iter().any(|known| known.source == *source);
+        evaluator.rendering.sources.into_iter().filter(|source| !is_known(source)).collect()
+    }
+
+    /// From now on this source is among its references.
+    pub fn adopt(&mut self, source: Source) {
+        self.references.push(SecretRef { source, key: None });
     }
 
     /// The text with its values; `now` is in seconds since 1970.
@@ -100,7 +109,10 @@ impl Template {
         let rendering = Rendering::new(fetches, self.missing_key, now);
         let mut evaluator = Evaluator::new(&self.templates, rendering);
         match evaluator.run(MAIN, &Value::Invalid, 0) {
-            Ok(_) if !evaluator.rendering.needs.is_empty() => Ok(Rendered::Needs(evaluator.rendering.needs)),
+            Ok(_) if evaluator.rendering.is_incomplete => {
+                let named = evaluator.rendering.sources.into_iter();
+                Ok(Rendered::Incomplete(named.filter(|source| !fetches.contains_key(source)).collect()))
+            }
             Ok(out) => Ok(Rendered::Done(SecretBytes::new(out))),
             Err(stop) => {
                 let at = Location::of(&self.text, stop.at);

@@ -1,7 +1,9 @@
 //! What one rendering has besides its templates: what was fetched, the time, and its budget of steps and bytes.
 
+use std::collections::BTreeSet;
+
 use crate::config::MissingKey;
-use crate::domain::{Fetches, SecretRef};
+use crate::domain::{Fetches, Source};
 
 use super::super::limits::{FUEL, GROWTH};
 use super::value::{Scratch, Value};
@@ -13,8 +15,10 @@ const DEPTH: usize = 64;
 pub(super) struct Rendering<'a> {
     pub(super) fetches: &'a Fetches,
     pub(super) missing_key: MissingKey,
-    /// References that were called for and are not fetched.
-    pub(super) needs: Vec<SecretRef>,
+    /// What was called for, fetched or not.
+    pub(super) sources: BTreeSet<Source>,
+    /// Whether some of it is not fetched.
+    pub(super) is_incomplete: bool,
     pub(super) scratch: Scratch,
     /// Seconds since 1970.
     pub(super) now: u64,
@@ -25,7 +29,16 @@ pub(super) struct Rendering<'a> {
 impl<'a> Rendering<'a> {
     pub(super) fn new(fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
         let scratch = Scratch::default();
-        Self { fetches, missing_key, needs: Vec::new(), scratch, now, fuel: FUEL, room: GROWTH }
+        Self {
+            fetches,
+            missing_key,
+            sources: BTreeSet::new(),
+            is_incomplete: false,
+            scratch,
+            now,
+            fuel: FUEL,
+            room: GROWTH,
+        }
     }
 
     /// Takes one step.

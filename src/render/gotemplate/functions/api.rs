@@ -11,8 +11,8 @@ use super::super::value::{Map, Pem, Secret, Text, Value};
 use super::encoding::{Numbers, from_json};
 use super::{Call, Function, Outcome};
 
-/// How many references one template may compute.
-const MOST_COMPUTED: usize = 1_000;
+/// How many secrets one rendering may name.
+const MOST_REFERENCES: usize = 1_000;
 
 pub(super) const TABLE: &[Function] = &[
     Function::with("secret", &[Str], |run, given| {
@@ -56,17 +56,21 @@ pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<Secr
 
 fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
     let texts: Vec<Text> = given.iter().map(|value| Text::from(super::bytes(value))).collect();
-    let reference = reference(function, &texts)?;
-    if let Some(fetched) = run.fetches.get(&reference.source) {
-        return make(fetched);
+    // The parser has checked literal paths; the texts about a computed one would quote it.
+    let computed = "the path that is computed here is none of a secret, or a parameter is no \"key=value\" pair";
+    let source = reference(function, &texts).map_err(|_| computed.to_owned())?.source;
+    if run.sources.len() >= MOST_REFERENCES && !run.sources.contains(&source) {
+        return Err(format!("it names more than {MOST_REFERENCES} secrets"));
     }
-    if run.needs.len() >= MOST_COMPUTED {
-        return Err(format!("it computes more than {MOST_COMPUTED} references"));
+    let found = run.fetches.get(&source);
+    run.sources.insert(source);
+    match found {
+        Some(fetched) => make(fetched),
+        None => {
+            run.is_incomplete = true;
+            Ok(Value::Pending)
+        }
     }
-    if !run.needs.contains(&reference) {
-        run.needs.push(reference);
-    }
-    Ok(Value::Pending)
 }
 
 /// What `secret` returns: with KV v2's envelope around it.

@@ -6,7 +6,7 @@ fn rendered(text: &str) -> Result<String, String> {
     let template = Template::parse("t", text, &GoOptions::default()).map_err(|error| error.to_string())?;
     match template.render(&Fetches::new(), 0).map_err(|error| error.to_string())? {
         Rendered::Done(bytes) => Ok(String::from_utf8_lossy(bytes.expose()).into_owned()),
-        Rendered::Needs(needs) => Err(format!("needs {}", needs.len())),
+        Rendered::Incomplete(sources) => Err(format!("misses {}", sources.len())),
     }
 }
 

@@ -1,0 +1,74 @@
+//! References of Go templates whose path is computed from a value: known once that value is fetched.
+
+use crate::domain::{Fetches, Source};
+use crate::sys::clock;
+
+use super::{Filling, Plan, Planned};
+
+impl Plan {
+    /// Whether a template names secrets that only a rendering can tell.
+    pub(crate) fn computes(&self) -> bool {
+        self.fillings().any(Filling::computes)
+    }
+
+    /// What templates name with these values, and is not planned.
+    pub(crate) fn computed(&self, fetches: &Fetches) -> Vec<Planned> {
+        let mut found: Vec<Planned> = Vec::new();
+        let files = self.files.iter().map(|file| (format!("file {}", file.name), &file.filling));
+        let variables = self.variables.iter().map(|variable| (format!("env {}", variable.name), &variable.filling));
+        for (user, filling) in files.chain(variables) {
+            for source in filling.computed_sources(fetches) {
+                match found.iter_mut().find(|planned| planned.source == source) {
+                    Some(planned) => planned.uses.push(user.clone()),
+                    None => {
+                        found.push(Planned { shown: source.to_string(), source, name: None, uses: vec![user.clone()] })
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Makes what templates name with these values a part of the plan. Places of sources stay as they are; returns those
+    /// that are new.
+    pub(crate) fn adopt_computed(&mut self, fetches: &Fetches) -> Vec<Source> {
+        let computed = self.computed(fetches);
+        let fillings = self.files.iter_mut().map(|file| &mut file.filling);
+        for filling in fillings.chain(self.variables.iter_mut().map(|variable| &mut variable.filling)) {
+            let sources = filling.computed_sources(fetches);
+            if let Filling::Template(template) = filling {
+                sources.into_iter().for_each(|source| template.adopt(source));
+            }
+        }
+        let mut added = Vec::new();
+        for planned in computed {
+            match self.sources.iter_mut().find(|known| known.source == planned.source) {
+                Some(known) => known.uses.extend(planned.uses),
+                None => {
+                    added.push(planned.source.clone());
+                    self.sources.push(planned);
+                }
+            }
+        }
+        added
+    }
+
+    fn fillings(&self) -> impl Iterator<Item = &Filling> {
+        let files = self.files.iter().map(|file| &file.filling);
+        files.chain(self.variables.iter().map(|variable| &variable.filling))
+    }
+}
+
+impl Filling {
+    /// Whether it names secrets that only a rendering can tell.
+    pub(crate) fn computes(&self) -> bool {
+        matches!(self, Self::Template(template) if !template.computed().is_empty())
+    }
+
+    fn computed_sources(&self, fetches: &Fetches) -> Vec<Source> {
+        match self {
+            Self::Secret { .. } => Vec::new(),
+            Self::Template(template) => template.computed_sources(fetches, clock::unix()),
+        }
+    }
+}
