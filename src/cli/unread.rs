@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::config::Vault;
+use crate::config::{Vault, overruled};
 use crate::run::ProcessContext;
 
 /// A variable, why it is not read, and what to write in the configuration.
@@ -11,10 +11,7 @@ const UNREAD: [(&str, &str); 6] = [
         "SKIP_VERIFY",
         "anybody could answer in the server's place; set vault.caFile to the CA that signed its certificate",
     ),
-    (
-        "TOKEN",
-        "an environment is no place for a token; set vault.auth to a method, or to { method: token-file, path: FILE }",
-    ),
+    ("TOKEN", "an environment is no place for a token; the login is vault.auth's"),
     ("PROXY_ADDR", "set vault.proxy, or HTTPS_PROXY"),
     ("HTTP_PROXY", "set vault.proxy, or HTTPS_PROXY"),
     ("AGENT_ADDR", "set vault.address to the agent's"),
@@ -37,6 +34,9 @@ pub(super) fn warn_of_unread(vault: &Vault, caller: &ProcessContext) {
                 warn!("{name} is not read: {why}");
             }
         }
+    }
+    for line in overruled(vault, |name| str::from_utf8(caller.variable(name)?).ok()) {
+        warn!("{line}");
     }
     let scheme = if vault.address.starts_with("https://") { "https" } else { "http" };
     if vault.tls_server_name.is_some()

@@ -1,5 +1,6 @@
 //! The sections `vault` and `aws`, and whether any reference needs them.
 
+use super::layers::Merged;
 use super::model::{AssumeRole, Aws, Ca, CertificateFiles, Config, Content, RoleId, Vault, VaultAuth};
 use super::place::Place;
 use super::proxies::Proxies;
@@ -9,6 +10,9 @@ use crate::domain::{SecretRef, Source};
 
 /// The projected token that kubelet mounts unless told otherwise.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Why a variable with a token is not read.
+const NO_TOKEN: &str = "an environment is no place for a token, which is read from a file";
 
 /// Whether a backend is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +59,8 @@ pub(super) enum Answers {
 
 impl Reader<'_> {
     /// The section `vault`. What is missing is a mistake only when a reference needs it.
-    pub(super) fn vault(&mut self, need: &Need, answers: Answers, proxies: &Proxies) -> Option<Vault> {
+    pub(super) fn vault(&mut self, need: &Need, answers: Answers, merged: &Merged<'_>) -> Option<Vault> {
+        let proxies = &merged.proxies;
         let address = self.read("vault.address", net::address);
         let namespace = self.read("vault.namespace", value::namespace).filter(|name| !name.is_empty());
         let ca_text = self.read("vault.ca", value::certificates).map(Ca::Pem);
@@ -83,7 +88,12 @@ impl Reader<'_> {
             }
             if self.is_missing("vault", "auth") {
                 let methods = super::form::alternatives(super::keys::METHODS);
-                let text = format!("vault.auth is missing, and {place} needs it; set vault.auth.method to {methods}");
+                let seen = merged.token_variable.map(|name| format!("{name} is set, and is not read: {NO_TOKEN}; "));
+                let text = format!(
+                    "vault.auth is missing, and {place} needs it; {}set vault.auth.method to {methods}; after `vault login` it \
+                     is vault.auth: {{ method: token-file, path: ~/.vault-token }}",
+                    seen.unwrap_or_default()
+                );
                 self.mistakes.add(&Place::Missing, text);
             }
         }

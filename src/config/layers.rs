@@ -6,6 +6,7 @@ use std::fmt;
 use super::annotations;
 use super::check::{self, Author};
 use super::flags::{self, Flag};
+use super::home::{self, Home};
 use super::keys::ROOT;
 use super::layer::{Annotations, Layer, Reading, Text};
 use super::merge;
@@ -62,6 +63,8 @@ pub(super) struct Merged<'a> {
     pub(super) local: Option<&'a str>,
     pub(super) reading: Reading,
     pub(super) proxies: Proxies,
+    /// The name of an inherited variable that holds a token, which nobody reads.
+    pub(super) token_variable: Option<&'static str>,
 }
 
 /// Reads, checks and merges the layers.
@@ -106,7 +109,11 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
         let (_, value) = environment.iter().find(|(known, _)| known == name)?;
         Some(value.as_str())
     };
-    Merged { tree, local, reading: worse(reading, result), proxies: Proxies::read(variable) }
+    let home = if is_pinned { Home::Pinned } else { Home::Variable(variable("HOME")) };
+    home::expand(&mut tree, home, mistakes);
+    let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
+    let token_variable = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find(is_set);
+    Merged { tree, local, reading: worse(reading, result), proxies: Proxies::read(variable), token_variable }
 }
 
 fn worse(a: Reading, b: Reading) -> Reading {

@@ -13,7 +13,6 @@ use super::layer::Reading;
 use super::layers::{self, Layers, Merged, Wraps};
 use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
 use super::place::ConfigError;
-use super::proxies::Proxies;
 use super::reader::{Reader, owner, run_as};
 use super::tree::{ConfigErrors, Kind, Node};
 use super::{check, net, value};
@@ -104,7 +103,7 @@ impl Reader<'_> {
             let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
             config.env.extend(found);
         }
-        self.backends(&mut config, answers, &merged.proxies);
+        self.backends(&mut config, answers, merged);
         for mistake in about_variables.sorted() {
             self.mistakes.add(&mistake.place, mistake.text);
         }
@@ -117,12 +116,12 @@ impl Reader<'_> {
         named.map(PathBuf::from).collect()
     }
 
-    fn backends(&mut self, config: &mut Config, answers: Answers, proxies: &Proxies) {
+    fn backends(&mut self, config: &mut Config, answers: Answers, merged: &Merged<'_>) {
         let vault = need(config, |source| matches!(source, Source::Vault(_)));
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
         let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
-        config.vault = self.vault(&vault, answers, proxies);
-        config.aws = self.aws(&aws, answers, proxies);
+        config.vault = self.vault(&vault, answers, merged);
+        config.aws = self.aws(&aws, answers, &merged.proxies);
         // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {

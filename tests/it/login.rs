@@ -448,6 +448,37 @@ fn variables_that_are_not_read_are_named_with_what_to_write() {
 }
 
 #[test]
+fn on_a_laptop_the_token_of_vault_login_is_used_by_saying_so() {
+    let scene = Scene::new();
+    let (login, _) = scene.space.token(&scene.case, &[&format!("{}/data/*", scene.kv)], json!({}));
+    let words: Vec<&str> = login.auth.split([' ', ',', '}']).collect();
+    let token = words[words.iter().position(|word| *word == "path:").unwrap() + 1];
+    let home = scene.case.path("home");
+    fs::create_dir(&home).unwrap();
+    own(&home, APP);
+    fs::copy(token.trim_matches('"'), home.join(".vault-token")).unwrap();
+    own(&home.join(".vault-token"), APP);
+    let address = scene.space.bao.address();
+    let env = format!("X=vault:{}/data/app#k", scene.kv);
+    let run = || scene.case.run().args(&["--env", &env]).env("HOME", &home).env("VAULT_TOKEN", "canary");
+    // Nothing says how: the message does.
+    let outcome = scene.case.refused(run().env("VAULT_ADDR", &address), 64, &["VAULT_TOKEN is set", "~/.vault-token"]);
+    assert!(!outcome.err().contains("canary"), "{outcome}");
+    let said = ["--set", "vault.auth.method=token-file", "--set", "vault.auth.path=~/.vault-token"];
+    let outcome = run().env("VAULT_ADDR", &address).args(&said).sh("printf %s $X").output();
+    assert_eq!(outcome.ok(), "value");
+    assert!(outcome.err().contains("VAULT_TOKEN is not read"), "{outcome}");
+    // Another address and namespace in the environment are said to be overruled.
+    let named = ["--set", &format!("vault.address={address}")];
+    let run = run().args(&said).args(&named).env("VAULT_ADDR", "https://other.test").env("VAULT_NAMESPACE", "team-b");
+    let outcome = run.args(&["--set", "vault.namespace=/"]).sh("printf %s $X").output();
+    assert_eq!(outcome.ok(), "value");
+    for says in ["VAULT_ADDR (https://other.test) does not count", "VAULT_NAMESPACE (team-b) does not count"] {
+        assert!(outcome.err().contains(says), "{outcome}");
+    }
+}
+
+#[test]
 fn a_proxy_that_is_no_url_never_means_a_direct_connection() {
     let scene = Scene::new();
     let login = scene.approle(json!({}));

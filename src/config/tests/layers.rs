@@ -313,3 +313,75 @@ fn mistakes_in_flags_name_the_flag() {
     let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
     assert_eq!(twice.mistake(), "--env A: stands twice");
 }
+
+#[test]
+fn a_tilde_is_the_home_directory_where_a_login_or_a_ca_is_named() {
+    let text = "vault: { address: \"https://v\", caFile: ~/ca.pem, auth: { method: token-file, path: ~/.vault-token } }\n\
+                files: { a: vault:x }";
+    let at = |environment: &[(&str, &str)]| Given { environment, ..file(text) }.config();
+    for home in ["/home/me", "/home/me/"] {
+        let config = at(&[("HOME", home)]);
+        assert_eq!(config.identity_files, [std::path::PathBuf::from("/home/me/.vault-token")]);
+        let vault = config.vault.unwrap();
+        assert_eq!(vault.auth, Some(VaultAuth::TokenFile { path: "/home/me/.vault-token".into() }));
+        assert_eq!(vault.ca, Some(Ca::File("/home/me/ca.pem".into())));
+    }
+    let flags = [("--set", "vault.auth.method=token-file"), ("--set", "vault.auth.path=~/.vault-token")];
+    let given = Given {
+        flags: &flags,
+        environment: &[("HOME", "/h"), ("VAULT_ADDR", "https://v")],
+        ..file("files: { a: vault:x }")
+    };
+    assert_eq!(given.config().vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/h/.vault-token".into() }));
+    // Nobody's home, and a home that whoever sets the environment would choose.
+    for environment in [&[][..], &[("HOME", "")], &[("HOME", "me")]] {
+        let mistakes = Given { environment, ..file(text) }.mistakes();
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[1].starts_with("c.yaml:1: vault.caFile: begins with ~, and HOME is not set"), "{mistakes:?}");
+    }
+    let given = Given { environment: &[("HOME", "/h")], flags: &[("--pinned", "")], ..file(text) };
+    assert!(given.mistakes()[0].contains("under --pinned HOME does not count"));
+}
+
+#[test]
+fn a_token_in_the_environment_is_seen_where_a_login_is_missing() {
+    let config = "vault: { address: \"https://v\" }\nfiles: { a: vault:x }";
+    let plain = file(config).mistake();
+    assert!(
+        plain.ends_with("after `vault login` it is vault.auth: { method: token-file, path: ~/.vault-token }"),
+        "{plain}"
+    );
+    assert!(!plain.contains("is not read"), "{plain}");
+    for name in ["VAULT_TOKEN", "BAO_TOKEN"] {
+        let text = Given { environment: &[(name, "canary")], ..file(config) }.mistake();
+        assert!(text.contains(&format!("{name} is set, and is not read")) && text.contains("token-file"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+        assert_eq!(Given { environment: &[(name, "")], ..file(config) }.mistake(), plain);
+    }
+}
+
+#[test]
+fn what_the_file_overrules_is_named_once() {
+    let config = |text: &str| file(text).config().vault.unwrap();
+    let text = "vault: { address: \"https://v/\", namespace: team-a, caFile: /ca.pem, auth: { method: token-file, path: /t } }\n\
+                files: { a: vault:x }";
+    let vault = config(text);
+    let lines = |environment: &'static [(&'static str, &'static str)]| {
+        overruled(&vault, |name| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+    };
+    assert_eq!(
+        lines(&[("VAULT_ADDR", "HTTPS://v"), ("BAO_NAMESPACE", "/team-a/"), ("VAULT_CACERT", "/ca.pem")]),
+        [""; 0]
+    );
+    assert_eq!(lines(&[("VAULT_ADDR", ""), ("VAULT_NAMESPACE", "")]), [""; 0]);
+    assert_eq!(
+        lines(&[("VAULT_ADDR", "https://other:8200")]),
+        ["VAULT_ADDR (https://other:8200) does not count: vault.address is https://v"]
+    );
+    assert_eq!(lines(&[("BAO_ADDR", "https://me:canary@v")]), ["BAO_ADDR does not count: vault.address is https://v"]);
+    assert_eq!(
+        lines(&[("VAULT_NAMESPACE", "team-b/")]),
+        ["VAULT_NAMESPACE (team-b) does not count: vault.namespace is team-a"]
+    );
+    assert_eq!(lines(&[("VAULT_CACERT", "/b.pem")]), ["VAULT_CACERT does not count: vault.caFile is /ca.pem"]);
+}

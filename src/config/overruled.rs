@@ -1,0 +1,44 @@
+//! Variables of Vault's own clients that name another server, namespace or CA than the configuration does.
+
+use std::path::Path;
+
+use super::model::{Ca, Vault};
+use super::{net, value};
+
+/// A line for each inherited variable that a stronger layer overrules. `variable` gives the value of one.
+pub fn overruled<'a>(vault: &Vault, variable: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for prefix in ["VAULT", "BAO"] {
+        let set = |name: &str| {
+            let name = format!("{prefix}_{name}");
+            let value = variable(&name).filter(|value| !value.is_empty())?;
+            Some((name, value))
+        };
+        if let Some((name, value)) = set("ADDR") {
+            // What cannot be read may hold credentials.
+            let address = net::address(value).unwrap_or_default();
+            if address != vault.address {
+                let shown = if address.is_empty() { address } else { format!(" ({address})") };
+                lines.push(format!("{name}{shown} does not count: vault.address is {}", vault.address));
+            }
+        }
+        if let Some((name, value)) = set("NAMESPACE") {
+            let namespace = value::namespace(value).unwrap_or_default();
+            if namespace != vault.namespace.as_deref().unwrap_or_default() {
+                let used = vault.namespace.as_deref().unwrap_or("not set, which is the root namespace");
+                lines.push(format!("{name} ({namespace}) does not count: vault.namespace is {used}"));
+            }
+        }
+        if let Some((name, value)) = set("CACERT") {
+            let used = match &vault.ca {
+                Some(Ca::File(path)) if path == Path::new(value) => continue,
+                Some(Ca::File(path)) => format!("vault.caFile is {}", path.display()),
+                Some(Ca::Directory(path)) => format!("vault.caPath is {}", path.display()),
+                Some(Ca::Pem(_)) => "vault.ca is set".to_owned(),
+                None => continue,
+            };
+            lines.push(format!("{name} does not count: {used}"));
+        }
+    }
+    lines
+}
