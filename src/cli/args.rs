@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::config::{ConfigError, Flag};
-use crate::run::Check;
+use crate::run::{Check, CheckOutput};
 
 use super::options;
 use super::parse::{self, Stop, mistake};
@@ -52,13 +52,15 @@ pub(super) struct Invocation {
     pub(super) json: bool,
     /// `--ready` (status).
     pub(super) ready: bool,
+    /// `--watch` (status).
+    pub(super) watch: bool,
     /// Every setting, in the order given.
     pub(super) flags: Vec<Flag>,
 }
 
 impl Invocation {
     fn of(command: Command) -> Self {
-        Self { command, config: None, annotations: None, json: false, ready: false, flags: Vec::new() }
+        Self { command, config: None, annotations: None, json: false, ready: false, watch: false, flags: Vec::new() }
     }
 }
 
@@ -105,8 +107,14 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
     let source = |id: &str| given(own, id).or_else(|| given(matches, id));
     for id in ["config", "annotations"] {
         if name.is_some() && given(own, id).is_some() && given(matches, id).is_some() {
-            mistakes.push(mistake(&format!("--{id}"), "given twice; it can be given once"));
+            mistakes.push(mistake(&format!("--{id}"), parse::TWICE));
         }
+    }
+    if is_set(own, "watch") && is_set(own, "ready") {
+        mistakes.push(mistake(
+            "--watch",
+            "prints again and again, so --ready, which prints nothing, does not go together with it",
+        ));
     }
     match command {
         Some(command) if mistakes.is_empty() => Ok(Invocation {
@@ -115,6 +123,7 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
             annotations: source("annotations"),
             json: is_set(own, "json"),
             ready: is_set(own, "ready"),
+            watch: is_set(own, "watch"),
             flags,
         }),
         _ => Err(mistakes),
@@ -138,12 +147,7 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
     Ok(match name {
         "init" => Command::Init,
         "sidecar" => Command::Sidecar,
-        "check" => Command::Check(Check {
-            command: wrapped,
-            online: is_set(own, "online"),
-            policy: is_set(own, "policy"),
-            local_skeleton: is_set(own, "local-skeleton"),
-        }),
+        "check" => Command::Check(check(own, wrapped)?),
         "status" => Command::Status,
         "refresh" => Command::Refresh,
         "schema" => Command::Schema,
@@ -151,6 +155,23 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
         "man" => Command::Man(own.get_one::<String>("command").cloned()),
         "version" => Command::Print(options::command().render_version()),
         _ => Command::Install(given(own, "path").expect("clap requires it")),
+    })
+}
+
+/// What `check` is to show; of the options that print something else there is one.
+fn check(own: &ArgMatches, command: Option<Vec<OsString>>) -> Result<Check, ConfigError> {
+    let others: Vec<&str> =
+        ["policy", "local-skeleton", "online", "json"].into_iter().filter(|name| is_set(own, name)).collect();
+    if let [first @ ("policy" | "local-skeleton"), second, ..] = others.as_slice() {
+        let text = format!("prints something else than the plan, so --{second} does not go together with it");
+        return Err(mistake(&format!("--{first}"), text));
+    }
+    Ok(Check {
+        command,
+        online: is_set(own, "online"),
+        policy: is_set(own, "policy"),
+        local_skeleton: is_set(own, "local-skeleton"),
+        output: if is_set(own, "json") { CheckOutput::Json } else { CheckOutput::default() },
     })
 }
 
@@ -223,14 +244,14 @@ mod tests {
         let text = parsed("--tiemout=5s --json -x -- app").unwrap_err();
         assert!(text.contains("--tiemout: unknown option (did you mean --timeout?)"), "{text}");
         assert!(text.contains("-x: unknown option"), "{text}");
-        assert!(text.contains("--json: only status and refresh have it"), "{text}");
+        assert!(text.contains("--json: unknown option here; check, status, refresh have it"), "{text}");
         assert_eq!(parsed("--fiel x=y -- true").unwrap_err(), "--fiel: unknown option (did you mean --file?)");
         assert_eq!(parsed("--fiel=x=y -- true").unwrap_err(), "--fiel: unknown option (did you mean --file?)");
         let text = parsed("--nonsense --file --onlin --config a --config b --supervise=x -- true").unwrap_err();
         let mut lines: Vec<&str> = text.lines().collect();
         lines.sort_unstable();
         let expected = [
-            "--config: given twice; it can be given once",
+            "--config: given twice; it can be given once (--set KEY=VALUE changes a key of it)",
             "--file: expected a value: --file NAME=REF",
             "--nonsense: unknown option; --help lists them",
             "--onlin: unknown option (did you mean --online?)",
@@ -270,6 +291,36 @@ mod tests {
         assert_eq!(parsed("install").unwrap_err(), "PATH: missing; usage: secret-exec install PATH");
         assert_eq!(parsed("completions tcsh").unwrap_err(), "SHELL: expected bash, zsh, fish");
         assert_eq!(parsed("status --online").unwrap_err(), "--online: only check has it");
+    }
+
+    #[test]
+    fn what_prints_something_else_stands_alone() {
+        for (line, text) in [
+            ("check --policy --local-skeleton", "--policy: prints something else than the plan, so --local-skeleton"),
+            ("check --online --policy", "--policy: prints something else than the plan, so --online"),
+            ("status --watch --ready", "--watch: prints again and again"),
+            ("check --json --local-skeleton", "--local-skeleton: prints something else than the plan, so --json"),
+        ] {
+            assert!(parsed(line).unwrap_err().starts_with(text), "{line}");
+        }
+        let Command::Check(check) = parsed("check --json --online -- app").unwrap().command else { panic!() };
+        assert_eq!((check.output, check.online), (CheckOutput::Json, true));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_named_and_not_the_word_after_it() {
+        assert_eq!(
+            parsed("--env X vault:a#k -- app").unwrap_err(),
+            "--env: expected NAME=REF, not two words: --env X=vault:a#k"
+        );
+        assert_eq!(
+            parsed("--local l --file x aws-sm:a init").unwrap_err(),
+            "--file: expected NAME=REF, not two words: --file x=aws-sm:a"
+        );
+        assert_eq!(parsed("--set runAs 1000 -- app").unwrap_err(), "--set: expected KEY=VALUE, not two words");
+        assert_eq!(parsed("help nope").unwrap_err(), "help: unknown command `nope`");
+        assert_eq!(parsed("help chekc").unwrap_err(), "help: unknown command `chekc`; did you mean check?");
+        assert_eq!(parsed("help check --online").unwrap_err(), "help: unknown command `--online`");
     }
 
     #[test]

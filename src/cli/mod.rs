@@ -10,16 +10,17 @@ mod parse;
 mod shell;
 mod unread;
 mod version;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::panic;
 use std::process::ExitCode;
 
-use crate::config::{self, Annotations, Config, ConfigError, Layers, Place, Text, Wraps};
+use crate::config::{self, Annotations, Config, ConfigError, Flag, Layers, Place, Text, Wraps};
 use crate::domain::{Diagnostic, Exit, worst};
 use crate::identity::file;
-use crate::run::{self, Check, ProcessContext, Program, Refresh, Settings, Shown};
+use crate::run::{self, Check, CheckOutput, ProcessContext, Program, Refresh, Settings, Shown};
 use crate::sys::environment::{self, Variable};
 use crate::sys::harden::{self, SavedSignalState};
 
@@ -86,27 +87,45 @@ fn start(
         run::refuse_few_files()?;
         run::refuse_tracer()?;
     }
-    let config = configure(&invocation, caller, unread)?;
+    let is_json = matches!(&invocation.command, Command::Check(what) if what.output == CheckOutput::Json);
+    match configure(&invocation, caller, unread) {
+        Ok(config) => carry_out(invocation, &config, caller),
+        // Whoever reads JSON gets some, also where there is no plan.
+        Err(problems) if is_json => shown((run::problems_as_json(&problems), problems)),
+        Err(problems) => Err(problems),
+    }
+}
+
+/// Carries out a command that has a configuration.
+fn carry_out(invocation: Invocation, config: &Config, caller: &ProcessContext) -> Result<Exit, Vec<Diagnostic>> {
     output::set_format(config.log_format);
     run::start_log(Program::Exec, config.log_format, config.log_level);
-    warn_of_overrides(&config, caller);
+    warn_of_overrides(config, caller);
     match invocation.command {
-        Command::Wrap(command) if config.supervise => run::supervise(&config, &command, caller),
-        Command::Wrap(command) => match run::exec(&config, &command, caller)? {},
-        Command::Init => run::init(&config, caller).map(|()| Exit::App(0)),
-        Command::Check(what) => shown(run::check(&config, &what, caller)?),
+        Command::Wrap(command) if config.supervise => run::supervise(config, &command, caller),
+        Command::Wrap(command) => match run::exec(config, &command, caller)? {},
+        Command::Init => run::init(config, caller).map(|()| Exit::App(0)),
+        Command::Check(mut what) => {
+            if what.output != CheckOutput::Json {
+                what.output = CheckOutput::Table(output::style(caller));
+            }
+            shown(run::check(config, &what, caller)?)
+        }
         Command::Status => {
             let how = match (invocation.ready, invocation.json) {
                 (true, _) => Shown::Readiness,
                 (false, true) => Shown::Json,
                 (false, false) => Shown::Table,
             };
-            shown(run::status(&config, how)?)
+            if invocation.watch {
+                return watch::watch(caller, output::screen(caller, how), || run::status(config, how));
+            }
+            shown(run::status(config, how)?)
         }
-        Command::Sidecar => run::sidecar(&config, caller).map(|()| Exit::App(0)),
+        Command::Sidecar => run::sidecar(config, caller).map(|()| Exit::App(0)),
         Command::Refresh => {
             let how = if invocation.json { Refresh::Json } else { Refresh::Line };
-            shown(run::refresh(&config, how)?)
+            shown(run::refresh(config, how)?)
         }
         Command::Print(_) | Command::Completions(_) | Command::Man(_) | Command::Schema | Command::Install(_) => {
             unreachable!("carried out above")
@@ -174,8 +193,11 @@ fn configure(
             None
         }
     };
-    let file = read(named(&invocation.config, "SECRET_EXEC_CONFIG"), "--config");
-    let annotations = read(named(&invocation.annotations, "SECRET_EXEC_ANNOTATIONS"), "--annotations");
+    let paths =
+        (named(&invocation.config, "SECRET_EXEC_CONFIG"), named(&invocation.annotations, "SECRET_EXEC_ANNOTATIONS"));
+    refuse_one_stdin_for_two(&paths, &invocation.flags)?;
+    let file = read(paths.0, "--config");
+    let annotations = read(paths.1, "--annotations");
     if let Some(problem) = caller.interruption() {
         return Err(vec![problem]);
     }
@@ -211,6 +233,24 @@ fn configure(
     Ok(config)
 }
 
+/// Standard input is read to its end once: whoever comes second would find nothing there.
+fn refuse_one_stdin_for_two(
+    (config, annotations): &(Option<OsString>, Option<OsString>),
+    flags: &[Flag],
+) -> Result<(), Vec<Diagnostic>> {
+    let local = flags.iter().find(|flag| flag.name == "--local").map(|flag| OsStr::new(&flag.value));
+    let named = [("--config", config.as_deref()), ("--annotations", annotations.as_deref()), ("--local", local)];
+    let of_stdin = named.iter().filter(|(_, path)| path.is_some_and(|path| file::is_stdin(path.as_ref())));
+    let of_stdin: Vec<&str> = of_stdin.map(|(name, _)| *name).collect();
+    match of_stdin.as_slice() {
+        [first, second, ..] => {
+            let text = format!("names standard input, which {first} reads already; name a file");
+            Err(problems(vec![ConfigError::new(&Place::Flag((*second).to_owned()), text)]))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A start with nothing to deliver: whoever wrote the configuration meant something that did not arrive. Only a wrapped
 /// command that nobody configures, or that inherits all of it, may start so: its variables have no reference today.
 fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Diagnostic>> {
@@ -218,7 +258,9 @@ fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<
         config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
     let delivers = match command {
         Command::Init | Command::Sidecar => true,
-        Command::Wrap(_) => !sources.is_empty() && !config.may_be_empty,
+        Command::Wrap(_) | Command::Check(Check { command: Some(_), .. }) => {
+            !sources.is_empty() && !config.may_be_empty
+        }
         _ => false,
     };
     if !delivers || !is_empty {

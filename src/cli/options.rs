@@ -98,10 +98,12 @@ pub(super) fn command() -> Command {
                 .arg(arg(&settings, "supervise"))
                 .arg(switch("online", "Also log in and try every reference."))
                 .arg(switch("policy", "Print the least Vault policy and IAM statement instead."))
-                .arg(switch("local-skeleton", "Print a --local file for this config instead.")),
+                .arg(switch("local-skeleton", "Print a --local file for this config instead."))
+                .arg(switch("json", "Print JSON.")),
         )
         .subcommand(
             asking("status", "Ask a running supervisor or sidecar how its secrets are.")
+                .arg(switch("watch", "Print it again every two seconds, until a signal ends it."))
                 .arg(switch("ready", "Print nothing; exit 0 when everything has been delivered, else 69.")),
         )
         .subcommand(asking("refresh", "Ask a running supervisor or sidecar to read everything again."))

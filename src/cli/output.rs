@@ -1,12 +1,14 @@
 //! Everything that a program prints at its end: text for stdout, and the lines that say why it failed, as text or JSON.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{LogFormat, LogLevel};
 use crate::domain::{Diagnostic, Exit, worst};
-use crate::run::{Program, start_log};
+use crate::run::{ProcessContext, Program, Shown, Style, start_log};
+
+use super::watch::Screen;
 
 /// Whether the lines on stderr are JSON. The panic hook, which has no arguments, reads it too.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -53,6 +55,25 @@ fn print_line(program: Program, text: &str, exit: Exit) {
         };
         let _ = writeln!(io::stderr().lock(), "{name}: {text}");
     }
+}
+
+/// Whether what is printed to stdout has colour: on a terminal that knows any, unless NO_COLOR is set (no-color.org).
+pub(super) fn style(caller: &ProcessContext) -> Style {
+    let is_unwanted = caller.variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stdout().is_terminal() && !is_unwanted && has_known_terminal(caller) { Style::Colour } else { Style::Plain }
+}
+
+/// How one screenful of `status --watch` follows another.
+pub(super) fn screen(caller: &ProcessContext, shown: Shown) -> Screen {
+    match shown {
+        Shown::Json => Screen::Lines,
+        Shown::Table | Shown::Readiness if io::stdout().is_terminal() && has_known_terminal(caller) => Screen::Cleared,
+        Shown::Table | Shown::Readiness => Screen::Appended,
+    }
+}
+
+fn has_known_terminal(caller: &ProcessContext) -> bool {
+    caller.variable("TERM").is_some_and(|value| !value.is_empty() && value != b"dumb")
 }
 
 /// Prints to stdout; a reader that went away (`| head`) is not our failure.

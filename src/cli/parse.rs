@@ -46,6 +46,9 @@ pub(super) fn parse(
     }
 }
 
+/// Of an option that names one file.
+pub(super) const TWICE: &str = "given twice; it can be given once (--set KEY=VALUE changes a key of it)";
+
 /// A mistake on the command line.
 pub(super) fn mistake(place: &str, text: impl Into<String>) -> ConfigError {
     ConfigError::new(&Place::Flag(place.to_owned()), text)
@@ -67,13 +70,7 @@ impl Found {
                 mistakes: vec![mistake("command line", format!("unexpected argument `{argument}`"))],
                 cut: words.iter().rposition(|word| *word == *argument).map(|at| (at, 1)),
             },
-            ErrorKind::InvalidSubcommand => {
-                let word = text(error, ContextKind::InvalidSubcommand);
-                let known = command.get_subcommands().map(Command::get_name);
-                let meant = nearest(&word, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                let text = format!("unknown command{meant}{}", unknown_command(&word));
-                Self { mistakes: vec![mistake(&word, text)], cut: None }
-            }
+            ErrorKind::InvalidSubcommand => Self::unknown_command(error, command, words, unknown_command),
             ErrorKind::InvalidValue if text(error, ContextKind::InvalidValue).is_empty() => Self {
                 mistakes: vec![mistake(name, format!("expected a value: {}", plain(&argument)))],
                 cut: words.iter().rposition(|word| *word == *name).map(|at| (at, 1)),
@@ -89,10 +86,7 @@ impl Found {
             ErrorKind::ArgumentConflict => {
                 let last = words.iter().rposition(|word| *word == *name || starts_with(word, &format!("{name}=")));
                 let has_value = last.is_some_and(|at| *words[at] == *name) && argument.contains('<');
-                Self {
-                    mistakes: vec![mistake(name, "given twice; it can be given once")],
-                    cut: last.map(|at| (at, 1 + usize::from(has_value))),
-                }
+                Self { mistakes: vec![mistake(name, TWICE)], cut: last.map(|at| (at, 1 + usize::from(has_value))) }
             }
             ErrorKind::MissingRequiredArgument => {
                 let missing = values(error, ContextKind::InvalidArg);
@@ -107,6 +101,35 @@ impl Found {
                 Self { mistakes: vec![mistake("command line", line)], cut: None }
             }
         }
+    }
+
+    /// A word that is no command: a name and its reference in two words, what follows `help`, or misspelled.
+    fn unknown_command(
+        error: &Error,
+        command: &Command,
+        words: &[OsString],
+        unknown_command: &impl Fn(&str) -> String,
+    ) -> Self {
+        let word = text(error, ContextKind::InvalidSubcommand);
+        let at = words.iter().position(|other| *other == *word);
+        let before = |count: usize| at.and_then(|at| words.get(at.checked_sub(count)?)?.to_str());
+        let known = command.get_subcommands().map(Command::get_name);
+        let meant = nearest(&word, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        if let (Some(option @ ("--env" | "--file" | "--set")), Some(name)) = (before(2), before(1))
+            && !name.contains('=')
+        {
+            // The value of a setting may be a secret.
+            let text = match option {
+                "--set" => "expected KEY=VALUE, not two words".to_owned(),
+                _ => format!("expected NAME=REF, not two words: {option} {name}={word}"),
+            };
+            return Self { mistakes: vec![mistake(option, text)], cut: at.map(|at| (at - 2, 3)) };
+        }
+        let (place, text) = match words.first() {
+            Some(first) if *first == *"help" => ("help", format!("unknown command `{word}`{meant}")),
+            _ => (word.as_str(), format!("unknown command{meant}{}", unknown_command(&word))),
+        };
+        Self { mistakes: vec![mistake(place, text)], cut: None }
     }
 
     /// An option that the command does not have: somebody else's, misspelled, or unknown. What looks like its value goes too.

@@ -117,11 +117,21 @@ fn read_open(file: File) -> Result<SecretBytes, FileError> {
 /// How long a pipe may stay silent before it counts as forgotten.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether a path names standard input. (It may be somebody else's pipe, which cannot be opened again by its path.)
+pub fn is_stdin(path: &Path) -> bool {
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path.as_os_str() == *name)
+}
+
+/// Whether a text can be read once only: standard input and pipes.
+pub fn is_read_once(path: &Path) -> bool {
+    is_stdin(path) || std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
+}
+
 /// A text of the operator's: a file, a pipe that somebody writes to (`<(…)`), or standard input for `-`. `interrupted` is
 /// looked at while it waits.
 pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String, FileError> {
     let text = |bytes: SecretBytes| bytes.expose_text().map(str::to_owned).ok_or(FileError::NotText);
-    if path.as_os_str() == "-" {
+    if is_stdin(path) {
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(FileError::System)?);
         return text(read_pipe(stdin, interrupted)?);
     }

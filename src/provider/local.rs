@@ -1,4 +1,4 @@
-//! `--local FILE`: a backend on a laptop. Every reference is answered from a file, with leases that can be renewed,
+//! `--local FILE`: a backend on a laptop. Every reference is answered from a file (or once from a pipe), with leases that can be renewed,
 //! revoked and run out, so that the configuration of a cluster runs unchanged without one.
 //!
 //! Neighbours: `entries` (what the file says), `tree` (YAML with lines).
@@ -30,7 +30,8 @@ pub struct Local {
 }
 
 struct State {
-    stamp: Stamp,
+    /// `None` when it came through a pipe, which is read once.
+    stamp: Option<Stamp>,
     entries: BTreeMap<Source, Entry>,
     issued: u64,
     live: BTreeMap<String, LiveLease>,
@@ -76,8 +77,9 @@ impl Local {
 
     fn reload(&self) -> Result<(), Failure> {
         let mut state = self.state();
+        let Some(known) = state.stamp else { return Ok(()) };
         match stamp(&self.path) {
-            Ok(stamp) if stamp == state.stamp => return Ok(()),
+            Ok(stamp) if stamp == known => return Ok(()),
             // It was read as root before the drop: whether it has changed cannot be found out any more.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
             _ => {}
@@ -169,12 +171,17 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
     Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }
 
-fn read(path: &Path) -> Result<(Stamp, BTreeMap<Source, Entry>), Vec<ConfigError>> {
+fn read(path: &Path) -> Result<(Option<Stamp>, BTreeMap<Source, Entry>), Vec<ConfigError>> {
     let cannot =
         |why: String| vec![ConfigError::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
-    // The stamp first: an edit in between is then seen as a change, never missed.
-    let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
-    let text = file::read_text(path).map_err(|error| cannot(format!("cannot be read: {error}")))?;
+    let (stamp, text) = if file::is_read_once(path) {
+        (None, file::read_source(path, || false))
+    } else {
+        // The stamp first: an edit in between is then seen as a change, never missed.
+        let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
+        (Some(stamp), file::read_text(path))
+    };
+    let text = text.map_err(|error| cannot(format!("cannot be read: {error}")))?;
     entries::parse(&path.display().to_string(), &text).map(|entries| (stamp, entries))
 }
 
@@ -192,7 +199,7 @@ mod tests {
 
     fn state(text: &str) -> State {
         let entries = entries::parse("local.yaml", text).unwrap();
-        State { stamp: (0, 0, 0, 0, 0), entries, issued: 0, live: BTreeMap::new() }
+        State { stamp: None, entries, issued: 0, live: BTreeMap::new() }
     }
 
     fn fetch(state: &mut State, text: &str, now: Duration) -> Result<Fetched, Failure> {

@@ -35,6 +35,11 @@ impl ProcessContext {
         Some(Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
     }
 
+    /// A pending signal that ends us, as an exit: for whoever waits for nothing else.
+    pub fn pending_end(&self) -> Option<Exit> {
+        self.original.pending_end().map(|signal| Exit::Signal(signal.number()))
+    }
+
     /// What `main` found.
     pub fn new(original: SavedSignalState, environment: Vec<Variable>, settings: Settings) -> Self {
         Self { original, environment, settings }

@@ -1,4 +1,37 @@
-//! Columns for people: left-aligned, two blanks between, no trailing blanks.
+//! Columns for people: left-aligned, two blanks between, no trailing blanks; titles in bold where there is colour.
+
+/// Whether there is colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// None: not a terminal, or nobody wants it.
+    Plain,
+    /// A terminal.
+    Colour,
+}
+
+impl Style {
+    /// A section's title.
+    pub(super) fn title(self, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colour => format!("\x1b[1m{text}\x1b[0m"),
+        }
+    }
+
+    /// Rows of which some begin with `ok`.
+    pub(super) fn answers(self, rows: String) -> String {
+        match self {
+            Self::Plain => rows,
+            Self::Colour => {
+                let row = |row: &str| match row.strip_prefix("  ok") {
+                    Some(rest) => format!("  \x1b[32mok\x1b[0m{rest}"),
+                    None => row.to_owned(),
+                };
+                rows.split_inclusive('\n').map(row).collect()
+            }
+        }
+    }
+}
 
 /// Rows as one text, each line indented by two blanks.
 pub(super) fn aligned(rows: &[Vec<String>]) -> String {
@@ -23,6 +56,16 @@ pub(super) fn aligned(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colour_changes_no_column() {
+        let rows = "  ok, version 1  a\n                 ok\n".to_owned();
+        assert_eq!(Style::Plain.answers(rows.clone()), rows);
+        let coloured = Style::Colour.answers(rows.clone());
+        assert_eq!(coloured.replace("\x1b[32m", "").replace("\x1b[0m", ""), rows);
+        assert!(coloured.starts_with("  \x1b[32mok\x1b[0m, version 1"), "{coloured:?}");
+        assert_eq!(Style::Colour.title("Reads"), "\x1b[1mReads\x1b[0m");
+    }
 
     #[test]
     fn columns_line_up_without_trailing_blanks() {

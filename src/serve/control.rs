@@ -89,7 +89,7 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens.
-    #[error("no supervisor or sidecar answers at {path}: {why}")]
+    #[error("no supervisor or sidecar answers at {path}: {}", nobody(.why))]
     Nobody {
         /// The socket.
         path: String,
@@ -122,6 +122,14 @@ pub enum AskError {
         /// What it said instead.
         why: Option<String>,
     },
+}
+
+fn nobody(why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::NotFound => "there is no such socket; does it run, and with this --state?".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused: whoever listened there has ended".to_owned(),
+        kind => kind.to_string(),
+    }
 }
 
 /// The listening socket. Its file goes when this does.

@@ -43,6 +43,7 @@ mod command; // looked up as the app; nothing stays when it cannot be executed
 mod exec; // the process is replaced, nothing is lost, codes and signals as they are
 mod install; // the program copies itself
 mod elf; // how the programs are linked: static, position-independent, read-only relocations
+mod terminal; // colour, JSON, standard input, a status that is shown again
 mod shell; // completions and manual pages
 mod limits; // what the environment limits is never a bug
 mod keyring; // the starter's keys are not the app's
