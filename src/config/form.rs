@@ -235,7 +235,7 @@ impl Form {
             Self::Proxy => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP]://[^/?#@]+/?$" }),
             Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
             Self::Listen => json!({ "type": "string", "pattern": ":[0-9]+$" }),
-            Self::Mount => json!({ "type": "string", "pattern": "^(?!auth/)[^/]([^?#% ]*[^/])?$" }),
+            Self::Mount => json!({ "type": "string", "pattern": r"^(?!auth/)[^/\s]([^?#%]*[^/\s])?$" }),
             Self::Region => json!({ "type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)+$" }),
             Self::RoleArn => json!({ "type": "string", "pattern": "^arn:aws[^:]*:iam::[0-9]+:role/." }),
             Self::Inherit => {

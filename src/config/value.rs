@@ -133,7 +133,9 @@ pub(super) fn mount(text: &str) -> Result<String, Expected> {
         return Err("give the mount without \"auth/\", such as kubernetes".to_owned());
     }
     let is_plain = |part: &str| {
-        !matches!(part, "" | "." | "..") && !part.contains(|c: char| !c.is_ascii_graphic() || "?#%\\".contains(c))
+        !matches!(part, "" | "." | "..")
+            && !part.contains(|c: char| c.is_control() || "?#%\\".contains(c))
+            && part.trim() == part
     };
     if !text.split('/').all(is_plain) {
         return Err("expected the path of an auth mount without a slash at its ends, such as kubernetes".to_owned());
@@ -300,10 +302,11 @@ mod tests {
     fn mounts_are_without_auth() {
         assert_eq!(mount("kubernetes"), Ok("kubernetes".into()));
         assert_eq!(mount("team/k8s"), Ok("team/k8s".into()));
+        assert_eq!(mount("küche/my k8s"), Ok("küche/my k8s".into()));
         for bad in ["auth/kubernetes", "auth", "/auth/k8s"] {
             assert!(mount(bad).unwrap_err().contains("without \"auth/\""), "{bad}");
         }
-        for bad in ["", "/k8s", "k8s/", "a//b", "a/../b", "a b", "a?b", "a#b", "a%2fb", "ü"] {
+        for bad in ["", "/k8s", "k8s/", "a//b", "a/../b", "a ", " a", "a/ b", "a\nb", "a?b", "a#b", "a%2fb"] {
             assert!(mount(bad).is_err(), "{bad}");
         }
     }

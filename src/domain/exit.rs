@@ -63,7 +63,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A problem from its parts.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self { exit, text: without_errno(text.into()) }
     }
 
     /// A failure that no input explains.
@@ -80,8 +80,25 @@ impl Diagnostic {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { exit, text }
+        Self::new(exit, text)
     }
+}
+
+/// The text without the ` (os error 2)` that the standard library adds: the words before it say it.
+pub fn without_errno(mut text: String) -> String {
+    const MARK: &str = " (os error ";
+    let mut from = 0;
+    while let Some(at) = text[from..].find(MARK).map(|at| from + at) {
+        let rest = &text[at + MARK.len()..];
+        match rest.find(|c: char| !c.is_ascii_digit()) {
+            Some(digits) if digits > 0 && rest[digits..].starts_with(')') => {
+                text.replace_range(at..at + MARK.len() + digits + 1, "");
+                from = at;
+            }
+            _ => from = at + MARK.len(),
+        }
+    }
+    text
 }
 
 /// The code that several problems lead to together.
@@ -92,6 +109,17 @@ pub fn worst(problems: &[Diagnostic]) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_the_kernels_is_no_part_of_a_line() {
+        let error = std::io::Error::from_raw_os_error(2);
+        let line = Diagnostic::new(Exit::Usage, format!("cannot read a: {error}; and b: {error}")).text;
+        assert_eq!(line, "cannot read a: No such file or directory; and b: No such file or directory");
+        assert_eq!(Diagnostic::from_error(Exit::Volume, &error).text, "No such file or directory");
+        for kept in ["(os error 2)", " (os error x)", " (os error )", " (os error 2", "é (os error"] {
+            assert_eq!(without_errno(kept.to_owned()), kept);
+        }
+    }
 
     #[test]
     fn of_several_failures_the_contracts_first_gives_the_code() {

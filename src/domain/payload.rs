@@ -109,9 +109,9 @@ pub enum PickError {
     Null(String),
 }
 
-/// A hint at bank-vaults' `PATH#KEY#VERSION`, for a key that is there up to its last `#`.
+/// A hint at bank-vaults' `PATH#KEY#VERSION`, and at a version behind the key, for a key that is there up to its last `#`.
 fn meant(key: &str, known: &[String]) -> String {
-    match key.rsplit_once('#') {
+    match key.rsplit_once('#').or_else(|| key.rsplit_once("?version=")) {
         Some((key, version)) if version.parse::<u32>().is_ok() && known.iter().any(|name| name == key) => {
             format!("; a version stands before the key: PATH?version={version}#{key}")
         }
@@ -200,6 +200,7 @@ mod tests {
     fn a_version_behind_the_key_is_hinted_at_where_the_key_is_there() {
         let said = |key: &str| whole(r#"{"k":1,"a#1":2}"#).value(key).unwrap_err().to_string();
         assert!(said("k#3").ends_with("; a version stands before the key: PATH?version=3#k"), "{}", said("k#3"));
+        assert!(said("k?version=3").ends_with("the key: PATH?version=3#k"), "{}", said("k?version=3"));
         assert!(!said("z#3").contains("version") && !said("k#x").contains("version"));
         assert_eq!(whole(r#"{"k":1,"a#1":2}"#).value("a#1").unwrap().raw().expose(), b"2");
     }

@@ -65,7 +65,8 @@ impl FileError {
     }
 }
 
-fn words(error: &io::Error) -> String {
+/// The reason in a few words, without a number.
+pub fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         kind => kind.to_string(),

@@ -178,7 +178,7 @@ fn read(path: &Path) -> Result<(Option<Stamp>, BTreeMap<Source, Entry>), Vec<Con
         (None, file::read_source(path, || false))
     } else {
         // The stamp first: an edit in between is then seen as a change, never missed.
-        let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", error.kind())))?;
+        let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", file::words(&error))))?;
         (Some(stamp), file::read_text(path))
     };
     let text = text.map_err(|error| cannot(format!("cannot be read: {error}")))?;

@@ -164,13 +164,45 @@ pub enum Unquotable {
     #[error("ends with a backslash, which python-dotenv takes for the escape of the closing quote")]
     LastBackslash,
     /// It needs double quotes, in which `$` and backquote expand.
-    #[error(
-        "holds both \"'\" or two backslashes and \"$\" or a backquote, which no quoting brings back in a shell and in python-dotenv"
-    )]
-    Mixed,
+    #[error("{}", mixed(.0, .1))]
+    Mixed(InnerQuote, Expanding),
     /// JSON null.
     #[error("is null")]
     Null,
+}
+
+/// What keeps a value from standing between single quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InnerQuote {
+    /// `'` ends them in a shell.
+    SingleQuote,
+    /// Two backslashes, which python-dotenv reads as one there.
+    TwoBackslashes,
+}
+
+/// What keeps a value from standing between double quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expanding {
+    /// `$`
+    Dollar,
+    /// `` ` ``
+    Backquote,
+}
+
+/// One sentence: which two characters, and what each of them rules out.
+fn mixed(inner: &InnerQuote, expanding: &Expanding) -> String {
+    let (inner, single) = match inner {
+        InnerQuote::SingleQuote => ("a single quote", "single quotes end at it in a shell"),
+        InnerQuote::TwoBackslashes => ("two backslashes in a row", "between single quotes python-dotenv reads one"),
+    };
+    let expanding = match expanding {
+        Expanding::Dollar => "$",
+        Expanding::Backquote => "a backquote",
+    };
+    format!(
+        "has both {inner} and {expanding}: {single}, and between double quotes a shell expands {expanding}, which \
+         python-dotenv cannot read escaped"
+    )
 }
 
 /// What stands in the way of a template that compiled.
@@ -193,6 +225,12 @@ pub enum TemplateRenderError {
     /// An undefined value that is not simply a missing key.
     #[error("this is undefined")]
     Undefined,
+    /// `for k, v in secret('db')`.
+    #[error(
+        "this does not have as many parts as there are names; keys and values of a map are \
+         `for k, v in secret('…') | items`"
+    )]
+    Unpack,
     /// `none` where text goes.
     #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
     Null,

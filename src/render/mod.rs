@@ -18,7 +18,7 @@ mod template;
 mod tree;
 
 pub use any::{AnyTemplate, CompileError};
-pub use error::{Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
+pub use error::{Expanding, InnerQuote, Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
 pub use template::{SecretCallError, Template, TemplateError, TemplateFault};
 
 /// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it

@@ -193,8 +193,8 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
         (r"a\rb", Unquotable::CarriageReturn),
         ("a${b}c", Unquotable::Expansion),
         (r"a\\", Unquotable::LastBackslash),
-        ("it's $5", Unquotable::Mixed),
-        (r"a\\\\b`", Unquotable::Mixed),
+        ("it's $5", Unquotable::Mixed(InnerQuote::SingleQuote, Expanding::Dollar)),
+        (r"a\\\\b`", Unquotable::Mixed(InnerQuote::TwoBackslashes, Expanding::Backquote)),
     ] {
         let known = fetches(&[("vault:x", Backend::Map(&format!(r#"{{"k":"{value}"}}"#)))]);
         let error = secret(&reference("vault:x"), Some(Format::Dotenv), None, &known).unwrap_err();

@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogLevel};
+use crate::domain::without_errno;
 
 /// Which program writes the lines, and so what a text line begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,7 @@ where
         })?;
         let mut read = Read::default();
         event.record(&mut read);
+        read.message = without_errno(read.message);
         out.write_str(&read.message)?;
         // A field that the message already names is for JSON, where programs read it.
         for (name, value) in read.fields.iter().filter(|(_, value)| !read.message.contains(value)) {

@@ -141,7 +141,7 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     let lease = envelope.lease();
     // A duration without a lease is KV v1's: whatever its fields look like, they are somebody's own.
     let is_issued = lease.is_some() || envelope.lease_duration.is_zero();
-    let ends = if is_issued { ends::stated(&map, source, now) } else { None };
+    let ends = if is_issued { ends::stated(&map, source, now) } else { ends::interval(&map, envelope.lease_duration) };
     Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends, metadata: None })
 }
 
@@ -464,6 +464,11 @@ mod tests {
         let kv1 = fetched(&answer(200, r#"{"lease_id":"","lease_duration":2764800,"data":{"ttl":5}}"#), &read(), at(0))
             .unwrap();
         assert_eq!((kv1.lease, kv1.ends), (None, None));
+        for (ttl, duration) in [("5", 5), (r#""5""#, 5), (r#""1h30m""#, 5400)] {
+            let body = format!(r#"{{"lease_id":"","lease_duration":{duration},"data":{{"ttl":{ttl},"k":"v"}}}}"#);
+            let own = fetched(&answer(200, &body), &read(), at(0)).unwrap();
+            assert_eq!((own.lease, own.ends), (None, Some(Ends::Rotates(Duration::from_secs(duration)))), "{ttl}");
+        }
     }
 
     #[test]

@@ -43,6 +43,19 @@ pub(super) fn stated(map: &SecretMap, source: &VaultSource, now: SystemTime) -> 
     Some(Ends::Expires(left.min(LONGEST_LIFE)))
 }
 
+/// KV v1 returns a secret's own field `ttl` as the duration: how often whoever wrote it wants it read.
+pub(super) fn interval(map: &SecretMap, duration: Seconds) -> Option<Ends> {
+    let own = map.value("ttl")?;
+    // What is not a number of seconds (`1h`) the server has read; a field that it could not read is not repeated.
+    let is_repeated = seconds(own).map_or_else(|| text(own).is_some_and(is_duration), |own| own == duration);
+    is_repeated.then(|| Ends::Rotates(duration.life()))
+}
+
+/// `90m`, `1h30m`.
+fn is_duration(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
+}
+
 fn is_life_of_a_write(name: &str) -> bool {
     name.ends_with("_ttl") && !name.split('_').any(|part| BOUNDS.contains(&part))
 }

@@ -9,7 +9,7 @@
 //! python-dotenv also expands `${NAME}` between either quotes, reads `\r` as a line break, and its versions up to 1.2.1
 //! take a `\` before the closing quote for the escape of that quote, whatever stands before it.
 
-use super::super::error::{Unquotable, ValueError};
+use super::super::error::{Expanding, InnerQuote, Unquotable, ValueError};
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 use crate::domain::is_forbidden_from_backend;
@@ -98,8 +98,11 @@ fn quote(value: &str) -> Result<String, Unquotable> {
     if !value.contains('\'') && !value.contains("\\\\") {
         return Ok(format!("'{value}'"));
     }
-    if value.contains(['$', '`']) {
-        return Err(Unquotable::Mixed);
+    let expanding =
+        [('$', Expanding::Dollar), ('`', Expanding::Backquote)].into_iter().find(|(c, _)| value.contains(*c));
+    if let Some((_, expanding)) = expanding {
+        let inner = if value.contains('\'') { InnerQuote::SingleQuote } else { InnerQuote::TwoBackslashes };
+        return Err(Unquotable::Mixed(inner, expanding));
     }
     Ok(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
 }

@@ -231,6 +231,7 @@ impl Template {
             kind => match trail.miss(expression, kind) {
                 Some(miss) => self.missing(miss),
                 None if kind == ErrorKind::UndefinedError => TemplateRenderError::Undefined,
+                None if kind == ErrorKind::CannotUnpack => TemplateRenderError::Unpack,
                 None => TemplateRenderError::Engine(kind.to_string()),
             },
         };

@@ -188,6 +188,12 @@ fn a_missing_key_is_named_with_the_keys_there_are() {
     for (text, expected) in [
         ("x\n  {{ secret('db').nope }}", format!("line 2, column 6: {missing}")),
         ("{{ secret('db')['nope'] ~ 'x' }}", format!("line 1, column 4: {missing}")),
+        (
+            "{% for k, v in secret('db') %}{{ k }}{% endfor %}",
+            "line 1, column 8: this does not have as many parts as there are names; keys and values of a map are `for k, v \
+             in secret('…') | items`"
+                .into(),
+        ),
         ("{{ secret('db').nope | upper }}", format!("line 1, column 24: {missing}")),
         ("{{ secret('db').nope + 1 }}", format!("line 1, column 4: {missing}")),
         ("{% set a = secret('db').nope %}{{ a }}", format!("line 1, column 35: {missing}")),
