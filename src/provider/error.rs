@@ -93,7 +93,10 @@ pub enum Extent {
     Request,
     /// No answer in time. That may be the request's, its mount's, or the server's.
     Silence,
-    /// No server answered: no connection, a sealed server or a standby, a page of a proxy.
+    /// An answer that one path can have by itself and a server that is down gives to everybody (501 to 504, 472, 473, a page of a
+    /// proxy), or a connection that ended within it. The server's health tells which.
+    Unclear,
+    /// No server answered: no connection, or one whose health says that it serves nobody.
     Backend,
 }
 
@@ -138,6 +141,11 @@ impl Failure {
         Self { extent: Extent::Backend, ..self }
     }
 
+    /// The same failure, where only the server's health tells whether anybody is answered.
+    pub fn unclear(self) -> Self {
+        Self { extent: Extent::Unclear, ..self }
+    }
+
     /// The same failure, where the answer did not come in time.
     pub fn silent(self) -> Self {
         Self { extent: Extent::Silence, ..self }
@@ -159,8 +167,8 @@ impl Failure {
         match self.speaker {
             Speaker::Backend => self,
             Speaker::SomebodyElse if matches!(self.class, Class::Throttled { .. }) => self,
-            Speaker::SomebodyElse if self.class.is_retried() => self.of_backend(),
-            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.of_backend() },
+            Speaker::SomebodyElse if self.class.is_retried() => self.unclear(),
+            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.unclear() },
         }
     }
 }
@@ -175,6 +183,7 @@ mod tests {
         assert_eq!(refused.clone().at_work(), refused);
         let failure = refused.of_somebody_else().at_work();
         assert_eq!((failure.class, failure.effect), (Class::Transient, Effect::Perhaps));
+        assert_eq!(failure.extent, Extent::Unclear);
         let throttled = Class::Throttled { retry_after: None };
         assert_eq!(Failure::new(throttled.clone(), "later").of_somebody_else().at_work().class, throttled);
     }

@@ -59,8 +59,8 @@ pub(crate) struct Rotation<'a> {
     delivery: Delivery,
     /// Reported as expired; what replaced them is not delivered yet.
     expired: BTreeSet<SourceId>,
-    /// The class of each source's last failure, so that it is logged once.
-    last_failures: BTreeMap<SourceId, Class>,
+    /// The class of the last failure of each secret and (`None`) login, so that it is logged once.
+    last_failures: BTreeMap<(BackendId, Option<SecretId>), Class>,
     /// Work whose result nothing waits for: revoking leases that cannot be used, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
     statistics: Statistics,
@@ -261,7 +261,7 @@ impl<'a> Rotation<'a> {
         self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
         self.driver.done(backend, work, outcome, now, random::unit());
-        self.log_decisions(backend, |shown| shown == work.secret(), now);
+        self.log_consequences(backend, work.secret(), now);
         if let (Some(id), true) = (work.secret(), brings_a_value)
             && !self.delivery.is_waiting(self.source_of(backend, id))
         {

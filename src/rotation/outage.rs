@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
+use crate::schedule::SecretId;
 
 /// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
 const WARN_AFTER: u32 = 3;
@@ -22,6 +23,17 @@ pub(super) struct Outage {
     last: Option<(Failure, Duration)>,
     /// The reasons that the log named, and when; the last one last.
     named: Vec<(String, Duration)>,
+    /// Lines that are due if the server lives: failures that can be one request's own or everybody's.
+    unclear: Vec<Line>,
+}
+
+/// A line about a failure of one secret or of the login.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// `None`: the login.
+    pub(super) of: Option<SecretId>,
+    pub(super) reference: Option<String>,
+    pub(super) text: String,
 }
 
 /// The line that is due.
@@ -64,6 +76,26 @@ impl Outage {
     pub(super) fn ends(&mut self) -> bool {
         (self.failures, self.last) = (0, None);
         std::mem::take(&mut self.is_logged)
+    }
+
+    /// Whether the failure is the backend's, and has no line of its own.
+    pub(super) fn covers(&self, failure: &Failure) -> bool {
+        failure.class.is_retried()
+            && match failure.extent {
+                Extent::Backend => true,
+                Extent::Silence | Extent::Unclear => self.is_logged,
+                Extent::Request => false,
+            }
+    }
+
+    /// Keeps a line until it is known whether the server lives.
+    pub(super) fn keep(&mut self, line: Line) {
+        self.unclear.push(line);
+    }
+
+    /// The lines that were kept.
+    pub(super) fn take_kept(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.unclear)
     }
 
     /// The last failure and when it came, while the outage lasts.

@@ -7,11 +7,11 @@ use tracing::{Level, debug, enabled, info, warn};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::OnExpired;
-use crate::provider::{Class, Extent};
-use crate::schedule::{BackendId, Event, Outcome, SecretId, Work};
+use crate::provider::{Class, Extent, Failure};
+use crate::schedule::{BackendId, Event, Liveness, Outcome, SecretId, Work};
 use crate::sys::clock;
 
-use super::outage::{News, Outage};
+use super::outage::{Line, News, Outage};
 use super::{Rotation, RotationEvent, log};
 
 impl Rotation<'_> {
@@ -140,41 +140,72 @@ impl Rotation<'_> {
     /// One line for what matters to an operator; a failure once, until it changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome, now: Duration) {
         let executor = Rc::clone(self.driver.executor(backend));
-        let index = work.secret().map(|id| self.source_of(backend, id));
-        let reference = index.map(|index| self.plan.sources[index].shown.clone());
+        let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].shown.clone());
         match outcome {
             Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
                 self.last_failure.insert(backend, failure.clone());
                 let what = log::doing(work, reference.as_deref(), &executor);
-                let is_logged = match index {
-                    Some(index) => {
-                        self.last_failures.insert(index, failure.class.clone()) == Some(failure.class.clone())
-                    }
-                    None => false,
-                };
-                // What is the backend's is one line of its own.
-                let is_the_backends = failure.class.is_retried() && failure.extent == Extent::Backend;
-                if is_the_backends || is_logged || index.is_none() && failure.class.is_retried() {
-                    debug!("cannot {what} ({}): {failure}", failure.class);
-                } else {
-                    let event = (failure.class == Class::Denied).then_some("deny");
-                    warn!(event, reference, "cannot {what}: {failure}");
-                }
-                // With one secret, or only a login to send, no other request detects the outage.
-                if is_the_backends || index.is_none() && failure.class.is_retried() {
-                    let news = self.outages.entry(backend).or_default().failed(failure, now);
-                    self.warn_of_outage(backend, news);
-                }
+                self.log_failure(backend, work, failure, &what, reference, now);
             }
             _ => {
                 if self.outages.entry(backend).or_default().answered() {
                     info!("{} answers again", executor.name());
                 }
-                if let Some(index) = index {
-                    self.last_failures.remove(&index);
+                if is_secret_or_login(work) {
+                    self.last_failures.remove(&(backend, work.secret()));
                 }
                 log::succeeded(work, outcome, reference.as_deref(), &executor);
             }
         }
     }
+    fn log_failure(
+        &mut self,
+        backend: BackendId,
+        work: Work,
+        failure: &Failure,
+        what: &str,
+        reference: Option<String>,
+        now: Duration,
+    ) {
+        let outage = self.outages.entry(backend).or_default();
+        let (is_retried, class) = (failure.class.is_retried(), &failure.class);
+        if outage.covers(failure) {
+            debug!("cannot {what} ({class}): {failure}");
+            // With one secret, or only a login to send, no other request detects the outage.
+            let news = outage.failed(failure, now);
+            return self.warn_of_outage(backend, news);
+        }
+        let key = (backend, work.secret());
+        let is_minor = is_retried && !is_secret_or_login(work);
+        if is_minor || is_secret_or_login(work) && self.last_failures.insert(key, class.clone()).as_ref() == Some(class)
+        {
+            debug!("cannot {what} ({class}): {failure}");
+        } else if is_retried && failure.extent != Extent::Request {
+            debug!("cannot {what} ({class}): {failure}");
+            outage.keep(Line { of: work.secret(), reference, text: format!("cannot {what}: {failure}") });
+        } else {
+            let event = (failure.class == Class::Denied).then_some("deny");
+            warn!(event, reference, "cannot {what}: {failure}");
+        }
+    }
+
+    /// What the schedule made of an outcome: what it does next, at debug, and the lines that were kept until it was known whether
+    /// the server lives.
+    pub(super) fn log_consequences(&mut self, backend: BackendId, of: Option<SecretId>, now: Duration) {
+        self.log_decisions(backend, |shown| shown == of, now);
+        let liveness = self.driver.schedule(backend).liveness();
+        if liveness == Liveness::Unknown {
+            return;
+        }
+        for Line { of, reference, text } in self.outages.entry(backend).or_default().take_kept() {
+            match liveness {
+                Liveness::Down => _ = self.last_failures.remove(&(backend, of)),
+                Liveness::Answers | Liveness::Unknown => warn!(reference, "{text}"),
+            }
+        }
+    }
+}
+
+fn is_secret_or_login(work: Work) -> bool {
+    work.secret().is_some() || matches!(work, Work::Login(_) | Work::RenewToken)
 }

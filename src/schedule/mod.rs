@@ -22,7 +22,7 @@ mod work;
 pub use driver::{BackendId, Completed, Driver, Executor, Started};
 pub use machine::{Authentication, Refreshed, Schedule};
 pub use settings::{Reads, Settings, Silence, Window};
-pub use status::{SecretStatus, State, Status, TokenStatus};
+pub use status::{Liveness, SecretStatus, State, Status, TokenStatus};
 pub use work::{
     Answer, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, SecretId, TokenId, Work,
 };

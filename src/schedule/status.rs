@@ -6,6 +6,17 @@ use crate::provider::Failure;
 
 use super::work::{SecretId, TokenId, Work};
 
+/// Whether a server answers anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// It does, as far as is known.
+    Answers,
+    /// Its health decides: that is asked, or about to be.
+    Unknown,
+    /// It does not.
+    Down,
+}
+
 /// One backend's view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {

@@ -15,6 +15,7 @@
 //! | … a local error never causes a fetch | `faults::a_full_volume_…` | – |
 //! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/schedule/breaker.rs` |
 //! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `partial::*` (two databases), `hangs::one_request_…`, `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
+//! | … what one path answers (502, 503, 472, a proxy's page, a cut) is its own while the health is good | `paths::what_one_path_…` | `partial::what_one_mount_answers_…`, `an_outage_is_over_with_it_…` |
 //! | … what has expired or is about to is probed every 10 s | – | `partial::what_…`, `a_login_that_was_refused_…` |
 //! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
 //! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…`, `hangs::an_hour_of_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
@@ -49,6 +50,7 @@ mod issued; // what is issued without a lease and says itself when it ends: sign
 mod lives; // what ends in its own way, and lives of a few seconds
 mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show
+mod paths; // one path that answers as if nobody did
 mod partial; // one database down, stopped or slow behind a server that works
 mod server; // the real server killed, sealed, without its storage; its certificate replaced
 mod sidecar; // renewal, hand-over, changes, the end

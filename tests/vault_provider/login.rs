@@ -318,7 +318,7 @@ async fn a_login_that_fails_on_the_servers_side_may_be_tried_again() {
     };
     for _ in 0..2 {
         let failure = vault.login(&proof, 1).await.unwrap_err();
-        assert_eq!(failure, Failure::new(Class::Transient, "the server is sealed (503)").of_backend());
+        assert_eq!(failure, Failure::new(Class::Transient, "the server is sealed (503)").unclear());
     }
     let unwraps = fake.seen().iter().filter(|seen| seen.head.contains("unwrap")).count();
     assert_eq!(unwraps, 1, "a wrapping token is good for one use");

@@ -93,6 +93,7 @@ impl From<TransportError> for Failure {
         let failure = Self::new(class, error.to_string());
         let failure = match error {
             TransportError::AnswerTimeout(..) => failure.silent(),
+            TransportError::CutShort(_) => failure.unclear(),
             // Ours, not the backend's.
             TransportError::NotLookedUp(_) => failure,
             TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => failure,

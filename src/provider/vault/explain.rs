@@ -158,7 +158,7 @@ fn of_somebody_else(answer: &Answer) -> Failure {
         _ => (Class::Malformed, page),
     };
     let failure = Failure::new(class, format!("{why} ({status})"));
-    if status >= 500 || status == 408 { failure.perhaps_done().of_backend() } else { failure }
+    if status >= 500 || status == 408 { failure.perhaps_done().unclear() } else { failure }
 }
 
 fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
@@ -172,10 +172,10 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
             let class = Class::Throttled { retry_after: answer.retry_after };
             failure(class, "the server asks for patience: too many requests")
         }
-        472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests").of_backend(),
-        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).of_backend(),
-        501 | 502 | 504 => failure(Class::Transient, unavailable(status)).perhaps_done().of_backend(),
-        500.. => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
+        472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests").unclear(),
+        500 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
+        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).unclear(),
+        501.. => failure(Class::Transient, unavailable(status)).perhaps_done().unclear(),
         400..500 if request.is_login() => refused_login(request, answer),
         403 => {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();

@@ -139,10 +139,11 @@ impl Vault {
         let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
         let status = response.status().as_u16();
         let answer = Answer { status, retry_after: None, body: SecretBytes::new(response.into_body()) };
-        match explain::refusal(&RequestKind::Read("sys/health"), &answer, None).at_work() {
-            refusal if !answer.is_success() && refusal.extent == Extent::Backend => Err(refusal),
-            _ => Ok(()),
+        if answer.is_success() {
+            return Ok(());
         }
+        let refusal = explain::refusal(&RequestKind::Read("sys/health"), &answer, None).at_work();
+        if refusal.extent == Extent::Request { Ok(()) } else { Err(refusal.of_backend()) }
     }
 
     /// Closes idle connections, each of which keeps the last answer in its buffers, and takes a replaced CA file up.

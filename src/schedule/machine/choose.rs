@@ -6,6 +6,7 @@ use crate::schedule::backoff::EXPIRED_WITHIN;
 use crate::schedule::breaker::{Deadline, Other, Ran, Slot};
 use crate::schedule::secret::{Server, Step};
 use crate::schedule::settings::{Reads, Silence};
+use crate::schedule::status::Liveness;
 use crate::schedule::token::{TokenStep, Tokens};
 use crate::schedule::work::{MountId, SecretId, TokenId, Work};
 
@@ -101,11 +102,16 @@ impl Schedule {
     }
 
     /// When the server is asked whether it lives: when a request has been under way for long, or was in vain, and nothing was
-    /// answered since it was sent.
+    /// answered since it was sent. In an outage that is a probe like others.
     fn health_due(&self, now: Duration) -> Option<Duration> {
-        let can_ask = self.tokens.is_some() && self.settings.silence == Silence::Health && self.breaker.is_closed();
+        let can_ask = self.tokens.is_some() && self.settings.silence == Silence::Health;
         if !can_ask || self.is_under_way(Slot::Health) {
             return None;
+        }
+        if !self.breaker.is_closed() {
+            let others = self.in_flight.iter().map(|flight| Other { slot: flight.slot, ran: flight.ran });
+            let gate = self.breaker.gate(Slot::Health, others, Deadline::default(), now)?;
+            return self.suspected.map(|at| at.max(gate));
         }
         let is_silent =
             |flight: &&InFlight| self.last_answer <= flight.requested_at && self.last_health <= flight.requested_at;
@@ -138,6 +144,17 @@ impl Schedule {
         if self.breaker.is_closed() { Server::Answers } else { Server::IsDown }
     }
 
+    /// What is known of the server after a failure that could be its own or one request's.
+    pub fn liveness(&self) -> Liveness {
+        if self.breaker.down_until().is_some() {
+            Liveness::Down
+        } else if self.suspected.is_some() || self.is_under_way(Slot::Health) {
+            Liveness::Unknown
+        } else {
+            Liveness::Answers
+        }
+    }
+
     pub(super) fn mount_of(&self, id: SecretId) -> &Mount {
         &self.mounts[self.secrets[id.0].mount().0]
     }
@@ -153,6 +170,8 @@ impl Schedule {
         let tokens = self.tokens.as_ref();
         let (failures, order, expiry, due) = match slot {
             Slot::Token => (tokens.map_or(0, Tokens::failures), 0, Duration::ZERO, Duration::ZERO),
+            // It decides about what failed, and about all others.
+            Slot::Health if self.suspected.is_some() => (0, 0, Duration::ZERO, Duration::ZERO),
             Slot::Check | Slot::Health => (0, 1, Duration::ZERO, Duration::ZERO),
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];

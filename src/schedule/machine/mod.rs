@@ -80,7 +80,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// the *mount*, which has a breaker of its own: one probe at a time of what fails there, which is real work. What does not fail
 /// itself (or failed once while its value lives) passes the mount's breaker, because two databases can be connections of one mount,
 /// and an answer to it does not close the breaker. A silence longer than the [limit](Self::limit) belongs to the mount too,
-/// unless [`Work::CheckHealth`] shows that nobody answers. What has no answer at all, and 429 from two that share nothing,
+/// unless [`Work::CheckHealth`] shows that nobody answers; so does an answer that a server which is down gives to everybody (503, 502,
+/// a proxy's page), for which the health is asked at once, once for all. What has no connection, and 429 from two that share nothing,
 /// belongs to the *backend*: nothing runs but one probe after each back-off, of what failed least often first, then by urgency.
 /// As long as all failures are one secret's, the others wait at most half a second and go one at a time.
 ///

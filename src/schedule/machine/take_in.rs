@@ -86,6 +86,10 @@ impl Schedule {
         let timing = FailureTiming { reach: Reach::Slot, again, sent: flight.requested_at, retry_after, limit: None };
         match of {
             Of::TheBackend(reach) => {
+                // A probe may have failed because of its mount alone: the next one is the question.
+                if failure.extent != Extent::Backend && flight.slot != Slot::Health && !self.cannot_ask() {
+                    self.suspected = Some(now);
+                }
                 let timing = FailureTiming { reach, limit: self.urgency(|_| true, now), ..timing };
                 self.backend_failed(flight, timing, now, jitter);
             }
@@ -141,13 +145,15 @@ impl Schedule {
         let is_contradicted = self.last_answer > flight.requested_at;
         let is_probe = flight.ran == Ran::AsProbe && !self.breaker.is_closed();
         match (failure.extent, flight.slot) {
-            (Extent::Silence | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
+            (Extent::Silence | Extent::Unclear | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
             (Extent::Backend, _) => Of::TheBackend(Reach::Slot),
             _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled == Some(Throttled::Everybody) => {
                 Of::TheBackend(Reach::All)
             }
-            (Extent::Silence, _) if !is_contradicted && (is_probe || self.cannot_ask()) => Of::TheBackend(Reach::Slot),
-            (Extent::Silence | Extent::Request, _) => Of::TheMount,
+            (Extent::Silence | Extent::Unclear, _) if !is_contradicted && (is_probe || self.cannot_ask()) => {
+                Of::TheBackend(Reach::Slot)
+            }
+            (Extent::Silence | Extent::Unclear | Extent::Request, _) => Of::TheMount,
         }
     }
 

@@ -108,6 +108,47 @@ fn a_database_that_fails_costs_another_connection_of_its_mount_nothing_at_lives_
 }
 
 #[test]
+fn what_one_mount_answers_as_if_nobody_did_costs_nobody_else_anything() {
+    for (roles, seed) in [1, 3, 50].into_iter().flat_map(|roles| (0..10).map(move |seed| (roles, seed))) {
+        for failing in [A, KV] {
+            let mut world = two_databases(roles, seed);
+            world.server.faults.push(stretch(100, 700, What::IsNoGatewayTo(failing)));
+            world.run(seconds(700));
+            let (b, kv) = (SecretId(roles), SecretId(roles + 1));
+            let about = format!("{roles} roles, {failing:?} fails, seed {seed}");
+            assert_eq!((world.logins(), world.count_events(Event::BackendDown)), (1, 0), "{about}");
+            assert!(!world.gaps.iter().any(|(id, ..)| *id == b || failing == KV), "{about}: {:?}", world.gaps);
+            if failing == A {
+                let gap = longest_gap(&world, |work| work.secret() == Some(kv));
+                assert!(gap <= seconds(302), "{about}: KV was not read for {gap:?}");
+            }
+            let failed =
+                world.count(100, 700, |work| work.secret().is_some_and(|id| world.server.mount(id) == failing));
+            let questions = world.count(100, 700, |work| work == Work::CheckHealth);
+            assert!(questions <= failed, "{about}: {questions} for {failed} failures");
+            world.run(seconds(760));
+            for id in 0..roles + 3 {
+                assert_eq!(world.state(id), State::Fresh, "{about}: {id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_outage_is_over_with_it_although_the_only_mount_fails_on() {
+    for seed in 0..40 {
+        let mut world = World::new(Server::new(vec![leased(60, DAY)]), seed);
+        world.server.token_ttl = seconds(DAY);
+        world.server.faults.push(stretch(100, 200, What::Refuses));
+        world.server.faults.push(stretch(100, 700, What::IsNoGatewayTo(A)));
+        world.run(seconds(700));
+        let of = |event| world.events.iter().filter(move |(_, of)| *of == event).map(|(at, _)| *at).collect::<Vec<_>>();
+        let (down, up) = (of(Event::BackendDown), of(Event::BackendUp));
+        assert!(matches!((&*down, &*up), ([_], [up]) if *up <= seconds(1220)), "seed {seed}: {down:?} {up:?}");
+    }
+}
+
+#[test]
 fn what_one_mount_has_lost_is_had_again_within_ten_seconds_of_its_return() {
     for (what, seed) in
         [What::BreaksMount(A), What::HangsMount(A)].into_iter().flat_map(|w| (0..20).map(move |s| (w, s)))

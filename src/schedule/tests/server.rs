@@ -31,8 +31,10 @@ pub(super) struct InjectedFault {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
-    /// 503 at once.
+    /// 503 at once, its health too.
     Refuses,
+    /// 502 for everything of one mount: its plugin, or what is before it, says so.
+    IsNoGatewayTo(MountId),
     /// Nothing, until the client gives up.
     Hangs,
     /// Issues and renewals of one mount hang: its database is stopped.
@@ -257,7 +259,13 @@ impl Server {
             let of = work.secret();
             match fault {
                 What::Refuses => {
-                    return (Outcome::Failed(Failure::new(Class::Transient, "503").of_backend()), QUICK);
+                    let refused = Failure::new(Class::Transient, "503");
+                    let is_health = work == Work::CheckHealth;
+                    let failure = if is_health { refused.of_backend() } else { refused.unclear() };
+                    return (Outcome::Failed(failure), QUICK);
+                }
+                What::IsNoGatewayTo(mount) if of.is_some_and(|id| self.mount(id) == mount) => {
+                    return (Outcome::Failed(Failure::new(Class::Transient, "502").perhaps_done().unclear()), QUICK);
                 }
                 What::Hangs => return (failed(Class::Transient, "never"), Duration::MAX),
                 // Whoever is still waiting when the database goes on has an answer.
