@@ -16,7 +16,8 @@ Exit codes:
 pub(super) const INJECT_EXITS: &str = "\
 Exit codes:
   0    done                              69  the webhook cannot listen
-  1    something would change (--check)  70  a bug
+  1    something would change (--check), 70  a bug
+       or was not migrated
   64   wrong usage or config             71  the webhook cannot confine itself
   65   a manifest is wrong or refused    73  a file cannot be written
   75 and 77 are of secret-exec only: a secret expired, a login or read denied.";
@@ -64,6 +65,11 @@ pub(super) const INJECT_EXAMPLES: &[(&str, &str)] = &[
         "manifest",
         "secret-inject manifest --config injector.yaml < app.yaml | kubectl apply -f -
   secret-inject manifest --config injector.yaml -f app.yaml --check",
+    ),
+    (
+        "migrate",
+        "secret-inject migrate -f app.yaml > migrated.yaml
+  secret-inject migrate --config injector.yaml --check deploy/*.yaml",
     ),
     (
         "certs",

@@ -56,12 +56,13 @@ fn start(args: &[OsString]) -> Ended {
         Err(Stop::ConfigErrors(mistakes)) => return Err(problems(mistakes)),
     };
     let Some((name, own)) = matches.subcommand() else {
-        return Err(usage("expected webhook, manifest or certs; see secret-inject --help"));
+        return Err(usage("expected webhook, manifest, migrate or certs; see secret-inject --help"));
     };
     let options = Options(own);
     match name {
         "webhook" => webhook(&options),
         "manifest" => offline(&options),
+        "migrate" => migrate(&options),
         "certs" => make_certs(&options),
         "schema" => print(&config::injector_schema()),
         "completions" => print(&Shell::read(own).completions(line)),
@@ -108,7 +109,8 @@ fn injector(name: &str, text: &str) -> Result<Injector, Vec<Diagnostic>> {
     Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Diagnostic::from).collect())
 }
 
-fn offline(options: &Options<'_>) -> Ended {
+/// The manifests of the command line, or stdin: names and texts.
+fn manifests(options: &Options<'_>) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
     let files: Vec<&OsString> = options.all("file").chain(options.all("files")).collect();
     let mut inputs = Vec::new();
     for file in files.iter().filter(|file| **file != "-") {
@@ -121,6 +123,35 @@ fn offline(options: &Options<'_>) -> Ended {
             .map_err(|error| vec![Diagnostic::new(Exit::Data, format!("cannot read stdin: {error}"))])?;
         inputs.push(("stdin".to_owned(), text));
     }
+    Ok(inputs)
+}
+
+fn data(mistakes: Vec<String>) -> Vec<Diagnostic> {
+    mistakes.into_iter().map(|text| Diagnostic::new(Exit::Data, text)).collect()
+}
+
+fn migrate(options: &Options<'_>) -> Ended {
+    let inputs = manifests(options)?;
+    let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
+    let injector = match options.path("config") {
+        Some(path) => Some(injector(&path.display().to_string(), &read(&path)?)?),
+        None => None,
+    };
+    let made = manifest::migrate::migrate(&files, injector.as_ref()).map_err(data)?;
+    let is_check = options.is_set("check");
+    let warnings = made.warnings.iter().map(|text| format!("warning: {text}"));
+    let left = made.left.iter().map(|text| format!("not migrated: {text}"));
+    let changed = made.changed.iter().filter(|_| is_check).map(|text| format!("{text}: would be migrated"));
+    let lines: Vec<String> = warnings.chain(left).chain(changed).collect();
+    tell(lines.iter().map(String::as_str));
+    if !is_check {
+        print(&made.text)?;
+    }
+    Ok(Exit::App(u8::from(!made.left.is_empty() || (is_check && !made.changed.is_empty()))))
+}
+
+fn offline(options: &Options<'_>) -> Ended {
+    let inputs = manifests(options)?;
     let injector = match options.path("config") {
         Some(path) => injector(&path.display().to_string(), &read(&path)?)?,
         None => match inputs.iter().find_map(|(_, text)| manifest::function_config(text)) {
@@ -129,8 +160,7 @@ fn offline(options: &Options<'_>) -> Ended {
         },
     };
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
-    let output = manifest::manifest(&files, &injector)
-        .map_err(|mistakes| mistakes.into_iter().map(|text| Diagnostic::new(Exit::Data, text)).collect::<Vec<_>>())?;
+    let output = manifest::manifest(&files, &injector).map_err(data)?;
     tell(output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str));
     if !options.is_set("check") {
         return print(&output.text);

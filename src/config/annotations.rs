@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::check::Author;
 use super::dialect::Setting;
 use super::layer::{Annotations, Layer, Reading, Text};
-use super::names::singles;
+use super::names::{kebab, singles};
 use super::nearest::nearest;
 use super::place::{ConfigError, Place};
 use super::tree::{ConfigErrors, Kind, Node};
@@ -232,6 +232,16 @@ fn is_a_key(name: &str) -> bool {
     name.len() <= 63
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// Whether a file of that name can have annotations of its own.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && is_a_key(&format!("template.{name}"))
+}
+
+/// The annotation, without the prefix, of a single option: `vault-auth-role` of `vault.auth.role`.
+pub fn option_key(path: &[&str]) -> String {
+    kebab(path)
 }
 
 /// The pairs of a downward-API file: `key="value"` lines, the value as Go's `%q` writes it.

@@ -40,8 +40,13 @@ impl Single {
 
     /// `vault-auth-token-file`.
     pub(super) fn kebab(&self) -> String {
-        words(&self.path, '-')
+        kebab(&self.path)
     }
+}
+
+/// `["vault", "tokenFile"]` as `vault-token-file`.
+pub(super) fn kebab(path: &[&str]) -> String {
+    words(path, '-')
 }
 
 /// `["vault", "tokenFile"]` as `vault_token_file`, with that mark between words.

@@ -4,6 +4,7 @@
 
 mod doc;
 mod layout;
+pub mod migrate;
 mod read;
 mod scalar;
 mod write;
@@ -152,7 +153,7 @@ fn document(
     let body = segment.body.strip_prefix('\u{feff}').unwrap_or(segment.body);
     let broken = |error: ReadError, name: &str| {
         let file = name.rsplit_once(": document").map_or(name, |(file, _)| file);
-        vec![format!("{file}:{}: {}", segment.line + error.line - 1, error.text)]
+        vec![read_error(file, segment, &error)]
     };
     if is_only_directives(body) {
         return Ok(None);
@@ -200,6 +201,10 @@ fn document(
         return Err(mistakes);
     }
     Ok(is_changed.then(|| rewritten(segment, &before, &doc, written)))
+}
+
+fn read_error(file: &str, segment: &Segment<'_>, error: &ReadError) -> String {
+    format!("{file}:{}: {}", segment.line + error.line - 1, error.text)
 }
 
 /// A document that was changed: over its own text where that is possible, so that comments stay; else what people wrote above

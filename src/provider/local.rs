@@ -171,7 +171,10 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
     Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }
 
-fn read(path: &Path) -> Result<(Option<Stamp>, BTreeMap<Source, Entry>), Vec<ConfigError>> {
+/// What a file holds, and how it is told from a later state of it; a pipe is read once and has no later state.
+type Contents = (Option<Stamp>, BTreeMap<Source, Entry>);
+
+fn read(path: &Path) -> Result<Contents, Vec<ConfigError>> {
     let cannot =
         |why: String| vec![ConfigError::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
     let (stamp, text) = if file::is_read_once(path) {

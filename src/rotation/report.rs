@@ -142,7 +142,8 @@ impl Rotation<'_> {
         let failure = failure?;
         let own = (failure, self.statistics.failed.get(&(id, secret)).copied().unwrap_or(date.now));
         let outage = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
-        let shared = outage.and_then(Outage::reason).filter(|_| matches!(failure.extent, Extent::Backend | Extent::Unclear));
+        let shared =
+            outage.and_then(Outage::reason).filter(|_| matches!(failure.extent, Extent::Backend | Extent::Unclear));
         let (failure, at) = shared.unwrap_or(own);
         Some(Trouble { class: class(&failure.class), why: failure.why.clone(), at: date.of(at) })
     }

@@ -12,6 +12,7 @@ const TAIL: &str = "\
 Examples:
   secret-inject manifest --config injector.yaml < app.yaml | kubectl apply -f -
   secret-inject manifest --config injector.yaml -f app.yaml --check
+  secret-inject migrate -f app.yaml > migrated.yaml
   secret-inject certs --out certs";
 
 /// The whole command line of `secret-inject`.
@@ -46,14 +47,18 @@ pub(in crate::cli) fn command() -> Command {
                 .arg(file("config", "The injector's config, as YAML."))
                 .arg(value("file", "FILE", "A manifest, instead of stdin; - is stdin.").short('f'))
                 .arg(switch("check", "Print nothing; exit 1 when something would change."))
-                .arg(
-                    Arg::new("files")
-                        .value_name("FILE")
-                        .help("The same as -f FILE.")
-                        .num_args(0..)
-                        .action(ArgAction::Append)
-                        .value_parser(ValueParser::os_string()),
-                ),
+                .arg(files()),
+        )
+        .subcommand(
+            Command::new("migrate")
+                .about(
+                    "Rewrite manifests for Vault's or OpenBao's Agent Injector, bank-vaults or the Secrets Store CSI driver with \
+                     annotations of ours. A pod that cannot be migrated stays as it is, and is named on stderr.",
+                )
+                .arg(file("config", "The injector's config, to check the result with."))
+                .arg(value("file", "FILE", "A manifest, instead of stdin; - is stdin.").short('f'))
+                .arg(switch("check", "Print nothing; say what would change, and exit 1 when something would."))
+                .arg(files()),
         )
         .subcommand(
             Command::new("certs")
@@ -67,6 +72,16 @@ pub(in crate::cli) fn command() -> Command {
         .subcommands(for_shells())
         .subcommand(Command::new("version").about("Print the version.").hide(true));
     help::with_ends(program, help::INJECT_EXAMPLES, help::INJECT_EXITS)
+}
+
+/// Manifests without `-f`.
+fn files() -> Arg {
+    Arg::new("files")
+        .value_name("FILE")
+        .help("The same as -f FILE.")
+        .num_args(0..)
+        .action(ArgAction::Append)
+        .value_parser(ValueParser::os_string())
 }
 
 #[cfg(test)]

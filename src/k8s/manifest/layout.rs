@@ -341,7 +341,8 @@ impl Edits<'_> {
 fn rendered(doc: &Doc, column: usize) -> String {
     let text = write::yaml(doc);
     let mut out = String::new();
-    for (number, line) in text.trim_end_matches('\n').split('\n').enumerate() {
+    let body = text.strip_suffix('\n').unwrap_or(&text);
+    for (number, line) in body.split('\n').enumerate() {
         if number > 0 {
             out.push('\n');
             if !line.is_empty() {
@@ -445,8 +446,9 @@ spec:
     #[test]
     fn items_and_keys_are_added_and_taken_away_with_their_lines() {
         let before = "a:\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: y # y\n- name: z\nb: 1 # gone\n";
-        let after = "a:\n- name: new\n- name: x\n  k: \"text\\n\\nmore\\n\"\n- name: z\nc:\n";
-        let expected = "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\nc: null\n";
+        let after = "a:\n- name: new\n- name: x\n  k: \"text\\n\\nmore\\n\"\n- name: z\n  k: \"two\\n\\n\"\nc:\n";
+        let expected =
+            "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\n  k: |+\n    two\n\nc: null\n";
         assert_eq!(rewritten(before, after).as_deref(), Some(expected));
     }
 

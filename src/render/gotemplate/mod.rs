@@ -18,6 +18,7 @@ mod eval;
 mod fields;
 mod float;
 mod functions;
+mod jinja;
 mod json;
 mod lexer;
 mod literal;
@@ -31,6 +32,7 @@ mod value;
 mod yaml;
 
 pub use error::{SyntaxError, TemplateError};
+pub use jinja::{Simpler, simpler};
 
 use eval::Evaluator;
 use rendering::Rendering;

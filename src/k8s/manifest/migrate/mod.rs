@@ -1,0 +1,212 @@
+//! Manifests for other injectors, rewritten with annotations of ours: those of Vault's and OpenBao's Agent Injector, of
+//! bank-vaults, and the volumes of the Secrets Store CSI driver. A pod is migrated as a whole, or left as it is and named.
+
+mod annotations;
+mod classes;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::annotations::PREFIX;
+use crate::config::{DIALECT_PREFIXES, Dialect, Injector, Text};
+
+use super::super::inject::inject_into;
+use super::doc::Doc;
+use super::read;
+use super::{called, is_pod, read_error, rewritten, segments, separate, shown};
+use classes::Classes;
+
+/// What came of the manifests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migration {
+    /// The manifests.
+    pub text: String,
+    /// Pods that were migrated: document and path.
+    pub changed: Vec<String>,
+    /// What could not be migrated, and why: its pod stays as it was.
+    pub left: Vec<String>,
+    /// What should be known, though nothing is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// Migrates every document of these files. `injector` is what the pods will be injected with; without one, only what holds
+/// for every injector is checked. Documents that cannot be read are errors, each with its place.
+pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migration, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let mut documents = Vec::new();
+    for file in files {
+        for segment in segments(file.text) {
+            let body = segment.body.strip_prefix('\u{feff}').unwrap_or(segment.body);
+            match read::read(body) {
+                Ok(found) => documents.push((file, segment, found)),
+                Err(error) => mistakes.push(read_error(file.name, &segment, &error)),
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let classes = Classes::find(documents.iter().filter_map(|(_, _, found)| found.as_ref()).map(|(doc, _)| doc));
+    let mut made = Migration::default();
+    let mut current = None;
+    for (file, segment, found) in documents {
+        if current != Some(file.name) {
+            separate(&mut made.text, file.text);
+            current = Some(file.name);
+        }
+        let mut place = format!("{}: document at line {}", file.name, segment.line);
+        let text = found.and_then(|(doc, written)| {
+            if let Some(called) = called(&doc) {
+                place.push_str(&format!(" ({called})"));
+            }
+            let after = made.document(&doc, &place, &classes, injector)?;
+            Some(rewritten(&segment, &doc, &after, written))
+        });
+        match text {
+            Some(text) => made.text.push_str(&text),
+            None => made.text.extend([segment.separator, segment.body]),
+        }
+    }
+    Ok(made)
+}
+
+impl Migration {
+    /// The document with its pods migrated; `None` when nothing changes.
+    fn document(&mut self, doc: &Doc, place: &str, classes: &Classes, injector: Option<&Injector>) -> Option<Doc> {
+        let mut pods = Vec::new();
+        find_pods(doc, &mut Vec::new(), &mut pods);
+        let namespace = doc.get("metadata").and_then(|metadata| metadata.text("namespace"));
+        if let Some(text) = misplaced(doc, &pods) {
+            self.left.push(format!("{place}: {text}"));
+        }
+        let mut after = doc.clone();
+        let mut is_changed = false;
+        for path in pods {
+            let place = if path.is_empty() { place.to_owned() } else { format!("{place}, {}", shown(&path)) };
+            let pod = after.at(&path).expect("the path was found in this document");
+            match migrated(pod, namespace, classes, injector) {
+                Ok(None) => {}
+                Ok(Some((new, warnings))) => {
+                    *pod = new;
+                    is_changed = true;
+                    self.warnings.extend(warnings.into_iter().map(|text| format!("{place}: {text}")));
+                    self.changed.push(place);
+                }
+                Err(obstacles) => self.left.extend(obstacles.into_iter().map(|text| format!("{place}: {text}"))),
+            }
+        }
+        is_changed.then_some(after)
+    }
+}
+
+/// Pods and pod templates.
+fn find_pods(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    if is_pod(doc) {
+        return found.push(path.clone());
+    }
+    let mut below = |step: String, doc: &Doc| {
+        path.push(step);
+        find_pods(doc, path, found);
+        path.pop();
+    };
+    match doc {
+        Doc::Map(entries) => entries.iter().for_each(|(key, value)| below(key.clone(), value)),
+        Doc::List(items) => items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value)),
+        _ => {}
+    }
+}
+
+/// Annotations on an object whose pods are elsewhere in it: nobody reads them there.
+fn misplaced(doc: &Doc, pods: &[Vec<String>]) -> Option<&'static str> {
+    let is_elsewhere = !pods.is_empty() && pods.iter().all(|path| !path.is_empty());
+    let has = annotations_of(doc).iter().any(|(key, _)| is_theirs(key));
+    (is_elsewhere && has).then_some(
+        "has annotations of another injector on the object itself, where no injector reads them; move them to its pod template",
+    )
+}
+
+fn annotations_of(pod: &Doc) -> &[(String, Doc)] {
+    match pod.get("metadata").and_then(|metadata| metadata.get("annotations")) {
+        Some(Doc::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn is_theirs(key: &str) -> bool {
+    DIALECT_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+type Migrated = (Doc, Vec<String>);
+
+/// The pod with annotations of ours; `None` when no other injector would do anything; else every obstacle.
+fn migrated(
+    pod: &Doc,
+    namespace: Option<&str>,
+    classes: &Classes,
+    injector: Option<&Injector>,
+) -> Result<Option<Migrated>, Vec<String>> {
+    let mut dialects = injector.cloned().unwrap_or_else(Injector::placeholder);
+    dialects.dialects = Dialect::ALL.to_vec();
+    let by_annotations = annotations::read(pod, namespace, &dialects)?;
+    let by_volumes = classes.read(pod, namespace)?;
+    let (mut made, mut after) = match (by_annotations, by_volumes) {
+        (None, None) => return Ok(None),
+        (Some(made), None) => (made, pod.clone()),
+        (None, Some((made, after))) => (made, after),
+        (Some(_), Some(_)) => {
+            let text = "has annotations of another injector and a volume of the Secrets Store CSI driver; ours puts all files of a \
+                        pod into one directory, so change one of the two by hand first";
+            return Err(vec![text.to_owned()]);
+        }
+    };
+    let own = |key: &str| annotations_of(pod).iter().any(|(known, _)| known == key);
+    made.annotations.retain(|(key, _)| !own(&format!("{PREFIX}{key}")));
+    write_annotations(&mut after, &made.annotations);
+    if made.shares_processes {
+        set(&mut after, &["spec", "shareProcessNamespace"], Doc::Bool(true));
+    }
+    let mut check = injector.cloned().unwrap_or_else(Injector::placeholder);
+    check.dialects.clear();
+    let checked = inject_into(&after.to_json(), namespace, &check)?;
+    made.warnings.extend(checked.warnings);
+    Ok(Some((after, made.warnings)))
+}
+
+/// Ours where the first of theirs stood, and none of theirs.
+fn write_annotations(pod: &mut Doc, annotations: &[(String, String)]) {
+    let mut new: Vec<(String, Doc)> =
+        annotations.iter().map(|(key, value)| (format!("{PREFIX}{key}"), Doc::Text(value.clone()))).collect();
+    let mut all = Vec::new();
+    for (key, value) in annotations_of(pod) {
+        if is_theirs(key) {
+            all.append(&mut new);
+        } else {
+            all.push((key.clone(), value.clone()));
+        }
+    }
+    all.append(&mut new);
+    set(pod, &["metadata", "annotations"], Doc::Map(all));
+}
+
+/// Sets a value in a map of maps; `metadata` comes before what is there.
+fn set(doc: &mut Doc, path: &[&str], value: Doc) {
+    let Doc::Map(entries) = doc else { return };
+    let (first, rest) = path.split_first().expect("a path has a step");
+    let at = match entries.iter().position(|(key, _)| key == first) {
+        Some(at) => at,
+        None => {
+            let at = if *first == "metadata" { 0 } else { entries.len() };
+            entries.insert(at, ((*first).to_owned(), Doc::Map(Vec::new())));
+            at
+        }
+    };
+    let here = &mut entries[at].1;
+    if rest.is_empty() {
+        *here = value;
+    } else {
+        if !matches!(here, Doc::Map(_)) {
+            *here = Doc::Map(Vec::new());
+        }
+        set(here, rest, value);
+    }
+}

@@ -1,0 +1,317 @@
+//! Migration as a function of text; what comes is injected, and compared with the dialect's own injection.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::config::{Dialect, Injector, Text};
+
+use super::super::super::inject::inject;
+use super::super::super::patch;
+use super::super::read;
+use super::*;
+
+const CONFIG: &str = "image: i:1\nvault: { address: \"https://v:8200\" }\n";
+
+fn injector(dialects: &[Dialect]) -> Injector {
+    let mut injector = Injector::parse(Text { name: "injector.yaml", text: CONFIG }).unwrap();
+    injector.dialects = dialects.to_vec();
+    injector
+}
+
+fn run(text: &str) -> Migration {
+    let made = migrate(&[Text { name: "in.yaml", text }], Some(&injector(&[])));
+    made.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
+}
+
+/// A pod with these lines as annotations.
+fn pod(annotations: &str) -> String {
+    let annotations: String = annotations.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "# the web\nkind: Pod   # as it is\nmetadata:\n  name: web\n  annotations:\n    # who asks\n    first: \"1\"\n{annotations}    last: yes it is   # kept\n\
+         spec:\n  # the app\n  containers:\n  - name: app\n    image: app:1\n    command: [/app]\n"
+    )
+}
+
+fn json(text: &str) -> Value {
+    read::read(text).unwrap().unwrap().0.to_json()
+}
+
+/// What the injected container is told, and the app's mounts.
+fn injected(text: &str, dialects: &[Dialect]) -> (Vec<String>, Value) {
+    let pod = json(text);
+    let done = inject(&pod, &injector(dialects)).unwrap_or_else(|denial| panic!("{denial:#?}\n{text}"));
+    let mut after = pod.clone();
+    patch::apply(&mut after, &done.ops);
+    let own = &after["spec"]["initContainers"][0];
+    let arguments = own["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect();
+    (arguments, after["spec"]["containers"][0]["volumeMounts"].clone())
+}
+
+/// The options among arguments, as pairs in their order.
+fn options(arguments: &[String]) -> BTreeMap<String, String> {
+    let pairs = arguments.windows(2).filter(|pair| ["--set", "--file", "--env"].contains(&pair[0].as_str()));
+    pairs.map(|pair| pair[1].split_once('=').unwrap()).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn the_annotations_change_and_nothing_else() {
+    let text = pod("vault.hashicorp.com/agent-inject: \"true\"\nvault.hashicorp.com/role: web\n# the database\n\
+         vault.hashicorp.com/agent-inject-secret-db: database/creds/web\nvault.hashicorp.com/agent-inject-template-db: |\n  \
+         {{ with secret \"database/creds/web\" -}}\n  user={{ .Data.username }}\n  pw={{ .Data.password }}\n  {{- end }}");
+    let made = run(&text);
+    assert_eq!((made.left, made.warnings), (vec![], vec![]));
+    assert_eq!(made.changed, ["in.yaml: document at line 1 (Pod web)"]);
+    let expected = pod(
+        "secret-exec.dev/volume: /vault/secrets\nsecret-exec.dev/vault-role: web\nsecret-exec.dev/template.db: |\n  \
+         user={{ secret('vault:database/creds/web').username }}\n  pw={{ secret('vault:database/creds/web').password }}\n# the database",
+    );
+    assert_eq!(made.text, expected);
+    let again = run(&expected);
+    assert_eq!((again.text, again.changed), (expected, vec![]), "a second time there is nothing to do");
+}
+
+#[test]
+fn a_migrated_pod_is_injected_as_the_dialect_is() {
+    for annotations in [
+        "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"",
+        "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\nagent-pre-populate-only: \"true\"",
+        "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\nsecret-volume-path: /etc/app",
+        "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\nagent-limits-mem: 64Mi\nagent-requests-cpu: 10m",
+        "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\nagent-inject-command-token: kill -HUP $(pidof app)\nagent-run-as-user: \"1001\"",
+        "agent-inject: \"true\"\nauth-config-role: web\nauth-path: auth/k8s\nnamespace: team/\nagent-inject-token: \"true\"\n\
+         agent-revoke-on-shutdown: \"true\"\nagent-revoke-grace: \"5\"\ntemplate-static-secret-render-interval: 2m\n\
+         template-lease-renewal-threshold: \"0.5\"\nlog-level: WARN\nlog-format: json",
+    ] {
+        let prefixed: String = annotations.lines().map(|line| format!("vault.hashicorp.com/{line}\n")).collect();
+        let text = pod(&prefixed);
+        let made = run(&text);
+        assert_eq!(made.left, Vec::<String>::new(), "{text}");
+        let (theirs, their_mounts) = injected(&text, &[Dialect::Vault]);
+        let (ours, our_mounts) = injected(&made.text, &[]);
+        let but_owner = |arguments: &[String]| {
+            let mut all = options(arguments);
+            all.retain(|key, _| !["runAs", "volume.owner"].contains(&key.as_str()));
+            all
+        };
+        assert_eq!(but_owner(&ours), but_owner(&theirs), "{}", made.text);
+        let paths = |mounts: &Value| {
+            let all = mounts.as_array().unwrap().iter().map(|mount| mount["mountPath"].clone());
+            all.filter(|path| path != "/run/secret-exec").collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&our_mounts), paths(&their_mounts), "{}", made.text);
+    }
+}
+
+#[test]
+fn bank_vaults_is_wrapped_as_before() {
+    let text = pod("vault.security.banzaicloud.io/vault-role: web\nvault.security.banzaicloud.io/vault-env-from-path: secret/data/a#2,b/c")
+        .replace("command: [/app]", "command: [/app]\n    env:\n    - { name: DB, value: \"pg://${vault:a/b#u}@db\" }");
+    let made = run(&text);
+    assert_eq!(made.left, Vec::<String>::new());
+    for expected in [
+        "secret-exec.dev/mode: exec\n",
+        "secret-exec.dev/vault-role: web\n",
+        "secret-exec.dev/inherit: bank-vaults\n",
+        "- from: vault:secret/data/a?version=2\n",
+        "    - { name: DB, value: \"pg://${vault:a/b#u}@db\" }\n",
+    ] {
+        assert!(made.text.contains(expected), "{expected}: {}", made.text);
+    }
+    let command = |text: &str, dialects: &[Dialect]| {
+        let pod = json(text);
+        let mut after = pod.clone();
+        patch::apply(&mut after, &inject(&pod, &injector(dialects)).unwrap().ops);
+        let words = after["spec"]["containers"][0]["command"].as_array().unwrap().clone();
+        options(&words.iter().map(|word| word.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(command(&made.text, &[]), command(&text, &[Dialect::BankVaults]));
+}
+
+#[test]
+fn what_cannot_be_migrated_stays_and_is_named() {
+    for (annotations, said) in [
+        ("agent-inject: \"true\"\nrole: web\nagent-configmap: x", "agent-configmap: an agent's own configuration"),
+        ("agent-inject: tRuE", "agent-inject: expected"),
+        (
+            "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\ntls-secret: s\nca-cert: /vault/tls/ca.crt",
+            "vault.ca",
+        ),
+        (
+            "agent-inject: \"true\"\nrole: web\nagent-inject-token: \"true\"\nagent-inject-secret-a: x/y\nsecret-volume-path-a: /b",
+            "files in several directories (/b, /vault/secrets)",
+        ),
+        ("agent-inject: \"true\"\nagent-inject-token: \"true\"", "role"),
+    ] {
+        let prefixed: String = annotations.lines().map(|line| format!("vault.hashicorp.com/{line}\n")).collect();
+        let text = pod(&prefixed);
+        let made = run(&text);
+        assert_eq!(made.text, text);
+        assert!(
+            made.left
+                .iter()
+                .any(|text| text.starts_with("in.yaml: document at line 1 (Pod web)") && text.contains(said)),
+            "{said}: {:?}",
+            made.left
+        );
+    }
+    let deployment = "kind: Deployment\nmetadata:\n  name: d\n  annotations: { vault.hashicorp.com/agent-inject: \"true\" }\nspec:\n  template:\n    spec: { containers: [{ name: a }] }\n";
+    let made = run(deployment);
+    assert!(made.text == deployment && made.left[0].contains("move them to its pod template"), "{:?}", made.left);
+}
+
+const CLASS: &str = "\
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata:
+  name: db
+spec:
+  provider: vault
+  parameters:
+    roleName: web
+    vaultAddress: https://v:8200
+    objects: |
+      - objectName: password
+        secretPath: secret/data/db
+        secretKey: password
+      - objectName: cert.pem
+        secretPath: pki/issue/web
+        secretKey: certificate
+        method: PUT
+        secretArgs: { common_name: web.example.com, ttl: 24h }
+      - objectName: ks
+        secretPath: secret/data/ks
+        secretKey: p12
+        encoding: base64
+        filePermission: 0600
+";
+
+const WITH_VOLUME: &str = "\
+kind: Pod
+metadata:
+  name: web   # the pod
+spec:
+  containers:
+  - name: app
+    image: app:1
+    volumeMounts:
+    # secrets
+    - name: secrets
+      mountPath: /mnt/secrets
+      readOnly: true
+    - name: tmp
+      mountPath: /tmp
+  - name: other
+    image: other
+  volumes:
+  - name: secrets
+    csi:
+      driver: secrets-store.csi.k8s.io
+      readOnly: true
+      volumeAttributes:
+        secretProviderClass: db
+  - name: tmp
+    emptyDir: {}
+";
+
+#[test]
+fn a_volume_of_the_csi_driver_becomes_annotations() {
+    let made = run(&format!("{CLASS}---\n{WITH_VOLUME}"));
+    assert_eq!(made.left, Vec::<String>::new());
+    let expected = "\
+kind: Pod
+metadata:
+  name: web   # the pod
+  annotations:
+    secret-exec.dev/vault-role: web
+    secret-exec.dev/vault-address: https://v:8200
+    secret-exec.dev/volume: /mnt/secrets
+    secret-exec.dev/containers: app
+    secret-exec.dev/file.password: vault:secret/data/db#password
+    secret-exec.dev/file.cert.pem: vault:pki/issue/web?common_name=web.example.com&ttl=24h#certificate
+    secret-exec.dev/config: |
+      files:
+        ks:
+          from: vault:secret/data/ks#p12
+          mode: \"0400\"
+          decode: base64
+spec:
+  containers:
+  - name: app
+    image: app:1
+    volumeMounts:
+    # secrets
+    - name: tmp
+      mountPath: /tmp
+  - name: other
+    image: other
+  volumes:
+  - name: tmp
+    emptyDir: {}
+";
+    assert_eq!(made.text, format!("{CLASS}---\n{expected}"));
+    let (arguments, mounts) = injected(expected, &[]);
+    assert_eq!(options(&arguments)["password"], "vault:secret/data/db#password");
+    assert!(mounts.to_string().contains("/mnt/secrets"), "{mounts}");
+}
+
+#[test]
+fn objects_of_secrets_manager_become_references() {
+    let class = "\
+kind: SecretProviderClass
+metadata: { name: db }
+spec:
+  provider: aws
+  parameters:
+    region: eu-west-1
+    objects: |
+      - { objectName: prod/stripe, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS,
+          jmesPath: [{ path: key, objectAlias: stripe-key }, { path: '\"a.b\"', objectAlias: quoted }] }
+      - objectName: \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf\"
+        objectAlias: app
+";
+    let made = run(&format!("{class}---\n{WITH_VOLUME}"));
+    assert_eq!(made.left, Vec::<String>::new());
+    for line in [
+        "secret-exec.dev/aws-region: eu-west-1",
+        "secret-exec.dev/file.prod_stripe: aws-sm:prod/stripe?stage=AWSPREVIOUS",
+        "secret-exec.dev/file.stripe-key: aws-sm:prod/stripe?stage=AWSPREVIOUS#key",
+        "secret-exec.dev/file.quoted: aws-sm:prod/stripe?stage=AWSPREVIOUS#a.b",
+        "secret-exec.dev/file.app: aws-sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf",
+    ] {
+        assert!(made.text.contains(&format!("    {line}\n")), "{line}: {}", made.text);
+    }
+    for (from, to, said) in [
+        ("path: key,", "path: 'a.b[0]',", "more than a field of the first level"),
+        ("objectType: secretsmanager", "objectType: ssmparameter", "parameters of SSM"),
+        ("provider: aws", "provider: azure", "\"azure\" is not supported"),
+        ("name: db", "name: other", "SecretProviderClass db is not in these files"),
+        ("  provider: aws", "  secretObjects: [{ secretName: s }]\n  provider: aws", "secretObjects"),
+    ] {
+        let text = format!("{}---\n{WITH_VOLUME}", class.replacen(from, to, 1));
+        let made = run(&text);
+        assert!(made.text == text && made.left.iter().any(|text| text.contains(said)), "{said}: {:?}", made.left);
+    }
+}
+
+#[test]
+fn what_jinja_cannot_say_to_the_byte_stays_gos() {
+    let made = run(&pod(
+        "openbao.org/agent-inject: \"true\"\nopenbao.org/role: web\nopenbao.org/agent-inject-secret-map: secret/data/a\n\
+         openbao.org/agent-inject-template-pw: '{{ with secret \"a/creds/b\" }}{{ .Data.password }}{{ end }}'\n\
+         openbao.org/agent-inject-template-j: '<< with secret \"a/creds/b\" >><< .Data | toJSON >><< end >>'\n\
+         openbao.org/agent-template-left-delim-j: \"<<\"\nopenbao.org/agent-template-right-delim-j: \">>\"\n\
+         openbao.org/agent-inject-perms-pw: \"0400\"",
+    ));
+    assert_eq!(made.left, Vec::<String>::new());
+    for expected in [
+        "    secret-exec.dev/template-language: go\n",
+        "    secret-exec.dev/template.map: |-\n      {{ with secret \"secret/data/a\" }}{{ range $k, $v := .Data }}{{ $k }}: {{ $v }}\n",
+        "        pw:\n          from: vault:a/creds/b#password\n          mode: \"0400\"\n",
+        "        j:\n          template: ",
+        "          leftDelimiter: \"<<\"\n",
+    ] {
+        assert!(made.text.contains(expected), "{expected}\n{}", made.text);
+    }
+    assert!(!made.text.contains("openbao.org"), "{}", made.text);
+}

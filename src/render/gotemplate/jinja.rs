@@ -1,0 +1,139 @@
+//! The Go templates that say the same as a reference or as a Jinja template, byte for byte: text, and fields of one secret at a
+//! time. A secret without the key is an error there, where Go writes `<no value>`.
+
+use super::GoOptions;
+use super::ast::{List, Node, Pipe, Term};
+use super::functions;
+use super::parser;
+
+/// What a Go template can be written as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Simpler {
+    /// It is one value of one secret: its reference.
+    Reference(String),
+    /// A Jinja template.
+    Jinja(String),
+}
+
+/// The same in simpler words; `None` where that is not exact.
+pub fn simpler(text: &str, options: &GoOptions) -> Option<Simpler> {
+    let templates = parser::parse("", text, &options.left, &options.right).ok()?;
+    let mut found = Translation { text: String::new(), references: Vec::new() };
+    match templates.len() {
+        1 => found.list(templates.values().next()?, None)?,
+        _ => return None,
+    }
+    match found.references.as_slice() {
+        [(reference, written)] if *written == found.text => Some(Simpler::Reference(reference.clone())),
+        _ => Some(Simpler::Jinja(found.text)),
+    }
+}
+
+struct Translation {
+    text: String,
+    /// Each value's reference, and how it is written in the template.
+    references: Vec<(String, String)>,
+}
+
+impl Translation {
+    fn list(&mut self, list: &List, secret: Option<&str>) -> Option<()> {
+        for node in list {
+            match node {
+                Node::Text(text) => {
+                    let is_syntax = ["{{", "{%", "{#"].iter().any(|start| text.contains(start));
+                    // An opening brace of a text before the template's own would be one of two.
+                    (!is_syntax && !text.ends_with('{')).then(|| self.text.push_str(text))?;
+                }
+                Node::With(branch) if secret.is_none() && branch.otherwise.is_none() => {
+                    self.list(&branch.then, Some(&source(&branch.pipe)?))?;
+                }
+                Node::Action(pipe) => self.value(pipe, secret?)?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn value(&mut self, pipe: &Pipe, secret: &str) -> Option<()> {
+        let Term::Field(fields) = only_word(pipe)? else { return None };
+        // An envelope is opened here, where Go's template names it.
+        let is_kv2 = secret.split('/').nth(1) == Some("data");
+        let key = match fields.as_slice() {
+            [data, inner, key] if data == "Data" && inner == "data" && is_kv2 => key,
+            [data, key] if data == "Data" && !is_kv2 => key,
+            _ => return None,
+        };
+        let written = format!("{{{{ secret('{secret}').{key} }}}}");
+        self.references.push((format!("{secret}#{key}"), written.clone()));
+        self.text.push_str(&written);
+        Some(())
+    }
+}
+
+/// The source that `secret "PATH"` reads.
+fn source(pipe: &Pipe) -> Option<String> {
+    let [command] = pipe.commands.as_slice() else { return None };
+    let [function, path] = command.words.as_slice() else { return None };
+    let (Term::Function(function), Term::String(path)) = (&function.term, &path.term) else { return None };
+    if !pipe.variables.is_empty() || function.name != "secret" {
+        return None;
+    }
+    let reference = functions::reference("secret", std::slice::from_ref(path)).ok()?.to_string();
+    let is_plain = reference.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.:".contains(c));
+    is_plain.then_some(reference)
+}
+
+fn only_word(pipe: &Pipe) -> Option<&Term> {
+    let [command] = pipe.commands.as_slice() else { return None };
+    let [word] = command.words.as_slice() else { return None };
+    pipe.variables.is_empty().then_some(&word.term)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<Simpler> {
+        simpler(text, &GoOptions::default())
+    }
+
+    #[test]
+    fn one_value_is_a_reference_and_several_are_a_template() {
+        let reference = |text: &str| Some(Simpler::Reference(text.to_owned()));
+        let jinja = |text: &str| Some(Simpler::Jinja(text.to_owned()));
+        for (text, expected) in [
+            ("{{ with secret \"secret/data/db\" }}{{ .Data.data.pw }}{{ end }}", reference("vault:secret/data/db#pw")),
+            (
+                "{{- with secret \"database/creds/web\" -}}\n{{ .Data.username }}\n{{- end }}",
+                reference("vault:database/creds/web#username"),
+            ),
+            (
+                "{{ with secret \"a/creds/b\" -}}\nuser={{ .Data.u }}\npw={{ .Data.p }}\n{{ end }}",
+                jinja("user={{ secret('vault:a/creds/b').u }}\npw={{ secret('vault:a/creds/b').p }}\n"),
+            ),
+            ("plain", jinja("plain")),
+        ] {
+            assert_eq!(found(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_exact_stays() {
+        for text in [
+            "{{ with secret \"secret/data/db\" }}{{ .Data.pw }}{{ end }}",
+            "{{ with secret \"a/b\" }}{{ .Data.data.pw }}{{ end }}",
+            "{{ with secret \"a/b\" }}{{ .Data.pw | toJSON }}{{ end }}",
+            "{{ with secret \"a/b\" }}{{ range $k, $v := .Data }}{{ $k }}{{ end }}{{ end }}",
+            "{{ with secret \"a/b\" }}{{ .Data.pw }}{{ else }}none{{ end }}",
+            "{{ with $s := secret \"a/b\" }}{{ $s.Data.pw }}{{ end }}",
+            "{{ with secret \"a/b\" }}{{{ .Data.pw }}}{{ end }}",
+            "{{ with secret \"a/b\" \"ttl=1h\" }}{{ .Data.pw }}{{ end }}",
+            "{{ if true }}x{{ end }}",
+            "{% x %}",
+            "{{ with secret \"a/b\" }}{{ .LeaseID }}{{ end }}",
+            "{{ broken",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+}
