@@ -7,6 +7,8 @@ mod layout;
 pub mod migrate;
 mod read;
 mod scalar;
+mod stray;
+mod walk;
 mod write;
 
 #[cfg(test)]
@@ -15,12 +17,13 @@ mod tests;
 use std::borrow::Cow;
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Dialect, Injector, Text};
+use crate::config::{DIALECT_PREFIXES, Injector, Text};
 
 use super::inject::inject_into;
-use super::pod::counts;
 use doc::Doc;
 use read::{ReadError, Written};
+use stray::stray;
+use walk::{find, mentions, shown};
 
 /// What came of the manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -165,7 +168,9 @@ fn document(
         let hides = body.contains('\\')
             && read::read(body).is_ok_and(|read| read.is_some_and(|(doc, _)| mentions(&doc, dialects)));
         if !hides {
-            return read::check(body).map(|()| None).map_err(|error| broken(error, name));
+            read::check(body).map_err(|error| broken(error, name))?;
+            warn_of_others(body, injector, name, output);
+            return Ok(None);
         }
     }
     let Some((mut doc, written)) = read::read(body).map_err(|error| broken(error, name))? else { return Ok(None) };
@@ -175,17 +180,27 @@ fn document(
     let mut templates = Vec::new();
     find(&doc, dialects, &mut Vec::new(), &mut templates);
     let namespace = doc.get("metadata").and_then(|metadata| metadata.text("namespace")).map(str::to_owned);
-    for (path, text) in stray(&doc, &templates, dialects) {
-        let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
-        output.warnings.push(format!("{place}: {text}"));
-    }
+    warn(&doc, &templates, injector, name, output);
+    let before = doc.clone();
+    let is_changed = inject_templates(&mut doc, templates, namespace.as_deref(), injector, name, output)?;
+    Ok(is_changed.then(|| rewritten(segment, &before, &doc, written)))
+}
+
+/// Injects into the templates at these paths; whether anything changed.
+fn inject_templates(
+    doc: &mut Doc,
+    templates: Vec<Vec<String>>,
+    namespace: Option<&str>,
+    injector: &Injector,
+    name: &str,
+    output: &mut Output,
+) -> Result<bool, Vec<String>> {
     let mut mistakes = Vec::new();
     let mut is_changed = false;
-    let before = doc.clone();
     for path in templates {
-        let place = if path.is_empty() { name.clone() } else { format!("{name}, {}", shown(&path)) };
+        let place = place(name, &path);
         let template = doc.at(&path).expect("the path was found in this document");
-        match inject_into(&template.to_json(), namespace.as_deref(), injector) {
+        match inject_into(&template.to_json(), namespace, injector) {
             Ok(injected) => {
                 output.warnings.extend(injected.warnings.into_iter().map(|text| format!("{place}: {text}")));
                 if !injected.ops.is_empty() {
@@ -197,14 +212,31 @@ fn document(
             Err(denial) => mistakes.extend(denial.into_iter().map(|text| format!("{place}: {text}"))),
         }
     }
-    if !mistakes.is_empty() {
-        return Err(mistakes);
-    }
-    Ok(is_changed.then(|| rewritten(segment, &before, &doc, written)))
+    if mistakes.is_empty() { Ok(is_changed) } else { Err(mistakes) }
 }
 
 fn read_error(file: &str, segment: &Segment<'_>, error: &ReadError) -> String {
     format!("{file}:{}: {}", segment.line + error.line - 1, error.text)
+}
+
+/// Tells of another injector's annotations, which are no reason to refuse what it may read.
+fn warn_of_others(body: &str, injector: &Injector, name: &mut String, output: &mut Output) {
+    if DIALECT_PREFIXES.iter().any(|prefix| body.contains(prefix))
+        && let Ok(Some((doc, _))) = read::read(body)
+    {
+        called(&doc).into_iter().for_each(|called| name.push_str(&format!(" ({called})")));
+        warn(&doc, &[], injector, name, output);
+    }
+}
+
+/// Tells of annotations that nobody reads.
+fn warn(doc: &Doc, templates: &[Vec<String>], injector: &Injector, name: &str, output: &mut Output) {
+    let found = stray(doc, templates, &injector.dialects);
+    output.warnings.extend(found.into_iter().map(|(path, text)| format!("{}: {text}", place(name, &path))));
+}
+
+fn place(name: &str, path: &[String]) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{name}, {}", shown(path)) }
 }
 
 /// A document that was changed: over its own text where that is possible, so that comments stay; else what people wrote above
@@ -247,104 +279,6 @@ fn called(doc: &Doc) -> Option<String> {
         (_, None) => String::new(),
     };
     doc.text("kind").map(|kind| format!("{kind}{name}"))
-}
-
-/// `spec.template`, `items[0].spec.template`.
-fn shown(path: &[String]) -> String {
-    let mut out = String::new();
-    for step in path {
-        match step.parse::<usize>() {
-            Ok(at) => out.push_str(&format!("[{at}]")),
-            Err(_) if out.is_empty() => out.push_str(step),
-            Err(_) => out.push_str(&format!(".{step}")),
-        }
-    }
-    out
-}
-
-/// Pods and pod templates that ask.
-fn find(doc: &Doc, dialects: &[Dialect], path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
-    if is_pod(doc) {
-        if asks(doc, dialects) {
-            found.push(path.clone());
-        }
-        return;
-    }
-    match doc {
-        Doc::Map(entries) => {
-            for (key, value) in entries {
-                path.push(key.clone());
-                find(value, dialects, path, found);
-                path.pop();
-            }
-        }
-        Doc::List(items) => {
-            for (at, value) in items.iter().enumerate() {
-                path.push(at.to_string());
-                find(value, dialects, path, found);
-                path.pop();
-            }
-        }
-        _ => {}
-    }
-}
-
-/// A map with `spec.containers`.
-fn is_pod(doc: &Doc) -> bool {
-    let has_containers = matches!(doc.get("spec").and_then(|spec| spec.get("containers")), Some(Doc::List(_)));
-    has_containers || (doc.text("kind") == Some("Pod") && doc.get("spec").is_some())
-}
-
-fn asks(doc: &Doc, dialects: &[Dialect]) -> bool {
-    let annotations = doc.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    matches!(annotations, Some(Doc::Map(entries)) if entries.iter().any(|(key, _)| counts(key, dialects)))
-}
-
-/// Annotations of ours where nobody looks, and why. An object without a pod, and one whose template asks, may have them
-/// by a rule for all objects: that is nobody's mistake.
-fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) -> Vec<(Vec<String>, &'static str)> {
-    let has_template = |spec: &Doc| spec.get("template").is_some_and(is_pod) || spec.get("jobTemplate").is_some();
-    let mut found = Vec::new();
-    every(doc, &mut Vec::new(), &mut |doc, path| {
-        if !asks(doc, dialects) || templates.iter().any(|template| template.starts_with(path)) {
-            return;
-        }
-        if doc.text("kind").is_none() {
-            found.push((
-                path.to_vec(),
-                "has annotations, but no spec.containers beside them: nothing is injected there",
-            ));
-        } else if doc.get("spec").is_some_and(has_template) {
-            let text =
-                "has annotations of its own, which count on its pod template only (spec.template.metadata.annotations)";
-            found.push((path.to_vec(), text));
-        }
-    });
-    found
-}
-
-/// Whether any key is one of ours.
-fn mentions(doc: &Doc, dialects: &[Dialect]) -> bool {
-    let mut found = false;
-    every(doc, &mut Vec::new(), &mut |doc, _| {
-        found |= matches!(doc, Doc::Map(entries) if entries.iter().any(|(key, _)| counts(key, dialects)));
-    });
-    found
-}
-
-/// A document and everything in it, each with its path.
-fn every(doc: &Doc, path: &mut Vec<String>, see: &mut impl FnMut(&Doc, &[String])) {
-    see(doc, path);
-    let mut below = |step: String, doc: &Doc, path: &mut Vec<String>| {
-        path.push(step);
-        every(doc, path, see);
-        path.pop();
-    };
-    match doc {
-        Doc::Map(entries) => entries.iter().for_each(|(key, value)| below(key.clone(), value, path)),
-        Doc::List(items) => items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value, path)),
-        _ => {}
-    }
 }
 
 /// `%YAML 1.1` before the `---` of the document it is about.

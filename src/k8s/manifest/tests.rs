@@ -199,6 +199,110 @@ fn a_template_whose_containers_are_not_found_is_pointed_out() {
     assert!(ok(&common).warnings.is_empty());
 }
 
+/// What is said of a document, without the name of the file.
+#[track_caller]
+fn said_of(text: &str, dialects: &str) -> Vec<String> {
+    let injector = Injector::parse(Text { name: "c", text: &format!("image: i:1\n{dialects}") }).unwrap();
+    let output = manifest(&[Text { name: "in.yaml", text }], &injector).unwrap();
+    assert_eq!(output.text, text);
+    output.warnings.iter().map(|text| text.trim_start_matches("in.yaml: document at line 1 ").to_owned()).collect()
+}
+
+#[test]
+fn annotations_that_reach_no_pod_are_pointed_out_where_they_stand() {
+    let ours = "annotations: {secret-exec.dev/vault-role: w}";
+    let pod = "{spec: {containers: [{name: a}]}}";
+    for (text, expected) in [
+        (
+            format!("kind: CronJob\nmetadata: {{{ours}}}\nspec: {{jobTemplate: {{spec: {{template: {pod}}}}}}}\n"),
+            "(CronJob): has annotations of its own (secret-exec.dev/vault-role), which count on its pod template only \
+             (spec.jobTemplate.spec.template.metadata.annotations)",
+        ),
+        (
+            format!("kind: CronJob\nspec: {{jobTemplate: {{metadata: {{{ours}}}, spec: {{template: {pod}}}}}}}\n"),
+            "(CronJob), spec.jobTemplate: has annotations of its own (secret-exec.dev/vault-role), which count on its pod \
+             template only (spec.jobTemplate.spec.template.metadata.annotations)",
+        ),
+        (
+            format!("kind: Deployment\nspec: {{template: {{{ours}, spec: {{containers: [{{name: a}}]}}}}}}\n"),
+            "(Deployment), spec.template: has annotations of its own (secret-exec.dev/vault-role), which count on its pod \
+             template only (spec.template.metadata.annotations)",
+        ),
+        (
+            format!(
+                "kind: Workflow\nmetadata: {{{ours}}}\nspec: {{entrypoint: m, templates: [{{name: m, container: {{}}}}]}}\n"
+            ),
+            "(Workflow): has annotations of its own (secret-exec.dev/vault-role), which do not reach its pods; say them in \
+             spec.podMetadata.annotations",
+        ),
+        (
+            format!("kind: CronWorkflow\nmetadata: {{{ours}}}\nspec: {{workflowSpec: {{entrypoint: m}}}}\n"),
+            "(CronWorkflow): has annotations of its own (secret-exec.dev/vault-role), which do not reach its pods; say them \
+             in spec.workflowSpec.podMetadata.annotations",
+        ),
+        (
+            format!("kind: Workflow\nspec: {{podMetadata: {{{ours}}}, templates: []}}\n"),
+            "(Workflow), spec.podMetadata: has annotations, but no spec.containers beside them: nothing is injected there; of \
+             pods that a controller makes with these annotations the webhook injects each when it is created",
+        ),
+        (
+            format!("kind: Workflow\nspec: {{templates: [{{name: m, metadata: {{{ours}}}, container: {{}}}}]}}\n"),
+            "(Workflow), spec.templates[0]: has annotations, but no spec.containers beside them: nothing is injected there; of \
+             pods that a controller makes with these annotations the webhook injects each when it is created",
+        ),
+        (
+            "kind: Prometheus\nspec: {podMetadata: {annotations: {secret-exec.dev/file.a: vault:x}}}\n".to_owned(),
+            "(Prometheus), spec.podMetadata: has annotations, but no spec.containers beside them: nothing is injected there; of \
+             pods that a controller makes with these annotations the webhook injects each when it is created",
+        ),
+        (
+            "kind: Pod\nmetadata: {labels: {secret-exec.dev/vault-role: w}}\nspec: {containers: [{name: a}]}\n"
+                .to_owned(),
+            "(Pod): has labels that count as annotations only: secret-exec.dev/vault-role",
+        ),
+    ] {
+        assert_eq!(said_of(&text, ""), [expected], "{text}");
+    }
+    for text in [
+        format!("kind: Service\nmetadata: {{{ours}}}\nspec: {{ports: []}}\n"),
+        "kind: Kustomization\ncommonAnnotations: {secret-exec.dev/vault-role: w}\n".to_owned(),
+        "kind: Pod\nmetadata: {labels: {secret-exec.dev/inject: 'true', secret-exec.dev/secrets: 'true'}}\nspec: {containers: [{name: a}]}\n"
+            .to_owned(),
+        format!("kind: Secret\nmetadata: {{{ours}}}\ndata: {{}}\n"),
+    ] {
+        assert_eq!(said_of(&text, ""), [""; 0], "{text}");
+    }
+    // What stands on the template as well is a rule for all objects; what stands on the object only is a mistake.
+    let common =
+        deployment().replace("  name: web\n", "  name: web\n  annotations: {secret-exec.dev/vault-role: web}\n");
+    assert_eq!(ok(&common).warnings, [""; 0]);
+    let half = deployment().replace("  name: web\n", "  name: web\n  annotations: {secret-exec.dev/run-as: '1:1'}\n");
+    assert!(ok(&half).warnings[0].contains("of its own (secret-exec.dev/run-as)"), "{:?}", ok(&half).warnings);
+}
+
+#[test]
+fn another_injectors_annotations_are_pointed_out() {
+    let text = |place: &str| place.replace("ANNOTATIONS", "annotations: {vault.hashicorp.com/agent-inject: 'true'}");
+    let pod = text("kind: Pod\nmetadata: {ANNOTATIONS}\nspec: {containers: [{name: a}]}\n");
+    let not_read = "has annotations below vault.hashicorp.com/, which are another injector's and not read here; to have them \
+                    read, list its dialect in the injector's config (dialects: [vault] or [openbao])";
+    assert_eq!(said_of(&pod, ""), [format!("(Pod): {not_read}")]);
+    let workflow = text("kind: Workflow\nspec: {podMetadata: {ANNOTATIONS}}\n");
+    assert_eq!(said_of(&workflow, ""), [format!("(Workflow), spec.podMetadata: {not_read}")]);
+    // Where they are read, they are read on pods only.
+    let deployment =
+        text("kind: Deployment\nmetadata: {ANNOTATIONS}\nspec: {template: {spec: {containers: [{name: a}]}}}\n");
+    let said = said_of(&deployment, "dialects: [vault]\n");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("of its own (vault.hashicorp.com/agent-inject), which count on its pod template only"));
+    assert!(
+        said_of(&workflow, "dialects: [vault]\n")[0].contains("(Workflow), spec.podMetadata: has annotations, but no")
+    );
+    // A document that only others can read is theirs.
+    let odd = "kind: Pod\nmetadata: {annotations: {vault.hashicorp.com/role: !Ref c}}\n";
+    assert_eq!(ok(odd).text, odd);
+}
+
 #[test]
 fn a_key_counts_however_it_is_escaped() {
     let plain = ok(&deployment()).text;

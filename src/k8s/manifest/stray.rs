@@ -1,0 +1,129 @@
+//! Annotations where nobody reads them, and where they would count. Nothing is wrong with the manifest itself, so each is a
+//! warning.
+
+use std::collections::BTreeSet;
+
+use crate::config::annotations::PREFIX;
+use crate::config::{DIALECT_PREFIXES, Dialect};
+use crate::k8s::pod::counts;
+
+use super::doc::Doc;
+use super::walk::{annotations, every, is_pod, keys, shown};
+
+/// Kinds whose controller makes pods of no pod template, and where such a kind says their annotations (Argo Workflows).
+const MAKERS: [(&str, &str); 4] = [
+    ("Workflow", "spec.podMetadata.annotations"),
+    ("WorkflowTemplate", "spec.podMetadata.annotations"),
+    ("ClusterWorkflowTemplate", "spec.podMetadata.annotations"),
+    ("CronWorkflow", "spec.workflowSpec.podMetadata.annotations"),
+];
+
+/// Labels that the manifests of `deploy/` know.
+const LABELS: [&str; 2] = ["inject", "secrets"];
+
+/// A part of a document, by its path, and what is said of it.
+pub(super) type Stray = (Vec<String>, String);
+
+/// Every map of annotations that is not read. An object without pods, and one whose template has the same, may have them
+/// by a rule for all objects: that is nobody's mistake.
+pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) -> Vec<Stray> {
+    let mut found = Vec::new();
+    if doc.text("kind") == Some("Kustomization") {
+        return found;
+    }
+    let mut parts: Vec<(Vec<String>, &Doc)> = Vec::new();
+    every(doc, &mut Vec::new(), &mut |part, path| parts.push((path.to_vec(), part)));
+    for (path, part) in &parts {
+        let counted: Vec<&str> = keys(Some(part)).filter(|key| counts(key, dialects)).collect();
+        if counted.is_empty() || path.last().is_none_or(|last| last == "labels" || last == "matchLabels") {
+            continue;
+        }
+        let is_metadata = path.ends_with(&["metadata".to_owned(), "annotations".to_owned()]);
+        let owner = &path[..path.len() - if is_metadata { 2 } else { 1 }];
+        if is_metadata && templates.iter().any(|template| template == owner) {
+            continue;
+        }
+        let Some((_, holder)) = parts.iter().find(|(at, _)| at == owner) else { continue };
+        if let Some(text) = explained(holder, owner, &counted, &parts) {
+            found.push((owner.to_vec(), text));
+        }
+    }
+    found.extend(labels(&parts));
+    found.extend(unread(&parts, dialects));
+    found
+}
+
+/// What is wrong with annotations of `holder`, if anything is.
+fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &[(Vec<String>, &Doc)]) -> Option<String> {
+    let pods: Vec<&(Vec<String>, &Doc)> =
+        parts.iter().filter(|(path, part)| path.starts_with(owner) && is_pod(part)).collect();
+    if let [(first, _), ..] = pods.as_slice() {
+        let there: BTreeSet<&str> = pods.iter().flat_map(|(_, pod)| annotations(pod)).collect();
+        let missing: Vec<&str> = counted.iter().copied().filter(|key| !there.contains(key)).collect();
+        return (!missing.is_empty()).then(|| {
+            format!(
+                "has annotations of its own ({}), which count on its pod template only ({})",
+                listed(&missing),
+                shown(&[first.as_slice(), &["metadata".to_owned(), "annotations".to_owned()]].concat())
+            )
+        });
+    }
+    let Some(kind) = holder.text("kind") else {
+        return Some(
+            "has annotations, but no spec.containers beside them: nothing is injected there; of pods that a controller \
+             makes with these annotations the webhook injects each when it is created"
+                .to_owned(),
+        );
+    };
+    let (_, place) = MAKERS.iter().find(|(maker, _)| *maker == kind)?;
+    Some(format!("has annotations of its own ({}), which do not reach its pods; say them in {place}", listed(counted)))
+}
+
+/// Labels of a pod that look like annotations.
+fn labels(parts: &[(Vec<String>, &Doc)]) -> Vec<Stray> {
+    let pods = parts.iter().filter(|(_, part)| is_pod(part));
+    let stray = pods.filter_map(|(path, pod)| {
+        let labels = keys(pod.get("metadata").and_then(|metadata| metadata.get("labels")));
+        let stray: Vec<&str> =
+            labels.filter(|key| key.strip_prefix(PREFIX).is_some_and(|name| !LABELS.contains(&name))).collect();
+        (!stray.is_empty())
+            .then(|| (path.clone(), format!("has labels that count as annotations only: {}", listed(&stray))))
+    });
+    stray.collect()
+}
+
+/// Annotations of another injector that this one does not read; once for each of them.
+fn unread(parts: &[(Vec<String>, &Doc)], dialects: &[Dialect]) -> Vec<Stray> {
+    let mut found: Vec<Stray> = Vec::new();
+    let read: BTreeSet<&str> = dialects.iter().flat_map(|dialect| dialect.prefixes()).copied().collect();
+    for prefix in DIALECT_PREFIXES.into_iter().filter(|prefix| !read.contains(prefix)) {
+        let names: Vec<&str> = Dialect::ALL
+            .into_iter()
+            .filter(|dialect| dialect.prefixes().contains(&prefix))
+            .map(Dialect::name)
+            .collect();
+        let mut holders = parts.iter().filter(|(path, part)| {
+            path.last().is_some_and(|last| last.to_lowercase().ends_with("annotations"))
+                && keys(Some(part)).any(|key| key.starts_with(prefix))
+        });
+        if let Some((path, _)) = holders.next() {
+            let end =
+                path.len() - if path.ends_with(&["metadata".to_owned(), "annotations".to_owned()]) { 2 } else { 1 };
+            let text = format!(
+                "has annotations below {prefix}, which are another injector's and not read here; to have them read, list \
+                 its dialect in the injector's config (dialects: [{}])",
+                names.join("] or [")
+            );
+            found.push((path[..end].to_vec(), text));
+        }
+    }
+    found
+}
+
+/// A few names, for a sentence.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
