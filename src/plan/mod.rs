@@ -186,6 +186,17 @@ impl Plan {
         used.filter(move |(reference, _)| reference.source == *source).map(|(_, key)| key)
     }
 
+    /// The keys of one source that are lists: templates go through their items.
+    pub(crate) fn lists_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
+        let fillings = self.files.iter().map(|file| &file.filling);
+        let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
+        let lists = fillings.flat_map(|filling| match filling {
+            Filling::Secret { .. } => Vec::new(),
+            Filling::Template(template) => template.lists().collect(),
+        });
+        lists.filter(move |(whole, _)| whole.key.is_none() && whole.source == *source).map(|(_, key)| key)
+    }
+
     /// What is wrong with the answers there are, when others are missing.
     pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Diagnostic> {
         let files = self.artifacts(fetches).err().unwrap_or_default();

@@ -59,6 +59,14 @@ impl AnyTemplate {
         }
     }
 
+    /// Those of them whose items the text goes through.
+    pub fn lists(&self) -> Box<dyn Iterator<Item = (&SecretRef, &str)> + '_> {
+        match self {
+            Self::Jinja(template) => Box::new(template.lists()),
+            Self::Go(_) => Box::new(std::iter::empty()),
+        }
+    }
+
     /// The text with its values; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<SecretBytes, RenderError> {
         match self {

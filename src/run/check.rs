@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Source, VaultOperation};
 use crate::plan::{Plan, access, local_file, policy};
 use crate::start::{Session, StartOptions};
+use crate::sys::clock;
 
 use super::app::App;
 use super::caller::ProcessContext;
@@ -74,7 +75,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
         return Ok((policy::least(config, &plan), Vec::new()));
     }
     if what.local_skeleton {
-        return Ok((local_file::local_file(&plan), Vec::new()));
+        return Ok((local_file::local_file(&plan, clock::wall()), Vec::new()));
     }
     let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);

@@ -100,3 +100,51 @@ fn mistakes_in_the_local_file_have_lines() {
     let outcome = case.refused(run, 64, &["bad.yaml:2", "bad.yaml:3", "bad.yaml:4"]);
     assert!(!outcome.err().contains("canary"), "{outcome}");
 }
+
+/// A server that speaks TLS with what was delivered, and a client that trusts the delivered authority.
+const SERVE: &str = "import http.server,ssl,sys,threading,urllib.request\n\
+    d=sys.argv[1]\n\
+    c=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(d+'/tls.crt',d+'/tls.key')\n\
+    class H(http.server.BaseHTTPRequestHandler):\n\
+    \x20def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'over tls')\n\
+    \x20def log_message(self,*a): pass\n\
+    s=http.server.HTTPServer(('127.0.0.1',0),H); s.socket=c.wrap_socket(s.socket,server_side=True)\n\
+    threading.Thread(target=s.serve_forever,daemon=True).start()\n\
+    t=ssl.create_default_context(cafile=d+'/ca.crt')\n\
+    print(urllib.request.urlopen('https://localhost:%d/'%s.server_port,context=t).read().decode())\n";
+
+#[test]
+fn the_skeletons_certificates_serve_tls_and_its_lists_are_lists() {
+    for config in [
+        // An issued certificate, by its keys.
+        "secrets: { web: \"vault:pki/issue/web?common_name=web.example.com\" }\nfiles:\n  tls.crt: web#certificate\n  \
+         tls.key: web#private_key\n  ca.crt: { template: \"{% for one in secret('web').ca_chain %}{{ one }}{% endfor %}\" }\n",
+        // The whole answer.
+        "secrets: { web: \"vault:pki/issue/web?common_name=web.example.com\" }\nfiles:\n  all.json: web\n  tls.crt: web#certificate\n  \
+         tls.key: web#private_key\n  ca.crt: web#issuing_ca\n",
+        // What a TLS Secret of Kubernetes calls them, in KV and in Secrets Manager.
+        "files: { tls.crt: \"vault:secret/data/web#tls.crt\", tls.key: \"vault:secret/data/web#tls.key\", ca.crt: \"vault:secret/data/web#ca.crt\" }\n",
+        "files: { tls.crt: \"aws-sm:web#tls.crt\", tls.key: \"aws-sm:web#tls.key\", ca.crt: \"aws-sm:web#ca.crt\" }\n",
+    ] {
+        let case = Case::new();
+        let skeleton = case.with_files(config).command("check").arg("--local-skeleton").output().ok();
+        let local = case.write("skeleton.yaml", &skeleton);
+        let run = case.with_files(config).arg("--leave-leases").arg("--local").arg(local);
+        let said = run
+            .sh("cd $SECRET_EXEC_DIR; for file in tls.crt tls.key ca.crt; do cat $file; echo; echo ==; done")
+            .output();
+        for (name, text) in ["tls.crt", "tls.key", "ca.crt"].iter().zip(said.ok().split("==\n")) {
+            case.write(name, text);
+        }
+        assert_eq!(python_output(SERVE, &[case.dir.to_str().unwrap()], b""), "over tls\n", "{skeleton}");
+    }
+    let case = Case::new();
+    let config = "files:\n  a: { template: \"{% for h in secret('vault:secret/data/x').hosts %}<{{ h }}>{% endfor %}{{ secret('vault:secret/data/x')['ports'] | join(',') }}{{ secret('vault:secret/data/x').name }}\" }\n";
+    let skeleton = case.with_files(config).command("check").arg("--local-skeleton").output().ok();
+    for part in ["\"hosts\": [\"{{random}}\"]", "\"ports\": [\"{{random}}\"]", "\"name\": \"{{random}}\""] {
+        assert!(skeleton.contains(part), "{part} in {skeleton}");
+    }
+    let local = case.write("skeleton.yaml", &skeleton);
+    let said = case.with_files(config).arg("--local").arg(local).sh("cat $SECRET_EXEC_DIR/a").output().ok();
+    assert!(said.starts_with('<') && said.matches('>').count() == 1, "{said}");
+}

@@ -19,6 +19,7 @@ use super::limits::FUEL;
 
 mod bound;
 mod filters;
+mod go_syntax;
 mod scan;
 mod trail;
 mod value;
@@ -36,7 +37,7 @@ pub struct Template {
     chains: scan::Chains,
     optional: scan::Optional,
     /// By literal, what the text picks of it.
-    keys: Vec<(String, String)>,
+    keys: Vec<scan::Pick>,
     /// Keys that an error may name. Any other was computed, perhaps from a value.
     written: BTreeSet<String>,
 }
@@ -116,7 +117,7 @@ impl Template {
     /// Compiles the text. `named` is what the config has under `secrets`.
     pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
-        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match scan::go_template(text) {
+        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match go_syntax::go_template(text) {
             Some(offset) => fault(offset, TemplateFault::GoTemplate),
             None => fault(offset, why),
         })?;
@@ -162,10 +163,17 @@ impl Template {
 
     /// The keys the text picks by name, each with the reference to what it is picked of: `secret('db').username`.
     pub fn keys(&self) -> impl Iterator<Item = (&SecretRef, &str)> {
-        self.keys.iter().filter_map(|(literal, key)| {
-            let call = self.calls.iter().find(|call| call.literal == *literal)?;
-            Some((&call.reference, key.as_str()))
-        })
+        self.keys.iter().filter_map(|pick| self.picked(pick))
+    }
+
+    /// Those of them whose items the text goes through.
+    pub fn lists(&self) -> impl Iterator<Item = (&SecretRef, &str)> {
+        self.keys.iter().filter(|pick| pick.shape == scan::Shape::List).filter_map(|pick| self.picked(pick))
+    }
+
+    fn picked<'a>(&'a self, pick: &'a scan::Pick) -> Option<(&'a SecretRef, &'a str)> {
+        let call = self.calls.iter().find(|call| call.literal == pick.literal)?;
+        Some((&call.reference, pick.key.as_str()))
     }
 
     /// The text with its values. Copies made on the way are wiped by the allocator.

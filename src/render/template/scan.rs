@@ -23,10 +23,27 @@ pub(super) struct Found {
     pub(super) tests: Vec<(usize, String)>,
     pub(super) chains: Chains,
     pub(super) optional: Optional,
-    /// Literals and the keys the text spells out of them: `secret('db').username`.
-    pub(super) keys: Vec<(String, String)>,
+    /// The keys the text spells out: `secret('db').username`.
+    pub(super) keys: Vec<Pick>,
     /// Attribute names and string literals: what an error may quote as a key.
     pub(super) written: BTreeSet<String>,
+}
+
+/// A key that the text picks of a whole `secret('…')`.
+#[derive(Debug)]
+pub(super) struct Pick {
+    pub(super) literal: String,
+    pub(super) key: String,
+    pub(super) shape: Shape,
+}
+
+/// What the text does with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Anything.
+    Any,
+    /// It goes through its items, or joins them.
+    List,
 }
 
 /// What may be missing, because `default` or `is defined` looks at it.
@@ -76,22 +93,6 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
             written: walk.written,
         }),
     }
-}
-
-/// Where a text that is no template of ours has the first tag that only Go's language has: `{{ with …`, `{{ .Data.x }}`,
-/// `{{ secret "…" }}`, `{{ $x := …`.
-pub(super) fn go_template(text: &str) -> Option<usize> {
-    const ACTIONS: [&str; 9] = ["with", "range", "if", "else", "end", "define", "block", "template", "printf"];
-    const FUNCTIONS: [&str; 4] = ["secret", "key", "file", "pkiCert"];
-    text.match_indices("{{").map(|(at, _)| at).find(|at| {
-        let tag = text[*at..].trim_start_matches('{');
-        let tag = tag.split_once("}}").map_or(tag, |(tag, _)| tag);
-        let tag = tag.trim_start_matches('-').trim_end_matches('-').trim();
-        let (word, rest) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
-        let is_action = ACTIONS.contains(&word) && (["end", "else"].contains(&tag) || !rest.is_empty());
-        let is_call = FUNCTIONS.contains(&word) && rest.trim_start().starts_with(['"', '`', '(']);
-        tag.starts_with(['.', '$']) || tag.starts_with("/*") || is_action || is_call
-    })
 }
 
 /// Refuses what would exhaust the stack of a recursive parser. A token that is none is left for the parser to report.
@@ -145,7 +146,7 @@ struct Walk<'t> {
     set: BTreeSet<&'t str>,
     chains: Chains,
     optional: Optional,
-    keys: Vec<(String, String)>,
+    keys: Vec<Pick>,
     /// Names that stand for a whole `secret('…')`.
     stand_ins: BTreeMap<&'t str, String>,
     written: BTreeSet<String>,
@@ -163,6 +164,7 @@ impl<'t> Walk<'t> {
             Stmt::EmitRaw(_) => {}
             Stmt::ForLoop(each) => {
                 self.target(&each.target);
+                self.list(&each.iter);
                 self.expression(&each.iter);
                 self.optional(&each.filter_expr);
                 self.statements(&each.body);
@@ -241,9 +243,24 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn key(&mut self, of: &Expr<'t>, key: &str) {
+    fn key(&mut self, of: &Expr<'t>, key: &str, shape: Shape) {
         if let Some(literal) = self.literal(of) {
-            self.keys.push((literal, key.to_owned()));
+            self.keys.push(Pick { literal, key: key.to_owned(), shape });
+        }
+    }
+
+    /// A value whose items are used one by one.
+    fn list(&mut self, expression: &Expr<'t>) {
+        match expression {
+            Expr::GetAttr(attribute) => self.key(&attribute.expr, attribute.name, Shape::List),
+            Expr::GetItem(item) => {
+                if let Expr::Const(key) = &item.subscript_expr
+                    && let Some(key) = key.value.as_str()
+                {
+                    self.key(&item.expr, key, Shape::List);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -287,6 +304,9 @@ impl<'t> Walk<'t> {
                 self.filters.push((start(filter.span()), filter.name.to_owned()));
                 match filter.name {
                     "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
+                    "join" | "first" | "last" | "batch" | "slice" => {
+                        filter.expr.iter().for_each(|expression| self.list(expression));
+                    }
                     "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
                         self.optional.anything = true;
                     }
@@ -304,14 +324,14 @@ impl<'t> Walk<'t> {
             }
             Expr::GetAttr(attribute) => {
                 self.written.insert(attribute.name.to_owned());
-                self.key(&attribute.expr, attribute.name);
+                self.key(&attribute.expr, attribute.name, Shape::Any);
                 self.expression(&attribute.expr);
             }
             Expr::GetItem(item) => {
                 if let Expr::Const(key) = &item.subscript_expr
                     && let Some(key) = key.value.as_str()
                 {
-                    self.key(&item.expr, key);
+                    self.key(&item.expr, key, Shape::Any);
                 }
                 self.expression(&item.expr);
                 self.expression(&item.subscript_expr);
