@@ -225,7 +225,7 @@ fn configure(
     let sources: Vec<&str> = sources.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
     refuse_empty(&invocation.command, &config, &sources)?;
     if config.state_place == Place::Missing
-        && let Some(state) = caller.default_state()
+        && let Some(state) = caller.default_state(&config.state)
         && !state.starts_with(&config.volume.path)
     {
         config.state = state;

@@ -96,7 +96,8 @@ pub enum VolumeError {
     /// Not on tmpfs or ramfs, and a tmpfs cannot be mounted.
     #[error(
         "{} is not on memory, and no tmpfs can be mounted there ({}): mount a tmpfs, or an emptyDir with medium: Memory, \
-         at {}", .path.display(), reason(*.why), mount_point(.path).display()
+         at {at} (docker: --tmpfs {at}), or name a directory on memory with --volume, such as {ELSEWHERE}",
+        .path.display(), reason(*.why), at = mount_point(.path).display()
     )]
     NotMemory {
         /// The volume.
@@ -169,7 +170,7 @@ pub enum VolumeError {
     #[error("{0} and {1} cannot both be files of the volume")]
     Clash(FileName, FileName),
     /// A call failed.
-    #[error("cannot {doing} {}: {}", .path.display(), reason(*.why))]
+    #[error("cannot {doing} {}: {}{}", .path.display(), reason(*.why), way(*.why))]
     System {
         /// What was tried, as a verb.
         doing: &'static str,
@@ -199,6 +200,21 @@ fn mount_point(volume: &Path) -> &Path {
     volume.parent().filter(|above| above.parent().is_some()).unwrap_or(volume)
 }
 
+/// A directory that is on memory nearly everywhere, and that every user may make.
+const ELSEWHERE: &str = "/dev/shm/secret-exec";
+
+/// What helps whoever may not write where the volume is.
+fn way(errno: Errno) -> String {
+    match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS => format!(
+            "; mount a tmpfs there that user {} may write (docker: --tmpfs has mode 1777), or name a directory on memory with \
+             --volume, such as {ELSEWHERE}",
+            crate::sys::fs::ourselves().0
+        ),
+        _ => String::new(),
+    }
+}
+
 /// The kernel's words in our case.
 fn reason(errno: Errno) -> String {
     let text = errno.desc();
@@ -217,8 +233,13 @@ mod tests {
         assert_eq!(
             text,
             "/run/secret-exec/files is not on memory, and no tmpfs can be mounted there (operation not permitted): \
-             mount a tmpfs, or an emptyDir with medium: Memory, at /run/secret-exec"
+             mount a tmpfs, or an emptyDir with medium: Memory, at /run/secret-exec (docker: --tmpfs /run/secret-exec), or \
+             name a directory on memory with --volume, such as /dev/shm/secret-exec"
         );
+        let text = VolumeError::System { doing: "make", path: "/run/x".into(), why: Errno::EACCES }.to_string();
+        assert!(text.starts_with("cannot make /run/x: permission denied; mount a tmpfs there that user "), "{text}");
+        let text = VolumeError::System { doing: "make", path: "/run/x".into(), why: Errno::EIO }.to_string();
+        assert!(text.starts_with("cannot make /run/x: ") && !text.contains("tmpfs"), "{text}");
         let text = VolumeError::Shared { path: "/run/secrets".into(), mode: 0o1777 }.to_string();
         assert!(text.ends_with("such as /run/secrets/files"), "{text}");
         assert_eq!(mount_point(Path::new("/secrets")), Path::new("/secrets"));

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::is_steering;
 use crate::domain::{Diagnostic, Exit};
@@ -79,9 +79,10 @@ impl ProcessContext {
         Some(OsStr::from_bytes(value).into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
     }
 
-    /// The default state directory outside containers.
-    pub fn default_state(&self) -> Option<PathBuf> {
-        default_state(&self.environment, is_container(&self.environment))
+    /// The default state directory, where it is not `state`: outside containers, and where everybody may write in `state`, as
+    /// in a tmpfs of docker.
+    pub fn default_state(&self, state: &Path) -> Option<PathBuf> {
+        default_state(&self.environment, is_container(&self.environment)).or_else(|| below_shared(state))
     }
 
     /// The variables as text, with U+FFFD for what is not UTF-8: such a one is no setting, and as a reference it is refused.
@@ -112,9 +113,30 @@ fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf
     Some(candidates.find(is_own_name)?.join("secret-exec-state"))
 }
 
+/// A directory of our own in one that everybody may write and nobody may take from others (mode 1777).
+fn below_shared(state: &Path) -> Option<PathBuf> {
+    const SHARED: u32 = 0o1002;
+    let meta = fs::symlink_metadata(state).ok().filter(|meta| meta.is_dir() && meta.mode() & SHARED == SHARED)?;
+    (meta.uid() == 0).then(|| state.join("own"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn in_a_directory_of_everybody_it_is_one_of_our_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let is_root = fs::metadata(folder.path()).unwrap().uid() == 0;
+        for (mode, is_shared) in [(0o1777, is_root), (0o777, false), (0o1755, false), (0o700, false)] {
+            set(mode);
+            assert_eq!(below_shared(folder.path()), is_shared.then(|| folder.path().join("own")), "{mode:o}");
+        }
+        assert_eq!(below_shared(&folder.path().join("none")), None);
+    }
 
     #[test]
     fn the_default_state_directory_is_the_units_or_the_users_own() {
