@@ -60,13 +60,7 @@ pub(super) async fn fetch_all(
         let computed: Vec<Planned> = plan.computed(&answers.fetches).into_iter().filter(is_missing).collect();
         let Some(first) = computed.first().filter(|_| problems.is_empty() && without.is_empty()) else { break };
         if round == MOST_ROUNDS {
-            let text = format!(
-                "cannot read {} ({}): its path is computed from a value whose path is computed, more than {MOST_ROUNDS} times \
-                 over",
-                first.shown,
-                first.uses.join(", ")
-            );
-            problems.push(Diagnostic::new(Exit::Data, text));
+            problems.push(too_many_rounds(first));
             break;
         }
         let read = fetching.read_all(computed.iter().collect()).await;
@@ -90,6 +84,15 @@ pub(super) async fn fetch_all(
         }
     }
     Err(problems)
+}
+
+fn too_many_rounds(planned: &Planned) -> Diagnostic {
+    let (shown, uses) = (&planned.shown, planned.uses.join(", "));
+    let text = format!(
+        "cannot read {shown} ({uses}): its path is computed from a value whose path is computed, more than {MOST_ROUNDS} times \
+         over"
+    );
+    Diagnostic::new(Exit::Data, text)
 }
 
 /// Sorts what was read into answers, problems, and values of an earlier run that go on meanwhile.

@@ -339,6 +339,10 @@ fn what_is_wrong_with_a_profile_is_said_with_its_file_and_line() {
     case.refused(run("nobody"), 77, &["AWS_PROFILE is \"nobody\"", "~/.aws/config"]);
     case.write(".aws/config", "[profile other]\nregion = eu-west-1\n");
     case.refused(run("nobody"), 77, &["AWS_PROFILE is \"nobody\""]);
+    // On a laptop, where the last of the chain is asked and does not answer.
+    let laptop = run("nobody").env("AWS_EC2_METADATA_DISABLED", "false");
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    case.refused(laptop.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody), 77, &["AWS_PROFILE is \"nobody\""]);
     for (text, line) in [("[default\nregion = canary\n", "on line 1"), ("[default]\nregion = x\ncanary\n", "on line 3")]
     {
         case.write(".aws/config", text);

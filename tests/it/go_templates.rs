@@ -194,7 +194,11 @@ fn a_mistake_has_its_place_and_never_a_value() {
         ),
         (body("{{ parseInt .Data.data.pass }}"), "", ["line 2, column 37", "error calling parseInt"]),
         (body("{{ index .Data.data.pass \"x\" }}"), "", ["line 2, column 37", "error calling index"]),
-        (body("{{ secret .Data.data.pass }}"), "", ["template out:2:37", "computed from a value"]),
+        (
+            body("{{ with secret (print .Data.data.pass \"//\") }}{{ end }}"),
+            "",
+            ["line 2, column 37", "the path that is computed here"],
+        ),
         ("{{ secret \"secret/data/none\" }}".to_owned(), "", ["vault:secret/data/none", "no entry"]),
     ] {
         let (case, run) = run(&text, more);
@@ -226,4 +230,61 @@ fn hostile_templates_end() {
     let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(&large));
     case.with_files(&config).app(&["true"]).output().ok();
     assert_eq!(fs::metadata(case.volume().join("out")).unwrap().len(), (200 << 10) + 1);
+}
+
+const NEXT: &str = "{{ with secret \"secret/data/a\" }}{{ with secret (print \"secret/data/\" .Data.data.next) }}\
+                    {{ .Data.data.user }}{{ end }}{{ end }}";
+
+#[test]
+fn a_path_that_is_computed_from_a_value_is_read_in_the_same_start() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "next": "b" })), ("b", json!({ "user": "bob" }))]);
+    let login = space.approle(&case, &[&format!("{kv}/data/*")]);
+    let text = NEXT.replace("secret/data/", &format!("{kv}/data/"));
+    let config =
+        format!("{}templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", space.vault(&login), quoted(&text));
+    case.with_files(&config).app(&["true"]).output().ok();
+    assert_eq!(fs::read_to_string(case.volume().join("out")).unwrap(), "bob");
+    let requests = space.requests();
+    let count = |path: &str| requests.iter().filter(|request| *request == path).count();
+    assert_eq!((count(&format!("update {}", login.path)), count(&format!("read {kv}/data/b"))), (1, 1), "{requests:?}");
+    let plain = case.with_files(&config).command("check").output().ok();
+    assert!(plain.contains("the path at line 1, column") && plain.contains("is computed from a value"), "{plain}");
+    let online = case.with_files(&config).command("check").arg("--online").output().ok();
+    assert!(online.contains(&format!("vault:{kv}/data/b")), "{online}");
+}
+
+#[test]
+fn a_chain_of_computed_paths_ends() {
+    let case = Case::new();
+    let entries: String =
+        (0..9).map(|at| format!("vault:secret/data/{at}: {{ data: {{ next: \"{}\" }} }}\n", at + 1)).collect();
+    let local = case.write("local.yaml", entries);
+    let text = "{{ $p := \"0\" }}{{ range loop 9 }}{{ with secret (print \"secret/data/\" $p) }}{{ $p = .Data.data.next }}{{ end }}{{ end }}";
+    let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(text));
+    case.refused(case.with_files(&config).arg("--local").arg(local), 65, &["more than 4 times over"]);
+}
+
+#[test]
+fn a_new_value_that_names_another_secret_is_delivered_with_it() {
+    let case = Case::new();
+    let entries = |next: &str| {
+        format!(
+            "vault:secret/data/a: {{ data: {{ next: {next} }} }}\nvault:secret/data/b: {{ data: {{ user: bob }} }}\n\
+             vault:secret/data/c: {{ data: {{ user: carol }} }}\n"
+        )
+    };
+    let local = case.write("local.yaml", entries("b"));
+    let config = format!("templateLanguage: go\nrefresh: 1s\nfiles: {{ out: {{ template: {} }} }}\n", quoted(NEXT));
+    let run = case.with_files(&config).command("sidecar").arg("--local").arg(local);
+    let mut running = run.start();
+    let out = case.volume().join("out");
+    let is = |text: &str| fs::read_to_string(&out).is_ok_and(|found| found == text).then_some(());
+    running.until("the first value", || is("bob"));
+    case.write("local.yaml", entries("c"));
+    running.until("the value of the other secret", || is("carol"));
+    case.write("local.yaml", entries("c").replace("carol", "dave"));
+    running.until("its next value", || is("dave"));
+    running.signal(libc::SIGTERM);
+    running.end().ok();
 }

@@ -121,6 +121,11 @@ fn a_proxy_that_is_not_there_or_refuses_is_named() {
         let outcome = scene.case.refused(run, 69, &[&shown, variable, "is the proxy running?"]);
         assert!(!outcome.err().contains("canary") && !outcome.err().contains("is the server running"), "{outcome}");
     }
+    for (address, variable) in [("https://bao.test:8200", "HTTPS_PROXY"), ("http://bao.test:8200", "HTTP_PROXY")] {
+        let run = scene.run_at(address, &login, &scene.app()).args(&["--set", &ca]);
+        let run = run.env(variable, "http://proxy.invalid:3128");
+        scene.case.refused(run, 69, &["http://proxy.invalid:3128", variable, "has a name that does not resolve"]);
+    }
     for (status, says) in
         [(407, "user name and password"), (403, "does not connect us to"), (502, "does not connect us to")]
     {

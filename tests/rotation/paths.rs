@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::*;
 use crate::{Stage, delivered};
+use support::*;
 
 const FAULT: Duration = Duration::from_secs(14);
 

@@ -57,8 +57,9 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
         };
         let reason = match &error {
             CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => profile().await,
-            CredentialsError::ProviderError(_) => token_file(),
-            _ => None,
+            // On a laptop the last of the chain is the instance metadata, which nobody answers there.
+            _ if names_token_file() => token_file(),
+            _ => profile().await,
         };
         Err(reason.map_or(error, CredentialsError::invalid_configuration))
     }
@@ -81,8 +82,15 @@ async fn profile() -> Option<FilesError> {
     }
 }
 
+/// Variables that name a file with a token.
+const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+
+fn names_token_file() -> bool {
+    TOKEN_FILES.iter().any(|variable| Env::default().get(variable).is_ok())
+}
+
 fn token_file() -> Option<FilesError> {
-    ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"].into_iter().find_map(|variable| {
+    TOKEN_FILES.into_iter().find_map(|variable| {
         let path = PathBuf::from(Env::default().get(variable).ok()?);
         let why = file::read(&path).err()?.to_string();
         Some(FilesError::Token { variable, path, why })

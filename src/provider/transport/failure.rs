@@ -19,6 +19,16 @@ pub(crate) enum TransportError {
     /// DNS has no such name, or no DNS answers.
     #[error("the name {0} does not resolve")]
     Name(String),
+    /// The proxy's name leads nowhere.
+    #[error(
+        "{proxy}, through which {address} is reached, has a name that does not resolve; is it right? (NO_PROXY goes around it)"
+    )]
+    ProxyName {
+        /// Its URL and what names it.
+        proxy: String,
+        /// What is behind it.
+        address: String,
+    },
     /// Looking a name up needs a thread.
     #[error("the name {0} cannot be looked up: {NoThread}")]
     NotLookedUp(String),
@@ -135,7 +145,7 @@ pub(super) fn why(
             None => {}
         }
         if let Some(NoSuchName(name)) = error.downcast_ref() {
-            return TransportError::Name(name.clone());
+            return no_such_name(name, peer, address);
         }
         if let Some(NotLookedUp(name)) = error.downcast_ref() {
             return TransportError::NotLookedUp(name.clone());
@@ -156,6 +166,15 @@ pub(super) fn why(
         (true, false) => TransportError::AnswerTimeout(address, limits.request),
         (false, true) => TransportError::NotConnected(address, ""),
         (false, false) => TransportError::CutShort(address),
+    }
+}
+
+/// A name that leads nowhere: the server's, or that of the proxy in front of it.
+fn no_such_name(name: &str, peer: String, address: String) -> TransportError {
+    if peer == address {
+        TransportError::Name(name.to_owned())
+    } else {
+        TransportError::ProxyName { proxy: peer, address }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::config::{DIALECT_PREFIXES, Dialect, Injector, Text};
 use super::super::inject::inject_into;
 use super::doc::Doc;
 use super::read;
-use super::{called, is_pod, read_error, rewritten, segments, separate, shown};
+use super::walk::is_pod;
+use super::{called, read_error, rewritten, segments, separate, shown};
 use classes::Classes;
 
 /// What came of the manifests.
