@@ -151,6 +151,8 @@ impl AwsIdentity {
             Some(region) => Region::new(region.clone()),
             None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),
         };
+        // A profile's is not checked yet: the SDK would say no more than that the connection failed.
+        signed::checked_region(region.as_ref())?;
         self.transport.load_roots()?;
         Ok(base.insert(load(region, self.transport.clone()).await).clone())
     }

@@ -82,7 +82,16 @@ pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
 
 /// Every byte of a file whose content is delivered, unless it is a protected one.
 pub fn read_unprotected(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
-    let file = protected.open(path, Purpose::Content).map_err(|error| match error {
+    read_for(path, protected, Purpose::Content)
+}
+
+/// Every byte of a file that proves who the workload is, unless by now it leads to what only we read, or into the kernel.
+pub fn read_identity(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
+    read_for(path, protected, Purpose::Identity)
+}
+
+fn read_for(path: &Path, protected: &ProtectedFiles, purpose: Purpose) -> Result<SecretBytes, FileError> {
+    let file = protected.open(path, purpose).map_err(|error| match error {
         OpenError::Refused(refusal) => FileError::Protected(refusal),
         OpenError::System(error) => cannot_open(path, error),
     })?;

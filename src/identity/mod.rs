@@ -24,6 +24,7 @@ use aws::AwsIdentity;
 pub use error::{IdentityError, IdentityFile, ProofError};
 
 use file::FileError;
+use protected::ProtectedFiles;
 
 /// The proof of the workload's identity, ready to be sent.
 #[derive(Debug)]
@@ -146,6 +147,8 @@ impl fmt::Display for Proof {
 #[derive(Debug, Default)]
 pub struct PreloadedFiles {
     files: Vec<(IdentityFile, PathBuf, SecretBytes)>,
+    /// What none of them may lead to, now or at a later read.
+    protected: ProtectedFiles,
 }
 
 impl PreloadedFiles {
@@ -160,10 +163,10 @@ impl PreloadedFiles {
 }
 
 /// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`proof`].
-pub fn preload(auth: &VaultAuth) -> Result<PreloadedFiles, IdentityError> {
-    let mut preloaded = PreloadedFiles::default();
+pub fn preload(auth: &VaultAuth, protected: ProtectedFiles) -> Result<PreloadedFiles, IdentityError> {
+    let mut preloaded = PreloadedFiles { files: Vec::new(), protected };
     for (what, path) in files(auth) {
-        match file::read(path) {
+        match file::read_identity(path, &preloaded.protected) {
             Ok(bytes) => preloaded.files.push((what, path.to_owned(), bytes)),
             Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
             Err(error) => return Err(unreadable(what, path, &error)),
@@ -256,7 +259,7 @@ fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
 
 /// The whole file, or what is held of it.
 fn content(what: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<SecretBytes, IdentityError> {
-    let bytes = match file::read(path) {
+    let bytes = match file::read_identity(path, &preloaded.protected) {
         Ok(bytes) => bytes,
         Err(error) => {
             let gone = matches!(error.kind(), Some(io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied));
@@ -308,6 +311,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::config;
     use crate::domain::Exit;
 
     fn token_file(path: &Path) -> VaultAuth {
@@ -327,10 +331,36 @@ mod tests {
         let path = folder.path().join("token");
         let auth = token_file(&path);
         fs::write(&path, " s.one\n").unwrap();
-        let preloaded = preload(&auth).unwrap();
+        let preloaded = preload(&auth, ProtectedFiles::default()).unwrap();
         assert_eq!(token(&auth, &preloaded).unwrap(), "s.one");
         fs::write(&path, "s.two").unwrap();
         assert_eq!(token(&auth, &preloaded).unwrap(), "s.two");
+    }
+
+    #[test]
+    fn a_login_file_that_is_led_into_the_state_after_the_start_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, state) = (folder.path().join("token"), folder.path().join("state"));
+        fs::create_dir(&state).unwrap();
+        for file in [&path, &state.join("state.json")] {
+            fs::write(file, "s.one").unwrap();
+        }
+        let layers = config::Layers {
+            environment: &[],
+            annotations: None,
+            file: None,
+            flags: &[],
+            wraps: config::Wraps::Nothing,
+        };
+        let config = config::Config { state: state.clone(), ..config::resolve(&layers).unwrap() };
+        let preloaded = preload(&token_file(&path), ProtectedFiles::of(&config, None, Vec::new())).unwrap();
+        assert_eq!(token(&token_file(&path), &preloaded).unwrap(), "s.one");
+        for target in [state.join("state.json"), "/proc/self/status".into(), "/sys/kernel/uevent_seqnum".into()] {
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(&target, &path).unwrap();
+            let error = token(&token_file(&path), &preloaded).unwrap_err().to_string();
+            assert!(error.contains("name another file"), "{target:?}: {error}");
+        }
     }
 
     #[test]
@@ -344,7 +374,7 @@ mod tests {
             secret_id_file: Some(path.clone()),
             secret_id_wrapped: false,
         };
-        let preloaded = preload(&auth).unwrap();
+        let preloaded = preload(&auth, ProtectedFiles::default()).unwrap();
         fs::remove_file(&path).unwrap();
         let Proof::AppRole { secret_id: Some(SecretId::Plain(id)), .. } = from_files(&auth, &preloaded).unwrap() else {
             panic!("no plain secret id");
@@ -359,7 +389,7 @@ mod tests {
     fn a_file_that_is_not_there_yet_is_no_failure_before_the_login() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let preloaded = preload(&token_file(&path)).unwrap();
+        let preloaded = preload(&token_file(&path), ProtectedFiles::default()).unwrap();
         let error = token(&token_file(&path), &preloaded).unwrap_err();
         assert_eq!(error, IdentityError::Missing { file: IdentityFile::Token, path });
     }
@@ -393,7 +423,10 @@ mod tests {
         fs::write(&key_file, "key-canary\n").unwrap();
         fs::set_permissions(&key_file, fs::Permissions::from_mode(0o400)).unwrap();
         let auth = VaultAuth::Cert { mount: "cert".into(), role: Some("web".into()), cert_file, key_file };
-        let (preloaded, proof) = (preload(&auth).unwrap(), from_files(&auth, &PreloadedFiles::default()).unwrap());
+        let (preloaded, proof) = (
+            preload(&auth, ProtectedFiles::default()).unwrap(),
+            from_files(&auth, &PreloadedFiles::default()).unwrap(),
+        );
         assert_eq!(proof.to_string(), r#"cert login (mount "cert", role "web")"#);
         let shown = format!("{preloaded:?} {proof:?}");
         assert!(!shown.contains("canary"), "{shown}");

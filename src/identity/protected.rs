@@ -1,4 +1,5 @@
-//! Files that no reference may read: what proves who the workload is, the state directory, the volume, and `/proc`.
+//! Files that no reference may read: what proves who the workload is, the state directory, the volume, and what the kernel
+//! shows of itself and of processes (`/proc`, `/sys` and their like).
 //!
 //! A path is compared by what it leads to, not by its spelling: it is walked one component at a time, and the device and
 //! inode of the file and of every directory above it are compared. The paths of the protected files are looked up again at
@@ -17,7 +18,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::{self, FileStat, Mode, SFlag};
-use nix::sys::statfs::{self, PROC_SUPER_MAGIC};
+use nix::sys::statfs::{self, FsType};
 
 use crate::config::{Config, VaultAuth};
 
@@ -55,8 +56,8 @@ pub enum Purpose {
 /// Why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProtectedFileError {
-    /// In `/proc`, or leading there.
-    Proc,
+    /// In `/proc`, `/sys` or another file system of the kernel's, or leading there.
+    Kernel,
     /// A file that proves who the workload is.
     Identity(PathBuf),
     /// Below a directory of such files.
@@ -70,7 +71,9 @@ pub enum ProtectedFileError {
 impl fmt::Display for ProtectedFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proc => f.write_str("it is in /proc or leads there (as /dev/stdin and /dev/fd do)")?,
+            Self::Kernel => f.write_str(
+                "it is in /proc, /sys or another file system of the kernel's, or leads there (as /dev/stdin and /dev/fd do)",
+            )?,
             Self::Identity(path) => write!(f, "it is {}, which proves who this workload is", path.display())?,
             Self::Credentials(path) => {
                 write!(f, "it is below {}, where the workload's credentials are", path.display())?
@@ -231,8 +234,8 @@ impl ProtectedFiles {
         let below = |list: &[Protected]| {
             list.iter().find(|known| path.starts_with(&known.path)).map(|known| known.path.clone())
         };
-        if path.starts_with("/proc") {
-            return Some(ProtectedFileError::Proc);
+        if path.starts_with("/proc") || path.starts_with("/sys") {
+            return Some(ProtectedFileError::Kernel);
         }
         let own = below(&self.state)
             .map(ProtectedFileError::State)
@@ -286,7 +289,7 @@ impl From<io::Error> for OpenError {
     }
 }
 
-/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc`.
+/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc` and its like.
 fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     let mut rest: VecDeque<OsString> = components(path);
     let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
@@ -294,7 +297,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     while let Some(name) = rest.pop_front() {
         let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
-        refuse_proc(&found)?;
+        refuse_kernel(&found)?;
         let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
         if kind == SFlag::S_IFLNK {
             links = links.saturating_add(1);
@@ -333,13 +336,34 @@ fn components(path: &Path) -> VecDeque<OsString> {
 
 fn directory(path: &str) -> Result<OwnedFd, OpenError> {
     let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    refuse_proc(&found)?;
+    refuse_kernel(&found)?;
     Ok(found)
 }
 
-fn refuse_proc(found: &OwnedFd) -> Result<(), OpenError> {
-    if statfs::fstatfs(found)?.filesystem_type() == PROC_SUPER_MAGIC {
-        return Err(ProtectedFileError::Proc.into());
+/// File systems whose files are the kernel's own words, about processes, devices and itself. `/dev` is not among them: it is
+/// a tmpfs, whose devices are no regular files, and `/dev/shm` below it is memory like any other.
+const KERNEL: [FsType; 16] = [
+    statfs::PROC_SUPER_MAGIC,
+    statfs::SYSFS_MAGIC,
+    statfs::CGROUP_SUPER_MAGIC,
+    statfs::CGROUP2_SUPER_MAGIC,
+    statfs::DEBUGFS_MAGIC,
+    statfs::TRACEFS_MAGIC,
+    statfs::SECURITYFS_MAGIC,
+    statfs::SELINUX_MAGIC,
+    statfs::SMACK_MAGIC,
+    statfs::BPF_FS_MAGIC,
+    statfs::DEVPTS_SUPER_MAGIC,
+    statfs::NSFS_MAGIC,
+    FsType(0x6265_6570), // configfs
+    FsType(0x4249_4e4d), // binfmt_misc
+    FsType(0xde5e_81e4), // efivarfs
+    FsType(0x6165_676c), // pstore
+];
+
+fn refuse_kernel(found: &OwnedFd) -> Result<(), OpenError> {
+    if KERNEL.contains(&statfs::fstatfs(found)?.filesystem_type()) {
+        return Err(ProtectedFileError::Kernel.into());
     }
     Ok(())
 }

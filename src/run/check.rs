@@ -94,7 +94,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     );
     let mut tried = BTreeMap::new();
     if what.online {
-        let session = preloaded(config).map_err(|problem| vec![problem]).and_then(|preloaded| {
+        let session = preloaded(config, protected.clone()).map_err(|problem| vec![problem]).and_then(|preloaded| {
             let backends = Backends::connect(config, &plan, &protected, aws_ca)?;
             Session::open(config, &mut plan, &preloaded, backends, &caller.original, StartOptions::fresh())
         });

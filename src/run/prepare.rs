@@ -50,7 +50,7 @@ impl Prepared {
             collect(access::refused(config, plan, &protected, aws_ca.as_deref()));
         }
         let run_as = run_as.map_err(&mut collect).ok();
-        let preloaded = preloaded(config).map_err(|problem| collect(vec![problem])).ok();
+        let preloaded = preloaded(config, protected.clone()).map_err(|problem| collect(vec![problem])).ok();
         let backends =
             plan.as_ref().map(|plan| Backends::connect(config, plan, &protected, aws_ca).map_err(&mut collect).ok());
         let parts = (plan, run_as, preloaded, backends.flatten(), problems.is_empty());
@@ -103,11 +103,11 @@ pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> Prote
 }
 
 /// What only root may read is read now.
-pub(super) fn preloaded(config: &Config) -> Result<PreloadedFiles, Diagnostic> {
+pub(super) fn preloaded(config: &Config, protected: ProtectedFiles) -> Result<PreloadedFiles, Diagnostic> {
     let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
     match auth {
         None => Ok(PreloadedFiles::default()),
-        Some(auth) => identity::preload(auth)
+        Some(auth) => identity::preload(auth, protected)
             .map_err(|error| Diagnostic::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
     }
 }

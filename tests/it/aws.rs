@@ -375,3 +375,16 @@ fn secrets_of_both_backends_arrive_together() {
     let config = format!("{}env: {{ A: \"aws-sm:{name}\", V: \"vault:{kv}/data/a#k\" }}\n", space.vault(&login));
     assert_eq!(printed(case.with_config(&config), "$A, $V"), "from aws, from vault");
 }
+
+#[test]
+fn a_profiles_region_that_is_no_name_is_refused_and_names_no_host() {
+    let case = Case::new();
+    let profile = "[default]\nregion = evil.example.com/x\naws_access_key_id = AKIASUITE\naws_secret_access_key = b\n";
+    case.write(".aws/config", profile);
+    // The secret has a region of its own, so only the role's STS takes the profile's.
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:abc-AbCdEf";
+    let role = "aws: { assumeRole: \"arn:aws:iam::123456789012:role/reader\" }";
+    let run = case.with_config(&format!("{role}\nenv: {{ X: \"aws-sm:{arn}\" }}"));
+    let run = run.env("HOME", &case.dir).env("AWS_EC2_METADATA_DISABLED", "true");
+    case.refused(run, 64, &["region", "evil.example.com/x"]);
+}

@@ -88,12 +88,69 @@ fn the_state_directory_the_volume_and_proc_are_no_reference() {
         "/proc/self/environ".to_owned(),
         "/dev/stdin".to_owned(),
         "/dev/fd/0".to_owned(),
+        "/sys/kernel/uevent_seqnum".to_owned(),
+        "/sys/fs/cgroup/cgroup.procs".to_owned(),
         "/var/run/secrets/kubernetes.io/serviceaccount/token".to_owned(),
         "/var/run/secrets/eks.amazonaws.com/serviceaccount/token".to_owned(),
     ] {
         let config = format!("files: {{ s: \"file:{path}\" }}\n");
         let outcome = case.with_files(&config).args(&["--state", state.to_str().unwrap()]).command("init").output();
         outcome.refused(64, &["file s", "name another file"]);
+    }
+}
+
+#[test]
+fn what_the_kernel_shows_is_no_template_and_no_certificate() {
+    let case = Case::new();
+    std::os::unix::fs::symlink("/sys", case.path("linked")).unwrap();
+    let linked = case.path("linked/kernel/uevent_seqnum").display().to_string();
+    for path in ["/sys/kernel/uevent_seqnum", "/proc/self/environ", &linked] {
+        case.refused(
+            case.with_files(&format!("files: {{ s: {{ templateFile: \"{path}\" }} }}\n")),
+            64,
+            &["another file"],
+        );
+        let auth = format!("auth: {{ method: token-file, path: \"{}\" }}", case.path("token").display());
+        let vault = |keys: &str| {
+            format!("vault: {{ address: \"https://127.0.0.1:9\", {keys} }}\nenv: {{ X: \"vault:a/b#c\" }}\n")
+        };
+        case.write("token", "x");
+        case.refused(
+            case.with_config(&vault(&format!("caFile: \"{path}\", {auth}"))),
+            64,
+            &["vault.caFile", "another file"],
+        );
+        let auth = format!("auth: {{ method: token-file, path: \"{path}\" }}");
+        case.refused(case.with_config(&vault(&auth)), 64, &["vault.auth.path", "another file"]);
+    }
+}
+
+#[test]
+fn an_annotation_of_a_pod_by_hand_runs_nothing_calls_nobody_and_reads_no_file_in_any_mode() {
+    let case = Case::new();
+    let mounted = case.secret("s", "value");
+    let path = mounted.strip_prefix("file:").unwrap();
+    for (key, value) in [
+        ("on-change", "run:/bin/sh".to_owned()),
+        ("on-change", "http:http://evil.example.com/".to_owned()),
+        ("config", "onChange: [{ run: [/bin/sh] }]".to_owned()),
+        ("config", "onChange: [{ http: 'http://127.0.0.1/', remote: true }]".to_owned()),
+        ("config", format!("files: {{ a: {{ templateFile: {path} }} }}")),
+        ("config", format!("vault: {{ caFile: {path} }}")),
+        ("vault-ca-file", path.to_owned()),
+        ("file.a", mounted.clone()),
+    ] {
+        let annotations = case.write("annotations", format!("secret-exec.dev/{key}=\"{value}\"\n"));
+        let config = format!("files: {{ b: \"{mounted}\" }}\n");
+        let says = [format!("annotation secret-exec.dev/{key}")];
+        for mode in ["init", "sidecar", "check", "exec", "supervise"] {
+            let run = case.with_files(&config).args(&["--annotations", annotations.to_str().unwrap()]);
+            match mode {
+                "exec" => drop(case.refused(run, 64, &[&says[0]])),
+                "supervise" => drop(case.refused(run.arg("--supervise"), 64, &[&says[0]])),
+                _ => run.command(mode).output().refused(64, &[&says[0]]),
+            }
+        }
     }
 }
 

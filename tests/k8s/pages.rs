@@ -140,6 +140,28 @@ fn the_security_pages_name_tests_that_exist() {
     );
 }
 
+/// The rows of the attackers' tables: what they try, what holds, the test, what does not hold.
+fn attacks(page: &str) -> Vec<Vec<&str>> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
+    rows.filter(|cells| cells.len() == 4 && cells[0] != "They might try" && !cells[0].starts_with("---")).collect()
+}
+
+#[test]
+fn every_attack_of_the_security_page_has_a_test_or_says_that_it_is_not_tested() {
+    let page = read(&root().join("SECURITY.md"));
+    let rows = attacks(&page);
+    assert!(rows.len() > 50, "{}", rows.len());
+    for cells in rows {
+        let has_test = cells[2].split('`').skip(1).step_by(2).any(|span| span.contains(": "));
+        assert!(has_test || cells[2].starts_with("Not tested"), "{:?} has no test: {:?}", cells[0], cells[2]);
+        assert!(!cells.iter().any(|cell| cell.trim().is_empty()), "{:?} has an empty cell", cells[0]);
+    }
+    let other =
+        attacks("| They might try | What holds | Test | What does not hold |\n|---|---|---|---|\n| a | b | c | d |");
+    assert_eq!(other, [["a", "b", "c", "d"]]);
+}
+
 #[test]
 fn the_compliance_pages_commands_run() {
     let page = read(&root().join("docs/compliance.md"));

@@ -149,6 +149,59 @@ fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
 }
 
 #[test]
+fn a_container_that_debugs_a_pod_gets_none_of_its_secrets() {
+    let config = root().join("deploy/base/injector.yaml").display().to_string();
+    let mut cases: Vec<(Value, bool)> = Vec::new();
+    for mode in ["sidecar", "init", "exec", "supervise"] {
+        let mut asks = pod(json!({ "command": ["/app"] }));
+        asks["metadata"]["annotations"] = json!({
+            "secret-exec.dev/mode": mode, "secret-exec.dev/vault-role": "web", "secret-exec.dev/file.a": "vault:a#b",
+        });
+        let output = inject(&["manifest", "--config", &config], &asks.to_string());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let injected: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let debugged = |pod: &Value, more: Value| {
+            let mut container = json!({ "name": "debugger", "image": "busybox" });
+            container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut pod = pod.clone();
+            pod["spec"]["ephemeralContainers"] = json!([{ "name": "first", "image": "busybox" }, container]);
+            pod
+        };
+        let with = |more: Value| debugged(&injected, more);
+        cases.extend([(injected.clone(), false), (with(json!({})), false)]);
+        // Every volume that injection adds, whatever it is called, and none of the app's own.
+        let volumes = injected["spec"]["volumes"].as_array().unwrap();
+        assert!(!volumes.is_empty());
+        for volume in volumes {
+            let mount = json!({ "volumeMounts": [{ "name": volume["name"], "mountPath": "/x", "readOnly": true }] });
+            cases.push((with(mount), true));
+        }
+        cases.push((with(json!({ "volumeMounts": [{ "name": "data", "mountPath": "/x" }] })), false));
+        for (target, expected) in [("secret-exec", true), ("secret-exec-init", true), ("app", false)] {
+            cases.push((with(json!({ "targetContainerName": target })), expected));
+        }
+        for (capability, expected) in [("SYS_PTRACE", true), ("SYS_ADMIN", true), ("ALL", true), ("NET_RAW", false)] {
+            let context = json!({ "securityContext": { "capabilities": { "add": [capability] } } });
+            cases.push((with(context.clone()), expected));
+            cases.push((debugged(&pod(json!({})), context), false));
+        }
+        let restricted = json!({ "privileged": false, "capabilities": { "drop": ["ALL"] } });
+        cases.push((with(json!({ "securityContext": restricted })), false));
+        cases.push((with(json!({ "securityContext": { "privileged": true } })), true));
+    }
+    let pods: Vec<Value> = cases.iter().map(|(pod, _)| pod.clone()).collect();
+    let Some(answers) = refused("secret-exec-no-debug-access", &pods) else { return };
+    for ((pod, expected), answer) in cases.iter().zip(answers) {
+        assert_eq!(answer, *expected, "{}", pod["spec"]["ephemeralContainers"]);
+    }
+    // It is asked where such containers are added, and only there.
+    let policies = policies().unwrap();
+    let policy = policies.iter().find(|policy| policy["metadata"]["name"] == "secret-exec-no-debug-access").unwrap();
+    let rule = &policy["spec"]["matchConstraints"]["resourceRules"][0];
+    assert_eq!((&rule["resources"], &rule["operations"]), (&json!(["pods/ephemeralcontainers"]), &json!(["UPDATE"])));
+}
+
+#[test]
 fn kyvernos_policies_say_the_same() {
     let kyverno = root().join("deploy/policies/kyverno.yaml").display().to_string();
     let (Some(policies), Some(kyverno)) = (policies(), load(&kyverno)) else { return };

@@ -56,6 +56,7 @@ fn a_protected_file_is_refused_whatever_its_path() {
     let world = World::new();
     symlink(world.path("secret-id"), world.path("app/link")).unwrap();
     symlink("link", world.path("app/link-to-link")).unwrap();
+    symlink("/sys", world.path("app/sys")).unwrap();
     symlink("../state", world.path("app/folder")).unwrap();
     fs::hard_link(world.path("secret-id"), world.path("app/hard")).unwrap();
     fs::hard_link(world.path("state/state.json"), world.path("app/hard-state")).unwrap();
@@ -81,12 +82,16 @@ fn a_protected_file_is_refused_whatever_its_path() {
         (world.path("volume/..1/a"), volume.clone()),
         (world.path("volume/not/yet"), volume.clone()),
         (world.path("app/hard-volume"), volume),
-        (root("app/a").into(), Some(ProtectedFileError::Proc)),
-        (root("secret-id").into(), Some(ProtectedFileError::Proc)),
-        ("/proc/self/environ".into(), Some(ProtectedFileError::Proc)),
-        ("//proc/./self/environ".into(), Some(ProtectedFileError::Proc)),
-        ("/dev/stdin".into(), Some(ProtectedFileError::Proc)),
-        ("/dev/fd/0".into(), Some(ProtectedFileError::Proc)),
+        (root("app/a").into(), Some(ProtectedFileError::Kernel)),
+        (root("secret-id").into(), Some(ProtectedFileError::Kernel)),
+        ("/proc/self/environ".into(), Some(ProtectedFileError::Kernel)),
+        ("//proc/./self/environ".into(), Some(ProtectedFileError::Kernel)),
+        ("/sys/kernel/uevent_seqnum".into(), Some(ProtectedFileError::Kernel)),
+        ("/sys/fs/cgroup/cgroup.procs".into(), Some(ProtectedFileError::Kernel)),
+        (world.path("app/sys").join("kernel/uevent_seqnum"), Some(ProtectedFileError::Kernel)),
+        ("/dev/pts/ptmx".into(), Some(ProtectedFileError::Kernel)),
+        ("/dev/stdin".into(), Some(ProtectedFileError::Kernel)),
+        ("/dev/fd/0".into(), Some(ProtectedFileError::Kernel)),
         (world.path("pod/token"), Some(ProtectedFileError::Credentials(world.path("pod")))),
         (world.path("app/a"), None),
         (world.path("app/token"), None),

@@ -295,3 +295,62 @@ fn a_credentials_endpoint_that_is_not_aws_own_is_refused_in_every_mode() {
     // Where nothing of AWS is needed, the sidecar does not take it over.
     injected(&pod(&[ROLE, FILE], spec(full, json!({ "value": "https://other.example.com/" }))));
 }
+
+#[test]
+fn nothing_that_runs_calls_out_or_reads_a_file_comes_by_annotation_in_any_mode() {
+    let go = ("template-language", "go");
+    let refused: [(&str, &str); 24] = [
+        ("on-change", "run:/bin/sh"),
+        ("on-change", "/bin/sh"),
+        ("on-change", "http:http://evil.example.com/"),
+        ("on-change", "http:https://127.0.0.1.evil.example.com/"),
+        ("config", "onChange: [{ run: [/secret-exec, init, --set, vault.address=http://evil] }]"),
+        ("config", "onChange: [{ http: \"http://evil.example.com/\", remote: true }]"),
+        ("config", "onChange: [{ http: \"http://127.0.0.1/\", remote: true }]"),
+        ("config", "onChange: { run: [/bin/sh] }"),
+        ("file.a", "file:/run/secret-exec-identity/token"),
+        ("secret.n", "file:/app/x"),
+        ("template.a", "{{ secret('file:/app/x') }}"),
+        ("config", "files: { a: \"file:/app/x\" }"),
+        ("config", "files: { a: { from: \"file:/app/x\" } }"),
+        ("config", "files: { a: { templateFile: /app/x } }"),
+        ("config", "files: { a: { template: \"{{ secret('file:/app/x') }}\" } }"),
+        ("config", "secrets: { n: { from: \"file:/app/x\" } }\nfiles: { a: n }"),
+        ("vault-ca-file", "/app/x"),
+        ("vault-ca-path", "/app"),
+        ("config", "vault: { caFile: /app/x }"),
+        ("config", "vault: { caPath: /app }"),
+        ("vault-client-cert-file", "/app/x"),
+        ("vault-auth-token-file", "/app/x"),
+        ("config", "vault: { auth: { method: token-file, path: /app/x } }"),
+        ("config", "vault: { auth: { method: approle, roleId: r, secretIdFile: /app/x } }"),
+    ];
+    let wrapped: [(&str, &str); 4] = [
+        ("env.A", "file:/app/x"),
+        ("config", "env: { A: { templateFile: /app/x } }"),
+        ("config", "env: { A: { template: \"{{ secret('file:/app/x') }}\" } }"),
+        ("config", "envFrom: [ { from: \"file:/app/x\" } ]"),
+    ];
+    let in_go: [(&str, &str); 3] = [
+        ("template.a", "{{ with secret \"file:/app/x\" }}{{ .Data.a }}{{ end }}"),
+        ("template.a", "{{ file \"/app/x\" }}"),
+        ("template.a", "{{ env \"VAULT_TOKEN\" }}"),
+    ];
+    let spec = json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"] }] });
+    let base = ("file.base", "vault:secret/data/db#password");
+    for mode in ["sidecar", "init", "exec", "supervise"] {
+        let wraps = mode == "exec" || mode == "supervise";
+        injected(&pod(&[ROLE, base, ("mode", mode)], spec.clone()));
+        for (key, value) in refused.iter().chain(wrapped.iter().filter(|_| wraps)) {
+            denied(
+                &[ROLE, base, ("mode", mode), (key, value)],
+                spec.clone(),
+                &format!("annotation secret-exec.dev/{key}"),
+            );
+        }
+        for (key, value) in in_go {
+            let all = [ROLE, base, ("mode", mode), go, (key, value)];
+            denied(&all, spec.clone(), &format!("annotation secret-exec.dev/{key}"));
+        }
+    }
+}
