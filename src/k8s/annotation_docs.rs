@@ -112,10 +112,15 @@ pub fn markdown() -> String {
          `restartPolicy` says, so in a pod with `restartPolicy: Never` an ordinary init container, `secret-exec-init`, \
          fetches and delivers first: when it fails the pod fails, and the Job's `backoffLimit` counts. The native \
          sidecar takes over its login and its leases (one login, one lease), renews, lets the Job complete and revokes \
-         at the end. With `restartPolicy: OnFailure` there is the sidecar only: the Job controller counts its restarts. \
-         A secret without a lease needs nobody who stays: `mode: init`. \
+         at the end. A secret without a lease needs nobody who stays: `mode: init`. \
          [examples/kubernetes/job.yaml](../examples/kubernetes/job.yaml) shows both. `activeDeadlineSeconds` ends a pod \
          that hangs for another reason.\n\n\
+         With `restartPolicy: OnFailure` there is the sidecar only, and its pod never fails: kubelet starts the sidecar \
+         again after 10, 20, 40 seconds and so on. The Job controller adds up the restarts of all containers of the \
+         running pods, native sidecars among them. When the sum reaches `backoffLimit` (with 0: at the first restart) it \
+         fails the Job and deletes the pod, and the reason with it; with the default of 6 that takes ten minutes and \
+         more. Restarts after which the sidecar went on count, too. So prefer `Never`, or set a small `backoffLimit`. \
+         Outside of a Job nobody counts, and such a pod is tried again for ever.\n\n\
          ## A pod that was not injected\n\n\
          The policy in `deploy/base/policy.yaml` (Kubernetes 1.30 and later) refuses a pod that has annotations below \
          `secret-exec.dev/`, does not say `inject: \"false\"` and has no container of ours. It runs after every \

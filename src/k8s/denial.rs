@@ -11,6 +11,17 @@ pub type Denial = Vec<String>;
 /// How many mistakes are told at once.
 const MAX_SENTENCES: usize = 20;
 
+/// More annotations below one prefix than a pod has by intention.
+const MAX_ANNOTATIONS: usize = 1000;
+
+/// Denies a pod with more annotations below `prefix` than are worth reading.
+pub(super) fn refuse_too_many(annotations: usize, prefix: &str) -> Result<(), Denial> {
+    match annotations > MAX_ANNOTATIONS {
+        true => Err(vec![format!("{annotations} annotations below {prefix}; expected at most {MAX_ANNOTATIONS}")]),
+        false => Ok(()),
+    }
+}
+
 /// An annotation of ours by its whole key.
 pub(super) fn annotation_key(name: &str) -> String {
     format!("{PREFIX}{name}")

@@ -277,7 +277,8 @@ impl Plan<'_> {
         let first = |role| make("initContainers", role);
         match (self.request.mode, self.injector.sidecar) {
             // Kubelet restarts a native sidecar for ever, and such a pod would never fail; an init container that fails
-            // fails it. (With OnFailure the Job controller counts the restarts of both.)
+            // fails it. With OnFailure an init container is restarted too, and the Job controller counts the restarts of
+            // either, so it would change nothing.
             (Mode::Sidecar, Sidecar::Native) if self.pod.restart_policy.as_deref() == Some("Never") => {
                 vec![first(Role::InitFetch), first(Role::NativeSidecar)]
             }

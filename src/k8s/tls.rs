@@ -75,6 +75,8 @@ impl Files {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(wrong)?;
+        // Not h2: it would let one connection open many reviews at once, and `Connections` counts and limits connections.
+        // An API server offers both and takes this one; a client that offers h2 only gets the alert of RFC 7301.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // The API server keeps its connections; remembered sessions would only be memory.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

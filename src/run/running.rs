@@ -117,7 +117,7 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// The state directory, owned by the user we become, and the address to listen at.
-    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan, mode: Mode) -> Result<Self, Vec<Diagnostic>> {
         let owner = Owner { uid: run_as.drop.uid(), gid: run_as.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
         let state = match StateDir::prepare(&config.state, owner) {
@@ -125,6 +125,11 @@ impl Listeners {
             // On a laptop it may be what another user, or root, once ran with.
             Err(error) if config.local.is_some() => {
                 warn!("--local: status and refresh do not work: {error}");
+                None
+            }
+            // An injected supervisor has none, since what its container has the app could read; it resumes nothing either.
+            Err(error) if config.state_place == Place::Missing && mode == Mode::Supervise => {
+                info!("no state directory, so status and refresh do not work (metrics does): {error}");
                 None
             }
             // It is the default and not configured, so nothing depends on it.

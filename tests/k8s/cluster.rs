@@ -23,7 +23,7 @@ fn the_script_for_clusters_is_sound_as_far_as_it_can_be_seen_without_one() {
         "four modes",
         "rotation",
         "the sidecar restarts in an outage",
-        "a Job",
+        "Jobs",
         "a denial",
         "stripped annotations",
         "drain under load",
@@ -37,7 +37,7 @@ fn the_script_for_clusters_is_sound_as_far_as_it_can_be_seen_without_one() {
         let manifest = std::fs::read_to_string(directory.path().join(format!("{name}.yaml"))).unwrap();
         inject(&["manifest", "--config", &config], &manifest)
     };
-    for name in ["sidecar", "init", "exec", "supervise", "job", "load", "after"] {
+    for name in ["sidecar", "init", "exec", "supervise", "job", "wrong-never", "wrong-on-failure", "load", "after"] {
         let output = injected(name);
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("name: secret-exec\n"), "{name}: {}", text(&output.stdout));
@@ -46,6 +46,28 @@ fn the_script_for_clusters_is_sound_as_far_as_it_can_be_seen_without_one() {
     assert!(text(&denied.stderr).contains("did you mean secret-exec.dev/file.a?"), "{}", text(&denied.stderr));
     let output = injected("backend");
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// It installs and uninstalls: what somebody else has installed would be gone.
+#[test]
+fn the_script_for_clusters_leaves_a_cluster_alone_that_has_secret_exec() {
+    let directory = tempfile::tempdir().unwrap();
+    let calls = directory.path().join("calls");
+    let path = std::env::var("PATH").unwrap();
+    let bin = std::path::Path::new(INJECT).parent().unwrap().display();
+    let output = Command::new(root().join("tests/cluster/run"))
+        .args(["--kubeconfig", "/dev/null"])
+        .env("PATH", format!("{bin}:{path}"))
+        .env("IMAGE", "i:1")
+        .env("CALLS", &calls)
+        // A function of bash stands before PATH.
+        .env("BASH_FUNC_kubectl%%", "() { echo \"$*\" >> \"$CALLS\"; echo namespace/secret-exec; }")
+        .output()
+        .unwrap();
+    let calls = std::fs::read_to_string(calls).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{calls}");
+    assert!(text(&output.stderr).contains("already: namespace/secret-exec"), "{}", text(&output.stderr));
+    assert!(calls.lines().all(|call| call.starts_with("--kubeconfig /dev/null get ")), "{calls}");
 }
 
 /// Every shell script of the repository.
@@ -70,7 +92,7 @@ fn every_script_passes_shellcheck() {
     if scripts.is_empty() {
         return eprintln!("LEFT OUT shellcheck (this is no git checkout)");
     }
-    let output = Command::new(linter).arg("--severity=warning").args(&scripts).output().unwrap();
+    let output = Command::new(linter).args(&scripts).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stdout));
 }
 

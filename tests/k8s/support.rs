@@ -176,16 +176,22 @@ pub fn certs(directory: &Path) {
 
 pub struct Tls(StreamOwned<ClientConnection, TcpStream>);
 
-pub fn connect(mut tcp: TcpStream, ca: &str) -> Result<Tls, std::io::Error> {
+pub fn connect(tcp: TcpStream, ca: &str) -> Result<Tls, std::io::Error> {
+    connect_offering(tcp, ca, &[])
+}
+
+/// With these protocols in the handshake (ALPN).
+pub fn connect_offering(mut tcp: TcpStream, ca: &str, protocols: &[&str]) -> Result<Tls, std::io::Error> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("secret-inject.secret-exec.svc").unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     while connection.is_handshaking() {
@@ -212,6 +218,11 @@ impl Tls {
     /// The certificate that the server showed.
     pub fn certificate(&self) -> Vec<u8> {
         self.0.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    /// What client and server agreed on by ALPN.
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.conn.alpn_protocol().map(text)
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {

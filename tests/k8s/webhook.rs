@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Tls, Webhook, certs, connect, good, review};
+use crate::support::{Tls, Webhook, certs, connect, connect_offering, good, review};
 
 #[test]
 fn a_pod_is_injected_and_a_mistake_is_a_sentence() {
@@ -28,6 +28,26 @@ fn a_connection_is_kept_for_the_next_review() {
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404)] {
         assert_eq!(tls.request("GET", path, "x/y", b"").unwrap().status, status, "{path}");
     }
+}
+
+/// An API server offers both. Whoever can do HTTP/2 only hears of it in the handshake, not from a request that hangs.
+#[test]
+fn http_1_1_is_negotiated_and_http_2_alone_is_refused_in_the_handshake() {
+    let webhook = Webhook::start();
+    for (offered, agreed) in
+        [(&["h2", "http/1.1"][..], Some("http/1.1")), (&["http/1.1"], Some("http/1.1")), (&[], None)]
+    {
+        let mut tls = connect_offering(webhook.tcp(), &webhook.ca(), offered).unwrap();
+        assert_eq!(tls.protocol(), agreed, "{offered:?}");
+        assert_eq!(tls.request("POST", "/mutate", "application/json", good().as_bytes()).unwrap().status, 200);
+    }
+    let refused = connect_offering(webhook.tcp(), &webhook.ca(), &["h2"]).err().expect("HTTP/2 only");
+    assert!(refused.to_string().contains("NoApplicationProtocol"), "{refused}");
+    // HTTP/2 that nobody negotiated.
+    let mut tls = webhook.tls();
+    tls.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    assert!(tls.is_over(), "it is closed at once");
+    assert_eq!(webhook.post(&good()).status, 200);
 }
 
 #[test]

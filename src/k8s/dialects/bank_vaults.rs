@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::config::{Setting, nearest};
 use crate::domain::Mode;
 
-use super::super::denial::{Denial, dedup_and_truncate};
+use super::super::denial::{Denial, dedup_and_truncate, refuse_too_many};
 use super::super::pod::{Container, Pod};
 use super::table::Fate::{self, Denied, Honoured, Ignored};
 use super::table::Value::{self, Any, Bool, Duration};
@@ -120,8 +120,6 @@ pub(super) static KEYS: &[Key] = &[
     key("registry-skip-verify", Any, Ignored("no image registry is contacted"), ""),
 ];
 
-/// More annotations than a pod has by intention.
-const MAX_ANNOTATIONS: usize = 1000;
 /// Unknown annotations that get a suggestion.
 const MAX_SUGGESTIONS: usize = 20;
 
@@ -135,10 +133,7 @@ pub(super) fn asks(pod: &Pod, prefix: &str) -> bool {
 pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation>, Denial> {
     let pairs: Vec<(&str, &str)> =
         pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str()))).collect();
-    if pairs.len() > MAX_ANNOTATIONS {
-        let many = pairs.len();
-        return Err(vec![format!("{many} annotations below {prefix}; expected at most {MAX_ANNOTATIONS}")]);
-    }
+    refuse_too_many(pairs.len(), prefix)?;
     let mut reader = Reader { pod, prefix, pairs, made: Translation::default(), denial: Denial::new() };
     reader.check_values();
     reader.login();

@@ -11,15 +11,13 @@ use crate::config::{
 };
 use crate::domain::{Mode, Source};
 
-use super::denial::{Denial, annotation_key, dedup_and_truncate, missing_role, sentences};
+use super::denial::{Denial, annotation_key, dedup_and_truncate, missing_role, refuse_too_many, sentences};
 use super::dialects::{self, Translation};
 use super::login::Login;
 use super::names::{LINKS_PATH, is_our_name};
 use super::pod::{Container, Pod};
 use super::references::references;
 
-/// More annotations of ours than a pod has by intention.
-const MAX_ANNOTATIONS: usize = 1000;
 /// What Kubernetes allows for all annotations of a pod together, which it checks only after us.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 /// More containers with secrets than a pod has by intention.
@@ -73,13 +71,10 @@ pub(super) enum FileOwner {
 
 /// Parses the request. `None` when the pod has no annotation of ours, or says `inject: "false"`.
 pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
-    match pod.annotations.len() {
-        0 if pod.foreign.is_empty() => return Ok(None),
-        many if many > MAX_ANNOTATIONS => {
-            return Err(vec![format!("{many} annotations below {PREFIX}; expected at most {MAX_ANNOTATIONS}")]);
-        }
-        _ => {}
+    if pod.annotations.is_empty() && pod.foreign.is_empty() {
+        return Ok(None);
     }
+    refuse_too_many(pod.annotations.len(), PREFIX)?;
     let bytes = annotation_bytes(pod);
     if bytes > MAX_ANNOTATION_BYTES {
         let (found, most) = (bytes.div_ceil(1 << 10), MAX_ANNOTATION_BYTES >> 10);

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::config::{Injector, Resources, Setting, nearest};
 use crate::domain::Mode;
 
-use super::super::denial::{Denial, dedup_and_truncate};
+use super::super::denial::{Denial, dedup_and_truncate, refuse_too_many};
 use super::super::pod::{Container, Pod};
 use super::super::quantity;
 use super::table::{Fate, Key, Value, find};
@@ -22,8 +22,6 @@ use super::words;
 
 /// Namespaces that no injector serves.
 const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-public"];
-/// More annotations than a pod has by intention.
-const MAX_ANNOTATIONS: usize = 1000;
 /// Unknown annotations that get a suggestion.
 const MAX_SUGGESTIONS: usize = 20;
 
@@ -50,10 +48,7 @@ pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Resu
     if let Some(namespace) = pod.namespace.as_deref().filter(|namespace| SYSTEM_NAMESPACES.contains(namespace)) {
         return Err(vec![format!("nothing is injected into pods of {namespace}; leave {prefix}agent-inject out")]);
     }
-    if pairs.len() > MAX_ANNOTATIONS {
-        let many = pairs.len();
-        return Err(vec![format!("{many} annotations below {prefix}; expected at most {MAX_ANNOTATIONS}")]);
-    }
+    refuse_too_many(pairs.len(), prefix)?;
     let mut reader = Reader { pod, prefix, injector, pairs, made: Translation::default(), denial: Denial::new() };
     reader.read();
     if reader.denial.is_empty() { Ok(Some(reader.made)) } else { Err(dedup_and_truncate(reader.denial)) }
