@@ -81,8 +81,6 @@ pub enum Feature {
     Inherit,
     /// `scrubAws`.
     ScrubAws,
-    /// `passEnv`.
-    PassEnv,
 }
 
 /// A row of the table: modes that cannot do something, and what people are told.
@@ -167,13 +165,6 @@ pub const LIMITS: &[Limit] = &[
     },
     Limit { feature: Feature::Inherit, option: "inherit", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
     Limit { feature: Feature::ScrubAws, option: "scrubAws", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
-    Limit {
-        feature: Feature::PassEnv,
-        option: "passEnv",
-        modes: &[Sidecar, Init],
-        program: None,
-        pod: "passEnv is about the app's own environment: it does nothing in mode {name}, only with {mode}: exec or supervise",
-    },
 ];
 
 #[cfg(test)]

@@ -130,7 +130,10 @@ fn two_supervisors_without_a_named_state_directory_both_run() {
     let second = run().sh("exit 4").output();
     assert_eq!(second.code(), Some(4), "{second}");
     assert_eq!(second.err().matches("no state directory").count(), 1, "{second}");
-    assert!(!second.err().contains("WARN"), "a supervisor needs none, and its app may be beside it: {second}");
+    assert!(
+        !second.err().contains("warning: no state directory"),
+        "a supervisor needs none, and its app may be beside it: {second}"
+    );
     let named = run().arg("--state").arg(own_directory.join("secret-exec-state"));
     case.refused(named, 73, &["another secret-exec runs"]);
     first.signal(libc::SIGTERM);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Place, Resources, is_near_reference, is_steering, nearest};
+use crate::config::{Config, Place, Resources, is_near_reference, is_steering, nearest};
 use crate::domain::Mode;
 
 use super::super::denial::{annotation_key, sentences, way_for_root};
@@ -140,20 +140,22 @@ impl RequestReader<'_> {
         }
     }
 
-    /// A reference in an app's environment reaches it as it is where nobody wraps the app: its author hears of it.
-    pub(super) fn warn_of_references(&mut self, mode: Mode, targets: &BTreeSet<String>) {
+    /// Where nobody wraps the app, a reference in its environment would reach it as it is. `passEnv` lets one through.
+    pub(super) fn deny_references(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
             let literal = container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-            let references = literal.filter(|(_, value)| is_near_reference(value)).map(|(name, _)| name);
-            let names: Vec<&String> = references.collect();
+            let references = literal.filter(|(name, value)| is_near_reference(value) && !config.passes(name));
+            let names: Vec<&String> = references.map(|(name, _)| name).collect();
             if !names.is_empty() {
-                self.warnings.push(format!(
-                    "container {}: what looks like a reference in {} reaches the app as it is in mode {mode}; {}: exec resolves \
-                     it, or write a file",
+                self.deny(format!(
+                    "container {}: what looks like a reference in {} would reach the app as it is, since nobody resolves it in \
+                     mode {mode}; use {}: exec or supervise, or {}; what is meant for the app is named by passEnv in {}",
                     container.name,
                     list_names(names),
-                    annotation_key("mode")
+                    annotation_key("mode"),
+                    annotation_key("file.NAME"),
+                    annotation_key("config")
                 ));
             }
         }

@@ -166,9 +166,6 @@ impl RequestReader<'_> {
         if mode.wraps() {
             self.deny_variables(&targets);
         }
-        if !mode.wraps() {
-            self.warn_of_references(mode, &targets);
-        }
         let resources = self.resources();
         let file_owner = self.file_owner(mode);
         // What is wrong with one of these would make the rest say it again in other words.

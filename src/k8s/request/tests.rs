@@ -85,7 +85,7 @@ fn an_option_that_would_do_nothing_is_refused() {
         ),
         ("exec", &[("refresh", "1m"), ("metrics", "127.0.0.1:9"), ("revoke-delay", "1s")]),
         ("supervise", &[("revoke-delay", "1s")]),
-        ("sidecar", &[("scrub-aws", "true"), ("inherit", "none"), ("config", "passEnv: [VAULT_ADDR]")]),
+        ("sidecar", &[("scrub-aws", "true"), ("inherit", "none")]),
     ] {
         for option in options {
             let expected = format!("it does nothing in mode {mode}, only with secret-exec.dev/mode: ");
@@ -96,6 +96,37 @@ fn an_option_that_would_do_nothing_is_refused() {
                 &format!("annotation secret-exec.dev/{}: ", option.0),
             );
         }
+    }
+}
+
+/// An app must not take a reference for a secret: a password of `vault:secret/data/db#p` is tried, logged and locked out.
+#[test]
+fn a_reference_in_an_apps_environment_is_denied_where_nobody_resolves_it() {
+    let spec = |value: &str| json!({ "containers": [{ "name": "app", "env": [{ "name": "DB", "value": value }] }] });
+    for value in [
+        "vault:secret/data/db#p",
+        " vault:secret/data/db#p",
+        "\"vault:secret/data/db#p\"",
+        "aws-sm:prod/db#p",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db",
+        "pg://${vault:secret/data/db#p}@db",
+        ">>vault:pki/issue/web#certificate#{}",
+    ] {
+        for mode in ["sidecar", "init"] {
+            let annotations = [FILE, ROLE, ("mode", mode)];
+            let expected = format!(
+                "container app: what looks like a reference in DB would reach the app as it is, since \
+                nobody resolves it in mode {mode}; use secret-exec.dev/mode: exec or supervise, or secret-exec.dev/file.NAME"
+            );
+            denied(&annotations, spec(value), &expected);
+            for passed in ["passEnv: [DB]", "passEnv: [\"D*\"]"] {
+                injected(&pod(&[&annotations[..], &[("config", passed)]].concat(), spec(value)));
+            }
+            denied(&[&annotations[..], &[("config", "passEnv: [OTHER]")]].concat(), spec(value), "named by passEnv in");
+        }
+    }
+    for value in ["vault:v1:c2VjcmV0", "vault:/x#y", "https://vault:8200/#a", "secret", ""] {
+        injected(&pod(&[FILE, ROLE], spec(value)));
     }
 }
 

@@ -27,6 +27,9 @@ impl RequestReader<'_> {
         login: &Login,
     ) {
         self.validate_use(mode);
+        if !mode.wraps() {
+            self.deny_references(mode, targets, config);
+        }
         if config.supervise && mode != Mode::Supervise {
             self.deny_annotation("supervise", &format!("say {}: supervise instead", annotation_key("mode")));
         }
@@ -90,7 +93,6 @@ impl RequestReader<'_> {
             ("revokeDelay", "revoke-delay", Feature::RevokeDelay),
             ("inherit", "inherit", Feature::Inherit),
             ("scrubAws", "scrub-aws", Feature::ScrubAws),
-            ("passEnv", "config", Feature::PassEnv),
         ] {
             if let (true, Some(limit)) = (self.requested.mentions(key), mode.limit(feature)) {
                 self.deny_annotation(annotation, &pod_text(limit, mode));
