@@ -151,6 +151,10 @@ impl Load {
     }
 }
 
+fn sealed() -> Failure {
+    Failure::new(Class::Transient, "503")
+}
+
 /// One pod of ours.
 fn ours(load: &mut Load, outage: Outage, start: f64, seed: u64) {
     let mut dice = Dice(seed ^ 0x5eed);
@@ -177,7 +181,9 @@ fn ours(load: &mut Load, outage: Outage, start: f64, seed: u64) {
         let life = |max: f64| Lifetime { ttl: Duration::from_secs_f64(TTL.min(max - now).max(0.0)), renewable: true };
         let grant = |max| Outcome::Granted(Grant { life: Some(life(max)), revocable: true });
         let outcome = match work {
-            _ if outage.covers(now) => Outcome::Failed(Failure::new(Class::Transient, "503").of_backend()),
+            // As a server that is sealed answers: its health, too.
+            Work::CheckHealth if outage.covers(now) => Outcome::Failed(sealed().of_backend()),
+            _ if outage.covers(now) => Outcome::Failed(sealed().unclear()),
             Work::Login(_) => {
                 token_max = now + MAX;
                 grant(token_max)

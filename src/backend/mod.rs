@@ -7,6 +7,7 @@
 
 mod aws;
 mod connect;
+mod late;
 pub(crate) mod login;
 pub(crate) mod revoke;
 mod vault;
@@ -28,6 +29,7 @@ use crate::sys::clock;
 
 use aws::VersionedReader;
 pub(crate) use connect::Backends;
+use late::LateIssues;
 use revoke::{Retry, revoke_each, revoke_login};
 pub(crate) use vault::Logins;
 
@@ -69,6 +71,8 @@ pub(crate) struct Backend {
     leases: RefCell<BTreeMap<SecretId, Lease>>,
     /// Of tokens that we handed over from and cannot revoke.
     left_over: RefCell<Vec<LeftOver>>,
+    /// That are not waited for any longer.
+    late: LateIssues,
 }
 
 /// A lease that no revocation of a token ends: it is ended by itself.
@@ -91,7 +95,7 @@ pub(crate) enum Kind {
 
 impl Backend {
     pub(crate) fn new(kind: Kind, sources: Vec<Source>) -> Self {
-        Self { kind, sources: RefCell::new(sources), leases: RefCell::default(), left_over: RefCell::default() }
+        Self { kind, sources: RefCell::new(sources), leases: RefCell::default(), left_over: RefCell::default(), late: LateIssues::default() }
     }
 
     /// One more source, the next [`SecretId`].
@@ -168,6 +172,7 @@ impl Backend {
 
     /// Revokes everything that can be revoked, all at once: the tokens (leases end with them), or each lease by itself.
     pub(crate) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
+        self.late.clear();
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
         leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
         leases.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
@@ -245,10 +250,18 @@ impl Executor for Backend {
     type Output = Fetched;
 
     async fn execute(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
-        match tokio::time::timeout(limit, self.send(work)).await {
-            Ok((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
-            Ok(answered) => answered,
-            Err(_) => {
+        let answered = match (work, &self.kind) {
+            (Work::Issue(id), Kind::Vault(logins)) => {
+                let sender = Rc::clone(&self);
+                let fresh = async move { sender.send(work).await };
+                self.late.issue(id, logins.current_id(), fresh, limit, clock::boottime()).await
+            }
+            _ => tokio::time::timeout(limit, self.send(work)).await.ok(),
+        };
+        match answered {
+            Some((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
+            Some(answered) => answered,
+            None => {
                 // The connection may be to blame: the next request gets another one.
                 self.rest();
                 let why = format!("{} gave no answer within {:.1} s", self.name(), limit.as_secs_f64());

@@ -71,6 +71,11 @@ impl Logins {
         self.current().unwrap_or_else(|| Rc::clone(&self.tokens.borrow().latest))
     }
 
+    /// The login whose token is used now.
+    pub(super) fn current_id(&self) -> Option<TokenId> {
+        self.tokens.borrow().current
+    }
+
     /// The connection with the token that is used now.
     pub(crate) fn current(&self) -> Option<Rc<Vault>> {
         let tokens = self.tokens.borrow();

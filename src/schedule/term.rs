@@ -12,6 +12,12 @@ use super::work::Lifetime;
 /// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
 const SOONEST: Duration = Duration::from_secs(1);
 
+/// A login token that ends takes what was issued under it along, and a fleet that started together ends together: hand-overs are
+/// spread over this part of its life …
+const HAND_OVER_SHARE: f64 = 0.02;
+/// … at most so many of the longest windows: half an hour instead of five minutes.
+const HAND_OVER_MOST: u32 = 6;
+
 /// Of a window up to this only a quarter is spread over: one try that hangs in it leaves time for the next.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -36,6 +42,8 @@ enum Overlap {
     Window,
     /// Two do no harm: a certificate, a signed key, a token.
     Harmless,
+    /// A login token: what depends on it lives twice only until it is revoked, which is soon after its successor's login.
+    HandOver,
 }
 
 /// Whether a renewal would move the end. `max_ttl` is in no answer: it shows in renewals that bring nothing.
@@ -69,6 +77,11 @@ impl LeaseTerm {
         Self { overlap: Overlap::Harmless, ..Self::new(Lifetime { ttl, renewable: false }, requested_at) }
     }
 
+    /// Of a login token that is revoked after the hand-over.
+    pub(super) fn token(life: Lifetime, requested_at: Duration) -> Self {
+        Self { overlap: Overlap::HandOver, ..Self::new(life, requested_at) }
+    }
+
     /// Takes the answer to a renewal in.
     pub(super) fn renew(&mut self, life: Lifetime, requested_at: Duration, settings: &Settings) {
         let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
@@ -80,7 +93,7 @@ impl LeaseTerm {
             Renewability::No
         } else if gained >= part(passed, 2) {
             Renewability::Yes
-        } else if was == Renewability::Stalled || self.left(requested_at) <= self.window(settings) {
+        } else if was == Renewability::Stalled || self.left(requested_at) <= self.hand_over(settings) {
             Renewability::No
         } else {
             // One answer may also be an operator's lower ttl; the next renewal tells.
@@ -114,6 +127,19 @@ impl LeaseTerm {
         let life = self.end.saturating_sub(self.issued);
         let window = &settings.window;
         scaled(life, unit(window.share)).min(window.most).max(window.least)
+    }
+
+    /// The part before the end in which it may give way to a successor: the window, and for a long-lived login token more.
+    fn hand_over(&self, settings: &Settings) -> Duration {
+        let window = self.window(settings);
+        match self.overlap {
+            Overlap::Window | Overlap::Harmless => window,
+            Overlap::HandOver => {
+                let life = self.end.saturating_sub(self.issued);
+                let most = settings.window.most.saturating_mul(HAND_OVER_MOST);
+                scaled(life, HAND_OVER_SHARE).min(most).max(window)
+            }
+        }
     }
 
     /// When the window opens, or `sooner`. Of a life of a few seconds it is not the whole.
@@ -158,12 +184,15 @@ impl LeaseTerm {
 
     /// When it is due: for renewal at two thirds of the life less up to a tenth of it, and so for the replacement of what may
     /// live twice; for other replacements in the first half of the window (the first quarter of a short one), so that the rest is
-    /// left for trying again. What turns out inside its window to be at its end is
+    /// left for trying again; for the hand-over of a long-lived token anywhere before that half, once its end is known. What turns out inside its window to be at its end is
     /// due at once, however recent its last renewal.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
-        if self.renewability == Renewability::No && self.overlap == Overlap::Window {
-            let first = self.opens(settings, Duration::ZERO);
+        if self.renewability == Renewability::No && self.overlap != Overlap::Harmless {
             let window = self.window(settings);
+            // That it ends is known since the last renewal: what is left of a longer spread is used.
+            let sooner = self.hand_over(settings).saturating_sub(window);
+            let opens = self.opens(settings, sooner);
+            let first = if sooner.is_zero() { opens } else { opens.max(self.granted) };
             let spread = if window > SHORT { part(window, 2) } else { part(window, 4) };
             let last = self.end.saturating_sub(window.saturating_sub(spread)).max(first);
             first.saturating_add(scaled(last.saturating_sub(first), unit(jitter)))

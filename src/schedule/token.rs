@@ -9,7 +9,7 @@ use super::breaker::{Deadline, FailureTiming};
 use super::secret::{LastFailure, Server};
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
-use super::work::{Grant, TokenId};
+use super::work::{Grant, Lifetime, TokenId};
 
 /// The current token, the ones handed over from, and what is due.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl Tokens {
             self.old.push(Old { id, end, revocable, revoke_at: None, failures: 0 });
         }
         self.issued = self.issued.max(id.0.saturating_add(1));
-        let term = grant.life.map(|life| LeaseTerm::new(life, requested_at));
+        let term = grant.life.map(|life| term_of(grant, life, requested_at));
         self.current = Some(Current { id, term, revocable: grant.revocable });
         self.settled(settings, jitter);
     }
@@ -189,7 +189,7 @@ impl Tokens {
         if let Some(current) = &mut self.current {
             match (&mut current.term, grant.life) {
                 (Some(term), Some(life)) => term.renew(life, requested_at, settings),
-                (term, life) => *term = life.map(|life| LeaseTerm::new(life, requested_at)),
+                (term, life) => *term = life.map(|life| term_of(grant, life, requested_at)),
             }
         }
         self.deaths = 0;
@@ -360,4 +360,9 @@ impl Tokens {
     pub(super) fn forget(&mut self, now: Duration, is_leased_under: impl Fn(TokenId) -> bool) {
         self.old.retain(|old| is_leased_under(old.id) || (old.revocable && old.end.is_none_or(|end| end > now)));
     }
+}
+
+/// What is not ours to revoke keeps its leases alive beside their successors, so that its window is the leases'.
+fn term_of(grant: Grant, life: Lifetime, requested_at: Duration) -> LeaseTerm {
+    if grant.revocable { LeaseTerm::token(life, requested_at) } else { LeaseTerm::new(life, requested_at) }
 }

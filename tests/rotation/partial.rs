@@ -195,15 +195,18 @@ struct Figures {
     latest_kv: Duration,
     recovered: Duration,
     ran: Duration,
-    /// The longest time that this process itself was late by.
+    /// How slow the machine was: the longest write to the server, or wake-up of this process.
     stall: Duration,
 }
 
-/// Writes the KV secret again and again; the longest time until the new value was on disk, and how late we ourselves were.
+/// Writes the KV secret again and again; the longest time until the new value was on disk, and how slow the machine was: the longest
+/// that a write to the same server took, or that this process woke up late.
 fn change_kv(path: &str, volume: &Path, is_over: &AtomicBool) -> (Duration, Duration) {
     let (mut latest, mut stall) = (Duration::ZERO, Duration::ZERO);
     for value in 1.. {
+        let writing = Instant::now();
         openbao().write(path, json!({ "data": { "k": value.to_string() } }));
+        stall = stall.max(writing.elapsed());
         let written = Instant::now();
         while delivered(volume, "k") != value.to_string() && written.elapsed() < PATIENCE {
             let slept = Instant::now();
@@ -285,10 +288,10 @@ fn check(scene: &Scene, fault: Fault, mounts: Mounts, figures: &Figures) {
     assert_eq!(*refused, 0, "B was dead on disk: {row}");
     assert_eq!(logins, 1, "the token was let die: {row}");
     assert!(issued <= lives + 1, "a second credential of B without need: {row}");
-    // On an idle machine the interval and two seconds. Six programs on two busy cores, and the server they share, take longer: as
-    // long again, and twice what this process itself was late by.
+    // The interval and two seconds; a read and a delivery take a few times as long as a write on a busy machine. The simulation
+    // (`src/schedule/tests/partial.rs`) holds the schedule to the interval itself.
     let most = INTERVAL + Duration::from_secs(2);
-    assert!(*latest_kv <= most * 2 + *stall * 2, "KV came late ({stall:?}): {row}");
+    assert!(*latest_kv <= most + *stall * 6, "KV came late ({stall:?}): {row}");
     // Tried again within ten seconds; then fifty issues, the slow ones of them two seconds each, four at a time.
     let most = Duration::from_secs(10) + Duration::from_millis(250) * u32::try_from(scene.roles).unwrap();
     assert!(*recovered <= most * 2 + *stall * 2, "A came back late ({stall:?}): {row}");

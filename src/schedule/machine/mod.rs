@@ -60,7 +60,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// ([`reissue_every`](Self::reissue_every)); a write that states none, only at the latter.
 /// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
 ///
-/// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. No issue runs
+/// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login; one that lives for hours and is
+/// revoked afterwards at any moment, by jitter, from a fiftieth of its life before its end (at most six of the longest windows) to
+/// the middle of its window, so that a fleet that started together spreads. No issue runs
 /// beside a login or just before one that is due: what is due in the token's window waits for the login until the middle
 /// of its own window, and then hastens it. Then every leased secret is issued once more under the new token; the
 /// others are not read again because of it. When all of them were delivered, and [`Settings::settle`] has passed, the

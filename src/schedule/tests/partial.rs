@@ -21,13 +21,17 @@ fn leased(ttl: u64, max: u64) -> Kind {
 
 /// That many roles of database A, one of B, and two KV secrets, under a token of 60 s.
 fn two_databases(roles: usize, seed: u64) -> World {
+    World::new(server_of_two_databases(roles), seed)
+}
+
+fn server_of_two_databases(roles: usize) -> Server {
     let mut kinds = vec![leased(60, DAY); roles];
     kinds.extend([leased(60, 240), Kind::Plain, Kind::Plain]);
     let mut server = Server::new(kinds);
     server.mounts = vec![A; roles];
     server.mounts.extend([B, KV, KV]);
     server.token_ttl = seconds(60);
-    World::new(server, seed)
+    server
 }
 
 /// The same, and the role of B is a connection of A's mount.
@@ -108,6 +112,30 @@ fn a_database_that_fails_costs_another_connection_of_its_mount_nothing_at_lives_
 }
 
 #[test]
+fn whatever_happens_to_one_mount_another_is_read_at_its_interval() {
+    let faults = [
+        What::BreaksMount(A),
+        What::HangsMount(A),
+        What::SwallowsMount(A),
+        What::SlowsMount(A, seconds(4)),
+        What::IsNoGatewayTo(A),
+        What::ThrottlesMount(A, seconds(3600)),
+    ];
+    for (roles, what) in [1, 2, 3, 50].into_iter().flat_map(|roles| faults.map(move |what| (roles, what))) {
+        for seed in 0..4 {
+            let mut world = World::reading(seconds(2), Settings::default(), server_of_two_databases(roles), seed);
+            world.server.faults.push(stretch(30, 250, what));
+            world.run(seconds(300));
+            let gap = longest_gap(&world, |work| work.secret() == Some(SecretId(roles + 1)));
+            let about = format!("{roles} roles, {what:?}, seed {seed}");
+            assert!(gap <= Duration::from_millis(2050), "{about}: KV was not read for {gap:?}");
+            assert_eq!(world.logins(), 1, "{about}");
+            assert!(!world.gaps.iter().any(|(id, ..)| id.0 == roles), "{about}: {:?}", world.gaps);
+        }
+    }
+}
+
+#[test]
 fn what_one_mount_answers_as_if_nobody_did_costs_nobody_else_anything() {
     for (roles, seed) in [1, 3, 50].into_iter().flat_map(|roles| (0..10).map(move |seed| (roles, seed))) {
         for failing in [A, KV] {
@@ -157,6 +185,22 @@ fn what_one_mount_has_lost_is_had_again_within_ten_seconds_of_its_return() {
         world.server.faults.push(stretch(100, 400, what));
         world.run(seconds(412));
         assert_eq!([0, 1].map(|id| world.state(id)), [State::Fresh; 2], "{what:?}, seed {seed}");
+    }
+}
+
+#[test]
+fn what_has_expired_on_a_silent_database_is_retried_within_ten_seconds_every_time() {
+    for (roles, seed) in [1, 2, 5].into_iter().flat_map(|roles| (0..20).map(move |seed| (roles, seed))) {
+        let mut world = two_databases(roles, seed);
+        world.server.faults.push(stretch(100, 400, What::SwallowsMount(A)));
+        world.run(seconds(400));
+        let is_its = |work: Work| work.secret().is_some_and(|id| id.0 < roles);
+        let sent: Vec<_> = world.server.log.iter().filter(|request| is_its(request.work)).map(|r| r.at).collect();
+        let expired = sent.windows(2).filter(|pair| pair[1] > seconds(1200));
+        let longest = expired.map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest <= Duration::from_millis(10_010), "{roles} roles, seed {seed}: {longest:?}");
+        world.run(seconds(411));
+        assert!((0..roles).all(|id| world.state(id) == State::Fresh), "{roles} roles, seed {seed}");
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum What {
     Hangs,
     /// Issues and renewals of one mount hang: its database is stopped.
     HangsMount(MountId),
+    /// The same, and what was sent meanwhile is never answered: the network to its database drops every packet.
+    SwallowsMount(MountId),
     /// 500 for issues and renewals of one mount: its database is down.
     BreaksMount(MountId),
     /// Issues of one mount take so long.
@@ -126,6 +128,11 @@ pub(super) fn window(life: Duration) -> Duration {
 /// What an operator made of it.
 fn window_of(life: Duration, window: &Window) -> Duration {
     crate::domain::scaled(life, window.share).clamp(window.least, window.most)
+}
+
+/// In which a login token that cannot be renewed is replaced.
+fn hand_over_of(life: Duration, window: &Window) -> Duration {
+    crate::domain::scaled(life, 0.02).min(window.most * 6).max(window_of(life, window))
 }
 
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -270,6 +277,9 @@ impl Server {
                 What::Hangs => return (failed(Class::Transient, "never"), Duration::MAX),
                 // Whoever is still waiting when the database goes on has an answer.
                 What::HangsMount(mount) if self.is_made_in(work, mount) => takes = until(fault) - now + QUICK,
+                What::SwallowsMount(mount) if self.is_made_in(work, mount) => {
+                    return (failed(Class::Transient, "never"), Duration::MAX);
+                }
                 What::BreaksMount(mount) if self.is_made_in(work, mount) => {
                     return (failed(Class::Transient, "500"), QUICK);
                 }
@@ -362,7 +372,7 @@ impl Server {
             let is_extendable = self.token_renewable && old.max > old.end + TOLERANCE && !gave_way;
             if left > TOLERANCE
                 && !gave_way
-                && (is_extendable || left > window_of(old.end - old.issued, &self.window) + EARLY)
+                && (is_extendable || left > hand_over_of(old.end - old.issued, &self.window) + EARLY)
             {
                 self.accusations.push(format!("{now:?}: login with {left:?} left"));
             }

@@ -395,21 +395,21 @@ fn a_thousand_replicas_that_start_together_do_not_renew_together() {
 
 #[test]
 fn a_fleet_hands_its_tokens_over_evenly_however_many_leases_a_pod_has() {
-    let pods = 200;
-    let mut begun = Duration::ZERO;
-    for seed in 0..pods {
+    let mut left = Vec::new();
+    for seed in 0..200 {
         let mut world = World::new(Server::new(vec![leased(HOUR, DAY); 5]), seed);
         world.server.token_max = seconds(DAY);
         world.run(seconds(DAY));
         assert_eq!((world.logins(), world.issues(0)), (2, 2), "seed {seed}");
         world.assert_innocent();
         let mut logins = world.server.log.iter().filter(|request| matches!(request.work, Work::Login(_)));
-        let window = world.server.tokens[0].1.issued + seconds(DAY - 300);
-        begun += logins.next_back().unwrap().at - window;
+        left.push((world.server.tokens[0].1.issued + seconds(DAY) - logins.next_back().unwrap().at).as_secs());
     }
-    // Over the first half of the window: after 75 s on average. The earliest of six would be after 21 s.
-    let mean = begun.as_secs_f64() / pods as f64;
-    assert!((65.0..85.0).contains(&mean), "{mean}");
+    // From a fiftieth of the day before its end to the middle of the last five minutes.
+    assert!(left.iter().all(|left| (149..=1728).contains(left)), "{left:?}");
+    let in_minute = |from: u64| left.iter().filter(|left| (from..from + 60).contains(*left)).count();
+    let busiest = (149..=1728).step_by(60).map(in_minute).max().unwrap();
+    assert!(busiest <= 30, "{busiest} of 200 in one minute");
 }
 
 #[test]

@@ -35,7 +35,12 @@ impl World {
         Self::with(Settings::default(), server, seed)
     }
 
-    pub(super) fn with(settings: Settings, mut server: Server, seed: u64) -> Self {
+    pub(super) fn with(settings: Settings, server: Server, seed: u64) -> Self {
+        Self::reading(Duration::from_secs(300), settings, server, seed)
+    }
+
+    /// What has no lease is read again at this interval.
+    pub(super) fn reading(refresh: Duration, settings: Settings, mut server: Server, seed: u64) -> Self {
         server.window = settings.window;
         let mut schedule = Schedule::new(Authentication::Token, settings);
         for (index, kind) in server.kinds.iter().enumerate() {
@@ -44,7 +49,7 @@ impl World {
                 _ => Operation::Read,
             };
             let mount = server.mount(SecretId(index));
-            schedule.add(Plan { operation, refresh: Duration::from_secs(300), mount });
+            schedule.add(Plan { operation, refresh, mount });
         }
         Self {
             now: Duration::from_secs(1000),
