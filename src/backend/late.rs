@@ -15,11 +15,14 @@ use crate::schedule::{Answer, Outcome, SecretId, TokenId};
 /// What comes of one try.
 type Issued = (Outcome, Option<Fetched>);
 
+/// A try under way, with the time it was sent at.
+type UnderWay = Pin<Box<dyn Future<Output = (Duration, Issued)>>>;
+
 /// Tries of one secret that are under way, each with the time it was sent at.
 struct Tries {
     /// What they were sent with: under another login their leases would end elsewhere.
     login: Option<TokenId>,
-    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = (Duration, Issued)>>>>,
+    under_way: FuturesUnordered<UnderWay>,
 }
 
 /// Those of all secrets of a backend.
@@ -91,7 +94,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(10 * after)).await;
         let lease = Lease { id: LeaseId::parse(lease).unwrap(), ttl: Duration::from_secs(60), renewable: true };
         let payload = Payload::Whole(SecretBytes::copy_of(b"x"));
-        let fetched = Fetched { payload, version: None, lease: Some(lease), ends: None };
+        let fetched = Fetched { payload, version: None, lease: Some(lease), ends: None, metadata: None };
         (Outcome::Fetched(Answer::from(&fetched)), Some(fetched))
     }
 

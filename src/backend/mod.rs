@@ -95,7 +95,13 @@ pub(crate) enum Kind {
 
 impl Backend {
     pub(crate) fn new(kind: Kind, sources: Vec<Source>) -> Self {
-        Self { kind, sources: RefCell::new(sources), leases: RefCell::default(), left_over: RefCell::default(), late: LateIssues::default() }
+        Self {
+            kind,
+            sources: RefCell::new(sources),
+            leases: RefCell::default(),
+            left_over: RefCell::default(),
+            late: LateIssues::default(),
+        }
     }
 
     /// One more source, the next [`SecretId`].

@@ -19,6 +19,7 @@ mod form;
 mod home;
 mod inherited;
 mod injector;
+pub mod key_docs;
 mod keys;
 mod language;
 mod layer;

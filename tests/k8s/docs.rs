@@ -3,13 +3,17 @@
 use crate::support::root;
 
 #[test]
-fn the_reference_of_annotations_is_the_codes() {
-    let expected = secret_exec::k8s::annotation_docs::markdown();
-    let path = root().join("docs/annotations.md");
+fn the_references_of_annotations_and_of_the_configuration_are_the_codes() {
+    page_is("annotations.md", secret_exec::k8s::annotation_docs::markdown());
+    page_is("configuration.md", secret_exec::config::key_docs::markdown());
+}
+
+fn page_is(page: &str, expected: String) {
+    let path = root().join("docs").join(page);
     if std::fs::read_to_string(&path).unwrap_or_default() != expected {
-        let fresh = root().join("target/annotations.md");
+        let fresh = root().join("target").join(page);
         std::fs::write(&fresh, expected).unwrap();
-        panic!("docs/annotations.md is old: cp {} {}", fresh.display(), path.display());
+        panic!("docs/{page} is old: cp {} {}", fresh.display(), path.display());
     }
 }
 

@@ -48,6 +48,7 @@ mod hangs; // one request that hangs, an absurd Retry-After, two changes a momen
 mod incident; // the emergency page: what its commands revoke, rotate and find
 mod issued; // what is issued without a lease and says itself when it ends: signed keys, secret ids, tokens
 mod lives; // what ends in its own way, and lives of a few seconds
+mod moods; // a server that changes its mood for two minutes; the metrics of a sidecar that runs
 mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show
 mod paths; // one path that answers as if nobody did
