@@ -67,7 +67,10 @@ impl LateIssues {
 
 /// The same, whose life began up to so long before the request that it is taken for an answer to.
 fn aged((outcome, fetched): Issued, age: Duration) -> Issued {
-    let Some(mut fetched) = fetched.filter(|_| !age.is_zero()) else { return (outcome, None) };
+    let mut fetched = match fetched {
+        Some(fetched) if !age.is_zero() => fetched,
+        fetched => return (outcome, fetched),
+    };
     let left = |ttl: Duration| ttl.saturating_sub(age).max(ttl.min(Duration::from_secs(1)));
     if let Some(lease) = &mut fetched.lease {
         lease.ttl = left(lease.ttl);

@@ -5,6 +5,8 @@
 //! inode of the file and of every directory above it are compared. The paths of the protected files are looked up again at
 //! each read, because the kubelet and others replace them.
 
+mod kernel;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -18,9 +20,10 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::{self, FileStat, Mode, SFlag};
-use nix::sys::statfs::{self, FsType};
 
 use crate::config::{Config, VaultAuth};
+
+use kernel::is_kernel;
 
 /// Where Kubernetes and AWS's webhooks mount tokens, and where injection does.
 const TOKEN_DIRECTORIES: [&str; 7] = [
@@ -297,7 +300,9 @@ fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     while let Some(name) = rest.pop_front() {
         let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
-        refuse_kernel(&found)?;
+        if is_kernel(&found)? {
+            return Err(ProtectedFileError::Kernel.into());
+        }
         let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
         if kind == SFlag::S_IFLNK {
             links = links.saturating_add(1);
@@ -336,36 +341,10 @@ fn components(path: &Path) -> VecDeque<OsString> {
 
 fn directory(path: &str) -> Result<OwnedFd, OpenError> {
     let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    refuse_kernel(&found)?;
-    Ok(found)
-}
-
-/// File systems whose files are the kernel's own words, about processes, devices and itself. `/dev` is not among them: it is
-/// a tmpfs, whose devices are no regular files, and `/dev/shm` below it is memory like any other.
-const KERNEL: [FsType; 16] = [
-    statfs::PROC_SUPER_MAGIC,
-    statfs::SYSFS_MAGIC,
-    statfs::CGROUP_SUPER_MAGIC,
-    statfs::CGROUP2_SUPER_MAGIC,
-    statfs::DEBUGFS_MAGIC,
-    statfs::TRACEFS_MAGIC,
-    statfs::SECURITYFS_MAGIC,
-    statfs::SELINUX_MAGIC,
-    statfs::SMACK_MAGIC,
-    statfs::BPF_FS_MAGIC,
-    statfs::DEVPTS_SUPER_MAGIC,
-    statfs::NSFS_MAGIC,
-    FsType(0x6265_6570), // configfs
-    FsType(0x4249_4e4d), // binfmt_misc
-    FsType(0xde5e_81e4), // efivarfs
-    FsType(0x6165_676c), // pstore
-];
-
-fn refuse_kernel(found: &OwnedFd) -> Result<(), OpenError> {
-    if KERNEL.contains(&statfs::fstatfs(found)?.filesystem_type()) {
+    if is_kernel(&found)? {
         return Err(ProtectedFileError::Kernel.into());
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A directory and every one above it, up to the root, across mounts.
