@@ -194,11 +194,6 @@ fn a_mistake_has_its_place_and_never_a_value() {
         ),
         (body("{{ parseInt .Data.data.pass }}"), "", ["line 2, column 37", "error calling parseInt"]),
         (body("{{ index .Data.data.pass \"x\" }}"), "", ["line 2, column 37", "error calling index"]),
-        (
-            body("{{ with secret (print .Data.data.pass \"//\") }}{{ end }}"),
-            "",
-            ["line 2, column 37", "the path that is computed here"],
-        ),
         ("{{ secret \"secret/data/none\" }}".to_owned(), "", ["vault:secret/data/none", "no entry"]),
     ] {
         let (case, run) = run(&text, more);

@@ -15,6 +15,7 @@ mod docs; // the reference is what the code knows
 mod helm; // the chart: the same objects as kustomize makes, and certificates that serve
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together
 mod monitoring; // rules and dashboard name metrics that the webhook serves
+mod migrate; // manifests for other injectors, rewritten
 mod offline; // `manifest`: pipes, files, exit codes, what other YAML readers make of the output
 mod pages; // links, the book, and what the compliance page names
 mod peers; // every key of other injectors is answered

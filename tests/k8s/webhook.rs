@@ -385,12 +385,12 @@ fn memory_stays_small() {
 #[test]
 fn a_wrong_start_says_what_is_wrong() {
     for (args, code, expected) in [
-        (&["webhook"][..], 64, "--config, --tls-cert, --tls-key: missing; usage: secret-inject webhook --config FILE"),
+        (&["webhook"][..], 64, "--config, --tls-cert, --tls-key: missing; usage: secret-inject webhook [OPTIONS] --config FILE"),
         (&["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"], 64, "cannot read /none"),
         (&["certs", "--out", "/proc/none"], 73, "cannot write"),
         (&["certs", "--out", "/tmp/x", "--days", "0"], 64, "from 1 to 3650"),
         (&["webhok"], 64, "did you mean webhook?"),
-        (&[], 64, "expected webhook, manifest or certs"),
+        (&[], 64, "expected webhook, manifest, migrate or certs"),
         (&["manifest", "--chek"], 64, "did you mean --check?"),
         (&["manifest", "--listen", "x"], 64, "--listen: only webhook has it"),
     ] {
