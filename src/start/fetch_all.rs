@@ -52,7 +52,7 @@ pub(super) async fn fetch_all(
         under_way: RefCell::default(),
     };
     let (mut problems, mut without) = (Vec::new(), Vec::new());
-    let read = fetching.read_all(missing).await;
+    let read = Box::pin(fetching.read_all(missing)).await;
     take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
     // A template may compute paths from these values, and further ones from what stands there.
     for round in 0.. {
@@ -63,7 +63,7 @@ pub(super) async fn fetch_all(
             problems.push(too_many_rounds(first));
             break;
         }
-        let read = fetching.read_all(computed.iter().collect()).await;
+        let read = Box::pin(fetching.read_all(computed.iter().collect())).await;
         take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
     }
     answers.login_at = fetching.login_at.get();

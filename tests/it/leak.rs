@@ -195,37 +195,6 @@ fn a_sidecar_at_rest_holds_no_jwt_and_no_dead_token() {
     }
 }
 
-/// Nobody can revoke it and no login takes its place: the server is away while it ends.
-#[test]
-fn a_token_that_ends_by_itself_in_an_outage_is_wiped_and_so_is_the_jwt() {
-    needs_root!();
-    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
-    let kv = space.kv2(&[("a", json!({ "k": CANARY }))]);
-    let login = space.jwt(&[&format!("{kv}/data/*")], "web.jwt");
-    let life = json!({
-        "role_type": "jwt", "bound_audiences": ["vault"], "bound_subject": "web", "user_claim": "sub",
-        "token_policies": [space.policy(&[&format!("{kv}/data/*")])], "token_ttl": "8s", "token_max_ttl": "8s",
-    });
-    space.bao.write(&login.path.replace("/login", "/role/web"), life);
-    let jwt = fs::read_to_string(certificates().join("web.jwt")).unwrap();
-    let proxy = Proxy::before(space.bao.port);
-    let vault = format!("vault:\n  address: {}\n  auth: {}\n", proxy.address(), login.auth);
-    let run = case.with_files(&format!("{vault}files: {{ s: \"vault:{kv}/data/a#k\" }}\n")).command("sidecar");
-    let mut running = run.user(APP, APP).start();
-    let pid = running.pid();
-    let token = running.until("a token", || saved_token(&case));
-    assert!(copies(pid, &token) > 0, "the search finds what is there");
-    proxy.always(Plan::Close);
-    running.until("no dead token in memory", || (copies(pid, &token) == 0).then_some(()));
-    running.until("no JWT in memory", || (copies(pid, jwt.trim()) == 0).then_some(()));
-    assert_ne!(saved_token(&case), Some(token), "nor does the state keep it");
-    assert_eq!(fs::read(case.volume().join("s")).unwrap(), CANARY.as_bytes(), "what was delivered stays");
-    proxy.always(Plan::Forward);
-    running.until("another token", || saved_token(&case));
-    running.signal(libc::SIGTERM);
-    running.end();
-}
-
 /// All writable memory of a process, as root reads it.
 fn memory_of(pid: i32) -> Vec<u8> {
     use std::os::unix::fs::FileExt;

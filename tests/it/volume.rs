@@ -460,7 +460,9 @@ fn a_state_directory_that_was_named_and_cannot_be_used_is_refused_and_the_defaul
         };
         let outcome = with_state(&case, &default, "");
         assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
-        assert_eq!(outcome.err().matches("no state directory").count(), 1, "{what}: {outcome}");
+        // In what everybody may write to, as docker makes a tmpfs, one of its own is enough.
+        let lines = usize::from(!options.contains("1777"));
+        assert_eq!(outcome.err().matches("no state directory").count(), lines, "{what}: {outcome}");
         let _ = fs::remove_dir_all(case.volume());
     }
 }
