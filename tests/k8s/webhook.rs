@@ -385,7 +385,11 @@ fn memory_stays_small() {
 #[test]
 fn a_wrong_start_says_what_is_wrong() {
     for (args, code, expected) in [
-        (&["webhook"][..], 64, "--config, --tls-cert, --tls-key: missing; usage: secret-inject webhook [OPTIONS] --config FILE"),
+        (
+            &["webhook"][..],
+            64,
+            "--config, --tls-cert, --tls-key: missing; usage: secret-inject webhook [OPTIONS] --config FILE",
+        ),
         (&["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"], 64, "cannot read /none"),
         (&["certs", "--out", "/proc/none"], 73, "cannot write"),
         (&["certs", "--out", "/tmp/x", "--days", "0"], 64, "from 1 to 3650"),

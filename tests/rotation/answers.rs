@@ -87,7 +87,8 @@ fn somebody_else_answers(plan: &Plan) {
     life.proxy.always(plan.clone());
     running.until("renewal meanwhile", || (life.proxy.count("/v1/sys/leases/renew") > renewals).then_some(()));
     std::thread::sleep(Duration::from_secs(1));
-    assert!(life.asked() - before <= 20, "{plan:?}: {} requests", life.asked() - before);
+    // Two secrets, a lease, the token and the health of the server, each tried less and less often.
+    assert!(life.asked() - before <= 30, "{plan:?}: {} requests", life.asked() - before);
     assert_eq!((life.read(), life.stage.file("db.json")), (("one".into(), "one".into()), first.clone()));
     let (_, class) = standing(&status(&life.stage.case), "/data/a");
     assert_eq!(class, "transient", "{plan:?}");
