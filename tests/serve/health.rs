@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use secret_exec::serve::{Health, SecretState};
@@ -142,12 +144,17 @@ fn a_probe_is_answered_at_once_under_a_thousand_slow_clients() {
     let body = format!("POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n{}", "x".repeat(100));
     let many = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     for begun in ["", "GET /livez HTTP/1.1\r\nHost:", &body, &many] {
-        let (drip, dripping) = std::sync::mpsc::channel::<std::sync::Weak<TcpStream>>();
+        let (drip, dripping) = mpsc::channel::<Weak<TcpStream>>();
         let dripper = std::thread::spawn(move || {
             let mut slow = Vec::new();
-            while let Err(std::sync::mpsc::TryRecvError::Empty) | Ok(()) =
-                dripping.try_recv().map(|stream| slow.push(stream))
-            {
+            loop {
+                loop {
+                    match dripping.try_recv() {
+                        Ok(stream) => slow.push(stream),
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return,
+                    }
+                }
                 slow.retain(|stream| stream.upgrade().is_some_and(|stream| (&*stream).write_all(b"x").is_ok()));
                 std::thread::sleep(Duration::from_secs(1));
             }
@@ -155,10 +162,10 @@ fn a_probe_is_answered_at_once_under_a_thousand_slow_clients() {
         let slow = crate::fake::keep_connecting(1000, {
             let (address, begun, drip) = (served.http, begun.to_owned(), drip);
             move || {
-                let stream = std::sync::Arc::new(TcpStream::connect(address).ok()?);
+                let stream = Arc::new(TcpStream::connect(address).ok()?);
                 (&*stream).write_all(begun.as_bytes()).ok()?;
                 if begun.ends_with("Host:") {
-                    drip.send(std::sync::Arc::downgrade(&stream)).ok()?;
+                    drip.send(Arc::downgrade(&stream)).ok()?;
                 }
                 Some(stream)
             }
