@@ -6,24 +6,22 @@
 //! each read, because the kubelet and others replace them.
 
 mod kernel;
+mod walk;
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
-use nix::sys::stat::{self, FileStat, Mode, SFlag};
+use nix::sys::stat::{self, FileStat, Mode};
 
 use crate::config::{Config, VaultAuth};
 
-use kernel::is_kernel;
+use walk::{holds, parents, walk};
 
 /// Where Kubernetes and AWS's webhooks mount tokens, and where injection does.
 const TOKEN_DIRECTORIES: [&str; 7] = [
@@ -36,15 +34,8 @@ const TOKEN_DIRECTORIES: [&str; 7] = [
     "/run/secret-exec-identity",
 ];
 
-/// As many links as the kernel follows in one path (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
-/// As many directories as a path can have above it.
-const MOST_PARENTS: u32 = 4096;
 /// Attempts to open a path that is replaced all the time.
 const MOST_TRIES: u32 = 10;
-/// Entries of the state directory or the volume that are compared with a file found elsewhere.
-const MOST_ENTRIES: usize = 20_000;
-
 /// What a file is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -54,6 +45,8 @@ pub enum Purpose {
     Certificates,
     /// It proves who the workload is.
     Identity,
+    /// A variable says that it proves to AWS who the workload is: it is sent to where other variables say.
+    AwsToken,
 }
 
 /// Why a file is not read.
@@ -140,6 +133,9 @@ impl Protected {
 /// Everything that is protected in one run.
 #[derive(Debug, Clone, Default)]
 pub struct ProtectedFiles {
+    /// What the login at Vault sends or proves itself with.
+    logins: Vec<Protected>,
+    /// The others that prove who the workload is.
     identities: Vec<Protected>,
     credentials: Vec<Protected>,
     state: Vec<Protected>,
@@ -150,15 +146,11 @@ impl ProtectedFiles {
     /// What a configuration names, and the caller's own files: those with AWS credentials, and what is in its home.
     pub fn of(config: &Config, home: Option<&Path>, aws_files: Vec<PathBuf>) -> Self {
         let mut identities = aws_files;
-        identities.extend(
-            config
-                .vault
-                .iter()
-                .filter_map(|vault| vault.auth.as_ref())
-                .flat_map(VaultAuth::secret_files)
-                .map(Path::to_owned),
-        );
-        identities.extend(config.identity_files.iter().cloned());
+        let mut logins = config.identity_files.clone();
+        if let Some(vault) = &config.vault {
+            logins.extend(vault.auth.iter().flat_map(VaultAuth::secret_files).map(Path::to_owned));
+            logins.extend(vault.client_certificate.iter().map(|files| files.key.clone()));
+        }
         let mut credentials: Vec<PathBuf> = TOKEN_DIRECTORIES.iter().map(PathBuf::from).collect();
         if let Some(home) = home.filter(|home| home.is_absolute()) {
             identities.push(home.join(".vault-token"));
@@ -166,6 +158,7 @@ impl ProtectedFiles {
         }
         let protected = |paths: Vec<PathBuf>| paths.into_iter().map(absolute).map(Protected::new).collect();
         Self {
+            logins: protected(logins),
             identities: protected(identities),
             credentials: protected(credentials),
             state: protected(vec![config.state.clone()]),
@@ -221,8 +214,11 @@ impl ProtectedFiles {
             return Ok(());
         }
         let is_it = |identity: &&Protected| identity.is(id) || identity.is_version(name, parents);
-        if let Some(identity) = self.identities.iter().find(is_it) {
+        if let Some(identity) = self.identities(purpose).find(is_it) {
             return Err(ProtectedFileError::Identity(identity.path.clone()));
+        }
+        if purpose == Purpose::AwsToken {
+            return Ok(());
         }
         let is_ca = purpose == Purpose::Certificates && name != "token";
         let is_below = |known: &&Protected| parents.iter().any(|parent| known.is(*parent)) || holds(&known.path, id);
@@ -230,6 +226,12 @@ impl ProtectedFiles {
             Some(known) if !is_ca => Err(ProtectedFileError::Credentials(known.path.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// The files that a read for this purpose may not reach.
+    fn identities(&self, purpose: Purpose) -> impl Iterator<Item = &Protected> {
+        let others = if purpose == Purpose::AwsToken { &[][..] } else { &self.identities };
+        self.logins.iter().chain(others)
     }
 
     /// The same without looking at the file system: what is protected may not exist yet.
@@ -246,9 +248,13 @@ impl ProtectedFiles {
         if own.is_some() || purpose == Purpose::Identity {
             return own;
         }
-        let is_ca = purpose == Purpose::Certificates && path.file_name() != Some("token".as_ref());
-        let identity = self.identities.iter().find(|known| known.path == path).map(|known| known.path.clone());
-        let credentials = below(&self.credentials).filter(|_| !is_ca);
+        let may_lie_there = match purpose {
+            Purpose::Content => false,
+            Purpose::Certificates => path.file_name() != Some("token".as_ref()),
+            Purpose::Identity | Purpose::AwsToken => true,
+        };
+        let identity = self.identities(purpose).find(|known| known.path == path).map(|known| known.path.clone());
+        let credentials = below(&self.credentials).filter(|_| !may_lie_there);
         identity.map(ProtectedFileError::Identity).or_else(|| credentials.map(ProtectedFileError::Credentials))
     }
 }
@@ -290,99 +296,6 @@ impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
     }
-}
-
-/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc` and its like.
-fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
-    let mut rest: VecDeque<OsString> = components(path);
-    let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
-    let mut links: u32 = 0;
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    while let Some(name) = rest.pop_front() {
-        let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
-        if is_kernel(&found)? {
-            return Err(ProtectedFileError::Kernel.into());
-        }
-        let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
-        if kind == SFlag::S_IFLNK {
-            links = links.saturating_add(1);
-            if links > MOST_LINKS {
-                return Err(Errno::ELOOP.into());
-            }
-            let target = fcntl::readlinkat(&at, name.as_os_str())?;
-            let target = Path::new(&target);
-            if target.is_absolute() {
-                at = directory("/")?;
-            }
-            for part in components(target).into_iter().rev() {
-                rest.push_front(part);
-            }
-        } else if rest.is_empty() {
-            return Ok((at, name));
-        } else if kind == SFlag::S_IFDIR {
-            at = found;
-        } else {
-            return Err(Errno::ENOTDIR.into());
-        }
-    }
-    Ok((at, ".".into()))
-}
-
-/// The components as the kernel takes them, one at a time; a slash at the end means that a directory is expected.
-fn components(path: &Path) -> VecDeque<OsString> {
-    let parts = path.as_os_str().as_bytes();
-    let names = parts.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
-    let mut names: VecDeque<OsString> = names.map(|name| OsString::from_vec(name.to_vec())).collect();
-    if parts.ends_with(b"/") || parts.ends_with(b"/.") {
-        names.push_back(".".into());
-    }
-    names
-}
-
-fn directory(path: &str) -> Result<OwnedFd, OpenError> {
-    let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    if is_kernel(&found)? {
-        return Err(ProtectedFileError::Kernel.into());
-    }
-    Ok(found)
-}
-
-/// A directory and every one above it, up to the root, across mounts.
-fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
-    let mut found = vec![FileId::of(&stat::fstat(&at)?)];
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    for _ in 0..MOST_PARENTS {
-        at = fcntl::openat(&at, "..", flags, Mode::empty())?;
-        let id = FileId::of(&stat::fstat(&at)?);
-        if found.last() == Some(&id) {
-            return Ok(found);
-        }
-        found.push(id);
-    }
-    Err(Errno::ENAMETOOLONG.into())
-}
-
-/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere.
-fn holds(directory: &Path, id: FileId) -> bool {
-    let mut waiting = vec![directory.to_owned()];
-    let mut left = MOST_ENTRIES;
-    while let Some(directory) = waiting.pop() {
-        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-            left = left.saturating_sub(1);
-            if left == 0 {
-                return true; // it cannot be told, so it is not read
-            }
-            // Not the directory entry's inode: what is mounted over it counts.
-            let Ok(found) = entry.path().symlink_metadata() else { continue };
-            if (FileId { device: found.dev(), inode: found.ino() }) == id {
-                return true;
-            }
-            if found.is_dir() {
-                waiting.push(entry.path());
-            }
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which files a plan may read: none that is protected, and none at all on behalf of annotations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Ca, Config, Place, RoleId, VaultAuth};
 use crate::domain::{Diagnostic, Exit, SecretRef, Source};
@@ -8,14 +8,23 @@ use crate::identity::protected::{ProtectedFiles, Purpose};
 
 use super::Plan;
 
-/// Every reference and path that reaches what it may not, with its place.
+/// A file that a variable names: the variable, the path, and what is read from it.
+pub(crate) type NamedFile = (&'static str, PathBuf, Purpose);
+
+/// Whether an AWS identity is needed: for Secrets Manager, or for Vault's aws login.
+pub(crate) fn needs_aws(config: &Config, plan: &Plan) -> bool {
+    plan.sources.iter().any(|planned| matches!(planned.source, Source::Aws(_)))
+        || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })))
+}
+
+/// Every reference and path that reaches what it may not, with its place. `variables` names the files that count.
 pub(crate) fn refused(
     config: &Config,
     plan: &Plan,
     protected: &ProtectedFiles,
-    aws_ca: Option<&Path>,
+    variables: &[NamedFile],
 ) -> Vec<Diagnostic> {
-    let mut problems = paths(config, protected, aws_ca);
+    let mut problems = paths(config, protected, variables);
     for (place, what, reference) in references(config, plan) {
         let Source::File(path) = &reference.source else { continue };
         if comes_by_annotation(config, place, reference) {
@@ -34,12 +43,18 @@ pub(crate) fn refused(
 }
 
 /// Paths of the configuration and the environment that are no references. Template files are checked where they are read.
-fn paths(config: &Config, protected: &ProtectedFiles, aws_ca: Option<&Path>) -> Vec<Diagnostic> {
-    let mut named: Vec<(&str, &Path, Purpose)> = Vec::new();
-    named.extend(aws_ca.map(|path| ("AWS_CA_BUNDLE", path, Purpose::Certificates)));
+fn paths(config: &Config, protected: &ProtectedFiles, variables: &[NamedFile]) -> Vec<Diagnostic> {
+    let mut named: Vec<(&str, &Path, Purpose)> =
+        variables.iter().map(|(name, path, purpose)| (*name, path.as_path(), *purpose)).collect();
     if let Some(vault) = &config.vault {
-        if let Some(Ca::File(path)) = &vault.ca {
-            named.push(("vault.caFile", path, Purpose::Certificates));
+        match &vault.ca {
+            Some(Ca::File(path)) => named.push(("vault.caFile", path, Purpose::Certificates)),
+            Some(Ca::Directory(path)) => named.push(("vault.caPath", path, Purpose::Certificates)),
+            Some(Ca::Pem(_)) | None => {}
+        }
+        if let Some(files) = &vault.client_certificate {
+            named.push(("vault.clientCertFile", &files.certificate, Purpose::Identity));
+            named.push(("vault.clientKeyFile", &files.key, Purpose::Identity));
         }
         if let Some(auth) = &vault.auth {
             named.extend(login_files(auth).into_iter().map(|(name, path)| (name, path, Purpose::Identity)));

@@ -17,7 +17,7 @@ use super::confinement::{Confinement, Stays};
 use super::explanation::{Explanation, problems_as_json};
 use super::exposure;
 use super::modes;
-use super::prepare::{preloaded, protected_files};
+use super::prepare::{named_files, preloaded, protected_files};
 use super::run_as::RunAsPlan;
 
 use super::table::Style;
@@ -67,7 +67,7 @@ pub fn check(
 fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
     let mut plan = Plan::make(config, &protected)?;
-    let refused = access::refused(config, &plan, &protected, aws_ca.as_deref());
+    let refused = access::refused(config, &plan, &protected, &named_files(config, &plan, caller));
     if !refused.is_empty() {
         return Err(refused);
     }

@@ -14,7 +14,7 @@ use crate::sys::fs;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
 
 use super::caller::ProcessContext;
-use crate::plan::Plan;
+use crate::plan::{Plan, access};
 
 /// Which process that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,9 +189,7 @@ fn readable(config: &Config, plan: &Plan, caller: &ProcessContext, profile: Prof
             found.file(path);
         }
     }
-    let uses_aws = plan.sources.iter().any(|planned| matches!(planned.source, Source::Aws(_)))
-        || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })));
-    if uses_aws {
+    if access::needs_aws(config, plan) {
         aws_files(|name| caller.path(name)).iter().for_each(|path| found.file(path));
     }
     // Who is signalled is looked for there, and the children of a child that ended.

@@ -9,9 +9,10 @@ use crate::backend::Backends;
 use crate::config::Config;
 use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
 use crate::domain::{Diagnostic, Fetches, Mode};
-use crate::identity::protected::ProtectedFiles;
+use crate::identity::protected::{ProtectedFiles, Purpose};
 use crate::identity::{self, PreloadedFiles};
-use crate::plan::{Plan, access};
+use crate::plan::Plan;
+use crate::plan::access::{self, NamedFile};
 
 use super::app::Place;
 use super::caller::ProcessContext;
@@ -47,7 +48,7 @@ impl Prepared {
         let aws_ca = caller.path("AWS_CA_BUNDLE");
         let plan = Plan::make(config, &protected).map_err(&mut collect).ok();
         if let Some(plan) = &plan {
-            collect(access::refused(config, plan, &protected, aws_ca.as_deref()));
+            collect(access::refused(config, plan, &protected, &named_files(config, plan, caller)));
         }
         let run_as = run_as.map_err(&mut collect).ok();
         let preloaded = preloaded(config, protected.clone()).map_err(|problem| collect(vec![problem])).ok();
@@ -100,6 +101,18 @@ pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> Prote
     // `--pinned` hides HOME and AWS's own files from our libraries; they are protected all the same.
     let variable = |name: &str| caller.inherited_path(name);
     ProtectedFiles::of(config, variable("HOME").as_deref(), aws_files(variable))
+}
+
+/// Files that variables name, and that are read where the configuration needs them.
+///
+/// Under `--pinned` the token for AWS's container credentials too: whoever sets its file may set the endpoint on loopback that it
+/// is sent to. (A web identity goes to AWS alone.) Without `--pinned` the environment is the operator's.
+pub(super) fn named_files(config: &Config, plan: &Plan, caller: &ProcessContext) -> Vec<NamedFile> {
+    let named = |name, purpose| Some((name, caller.path(name)?, purpose));
+    let bundle = named("AWS_CA_BUNDLE", Purpose::Certificates);
+    let token = named("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Purpose::AwsToken);
+    let token = token.filter(|_| caller.is_pinned() && access::needs_aws(config, plan));
+    bundle.into_iter().chain(token).collect()
 }
 
 /// What only root may read is read now.

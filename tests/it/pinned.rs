@@ -254,3 +254,27 @@ fn an_unverified_server_is_a_warning_line_whatever_the_mode_and_level() {
         }
     }
 }
+
+/// A container credentials endpoint on loopback is the platform's by its address, and whoever of the pod listens there is sent
+/// what the token file holds.
+#[test]
+fn no_variable_hands_the_login_of_vault_to_what_listens_on_loopback() {
+    let (case, stranger) = (Case::new(), Stranger::listens());
+    let token = case.write("token", "a-token");
+    let link = case.path("link");
+    std::os::unix::fs::symlink(&token, &link).unwrap();
+    let vault = format!(
+        "vault: {{ address: \"http://127.0.0.1:1\", auth: {{ method: jwt, role: r, tokenFile: {} }} }}\naws: {{ region: \
+         xx-nowhere-1 }}\nenv: {{ X: \"aws-sm:app\" }}\n",
+        token.display()
+    );
+    for mode in [&["--pinned"][..], &["--pinned", "--supervise"]] {
+        for path in [&token, &link] {
+            let (name, path) = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path.to_str().unwrap());
+            let run = case.with_config(&vault).args(mode).args(&["--timeout", "2s"]).env(name, path);
+            let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/", stranger.address()));
+            case.refused(run, 64, &[name, path, "which proves who this workload is"]);
+            assert_eq!(stranger.heard(), 0, "{path}");
+        }
+    }
+}

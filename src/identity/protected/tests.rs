@@ -23,7 +23,8 @@ impl World {
         symlink("..data/token", path("identity/token")).unwrap();
         let list = |names: &[&str]| names.iter().map(|name| Protected::new(path(name))).collect();
         let protected = ProtectedFiles {
-            identities: list(&["identity/token", "secret-id"]),
+            logins: list(&["identity/token"]),
+            identities: list(&["secret-id"]),
             credentials: list(&["pod"]),
             state: list(&["state"]),
             volume: list(&["volume"]),
@@ -135,4 +136,7 @@ fn the_clusters_ca_beside_a_token_may_be_trusted_and_the_token_may_not() {
     assert!(check("pod/ca.crt", Purpose::Certificates) && !check("pod/ca.crt", Purpose::Content));
     assert!(!check("pod/token", Purpose::Certificates) && check("pod/token", Purpose::Identity));
     assert!(!check("identity/token", Purpose::Certificates) && !check("state/state.json", Purpose::Identity));
+    assert!(check("pod/token", Purpose::AwsToken) && check("secret-id", Purpose::AwsToken));
+    assert!(!check("identity/token", Purpose::AwsToken) && !check("identity/..1/token", Purpose::AwsToken));
+    assert!(!check("state/state.json", Purpose::AwsToken) && !check("volume/..1/a", Purpose::AwsToken));
 }

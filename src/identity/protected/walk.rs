@@ -1,0 +1,115 @@
+//! Walking a path one component at a time, as the kernel does.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::{self, Mode, SFlag};
+
+use super::kernel::is_kernel;
+use super::{FileId, OpenError, ProtectedFileError};
+
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
+/// As many directories as a path can have above it.
+const MOST_PARENTS: u32 = 4096;
+/// Entries of the state directory or the volume that are compared with a file found elsewhere.
+const MOST_ENTRIES: usize = 20_000;
+
+/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc` and its like.
+pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
+    let mut rest: VecDeque<OsString> = components(path);
+    let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
+    let mut links: u32 = 0;
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    while let Some(name) = rest.pop_front() {
+        let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
+        if is_kernel(&found)? {
+            return Err(ProtectedFileError::Kernel.into());
+        }
+        let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFLNK {
+            links = links.saturating_add(1);
+            if links > MOST_LINKS {
+                return Err(Errno::ELOOP.into());
+            }
+            let target = fcntl::readlinkat(&at, name.as_os_str())?;
+            let target = Path::new(&target);
+            if target.is_absolute() {
+                at = directory("/")?;
+            }
+            for part in components(target).into_iter().rev() {
+                rest.push_front(part);
+            }
+        } else if rest.is_empty() {
+            return Ok((at, name));
+        } else if kind == SFlag::S_IFDIR {
+            at = found;
+        } else {
+            return Err(Errno::ENOTDIR.into());
+        }
+    }
+    Ok((at, ".".into()))
+}
+
+/// The components as the kernel takes them, one at a time; a slash at the end means that a directory is expected.
+fn components(path: &Path) -> VecDeque<OsString> {
+    let parts = path.as_os_str().as_bytes();
+    let names = parts.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    let mut names: VecDeque<OsString> = names.map(|name| OsString::from_vec(name.to_vec())).collect();
+    if parts.ends_with(b"/") || parts.ends_with(b"/.") {
+        names.push_back(".".into());
+    }
+    names
+}
+
+fn directory(path: &str) -> Result<OwnedFd, OpenError> {
+    let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    if is_kernel(&found)? {
+        return Err(ProtectedFileError::Kernel.into());
+    }
+    Ok(found)
+}
+
+/// A directory and every one above it, up to the root, across mounts.
+pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
+    let mut found = vec![FileId::of(&stat::fstat(&at)?)];
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    for _ in 0..MOST_PARENTS {
+        at = fcntl::openat(&at, "..", flags, Mode::empty())?;
+        let id = FileId::of(&stat::fstat(&at)?);
+        if found.last() == Some(&id) {
+            return Ok(found);
+        }
+        found.push(id);
+    }
+    Err(Errno::ENAMETOOLONG.into())
+}
+
+/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere.
+pub(super) fn holds(directory: &Path, id: FileId) -> bool {
+    let mut waiting = vec![directory.to_owned()];
+    let mut left = MOST_ENTRIES;
+    while let Some(directory) = waiting.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return true; // it cannot be told, so it is not read
+            }
+            // Not the directory entry's inode: what is mounted over it counts.
+            let Ok(found) = entry.path().symlink_metadata() else { continue };
+            if (FileId { device: found.dev(), inode: found.ino() }) == id {
+                return true;
+            }
+            if found.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    false
+}
