@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::config::{ConfigError, Flag};
+use crate::config::{self, ConfigError, Flag};
 use crate::run::{Check, CheckOutput};
 
 use super::options;
@@ -72,7 +72,15 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<ConfigError>>
     let matches = match parse::parse(&line, &options, unknown) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return Ok(Invocation::of(Command::Print(text))),
-        Err(Stop::ConfigErrors(mistakes)) => return Err(mistakes),
+        Err(Stop::ConfigErrors(mut mistakes, rest)) => {
+            if let Some(matches) = rest {
+                let own = matches.subcommand().map(|(_, own)| own);
+                let given = std::iter::once(&*matches).chain(own).flat_map(|matches| flags(matches, &mut mistakes));
+                let given: Vec<Flag> = given.collect();
+                mistakes.extend(config::mistakes_of_flags(&given));
+            }
+            return Err(mistakes);
+        }
     };
     read(&matches, wrapped)
 }
@@ -107,7 +115,7 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
     let source = |id: &str| given(own, id).or_else(|| given(matches, id));
     for id in ["config", "annotations"] {
         if name.is_some() && given(own, id).is_some() && given(matches, id).is_some() {
-            mistakes.push(mistake(&format!("--{id}"), parse::TWICE));
+            mistakes.push(mistake(&format!("--{id}"), parse::TWICE_AND_SET));
         }
     }
     if is_set(own, "watch") && is_set(own, "ready") {
@@ -126,7 +134,10 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
             watch: is_set(own, "watch"),
             flags,
         }),
-        _ => Err(mistakes),
+        _ => {
+            mistakes.extend(config::mistakes_of_flags(&flags));
+            Err(mistakes)
+        }
     }
 }
 
@@ -137,7 +148,8 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
             Some(_) => Err(mistake("--", "expected a command after it: secret-exec [OPTIONS] -- COMMAND [ARG]...")),
             None => Err(mistake(
                 "command line",
-                "nothing to do; expected -- COMMAND, or one of init, sidecar, check, status, refresh, install, schema (see --help)",
+                "nothing to do; expected -- COMMAND, or one of init, sidecar, check, status, refresh, install, schema, completions, man (see \
+                 --help)",
             )),
         };
     };
@@ -254,10 +266,41 @@ mod tests {
             "--config: given twice; it can be given once (--set KEY=VALUE changes a key of it)",
             "--file: expected a value: --file NAME=REF",
             "--nonsense: unknown option; --help lists them",
-            "--onlin: unknown option (did you mean --online?)",
+            "--onlin: unknown option (did you mean --online of check?)",
             "--supervise: takes no value",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn an_unknown_option_hides_no_other_mistake() {
+        let lines = |line: &str| {
+            let text = parsed(line).unwrap_err();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort_unstable();
+            lines
+        };
+        let bad = lines("--fiel x=y --timeout 5x --log-level loud --env A=name --set vault.auth.method=x -- true");
+        assert_eq!(bad.len(), 3, "{bad:?}");
+        for (line, start) in bad.iter().zip(["--fiel: unknown option", "--log-level: ", "--timeout: "]) {
+            assert!(line.starts_with(start), "{line}");
+        }
+        let bad = lines("init --fiel x=y --config a --config b --run-as 1:2:3");
+        assert_eq!(bad.len(), 3, "{bad:?}");
+        assert_eq!(
+            lines("install --timeut 5s"),
+            [
+                "--timeut: unknown option (did you mean --timeout of init, \
+             sidecar, check, status, refresh?)",
+                "PATH: missing; usage: secret-exec install PATH"
+            ]
+        );
+        assert_eq!(lines("--Version"), ["--Version: unknown option (did you mean --version?)"]);
+        for mode in ["init", "sidecar"] {
+            let text = parsed(&format!("{mode} --supervise")).unwrap_err();
+            let expected = "--supervise: it goes with a command to run: secret-exec --supervise [OPTIONS] -- COMMAND";
+            assert_eq!(text, expected);
+        }
     }
 
     #[test]
@@ -289,7 +332,9 @@ mod tests {
         assert_eq!(parsed("init extra").unwrap_err(), "command line: unexpected argument `extra`");
         assert_eq!(parsed("install a b").unwrap_err(), "command line: unexpected argument `b`");
         assert_eq!(parsed("install").unwrap_err(), "PATH: missing; usage: secret-exec install PATH");
-        assert_eq!(parsed("completions tcsh").unwrap_err(), "SHELL: expected bash, zsh, fish");
+        assert_eq!(parsed("completions tcsh").unwrap_err(), "SHELL: unknown value `tcsh`; expected bash, zsh, fish");
+        let near = "SHELL: unknown value `bsh`; did you mean bash?; expected bash, zsh, fish";
+        assert_eq!(parsed("completions bsh").unwrap_err(), near);
         assert_eq!(parsed("status --online").unwrap_err(), "--online: only check has it");
     }
 

@@ -53,12 +53,22 @@ fn start(args: &[OsString]) -> Ended {
     let matches = match parse::parse(&line, args, |_| String::new()) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return print(&text),
-        Err(Stop::ConfigErrors(mistakes)) => return Err(problems(mistakes)),
+        Err(Stop::ConfigErrors(mistakes, rest)) => {
+            let mut all = problems(mistakes);
+            if let Some((name, own)) = rest.as_ref().and_then(|matches| matches.subcommand()) {
+                all.extend(mistaken_values(name, &Options(own)));
+            }
+            return Err(all);
+        }
     };
     let Some((name, own)) = matches.subcommand() else {
         return Err(usage("expected webhook, manifest, migrate or certs; see secret-inject --help"));
     };
     let options = Options(own);
+    let mistaken = mistaken_values(name, &options);
+    if !mistaken.is_empty() {
+        return Err(mistaken);
+    }
     match name {
         "webhook" => webhook(&options),
         "manifest" => offline(&options),
@@ -109,12 +119,68 @@ fn injector(name: &str, text: &str) -> Result<Injector, Vec<Diagnostic>> {
     Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Diagnostic::from).collect())
 }
 
+/// Everything that is wrong with the values of a command's options, before a file is read.
+fn mistaken_values(name: &str, options: &Options<'_>) -> Vec<Diagnostic> {
+    match name {
+        "webhook" => {
+            let address = |name: &str| {
+                let value = options.path(name)?;
+                let expected = config::listen(&value.to_string_lossy()).err()?;
+                Some(Diagnostic::new(Exit::Usage, format!("--{name}: {expected}")))
+            };
+            let mut mistaken: Vec<Diagnostic> = ["listen", "metrics"].into_iter().filter_map(address).collect();
+            mistaken.extend(log_format(options).err().into_iter().flatten());
+            mistaken.extend(sandbox(options).err().into_iter().flatten());
+            mistaken
+        }
+        "certs" => {
+            let of_certs = [days(options).err(), label(options, "service").err(), label(options, "namespace").err()];
+            of_certs.into_iter().flatten().flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn log_format(options: &Options<'_>) -> Result<LogFormat, Vec<Diagnostic>> {
+    match options.text("log-format")?.as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(usage("--log-format: expected text or json")),
+    }
+}
+
+fn days(options: &Options<'_>) -> Result<u32, Vec<Diagnostic>> {
+    match options.text("days")?.parse() {
+        Ok(days @ 1..=3650) => Ok(days),
+        _ => Err(usage("--days: expected a number of days from 1 to 3650")),
+    }
+}
+
+/// A name as Kubernetes has it (RFC 1123 label).
+fn label(options: &Options<'_>, name: &str) -> Result<String, Vec<Diagnostic>> {
+    let text = options.text(name)?;
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_label = text.len() <= 63
+        && text.bytes().all(|b| is_plain(b) || b == b'-')
+        && text.bytes().next().is_some_and(is_plain)
+        && text.bytes().last().is_some_and(is_plain);
+    let expected = "expected a name as Kubernetes has it (at most 63 of a-z, 0-9 and -), such as secret-inject";
+    if is_label { Ok(text) } else { Err(usage(format!("--{name}: {expected}"))) }
+}
+
 /// The manifests of the command line, or stdin: names and texts.
 fn manifests(options: &Options<'_>) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
     let files: Vec<&OsString> = options.all("file").chain(options.all("files")).collect();
     let mut inputs = Vec::new();
+    let mut unread = Vec::new();
     for file in files.iter().filter(|file| **file != "-") {
-        inputs.push((file.to_string_lossy().into_owned(), read(file.as_ref())?));
+        match read(file.as_ref()) {
+            Ok(text) => inputs.push((file.to_string_lossy().into_owned(), text)),
+            Err(problem) => unread.extend(problem),
+        }
+    }
+    if !unread.is_empty() {
+        return Err(unread);
     }
     if inputs.is_empty() || files.iter().any(|file| *file == "-") {
         let mut text = String::new();
@@ -179,15 +245,7 @@ fn offline(options: &Options<'_>) -> Ended {
 
 fn make_certs(options: &Options<'_>) -> Ended {
     let directory = options.required("out");
-    let days: u32 = match options.text("days")?.parse() {
-        Ok(days @ 1..=3650) => days,
-        _ => return Err(usage("--days: expected a number of days from 1 to 3650")),
-    };
-    let (service, namespace) = (options.text("service")?, options.text("namespace")?);
-    let is_label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !is_label(&service) || !is_label(&namespace) {
-        return Err(usage("--service, --namespace: expected names as Kubernetes has them, such as secret-inject"));
-    }
+    let (days, service, namespace) = (days(options)?, label(options, "service")?, label(options, "namespace")?);
     let life = Duration::from_secs(u64::from(days) * 86_400);
     let bug =
         |error: &dyn std::fmt::Display| vec![Diagnostic::new(Exit::Bug, format!("cannot make certificates: {error}"))];
@@ -240,17 +298,19 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 
 fn webhook(options: &Options<'_>) -> Ended {
     let path = options.required("config");
+    let tls = tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") };
+    let injector = read(&path).and_then(|text| injector(&path.display().to_string(), &text));
+    let unread = [&tls.cert, &tls.key].into_iter().filter_map(|path| read(path).err()).flatten();
+    let mut problems: Vec<Diagnostic> = unread.collect();
+    let injector = injector.map_err(|mistakes| problems.splice(0..0, mistakes).for_each(drop)).ok();
+    let (Some(injector), true) = (injector, problems.is_empty()) else { return Err(problems) };
     let webhook = Webhook {
         listen: in_numbers(&options.text("listen")?),
         metrics: options.path("metrics").map(|address| in_numbers(&address.display().to_string())),
-        tls: tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") },
-        injector: injector(&path.display().to_string(), &read(&path)?)?,
+        tls,
+        injector,
     };
-    let format = match options.text("log-format")?.as_str() {
-        "text" => LogFormat::Text,
-        "json" => LogFormat::Json,
-        _ => return Err(usage("--log-format: expected text or json")),
-    };
+    let format = log_format(options)?;
     start_log(Program::Inject, format, LogLevel::Info);
     harden::harden().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
     let lines = if format == LogFormat::Json { LineFormat::Json } else { LineFormat::Text };

@@ -72,7 +72,7 @@ fn start(
     let caller = &ProcessContext::new(original, environment, settings);
     match &invocation.command {
         Command::Print(text) => return print(text),
-        Command::Completions(shell) => return print(&shell.completions(options::command())),
+        Command::Completions(shell) => return print(&shell.completions(options::for_completions())),
         Command::Man(of) => {
             return print(&shell::man_page(options::command(), of.as_deref()).map_err(problems)?);
         }
@@ -180,28 +180,24 @@ fn configure(
     caller: &ProcessContext,
     mut unread: Vec<ConfigError>,
 ) -> Result<Config, Vec<Diagnostic>> {
-    let named = |flag: &Option<OsString>, variable: &str| {
-        flag.clone().or_else(|| caller.variable(variable).map(|value| OsStr::from_bytes(value).to_owned()))
-    };
-    let mut read = |path: Option<OsString>, flag: &str| match file::read_source(path.as_ref()?.as_ref(), || {
-        caller.interruption().is_some()
-    }) {
-        Ok(text) => Some((path?.to_string_lossy().into_owned(), text)),
-        Err(error) => {
-            let text = format!("cannot read {}: {error}", path?.display());
-            unread.push(ConfigError::new(&Place::Flag(flag.to_owned()), text));
-            None
+    let named = |given: &Option<OsString>, flag: &str, variable: &str| match given {
+        Some(path) => Some((path.clone(), Place::Flag(flag.to_owned()))),
+        None => {
+            let path = OsStr::from_bytes(caller.variable(variable)?).to_owned();
+            Some((path, Place::Variable(variable.to_owned())))
         }
     };
-    let paths =
-        (named(&invocation.config, "SECRET_EXEC_CONFIG"), named(&invocation.annotations, "SECRET_EXEC_ANNOTATIONS"));
-    refuse_one_stdin_for_two(&paths, &invocation.flags)?;
-    let file = read(paths.0, "--config");
-    let annotations = read(paths.1, "--annotations");
+    let mut read = |named: (OsString, Place)| read_named(named, caller).map_err(|mistake| unread.push(mistake)).ok();
+    let file = named(&invocation.config, "--config", "SECRET_EXEC_CONFIG");
+    let annotations = named(&invocation.annotations, "--annotations", "SECRET_EXEC_ANNOTATIONS");
+    refuse_one_stdin_for_two([&file, &annotations], &invocation.flags)?;
+    let file = file.and_then(&mut read);
+    let annotations = annotations.and_then(&mut read);
     if let Some(problem) = caller.interruption() {
         return Err(vec![problem]);
     }
     if !unread.is_empty() {
+        unread.extend(config::mistakes_of_flags(&invocation.flags));
         return Err(problems(unread));
     }
     let environment = caller.environment_as_text();
@@ -233,14 +229,28 @@ fn configure(
     Ok(config)
 }
 
+/// The name and the text of a file with settings.
+fn read_named((path, place): (OsString, Place), caller: &ProcessContext) -> Result<(String, String), ConfigError> {
+    if path.is_empty() {
+        let text = "expected a path, and it is empty; name a file, or leave the option out";
+        return Err(ConfigError::new(&place, text));
+    }
+    match file::read_source(path.as_ref(), || caller.interruption().is_some()) {
+        Ok(text) => Ok((path.to_string_lossy().into_owned(), text)),
+        Err(error) => Err(ConfigError::new(&place, format!("cannot read {}: {error}", path.display()))),
+    }
+}
+
 /// Standard input is read to its end once: whoever comes second would find nothing there.
 fn refuse_one_stdin_for_two(
-    (config, annotations): &(Option<OsString>, Option<OsString>),
+    [config, annotations]: [&Option<(OsString, Place)>; 2],
     flags: &[Flag],
 ) -> Result<(), Vec<Diagnostic>> {
     let local = flags.iter().find(|flag| flag.name == "--local").map(|flag| OsStr::new(&flag.value));
-    let named = [("--config", config.as_deref()), ("--annotations", annotations.as_deref()), ("--local", local)];
-    let of_stdin = named.iter().filter(|(_, path)| path.is_some_and(|path| file::is_stdin(path.as_ref())));
+    let path = |named: &'_ Option<(OsString, Place)>| named.as_ref().map(|(path, _)| path.clone());
+    let named =
+        [("--config", path(config)), ("--annotations", path(annotations)), ("--local", local.map(OsStr::to_owned))];
+    let of_stdin = named.iter().filter(|(_, path)| path.as_ref().is_some_and(|path| file::is_stdin(path.as_ref())));
     let of_stdin: Vec<&str> = of_stdin.map(|(name, _)| *name).collect();
     match of_stdin.as_slice() {
         [first, second, ..] => {

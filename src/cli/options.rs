@@ -73,13 +73,23 @@ Examples:
 
 /// The whole command line of `secret-exec`.
 pub(super) fn command() -> Command {
+    with_options(|_| true)
+}
+
+/// The same for completions, without what a command accepts and has no use for.
+pub(super) fn for_completions() -> Command {
+    with_options(|arg| !is_one_of(arg, &QUIET_IN_STATUS))
+}
+
+/// `has` says which options `status` and `refresh` have.
+fn with_options(has: impl Fn(&Arg) -> bool) -> Command {
     let settings = settings();
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let with = |name, about| of(name, about).args(settings.iter().filter(|arg| !is_one_of(arg, &WRAPPING)));
     let asking = |name, about| {
         let hidden = settings
             .iter()
-            .filter(|arg| !is_one_of(arg, &WRAPPING))
+            .filter(|arg| !is_one_of(arg, &WRAPPING) && has(arg))
             .map(|arg| if is_one_of(arg, &QUIET_IN_STATUS) { arg.clone().hide(true) } else { arg.clone() });
         of(name, about).args(hidden).arg(switch("json", "Print JSON."))
     };
@@ -95,6 +105,7 @@ pub(super) fn command() -> Command {
         .subcommand(with("sidecar", "Fetch, deliver, keep fresh until SIGTERM, then revoke."))
         .subcommand(
             with("check", "Explain the plan; never prints a value. -- COMMAND may follow.")
+                .override_usage("secret-exec check [OPTIONS] [-- COMMAND [ARG]...]")
                 .arg(arg(&settings, "supervise"))
                 .arg(switch("online", "Also log in and try every reference."))
                 .arg(switch("policy", "Print the least Vault policy and IAM statement instead."))

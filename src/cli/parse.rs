@@ -8,13 +8,13 @@ use clap::{ArgMatches, Command, Error};
 
 use crate::config::{ConfigError, Place, nearest};
 
-/// What a command line leads to when it is no command to carry out.
+/// What a command line leads to when clap finds something to say of it.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// A help text or the version, for stdout.
     Print(String),
-    /// Everything that is wrong with it.
-    ConfigErrors(Vec<ConfigError>),
+    /// What is wrong with it, and what is left of it without these words, where that is a command line.
+    ConfigErrors(Vec<ConfigError>, Option<Box<ArgMatches>>),
 }
 
 /// Parses the arguments that follow the program's name. `unknown_command` adds to the text about a word that is no command.
@@ -23,31 +23,49 @@ pub(super) fn parse(
     args: &[OsString],
     unknown_command: impl Fn(&str) -> String,
 ) -> Result<ArgMatches, Stop> {
+    let mut command = command.clone();
     let mut words = args.to_vec();
     let mut mistakes = Vec::new();
+    let mut meant = Vec::new();
     loop {
         let line = std::iter::once(OsString::from(command.get_name())).chain(words.iter().cloned());
         let error = match command.clone().try_get_matches_from(line) {
             Ok(matches) if mistakes.is_empty() => return Ok(matches),
-            Ok(_) => return Err(Stop::ConfigErrors(mistakes)),
+            Ok(matches) => return Err(Stop::ConfigErrors(mistakes, Some(Box::new(matches)))),
             Err(error) => error,
         };
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             return Err(Stop::Print(format!("{}\n", error.to_string().trim_end())));
         }
-        let found = Found::read(&error, command, &words, &unknown_command);
-        mistakes.extend(found.mistakes);
+        if error.kind() == ErrorKind::MissingRequiredArgument {
+            mistakes.extend(missing(&error, &meant));
+            command = command.mut_subcommands(|sub| sub.mut_args(|arg| arg.required(false)));
+            continue;
+        }
+        let found = Found::read(&error, &command, &words, &unknown_command);
+        mistakes.push(found.mistake);
+        meant.extend(found.meant);
         match found.cut {
             Some((at, count)) if at < words.len() => {
                 words.drain(at..(at + count).min(words.len()));
             }
-            _ => return Err(Stop::ConfigErrors(mistakes)),
+            _ => return Err(Stop::ConfigErrors(mistakes, None)),
         }
     }
 }
 
+/// Required options that are not there, but for those that a misspelled one was meant to be.
+fn missing(error: &Error, meant: &[String]) -> Option<ConfigError> {
+    let name = |argument: &String| plain(argument.split(' ').next().unwrap_or_default());
+    let names: Vec<String> =
+        values(error, ContextKind::InvalidArg).iter().map(name).filter(|name| !meant.contains(name)).collect();
+    (!names.is_empty()).then(|| mistake(&names.join(", "), format!("missing; usage: {}", usage(error))))
+}
+
 /// Of an option that names one file.
-pub(super) const TWICE: &str = "given twice; it can be given once (--set KEY=VALUE changes a key of it)";
+pub(super) const TWICE: &str = "given twice; it can be given once";
+/// What a second file is often meant for.
+pub(super) const TWICE_AND_SET: &str = "given twice; it can be given once (--set KEY=VALUE changes a key of it)";
 
 /// A mistake on the command line.
 pub(super) fn mistake(place: &str, text: impl Into<String>) -> ConfigError {
@@ -56,49 +74,51 @@ pub(super) fn mistake(place: &str, text: impl Into<String>) -> ConfigError {
 
 /// One error of clap's: what to say of it, and which words to leave out so that parsing can go on (`None`: it cannot).
 struct Found {
-    mistakes: Vec<ConfigError>,
+    mistake: ConfigError,
     cut: Option<(usize, usize)>,
+    /// The option that was probably meant, with its dashes.
+    meant: Option<String>,
 }
 
 impl Found {
+    fn new(mistake: ConfigError, cut: Option<(usize, usize)>) -> Self {
+        Self { mistake, cut, meant: None }
+    }
+
     fn read(error: &Error, command: &Command, words: &[OsString], unknown_command: &impl Fn(&str) -> String) -> Self {
         let argument = text(error, ContextKind::InvalidArg);
         let name = argument.split([' ', '=']).next().unwrap_or_default();
         match error.kind() {
             ErrorKind::UnknownArgument if argument.starts_with('-') => Self::unknown_option(&argument, command, words),
-            ErrorKind::UnknownArgument => Self {
-                mistakes: vec![mistake("command line", format!("unexpected argument `{argument}`"))],
-                cut: words.iter().rposition(|word| *word == *argument).map(|at| (at, 1)),
-            },
+            ErrorKind::UnknownArgument => Self::new(
+                mistake("command line", format!("unexpected argument `{argument}`")),
+                words.iter().rposition(|word| *word == *argument).map(|at| (at, 1)),
+            ),
             ErrorKind::InvalidSubcommand => Self::unknown_command(error, command, words, unknown_command),
-            ErrorKind::InvalidValue if text(error, ContextKind::InvalidValue).is_empty() => Self {
-                mistakes: vec![mistake(name, format!("expected a value: {}", plain(&argument)))],
-                cut: words.iter().rposition(|word| *word == *name).map(|at| (at, 1)),
-            },
             ErrorKind::InvalidValue => {
-                let known = values(error, ContextKind::ValidValue);
-                Self { mistakes: vec![mistake(&plain(&argument), format!("expected {}", known.join(", ")))], cut: None }
+                let (value, known) = (text(error, ContextKind::InvalidValue), values(error, ContextKind::ValidValue));
+                if value.is_empty() {
+                    let cut = words.iter().rposition(|word| *word == *name).map(|at| (at, 1));
+                    return Self::new(mistake(name, format!("expected a value: {}", plain(&argument))), cut);
+                }
+                let meant = did_you_mean(nearest(&value, known.iter().map(String::as_str)));
+                let text = format!("unknown value `{value}`{meant}; expected {}", known.join(", "));
+                Self::new(mistake(&plain(&argument), text), None)
             }
-            ErrorKind::TooManyValues => Self {
-                mistakes: vec![mistake(name, "takes no value")],
-                cut: words.iter().position(|word| starts_with(word, &format!("{name}="))).map(|at| (at, 1)),
-            },
+            ErrorKind::TooManyValues => Self::new(
+                mistake(name, "takes no value"),
+                words.iter().position(|word| starts_with(word, &format!("{name}="))).map(|at| (at, 1)),
+            ),
             ErrorKind::ArgumentConflict => {
                 let last = words.iter().rposition(|word| *word == *name || starts_with(word, &format!("{name}=")));
                 let has_value = last.is_some_and(|at| *words[at] == *name) && argument.contains('<');
-                Self { mistakes: vec![mistake(name, TWICE)], cut: last.map(|at| (at, 1 + usize::from(has_value))) }
-            }
-            ErrorKind::MissingRequiredArgument => {
-                let missing = values(error, ContextKind::InvalidArg);
-                let name = |argument: &String| plain(argument.split(' ').next().unwrap_or_default());
-                let names: Vec<String> = missing.iter().map(name).collect();
-                let text = format!("missing; usage: {}", usage(error));
-                Self { mistakes: vec![mistake(&names.join(", "), text)], cut: None }
+                let text = if has_long(command, "set") { TWICE_AND_SET } else { TWICE };
+                Self::new(mistake(name, text), last.map(|at| (at, 1 + usize::from(has_value))))
             }
             _ => {
                 let whole = error.to_string();
                 let line = whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Self { mistakes: vec![mistake("command line", line)], cut: None }
+                Self::new(mistake("command line", line), None)
             }
         }
     }
@@ -114,7 +134,7 @@ impl Found {
         let at = words.iter().position(|other| *other == *word);
         let before = |count: usize| at.and_then(|at| words.get(at.checked_sub(count)?)?.to_str());
         let known = command.get_subcommands().map(Command::get_name);
-        let meant = nearest(&word, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let meant = did_you_mean(nearest(&word, known));
         if let (Some(option @ ("--env" | "--file" | "--set")), Some(name)) = (before(2), before(1))
             && !name.contains('=')
         {
@@ -123,29 +143,41 @@ impl Found {
                 "--set" => "expected KEY=VALUE, not two words".to_owned(),
                 _ => format!("expected NAME=REF, not two words: {option} {name}={word}"),
             };
-            return Self { mistakes: vec![mistake(option, text)], cut: at.map(|at| (at - 2, 3)) };
+            return Self::new(mistake(option, text), at.map(|at| (at - 2, 3)));
         }
         let (place, text) = match words.first() {
             Some(first) if *first == *"help" => ("help", format!("unknown command `{word}`{meant}")),
             _ => (word.as_str(), format!("unknown command{meant}{}", unknown_command(&word))),
         };
-        Self { mistakes: vec![mistake(place, text)], cut: None }
+        Self::new(mistake(place, text), None)
     }
 
     /// An option that the command does not have: somebody else's, misspelled, or unknown. What looks like its value goes too.
     fn unknown_option(argument: &str, command: &Command, words: &[OsString]) -> Self {
         let name = argument.split('=').next().unwrap_or_default();
         let long = name.trim_start_matches('-');
+        let is_long = name.starts_with("--");
+        let chosen = words.iter().find_map(|word| command.find_subcommand(word)).unwrap_or(command);
         let owners: Vec<&str> =
             command.get_subcommands().filter(|sub| has_long(sub, long)).map(Command::get_name).collect();
-        let known = std::iter::once(command).chain(command.get_subcommands()).flat_map(longs);
-        let text = match (owners.as_slice(), nearest(long, known)) {
-            ([only], _) if name.starts_with("--") => format!("only {only} has it"),
-            ([first, second], _) if name.starts_with("--") => format!("only {first} and {second} have it"),
-            ([_, _, _, ..], _) if name.starts_with("--") => {
-                format!("unknown option here; {} have it", owners.join(", "))
+        let others = std::iter::once(command).chain(command.get_subcommands()).flat_map(longs);
+        let near = nearest(long, longs(chosen).chain(["help", "version"])).or_else(|| nearest(long, others));
+        let near = near.filter(|_| is_long);
+        let owns = |long| command.get_subcommands().filter(move |sub| has_long(sub, long)).map(Command::get_name);
+        let text = match (owners.as_slice(), near) {
+            _ if is_long && has_long(command, long) => {
+                format!("it goes with a command to run: {} {name} [OPTIONS] -- COMMAND", command.get_name())
             }
-            (_, Some(near)) if name.starts_with("--") => format!("unknown option (did you mean --{near}?)"),
+            ([only], _) if is_long => format!("only {only} has it"),
+            ([first, second], _) if is_long => format!("only {first} and {second} have it"),
+            ([_, _, _, ..], _) if is_long => format!("unknown option here; {} have it", owners.join(", ")),
+            (_, Some(near)) if has_long(chosen, near) || matches!(near, "help" | "version") => {
+                format!("unknown option (did you mean --{near}?)")
+            }
+            (_, Some(near)) => {
+                let owners: Vec<&str> = owns(near).collect();
+                format!("unknown option (did you mean --{near} of {}?)", owners.join(", "))
+            }
             _ => "unknown option; --help lists them".to_owned(),
         };
         let at = words.iter().position(|word| *word == *argument || starts_with(word, &format!("{name}=")));
@@ -157,7 +189,8 @@ impl Found {
                 && next.is_some_and(|next| command.get_subcommands().all(|sub| *next != *sub.get_name()))
                 && !is_switch(command, long)
         };
-        Self { mistakes: vec![mistake(name, text.as_str())], cut: at.map(|at| (at, 1 + usize::from(takes_next(at)))) }
+        let cut = at.map(|at| (at, 1 + usize::from(takes_next(at))));
+        Self { mistake: mistake(name, text.as_str()), cut, meant: near.map(|near| format!("--{near}")) }
     }
 }
 
@@ -180,6 +213,11 @@ fn starts_with(word: &OsStr, start: &str) -> bool {
     word.as_bytes().starts_with(start.as_bytes())
 }
 
+/// `; did you mean check?`, or nothing.
+pub(super) fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
+}
+
 /// `--file <NAME=REF>` without the angle brackets.
 fn plain(argument: &str) -> String {
     argument.replace(['<', '>'], "")
@@ -188,7 +226,7 @@ fn plain(argument: &str) -> String {
 /// The usage line that goes with the error.
 fn usage(error: &Error) -> String {
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
-    plain(usage.trim_start_matches("Usage: ").trim())
+    plain(&usage.trim_start_matches("Usage: ").split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn text(error: &Error, kind: ContextKind) -> String {

@@ -1,12 +1,15 @@
 //! Completions and manual pages, which both programs print from their table of options.
 
-use clap::{ArgMatches, Command};
+use std::io::{self, Write};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Command};
 use clap_complete::Shell as ClapShell;
 use clap_mangen::Man;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, nearest};
 
-use super::parse::mistake;
+use super::parse::{did_you_mean, mistake};
 
 /// A shell with completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,7 @@ impl Shell {
             Self::Zsh => ClapShell::Zsh,
             Self::Fish => ClapShell::Fish,
         };
+        command = with_words(command);
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut command, name.as_str(), &mut script);
@@ -44,6 +48,27 @@ impl Shell {
         // command's own options are found.
         script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
     }
+}
+
+/// The command line with the words that an option or argument can have, where they are fixed. Parsing does without: `config` says
+/// more about a wrong one.
+fn with_words(command: Command) -> Command {
+    let commands = visible(&command).map(str::to_owned).collect::<Vec<_>>();
+    let fix = move |arg: Arg| {
+        let of = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default();
+        let words: Vec<String> = match of.as_str() {
+            "LEVEL" => ["error", "warn", "info", "debug", "trace"].map(str::to_owned).to_vec(),
+            "COMMAND" => commands.clone(),
+            _ if of.contains('|') => of.split('|').map(str::to_owned).collect(),
+            _ => return arg,
+        };
+        arg.value_parser(PossibleValuesParser::new(words))
+    };
+    command.mut_args(fix.clone()).mut_subcommands(|sub| sub.mut_args(fix.clone()))
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &str> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").map(Command::get_name)
 }
 
 /// The manual page of a program, or of one of its commands.
@@ -57,13 +82,45 @@ pub(super) fn man_page(mut command: Command, of: Option<&str>) -> Result<String,
                 found.clone().name(title).version(env!("CARGO_PKG_VERSION"))
             }
             None => {
-                let known: Vec<&str> =
-                    command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(Command::get_name).collect();
-                return Err(vec![mistake("man", format!("unknown command `{name}`; expected {}", known.join(", ")))]);
+                let known: Vec<&str> = visible(&command).collect();
+                let meant = did_you_mean(nearest(name, known.iter().copied()));
+                let text = format!("unknown command `{name}`{meant}; expected {}", known.join(", "));
+                return Err(vec![mistake("man", text)]);
             }
         },
     };
+    Ok(rendered(page).expect("a vector takes every write"))
+}
+
+/// The sections of man-pages(7). Usage, examples and exit codes keep their lines.
+fn rendered(mut page: Command) -> io::Result<String> {
+    let usage = page.render_usage().to_string().replace(['<', '>'], "");
+    let usage = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let ends = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let (has_commands, is_program) = (page.has_subcommands(), page.get_version().is_some());
     let mut text = Vec::new();
-    Man::new(page).render(&mut text).expect("a vector takes every write");
+    let man = Man::new(page);
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    as_they_are("SYNOPSIS", &usage, &mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if has_commands {
+        man.render_subcommands_section(&mut text)?;
+    }
+    as_they_are("EXAMPLES AND EXIT STATUS", &ends, &mut text)?;
+    if is_program {
+        man.render_version_section(&mut text)?;
+    }
     Ok(String::from_utf8(text).expect("clap_mangen writes UTF-8"))
+}
+
+/// A section that no formatter fills (groff_man(7): `.EX`).
+fn as_they_are(title: &str, lines: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(out, ".SH {title}\n.EX")?;
+    for line in lines.lines() {
+        // A point or an apostrophe at the beginning would be a request.
+        writeln!(out, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
+    }
+    writeln!(out, ".EE")
 }

@@ -61,12 +61,13 @@ pub use model::{
     VaultAuth, Volume,
 };
 pub use nearest::nearest;
+pub use net::listen;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use overruled::overruled;
 pub use pinned::{is_hidden, is_steering};
 pub use place::{ConfigError, Place};
 pub use proxies::{Proxies, ProxyError, without_userinfo};
-pub use resolve::{resolve, resolve_unasked, sandbox};
+pub use resolve::{mistakes_of_flags, resolve, resolve_unasked, sandbox};
 pub use schema::{injector_schema, schema};
 pub use value::duration;
 

@@ -147,7 +147,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 }
 
 /// `HOST:PORT` to listen on.
-pub(super) fn listen(text: &str) -> Result<String, String> {
+pub fn listen(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090 for every interface";
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
     host_syntax(host).map_err(|_| EXPECTED)?;

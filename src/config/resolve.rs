@@ -7,12 +7,14 @@ use crate::domain::Source;
 
 use super::action::{self, Reach};
 use super::backends::{Answers, Need, need};
+use super::flags::Flag;
 use super::inherited;
 use super::keys::ROOT;
 use super::layer::Reading;
 use super::layers::{self, Layers, Merged, Wraps};
 use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
-use super::place::ConfigError;
+use super::options::options;
+use super::place::{ConfigError, Place};
 use super::reader::{Reader, owner, run_as};
 use super::tree::{ConfigErrors, Kind, Node};
 use super::{check, net, value};
@@ -33,6 +35,17 @@ pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
 /// The same for whoever asks no backend: what it takes to ask one may be missing.
 pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Nobody)
+}
+
+/// What is wrong with flags that set one value each, where the rest of the configuration cannot be known: a flag or a file that
+/// could not be read stands for it.
+pub fn mistakes_of_flags(flags: &[Flag]) -> Vec<ConfigError> {
+    let names: Vec<String> =
+        options().into_iter().filter_map(|option| Some(format!("--{}", option.flag?.name))).collect();
+    let flags: Vec<Flag> = flags.iter().filter(|flag| names.contains(&flag.name)).cloned().collect();
+    let layers = Layers { environment: &[], annotations: None, file: None, flags: &flags, wraps: Wraps::Nothing };
+    let mistakes = resolve_unasked(&layers).err().unwrap_or_default();
+    mistakes.into_iter().filter(|mistake| matches!(mistake.place, Place::Flag(_))).collect()
 }
 
 fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<ConfigError>> {
