@@ -172,9 +172,18 @@ impl Start {
             Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
             _ => None,
         };
-        // A start waits for a person: not as long as a fleet at rest may.
-        let pause = backoff::delay(tries, retry_after, random::unit()).min(retry_after.unwrap_or(LONGEST_PAUSE));
-        let Some(pause) = self.pause(pause, retry_after) else { return false };
+        let pause = backoff::delay(tries, retry_after, random::unit());
+        // A start waits for a person: not as long as a fleet at rest may. What the server asks for comes with its jitter.
+        let pause = if retry_after.is_some() { pause } else { pause.min(LONGEST_PAUSE) };
+        let Some(pause) = self.pause(pause, retry_after) else {
+            if let Some(wait) = retry_after.filter(|_| !self.failed.get()) {
+                let (wait, left) = (wait.as_secs(), self.left().as_secs());
+                warn!(
+                    "{what}: no other try: the server asks to wait {wait} s (Retry-After), and {left} s are left (--timeout)"
+                );
+            }
+            return false;
+        };
         warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
         debug!(
             "try {} failed ({}); the next is in {} ms, {} s before the deadline (--timeout)",
@@ -207,6 +216,21 @@ mod tests {
         assert_eq!(start.pause(Duration::from_secs(60), Some(Duration::from_secs(60))), None);
         start.fail();
         assert_eq!(start.pause(Duration::from_secs(1), None), None, "the start has failed already");
+    }
+
+    #[test]
+    fn a_wait_that_the_server_asks_for_comes_with_jitter() {
+        let second = Duration::from_secs(1);
+        let asked = Failure::new(Class::Throttled { retry_after: Some(second) }, "too many requests");
+        let waits = |_| {
+            let (start, before) = (start(60, Patience::Short), clock::boottime());
+            assert!(block_on(start.wait("cannot read", &asked, 3)));
+            clock::boottime().saturating_sub(before)
+        };
+        let times: Vec<Duration> = (0..4).map(waits).collect();
+        assert!(times.iter().all(|time| *time >= second), "{times:?}");
+        // 250 ms of jitter: four within 5 ms of the second are one in six million.
+        assert!(times.iter().any(|time| *time > second + Duration::from_millis(5)), "{times:?}");
     }
 
     #[test]

@@ -67,6 +67,28 @@ fn a_lease_revoked_by_an_operator_is_issued_once_more() {
     assert_eq!(running.end().code(), Some(0));
 }
 
+/// What OpenBao answers to a renewal while the database does not: a 400, and the lease lives on.
+#[test]
+fn a_renewal_that_fails_with_the_database_costs_no_credential() {
+    let stage = Stage::new("20s", "1h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    let vault = stage.space.vault_at(&proxy.address(), &login);
+    let config = format!("{vault}files: {{ db.json: \"vault:{}\" }}\n", stage.creds());
+    let away = r#"{"errors":["failed to renew entry: resp: (*logical.Response)(nil) err: failed to connect to x"]}"#;
+    let renewals = "/v1/sys/leases/renew";
+    proxy.on(renewals, Plan::Answer(400, String::new(), away.to_owned()));
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    let first = running.until("credential", || Some(stage.file("db.json")).filter(|text| !text.is_empty()));
+    running.until("three tries", || (proxy.count(renewals) >= 3).then_some(()));
+    proxy.on_nothing();
+    running.until("renewal after it", || (stage.count("update sys/leases/renew") > 0).then_some(()));
+    assert_eq!((stage.file("db.json"), stage.issued()), (first, 1), "{}", running.stderr());
+    assert!(running.stderr().contains("is what is behind it, such as a database, up?"), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
 /// The one policy of that corner.
 fn policy(space: &Space) -> String {
     let is_its = |name: &String| name.starts_with(&format!("policy-{}-", space.id));

@@ -6,7 +6,7 @@
 //! | rule | here | simulated |
 //! |---|---|---|
 //! | 1 one login, one lease per secret, per start | `sidecar::a_lease_is_renewed_…` (audit log) | `one_login_and_one_lease_…` |
-//! | 2 no second credential while the first can be renewed | `faults::an_outage_costs_…` | every property, by the server's accusations |
+//! | 2 no second credential while the first can be renewed | `faults::an_outage_costs_…`, `faults::a_renewal_that_fails_with_…` | every property, by the server's accusations |
 //! | … two live side by side only in the window | `sidecar::at_max_ttl_…`, `lives::lives_of_a_few_seconds_…` | `a_lease_is_replaced_in_its_window_…`, `lives_of_a_few_seconds_…` |
 //! | … issues are bounded; lost answers are counted | `takeup::a_kill_at_any_moment_of_the_first_round_…` | `on_a_calm_day_…`, `answers_lost_on_the_way_…`, `an_issue_without_an_answer_is_counted` |
 //! | 3 a class per failure, `Retry-After`, back-off | `faults::*`, `tests/vault_provider` | `retry_after_is_honoured_…`, `src/schedule/backoff.rs` |

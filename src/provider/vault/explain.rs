@@ -157,7 +157,8 @@ fn of_somebody_else(answer: &Answer) -> Failure {
         404 => (Class::NotFound, page),
         _ => (Class::Malformed, page),
     };
-    let failure = Failure::new(class, format!("{why} ({status})"));
+    let status_and_wait = if status == 429 { patience(answer) } else { status.to_string() };
+    let failure = Failure::new(class, format!("{why} ({status_and_wait})"));
     if status >= 500 || status == 408 { failure.perhaps_done().unclear() } else { failure }
 }
 
@@ -170,7 +171,7 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
         412 => failure(Class::Transient, "the server has not caught up with its own writes yet"),
         429 => {
             let class = Class::Throttled { retry_after: answer.retry_after };
-            failure(class, "the server asks for patience: too many requests")
+            Failure::new(class, format!("the server asks for patience: too many requests ({})", patience(answer)))
         }
         472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests").unclear(),
         500 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
@@ -202,6 +203,12 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
             },
         ),
         413 => failure(Class::Malformed, "the request is too large for the server"),
+        // A lease that is lost was found out above. Everything else a lease's engine may say passes, as its database's absence does
+        // (which is a 400), or ends with the lease.
+        400 if matches!(request, RequestKind::RenewLease) && !answer.says("lease is not renewable") => failure(
+            Class::Transient,
+            "the secrets engine cannot renew the lease now; is what is behind it, such as a database, up?",
+        ),
         400 => {
             let own = match request {
                 RequestKind::Read(path) | RequestKind::Write(path) => reason::cleaned(answer, path),
@@ -215,6 +222,15 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
         407 => failure(Class::Denied, "the proxy wants a user name and password"),
         300..400 => failure(Class::Malformed, "the server redirects elsewhere; is vault.address right?"),
         _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
+    }
+}
+
+/// The status, and how long the server wants to be left alone where it says so.
+fn patience(answer: &Answer) -> String {
+    let wait = answer.retry_after.filter(|wait| !wait.is_zero());
+    match wait {
+        Some(wait) => format!("{}, Retry-After {} s", answer.status, wait.as_secs()),
+        None => answer.status.to_string(),
     }
 }
 
@@ -287,7 +303,7 @@ pub(super) fn dead_token(age: Option<Duration>) -> Failure {
 mod tests {
     use super::*;
     use crate::domain::SecretBytes;
-    use crate::provider::Speaker;
+    use crate::provider::{Extent, Speaker};
     use std::time::Duration;
 
     fn answer(status: u16, errors: &str) -> Answer {
@@ -386,5 +402,21 @@ mod tests {
     fn a_lease_that_has_ended_is_not_found() {
         let failure = refusal(&RequestKind::RenewLease, &answer(400, "lease not found"), None);
         assert_eq!(failure, Failure::new(Class::NotFound, "the lease has ended or was revoked (400)"));
+    }
+
+    /// OpenBao 2 and Vault 1 say 400 where the database does not answer.
+    #[test]
+    fn a_lease_whose_engine_fails_is_not_lost() {
+        let away = "failed to renew entry: resp: (*logical.Response)(nil) err: 1 error occurred:\n\t* failed to connect to \
+                    `user=postgres database=`: dial error: connect: connection refused\n\n";
+        for text in
+            [away, "failed to renew entry: resp: (*logical.Response)(nil) err: could not find role", "who knows"]
+        {
+            let failure = refusal(&RequestKind::RenewLease, &answer(400, text), None);
+            assert_eq!((failure.class.clone(), failure.extent), (Class::Transient, Extent::Request), "{failure}");
+            assert!(!failure.to_string().contains("postgres"), "{failure}");
+        }
+        let never = refusal(&RequestKind::RenewLease, &answer(400, "lease is not renewable"), None);
+        assert_eq!(never, Failure::new(Class::Malformed, "the lease cannot be renewed (400)"));
     }
 }
