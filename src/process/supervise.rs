@@ -281,6 +281,7 @@ impl Supervision {
         if signal == Signal::KILL {
             self.notices.push(Notice::Killed);
         }
+        self.job.rejoin();
         self.forward(Received { signal, origin: Origin::Process });
     }
 

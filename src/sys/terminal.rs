@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{self, Pid};
 
+use super::signals::{self, Signal, To};
+use super::wait;
+
 /// What control we have over a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TtyControl {
@@ -48,4 +51,44 @@ pub fn is_in_foreground() -> bool {
 /// for; SIGTTOU is blocked, so this works from the background as well.
 pub fn hand_to(group: Pid) {
     let _gone = unistd::tcsetpgrp(io::stdin(), group);
+}
+
+/// Whether we are the leader of our process group, and so cannot make one of our own.
+pub fn leads_its_group() -> bool {
+    unistd::getpgrp() == unistd::getpid()
+}
+
+/// Leaves our process group for one of our own: what is sent to the group then reaches the others of it alone. Returns the
+/// group that was left; `None` when we stay, as the leader of a session has to (setpgid(2)).
+///
+/// The leader of a group needs a child for a moment, in whose group it goes.
+pub fn leave_group() -> Option<Pid> {
+    let (own, group) = (unistd::getpid(), unistd::getpgrp());
+    if unistd::getsid(None) == Ok(own) {
+        return None;
+    }
+    let zero = Pid::from_raw(0);
+    if !leads_its_group() {
+        return unistd::setpgid(zero, zero).is_ok().then_some(group);
+    }
+    // SAFETY: the child makes one system call, again and again.
+    match unsafe { libc::fork() } {
+        0 => loop {
+            // SAFETY: no memory is involved.
+            unsafe { libc::pause() };
+        },
+        child if child > 0 => {
+            let child = Pid::from_raw(child);
+            let moved = unistd::setpgid(child, child).and_then(|()| unistd::setpgid(zero, child));
+            let _gone = signals::send(To::Process(child), Signal::KILL);
+            wait::reap(child);
+            moved.is_ok().then_some(group)
+        }
+        _ => None,
+    }
+}
+
+/// Back into the group that was left, if anybody is still in it (or it was ours).
+pub fn join_group(group: Pid) {
+    let _gone = unistd::setpgid(Pid::from_raw(0), group);
 }

@@ -55,6 +55,7 @@ mod root_only; // what only root may read is read before the drop
 mod protected; // no reference reaches our identity, state, volume or /proc
 mod pinned; // no variable moves a pinned login
 mod sandbox; // what stays confines itself, and the app does not inherit it
+mod shared_terminal; // a terminal that others use too: the app gets each signal once
 mod supervise;
 mod systemd; // as a parent: forward, reap, terminal, status
 
