@@ -62,6 +62,8 @@ pub enum ProtectedFileError {
     State(PathBuf),
     /// In the volume.
     Volume(PathBuf),
+    /// Perhaps in this directory, which holds too much to tell.
+    Crowded(PathBuf),
 }
 
 impl fmt::Display for ProtectedFileError {
@@ -79,6 +81,14 @@ impl fmt::Display for ProtectedFileError {
             }
             Self::Volume(path) => {
                 write!(f, "it is in the volume ({}), which secret-exec itself writes", path.display())?
+            }
+            Self::Crowded(path) => {
+                return write!(
+                    f,
+                    "it may be a file of {}, which holds too many files to compare it with; remove those, or name a file of \
+                     another file system",
+                    path.display()
+                );
             }
         }
         f.write_str("; name another file")
@@ -195,20 +205,40 @@ impl ProtectedFiles {
     fn compare(&self, path: &Path, purpose: Purpose) -> Result<FileId, OpenError> {
         let (directory, name) = walk(path)?;
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let id = FileId::of(&stat::fstat(&fcntl::openat(&directory, name.as_os_str(), flags, Mode::empty())?)?);
-        self.refuse(id, &name, &parents(directory)?, purpose)?;
-        Ok(id)
+        let found = stat::fstat(&fcntl::openat(&directory, name.as_os_str(), flags, Mode::empty())?)?;
+        self.refuse(&found, &name, &parents(directory)?, purpose)?;
+        Ok(FileId::of(&found))
     }
 
-    fn refuse(&self, id: FileId, name: &OsStr, parents: &[FileId], purpose: Purpose) -> Result<(), ProtectedFileError> {
-        let within = |protected: &Protected| {
-            parents.iter().any(|parent| protected.is(*parent)) || protected.is(id) || holds(&protected.path, id)
+    fn refuse(
+        &self,
+        found: &FileStat,
+        name: &OsStr,
+        parents: &[FileId],
+        purpose: Purpose,
+    ) -> Result<(), ProtectedFileError> {
+        let id = FileId::of(found);
+        let is_below = |known: &Protected| known.is(id) || parents.iter().any(|parent| known.is(*parent));
+        // The app fills the volume as it likes. Only files of its file system can be in it, and of those that are not delivered
+        // only one with a second name is looked for.
+        let has_other_names = purpose == Purpose::Content || found.st_nlink > 1;
+        let may_hold = |known: &Protected| {
+            has_other_names && FileId::at(&known.path).is_none_or(|directory| directory.device == id.device)
         };
-        if let Some(state) = self.state.iter().find(|state| within(state)) {
-            return Err(ProtectedFileError::State(state.path.clone()));
-        }
-        if let Some(volume) = self.volume.iter().find(|volume| within(volume)) {
-            return Err(ProtectedFileError::Volume(volume.path.clone()));
+        for (list, refusal) in [
+            (&self.state, ProtectedFileError::State as fn(PathBuf) -> ProtectedFileError),
+            (&self.volume, ProtectedFileError::Volume),
+        ] {
+            for known in list {
+                if is_below(known) {
+                    return Err(refusal(known.path.clone()));
+                }
+                match may_hold(known).then(|| holds(&known.path, id)) {
+                    None | Some(Some(false)) => {}
+                    Some(Some(true)) => return Err(refusal(known.path.clone())),
+                    Some(None) => return Err(ProtectedFileError::Crowded(known.path.clone())),
+                }
+            }
         }
         if purpose == Purpose::Identity {
             return Ok(());
@@ -221,8 +251,9 @@ impl ProtectedFiles {
             return Ok(());
         }
         let is_ca = purpose == Purpose::Certificates && name != "token";
-        let is_below = |known: &&Protected| parents.iter().any(|parent| known.is(*parent)) || holds(&known.path, id);
-        match self.credentials.iter().find(is_below) {
+        // What cannot be told is not read.
+        let holds_it = |known: &&Protected| is_below(known) || holds(&known.path, id).unwrap_or(true);
+        match self.credentials.iter().find(holds_it) {
             Some(known) if !is_ca => Err(ProtectedFileError::Credentials(known.path.clone())),
             _ => Ok(()),
         }

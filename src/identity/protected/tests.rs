@@ -140,3 +140,22 @@ fn the_clusters_ca_beside_a_token_may_be_trusted_and_the_token_may_not() {
     assert!(!check("identity/token", Purpose::AwsToken) && !check("identity/..1/token", Purpose::AwsToken));
     assert!(!check("state/state.json", Purpose::AwsToken) && !check("volume/..1/a", Purpose::AwsToken));
 }
+
+/// The app owns the volume: what it leaves there keeps no later start from its login.
+#[test]
+fn a_volume_full_of_files_is_in_the_way_of_no_login() {
+    let world = World::new();
+    for number in 0..=20_000 {
+        fs::write(world.path(&format!("volume/{number}")), "").unwrap();
+    }
+    for purpose in [Purpose::Identity, Purpose::AwsToken, Purpose::Certificates] {
+        assert_eq!(world.protected.check(&world.path("app/token"), purpose).err(), None, "{purpose:?}");
+    }
+    // On the volume's own file system it cannot be told.
+    assert_eq!(world.refused(world.path("app/a")), Some(ProtectedFileError::Crowded(world.path("volume"))));
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    fs::write(elsewhere.path().join("a"), "a").unwrap();
+    let is_elsewhere =
+        FileId::at(elsewhere.path()).unwrap().device != FileId::at(&world.path("volume")).unwrap().device;
+    assert_eq!(world.refused(elsewhere.path().join("a")).is_none(), is_elsewhere);
+}

@@ -91,25 +91,23 @@ pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
     Err(Errno::ENAMETOOLONG.into())
 }
 
-/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere.
-pub(super) fn holds(directory: &Path, id: FileId) -> bool {
+/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere. `None`: it
+/// holds too much to tell.
+pub(super) fn holds(directory: &Path, id: FileId) -> Option<bool> {
     let mut waiting = vec![directory.to_owned()];
     let mut left = MOST_ENTRIES;
     while let Some(directory) = waiting.pop() {
         for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-            left = left.saturating_sub(1);
-            if left == 0 {
-                return true; // it cannot be told, so it is not read
-            }
+            left = left.checked_sub(1)?;
             // Not the directory entry's inode: what is mounted over it counts.
             let Ok(found) = entry.path().symlink_metadata() else { continue };
             if (FileId { device: found.dev(), inode: found.ino() }) == id {
-                return true;
+                return Some(true);
             }
             if found.is_dir() {
                 waiting.push(entry.path());
             }
         }
     }
-    false
+    Some(false)
 }

@@ -192,16 +192,7 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
             failure(Class::NotFound, "the lease has ended or was revoked")
         }
         404 => failure(Class::NotFound, "there is nothing at that path"),
-        405 => failure(
-            Class::Malformed,
-            match request {
-                RequestKind::Read(_) => {
-                    "this path is not read but written; put ? and the parameters behind it, or a bare ?"
-                }
-                RequestKind::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
-                _ => "the server does not know this request; is it Vault or OpenBao?",
-            },
-        ),
+        405 => failure(Class::Malformed, other_way(request)),
         413 => failure(Class::Malformed, "the request is too large for the server"),
         // A lease that is lost was found out above. Everything else a lease's engine may say passes, as its database's absence does
         // (which is a 400), or ends with the lease.
@@ -222,6 +213,15 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
         407 => failure(Class::Denied, "the proxy wants a user name and password"),
         300..400 => failure(Class::Malformed, "the server redirects elsewhere; is vault.address right?"),
         _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
+    }
+}
+
+/// The request that a path takes instead.
+fn other_way(request: &RequestKind<'_>) -> &'static str {
+    match request {
+        RequestKind::Read(_) => "this path is not read but written; put ? and the parameters behind it, or a bare ?",
+        RequestKind::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
+        _ => "the server does not know this request; is it Vault or OpenBao?",
     }
 }
 
