@@ -145,7 +145,7 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
     let Some(name) = name else {
         return match wrapped {
             Some(command) if !command.is_empty() => Ok(Command::Wrap(command)),
-            Some(_) => Err(mistake("--", "expected a command after it: secret-exec [OPTIONS] -- COMMAND [ARG]...")),
+            Some(_) => Err(no_command("secret-exec [OPTIONS] -- COMMAND [ARG]...")),
             None => Err(mistake(
                 "command line",
                 "nothing to do; expected -- COMMAND, or one of init, sidecar, check, status, refresh, install, schema, completions, man (see \
@@ -153,6 +153,9 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
             )),
         };
     };
+    if name == "check" && wrapped.as_ref().is_some_and(Vec::is_empty) {
+        return Err(no_command("secret-exec check [OPTIONS] -- COMMAND [ARG]..."));
+    }
     if wrapped.is_some() && name != "check" {
         return Err(mistake("--", format!("{name} runs no command; leave -- and what follows out")));
     }
@@ -168,6 +171,10 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
         "version" => Command::Print(options::command().render_version()),
         _ => Command::Install(given(own, "path").expect("clap requires it")),
     })
+}
+
+fn no_command(usage: &str) -> ConfigError {
+    mistake("--", format!("expected a command after it: {usage}"))
 }
 
 /// What `check` is to show; of the options that print something else there is one.
@@ -370,6 +377,8 @@ mod tests {
 
     #[test]
     fn a_command_without_two_dashes_is_explained() {
+        let nothing = parsed("check --json --").unwrap_err();
+        assert_eq!(nothing, "--: expected a command after it: secret-exec check [OPTIONS] -- COMMAND [ARG]...");
         for line in ["./server", "", "--", "init -- app", "install", "init --supervise", "check extra"] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -30,7 +30,7 @@ use super::shell::{Shell, man_page};
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let shown: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    output::set_format(output::requested_format(&shown, None));
+    output::set_requested_format(&shown, None);
     let exit = start(&args).unwrap_or_else(|problems| {
         output::print_problems(Program::Inject, &problems);
         worst(&problems)

@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
             std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let variable =
             environment.iter().find(|(name, _)| name == b"SECRET_EXEC_LOG_FORMAT").map(|(_, value)| value.as_slice());
-        output::set_format(output::requested_format(&arguments, variable));
+        output::set_requested_format(&arguments, variable);
         start(std::env::args_os().skip(1).collect(), original, environment)
     });
     let exit = match outcome {
@@ -62,7 +62,12 @@ fn start(
     original: SavedSignalState,
     environment: Vec<Variable>,
 ) -> Result<Exit, Vec<Diagnostic>> {
-    let invocation = args::parse(arguments).map_err(problems)?;
+    let wants_json = output::is_check_in_json(&arguments);
+    let invocation = match args::parse(arguments).map_err(problems) {
+        Ok(invocation) => invocation,
+        Err(problems) if wants_json => return shown((run::problems_as_json(&problems), problems)),
+        Err(problems) => return Err(problems),
+    };
     let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
     let settings = if is_pinned { Settings::Pinned } else { Settings::All };
     if is_pinned {
@@ -193,6 +198,7 @@ fn configure(
     refuse_one_stdin_for_two([&file, &annotations], &invocation.flags)?;
     let file = file.and_then(&mut read);
     let annotations = annotations.and_then(&mut read);
+    [&file, &annotations].into_iter().flatten().for_each(|(_, text)| output::set_format_of_text(text));
     if let Some(problem) = caller.interruption() {
         return Err(vec![problem]);
     }

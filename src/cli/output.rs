@@ -1,5 +1,6 @@
 //! Everything that a program prints at its end: text for stdout, and the lines that say why it failed, as text or JSON.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +13,40 @@ use super::watch::Screen;
 
 /// Whether the lines on stderr are JSON. The panic hook, which has no arguments, reads it too.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether the command line or the environment says which.
+static IS_REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Sets how the lines on stderr are written from here on.
 pub(super) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
 }
 
-/// The format that the command line or the environment names, read before anything is checked: what is wrong with them is
-/// printed in it too.
-pub(super) fn requested_format(arguments: &[String], variable: Option<&[u8]>) -> LogFormat {
+/// The same as the command line or the environment says, before anything is checked: what is wrong with them is printed in it too.
+pub(super) fn set_requested_format(arguments: &[String], variable: Option<&[u8]>) {
+    if let Some(format) = requested_format(arguments, variable) {
+        IS_REQUESTED.store(true, Ordering::Relaxed);
+        set_format(format);
+    }
+}
+
+/// The same as a config file or annotations say, which may have mistakes in other lines.
+pub(super) fn set_format_of_text(text: &str) {
+    let is_json = |line: &str| {
+        let value = line.strip_prefix("logFormat:").or_else(|| line.strip_prefix("secret-exec.dev/log-format="));
+        value.is_some_and(|value| value.trim().trim_matches(['"', '\'']) == "json")
+    };
+    if !IS_REQUESTED.load(Ordering::Relaxed) && text.lines().any(is_json) {
+        set_format(LogFormat::Json);
+    }
+}
+
+/// Whether a command line that may have mistakes is one of `check --json`.
+pub(super) fn is_check_in_json(arguments: &[OsString]) -> bool {
+    let before = || arguments.iter().take_while(|argument| *argument != "--");
+    before().any(|word| word == "check") && before().any(|word| word == "--json")
+}
+
+fn requested_format(arguments: &[String], variable: Option<&[u8]>) -> Option<LogFormat> {
     let before = arguments.iter().take_while(|argument| *argument != "--");
     let mut named = variable.map(|value| value == b"json");
     let mut words = before.peekable();
@@ -32,7 +58,7 @@ pub(super) fn requested_format(arguments: &[String], variable: Option<&[u8]>) ->
         };
         named = value.map_or(named, |value| Some(value == "json"));
     }
-    if named == Some(true) { LogFormat::Json } else { LogFormat::Text }
+    named.map(|is_json| if is_json { LogFormat::Json } else { LogFormat::Text })
 }
 
 /// Prints each problem on a line of its own. A stderr that nobody reads is no reason to end differently.
@@ -110,10 +136,10 @@ mod tests {
             "--set logFormat=json -- x",
             "--fiel --log-format json",
         ] {
-            assert_eq!(of(line, None), LogFormat::Json, "{line}");
+            assert_eq!(of(line, None), Some(LogFormat::Json), "{line}");
         }
-        assert_eq!(of("init", Some(b"json")), LogFormat::Json);
-        assert_eq!(of("--log-format text init", Some(b"json")), LogFormat::Text);
-        assert_eq!(of("-- app --log-format json", None), LogFormat::Text);
+        assert_eq!(of("init", Some(b"json")), Some(LogFormat::Json));
+        assert_eq!(of("--log-format text init", Some(b"json")), Some(LogFormat::Text));
+        assert_eq!(of("-- app --log-format json", None), None);
     }
 }

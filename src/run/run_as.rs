@@ -29,7 +29,7 @@ impl RunAsPlan {
         let state = State::read().map_err(broken)?;
         let accounts = match Accounts::read() {
             // Nobody has to be looked up: a file that cannot be read is not needed.
-            Err(_) if names_nobody(config) => Accounts::default(),
+            Err(_) if names_nobody(config, &state) => Accounts::default(),
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
         if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
@@ -115,12 +115,14 @@ impl RunAsPlan {
     }
 }
 
-/// Whether every user and group of the config is a number, with its group.
-fn names_nobody(config: &Config) -> bool {
+/// Whether every user and group of the config is a number, with its group, or our own.
+fn names_nobody(config: &Config, state: &State) -> bool {
     let is_id = |account: Option<&Account>| matches!(account, None | Some(Account::Id(_)));
     let run_as = config.run_as.as_ref();
-    let has_numbers =
-        |run_as: &RunAs| run_as.group.is_some() && is_id(Some(&run_as.user)) && is_id(run_as.group.as_ref());
+    let has_numbers = |run_as: &RunAs| match (&run_as.user, &run_as.group) {
+        (Account::Id(uid), None) => *uid == state.uid(),
+        (user, group) => is_id(Some(user)) && is_id(group.as_ref()),
+    };
     let owner = config.volume.owner.as_ref();
     run_as.is_none_or(has_numbers)
         && owner.is_none_or(|owner| is_id(owner.user.as_ref()) && is_id(owner.group.as_ref()))

@@ -44,7 +44,7 @@ pub enum Account<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
     /// A file is there and cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}, which says who a name or a number without a group is: write numbers (UID:GID)", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,

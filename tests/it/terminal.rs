@@ -72,6 +72,31 @@ fn programs_get_the_plan_and_what_is_wrong_as_json() {
 }
 
 #[test]
+fn lines_about_a_mistake_have_the_format_that_the_same_file_asks_for() {
+    let case = Case::new();
+    let config = case.write("bad.yaml", "logFormat: json\nfoo: 1\n");
+    let annotations = case.write("annotations", "secret-exec.dev/log-format=\"json\"\nsecret-exec.dev/fooo=\"x\"\n");
+    for (flag, path) in [("--config", &config), ("--annotations", &annotations)] {
+        let run = || case.run_bare().arg(flag).arg(path);
+        let outcome = run().command("init").output();
+        let line: serde_json::Value = serde_json::from_str(outcome.err().lines().next().unwrap()).unwrap();
+        assert_eq!((outcome.code(), &line["exit"]), (Some(64), &serde_json::json!(64)), "{outcome}");
+        let plain = run().args(&["--log-format", "text"]).command("init").output();
+        assert!(plain.err().starts_with("secret-exec: "), "{plain}");
+    }
+}
+
+#[test]
+fn a_mistake_of_the_command_line_is_json_where_check_was_told_to() {
+    let case = Case::new();
+    for words in [&["check", "--json", "--fiel", "x"][..], &["check", "--json", "--"]] {
+        let outcome = case.run_bare().args(words).output();
+        let said: serde_json::Value = serde_json::from_str(&outcome.out()).unwrap();
+        assert_eq!((outcome.code(), &said["ok"]), (Some(64), &serde_json::json!(false)), "{outcome}");
+    }
+}
+
+#[test]
 fn standard_input_and_a_pipe_of_the_shell_are_files() {
     let case = Case::new();
     let local = case.write("local.yaml", "vault:secret/data/db: { data: { k: value } }\n");

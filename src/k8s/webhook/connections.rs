@@ -123,11 +123,18 @@ impl Connections {
         Ticket { connection, all: Arc::clone(self) }
     }
 
-    /// Cuts the connection that has waited longest. One that has never sent a whole request goes first.
+    /// Cuts the connection that has waited longest: of those that nothing has come on for a second; where there is none, of those
+    /// that an answer has been sent on and that are idle; else of all. One that has just begun may be a review.
     fn evict(&self, open: &mut Vec<Arc<Connection>>, is_meant: impl Fn(Phase) -> bool) {
         let rank = |connection: &Connection| {
             let state = lock(&connection.state);
-            is_meant(state.phase).then_some((state.answered > 0, state.since))
+            let order = match (state.phase, state.answered) {
+                (_, 0) if state.elapsed() > GRACE => 0,
+                (Phase::Idle, 1..) => 1,
+                (_, 1..) => 2,
+                (_, 0) => 3,
+            };
+            is_meant(state.phase).then_some((order, state.since))
         };
         let ranked = open.iter().enumerate().filter_map(|(at, connection)| Some((rank(connection)?, at)));
         if let Some((_, at)) = ranked.min() {
@@ -308,5 +315,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_open(ticket: &Ticket) -> bool {
+        lock(&ticket.all.open).iter().any(|known| Arc::ptr_eq(known, &ticket.connection))
+    }
+
+    fn answered(all: &Arc<Connections>) -> Ticket {
+        let ticket = all.enter();
+        for phase in [Phase::Idle, Phase::Head, Phase::Response, Phase::Idle] {
+            ticket.enter(phase);
+        }
+        ticket
+    }
+
+    #[test]
+    fn whoever_was_answered_once_and_idles_makes_room_for_who_has_just_come() {
+        let all = Arc::new(Connections::new(Limits { connections: 3, handshakes: 3 }));
+        let idle: Vec<Ticket> = (0..3).map(|_| answered(&all)).collect();
+        let new: Vec<Ticket> = (0..3).map(|_| all.enter()).collect();
+        assert!(idle.iter().all(|ticket| !is_open(ticket)) && new.iter().all(is_open));
+        assert_eq!((all.len(), all.evicted.load(Ordering::Relaxed)), (3, 3));
+    }
+
+    #[test]
+    fn who_sends_nothing_for_a_second_goes_before_who_was_answered() {
+        let all = Arc::new(Connections::new(Limits { connections: 2, handshakes: 2 }));
+        let (silent, idle) = (all.enter(), answered(&all));
+        lock(&silent.connection.state).since = clock::boottime().saturating_sub(GRACE * 2);
+        let new = all.enter();
+        assert!(!is_open(&silent) && is_open(&idle) && is_open(&new));
     }
 }
