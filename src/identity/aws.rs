@@ -201,9 +201,9 @@ async fn load(region: Region, transport: Transport) -> SdkConfig {
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     let services = Services(sdk.clone());
+    let endpoint = sdk.endpoint_url().filter(|url| !url.trim().is_empty()).map(str::to_owned);
     let chain = ExplainedFiles(NegativeCache::new(chain.build().await));
-    sdk.into_builder()
-        .service_config(services)
-        .credentials_provider(SharedCredentialsProvider::new(Checked(chain)))
-        .build()
+    let mut builder = sdk.into_builder();
+    builder.set_endpoint_url(endpoint);
+    builder.service_config(services).credentials_provider(SharedCredentialsProvider::new(Checked(chain))).build()
 }

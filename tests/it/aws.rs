@@ -388,3 +388,29 @@ fn a_profiles_region_that_is_no_name_is_refused_and_names_no_host() {
     let run = run.env("HOME", &case.dir).env("AWS_EC2_METADATA_DISABLED", "true");
     case.refused(run, 64, &["region", "evil.example.com/x"]);
 }
+
+/// As compose's `${X:-}` and an empty key of a ConfigMap make them.
+#[test]
+fn an_empty_endpoint_is_none() {
+    let case = Case::new();
+    let profile = case.write(
+        "config",
+        "[default]\nendpoint_url =\nservices = s\n[services s]\nsecrets_manager =\n  endpoint_url =\n",
+    );
+    let run = || {
+        let run = case.run().args(&[
+            "--timeout",
+            "1s",
+            "--env",
+            "X=aws-sm:a",
+            "--set",
+            "aws.assumeRole=arn:aws:iam::1:role/x",
+        ]);
+        let identity = [("AWS_REGION", "xx-nowhere-1"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        identity.into_iter().fold(run, |run, (name, value)| run.env(name, value)).sh("true")
+    };
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"] {
+        run().env(name, "").output().refused(69, &["the name does not resolve"]);
+    }
+    run().env("AWS_CONFIG_FILE", profile.to_str().unwrap()).output().refused(69, &["the name does not resolve"]);
+}

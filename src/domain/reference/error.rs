@@ -63,6 +63,9 @@ pub enum ReferenceError {
     /// `version` next to write parameters.
     #[error("version reads an old version and cannot stand with other parameters, which would make it a write")]
     VersionAndWrite,
+    /// A parameter that looks like `version`: sent as another one it would be written.
+    #[error("parameter {0:?}: did you mean version? Any other parameter makes it a write")]
+    NearVersion(String),
     /// A parameter Secrets Manager references do not have.
     #[error("unknown parameter {0:?}; expected stage, version or role")]
     UnknownParameter(String),

@@ -59,11 +59,21 @@ pub(super) fn vault(text: &str) -> Result<VaultSource, ReferenceError> {
     };
     let mut parameters = query(parameters)?;
     let operation = match parameters.remove("version") {
-        None => VaultOperation::Write(parameters),
+        None => match parameters.keys().find(|name| is_near_version(name)) {
+            Some(name) => return Err(ReferenceError::NearVersion(name.clone())),
+            None => VaultOperation::Write(parameters),
+        },
         Some(_) if !parameters.is_empty() => return Err(ReferenceError::VersionAndWrite),
         Some(version) => VaultOperation::Read { version: Some(version_number(&version)?) },
     };
     Ok(VaultSource { path, operation })
+}
+
+/// Whether a name is `version` misspelled: as a parameter of its own it would be written over the secret.
+fn is_near_version(name: &str) -> bool {
+    let bare: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    ["version", "versions", "ver", "vers", "versionid", "versionnumber", "verison", "vesion", "versoin"]
+        .contains(&bare.as_str())
 }
 
 pub(super) fn version_number(text: &str) -> Result<u32, ReferenceError> {

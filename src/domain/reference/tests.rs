@@ -30,6 +30,8 @@ fn parameters_make_a_write_but_version_a_read() {
         operation("vault:transit/decrypt/k?ciphertext=vault:v1:a+b/c%3D="),
         VaultOperation::Write(BTreeMap::from([("ciphertext".into(), "vault:v1:a+b/c==".into())]))
     );
+    // Transit's own parameter.
+    assert!(matches!(operation("vault:transit/decrypt/k?key_version=1"), VaultOperation::Write(_)));
     assert_eq!(operation("vault:p?b=1&a=2"), operation("vault:p?a=2&b=1"));
 }
 
@@ -110,6 +112,10 @@ fn what_is_wrong_is_said() {
         ("vault:a?version=0", E::Version),
         ("vault:a?version=+1", E::Version),
         ("vault:a?version=1&x=2", E::VersionAndWrite),
+        ("vault:a?Version=1", E::NearVersion("Version".into())),
+        ("vault:a?versions=1#k", E::NearVersion("versions".into())),
+        ("vault:a?x=2&ver=1", E::NearVersion("ver".into())),
+        ("vault:a?version_id=1", E::NearVersion("version_id".into())),
         ("vault:a?x=1&x=2", E::RepeatedParameter("x".into())),
         ("vault:a?=1", E::NamelessParameter),
         ("aws-sm:x?region=y", E::UnknownParameter("region".into())),

@@ -107,6 +107,8 @@ impl LoadServiceConfig for Services {
         let config = self.0.service_config()?;
         let id = key.service_id().replace(' ', "_");
         let written = ServiceConfigKey::builder().service_id(&id).env(key.env()).profile(key.profile()).build().ok()?;
-        config.load_config(written).or_else(|| config.load_config(key))
+        // An empty one, as compose's `${X:-}` makes, is none, as for AWS's tools; the SDK would panic.
+        let value = config.load_config(written).or_else(|| config.load_config(key));
+        value.filter(|value| !value.trim().is_empty())
     }
 }
