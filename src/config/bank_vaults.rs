@@ -210,7 +210,11 @@ fn encoded(text: &str) -> String {
 fn key_template(source: &str, key: &str) -> Result<String, String> {
     const ONLY: &str =
         "its template does more than name keys, as ${.password} does; write it under `env` as a template";
-    let mut out = String::new();
+    // Of several keys the path is named once: it may be long.
+    let (mut out, secret) = match key.matches("${").nth(1) {
+        None => (String::new(), format!("secret({})", quoted(source))),
+        Some(_) => (format!("{{% set keys = secret({}) %}}", quoted(source)), "keys".to_owned()),
+    };
     let mut rest = key;
     while let Some((before, after)) = rest.split_once("${") {
         literal(before, &mut out);
@@ -220,7 +224,7 @@ fn key_template(source: &str, key: &str) -> Result<String, String> {
         if !fields.split('.').all(is_name) {
             return Err(ONLY.to_owned());
         }
-        let _ = write!(out, "{{{{ secret({})", quoted(source));
+        let _ = write!(out, "{{{{ {secret}");
         for name in fields.split('.') {
             let _ = write!(out, "[{}]", quoted(name));
         }
@@ -259,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn many_keys_of_a_long_path_cost_no_more_than_their_length() {
+        let value = format!("vault:{}#{}", "p".repeat(10_000), "${.a}".repeat(5_000));
+        let Some(Ok(template)) = inline(&value) else { panic!("a template") };
+        assert!(template.len() < 4 * value.len(), "{} of {}", template.len(), value.len());
+    }
+
+    #[test]
     fn each_form_becomes_a_reference_or_a_template() {
         for (value, expected) in [
             ("vault:secret/data/db#password", "vault:secret/data/db#password"),
@@ -272,7 +283,7 @@ mod tests {
             ),
             (
                 "vault:a/b#${.user}:${.password}",
-                r#"{{ secret("vault:a/b")["user"] }}{{ ":" }}{{ secret("vault:a/b")["password"] }}"#,
+                r#"{% set keys = secret("vault:a/b") %}{{ keys["user"] }}{{ ":" }}{{ keys["password"] }}"#,
             ),
             ("${vault:a/b#${.user}}!", r#"{{ secret("vault:a/b")["user"] }}{{ "!" }}"#),
         ] {
