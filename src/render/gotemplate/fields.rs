@@ -1,7 +1,10 @@
 //! Fields and methods of the values: maps, what `secret` and `pkiCert` return, `json.Number`, `scratch`.
 
+use std::sync::Arc;
+
 use crate::config::MissingKey;
 
+use super::rendering::Rendering;
 use super::value::{Int, Map, Text, Value};
 
 /// A field of a value. Names only keys that the template spells out.
@@ -11,6 +14,7 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
         Value::Invalid if missing == MissingKey::Error => Err(format!("nil data; no entry for key {name:?}")),
         Value::Invalid => Ok(Value::Invalid),
         Value::Nil => Err(format!("nil pointer evaluating interface {{}}.{name}")),
+        Value::NilPointer(pointer) => Err(format!("nil pointer evaluating {pointer}.{name}")),
         Value::Map(map, elements) => match (map.get(name.as_bytes()), missing) {
             (Some(value), _) => Ok(value.clone()),
             (None, MissingKey::NoValue) => Ok(elements.zero()),
@@ -21,8 +25,8 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
             "LeaseDuration" => Value::int(secret.lease_duration),
             "Renewable" => Value::Bool(secret.renewable),
             "Data" => secret.data.clone(),
-            "Auth" => secret.auth.clone(),
-            "WrapInfo" => Value::Nil,
+            "Auth" => Value::NilPointer("*dependency.SecretAuth"),
+            "WrapInfo" => Value::NilPointer("*dependency.SecretWrapInfo"),
             _ => return Err(format!("can't evaluate field {name} in type *dependency.Secret")),
         }),
         Value::Pem(pem) => Ok(match name {
@@ -38,7 +42,7 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
 }
 
 /// A method: the receiver is the first argument.
-pub(super) type Method = fn(&[Value]) -> Result<Value, String>;
+pub(super) type Method = fn(&mut Rendering<'_>, &[Value]) -> Result<Value, String>;
 
 /// The method of that name, if the value's type has one.
 pub(super) fn method(value: &Value, name: &str) -> Option<Method> {
@@ -52,50 +56,37 @@ pub(super) fn method(value: &Value, name: &str) -> Option<Method> {
 
 /// The methods of `json.Number`.
 const NUMBER: &[(&str, Method)] = &[
-    ("String", |given| number(given, |text| Some(Value::text(text)))),
-    ("Int64", |given| number(given, |text| Some(Value::Int(text.parse().ok()?, Int::Int64)))),
-    ("Float64", |given| number(given, |text| Some(Value::Float(text.parse().ok()?)))),
+    ("String", |_, given| number(given, |text| Some(Value::text(text)))),
+    ("Int64", |_, given| number(given, |text| Some(Value::Int(text.parse().ok()?, Int::Int64)))),
+    ("Float64", |_, given| number(given, |text| Some(Value::Float(text.parse().ok()?)))),
 ];
 
 /// The methods of `scratch`.
 const SCRATCH: &[(&str, Method)] = &[
-    ("Key", |given| {
+    ("Key", |_, given| {
         scratch(given, |map, rest| match rest {
             [Value::String(key)] => Ok(Value::Bool(map.contains_key(key))),
             _ => Err(count()),
         })
     }),
-    ("Get", |given| {
+    ("Get", |_, given| {
         scratch(given, |map, rest| match rest {
             [Value::String(key)] => Ok(map.get(key).cloned().unwrap_or(Value::Nil)),
             _ => Err(count()),
         })
     }),
-    ("Set", |given| {
-        scratch(given, |map, rest| match rest {
-            [Value::String(key), value] => {
-                map.insert(key.clone(), value.clone());
-                Ok(Value::text(""))
-            }
-            _ => Err(count()),
-        })
-    }),
-    ("SetX", |given| {
-        scratch(given, |map, rest| match rest {
-            [Value::String(key), value] => {
-                map.entry(key.clone()).or_insert_with(|| value.clone());
-                Ok(Value::text(""))
-            }
-            _ => Err(count()),
-        })
-    }),
-    ("MapSet", |given| scratch(given, |map, rest| set_inner(map, rest, Existing::Replace))),
-    ("MapSetX", |given| scratch(given, |map, rest| set_inner(map, rest, Existing::Keep))),
-    ("MapValues", |given| {
+    ("Set", |run, given| set(run, given, Existing::Replace)),
+    ("SetX", |run, given| set(run, given, Existing::Keep)),
+    ("MapSet", |run, given| set_inner(run, given, Existing::Replace)),
+    ("MapSetX", |run, given| set_inner(run, given, Existing::Keep)),
+    ("MapValues", |run, given| {
         scratch(given, |map, rest| match rest {
             [Value::String(key)] => match map.get(key) {
                 None => Ok(Value::Nil),
-                Some(Value::Map(map, _)) => Ok(Value::list(map.values().cloned().collect())),
+                Some(Value::Map(map, _)) => {
+                    let values = Value::list(map.values().cloned().collect());
+                    run.grow(values.weight()).map(|()| values)
+                }
                 Some(_) => Err("it is not a map".to_owned()),
             },
             _ => Err(count()),
@@ -126,16 +117,30 @@ fn scratch(given: &[Value], work: impl FnOnce(&mut Map, &[Value]) -> Result<Valu
     work(&mut map, rest)
 }
 
-fn set_inner(map: &mut Map, rest: &[Value], existing: Existing) -> Result<Value, String> {
-    let [Value::String(name), Value::String(key), value] = rest else { return Err(count()) };
-    let mut changed = match map.get(name) {
-        None => Map::new(),
-        Some(Value::Map(map, _)) => (**map).clone(),
-        Some(_) => return Err("it is not a map".to_owned()),
-    };
-    if existing == Existing::Replace || !changed.contains_key(key) {
-        changed.insert(Text::clone(key), value.clone());
-    }
-    map.insert(name.clone(), Value::map(changed));
-    Ok(Value::text(""))
+fn set(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Result<Value, String> {
+    scratch(given, |map, rest| {
+        let [Value::String(key), value] = rest else { return Err(count()) };
+        if existing == Existing::Replace || !map.contains_key(key) {
+            map.insert(key.clone(), run.nested(value.clone())?);
+        }
+        Ok(Value::text(""))
+    })
+}
+
+fn set_inner(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Result<Value, String> {
+    scratch(given, |map, rest| {
+        let [Value::String(name), Value::String(key), value] = rest else { return Err(count()) };
+        let inner = map.entry(name.clone()).or_insert_with(|| Value::map(Map::new()));
+        let weight = inner.weight();
+        let Value::Map(inner, _) = inner else { return Err("it is not a map".to_owned()) };
+        if existing == Existing::Replace || !inner.contains_key(key) {
+            if Arc::get_mut(inner).is_none() {
+                // Somebody holds it as it is, and keeps it.
+                run.grow(weight)?;
+            }
+            let value = run.nested(value.clone())?;
+            Arc::make_mut(inner).insert(Text::clone(key), value);
+        }
+        Ok(Value::text(""))
+    })
 }

@@ -1,18 +1,37 @@
 //! Floating point numbers as `strconv.FormatFloat` writes them.
 
-/// Formats `e`, `E`, `f`, `F`, `g`, `G`; `None` is the shortest text that reads back as the same number.
-pub(super) fn format(value: f64, verb: char, precision: Option<usize>, keeps_zeros: bool) -> String {
+/// Formats `b`, `e`, `E`, `f`, `g`, `G`; `None` is the shortest text that reads back as the same number. `is_sharp` is
+/// the flag `#`: always a point, and with `g` the zeros behind it.
+pub(super) fn format(value: f64, verb: char, precision: Option<usize>, is_sharp: bool) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
+    let pointed = |text: String| match text.split_once('e') {
+        _ if !is_sharp || text.contains('.') => text,
+        Some((mantissa, exponent)) => format!("{mantissa}.e{exponent}"),
+        None => format!("{text}."),
+    };
     match verb {
-        'e' | 'E' => exponential(&precision.map_or_else(|| format!("{value:e}"), |p| format!("{value:.p$e}")), verb),
-        'g' | 'G' => general(value, verb, precision, keeps_zeros),
-        _ => precision.map_or_else(|| format!("{value}"), |p| format!("{value:.p$}")),
+        'b' => binary(value),
+        'e' | 'E' => {
+            let text = precision.map_or_else(|| format!("{value:e}"), |p| format!("{value:.p$e}"));
+            exponential(&pointed(text), verb)
+        }
+        'g' | 'G' => general(value, verb, precision, is_sharp),
+        _ => pointed(precision.map_or_else(|| format!("{value}"), |p| format!("{value:.p$}"))),
     }
+}
+
+/// A whole number times a power of two.
+fn binary(value: f64) -> String {
+    let bits = value.to_bits();
+    let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff);
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 };
+    let power = i64::try_from(exponent.max(1)).unwrap_or_default() - 1023 - 52;
+    format!("{}{mantissa}p{power:+}", if value.is_sign_negative() { "-" } else { "" })
 }
 
 /// Rust writes `1.5e7`, Go `1.5e+07`.

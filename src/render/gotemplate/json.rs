@@ -19,7 +19,7 @@ struct Writer {
 impl Writer {
     fn value(&self, out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), String> {
         match value {
-            Value::Invalid | Value::Nil | Value::Pending => out.extend_from_slice(b"null"),
+            Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
             Value::Int(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
             Value::Uint(value, _) => out.extend_from_slice(value.to_string().as_bytes()),

@@ -7,7 +7,7 @@ use super::value::Value;
 /// Writes a value as `fmt.Fprint` does; `None` for one that holds pointers, whose text would be an address.
 pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
     match value {
-        Value::Invalid | Value::Nil | Value::Pending => out.extend_from_slice(b"<nil>"),
+        Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => out.extend_from_slice(b"<nil>"),
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value, _) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Uint(value, _) => out.extend_from_slice(value.to_string().as_bytes()),

@@ -15,6 +15,8 @@ pub(super) enum Value {
     Invalid,
     /// An interface that holds nothing.
     Nil,
+    /// A pointer to nothing, of this type.
+    NilPointer(&'static str),
     /// Made of a secret that is not fetched yet: known in the next round.
     Pending,
     Bool(bool),
@@ -60,7 +62,6 @@ pub(super) struct Secret {
     pub(super) lease_duration: i64,
     pub(super) renewable: bool,
     pub(super) data: Value,
-    pub(super) auth: Value,
 }
 
 /// What `pkiCert` returns.
@@ -111,6 +112,7 @@ impl Value {
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Invalid | Self::Nil | Self::Pending => "<nil>",
+            Self::NilPointer(name) => name,
             Self::Bool(_) => "bool",
             Self::Int(_, Int::Int) => "int",
             Self::Int(_, Int::Int64) => "int64",
@@ -133,7 +135,7 @@ impl Value {
     /// Whether `if` takes it for true.
     pub(super) fn is_true(&self) -> bool {
         match self {
-            Self::Invalid | Self::Nil | Self::Pending => false,
+            Self::Invalid | Self::Nil | Self::NilPointer(_) | Self::Pending => false,
             Self::Bool(value) => *value,
             Self::Int(value, _) => *value != 0,
             Self::Uint(value, _) => *value != 0,

@@ -53,7 +53,11 @@ impl Evaluator<'_> {
             }
         };
         match &branch.otherwise {
-            Some(otherwise) if is_empty => self.block(at, dot, otherwise),
+            // As in Go a break ends this loop, which has ended, and a continue goes to the one around.
+            Some(otherwise) if is_empty => match self.block(at, dot, otherwise) {
+                Err(Jump::Break) => Ok(()),
+                result => result,
+            },
             _ => Ok(()),
         }
     }

@@ -262,11 +262,13 @@ impl<'a> Evaluator<'a> {
                     }
                     given.extend(last.clone());
                 }
-                value = method(&given).map_err(|why| Stop { at, why: format!("error calling {name}: {why}") })?;
+                value = method(&mut self.rendering, &given)
+                    .map_err(|why| Stop { at, why: format!("error calling {name}: {why}") })?;
                 continue;
             }
+            let is_known = !matches!(value, Value::Pending | Value::Invalid);
             value = fields::field(&value, name, self.rendering.missing_key).map_err(|why| Stop { at, why })?;
-            if has_arguments && !matches!(value, Value::Pending) {
+            if has_arguments && is_known && !matches!(value, Value::Pending) {
                 return Err(Stop { at, why: format!("{name} is not a method but has arguments") });
             }
         }

@@ -33,8 +33,10 @@ pub(in super::super) fn is_api(function: &Function) -> bool {
 pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<SecretRef, String> {
     let words: Vec<_> = given.iter().map(|text| String::from_utf8_lossy(text)).collect();
     let Some((path, parameters)) = words.split_first() else { return Err("the path is missing".to_owned()) };
-    let (path, query) = path.trim().split_once('?').unwrap_or((path.trim(), ""));
-    let path = path.trim_matches('/').replace('%', "%25").replace('#', "%23");
+    // As a URL: a fragment names nothing.
+    let path = path.trim().split('#').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let path = path.trim_matches('/').replace('%', "%25");
     let text = match query.strip_prefix("version=") {
         _ if query.is_empty() => format!("vault:{path}"),
         Some(version) => format!("vault:{path}?version={version}"),
@@ -44,7 +46,7 @@ pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<Secr
     let mut sent = BTreeMap::new();
     for parameter in parameters.iter().filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').ok_or("a parameter is no \"key=value\" pair")?;
-        sent.insert(name.to_owned(), value.to_owned());
+        sent.insert(name.trim().to_owned(), value.trim().to_owned());
     }
     if let Source::Vault(source) = &mut reference.source
         && (!sent.is_empty() || function == "pkiCert")
@@ -91,7 +93,6 @@ fn secret(fetched: &Fetched) -> Result<Secret, String> {
         lease_duration: lease.map_or(0, |lease| i64::try_from(lease.ttl.as_secs()).unwrap_or(i64::MAX)),
         renewable: lease.is_some_and(|lease| lease.renewable),
         data: Value::map(data),
-        auth: Value::Nil,
     })
 }
 

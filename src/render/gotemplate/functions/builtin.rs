@@ -87,8 +87,10 @@ fn slice(given: &[Value]) -> Outcome {
         return Err(format!("too many slice indexes: {}", keys.len()));
     }
     let length = match &given[0] {
-        Value::String(_) if keys.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
-        Value::String(text) => text.len(),
+        Value::String(_) | Value::Number(_) if keys.len() == 3 => {
+            return Err("cannot 3-index slice a string".to_owned());
+        }
+        Value::String(text) | Value::Number(text) => text.len(),
         Value::List(items, _) => items.len(),
         Value::Nil | Value::Invalid => return Err("slice of untyped nil".to_owned()),
         other => return Err(format!("can't slice item of type {}", other.type_name())),
@@ -106,6 +108,7 @@ fn slice(given: &[Value]) -> Outcome {
     }
     Ok(match &given[0] {
         Value::List(items, elements) => Value::List(items[from..to].to_vec().into(), *elements),
+        Value::Number(text) => Value::Number(text[from..to].into()),
         other => Value::text(&super::bytes(other)[from..to]),
     })
 }

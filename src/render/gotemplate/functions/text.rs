@@ -51,7 +51,7 @@ pub(super) const TABLE: &[Function] = &[
             let Some((key, value)) = pair.split_once(&*equals) else { continue };
             map.insert(Text::from(key.as_bytes()), Value::text(value));
         }
-        Ok(Value::Map(map.into(), Elements::Any))
+        Ok(Value::Map(map.into(), Elements::Strings))
     }),
     Function::with("join", &[Str, Strings], |run, given| join(run, bytes(&given[0]), &given[1])),
     Function::pure("regexMatch", &[Str, Str], |given| {

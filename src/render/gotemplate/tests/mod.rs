@@ -2,6 +2,8 @@ use crate::domain::{Fetched, Payload, SecretMap};
 
 use super::*;
 
+mod printf;
+
 fn rendered(text: &str) -> Result<String, String> {
     let template = Template::parse("t", text, &GoOptions::default()).map_err(|error| error.to_string())?;
     match template.render(&Fetches::new(), 0).map_err(|error| error.to_string())? {

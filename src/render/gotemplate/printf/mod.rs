@@ -1,0 +1,192 @@
+//! `fmt.Sprintf`: verbs, flags, widths, precisions and argument indexes.
+
+use super::print;
+use super::quote::runes;
+use super::value::Value;
+
+mod directive;
+
+use directive::{Directive, Flags};
+
+/// Go reads no further digit of a width, a precision or an index behind a larger number.
+const LARGE: usize = 1_000_000;
+
+/// Formats; `None` for a value that holds pointers, or a result larger than `most`.
+pub(super) fn sprintf(format: &[u8], values: &[Value], most: usize) -> Option<Vec<u8>> {
+    let mut state = Sprintf { format, at: 0, values, next: 0, is_reordered: false, is_good: true, most };
+    let mut out = Vec::new();
+    while state.at < format.len() {
+        if format[state.at] != b'%' {
+            out.push(format[state.at]);
+            state.at += 1;
+            continue;
+        }
+        state.at += 1;
+        state.directive(&mut out)?;
+    }
+    if !state.is_reordered && state.next < values.len() {
+        out.extend_from_slice(b"%!(EXTRA ");
+        for (at, value) in values[state.next..].iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b", ");
+            }
+            if value.is_nothing() {
+                out.extend_from_slice(b"<nil>");
+                continue;
+            }
+            out.extend_from_slice(value.type_name().as_bytes());
+            out.push(b'=');
+            print::value(&mut out, value)?;
+        }
+        out.push(b')');
+    }
+    (out.len() <= most).then_some(out)
+}
+
+struct Sprintf<'a> {
+    format: &'a [u8],
+    at: usize,
+    values: &'a [Value],
+    next: usize,
+    is_reordered: bool,
+    is_good: bool,
+    most: usize,
+}
+
+impl Sprintf<'_> {
+    fn directive(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        self.is_good = true;
+        let flags = self.flags(out);
+        let Some(verb) = runes(&self.format[self.at..]).next() else {
+            out.extend_from_slice(b"%!(NOVERB)");
+            return Some(());
+        };
+        let verb = verb.unwrap_or(char::REPLACEMENT_CHARACTER);
+        self.at += if verb == char::REPLACEMENT_CHARACTER { 1 } else { verb.len_utf8() };
+        let bad = |out: &mut Vec<u8>, what: &str| out.extend_from_slice(format!("%!{verb}({what})").as_bytes());
+        match verb {
+            '%' => out.push(b'%'),
+            _ if !self.is_good => bad(out, "BADINDEX"),
+            _ => match self.values.get(self.next) {
+                None => bad(out, "MISSING"),
+                Some(value) => {
+                    self.next += 1;
+                    // %+v and %#v are verbs of their own, whose flag is no sign and no prefix.
+                    let is_syntax = verb == 'v' && flags.sharp;
+                    let flags = if verb == 'v' { Flags { plus: false, sharp: false, ..flags } } else { flags };
+                    Directive { verb, flags, is_syntax, most: self.most }.write(out, value)?;
+                }
+            },
+        }
+        Some(())
+    }
+
+    /// Everything between `%` and the verb.
+    fn flags(&mut self, out: &mut Vec<u8>) -> Flags {
+        let mut flags = Flags::default();
+        while let Some(byte) = self.format.get(self.at) {
+            match byte {
+                b'+' => flags.plus = true,
+                b'-' => flags.minus = true,
+                b'#' => flags.sharp = true,
+                b' ' => flags.space = true,
+                b'0' => flags.zero = true,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        let mut after_index = false;
+        self.index(&mut after_index);
+        self.width(&mut flags, &mut after_index, out);
+        // At the end a dot is the verb.
+        if self.format.get(self.at) == Some(&b'.') && self.at + 1 < self.format.len() {
+            self.at += 1;
+            self.is_good &= !after_index;
+            self.index(&mut after_index);
+            self.precision(&mut flags, &mut after_index, out);
+        }
+        if !after_index {
+            self.index(&mut after_index);
+        }
+        flags
+    }
+
+    fn width(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
+        if self.format.get(self.at) != Some(&b'*') {
+            flags.width = self.number();
+            self.is_good &= !(*after_index && flags.width.is_some());
+            return;
+        }
+        self.at += 1;
+        match self.star() {
+            Some(width) => {
+                flags.minus |= width < 0;
+                flags.width = usize::try_from(width.unsigned_abs()).ok();
+            }
+            None => out.extend_from_slice(b"%!(BADWIDTH)"),
+        }
+        *after_index = false;
+    }
+
+    fn precision(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
+        if self.format.get(self.at) != Some(&b'*') {
+            flags.precision = Some(self.number().unwrap_or(0));
+            return;
+        }
+        self.at += 1;
+        match self.star() {
+            Some(precision @ 0..) => flags.precision = usize::try_from(precision).ok(),
+            _ => out.extend_from_slice(b"%!(BADPREC)"),
+        }
+        *after_index = false;
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let mut number = None;
+        while let Some(digit) = self.format.get(self.at).filter(|byte| byte.is_ascii_digit()) {
+            if number.is_some_and(|number| number > LARGE) {
+                // As Go: no verb is left.
+                self.at = self.format.len();
+                return None;
+            }
+            number = Some(number.unwrap_or(0) * 10 + usize::from(digit - b'0'));
+            self.at += 1;
+        }
+        number
+    }
+
+    fn star(&mut self) -> Option<i64> {
+        let value = self.values.get(self.next)?;
+        self.next += 1;
+        let number = match value {
+            Value::Int(number, _) => *number,
+            Value::Uint(number, _) => i64::try_from(*number).ok()?,
+            _ => return None,
+        };
+        usize::try_from(number.unsigned_abs()).is_ok_and(|size| size <= LARGE).then_some(number)
+    }
+
+    /// `[3]`: the next value to take.
+    fn index(&mut self, found: &mut bool) {
+        *found = false;
+        if self.format.get(self.at) != Some(&b'[') {
+            return;
+        }
+        self.is_reordered = true;
+        let Some(end) = self.format[self.at..].iter().position(|b| *b == b']') else {
+            self.is_good = false;
+            self.at += 1;
+            return;
+        };
+        let text = std::str::from_utf8(&self.format[self.at + 1..self.at + end]).unwrap_or_default();
+        self.at += end + 1;
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<usize>() {
+            Ok(number @ 1..) if is_number && number <= self.values.len() => {
+                self.next = number - 1;
+                *found = true;
+            }
+            _ => self.is_good = false,
+        }
+    }
+}
