@@ -4,20 +4,23 @@ use crate::domain::SecretRef;
 
 use super::ast::{Command, List, Node, Pipe, Templates, Term, Word};
 use super::error::SyntaxError;
-use super::functions::{self, Call, Function};
+use super::functions::{self, Function};
 use super::value::{Text, Value};
+use super::{print, printf};
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) known: Vec<SecretRef>,
     /// Offsets of calls whose arguments are computed.
     pub(super) computed: Vec<usize>,
+    folding: Folding,
 }
 
 /// Finds them in all templates.
 pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)> {
-    let mut found = Found::default();
+    let folding = Folding { room: ROOM, is_spent: false };
+    let mut found = Found { known: Vec::new(), computed: Vec::new(), folding };
     for list in templates.values() {
         found.list(list)?;
     }
@@ -44,6 +47,9 @@ impl Found {
     }
 
     fn pipe(&mut self, pipe: &Pipe) -> Result<(), (usize, SyntaxError)> {
+        let is_api = |command: &Command| matches!(command.words[0].term, Term::Function(function) if functions::is_api(function));
+        // Only what goes into a path is put together.
+        let needed = pipe.commands.iter().rposition(is_api).unwrap_or(0);
         let mut last = None;
         for (stage, command) in pipe.commands.iter().enumerate() {
             let piped = if stage == 0 { None } else { Some(last.as_ref()) };
@@ -56,7 +62,7 @@ impl Found {
             for word in rest {
                 self.word(word)?;
             }
-            last = fold_command(command, piped);
+            last = if stage < needed { self.folding.command(command, piped) } else { None };
         }
         Ok(())
     }
@@ -80,8 +86,11 @@ impl Found {
         if !functions::is_api(function) {
             return Ok(());
         }
-        let mut given: Vec<Option<Value>> = words.iter().map(fold).collect();
+        let mut given: Vec<Option<Value>> = words.iter().map(|word| self.folding.word(word)).collect();
         given.extend(piped.map(|value| value.cloned()));
+        if self.folding.is_spent {
+            return Err((at, SyntaxError::TooLarge("the paths that it puts together are larger than 8 MiB")));
+        }
         if given.is_empty() {
             return Err((at, SyntaxError::Syntax(format!("{} takes a path", function.name))));
         }
@@ -102,37 +111,65 @@ impl Found {
     }
 }
 
-/// The value of an operand that is made of literals.
-fn fold(word: &Word) -> Option<Value> {
-    match &word.term {
-        Term::String(text) => Some(Value::String(text.clone())),
-        Term::Int(value) => Some(Value::int(*value)),
-        Term::Float(value) => Some(Value::Float(*value)),
-        Term::Bool(value) => Some(Value::Bool(*value)),
-        Term::Pipe(pipe) if pipe.variables.is_empty() => {
-            let mut last = None;
-            for (stage, command) in pipe.commands.iter().enumerate() {
-                last = Some(fold_command(command, if stage == 0 { None } else { Some(last.as_ref()) })?);
-            }
-            last
-        }
-        _ => None,
-    }
+/// What one template may put together before anything is rendered, in bytes.
+const ROOM: usize = 8 << 20;
+/// No path is longer.
+const LONGEST: usize = 4 << 10;
+
+/// Puts literals together.
+#[derive(Debug)]
+struct Folding {
+    room: usize,
+    is_spent: bool,
 }
 
-fn fold_command(command: &Command, piped: Option<Option<&Value>>) -> Option<Value> {
-    let (first, rest) = command.words.split_first()?;
-    let Term::Function(function) = first.term else {
-        return if rest.is_empty() && piped.is_none() { fold(first) } else { None };
-    };
-    let Call::Pure(call) = function.call else { return None };
-    if !matches!(function.name, "print" | "printf") {
-        return None;
+impl Folding {
+    fn take(&mut self, value: Value) -> Option<Value> {
+        let left = self.room.checked_sub(value.weight());
+        self.is_spent |= left.is_none();
+        self.room = left.unwrap_or(0);
+        left.map(|_| value)
     }
-    let mut given = rest.iter().map(fold).collect::<Option<Vec<_>>>()?;
-    if let Some(value) = piped {
-        given.push(value?.clone());
+
+    /// The value of an operand that is made of literals.
+    fn word(&mut self, word: &Word) -> Option<Value> {
+        let value = match &word.term {
+            Term::String(text) => Value::String(text.clone()),
+            Term::Int(value) => Value::int(*value),
+            Term::Float(value) => Value::Float(*value),
+            Term::Bool(value) => Value::Bool(*value),
+            Term::Pipe(pipe) if pipe.variables.is_empty() => {
+                let mut last = None;
+                for (stage, command) in pipe.commands.iter().enumerate() {
+                    last = Some(self.command(command, if stage == 0 { None } else { Some(last.as_ref()) })?);
+                }
+                return last;
+            }
+            _ => return None,
+        };
+        self.take(value)
     }
-    function.check_count(given.len()).ok()?;
-    call(&given).ok()
+
+    fn command(&mut self, command: &Command, piped: Option<Option<&Value>>) -> Option<Value> {
+        let (first, rest) = command.words.split_first()?;
+        let Term::Function(function) = first.term else {
+            return if rest.is_empty() && piped.is_none() { self.word(first) } else { None };
+        };
+        if !matches!(function.name, "print" | "printf") {
+            return None;
+        }
+        let mut given = Vec::with_capacity(rest.len() + 1);
+        for word in rest {
+            given.push(self.word(word)?);
+        }
+        if let Some(value) = piped {
+            given.push(value?.clone());
+        }
+        let text = match (function.name, &given[..]) {
+            ("print", values) => print::sprint(values)?,
+            (_, [Value::String(format), values @ ..]) => printf::sprintf(format, values, LONGEST)?,
+            _ => return None,
+        };
+        if text.len() > LONGEST { None } else { self.take(Value::text(text)) }
+    }
 }

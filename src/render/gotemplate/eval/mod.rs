@@ -322,7 +322,12 @@ impl<'a> Evaluator<'a> {
             [Value::String(name), dot] => (name, dot.clone()),
             _ => return Err("wrong number of args: want 1 or 2".to_owned()),
         };
-        self.run(&String::from_utf8_lossy(name), &dot, 0).map(Value::text).map_err(|stop| stop.why)
+        let name = String::from_utf8_lossy(name);
+        if !self.templates.contains_key(&*name) {
+            // The name may be a value.
+            return Err("there is no template of that name".to_owned());
+        }
+        self.run(&name, &dot, 0).map(Value::text).map_err(|stop| stop.why)
     }
 
     /// `and` and `or` evaluate no more than they need.

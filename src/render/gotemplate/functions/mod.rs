@@ -149,6 +149,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("tree", CONSUL),
 ];
 
+/// The names of all functions.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().flat_map(|table| table.iter()).map(|function| function.name)
+}
+
 /// The function of that name, or why there is none.
 pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
     if let Some(function) = TABLES.iter().flat_map(|table| table.iter()).find(|function| function.name == name) {

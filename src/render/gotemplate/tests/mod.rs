@@ -2,6 +2,7 @@ use crate::domain::{Fetched, Payload, SecretMap};
 
 use super::*;
 
+mod hostile;
 mod printf;
 
 fn rendered(text: &str) -> Result<String, String> {

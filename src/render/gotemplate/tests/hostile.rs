@@ -1,0 +1,93 @@
+//! What a template may not do: take room without end, or say a value in an error.
+
+use super::super::parser;
+use super::super::references;
+use super::*;
+
+#[test]
+fn paths_that_are_put_together_take_no_room_without_end() {
+    let wide = format!(" (printf \"{}\" 1)", "%9999[1]d".repeat(400));
+    let long = format!("{{{{ secret (print {}) }}}}", wide.repeat(33));
+    let deep = format!("{{{{ {}{}{} }}}}", "(print ".repeat(90), wide.repeat(33), ")".repeat(90));
+    let many = format!("{{{{ secret (print {}) }}}}", " (printf \"%4000d\" 1)".repeat(5_000));
+    let found = [long, deep, many].map(|text| {
+        let parsed = parser::parse("", &text, "{{", "}}").map_err(|(_, why)| why).unwrap();
+        references::find(&parsed).map(|found| (found.known.len(), found.computed.len())).map_err(|(_, why)| why)
+    });
+    assert_eq!(found[..2], [Ok((0, 1)), Ok((0, 0))]);
+    assert!(matches!(found[2], Err(SyntaxError::TooLarge(_))), "{:?}", found[2]);
+}
+
+#[test]
+fn a_scratch_takes_room_and_holds_itself_not() {
+    for text in [
+        "{{ scratch.Set \"a\" scratch }}",
+        "{{ scratch.MapSet \"a\" \"b\" scratch }}",
+        "{{ $x := sprig_repeat 4000 \"a\" }}{{ range loop 20000 }}{{ scratch.MapSet \"m\" (printf \"%d\" .) $x }}{{ end }}",
+        "{{ range loop 70 }}{{ scratch.MapSet (printf \"%d\" .) \"k\" (scratch.Get (printf \"%d\" (subtract 1 .))) }}{{ end }}",
+    ] {
+        assert!(rendered(text).is_err(), "{text}");
+    }
+    let text = "{{ scratch.MapSet \"m\" \"a\" 1 }}{{ $m := scratch.Get \"m\" }}{{ scratch.MapSet \"m\" \"b\" 2 }}{{ $m }}{{ scratch.Get \"m\" }}";
+    assert_eq!(rendered(text).as_deref(), Ok("map[a:1]map[a:1 b:2]"));
+}
+
+const CANARY: &str = "canary-7f3a";
+
+/// Every function with the value in every place, alone and beside others, and what else may fail over it.
+#[test]
+fn no_error_says_a_value() {
+    let data = serde_json::json!({ "v": CANARY, "m": { CANARY: CANARY }, "l": [CANARY] });
+    let source = SecretRef::parse("vault:kv/data/a", &Default::default()).unwrap().source;
+    let fetched = Fetched {
+        payload: Payload::Map(SecretMap::from_json(data.to_string().as_bytes()).unwrap()),
+        version: None,
+        lease: None,
+        ends: None,
+        metadata: Some(SecretBytes::from("{\"version\":1}".to_owned())),
+    };
+    let fetches = Fetches::from([(source, fetched)]);
+    let others = ["1", "\"x\"", "nil", "$m", "(loop 2)", "(sprig_list 1)", "1.5", "true"];
+    let mut bodies: Vec<String> = [
+        "template \"nope\" $v",
+        "$v.x",
+        "$v 1",
+        "$m.x.y.z",
+        "$l.x",
+        "range $v",
+        "scratch.Set $v scratch",
+        "scratch.Get $v 1",
+        "scratch.MapSet $v",
+        "$.Data.data.v.w",
+        "printf $v scratch",
+    ]
+    .map(str::to_owned)
+    .into();
+    for name in super::super::functions::names() {
+        for value in ["$v", "$m", "$l"] {
+            bodies.extend([format!("{name} {value}"), format!("{value} | {name}")]);
+            for other in others {
+                bodies.push(format!("{name} {value} {other}"));
+                bodies.push(format!("{name} {other} {value}"));
+                bodies.push(format!("{name} {other} {value} {value}"));
+                bodies.push(format!("{name} {value} {value} {other}"));
+            }
+        }
+    }
+    for body in &bodies {
+        let text = format!(
+            "{{{{ with secret \"kv/data/a\" }}}}{{{{ $v := .Data.data.v }}}}{{{{ $m := .Data.data.m }}}}\
+             {{{{ $l := .Data.data.l }}}}{{{{ {body} }}}}{{{{ end }}}}{}",
+            if body.starts_with("range") { "{{ end }}" } else { "" }
+        );
+        let options = GoOptions { missing_key: MissingKey::Error, ..GoOptions::default() };
+        let said = match Template::parse("t", &text, &options) {
+            Err(error) => error.to_string(),
+            Ok(template) => match template.render(&fetches, 0) {
+                Err(error) => format!("{error} {error:?}"),
+                Ok(_) => continue,
+            },
+        };
+        assert!(!said.contains(CANARY), "{body}: {said}");
+    }
+}
