@@ -1,0 +1,257 @@
+//! `toYAML`: what Go's `yaml.Marshal` (version 2) writes, to the byte.
+//!
+//! The emitter keeps the state of libyaml's: the column, and whether the last thing on the line was white space or
+//! indentation. What a text looks like is decided in `scalar`, what it would be taken for in `resolve`.
+
+use base64::Engine as _;
+
+use super::float;
+use super::value::Value;
+
+mod order;
+mod resolve;
+mod scalar;
+
+use scalar::{Analysis, Style};
+
+/// Writes a value as a document, without the white space around it.
+pub(super) fn write(value: &Value) -> Result<Vec<u8>, String> {
+    let mut emitter = Emitter { indent: None, column: 0, is_white: true, is_indented: true, out: String::new() };
+    emitter.node(value, Context::Root)?;
+    Ok(emitter.out.trim().as_bytes().to_vec())
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Root,
+    Item,
+    /// A value, or a key behind `?`.
+    Entry,
+    /// A key before `:`.
+    Key,
+}
+
+struct Emitter {
+    /// Of the block that is written; none around the document.
+    indent: Option<usize>,
+    column: usize,
+    is_white: bool,
+    is_indented: bool,
+    out: String,
+}
+
+impl Emitter {
+    fn node(&mut self, value: &Value, context: Context) -> Result<(), String> {
+        match value {
+            Value::Map(map, _) if map.is_empty() => self.plain("{}"),
+            Value::List(items, _) if items.is_empty() => self.plain("[]"),
+            Value::Map(map, _) => {
+                let outer = self.indent.replace(self.indent.map_or(0, |indent| indent + 2));
+                for (key, item) in order::sorted(map) {
+                    self.line();
+                    self.entry(key, item)?;
+                }
+                self.indent = outer;
+            }
+            Value::List(items, _) => {
+                let is_flush = context == Context::Entry && !self.is_indented;
+                let step = if is_flush { 0 } else { 2 };
+                let outer = self.indent.replace(self.indent.map_or(0, |indent| indent + step));
+                for item in items.iter() {
+                    self.line();
+                    self.indicator("-", true, true);
+                    self.node(item, Context::Item)?;
+                }
+                self.indent = outer;
+            }
+            Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => self.plain("null"),
+            Value::Bool(value) => self.plain(&value.to_string()),
+            Value::Int(value, _) => self.plain(&value.to_string()),
+            Value::Uint(value, _) => self.plain(&value.to_string()),
+            Value::Float(value) => self.plain(&number(*value)),
+            Value::Number(text) => match json_number(&String::from_utf8_lossy(text)) {
+                Some(number) => self.plain(&number),
+                None => self.text(text, context),
+            },
+            Value::String(text) => self.text(text, context),
+            other => return Err(format!("a value of type {} has no YAML here; write its .Data", other.type_name())),
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &[u8], item: &Value) -> Result<(), String> {
+        if scalar::is_simple_key(key) {
+            self.text(key, Context::Key);
+            self.indicator(":", false, false);
+        } else {
+            self.indicator("?", true, true);
+            self.text(key, Context::Entry);
+            self.line();
+            self.indicator(":", true, true);
+        }
+        self.node(item, Context::Entry)
+    }
+
+    /// A text without anything special in it.
+    fn plain(&mut self, text: &str) {
+        self.indicator(text, true, false);
+    }
+
+    fn text(&mut self, bytes: &[u8], context: Context) {
+        let outer = self.indent.replace(self.indent.map_or(2, |indent| indent + 2));
+        match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                let style = Analysis::of(text).style(resolve::is_string(text), context == Context::Key);
+                self.styled(text, style, context);
+            }
+            Err(_) => {
+                self.plain("!!binary");
+                let text = binary(bytes);
+                let is_long = text.contains('\n') && context != Context::Key;
+                self.styled(&text, if is_long { Style::Literal } else { Style::Plain }, context);
+            }
+        }
+        self.indent = outer;
+    }
+
+    fn styled(&mut self, text: &str, style: Style, context: Context) {
+        let folds = context != Context::Key;
+        match style {
+            Style::Plain | Style::Single => self.flow(text, style, folds),
+            Style::Double => self.double(text, folds),
+            Style::Literal => self.literal(text),
+        }
+    }
+
+    /// Plain, or in single quotes.
+    fn flow(&mut self, text: &str, style: Style, folds: bool) {
+        let quote = if style == Style::Single { "'" } else { "" };
+        self.indicator(quote, true, false);
+        let (mut was_space, mut was_break) = (false, false);
+        for (at, c) in text.char_indices() {
+            let next = text[at + c.len_utf8()..].chars().next();
+            let is_inside = style == Style::Plain || (at > 0 && next.is_some());
+            if c == ' ' {
+                if folds && !was_space && self.column > scalar::WIDTH && is_inside && next != Some(' ') {
+                    self.line();
+                } else {
+                    self.put(c);
+                }
+                was_space = true;
+                continue;
+            }
+            if scalar::is_break(c) {
+                if !was_break && c == '\n' {
+                    self.put('\n');
+                }
+                self.put(c);
+                self.is_indented = true;
+                was_break = true;
+                continue;
+            }
+            if was_break {
+                self.line();
+            }
+            if c == '\'' && style == Style::Single {
+                self.put(c);
+            }
+            self.put(c);
+            self.is_indented = false;
+            (was_space, was_break) = (false, false);
+        }
+        self.indicator(quote, false, false);
+    }
+
+    fn double(&mut self, text: &str, folds: bool) {
+        self.indicator("\"", true, false);
+        let mut was_space = false;
+        for (at, c) in text.char_indices() {
+            let next = text[at + c.len_utf8()..].chars().next();
+            let is_space = c == ' ';
+            if scalar::is_escaped(text, c) {
+                let mut escaped = String::new();
+                scalar::escape(&mut escaped, c);
+                self.column += escaped.chars().count();
+                self.out += &escaped;
+            } else if is_space && folds && !was_space && self.column > scalar::WIDTH && at > 0 && next.is_some() {
+                self.line();
+                if next == Some(' ') {
+                    self.put('\\');
+                }
+            } else {
+                self.put(c);
+            }
+            was_space = is_space;
+        }
+        self.indicator("\"", false, false);
+    }
+
+    fn literal(&mut self, text: &str) {
+        let hints = scalar::hints(text);
+        self.indicator(&hints, true, false);
+        self.put('\n');
+        (self.is_indented, self.is_white) = (true, true);
+        let mut was_break = true;
+        for c in text.chars() {
+            let is_break = scalar::is_break(c);
+            if was_break && !is_break {
+                self.line();
+            }
+            self.put(c);
+            self.is_indented = is_break;
+            was_break = is_break;
+        }
+    }
+
+    fn put(&mut self, c: char) {
+        self.out.push(c);
+        self.column = if scalar::is_break(c) { 0 } else { self.column + 1 };
+    }
+
+    /// Begins a line with the indentation, or stays where that has just been written.
+    fn line(&mut self) {
+        let indent = self.indent.unwrap_or(0);
+        if !self.is_indented || self.column > indent || (self.column == indent && !self.is_white) {
+            self.put('\n');
+        }
+        while self.column < indent {
+            self.put(' ');
+        }
+        (self.is_white, self.is_indented) = (true, true);
+    }
+
+    /// Signs that hold no value, behind a space where they need one.
+    fn indicator(&mut self, signs: &str, needs_space: bool, is_indentation: bool) {
+        if needs_space && !self.is_white {
+            self.put(' ');
+        }
+        self.out += signs;
+        self.column += signs.chars().count();
+        self.is_white = false;
+        self.is_indented &= is_indentation;
+    }
+}
+
+fn number(value: f64) -> String {
+    match value {
+        value if value.is_nan() => ".nan".to_owned(),
+        value if value.is_infinite() => if value > 0.0 { ".inf" } else { "-.inf" }.to_owned(),
+        value => float::format(value, 'g', None, false),
+    }
+}
+
+/// As `int64` where it is one, else as `float64`.
+fn json_number(text: &str) -> Option<String> {
+    let whole = text.parse::<i64>().ok().map(|whole| whole.to_string());
+    whole.or_else(|| text.parse::<f64>().ok().filter(|value| value.is_finite()).map(number))
+}
+
+/// base64 in lines of 70 characters.
+fn binary(bytes: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    if text.len() < 70 {
+        return text;
+    }
+    text.as_bytes().chunks(70).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect()
+}

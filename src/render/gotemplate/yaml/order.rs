@@ -1,0 +1,52 @@
+//! The order of keys: letters behind everything else, and digits by the number that they make.
+
+use super::super::value::{Map, Text, Value};
+
+/// The entries in the order that Go writes.
+pub(super) fn sorted(map: &Map) -> Vec<(&Text, &Value)> {
+    // Numbers inside of words are compared in a way that may go in a circle ("a2" < "a10" < "a1b" < "a2"), which the
+    // standard library's sort need not survive.
+    merge_sorted(map.iter().map(|entry| (String::from_utf8_lossy(entry.0).chars().collect(), entry)).collect())
+        .into_iter()
+        .map(|(_, entry)| entry)
+        .collect()
+}
+
+type Entry<'a> = (Vec<char>, (&'a Text, &'a Value));
+
+fn merge_sorted(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
+    if entries.len() < 2 {
+        return entries;
+    }
+    let mut right = merge_sorted(entries.split_off(entries.len() / 2)).into_iter().peekable();
+    let mut left = merge_sorted(entries).into_iter().peekable();
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        merged.extend(if is_less(&b.0, &a.0) { right.next() } else { left.next() });
+    }
+    merged.extend(left);
+    merged.extend(right);
+    merged
+}
+
+fn is_less(left: &[char], right: &[char]) -> bool {
+    let Some(at) = left.iter().zip(right).position(|(a, b)| a != b) else { return left.len() < right.len() };
+    let (a, b) = (left[at], right[at]);
+    match (a.is_alphabetic(), b.is_alphabetic()) {
+        (true, true) => return a < b,
+        (false, false) => {}
+        (_, is_letter) => return is_letter,
+    }
+    // A zero behind digits that are more than zeros makes the number ten times as large.
+    let before = left[..at].iter().rev().take_while(|c| c.is_ascii_digit());
+    let start = i64::from((a == '0' || b == '0') && before.into_iter().any(|c| *c != '0'));
+    let (left, right) = (number(start, &left[at..]), number(start, &right[at..]));
+    if left == right { a < b } else { left < right }
+}
+
+/// The number, and how many digits it has.
+fn number(start: i64, text: &[char]) -> (i64, usize) {
+    let digits = text.iter().map_while(|c| c.to_digit(10));
+    digits
+        .fold((start, 0), |(number, count), digit| (number.wrapping_mul(10).wrapping_add(i64::from(digit)), count + 1))
+}

@@ -1,0 +1,125 @@
+//! Whether a reader of YAML 1.1 takes plain text for a string, as Go's reader decides.
+
+const WORDS: [&str; 39] = [
+    "", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE", "y", "Y", "yes", "Yes", "YES",
+    "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF",
+    "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
+];
+
+pub(super) fn is_string(text: &str) -> bool {
+    let is_other = WORDS.contains(&text)
+        || match text.bytes().next() {
+            Some(b'.') => is_float(text),
+            Some(b'0'..=b'9' | b'+' | b'-') => is_timestamp(text) || is_number(&text.replace('_', "")),
+            _ => false,
+        };
+    !is_other && !is_base60(text)
+}
+
+fn is_number(plain: &str) -> bool {
+    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(plain);
+    is_integer(plain.starts_with('-'), plain.len() > unsigned.len(), unsigned)
+        || is_float(plain)
+        || binary(plain).is_some_and(|digits| i64::from_str_radix(&digits, 2).is_ok())
+}
+
+/// With Go's prefixes; more than 63 bits only without a sign.
+fn is_integer(is_negative: bool, is_signed: bool, unsigned: &str) -> bool {
+    let lower = unsigned.to_ascii_lowercase();
+    let (digits, radix) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (&lower[2..], 16),
+        [b'0', b'b', ..] => (&lower[2..], 2),
+        [b'0', b'o', ..] => (&lower[2..], 8),
+        [b'0', _, ..] => (&lower[1..], 8),
+        _ => (&*lower, 10),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let most = match (is_negative, is_signed) {
+        (true, _) => 1 << 63,
+        (_, true) => i64::MAX.unsigned_abs(),
+        _ => u64::MAX,
+    };
+    u64::from_str_radix(digits, radix).is_ok_and(|number| number <= most)
+}
+
+/// `0b` and a number with a sign of its own.
+fn binary(plain: &str) -> Option<String> {
+    let negative = plain.strip_prefix("-0b").map(|digits| format!("-{digits}"));
+    negative.or_else(|| plain.strip_prefix("0b").map(str::to_owned))
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, and not too large.
+fn is_float(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_made_of_digits = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    is_made_of_digits && text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+/// `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`
+fn is_base60(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    let mut parts = whole.split(':');
+    let first = parts.next().unwrap_or_default();
+    let is_sixtieth = |part: &str| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
+    let mut rest = parts.peekable();
+    rest.peek().is_some()
+        && first.starts_with(|c: char| c.is_ascii_digit())
+        && is_digits(first)
+        && rest.all(is_sixtieth)
+        && is_digits(fraction)
+}
+
+/// A date, or a date and a time.
+fn is_timestamp(text: &str) -> bool {
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
+        None => (text, None),
+    };
+    let mut parts = date.split('-');
+    let (Some(year), Some(month), Some(day), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    let (Ok(year), Some(month), Some(day)) = (year.parse::<u32>(), small(month), small(day)) else { return false };
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    is_year
+        && (1..=days).contains(&day)
+        && match time {
+            None => true,
+            Some((" ", clock)) => is_clock(clock),
+            Some((_, rest)) => match rest.strip_suffix('Z') {
+                Some(clock) => is_clock(clock),
+                None => rest.rfind(['+', '-']).is_some_and(|at| is_clock(&rest[..at]) && is_zone(&rest[at + 1..])),
+            },
+        }
+}
+
+/// One or two digits.
+fn small(text: &str) -> Option<u32> {
+    let is_small = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_small.then(|| text.parse().ok()).flatten()
+}
+
+fn is_clock(text: &str) -> bool {
+    let (whole, fraction) = text.split_once(['.', ',']).map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+    let parts: Vec<_> = whole.split(':').map(small).collect();
+    matches!(parts[..], [Some(..=23), Some(..=59), Some(..=59)])
+        && fraction.is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_zone(text: &str) -> bool {
+    let parts: Vec<_> = text.split(':').map(|part| small(part).filter(|_| part.len() == 2)).collect();
+    matches!(parts[..], [Some(..=24), Some(..=60)])
+}
