@@ -130,6 +130,7 @@ fn mistaken_values(name: &str, options: &Options<'_>) -> Vec<Diagnostic> {
             };
             let mut mistaken: Vec<Diagnostic> = ["listen", "metrics"].into_iter().filter_map(address).collect();
             mistaken.extend(log_format(options).err().into_iter().flatten());
+            mistaken.extend(log_level(options).err().into_iter().flatten());
             mistaken.extend(sandbox(options).err().into_iter().flatten());
             mistaken
         }
@@ -147,6 +148,10 @@ fn log_format(options: &Options<'_>) -> Result<LogFormat, Vec<Diagnostic>> {
         "json" => Ok(LogFormat::Json),
         _ => Err(usage("--log-format: expected text or json")),
     }
+}
+
+fn log_level(options: &Options<'_>) -> Result<LogLevel, Vec<Diagnostic>> {
+    config::log_level(&options.text("log-level")?).map_err(|expected| usage(format!("--log-level: {expected}")))
 }
 
 fn days(options: &Options<'_>) -> Result<u32, Vec<Diagnostic>> {
@@ -311,7 +316,7 @@ fn webhook(options: &Options<'_>) -> Ended {
         injector,
     };
     let format = log_format(options)?;
-    start_log(Program::Inject, format, LogLevel::Info);
+    start_log(Program::Inject, format, log_level(options)?);
     harden::harden().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
     let lines = if format == LogFormat::Json { LineFormat::Json } else { LineFormat::Text };
     confine(sandbox(options)?, &webhook.tls, lines);

@@ -231,7 +231,8 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-fn log_level(text: &str) -> Result<LogLevel, String> {
+/// The word of `logLevel`, here and for the webhook.
+pub fn log_level(text: &str) -> Result<LogLevel, String> {
     match text {
         "error" => Ok(LogLevel::Error),
         "warn" => Ok(LogLevel::Warn),

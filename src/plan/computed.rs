@@ -21,7 +21,8 @@ impl Plan {
                 match found.iter_mut().find(|planned| planned.source == source) {
                     Some(planned) => planned.uses.push(user.clone()),
                     None => {
-                        found.push(Planned { shown: source.to_string(), source, name: None, uses: vec![user.clone()] })
+                        let (shown, uses) = (source.to_string(), vec![user.clone()]);
+                        found.push(Planned { shown, source, name: None, uses, is_computed: true })
                     }
                 }
             }
@@ -51,6 +52,15 @@ impl Plan {
             }
         }
         added
+    }
+
+    /// Whether templates computed this source's path once, and none does with these values.
+    pub(crate) fn is_abandoned(&self, planned: &Planned, fetches: &Fetches) -> bool {
+        let names = |filling: &Filling| match filling {
+            Filling::Secret { .. } => false,
+            Filling::Template(template) => template.still_names(&planned.source, fetches, clock::unix()),
+        };
+        planned.is_computed && !self.fillings().any(names)
     }
 
     fn fillings(&self) -> impl Iterator<Item = &Filling> {

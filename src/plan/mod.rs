@@ -41,6 +41,8 @@ pub(crate) struct Planned {
     pub(crate) name: Option<String>,
     /// `file NAME`, `env NAME`, in the order of the config.
     pub(crate) uses: Vec<String>,
+    /// Whether only templates name it, which compute its path.
+    pub(crate) is_computed: bool,
 }
 
 /// A file and what it is made of.
@@ -258,7 +260,7 @@ impl Plan {
 impl Planned {
     fn new(source: &Source, named: &BTreeMap<String, SecretRef>) -> Self {
         let name = named.iter().find(|(_, reference)| reference.source == *source).map(|(name, _)| name.clone());
-        Self { source: source.clone(), shown: source.to_string(), name, uses: Vec::new() }
+        Self { source: source.clone(), shown: source.to_string(), name, uses: Vec::new(), is_computed: false }
     }
 }
 

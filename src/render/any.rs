@@ -97,6 +97,14 @@ impl AnyTemplate {
         }
     }
 
+    /// Whether it names a source that it was made to [adopt](Self::adopt) with these values too.
+    pub fn still_names(&self, source: &Source, fetches: &Fetches, now: u64) -> bool {
+        match self {
+            Self::Jinja(_) => false,
+            Self::Go(template) => template.still_names(source, fetches, now),
+        }
+    }
+
     /// From now on this source is among its references.
     pub fn adopt(&mut self, source: Source) {
         match self {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::backend::Backend;
-use crate::domain::Source;
+use crate::backend::{Backend, Kind};
+use crate::domain::{Source, VaultOperation};
 use crate::plan::Filling;
 use crate::provider::{Class, Failure};
-use crate::schedule::{BackendId, MountId, Plan};
+use crate::schedule::{MountId, Plan};
 
 use super::begin::operation;
 use super::{Rotation, SourceId};
@@ -19,15 +19,26 @@ const MOST: usize = 2_000;
 
 impl Rotation<'_> {
     /// What the values at hand name and nothing reads yet becomes a source. A failure says that the new value waits for it.
-    pub(super) fn adopt_computed(&mut self, backend: BackendId) -> Result<(), Failure> {
+    pub(super) fn adopt_computed(&mut self) -> Result<(), Failure> {
         if !self.plan.computes() {
             return Ok(());
         }
-        if self.plan.sources.len() >= MOST {
+        let computed = self.plan.computed(&self.values.fetches);
+        let is_new = |source: &Source| self.plan.sources.iter().all(|known| known.source != *source);
+        if self.plan.sources.len() >= MOST && computed.iter().any(|planned| is_new(&planned.source)) {
             return Err(Failure::new(Class::Malformed, "templates have computed too many paths; start again"));
         }
         let added = self.plan.adopt_computed(&self.values.fetches);
         let Some(first) = added.first() else { return Ok(()) };
+        // Whatever the value came from, a template computes paths of Vault alone.
+        let reads_them = |backend: &Backend| matches!(backend.kind, Kind::Vault(_) | Kind::Local(_));
+        let backend = self.driver.backends().find(|(.., backend)| reads_them(backend)).map(|(id, ..)| id);
+        let Some(backend) = backend else {
+            return Err(Failure::new(
+                Class::Misconfigured,
+                format!("a template names {first} with it, and vault is not set"),
+            ));
+        };
         let why = format!("a template names {first} with it, which is read first");
         let executor: Rc<Backend> = Rc::clone(self.driver.executor(backend));
         for source in added {
@@ -42,7 +53,8 @@ impl Rotation<'_> {
         Err(Failure::new(Class::Malformed, why))
     }
 
-    /// A computed source has its value: what may have waited for it is read again.
+    /// A computed source has its value: what may have waited for it is read again. What would be issued anew keeps its own
+    /// back-off: it would name another path each time.
     pub(super) fn read_waiting(&mut self, index: SourceId, now: Duration) {
         let source = self.plan.sources[index].source.clone();
         let uses = |filling: &Filling, source: &Source| {
@@ -52,12 +64,19 @@ impl Rotation<'_> {
             .filter(|other| {
                 let other = &self.plan.sources[*other].source;
                 let mut files = self.plan.files.iter();
-                *other != source && files.any(|file| uses(&file.filling, &source) && uses(&file.filling, other))
+                *other != source
+                    && !self.is_issued(other)
+                    && files.any(|file| uses(&file.filling, &source) && uses(&file.filling, other))
             })
             .collect();
         for other in others {
             let (backend, id) = self.places[other];
             self.driver.schedule(backend).read_again(id, now);
         }
+    }
+    /// Whether reading it makes something: a write, or what came with a lease.
+    fn is_issued(&self, source: &Source) -> bool {
+        let is_write = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)));
+        is_write || self.values.fetches.get(source).is_some_and(|fetched| fetched.lease.is_some())
     }
 }

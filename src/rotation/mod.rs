@@ -310,7 +310,7 @@ impl<'a> Rotation<'a> {
         let is_new = before.is_none();
         let tried = self.delivery.try_out(index, &self.plan, &self.values);
         let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
-        if let Err(failure) = self.adopt_computed(backend).and(tried) {
+        if let Err(failure) = self.adopt_computed().and(tried) {
             self.values.take_back(&source, before);
             self.discard(&executor, lease);
             return Err(failure);

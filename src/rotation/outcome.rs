@@ -43,6 +43,10 @@ impl Rotation<'_> {
             Event::BackendUp => self.outage_is_over(backend),
             Event::Expired(id) => {
                 let index = self.source_of(backend, id);
+                if self.plan.is_abandoned(&self.plan.sources[index], &self.values.fetches) {
+                    info!("{} has ended; no template names it any more", self.plan.sources[index].shown);
+                    return;
+                }
                 self.expired.insert(index);
                 let reference = self.plan.sources[index].shown.clone();
                 warn!(event = "expire", reference, "{reference} has expired, and nothing has replaced it yet");

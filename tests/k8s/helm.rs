@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deploy::{validated, yaml_documents};
 use crate::kustomize::{applied, copy};
-use crate::support::{Webhook, connect, python, root, text};
+use crate::support::{Webhook, connect, inject, python, root, text};
 
 const NAMESPACE: &str = "secret-exec";
 
@@ -132,7 +132,7 @@ fn the_charts_values_reach_the_objects() {
         assert_eq!(pod.pointer(pointer), Some(&expected), "{pointer}");
     }
     let arguments = pod["containers"][0]["args"].to_string();
-    assert!(arguments.contains("--listen=[::]:443") && arguments.contains("--log-level=debug"), "{arguments}");
+    assert!(arguments.contains("--listen=[::]:443"), "{arguments}");
     assert_eq!(template["metadata"]["labels"], json!({ "app.kubernetes.io/name": "secrets", "cost": "x" }));
     assert_eq!(template["metadata"]["annotations"]["note"], "y");
     assert_eq!(deployment["spec"]["replicas"], 3);
@@ -147,6 +147,29 @@ fn the_charts_values_reach_the_objects() {
     let quota = &of(&objects, "ResourceQuota")["spec"]["scopeSelector"]["matchExpressions"][0]["values"][0];
     assert_eq!(quota, "system-cluster-critical");
     assert!(objects.iter().all(|object| object["metadata"]["labels"]["team"] == "platform"));
+}
+
+/// Nothing is amiss with the options themselves: the first thing that the program misses here is its files.
+#[test]
+fn the_webhook_knows_every_argument_that_the_chart_gives_it() {
+    for level in ["", "error", "warn", "info", "debug", "trace"] {
+        for format in ["text", "json"] {
+            let values = json!({ "logLevel": level, "logFormat": format });
+            let Some(objects) = rendered(&values) else { return };
+            let container = &of(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+            let arguments: Vec<&str> =
+                container["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+            let output = inject(&arguments, "");
+            let said = text(&output.stderr);
+            assert_eq!((output.status.code(), said.lines().count()), (Some(64), 3), "{values}: {said}");
+            assert!(said.lines().all(|line| line.contains("cannot read /etc/secret-inject")), "{values}: {said}");
+            assert_eq!(
+                arguments.contains(&format!("--log-level={level}").as_str()),
+                !level.is_empty(),
+                "{arguments:?}"
+            );
+        }
+    }
 }
 
 #[test]

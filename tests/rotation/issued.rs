@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::{delivered, status};
+use crate::{Stage, delivered, status};
 use support::*;
 
 /// A sidecar that delivers the whole answer to one reference, read again every second where that would help.
@@ -178,4 +178,33 @@ fn an_interval_of_its_own_issues_a_write_again_whatever_its_end() {
     running.until("the next one", || (delivered(&case.volume(), "c") != first).then_some(()));
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
+}
+
+/// Each new credential names another path, so it waits for a value, and cannot be kept for it.
+#[test]
+fn a_path_computed_from_a_credential_makes_no_storm_of_credentials() {
+    let stage = Stage::new("6s", "6s");
+    let names: Vec<String> =
+        ('a'..='z').chain('A'..='Z').chain('0'..='9').chain(['-']).map(|c| format!("u{c}")).collect();
+    let entries: Vec<(&str, Value)> = names.iter().map(|name| (name.as_str(), json!({ "k": "v" }))).collect();
+    let kv = stage.space.kv2(&entries);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let template = format!(
+        "{{{{ with secret \"{}\" }}}}{{{{ .Data.username }}}} {{{{ with secret (printf \"{kv}/data/u%s\" (slice .Data.password 8 9)) \
+         }}}}{{{{ .Data.data.k }}}}{{{{ end }}}}{{{{ end }}}}",
+        stage.creds()
+    );
+    let config =
+        format!("{}templateLanguage: go\nfiles: {{ a: {{ template: '{template}' }} }}\n", stage.space.vault(&login));
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("first delivery", || stage.file("a").ends_with(" v").then_some(()));
+    running.until("a second credential", || (stage.issued() >= 2).then_some(()));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(12) {
+        assert!(stage.issued() <= 8, "{} credentials issued\n{}", stage.issued(), running.stderr());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
 }

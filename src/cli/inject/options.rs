@@ -36,6 +36,9 @@ pub(in crate::cli) fn command() -> Command {
                 .arg(value("listen", "ADDR", "Where to serve.").default_value("0.0.0.0:8443"))
                 .arg(value("metrics", "ADDR", "Serve health and metrics there. Default: off."))
                 .arg(value("log-format", "text|json", "How log lines look.").default_value("text"))
+                .arg(
+                    value("log-level", "error|warn|info|debug|trace", "How much is logged.").default_value("info"),
+                )
                 .arg(value("sandbox", "off|log|on", "Whether the server confines itself. Default: on.")),
         )
         .subcommand(

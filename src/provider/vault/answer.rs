@@ -284,7 +284,7 @@ pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, To
         return Err(Failure::new(Class::Denied, why));
     }
     let token = Token {
-        accessor: some_text(auth.accessor),
+        accessor: accessor(auth.accessor),
         ttl: (!auth.lease_duration.is_zero()).then(|| auth.lease_duration.life()),
         renewable: auth.renewable,
         kind: kind(&auth.token_type),
@@ -316,7 +316,7 @@ pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
     let no_token = || malformed("the answer to the token's look-up is none");
     let data: LookedUp = serde_json::from_str(envelope.data.ok_or_else(no_token)?.get()).map_err(|_| no_token())?;
     Ok(Token {
-        accessor: some_text(data.accessor),
+        accessor: accessor(data.accessor),
         ttl: data.expire_time.map(|_| data.ttl.life()),
         renewable: data.renewable.unwrap_or(false),
         kind: kind(&data.token_type),
@@ -334,8 +334,10 @@ fn kind(token_type: &str) -> TokenKind {
     if token_type == "batch" { TokenKind::Batch } else { TokenKind::Service }
 }
 
-fn some_text(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+/// An accessor, which stands in log lines; what is none (a server that is not what it seems) must not make lines of its own.
+fn accessor(text: String) -> Option<String> {
+    const LONGEST: usize = 128;
+    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
 }
 
 /// The secret id in an answer to an unwrapping.

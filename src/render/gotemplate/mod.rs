@@ -101,6 +101,15 @@ impl Template {
         evaluator.rendering.sources.into_iter().filter(|source| !is_known(source)).collect()
     }
 
+    /// Whether it names this source, which it was made to [adopt](Self::adopt), with these values too. One that stops half-way may.
+    pub fn still_names(&self, source: &Source, fetches: &Fetches, now: u64) -> bool {
+        let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
+        let is_stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
+        is_stopped
+            || evaluator.rendering.is_incomplete
+            || evaluator.rendering.sources.iter().any(|named| named == source)
+    }
+
     /// From now on this source is among its references.
     pub fn adopt(&mut self, source: Source) {
         self.references.push(SecretRef { source, key: None });
