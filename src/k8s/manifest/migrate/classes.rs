@@ -48,6 +48,29 @@ impl Classes {
         Self(found)
     }
 
+    /// The class of that name: of the same namespace, else the one that may be meant. Manifests often leave the namespace to
+    /// kubectl, of one object or of both.
+    fn meant(&self, name: &str, namespace: Option<&str>) -> Result<&Class, String> {
+        let named: Vec<&Class> = self.0.iter().filter(|known| known.name == name).collect();
+        let exact = named.iter().filter(|known| known.namespace.as_deref() == namespace).copied().collect::<Vec<_>>();
+        let maybe = named.iter().filter(|known| known.namespace.is_none() || namespace.is_none()).copied();
+        match (exact.as_slice(), maybe.collect::<Vec<_>>().as_slice()) {
+            ([class], _) if namespace.is_some() => Ok(class),
+            ([], [class]) | ([_], [class]) => Ok(class),
+            ([], []) => {
+                Err(format!("the SecretProviderClass {name} is not in these files; give its manifest too (-f)"))
+            }
+            (several @ [_, _, ..], _) | (_, several) => {
+                let of = |class: &&Class| class.namespace.clone().unwrap_or_else(|| "none".to_owned());
+                let namespaces = several.iter().map(of).collect::<Vec<_>>().join(", ");
+                Err(format!(
+                    "there are several SecretProviderClasses {name} in these files (namespaces: {namespaces}); write the \
+                     namespace into the pod's manifest"
+                ))
+            }
+        }
+    }
+
     /// The annotations for a pod's volumes of the driver, and the pod without them; `None` when it has none.
     pub(super) fn read(&self, pod: &Doc, namespace: Option<&str>) -> Result<Option<(Annotations, Doc)>, Vec<String>> {
         let volumes: Vec<&Doc> = items(pod.get("spec").and_then(|spec| spec.get("volumes")))
@@ -71,16 +94,7 @@ impl Classes {
             .and_then(|all| all.text("secretProviderClass"));
         let class = class.unwrap_or_default();
         let namespace = pod.get("metadata").and_then(|metadata| metadata.text("namespace")).or(namespace);
-        // Manifests often leave the namespace to kubectl, of one object or of both.
-        let is_meant = |known: &&Class| {
-            known.name == class
-                && (known.namespace.as_deref() == namespace || known.namespace.is_none() || namespace.is_none())
-        };
-        let Some(class) = self.0.iter().find(is_meant) else {
-            return Err(vec![format!(
-                "volume {name}: the SecretProviderClass {class} is not in these files; give its manifest too (-f)"
-            )]);
-        };
+        let class = self.meant(class, namespace).map_err(|why| vec![format!("volume {name}: {why}")])?;
         let mut reader =
             Reader { volume: name, class, files: Vec::new(), made: Annotations::default(), obstacles: Vec::new() };
         reader.class();

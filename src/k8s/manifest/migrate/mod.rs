@@ -160,8 +160,10 @@ fn migrated(
             return Err(vec![text.to_owned()]);
         }
     };
-    let own = |key: &str| annotations_of(pod).iter().any(|(known, _)| known == key);
-    made.annotations.retain(|(key, _)| !own(&format!("{PREFIX}{key}")));
+    let obstacles = keep_own(pod, &mut made.annotations);
+    if !obstacles.is_empty() {
+        return Err(obstacles);
+    }
     write_annotations(&mut after, &made.annotations);
     if made.shares_processes {
         set(&mut after, &["spec", "shareProcessNamespace"], Doc::Bool(true));
@@ -171,6 +173,25 @@ fn migrated(
     let checked = inject_into(&after.to_json(), namespace, &check)?;
     made.warnings.extend(checked.warnings);
     Ok(Some((after, made.warnings)))
+}
+
+/// Leaves out what the pod has in our words already, which wins at injection too. What would change its meaning is an obstacle.
+fn keep_own(pod: &Doc, made: &mut Vec<(String, String)>) -> Vec<String> {
+    const MERGED: [&str; 2] = ["config", "template-language"];
+    let own = |key: &str| {
+        let key = format!("{PREFIX}{key}");
+        annotations_of(pod).iter().find(|(known, _)| *known == key).map(|(_, value)| value)
+    };
+    let is_other = |(key, value): &&(String, String)| {
+        MERGED.contains(&key.as_str()) && own(key).is_some_and(|own| *own != Doc::Text(value.clone()))
+    };
+    let obstacles = made.iter().filter(is_other).map(|(key, value)| {
+        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("has {PREFIX}{key} already, and this would have to stand there too: {value}; put both together by hand first")
+    });
+    let obstacles = obstacles.collect();
+    made.retain(|(key, _)| own(key).is_none());
+    obstacles
 }
 
 /// Ours where the first of theirs stood, and none of theirs.

@@ -142,9 +142,18 @@ fn what_cannot_be_migrated_stays_and_is_named() {
             "files in several directories (/b, /vault/secrets)",
         ),
         ("agent-inject: \"true\"\nagent-inject-token: \"true\"", "role"),
+        (
+            "agent-inject: \"true\"\nrole: web\nagent-inject-secret-a: x/y\nagent-inject-perms-a: \"0400\"\n\
+             OURS/config: \"passEnv: [X]\"",
+            "has secret-exec.dev/config already, and this would have to stand there too: files: a:",
+        ),
+        (
+            "agent-inject: \"true\"\nrole: web\nagent-inject-secret-a: x/y\nOURS/template-language: jinja",
+            "has secret-exec.dev/template-language already",
+        ),
     ] {
         let prefixed: String = annotations.lines().map(|line| format!("vault.hashicorp.com/{line}\n")).collect();
-        let text = pod(&prefixed);
+        let text = pod(&prefixed.replace("vault.hashicorp.com/OURS", "secret-exec.dev"));
         let made = run(&text);
         assert_eq!(made.text, text);
         assert!(
@@ -253,6 +262,38 @@ spec:
     let (arguments, mounts) = injected(expected, &[]);
     assert_eq!(options(&arguments)["password"], "vault:secret/data/db#password");
     assert!(mounts.to_string().contains("/mnt/secrets"), "{mounts}");
+}
+
+#[test]
+fn a_class_is_of_the_pods_namespace_or_the_only_one() {
+    let class = |namespace: &str, role: &str| {
+        let named = CLASS.replacen("roleName: web", &format!("roleName: {role}"), 1);
+        let meta = if namespace.is_empty() { String::new() } else { format!("  namespace: {namespace}\n") };
+        format!("{}---\n", named.replacen("metadata:\n", &format!("metadata:\n{meta}"), 1))
+    };
+    let pod = |namespace: &str| match namespace {
+        "" => WITH_VOLUME.to_owned(),
+        _ => WITH_VOLUME.replacen("metadata:\n", &format!("metadata:\n  namespace: {namespace}\n"), 1),
+    };
+    let (prod, dev, none) = (class("prod", "prod-role"), class("dev", "dev-role"), class("", "some-role"));
+    assert!(prod.contains("namespace: prod") && prod.contains("prod-role"), "{prod}");
+    for (classes, namespace, role) in [
+        (format!("{prod}{dev}"), "dev", Some("dev-role")),
+        (format!("{none}{dev}"), "dev", Some("dev-role")),
+        (format!("{none}{prod}"), "dev", Some("some-role")),
+        (prod.clone(), "", Some("prod-role")),
+        (format!("{prod}{dev}"), "", None),
+        (format!("{none}{dev}"), "", None),
+        (prod.clone(), "dev", None),
+    ] {
+        let made = run(&format!("{classes}{}", pod(namespace)));
+        match role {
+            Some(role) => {
+                assert!(made.text.contains(&format!("secret-exec.dev/vault-role: {role}")), "{:?}", made.left)
+            }
+            None => assert!(made.left.iter().any(|text| text.contains("SecretProviderClass")), "{}", made.text),
+        }
+    }
 }
 
 #[test]
