@@ -36,6 +36,10 @@ pub(super) enum Form {
     RunAs,
     /// `UID:GID`, `UID` or `:GID`.
     Owner,
+    /// The number of a group that is not root's.
+    Gid,
+    /// An amount as Kubernetes writes it.
+    Amount,
     /// A path.
     Path,
     /// An absolute path of a directory of ours.
@@ -99,7 +103,7 @@ impl Form {
 
     fn check_text(self, text: &str) -> Result<(), String> {
         match self {
-            Self::Plain => value::plain(text).map(drop),
+            Self::Plain | Self::Amount => value::plain(text).map(drop),
             Self::Any | Self::Reference => Ok(()),
             Self::Certificates => value::certificates(text).map(drop),
             Self::Bool => value::boolean(text).map(drop),
@@ -111,6 +115,7 @@ impl Form {
             Self::Mode => FileMode::parse(text).map(drop).map_err(|error| error.to_string()),
             Self::RunAs => RunAs::parse(text).map(drop).map_err(|error| error.to_string()),
             Self::Owner => Owner::parse(text).map(drop).map_err(|error| error.to_string()),
+            Self::Gid => value::gid(text).map(drop),
             Self::Path => value::path(text).map(drop),
             Self::Directory => value::directory(text).map(drop),
             Self::Address => net::address(text).map(drop),
@@ -149,6 +154,8 @@ impl Form {
             Self::Reference => "a reference, such as vault:PATH#KEY",
             Self::RunAs => "USER[:GROUP], such as \"1000:1000\"",
             Self::Owner => "UID:GID, UID or :GID, such as \"1000:1000\"",
+            Self::Gid => "a gid that is not 0, such as 64123",
+            Self::Amount => "an amount, such as 32Mi",
             Self::Path => "a path",
             Self::Directory => "an absolute path",
             Self::Address => "an address, such as https://vault.example.com:8200",
@@ -189,6 +196,8 @@ impl Form {
             ],
             Self::RunAs => &["1000:1000", "app"],
             Self::Owner => &["1000:1000", ":64123"],
+            Self::Gid => &["64123"],
+            Self::Amount => &["5m", "32Mi"],
             Self::Directory => &["/run/secret-exec/files"],
             Self::Address => &["https://vault.example.com:8200"],
             Self::Proxy => &["http://proxy.example.com:3128"],
@@ -228,6 +237,10 @@ impl Form {
             Self::Reference => json!({ "type": "string", "pattern": r"^\S" }),
             Self::RunAs => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^[^:]+(:[^:]+)?$" }),
             Self::Owner => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^([^:]+)?(:[^:]+)?$" }),
+            Self::Gid => {
+                json!({ "type": ["string", "integer"], "minimum": 1, "maximum": u32::MAX - 1, "pattern": "^[0-9]*[1-9][0-9]*$" })
+            }
+            Self::Amount => json!({ "type": ["string", "number"], "pattern": SOME_TEXT }),
             Self::Directory => json!({ "type": "string", "pattern": "^/+[^/]" }),
             Self::Address => {
                 json!({ "type": "string", "pattern": "^([hH][tT][tT][pP][sS]?://[^/?#@]+(/[-._~A-Za-z0-9]+)*/?|[uU][nN][iI][xX]:///.*[^/])$" })
@@ -235,7 +248,11 @@ impl Form {
             Self::Proxy => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP]://[^/?#@]+/?$" }),
             Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
             Self::Listen => json!({ "type": "string", "pattern": ":[0-9]+$" }),
-            Self::Mount => json!({ "type": "string", "pattern": r"^(?!auth/)[^/\s]([^?#%]*[^/\s])?$" }),
+            Self::Mount => {
+                // Helm checks the chart's values by this, too, and its patterns cannot look ahead.
+                let pattern = r"^[^/\s]([^?#%]*[^/\s])?$";
+                json!({ "type": "string", "pattern": pattern, "not": { "pattern": "^auth/" } })
+            }
             Self::Region => json!({ "type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)+$" }),
             Self::RoleArn => json!({ "type": "string", "pattern": "^arn:aws[^:]*:iam::[0-9]+:role/." }),
             Self::Inherit => {

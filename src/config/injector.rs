@@ -10,7 +10,7 @@ use super::arguments;
 use super::check::{self, Author};
 use super::dialect::{Dialect, Setting};
 use super::flags::Flag;
-use super::form::Form;
+use super::form::{Form, alternatives};
 use super::keys::{AWS, VAULT};
 use super::layer::Text;
 use super::net;
@@ -19,6 +19,9 @@ use super::shape::{Field, Object, Shape, SingleItem};
 use super::tree::{ConfigErrors, Kind, Node, join};
 use super::value;
 use super::yaml::{self, Origin};
+
+/// Auth methods that need nothing of a pod but its service account.
+pub(super) const INJECTED_METHODS: [&str; 3] = ["kubernetes", "jwt", "aws"];
 
 /// What the operator may say for every pod.
 const BACKENDS: [&str; 2] = ["vault", "aws"];
@@ -39,7 +42,7 @@ pub(super) static INJECTOR: Shape = Shape::Object(&Object {
         ),
         Field::new("aws", Shape::Object(&AWS), "The operator's part of aws."),
         Field::new("resources", Shape::Object(&RESOURCES), "Of the injected container."),
-        Field::single("readerGroup", Form::Plain, "The gid that may read the files.").default("64123"),
+        Field::single("readerGroup", Form::Gid, "The gid that may read the files.").default("64123"),
         Field::new(
             "allowAddresses",
             Shape::List { item: &ADDRESS, single_item: SingleItem::Refused },
@@ -78,9 +81,9 @@ static RESOURCES: Object = Object {
 
 static AMOUNTS: Object = Object {
     fields: &[
-        Field::single("cpu", Form::Plain, "Such as 5m."),
-        Field::single("memory", Form::Plain, "Such as 32Mi; tmpfs is charged to the writer."),
-        Field::single("ephemeral-storage", Form::Plain, "Such as 32Mi."),
+        Field::single("cpu", Form::Amount, "Such as 5m."),
+        Field::single("memory", Form::Amount, "Such as 32Mi; tmpfs is charged to the writer."),
+        Field::single("ephemeral-storage", Form::Amount, "Such as 32Mi."),
     ],
     choice: None,
 };
@@ -214,11 +217,8 @@ impl Injector {
         if let Some(resources) = node.field("resources") {
             injector.resources = Resources::read(resources);
         }
-        if let Some(group) = node.field("readerGroup") {
-            match group.text().map(str::parse) {
-                Some(Ok(gid)) if gid > 0 && gid < u32::MAX => injector.reader_group = gid,
-                _ => mistakes.add(&group.place, "readerGroup: expected a gid that is not 0, such as 64123"),
-            }
+        if let Some(Ok(gid)) = node.field("readerGroup").and_then(Node::text).map(value::gid) {
+            injector.reader_group = gid;
         }
         let listed = node.field("allowAddresses").map_or(&[][..], Node::items).iter().filter_map(Node::text);
         injector.addresses = Addresses::Listed(listed.filter_map(|text| net::address(text).ok()).collect());
@@ -234,6 +234,10 @@ impl Injector {
                         mistakes.add(&node.place, format!("{path}: {instead}"));
                     }
                     let text = node.text().unwrap_or_default();
+                    if path == "vault.auth.method" && !INJECTED_METHODS.contains(&text) {
+                        let methods = alternatives(&INJECTED_METHODS);
+                        mistakes.add(&node.place, format!("{path}: injected pods log in with {methods}"));
+                    }
                     injector.operator.insert(path.to_owned(), normal(path, text));
                 });
             }
@@ -365,9 +369,14 @@ fn normal(key: &str, text: &str) -> String {
 }
 
 /// Why a path of a file cannot be said for every pod; nothing is mounted in the injected container but what it needs.
-fn in_a_container(key: &str) -> Option<&'static str> {
+pub(super) fn in_a_container(key: &str) -> Option<&'static str> {
     match key {
-        "vault.caFile" => Some("is a path in the pod, where it does not exist; put the PEM text into vault.ca"),
+        "vault.caFile" | "vault.caPath" => {
+            Some("is a path in the pod, where it does not exist; put the PEM text into vault.ca")
+        }
+        "vault.clientCertFile" | "vault.clientKeyFile" => {
+            Some("is a path in the pod, where it does not exist; leave it out")
+        }
         "vault.auth.tokenFile" => Some("is the injector's: it projects the token itself; leave it out"),
         "vault.auth.path"
         | "vault.auth.certFile"
@@ -462,6 +471,19 @@ allowAddresses: [\"https://other.example.com\"]
         assert!(mistakes[0].starts_with("i.yaml:2: unknown key \"valt\"; did you mean \"vault\"?"), "{mistakes:?}");
         assert!(read("vault: {}").unwrap_err()[0].contains("image is missing"));
         assert!(read("a: [").unwrap_err()[0].contains("broken YAML"));
+    }
+
+    #[test]
+    fn what_no_injected_pod_has_is_refused_before_any_pod_is() {
+        for (vault, expected) in [
+            ("caPath: /x", "vault.caPath: is a path in the pod"),
+            ("clientCertFile: /x", "vault.clientCertFile: is a path in the pod"),
+            ("auth: { method: approle }", "vault.auth.method: injected pods log in with kubernetes, jwt or aws"),
+            ("auth: { method: cert }", "vault.auth.method: injected pods log in with"),
+        ] {
+            let refused = read(&format!("image: x\nvault: {{ {vault} }}\n")).unwrap_err();
+            assert!(refused.len() == 1 && refused[0].starts_with(&format!("i.yaml:2: {expected}")), "{refused:?}");
+        }
     }
 
     #[test]

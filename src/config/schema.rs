@@ -2,23 +2,57 @@
 
 use serde_json::{Map, Value, json};
 
-use super::injector::INJECTOR;
+use super::injector::{INJECTED_METHODS, INJECTOR, in_a_container};
 use super::keys::ROOT;
 use super::shape::{Choice, DefaultValue, Field, Names, Object, Presence, Shape, SingleItem, Tagged};
-use super::tree::SCHEMA_KEY;
+use super::tree::{SCHEMA_KEY, join};
+
+/// Where a shape stands, in which file.
+struct Location {
+    document: Document,
+    path: String,
+}
+
+/// What a schema describes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Document {
+    /// The configuration, in which nothing may be missing.
+    Config,
+    /// The injector's config: sections of every pod's configuration, of which annotations say the rest.
+    Injector,
+}
+
+impl Location {
+    fn below(&self, name: &str) -> Self {
+        Self { document: self.document, path: join(&self.path, name) }
+    }
+
+    /// Whether what a complete configuration needs must stand here.
+    fn is_complete(&self) -> bool {
+        self.document == Document::Config || self.path.is_empty()
+    }
+
+    fn takes(&self, field: &Field) -> bool {
+        self.document == Document::Config || in_a_container(&join(&self.path, field.name)).is_none()
+    }
+
+    fn requires(&self, field: &Field) -> bool {
+        field.presence == Presence::Required && self.is_complete()
+    }
+}
 
 /// The schema of the config file, as text: the same bytes every time.
 pub fn schema() -> String {
-    whole(&ROOT, "config", "secret-exec configuration", config_example())
+    whole(&ROOT, Document::Config, "config", "secret-exec configuration", config_example())
 }
 
 /// The schema of the injector's config file.
 pub fn injector_schema() -> String {
-    whole(&INJECTOR, "injector", "secret-inject configuration", injector_example())
+    whole(&INJECTOR, Document::Injector, "injector", "secret-inject configuration", injector_example())
 }
 
-fn whole(shape: &Shape, name: &str, title: &str, example: Value) -> String {
-    let mut root = of(shape);
+fn whole(shape: &Shape, document: Document, name: &str, title: &str, example: Value) -> String {
+    let mut root = of(shape, &Location { document, path: String::new() });
     let head = root.as_object_mut().expect("the root is an object");
     head.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     head.insert("$id".to_owned(), json!(format!("https://secret-exec.dev/schema/{name}.json")));
@@ -57,15 +91,15 @@ fn injector_example() -> Value {
     })
 }
 
-fn of(shape: &Shape) -> Value {
+fn of(shape: &Shape, at: &Location) -> Value {
     match shape {
         Shape::Single(form) => form.schema(),
-        Shape::Short { form, long, .. } => json!({ "anyOf": [form.schema(), object(long)] }),
+        Shape::Short { form, long, .. } => json!({ "anyOf": [form.schema(), object(long, at)] }),
         Shape::List { item, single_item } => {
-            let list = json!({ "type": ["array", "null"], "items": of(item) });
+            let list = json!({ "type": ["array", "null"], "items": of(item, at) });
             match single_item {
                 SingleItem::Refused => list,
-                SingleItem::Allowed => json!({ "anyOf": [of(item), list] }),
+                SingleItem::Allowed => json!({ "anyOf": [of(item, at), list] }),
             }
         }
         Shape::Map { names, value } => {
@@ -77,40 +111,42 @@ fn of(shape: &Shape) -> Value {
             json!({
                 "type": ["object", "null"],
                 "propertyNames": { "pattern": pattern },
-                "additionalProperties": of(value),
+                "additionalProperties": of(value, at),
             })
         }
-        Shape::Object(fields) => object(fields),
-        Shape::Tagged(fields) => tagged(fields),
+        Shape::Object(fields) => object(fields, at),
+        Shape::Tagged(fields) => tagged(fields, at),
     }
 }
 
-fn object(object: &Object) -> Value {
-    let mut schema = map(object.fields.iter());
+fn object(object: &Object, at: &Location) -> Value {
+    let mut schema = map(object.fields, at);
+    let needs_choice =
+        object.choice.as_ref().is_some_and(|choice| choice.presence == Presence::Required && at.is_complete());
     if let Some(choice) = &object.choice {
-        schema.insert("allOf".to_owned(), choices(choice));
+        schema.insert("allOf".to_owned(), choices(choice, needs_choice));
     }
     // Nothing under a key is the same as an empty map, as long as nothing must be there.
-    let is_needed = schema.contains_key("required")
-        || object.choice.as_ref().is_some_and(|choice| choice.presence == Presence::Required);
+    let is_needed = schema.contains_key("required") || needs_choice;
     schema.insert("type".to_owned(), if is_needed { json!("object") } else { json!(["object", "null"]) });
     Value::Object(schema)
 }
 
-fn map<'a>(fields: impl Iterator<Item = &'a Field> + Clone) -> Map<String, Value> {
-    let required: Vec<_> =
-        fields.clone().filter(|field| field.presence == Presence::Required).map(|field| field.name).collect();
+fn map(fields: &[Field], at: &Location) -> Map<String, Value> {
+    let fields: Vec<&Field> = fields.iter().filter(|field| at.takes(field)).collect();
+    let required: Vec<_> = fields.iter().filter(|field| at.requires(field)).map(|field| field.name).collect();
     let mut schema = Map::new();
     schema.insert("additionalProperties".to_owned(), json!(false));
-    schema.insert("properties".to_owned(), Value::Object(fields.map(property).collect()));
+    schema
+        .insert("properties".to_owned(), Value::Object(fields.into_iter().map(|field| property(field, at)).collect()));
     if !required.is_empty() {
         schema.insert("required".to_owned(), json!(required));
     }
     schema
 }
 
-fn property(field: &Field) -> (String, Value) {
-    let mut schema = of(&field.shape);
+fn property(field: &Field, at: &Location) -> (String, Value) {
+    let mut schema = of(&field.shape, &at.below(field.name));
     let texts = schema.as_object_mut().expect("every schema is an object");
     texts.insert("title".to_owned(), json!(field.name));
     texts.insert("description".to_owned(), json!(field.doc_with_default()));
@@ -134,8 +170,8 @@ fn examples(shape: &Shape) -> Vec<Value> {
     }
 }
 
-/// No two ways together, and one of them where one is required.
-fn choices(choice: &Choice) -> Value {
+/// No two ways together, and one of them where one is needed.
+fn choices(choice: &Choice, is_needed: bool) -> Value {
     let mut rules = Vec::new();
     for (at, way) in choice.ways.iter().enumerate() {
         let Some(head) = way.first() else { continue };
@@ -144,31 +180,36 @@ fn choices(choice: &Choice) -> Value {
             rules.push(json!({ "not": { "type": "object", "required": [head, field] } }));
         }
     }
-    if choice.presence == Presence::Required {
+    if is_needed {
         let heads: Vec<_> = choice.ways.iter().filter_map(|way| way.first()).collect();
         rules.push(json!({ "anyOf": heads.iter().map(|head| json!({ "required": [head] })).collect::<Vec<_>>() }));
     }
     Value::Array(rules)
 }
 
-fn tagged(tagged: &Tagged) -> Value {
-    let variants = tagged.variants.iter().map(|variant| {
-        let mut schema = object(&variant.object);
+fn tagged(tagged: &Tagged, at: &Location) -> Value {
+    let is_complete = at.is_complete();
+    let variants = tagged.variants.iter().filter(|variant| is_complete || INJECTED_METHODS.contains(&variant.name));
+    let variants = variants.map(|variant| {
+        let mut schema = object(&variant.object, at);
         let fields = schema.as_object_mut().expect("an object");
-        fields.insert("type".to_owned(), json!("object"));
         fields.insert("title".to_owned(), json!(variant.name));
         fields.insert("description".to_owned(), json!(variant.doc));
         let tag = json!({ "const": variant.name, "description": tagged.tag.doc, "title": tagged.tag.name });
         let properties = fields.get_mut("properties").and_then(Value::as_object_mut).expect("properties");
         properties.insert(tagged.tag.name.to_owned(), tag);
-        let mut required = vec![json!(tagged.tag.name)];
-        if let Some(Value::Array(more)) = fields.get("required") {
-            required.extend(more.iter().cloned());
+        if is_complete {
+            fields.insert("type".to_owned(), json!("object"));
+            let mut required = vec![json!(tagged.tag.name)];
+            if let Some(Value::Array(more)) = fields.get("required") {
+                required.extend(more.iter().cloned());
+            }
+            fields.insert("required".to_owned(), Value::Array(required));
         }
-        fields.insert("required".to_owned(), Value::Array(required));
         schema
     });
-    json!({ "oneOf": variants.collect::<Vec<_>>() })
+    // Without its tag a map may fit several.
+    json!({ (if is_complete { "oneOf" } else { "anyOf" }): variants.collect::<Vec<_>>() })
 }
 
 #[cfg(test)]

@@ -103,6 +103,13 @@ pub(super) fn plain(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
+/// The number of a group that is not root's.
+pub(super) fn gid(text: &str) -> Result<u32, Expected> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let gid = text.parse().ok().filter(|gid| is_number && (1..u32::MAX).contains(gid));
+    gid.ok_or_else(|| "expected a gid that is not 0, such as 64123".to_owned())
+}
+
 /// A path. Relative ones start at the working directory.
 pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     match text {

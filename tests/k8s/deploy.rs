@@ -322,3 +322,61 @@ fn what_certs_writes_is_what_the_overlay_reads() {
         std::os::unix::fs::PermissionsExt::mode(&directory.path().join("tls.key").metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// The program and the schema that editors have decide the same about the operator's configuration, and take what is shipped.
+#[test]
+fn the_injectors_schema_takes_what_the_program_takes() {
+    const CASES: &[(bool, &str)] = &[
+        (true, "readerGroup: 64123"),
+        (true, "readerGroup: '64123'"),
+        (false, "readerGroup: 0"),
+        (false, "readerGroup: 4294967295"),
+        (false, "readerGroup: '-5'"),
+        (true, "vault: { auth: { mount: k } }"),
+        (true, "vault: { auth: { method: jwt, audience: v } }"),
+        (true, "vault: { auth: { method: aws, region: eu-west-1 } }"),
+        (false, "vault: { auth: { method: aws, regoin: eu-west-1 } }"),
+        (false, "vault: { auth: { method: kubernetes, tokenFile: /x } }"),
+        (false, "vault: { auth: { method: approle } }"),
+        (false, "vault: { auth: { method: token-file, path: /x } }"),
+        (false, "vault: { auth: { mount: auth/k } }"),
+        (false, "vault: { caFile: /x }"),
+        (false, "vault: { caPath: /x }"),
+        (false, "vault: { adress: \"https://v\" }"),
+        (true, "vault: { proxy: \"http://x:1\", namespace: a, tlsServerName: a }"),
+        (true, "vault: {}\naws: {}"),
+        (true, "aws: { assumeRole: { externalId: x } }"),
+        (true, "resources: { requests: { cpu: 1 }, limits: { memory: 33554432, cpu: 0.5 } }"),
+        (true, "resources: { requests: { cpu: 5m, memory: 24Mi }, limits: { memory: 32Mi } }"),
+        (false, "resources: { limits: { gpu: 1 } }"),
+        (true, "dialects: [vault, openbao, bank-vaults]"),
+        (false, "dialects: [consul]"),
+        (false, "dialects: vault"),
+        (true, "imageMirrors: [a/b]\nnativeSidecar: false\nallowAddresses: [\"https://x:8200\"]"),
+    ];
+    const SCRIPT: &str = r#"
+import json, sys, yaml, jsonschema
+schema = json.loads(sys.argv[1])
+validator = jsonschema.Draft202012Validator(schema)
+validator.check_schema(schema)
+documents = list(yaml.safe_load_all(sys.stdin))
+print(json.dumps([[error.message for error in validator.iter_errors(document)] for document in documents]))
+"#;
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let Some(values) = yaml_documents(&read("deploy/helm/secret-exec/values.yaml")) else { return };
+    let mut chart = values[0]["injector"].clone();
+    chart["image"] = "x".into();
+    let mut cases = vec![(true, read("deploy/base/injector.yaml")), (true, chart.to_string())];
+    cases.extend(CASES.iter().map(|(is_right, case)| (*is_right, format!("image: x\n{case}\n"))));
+    let documents: Vec<&str> = cases.iter().map(|(_, case)| case.as_str()).collect();
+    let schema = inject(&["schema"], "").stdout;
+    let output = python(SCRIPT, &[text(&schema)], &documents.join("\n---\n")).unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Vec<Vec<String>> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found.len(), cases.len());
+    for ((is_right, case), errors) in cases.iter().zip(found) {
+        let by_program = Injector::parse(Text { name: "injector.yaml", text: case });
+        assert_eq!(by_program.is_ok(), *is_right, "{case}: {by_program:?}");
+        assert_eq!(errors.is_empty(), *is_right, "{case}: {errors:?}");
+    }
+}
