@@ -96,7 +96,8 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         Field::single(
             "revokeDelay",
             Form::Duration,
-            "How long a sidecar that is asked to end goes on before it revokes what was issued.",
+            "How long a sidecar that is asked to end goes on before it revokes what was issued. In a pod the app ends first, and \
+             terminationGracePeriodSeconds must be longer than both together.",
         )
         .default_is("not at all"),
         Field::single(

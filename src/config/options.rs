@@ -16,6 +16,8 @@ pub struct ConfigOption {
     pub variable: String,
     /// The annotation after the prefix: `vault-auth-role`. `None` where no annotation may set it.
     pub annotation: Option<String>,
+    /// What its value must be: `true or false`.
+    pub expected: String,
     /// A sentence on what it does.
     pub doc: &'static str,
     /// What counts when nobody sets it: a value, or a phrase.
@@ -59,12 +61,22 @@ fn option(single: &Single) -> Option<ConfigOption> {
         flag,
         variable: single.variable(),
         annotation: fields.iter().all(|field| field.source == Source::Any).then(|| single.kebab()),
+        expected: expected(&field.shape),
         doc: field.doc,
         default: match field.default {
             DefaultValue::None => None,
             DefaultValue::Value(text) | DefaultValue::Described(text) => Some(text),
         },
     })
+}
+
+/// What the one value must be.
+fn expected(shape: &Shape) -> String {
+    match shape {
+        Shape::Single(form) | Shape::Short { form, .. } => form.expected(),
+        Shape::List { item, .. } => expected(item),
+        Shape::Map { .. } | Shape::Object(_) | Shape::Tagged(_) => String::new(),
+    }
 }
 
 /// The fields from the root to the option.
@@ -94,6 +106,8 @@ mod tests {
         assert_eq!((proxy.annotation.as_deref(), &proxy.flag), (None, &None));
         let timeout = options.iter().find(|option| option.key == "timeout").unwrap();
         assert_eq!(timeout.default, Some("60s"));
+        let on_expired = options.iter().find(|option| option.key == "onExpired").unwrap();
+        assert_eq!(on_expired.expected, "keep, remove or stop");
         assert!(timeout.doc_with_default().ends_with(" Default: 60s."));
     }
 

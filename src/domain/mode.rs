@@ -81,6 +81,8 @@ pub enum Feature {
     Inherit,
     /// `scrubAws`.
     ScrubAws,
+    /// `leaveLeases`.
+    LeaveLeases,
 }
 
 /// A row of the table: modes that cannot do something, and what people are told.
@@ -165,6 +167,13 @@ pub const LIMITS: &[Limit] = &[
     },
     Limit { feature: Feature::Inherit, option: "inherit", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
     Limit { feature: Feature::ScrubAws, option: "scrubAws", modes: &[Sidecar, Init], program: None, pod: NEEDS_APP },
+    Limit {
+        feature: Feature::LeaveLeases,
+        option: "leaveLeases",
+        modes: &[Sidecar, Supervise],
+        program: None,
+        pod: "is for those who do not stay: it does nothing in mode {name}, only with {mode}: init or exec",
+    },
 ];
 
 #[cfg(test)]

@@ -158,6 +158,11 @@ impl FileMode {
         Ok(Self(bits))
     }
 
+    /// Whether the group may read.
+    pub fn is_for_group(self) -> bool {
+        self.0 & 0o040 != 0
+    }
+
     /// The bits, as chmod(2) takes them.
     pub fn bits(self) -> u32 {
         self.0

@@ -40,12 +40,19 @@ const INJECTOR: [(&str, &str); 5] = [
     ),
     (
         "resources",
-        "Of the injected container, as JSON or YAML: `{\"limits\":{\"memory\":\"64Mi\"}}`. The limit must hold `volume-size` + 16Mi.",
+        "Of the injected container, as JSON or YAML: `{\"limits\":{\"memory\":\"64Mi\"}}`. The limit must hold `volume-size` + 16Mi. It counts instead of the operator's as a whole, so name the memory too.",
     ),
 ];
 
 /// Options that the injector sets itself.
 const ITS_OWN: [&str; 3] = ["state", "supervise", "vault-auth-token-file"];
+
+/// What an injected pod takes, where that is less than the program does.
+const NARROWER: [(&str, &str); 3] = [
+    ("vault-auth-method", "kubernetes, jwt or aws"),
+    ("volume-owner", ":GID, a group that the pod gets; where the command is wrapped UID:GID or UID, too"),
+    ("run-as", "UID:GID; where the command is wrapped USER[:GROUP]"),
+];
 
 /// `docs/annotations.md`.
 pub fn markdown() -> String {
@@ -71,8 +78,12 @@ pub fn markdown() -> String {
     };
     table("Secrets", "NAME is a file, a variable or a name of your own.", &mut fixed(&NAMED));
     table("How they get into the pod", "Read by the injector.", &mut fixed(&INJECTOR));
-    let rows = options().into_iter().filter_map(|option| Some((option.annotation.clone()?, option.doc_with_default())));
-    let mut rows = rows.filter(|(key, _)| !ITS_OWN.contains(&key.as_str()));
+    let mut rows = options().into_iter().filter_map(|option| {
+        let key = option.annotation.clone().filter(|key| !ITS_OWN.contains(&key.as_str()))?;
+        let narrower = NARROWER.iter().find(|(known, _)| *known == key).map(|(_, text)| *text);
+        let expected = narrower.unwrap_or(&option.expected).to_owned();
+        Some((key, format!("{} Takes {expected}.", option.doc_with_default())))
+    });
     table(
         "Options",
         "Every single option of the config under its own name. What the operator says in the injector's config (addresses, \
@@ -96,7 +107,8 @@ pub fn markdown() -> String {
          | `exec`, `supervise` | an init container that copies the program | the command begins with the program; files are written by it |\n\n\
          With `volume` the files stand at that path instead (`subPath: files`). They belong to a group that the pod gets \
          (`supplementalGroups`), readable by it (0440) whatever user the app is; with `run-as: \"UID:GID\"` they are that \
-         user's own (0400).\n\n\
+         user's own (0400). An app whose `runAsUser` is another is refused. With `metrics` on an address that others reach, the \
+         sidecar's port is named `secret-exec`; [podmonitor.yaml](../deploy/monitoring/podmonitor.yaml) scrapes it.\n\n\
          The container's arguments are the configuration: `--file NAME=REF` and `--env NAME=REF`, and `--set KEY=VALUE` for \
          everything else, `vault.*` and `aws.*` from the operator among them. `$` is written `$$` there, because kubelet \
          replaces `$(NAME)`. One argument holds less than 128 KiB, so a template does too; all arguments of a pod together hold \
@@ -120,7 +132,8 @@ pub fn markdown() -> String {
          running pods, native sidecars among them. When the sum reaches `backoffLimit` (with 0: at the first restart) it \
          fails the Job and deletes the pod, and the reason with it; with the default of 6 that takes ten minutes and \
          more. Restarts after which the sidecar went on count, too. So prefer `Never`, or set a small `backoffLimit`. \
-         Outside of a Job nobody counts, and such a pod is tried again for ever.\n\n\
+         Outside of a Job nobody counts, and such a pod is tried again for ever. The injector warns of such a \
+         pod, unless it has `activeDeadlineSeconds`.\n\n\
          ## A pod that was not injected\n\n\
          The policy in `deploy/base/policy.yaml` (Kubernetes 1.30 and later) refuses a pod that has annotations below \
          `secret-exec.dev/`, does not say `inject: \"false\"` and has no container of ours. It runs after every \
@@ -136,7 +149,8 @@ pub fn markdown() -> String {
          ## Quotas, limits and quality of service\n\n\
          The injected container asks for 5m CPU and 24Mi, and is limited to 32Mi of memory, unless the operator's \
          `resources` or the annotation `resources` say otherwise. In a pod whose quality of service is Guaranteed it has \
-         limits and requests that are the same (50m CPU unless a limit is named), so that the pod stays Guaranteed. A \
+         limits and requests that are the same, so that the pod stays Guaranteed; where nobody names a limit or requests more, \
+         these are 50m CPU, and 32Mi or `volume-size` + 16Mi. A \
          namespace with a quota on `limits.cpu` refuses a pod with a container that has no such limit, and a LimitRange may \
          refuse less than its minimum or more than its ratio. The refusal is Kubernetes' own and names neither; what helps is \
          `secret-exec.dev/resources: '{\"requests\":{\"cpu\":\"50m\",\"memory\":\"32Mi\"},\"limits\":{\"cpu\":\"50m\",\"memory\":\"32Mi\"}}'`, \

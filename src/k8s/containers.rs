@@ -1,5 +1,7 @@
 //! The containers and volumes that injection adds, as JSON: what Pod Security "restricted" asks for, and no more.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use crate::config::Resources;
@@ -8,9 +10,9 @@ use super::names::{
     ENTRY_POINT, FILES, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, LINKS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH,
     SIDECAR_NAME, STATE, STATE_OWN, STATE_PATH, TLS, TLS_PATH, VOLUME_PATH,
 };
-use super::pod::Pod;
+use super::pod::{Container, Pod};
 use super::quantity;
-use super::request::{FileOwner, InjectionRequest, is_own_container};
+use super::request::{FileOwner, InjectionRequest, OWN_MEMORY, is_own_container};
 use crate::domain::Mode;
 
 /// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
@@ -26,8 +28,10 @@ const TOKEN_SECONDS: u32 = 600;
 /// The program ends a start that fails by itself, with its reason (`timeout`). The probe must not be faster: kubelet does
 /// not reset its count when a container restarts, so in a long outage every later start would be killed without a word.
 const STARTUP_FAILURES: u32 = 1_000_000;
-/// In a pod whose quality of service is Guaranteed, when nobody names a limit for the CPU: a login in half a second.
+/// In a pod whose quality of service is Guaranteed, when nobody names more: a login in half a second.
 const GUARANTEED_CPU: &str = "50m";
+/// The same for memory, where the files need no more.
+const GUARANTEED_MEMORY: u64 = 32 << 20;
 
 /// What one of our containers does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub(super) fn container(
     set(
         "resources",
         resources(&match is_guaranteed(pod) {
-            true => guaranteed(&request.resources),
+            true => guaranteed(request),
             false => request.resources.clone(),
         }),
     );
@@ -79,6 +83,11 @@ pub(super) fn container(
                 "failureThreshold": STARTUP_FAILURES,
             }),
         );
+    }
+    if matches!(role, Role::NativeSidecar | Role::ContainerSidecar)
+        && let Some(port) = metrics_port(request)
+    {
+        set("ports", json!([{ "name": SIDECAR_NAME, "containerPort": port, "protocol": "TCP" }]));
     }
     let mut mounts = Vec::new();
     let mut env = Vec::new();
@@ -101,6 +110,14 @@ pub(super) fn container(
     }
     set("volumeMounts", Value::Array(mounts));
     Value::Object(container)
+}
+
+/// The port that a PodMonitor finds by its name, where others than the pod reach it.
+fn metrics_port(request: &InjectionRequest) -> Option<u16> {
+    let (host, port) = request.config.metrics.as_deref()?.rsplit_once(':')?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_local = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    port.parse().ok().filter(|port| *port > 0 && !is_local)
 }
 
 fn identity_mount() -> Value {
@@ -173,13 +190,20 @@ fn security(request: &InjectionRequest, pod: &Pod) -> Value {
 /// for no less (kubernetes.io, Pod Quality of Service Classes).
 fn is_guaranteed(pod: &Pod) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_own_container(c)).peekable();
-    all.peek().is_some()
-        && all.all(|container| {
-            ["cpu", "memory"].iter().all(|name| {
-                let amount = |list: &str| container.resources.get(list)?.get(name).map(amount);
-                amount("limits").is_some_and(|limit| amount("requests").is_none_or(|request| request == limit))
-            })
-        })
+    all.peek().is_some() && all.all(has_guarantee)
+}
+
+fn has_guarantee(container: &Container) -> bool {
+    ["cpu", "memory"].iter().all(|name| {
+        let amount = |list: &str| container.resources.get(list)?.get(name).map(amount);
+        amount("limits").is_some_and(|limit| amount("requests").is_none_or(|request| request == limit))
+    })
+}
+
+/// Whether one of our containers, which is in the pod already, makes a Guaranteed pod Burstable: the pod became Guaranteed
+/// after it was injected into.
+pub(super) fn breaks_guarantee(container: &Container, pod: &Pod) -> bool {
+    !has_guarantee(container) && is_guaranteed(pod)
 }
 
 /// An amount as it compares: `1` and `1000m` are the same.
@@ -188,14 +212,17 @@ fn amount(value: &Value) -> Option<u64> {
     quantity::thousandths(&text)
 }
 
-/// Ours in a Guaranteed pod are Guaranteed too: limits for both, and requests that are the same.
-fn guaranteed(resources: &Resources) -> Resources {
-    let mut limits = resources.limits.clone();
-    limits.entry("cpu".to_owned()).or_insert_with(|| GUARANTEED_CPU.to_owned());
-    if let Some(memory) = resources.requests.get("memory") {
-        limits.entry("memory".to_owned()).or_insert_with(|| memory.clone());
+/// Ours in a Guaranteed pod are Guaranteed too: limits for CPU and memory, and requests that are the same. What nobody
+/// limits is limited to what is requested, or to what we need where that is more.
+fn guaranteed(request: &InjectionRequest) -> Resources {
+    let memory = request.config.volume.size.saturating_add(OWN_MEMORY).max(GUARANTEED_MEMORY);
+    let Resources { mut requests, mut limits } = request.resources.clone();
+    for (name, least) in [("cpu", GUARANTEED_CPU.to_owned()), ("memory", size(memory))] {
+        let more = requests.get(name).filter(|text| quantity::thousandths(text) > quantity::thousandths(&least));
+        let limit = limits.entry(name.to_owned()).or_insert_with(|| more.cloned().unwrap_or(least));
+        requests.insert(name.to_owned(), limit.clone());
     }
-    Resources { requests: limits.clone(), limits }
+    Resources { requests, limits }
 }
 
 fn resources(resources: &Resources) -> Value {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Action, Injector, Sidecar};
 
+use super::arguments;
 use super::containers::{self, AwsIdentityEnv, Role};
 use super::denial::{Denial, dedup_and_truncate};
 use super::injected::{self, Expected, is_our_kind};
@@ -74,13 +75,8 @@ fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
     kept
 }
 
-/// A string of the kernel's argument list, with its final NUL (`MAX_ARG_STRLEN`, execve(2)).
-const MAX_ARGUMENT: usize = 128 << 10;
 /// Mounts that hold the token of an AWS identity: platforms have one.
 const MAX_TOKEN_MOUNTS: usize = 8;
-/// All arguments that one pod gets: the API server takes objects of about 1.5 MB, with annotations of up to 256 KiB.
-const MAX_ARGUMENTS: usize = 1 << 20;
-
 struct Plan<'a> {
     value: &'a Value,
     pod: &'a Pod,
@@ -123,7 +119,7 @@ impl Plan<'_> {
             Some(places) => self.update(&expected, &places),
             None => self.containers(at, expected),
         }
-        self.refuse_too_large();
+        self.denial.extend(arguments::refused(&self.ops));
     }
 
     /// Refuses a volume that has our name and is not ours, and brings the size of ours up to date.
@@ -172,29 +168,6 @@ impl Plan<'_> {
                     container.name, mount.volume
                 ));
             }
-        }
-    }
-
-    /// Arguments that the kernel or the API server would refuse, later and in other words.
-    fn refuse_too_large(&mut self) {
-        let mut all = 0_usize;
-        for argument in self.ops.iter().flat_map(|op| arguments(&op.value)) {
-            all = all.saturating_add(argument.len());
-            // Kubelet makes one dollar of two.
-            let length = argument.replace("$$", "$").len();
-            if length >= MAX_ARGUMENT {
-                let name: String = argument.chars().take_while(|c| *c != '=').take(100).collect();
-                self.denial.push(format!(
-                    "{name} has {length} bytes, and one argument of a container holds less than {MAX_ARGUMENT}; say it in \
-                     several files, or mount a file of the image's own"
-                ));
-            }
-        }
-        if all > MAX_ARGUMENTS {
-            self.denial.push(format!(
-                "the configuration has {all} bytes in the arguments of this pod's containers; expected at most \
-                 {MAX_ARGUMENTS}: an object of Kubernetes holds no more; name fewer containers, or smaller templates"
-            ));
         }
     }
 
@@ -279,7 +252,7 @@ impl Plan<'_> {
             // Kubelet restarts a native sidecar for ever, and such a pod would never fail; an init container that fails
             // fails it. With OnFailure an init container is restarted too, and the Job controller counts the restarts of
             // either, so it would change nothing.
-            (Mode::Sidecar, Sidecar::Native) if self.pod.restart_policy.as_deref() == Some("Never") => {
+            (Mode::Sidecar, Sidecar::Native) if self.pod.ending.restart_policy.as_deref() == Some("Never") => {
                 vec![first(Role::InitFetch), first(Role::NativeSidecar)]
             }
             (Mode::Sidecar, Sidecar::Native) => vec![first(Role::NativeSidecar)],
@@ -317,7 +290,15 @@ impl Plan<'_> {
                     "container {} had the arguments of other annotations; they are written anew",
                     container.name
                 ));
-                self.ops.push(Op::add(&format!("{path}/args"), expected.container["args"].clone()));
+                // The port is what the arguments say.
+                for key in ["args", "ports"] {
+                    let value =
+                        expected.container.get(key).map(|value| Op::add(&format!("{path}/{key}"), value.clone()));
+                    self.ops.extend(value);
+                }
+            }
+            if containers::breaks_guarantee(container, self.pod) {
+                self.ops.push(Op::add(&format!("{path}/resources"), expected.container["resources"].clone()));
             }
             let env = list("env").into_iter().filter(|variable| !container.has_variable(text(variable, "name")));
             let is_there = |mount: &Value| container.mounts.iter().any(|known| known.path == text(mount, "mountPath"));
@@ -407,15 +388,4 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn sub_path(mount: &Value) -> Option<&str> {
     mount.get("subPath").and_then(Value::as_str)
-}
-
-/// The arguments in what an operation adds: of a container, of several, or a list of words itself.
-fn arguments(value: &Value) -> Vec<&str> {
-    let words = |list: &Value| list.as_array().is_some_and(|all| all.iter().all(Value::is_string));
-    match value {
-        Value::Array(list) if words(value) => list.iter().filter_map(Value::as_str).collect(),
-        Value::Array(list) => list.iter().flat_map(arguments).collect(),
-        Value::Object(_) => value.get("args").map(arguments).unwrap_or_default(),
-        _ => Vec::new(),
-    }
 }

@@ -33,8 +33,8 @@ pub struct Pod {
     pub ephemeral_containers: Vec<Container>,
     /// Names of `spec.volumes`.
     pub volumes: Vec<String>,
-    /// `spec.restartPolicy`.
-    pub restart_policy: Option<String>,
+    /// When it ends.
+    pub ending: Ending,
     /// `spec.shareProcessNamespace`.
     pub shares_processes: Option<bool>,
     /// `spec.hostPID`.
@@ -45,10 +45,21 @@ pub struct Pod {
     pub user: Option<u64>,
     /// `spec.securityContext.runAsGroup`.
     pub group: Option<u64>,
-    /// `spec.os.name`, else what `spec.nodeSelector` says.
+    /// The operating system that it says it needs, anywhere in its spec.
     pub os: Option<String>,
     /// A mirror of a static pod, `kubernetes.io/config.mirror`.
     pub is_mirror: bool,
+}
+
+/// When a pod ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// `spec.restartPolicy`.
+    pub restart_policy: Option<String>,
+    /// Whether `spec.activeDeadlineSeconds` is there.
+    pub has_deadline: bool,
+    /// `spec.terminationGracePeriodSeconds`, in seconds.
+    pub grace: Option<u64>,
 }
 
 /// What is read of a container.
@@ -171,7 +182,11 @@ impl Pod {
             init_containers: containers(spec, "initContainers")?,
             ephemeral_containers: containers(spec, "ephemeralContainers")?,
             volumes: volumes.iter().filter_map(|volume| text(volume, "name")).collect(),
-            restart_policy: text(spec, "restartPolicy"),
+            ending: Ending {
+                restart_policy: text(spec, "restartPolicy"),
+                has_deadline: spec.get("activeDeadlineSeconds").is_some_and(Value::is_number),
+                grace: spec.get("terminationGracePeriodSeconds").and_then(Value::as_u64),
+            },
             shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
             is_among_the_nodes: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
             groups: items(security, "supplementalGroups", "spec.securityContext")?
@@ -180,13 +195,59 @@ impl Pod {
                 .collect(),
             user: security.get("runAsUser").and_then(Value::as_u64),
             group: security.get("runAsGroup").and_then(Value::as_u64),
-            os: spec.get("os").and_then(|os| text(os, "name")).or_else(|| {
-                let selector = spec.get("nodeSelector")?;
-                text(selector, "kubernetes.io/os").or_else(|| text(selector, "beta.kubernetes.io/os"))
-            }),
+            os: os(spec),
             is_mirror: annotations.get(MIRROR).is_some(),
         })
     }
+}
+
+const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+/// On nodes of Windows only.
+const WINDOWS_LABEL: &str = "node.kubernetes.io/windows-build";
+
+/// The operating system of the nodes that a pod can run on, as far as it says so: by `os`, by labels of nodes, or by
+/// options that only Windows has.
+fn os(spec: &Value) -> Option<String> {
+    let windows = || "windows".to_owned();
+    let by_label = || {
+        let selector = spec.get("nodeSelector")?;
+        let os = OS_LABELS.iter().find_map(|label| text(selector, label));
+        os.or_else(|| selector.get(WINDOWS_LABEL).is_some().then(windows))
+    };
+    let by_affinity = || {
+        let terms = spec
+            .pointer("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms")?
+            .as_array()?;
+        // One of them is enough for a node.
+        let all: Option<Vec<String>> = terms.iter().map(other_os).collect();
+        all?.into_iter().next()
+    };
+    let is_windows = |holder: &Value| {
+        let options = holder.pointer("/securityContext/windowsOptions").and_then(Value::as_object);
+        options.is_some_and(|options| !options.is_empty())
+    };
+    let by_options = || {
+        let lists = ["containers", "initContainers"].into_iter().filter_map(|list| spec.get(list)?.as_array());
+        (is_windows(spec) || lists.flatten().any(is_windows)).then(windows)
+    };
+    let by_name = spec.get("os").and_then(|os| text(os, "name"));
+    by_name.or_else(by_label).or_else(by_affinity).or_else(by_options)
+}
+
+/// The operating system that a term of a node affinity needs, when it is not linux.
+fn other_os(term: &Value) -> Option<String> {
+    term.get("matchExpressions")?.as_array()?.iter().find_map(|expression| {
+        let (key, operator) = (text(expression, "key")?, text(expression, "operator")?);
+        let values = expression.get("values").and_then(Value::as_array);
+        let values: Vec<&str> = values.into_iter().flatten().filter_map(Value::as_str).collect();
+        let has_linux = values.contains(&"linux");
+        match operator.as_str() {
+            "In" if OS_LABELS.contains(&key.as_str()) && !has_linux => values.first().map(|os| (*os).to_owned()),
+            "NotIn" if OS_LABELS.contains(&key.as_str()) && has_linux => Some("another system than linux".to_owned()),
+            "In" | "Exists" | "Gt" if key == WINDOWS_LABEL => Some("windows".to_owned()),
+            _ => None,
+        }
+    })
 }
 
 fn containers(spec: &Value, list: &str) -> Result<Vec<Container>, String> {

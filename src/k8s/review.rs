@@ -77,6 +77,8 @@ const POD: Keep = Keep::Members(&[
     (
         "spec",
         Keep::Members(&[
+            ("activeDeadlineSeconds", Keep::All),
+            ("affinity", Keep::Members(&[("nodeAffinity", Keep::All)])),
             ("containers", Keep::Items(&CONTAINER)),
             ("ephemeralContainers", Keep::Items(&CONTAINER)),
             ("hostPID", Keep::All),
@@ -89,6 +91,7 @@ const POD: Keep = Keep::Members(&[
             ("securityContext", Keep::All),
             ("serviceAccountName", Keep::All),
             ("shareProcessNamespace", Keep::All),
+            ("terminationGracePeriodSeconds", Keep::All),
             ("volumes", Keep::Items(&Keep::All)),
         ]),
     ),

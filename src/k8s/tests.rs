@@ -274,6 +274,46 @@ fn in_a_guaranteed_pod_ours_is_guaranteed() {
     let named = ("resources", "limits: {cpu: 100m, memory: 64Mi}");
     let same = json!({ "cpu": "100m", "memory": "64Mi" });
     assert_eq!(resources(&[FILE, ROLE, named], spec(guaranteed.clone())), json!({ "limits": same, "requests": same }));
+    // What nobody limits is enough for the files, and never less than somebody requests.
+    let mebibytes = |cpu: &str, memory: &str| {
+        let amounts = json!({ "cpu": cpu, "memory": memory });
+        json!({ "limits": amounts, "requests": amounts })
+    };
+    for (said, size, expected) in [
+        ("limits: {cpu: 50m}", "8Mi", mebibytes("50m", "32Mi")),
+        ("{}", "8Mi", mebibytes("50m", "32Mi")),
+        ("{}", "64Mi", mebibytes("50m", "80Mi")),
+        ("requests: {memory: 24Mi, cpu: 5m}", "8Mi", mebibytes("50m", "32Mi")),
+        ("requests: {memory: 64Mi, cpu: 0.2}", "8Mi", mebibytes("0.2", "64Mi")),
+        (
+            "{requests: {ephemeral-storage: 1Mi}, limits: {ephemeral-storage: 2Mi, memory: 48Mi}}",
+            "8Mi",
+            json!({ "limits": { "cpu": "50m", "memory": "48Mi", "ephemeral-storage": "2Mi" },
+                    "requests": { "cpu": "50m", "memory": "48Mi", "ephemeral-storage": "1Mi" } }),
+        ),
+    ] {
+        let annotations = [FILE, ROLE, ("resources", said), ("volume-size", size)];
+        assert_eq!(resources(&annotations, spec(guaranteed.clone())), expected, "{said}");
+        let operator = injector(&format!(
+            "resources: {}\n",
+            if said.starts_with('{') { said.to_owned() } else { format!("{{ {said} }}") }
+        ));
+        let by_operator = injected_by(&pod(&[FILE, ROLE, ("volume-size", size)], spec(guaranteed.clone())), &operator);
+        assert_eq!(injected_container(&by_operator)["resources"], expected, "{said}");
+    }
+    // Another webhook may make the pod Guaranteed after it was injected into.
+    for native in ["true", "false"] {
+        let operator = injector(&format!("nativeSidecar: {native}\n"));
+        let mut later = injected_by(&pod(&[FILE, ROLE], app()), &operator);
+        later["spec"]["containers"][0]["resources"] = guaranteed.clone();
+        let later = injected_by(&later, &operator);
+        for container in
+            ["initContainers", "containers"].iter().flat_map(|list| later["spec"][list].as_array().unwrap())
+        {
+            let limits = &container["resources"]["limits"];
+            assert!(limits["cpu"] != Value::Null && limits["memory"] != Value::Null, "{container}");
+        }
+    }
     for burstable in [
         json!({}),
         json!({ "limits": { "cpu": "1" } }),
@@ -546,17 +586,6 @@ fn what_a_mode_cannot_do_is_refused() {
     denied(&[("inject", "true")], app(), "say at least one secret-exec.dev/file.NAME");
     denied(&[ROLE, ("mode", "exec")], wrapped(), "nothing to deliver");
     denied(&[("inject", "yes"), FILE], app(), "expected \"true\" or \"false\"");
-    let mut windows = app();
-    windows["os"] = json!({ "name": "windows" });
-    denied(&[FILE, ROLE], windows, "Linux pods only");
-    for label in ["kubernetes.io/os", "beta.kubernetes.io/os"] {
-        let mut windows = app();
-        windows["nodeSelector"] = json!({ label: "windows" });
-        denied(&[FILE, ROLE], windows, "Linux pods only");
-        let mut linux = app();
-        linux["nodeSelector"] = json!({ label: "linux" });
-        injected(&pod(&[FILE, ROLE], linux));
-    }
     let root = json!({ "containers": [{ "name": "app", "command": ["/a"], "securityContext": { "runAsUser": 0 } }] });
     denied(&[("env.A", "vault:a#b"), ROLE, ("mode", "exec")], root, "the app would run as root");
 }

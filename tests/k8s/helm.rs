@@ -83,7 +83,7 @@ fn the_chart_makes_the_same_objects_as_kustomize() {
     let bundle = webhook["webhooks"][0]["clientConfig"].as_object_mut().unwrap().remove("caBundle");
     assert!(bundle.is_some());
     same("base", chart, base);
-    let values = json!({ "metrics": { "serviceMonitor": { "enabled": true }, "rules": { "enabled": true } } });
+    let values = json!({ "metrics": { "serviceMonitor": { "enabled": true }, "podMonitor": { "enabled": true }, "rules": { "enabled": true } } });
     let (Some(mut chart), Some(monitoring)) = (rendered(&values), by_kustomize("monitoring")) else { return };
     chart.retain(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
     same("monitoring", chart, monitoring);

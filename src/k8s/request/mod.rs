@@ -3,6 +3,8 @@
 mod validate;
 mod annotations;
 
+pub(super) use validate::OWN_MEMORY;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
@@ -141,8 +143,10 @@ impl RequestReader<'_> {
     }
 
     fn read(mut self) -> Result<InjectionRequest, Denial> {
-        if self.pod.os.as_deref() == Some("windows") {
-            self.deny("a pod for Windows; secrets can be injected into Linux pods only");
+        match self.pod.os.as_deref() {
+            None | Some("linux") => {}
+            Some("windows") => self.deny("a pod for Windows; secrets can be injected into Linux pods only"),
+            Some(_) => self.deny("a pod for another operating system; secrets can be injected into Linux pods only"),
         }
         let mode = self.mode();
         let targets = self.targets();

@@ -84,8 +84,8 @@ fn an_option_that_would_do_nothing_is_refused() {
             ][..],
         ),
         ("exec", &[("refresh", "1m"), ("metrics", "127.0.0.1:9"), ("revoke-delay", "1s")]),
-        ("supervise", &[("revoke-delay", "1s")]),
-        ("sidecar", &[("scrub-aws", "true"), ("inherit", "none")]),
+        ("supervise", &[("revoke-delay", "1s"), ("leave-leases", "true")]),
+        ("sidecar", &[("scrub-aws", "true"), ("inherit", "none"), ("leave-leases", "true")]),
     ] {
         for option in options {
             let expected = format!("it does nothing in mode {mode}, only with secret-exec.dev/mode: ");
@@ -382,4 +382,150 @@ fn nothing_that_runs_calls_out_or_reads_a_file_comes_by_annotation_in_any_mode()
             denied(&all, spec.clone(), &format!("annotation secret-exec.dev/{key}"));
         }
     }
+}
+
+#[test]
+fn a_pod_of_another_operating_system_is_refused_however_it_says_so() {
+    let affinity = |terms: Value| {
+        let required = json!({ "nodeSelectorTerms": terms });
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } } })
+    };
+    let term = |key: &str, operator: &str, values: Value| {
+        json!({ "matchExpressions": [{ "key": "pool", "operator": "Exists" },
+                                     { "key": key, "operator": operator, "values": values }] })
+    };
+    let os = "kubernetes.io/os";
+    let windows = term(os, "In", json!(["windows"]));
+    let windows_only = json!({ "hostProcess": false });
+    for (more, expected) in [
+        (json!({ "os": { "name": "windows" } }), Some("a pod for Windows")),
+        (json!({ "nodeSelector": { os: "windows" } }), Some("a pod for Windows")),
+        (json!({ "nodeSelector": { "beta.kubernetes.io/os": "windows" } }), Some("a pod for Windows")),
+        (json!({ "nodeSelector": { "node.kubernetes.io/windows-build": "10.0.17763" } }), Some("a pod for Windows")),
+        (json!({ "nodeSelector": { os: "freebsd" } }), Some("a pod for another operating system")),
+        (json!({ "securityContext": { "windowsOptions": windows_only } }), Some("a pod for Windows")),
+        (affinity(json!([windows])), Some("a pod for Windows")),
+        (affinity(json!([term("node.kubernetes.io/windows-build", "Exists", json!(null))])), Some("a pod for Windows")),
+        (affinity(json!([term(os, "NotIn", json!(["linux"]))])), Some("a pod for another operating system")),
+        (affinity(json!([windows, term(os, "In", json!(["linux", "windows"]))])), None),
+        (affinity(json!([windows, term(os, "Exists", json!(null))])), None),
+        (affinity(json!([term(os, "NotIn", json!(["windows"]))])), None),
+        (affinity(json!([])), None),
+        (json!({ "os": { "name": "linux" }, "nodeSelector": { "node.kubernetes.io/windows-build": "1" } }), None),
+        (json!({ "nodeSelector": { os: "linux" } }), None),
+        (json!({ "securityContext": { "windowsOptions": {} } }), None),
+    ] {
+        let mut spec = app();
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        match expected {
+            Some(expected) => denied(&[FILE, ROLE], spec, &format!("{expected}; secrets can be injected into Linux")),
+            None => drop(injected(&pod(&[FILE, ROLE], spec))),
+        }
+    }
+    let mut by_container = app();
+    by_container["containers"][0]["securityContext"] = json!({ "windowsOptions": windows_only });
+    denied(&[FILE, ROLE], by_container, "a pod for Windows");
+}
+
+#[test]
+fn what_no_container_could_be_started_with_is_refused() {
+    let expected = "files.b.template has a NUL character, which no argument of a process can have";
+    denied_here(&[("template.b", "a\0b")], expected);
+    denied_here(&[("config", "files: { b: { template: \"a\\0b\" } }")], expected);
+    let command = json!({ "containers": [{ "name": "app", "image": "app:1" }] });
+    let said = [ROLE, FILE, ("mode", "exec"), ("command.app", "[\"/app\", \"a\\u0000b\"]")];
+    denied(&said, command, "a has a NUL character");
+    denied_here(&[FILE, ("volume", "/a:b")], "the directory /a:b of the files has a \":\"");
+    denied_here(&[FILE, ("mode", "init"), ("volume", "/a:b")], "which Kubernetes refuses in a mountPath");
+}
+
+/// A user that the app is not owns the files, or the app cannot become it: it would learn that when it runs.
+#[test]
+fn a_user_that_the_app_is_not_is_refused() {
+    let spec = |pod: Value, container: Value| {
+        json!({ "securityContext": pod,
+                "containers": [{ "name": "app", "command": ["/app"], "securityContext": container }] })
+    };
+    const RUN_AS: (&str, &str) = ("run-as", "1000:1000");
+    let other = || json!({ "runAsUser": 2000 });
+    for (mode, why) in
+        [("sidecar", "could not read the files"), ("init", "could not"), ("exec", "cannot become another")]
+    {
+        let expected = format!(
+            "annotation secret-exec.dev/run-as: container app runs as user 2000 (securityContext.runAsUser) and {why}"
+        );
+        let annotations = [FILE, ROLE, RUN_AS, ("mode", mode)];
+        denied(&annotations, spec(json!({}), other()), &expected);
+        denied(&annotations, spec(other(), json!({})), &expected);
+        for (pod_says, container) in
+            [(json!({}), json!({})), (other(), json!({ "runAsUser": 1000 })), (json!({}), json!({ "runAsUser": 0 }))]
+        {
+            injected(&pod(&annotations, spec(pod_says, container)));
+        }
+    }
+    let shared = json!({ "runAsUser": 2000, "runAsGroup": 1000 });
+    denied(&[FILE, ROLE, RUN_AS], spec(json!({}), shared.clone()), "could not read the files");
+    let for_group = ("config", "files: { a: { from: \"vault:x#y\", mode: \"0440\" } }");
+    injected(&pod(&[for_group, ROLE, RUN_AS], spec(json!({}), shared)));
+}
+
+#[test]
+fn a_pod_that_may_not_end_as_expected_gets_a_warning() {
+    let warnings = |annotations: &[(&str, &str)], more: Value| {
+        let mut spec = app();
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let warnings = inject(&pod(annotations, spec), &crate::k8s::tests::injector("")).unwrap().warnings;
+        assert!(warnings.iter().all(|text| text.len() <= 250), "{warnings:?}");
+        warnings.join("\n")
+    };
+    let never =
+        "restartPolicy OnFailure without activeDeadlineSeconds: a secret that cannot be fetched never fails this pod";
+    for mode in ["sidecar", "init"] {
+        let said = warnings(&[FILE, ROLE, ("mode", mode)], json!({ "restartPolicy": "OnFailure" }));
+        assert!(said.starts_with(never), "{said}");
+    }
+    let too_long = "annotation secret-exec.dev/revoke-delay: 60 s is not less than terminationGracePeriodSeconds (30)";
+    let delay = ("revoke-delay", "1m");
+    for grace in [json!({}), json!({ "terminationGracePeriodSeconds": 30 })] {
+        let said = warnings(&[FILE, ROLE, delay], grace);
+        assert!(said.starts_with(too_long), "{said}");
+    }
+    for (annotations, spec) in [
+        (&[FILE, ROLE, delay][..], json!({ "terminationGracePeriodSeconds": 61 })),
+        (&[FILE, ROLE, ("revoke-delay", "29s")], json!({})),
+        (&[FILE, ROLE], json!({ "restartPolicy": "OnFailure", "activeDeadlineSeconds": 600 })),
+        (&[FILE, ROLE], json!({ "restartPolicy": "Never" })),
+        (&[FILE, ROLE], json!({ "terminationGracePeriodSeconds": 0 })),
+    ] {
+        assert_eq!(warnings(annotations, spec.clone()), "", "{spec}");
+    }
+}
+
+/// A PodMonitor names the port; on loopback nobody would reach it.
+#[test]
+fn the_port_of_the_metrics_has_a_name() {
+    let ports = |annotations: &[(&str, &str)], operator: &str| {
+        let operator = crate::k8s::tests::injector(operator);
+        let patched = crate::k8s::tests::injected_by(&pod(&[&[FILE, ROLE], annotations].concat(), app()), &operator);
+        ["initContainers", "containers"]
+            .map(|list| patched["spec"][list].as_array().unwrap().clone())
+            .concat()
+            .iter()
+            .filter_map(|container| container.get("ports").cloned())
+            .collect::<Vec<_>>()
+    };
+    let named = json!([{ "name": "secret-exec", "containerPort": 9102, "protocol": "TCP" }]);
+    for operator in ["nativeSidecar: true\n", "nativeSidecar: false\n"] {
+        for address in ["0.0.0.0:9102", "[::]:9102"] {
+            assert_eq!(ports(&[("metrics", address)], operator), std::slice::from_ref(&named), "{operator}");
+        }
+        for address in ["127.0.0.1:9102", "localhost:9102", "[::1]:9102", "0.0.0.0:0"] {
+            assert!(ports(&[("metrics", address)], operator).is_empty(), "{address}");
+        }
+    }
+    assert!(ports(&[], "").is_empty());
+    // Metrics that another webhook's annotation asks for later.
+    let mut later = injected(&pod(&[FILE, ROLE], app()));
+    later["metadata"]["annotations"]["secret-exec.dev/metrics"] = json!("0.0.0.0:9102");
+    assert_eq!(injected_container(&injected(&later))["ports"], named);
 }

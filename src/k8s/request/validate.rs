@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
-use crate::domain::{Feature, Limit, Mode, Source};
+use crate::domain::{Account, Feature, FileMode, Limit, Mode, RunAs, Source};
 
 use super::super::denial::{annotation_key, way_for_root};
 use super::super::login::Login;
@@ -14,7 +14,7 @@ use super::super::references::References;
 use super::{RequestReader, list_names};
 
 /// What the program needs beside the files it writes.
-const OWN_MEMORY: u64 = 16 << 20;
+pub(in crate::k8s) const OWN_MEMORY: u64 = 16 << 20;
 
 impl RequestReader<'_> {
     /// What the mode can do.
@@ -93,6 +93,7 @@ impl RequestReader<'_> {
             ("revokeDelay", "revoke-delay", Feature::RevokeDelay),
             ("inherit", "inherit", Feature::Inherit),
             ("scrubAws", "scrub-aws", Feature::ScrubAws),
+            ("leaveLeases", "leave-leases", Feature::LeaveLeases),
         ] {
             if let (true, Some(limit)) = (self.requested.mentions(key), mode.limit(feature)) {
                 self.deny_annotation(annotation, &pod_text(limit, mode));
@@ -168,14 +169,68 @@ impl RequestReader<'_> {
         if path.as_os_str() == VOLUME_PATH {
             self.deny_annotation("volume", &format!("must not be {VOLUME_PATH} itself; the default is {FILES_PATH}"));
         }
+        let directories = self.dialect.directories.iter().map(String::as_str);
+        if let Some(text) = directories.chain(path.to_str()).find(|text| text.contains(':')) {
+            self.deny(format!(
+                "the directory {text} of the files has a \":\", which Kubernetes refuses in a mountPath"
+            ));
+        }
         let is_sidecar_container = self.injector.sidecar == Sidecar::Container;
-        let ends = self.pod.restart_policy.as_deref().is_some_and(|policy| policy != "Always");
+        let ends = self.pod.ending.restart_policy.as_deref().is_some_and(|policy| policy != "Always");
         if mode == Mode::Sidecar && is_sidecar_container && ends {
             let text = format!(
                 "a pod that ends would wait for its sidecar forever in this cluster; say {}: init, exec or supervise",
                 annotation_key("mode")
             );
             self.deny(text);
+        }
+    }
+
+    /// What a pod that is admitted may still not do as its author expects.
+    fn warn_of_the_end(&mut self, mode: Mode, config: &Config) {
+        const GRACE: u64 = 30; // terminationGracePeriodSeconds, when the pod names none
+        let ending = &self.pod.ending;
+        if ending.restart_policy.as_deref() == Some("OnFailure") && !ending.has_deadline {
+            self.warnings.push(
+                "restartPolicy OnFailure without activeDeadlineSeconds: a secret that cannot be fetched never fails this pod, \
+                 its container is started again and again; say restartPolicy: Never, or set activeDeadlineSeconds"
+                    .to_owned(),
+            );
+        }
+        let (delay, grace) = (config.revoke_delay.as_secs(), ending.grace.unwrap_or(GRACE));
+        if mode == Mode::Sidecar && delay > 0 && delay >= grace {
+            self.warnings.push(format!(
+                "annotation {}: {delay} s is not less than terminationGracePeriodSeconds ({grace}), in which the app ends \
+                 first: kubelet kills the sidecar before it revokes; set a longer grace period",
+                annotation_key("revoke-delay")
+            ));
+        }
+    }
+
+    /// Files of a user that the app is not, or a user that it cannot become.
+    fn validate_user(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
+        let Some(RunAs { user: Account::Id(wanted), group }) = &config.run_as else { return };
+        let pod = self.pod;
+        for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
+            let Some(user) = container.user.or(pod.user).filter(|user| *user != 0 && *user != u64::from(*wanted))
+            else {
+                continue;
+            };
+            let is_member = |gid: u32| {
+                let groups = container.group.or(pod.group).into_iter().chain(pod.groups.iter().copied());
+                groups.into_iter().any(|known| known == u64::from(gid))
+            };
+            let is_shared = matches!(group, Some(Account::Id(gid)) if is_member(*gid))
+                && config.files.iter().all(|file| file.mode.is_some_and(FileMode::is_for_group));
+            if mode.wraps() || !is_shared {
+                let why = if mode.wraps() { "cannot become another user" } else { "could not read the files" };
+                let name = &container.name;
+                let text = format!(
+                    "container {name} runs as user {user} (securityContext.runAsUser) and {why}; name that user, or leave \
+                     run-as out"
+                );
+                self.deny_annotation("run-as", &text);
+            }
         }
     }
 
@@ -187,6 +242,7 @@ impl RequestReader<'_> {
         config: &Config,
         resources: &Resources,
     ) {
+        self.validate_user(mode, targets, config);
         if mode.wraps() {
             if would_be_root(self.pod, targets, config) {
                 let text = "the app would run as root; say whom it runs as, or \"0\" when root is meant";
@@ -194,6 +250,7 @@ impl RequestReader<'_> {
             }
             return;
         }
+        self.warn_of_the_end(mode, config);
         let Some(text) = resources.limits.get("memory") else { return };
         let needed = config.volume.size.saturating_add(OWN_MEMORY);
         match quantity::bytes(text) {
