@@ -62,13 +62,8 @@ pub(super) fn container(
     set("image", json!(image));
     set("args", json!(arguments(role, request)));
     set("securityContext", security(request, pod));
-    set(
-        "resources",
-        resources(&match is_guaranteed(pod) {
-            true => guaranteed(request),
-            false => request.resources.clone(),
-        }),
-    );
+    let amounts = if is_guaranteed(pod) { guaranteed(request) } else { request.resources.clone() };
+    set("resources", resources(&amounts));
     // What ended a start that failed stands in `kubectl describe pod`.
     set("terminationMessagePolicy", json!("FallbackToLogsOnError"));
     if role == Role::NativeSidecar {

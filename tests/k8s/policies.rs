@@ -71,6 +71,23 @@ fn a_secret_in_plain_sight_is_refused_and_a_reference_is_not() {
             (env("STRIPE_APIKEY", "sk_live"), true),
             (env("TOKEN", "t"), true),
             (env("AWS_SECRET_ACCESS_KEY", "k"), true),
+            (env("PGPASSWORD", "p"), true),
+            (env("MYSQL_PWD", "p"), true),
+            (env("dbPassword", "p"), true),
+            (env("dbPass", "p"), true),
+            (env("DB_PASS", "p"), true),
+            (env("SECRET_KEY_BASE", "k"), true),
+            (env("SECRET_KEY", "k"), true),
+            (env("DB_PASSWORD", "arn:aws:s3:::bucket"), true),
+            (env("DB_PASSWORD", "hunter$(2)"), true),
+            (env("PGPASSWORD", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db#password"), false),
+            (env("DB_PASSWORD", "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:db"), false),
+            (env("DB_PASSWORD", "$(OTHER)"), false),
+            (env("DB_PASSWORD", "${vault:secret/data/db#password}"), false),
+            (env("PWD", "/app"), false),
+            (env("OLDPWD", "/app"), false),
+            (env("BYPASS", "yes"), false),
+            (env("AWS_ACCESS_KEY_ID", "AKIA"), false),
             (env("DB_PASSWORD", "vault:"), true),
             (env("DB_PASSWORD", "vault:secret/data/db#password"), false),
             (env("DB_PASSWORD", "aws-sm:prod/db#password"), false),
@@ -101,8 +118,10 @@ fn a_secret_object_in_the_environment_is_refused_where_the_namespace_says_so() {
 
 #[test]
 fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
-    let restricted =
-        json!({ "runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } });
+    let restricted = json!({
+        "runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] },
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
     let asks = |context: Value| {
         let mut pod = pod(json!({ "securityContext": context, "command": ["/app"] }));
         pod["metadata"]["annotations"] =
@@ -114,8 +133,24 @@ fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
         context.as_object_mut().unwrap().remove(key);
         asks(context)
     };
+    let with = |key: &str, value: Value| {
+        let mut context = restricted.clone();
+        context[key] = value;
+        asks(context)
+    };
+    let in_pod = |key: &str, value: Value| {
+        let mut pod = asks(restricted.clone());
+        pod["spec"][key] = value;
+        pod
+    };
     let mut by_pod = without("runAsNonRoot");
     by_pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true });
+    let mut filtered_by_pod = without("seccompProfile");
+    filtered_by_pod["spec"]["securityContext"] = json!({ "seccompProfile": { "type": "Localhost" } });
+    let mut root_by_pod = asks(restricted.clone());
+    root_by_pod["spec"]["securityContext"] = json!({ "runAsUser": 0 });
+    let mut user_of_its_own = root_by_pod.clone();
+    user_of_its_own["spec"]["containers"][0]["securityContext"]["runAsUser"] = json!(1000);
     let mut root_anyway = by_pod.clone();
     root_anyway["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = json!(false);
     let mut off = asks(json!({}));
@@ -128,6 +163,23 @@ fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
         (without("allowPrivilegeEscalation"), true),
         (without("capabilities"), true),
         (asks(json!({})), true),
+        (without("seccompProfile"), true),
+        (with("seccompProfile", json!({ "type": "Unconfined" })), true),
+        (with("seccompProfile", json!({ "type": "Localhost", "localhostProfile": "a" })), false),
+        (with("capabilities", json!({ "drop": ["ALL"], "add": ["SYS_ADMIN"] })), true),
+        (with("capabilities", json!({ "drop": ["ALL"], "add": ["sys_admin"] })), true),
+        (with("capabilities", json!({ "drop": ["ALL"], "add": ["NET_BIND_SERVICE"] })), false),
+        (with("runAsUser", json!(0)), true),
+        (with("runAsUser", json!(1000)), false),
+        (in_pod("hostPID", json!(true)), true),
+        (in_pod("hostIPC", json!(true)), true),
+        (in_pod("hostNetwork", json!(true)), true),
+        (in_pod("hostPID", json!(false)), false),
+        (in_pod("volumes", json!([{ "name": "v", "hostPath": { "path": "/" } }])), true),
+        (in_pod("volumes", json!([{ "name": "v", "emptyDir": {} }])), false),
+        (filtered_by_pod, false),
+        (root_by_pod, true),
+        (user_of_its_own, false),
         (by_pod, false),
         (root_anyway, true),
         (off, false),
@@ -180,7 +232,19 @@ fn a_container_that_debugs_a_pod_gets_none_of_its_secrets() {
         for (target, expected) in [("secret-exec", true), ("secret-exec-init", true), ("app", false)] {
             cases.push((with(json!({ "targetContainerName": target })), expected));
         }
-        for (capability, expected) in [("SYS_PTRACE", true), ("SYS_ADMIN", true), ("ALL", true), ("NET_RAW", false)] {
+        for (capability, expected) in [
+            ("SYS_PTRACE", true),
+            ("sys_ptrace", true),
+            ("Cap_Sys_Ptrace", true),
+            ("SYS_ADMIN", true),
+            ("ALL", true),
+            ("all", true),
+            ("SYS_MODULE", true),
+            ("DAC_READ_SEARCH", true),
+            ("PERFMON", true),
+            ("NET_RAW", false),
+            ("NET_ADMIN", false),
+        ] {
             let context = json!({ "securityContext": { "capabilities": { "add": [capability] } } });
             cases.push((with(context.clone()), expected));
             cases.push((debugged(&pod(json!({})), context), false));
