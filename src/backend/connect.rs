@@ -103,7 +103,7 @@ impl Backends {
             Revoked::Lease(lease, revoked) => {
                 let source = source_of(lease).map(ToString::to_string).unwrap_or_default();
                 match revoked {
-                    Ok(()) => info!("revoked the lease of {source}"),
+                    Ok(()) => info!(event = "revoke", reference = source, "revoked the lease of {source}"),
                     Err(failure) => warn!("cannot revoke the lease of {source}, which ends by itself: {failure}"),
                 }
             }

@@ -23,7 +23,7 @@ const TRIES: u32 = 3;
 /// Says what became of a token.
 pub(crate) fn log_revocation(revocation: &Result<Revocation, Failure>) {
     match revocation {
-        Ok(Revocation::Revoked) => info!("revoked our token"),
+        Ok(Revocation::Revoked) => info!(event = "revoke", "revoked our token"),
         Ok(Revocation::Batch { ttl }) => {
             let left = ttl.map(|ttl| format!(" (at most {} s)", ttl.as_secs())).unwrap_or_default();
             info!("our token is a batch token, which cannot be revoked: it ends by itself{left}");

@@ -38,7 +38,7 @@ use crate::sys::{clock, random};
 
 pub(crate) use begin::Handover;
 use delivery::{Delivery, Urgency};
-use outage::Outage;
+use outage::{Outage, Subject};
 use report::Statistics;
 pub(crate) use values::Environment;
 use values::Values;
@@ -60,7 +60,7 @@ pub(crate) struct Rotation<'a> {
     /// Reported as expired; what replaced them is not delivered yet.
     expired: BTreeSet<SourceId>,
     /// The class of the last failure of each secret and (`None`) login, so that it is logged once.
-    last_failures: BTreeMap<(BackendId, Option<SecretId>), Class>,
+    last_failures: BTreeMap<(BackendId, Subject), Class>,
     /// Work whose result nothing waits for: revoking leases that cannot be used, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
     statistics: Statistics,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
-use crate::schedule::SecretId;
+use crate::schedule::{SecretId, Work};
 
 /// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
 const WARN_AFTER: u32 = 3;
@@ -34,6 +34,30 @@ pub(super) struct Line {
     pub(super) of: Option<SecretId>,
     pub(super) reference: Option<String>,
     pub(super) text: String,
+}
+
+/// Whose failure is said once, until it changes. A login that fails after a renewal did is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    Secret(SecretId),
+    Login,
+    Renewal,
+}
+
+impl Subject {
+    /// `None` for work whose failures are no news.
+    pub(super) fn of(work: Work) -> Option<Self> {
+        match work {
+            Work::Login(_) => Some(Self::Login),
+            Work::RenewToken => Some(Self::Renewal),
+            _ => work.secret().map(Self::Secret),
+        }
+    }
+
+    /// `None`: the login.
+    pub(super) fn secret(self) -> Option<SecretId> {
+        if let Self::Secret(id) = self { Some(id) } else { None }
+    }
 }
 
 /// The line that is due.

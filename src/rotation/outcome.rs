@@ -11,7 +11,7 @@ use crate::provider::{Class, Extent, Failure};
 use crate::schedule::{BackendId, Event, Liveness, Outcome, SecretId, Work};
 use crate::sys::clock;
 
-use super::outage::{Line, News, Outage};
+use super::outage::{Line, News, Outage, Subject};
 use super::{Rotation, RotationEvent, log};
 
 impl Rotation<'_> {
@@ -155,8 +155,8 @@ impl Rotation<'_> {
                 if self.outages.entry(backend).or_default().answered() {
                     info!("{} answers again", executor.name());
                 }
-                if is_secret_or_login(work) {
-                    self.last_failures.remove(&(backend, work.secret()));
+                if Subject::of(work).is_some() {
+                    self.forget_failures(backend, work.secret());
                 }
                 log::succeeded(work, outcome, reference.as_deref(), &executor);
             }
@@ -179,10 +179,9 @@ impl Rotation<'_> {
             let news = outage.failed(failure, now);
             return self.warn_of_outage(backend, news);
         }
-        let key = (backend, work.secret());
-        let is_minor = is_retried && !is_secret_or_login(work);
-        if is_minor || is_secret_or_login(work) && self.last_failures.insert(key, class.clone()).as_ref() == Some(class)
-        {
+        let subject = Subject::of(work);
+        let last = subject.and_then(|subject| self.last_failures.insert((backend, subject), class.clone()));
+        if (is_retried && subject.is_none()) || last.as_ref() == Some(class) {
             debug!("cannot {what} ({class}): {failure}");
         } else if is_retried && failure.extent != Extent::Request {
             debug!("cannot {what} ({class}): {failure}");
@@ -191,6 +190,11 @@ impl Rotation<'_> {
             let event = (failure.class == Class::Denied).then_some("deny");
             warn!(event, reference, "cannot {what}: {failure}");
         }
+    }
+
+    /// Of one secret, or of the login and its renewal.
+    fn forget_failures(&mut self, backend: BackendId, of: Option<SecretId>) {
+        self.last_failures.retain(|(known, subject), _| *known != backend || subject.secret() != of);
     }
 
     /// What the schedule made of an outcome: what it does next, at debug, and the lines that were kept until it was known whether
@@ -203,13 +207,9 @@ impl Rotation<'_> {
         }
         for Line { of, reference, text } in self.outages.entry(backend).or_default().take_kept() {
             match liveness {
-                Liveness::Down => _ = self.last_failures.remove(&(backend, of)),
+                Liveness::Down => self.forget_failures(backend, of),
                 Liveness::Answers | Liveness::Unknown => warn!(reference, "{text}"),
             }
         }
     }
-}
-
-fn is_secret_or_login(work: Work) -> bool {
-    work.secret().is_some() || matches!(work, Work::Login(_) | Work::RenewToken)
 }

@@ -16,7 +16,7 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
     // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
     let listeners =
-        config.leave_leases.then(|| Listeners::prepare(config, &prepared.run_as, Mode::Init)).transpose()?;
+        config.leave_leases.then(|| Listeners::prepare(config, &prepared.run_as, Mode::Init, caller)).transpose()?;
     // As soon as the volume exists, we run with the privileges of `runAs` only.
     prepared.become_the_app(&backends)?;
     let memory = listeners.as_ref().and_then(|listeners| listeners.state.as_ref()?.memory());

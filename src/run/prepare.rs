@@ -162,7 +162,8 @@ impl Prepared {
             Written::Generation(name) => {
                 let (count, folder) = (artifacts.len(), volume.path().display());
                 let noun = if count == 1 { "file" } else { "files" };
-                info!("delivered {count} {noun} below {folder} (generation {name})");
+                let generation = name.as_str();
+                info!(event = "deliver", generation, "delivered {count} {noun} below {folder} (generation {name})");
             }
         }
         Ok(())

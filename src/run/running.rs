@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::{Config, Place};
 use crate::deliver::environ::Home;
@@ -17,6 +17,7 @@ use crate::serve::{Control, Health, Owner, Refreshed, Report, Running, StateDir}
 use crate::sys::clock;
 use crate::sys::watch::Watched;
 
+use super::caller::ProcessContext;
 use super::run_as::RunAsPlan;
 
 /// Rotation, and the control socket that reports on it. All in one thread: no borrow lives across an `await`.
@@ -117,7 +118,12 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// The state directory, owned by the user we become, and the address to listen at.
-    pub(super) fn prepare(config: &Config, run_as: &RunAsPlan, mode: Mode) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn prepare(
+        config: &Config,
+        run_as: &RunAsPlan,
+        mode: Mode,
+        caller: &ProcessContext,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let owner = Owner { uid: run_as.drop.uid(), gid: run_as.drop.gid() };
         let owner = config.run_as.is_some().then_some(owner);
         let state = match StateDir::prepare(&config.state, owner) {
@@ -129,7 +135,12 @@ impl Listeners {
             }
             // An injected supervisor has none, since what its container has the app could read; it resumes nothing either.
             Err(error) if config.state_place == Place::Missing && mode == Mode::Supervise => {
-                info!("no state directory, so status and refresh do not work (metrics does): {error}");
+                let text = "no state directory, so status and refresh do not work (metrics does)";
+                if caller.is_pinned() {
+                    debug!("{text}: {error}")
+                } else {
+                    info!("{text}: {error}")
+                }
                 None
             }
             // It is the default and not configured, so nothing depends on it.

@@ -31,7 +31,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Sidecar, run_as, Vec::new())?;
     prepared.run_as.refuse_foreign_owner(config)?;
-    let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Sidecar)?;
+    let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Sidecar, caller)?;
     // As soon as the volume exists, we run with the privileges of `runAs` only.
     prepared.become_the_app(&backends)?;
     let memory = listeners.state.as_ref().and_then(|state| state.memory());

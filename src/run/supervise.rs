@@ -38,7 +38,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     let readiness = Readiness::connect(caller);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Supervise, run_as, app.problems())?;
     prepared.run_as.refuse_foreign_owner(config)?;
-    let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Supervise)?;
+    let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Supervise, caller)?;
     // From here on we run with the app's privileges and are not dumpable.
     prepared.become_the_app(&backends)?;
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };

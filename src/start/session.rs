@@ -146,11 +146,15 @@ impl Session {
         if successor == Successor::Sidecar {
             let delivered = deliver(&self.answers.fetches);
             self.guard(delivered)?;
-            info!("login and leases are left to the sidecar with this configuration and state directory");
+            info!(
+                event = "leave",
+                "login and leases are left to the sidecar with this configuration and state directory"
+            );
             return Ok(());
         }
         for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
-            info!("leaving {} behind: nobody replaces it, it dies at {}", mortal.source, self.end_of(&mortal));
+            let (source, end) = (mortal.source, self.end_of(&mortal));
+            info!(event = "leave", reference = %source, "leaving {source} behind: nobody replaces it, it dies at {end}");
         }
         if !self.needs_token() {
             let runtime = self.runtime.as_ref().expect("not suspended");
@@ -167,10 +171,11 @@ impl Session {
         let delivered = deliver(&self.answers.fetches);
         self.guard(delivered)?;
         for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToOurToken) {
+            let (source, end) = (mortal.source, self.end_of(&mortal));
             info!(
-                "leaving the lease of {} behind: nobody renews it, it dies at {}",
-                mortal.source,
-                self.end_of(&mortal)
+                event = "leave",
+                reference = %source,
+                "leaving the lease of {source} behind: nobody renews it, it dies at {end}"
             );
         }
         Ok(())

@@ -187,7 +187,8 @@ fn leave_leases_leaves_token_and_lease_alive_and_says_until_when() {
         "{}secrets: {{ db: \"vault:{database}/creds/web\" }}\nenv: {{ U: db#username, P: db#password }}\n",
         space.vault(&login)
     );
-    let outcome = case.with_config(&config).arg("--leave-leases").sh("printf '%s %s' \"$U\" \"$P\"").output();
+    let run = case.with_config(&config).arg("--leave-leases").args(&["--log-format", "json"]);
+    let outcome = run.sh("printf '%s %s' \"$U\" \"$P\"").output();
     let said = outcome.ok();
     let (user, password) = said.split_once(' ').unwrap();
     assert_eq!(
@@ -197,7 +198,7 @@ fn leave_leases_leaves_token_and_lease_alive_and_says_until_when() {
     );
     assert_eq!(space.leases(&database, "web"), 1);
     assert!(space.bao.token_lives(&space.accessors()[0]));
-    assert!(outcome.err().contains("lease"), "{outcome}");
+    assert!(outcome.err().contains("\"event\":\"leave\""), "{outcome}");
     assert!(!space.requests().iter().any(|request| request.contains("revoke")));
 }
 

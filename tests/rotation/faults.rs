@@ -139,6 +139,32 @@ fn one_denied_of_five_disturbs_nobody() {
     assert_eq!(running.end().code(), Some(0));
 }
 
+/// The audit trail has a line for each operation that is denied, not for the first alone.
+#[test]
+fn a_login_that_is_denied_after_the_renewal_was_is_said_too() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "k": "one" }))]);
+    let login = space.approle_with(&case, &[&format!("{kv}/data/*")], json!({ "token_ttl": "6s" }));
+    let proxy = Proxy::before(space.bao.port);
+    let config = format!("{}files: {{ a: \"vault:{kv}/data/a#k\" }}\n", space.vault_at(&proxy.address(), &login));
+    let mut running = case.with_files(&config).command("sidecar").args(&["--log-format", "json"]).start();
+    running.until("first delivery", || (crate::delivered(&case.volume(), "a") == "one").then_some(()));
+    let denied = r#"{"errors":["permission denied"]}"#;
+    proxy.on("/v1/", Plan::Answer(403, String::new(), denied.to_owned()));
+    let said = |what: &str| {
+        let stderr = running.stderr();
+        let lines = stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter(|line| line["event"] == "deny" && line["message"].as_str().unwrap().contains(what)).count()
+    };
+    wait_for("the renewal that is denied", || (said("cannot renew our token") == 1).then_some(()));
+    wait_for("the login that is denied", || (said("cannot log in") == 1).then_some(()));
+    proxy.on_nothing();
+    wait_for("another login", || (running.stderr().matches("\"event\":\"login\"").count() == 2).then_some(()));
+    assert_eq!((said("cannot renew our token"), said("cannot log in")), (1, 1), "once each: {}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
 #[test]
 fn renewals_that_a_policy_refuses_cost_one_credential_a_life() {
     let stage = Stage::new("8s", "1h");

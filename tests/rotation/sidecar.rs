@@ -31,6 +31,10 @@ fn a_lease_is_renewed_and_revoked_at_the_end() {
         |event: &str| lines.iter().find(|line| line["event"] == event).unwrap_or_else(|| panic!("{event}: {outcome}"));
     assert!(of("login")["accessor"].is_string() && of("renew")["ttl"].is_number(), "{outcome}");
     of("revoke");
+    assert!(
+        outcome.err().contains(&format!("(generation {})", of("deliver")["generation"].as_str().unwrap())),
+        "{outcome}"
+    );
     let renewed = lines.iter().find(|line| line["event"] == "renew" && line["lease"].is_string()).unwrap();
     assert_eq!(renewed["reference"], format!("vault:{}", stage.creds()), "{outcome}");
 }
