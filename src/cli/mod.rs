@@ -274,9 +274,7 @@ fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<
         config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
     let delivers = match command {
         Command::Init | Command::Sidecar => true,
-        Command::Wrap(_) | Command::Check(Check { command: Some(_), .. }) => {
-            !sources.is_empty() && !config.may_be_empty
-        }
+        Command::Wrap(_) | Command::Check(_) => !sources.is_empty() && !config.may_be_empty,
         _ => false,
     };
     if !delivers || !is_empty {

@@ -113,6 +113,9 @@ fn a_start_with_nothing_to_deliver_is_refused_in_every_mode() {
         for mode in ["init", "sidecar"] {
             case.with_config(text).command(mode).output().refused(64, expected);
         }
+        case.with_config(text).command("check").output().refused(64, expected);
+        let json = case.with_config(text).command("check").arg("--json").output();
+        assert!(json.code() == Some(64) && json.out().contains("nothing to deliver"), "{json}");
         case.refused(case.with_config(text).app(&["echo", "ran"]), 64, expected);
         case.refused(case.with_config(text).arg("--supervise").app(&["echo", "ran"]), 64, expected);
     }
@@ -120,7 +123,7 @@ fn a_start_with_nothing_to_deliver_is_refused_in_every_mode() {
     let empty = case.write("empty", "");
     for (file, expected) in [(&other, "nothing to deliver"), (&empty, "holds no annotation")] {
         let annotations = ["--annotations", file.to_str().unwrap()];
-        for mode in ["init", "sidecar"] {
+        for mode in ["init", "sidecar", "check"] {
             case.run().args(&annotations).command(mode).output().refused(64, &[expected]);
         }
         case.refused(case.run().args(&annotations).app(&["echo", "ran"]), 64, &[expected]);
