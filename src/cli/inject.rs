@@ -259,12 +259,17 @@ fn make_certs(options: &Options<'_>) -> Ended {
         vec![Diagnostic::new(Exit::Volume, format!("cannot write {}: {error}", path.display()))]
     };
     fs::create_dir_all(&directory).map_err(|error| cannot(&directory, error))?;
-    let before = match fs::read_to_string(directory.join("ca.crt")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(cannot(&directory.join("ca.crt"), error)),
+    let authorities = directory.join("ca.crt");
+    let before = match fs::read(&authorities) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(cannot(&authorities, error)),
     };
-    let bundle = certs::bundle(&issued.ca, &before, clock::wall());
+    let bundle = certs::bundle(&issued.ca, &String::from_utf8_lossy(&before), clock::wall()).ok_or_else(|| {
+        let text = "holds something that is no certificate; an authority in use may be among it, which would be trusted no \
+                    more: repair or remove it";
+        vec![Diagnostic::new(Exit::Usage, format!("{} {text}", authorities.display()))]
+    })?;
     let patch = certs::ca_patch(&bundle);
     // The bundle first: should writing end half-way, the old certificate is still believed.
     for (name, text, mode) in [

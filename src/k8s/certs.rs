@@ -54,7 +54,13 @@ pub fn issue(service: &str, namespace: &str, life: Duration, now: SystemTime) ->
 
 /// The new authority and all before it that have not ended: which of them is in use is known to the cluster only, and
 /// until the new certificate is applied and read by every replica it must still be trusted.
-pub fn bundle(new: &str, before: &str, now: SystemTime) -> String {
+///
+/// `None` when the text before holds something that is no certificate: an authority in use may be lost with it.
+pub fn bundle(new: &str, before: &str, now: SystemTime) -> Option<String> {
+    let readable = certificates(before).filter(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).is_ok()).count();
+    if readable != before.matches(BEGIN).count() || (readable == 0 && !before.trim().is_empty()) {
+        return None;
+    }
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut all: Vec<&str> = certificates(new).collect();
     for previous in certificates(before) {
@@ -65,7 +71,7 @@ pub fn bundle(new: &str, before: &str, now: SystemTime) -> String {
             all.push(previous);
         }
     }
-    all.iter().flat_map(|certificate| [certificate, "\n"]).collect()
+    Some(all.iter().flat_map(|certificate| [certificate, "\n"]).collect())
 }
 
 /// Every certificate of a PEM text.
@@ -105,15 +111,17 @@ mod tests {
     #[test]
     fn a_bundle_trusts_every_authority_that_has_not_ended() {
         let (one, two, three) = (issued().ca, issued().ca, issued().ca);
-        assert_eq!(bundle(&one, "", now()), one);
-        assert_eq!(bundle(&one, &one, now()), one);
-        let both = bundle(&two, &one, now());
+        assert_eq!(bundle(&one, "", now()).as_ref(), Some(&one));
+        assert_eq!(bundle(&one, &one, now()).as_ref(), Some(&one));
+        let both = bundle(&two, &one, now()).unwrap();
         assert_eq!(both, format!("{two}{one}"));
         // Issued twice before the first was applied: the one in use is still there.
-        assert_eq!(bundle(&three, &both, now()), format!("{three}{two}{one}"));
+        assert_eq!(bundle(&three, &both, now()), Some(format!("{three}{two}{one}")));
         let later = now() + DAY + Duration::from_secs(1);
         let four = issue("secret-inject", "secret-exec", DAY, later).unwrap().ca;
-        assert_eq!(bundle(&four, &both, later), four, "those have ended");
-        assert_eq!(bundle(&four, "-----BEGIN CERTIFICATE-----\nAA", later), four, "half of one is none");
+        assert_eq!(bundle(&four, &both, later).as_ref(), Some(&four), "those have ended");
+        for broken in ["garbage", "-----BEGIN CERTIFICATE-----\nAA", &format!("{one}-----BEGIN CERTIFICATE-----\nAA")] {
+            assert_eq!(bundle(&four, broken, later), None, "{broken}");
+        }
     }
 }

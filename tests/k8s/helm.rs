@@ -14,6 +14,11 @@ const NAMESPACE: &str = "secret-exec";
 
 /// What Helm makes of these values, or its refusal. `None` where the real parts are not installed.
 fn render(values: &Value, cluster: &Value) -> Option<Result<Vec<Value>, String>> {
+    let objects = |rendered: Value| rendered["objects"].as_array().unwrap().clone();
+    Some(by_helm(values, cluster)?.map(objects))
+}
+
+fn by_helm(values: &Value, cluster: &Value) -> Option<Result<Value, String>> {
     let script = std::fs::read_to_string(root().join("tests/parts/helm.py")).unwrap();
     let script = format!("__file__ = {:?}\n{script}", root().join("tests/parts/helm.py"));
     let input = json!({ "values": values, "namespace": NAMESPACE, "cluster": cluster }).to_string();
@@ -193,11 +198,55 @@ fn wrong_values_are_refused_with_their_place() {
         (json!({ "webhook": { "failurePolicy": "fail" } }), "/webhook/failurePolicy"),
         (json!({ "injector": { "readerGroup": 0 } }), "/injector/readerGroup"),
         (json!({ "injector": { "dialect": [] } }), "'dialect' not allowed"),
+        (json!({ "injector": { "vault": { "adress": "https://v" } } }), "'adress' not allowed"),
+        (json!({ "injector": { "vault": { "address": "vault" } } }), "/injector/vault/address"),
+        (json!({ "injector": { "vault": { "auth": { "method": "approle" } } } }), "/injector/vault/auth"),
+        (json!({ "injector": { "vault": { "auth": { "mount": "auth/k" } } } }), "/injector/vault/auth"),
+        (json!({ "injector": { "aws": { "region": "Europe" } } }), "/injector/aws/region"),
+        (json!({ "webhook": { "port": 8080 } }), "webhook.port and metrics.port must be different"),
+        (json!({ "replicas": 1 }), "minAvailable must be less than replicas"),
+        (json!({ "podDisruptionBudget": { "minAvailable": "60%" } }), "minAvailable must be less than replicas"),
         (json!({ "replicas": 0 }), "/replicas"),
     ] {
         let Some(refused) = render(&values, &Value::Null) else { return };
         let refused = refused.expect_err(&values.to_string());
         assert!(refused.contains(place), "{place}: {refused}");
+    }
+}
+
+/// Of the injector's config the chart fills in the image.
+#[test]
+fn the_charts_schema_of_the_injector_is_the_programs() {
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let chart = read(&std::fs::read_to_string(root().join("deploy/helm/secret-exec/values.schema.json")).unwrap());
+    let mut expected = read(text(&inject(&["schema"], "").stdout))["properties"].clone();
+    expected.as_object_mut().unwrap().remove("$schema");
+    expected["image"] = json!({ "type": "string" });
+    assert_eq!(chart["properties"]["injector"]["properties"], expected);
+}
+
+#[test]
+fn values_that_leave_a_node_to_be_drained_are_taken_and_the_notes_say_who_starts_without_secrets() {
+    for values in [
+        json!({ "replicas": 1, "podDisruptionBudget": { "enabled": false } }),
+        json!({ "replicas": 3, "podDisruptionBudget": { "minAvailable": "60%" } }),
+        json!({ "webhook": { "hostNetwork": true } }),
+    ] {
+        let Some(objects) = rendered(&values) else { return };
+        let strategy = &of(&objects, "Deployment")["spec"]["strategy"]["rollingUpdate"];
+        let waits = values["webhook"]["hostNetwork"] == true;
+        assert_eq!((&strategy["maxSurge"], &strategy["maxUnavailable"]), (&json!(!waits as u8), &json!(waits as u8)));
+    }
+    for (values, starts) in [
+        (json!({}), false),
+        (json!({ "webhook": { "failurePolicy": "Ignore" } }), false),
+        (json!({ "policy": { "enabled": false } }), false),
+        (json!({ "webhook": { "failurePolicy": "Ignore" }, "policy": { "enabled": false } }), true),
+        (json!({ "webhook": { "failurePolicy": "Ignore" }, "kubernetesVersion": "1.29.5" }), true),
+    ] {
+        let notes = by_helm(&values, &Value::Null).unwrap().unwrap()["notes"].as_str().unwrap().to_owned();
+        let expected = if starts { "is ready starts WITHOUT its secrets" } else { "is ready is refused, all others" };
+        assert!(notes.contains(expected), "{values}: {notes}");
     }
 }
 

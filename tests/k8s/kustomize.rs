@@ -24,6 +24,38 @@ pub fn copy() -> tempfile::TempDir {
     folder
 }
 
+/// The overlays patch the dialects' webhook only in their own file; what its file says to add in another overlay does the same.
+#[test]
+fn the_dialects_webhook_is_believed_in_an_overlay_of_ones_own() {
+    let copy = copy();
+    let folder = copy.path().join("deploy/dialects");
+    let said = std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
+    let snippet = |key: &str| -> String {
+        let lines = said.lines().skip_while(|line| *line != format!("#   {key}:"));
+        lines.map_while(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect()
+    };
+    for (base, key) in [("self-signed", "replacements"), ("cert-manager", "patches")] {
+        let overlay = copy.path().join("deploy").join(format!("mine-{base}"));
+        std::fs::create_dir(&overlay).unwrap();
+        let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+        let text = format!("{head}resources: [../{base}]\ncomponents: [../dialects]\n{}", snippet(key));
+        std::fs::write(overlay.join("kustomization.yaml"), text).unwrap();
+        let Some(objects) = applied(&overlay) else { return };
+        let of = |name: &str| {
+            let is_it = |object: &&Value| {
+                object["kind"] == "MutatingWebhookConfiguration" && object["metadata"]["name"] == name
+            };
+            let object = objects.iter().find(is_it).unwrap();
+            let bundle = &object["webhooks"][0]["clientConfig"]["caBundle"];
+            let annotation = &object["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+            (bundle.clone(), annotation.clone())
+        };
+        let both = of("secret-inject-dialects");
+        assert!(both.0.is_string() != both.1.is_string(), "{base}: {both:?}");
+        assert_eq!(both, of("secret-inject"), "{base}");
+    }
+}
+
 /// The objects of a folder, or `None` where there is no Python to read YAML with.
 fn built(folder: &Path) -> Option<Vec<Value>> {
     let load = |path: &Path| load(&path.display().to_string());

@@ -384,6 +384,8 @@ fn memory_stays_small() {
 
 #[test]
 fn a_wrong_start_says_what_is_wrong() {
+    let broken = tempfile::tempdir().unwrap();
+    std::fs::write(broken.path().join("ca.crt"), b"\xff garbage").unwrap();
     for (args, code, expected) in [
         (
             &["webhook"][..],
@@ -392,6 +394,7 @@ fn a_wrong_start_says_what_is_wrong() {
         ),
         (&["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"], 64, "cannot read /none"),
         (&["certs", "--out", "/proc/none"], 73, "cannot write"),
+        (&["certs", "--out", broken.path().to_str().unwrap()], 64, "ca.crt holds something that is no certificate"),
         (&["certs", "--out", "/tmp/x", "--days", "0"], 64, "from 1 to 3650"),
         (&["webhok"], 64, "did you mean webhook?"),
         (&[], 64, "expected webhook, manifest, migrate or certs"),

@@ -1,7 +1,7 @@
 """Renders the chart as Helm does, with or without a cluster to look things up in.
 
 stdin: {"values": …, "namespace": …, "cluster": null | {"objects": {"/path": object}}}
-stdout: the objects, as a JSON list; a refusal is on stderr, with exit code 1.
+stdout: {"objects": […], "notes": …}; a refusal is on stderr, with exit code 1.
 """
 
 import http.server
@@ -72,4 +72,6 @@ try:
 except HelmError as error:
     sys.exit(str(error))
 texts = [text for path, text in rendered.items() if path.endswith(".yaml")]
-print(json.dumps([document for text in texts for document in yaml.safe_load_all(text) if document]))
+documents = [document for text in texts for document in yaml.safe_load_all(text) if document]
+notes = [text for path, text in rendered.items() if path.endswith("NOTES.txt")]
+print(json.dumps({"objects": documents, "notes": "".join(notes)}))
