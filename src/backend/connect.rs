@@ -62,6 +62,7 @@ impl Backends {
                     format!("cannot set up the connection to {}: {failure}", vault.address),
                 )]
             })?;
+            connected.complete_kv2_paths(plan.paths_as_written());
             if connected.is_plain_remote() {
                 warn!("{} is plain http: secrets travel readable; use https", vault.address);
             }

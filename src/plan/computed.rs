@@ -63,7 +63,7 @@ impl Plan {
         planned.is_computed && !self.fillings().any(names)
     }
 
-    fn fillings(&self) -> impl Iterator<Item = &Filling> {
+    pub(super) fn fillings(&self) -> impl Iterator<Item = &Filling> {
         let files = self.files.iter().map(|file| &file.filling);
         files.chain(self.variables.iter().map(|variable| &variable.filling))
     }

@@ -7,11 +7,13 @@ pub(crate) mod policy;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
 use crate::deliver::{Artifact, GroupAccess};
-use crate::domain::{Diagnostic, EnvName, Exit, Fetches, FileMode, FileName, SecretBytes, SecretRef, Source};
+use crate::domain::{
+    Diagnostic, EnvName, Exit, Fetches, FileMode, FileName, SecretBytes, SecretRef, Source, VaultOperation, VaultSource,
+};
 use crate::identity::file::{self, FileError};
 use crate::identity::protected::ProtectedFiles;
 use crate::render;
@@ -75,6 +77,10 @@ impl Filling {
             Self::Secret { reference, .. } => vec![reference],
             Self::Template(template) => template.references().collect(),
         }
+    }
+
+    fn is_go(&self) -> bool {
+        matches!(self, Self::Template(render::AnyTemplate::Go(_)))
     }
 
     pub(crate) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
@@ -164,6 +170,30 @@ impl Plan {
             () if self.files.iter().any(own_mode_opens) => GroupAccess::Passes,
             () => GroupAccess::None,
         }
+    }
+
+    /// Whether this is read with `data/` behind the mount's name where the mount is KV version 2: a Go template leaves it out,
+    /// as for Vault Agent.
+    pub(crate) fn may_lack_data(&self, planned: &Planned) -> bool {
+        let Source::Vault(VaultSource { path, operation: VaultOperation::Read { .. } }) = &planned.source else {
+            return false;
+        };
+        let is_whole = path.split('/').nth(1).is_some_and(|part| matches!(part, "data" | "metadata" | "subkeys"));
+        let by_go = |filling: &Filling| {
+            let mut named = filling.references().into_iter();
+            filling.is_go() && named.any(|reference| reference.source == planned.source)
+        };
+        !is_whole && self.fillings().any(by_go)
+    }
+
+    /// The paths of Vault that are read as they stand.
+    pub(crate) fn paths_as_written(&self) -> BTreeSet<String> {
+        let as_written = self.sources.iter().filter(|planned| !self.may_lack_data(planned));
+        let paths = as_written.filter_map(|planned| match &planned.source {
+            Source::Vault(source) => Some(source.path.clone()),
+            Source::Aws(_) | Source::File(_) => None,
+        });
+        paths.collect()
     }
 
     /// Every source that the app's environment is made of.

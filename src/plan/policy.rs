@@ -36,6 +36,14 @@ pub(crate) fn least(config: &Config, plan: &Plan) -> String {
     if !paths.is_empty() {
         vault(&mut out, config, &paths);
     }
+    if let Some(planned) = plan.sources.iter().find(|planned| plan.may_lack_data(planned)) {
+        let _ = writeln!(
+            out,
+            "# Where a mount is KV version 2, a Go template's path without data/ is read with it, and the policy needs that path\n\
+             # (MOUNT/data/...) instead: {} may be one.",
+            planned.shown
+        );
+    }
     if !secrets.is_empty() {
         if !out.is_empty() {
             out.push('\n');

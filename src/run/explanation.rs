@@ -43,6 +43,9 @@ struct Read {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     uses: Vec<String>,
+    /// What a Go template's path without `data/` is where the mount is KV version 2.
+    #[serde(rename = "onKv2", skip_serializing_if = "Option::is_none")]
+    on_kv2: Option<&'static str>,
     /// What was answered, with `--online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
@@ -117,7 +120,8 @@ impl Explanation {
         section("Logs in".to_owned(), logins.collect());
         let reads = self.reads.iter().map(|read| {
             let name = read.name.as_ref().map(|name| format!("({name})")).unwrap_or_default();
-            let uses = format!("for {}", read.uses.join(", "));
+            let on_kv2 = read.on_kv2.map(|how| format!(" ({how})")).unwrap_or_default();
+            let uses = format!("for {}{on_kv2}", read.uses.join(", "));
             read.answer.clone().into_iter().chain([read.reference.clone(), name, uses]).collect()
         });
         section(format!("Reads ({}, once each)", self.reads.len()), reads.collect());
@@ -150,7 +154,9 @@ fn logins(config: &Config, plan: &Plan) -> Vec<Login> {
     }
     let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
     let mut logins = Vec::new();
-    if let Some(vault) = config.vault.as_ref().filter(|_| needs(|source| matches!(source, Source::Vault(_)))) {
+    if let Some(vault) =
+        config.vault.as_ref().filter(|_| needs(|source| matches!(source, Source::Vault(_))) || plan.computes())
+    {
         let auth = vault.auth.as_ref().map(VaultAuth::to_string).unwrap_or_default();
         let (address, namespace) = (vault.address.clone(), vault.namespace.clone());
         logins.push(Login { backend: "vault", address, auth, namespace, role: None });
@@ -170,6 +176,7 @@ fn reads(plan: &Plan, tried: &BTreeMap<Source, String>) -> Vec<Read> {
         reference: planned.shown.clone(),
         name: planned.name.clone(),
         uses: planned.uses.clone(),
+        on_kv2: plan.may_lack_data(planned).then_some("on a KV version 2 mount read as MOUNT/data/..."),
         answer: tried.get(&planned.source).cloned(),
     };
     plan.sources.iter().map(read).collect()

@@ -16,6 +16,10 @@ const MORE: &[&str] = &[
     "{{- with secret \"kv/data/app\" -}}\nexport USER=\"{{ .Data.data.user }}\"\nexport N={{ .Data.data.n }}\n{{- end }}\n",
     "{{ with secret \"/kv/data/app/\" }}{{ .Data.data.user }}{{ end }}",
     "{{ with secret \"kv/data/app?version=1\" }}{{ .Data.data.user }}{{ end }}",
+    "{{ with secret \"kv/app\" }}{{ .Data.data.user }}{{ end }}",
+    "{{ with secret \"kv/app?version=1\" }}{{ range $k, $v := .Data }}{{ $k }}: {{ $v }}\n{{ end }}{{ end }}",
+    "{{ with secret \"kv/app\" }}{{ .Data | toJSON }}\n{{ end }}",
+    "{{ with secret (print \"kv/\" (toLower \"APP\")) }}{{ .Data.data.user }}{{ end }}",
     "{{ with secret (printf \"kv/%s/%s\" \"data\" \"app\") }}{{ .Data.data.user }}{{ end }}",
     "{{ with (\"app\" | printf \"kv/data/%s\" | secret) }}{{ .Data.data.user }}{{ end }}",
     "{{ $s := secret \"kv/data/app\" }}{{ $s.Data.data.user }}-{{ $s.Data.data.n }}",
@@ -247,6 +251,38 @@ fn a_path_that_is_computed_from_a_value_is_read_in_the_same_start() {
     assert!(plain.contains("the path at line 1, column") && plain.contains("is computed from a value"), "{plain}");
     let online = case.with_files(&config).command("check").arg("--online").output().ok();
     assert!(online.contains(&format!("vault:{kv}/data/b")), "{online}");
+}
+
+/// The least policy is that of the path with `data/`, and the mount is found out once.
+#[test]
+fn a_template_may_leave_out_what_kv_version_2_puts_into_a_path() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let kv = space.kv2(&[("a", json!({ "user": "bob" }))]);
+    let login = space.approle(&case, &[&format!("{kv}/data/*")]);
+    let settings = format!("{}templateLanguage: go\nrefresh: 1s\n", space.vault(&login));
+    let text = format!("{{{{ with secret \"{kv}/a\" }}}}{{{{ .Data.data.user }}}}{{{{ end }}}}");
+    let config = format!("{settings}files: {{ out: {{ template: {} }} }}\n", quoted(&text));
+    let mut running = case.with_files(&config).command("sidecar").start();
+    let out = case.volume().join("out");
+    let is = |text: &str| fs::read_to_string(&out).is_ok_and(|found| found == text).then_some(());
+    running.until("the first value", || is("bob"));
+    OpenBao::shared().write(&format!("{kv}/data/a"), json!({ "data": { "user": "carol" } }));
+    running.until("the second value", || is("carol"));
+    running.signal(libc::SIGTERM);
+    running.end().ok();
+    let requests = space.requests();
+    let count = |path: &str| requests.iter().filter(|request| *request == path).count();
+    assert_eq!(count(&format!("read {kv}/a")), 1, "{requests:?}");
+    assert!(count(&format!("read {kv}/data/a")) >= 2, "{requests:?}");
+    let check = |arguments: &[&str]| {
+        let run = arguments.iter().fold(case.with_files(&config).command("check"), |run, argument| run.arg(argument));
+        run.output().ok()
+    };
+    assert!(check(&[]).contains("for file out (on a KV version 2 mount read as MOUNT/data/...)"), "{}", check(&[]));
+    assert!(check(&["--policy"]).contains(&format!("vault:{kv}/a may be one")), "{}", check(&["--policy"]));
+    // A reference is read as it stands.
+    let config = format!("{settings}files: {{ out: {{ template: {} }}, b: \"vault:{kv}/b\" }}\n", quoted(&text));
+    case.refused(case.with_files(&config), 77, &[&format!("did you mean vault:{kv}/data/b?")]);
 }
 
 #[test]

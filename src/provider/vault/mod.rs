@@ -7,11 +7,13 @@ mod answer;
 mod endpoint;
 mod ends;
 mod explain;
+mod kv2;
 mod login;
 mod reason;
 mod token;
 mod validity;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,6 +34,7 @@ use super::{Fetch, backoff, in_parallel};
 use answer::Answer;
 use endpoint::{Call, Envelope};
 use explain::RequestKind;
+use kv2::Kv2;
 
 pub use login::ENDLESS;
 pub use token::{Origin, Revocation, Token, TokenKind};
@@ -43,6 +46,7 @@ pub struct Vault {
     now: fn() -> SystemTime,
     session: Mutex<Option<Session>>,
     unwrapped: Mutex<Option<Unwrapped>>,
+    kv2: Mutex<Kv2>,
 }
 
 /// What a login left behind.
@@ -77,7 +81,14 @@ impl Vault {
     }
 
     fn over(transport: Transport, namespace: Option<HeaderValue>, now: fn() -> SystemTime) -> Self {
-        Self { transport, namespace, now, session: Mutex::new(None), unwrapped: Mutex::new(None) }
+        let (session, unwrapped, kv2) = (Mutex::new(None), Mutex::new(None), Mutex::default());
+        Self { transport, namespace, now, session, unwrapped, kv2 }
+    }
+
+    /// From now on `data/` is put into paths of KV version 2 that lack it, but for these. It takes a request that fails and a
+    /// question to the server to find such a mount out, once each.
+    pub fn complete_kv2_paths(&self, as_written: BTreeSet<String>) {
+        self.kv2().complete_all_but(as_written);
     }
 
     /// Takes over a token of an earlier login, as it was known then; asks nobody.
@@ -113,6 +124,7 @@ impl Vault {
             .map(|known| Unwrapped { wrapping_token: copy(&known.wrapping_token), secret_id: copy(&known.secret_id) });
         *next.unwrapped.lock().unwrap_or_else(PoisonError::into_inner) = handed_on;
         drop(known);
+        *next.kv2() = self.kv2().clone();
         Ok(next)
     }
 
@@ -156,6 +168,10 @@ impl Vault {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kv2(&self) -> MutexGuard<'_, Kv2> {
+        self.kv2.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn namespace(&self) -> Option<&str> {
         self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok())
     }
@@ -196,6 +212,24 @@ impl Vault {
         let Source::Vault(source) = source else {
             return Err(Failure::new(Class::Malformed, "this is no vault: reference"));
         };
+        let known = self.kv2().completed(source);
+        let answer = self.fetch_path(known.as_ref().unwrap_or(source), round).await;
+        let Err(failure) = answer else { return answer };
+        if known.is_some() {
+            if failure.class == Class::NotFound {
+                self.kv2().forget(source);
+            }
+            return Err(failure);
+        }
+        // The mount may have been found out by now.
+        let completed = self.kv2().completed(source);
+        if let Some(source) = completed {
+            return self.fetch_path(&source, round).await;
+        }
+        Err(failure)
+    }
+
+    async fn fetch_path(&self, source: &VaultSource, round: &Round) -> Result<Fetched, Failure> {
         if round.is_dead.get() == Some(&true) {
             return Err(explain::dead_token(None));
         }
@@ -301,12 +335,9 @@ impl Vault {
         let question = Call::read(&format!("sys/internal/ui/mounts/{}", source.path), None);
         let answer = self.ask(question).await.ok().filter(Answer::is_success)?;
         let mount = answer::versioned_mount(&answer)?;
-        let rest = source.path.strip_prefix(&mount)?;
-        if ["data/", "metadata/", "subkeys/"].iter().any(|part| rest.starts_with(part)) {
-            return None;
-        }
-        let path = format!("{mount}data/{rest}");
-        let meant = Source::Vault(VaultSource { path, operation: source.operation.clone() });
+        let meant = kv2::with_data(source, &mount)?;
+        self.kv2().learn(&mount);
+        let meant = Source::Vault(meant);
         let mount = mount.trim_end_matches('/');
         Some(format!("`{mount}` is a KV version 2 mount: did you mean {meant}?"))
     }
