@@ -196,6 +196,8 @@ fn modes_users_resources_and_times_are_honoured() {
     let resources = made.resources.unwrap();
     assert_eq!(resources.limits["memory"], "64Mi");
     assert_eq!((&*resources.requests["cpu"], &*resources.requests["ephemeral-storage"]), ("2m", "1Gi"));
+    let resources = vault(&[("agent-requests-mem", "64Mi")]).unwrap().resources.unwrap();
+    assert_eq!((&*resources.requests["memory"], &*resources.limits["memory"]), ("64Mi", "64Mi"));
     let made = vault(&[
         ("template-static-secret-render-interval", "90s"),
         ("agent-revoke-on-shutdown", "true"),

@@ -225,7 +225,12 @@ impl<'a> Reader<'a> {
                 all.limits.insert(unit.to_owned(), limit.to_owned());
             }
             match request {
-                Some(request) => drop(all.requests.insert(unit.to_owned(), request.to_owned())),
+                Some(request) => {
+                    all.requests.insert(unit.to_owned(), request.to_owned());
+                    if limit.is_none() {
+                        raise_limit(&mut all, unit);
+                    }
+                }
                 None => lower_request(&mut all, unit),
             }
         }
@@ -286,6 +291,15 @@ fn lower_request(all: &mut Resources, unit: &str) {
     if quantity::thousandths(request) > quantity::thousandths(limit) {
         let limit = limit.clone();
         all.requests.insert(unit.to_owned(), limit);
+    }
+}
+
+/// A limit that nobody sets is not less than the request.
+fn raise_limit(all: &mut Resources, unit: &str) {
+    let (Some(request), Some(limit)) = (all.requests.get(unit), all.limits.get(unit)) else { return };
+    if quantity::thousandths(request) > quantity::thousandths(limit) {
+        let request = request.clone();
+        all.limits.insert(unit.to_owned(), request);
     }
 }
 
