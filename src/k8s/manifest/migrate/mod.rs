@@ -14,7 +14,7 @@ use super::super::inject::inject_into;
 use super::doc::Doc;
 use super::read;
 use super::walk::is_pod;
-use super::{called, read_error, rewritten, segments, separate, shown};
+use super::{called, is_only_directives, read_error, rewritten, segments, separate, shown};
 use classes::Classes;
 
 /// What came of the manifests.
@@ -38,6 +38,10 @@ pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migrat
     for file in files {
         for segment in segments(file.text) {
             let body = segment.body.strip_prefix('\u{feff}').unwrap_or(segment.body);
+            if is_only_directives(body) {
+                documents.push((file, segment, None));
+                continue;
+            }
             match read::read(body) {
                 Ok(found) => documents.push((file, segment, found)),
                 Err(error) => mistakes.push(read_error(file.name, &segment, &error)),

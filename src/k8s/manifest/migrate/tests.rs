@@ -356,3 +356,10 @@ fn what_jinja_cannot_say_to_the_byte_stays_gos() {
     }
     assert!(!made.text.contains("openbao.org"), "{}", made.text);
 }
+
+#[test]
+fn a_directive_in_front_of_a_document_stays() {
+    let text = "%YAML 1.1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n";
+    let made = migrate(&[Text { name: "m.yaml", text }], None).unwrap();
+    assert_eq!(made.text, text);
+}
