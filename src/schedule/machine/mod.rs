@@ -6,6 +6,7 @@ mod hasten;
 mod limit;
 mod mount;
 mod take_in;
+mod throttled;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::work::{Answer, Event, Grant, Next, Outcome, Plan, SecretId, TokenId, 
 use choose::Rank;
 use hasten::Round;
 use mount::Mount;
-use take_in::Throttled;
+use throttled::Throttled;
 
 /// What is under way for longer is slow, and perhaps hangs.
 const SLOW: Duration = Duration::from_secs(1);
@@ -83,8 +84,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// itself (or failed once while its value lives) passes the mount's breaker, because two databases can be connections of one mount,
 /// and an answer to it does not close the breaker. A silence longer than the [limit](Self::limit) belongs to the mount too,
 /// unless [`Work::CheckHealth`] shows that nobody answers; so does an answer that a server which is down gives to everybody (503, 502,
-/// a proxy's page), for which the health is asked at once, once for all. What has no connection, and 429 from two that share nothing,
-/// belongs to the *backend*: nothing runs but one probe after each back-off, of what failed least often first, then by urgency.
+/// a proxy's page), for which the health is asked at once, once for all. What has no connection, and 429 from two that share nothing (all
+/// renewals are one) while nothing else is answered, belongs to the *backend*: nothing runs but one probe after each back-off, of what failed least often first, then by urgency.
 /// As long as all failures are one secret's, the others wait at most half a second and go one at a time.
 ///
 /// Back-off is exponential from 0.5 s to 60 s with full jitter, at most half of the time until the next expiry (but a second). A
@@ -119,8 +120,7 @@ pub struct Schedule {
     last_health: Duration,
     /// A request was in vain, and nothing was answered since it was sent.
     suspected: Option<Duration>,
-    /// Who was asked for patience since the last success.
-    throttled: Option<Throttled>,
+    throttled: Throttled,
     /// The next try of something that was refused and has expired.
     refused_again: Duration,
     round: Option<Round>,
@@ -181,7 +181,7 @@ impl Schedule {
             last_answer: Duration::ZERO,
             last_health: Duration::ZERO,
             suspected: None,
-            throttled: None,
+            throttled: Throttled::default(),
             refused_again: Duration::ZERO,
             round: None,
             jitter: 0.5,

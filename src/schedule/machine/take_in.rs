@@ -10,6 +10,7 @@ use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
 use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
 
+use super::throttled::SentAway;
 use super::{InFlight, Schedule};
 
 /// What is due within this counts as urgent during an outage.
@@ -26,21 +27,12 @@ enum Of {
     TheBackend(Reach),
 }
 
-/// Who was sent away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Throttled {
-    Mount(MountId),
-    Login,
-    /// Two that share nothing.
-    Everybody,
-}
-
 impl Schedule {
     /// An answer that is none of a failing mount.
     pub(super) fn answered(&mut self, flight: &InFlight, now: Duration) {
         self.server_answered(now);
         if flight.slot != Slot::Health {
-            self.throttled = None;
+            self.throttled.served(now);
         }
         let Some(mount) = self.mount_id(flight.slot) else { return };
         self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.requested_at));
@@ -147,7 +139,7 @@ impl Schedule {
         match (failure.extent, flight.slot) {
             (Extent::Silence | Extent::Unclear | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
             (Extent::Backend, _) => Of::TheBackend(Reach::Slot),
-            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled == Some(Throttled::Everybody) => {
+            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled.is_everybodys() => {
                 Of::TheBackend(Reach::All)
             }
             (Extent::Silence | Extent::Unclear, _) if !is_contradicted && (is_probe || self.cannot_ask()) => {
@@ -171,12 +163,13 @@ impl Schedule {
         }
     }
 
-    /// Two that share nothing were sent away, and nobody was served between: it is meant for everybody.
+    /// It is meant for everybody, or for what was sent away only.
     fn sent_away(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
-        let who = self.mount_id(flight.slot).map_or(Throttled::Login, Throttled::Mount);
-        let is_everybodys = self.throttled.is_some_and(|before| before != who);
-        self.throttled = Some(if is_everybodys { Throttled::Everybody } else { who });
-        if is_everybodys {
+        let who = match flight.work {
+            Work::Renew(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_) => SentAway::Renewals,
+            _ => self.mount_id(flight.slot).map_or(SentAway::Login, SentAway::Mount),
+        };
+        if self.throttled.sent_away(who, now) {
             let limit = self.urgency(|_| true, now);
             let was_patient = self.breaker.patient_until(now).is_some();
             self.backend_failed(flight, FailureTiming { reach: Reach::All, limit, ..timing }, now, jitter);

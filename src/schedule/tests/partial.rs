@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::schedule::{
     Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
-    Settings, State, Work,
+    Settings, State, TokenId, Work,
 };
 
 use super::server::{IsIt, Kind, Server, What};
@@ -131,6 +131,35 @@ fn whatever_happens_to_one_mount_another_is_read_at_its_interval() {
             assert!(gap <= Duration::from_millis(2050), "{about}: KV was not read for {gap:?}");
             assert_eq!(world.logins(), 1, "{about}");
             assert!(!world.gaps.iter().any(|(id, ..)| id.0 == roles), "{about}: {:?}", world.gaps);
+        }
+    }
+}
+
+#[test]
+fn patience_asked_of_one_kind_of_request_costs_the_others_nothing() {
+    let kinds: [(&str, IsIt); 6] = [
+        ("leases are renewed", |work| matches!(work, Work::Renew(_))),
+        ("leases and the token are renewed", |work| matches!(work, Work::Renew(_) | Work::RenewToken)),
+        ("the token is renewed", |work| work == Work::RenewToken),
+        ("tokens are issued", |work| matches!(work, Work::Login(_) | Work::RenewToken)),
+        ("credentials are issued", |work| matches!(work, Work::Issue(_))),
+        ("leases are issued and renewed", |work| matches!(work, Work::Issue(_) | Work::Renew(_))),
+    ];
+    let cases = kinds.into_iter().flat_map(|kind| [0, 3, 3600].map(move |wait| (kind, wait)));
+    for (((kind, is_it), wait), seed) in cases.flat_map(|case| (0..10).map(move |seed| (case, seed))) {
+        let mut world = World::reading(seconds(5), Settings::default(), server_of_two_databases(1), seed);
+        world.server.faults.push(stretch(30, 250, What::ThrottlesKind(is_it, seconds(wait))));
+        world.run(seconds(300));
+        let about = format!("429 where {kind}, Retry-After {wait}, seed {seed}");
+        assert!(world.count_events(Event::BackendDown) <= 1, "{about}");
+        if is_it(Work::Login(TokenId(1))) {
+            continue;
+        }
+        let gap = longest_gap(&world, |work| work.secret() == Some(SecretId(2)));
+        assert!(gap <= seconds(7), "{about}: KV was not read for {gap:?}");
+        if !is_it(Work::Issue(SecretId(0))) {
+            assert!(world.gaps.is_empty(), "{about}: {:?}", world.gaps);
+            assert_eq!(world.count_events(Event::BackendDown), 0, "{about}");
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) enum What {
     BreaksTokenRenewal,
     /// 429 with `Retry-After` for one mount.
     ThrottlesMount(MountId, Duration),
+    /// 429 with `Retry-After` for one kind of request.
+    ThrottlesKind(IsIt, Duration),
     /// 403 for every login.
     DeniesLogins,
     /// The request is carried out; its answer is cut.
@@ -288,6 +290,9 @@ impl Server {
                     return (failed(Class::Transient, "500"), QUICK);
                 }
                 What::ThrottlesMount(mount, wait) if of.is_some_and(|id| self.mount(id) == mount) => {
+                    return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
+                }
+                What::ThrottlesKind(is_it, wait) if is_it(work) => {
                     return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
                 }
                 What::DeniesLogins if matches!(work, Work::Login(_)) => return (failed(Class::Denied, "403"), QUICK),
