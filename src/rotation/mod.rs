@@ -299,10 +299,9 @@ impl<'a> Rotation<'a> {
         }
         let (lease, version) = (fetched.lease.clone(), fetched.version.clone());
         let life = Answer::from(&fetched).life;
-        if (Answer { life, rotates_in: None }).is_over() {
+        if let Some(failure) = (Answer { life, rotates_in: None }).over() {
             self.discard(&executor, lease);
-            let why = "what came is over already; are the clocks right, here and there?";
-            return Err(Failure::new(Class::Malformed, why));
+            return Err(failure);
         }
         // What replaces something that dies is not kept waiting.
         let urgency = if life == Life::Unbounded { Urgency::Waits } else { Urgency::AtOnce };

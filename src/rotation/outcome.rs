@@ -8,7 +8,7 @@ use tracing::{Level, debug, enabled, info, warn};
 use crate::checkpoint::Checkpoint;
 use crate::config::OnExpired;
 use crate::provider::{Class, Extent, Failure};
-use crate::schedule::{BackendId, Event, Liveness, Outcome, SecretId, Work};
+use crate::schedule::{BackendId, Event, Liveness, Outcome, PatienceFor, SecretId, Work};
 use crate::sys::clock;
 
 use super::outage::{Line, News, Outage, Subject};
@@ -29,14 +29,17 @@ impl Rotation<'_> {
                 let news = self.last_failure.get(&backend).and_then(|failure| outage.begins(failure, now));
                 self.warn_of_outage(backend, news);
             }
-            Event::Patience(id, wait) => {
-                let what = match id {
-                    Some(id) => self.plan.sources[self.source_of(backend, id)].shown.clone(),
-                    None => name.clone(),
+            Event::Patience(of, wait) => {
+                let of = match of {
+                    PatienceFor::MountOf(id) => {
+                        format!(" about {}", self.plan.sources[self.source_of(backend, id)].shown)
+                    }
+                    PatienceFor::Token => " about our token".to_owned(),
+                    PatienceFor::Everything => String::new(),
                 };
-                let (seconds, until) = (wait.as_secs(), crate::domain::http_date(clock::wall() + wait));
+                let (seconds, until) = (wait.as_secs_f64().round(), crate::domain::http_date(clock::wall() + wait));
                 warn!(
-                    "{name} asks for patience about {what}: it is not asked for {seconds} s (until {until}), but for what \
+                    "{name} asks for patience{of}: the next request is in {seconds} s (at {until}), or as soon as something \
                      would expire; `secret-exec refresh` asks at once"
                 );
             }

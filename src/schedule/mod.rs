@@ -24,5 +24,5 @@ pub use machine::{Authentication, Refreshed, Schedule};
 pub use settings::{Reads, Settings, Silence, Window};
 pub use status::{Liveness, SecretStatus, State, Status, TokenStatus};
 pub use work::{
-    Answer, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, SecretId, TokenId, Work,
+    Answer, Event, Grant, Life, Lifetime, MountId, Next, Operation, Outcome, PatienceFor, Plan, SecretId, TokenId, Work,
 };

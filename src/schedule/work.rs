@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{Ends, Fetched};
-use crate::provider::Failure;
+use crate::provider::{Class, Failure};
 
 /// One secret of a schedule: the place it was added at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,13 +142,20 @@ pub enum Life {
 }
 
 impl Answer {
-    /// Whether the value is over when it comes. A read that rotates by itself is only about to.
-    pub fn is_over(&self) -> bool {
-        match self.life {
-            Life::Lease(life) => life.ttl.is_zero(),
-            Life::HarmlessLease(ttl) | Life::Expires(ttl) => ttl.is_zero(),
-            Life::Rotates(_) | Life::Unbounded => false,
-        }
+    /// What lives shorter from its answer on is of no use to an app, and would be issued again every second for ever. What is
+    /// renewed or rotates by itself is only about to be.
+    const SHORTEST: Duration = Duration::from_secs(2);
+
+    /// The failure that a value is which is over, or nearly, when it comes: issued again after a back-off.
+    pub fn over(&self) -> Option<Failure> {
+        let ttl = match self.life {
+            Life::Lease(Lifetime { ttl, renewable: true }) if !ttl.is_zero() => return None,
+            Life::Lease(Lifetime { ttl, .. }) | Life::HarmlessLease(ttl) | Life::Expires(ttl) => ttl,
+            Life::Rotates(_) | Life::Unbounded => return None,
+        };
+        let why = "what came lives for less than two seconds; are the clocks right here and at the server, and what life does \
+                   the role give?";
+        (ttl < Self::SHORTEST).then(|| Failure::new(Class::Malformed, why))
     }
 }
 
@@ -168,6 +175,17 @@ impl From<&Fetched> for Answer {
     }
 }
 
+/// What the server asks patience for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatienceFor {
+    /// The mount of this secret, which was sent away.
+    MountOf(SecretId),
+    /// Logins and renewals of the token.
+    Token,
+    /// Whatever is sent to the backend.
+    Everything,
+}
+
 /// What the caller decides about, logs or counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -175,9 +193,8 @@ pub enum Event {
     Expired(SecretId),
     /// A value that had been told expired was replaced.
     Revived(SecretId),
-    /// The server asks for patience. The mount of this secret, or where there is none the whole backend, is sent nothing until
-    /// this has passed, but for what would expire.
-    Patience(Option<SecretId>, Duration),
+    /// The server asks for patience: nothing of this is sent until that time has passed, but for what would expire.
+    Patience(PatienceFor, Duration),
     /// The backend does not answer; one line, not one per secret.
     BackendDown,
     /// It answers again.

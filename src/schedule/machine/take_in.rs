@@ -8,7 +8,7 @@ use crate::schedule::breaker::{Again, Answered, Deadline, Failed, FailureTiming,
 use crate::schedule::secret::{DenialMeaning, Secret, Shown, Step};
 use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
-use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, TokenId, Work};
+use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, PatienceFor, TokenId, Work};
 
 use super::throttled::SentAway;
 use super::{InFlight, Schedule};
@@ -92,8 +92,11 @@ impl Schedule {
                     let breaker = &mut self.mounts[mount.0].breaker;
                     let was_patient = breaker.patient_until(now).is_some();
                     breaker.failed(flight.slot, flight.ran_in_mount, timing, now, jitter);
-                    if let (Some(until), false) = (breaker.patient_until(now), was_patient) {
-                        self.events.push_back(Event::Patience(flight.work.secret(), until.saturating_sub(now)));
+                    if let (Some(until), Some(id), false) =
+                        (breaker.patient_until(now), flight.work.secret(), was_patient)
+                    {
+                        let of = PatienceFor::MountOf(id);
+                        self.events.push_back(Event::Patience(of, until.saturating_sub(now)));
                     }
                 }
                 if matches!(failure.class, Class::Throttled { .. }) {
@@ -119,11 +122,16 @@ impl Schedule {
                 let step = if flight.work == Work::RenewToken { TokenStep::Renew } else { TokenStep::Login };
                 let settings = self.settings;
                 if let Some(tokens) = &mut self.tokens {
+                    let is_news = tokens.trouble().is_none_or(|trouble| trouble.failure.class != failure.class);
                     tokens.set_back(step, failure, &timing, &settings, now, jitter);
+                    let Some(wait) = timing.retry_after.map(|wait| wait.min(LONGEST_PATIENCE)) else { return };
                     let Deadline { end, renewal } = tokens.deadline(&settings);
                     let by = renewal.filter(|at| *at > now).or(end).map(|at| patience(at.saturating_sub(now)));
-                    let wait = timing.retry_after.map(|wait| by.map_or(wait, |by| wait.min(by)));
-                    tokens.not_before(now.saturating_add(wait.unwrap_or_default().min(LONGEST_PATIENCE)));
+                    let wait = by.map_or(wait, |by| wait.min(by));
+                    tokens.not_before(now.saturating_add(wait));
+                    if is_news {
+                        self.events.push_back(Event::Patience(PatienceFor::Token, wait));
+                    }
                 }
             }
             (Slot::Check, Some(tokens)) => tokens.check_set_back(timing.limit, now, jitter),
@@ -174,7 +182,7 @@ impl Schedule {
             let was_patient = self.breaker.patient_until(now).is_some();
             self.backend_failed(flight, FailureTiming { reach: Reach::All, limit, ..timing }, now, jitter);
             if let (Some(until), false) = (self.breaker.patient_until(now), was_patient) {
-                self.events.push_back(Event::Patience(None, until.saturating_sub(now)));
+                self.events.push_back(Event::Patience(PatienceFor::Everything, until.saturating_sub(now)));
             }
         }
     }
@@ -199,17 +207,16 @@ impl Schedule {
 
     pub(super) fn take_in(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, jitter: f64) {
         let (settings, requested_at) = (self.settings, flight.requested_at);
+        let outcome = match outcome {
+            Outcome::Fetched(answer) => answer.over().map_or(Outcome::Fetched(answer), Outcome::Failed),
+            outcome => outcome,
+        };
         match (flight.work, outcome) {
             (Work::CheckHealth, _) => {}
             (Work::Renew(id), Outcome::Renewed(life)) => {
                 let settings = self.mount_of(id).settings(&settings, life.ttl);
                 self.secrets[id.0].renewed(life, &settings, requested_at, jitter);
                 self.replaced(id, now);
-            }
-            (Work::Issue(_) | Work::Read(_), Outcome::Fetched(answer)) if answer.is_over() => {
-                let why = "what came is over already; are the clocks right?";
-                let outcome = Outcome::Failed(Failure::new(Class::Malformed, why));
-                self.secret_refused(flight, refusal(outcome), now, jitter);
             }
             (Work::Issue(id) | Work::Read(id), Outcome::Fetched(answer)) => {
                 let settings = match answer.life {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::schedule::{
-    Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, Plan, Schedule, SecretId,
-    Settings, State, TokenId, Work,
+    Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, PatienceFor, Plan, Schedule,
+    SecretId, Settings, State, TokenId, Work,
 };
 
 use super::server::{IsIt, Kind, Server, What};
@@ -336,6 +336,8 @@ fn an_hour_of_patience_that_was_asked_for_once_costs_no_credential_and_no_login(
         assert!(world.server.throttles_once.is_empty(), "{about}");
         assert_eq!((world.issues(0), world.logins()), (1, 1), "{about}");
         assert!(world.gaps.is_empty(), "{about}: {:?}", world.gaps);
+        let is_of_the_token = |event: &Event| matches!(event, Event::Patience(PatienceFor::Token, _));
+        assert_eq!(world.events.iter().filter(|(_, event)| is_of_the_token(event)).count(), 1, "{about}");
     }
 }
 
@@ -346,7 +348,10 @@ fn a_refresh_asks_at_once_whatever_the_server_asked_for() {
     world.run(seconds(310));
     let next = world.schedule.status(world.now).secrets[2].next.unwrap().1;
     assert!(next > world.now + seconds(100), "status says until when: {next:?}");
-    assert_eq!(world.events.iter().filter(|(_, event)| matches!(event, Event::Patience(Some(_), _))).count(), 1);
+    assert_eq!(
+        world.events.iter().filter(|(_, event)| matches!(event, Event::Patience(PatienceFor::MountOf(_), _))).count(),
+        1
+    );
     world.schedule.refresh(world.now);
     world.run(seconds(311));
     assert_eq!(world.count(310, 311, |work| work == Work::Read(SecretId(2))), 1);
@@ -383,6 +388,10 @@ fn a_login_that_was_refused_is_tried_every_ten_seconds_while_something_is_dead()
 fn a_value_that_is_over_when_it_comes_is_a_failure_and_no_loop() {
     for (operation, life) in [
         (Operation::Write, Life::Expires(Duration::ZERO)),
+        (Operation::Write, Life::Expires(Duration::from_millis(1990))),
+        (Operation::Write, Life::HarmlessLease(seconds(1))),
+        (Operation::Read, Life::Lease(Lifetime { ttl: seconds(1), renewable: false })),
+        (Operation::Read, Life::Lease(Lifetime { ttl: Duration::ZERO, renewable: true })),
         (Operation::Read, Life::Lease(Lifetime { ttl: Duration::ZERO, renewable: false })),
     ] {
         let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
