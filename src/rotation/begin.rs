@@ -132,7 +132,7 @@ impl<'a> Rotation<'a> {
                 backend.accept(id, &fetched);
                 if request.run == Run::Earlier {
                     // It may have changed while no process was running.
-                    schedule.read_again(id, now);
+                    schedule.is_of_earlier_run(id, now);
                 } else {
                     self.statistics.first_fetch(&backend, &fetched);
                 }

@@ -84,6 +84,8 @@ pub(super) struct LastFailure {
 pub(super) enum Notice {
     None,
     Seen(Duration),
+    /// It had ended before this schedule began.
+    Overdue,
     Reported,
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backend::revoke::LAST_MOMENT;
+use crate::domain::part;
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
 
@@ -19,6 +21,9 @@ const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
 /// What a last attempt before the deadline is given.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
+
+/// One request is waited for no longer, and no shorter, however much of the time is left.
+const SHARE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(10);
 
 /// No longer between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -102,6 +107,21 @@ impl Start {
         let is_pointless =
             self.failed.get() || wait.is_zero() || retry_after.is_some_and(|retry_after| retry_after > latest);
         (!is_pointless).then_some(wait)
+    }
+
+    /// How long one request may go without an answer before another one is sent: a part of what is left, so that one that hangs
+    /// leaves time for more.
+    pub(crate) fn share(&self) -> Duration {
+        part(self.left(), 4).clamp(*SHARE.start(), *SHARE.end())
+    }
+
+    /// The request, or a transient failure when `server` gives no answer within its share of the time.
+    pub(crate) async fn in_time<T>(&self, server: &str, request: impl Future<Output = T>) -> Result<T, Failure> {
+        let share = self.share();
+        timeout(share, request).await.map_err(|_| {
+            let why = format!("{server} gave no answer within {:.1} s", share.as_secs_f64());
+            Failure::new(Class::Transient, why).perhaps_done().silent()
+        })
     }
 
     /// Waits; `false` when the start failed meanwhile.

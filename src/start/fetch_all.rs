@@ -20,8 +20,9 @@ use super::deadline::{Needs, Start};
 use super::read::{self, Batching, read};
 use super::resume::{resume, take_up};
 
-/// No longer for fetching what can be done without: values of an earlier run that have ended.
-const WITHOUT_AFTER: Duration = Duration::from_secs(10);
+/// No longer for fetching what can be done without: values of an earlier run that have ended. What lives meanwhile is
+/// renewed by nobody, and rotation tries the others on.
+const WITHOUT_AFTER: Duration = Duration::from_secs(2);
 /// How often over a path may be computed from a value whose path is computed.
 const MOST_ROUNDS: u32 = 4;
 
@@ -222,7 +223,8 @@ impl Fetching<'_> {
         loop {
             let attempt = async {
                 let proof = credentials.proof().await?;
-                log_in(vault, &proof, requests).await.map_err(LoginError::Rejected)
+                let answer = start.in_time(vault.address(), log_in(vault, &proof, requests)).await;
+                answer.and_then(|answer| answer).map_err(LoginError::Rejected)
             };
             let answer = start.login(&waited_for, attempt).await.map_err(LoginError::Rejected);
             let failure = match answer.and_then(|answer| answer) {

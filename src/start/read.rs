@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::backend::revoke::LAST_MOMENT;
 use crate::domain::{Diagnostic, Fetched, Source};
 use crate::plan::Planned;
 use crate::provider::{Effect, Failure, Fetch, in_parallel};
@@ -9,8 +14,14 @@ use crate::sys::clock;
 
 use super::deadline::Start;
 
+/// No more requests for one thing at a time.
+const MOST_BESIDE: u32 = 3;
+
 /// What each source answered and when that was requested, or why it cannot be read.
 pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Diagnostic>)>;
+
+/// What one request brought for each of its sources.
+type OfEach = Vec<Result<Fetched, Failure>>;
 
 /// How a backend takes the sources of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +45,11 @@ pub(crate) async fn read(
     let mut open = planned;
     let mut tries = 0;
     while !open.is_empty() {
-        let now = clock::boottime();
-        let round = round(provider, ask, &open, start, |source, fetched| on_answer(source, fetched, now)).await;
+        let round = round(provider, ask, &open, start, &on_answer).await;
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
             match answer {
-                Ok(fetched) => {
-                    answers.push((planned.source.clone(), Ok((fetched, now))));
-                }
+                Ok(answer) => answers.push((planned.source.clone(), Ok(answer))),
                 Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
                 Err(failure) => {
                     start.fail();
@@ -62,23 +70,23 @@ pub(crate) async fn read(
     answers
 }
 
-/// One attempt at each, in their order.
+/// One attempt at each, in their order; each value with the time its request was sent.
 async fn round(
     provider: &impl Fetch,
     ask: Batching,
     open: &[&Planned],
     start: &Start,
-    on_answer: impl Fn(&Source, &Fetched),
-) -> Vec<Result<Fetched, Failure>> {
+    on_answer: &impl Fn(&Source, &Fetched, Duration),
+) -> Vec<Result<(Fetched, Duration), Failure>> {
     let together = async |planned: &[&Planned]| {
         let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
         let first = planned.first().map_or("the backend", |planned| planned.shown.as_str());
-        match start.attempt(first, provider.fetch(&sources)).await {
-            Ok(answers) => {
+        match start.attempt(first, answered(provider, &sources, start)).await {
+            Ok((sent, answers)) => {
                 let came =
                     sources.iter().zip(&answers).filter_map(|(source, answer)| Some((source, answer.as_ref().ok()?)));
-                came.for_each(|(source, fetched)| on_answer(source, fetched));
-                answers
+                came.for_each(|(source, fetched)| on_answer(source, fetched, sent));
+                answers.into_iter().map(|answer| answer.map(|fetched| (fetched, sent))).collect()
             }
             Err(late) => planned.iter().map(|_| Err(late.clone())).collect(),
         }
@@ -87,6 +95,58 @@ async fn round(
         Batching::Together => together(open).await,
         Batching::Each => in_parallel(open.chunks(1).map(together)).await.into_iter().flatten().collect(),
     }
+}
+
+/// Sends the request, and another one beside it whenever its share of the time is over: one of them may hang, or the store may
+/// be slow. The first answer counts. A write is sent once.
+async fn answered(provider: &impl Fetch, sources: &[&Source], start: &Start) -> (Duration, OfEach) {
+    let send = || {
+        let sent = clock::boottime();
+        async move { (sent, provider.fetch(sources).await) }
+    };
+    let is_final = |answers: &OfEach| {
+        answers.iter().any(|answer| answer.as_ref().map_or_else(|failure| !failure.class.is_retried(), |_| true))
+    };
+    let most = if sources.iter().any(|source| source.is_write()) { 1 } else { MOST_BESIDE };
+    let mut count = 1;
+    let mut under_way = FuturesUnordered::from_iter([send()]);
+    loop {
+        let next = under_way.next();
+        let answer = if count < most { timeout(start.share(), next).await.ok() } else { Some(next.await) };
+        match answer.map(|answer| answer.expect("one at least is under way")) {
+            None => {
+                under_way.push(send());
+                count += 1;
+            }
+            Some((sent, answers)) if is_final(&answers) || under_way.is_empty() => {
+                give_back_others(provider, &answers, under_way).await;
+                return (sent, answers);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Of requests that ran beside the one whose answer counts, a lease may come all the same.
+async fn give_back_others(
+    provider: &impl Fetch,
+    answers: &OfEach,
+    mut others: FuturesUnordered<impl Future<Output = (Duration, OfEach)>>,
+) {
+    let has_lease = answers.iter().flatten().any(|fetched| fetched.lease.is_some());
+    if !has_lease || others.is_empty() {
+        return;
+    }
+    let all = async {
+        while let Some((_, late)) = others.next().await {
+            for lease in late.into_iter().flatten().filter_map(|fetched| fetched.lease) {
+                if provider.revoke(&lease.id).await.is_err() {
+                    debug!("a lease that came late ends by itself, or with the token");
+                }
+            }
+        }
+    };
+    let _unused = timeout(LAST_MOMENT, all).await;
 }
 
 /// A write is sent once per start: again only when it provably did nothing.
@@ -106,7 +166,7 @@ fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Du
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
 
     use super::super::deadline::{Needs, Patience};
@@ -118,18 +178,28 @@ mod tests {
     /// A store that answers each request with the next of these.
     struct Scripted {
         answers: RefCell<VecDeque<Result<Fetched, Failure>>>,
+        /// So many of the first requests are never answered.
+        hung: Cell<u32>,
         requests: RefCell<Vec<String>>,
     }
 
     impl Scripted {
         fn new(answers: impl IntoIterator<Item = Result<Fetched, Failure>>) -> Self {
-            Self { answers: RefCell::new(answers.into_iter().collect()), requests: RefCell::default() }
+            Self {
+                answers: RefCell::new(answers.into_iter().collect()),
+                hung: Cell::new(0),
+                requests: RefCell::default(),
+            }
         }
     }
 
     impl Fetch for Scripted {
         async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
             self.requests.borrow_mut().extend(sources.iter().map(ToString::to_string));
+            if self.hung.get() > 0 {
+                self.hung.set(self.hung.get() - 1);
+                return std::future::pending().await;
+            }
             sources.iter().map(|_| self.answers.borrow_mut().pop_front().expect("one answer a request")).collect()
         }
 
@@ -175,6 +245,25 @@ mod tests {
         let answers = answers(&store, &["vault:pki/issue/web?common_name=a#certificate"]);
         let problem = answers[0].1.as_ref().unwrap_err();
         assert!(problem.text.ends_with("(it may have been carried out, so it is not sent again)"), "{}", problem.text);
+        assert_eq!(store.requests.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_request_that_hangs_leaves_time_for_another_one_and_a_write_is_still_sent_once() {
+        let start = Start::within(Duration::from_millis(2500), Patience::Long, Needs::Start);
+        let read_one = |store: &Scripted, reference: &str| {
+            let plan = plan_of(&[("--file", &format!("f={reference}"))]);
+            block_on(read(store, Batching::Each, plan.sources.iter().collect(), &start, |_, _, _| {}))
+        };
+        let store = Scripted::new([Ok(value_of(r#"{"k":"v"}"#))]);
+        store.hung.set(1);
+        let before = clock::boottime();
+        let answers = read_one(&store, "vault:secret/data/x#k");
+        let (_, requested_at) = answers[0].1.as_ref().unwrap();
+        assert!(*requested_at >= before + Duration::from_secs(2), "its life counts from the second request");
+        let store = Scripted::new([]);
+        store.hung.set(1);
+        assert!(read_one(&store, "vault:pki/issue/web?common_name=a#certificate")[0].1.is_err());
         assert_eq!(store.requests.borrow().len(), 1);
     }
 

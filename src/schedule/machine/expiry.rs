@@ -21,11 +21,11 @@ impl Schedule {
             if secret.notice == Notice::Reported || self.expiry(secret).is_none_or(|end| end > now) {
                 continue;
             }
-            let seen = match secret.notice {
-                Notice::Seen(at) => at,
-                _ => now,
+            let (seen, is_overdue) = match secret.notice {
+                Notice::Seen(at) => (at, now >= at.saturating_add(GRACE)),
+                notice => (now, notice == Notice::Overdue),
             };
-            let is_reported = self.is_hindered(secret, now) || now >= seen.saturating_add(GRACE);
+            let is_reported = is_overdue || self.is_hindered(secret, now);
             self.secrets[index].notice = if is_reported { Notice::Reported } else { Notice::Seen(seen) };
             if is_reported {
                 return Some(Event::Expired(SecretId(index)));
@@ -44,7 +44,7 @@ impl Schedule {
         let notices = self.secrets.iter().filter_map(|secret| match secret.notice {
             Notice::Reported => None,
             Notice::Seen(at) => Some(at.saturating_add(GRACE)),
-            Notice::None => self.expiry(secret),
+            Notice::None | Notice::Overdue => self.expiry(secret),
         });
         notices.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }

@@ -231,11 +231,21 @@ impl Schedule {
         }
     }
 
-    /// Makes a read due at once: the value is of an earlier run. What would be issued anew is left alone.
+    /// Makes a read due at once: the value may have changed. What would be issued anew is left alone.
     pub fn read_again(&mut self, id: SecretId, now: Duration) {
         if let Some(secret) = self.secrets.get_mut(id.0) {
             secret.refresh(now);
         }
+    }
+
+    /// The value is of an earlier run: it is read again at once, and if it has ended, that is told without delay: the start has
+    /// tried to replace it.
+    pub fn is_of_earlier_run(&mut self, id: SecretId, now: Duration) {
+        let is_over = |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now);
+        if self.secrets.get(id.0).is_some_and(is_over) {
+            self.secrets[id.0].notice = Notice::Overdue;
+        }
+        self.read_again(id, now);
     }
 
     /// What to do now. Work that is handed out counts as under way until [`done`](Self::done).
