@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{self, VaultAuth};
+use crate::domain::SecretBytes;
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, PreloadedFiles, Proof};
 use crate::provider::vault::{ENDLESS, Token, Vault};
@@ -48,6 +49,15 @@ impl Logins {
         let tokens = &mut *self.tokens.borrow_mut();
         tokens.by_id.insert(id, Rc::clone(&tokens.latest));
         tokens.current = Some(id);
+    }
+
+    /// The token of an earlier run, whose leases are used until they are replaced.
+    pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token) {
+        let latest = Rc::clone(&self.tokens.borrow().latest);
+        let Ok(old) = latest.successor(&self.config, Limits::default()) else { return };
+        if old.adopt(SecretBytes::copy_of(secret.expose()), token.clone()).is_ok() {
+            self.tokens.borrow_mut().by_id.insert(id, Rc::new(old));
+        }
     }
 
     /// What the last login brought.

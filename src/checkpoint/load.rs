@@ -11,7 +11,7 @@ use crate::provider::vault::{Origin, Token, TokenKind};
 use crate::sys::fs::{Errno, Folder};
 
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
-use super::{CheckpointKey, EndedValues, LoadedCheckpoint, SavedToken, SavedValue};
+use super::{CheckpointKey, EndedValues, Found, LoadedCheckpoint, SavedToken, SavedValue};
 
 /// What ends this soon is not taken up.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
@@ -26,8 +26,33 @@ pub(crate) fn find(
     sources: &[Source],
     ended_values: EndedValues,
     now: Duration,
+) -> Found {
+    let Some(mut written) = read_written(folder) else { return Found::NOTHING };
+    let mut replaced = Vec::new();
+    // A token goes to no other server than the one it is of.
+    if written.format == FORMAT && written.boot == key.boot && written.address == key.address {
+        replaced.extend(written.replaced.drain(..).map(saved_token));
+        if written.config != key.config && written.token.as_ref().is_some_and(|token| token.requested_at <= now) {
+            replaced.extend(written.token.take().map(saved_token));
+            warn!(
+                "what an earlier run left is of another configuration, so everything is fetched anew; what was issued to it is \
+                 revoked after that is delivered"
+            );
+        }
+    }
+    replaced.retain(|token| !is_over(token, now));
+    let loaded = of_this_configuration(written, folder, key, sources, ended_values, now);
+    Found { loaded, replaced }
+}
+
+fn of_this_configuration(
+    mut written: Written,
+    folder: &Folder,
+    key: &CheckpointKey,
+    sources: &[Source],
+    ended_values: EndedValues,
+    now: Duration,
 ) -> LoadedCheckpoint {
-    let Some(mut written) = read_written(folder) else { return LoadedCheckpoint::Nothing };
     let token = written.token.take().map(saved_token);
     let why = match () {
         () if written.format != FORMAT => Some("of another format"),
@@ -37,6 +62,7 @@ pub(crate) fn find(
             return LoadedCheckpoint::Nothing;
         }
         () if written.boot != key.boot => Some("of another boot"),
+        () if written.config != key.config && token.is_none() => return LoadedCheckpoint::Nothing,
         () if written.config != key.config => Some("of another configuration"),
         () if token.as_ref().is_some_and(|token| token.requested_at > now) => Some("of another clock"),
         () => None,
@@ -48,8 +74,7 @@ pub(crate) fn find(
     if !written.under_way.is_empty() {
         info!("an answer was under way when the earlier run ended: {}", written.under_way.join(", "));
     }
-    let is_over =
-        |token: &SavedToken| token.token.ttl.is_some_and(|ttl| ends_soon(token.requested_at.saturating_add(ttl), now));
+    let is_over = |token: &SavedToken| is_over(token, now);
     if token.as_ref().is_some_and(is_over) {
         info!("the token that an earlier run left has ended, and with it its leases");
     }
@@ -94,6 +119,10 @@ fn read_written(folder: &Folder) -> Option<Written> {
         put_aside(folder);
     }
     written
+}
+
+fn is_over(token: &SavedToken, now: Duration) -> bool {
+    token.token.ttl.is_some_and(|ttl| ends_soon(token.requested_at.saturating_add(ttl), now))
 }
 
 fn saved_token(token: WrittenToken) -> SavedToken {

@@ -111,7 +111,19 @@ impl SavedValue {
     }
 }
 
-/// What an earlier run left.
+/// What earlier runs left.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) loaded: LoadedCheckpoint,
+    /// Tokens of runs with other configurations: the app uses what was issued under them until something newer is delivered.
+    pub(crate) replaced: Vec<SavedToken>,
+}
+
+impl Found {
+    pub(crate) const NOTHING: Self = Self { loaded: LoadedCheckpoint::Nothing, replaced: Vec::new() };
+}
+
+/// What an earlier run with this configuration left.
 #[derive(Debug)]
 pub(crate) enum LoadedCheckpoint {
     Nothing,

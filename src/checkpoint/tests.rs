@@ -10,7 +10,7 @@ use crate::sys::fs::Folder;
 use crate::domain::SecretRef;
 
 fn find(folder: &Folder, key: &CheckpointKey, sources: &[Source], now: Duration) -> LoadedCheckpoint {
-    super::load::find(folder, key, sources, EndedValues::Drop, now)
+    super::load::find(folder, key, sources, EndedValues::Drop, now).loaded
 }
 
 fn place() -> (tempfile::TempDir, Folder) {
@@ -122,7 +122,8 @@ fn another_boot_config_server_or_a_damaged_file_is_refused() {
     saved.value(&source(), &lease("{}"), now(0));
     saved.write(Some(&token()), vec![]);
     let found = |key: &CheckpointKey, at| find(&folder, key, &[source()], at);
-    assert!(matches!(found(&key("other"), now(1)), LoadedCheckpoint::Stale(_)));
+    let of_other = super::load::find(&folder, &key("other"), &[source()], EndedValues::Keep, now(1));
+    assert!(matches!(of_other, Found { loaded: LoadedCheckpoint::Nothing, ref replaced } if replaced.len() == 1));
     assert!(matches!(found(&CheckpointKey { boot: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Stale(_)));
     assert!(matches!(found(&CheckpointKey { address: "x".into(), ..key("c") }, now(1)), LoadedCheckpoint::Nothing));
     assert!(
@@ -234,7 +235,7 @@ fn what_has_ended_is_there_for_a_start_in_an_outage_and_depends_on_nothing() {
     let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
     saved.value(&source(), &lease("{}"), now(0));
     saved.write(Some(&token()), vec![]);
-    let find = |at| super::load::find(&folder, &key("c"), &[source()], EndedValues::Keep, now(at));
+    let find = |at| super::load::find(&folder, &key("c"), &[source()], EndedValues::Keep, now(at)).loaded;
     // The lease ends after 60 s, the token after 600 s.
     for (at, has_token) in [(70, true), (700, false)] {
         let (token, values) = match find(at) {
@@ -251,4 +252,39 @@ fn what_has_ended_is_there_for_a_start_in_an_outage_and_depends_on_nothing() {
     }
     let LoadedCheckpoint::Usable(Some(_), values) = find(30) else { panic!("it lives") };
     assert!(!values[0].is_over && values[0].fetched.lease.is_some());
+}
+
+#[test]
+fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_becomes_of_the_starts_between() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("a")).unwrap();
+    saved.value(&source(), &lease("{}"), now(0));
+    saved.write(Some(&token()), vec![]);
+    let found = |config: &str, at| super::load::find(&folder, &key(config), &[source()], EndedValues::Keep, now(at));
+    // A start that fails, one that is killed before it delivers, and one more with a third configuration.
+    let mut failing = Checkpoint::new(&folder, key("b")).unwrap();
+    failing.replaces(found("b", 1).replaced);
+    failing.write(Some(&token()), vec![]);
+    failing.remove();
+    let again = found("b", 2);
+    assert!(matches!(again.loaded, LoadedCheckpoint::Nothing), "what was given back is not taken up");
+    let mut killed = Checkpoint::new(&folder, key("b")).unwrap();
+    killed.replaces(again.replaced);
+    killed.value(&source(), &lease("{}"), now(2));
+    killed.write(Some(&token()), vec![]);
+    let same = found("b", 3);
+    assert!(matches!(same.loaded, LoadedCheckpoint::Usable(Some(_), ref values) if values.len() == 1));
+    assert_eq!(same.replaced.len(), 1);
+    let third = found("c", 3);
+    assert_eq!(third.replaced.len(), 2);
+    assert!(found("c", 700).replaced.is_empty(), "they have ended by themselves");
+    let mut delivered = Checkpoint::new(&folder, key("c")).unwrap();
+    delivered.replaces(third.replaced);
+    delivered.write(Some(&token()), vec![]);
+    delivered.has_replaced();
+    assert!(delivered.is_changed());
+    delivered.write(Some(&token()), vec![]);
+    assert!(found("c", 4).replaced.is_empty());
+    delivered.remove();
+    assert!(folder.names().unwrap().is_empty());
 }

@@ -24,6 +24,8 @@ pub(crate) struct Checkpoint {
     pub(super) folder: Folder,
     pub(super) key: CheckpointKey,
     pub(super) secrets: BTreeMap<Source, Entry>,
+    /// Tokens of runs with other configurations, until they are revoked.
+    pub(super) replaced: Vec<SavedToken>,
     pub(super) next: u64,
     pub(super) trouble: Option<Errno>,
     /// Whether it was said that there is no room for every value.
@@ -61,7 +63,16 @@ impl Checkpoint {
         let numbers = numbers.filter_map(|name| name.to_str()?.strip_prefix(VALUE)?.parse::<u64>().ok());
         let next = numbers.max().map_or(0, |last| last.saturating_add(1));
         let secrets = BTreeMap::new();
-        Some(Self { folder, key, secrets, next, trouble: None, is_crowded: false, is_changed: false })
+        Some(Self {
+            folder,
+            key,
+            secrets,
+            replaced: Vec::new(),
+            next,
+            trouble: None,
+            is_crowded: false,
+            is_changed: false,
+        })
     }
 
     /// A new value, as it came. Mounted files are not kept: they are there to be read again.
@@ -134,6 +145,23 @@ impl Checkpoint {
         }
     }
 
+    /// The app uses what was issued under these until something newer is delivered: they are written down until they are revoked.
+    pub(crate) fn replaces(&mut self, tokens: Vec<SavedToken>) {
+        self.is_changed |= !tokens.is_empty();
+        self.replaced.extend(tokens);
+    }
+
+    /// What it replaces, as far as that is not revoked.
+    pub(crate) fn replaced(&self) -> &[SavedToken] {
+        &self.replaced
+    }
+
+    /// What it replaces is revoked.
+    pub(crate) fn has_replaced(&mut self) {
+        self.is_changed |= !self.replaced.is_empty();
+        self.replaced.clear();
+    }
+
     /// There is a new token: leases of the old one die with it.
     pub(crate) fn logged_in(&mut self) {
         self.secrets.retain(|_, entry| !entry.is_bound());
@@ -155,15 +183,7 @@ impl Checkpoint {
                 return self.remove();
             }
         }
-        let mut written = Written {
-            format: FORMAT,
-            boot: self.key.boot.clone(),
-            config: self.key.config.clone(),
-            address: self.key.address.clone(),
-            token,
-            secrets: Vec::new(),
-            under_way,
-        };
+        let mut written = self.written(token, under_way);
         loop {
             written.secrets = self.secrets.iter().map(|(source, entry)| entry.written(source)).collect();
             let text = SecretBytes::new(serde_json::to_vec(&written).expect("texts and numbers are JSON"));
@@ -172,7 +192,7 @@ impl Checkpoint {
                 Err(_) if self.make_room() => {}
                 Err(why) => {
                     // What is there says less than the truth by now.
-                    self.remove();
+                    self.forget();
                     return self.failed(why);
                 }
             }
@@ -199,8 +219,32 @@ impl Checkpoint {
         }
     }
 
-    /// The orderly end: nothing is left to take up.
+    fn written(&self, token: Option<WrittenToken>, under_way: Vec<String>) -> Written {
+        Written {
+            format: FORMAT,
+            boot: self.key.boot.clone(),
+            config: self.key.config.clone(),
+            address: self.key.address.clone(),
+            token,
+            secrets: Vec::new(),
+            replaced: self.replaced.iter().filter_map(WrittenToken::of).collect(),
+            under_way,
+        }
+    }
+
+    /// The end of what this run had: nothing of it is left to take up. What it was to replace stays written down.
     pub(crate) fn remove(&self) {
+        if self.replaced.is_empty() {
+            return self.forget();
+        }
+        let text = serde_json::to_vec(&self.written(None, Vec::new())).expect("texts and numbers are JSON");
+        match self.put(BESIDE, STATE, SecretBytes::new(text).expose()) {
+            Ok(()) => self.sweep(|name| name == STATE),
+            Err(_) => self.forget(),
+        }
+    }
+
+    fn forget(&self) {
         let _gone = self.folder.unlink(STATE.as_ref());
         self.sweep(|_| false);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 
-use crate::backend::{self, Answers, Backend, Backends, Kind, Request, Run};
+use crate::backend::{self, Answers, Backend, Backends, Kind, Logins, Request, Run};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
@@ -103,9 +103,10 @@ impl<'a> Rotation<'a> {
         let backend = Rc::new(Backend::new(kind, sources.iter().map(|(_, source)| source.clone()).collect()));
         if let Kind::Vault(logins) = &backend.kind
             && let Some(token) = logins.latest_token()
-            && let Some(id) = schedule.resume_token(backend::grant(&token), answers.login_at, random::unit())
         {
-            logins.resume(id);
+            self.resume_replaced(&mut schedule, logins);
+            let id = schedule.resume_token(backend::grant(&token), answers.login_at, random::unit());
+            logins.resume(id.expect("a schedule with a token"));
             if !answers.is_resumed {
                 self.statistics.first_login(&backend);
             }
@@ -141,7 +142,17 @@ impl<'a> Rotation<'a> {
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
         }
+        // What is delivered replaces what was issued to a run with another configuration.
+        schedule.delivered(&[], now);
         self.driver.add(schedule, backend);
+    }
+
+    /// Tokens of runs with other configurations come before ours, which replaces them.
+    fn resume_replaced(&self, schedule: &mut Schedule, logins: &Logins) {
+        for old in self.checkpoint.as_ref().map_or(&[][..], Checkpoint::replaced) {
+            let id = schedule.resume_token(backend::grant(&old.token), old.requested_at, random::unit());
+            id.into_iter().for_each(|id| logins.add_replaced(id, &old.secret, &old.token));
+        }
     }
 
     /// The shortest interval that is set on the secret itself, or on a file of it.

@@ -95,6 +95,10 @@ impl Rotation<'_> {
                     checkpoint.renewed(source, life.ttl, life.renewable, requested_at);
                 }
             }
+            // What was replaced goes together.
+            (Work::RevokeOldToken(_), Outcome::Done) => {
+                self.checkpoint.iter_mut().for_each(Checkpoint::has_replaced);
+            }
             (Work::Issue(_), Outcome::Fetched(_)) => self.statistics.counters.issued += 1,
             (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
                 let executor = Rc::clone(self.driver.executor(backend));

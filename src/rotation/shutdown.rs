@@ -27,7 +27,8 @@ impl Rotation<'_> {
                     }
                 }
             }
-            if let Some(checkpoint) = self.checkpoint.take() {
+            if let Some(mut checkpoint) = self.checkpoint.take() {
+                checkpoint.has_replaced();
                 checkpoint.remove();
             }
         };

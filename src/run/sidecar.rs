@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::checkpoint::{Checkpoint, CheckpointKey, EndedValues, LoadedCheckpoint, find};
+use crate::checkpoint::{Checkpoint, CheckpointKey, EndedValues, Found, find};
 use crate::config::{Config, OnExpired};
 use crate::domain::{Diagnostic, Mode, Source};
 use crate::process::{HookId, HookOptions, Notice, Sidecar, find};
@@ -41,7 +41,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     // A file that was removed when its secret expired does not come back for a moment.
     let ended = if config.on_expired == OnExpired::Keep { EndedValues::Keep } else { EndedValues::Drop };
     let found = kept.as_ref().map(|(folder, key)| find(folder, key, &sources, ended, now));
-    let found = found.unwrap_or(LoadedCheckpoint::Nothing);
+    let found = found.unwrap_or(Found::NOTHING);
     let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
     // The volume is there, no backend was reached yet, and this is the only thread.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run};
-use crate::checkpoint::{Checkpoint, Kept, LoadedCheckpoint, SavedToken, SavedValue};
+use crate::checkpoint::{Checkpoint, Found, Kept, SavedToken, SavedValue};
 use crate::config::VaultAuth;
 use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
@@ -33,7 +33,7 @@ pub(super) async fn fetch_all(
     plan: &Plan,
     preloaded: &PreloadedFiles,
     start: &Start,
-    found: LoadedCheckpoint,
+    found: Found,
     checkpoint: &mut Option<Checkpoint>,
 ) -> Result<Answers, Vec<Diagnostic>> {
     let (mut answers, mut ended) = resume(backends, found, start, checkpoint).await;

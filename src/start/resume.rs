@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::backend::revoke::{GIVE_BACK_WITHIN, log_revocation};
 use crate::backend::{Answers, Backends, Request, Run};
-use crate::checkpoint::{Checkpoint, LoadedCheckpoint, SavedToken, SavedValue};
+use crate::checkpoint::{Checkpoint, Found, LoadedCheckpoint, SavedToken, SavedValue};
 use crate::domain::Source;
 use crate::provider::Class;
 
@@ -21,11 +21,14 @@ const CHECK_WITHIN: Duration = Duration::from_secs(2);
 /// Revokes a token that cannot be used. What has ended is returned beside it.
 pub(super) async fn resume(
     backends: &Backends,
-    found: LoadedCheckpoint,
+    found: Found,
     start: &Start,
     checkpoint: &mut Option<Checkpoint>,
 ) -> (Answers, BTreeMap<Source, SavedValue>) {
-    let (token, mut values) = match found {
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.replaces(found.replaced);
+    }
+    let (token, mut values) = match found.loaded {
         LoadedCheckpoint::Nothing => return (Answers::default(), BTreeMap::new()),
         LoadedCheckpoint::Usable(token, values) => (token, values),
         LoadedCheckpoint::TokenEnded(token, values) => {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::backend::revoke::{Bound, Mortal, mortals};
 use crate::backend::{Answers, Backends};
-use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
+use crate::checkpoint::{Checkpoint, Found};
 use crate::config::Config;
 use crate::domain::{Diagnostic, Exit, Fetches, http_date, later};
 use crate::identity::PreloadedFiles;
@@ -48,7 +48,7 @@ pub(crate) enum Successor {
 #[derive(Debug)]
 pub(crate) struct StartOptions {
     /// What an earlier run left: what can be taken up is neither asked for nor issued again.
-    pub(crate) found: LoadedCheckpoint,
+    pub(crate) found: Found,
     /// Where it is written down for the next one.
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) patience: Patience,
@@ -58,7 +58,7 @@ pub(crate) struct StartOptions {
 impl StartOptions {
     /// Without a checkpoint, for a start that a person or an app waits for.
     pub(crate) fn fresh() -> Self {
-        Self { found: LoadedCheckpoint::Nothing, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
+        Self { found: Found::NOTHING, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
     }
 }
 
