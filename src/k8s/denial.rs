@@ -34,6 +34,14 @@ fn sentence(mistake: &ConfigError) -> String {
             Some(_) if mistake.text.starts_with("vault.auth.role: is missing") => missing_role(),
             _ => format!("the operator's part ({flag}): {}", mistake.text),
         },
+        // The program's own words name a variable, which no injected pod reads.
+        Place::Missing if mistake.text.starts_with("vault.address is missing") => {
+            let what = mistake.text.split(';').next().unwrap_or_default();
+            format!(
+                "{what}; the operator sets it in the injector's config, or lists it in allowAddresses there for {}",
+                annotation_key("vault-address")
+            )
+        }
         place => format!("{place}: {}", mistake.text),
     }
 }

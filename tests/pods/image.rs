@@ -18,11 +18,47 @@ fn checkout() -> tempfile::TempDir {
     folder
 }
 
+const ARM64: u8 = 0xb7;
+
+/// A program for a processor, as far as its ELF header says.
+fn stand_in(machine: u8, name: &str) -> Vec<u8> {
+    [&b"\x7fELF"[..], &[0; 14], &[machine, 0], name.as_bytes()].concat()
+}
+
+#[test]
+fn an_image_that_no_node_could_run_or_nobody_could_name_is_refused() {
+    let (programs, folder) = (tempfile::tempdir().unwrap(), checkout());
+    let refused = |name: &str, arch: &str, expected: &str| {
+        let output = Command::new(folder.path().join("deploy/image/build"))
+            .args([
+                name,
+                "--arch",
+                arch,
+                "--from",
+                programs.path().to_str().unwrap(),
+                "--out",
+                "/nonexistent/image.tar",
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{name} {arch}: {said}");
+    };
+    refused("localhost/a:1", "arm64", "no secret-exec in");
+    fs::write(programs.path().join("secret-exec"), stand_in(ARM64, "")).unwrap();
+    refused("localhost/a:1", "amd64", "secret-exec is not built for amd64");
+    fs::write(programs.path().join("secret-inject"), stand_in(0x3e, "")).unwrap();
+    refused("localhost/a:1", "arm64", "secret-inject is not built for arm64");
+    for name in ["Bad NAME", "a;b", ":1", "a\"b"] {
+        refused(name, "arm64", "is no name of an image");
+    }
+}
+
 #[test]
 fn two_folders_make_the_same_bytes() {
     let programs = tempfile::tempdir().unwrap();
     for name in ["secret-exec", "secret-inject"] {
-        fs::write(programs.path().join(name), format!("stands for {name}")).unwrap();
+        fs::write(programs.path().join(name), stand_in(ARM64, name)).unwrap();
     }
     let build = |umask: &str| {
         let folder = checkout();

@@ -529,3 +529,12 @@ fn the_port_of_the_metrics_has_a_name() {
     later["metadata"]["annotations"]["secret-exec.dev/metrics"] = json!("0.0.0.0:9102");
     assert_eq!(injected_container(&injected(&later))["ports"], named);
 }
+
+#[test]
+fn an_address_that_nobody_named_is_the_operators_to_set() {
+    let operator = crate::config::Injector::parse(crate::config::Text { name: "i", text: "image: x\n" }).unwrap();
+    let text = crate::k8s::tests::denied_by(&pod(&[FILE, ROLE], app()), &operator);
+    let expected = "vault.address is missing, and annotation secret-exec.dev/file.db needs it; the operator sets it in the \
+                    injector's config, or lists it in allowAddresses there for secret-exec.dev/vault-address";
+    assert_eq!(text, expected);
+}
