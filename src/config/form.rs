@@ -227,12 +227,16 @@ impl Form {
             Self::Any | Self::Prefix => json!({ "type": "string" }),
             Self::Words(words) => json!({ "enum": words }),
             Self::Certificates => json!({ "type": "string", "pattern": "-----BEGIN CERTIFICATE-----" }),
-            Self::RenewalAt | Self::RenewalJitter => json!({ "type": "string", "pattern": "^[0-9]{1,2}%$" }),
+            Self::RenewalAt => json!({ "type": "string", "pattern": "^0*([3-7][0-9]|80)%$" }),
+            Self::RenewalJitter => json!({ "type": "string", "pattern": "^0*([5-9]|1[0-9]|20)%$" }),
             Self::Duration | Self::HandOver => {
                 let pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
-                json!({ "type": "string", "minLength": 2, "pattern": pattern })
+                json!({ "type": "string", "minLength": 2, "pattern": pattern, "not": { "pattern": "^[0dhms]*$" } })
             }
-            Self::Size => json!({ "type": ["string", "integer"], "minimum": 1, "pattern": "^[0-9]+(Ki|Mi|Gi)?$" }),
+            Self::Size => {
+                let zero = json!({ "type": "string", "pattern": "^0*(Ki|Mi|Gi)?$" });
+                json!({ "type": ["string", "integer"], "minimum": 1, "pattern": "^[0-9]+(Ki|Mi|Gi)?$", "not": zero })
+            }
             Self::Mode => json!({ "type": "string", "pattern": "^0?[0246][0246]0$" }),
             Self::Reference => json!({ "type": "string", "pattern": r"^\S" }),
             Self::RunAs => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^[^:]+(:[^:]+)?$" }),
@@ -243,11 +247,12 @@ impl Form {
             Self::Amount => json!({ "type": ["string", "number"], "pattern": SOME_TEXT }),
             Self::Directory => json!({ "type": "string", "pattern": "^/+[^/]" }),
             Self::Address => {
-                json!({ "type": "string", "pattern": "^([hH][tT][tT][pP][sS]?://[^/?#@]+(/[-._~A-Za-z0-9]+)*/?|[uU][nN][iI][xX]:///.*[^/])$" })
+                let pattern = "^([hH][tT][tT][pP][sS]?://[^/?#@]+(/[-._~A-Za-z0-9]+)*/?|[uU][nN][iI][xX]:///.*[^/])$";
+                json!({ "type": "string", "pattern": pattern, "not": { "pattern": "^[hH][^:]*://.*/(v1|ui)/?$" } })
             }
             Self::Proxy => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP]://[^/?#@]+/?$" }),
             Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
-            Self::Listen => json!({ "type": "string", "pattern": ":[0-9]+$" }),
+            Self::Listen => json!({ "type": "string", "pattern": "^[^:].*:[0-9]+$" }),
             Self::Mount => {
                 // Helm checks the chart's values by this, too, and its patterns cannot look ahead.
                 let pattern = r"^[^/\s]([^?#%]*[^/\s])?$";
