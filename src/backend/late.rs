@@ -79,6 +79,7 @@ fn aged((outcome, fetched): Issued, age: Duration) -> Issued {
         Ends::Expires(ttl) => Ends::Expires(left(ttl)),
         Ends::WithToken(ttl) => Ends::WithToken(left(ttl)),
         Ends::Rotates(ttl) => Ends::Rotates(left(ttl)),
+        Ends::ReadEvery(interval) => Ends::ReadEvery(interval),
     });
     (Outcome::Fetched(Answer::from(&fetched)), Some(fetched))
 }

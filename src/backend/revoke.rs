@@ -63,7 +63,7 @@ pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
                 ("an end, at the latest with our token, and nobody would replace it", ttl, Bound::ToOurToken)
             }
             (None, Some(Ends::Expires(ttl))) => ("an end, and nobody would replace it", ttl, Bound::ToNothing),
-            (None, Some(Ends::Rotates(_)) | None) => return None,
+            (None, Some(Ends::Rotates(_) | Ends::ReadEvery(_)) | None) => return None,
         };
         Some(Mortal { source, what, ttl, bound })
     })

@@ -82,6 +82,7 @@ pub(super) enum WrittenEnds {
     Expires,
     WithToken,
     Rotates,
+    ReadEvery,
 }
 
 impl WrittenEnds {
@@ -90,6 +91,7 @@ impl WrittenEnds {
             Ends::Expires(_) => Self::Expires,
             Ends::WithToken(_) => Self::WithToken,
             Ends::Rotates(_) => Self::Rotates,
+            Ends::ReadEvery(_) => Self::ReadEvery,
         }
     }
 
@@ -98,6 +100,7 @@ impl WrittenEnds {
             Self::Expires => Ends::Expires(ttl),
             Self::WithToken => Ends::WithToken(ttl),
             Self::Rotates => Ends::Rotates(ttl),
+            Self::ReadEvery => Ends::ReadEvery(ttl),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::domain::{Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
+use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
 use crate::provider::vault::{Origin, Token, TokenKind};
 use crate::sys::fs::{Errno, Folder};
 
@@ -159,7 +159,9 @@ pub(super) fn restore(
 ) -> Option<SavedValue> {
     let planned = sources.iter().find(|source| source.written() == written.source).cloned();
     let source = planned.or_else(|| computed(&written.source))?;
-    let is_over = written.ttl.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
+    let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
+    let end = written.ttl.filter(|_| !matches!(ends, Some(Ends::ReadEvery(_))));
+    let is_over = end.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
     if !written.value.starts_with(VALUE) || written.requested_at > now {
         return None;
     }
@@ -173,7 +175,6 @@ pub(super) fn restore(
         (None, _) => None,
         (Some(_), None) => return None,
     };
-    let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let version = written.version.map(Version);
     let fetched = Fetched { payload, version, lease, ends, metadata: written.metadata.map(SecretBytes::from) };
     Some(SavedValue { source, fetched, requested_at: written.requested_at, is_over, file: written.value })

@@ -101,7 +101,7 @@ impl SavedValue {
             let until_end = token_end.saturating_sub(self.requested_at);
             let ttl = match (&self.fetched.lease, self.fetched.ends) {
                 (Some(lease), _) => lease.ttl,
-                (None, Some(Ends::Expires(ttl) | Ends::WithToken(ttl) | Ends::Rotates(ttl))) => ttl,
+                (None, Some(ends)) => ends.after(),
                 (None, None) => until_end,
             };
             (self.fetched.lease, self.fetched.ends) = (None, Some(Ends::Expires(ttl.min(until_end))));

@@ -288,3 +288,16 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     delivered.remove();
     assert!(folder.names().unwrap().is_empty());
 }
+
+#[test]
+fn a_value_that_wants_to_be_read_often_has_not_ended_when_it_is_due() {
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    let every = Ends::ReadEvery(Duration::from_secs(3));
+    saved.value(&source(), &Fetched { lease: None, ends: Some(every), ..lease("{}") }, now(0));
+    saved.write(None, vec![]);
+    let LoadedCheckpoint::Usable(None, values) = find(&folder, &key("c"), &[source()], now(60)) else {
+        panic!("nothing")
+    };
+    assert_eq!((values[0].is_over, values[0].fetched.ends), (false, Some(every)));
+}

@@ -62,7 +62,7 @@ pub struct Fetched {
     pub metadata: Option<SecretBytes>,
 }
 
-/// How a value ends that states its own end. Durations count from the answer on.
+/// How a value ends that states its own end, or how often it wants to be read. Durations count from the answer on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     /// It expires then: a certificate, a signed key, a token. An earlier request brings another one, and two may live side
@@ -72,13 +72,15 @@ pub enum Ends {
     WithToken(Duration),
     /// The server replaces it then by itself (a static role): an earlier request brings the same.
     Rotates(Duration),
+    /// It has no end: whoever wrote it wants it read this often (the `ttl` of KV v1).
+    ReadEvery(Duration),
 }
 
 impl Ends {
-    /// When, from the answer on.
+    /// When, or how often, from the answer on.
     pub fn after(self) -> Duration {
         match self {
-            Self::Expires(ttl) | Self::WithToken(ttl) | Self::Rotates(ttl) => ttl,
+            Self::Expires(ttl) | Self::WithToken(ttl) | Self::Rotates(ttl) | Self::ReadEvery(ttl) => ttl,
         }
     }
 }

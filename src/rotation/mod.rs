@@ -304,7 +304,8 @@ impl<'a> Rotation<'a> {
             return Err(failure);
         }
         // What replaces something that dies is not kept waiting.
-        let urgency = if life == Life::Unbounded { Urgency::Waits } else { Urgency::AtOnce };
+        let urgency =
+            if matches!(life, Life::Unbounded | Life::ReadEvery(_)) { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.take_in(&source, fetched);
         let is_new = before.is_none();
         let tried = self.delivery.try_out(index, &self.plan, &self.values);

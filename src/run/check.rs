@@ -159,6 +159,9 @@ fn described(source: &Source, fetched: &Fetched) -> String {
         Some(Ends::WithToken(LONGEST_LIFE)) => parts.push("ends with our token".to_owned()),
         Some(Ends::WithToken(ttl)) => parts.push(format!("expires in {} s, or with our token", ttl.as_secs())),
         Some(Ends::Rotates(ttl)) => parts.push(format!("rotates in {} s", ttl.as_secs())),
+        Some(Ends::ReadEvery(interval)) => {
+            parts.push(format!("read again every {} s (its own ttl)", interval.as_secs()))
+        }
         None if fetched.lease.is_none() && is_written => parts.push(NO_END.to_owned()),
         None => {}
     }

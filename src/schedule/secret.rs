@@ -15,6 +15,8 @@ use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 const CONFIRM: Duration = Duration::from_secs(2);
 /// A value that rotates by itself and has less life left than this is about to.
 const SOON_ROTATED: Duration = Duration::from_secs(1);
+/// Nothing is read more often by plan.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Near a rotation date Secrets Manager is asked this many times as often, but not more often than …
 const NEAR: u32 = 12;
 /// … this.
@@ -122,7 +124,7 @@ pub(super) enum DenialMeaning {
 
 impl Secret {
     pub(super) fn new(plan: Plan) -> Self {
-        let refresh = plan.refresh.clamp(Duration::from_secs(1), LONGEST_LIFE);
+        let refresh = plan.refresh.clamp(SHORTEST_INTERVAL, LONGEST_LIFE);
         Self {
             plan: Plan { refresh, ..plan },
             reissue: None,
@@ -141,7 +143,7 @@ impl Secret {
 
     /// It is issued again at this interval too, unless it has a lease.
     pub(super) fn reissue_every(&mut self, interval: Duration) {
-        self.reissue = Some(interval.clamp(Duration::from_secs(1), LONGEST_LIFE));
+        self.reissue = Some(interval.clamp(SHORTEST_INTERVAL, LONGEST_LIFE));
     }
 
     /// What it needs, if it is done now under `current`. A renewal that keeps failing gives way only where the server answers:
@@ -258,6 +260,11 @@ impl Secret {
                 let again = requested_at.saturating_add(self.after_rotation(ttl, requested_at, jitter));
                 let refreshed = requested_at.saturating_add(less(self.plan.refresh, settings, jitter));
                 (CurrentValue::Rotates(again), Some(again.min(refreshed)))
+            }
+            (Life::ReadEvery(interval), _) => {
+                let wait = interval.clamp(SHORTEST_INTERVAL, self.plan.refresh);
+                let due = requested_at.saturating_add(less(wait, settings, jitter));
+                (CurrentValue::Plain { rotation: None }, Some(due))
             }
             (Life::Unbounded, Operation::Write) => (CurrentValue::Plain { rotation: None }, reissued),
             (Life::Unbounded, Operation::Read) => {

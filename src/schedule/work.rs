@@ -137,6 +137,8 @@ pub enum Life {
     Expires(Duration),
     /// By itself: the server replaces it then (a static role).
     Rotates(Duration),
+    /// When somebody changes it; it is to be read this often.
+    ReadEvery(Duration),
     /// When somebody changes it.
     Unbounded,
 }
@@ -151,7 +153,7 @@ impl Answer {
         let ttl = match self.life {
             Life::Lease(Lifetime { ttl, renewable: true }) if !ttl.is_zero() => return None,
             Life::Lease(Lifetime { ttl, .. }) | Life::HarmlessLease(ttl) | Life::Expires(ttl) => ttl,
-            Life::Rotates(_) | Life::Unbounded => return None,
+            Life::Rotates(_) | Life::ReadEvery(_) | Life::Unbounded => return None,
         };
         let why = "what came lives for less than two seconds; are the clocks right here and at the server, and what life does \
                    the role give?";
@@ -169,6 +171,7 @@ impl From<&Fetched> for Answer {
             (None, Some(Ends::WithToken(ttl))) => Life::HarmlessLease(ttl),
             (None, Some(Ends::Expires(ttl))) => Life::Expires(ttl),
             (None, Some(Ends::Rotates(ttl))) => Life::Rotates(ttl),
+            (None, Some(Ends::ReadEvery(interval))) => Life::ReadEvery(interval),
             (None, None) => Life::Unbounded,
         };
         Self { life, rotates_in: None }

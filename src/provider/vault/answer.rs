@@ -469,7 +469,7 @@ mod tests {
         for (ttl, duration) in [("5", 5), (r#""5""#, 5), (r#""1h30m""#, 5400)] {
             let body = format!(r#"{{"lease_id":"","lease_duration":{duration},"data":{{"ttl":{ttl},"k":"v"}}}}"#);
             let own = fetched(&answer(200, &body), &read(), at(0)).unwrap();
-            assert_eq!((own.lease, own.ends), (None, Some(Ends::Rotates(Duration::from_secs(duration)))), "{ttl}");
+            assert_eq!((own.lease, own.ends), (None, Some(Ends::ReadEvery(Duration::from_secs(duration)))), "{ttl}");
         }
     }
 

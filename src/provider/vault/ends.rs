@@ -48,7 +48,7 @@ pub(super) fn interval(map: &SecretMap, duration: Seconds) -> Option<Ends> {
     let own = map.value("ttl")?;
     // What is not a number of seconds (`1h`) the server has read; a field that it could not read is not repeated.
     let is_repeated = seconds(own).map_or_else(|| text(own).is_some_and(is_duration), |own| own == duration);
-    is_repeated.then(|| Ends::Rotates(duration.life()))
+    (is_repeated && !duration.is_zero()).then(|| Ends::ReadEvery(duration.life()))
 }
 
 /// `90m`, `1h30m`.

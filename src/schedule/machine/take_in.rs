@@ -221,7 +221,7 @@ impl Schedule {
             (Work::Issue(id) | Work::Read(id), Outcome::Fetched(answer)) => {
                 let settings = match answer.life {
                     Life::Lease(Lifetime { ttl, .. }) => self.mount_of(id).settings(&settings, ttl),
-                    Life::HarmlessLease(_) | Life::Expires(_) | Life::Rotates(_) | Life::Unbounded => settings,
+                    _ => settings,
                 };
                 let secret = &mut self.secrets[id.0];
                 secret.accept(answer, flight.token, &settings, requested_at, jitter);

@@ -62,7 +62,7 @@ fn anything(dice: &mut Dice) -> Outcome {
         [Class::Denied, Class::NotFound, Class::Malformed, Class::Transient][pick(&[0, 1, 2, 3]) as usize].clone();
     let grant = Grant { life: [Some(life), None][pick(&[0, 0, 1]) as usize], revocable: pick(&[0, 1]) == 0 };
     let answer = |life| Outcome::Fetched(Answer { life, rotates_in: Some(time) });
-    match pick(&[0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]) {
+    match pick(&[0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10]) {
         0 => Outcome::Granted(grant),
         1 => Outcome::TokenUnchanged(grant),
         2 => Outcome::Renewed(life),
@@ -71,6 +71,7 @@ fn anything(dice: &mut Dice) -> Outcome {
         5 => answer(Life::Unbounded),
         6 => Outcome::Done,
         7 => Outcome::Failed(Failure::new(class, "no")),
+        9 => answer(Life::ReadEvery(time)),
         8 => Outcome::TokenDead(Failure::new(class, "dead")),
         _ => Outcome::Failed(Failure::new(Class::Throttled { retry_after: Some(time) }, "429")),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::provider::Class;
+use crate::provider::{Class, Failure};
 use crate::schedule::{
     Answer, Authentication, Event, Life, MountId, Next, Operation, Outcome, Plan, Refreshed, Schedule, SecretId,
     Settings, State, Work,
@@ -305,6 +305,32 @@ fn a_rotation_that_does_not_come_is_asked_for_ever_more_rarely() {
     }
     // Every second at first, at last every minute.
     assert!((85..=105).contains(&requests), "{requests}");
+}
+
+#[test]
+fn a_value_that_wants_to_be_read_often_has_no_end() {
+    let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+    schedule.add(Plan { operation: Operation::Read, refresh: seconds(300), mount: MountId(0) });
+    let (mut now, mut reads) = (seconds(1), 0);
+    while now < seconds(HOUR) {
+        match schedule.next(now) {
+            Next::Wait(wait) => now += wait,
+            Next::Tell(Event::BackendDown) => {}
+            Next::Tell(event) => panic!("{event:?}"),
+            Next::Do(work) if reads < 100 => {
+                reads += 1;
+                let answer = Answer { life: Life::ReadEvery(seconds(3)), rotates_in: None };
+                schedule.done(work, Outcome::Fetched(answer), now, 0.5);
+            }
+            Next::Do(work) => {
+                let sealed = Failure::new(Class::Transient, "sealed").of_backend();
+                schedule.done(work, Outcome::Failed(sealed), now, 0.5);
+            }
+        }
+        assert!(reads < 100 || now >= seconds(270), "{now:?}");
+        assert_eq!(schedule.status(now).secrets[0].expires, None);
+    }
+    assert_eq!(reads, 100);
 }
 
 #[test]
