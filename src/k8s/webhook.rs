@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
@@ -34,12 +34,10 @@ use crate::sys::{clock, heap};
 
 use self::admit::Admissions;
 use self::connections::{Connections, Limits, Phase, Ticket, Watched};
-use self::server::Server;
+use self::server::{Room, Server};
 use super::metrics::{Metrics, add};
 use super::tls::{Files, Pair, TlsError};
 
-/// All bodies and responses at one time together, in KiB; more wait.
-const ALL_BODIES: usize = 8 << 10;
 /// Connections at one time, well below the usual 1024 descriptors. One more cuts the one that has waited longest.
 const LIMITS: Limits = Limits { connections: 512, handshakes: 128 };
 /// The head of a request, and what is buffered of its body.
@@ -106,7 +104,7 @@ impl Webhook {
             admissions: Admissions::start(self.injector).map_err(WebhookError::Thread)?,
             metrics: Metrics::default(),
             connections: Arc::new(Connections::new(LIMITS)),
-            room: Arc::new(Semaphore::new(ALL_BODIES)),
+            room: Room::new(),
             is_ending: AtomicBool::new(false),
         });
         let address = listener.local_addr().expect("a listener has an address");

@@ -176,6 +176,39 @@ fn large_reviews_at_once_wait_for_each_other() {
     }
 }
 
+/// Each sends enough to be no stalled client, and promises as much as there may be.
+#[test]
+fn large_bodies_that_drip_keep_no_review_waiting() {
+    let webhook = Webhook::start();
+    let has_ended = std::sync::atomic::AtomicBool::new(false);
+    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 3000000\r\n\r\n";
+    let drip = || {
+        let mut tls = webhook.tls();
+        let mut is_open = tls.send(&[head.as_bytes(), &[b' '; 9_000]].concat()).is_ok();
+        while is_open && !has_ended.load(std::sync::atomic::Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(100));
+            is_open = tls.send(&[b' '; 30_000]).is_ok();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(drip);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        for size in [20_000, 60_000, 1_000_000] {
+            let body = review(&json!({
+                "other": "x".repeat(size),
+                "secret-exec.dev/vault-role": "web", "secret-exec.dev/file.a": "vault:secret/data/a#b",
+            }));
+            let start = Instant::now();
+            assert_eq!(webhook.post(&body).status, 200, "{size}");
+            let most = if size < 64_000 { 2 } else { 5 };
+            assert!(start.elapsed() < Duration::from_secs(most), "{size}: {:?}", start.elapsed());
+        }
+        has_ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn a_new_certificate_is_served_without_a_restart() {
     let mut webhook = Webhook::start();

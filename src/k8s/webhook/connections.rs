@@ -19,9 +19,13 @@ use crate::sys::clock;
 const IDLE: Duration = Duration::from_secs(120);
 /// A handshake, a head, a body and the reading of a response each have this long.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A body that has room, and keeps others waiting for theirs, comes at this rate after this long.
-const SLOWEST: u64 = 256 << 10;
+/// A new connection has this long for its first bytes before it is the first to make room.
 const GRACE: Duration = Duration::from_secs(1);
+/// A body that has room, and keeps others waiting for theirs, comes at this many bytes a second after [`HASTE`]. An API server
+/// sends a hundred times as fast.
+const SLOWEST: u64 = 2 << 20;
+/// Whoever keeps others waiting has this long to begin, or to read the response.
+const HASTE: Duration = Duration::from_millis(500);
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,15 @@ struct State {
     since: Duration,
     answered: u64,
     /// Room for a body and its response.
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Reservation>,
+}
+
+/// Room that a connection has.
+#[derive(Debug)]
+struct Reservation {
+    permit: OwnedSemaphorePermit,
+    /// Time since boot. What it waited before does not count against it.
+    since: Duration,
 }
 
 impl State {
@@ -73,7 +85,7 @@ impl State {
 #[derive(Debug)]
 struct Connection {
     state: Mutex<State>,
-    /// Bytes of the current body.
+    /// Bytes of the current body since it has room.
     received: AtomicU64,
     cut: Notify,
 }
@@ -143,16 +155,24 @@ impl Connections {
         }
     }
 
-    /// Cuts those whose body has room and comes too slowly.
-    fn cut_slow_bodies(&self) {
+    /// Cuts those that have some of this room, and whose body comes too slowly.
+    fn cut_slow_bodies(&self, room: &Arc<Semaphore>) {
         for connection in lock(&self.open).iter() {
             let state = lock(&connection.state);
-            let took = state.elapsed();
-            let expected = took.saturating_sub(GRACE).as_millis() * u128::from(SLOWEST) / 1000;
-            let is_slow = took > GRACE && u128::from(connection.received.load(Ordering::Relaxed)) < expected;
-            // Whoever does not read a response keeps its room, too.
-            let is_late = state.phase == Phase::Response && took > GRACE;
-            if state.room.is_some() && (state.phase == Phase::Body && is_slow || is_late) {
+            let Some(reservation) = state.room.as_ref().filter(|one| Arc::ptr_eq(one.permit.semaphore(), room)) else {
+                continue;
+            };
+            let is_slow = match state.phase {
+                Phase::Body => {
+                    let took = clock::boottime().saturating_sub(reservation.since).saturating_sub(HASTE);
+                    let expected = took.as_millis() * u128::from(SLOWEST) / 1000;
+                    u128::from(connection.received.load(Ordering::Relaxed)) < expected
+                }
+                // Whoever does not read a response keeps its room, too.
+                Phase::Response => state.elapsed() > HASTE,
+                Phase::Handshake | Phase::Idle | Phase::Head | Phase::Admission => false,
+            };
+            if is_slow {
                 connection.cut.notify_one();
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
@@ -196,9 +216,6 @@ impl Ticket {
     /// Says what is waited for from now on.
     pub(super) fn enter(&self, phase: Phase) {
         let mut state = lock(&self.connection.state);
-        if phase == Phase::Body {
-            self.connection.received.store(0, Ordering::Relaxed);
-        }
         if phase == Phase::Idle {
             state.room = None;
             state.answered += 1;
@@ -219,16 +236,17 @@ impl Ticket {
 
     /// Waits for room for a body; while there is none, bodies that come too slowly are cut. The room is given back when
     /// the response has been read.
-    pub(super) async fn take_room(&self, all: &Arc<Semaphore>, amount: u32) {
-        let mut permit = std::pin::pin!(Arc::clone(all).acquire_many_owned(amount));
+    pub(super) async fn take_room(&self, room: &Arc<Semaphore>, amount: u32) {
+        let mut permit = std::pin::pin!(Arc::clone(room).acquire_many_owned(amount));
         let permit = loop {
             tokio::select! {
                 biased;
                 permit = &mut permit => break permit.expect("nobody closes it"),
-                () = sleep(Duration::from_millis(200)) => self.all.cut_slow_bodies(),
+                () = sleep(Duration::from_millis(100)) => self.all.cut_slow_bodies(room),
             }
         };
-        lock(&self.connection.state).room = Some(permit);
+        self.connection.received.store(0, Ordering::Relaxed);
+        lock(&self.connection.state).room = Some(Reservation { permit, since: clock::boottime() });
     }
 
     /// Waits until the connection must end: it is cut, or its client has used up its time.

@@ -120,7 +120,7 @@ async fn collect(
         let Ok(data) = frame?.into_data() else { continue };
         if !has_room && bytes.len() + data.len() > INIT_NAME {
             let kib = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
-            ticket.take_room(&server.room, kib).await;
+            ticket.take_room(server.room.of(size), kib).await;
             has_room = true;
             // At once: a buffer that grows is copied, and both copies are there for a moment.
             bytes.reserve_exact(size.saturating_sub(bytes.len()));
