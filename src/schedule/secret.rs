@@ -236,21 +236,13 @@ impl Secret {
             self.late_since = None;
         }
         let reissued = self.reissue.map(|interval| requested_at.saturating_add(less(interval, settings, jitter)));
+        let leased = |term: LeaseTerm| {
+            let lease = CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None };
+            (lease, Some(term.due(settings, jitter)))
+        };
         (self.current, self.due) = match (answer.life, self.plan.operation) {
-            (Life::Lease(life), _) => {
-                let term = LeaseTerm::new(life, requested_at);
-                (
-                    CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
-                    Some(term.due(settings, jitter)),
-                )
-            }
-            (Life::HarmlessLease(ttl), _) => {
-                let term = LeaseTerm::harmless(ttl, requested_at);
-                (
-                    CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None },
-                    Some(term.due(settings, jitter)),
-                )
-            }
+            (Life::Lease(life), _) => leased(LeaseTerm::new(life, requested_at)),
+            (Life::HarmlessLease(ttl), _) => leased(LeaseTerm::harmless(ttl, requested_at)),
             (Life::Expires(ttl), _) => {
                 let term = LeaseTerm::harmless(ttl, requested_at);
                 let due = term.due(settings, jitter);
