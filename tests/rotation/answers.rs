@@ -96,7 +96,7 @@ fn somebody_else_answers(plan: &Plan) {
     life.proxy.always(Plan::Forward);
     running.until("renewal after it", || (life.stage.count("update sys/leases/renew") > renewed).then_some(()));
     running.until("the change", || (life.read() == ("two".into(), "one".into())).then_some(()));
-    assert_eq!(life.stage.file("db.json"), first, "{plan:?}");
+    assert_eq!(life.stage.file("db.json"), first, "{plan:?} {}", running.stderr());
     assert_eq!((life.stage.issued(), life.stage.logins(&life.login)), (1, 1), "{plan:?}: {}", running.stderr());
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));

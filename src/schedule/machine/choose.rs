@@ -170,6 +170,10 @@ impl Schedule {
         let tokens = self.tokens.as_ref();
         let (failures, order, expiry, due) = match slot {
             Slot::Token => (tokens.map_or(0, Tokens::failures), 0, Duration::ZERO, Duration::ZERO),
+            // In an outage what was not tried yet says as much, and may be about to end.
+            Slot::Health if self.suspected.is_some() && !self.breaker.is_closed() => {
+                (0, 2, Duration::MAX, Duration::MAX)
+            }
             // It decides about what failed, and about all others.
             Slot::Health if self.suspected.is_some() => (0, 0, Duration::ZERO, Duration::ZERO),
             Slot::Check | Slot::Health => (0, 1, Duration::ZERO, Duration::ZERO),
