@@ -90,7 +90,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
             problems.extend(more);
             "(see below)".to_owned()
         },
-        |run_as| run_as.shown(),
+        |run_as| identity(config, &run_as),
     );
     let mut tried = BTreeMap::new();
     if what.online {
@@ -119,6 +119,15 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
         CheckOutput::Table(style) => explanation.table(style),
     };
     Ok((text, problems))
+}
+
+/// The user and groups that the app would get.
+fn identity(config: &Config, run_as: &RunAsPlan) -> String {
+    if run_as.drop.uid() == 0 && config.run_as.is_none() {
+        return "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
+            .to_owned();
+    }
+    run_as.shown()
 }
 
 /// What stays confined: the supervisor of a command, else a sidecar. In exec mode no process stays.

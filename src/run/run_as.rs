@@ -23,8 +23,7 @@ pub(super) struct RunAsPlan {
 }
 
 impl RunAsPlan {
-    /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode, `check` shows what every mode
-    /// would do.
+    /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode nothing will run.
     pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Diagnostic>> {
         let broken = |error: privilege::PrivilegeError| vec![Diagnostic::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
@@ -33,8 +32,8 @@ impl RunAsPlan {
             Err(_) if names_nobody(config, &state) => Accounts::default(),
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
-        if state.uid() == 0 && config.run_as.is_none() {
-            let who = if mode.is_none_or(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
+        if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
+            let who = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
             let text = format!(
                 "running as root, and nothing says {who}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             );

@@ -60,17 +60,9 @@ fn root_without_run_as_is_refused() {
         outcome.refused(64, &["root", "runAs|--run-as"]);
         assert!(!case.volume().exists(), "{mode} did something before");
     }
-    // What every mode refuses is no plan that is right, but what was found of it is shown.
-    for more in [&[][..], &["--json"]] {
-        let outcome = case.with_files(&config).command("check").args(more).root().output();
-        outcome.refused(64, &["root", "runAs|--run-as"]);
-        assert!(outcome.out().contains("file:"), "{outcome}");
-        assert!(!outcome.out().contains("\"ok\":true"), "{outcome}");
-    }
-    for run_as in ["1000:1000", "0"] {
-        case.with_files(&config).command("check").args(&["--run-as", run_as]).root().output().ok();
-    }
-    case.with_files(&config).command("check").arg("--policy").root().output().ok();
+    // Nobody is started, so nothing has to be refused.
+    let said = case.with_files(&config).command("check").root().output().ok();
+    assert!(said.contains("root, which every mode refuses"), "{said}");
 }
 
 #[test]
@@ -118,7 +110,7 @@ fn a_start_with_nothing_to_deliver_is_refused_in_every_mode() {
     let case = Case::new();
     let expected = &["nothing to deliver"];
     for text in ["", "vault: { address: \"https://v\" }\nlogLevel: info\n", "files: {}\n"] {
-        for mode in ["init", "sidecar", "check"] {
+        for mode in ["init", "sidecar"] {
             case.with_config(text).command(mode).output().refused(64, expected);
         }
         case.with_config(text).command("check").output().refused(64, expected);
