@@ -100,8 +100,11 @@ fn a_backend_that_does_not_answer_is_waited_for_with_a_line() {
     let proxy = Proxy::before(space.bao.port);
     proxy.on("/login", Plan::Hang);
     let config = format!("{}env: {{ X: \"vault:{kv}/data/app#k\" }}\n", space.vault_at(&proxy.address(), &login));
-    let outcome =
-        case.refused(case.with_config(&config).args(&["--timeout", "10s"]), 69, &["no answer before the deadline"]);
+    let outcome = case.refused(
+        case.with_config(&config).args(&["--timeout", "10s"]),
+        69,
+        &["no answer before the deadline|gave no answer within"],
+    );
     let waiting = format!("waiting for the login to {} with ", proxy.address());
     says(&outcome, &[&waiting, "no answer for 2 s", "gave no answer within 2.5 s; trying again"]);
 }
