@@ -94,6 +94,11 @@ impl Start {
         self.fail();
     }
 
+    /// Whether nothing more is to be sent: it failed, or a signal ends it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.get()
+    }
+
     /// A failure that no retry can repair fails the start: the other requests are not retried any more.
     pub(crate) fn fail(&self) {
         self.failed.set(true);

@@ -59,7 +59,8 @@ pub(super) async fn fetch_all(
     for round in 0.. {
         let is_missing = |planned: &Planned| !answers.fetches.contains_key(&planned.source);
         let computed: Vec<Planned> = plan.computed(&answers.fetches).into_iter().filter(is_missing).collect();
-        let Some(first) = computed.first().filter(|_| problems.is_empty() && without.is_empty()) else { break };
+        let goes_on = problems.is_empty() && without.is_empty() && !start.has_failed();
+        let Some(first) = computed.first().filter(|_| goes_on) else { break };
         if round == MOST_ROUNDS {
             problems.push(too_many_rounds(first));
             break;

@@ -28,8 +28,15 @@ type OfEach = Vec<Result<Fetched, Failure>>;
 pub(crate) enum Batching {
     /// One request each: an answer counts when it comes, whatever becomes of the others.
     Each,
-    /// As few requests as it can be done in.
+    /// As few requests as it can be done in. Who batches has limits and tries of its own (the AWS SDK) or reads no network.
     Together,
+}
+
+impl Batching {
+    /// How many requests for the same thing may be under way at once. A write is sent once.
+    fn most_beside(self, sources: &[&Source]) -> u32 {
+        if self == Self::Together || sources.iter().any(|source| source.is_write()) { 1 } else { MOST_BESIDE }
+    }
 }
 
 /// Reads every source, and repeats what another try can help. `on_answer` gets each value as soon as it came, with the time
@@ -81,7 +88,7 @@ async fn round(
     let together = async |planned: &[&Planned]| {
         let sources: Vec<&Source> = planned.iter().map(|planned| &planned.source).collect();
         let first = planned.first().map_or("the backend", |planned| planned.shown.as_str());
-        match start.attempt(first, answered(provider, &sources, start)).await {
+        match start.attempt(first, answered(provider, ask, &sources, start)).await {
             Ok((sent, answers)) => {
                 let came =
                     sources.iter().zip(&answers).filter_map(|(source, answer)| Some((source, answer.as_ref().ok()?)));
@@ -98,8 +105,8 @@ async fn round(
 }
 
 /// Sends the request, and another one beside it whenever its share of the time is over: one of them may hang, or the store may
-/// be slow. The first answer counts. A write is sent once.
-async fn answered(provider: &impl Fetch, sources: &[&Source], start: &Start) -> (Duration, OfEach) {
+/// be slow. The first answer counts.
+async fn answered(provider: &impl Fetch, ask: Batching, sources: &[&Source], start: &Start) -> (Duration, OfEach) {
     let send = || {
         let sent = clock::boottime();
         async move { (sent, provider.fetch(sources).await) }
@@ -107,13 +114,15 @@ async fn answered(provider: &impl Fetch, sources: &[&Source], start: &Start) -> 
     let is_final = |answers: &OfEach| {
         answers.iter().any(|answer| answer.as_ref().map_or_else(|failure| !failure.class.is_retried(), |_| true))
     };
-    let most = if sources.iter().any(|source| source.is_write()) { 1 } else { MOST_BESIDE };
+    let most = ask.most_beside(sources);
     let mut count = 1;
     let mut under_way = FuturesUnordered::from_iter([send()]);
     loop {
         let next = under_way.next();
         let answer = if count < most { timeout(start.share(), next).await.ok() } else { Some(next.await) };
         match answer.map(|answer| answer.expect("one at least is under way")) {
+            // What is asked for now, nobody would wait for.
+            None if start.has_failed() => count = most,
             None => {
                 under_way.push(send());
                 count += 1;
@@ -249,22 +258,30 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_hangs_leaves_time_for_another_one_and_a_write_is_still_sent_once() {
-        let start = Start::within(Duration::from_millis(2500), Patience::Long, Needs::Start);
-        let read_one = |store: &Scripted, reference: &str| {
+    fn a_request_that_hangs_leaves_time_for_another_one_but_a_write_a_batch_and_a_start_that_ends_send_none() {
+        let begun = || Start::within(Duration::from_millis(2500), Patience::Long, Needs::Start);
+        let read_within = |start: &Start, store: &Scripted, batching, reference: &str| {
             let plan = plan_of(&[("--file", &format!("f={reference}"))]);
-            block_on(read(store, Batching::Each, plan.sources.iter().collect(), &start, |_, _, _| {}))
+            block_on(read(store, batching, plan.sources.iter().collect(), start, |_, _, _| {}))
         };
         let store = Scripted::new([Ok(value_of(r#"{"k":"v"}"#))]);
         store.hung.set(1);
         let before = clock::boottime();
-        let answers = read_one(&store, "vault:secret/data/x#k");
+        let answers = read_within(&begun(), &store, Batching::Each, "vault:secret/data/x#k");
         let (_, requested_at) = answers[0].1.as_ref().unwrap();
         assert!(*requested_at >= before + Duration::from_secs(2), "its life counts from the second request");
-        let store = Scripted::new([]);
-        store.hung.set(1);
-        assert!(read_one(&store, "vault:pki/issue/web?common_name=a#certificate")[0].1.is_err());
-        assert_eq!(store.requests.borrow().len(), 1);
+        let ended = begun();
+        ended.fail();
+        for (start, batching, reference) in [
+            (begun(), Batching::Each, "vault:pki/issue/web?common_name=a#certificate"),
+            (begun(), Batching::Together, "aws-sm:x#k"),
+            (ended, Batching::Each, "vault:database/creds/web#password"),
+        ] {
+            let store = Scripted::new([]);
+            store.hung.set(2);
+            assert!(read_within(&start, &store, batching, reference)[0].1.is_err(), "{reference}");
+            assert_eq!(store.requests.borrow().len(), 1, "{reference}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A start that ends early: in time, and nothing that was issued is left behind.
 
+use std::fs;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,35 @@ fn a_lease_under_a_batch_token_is_revoked_by_itself() {
     let config = format!("{}env: {{ U: \"vault:{database}/creds/web#username\" }}\n", space.vault(&login));
     case.refused(case.with_config(&config), 64, &["--supervise", "--leave-leases"]);
     leases_end(&space, &database);
+}
+
+#[test]
+fn one_request_that_hangs_or_is_slow_costs_a_start_a_quarter_of_its_time_and_no_credential() {
+    let late = Plan::Late(Duration::from_millis(3500));
+    for (path, plan) in [("/login", Plan::Hang), ("/data/a", Plan::Hang), ("/creds/web", late)] {
+        let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+        let (database, kv) = (space.database(), space.kv2(&[("a", json!({ "k": "value" }))]));
+        let paths = [format!("{database}/creds/*"), format!("{kv}/data/*"), "sys/leases/revoke".to_owned()];
+        let login = space.approle(&case, &paths.each_ref().map(String::as_str));
+        let proxy = Proxy::before(space.bao.port);
+        proxy.on(path, plan);
+        let config = format!(
+            "{}files: {{ db: \"vault:{database}/creds/web\", a: \"vault:{kv}/data/a#k\" }}\n",
+            space.vault_at(&proxy.address(), &login)
+        );
+        let began = Instant::now();
+        let mut running = case.with_files(&config).args(&["--timeout", "12s"]).command("sidecar").start();
+        running.until("the request", || (proxy.count(path) == 1).then_some(()));
+        proxy.on(path, Plan::Forward);
+        running.until("the delivery", || fs::read_to_string(case.volume().join("a")).ok());
+        assert!(began.elapsed() < Duration::from_secs(9), "{path}: {:?}\n{}", began.elapsed(), running.stderr());
+        let sent = proxy.requests().iter().filter(|head| head.contains(path) && !head.starts_with("PUT")).count();
+        assert_eq!(sent, 2, "{path}: {}", running.stderr());
+        wait_for("one lease", || (space.leases(&database, "web") == 1).then_some(()));
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.end().code(), Some(0));
+        leases_end(&space, &database);
+    }
 }
 
 #[test]
