@@ -31,7 +31,7 @@ pub(super) struct Written {
     /// `None`: not logged in, or with the token of a token file.
     pub(super) token: Option<WrittenToken>,
     pub(super) secrets: Vec<WrittenSecret>,
-    /// Of runs with other configurations, whose values the app uses until ours are delivered.
+    /// Of runs with other configurations, whose values the app uses until newer ones are delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<WrittenToken>,
     /// What was being issued when this was written: an answer may have been lost.

@@ -29,18 +29,20 @@ pub(crate) fn find(
 ) -> Found {
     let Some(mut written) = read_written(folder) else { return Found::NOTHING };
     let mut replaced = Vec::new();
+    let is_usable = |token: &SavedToken| token.requested_at <= now && !is_over(token, now);
     // A token goes to no other server than the one it is of.
     if written.format == FORMAT && written.boot == key.boot && written.address == key.address {
-        replaced.extend(written.replaced.drain(..).map(saved_token));
-        if written.config != key.config && written.token.as_ref().is_some_and(|token| token.requested_at <= now) {
-            replaced.extend(written.token.take().map(saved_token));
-            warn!(
-                "what an earlier run left is of another configuration, so everything is fetched anew; what was issued to it is \
-                 revoked after that is delivered"
-            );
+        let earlier = written.replaced.drain(..).map(saved_token);
+        replaced.extend(earlier.filter(is_usable));
+        if written.config != key.config {
+            replaced.extend(written.token.take().map(saved_token).filter(is_usable));
+            let what = "what an earlier run left is of another configuration, so everything is fetched anew";
+            let more =
+                if replaced.is_empty() { "" } else { "; what was issued to it is revoked after that is delivered" };
+            warn!("{what}{more}");
+            return Found { loaded: LoadedCheckpoint::Nothing, replaced };
         }
     }
-    replaced.retain(|token| !is_over(token, now));
     let loaded = of_this_configuration(written, folder, key, sources, ended_values, now);
     Found { loaded, replaced }
 }
@@ -62,8 +64,6 @@ fn of_this_configuration(
             return LoadedCheckpoint::Nothing;
         }
         () if written.boot != key.boot => Some("of another boot"),
-        () if written.config != key.config && token.is_none() => return LoadedCheckpoint::Nothing,
-        () if written.config != key.config => Some("of another configuration"),
         () if token.as_ref().is_some_and(|token| token.requested_at > now) => Some("of another clock"),
         () => None,
     };

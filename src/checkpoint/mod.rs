@@ -2,7 +2,8 @@
 //! each answer, and removed at an orderly end.
 //!
 //! ```text
-//! state.json       format, boot, configuration, our token, of each value its lease, its version and its life
+//! state.json       format, boot, configuration, our token, of each value its lease, its version and its life, and the
+//!                  tokens of earlier configurations until what they are replaced by is delivered
 //! state.value-N    one value, written once
 //! ```
 //!

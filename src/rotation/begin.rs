@@ -147,7 +147,7 @@ impl<'a> Rotation<'a> {
         self.driver.add(schedule, backend);
     }
 
-    /// Tokens of runs with other configurations come before ours, which replaces them.
+    /// Tokens of runs with other configurations come before the one that replaces them.
     fn resume_replaced(&self, schedule: &mut Schedule, logins: &Logins) {
         for old in self.checkpoint.as_ref().map_or(&[][..], Checkpoint::replaced) {
             let id = schedule.resume_token(backend::grant(&old.token), old.requested_at, random::unit());

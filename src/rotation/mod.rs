@@ -59,7 +59,7 @@ pub(crate) struct Rotation<'a> {
     delivery: Delivery,
     /// Reported as expired; what replaced them is not delivered yet.
     expired: BTreeSet<SourceId>,
-    /// The class of the last failure of each secret and (`None`) login, so that it is logged once.
+    /// The class of the last failure of each secret, of the login and of its renewal, so that it is logged once.
     last_failures: BTreeMap<(BackendId, Subject), Class>,
     /// Work whose result nothing waits for: revoking leases that cannot be used, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
