@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{EnvName, FileName, ReferenceError, SecretRef};
 
+use super::annotations::PREFIX;
 use super::language::{GoOptions, Language, MissingKey};
 use super::model::{Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, NamedSecret, Template};
 use super::nearest::nearest;
+use super::place::Place;
 use super::reader::{Reader, any, mode};
 use super::tree::{Entry, Node, join};
 use super::value;
@@ -27,6 +29,12 @@ impl<'t> Reader<'t> {
             let path = join("secrets", key);
             let reference = node.field("from").and_then(|from| {
                 let text = from.text()?;
+                if is_template(text) {
+                    let error =
+                        "a template is no secret of its own; it stands under `files` or `env`, as { template: … }";
+                    self.mistakes.about(&from.place, &path, error);
+                    return None;
+                }
                 if names.contains(cut(text)) {
                     let error = "names another entry of `secrets`; give the reference itself";
                     self.mistakes.about(&from.place, &path, error);
@@ -155,7 +163,12 @@ impl<'t> Reader<'t> {
     }
 
     fn reference(&mut self, node: &Node, path: &str, named: &Named) -> Option<SecretRef> {
-        match SecretRef::parse(node.text()?, named) {
+        let text = node.text()?;
+        if is_template(text) {
+            self.mistakes.about(&node.place, path, template_instead(&node.place, path));
+            return None;
+        }
+        match SecretRef::parse(text, named) {
             Ok(reference) => Some(reference),
             // An entry that is there but wrong has been reported.
             Err(ReferenceError::UnknownName { name, .. }) if self.is_a_secret(&name) => None,
@@ -168,6 +181,25 @@ impl<'t> Reader<'t> {
 
     fn is_a_secret(&self, name: &str) -> bool {
         self.tree.field("secrets").is_some_and(|all| all.field(name).is_some())
+    }
+}
+
+/// Whether a reference was meant to be a template.
+fn is_template(reference: &str) -> bool {
+    reference.contains("{{") || reference.contains("{%")
+}
+
+/// How a template is written at this place.
+fn template_instead(place: &Place, path: &str) -> String {
+    let what = "expected a reference, and this is a template";
+    match (place, path.split_once('.')) {
+        (Place::Annotation(_), Some(("files", name))) => format!("{what}: say it in {PREFIX}template.{name}"),
+        (Place::Annotation(_), _) => format!("{what}: in {PREFIX}config it is {{ template: … }}"),
+        (Place::Flag(_), Some(("files" | "env", _))) => {
+            format!("{what}: in the config file it is {{ template: … }}; as a flag, --set {path}.template=…")
+        }
+        (_, Some(("files" | "env", _))) => format!("{what}: write {{ template: … }}"),
+        _ => format!("{what}, which stands under `files` or `env`, as {{ template: … }}"),
     }
 }
 

@@ -167,6 +167,11 @@ impl ConfigErrors {
         self.0.push(ConfigError::new(place, text));
     }
 
+    /// Whether one of them ends with this text.
+    pub(super) fn is_about(&self, text: &str) -> bool {
+        self.0.iter().any(|mistake| mistake.text.ends_with(text))
+    }
+
     /// Adds one about the key at `path`, which the text names unless the place already does.
     pub(super) fn about(&mut self, place: &Place, path: &str, text: impl std::fmt::Display) {
         let is_named = path.is_empty() || names(place, path);

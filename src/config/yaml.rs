@@ -60,7 +60,10 @@ pub(super) fn parse_bounded(
             let is_syntax = stop.text.starts_with(BROKEN);
             // The parser may see it only in the line below.
             let lines = stop.line.saturating_sub(1)..=stop.line;
-            if is_syntax && lines.into_iter().any(|line| has_unquoted_template(text, line)) {
+            let is_template = is_syntax && lines.into_iter().any(|line| has_unquoted_template(text, line));
+            if is_template && mistakes.is_about(QUOTE) {
+                // What stands before the place where the parser gave up is told already.
+            } else if is_template {
                 mistakes.add(&origin.place(stop.line), format!("{}; {QUOTE}", stop.text));
             } else {
                 mistakes.add(&origin.place(stop.line), stop.text);
@@ -120,6 +123,8 @@ enum Pending {
     },
     /// The value of a key that was refused.
     Skip,
+    /// The rest of an unquoted template.
+    Template,
 }
 
 struct Builder<'a, 'm> {
@@ -187,6 +192,8 @@ impl Builder<'_, '_> {
     fn close(&mut self, span: &Span) -> Result<Option<Node>, Stop> {
         match self.open.pop().expect("the parser balances its events") {
             Open::List { anchor, place, items } => self.finish(Kind::List(items), anchor, place, span),
+            // Told already: whoever expects a text here says no more.
+            Open::Map { anchor, place, key: Pending::Template, .. } => self.finish(Kind::Bad, anchor, place, span),
             Open::Map { anchor, place, entries, .. } => self.finish(Kind::Map(entries), anchor, place, span),
         }
     }
@@ -236,6 +243,7 @@ impl Builder<'_, '_> {
                 Pending::Key => *key = accept_key(node, seen, self.mistakes),
                 Pending::Value { key, place } => entries.push(Entry { key, place, value: node }),
                 Pending::Skip => {}
+                Pending::Template => *key = Pending::Template,
             },
         }
         Ok(None)
@@ -263,8 +271,12 @@ fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &
         let text = "a key must be a single word or text, not a list or a map";
         match node.kind {
             // `{{ … }}` is a map whose only key is a map.
-            Kind::Map(_) => mistakes.add(&node.place, format!("{text}; {QUOTE}")),
-            Kind::Text(_) | Kind::List(_) | Kind::Bad => mistakes.add(&node.place, text),
+            Kind::Map(_) => {
+                mistakes.add(&node.place, format!("{text}; {QUOTE}"));
+                return Pending::Template;
+            }
+            Kind::Bad => return Pending::Template,
+            Kind::Text(_) | Kind::List(_) => mistakes.add(&node.place, text),
         }
         return Pending::Skip;
     };
@@ -335,8 +347,15 @@ mod tests {
             "a: {{ secret('db').x }}:{{ secret('db').y }}\n",
             "a:\n  b: {{ secret('db').x }} text\n",
             "a: { b: {{ secret('db').x | upper }}x }\n",
+            "a: {{{ x }}}\n",
         ] {
-            let (_, mistakes) = read(text);
+            let (node, mistakes) = read(text);
+            assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
+            // Whoever reads the value has nothing to add.
+            if let Some(node) = node {
+                let value = node.field("a").unwrap();
+                assert_eq!(value.field("b").unwrap_or(value).kind, Kind::Bad, "{text}");
+            }
             assert!(mistakes[0].ends_with("needs quotes around it, or stands below `|`"), "{text}: {mistakes:?}");
         }
         assert!(!mistake("a: 'x\nb: {}: }").contains("quotes around"));

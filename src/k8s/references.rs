@@ -50,7 +50,7 @@ pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
                         found.computes |= !template.computed().is_empty();
                         found.known.extend(template.references().map(|reference| (reference.clone(), place)));
                     }
-                    Err(error) => denial.push(format!("{place}: {error}")),
+                    Err(error) => denial.push(format!("{place}: {}", error.at(place))),
                 }
             }
         }

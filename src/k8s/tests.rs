@@ -31,6 +31,10 @@ pub(super) fn app() -> Value {
     json!({ "containers": [{ "name": "app", "image": "app:1" }] })
 }
 
+fn wrapped() -> Value {
+    json!({ "containers": [{ "name": "app", "command": ["/app"] }] })
+}
+
 pub(super) const FILE: (&str, &str) = ("file.db", "vault:secret/data/db#password");
 pub(super) const ROLE: (&str, &str) = ("vault-role", "web");
 
@@ -449,6 +453,20 @@ fn only_named_containers_get_the_files() {
 }
 
 #[test]
+fn a_version_behind_the_key_is_warned_of() {
+    for (annotations, place) in [
+        (&[ROLE, ("file.a", "vault:secret/data/a#k#1")][..], "annotation secret-exec.dev/file.a: "),
+        (&[ROLE, ("mode", "exec"), ("env.A", "vault:secret/data/a#k#1")], "annotation secret-exec.dev/env.A: "),
+        (&[ROLE, ("template.a", "{{ secret('vault:secret/data/a#k#1') }}")], "annotation secret-exec.dev/template.a: "),
+    ] {
+        let done = inject(&pod(annotations, wrapped()), &injector("")).unwrap();
+        let expected = "the key is \"k#1\" as a whole; version 1 of \"k\" is vault:secret/data/a?version=1#k";
+        let is_told = |line: &String| line.starts_with(place) && line.ends_with(expected);
+        assert!(done.warnings.iter().any(is_told), "{annotations:?}: {:?}", done.warnings);
+    }
+}
+
+#[test]
 fn a_container_that_comes_later_gets_its_mount_on_reinvocation() {
     let original = pod(&[FILE, ROLE, ("containers", "app,mesh")], app());
     let first = inject(&original, &injector("")).unwrap();
@@ -557,7 +575,6 @@ fn processes_are_shared_only_for_a_signal_by_name() {
 
 #[test]
 fn what_a_mode_cannot_do_is_refused() {
-    let wrapped = || json!({ "containers": [{ "name": "app", "command": ["/app"] }] });
     for (annotation, mode, expected) in [
         (("on-change", "restart"), "sidecar", "a sidecar cannot restart the app"),
         (("on-change", "signal:HUP"), "sidecar", "signal:HUP@nginx"),
@@ -575,6 +592,20 @@ fn what_a_mode_cannot_do_is_refused() {
         (("fil.x", "vault:a"), "sidecar", "did you mean secret-exec.dev/file.x?"),
         (("timeout", "soon"), "sidecar", "annotation secret-exec.dev/timeout: expected"),
         (("file.y", "vault:/x"), "sidecar", "annotation secret-exec.dev/file.y: "),
+        (("file.y", "vault:x#${.k}"), "sidecar", "annotation secret-exec.dev/file.y: this is bank-vaults' language"),
+        (("env.Y", "vault:x#${.k}"), "exec", "annotation secret-exec.dev/env.Y: this is bank-vaults' language"),
+        (("file.y", "{{ secret('vault:x').k }}"), "sidecar", "say it in secret-exec.dev/template.y"),
+        (("env.Y", "{{ secret('vault:x').k }}"), "exec", "in secret-exec.dev/config it is { template: … }"),
+        (
+            ("template.y", "{{ env \"HOME\" }}"),
+            "sidecar",
+            "language (Go templates), and the template is read as Jinja: say secret-exec.dev/template-language: go, or",
+        ),
+        (
+            ("config", "files: { y: { template: '{{ .Data.x }}' } }"),
+            "sidecar",
+            "say templateLanguage: go or language: go, or",
+        ),
         (("resources", "[1]"), "sidecar", "annotation secret-exec.dev/resources: expected a map"),
         (("vault-auth-mount", "mine"), "sidecar", "is the operator's to set"),
         (("vault-address", "https://evil"), "sidecar", "the operator does not allow this address"),

@@ -161,6 +161,13 @@ impl Plan {
             .collect()
     }
 
+    /// What is said of references that probably mean something else, once each.
+    pub(crate) fn doubts(&self) -> BTreeSet<String> {
+        let fillings = self.files.iter().map(|file| &file.filling);
+        let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
+        fillings.flat_map(Filling::references).filter_map(SecretRef::doubt).collect()
+    }
+
     /// What a group may do with the files: read them all where the owner is `:GID`, or those whose own mode says so.
     pub(crate) fn group_access(&self, config: &Config) -> GroupAccess {
         let is_group_only = config.volume.owner.as_ref().is_some_and(|owner| owner.user.is_none());
@@ -319,5 +326,5 @@ fn fill(
             render::AnyTemplate::compile(name, &text, language, named)
         }
     };
-    compiled.map(Filling::Template).map_err(|error| data(error.to_string()))
+    compiled.map(Filling::Template).map_err(|error| data(error.at(place)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Language;
+use crate::config::{Language, Place};
 use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, ValueError};
@@ -27,6 +27,16 @@ pub enum CompileError {
     /// Go's.
     #[error(transparent)]
     Go(#[from] gotemplate::TemplateError),
+}
+
+impl CompileError {
+    /// The text for whoever wrote the template at this place.
+    pub fn at(&self, place: &Place) -> String {
+        match (self, place) {
+            (Self::Jinja(error), Place::Annotation(_)) => error.in_annotation(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl AnyTemplate {

@@ -116,6 +116,9 @@ pub enum ValueError {
     /// A key that steers loaders, shells or interpreters.
     #[error("a backend may not set the variable {0:?}; pick the keys you want one by one under `env`")]
     ForbiddenName(String),
+    /// The same in a file that is read as variables.
+    #[error("a backend may not set the variable {0:?}; use format: json, or a template with the keys you want")]
+    ForbiddenKey(String),
     /// A key the shell itself keeps.
     #[error("key {0:?} is a variable that shells set themselves, so it cannot be read back; use format: json")]
     ShellName(String),
@@ -227,8 +230,8 @@ pub enum TemplateRenderError {
     Undefined,
     /// `for k, v in secret('db')`.
     #[error(
-        "this does not have as many parts as there are names; keys and values of a map are \
-         `for k, v in secret('…') | items`"
+        "this does not have as many parts as there are names; if it is a map, its keys and values are \
+         `for k, v in … | items`"
     )]
     Unpack,
     /// `none` where text goes.

@@ -176,7 +176,7 @@ fn a_dotenv_key_is_a_name_that_may_be_set() {
         (r#"{"1a":"x"}"#, "key \"1a\" cannot be"),
         (r#"{"":"x"}"#, "key \"\" cannot be"),
         (r#"{"a\nb":"x"}"#, "key \"a\\nb\" cannot be"),
-        (r#"{"LD_PRELOAD":"x"}"#, "a backend may not set the variable \"LD_PRELOAD\""),
+        (r#"{"LD_PRELOAD":"x"}"#, "a backend may not set the variable \"LD_PRELOAD\"; use format: json, or a template"),
         (r#"{"UID":"x"}"#, "key \"UID\" is a variable that shells set themselves"),
         (r#"{"_":"x"}"#, "key \"_\" is a variable that shells set themselves"),
     ] {

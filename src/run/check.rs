@@ -10,6 +10,7 @@ use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Sour
 use crate::plan::{Plan, access, local_file, policy};
 use crate::start::{Session, StartOptions};
 use crate::sys::clock;
+use tracing::warn;
 
 use super::app::App;
 use super::caller::ProcessContext;
@@ -76,6 +77,9 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     }
     if what.local_skeleton {
         return Ok((local_file::local_file(&plan, clock::wall()), Vec::new()));
+    }
+    for line in plan.doubts() {
+        warn!("{line}");
     }
     let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);

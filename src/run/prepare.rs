@@ -58,7 +58,7 @@ impl Prepared {
         let (Some(plan), Some(run_as), Some(preloaded), Some(backends), true) = parts else {
             return Err(problems);
         };
-        for line in modes::without_effect(config, mode) {
+        for line in modes::without_effect(config, mode).into_iter().chain(plan.doubts()) {
             warn!("{line}");
         }
         if let Some(exposed) = exposure::readable_program(config, &plan, &run_as, Some(mode)) {

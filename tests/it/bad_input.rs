@@ -132,6 +132,28 @@ fn a_start_with_nothing_to_deliver_is_refused_in_every_mode() {
 }
 
 #[test]
+fn a_template_or_another_programs_reference_is_told_on_the_command_line() {
+    let case = Case::new();
+    let template = "{{ secret('vault:secret/data/a').k }}";
+    for (flag, name, set) in [("--env", "A", "--set env.A.template=…"), ("--file", "a", "--set files.a.template=…")]
+    {
+        let run = case.run().args(&[flag, &format!("{name}={template}")]);
+        case.refused(run, 64, &["this is a template", set]);
+    }
+    let local = case.write("local.yaml", "vault:secret/data/a: { data: { k: value, \"k#1\": other } }\n");
+    let run = || case.run().arg("--local").arg(&local);
+    let said = run().args(&["--set", &format!("env.A.template={template}")]).sh("printf %s $A").output().ok();
+    assert_eq!(said, "value");
+    // A key may be called so: it is a warning.
+    let outcome = run().args(&["--env", "A=vault:secret/data/a#k#1"]).sh("printf %s $A").output();
+    assert_eq!(outcome.ok(), "other");
+    assert!(outcome.err().contains("warning: vault:secret/data/a#k#1: the key is \"k#1\" as a whole"), "{outcome}");
+    let checked = run().args(&["--env", "A=vault:secret/data/a#k#1"]).command("check").output();
+    checked.ok();
+    assert!(checked.err().contains("version 1 of \"k\" is vault:secret/data/a?version=1#k"), "{checked}");
+}
+
+#[test]
 fn a_billion_laughs_are_refused_quickly() {
     let case = Case::new();
     let mut config = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();

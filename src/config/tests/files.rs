@@ -225,6 +225,25 @@ fn files_do_not_clash() {
 }
 
 #[test]
+fn a_template_where_a_reference_belongs_is_told_where_it_goes() {
+    for (map, expected) in [
+        (
+            "files: { a: \"{{ secret('vault:x').canary }}\" }",
+            "files.a: expected a reference, and this is a template: write { template: … }",
+        ),
+        (
+            "env: { A: { from: \"{% if x %}{{ canary }}{% endif %}\" } }",
+            "env.A: expected a reference, and this is a template: write",
+        ),
+        ("secrets: { a: \"{{ canary }}\" }", "secrets.a: a template is no secret of its own; it stands under"),
+        ("envFrom: [ { from: \"{{ canary }}\" } ]", "envFrom[0]: expected a reference, and this is a template, which"),
+    ] {
+        let said = file(&format!("{VAULT}{map}\n")).mistake();
+        assert!(said.starts_with(&format!("c.yaml:2: {expected}")) && !said.contains("canary"), "{map}: {said}");
+    }
+}
+
+#[test]
 fn an_entry_is_a_reference_or_a_template() {
     let entry = |map: &str, fields: &str| {
         let text = format!("{VAULT}{map}: {{ x: {{ {fields} }} }}");

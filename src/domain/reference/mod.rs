@@ -105,6 +105,21 @@ impl SecretRef {
     }
 }
 
+impl SecretRef {
+    /// What is said of a key that ends as bank-vaults writes a version (`PATH#KEY#1`): a key may be called so, but few are.
+    pub fn doubt(&self) -> Option<String> {
+        let Source::Vault(VaultSource { operation: VaultOperation::Read { version: None }, path }) = &self.source
+        else {
+            return None;
+        };
+        let whole = self.key.as_ref()?;
+        let (key, version) = whole.rsplit_once('#').or_else(|| whole.rsplit_once("?version="))?;
+        let version = parse::version_number(version).ok().filter(|_| !key.is_empty())?;
+        let meant = format!("vault:{}?version={version}#{key}", encoded_path(path));
+        Some(format!("{self}: the key is {whole:?} as a whole; version {version} of {key:?} is {meant}"))
+    }
+}
+
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)?;

@@ -15,6 +15,9 @@ pub(super) fn bank_vaults(text: &str) -> Option<&'static str> {
     if text.match_indices("${").any(|(at, _)| text.get(at.saturating_add(2)..).is_some_and(is_vault)) {
         return Some("a value inside of text is a template with {{ secret('vault:PATH#KEY') }}");
     }
+    if is_vault(text) && text.split_once('#').is_some_and(|(_, key)| key.contains("${.")) {
+        return Some("a key that is put together is a template with {{ secret('vault:PATH').KEY }}");
+    }
     if text.strip_prefix("vault:").or(text.strip_prefix("bao:")) == Some("login") {
         return Some("the login's token is no secret of a path; `vault.auth` in the config says how to log in");
     }

@@ -141,6 +141,8 @@ fn what_is_written_for_bank_vaults_is_named() {
         (">>bao:pki/issue/web", "vault:PATH?name=value"),
         ("${vault:secret/data/a#k}", "{{ secret("),
         ("postgres://${vault:a#user}:${bao:a#pw}@db", "{{ secret("),
+        ("vault:secret/data/a#${.password}", "{{ secret("),
+        ("vault:secret/data/a#x-${.user}-${.password | b64enc}", "{{ secret("),
         ("vault:login", "vault.auth"),
         ("bao:login", "vault.auth"),
     ] {
@@ -148,6 +150,27 @@ fn what_is_written_for_bank_vaults_is_named() {
         assert!(said.starts_with("this is bank-vaults' language") && said.contains(instead), "{text}: {said}");
     }
     assert!(SecretRef::parse("vault:login/x#k", &BTreeMap::new()).is_ok());
+}
+
+#[test]
+fn a_key_that_ends_as_a_version_does_is_doubted() {
+    for (text, meant) in [
+        ("vault:a/b#k#1", Some("vault:a/b?version=1#k")),
+        ("vault:a/b#k.x#12", Some("vault:a/b?version=12#k.x")),
+        ("vault:a/b#k?version=3", Some("vault:a/b?version=3#k")),
+        ("vault:a/b#k", None),
+        ("vault:a/b#k#", None),
+        ("vault:a/b#k#x", None),
+        ("vault:a/b#k#0", None),
+        ("vault:a/b#1", None),
+        ("vault:a/b?version=1#k#2", None),
+        ("vault:a/b?x=1#k#2", None),
+        ("aws-sm:a#k#2", None),
+    ] {
+        let doubt = parse(text).unwrap().doubt();
+        assert_eq!(doubt.is_some(), meant.is_some(), "{text}: {doubt:?}");
+        assert!(doubt.unwrap_or_default().ends_with(meant.unwrap_or_default()), "{text}");
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ impl RequestReader<'_> {
                 let text = "an injected container reads no file for the app, so no file: reference; only a config file has one";
                 self.denial.push(format!("{place}: {text}"));
             }
+            self.warnings.extend(reference.doubt().map(|doubt| format!("{place}: {doubt}")));
         }
         if mode.wraps() {
             self.validate_wrapped(mode, targets, config);

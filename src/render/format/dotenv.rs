@@ -39,7 +39,7 @@ fn check_name(key: &str) -> Result<(), ValueError> {
         return Err(ValueError::VariableName(key.to_owned()));
     }
     if is_forbidden_from_backend(key) {
-        return Err(ValueError::ForbiddenName(key.to_owned()));
+        return Err(ValueError::ForbiddenKey(key.to_owned()));
     }
     if is_kept_by_shells(key) {
         return Err(ValueError::ShellName(key.to_owned()));

@@ -32,6 +32,7 @@ mod value;
 mod yaml;
 
 pub use error::{SyntaxError, TemplateError};
+pub(super) use functions::is_function;
 pub use jinja::{Simpler, simpler};
 
 use eval::Evaluator;

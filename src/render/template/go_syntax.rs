@@ -1,5 +1,7 @@
 //! What tells a template of Go's language (consul-template, Vault agent) from one of Jinja.
 
+use crate::render::gotemplate;
+
 /// Where a text that is no template of ours has the first tag that only Go's language has: `{{ with …`, `{{ .Data.x }}`,
 /// `{{ secret "…" }}`, `{{ $x := …`.
 pub(super) fn go_template(text: &str) -> Option<usize> {
@@ -9,13 +11,26 @@ pub(super) fn go_template(text: &str) -> Option<usize> {
     tags(text)
         .take(MOST_TAGS)
         .find(|(_, tag)| {
-            let tag = tag.trim_start_matches('-').trim_end_matches('-').trim();
+            let tag = tag.trim_start_matches('-').trim_end_matches('-').trim().trim_start_matches('(');
             let (word, rest) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
             let is_action = ACTIONS.contains(&word) && (["end", "else"].contains(&tag) || !rest.is_empty());
             let is_call = FUNCTIONS.contains(&word) && rest.trim_start().starts_with(['"', '`', '(']);
-            tag.starts_with(['.', '$']) || tag.starts_with("/*") || is_action || is_call
+            tag.starts_with(['.', '$']) || tag.starts_with("/*") || is_action || is_call || is_word_call(word, rest)
         })
         .map(|(at, _)| at)
+}
+
+/// Whether a tag calls a function as only Go's language does, without parentheses: `{{ NAME "text" }}`, `{{ index .Data … }}`,
+/// `{{ timestamp }}`.
+fn is_word_call(word: &str, rest: &str) -> bool {
+    let rest = rest.trim_start();
+    let is_name = word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')) && word != "not";
+    match rest.chars().next() {
+        Some('"' | '`') => is_name,
+        Some('.' | '$' | '(') => word == "not" || gotemplate::is_function(word),
+        Some(_) => false,
+        None => word == "timestamp",
+    }
 }
 
 /// How many tags are looked at.

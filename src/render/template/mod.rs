@@ -11,15 +11,18 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
+use crate::config::annotations::PREFIX;
 use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
 
-use super::Part;
 use super::error::{Location, RenderError, TemplateRenderError, ValueError};
 use super::limits::FUEL;
+use super::{Part, gotemplate};
 
 mod bound;
+mod chains;
 mod filters;
 mod go_syntax;
+mod hints;
 mod scan;
 mod trail;
 mod value;
@@ -34,7 +37,7 @@ pub struct Template {
     calls: Vec<Call>,
     /// Where the first `b64decode` stands, which can give birth to bytes.
     b64decode: usize,
-    chains: scan::Chains,
+    chains: chains::Chains,
     optional: scan::Optional,
     /// By literal, what the text picks of it.
     keys: Vec<scan::Pick>,
@@ -66,6 +69,17 @@ impl TemplateError {
     pub fn exit(&self) -> Exit {
         Exit::Data
     }
+
+    /// The text for whoever wrote the template into an annotation, where settings have names of their own.
+    pub fn in_annotation(&self) -> String {
+        match self.why {
+            TemplateFault::GoTemplate => {
+                let setting = format!("{PREFIX}template-language: go");
+                format!("template {}: {}", self.at, go_template(&setting))
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// What is wrong with a template's text.
@@ -75,9 +89,7 @@ pub enum TemplateFault {
     #[error("{0}")]
     Syntax(String),
     /// Go's template language.
-    #[error(
-        "this is consul-template's language (Go templates), and the template is read as Jinja: say templateLanguage: go or language: go, or write {{{{ secret('REFERENCE').KEY }}}} (docs/go-templates.md)"
-    )]
+    #[error("{}", go_template("templateLanguage: go or language: go"))]
     GoTemplate,
     /// The name `secret` used in another way than as `secret('literal')`.
     #[error("{0}")]
@@ -86,17 +98,61 @@ pub enum TemplateFault {
     #[error("secret() names a reference: {0}")]
     Reference(ReferenceError),
     /// A name nobody sets.
-    #[error("unknown name {0:?}; a template knows secret('…'), range, dict, namespace and what it sets itself")]
-    UnknownName(String),
+    #[error("unknown name {name:?}; {}", known_names(.entry))]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// The entry of `secrets` that has this name.
+        entry: Option<String>,
+    },
     /// A filter there is not.
-    #[error("unknown filter {0:?}")]
-    UnknownFilter(String),
+    #[error("unknown filter {name:?}{}{}", if *.is_go { ", which is consul-template's" } else { "" }, did_you_mean(.meant))]
+    UnknownFilter {
+        /// The name.
+        name: String,
+        /// Whether it is a function of Go templates.
+        is_go: bool,
+        /// What was probably meant.
+        meant: Option<&'static str>,
+    },
     /// A test there is not.
-    #[error("unknown test {0:?}")]
-    UnknownTest(String),
+    #[error("unknown test {name:?}{}", did_you_mean(.meant))]
+    UnknownTest {
+        /// The name.
+        name: String,
+        /// What was probably meant.
+        meant: Option<&'static str>,
+    },
+    /// A method of Python's.
+    #[error("values have no methods such as .{name}() here; write {instead}")]
+    Method {
+        /// The name.
+        name: String,
+        /// What to write.
+        instead: &'static str,
+    },
     /// More than a template needs.
     #[error("{0}")]
     TooComplex(&'static str),
+}
+
+/// What is said of a template of Go's: `setting` is where the language is said.
+fn go_template(setting: &str) -> String {
+    format!(
+        "this is consul-template's language (Go templates), and the template is read as Jinja: say {setting}, or write \
+         {{{{ secret('REFERENCE').KEY }}}} (docs/go-templates.md)"
+    )
+}
+
+fn known_names(entry: &Option<String>) -> String {
+    match entry {
+        Some(entry) => format!("the entry of `secrets` is secret('{entry}')"),
+        None => "a template knows secret('…'), range, dict, namespace and what it sets itself".to_owned(),
+    }
+}
+
+fn did_you_mean(meant: &Option<&'static str>) -> String {
+    meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default()
 }
 
 /// How `secret` was misused.
@@ -117,23 +173,15 @@ impl Template {
     /// Compiles the text. `named` is what the config has under `secrets`.
     pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
-        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match go_syntax::go_template(text) {
-            Some(offset) => fault(offset, TemplateFault::GoTemplate),
-            None => fault(offset, why),
+        let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match (go_syntax::go_template(text), why) {
+            (Some(offset), _) => fault(offset, TemplateFault::GoTemplate),
+            (None, TemplateFault::UnknownName { name, .. }) => {
+                let entry = named.contains_key(&name).then(|| name.clone());
+                fault(offset, TemplateFault::UnknownName { name, entry })
+            }
+            (None, why) => fault(offset, why),
         })?;
-        let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
-        let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
-        for (offset, name) in &found.filters {
-            if judged.insert(name) && !holds(&known, "name is filter", name) {
-                return Err(fault(*offset, TemplateFault::UnknownFilter(name.clone())));
-            }
-        }
-        judged.clear();
-        for (offset, name) in &found.tests {
-            if judged.insert(name) && !holds(&known, "name is test", name) {
-                return Err(fault(*offset, TemplateFault::UnknownTest(name.clone())));
-            }
-        }
+        refuse_unknown(text, &found.used).map_err(|(offset, why)| fault(offset, why))?;
         let mut calls: Vec<Call> = Vec::new();
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for (offset, literal) in found.calls {
@@ -147,7 +195,8 @@ impl Template {
             places.insert(literal.clone(), calls.len());
             calls.push(Call { literal, reference, offset });
         }
-        let b64decode = found.filters.iter().find(|(_, name)| name == "b64decode").map_or(0, |(offset, _)| *offset);
+        let b64decode =
+            found.used.filters.iter().find(|(_, name)| name == "b64decode").map_or(0, |(offset, _)| *offset);
         let mut optional = found.optional;
         let mut written = found.written;
         written.extend(calls.iter().filter_map(|call| call.reference.key.clone()));
@@ -244,6 +293,32 @@ impl Template {
             },
         };
         RenderError::Template { at, why }
+    }
+}
+
+/// Filters and tests there are not, and methods.
+fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateFault)> {
+    let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
+    let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
+    for (offset, name) in &used.filters {
+        if judged.insert(name) && !holds(&known, "name is filter", name) {
+            if let Some(offset) = go_syntax::go_template(text) {
+                return Err((offset, TemplateFault::GoTemplate));
+            }
+            let (is_go, meant) = (gotemplate::is_function(name), hints::filter(name));
+            return Err((*offset, TemplateFault::UnknownFilter { name: name.clone(), is_go, meant }));
+        }
+    }
+    judged.clear();
+    for (offset, name) in &used.tests {
+        if judged.insert(name) && !holds(&known, "name is test", name) {
+            return Err((*offset, TemplateFault::UnknownTest { name: name.clone(), meant: hints::test(name) }));
+        }
+    }
+    let method = used.methods.iter().find_map(|(offset, name)| Some((*offset, name, hints::method(name)?)));
+    match method {
+        Some((offset, name, instead)) => Err((offset, TemplateFault::Method { name: name.clone(), instead })),
+        None => Ok(()),
     }
 }
 

@@ -3,12 +3,12 @@
 //! The matches have no wildcard: a statement or expression that a feature of minijinja adds must be looked at here first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use minijinja::machinery::ast::{self, CallArg, Expr, Spanned, Stmt};
-use minijinja::machinery::{Span, Token, parse, tokenize};
+use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::chains::{Chains, base, start};
 use super::{SecretCallError, TemplateFault};
 
 /// Tokens of one tag. The parser recurses over some of them without a limit of its own.
@@ -19,14 +19,22 @@ const BRANCHES: usize = 250;
 /// What a template is made of, each with the byte offset where it stands.
 pub(super) struct Found {
     pub(super) calls: Vec<(usize, String)>,
-    pub(super) filters: Vec<(usize, String)>,
-    pub(super) tests: Vec<(usize, String)>,
+    pub(super) used: Used,
     pub(super) chains: Chains,
     pub(super) optional: Optional,
     /// The keys the text spells out: `secret('db').username`.
     pub(super) keys: Vec<Pick>,
     /// Attribute names and string literals: what an error may quote as a key.
     pub(super) written: BTreeSet<String>,
+}
+
+/// The names that a template calls, with their places.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    pub(super) filters: Vec<(usize, String)>,
+    pub(super) tests: Vec<(usize, String)>,
+    /// Calls of `value.method()`.
+    pub(super) methods: Vec<(usize, String)>,
 }
 
 /// A key that the text picks of a whole `secret('…')`.
@@ -56,18 +64,6 @@ pub(super) struct Optional {
     pub(super) anything: bool,
 }
 
-/// Where `a.b[c](d)` and `a + b` start, by the bytes that minijinja's errors have: those of one link, or from the token
-/// before.
-#[derive(Debug, Default)]
-pub(super) struct Chains(BTreeMap<(usize, usize), usize>);
-
-impl Chains {
-    /// Where the expression starts that these bytes belong to.
-    pub(super) fn start(&self, link: &Range<usize>) -> usize {
-        self.0.get(&(link.start, link.end)).copied().unwrap_or(link.start)
-    }
-}
-
 pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, TemplateFault)> {
     let syntax_fault = |error: &minijinja::Error| {
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -79,14 +75,14 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
     walk.statement(&tree);
     let is_known = |name: &str| ["range", "dict", "namespace", "loop"].contains(&name) || walk.set.contains(name);
     let unknown = walk.names.iter().filter(|(_, name)| !is_known(name));
-    let unknown = unknown.map(|(offset, name)| (*offset, TemplateFault::UnknownName((*name).to_owned())));
+    let unknown =
+        unknown.map(|(offset, name)| (*offset, TemplateFault::UnknownName { name: (*name).to_owned(), entry: None }));
     let misused = walk.misused.iter().map(|(offset, misuse)| (*offset, TemplateFault::Secret(*misuse)));
     match misused.chain(unknown).min_by_key(|(offset, _)| *offset) {
         Some(fault) => Err(fault),
         None => Ok(Found {
             calls: walk.calls,
-            filters: walk.filters,
-            tests: walk.tests,
+            used: walk.used,
             chains: walk.chains,
             optional: walk.optional,
             keys: walk.keys,
@@ -116,29 +112,10 @@ fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)
     Ok(())
 }
 
-fn start(span: Span) -> usize {
-    span.start_offset as usize
-}
-
-/// Where the innermost part of a chain starts, or the first operand of an operator.
-fn base(expression: &Expr<'_>) -> usize {
-    match expression {
-        Expr::GetAttr(link) => base(&link.expr),
-        Expr::GetItem(link) => base(&link.expr),
-        Expr::Slice(link) => base(&link.expr),
-        Expr::Call(link) => base(&link.expr),
-        Expr::BinOp(operation) => base(&operation.left),
-        Expr::Compare(operation) => base(&operation.expr),
-        Expr::IfExpr(choice) => base(&choice.true_expr),
-        other => start(other.span()),
-    }
-}
-
 #[derive(Default)]
 struct Walk<'t> {
     calls: Vec<(usize, String)>,
-    filters: Vec<(usize, String)>,
-    tests: Vec<(usize, String)>,
+    used: Used,
     misused: Vec<(usize, SecretCallError)>,
     /// Names that are read.
     names: Vec<(usize, &'t str)>,
@@ -273,8 +250,7 @@ impl<'t> Walk<'t> {
     }
 
     fn expression(&mut self, expression: &Expr<'t>) {
-        let (span, base) = (expression.span(), base(expression));
-        self.chains.0.insert((start(span), span.end_offset as usize), base);
+        self.chains.add(expression);
         match expression {
             Expr::Var(name) if name.id == "secret" => {
                 self.misused.push((start(name.span()), SecretCallError::NotCalled))
@@ -301,7 +277,7 @@ impl<'t> Walk<'t> {
             }
             Expr::Filter(filter) => {
                 self.optional(&filter.expr);
-                self.filters.push((start(filter.span()), filter.name.to_owned()));
+                self.used.filters.push((start(filter.span()), filter.name.to_owned()));
                 match filter.name {
                     "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
                     "join" | "first" | "last" | "batch" | "slice" => {
@@ -316,7 +292,7 @@ impl<'t> Walk<'t> {
             }
             Expr::Test(test) => {
                 self.expression(&test.expr);
-                self.tests.push((start(test.span()), test.name.to_owned()));
+                self.used.tests.push((start(test.span()), test.name.to_owned()));
                 if ["defined", "undefined"].contains(&test.name) {
                     self.may_be_missing(&test.expr);
                 }
@@ -348,6 +324,9 @@ impl<'t> Walk<'t> {
 
     fn call(&mut self, call: &Spanned<ast::Call<'t>>) {
         let Expr::Var(name) = &call.expr else {
+            if let Expr::GetAttr(method) = &call.expr {
+                self.used.methods.push((base(&method.expr), method.name.to_owned()));
+            }
             self.expression(&call.expr);
             return self.arguments(&call.args);
         };

@@ -167,7 +167,28 @@ fn what_cannot_work_is_said_before_anything_is_fetched() {
         ("{{ self }}", "line 1, column 4: unknown name \"self\""),
         ("{{ 'a' | sha256 }}", "line 1, column 10: unknown filter \"sha256\""),
         ("{{ 'a' | pprint }}", "line 1, column 10: unknown filter \"pprint\""),
+        ("{{ 'a' | tojson }}", "line 1, column 10: unknown filter \"tojson\"; did you mean json?"),
+        ("{{ 'a' | base64 }}", "line 1, column 10: unknown filter \"base64\"; did you mean b64encode?"),
+        (
+            "{{ secret('db').username | toUpper }}",
+            "line 1, column 28: unknown filter \"toUpper\", which is consul-template's; did you mean upper?",
+        ),
         ("{{ 'a' is round }}", "line 1, column 11: unknown test \"round\""),
+        ("{{ 'a' is startswith('a') }}", "line 1, column 11: unknown test \"startswith\"; did you mean startingwith?"),
+        ("{{ db.username }}", "line 1, column 4: unknown name \"db\"; the entry of `secrets` is secret('db')"),
+        ("{{ dbx.username }}", "line 1, column 4: unknown name \"dbx\"; a template knows secret('…')"),
+        (
+            "{% for k, v in secret('db').items() %}{% endfor %}",
+            "line 1, column 16: values have no methods such as .items() here; write for k, v in X | items",
+        ),
+        (
+            "{{ secret('db').get('username') }}",
+            "line 1, column 4: values have no methods such as .get() here; write X.KEY",
+        ),
+        (
+            "{{ (secret('db').username ~ 'x').upper() }}",
+            "line 1, column 5: values have no methods such as .upper() here",
+        ),
         ("a {{ b", "line 1, column 6: unexpected end of input"),
         ("{% include 'x' %}", "line 1, column 4: unknown statement include"),
         ("{% import 'x' as y %}", "line 1, column 4: unknown statement import"),
@@ -190,8 +211,8 @@ fn a_missing_key_is_named_with_the_keys_there_are() {
         ("{{ secret('db')['nope'] ~ 'x' }}", format!("line 1, column 4: {missing}")),
         (
             "{% for k, v in secret('db') %}{{ k }}{% endfor %}",
-            "line 1, column 8: this does not have as many parts as there are names; keys and values of a map are `for k, v \
-             in secret('…') | items`"
+            "line 1, column 8: this does not have as many parts as there are names; if it is a map, its keys and values are \
+             `for k, v in … | items`"
                 .into(),
         ),
         ("{{ secret('db').nope | upper }}", format!("line 1, column 24: {missing}")),
@@ -231,6 +252,16 @@ fn a_template_of_consul_template_is_named() {
         "{{ secret \"a\" }}",
         "{{/* a comment */}}",
         "{{ if eq 1 1 }}a{{ else }}b{{ end }}",
+        "{{ env \"HOME\" }}",
+        "{{ base64Decode \"x\" }}",
+        "{{ toUpper `x` }}",
+        "{{ scratch.MapSet \"a\" \"b\" }}",
+        "{{ index .Data \"x\" }}",
+        "{{ len .Data }}",
+        "{{ not .x }}",
+        "{{ (secret \"x\").Data.foo }}",
+        "{{ timestamp }}",
+        "{{ .Data.foo | toJSON }}",
     ] {
         let said = refused(text);
         assert!(said.starts_with("template line 1, column 1: this is consul-template's language"), "{text}: {said}");
@@ -239,7 +270,15 @@ fn a_template_of_consul_template_is_named() {
             "{said}"
         );
     }
-    for text in ["{{ secret('db').n", "{{ nope }}", "{{ secret('db').n | nope }}"] {
+    for text in [
+        "{{ secret('db').n",
+        "{{ nope }}",
+        "{{ secret('db').n | nope }}",
+        "{{ not \"x\" }}{{ nope }}",
+        "{{ len }}",
+        "{{ nope (1) }}",
+        "{{ x in \"x\" }}",
+    ] {
         assert!(!refused(text).contains("consul"), "{text}");
     }
 }

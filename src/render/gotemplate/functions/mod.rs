@@ -176,6 +176,11 @@ pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
     Err(SyntaxError::UnknownFunction(name.to_owned()))
 }
 
+/// Whether consul-template has such a function, supported here or not.
+pub(in crate::render) fn is_function(name: &str) -> bool {
+    !matches!(find(name), Err(SyntaxError::UnknownFunction(_)))
+}
+
 /// The bytes of a string argument.
 fn bytes(value: &Value) -> &[u8] {
     match value {
