@@ -52,6 +52,31 @@ pub(super) fn form(value: &str) -> Option<&'static str> {
     }
 }
 
+/// The right spelling of what is nearly one of these forms: in other letters, with blanks behind `${` or `>>`, with one `>`.
+/// Where the forms are read (`is_read`), a path without a key too.
+pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
+    let is_inline = bare.match_indices("${").any(|(at, _)| {
+        let inner = &bare[at + 2..];
+        is_nearly(inner) && closing(inner).is_some_and(|end| inner[..end].contains('#'))
+    });
+    if is_inline {
+        return Some("${vault:PATH#KEY}");
+    }
+    if bare.starts_with('>') && is_nearly(bare) && bare.contains('#') {
+        return Some(">>vault:PATH#KEY#{\"PARAMETER\":\"VALUE\"}");
+    }
+    let path = bare.strip_prefix("vault:").or_else(|| bare.strip_prefix("bao:")).filter(|_| is_read)?;
+    let is_path = path.contains('/') && !path.starts_with('/') && !is_ciphertext(path);
+    (is_path && !path.contains(['#', ' '])).then_some("vault:PATH#KEY")
+}
+
+/// Whether a text begins as one of the schemes does, but for letters, blanks or a missing `>`.
+fn is_nearly(text: &str) -> bool {
+    let bare = text.trim_start_matches(|c: char| c == '>' || c.is_whitespace());
+    let starts = |scheme: &str| bare.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    (starts("vault:") || starts("bao:")) && !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
 /// Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
 pub(super) fn is_ciphertext(path: &str) -> bool {
     let number = path.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(number, _)| number);

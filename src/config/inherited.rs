@@ -29,10 +29,16 @@ pub(super) fn entries(
         let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
         let bare = value.trim_start_matches(is_around);
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
-        if is_own_name || is_passed || !(is_meant(bare, inherit) || foreign.is_some()) || !seen.insert(name) {
+        let misspelled = misspelled(value, inherit);
+        let is_meant = is_meant(bare, inherit) || foreign.is_some() || misspelled.is_some();
+        if is_own_name || is_passed || !is_meant || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());
+        if let Some(spelling) = misspelled {
+            mistakes.add(&place, looks_like(format!("it is misspelled; write {spelling}")));
+            continue;
+        }
         if let (true, Some(made)) = (inherit.bank_vaults, bank_vaults::content(value)) {
             let made = made.map_err(looks_like);
             let name = mistakes.take(EnvName::parse(name), &place, "");
@@ -74,8 +80,34 @@ fn looks_like(why: String) -> String {
 /// Whether a value is a reference in any form that is known, or was meant as one.
 pub fn is_near_reference(value: &str) -> bool {
     let bare = value.trim_start_matches(is_around);
-    is_meant(bare, Inherit { vault: true, aws_sm: true, arn: true, bank_vaults: true })
-        || bank_vaults::form(value).is_some()
+    let inherit = Inherit { vault: true, aws_sm: true, arn: true, bank_vaults: false };
+    is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
+}
+
+/// The right spelling of a reference whose scheme is in other letters or written as that of a URL.
+fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
+    let bare = value.trim_matches(is_around);
+    if let Some(spelling) = bank_vaults::misspelled(bare, inherit.bank_vaults).filter(|_| inherit.vault) {
+        return Some(spelling);
+    }
+    // With blanks in it, it is a sentence.
+    let (scheme, rest) = bare.split_once(':').filter(|_| !bare.contains(char::is_whitespace))?;
+    let is_in_other_letters = |name: &str| scheme != name && scheme.eq_ignore_ascii_case(name);
+    let is_path = rest.contains('#') && !bank_vaults::is_ciphertext(rest);
+    match rest.strip_prefix('/') {
+        Some(rest) => {
+            let is_url = rest.starts_with('/') && ["vault", "bao"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+            (inherit.vault && is_url && is_path).then_some("vault:PATH#KEY, without the slashes")
+        }
+        None if is_in_other_letters("vault") || is_in_other_letters("bao") => {
+            (inherit.vault && is_path).then_some("vault:PATH#KEY")
+        }
+        None if is_in_other_letters("aws-sm") => (inherit.aws_sm && !rest.is_empty()).then_some("aws-sm:NAME#KEY"),
+        None if is_in_other_letters("arn") => {
+            is_meant(&format!("arn:{rest}"), inherit).then_some("arn:… in small letters")
+        }
+        None => None,
+    }
 }
 
 /// Why a value would reach the app as it is although it was meant as a reference, and how to spell it; `bare` is the value
@@ -85,7 +117,7 @@ fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
         return Some("the variable's name is not UTF-8".to_owned());
     }
     if value.contains(char::REPLACEMENT_CHARACTER) {
-        return Some("it has bytes that are not UTF-8; in a path write them as %XX".to_owned());
+        return Some("it has bytes that are not UTF-8, which no reference has".to_owned());
     }
     let before = &value[..value.len() - bare.len()];
     let spelling = match bare.split(':').next() {

@@ -49,7 +49,16 @@ fn an_ordinary_value_stays() {
         "vault: 8200",
         "\"vault: 8200\"",
         "use vault:a#b",
-        "VAULT:a#b",
+        "Vault: see #12",
+        "VAULT:8200",
+        "Vault:v1:abcd#x",
+        "vault://secret/data/db",
+        "https://vault/#x",
+        "AWS-SM:",
+        "ARN:aws:s3:::bucket",
+        "${HOME}/vault:a#b",
+        "${ vault }#",
+        "> a#b",
         "file:/etc/passwd#x",
         "db#username",
         ARN,
@@ -99,6 +108,39 @@ fn a_form_of_bank_vaults_is_a_mistake_that_names_ours() {
         assert!(!is_resolved("DB", value, &[("--set", "passEnv=[DB]")]));
         assert!(!is_resolved("DB", value, &[("--inherit", "none")]));
     }
+}
+
+#[test]
+fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
+    for (value, spelling) in [
+        ("Vault:secret/data/canary#b", "vault:PATH#KEY"),
+        ("VAULT:secret/data/canary#b", "vault:PATH#KEY"),
+        ("\"VAULT:secret/data/canary#b\"\n", "vault:PATH#KEY"),
+        ("BAO:secret/data/canary#b", "vault:PATH#KEY"),
+        ("vault://secret/data/canary#b", "vault:PATH#KEY, without the slashes"),
+        (" Bao://secret/data/canary#b", "vault:PATH#KEY, without the slashes"),
+        ("AWS-SM:canary", "aws-sm:NAME#KEY"),
+        ("Aws-Sm:canary#k", "aws-sm:NAME#KEY"),
+        ("${ vault:a/canary#b }", "${vault:PATH#KEY}"),
+        ("pg://x:${Vault:a/canary#b}@db", "${vault:PATH#KEY}"),
+        (">> vault:a/canary#b", ">>vault:PATH#KEY#{"),
+        (">vault:a/canary#b", ">>vault:PATH#KEY#{"),
+    ] {
+        for flags in [&[][..], &[("--inherit", "vault,aws-sm,bank-vaults")]] {
+            let mistakes = inherited("DB", value, flags).expect_err(value);
+            let expected = format!(
+                "environment variable DB: its value looks like a reference, but it is misspelled; write {spelling}"
+            );
+            assert!(mistakes.len() == 1 && mistakes[0].starts_with(&expected), "{mistakes:?}");
+            assert!(mistakes[0].contains("passEnv") && !mistakes[0].contains("canary"), "{mistakes:?}");
+        }
+        assert!(!is_resolved("DB", value, &[("--set", "passEnv=[DB]")]));
+        assert!(!is_resolved("DB", value, &[("--inherit", "none")]));
+    }
+    let upper = ARN.replacen("arn", "ARN", 1);
+    assert!(inherited("DB", &upper, &[("--inherit", "arn")]).is_err() && !is_resolved("DB", &upper, &[]));
+    // A path alone is one for bank-vaults only.
+    assert!(inherited("DB", "vault:secret/data/db", &[("--inherit", "bank-vaults")]).is_err());
 }
 
 #[test]
