@@ -345,7 +345,7 @@ fn without_a_region_only_arns_can_be_read() {
         let (arn, _) = create("us-east-2", "regionless", "x").await;
         let answers = fetch(&provider(config::Aws::default()), &["aws-sm:regionless", &arn]).await;
         let failure = answers[0].as_ref().unwrap_err();
-        assert_eq!(failure.why, "no region: set aws.region, or use the secret's ARN");
+        assert_eq!(failure.why, "no region: set aws.region or AWS_REGION, or use the secret's ARN");
         assert_eq!(text(&answers[1]), "x");
     });
 }
@@ -689,10 +689,9 @@ fn nobody_listening_is_transient_and_named() {
         return run_alone(name, &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
     }
     let failure = block_on(one("aws-sm:a")).unwrap_err();
-    assert_eq!(
-        failure,
-        Failure::new(Class::Transient, "cannot reach Secrets Manager in eu-west-1: connection refused").of_backend()
-    );
+    let why =
+        "cannot reach Secrets Manager in eu-west-1: connection refused (http://127.0.0.1:1, from AWS_ENDPOINT_URL)";
+    assert_eq!(failure, Failure::new(Class::Transient, why).of_backend());
 }
 
 #[test]
@@ -775,7 +774,13 @@ fn no_proxy_is_honoured() {
         &environment,
         |_, _| (502, String::new()),
         || async {
-            assert!(one("aws-sm:a").await.unwrap_err().why.ends_with("connection refused"));
+            assert!(
+                one("aws-sm:a")
+                    .await
+                    .unwrap_err()
+                    .why
+                    .contains(": connection refused (https://127.0.0.1:1, from AWS_ENDPOINT_URL)")
+            );
         },
     );
     assert_eq!(seen.map_or(0, |seen| seen.len()), 0);

@@ -162,12 +162,18 @@ pub(super) fn namespace(text: &str) -> Result<String, Expected> {
 
 /// An AWS region, which becomes part of a host name.
 pub(super) fn region(text: &str) -> Result<String, Expected> {
-    let is_region = text.len() <= 32
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.contains('-')
-        && !text.ends_with('-')
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if is_region { Ok(text.to_owned()) } else { Err("expected an AWS region, such as eu-west-1".to_owned()) }
+    let is_region = |text: &str| {
+        text.len() <= 32
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.contains('-')
+            && !text.ends_with('-')
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    match text {
+        _ if is_region(text) => Ok(text.to_owned()),
+        _ if is_region(text.trim()) => Err("has white space around it; expected an AWS region alone".to_owned()),
+        _ => Err("expected an AWS region, such as eu-west-1".to_owned()),
+    }
 }
 
 /// The ARN of a role.

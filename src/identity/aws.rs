@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds;
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -29,7 +28,9 @@ use super::SignedRequest;
 mod body;
 mod checked;
 mod credentials_error;
+mod environment;
 mod negative_cache;
+mod peer;
 mod profile;
 mod signed;
 mod transport;
@@ -84,7 +85,11 @@ impl AwsIdentity {
     pub async fn region(&self, own: Option<&str>) -> Result<String, AwsFault> {
         let region = match own.or(self.settings.region.as_deref()) {
             Some(region) => region.to_owned(),
-            None => self.ambient_region().await.ok_or(AwsFault::NoRegion)?.to_string(),
+            None => match self.ambient_region().await {
+                Some(region) => region.to_string(),
+                // A profile that is broken or not there may be why.
+                None => return Err(profile::fault().await.map_or(AwsFault::NoRegion, AwsFault::Misconfigured)),
+            },
         };
         signed::checked_region(&region)?;
         Ok(region)
@@ -134,11 +139,13 @@ impl AwsIdentity {
 
     async fn ambient_region(&self) -> Option<Region> {
         // Not the SDK's default chain: that asks instance metadata too, and waits for it where there is none.
-        let chain = || {
-            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-                .or_else(ProfileFileRegionProvider::new())
+        let find = || async {
+            match environment::region() {
+                Some(region) => Some(Region::new(region)),
+                None => ProfileFileRegionProvider::new().region().await,
+            }
         };
-        self.ambient_region.get_or_init(|| async move { chain().region().await }).await.clone()
+        self.ambient_region.get_or_init(find).await.clone()
     }
 
     /// Ourselves, without a role. `hint` is the region STS is asked in where neither config nor environment has one.
@@ -154,7 +161,8 @@ impl AwsIdentity {
         // A profile's is not checked yet: the SDK would say no more than that the connection failed.
         signed::checked_region(region.as_ref())?;
         self.transport.load_roots()?;
-        Ok(base.insert(load(region, self.transport.clone()).await).clone())
+        environment::check_user_agent()?;
+        Ok(base.insert(load(region, self.transport.clone()).await?).clone())
     }
 
     async fn assumed(&self, base: &SdkConfig, role: &str) -> SharedCredentialsProvider {
@@ -174,7 +182,7 @@ impl AwsIdentity {
 }
 
 /// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and limits. Retries belong to the caller.
-async fn load(region: Region, transport: Transport) -> SdkConfig {
+async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsFault> {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())
@@ -201,9 +209,10 @@ async fn load(region: Region, transport: Transport) -> SdkConfig {
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     let services = Services(sdk.clone());
+    environment::check_endpoints(&sdk, &services)?;
     let endpoint = sdk.endpoint_url().filter(|url| !url.trim().is_empty()).map(str::to_owned);
     let chain = ExplainedFiles(NegativeCache::new(chain.build().await));
     let mut builder = sdk.into_builder();
     builder.set_endpoint_url(endpoint);
-    builder.service_config(services).credentials_provider(SharedCredentialsProvider::new(Checked(chain))).build()
+    Ok(builder.service_config(services).credentials_provider(SharedCredentialsProvider::new(Checked(chain))).build())
 }

@@ -22,7 +22,8 @@ mod config; // layers, all mistakes at once, schema, check
 
 // Who asks, and what comes
 mod auth_page; // the methods of docs/auth.md
-mod aws; // Secrets Manager: spellings, batches, versions, regions, roles
+mod aws;
+mod aws_messages; // Secrets Manager: spellings, batches, versions, regions, roles
 mod fetch; // Vault: each secret once, every engine, leases, retries, failures
 mod hostile; // backends that turn hostile: answers without end, within the memory of a pod
 mod namespace; // rootless: ids that are not there

@@ -3,6 +3,7 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
+use aws_types::os_shim_internal::Env;
 
 /// A provider whose credentials are checked before anybody signs with them.
 #[derive(Debug)]
@@ -11,30 +12,43 @@ pub(super) struct Checked<P>(pub(super) P);
 /// Which part of the credentials cannot stand in a header or a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the {0} has a blank, a line end or another character that no request can carry; `echo` adds a line end, `printf %s` \
+    "the {what} ({from}) has a blank, a line end or another character that no request can carry; `echo` adds a line end, `printf %s` \
      does not"
 )]
-pub(super) struct NotVisible(&'static str);
+pub(super) struct NotVisible {
+    what: &'static str,
+    from: &'static str,
+}
 
 impl<P: ProvideCredentials> ProvideCredentials for Checked<P> {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(async { checked(self.0.provide_credentials().await?) })
+        future::ProvideCredentials::new(async {
+            let is_of_environment = Env::default().get("AWS_ACCESS_KEY_ID").is_ok_and(|id| !id.is_empty());
+            checked(self.0.provide_credentials().await?, is_of_environment)
+        })
     }
 }
 
-fn checked(credentials: Credentials) -> Result {
+fn checked(credentials: Credentials, is_of_environment: bool) -> Result {
     let parts = [
-        ("access key id (AWS_ACCESS_KEY_ID)", Some(credentials.access_key_id())),
-        ("secret access key (AWS_SECRET_ACCESS_KEY)", Some(credentials.secret_access_key())),
-        ("session token (AWS_SESSION_TOKEN)", credentials.session_token()),
+        ("access key id", "AWS_ACCESS_KEY_ID", Some(credentials.access_key_id())),
+        ("secret access key", "AWS_SECRET_ACCESS_KEY", Some(credentials.secret_access_key())),
+        ("session token", "AWS_SESSION_TOKEN", credentials.session_token()),
     ];
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let wrong = parts.iter().find(|(_, text)| text.is_some_and(|text| !is_visible(text))).map(|(name, _)| *name);
+    let wrong = parts
+        .iter()
+        .find(|(.., text)| text.is_some_and(|text| !is_visible(text)))
+        .map(|(what, variable, _)| (*what, *variable));
     match wrong {
-        Some(name) => Err(CredentialsError::invalid_configuration(NotVisible(name))),
+        Some((what, variable)) => {
+            let elsewhere = "of the profile in ~/.aws/credentials or ~/.aws/config, or of a credentials endpoint";
+            let from = if is_of_environment { variable } else { elsewhere };
+            Err(CredentialsError::invalid_configuration(NotVisible { what, from }))
+        }
         None => Ok(credentials),
     }
 }
@@ -48,7 +62,7 @@ mod tests {
     #[test]
     fn what_no_header_can_carry_is_named_and_not_shown() {
         let refused = |id: &str, key: &str, token: Option<&str>| {
-            let error = checked(Credentials::new(id, key, token.map(str::to_owned), None, "test")).unwrap_err();
+            let error = checked(Credentials::new(id, key, token.map(str::to_owned), None, "test"), true).unwrap_err();
             error.source().unwrap().to_string()
         };
         for bad in ["canary\n", "can ary", "canary\0", "can\u{e4}ry", "\tcanary"] {
@@ -59,6 +73,9 @@ mod tests {
                 "{said:?}"
             );
         }
-        assert!(checked(Credentials::new("AKID", "a+/=b", Some("x".to_owned()), None, "test")).is_ok());
+        let good = |id: &str| Credentials::new(id, "a+/=b", Some("x".to_owned()), None, "test");
+        assert!(checked(good("AKID"), true).is_ok());
+        let said = checked(good("AKID\n"), false).unwrap_err().source().unwrap().to_string();
+        assert!(said.contains("~/.aws/credentials") && !said.contains("AWS_ACCESS_KEY_ID"), "{said}");
     }
 }

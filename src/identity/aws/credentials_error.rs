@@ -21,17 +21,22 @@ use crate::identity::thread::NoThread;
 
 use super::body::BodyError;
 use super::checked::NotVisible;
+use super::environment::Unusable;
+use super::peer::{self, NO_NAME, NotReached};
 use super::profile::FilesError;
 
 /// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AwsFault {
     /// A name without any region.
-    #[error("no region: set aws.region, or use the secret's ARN")]
+    #[error("no region: set aws.region or AWS_REGION, or use the secret's ARN")]
     NoRegion,
     /// Something that is no region's name.
     #[error("{0:?} is not the name of a region, such as eu-west-1")]
     Region(String),
+    /// A variable of AWS's, or a line of its profile, that cannot be used.
+    #[error("{0}")]
+    Environment(#[from] Unusable),
     /// A server id that cannot be a header.
     #[error("vault.auth.serverId has characters that cannot stand in a header")]
     ServerId,
@@ -205,6 +210,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     if let Some(files) = chain(error).find_map(|cause| cause.downcast_ref::<FilesError>()) {
         return AwsFault::Misconfigured(files.to_string());
     }
+    if let Some(variable) = chain(error).find_map(|cause| cause.downcast_ref::<Unusable>()) {
+        return AwsFault::Misconfigured(variable.to_string());
+    }
     if let Some(proxy) = chain(error).find_map(|cause| cause.downcast_ref::<ProxyError>()) {
         return AwsFault::Proxy(proxy.clone());
     }
@@ -221,7 +229,10 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
         )),
         // The last of the chain could not be reached: no machine of AWS's, and nothing else was found before.
         Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsFault::NoCredentials(Metadata::Silent),
-        Some(_) | None => AwsFault::Unreachable { what, why: reason },
+        Some(_) | None => {
+            let way = chain(error).find_map(|cause| cause.downcast_ref::<NotReached>());
+            AwsFault::Unreachable { what, why: peer::explain(way, &reason) }
+        }
     }
 }
 
@@ -252,7 +263,7 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
         } else if cause.downcast_ref::<ConnectorError>().is_some_and(ConnectorError::is_timeout) {
             found = found.or(Some("timed out".to_owned()));
         } else if cause.to_string().starts_with("dns error") {
-            found = Some("the name does not resolve".to_owned());
+            found = Some(NO_NAME.to_owned());
         }
     }
     found.unwrap_or_else(|| "the connection failed".to_owned())

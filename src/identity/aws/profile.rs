@@ -12,6 +12,8 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::identity::file;
 
+use super::environment;
+
 /// Why the files give no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FilesError {
@@ -24,9 +26,28 @@ pub(super) enum FilesError {
              (AWS_SHARED_CREDENTIALS_FILE) has a profile of that name"
     )]
     NoProfile(String),
-    /// A token file cannot be read.
+    /// A profile is written as only the credentials file has it.
+    #[error("AWS_PROFILE is {0:?}, and ~/.aws/config (AWS_CONFIG_FILE) has [{0}]; there it is written [profile {0}]")]
+    Section(String),
+    /// A role's credentials come from a profile there is not.
+    #[error("profile {profile:?} has source_profile = {wanted:?}, and there is no profile of that name")]
+    NoSource {
+        /// The profile that is selected.
+        profile: String,
+        /// What it names.
+        wanted: String,
+    },
+    /// A profile has one half of a pair.
+    #[error("profile {profile:?} has no {missing}")]
+    Half {
+        /// The profile that is selected.
+        profile: String,
+        /// The key that is not there.
+        missing: &'static str,
+    },
+    /// A file cannot be read.
     #[error("cannot read {} ({variable}): {why}", path.display())]
-    Token {
+    File {
         /// What names it.
         variable: &'static str,
         /// The file.
@@ -55,17 +76,28 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
             Err(error) => error,
             credentials => return credentials,
         };
-        let reason = match &error {
-            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => profile().await,
-            // On a laptop the last of the chain is the instance metadata, which nobody answers there.
-            _ if names_token_file() => token_file(),
-            _ => profile().await,
-        };
-        Err(reason.map_or(error, CredentialsError::invalid_configuration))
+        let is_of_settings =
+            matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_));
+        // On a laptop the last of the chain is the instance metadata, which nobody answers there.
+        let files = if is_of_settings || !names_token_file() { profile().await } else { token_file() };
+        if let Some(files) = files {
+            return Err(CredentialsError::invalid_configuration(files));
+        }
+        let environment = environment::why_no_credentials(&Env::default(), is_of_settings);
+        Err(environment.map_or(error, CredentialsError::invalid_configuration))
     }
 }
 
+/// What is wrong with the profile files, for the same sentence.
+pub(super) async fn fault() -> Option<String> {
+    profile().await.map(|error| error.to_string())
+}
+
 async fn profile() -> Option<FilesError> {
+    let shared = match (read("AWS_CONFIG_FILE", "config"), read("AWS_SHARED_CREDENTIALS_FILE", "credentials")) {
+        (Ok(config), Ok(_)) => config,
+        (Err(error), _) | (_, Err(error)) => return Some(error),
+    };
     #[expect(deprecated, reason = "the type's new home is a crate that only the SDK needs")]
     let files = profile::profile_file::ProfileFiles::default();
     match profile::load(&Fs::default(), &Env::default(), &files, None).await {
@@ -76,9 +108,40 @@ async fn profile() -> Option<FilesError> {
         }
         Ok(profiles) => {
             let name = profiles.selected_profile();
-            let is_missing = name != "default" && profiles.get_profile(name).is_none();
-            is_missing.then(|| FilesError::NoProfile(name.to_owned()))
+            let Some(profile) = profiles.get_profile(name) else {
+                let section = format!("[{name}]");
+                let is_there = shared.lines().any(|line| line.trim() == section);
+                let name = Some(name).filter(|name| *name != "default").map(str::to_owned);
+                return name.map(if is_there { FilesError::Section } else { FilesError::NoProfile });
+            };
+            let wanted = profile.get("source_profile").filter(|wanted| profiles.get_profile(wanted).is_none());
+            if let Some(wanted) = wanted {
+                return Some(FilesError::NoSource { profile: name.to_owned(), wanted: wanted.to_owned() });
+            }
+            let missing = match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
+                (Some(_), None) => Some("aws_secret_access_key"),
+                (None, Some(_)) => Some("aws_access_key_id"),
+                (Some(_), Some(_)) | (None, None) => None,
+            };
+            missing.map(|missing| FilesError::Half { profile: name.to_owned(), missing })
         }
+    }
+}
+
+/// The text of a profile file; empty where there is none at its usual place.
+fn read(variable: &'static str, name: &str) -> std::result::Result<String, FilesError> {
+    let named = Env::default().get(variable).ok().filter(|path| !path.is_empty());
+    let is_named = named.is_some();
+    let usual = || Some(PathBuf::from(Env::default().get("HOME").ok()?).join(".aws").join(name));
+    let Some(path) = named.map(PathBuf::from).or_else(usual) else { return Ok(String::new()) };
+    let unreadable = |path: PathBuf, why: String| FilesError::File { variable, path, why };
+    match file::read(&path) {
+        Ok(bytes) => match bytes.expose_text() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(unreadable(path, "it is not UTF-8 text".to_owned())),
+        },
+        Err(error) if !is_named && error.kind() == Some(std::io::ErrorKind::NotFound) => Ok(String::new()),
+        Err(error) => Err(unreadable(path, error.to_string())),
     }
 }
 
@@ -93,7 +156,7 @@ fn token_file() -> Option<FilesError> {
     TOKEN_FILES.into_iter().find_map(|variable| {
         let path = PathBuf::from(Env::default().get(variable).ok()?);
         let why = file::read(&path).err()?.to_string();
-        Some(FilesError::Token { variable, path, why })
+        Some(FilesError::File { variable, path, why })
     })
 }
 

@@ -37,6 +37,8 @@ use crate::sys::clock;
 use super::AwsFault;
 use super::body::BodyError;
 use super::credentials_error::{innermost, sanitize_code};
+use super::environment::is_near;
+use super::peer::{NO_NAME, Way, on_the_way};
 
 /// From the first byte of an answer's body to the last: the SDK's own limit ends when the answer begins.
 const BODY: Duration = Duration::from_secs(20);
@@ -96,19 +98,6 @@ impl Route {
     }
 }
 
-/// Whether a host is this machine or its link.
-fn is_near(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        // fd00:ec2::/32 is where instance metadata and Pod Identity answer over IPv6.
-        Ok(IpAddr::V6(address)) => {
-            address.is_loopback() || address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
-        }
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
-}
-
 impl Transport {
     pub(super) fn new(ca_bundle: Option<PathBuf>, proxies: Proxies) -> Self {
         let (tls, connectors, large) = (OnceLock::new(), Mutex::new(Vec::new()), Semaphore::new(1));
@@ -145,6 +134,14 @@ impl Transport {
             bytes.extend_from_slice(&data);
         }
         if has_too_many_elements(&bytes) { Err(BodyError::TooManyElements) } else { Ok(bytes) }
+    }
+
+    fn way(&self, uri: &str, route: &Route) -> Way {
+        let proxy = match route {
+            Route::Outside(Some(proxy)) => Some(proxy.as_str()),
+            Route::Direct | Route::Outside(None) => None,
+        };
+        Way::of(&uri.parse().unwrap_or_default(), proxy, &self.0.proxies)
     }
 
     pub(super) fn close_idle(&self) {
@@ -203,10 +200,12 @@ impl HttpConnector for Dispatch {
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
         let sent = SentRequest::new(&request, &route);
+        let way = self.transport.way(request.uri(), &route);
         let answer = self.transport.connector(route, &self.settings).call(request);
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
-            let mut response = answer.await.inspect_err(|error| sent.log_failure(error))?;
+            let answer = answer.await.inspect_err(|error| sent.log_failure(error));
+            let mut response = answer.map_err(|error| on_the_way(way, error))?;
             sent.log_answer(response.status().as_u16());
             let body = transport.receive(response.take_body(), most);
             let Ok(body) = tokio::time::timeout(BODY, body).await else {
@@ -226,7 +225,7 @@ impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
             let found = lookup::addresses(name).await;
-            found.ok_or_else(|| ResolveDnsError::new("the name does not resolve"))
+            found.ok_or_else(|| ResolveDnsError::new(NO_NAME))
         })
     }
 }

@@ -16,7 +16,7 @@ use super::super::{Class, Failure};
 impl From<AwsFault> for Failure {
     fn from(fault: AwsFault) -> Self {
         let class = match &fault {
-            AwsFault::NoRegion | AwsFault::Region(_) => Class::Misconfigured,
+            AwsFault::NoRegion | AwsFault::Region(_) | AwsFault::Environment(_) => Class::Misconfigured,
             AwsFault::ServerId
             | AwsFault::Unsignable
             | AwsFault::Oversized { .. }
@@ -112,13 +112,12 @@ fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
     let SdkError::ServiceError(refused) = &error else {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         return Ok(match (explain(&error), status) {
-            (AwsFault::Unreachable { .. }, Some(status)) if status >= 400 => {
+            (AwsFault::Unreachable { .. }, Some(status)) if status >= 300 => {
                 let said = Said { code: "", message: "", status };
-                if said.meaning() == Meaning::Other {
-                    let why = format!("Secrets Manager in {region} answered {status} and no reason");
-                    return Ok(Failure::new(Class::Malformed, why));
+                match said.meaning() {
+                    Meaning::Other => of_another(status, region),
+                    _ => said.busy(error.raw_response()),
                 }
-                said.busy(error.raw_response())
             }
             (AwsFault::Unreachable { what: "the request was not answered", why }, _) => {
                 Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}")).of_backend()
@@ -142,9 +141,23 @@ fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
             );
             Ok(Failure::new(Class::Malformed, why))
         }
+        Meaning::Other if said.code.is_empty() && said.status != 400 => Ok(of_another(said.status, region)),
         Meaning::Throttled | Meaning::Failed => Ok(said.busy(Some(refused.raw()))),
         Meaning::Credentials | Meaning::Denied | Meaning::Other => Err(said.to_owned()),
     }
+}
+
+/// A refusal without a code of the service's: somebody between us and it answers.
+fn of_another(status: u16, region: &str) -> Failure {
+    let (class, why) = match status {
+        300..=399 => (Class::Malformed, "that is a redirect: a proxy or another server answers in its place"),
+        401 | 403 => {
+            (Class::Denied, "no reason was given: the policy of a VPC endpoint, a firewall or a proxy may refuse it")
+        }
+        407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
+        _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
+    };
+    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}"))
 }
 
 impl Said<String> {
@@ -236,8 +249,14 @@ fn not_found(source: &AwsSource, region: &str) -> String {
         (None, Some(version)) => format!("no such secret, or no version {version:?} of it"),
         (Some(stage), Some(version)) => format!("no such secret, or no version {version:?} of it with stage {stage:?}"),
     };
-    let hint = if source.id.starts_with("arn:") {
+    let hint = if source.id.starts_with("arn:") && has_arn_suffix(&source.id) {
+        "it was deleted, or made anew with another end of its ARN: aws-sm:NAME finds that one too"
+    } else if source.id.starts_with("arn:") {
         "give the whole ARN: without the six characters at its end, a name that itself ends in a hyphen and six characters is not found"
+    } else if source.id.starts_with("secret:") {
+        "that is the end of an ARN: give the full ARN, or the name alone (without secret: and without the hyphen and six characters)"
+    } else if source.id.contains(':') {
+        "ARN:KEY:STAGE:VERSION, as ECS has it, needs a full ARN; write aws-sm:NAME?stage=STAGE#KEY"
     } else if has_arn_suffix(&source.id) {
         "the name ends as an ARN does: leave out the hyphen and the six characters behind it, or give the full ARN"
     } else {
@@ -310,7 +329,28 @@ mod tests {
     #[test]
     fn a_secret_that_is_not_there_comes_with_the_hint_that_fits() {
         assert!(not_found(&source("prod/db"), "eu-west-1").ends_with("needs its full ARN"));
-        assert!(not_found(&source("arn:aws:x"), "eu-west-1").contains("whole ARN"));
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
+        for (id, hint) in [
+            (arn, "give the whole ARN"),
+            (&format!("{arn}-AbCdEf"), "aws-sm:NAME finds that one too"),
+            ("secret:prod/db-AbCdEf", "without secret:"),
+            ("prod/db:k::", "as ECS has it"),
+        ] {
+            assert!(not_found(&source(id), "eu-west-1").contains(hint), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_code_is_somebody_elses() {
+        for (status, class, said) in [
+            (302, Class::Malformed, "redirect"),
+            (403, Class::Denied, "VPC endpoint"),
+            (407, Class::Denied, "user name and password"),
+            (404, Class::Malformed, "another server"),
+        ] {
+            let failure = of_another(status, "eu-west-1");
+            assert!(failure.class == class && failure.why.contains(said), "{}", failure.why);
+        }
     }
 
     #[test]

@@ -1,0 +1,225 @@
+//! What of AWS's environment the SDK would panic on, ignore or try again for ever, named with its variable. A value is never
+//! quoted: an address may hold a password.
+
+use std::net::IpAddr;
+
+use aws_config::SdkConfig;
+use aws_types::os_shim_internal::Env;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+use crate::identity::file;
+
+/// What a variable, or a line of a profile, says that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {why}")]
+pub struct Unusable {
+    name: String,
+    why: &'static str,
+}
+
+/// Addresses of services.
+const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"];
+/// The services that are used, by the SDK's ids.
+const SERVICES: [&str; 2] = ["Secrets Manager", "STS"];
+
+const WHITE: &str = "has white space around its value; `echo` adds a line end, `printf %s` does not";
+const NO_ADDRESS: &str = "is not an address; expected https://HOST or http://HOST:PORT";
+const BAD_CHARACTER: &str = "has a line end or another character that no request can carry";
+
+/// A variable that goes into every request's `User-Agent`.
+pub(super) fn check_user_agent() -> Result<(), Unusable> {
+    let name = "AWS_EXECUTION_ENV";
+    let value = Env::default().get(name).unwrap_or_default();
+    let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if is_visible { Ok(()) } else { Err(Unusable { name: name.to_owned(), why: BAD_CHARACTER }) }
+}
+
+/// The region of the environment, if one is named.
+pub(super) fn region() -> Option<String> {
+    let value = |name| Env::default().get(name).ok().filter(|value| !value.is_empty());
+    value("AWS_REGION").or_else(|| value("AWS_DEFAULT_REGION"))
+}
+
+/// Every address that the environment or the profile gives for a service.
+pub(super) fn check_endpoints(sdk: &SdkConfig, services: &impl LoadServiceConfig) -> Result<(), Unusable> {
+    let of_service = |id: &&str| {
+        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        key.ok().and_then(|key| services.load_config(key))
+    };
+    let mut found = SERVICES.iter().filter_map(of_service).chain(sdk.endpoint_url().map(str::to_owned));
+    match found.find_map(|url| Some((address(&url).err()?, url))) {
+        Some((why, url)) => Err(Unusable { name: name_of(&url), why }),
+        None => Ok(()),
+    }
+}
+
+/// The variable that says an address, or the profile's key.
+fn name_of(url: &str) -> String {
+    let variable = ENDPOINTS.iter().find(|name| Env::default().get(name).is_ok_and(|value| value == url));
+    variable.map_or_else(|| "endpoint_url in ~/.aws/config (AWS_CONFIG_FILE)".to_owned(), |name| (*name).to_owned())
+}
+
+/// The variable that names a service at this authority (`HOST:PORT`).
+pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
+    let is_there = |name: &&&str| Env::default().get(name).is_ok_and(|value| value.contains(authority));
+    ENDPOINTS.iter().find(is_there).copied().filter(|_| !authority.is_empty())
+}
+
+fn address(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Ok(()); // none, as for AWS's tools
+    }
+    if text.trim() != text {
+        return Err(WHITE);
+    }
+    let uri = text.parse::<http::Uri>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let authority = uri.as_ref().and_then(http::Uri::authority).filter(|authority| !authority.host().is_empty());
+    let (Some(uri), Some(authority)) = (&uri, authority) else { return Err(NO_ADDRESS) };
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_port = authority.as_str().ends_with(authority.host()) || authority.port_u16().is_some();
+    if is_http && is_port { Ok(()) } else { Err(NO_ADDRESS) }
+}
+
+/// Why the providers of the chain that the environment alone configures gave no credentials: a web identity (IRSA), a
+/// container endpoint (ECS, EKS Pod Identity), which fails before a request where the settings are wrong (`is_of_settings`).
+pub(super) fn why_no_credentials(env: &Env, is_of_settings: bool) -> Option<Unusable> {
+    web_identity(env).or_else(|| is_of_settings.then(|| container(env))?)
+}
+
+fn web_identity(env: &Env) -> Option<Unusable> {
+    let unusable = |name: &str, why| Some(Unusable { name: name.to_owned(), why });
+    let path = env.get("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
+    if path.is_empty() {
+        return unusable("AWS_WEB_IDENTITY_TOKEN_FILE", "is empty; give it the token's file, or unset it");
+    }
+    if env.get("AWS_ROLE_ARN").unwrap_or_default().is_empty() {
+        return unusable("AWS_WEB_IDENTITY_TOKEN_FILE", "is set and AWS_ROLE_ARN is not: which role shall be assumed?");
+    }
+    let token = file::read(path.as_ref()).ok()?;
+    let is_token = token.expose().trim_ascii().iter().all(u8::is_ascii_graphic);
+    if is_token { None } else { unusable("AWS_WEB_IDENTITY_TOKEN_FILE", "names a file that holds no token") }
+}
+
+fn container(env: &Env) -> Option<Unusable> {
+    const PLAIN: &str =
+        "is plain HTTP to a host that is neither this machine nor the address of ECS or EKS; write https://";
+    let unusable = |name: &str, why| Some(Unusable { name: name.to_owned(), why });
+    let relative = env.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").ok();
+    let full = env.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").ok();
+    match (&relative, &full) {
+        (None, None) => return None,
+        (Some(path), _) if !path.starts_with('/') || path.parse::<http::Uri>().is_err() => {
+            return unusable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "is not a path; expected /PATH");
+        }
+        (None, Some(url)) if url.is_empty() => {
+            return unusable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "is empty; give it an address, or unset it");
+        }
+        (None, Some(url)) => {
+            if let Err(why) = address(url) {
+                return unusable("AWS_CONTAINER_CREDENTIALS_FULL_URI", why);
+            }
+        }
+        (Some(_), _) => {}
+    }
+    let is_sendable = |bytes: &[u8]| bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let file_name = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    if let Ok(path) = env.get(file_name) {
+        let token = file::read(path.as_ref()).ok()?;
+        if !is_sendable(token.expose()) {
+            return unusable(file_name, "names a file with a line end or another character that no request can carry");
+        }
+    } else if !is_sendable(env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN").unwrap_or_default().as_bytes()) {
+        return unusable("AWS_CONTAINER_AUTHORIZATION_TOKEN", BAD_CHARACTER);
+    }
+    let is_far = |url: &String| url.parse::<http::Uri>().is_ok_and(|url| !is_near(url.host().unwrap_or_default()));
+    full.filter(|url| relative.is_none() && url.starts_with("http://") && is_far(url))
+        .and_then(|_| unusable("AWS_CONTAINER_CREDENTIALS_FULL_URI", PLAIN))
+}
+
+/// Whether a host is this machine or its link.
+pub(super) fn is_near(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        // fd00:ec2::/32 is where instance metadata and Pod Identity answer over IPv6.
+        Ok(IpAddr::V6(address)) => {
+            address.is_loopback() || address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
+        }
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_a_host_and_a_port_that_there_is() {
+        for good in ["", "http://127.0.0.1:25000", "https://vpce.example.com", "https://h/prefix", "http://[::1]:1/"] {
+            assert_eq!(address(good), Ok(()), "{good}");
+        }
+        for white in ["http://127.0.0.1:1\n", " http://a", "http://a\t"] {
+            assert_eq!(address(white), Err(WHITE), "{white:?}");
+        }
+        for bad in [
+            "127.0.0.1:25000",
+            "localhost",
+            "x",
+            "http://",
+            "ftp://x",
+            "http://a b",
+            "http://[::1",
+            "unix:///x",
+            "http://\u{e4}",
+            "http://a\u{7f}",
+            "http://127.0.0.1:99999",
+            "http://a:",
+            "https:///x",
+        ] {
+            assert_eq!(address(bad), Err(NO_ADDRESS), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_environment_says_wrongly_of_an_identity_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+            folder.path().join(name).to_str().unwrap().to_owned()
+        };
+        let (good, broken, two) = (write("t", b"a.b.c\n"), write("b", b"a\xff"), write("two", b"a\nb"));
+        const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+        const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        for (variables, expected) in [
+            (&[][..], None),
+            (&[(FILE, good.as_str()), ("AWS_ROLE_ARN", "arn")], None),
+            (&[(FILE, "")], Some("AWS_WEB_IDENTITY_TOKEN_FILE is empty")),
+            (&[(FILE, good.as_str())], Some("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")),
+            (
+                &[(FILE, broken.as_str()), ("AWS_ROLE_ARN", "arn")],
+                Some("AWS_WEB_IDENTITY_TOKEN_FILE names a file that"),
+            ),
+            (&[(RELATIVE, "/x")], None),
+            (&[(RELATIVE, "x")], Some("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a path")),
+            (&[(FULL, "https://example.com/x")], None),
+            (&[(FULL, "http://127.0.0.1:1/x")], None),
+            (&[(FULL, "")], Some("AWS_CONTAINER_CREDENTIALS_FULL_URI is empty")),
+            (&[(FULL, "x")], Some("AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address")),
+            (&[(FULL, "http://example.com/x")], Some("AWS_CONTAINER_CREDENTIALS_FULL_URI is plain HTTP")),
+            (&[(RELATIVE, "/x"), (TOKEN, "canary\n")], Some("AWS_CONTAINER_AUTHORIZATION_TOKEN has a line end")),
+            (
+                &[(RELATIVE, "/x"), (TOKEN_FILE, two.as_str())],
+                Some("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a file"),
+            ),
+        ] {
+            let said = why_no_credentials(&Env::from_slice(variables), true).map(|why| why.to_string());
+            match expected {
+                Some(start) => assert!(said.as_ref().is_some_and(|said| said.starts_with(start)), "{said:?}"),
+                None => assert_eq!(said, None),
+            }
+        }
+    }
+}

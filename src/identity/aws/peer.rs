@@ -1,0 +1,98 @@
+//! Whom a request that failed was to reach: the service, or a proxy before it.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use crate::config::{Proxies, without_userinfo};
+
+use super::environment;
+
+/// A request that got no answer, and the way it went.
+#[derive(Debug)]
+pub(super) struct NotReached {
+    way: Way,
+    cause: ConnectorError,
+}
+
+/// The way of a request, without a user name or a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To this address (scheme, host, port).
+    Direct(String),
+    /// Through this proxy, that this variable names.
+    Proxy(String, &'static str),
+}
+
+impl Way {
+    /// The way to an address, through the proxy if there is one.
+    pub(super) fn of(uri: &http::Uri, proxy: Option<&str>, proxies: &Proxies) -> Self {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        match proxy {
+            Some(proxy) => Self::Proxy(without_userinfo(proxy), proxies.variable(scheme).unwrap_or("HTTPS_PROXY")),
+            None => {
+                let authority = uri.authority().map_or("", |authority| authority.as_str());
+                Self::Direct(without_userinfo(&format!("{scheme}://{authority}")))
+            }
+        }
+    }
+}
+
+impl fmt::Display for NotReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no answer")
+    }
+}
+
+impl Error for NotReached {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// The error with the way in it, of the same kind.
+pub(super) fn on_the_way(way: Way, cause: ConnectorError) -> ConnectorError {
+    let (is_timeout, is_user, is_io) = (cause.is_timeout(), cause.is_user(), cause.is_io());
+    let kind = cause.as_other();
+    let wrapped = Box::new(NotReached { way, cause });
+    match (is_timeout, is_user, is_io) {
+        (true, ..) => ConnectorError::timeout(wrapped),
+        (_, true, _) => ConnectorError::user(wrapped),
+        (_, _, true) => ConnectorError::io(wrapped),
+        _ => ConnectorError::other(wrapped, kind),
+    }
+}
+
+/// The reason with the way: where nobody answered, or which proxy was before it.
+pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
+    match way.map(|failed| (&failed.way, failed)) {
+        None => reason.to_owned(),
+        Some((Way::Direct(address), _)) => {
+            let authority = address.split_once("://").map_or(address.as_str(), |(_, authority)| authority);
+            let said = environment::endpoint_variable(authority).map(|name| format!(", from {name}"));
+            format!("{reason} ({address}{})", said.unwrap_or_default())
+        }
+        Some((Way::Proxy(proxy, variable), failed)) => {
+            let reason = tunnel(failed).unwrap_or(reason);
+            let reason = if reason == NO_NAME { "the proxy's name does not resolve" } else { reason };
+            format!("{reason}; requests go through the proxy {proxy} ({variable}), and NO_PROXY goes around it")
+        }
+    }
+}
+
+/// As the resolver says it.
+pub(super) const NO_NAME: &str = "the name does not resolve";
+
+/// Why a proxy that answers does not connect us. hyper-util's error is public in name only: its text is all there is.
+fn tunnel(failed: &NotReached) -> Option<&'static str> {
+    let causes = std::iter::successors(failed.source(), |&error| error.source());
+    let mut texts = causes.map(|error: &(dyn Error + 'static)| error.to_string());
+    texts.find_map(|text| match text.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => {
+            Some("the proxy wants a user name and password (http://USER:PASSWORD@HOST:PORT)")
+        }
+        "unsuccessful" => Some("the proxy does not connect to it: its rules or its log say why"),
+        _ => None,
+    })
+}

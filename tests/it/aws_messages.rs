@@ -1,0 +1,140 @@
+//! What is wrong with AWS's environment, profile, endpoints and proxies, and that the message names it.
+
+use support::*;
+
+const KEYS: [(&str, &str); 3] =
+    [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "AKIASUITE"), ("AWS_SECRET_ACCESS_KEY", "canary")];
+
+fn run(case: &Case, variables: &[(&str, &str)]) -> Run {
+    let run = case.run().args(&["--timeout", "1s", "--env", "X=aws-sm:some/name"]).env("HOME", &case.dir);
+    let run = run.env("AWS_EC2_METADATA_DISABLED", "true");
+    variables.iter().fold(run, |run, (name, value)| run.env(name, value)).sh("true")
+}
+
+#[track_caller]
+fn refused(case: &Case, variables: &[(&str, &str)], code: i32, says: &[&str]) {
+    let outcome = run(case, variables).output();
+    outcome.refused(code, says);
+    assert!(!outcome.err().contains("canary"), "{outcome}");
+    assert!(!outcome.err().contains("trying again") || code == 69, "{outcome}");
+}
+
+fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&KEYS[..], more].concat()
+}
+
+#[test]
+fn an_endpoint_that_is_no_address_is_refused_at_once_with_its_name() {
+    let case = Case::new();
+    let role = ("SECRET_EXEC_AWS_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/x");
+    for (value, says) in [
+        ("http://127.0.0.1:25000\n", "has white space around its value"),
+        ("127.0.0.1:25000", "is not an address"),
+        ("http://127.0.0.1:99999", "is not an address"),
+        ("ftp://canary", "is not an address"),
+        ("http://c\u{e4}", "is not an address"),
+    ] {
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+            refused(&case, &with(&[(name, value)]), 64, &[name, says]);
+        }
+        refused(&case, &with(&[role, ("AWS_ENDPOINT_URL_STS", value)]), 64, &["AWS_ENDPOINT_URL_STS", says]);
+    }
+    case.write(".aws/config", "[default]\nendpoint_url = localhost:1\n");
+    refused(&case, &with(&[]), 64, &["endpoint_url in ~/.aws/config", "is not an address"]);
+    case.write(".aws/config", "[default]\nservices = s\n[services s]\nsecrets_manager =\n  endpoint_url = x\n");
+    refused(&case, &with(&[]), 64, &["endpoint_url in ~/.aws/config", "is not an address"]);
+}
+
+#[test]
+fn what_leads_elsewhere_is_named_when_nobody_answers() {
+    let case = Case::new();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+        refused(&case, &with(&[(name, &nobody)]), 69, &["connection refused", &format!("({nobody}, from {name})")]);
+    }
+    let hidden = nobody.replace("http://", "http://user:canary@");
+    let shown = format!("requests go through the proxy {nobody} (HTTPS_PROXY), and NO_PROXY goes around it");
+    refused(&case, &with(&[("HTTPS_PROXY", &hidden)]), 69, &["eu-west-1: connection refused; ", &shown]);
+    let unnamed = with(&[("HTTPS_PROXY", "http://proxy.invalid:3128")]);
+    refused(&case, &unnamed, 69, &["the proxy's name does not resolve", "http://proxy.invalid:3128 (HTTPS_PROXY)"]);
+    // STS alike.
+    let role = ("SECRET_EXEC_AWS_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/x");
+    refused(&case, &with(&[role, ("HTTPS_PROXY", &nobody)]), 69, &["connection refused; ", &shown]);
+    for (status, says) in [(407, "the proxy wants a user name and password"), (403, "the proxy does not connect to it")]
+    {
+        let proxy = Proxy::before(1);
+        proxy.always(Plan::Answer(status, String::new(), "<html>canary</html>".to_owned()));
+        let address = proxy.address();
+        refused(&case, &with(&[("HTTPS_PROXY", &address)]), 69, &[says, &format!("{address} (HTTPS_PROXY)")]);
+    }
+    // What answers in the service's place.
+    for (status, code, says) in
+        [(302, 65, "that is a redirect"), (403, 77, "a VPC endpoint"), (407, 77, "a user name and password")]
+    {
+        let proxy = Proxy::before(1);
+        proxy.always(Plan::Answer(status, "Location: http://login/\r\n".to_owned(), String::new()));
+        let endpoint = proxy.address();
+        let variables = with(&[("AWS_ENDPOINT_URL", &endpoint)]);
+        refused(&case, &variables, code, &[&format!("in eu-west-1 answers {status}"), says]);
+    }
+}
+
+#[test]
+fn a_variable_that_no_request_can_carry_is_named() {
+    let case = Case::new();
+    refused(&case, &with(&[("AWS_EXECUTION_ENV", "a\nb")]), 64, &["AWS_EXECUTION_ENV has a line end"]);
+    let region = [("AWS_REGION", "eu-west-1\n"), KEYS[1], KEYS[2]];
+    refused(&case, &region, 64, &["AWS_REGION", "has white space around it"]);
+    // An empty one is none.
+    let none = [("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "xx-nowhere-1"), KEYS[1], KEYS[2]];
+    refused(&case, &none, 69, &["in xx-nowhere-1: the name does not resolve"]);
+    let nowhere = [("AWS_REGION", ""), KEYS[1], KEYS[2]];
+    refused(&case, &nowhere, 64, &["no region: set aws.region or AWS_REGION"]);
+    for (variables, says) in [
+        (&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent")][..], "AWS_ROLE_ARN is not"),
+        (&[("AWS_WEB_IDENTITY_TOKEN_FILE", "")], "AWS_WEB_IDENTITY_TOKEN_FILE is empty"),
+        (&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/x")], "_FULL_URI is plain HTTP to a host"),
+        (&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "x")], "AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address"),
+        (
+            &[
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x"),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "canary\n"),
+            ],
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN has a line end",
+        ),
+    ] {
+        let variables = [&[KEYS[0]][..], variables].concat();
+        refused(&case, &variables, 77, &[says]);
+    }
+    let token = case.dir.join("token");
+    std::fs::write(&token, b"canary\xff").unwrap();
+    let identity = [
+        KEYS[0],
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x"),
+    ];
+    refused(&case, &identity, 77, &["AWS_WEB_IDENTITY_TOKEN_FILE names a file that holds no token"]);
+}
+
+#[test]
+fn a_profile_that_gives_no_credentials_says_why() {
+    let case = Case::new();
+    let region = KEYS[0];
+    case.write(".aws/config", "[shop]\nregion = eu-west-1\n");
+    refused(&case, &[region, ("AWS_PROFILE", "shop")], 77, &["there it is written [profile shop]"]);
+    // The region would be in that profile.
+    refused(&case, &[("AWS_PROFILE", "gone")], 77, &["AWS_PROFILE is \"gone\""]);
+    case.write(".aws/config", "[profile y]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = nope\n");
+    refused(&case, &[region, ("AWS_PROFILE", "y")], 77, &["source_profile = \"nope\""]);
+    case.write(".aws/config", "[default]\naws_access_key_id = AKIASUITE\n");
+    refused(&case, &[region], 77, &["profile \"default\" has no aws_secret_access_key"]);
+    case.write(".aws/config", "[default]\naws_access_key_id = \"AKIA SUITE\"\naws_secret_access_key = canary\n");
+    refused(&case, &[region], 77, &["the access key id (of the profile in ~/.aws/credentials"]);
+    case.write(".aws/config", "[default\n");
+    refused(&case, &KEYS[1..], 77, &[".aws/config", "on line 1"]);
+    std::fs::write(case.dir.join(".aws/config"), b"[default]\nregion = \xff\n").unwrap();
+    refused(&case, &[region], 77, &[".aws/config (AWS_CONFIG_FILE): it is not UTF-8 text"]);
+    std::fs::remove_file(case.dir.join(".aws/config")).unwrap();
+    let folder = case.dir.to_str().unwrap();
+    refused(&case, &[region, ("AWS_CONFIG_FILE", folder)], 77, &["(AWS_CONFIG_FILE): it is a directory"]);
+}
