@@ -191,60 +191,6 @@ pub(super) fn is_read(generation: &Folder) -> bool {
     })
 }
 
-/// Removes a generation, whole or partial, without following anything in it. One that is gone already is no failure.
-///
-/// An owner who is not root cannot empty a 0500 folder before it may write there again: this chmod, of something nobody
-/// reads any more, is the only one that widens anything, and only for the owner.
-///
-/// However deep its owner nested folders in it, two descriptors are enough: what is in a folder is moved up before it goes.
-pub(super) fn remove(parent: &Folder, name: &OsStr) -> fs::Result<()> {
-    let top = match open_to_empty(parent, name) {
-        Err(Errno::ENOENT) => return Ok(()),
-        found => found?,
-    };
-    let mut moved: u64 = 0;
-    loop {
-        let mut has_folders = false;
-        for below in top.names()? {
-            match top.find(&below)?.map(|found| found.kind) {
-                Some(Kind::Folder) => {
-                    has_folders = true;
-                    let folder = open_to_empty(&top, &below)?;
-                    for deeper in folder.names()? {
-                        match folder.find(&deeper)?.map(|found| found.kind) {
-                            Some(Kind::Folder) => {
-                                // A folder changes its parent, so it has to be ours to write.
-                                drop(open_to_empty(&folder, &deeper)?);
-                                moved += 1;
-                                folder.move_into(&deeper, &top, format!("..moved_{moved}").as_ref())?;
-                            }
-                            Some(_) => folder.unlink(&deeper)?,
-                            None => {}
-                        }
-                    }
-                    top.remove_folder(&below)?;
-                }
-                Some(_) => top.unlink(&below)?,
-                None => {}
-            }
-        }
-        if !has_folders {
-            return parent.remove_folder(name);
-        }
-    }
-}
-
-/// Opens a folder that is to be emptied.
-fn open_to_empty(parent: &Folder, name: &OsStr) -> fs::Result<Folder> {
-    const OWNER: u32 = 0o700;
-    let folder = parent.open(name)?;
-    let found = fs::meta(&folder)?;
-    if found.mode & OWNER != OWNER && found.uid == fs::ourselves().0 {
-        fs::set_mode(&folder, OWNER)?;
-    }
-    Ok(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,10 +10,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::domain::FileName;
-use crate::sys::fs::{self, Folder, Kind};
+use crate::sys::fs::{self, Errno, Folder, Kind};
 
-use super::place::{trust, walk};
-use super::{VolumeError, VolumePlan};
+use super::claim::{self, say_removed};
+use super::place::walk;
+use super::remove::{Owners, open_to_empty, remove};
+use super::{VolumeError, VolumePlan, way};
 
 /// Everybody in a container may follow; who may read decides the file. Only we write.
 const MODE: u32 = 0o755;
@@ -32,28 +34,60 @@ pub fn link<'a>(
             folders.entry(folder).or_default().insert(name);
         }
     }
-    let made = walk(directory, plan.owner)?.make(trust(plan.owner))?.folder;
+    let here = VolumePlan { path: directory.to_owned(), ..plan.clone() };
+    let find = || Ok(walk(directory, plan.owner)?.make(plan.owner.trust())?.folder);
+    let made = find().or_else(|error: VolumeError| match way::mend(&here) {
+        Ok(true) => find(),
+        Ok(false) | Err(_) => Err(error),
+    })?;
     fs::set_mode(&made, MODE).map_err(VolumeError::system("set the mode of", directory))?;
+    let owners = Owners::of(plan.owner);
     for (folder, names) in folders {
         let path = directory.join(folder);
         let found = made.find(folder).map_err(VolumeError::system("look at", &path))?;
-        match found.map(|found| found.kind) {
-            None => made.make(folder).map_err(VolumeError::system("make", &path))?,
-            Some(Kind::Folder) => {}
-            Some(_) => return Err(VolumeError::Taken(path)),
+        if found.is_some_and(|found| found.kind != Kind::Folder) {
+            replace(&made, &path, owners)?;
         }
-        let links = made.open(folder).map_err(VolumeError::system("open", &path))?;
+        match made.make(folder) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(why) => return Err(VolumeError::System { doing: "make", path, why }),
+        }
+        let links = if claim::is_own_path(&path) { open_to_empty(&made, folder, owners) } else { made.open(folder) };
+        let links = links.map_err(VolumeError::system("open", &path))?;
         fs::set_mode(&links, MODE).map_err(VolumeError::system("set the mode of", &path))?;
-        fill(&links, &path, &plan.path.join(folder), &names)?;
+        fill(&links, &path, &plan.path.join(folder), &names, owners)?;
     }
     Ok(())
 }
 
-fn fill(links: &Folder, path: &Path, files: &Path, names: &BTreeSet<&OsStr>) -> Result<(), VolumeError> {
+/// Removes what its owner put in the place of a link or folder of ours; elsewhere than below our own directory it is refused.
+fn replace(parent: &Folder, path: &Path, owners: Owners) -> Result<(), VolumeError> {
+    let name = path.file_name().unwrap_or_default();
+    let found = parent.find(name).map_err(VolumeError::system("look at", path))?;
+    let Some(found) = found else { return Ok(()) };
+    if !claim::is_own_path(path) || found.uid != owners.files() {
+        return Err(VolumeError::Taken(path.to_owned()));
+    }
+    let removed = if found.kind == Kind::Folder { remove(parent, name, owners) } else { parent.unlink(name) };
+    removed.map_err(VolumeError::system("remove", path))?;
+    say_removed(path);
+    Ok(())
+}
+
+fn fill(
+    links: &Folder,
+    path: &Path,
+    files: &Path,
+    names: &BTreeSet<&OsStr>,
+    owners: Owners,
+) -> Result<(), VolumeError> {
     let here = |name: &OsStr| path.join(name);
     let old: Vec<OsString> = links.names().map_err(VolumeError::system("list", path))?;
     for name in old {
-        let target = links.target(&name).map_err(|_| VolumeError::Taken(here(&name)))?;
+        let Ok(target) = links.target(&name) else {
+            replace(links, &here(&name), owners)?;
+            continue;
+        };
         let is_kept = names.contains(name.as_os_str()) && Path::new(&target) == files.join(&name);
         if !is_kept {
             links.unlink(&name).map_err(VolumeError::system("remove", &here(&name)))?;

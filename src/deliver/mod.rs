@@ -1,17 +1,21 @@
 //! Delivery: files into a directory of ours on memory, one generation at a time, and the app's environment.
 //!
 //! `place` finds, proves or mounts the directory, `generation` fills one folder of it, `volume` makes that folder the one
-//! everybody reads by one rename, `links` leads to it from directories of their own. Nothing is ever written to a place that was not proven to be memory.
+//! everybody reads by one rename, `links` leads to it from directories of their own. `claim` tells whether a directory is ours, so that
+//! `way` and `remove` may take away what the app put in our way. Nothing is ever written to a place that was not proven to be memory.
 
 pub mod environ;
 
+mod claim;
 mod error;
 mod fallback;
 mod generation;
 mod layout;
 mod links;
 mod place;
+mod remove;
 mod volume;
+mod way;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +29,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::domain::{FileMode, FileName, SecretBytes};
+use crate::sys::path::{Purpose, Trust};
 
 impl GroupAccess {
     /// The mode of a file that has none of its own.
@@ -71,6 +76,11 @@ pub enum GroupAccess {
 }
 
 impl Ownership {
+    /// Who may own a directory on the way to the volume.
+    fn trust(self) -> Trust {
+        Trust { uid: self.uid, gid: self.gid, purpose: Purpose::Volume }
+    }
+
     /// Permission bits of the volume itself: its user writes, its group passes.
     fn volume_mode(self) -> u32 {
         if self.group == GroupAccess::None { 0o700 } else { 0o750 }

@@ -4,17 +4,15 @@ use std::path::Path;
 
 use crate::sys::fs::{self, Errno, Folder, Meta};
 use crate::sys::mount::{self, Tmpfs};
-use crate::sys::path::{self, GROUP_WRITABLE, PathError, Purpose, Trust, WORLD_WRITABLE, Walk};
+use crate::sys::path::{self, GROUP_WRITABLE, PathError, WORLD_WRITABLE, Walk};
 
-use super::{Ownership, VolumeError, VolumePlan, layout};
+use super::claim::{self, Claim};
+use super::remove::Owners;
+use super::{Ownership, VolumeError, VolumePlan, layout, way};
 
 /// Walks `path` as far as it exists: past nobody but root, us and the files' owner.
 pub(super) fn walk(path: &Path, owner: Ownership) -> Result<Walk, VolumeError> {
-    Ok(path::walk(path, trust(owner))?)
-}
-
-pub(super) fn trust(owner: Ownership) -> Trust {
-    Trust { uid: owner.uid, gid: owner.gid, purpose: Purpose::Volume }
+    Ok(path::walk(path, owner.trust())?)
 }
 
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, VolumeError> {
@@ -38,24 +36,33 @@ impl From<PathError> for VolumeError {
     }
 }
 
-/// The volume's directory: on memory, ours, with its owner and mode.
-pub(super) fn prepare(plan: &VolumePlan) -> Result<Folder, VolumeError> {
-    let found = walk(&plan.path, plan.owner)?;
-    let folder = if is_memory(&found.at, &found.real)? {
-        found.make(trust(plan.owner))?.folder
-    } else {
-        mount_over(plan, &found)?;
-        let mounted = walk(&plan.path, plan.owner)?;
-        mounted.make(trust(plan.owner))?.folder
-    };
+/// The volume's directory: on memory, with its owner and mode, and whether it is known to be ours.
+pub(super) fn prepare(plan: &VolumePlan) -> Result<(Folder, Claim), VolumeError> {
+    let folder = find(plan).or_else(|error| match way::mend(plan) {
+        Ok(true) => find(plan),
+        Ok(false) | Err(_) => Err(error),
+    })?;
     // The proof counts on the very folder that everything is written into.
     if !is_memory(&folder, &plan.path)? {
         return Err(VolumeError::NotMemory { path: plan.path.clone(), why: Errno::ENOTSUP });
     }
-    accept(&folder, plan)?;
-    refuse_occupied(&folder, plan)?;
+    let owners = Owners::of(plan.owner);
+    let claim = Claim::of(&folder, &plan.path, owners)?;
+    if !claim::may_reset(&folder, claim, owners).map_err(VolumeError::system("look at", &plan.path))? {
+        accept(&folder, plan)?;
+        refuse_occupied(&folder, plan)?;
+    }
     give(&folder, plan.owner, plan.owner.volume_mode(), &plan.path)?;
-    Ok(folder)
+    Ok((folder, claim))
+}
+
+fn find(plan: &VolumePlan) -> Result<Folder, VolumeError> {
+    let mut found = walk(&plan.path, plan.owner)?;
+    if !is_memory(&found.at, &found.real)? {
+        mount_over(plan, &found)?;
+        found = walk(&plan.path, plan.owner)?;
+    }
+    Ok(found.make(plan.owner.trust())?.folder)
 }
 
 /// Mounts a tmpfs over a new or an empty directory of nobody else; refused where we may not.
@@ -68,7 +75,7 @@ fn mount_over(plan: &VolumePlan, walk: &Walk) -> Result<(), VolumeError> {
             return Err(VolumeError::Covering(plan.path.clone()));
         }
     }
-    let made = walk.make(trust(plan.owner)).map_err(|error| match error {
+    let made = walk.make(plan.owner.trust()).map_err(|error| match error {
         PathError::System { why, .. } => refused(why),
         other => other.into(),
     })?;

@@ -213,6 +213,32 @@ fn what_somebody_changed_behind_our_back_is_written_anew() {
 }
 
 #[test]
+fn what_is_read_back_is_a_file_of_a_size_that_we_write() {
+    let shm = Shm::new();
+    let mut volume = prepare(&shm.plan()).unwrap();
+    volume.write(&files(&[("a", "1"), ("sub/b", "2")]), at(0)).unwrap();
+    let read = |name: &str| {
+        volume.read(&FileName::parse(name).unwrap()).map(|found| found.map(|bytes| bytes.expose().to_vec()))
+    };
+    assert_eq!((read("a"), read("sub/b"), read("c")), (Ok(Some(b"1".to_vec())), Ok(Some(b"2".to_vec())), Ok(None)));
+    let generation = fs::canonicalize(shm.path.join("..data")).unwrap();
+    open(&generation);
+    fs::remove_file(generation.join("a")).unwrap();
+    fs::File::create(generation.join("a")).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(read("a"), Err(VolumeError::System { doing: "read", .. })));
+    fs::remove_file(generation.join("a")).unwrap();
+    symlink("sub/b", generation.join("a")).unwrap();
+    fs::remove_dir_all(generation.join("sub")).unwrap();
+    fs::write(generation.join("sub"), "").unwrap();
+    assert_eq!((read("a"), read("sub/b")), (Ok(None), Ok(None)));
+    fs::remove_file(shm.path.join("..data")).unwrap();
+    fs::create_dir(shm.path.join("..data")).unwrap();
+    assert_eq!(read("a"), Ok(None));
+    assert!(matches!(volume.write(&files(&[("a", "1")]), at(0)), Ok(Written::Generation(_))), "and it is put right");
+    assert_eq!(shm.read("a"), "1");
+}
+
+#[test]
 fn names_that_are_not_ours_are_never_touched() {
     let shm = Shm::new();
     let mut volume = prepare(&shm.plan()).unwrap();

@@ -14,6 +14,8 @@
 //! 5. remove the names the new generation does not have; the old generation goes a second later, as kubelet's
 //!    does at once, so that whoever watches a file hears of it; up to 30 s later while somebody has a file of it open.
 
+mod clear;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -22,12 +24,13 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::sys::fs::{self, Errno, Folder, Kind};
+use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
 use crate::sys::mount;
 
 use crate::domain::{FileName, SecretBytes};
 use crate::sys::clock;
 
+use super::claim::Claim;
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
@@ -35,6 +38,9 @@ use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 const GRACE: Duration = Duration::from_secs(1);
 /// How long it stays while somebody has a file of it open, and may want another one of the same generation.
 const GRACE_OF_READERS: Duration = Duration::from_secs(30);
+
+/// More than any file that we write has.
+const MOST_BYTES: usize = 16 << 20;
 
 /// When something is delivered: one clock names the generation, the other tells its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,7 @@ pub struct Volume {
     path: PathBuf,
     folder: Folder,
     owner: Ownership,
+    claim: Claim,
     retired: Vec<Retired>,
     orphans: Orphans,
 }
@@ -91,12 +98,14 @@ struct Retired {
 /// Finds or makes the directory, proves that it is on memory, owns it, and removes what an earlier writer left. All that needs
 /// privilege, except files of another owner, is done here.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
-    let (path, owner, folder) = (plan.path.clone(), plan.owner, place::prepare(plan)?);
-    let mut volume = Volume { path, folder, owner, retired: Vec::new(), orphans: Orphans::Later };
+    let (path, owner) = (plan.path.clone(), plan.owner);
+    let (folder, claim) = place::prepare(plan)?;
+    let mut volume = Volume { path, folder, owner, claim, retired: Vec::new(), orphans: Orphans::Later };
     match volume.remove_orphans() {
-        Ok(()) => {}
+        // What stays is tried again at the first delivery.
+        Ok(_) => {}
         // Root without CAP_DAC_OVERRIDE may have given it away already; the owner can, at the first delivery.
-        Err(VolumeError::System { why: Errno::EACCES, .. })
+        Err(VolumeError::System { why: Errno::EACCES | Errno::EPERM, .. })
             if owner.uid.is_some_and(|uid| uid != fs::ourselves().0) => {}
         Err(error) => return Err(error),
     }
@@ -113,10 +122,13 @@ impl Volume {
     /// (unless somebody else puts names into the volume while we write: then all of the new ones, but not every name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
-        self.remove_orphans().map_err(|error| self.explain(error, files))?;
+        if let Some(left) = self.remove_orphans().map_err(|error| self.explain(error, files))? {
+            warn!("what an earlier start left stays: {left}");
+            self.orphans = Orphans::Removed;
+        }
         let names: BTreeSet<&OsStr> = files.iter().map(|file| first_component(file).as_ref()).collect();
         let missing = self.missing(&names)?;
-        let current = self.current()?;
+        let current = self.current_or_clear()?;
 
         let is_same = |name: &OsString| {
             let same = self.folder.open(name).and_then(|found| generation::is_same(&found, files, self.owner));
@@ -142,6 +154,7 @@ impl Volume {
             self.take_back(&new, missing.len());
             return Err(error);
         }
+        self.claim = Claim::Own;
         if let Some(name) = current {
             self.retired.push(Retired { name, at: now.boot, due: now.boot.saturating_add(GRACE) });
         }
@@ -155,28 +168,43 @@ impl Volume {
         self.current().ok().flatten().map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// What a file holds now; `None` when it is not there. The volume itself is the one copy of what was delivered.
+    /// What a file holds now; `None` when it is not there, or something else is. The volume itself is the one copy of what was
+    /// delivered.
     pub fn read(&self, name: &FileName) -> Result<Option<SecretBytes>, VolumeError> {
         let path = self.path.join(name.components().collect::<PathBuf>());
-        let Some(current) = self.current()? else { return Ok(None) };
+        let current = match self.current() {
+            Ok(None) | Err(VolumeError::Taken(_)) => return Ok(None),
+            Ok(Some(current)) => current,
+            Err(error) => return Err(error),
+        };
         let parts: Vec<&OsStr> = [current.as_os_str()].into_iter().chain(name.components().map(OsStr::new)).collect();
         let (file, folders) = parts.split_last().expect("a generation and a name");
         let mut folder = self.folder.pass(".".as_ref()).map_err(VolumeError::system("open", &path))?;
         for part in folders {
             folder = match folder.pass(part) {
                 Ok(below) => below,
-                Err(Errno::ENOENT) => return Ok(None),
+                Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
                 Err(why) => return Err(VolumeError::System { doing: "open", path, why }),
             };
         }
         let mut opened = match folder.open_file(file) {
             Ok(opened) => opened,
-            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None),
             Err(why) => return Err(VolumeError::System { doing: "open", path, why }),
         };
-        let size = usize::try_from(fs::meta(&opened).map_err(VolumeError::system("look at", &path))?.size).unwrap_or(0);
+        let found = fs::meta(&opened).map_err(VolumeError::system("look at", &path))?;
+        // Its owner may have made it anything: a fifo, or a terabyte without a byte.
+        let size = match (found.kind, usize::try_from(found.size)) {
+            (Kind::File, Ok(size)) if size <= MOST_BYTES => size,
+            (Kind::File, _) => return Err(VolumeError::System { doing: "read", path, why: Errno::EFBIG }),
+            _ => return Ok(None),
+        };
         let mut bytes = Vec::with_capacity(size + 1);
-        opened.read_to_end(&mut bytes).map_err(|_| VolumeError::System { doing: "read", path, why: Errno::EIO })?;
+        opened.by_ref().take(found.size).read_to_end(&mut bytes).map_err(|_| VolumeError::System {
+            doing: "read",
+            path,
+            why: Errno::EIO,
+        })?;
         Ok(Some(SecretBytes::new(bytes)))
     }
 
@@ -209,11 +237,11 @@ impl Volume {
 
     /// Removes all of it, every file at once. The directory stays.
     pub fn withdraw(&mut self) -> Result<(), VolumeError> {
-        self.unlink_own(DATA.as_ref())?;
+        self.clear(DATA.as_ref())?;
         self.remove_stale(&BTreeSet::new())?;
         self.orphans = Orphans::Later;
         self.retired.clear();
-        self.remove_orphans()
+        self.remove_orphans()?.map_or(Ok(()), Err)
     }
 
     /// The generation that `..data` names; `None` when there is none, or when it leads nowhere.
@@ -231,14 +259,17 @@ impl Volume {
         Ok(matches!(self.find(&name)?, Some(Kind::Folder)).then_some(name))
     }
 
-    /// The stable names that are still to be made; one that is there and not ours is refused.
+    /// The stable names that are still to be made. What stands there and is not ours is removed where we may, or refused.
     fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
         let mut missing = Vec::new();
         for name in names {
             match self.find(name)? {
                 None => missing.push(*name),
                 Some(Kind::Link) if self.is_stable(name)? => {}
-                Some(_) => return Err(VolumeError::Taken(self.path.join(name))),
+                Some(_) => {
+                    self.replace(name)?;
+                    missing.push(*name);
+                }
             }
         }
         Ok(missing)
@@ -256,7 +287,7 @@ impl Volume {
     }
 
     fn link_data(&self, generation: &OsStr) -> Result<(), VolumeError> {
-        self.unlink_own(DATA_TMP.as_ref())?;
+        self.clear(DATA_TMP.as_ref())?;
         self.folder.link(generation, DATA_TMP.as_ref()).map_err(VolumeError::system("make", &self.path.join(DATA_TMP)))
     }
 
@@ -264,7 +295,7 @@ impl Volume {
     fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let new = new_name(place);
-            self.unlink_own(&new)?;
+            self.clear(&new)?;
             self.folder.link(&stable(name), &new).map_err(VolumeError::system("make", &self.path.join(name)))?;
         }
         Ok(())
@@ -287,7 +318,7 @@ impl Volume {
             let is_own = name.as_encoded_bytes().starts_with(b"..");
             let is_kept = is_own || names.contains(name.as_os_str());
             if !is_kept && self.find(&name)? == Some(Kind::Link) && self.is_stable(&name)? {
-                self.unlink_own(&name)?;
+                self.clear(&name)?;
             }
         }
         Ok(())
@@ -296,49 +327,17 @@ impl Volume {
     /// After a failure: nothing of the new generation stays. What cannot be removed now, the next start removes.
     fn take_back(&self, generation: &OsStr, links: usize) {
         for name in (0..links).map(new_name).chain([DATA_TMP.into()]) {
-            let _ = self.unlink_own(&name);
+            let _ = self.clear(&name);
         }
         let _ = self.remove(generation);
     }
 
-    /// What a writer that was killed left, and the generations an earlier start retired; once.
-    fn remove_orphans(&mut self) -> Result<(), VolumeError> {
-        if self.orphans == Orphans::Removed {
-            return Ok(());
-        }
-        let current = self.current()?;
-        for name in self.list()? {
-            if layout::is_generation(&name) && current.as_ref() != Some(&name) {
-                self.remove(&name)?;
-            } else if name == DATA_TMP || layout::is_new_name(&name) {
-                self.unlink_own(&name)?;
-            }
-        }
-        self.orphans = Orphans::Removed;
-        Ok(())
-    }
-
-    /// Removes a generation, but nothing else that has such a name.
-    fn remove(&self, name: &OsStr) -> Result<(), VolumeError> {
-        if self.find(name)? != Some(Kind::Folder) {
-            return Ok(());
-        }
-        generation::remove(&self.folder, name).map_err(VolumeError::system("remove", &self.path.join(name)))
-    }
-
-    /// Removes a link; anything else of that name is not ours.
-    fn unlink_own(&self, name: &OsStr) -> Result<(), VolumeError> {
-        let path = self.path.join(name);
-        match self.find(name)? {
-            None => Ok(()),
-            Some(Kind::Link) => self.folder.unlink(name).map_err(VolumeError::system("remove", &path)),
-            Some(_) => Err(VolumeError::Taken(path)),
-        }
-    }
-
     fn find(&self, name: &OsStr) -> Result<Option<Kind>, VolumeError> {
-        let found = self.folder.find(name).map_err(VolumeError::system("look at", &self.path.join(name)))?;
-        Ok(found.map(|found| found.kind))
+        Ok(self.look_at(name)?.map(|found| found.kind))
+    }
+
+    fn look_at(&self, name: &OsStr) -> Result<Option<Meta>, VolumeError> {
+        self.folder.find(name).map_err(VolumeError::system("look at", &self.path.join(name)))
     }
 
     fn list(&self) -> Result<Vec<OsString>, VolumeError> {

@@ -131,6 +131,11 @@ impl Folder {
 
     /// Every name in it but `.` and `..`. Not for a folder from [`Self::pass`].
     pub fn names(&self) -> Result<Vec<OsString>> {
+        self.some_names(usize::MAX)
+    }
+
+    /// The same, but not more than `most` of them.
+    pub fn some_names(&self, most: usize) -> Result<Vec<OsString>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut names = Vec::new();
         for entry in Dir::openat(&self.0, ".", flags, Mode::empty())?.iter() {
@@ -138,6 +143,9 @@ impl Folder {
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 names.push(OsStr::from_bytes(name).to_owned());
+            }
+            if names.len() >= most {
+                break;
             }
         }
         Ok(names)
@@ -204,6 +212,13 @@ pub fn meta(file: &impl AsFd) -> Result<Meta> {
 /// Sets the permission bits of what is open, whatever the umask.
 pub fn set_mode(file: &impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode))
+}
+
+/// The same for a folder from [`Folder::pass`], which its owner cannot open before: through /proc, so that nothing is followed.
+pub fn set_mode_of_passed(folder: &Folder, mode: u32) -> Result<()> {
+    let opened = format!("/proc/self/fd/{}", folder.0.as_raw_fd());
+    let mode = Mode::from_bits_truncate(mode);
+    stat::fchmodat(fcntl::AT_FDCWD, opened.as_str(), mode, stat::FchmodatFlags::FollowSymlink)
 }
 
 /// Sets user and group of what is open; `None` leaves one alone.

@@ -31,6 +31,49 @@ pub fn free_inodes(file: &impl AsFd) -> Result<Option<u64>> {
     Ok(Some(found.files_free()).filter(|_| found.files() > 0))
 }
 
+/// Whether a folder and one below it are of the same mount. Kernels before 5.8 do not number mounts: there a directory of the same
+/// file system that is mounted into itself counts as the same.
+pub fn is_same(folder: &impl AsFd, below: &impl AsFd) -> Result<bool> {
+    let (folder, below) = (place(folder)?, place(below)?);
+    Ok(folder.device == below.device && folder.mount == below.mount)
+}
+
+/// Whether it is the root of a mount, by the kernel's own word (Linux 5.8); `false` where the kernel does not say.
+pub fn is_root(folder: &impl AsFd) -> Result<bool> {
+    Ok(place(folder)?.is_root)
+}
+
+#[derive(Debug)]
+struct Place {
+    device: (u32, u32),
+    /// `None` before Linux 5.8.
+    mount: Option<u64>,
+    is_root: bool,
+}
+
+fn place(file: &impl AsFd) -> Result<Place> {
+    const MOUNT_ROOT: u64 = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: an open descriptor, an empty C string, and room for what statx(2) writes.
+    let result = unsafe {
+        libc::statx(
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_BASIC_STATS | libc::STATX_MNT_ID,
+            found.as_mut_ptr(),
+        )
+    };
+    Errno::result(result)?;
+    // SAFETY: all of it is numbers, which were zeroed before.
+    let found = unsafe { found.assume_init() };
+    Ok(Place {
+        device: (found.stx_dev_major, found.stx_dev_minor),
+        mount: (found.stx_mask & libc::STATX_MNT_ID != 0).then_some(found.stx_mnt_id),
+        is_root: found.stx_attributes & found.stx_attributes_mask & MOUNT_ROOT != 0,
+    })
+}
+
 /// A tmpfs to mount, for its owner only (0700).
 #[derive(Debug, Clone, Copy)]
 pub struct Tmpfs {
@@ -89,6 +132,16 @@ mod tests {
         assert_eq!(is_memory(&shm), Ok(true));
         assert!(size(&shm).unwrap() > Some(0));
         assert_eq!(is_memory(&root.pass("proc".as_ref()).unwrap()), Ok(false));
+    }
+
+    #[test]
+    fn the_kernel_says_where_a_mount_begins() {
+        let root = Folder::root().unwrap();
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let shm = root.pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+        let below = shm.pass(dir.path().file_name().unwrap()).unwrap();
+        assert_eq!((is_same(&root, &shm), is_same(&shm, &below)), (Ok(false), Ok(true)));
+        assert_eq!((is_root(&shm), is_root(&below)), (Ok(true), Ok(false)));
     }
 
     #[test]

@@ -92,7 +92,8 @@ const MOST_LINKS: u32 = 40;
 pub const WORLD_WRITABLE: u32 = 0o002;
 /// The group may write.
 pub const GROUP_WRITABLE: u32 = 0o020;
-const STICKY: u32 = 0o1000;
+/// Only who owns a name, or the folder, may remove it.
+pub const STICKY: u32 = 0o1000;
 
 /// How far a path exists.
 #[derive(Debug)]

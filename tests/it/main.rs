@@ -38,6 +38,7 @@ mod environment; // variables: added, scrubbed, resolved, refused
 mod render; // formats and templates as they are delivered
 mod go_templates; // Go's language: the bytes of `bao agent`, mistakes, bounds
 mod volume; // files on memory: layout, owners, readers, refusals
+mod tampered; // an app that puts something else in the place of our names does not block the next start
 
 // How it runs
 mod born; // nobody of its uid looks into it while it starts; nobody traces it

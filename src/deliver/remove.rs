@@ -1,0 +1,163 @@
+//! Removing a folder of ours, and whatever the files' owner put into it: by descriptor, following nothing, within bounds.
+
+use std::ffi::OsStr;
+
+use crate::sys::fs::{self, Errno, Folder, Kind};
+use crate::sys::mount;
+
+use super::Ownership;
+
+/// How many names one call removes: far more than a delivery has, and less than a second. The next start goes on.
+const MOST: u32 = 200_000;
+/// How many names are in memory at once.
+const AT_ONCE: usize = 4096;
+
+/// Who may have made what is removed: whom the files belong to, and we ourselves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owners {
+    files: u32,
+    ourselves: u32,
+}
+
+impl Owners {
+    pub(super) fn of(owner: Ownership) -> Self {
+        let ourselves = fs::ourselves().0;
+        Self { files: owner.uid.unwrap_or(ourselves), ourselves }
+    }
+
+    /// Whom the files belong to.
+    pub(super) fn files(self) -> u32 {
+        self.files
+    }
+
+    pub(super) fn has(self, uid: u32) -> bool {
+        uid == self.files || uid == self.ourselves
+    }
+}
+
+/// Removes a folder, whole or partial. One that is gone already is no failure.
+///
+/// Nothing in it is followed, no folder of another owner is emptied, and none of another mount. After a failure what is left
+/// stands under the same name.
+///
+/// An owner who is not root cannot empty a folder that it may not write: this chmod, of something nobody reads any more, widens
+/// it for the owner alone.
+///
+/// However deep its owner nested folders in it, two descriptors are enough: what is in a folder is moved up before it goes.
+pub(super) fn remove(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
+    remove_at_most(MOST, parent, name, owners)
+}
+
+fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
+    let top = match open_to_empty(parent, name, owners) {
+        Err(Errno::ENOENT) => return Ok(()),
+        found => found?,
+    };
+    let mut removal = Removal { owners, left: most, moved: 0 };
+    loop {
+        let names = top.some_names(AT_ONCE)?;
+        if names.is_empty() {
+            return parent.remove_folder(name);
+        }
+        for below in names {
+            removal.count()?;
+            match top.find(&below)?.map(|found| found.kind) {
+                Some(Kind::Folder) => removal.flatten(&top, &below)?,
+                Some(_) => top.unlink(&below)?,
+                None => {}
+            }
+        }
+    }
+}
+
+struct Removal {
+    owners: Owners,
+    left: u32,
+    moved: u64,
+}
+
+impl Removal {
+    fn count(&mut self) -> fs::Result<()> {
+        self.left = self.left.checked_sub(1).ok_or(Errno::E2BIG)?;
+        Ok(())
+    }
+
+    /// Removes a folder of `top` after its own folders were moved beside it.
+    fn flatten(&mut self, top: &Folder, name: &OsStr) -> fs::Result<()> {
+        let folder = open_to_empty(top, name, self.owners)?;
+        loop {
+            let names = folder.some_names(AT_ONCE)?;
+            if names.is_empty() {
+                return top.remove_folder(name);
+            }
+            for below in names {
+                self.count()?;
+                match folder.find(&below)?.map(|found| found.kind) {
+                    Some(Kind::Folder) => {
+                        // A folder changes its parent, so it has to be ours to write.
+                        drop(open_to_empty(&folder, &below, self.owners)?);
+                        self.move_up(&folder, &below, top)?;
+                    }
+                    Some(_) => folder.unlink(&below)?,
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Under a name that nothing has there: its owner may have made such names, too.
+    fn move_up(&mut self, folder: &Folder, name: &OsStr, top: &Folder) -> fs::Result<()> {
+        loop {
+            self.moved = self.moved.saturating_add(1);
+            let free = format!("..moved_{}", self.moved);
+            if top.find(free.as_ref())?.is_none() {
+                return folder.move_into(name, top, free.as_ref());
+            }
+            self.count()?;
+        }
+    }
+}
+
+/// Opens a folder that is to be emptied.
+pub(super) fn open_to_empty(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<Folder> {
+    const OWNER: u32 = 0o700;
+    let passed = parent.pass(name)?;
+    let found = fs::meta(&passed)?;
+    if !owners.has(found.uid) {
+        return Err(Errno::EPERM);
+    }
+    if !mount::is_same(parent, &passed)? {
+        return Err(Errno::EXDEV);
+    }
+    let is_closed = found.mode & OWNER != OWNER && found.uid == fs::ourselves().0;
+    let folder = match passed.open(".".as_ref()) {
+        Err(Errno::EACCES) if is_closed => {
+            fs::set_mode_of_passed(&passed, OWNER)?;
+            return passed.open(".".as_ref());
+        }
+        opened => opened?,
+    };
+    if is_closed {
+        fs::set_mode(&folder, OWNER)?;
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_has_an_end_and_goes_on_where_it_ended() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let shm = Folder::root().unwrap().pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+        let parent = shm.open(dir.path().file_name().unwrap()).unwrap();
+        for name in 0..25 {
+            std::fs::create_dir_all(dir.path().join(format!("top/{name}"))).unwrap();
+        }
+        let owners = Owners::of(Ownership::default());
+        let remove = || remove_at_most(10, &parent, "top".as_ref(), owners);
+        assert_eq!((remove(), remove(), remove(), remove()), (Err(Errno::E2BIG), Err(Errno::E2BIG), Ok(()), Ok(())));
+        assert!(!dir.path().join("top").exists());
+    }
+}

@@ -1,0 +1,99 @@
+//! What does not belong into a volume of ours: what earlier writers left, and what the app put in the place of our names.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::sys::fs::{Errno, Kind};
+
+use super::super::claim::{Claim, say_removed};
+use super::super::layout::{self, DATA_TMP};
+use super::super::remove::{Owners, remove};
+use super::super::{VolumeError, generation};
+use super::{Moment, Orphans, Volume};
+
+impl Volume {
+    /// Removes what a writer that was killed left, and the generations an earlier start retired; once. Returns why one of them
+    /// stays: it is in nobody's way.
+    pub(super) fn remove_orphans(&mut self) -> Result<Option<VolumeError>, VolumeError> {
+        if self.orphans == Orphans::Removed {
+            return Ok(None);
+        }
+        let current = self.current_or_clear()?;
+        let mut left = None;
+        for name in self.list()? {
+            if layout::is_generation(&name) && current.as_ref() != Some(&name) {
+                left = self.remove(&name).err().or(left);
+            } else if name == DATA_TMP || layout::is_new_name(&name) {
+                self.clear(&name)?;
+            }
+        }
+        if left.is_none() {
+            self.orphans = Orphans::Removed;
+        }
+        Ok(left)
+    }
+
+    /// The visible generation. What stands in the place of `..data` is removed where we may, or refused.
+    pub(super) fn current_or_clear(&self) -> Result<Option<OsString>, VolumeError> {
+        match self.current() {
+            Err(VolumeError::Taken(_)) => self.replace(layout::DATA.as_ref()).map(|()| None),
+            found => found,
+        }
+    }
+
+    /// Removes a generation, but nothing else that has such a name.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<(), VolumeError> {
+        if self.find(name)? != Some(Kind::Folder) {
+            return Ok(());
+        }
+        remove(&self.folder, name, Owners::of(self.owner)).map_err(VolumeError::system("remove", &self.path.join(name)))
+    }
+
+    /// Removes a link of ours, or what stands in its place.
+    pub(super) fn clear(&self, name: &OsStr) -> Result<(), VolumeError> {
+        match self.find(name)? {
+            None => Ok(()),
+            Some(Kind::Link) => self.folder.unlink(name).map_err(VolumeError::system("remove", &self.path.join(name))),
+            Some(_) => self.replace(name),
+        }
+    }
+
+    /// Removes what somebody put in the place of a name of ours: in a volume that is ours, if it is the files' owner's. Nothing
+    /// else is touched.
+    pub(super) fn replace(&self, name: &OsStr) -> Result<(), VolumeError> {
+        let path = self.path.join(name);
+        let Some(found) = self.look_at(name)? else { return Ok(()) };
+        if self.claim != Claim::Own || found.uid != Owners::of(self.owner).files() {
+            return Err(VolumeError::Taken(path));
+        }
+        // A mount is in use by somebody, and neither renamed nor removed.
+        let error = |why| match why {
+            Errno::EBUSY => VolumeError::Taken(path.clone()),
+            why => VolumeError::System { doing: "remove", path: path.clone(), why },
+        };
+        if found.kind == Kind::Folder {
+            let aside = self.set_aside(name).map_err(error)?;
+            if let Err(left) = self.remove(&aside) {
+                warn!("{left}; the next start tries it again");
+            }
+        } else {
+            self.folder.unlink(name).map_err(error)?;
+        }
+        say_removed(&path);
+        Ok(())
+    }
+
+    /// Renames a folder to what an orphan is called, so that it is out of the way however long its removal takes.
+    fn set_aside(&self, name: &OsStr) -> Result<OsString, Errno> {
+        let mut wall = Moment::now().wall;
+        loop {
+            let aside = generation::name(wall);
+            match self.folder.rename(name, &aside) {
+                Err(Errno::EEXIST) => wall += Duration::from_nanos(1),
+                done => return done.map(|()| aside),
+            }
+        }
+    }
+}

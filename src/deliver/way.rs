@@ -1,0 +1,78 @@
+//! The way to a volume of ours, where its owner closed it, opened it to others or put something else in its place.
+
+use std::path::Path;
+
+use crate::sys::fs::{self, Folder, Kind, Meta};
+use crate::sys::mount;
+use crate::sys::path::{self, GROUP_WRITABLE, STICKY, WORLD_WRITABLE};
+
+use super::claim::{HOME, has_sign, say_removed};
+use super::remove::Owners;
+use super::{VolumeError, VolumePlan};
+
+/// After a failed walk: opens to its owner what that owner closed or opened to everybody, and removes what it put in the place of
+/// a directory of ours. Says whether anything changed.
+pub(super) fn mend(plan: &VolumePlan) -> Result<bool, VolumeError> {
+    match plan.path.strip_prefix(HOME) {
+        Ok(below) => mend_below(Path::new(HOME), below, plan),
+        Err(_) => open_own(plan),
+    }
+}
+
+fn mend_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, VolumeError> {
+    let owners = Owners::of(plan.owner);
+    let found = path::walk(home, plan.owner.trust())?;
+    if !found.missing.is_empty()
+        || !mount::is_memory(&found.at).map_err(VolumeError::system("find the file system of", home))?
+    {
+        return Ok(false);
+    }
+    let (mut at, mut here, mut is_changed) = (found.at, home.to_owned(), false);
+    for name in below {
+        here.push(name);
+        let Some(found) = at.find(name).map_err(VolumeError::system("look at", &here))? else { break };
+        if !owners.has(found.uid) {
+            break;
+        }
+        if found.kind != Kind::Folder {
+            at.unlink(name).map_err(VolumeError::system("remove", &here))?;
+            say_removed(&here);
+            return Ok(true);
+        }
+        let folder = at.pass(name).map_err(VolumeError::system("open", &here))?;
+        if !mount::is_same(&at, &folder).map_err(VolumeError::system("look at", &here))? {
+            break;
+        }
+        let mode = if here == plan.path { 0o700 } else { 0o755 };
+        is_changed |= reopen(&folder, &here, found, mode)?;
+        at = folder;
+    }
+    Ok(is_changed)
+}
+
+/// Gives a folder `mode` where its owner may not use it, or others may replace what is in it.
+fn reopen(folder: &Folder, path: &Path, found: Meta, mode: u32) -> Result<bool, VolumeError> {
+    const OWNER: u32 = 0o700;
+    let may_others = found.mode & (WORLD_WRITABLE | GROUP_WRITABLE) != 0 && found.mode & STICKY == 0;
+    if found.mode & OWNER == OWNER && !may_others {
+        return Ok(false);
+    }
+    fs::set_mode_of_passed(folder, mode).map_err(VolumeError::system("set the mode of", path))?;
+    Ok(true)
+}
+
+/// A directory elsewhere that we own and may not open: it stays open when it is ours.
+fn open_own(plan: &VolumePlan) -> Result<bool, VolumeError> {
+    let found = path::walk(&plan.path, plan.owner.trust())?;
+    let error = |doing| VolumeError::system(doing, &plan.path);
+    let meta = fs::meta(&found.at).map_err(error("look at"))?;
+    if !found.missing.is_empty() || meta.uid != fs::ourselves().0 || meta.mode & 0o700 == 0o700 {
+        return Ok(false);
+    }
+    fs::set_mode_of_passed(&found.at, meta.mode | 0o700).map_err(error("set the mode of"))?;
+    let claim = found.at.open(".".as_ref()).and_then(|folder| has_sign(&folder, Owners::of(plan.owner)));
+    if claim != Ok(true) {
+        fs::set_mode_of_passed(&found.at, meta.mode).map_err(error("set the mode of"))?;
+    }
+    Ok(claim == Ok(true))
+}
