@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
-use crate::provider::vault::{Origin, Token, TokenKind};
+use crate::provider::vault::{Origin, Token, TokenKind, usable_accessor};
 use crate::sys::fs::{Errno, Folder};
 
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
@@ -71,8 +71,9 @@ fn of_this_configuration(
         warn!("what an earlier run left is {why}, so everything is fetched anew");
         return token.map_or(LoadedCheckpoint::Nothing, LoadedCheckpoint::Stale);
     }
-    if !written.under_way.is_empty() {
-        info!("an answer was under way when the earlier run ended: {}", written.under_way.join(", "));
+    let under_way = known(&written.under_way, sources);
+    if !under_way.is_empty() {
+        info!("an answer was under way when the earlier run ended: {}", under_way.join(", "));
     }
     let is_over = |token: &SavedToken| is_over(token, now);
     if token.as_ref().is_some_and(is_over) {
@@ -130,7 +131,7 @@ fn saved_token(token: WrittenToken) -> SavedToken {
         secret: SecretBytes::from(token.secret),
         requested_at: token.requested_at,
         token: Token {
-            accessor: token.accessor,
+            accessor: token.accessor.and_then(usable_accessor),
             ttl: token.ttl,
             renewable: token.renewable,
             kind: if token.is_batch { TokenKind::Batch } else { TokenKind::Service },
@@ -151,6 +152,12 @@ fn computed(written: &str) -> Option<Source> {
     matches!(source, Source::Vault(_)).then_some(source)
 }
 
+/// What of it is a reference: of this configuration, or one that a template computes. What else stands there is nobody's.
+pub(super) fn known<'a>(written: &'a [String], sources: &[Source]) -> Vec<&'a str> {
+    let is_known = |text: &&str| sources.iter().any(|source| source.written() == *text) || computed(text).is_some();
+    written.iter().map(String::as_str).filter(is_known).collect()
+}
+
 pub(super) fn restore(
     folder: &Folder,
     written: WrittenSecret,
@@ -162,7 +169,8 @@ pub(super) fn restore(
     let ends = written.ends.zip(written.ttl).map(|(ends, ttl)| ends.after(ttl));
     let end = written.ttl.filter(|_| !matches!(ends, Some(Ends::ReadEvery(_))));
     let is_over = end.is_some_and(|ttl| ends_soon(written.requested_at.saturating_add(ttl), now));
-    if !written.value.starts_with(VALUE) || written.requested_at > now {
+    let is_own_name = |number: &str| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    if !written.value.strip_prefix(VALUE).is_some_and(is_own_name) || written.requested_at > now {
         return None;
     }
     let bytes = read(folder, &written.value).ok()??;

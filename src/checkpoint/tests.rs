@@ -301,3 +301,35 @@ fn a_value_that_wants_to_be_read_often_has_not_ended_when_it_is_due() {
     };
     assert_eq!((values[0].is_over, values[0].fetched.ends), (false, Some(every)));
 }
+
+#[test]
+fn what_a_poisoned_state_says_makes_no_line_and_names_no_other_file() {
+    let planned = source();
+    let written = [
+        planned.written().to_owned(),
+        "vault:computed/by-a-template".to_owned(),
+        "\u{1b}[31m evil\nsecret-exec: forged line".to_owned(),
+        "vault:a\nsecret-exec: forged line".to_owned(),
+        "x".repeat(1 << 20),
+    ];
+    assert_eq!(super::load::known(&written, &[planned]), [&written[0], &written[1]]);
+
+    let (_dir, folder) = place();
+    let mut saved = Checkpoint::new(&folder, key("c")).unwrap();
+    saved.value(&source(), &lease("{}"), now(0));
+    saved.write(Some(&token()), vec![]);
+    folder.make("state.value-".as_ref()).unwrap();
+    let text = load::read(&folder, "state.json").unwrap().unwrap().expose_text().unwrap().to_owned();
+    for (from, to) in [("state.value-0", "state.value-/../state.value-0"), ("\"acc\"", "\"acc\\nforged\"")] {
+        assert!(text.contains(from));
+        let poisoned = text.replace(from, to);
+        folder.unlink("state.json".as_ref()).unwrap();
+        std::io::Write::write_all(&mut folder.create_file("state.json".as_ref()).unwrap(), poisoned.as_bytes())
+            .unwrap();
+        let LoadedCheckpoint::Usable(Some(token), values) = find(&folder, &key("c"), &[source()], now(1)) else {
+            panic!("not taken up")
+        };
+        let is_name = to.starts_with("state");
+        assert_eq!((token.token.accessor.is_some(), values.len()), (is_name, usize::from(!is_name)));
+    }
+}

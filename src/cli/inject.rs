@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::{self, ConfigError, Injector, LogFormat, LogLevel, Sandbox, Text};
-use crate::domain::{Diagnostic, Exit, worst};
+use crate::domain::{Diagnostic, Exit, printable, worst};
 use crate::k8s::webhook::Webhook;
 use crate::k8s::{certs, manifest, tls};
 use crate::run::{Program, start_log};
@@ -375,6 +375,6 @@ fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Diagnostic>> {
 fn tell<'a>(texts: impl Iterator<Item = &'a str>) {
     let mut err = io::stderr().lock();
     for text in texts {
-        let _ = writeln!(err, "secret-inject: {text}");
+        let _ = writeln!(err, "secret-inject: {}", printable(text));
     }
 }

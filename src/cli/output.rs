@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{LogFormat, LogLevel};
-use crate::domain::{Diagnostic, Exit, worst};
+use crate::domain::{Diagnostic, Exit, printable, worst};
 use crate::run::{ProcessContext, Program, Shown, Style, start_log};
 
 use super::watch::Screen;
@@ -79,7 +79,7 @@ fn print_line(program: Program, text: &str, exit: Exit) {
             Program::Exec => "secret-exec",
             Program::Inject => "secret-inject",
         };
-        let _ = writeln!(io::stderr().lock(), "{name}: {text}");
+        let _ = writeln!(io::stderr().lock(), "{name}: {}", printable(text));
     }
 }
 

@@ -5,16 +5,20 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::backend::{Backend, Kind};
-use crate::domain::LeaseId;
+use crate::domain::{LeaseId, excerpt, printable};
 use crate::provider::Failure;
 use crate::provider::vault::Revocation;
 use crate::schedule::{Outcome, Work};
 
+/// More than the path of a lease has.
+const MOST_PATH_CHARS: usize = 512;
+
 /// A lease as logs have it: enough to find it, not enough to use it.
 pub(super) fn short(id: &LeaseId) -> String {
     let (path, name) = id.as_str().rsplit_once('/').unwrap_or(("", id.as_str()));
+    // The server names it, and a hostile one names it as it likes.
     let start: String = name.chars().take(8).collect();
-    format!("{path}/{start}…")
+    format!("{}/{}…", excerpt(path, MOST_PATH_CHARS), printable(&start))
 }
 
 /// What was tried, behind "cannot ".
@@ -93,5 +97,19 @@ pub(super) fn given_back(revoked: &Result<Revocation, Failure>, backend: &Backen
         Ok(Revocation::Batch { .. }) => info!("our token at {name} is a batch token, which ends by itself"),
         Ok(Revocation::NoToken | Revocation::Foreign) => {}
         Err(failure) => warn!("cannot revoke what {name} issued, which ends by itself: {failure}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_of_a_hostile_server_stays_in_its_line() {
+        let id = |text: &str| LeaseId::parse(text).unwrap();
+        assert_eq!(short(&id("database/creds/web/0123456789")), "database/creds/web/01234567…");
+        assert_eq!(short(&id("a\nforged\u{1b}[31m/b\nc")), "a\\nforged\\u{1b}[31m/b\\nc…");
+        assert!(short(&id(&"x/".repeat(1 << 20))).chars().count() < 600);
+        assert!(short(&id(&"x".repeat(1 << 20))).chars().count() < 600);
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogLevel};
-use crate::domain::without_errno;
+use crate::domain::{printable, without_errno};
 
 /// Which program writes the lines, and so what a text line begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +72,10 @@ where
         let mut read = Read::default();
         event.record(&mut read);
         read.message = without_errno(read.message);
-        out.write_str(&read.message)?;
+        out.write_str(&printable(&read.message))?;
         // A field that the message already names is for JSON, where programs read it.
         for (name, value) in read.fields.iter().filter(|(_, value)| !read.message.contains(value)) {
-            write!(out, " {name}={value}")?;
+            write!(out, " {name}={}", printable(value))?;
         }
         writeln!(out)
     }
@@ -99,5 +99,40 @@ impl Visit for Read {
             "event" => {} // for JSON: the message says it to people
             name => self.fields.push((name, format!("{value:?}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_makes_no_line_of_its_own() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer =
+            tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).event_format(Line(Program::Exec));
+        let hostile = "x\n\u{1b}[31msecret-exec: forged\u{202e}";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(lease = hostile, reference = "vault:a", "renewed vault:a of {hostile}!");
+        });
+        let escaped = "x\\n\\u{1b}[31msecret-exec: forged\\u{202e}";
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, format!("secret-exec: renewed vault:a of {escaped}!\n"));
     }
 }

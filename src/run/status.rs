@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
-use crate::domain::{Diagnostic, Exit};
+use crate::domain::{Diagnostic, Exit, printable};
 use crate::serve::{
     self, Answer, Ask, AskError, Next, Report, SecretReport, SecretState, Status, TokenReport, Trouble,
 };
@@ -60,7 +60,7 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Diagnosti
                 .to_owned()
         }
         (Refresh::Line, None) => {
-            let names: String = not_read.iter().map(|name| format!("  {}\n", plain(name))).collect();
+            let names: String = not_read.iter().map(|name| format!("  {}\n", printable(name))).collect();
             format!(
                 "reading again what has no lease, and trying at once what failed; status shows what comes of it; \
                  not read again, because that would issue them anew:\n{names}"
@@ -85,7 +85,10 @@ fn another_question() -> Diagnostic {
 }
 
 fn not_ready(reasons: &[String]) -> Vec<Diagnostic> {
-    reasons.iter().map(|reason| Diagnostic::new(Exit::Unavailable, format!("not ready: {}", plain(reason)))).collect()
+    reasons
+        .iter()
+        .map(|reason| Diagnostic::new(Exit::Unavailable, format!("not ready: {}", printable(reason))))
+        .collect()
 }
 
 fn unready(status: &Status) -> Vec<Diagnostic> {
@@ -120,26 +123,40 @@ fn summary(status: &Status, now: SystemTime) -> String {
     let Report { mode, version, pid, since, generation, .. } = &status.report;
     let ready = if status.ready { "ready" } else { "not ready" };
     let running = span(now.duration_since(*since).unwrap_or_default());
-    let generation = generation.as_ref().map(|name| format!(", generation {}", plain(name))).unwrap_or_default();
-    format!("{ready}: {mode} {} (process {pid}), running for {running}{generation}\n", plain(version))
+    let generation = generation.as_ref().map(|name| format!(", generation {}", printable(name))).unwrap_or_default();
+    format!("{ready}: {mode} {} (process {pid}), running for {running}{generation}\n", printable(version))
 }
 
 fn login(token: &TokenReport, now: SystemTime) -> Vec<String> {
     let accessor = token
         .accessor
         .as_ref()
-        .map_or("not logged in, or no accessor".to_owned(), |id| format!("accessor {}", plain(id)));
-    vec![token.backend.to_string(), plain(&token.login), accessor, ends(token.expires, now), next(token.next, now)]
+        .map_or("not logged in, or no accessor".to_owned(), |id| format!("accessor {}", printable(id)));
+    vec![
+        token.backend.to_string(),
+        printable(&token.login).into_owned(),
+        accessor,
+        ends(token.expires, now),
+        next(token.next, now),
+    ]
 }
 
 fn row(secret: &SecretReport, now: SystemTime) -> Vec<String> {
-    let name = secret.name.as_ref().map(|name| format!("({})", plain(name))).unwrap_or_default();
-    let version = secret.version.as_ref().map(|version| format!("version {}", plain(version)));
-    let lease = secret.lease.as_ref().map(|lease| format!("lease {}", plain(lease)));
+    let name = secret.name.as_ref().map(|name| format!("({})", printable(name))).unwrap_or_default();
+    let version = secret.version.as_ref().map(|version| format!("version {}", printable(version)));
+    let lease = secret.lease.as_ref().map(|lease| format!("lease {}", printable(lease)));
     let which = [version, lease].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let last = secret.last_success.map_or("never read".to_owned(), |at| format!("ok {}", when(at, now)));
     let state = secret.state.to_string();
-    vec![state, plain(&secret.reference), name, which, last, secret_ends(secret, now), next(secret.next, now)]
+    vec![
+        state,
+        printable(&secret.reference).into_owned(),
+        name,
+        which,
+        last,
+        secret_ends(secret, now),
+        next(secret.next, now),
+    ]
 }
 
 /// What has no end and nothing to come is a write whose answer states none.
@@ -152,11 +169,16 @@ fn secret_ends(secret: &SecretReport, now: SystemTime) -> String {
 
 fn failing(report: &Report, now: SystemTime) -> Vec<Vec<String>> {
     let row = |what: String, trouble: &Trouble| {
-        vec![what, format!("{} {}", trouble.class, when(trouble.at, now)), plain(&trouble.why)]
+        vec![what, format!("{} {}", trouble.class, when(trouble.at, now)), printable(&trouble.why).into_owned()]
     };
-    let tokens = report.tokens.iter().filter_map(|token| Some(row(plain(&token.login), token.last_error.as_ref()?)));
-    let secrets =
-        report.secrets.iter().filter_map(|secret| Some(row(plain(secret.title()), secret.last_error.as_ref()?)));
+    let tokens = report
+        .tokens
+        .iter()
+        .filter_map(|token| Some(row(printable(&token.login).into_owned(), token.last_error.as_ref()?)));
+    let secrets = report
+        .secrets
+        .iter()
+        .filter_map(|secret| Some(row(printable(secret.title()).into_owned(), secret.last_error.as_ref()?)));
     let delivery = report.undelivered.iter().map(|trouble| row("delivery".to_owned(), trouble));
     tokens.chain(secrets).chain(delivery).collect()
 }
@@ -214,11 +236,6 @@ fn span(length: Duration) -> String {
     shown.join(" ")
 }
 
-/// Text from another process, which must not steer the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,7 +290,7 @@ mod tests {
              \n\
              Secrets\n  waiting  vault:database/creds/web  (db)  lease …abcd  never read  no end  issue now\n\
              \n\
-             Failing\n  db  denied 10s ago  permission denied (403)\u{fffd}[2J\n\
+             Failing\n  db  denied 10s ago  permission denied (403)\\u{1b}[2J\n\
              \n\
              Since the start\n  0 requests       0 failed    0 logins\n  0 issued         0 renewals  0 generations\n  \
              0 notifications\n"

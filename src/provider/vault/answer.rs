@@ -14,7 +14,7 @@ use crate::domain::{
 use crate::provider::{Class, Failure};
 
 use super::ends;
-use super::token::{Origin, Token, TokenKind};
+use super::token::{Origin, Token, TokenKind, usable_accessor};
 
 /// Status and body; whatever else matters of a header is already read.
 #[derive(Debug)]
@@ -284,7 +284,7 @@ pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, To
         return Err(Failure::new(Class::Denied, why));
     }
     let token = Token {
-        accessor: accessor(auth.accessor),
+        accessor: usable_accessor(auth.accessor),
         ttl: (!auth.lease_duration.is_zero()).then(|| auth.lease_duration.life()),
         renewable: auth.renewable,
         kind: kind(&auth.token_type),
@@ -316,7 +316,7 @@ pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
     let no_token = || malformed("the answer to the token's look-up is none");
     let data: LookedUp = serde_json::from_str(envelope.data.ok_or_else(no_token)?.get()).map_err(|_| no_token())?;
     Ok(Token {
-        accessor: accessor(data.accessor),
+        accessor: usable_accessor(data.accessor),
         ttl: data.expire_time.map(|_| data.ttl.life()),
         renewable: data.renewable.unwrap_or(false),
         kind: kind(&data.token_type),
@@ -332,12 +332,6 @@ fn uses(num_uses: i64) -> Option<u64> {
 
 fn kind(token_type: &str) -> TokenKind {
     if token_type == "batch" { TokenKind::Batch } else { TokenKind::Service }
-}
-
-/// An accessor, which stands in log lines; what is none (a server that is not what it seems) must not make lines of its own.
-fn accessor(text: String) -> Option<String> {
-    const LONGEST: usize = 128;
-    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
 }
 
 /// The secret id in an answer to an unwrapping.

@@ -37,6 +37,7 @@ use explain::RequestKind;
 use kv2::Kv2;
 
 pub use login::ENDLESS;
+pub(crate) use token::usable_accessor;
 pub use token::{Origin, Revocation, Token, TokenKind};
 
 /// One server, and one token on it.

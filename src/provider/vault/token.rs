@@ -19,6 +19,12 @@ pub struct Token {
     pub uses: Option<u64>,
 }
 
+/// An accessor, which stands in log lines; what is none (a server that is not what it seems) must not make lines of its own.
+pub(crate) fn usable_accessor(text: String) -> Option<String> {
+    const LONGEST: usize = 128;
+    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
+}
+
 /// What kind of token the server made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
