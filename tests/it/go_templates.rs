@@ -63,6 +63,20 @@ const MORE: &[&str] = &[
     "{{ 1 | add 2 | multiply 3 | subtract 1 | divide 2 | modulo 3 }}",
     "{{ eq 1.0 1.0 }}{{ ne 1 2 }}{{ le \"a\" \"b\" }}{{ ge 2 2 }}{{ lt 1.5 2.5 }}",
     "{{ scratch.Set \"k\" \"v\" }}{{ if scratch.Key \"k\" }}{{ scratch.Get \"k\" }}{{ end }}",
+    "{{ regexMatch `\\<` \"<\" }}{{ regexReplaceAll `\\<|\\>` \"|\" \"<a>\" }}{{ regexMatch `\\b{start}a` \"a\" }}",
+    "{{ regexMatch `^\\Qa.b\\E+$` \"a.bbb\" }}{{ regexMatch `^x{,2}a{02}$` \"x{,2}a{02}\" }}{{ regexMatch `^[a&&b~~c-d[]+$` \"&~-[\" }}",
+    "{{ regexMatch `\\s` \"\\v\" }}{{ regexMatch `^[^\\s]$` \"\\v\" }}{{ regexMatch `^[\\S\\d]+$` \"\\v1\" }}{{ regexMatch `^[\\s]+$` \" \\t\\n\" }}",
+    "{{ regexMatch `(?i)^[j-t]+$` \"\\u212a\\u017f\" }}{{ regexMatch `(?i)k(?-i)k` \"\\u212ak\" }}{{ regexMatch `(?i:a)b` \"AB\" }}{{ regexMatch `^HOST` \"host\" }}",
+    "{{ regexMatch `^[]a-]+[^]b]$` \"]-a\" }}{{ regexMatch `^[[:alpha:]\\x41-\\x{43}\\101\\_]+$` \"aBC_\" }}{{ regexMatch `a{2}?` \"aa\" }}{{ regexMatch `a{1,2` \"a{1,2\" }}",
+    "{{ regexReplaceAll `(?P<n>a)(b)` \"${n}-$2-$1x-$$\" \"ab ab\" }}{{ regexReplaceAll `a*` \"-\" \"baaac\" }}{{ regexReplaceAll `(?m)^` \"> \" \"a\\nb\" }}{{ regexReplaceAll `(?U)a+` \"x\" \"aaa\" }}",
+    "{{ toUpper \"ßŉᾳǆ\" }} {{ toLower \"İΣ\" }} {{ sprig_upper \"ß\" }} {{ toTitle \"ßa ŉb ǆ ﬁx ა\" }} {{ sprig_title \"ß ǆ o'n x_y a.b 1a\" }}",
+    "{{ toTitle \"'hello' a'' a'b a''b 'a'b 1a _a 12ab cd3ef a.b a..b a.1b 1.b.c a:b a,b a/b\" }}",
+    "{{ parseFloat \"1_000.5\" }} {{ parseFloat \"0x1p-2\" }} {{ parseFloat \"-0x_1.8p1\" }} {{ parseFloat \"1e-400\" }} {{ parseFloat \"-Inf\" }} {{ parseFloat \"nan\" }}",
+    "{{ toJSON \"a\\xff<\\\"\" }} {{ toUnescapedJSON \"<\\xff\" }}",
+    "{{ range loop \"1\" \"3\" }}{{ . }}{{ end }}{{ range loop (parseUint \"2\") }}{{ . }}{{ end }}",
+    "{{ explodeMap (sprig_dict \"\" 1 \"a\" 2 \"b/\" 3) | toJSON }}{{ scratch.MapValues \"none\" }}{{ scratch.Set \"a\" 1 }}{{ scratch.MapValues \"a\" }}",
+    "{{ printf \"%T %v\" (minimum 1.5 (parseUint \"1\")) (maximum 3 1.5) }}{{ printf \"%T\" (maximum (parseUint \"1\") -1) }}{{ printf \"%T\" (minimum 2 2.0) }}",
+    "{{ sprig_join \",\" nil }}{{ sprig_default \"a\" \"b\" \"c\" }}{{ sprig_hasKey nil \"a\" }}",
 ];
 
 /// The beginnings of templates that are rendered in another way on purpose (docs/go-templates.md says how).

@@ -82,12 +82,11 @@ const SCRATCH: &[(&str, Method)] = &[
     ("MapValues", |run, given| {
         scratch(given, |map, rest| match rest {
             [Value::String(key)] => match map.get(key) {
-                None => Ok(Value::Nil),
                 Some(Value::Map(map, _)) => {
                     let values = Value::list(map.values().cloned().collect());
                     run.grow(values.weight()).map(|()| values)
                 }
-                Some(_) => Err("it is not a map".to_owned()),
+                _ => Ok(Value::list(Vec::new())),
             },
             _ => Err(count()),
         })

@@ -1,4 +1,4 @@
-//! Floating point numbers as `strconv.FormatFloat` writes them.
+//! Floating point numbers as `strconv.FormatFloat` writes them and `strconv.ParseFloat` reads them.
 
 /// Formats `b`, `e`, `E`, `f`, `g`, `G`; `None` is the shortest text that reads back as the same number. `is_sharp` is
 /// the flag `#`: always a point, and with `g` the zeros behind it.
@@ -23,6 +23,38 @@ pub(super) fn format(value: f64, verb: char, precision: Option<usize>, is_sharp:
         'g' | 'G' => general(value, verb, precision, is_sharp),
         _ => pointed(precision.map_or_else(|| format!("{value}"), |p| format!("{value:.p$}"))),
     }
+}
+
+/// Reads a decimal or hexadecimal number, underscores between its digits, or a word; none that is too large.
+pub(super) fn parse(text: &str) -> Option<f64> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
+    if digits.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return text.parse().ok().filter(|_| digits.len() == text.len() || digits != "nan");
+    }
+    let (is_hexadecimal, body) = match digits.strip_prefix("0x") {
+        Some(rest) => (true, rest.strip_prefix('_').unwrap_or(rest)),
+        None => (false, digits),
+    };
+    let between = |at: usize| [at.wrapping_sub(1), at + 1].map(|at| body.as_bytes().get(at));
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (is_hexadecimal && byte.is_ascii_hexdigit());
+    let is_between = |(at, _)| between(at).iter().all(|byte| byte.is_some_and(|byte| is_digit(*byte)));
+    if body.starts_with(['+', '-']) || !body.match_indices('_').all(is_between) {
+        return None;
+    }
+    let body = body.replace('_', "");
+    let value: f64 = if is_hexadecimal { hexadecimal(&body)? } else { body.parse().ok()? };
+    Some(if lower.starts_with('-') { -value } else { value }).filter(|value| value.is_finite())
+}
+
+/// What stands behind `0x`: hexadecimal digits and a power of two.
+pub(super) fn hexadecimal(body: &str) -> Option<f64> {
+    let (mantissa, exponent) = body.split_once('p')?;
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{part}");
+    let value = u64::from_str_radix(&digits, 16).ok()? as f64;
+    let exponent: i32 = exponent.parse().ok()?;
+    Some(value * 2f64.powi(exponent.checked_sub(4 * i32::try_from(part.len()).ok()?)?))
 }
 
 /// A whole number times a power of two.

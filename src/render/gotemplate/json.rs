@@ -69,9 +69,13 @@ impl Writer {
 
     fn string(&self, out: &mut Vec<u8>, text: &[u8]) {
         out.push(b'"');
-        for rune in runes(text) {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+        let plain = text.iter().take_while(|byte| is_plain(byte)).count();
+        let (plain, others) = text.split_at(plain);
+        out.extend_from_slice(plain);
+        for rune in runes(others) {
             match rune {
-                Err(_) => out.extend_from_slice(b"\\ufffd"),
+                Err(_) => out.extend_from_slice("\u{fffd}".as_bytes()),
                 Ok('"') => out.extend_from_slice(b"\\\""),
                 Ok('\\') => out.extend_from_slice(b"\\\\"),
                 Ok('\n') => out.extend_from_slice(b"\\n"),

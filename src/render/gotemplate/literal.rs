@@ -2,6 +2,7 @@
 
 use super::ast::Term;
 use super::error::SyntaxError;
+use super::float;
 
 fn syntax(text: &str) -> SyntaxError {
     SyntaxError::Syntax(text.to_owned())
@@ -111,7 +112,9 @@ pub(super) fn number(text: &str) -> Result<Term, SyntaxError> {
     }
     let body = body.replace('_', "");
     if radix == 16 && body.contains(['.', 'p']) {
-        return hex_float(&body).map(|value| Term::Float(if sign == "-" { -value } else { value })).ok_or_else(bad);
+        return float::hexadecimal(&body)
+            .map(|value| Term::Float(if sign == "-" { -value } else { value }))
+            .ok_or_else(bad);
     }
     if radix == 10 && body.contains(['.', 'e']) {
         let value: f64 = format!("{sign}{body}").parse().map_err(|_| bad())?;
@@ -126,13 +129,4 @@ pub(super) fn number(text: &str) -> Result<Term, SyntaxError> {
         }
         Err(_) => Err(bad()),
     }
-}
-
-fn hex_float(body: &str) -> Option<f64> {
-    let (mantissa, exponent) = body.split_once('p')?;
-    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{part}");
-    let value = u64::from_str_radix(&digits, 16).ok()? as f64;
-    let exponent: i32 = exponent.parse().ok()?;
-    Some(value * 2f64.powi(exponent.checked_sub(4 * i32::try_from(part.len()).ok()?)?))
 }

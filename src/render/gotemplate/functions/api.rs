@@ -109,8 +109,8 @@ fn decoded(value: &SecretValue) -> Outcome {
 
 fn parsed(json: &[u8]) -> Outcome {
     let text = std::str::from_utf8(json).map_err(|_| "the answer is no UTF-8")?;
-    let json = Json::parse(text).map_err(|_| "the answer's data is too large, too deep or repeats a key")?;
-    Ok(from_json(&json, Numbers::AsWritten))
+    let json = Json::parse(text).ok().and_then(|json| from_json(&json, Numbers::AsWritten));
+    json.ok_or_else(|| "the answer's data is too large, too deep or repeats a key".to_owned())
 }
 
 /// What `pkiCert` returns.

@@ -14,6 +14,10 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("loop", &[Any], |given| {
         let number = |value: &Value| match value {
             Value::Int(number, _) => Ok(*number),
+            Value::Uint(number, _) => Ok(*number as i64),
+            Value::String(text) => {
+                String::from_utf8_lossy(text).parse().map_err(|_| "the text is no integer".to_owned())
+            }
             other => Err(format!("loop takes integers, not {}", other.type_name())),
         };
         match given {
@@ -50,6 +54,9 @@ fn some(given: &[Value], all: bool, inverted: bool) -> Outcome {
 
 fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     let Some((first, rest)) = path.split_first() else { return Ok(()) };
+    if path == [b""] {
+        return Ok(());
+    }
     let key = Text::from(*first);
     if rest == [b""] {
         // A folder without a value.

@@ -32,8 +32,9 @@ pub(super) const TABLE: &[Function] = &[
         }
         let parsed = Json::parse(&string(&given[0]));
         parsed
-            .map(|json| from_json(&json, Numbers::Floats))
-            .map_err(|_| "the text is no JSON that is read here".to_owned())
+            .ok()
+            .and_then(|json| from_json(&json, Numbers::Floats))
+            .ok_or_else(|| "the text is no JSON that is read here".to_owned())
     }),
 ];
 
@@ -60,20 +61,22 @@ pub(super) enum Numbers {
     Floats,
 }
 
-pub(super) fn from_json(json: &Json, numbers: Numbers) -> Value {
-    match json {
+/// `None`: a number that is too large for its type.
+pub(super) fn from_json(json: &Json, numbers: Numbers) -> Option<Value> {
+    Some(match json {
         Json::Null => Value::Nil,
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(text) => match numbers {
             Numbers::AsWritten => Value::Number(Text::from(text.as_bytes())),
-            Numbers::Floats => Value::Float(text.parse().unwrap_or(f64::NAN)),
+            Numbers::Floats => Value::Float(text.parse().ok().filter(|number: &f64| number.is_finite())?),
         },
         Json::Text(text) => Value::text(text),
-        Json::List(items) => Value::list(items.iter().map(|item| from_json(item, numbers)).collect()),
-        Json::Map(entries) => Value::map(
-            entries.iter().map(|(key, item)| (Text::from(key.as_bytes()), from_json(item, numbers))).collect(),
-        ),
-    }
+        Json::List(items) => Value::list(items.iter().map(|item| from_json(item, numbers)).collect::<Option<_>>()?),
+        Json::Map(entries) => {
+            let entry = |(key, item): &(String, Json)| Some((Text::from(key.as_bytes()), from_json(item, numbers)?));
+            Value::map(entries.iter().map(entry).collect::<Option<_>>()?)
+        }
+    })
 }
 
 #[cfg(test)]

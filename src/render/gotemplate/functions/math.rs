@@ -1,5 +1,7 @@
 //! consul-template's arithmetic: integers are `int64`, and one float makes all of it floats.
 
+use std::cmp::Ordering;
+
 use super::super::arguments::Kind::Any;
 use super::super::value::{Int, Uint, Value};
 use super::{Function, Outcome};
@@ -31,12 +33,33 @@ pub(super) const TABLE: &[Function] = &[
             |a, _| a,
         ),
     }),
-    Function::pure("minimum", &[Any, Any], |given| apply(given, |a, b| Ok(a.min(b)), |a, b| Ok(a.min(b)), f64::min)),
-    Function::pure("maximum", &[Any, Any], |given| apply(given, |a, b| Ok(a.max(b)), |a, b| Ok(a.max(b)), f64::max)),
+    Function::pure("minimum", &[Any, Any], |given| pick(given, Ordering::Less)),
+    Function::pure("maximum", &[Any, Any], |given| pick(given, Ordering::Greater)),
 ];
 
 fn by_zero() -> String {
     "division by zero".to_owned()
+}
+
+/// The second argument where it stands so to the first, else the first; each keeps its type.
+fn pick(given: &[Value], wanted: Ordering) -> Outcome {
+    let (a, b) = (&given[1], &given[0]);
+    let order = match (a, b) {
+        (Value::Int(a, _), Value::Int(b, _)) => Some(a.cmp(b)),
+        (Value::Int(a, _), Value::Uint(b, _)) => Some(a.cmp(&(*b as i64))),
+        (Value::Uint(a, _), Value::Int(b, _)) => Some((*a as i64).cmp(b)),
+        (Value::Uint(a, _), Value::Uint(b, _)) => Some(a.cmp(b)),
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Float(a), Value::Int(b, _)) => a.partial_cmp(&(*b as f64)),
+        (Value::Int(a, _), Value::Float(b)) => (*a as f64).partial_cmp(b),
+        (Value::Float(a), Value::Uint(b, _)) => a.partial_cmp(&(*b as f64)),
+        (Value::Uint(a, _), Value::Float(b)) => (*a as f64).partial_cmp(b),
+        (a, b) => return Err(format!("it takes numbers, not {} and {}", a.type_name(), b.type_name())),
+    };
+    Ok(match if order == Some(wanted) { a } else { b } {
+        Value::Int(number, _) => Value::Int(*number, Int::Int64),
+        other => other.clone(),
+    })
 }
 
 /// `a` is the second argument, so that a value can be piped: `{{ 5 | subtract 2 }}` is 3.

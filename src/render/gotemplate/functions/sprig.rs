@@ -8,12 +8,12 @@ use super::super::arguments::Kind::{Any, Int as Number, String as Str};
 use super::super::quote::quote;
 use super::super::value::{Elements, Map, Text, Value};
 use super::super::{json, rendering::Rendering};
-use super::{Function, Outcome, bytes, encoding, integer, printed, string, text};
+use super::{Function, Outcome, bytes, encoding, integer, letters, printed, string, text};
 
 pub(super) const TABLE: &[Function] = &[
-    Function::pure("sprig_upper", &[Str], |given| Ok(Value::text(string(&given[0]).to_uppercase()))),
-    Function::pure("sprig_lower", &[Str], |given| Ok(Value::text(string(&given[0]).to_lowercase()))),
-    Function::pure("sprig_title", &[Str], |given| Ok(Value::text(text::title(&string(&given[0]))))),
+    Function::pure("sprig_upper", &[Str], |given| Ok(Value::text(letters::upper(&string(&given[0]))))),
+    Function::pure("sprig_lower", &[Str], |given| Ok(Value::text(letters::lower(&string(&given[0]))))),
+    Function::pure("sprig_title", &[Str], |given| Ok(Value::text(letters::each_word(&string(&given[0]))))),
     Function::pure("sprig_trim", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
     Function::pure("sprig_trimAll", &[Str, Str], |given| {
         let set = string(&given[0]);
@@ -40,7 +40,7 @@ pub(super) const TABLE: &[Function] = &[
         text::replace(run, &string(&given[2]), &string(&given[0]), &string(&given[1]))
     }),
     Function::with("sprig_repeat", &[Number, Str], |run, given| {
-        let count = usize::try_from(integer(&given[0])).unwrap_or_default();
+        let count = usize::try_from(integer(&given[0])).map_err(|_| "a negative count")?;
         run.grow(count.saturating_mul(bytes(&given[1]).len()))?;
         Ok(Value::text(bytes(&given[1]).repeat(count)))
     }),
@@ -61,7 +61,7 @@ pub(super) const TABLE: &[Function] = &[
         Ok(Value::text(encoding::digest_hex(&digest::SHA256, bytes(&given[0]))))
     }),
     Function::pure("sprig_default", &[Any], |given| match given {
-        [_, value] if value.is_true() => Ok(value.clone()),
+        [_, value, ..] if value.is_true() => Ok(value.clone()),
         _ => Ok(given[0].clone()),
     })
     .rest(Any),
@@ -90,6 +90,7 @@ pub(super) const TABLE: &[Function] = &[
     }),
     Function::pure("sprig_hasKey", &[Any, Str], |given| match &given[0] {
         Value::Map(map, _) => Ok(Value::Bool(map.contains_key(bytes(&given[1])))),
+        nothing if nothing.is_nothing() => Ok(Value::Bool(false)),
         other => Err(format!("hasKey takes a map, not {}", other.type_name())),
     }),
     Function::with("sprig_append", &[Any, Any], |run, given| {
@@ -104,6 +105,7 @@ pub(super) const TABLE: &[Function] = &[
             Value::List(all, _) => {
                 all.iter().filter(|item| !item.is_nothing()).map(printed).collect::<Result<_, _>>()?
             }
+            other if other.is_nothing() => Vec::new(),
             other => vec![printed(other)?],
         };
         Ok(Value::text(parts.join(bytes(&given[0]))))

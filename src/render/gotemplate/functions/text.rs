@@ -3,13 +3,15 @@
 use regex_lite::{Regex, RegexBuilder};
 
 use super::super::arguments::Kind::{Any, Int as Number, String as Str, Strings};
+use super::super::float;
 use super::super::rendering::Rendering;
 use super::super::value::{Elements, Int, Map, Text, Uint, Value};
-use super::{Function, Outcome, bytes, integer, string};
+use super::letters::{lower, title, upper};
+use super::{Function, Outcome, bytes, integer, pattern, string};
 
 pub(super) const TABLE: &[Function] = &[
-    Function::pure("toLower", &[Str], |given| Ok(Value::text(string(&given[0]).to_lowercase()))),
-    Function::pure("toUpper", &[Str], |given| Ok(Value::text(string(&given[0]).to_uppercase()))),
+    Function::pure("toLower", &[Str], |given| Ok(Value::text(lower(&string(&given[0]))))),
+    Function::pure("toUpper", &[Str], |given| Ok(Value::text(upper(&string(&given[0]))))),
     Function::pure("toTitle", &[Str], |given| Ok(Value::text(title(&string(&given[0]))))),
     Function::pure("trimSpace", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
     Function::pure("trim", &[Str, Str], |given| {
@@ -81,20 +83,23 @@ pub(super) const TABLE: &[Function] = &[
     }),
     Function::pure("parseFloat", &[Str], |given| match bytes(&given[0]) {
         b"" => Ok(Value::Float(0.0)),
-        _ => number(&given[0]).map(Value::Float),
+        _ => float::parse(&string(&given[0])).map(Value::Float).ok_or_else(|| NO_NUMBER.to_owned()),
     }),
     Function::pure("contains", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[1], &given[0])))),
 ];
 
+const NO_NUMBER: &str = "the text is no number of that type";
+
 fn number<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
-    string(value).parse().map_err(|_| "the text is no number of that type".to_owned())
+    string(value).parse().map_err(|_| NO_NUMBER.to_owned())
 }
 
-/// A regular expression in Go's syntax, which regex-lite has without Unicode classes; linear in text and pattern.
+/// A regular expression in Go's syntax; linear in text and pattern.
 pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
-    built.map_err(|_| {
-        "the regular expression is malformed, too large, or uses what is not supported (\\p{…})".to_owned()
+    let built = pattern::translate(pattern).and_then(|text| RegexBuilder::new(&text).size_limit(1 << 20).build().ok());
+    built.ok_or_else(|| {
+        "the regular expression is malformed, too large, or uses what is not supported (\\p{…}, (?i) beside letters beyond ASCII)"
+            .to_owned()
     })
 }
 
@@ -118,22 +123,6 @@ fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
         (text, "") => text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect(),
         _ => text.split(separator).collect(),
     }
-}
-
-/// `strings.Title`: the first letter of each word.
-pub(super) fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut was = ' ';
-    for c in text.chars() {
-        let is_inside = was.is_alphanumeric() || matches!(was, '_' | '\'');
-        if is_inside {
-            out.push(c);
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        was = c;
-    }
-    out
 }
 
 /// Whether a list holds the value, or a string the other.
