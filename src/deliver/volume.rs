@@ -294,9 +294,13 @@ impl Volume {
     /// Links for the names to come, under names of ours, so that making them visible later needs no room.
     fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
-            let new = new_name(place);
-            self.clear(&new)?;
-            self.folder.link(&stable(name), &new).map_err(VolumeError::system("make", &self.path.join(name)))?;
+            let (target, new) = (stable(name), new_name(place));
+            let mut linked = self.folder.link(&target, &new);
+            if linked == Err(Errno::EEXIST) {
+                self.clear(&new)?;
+                linked = self.folder.link(&target, &new);
+            }
+            linked.map_err(VolumeError::system("make", &self.path.join(name)))?;
         }
         Ok(())
     }

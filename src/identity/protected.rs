@@ -126,8 +126,10 @@ impl Protected {
         Self { path, at_start }
     }
 
-    fn is(&self, id: FileId) -> bool {
-        FileId::at(&self.path) == Some(id) || self.at_start == Some(id)
+    /// Whether one of these is what it leads to now, or led to at the start.
+    fn is_one_of(&self, ids: impl IntoIterator<Item = FileId>) -> bool {
+        let now = FileId::at(&self.path);
+        ids.into_iter().any(|id| now == Some(id) || self.at_start == Some(id))
     }
 
     /// Whether a file with this name below `directories` is an earlier or later version of this one: the kubelet keeps them
@@ -218,7 +220,7 @@ impl ProtectedFiles {
         purpose: Purpose,
     ) -> Result<(), ProtectedFileError> {
         let id = FileId::of(found);
-        let is_below = |known: &Protected| known.is(id) || parents.iter().any(|parent| known.is(*parent));
+        let is_below = |known: &Protected| known.is_one_of(parents.iter().copied().chain([id]));
         // The app fills the volume as it likes. Only files of its file system can be in it, and of those that are not delivered
         // only one with a second name is looked for.
         let has_other_names = purpose == Purpose::Content || found.st_nlink > 1;
@@ -243,7 +245,7 @@ impl ProtectedFiles {
         if purpose == Purpose::Identity {
             return Ok(());
         }
-        let is_it = |identity: &&Protected| identity.is(id) || identity.is_version(name, parents);
+        let is_it = |identity: &&Protected| identity.is_one_of([id]) || identity.is_version(name, parents);
         if let Some(identity) = self.identities(purpose).find(is_it) {
             return Err(ProtectedFileError::Identity(identity.path.clone()));
         }

@@ -20,7 +20,7 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
     // As soon as the volume exists, we run with the privileges of `runAs` only.
     prepared.become_the_app(&backends)?;
     let memory = listeners.as_ref().and_then(|listeners| listeners.state.as_ref()?.memory());
-    let checkpoint = memory.zip(CheckpointKey::of(config)).and_then(|(folder, key)| Checkpoint::new(folder, key));
+    let checkpoint = memory.and_then(|folder| Checkpoint::new(folder, CheckpointKey::of(config)?));
     // Who names a state directory and accepts leases has a sidecar that comes after.
     let successor = match &checkpoint {
         Some(_) if config.state_place != Place::Missing => Successor::Sidecar,
