@@ -59,12 +59,12 @@ fn main() {
                 run(&mut load, outage, start, pod);
             }
             let name = format!("{name}, {who}");
-            load.print(&name);
+            load.print(&name, outage);
             plots.push((name, load));
         }
     }
     println!(
-        "\nat rest: after two hours; noon: from 11:59 to 12:10; the last two columns: logins and new credentials a second"
+        "\nat rest: after two hours, but for noon where it has an outage: from 11:59 to 12:10; the last two columns: logins and new credentials a second"
     );
     plot(&plots);
 }
@@ -76,6 +76,10 @@ struct Outage(usize, usize);
 impl Outage {
     fn covers(self, at: f64) -> bool {
         at >= self.0 as f64 && at < self.1 as f64
+    }
+
+    fn is_none(self) -> bool {
+        self.0 == self.1
     }
 }
 
@@ -130,8 +134,10 @@ impl Load {
         );
     }
 
-    fn print(&self, name: &str) {
-        let noon = NOON - 60..NOON + 600;
+    /// On a day without an outage noon is as good as any other time.
+    fn print(&self, name: &str, outage: Outage) {
+        let noon = if outage.is_none() { 0..0 } else { NOON - 60..NOON + 600 };
+        let at_noon = |peak: u64| if outage.is_none() { "-".to_owned() } else { peak.to_string() };
         let rest = |of: &[u64]| -> Vec<u64> {
             (AT_REST..DAY).filter(|second| !noon.contains(second)).map(|second| of[second]).collect()
         };
@@ -142,11 +148,11 @@ impl Load {
             "{name:36} {:>10} {mean:>8.1} {:>8} {:>8} {:>8} {:>11} {:>8} {:>8}",
             self.seconds.iter().sum::<u64>(),
             peak(&calm),
-            peak(&self.seconds[noon.clone()]),
+            at_noon(peak(&self.seconds[noon.clone()])),
             self.logins,
             self.credentials,
             peak(&rest(&self.dear)),
-            peak(&self.dear[noon.clone()]),
+            at_noon(peak(&self.dear[noon.clone()])),
         );
     }
 }

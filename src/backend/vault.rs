@@ -51,10 +51,11 @@ impl Logins {
         tokens.current = Some(id);
     }
 
-    /// The token of an earlier run, whose leases are used until they are replaced.
-    pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token) {
+    /// The token of an earlier run in its own namespace, whose leases are used until they are replaced.
+    pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token, namespace: Option<&str>) {
         let latest = Rc::clone(&self.tokens.borrow().latest);
-        let Ok(old) = latest.successor(&self.config, Limits::default()) else { return };
+        let old = latest.successor(&self.config, Limits::default());
+        let Ok(old) = old.and_then(|old| old.in_namespace(namespace)) else { return };
         if old.adopt(SecretBytes::copy_of(secret.expose()), token.clone()).is_ok() {
             self.tokens.borrow_mut().by_id.insert(id, Rc::new(old));
         }

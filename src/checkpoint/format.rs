@@ -47,6 +47,8 @@ pub(super) struct WrittenToken {
     pub(super) ttl: Option<Duration>,
     pub(super) renewable: bool,
     pub(super) is_batch: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) namespace: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -114,6 +116,7 @@ impl WrittenToken {
             ttl: saved.token.ttl,
             renewable: saved.token.renewable,
             is_batch: saved.token.kind == TokenKind::Batch,
+            namespace: saved.namespace.clone(),
         })
     }
 }

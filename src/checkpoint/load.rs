@@ -60,7 +60,12 @@ fn of_this_configuration(
         () if written.format != FORMAT => Some("of another format"),
         // A token goes to no other server than the one it is of.
         () if written.address != key.address => {
-            warn!("what an earlier run left is of another server, so everything is fetched anew");
+            let what = "what an earlier run left is of another server, so everything is fetched anew";
+            let has_token = token.is_some() || !written.replaced.is_empty();
+            warn!(
+                "{what}{}",
+                if has_token { "; what was issued to it there is not revoked, and ends by itself" } else { "" }
+            );
             return LoadedCheckpoint::Nothing;
         }
         () if written.boot != key.boot => Some("of another boot"),
@@ -130,6 +135,7 @@ fn saved_token(token: WrittenToken) -> SavedToken {
     SavedToken {
         secret: SecretBytes::from(token.secret),
         requested_at: token.requested_at,
+        namespace: token.namespace,
         token: Token {
             accessor: token.accessor.and_then(usable_accessor),
             ttl: token.ttl,

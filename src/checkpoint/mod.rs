@@ -58,13 +58,16 @@ pub(crate) struct SavedToken {
     pub(crate) secret: SecretBytes,
     pub(crate) token: Token,
     pub(crate) requested_at: Duration,
+    /// Where it is known: the next configuration may name another one.
+    pub(crate) namespace: Option<String>,
 }
 
 impl SavedToken {
     /// The token of `vault`, requested at `requested_at`; `None` for the token of a token file.
     pub(crate) fn of(vault: &Vault, requested_at: Duration) -> Option<Self> {
         let token = vault.token().filter(|token| token.origin == Origin::Login)?;
-        Some(Self { secret: vault.copy_token()?, token, requested_at })
+        let namespace = vault.namespace().map(str::to_owned);
+        Some(Self { secret: vault.copy_token()?, token, requested_at, namespace })
     }
 }
 

@@ -40,6 +40,7 @@ fn token() -> SavedToken {
             uses: None,
         },
         requested_at: Duration::from_secs(100),
+        namespace: Some("team-a".into()),
     }
 }
 
@@ -275,6 +276,7 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     let same = found("b", 3);
     assert!(matches!(same.loaded, LoadedCheckpoint::Usable(Some(_), ref values) if values.len() == 1));
     assert_eq!(same.replaced.len(), 1);
+    assert_eq!(same.replaced[0].namespace.as_deref(), Some("team-a"), "no other namespace knows it");
     let third = found("c", 3);
     assert_eq!(third.replaced.len(), 2);
     assert!(found("c", 700).replaced.is_empty(), "they have ended by themselves");

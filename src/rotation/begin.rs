@@ -151,7 +151,9 @@ impl<'a> Rotation<'a> {
     fn resume_replaced(&self, schedule: &mut Schedule, logins: &Logins) {
         for old in self.checkpoint.as_ref().map_or(&[][..], Checkpoint::replaced) {
             let id = schedule.resume_token(backend::grant(&old.token), old.requested_at, random::unit());
-            id.into_iter().for_each(|id| logins.add_replaced(id, &old.secret, &old.token));
+            if let Some(id) = id {
+                logins.add_replaced(id, &old.secret, &old.token, old.namespace.as_deref());
+            }
         }
     }
 

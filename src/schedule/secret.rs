@@ -478,18 +478,16 @@ impl Secret {
         self.plan.refresh
     }
 
-    /// Whether it may go along with another read.
-    pub(super) fn joins(&self, settings: &Settings, now: Duration) -> bool {
-        let slack = scaled(self.plan.refresh, unit(settings.spread));
+    /// Whether it is read at intervals and nothing is wrong with it.
+    pub(super) fn is_read_at_intervals(&self) -> bool {
         matches!(self.current, CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read
             && self.trouble.is_none()
-            && self.due.is_some_and(|due| due.saturating_sub(slack) <= now)
     }
 
     /// Pulls a read forward.
-    pub(super) fn join(&mut self, now: Duration) {
-        self.due = self.due.map(|due| due.min(now));
+    pub(super) fn join(&mut self, at: Duration) {
+        self.due = self.due.map(|due| due.min(at));
     }
 }
 

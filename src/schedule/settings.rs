@@ -55,7 +55,7 @@ pub enum Silence {
 pub enum Reads {
     /// Each at its own time.
     Apart,
-    /// Together, so that what changes together is delivered together.
+    /// Together, a second behind one another, so that what changes together is delivered together.
     Together,
 }
 

@@ -110,6 +110,44 @@ fn another_configuration_takes_nothing_up_and_revokes_what_was_only_when_that_is
 }
 
 #[test]
+fn what_another_configuration_had_is_revoked_in_its_own_namespace() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let teams = ["a", "b"].map(|team| format!("team-{team}-{}", space.id));
+    let configs = teams.each_ref().map(|team| {
+        let write = |path: &str, body| space.bao.write_in(team, path, body);
+        space.bao.write(&format!("sys/namespaces/{team}"), json!({}));
+        write("sys/mounts/kv", json!({ "type": "kv" }));
+        write("kv/app", json!({ "k": team }));
+        write("sys/policies/acl/p", json!({ "policy": "path \"kv/*\" { capabilities = [\"read\"] }" }));
+        write("sys/auth/approle", json!({ "type": "approle" }));
+        write("auth/approle/role/web", json!({ "token_policies": ["p"], "token_ttl": "10m" }));
+        let role = space.bao.ask(team, "root", "GET", "auth/approle/role/web/role-id", &json!(null)).json;
+        let id = write("auth/approle/role/web/secret-id", json!({}));
+        let file = case.write(&format!("{team}.id"), id["data"]["secret_id"].as_str().unwrap());
+        let (role, file) = (role["data"]["role_id"].as_str().unwrap().to_owned(), file.display());
+        let auth = format!("{{ method: approle, roleId: {role}, secretIdFile: {file} }}");
+        let address = space.bao.address();
+        format!(
+            "vault: {{ address: \"{address}\", namespace: {team}, auth: {auth} }}\nfiles: {{ x: \"vault:kv/app#k\" }}\n"
+        )
+    });
+    let mut running = case.with_files(&configs[0]).command("sidecar").start();
+    running.until("readiness", || (readiness(&case, &configs[0]) == Some(0)).then_some(()));
+    let state = fs::read_to_string(case.memory.join("state/state.json")).unwrap();
+    let accessor = state.parse::<Value>().unwrap()["token"]["accessor"].clone();
+    let lives = || {
+        let about = json!({ "accessor": accessor });
+        space.bao.ask(&teams[0], "root", "POST", "auth/token/lookup-accessor", &about).status == 200
+    };
+    assert!(lives());
+    kill(running);
+    let mut running = case.with_files(&configs[1]).command("sidecar").start();
+    running.until("the end of what was replaced", || (!lives()).then_some(()));
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
 fn a_damaged_state_is_refused_with_one_line() {
     let life = Life::new();
     life.killed(&life.config, 1);

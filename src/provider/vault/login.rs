@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use rustify::Endpoint;
 use std::sync::PoisonError;
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
@@ -49,26 +50,7 @@ impl Vault {
         // Whether that succeeds changes nothing: a token with a use limit and no user is as harmless as one gets.
         let _ = self.revoke_token().await;
         *self.session() = None;
-        let why = match planned {
-            ENDLESS if token.origin == Origin::Foreign => format!(
-                "the token is good for {uses} more requests only (num_uses), and its last use would end the leases that are \
-                 kept alive; put one without a limit of uses there"
-            ),
-            _ if token.origin == Origin::Foreign => format!(
-                "the token is good for {uses} more requests (num_uses, of which the look at itself took one), and {planned} \
-                 more are needed; put one with more uses there, or without a limit"
-            ),
-            ENDLESS => format!(
-                "the token is good for {uses} requests only, and its last use would end the leases that are kept alive; \
-                 set the role's token_num_uses to 0, which is any number"
-            ),
-            planned => {
-                format!(
-                    "the token is good for {uses} requests, and {planned} are needed; raise the role's token_num_uses"
-                )
-            }
-        };
-        Err(Failure::new(Class::Denied, why))
+        Err(Failure::new(Class::Denied, too_few_uses(token.origin, uses, planned)))
     }
 
     /// The token's own look at itself. Where its policy does not let it look, it is taken as it is.
@@ -159,6 +141,13 @@ impl Vault {
         answered
     }
 
+    /// The same in another namespace, for a token of an earlier configuration: no other namespace knows it.
+    pub fn in_namespace(mut self, namespace: Option<&str>) -> Result<Self, Failure> {
+        let value = namespace.map(HeaderValue::try_from).transpose();
+        self.namespace = value.map_err(|_| Failure::new(Class::Malformed, "a namespace that no header can carry"))?;
+        Ok(self)
+    }
+
     /// Extends the token's life; answers the token as the server now has it.
     pub async fn renew_token(&self) -> Result<Token, Failure> {
         let answer = self.ask(RenewTokenSelfRequest { increment: None }).await?;
@@ -209,7 +198,45 @@ impl Vault {
     }
 }
 
+/// Why a token is refused that allows fewer requests than are needed.
+fn too_few_uses(origin: Origin, uses: u64, planned: u64) -> String {
+    let requests = if uses == 1 { "request" } else { "requests" };
+    let are_needed = if planned == 1 { "is needed" } else { "are needed" };
+    match (origin, planned) {
+        (Origin::Foreign, ENDLESS) => format!(
+            "the token is good for {uses} more {requests} only (num_uses), and secrets are kept fresh for as long as this runs; put \
+             one without a limit of uses there"
+        ),
+        (Origin::Foreign, _) => format!(
+            "the token is good for {uses} more {requests} (num_uses, of which the look at itself took one), and {planned} more \
+             {are_needed}; put one with more uses there, or without a limit"
+        ),
+        (Origin::Login, ENDLESS) => format!(
+            "the token is good for {uses} {requests} only, and secrets are kept fresh for as long as this runs; set the role's \
+             token_num_uses to 0, which is any number"
+        ),
+        (Origin::Login, _) => format!(
+            "the token is good for {uses} {requests}, and {planned} {are_needed}; raise the role's token_num_uses"
+        ),
+    }
+}
+
 fn text(secret: &SecretBytes) -> Result<String, Failure> {
     let text = secret.expose_text().map(str::to_owned);
     text.ok_or_else(|| Failure::new(Class::Denied, "what was to be sent to log in is not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_with_too_few_uses_is_refused_with_the_number_and_a_reason_that_holds_without_leases() {
+        let stays = too_few_uses(Origin::Login, 1, ENDLESS);
+        assert!(stays.starts_with("the token is good for 1 request only, and secrets are kept fresh"), "{stays}");
+        assert!(too_few_uses(Origin::Foreign, 2, ENDLESS).contains("good for 2 more requests only"));
+        assert!(too_few_uses(Origin::Foreign, 1, 2).contains("1 more request (num_uses, "));
+        assert!(too_few_uses(Origin::Login, 1, 2).contains("good for 1 request, and 2 are needed"));
+        assert!(too_few_uses(Origin::Login, 0, 1).contains("good for 0 requests, and 1 is needed"));
+    }
 }

@@ -173,7 +173,8 @@ impl Vault {
         self.kv2.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn namespace(&self) -> Option<&str> {
+    /// The namespace that requests go to.
+    pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok())
     }
 

@@ -191,10 +191,8 @@ impl Schedule {
 
     pub(super) fn start(&mut self, slot: Slot, now: Duration) -> Work {
         let work = self.work(slot, now);
-        if let (Work::Read(_), Reads::Together, true) = (work, self.settings.reads, self.breaker.is_closed()) {
-            for secret in self.secrets.iter_mut().filter(|secret| secret.joins(&self.settings, now)) {
-                secret.join(now);
-            }
+        if let (Work::Read(id), Reads::Together, true) = (work, self.settings.reads, self.breaker.is_closed()) {
+            self.join(id, now);
         }
         let (token, ran, limit) = (self.current(), self.breaker.start(slot, now), self.limit_now(work, now));
         let ran_in_mount = match slot {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::schedule::backoff::{EXPIRED_WITHIN, less_a_quarter};
+use crate::domain::{part, scaled};
+use crate::schedule::backoff::{EXPIRED_WITHIN, less_a_quarter, unit};
 use crate::schedule::breaker::Slot;
 use crate::schedule::secret::Secret;
 use crate::schedule::settings::Reads;
@@ -19,6 +20,9 @@ pub(super) struct Round {
     /// Until when what they bring is waited for.
     until: Duration,
 }
+
+/// How far behind one another reads go that go together; of a short interval it is less.
+const BEHIND: Duration = Duration::from_secs(1);
 
 /// How long the answers of a round are waited for.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -39,6 +43,27 @@ impl Schedule {
             }
         }
         self.round = (beside > 0).then_some(Round { at, refresh, until: at.saturating_add(ANSWERS) });
+    }
+
+    /// Reads that are nearly due follow the one that is sent, a second behind one another, so that a fleet that is spread sends no bursts
+    /// of as many requests as a pod has secrets. What has just been read itself is left alone.
+    pub(super) fn join(&mut self, first: SecretId, now: Duration) {
+        let spread = unit(self.settings.spread);
+        let reads = self.secrets.iter().filter(|secret| secret.is_read_at_intervals()).count();
+        let reads = u32::try_from(reads).unwrap_or(u32::MAX);
+        let mut behind = 0_u32;
+        for (index, secret) in self.secrets.iter_mut().enumerate() {
+            let jitter = scaled(secret.refresh_interval(), spread);
+            let gap = part(jitter, reads.max(1)).min(BEHIND);
+            // Those that were sent together last are due no further apart than this.
+            let apart = jitter.saturating_add(gap.saturating_mul(reads));
+            let is_nearly_due = secret.due().is_some_and(|due| due.saturating_sub(apart) <= now);
+            let is_just_read = now.saturating_sub(secret.tried()) <= apart;
+            if index != first.0 && secret.is_read_at_intervals() && is_nearly_due && !is_just_read {
+                behind = behind.saturating_add(1);
+                secret.join(now.saturating_add(gap.saturating_mul(behind)));
+            }
+        }
     }
 
     /// Until when a delivery waits for neighbours of what has changed; `None`: it need not.

@@ -59,7 +59,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// signed key, a token), read or written, is issued again at two thirds of its life less up to a tenth, and never because
 /// of the general interval or a [`refresh`](Self::refresh), only at one that is set on the secret itself
 /// ([`reissue_every`](Self::reissue_every)); a write that states none, only at the latter.
-/// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval go along with the first.
+/// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval follow the first, a second behind one
+/// another (of short intervals less).
 ///
 /// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login; one that lives for hours and is
 /// revoked afterwards at any moment, by jitter, from a fiftieth of its life before its end (at most six of the longest windows) to

@@ -128,7 +128,8 @@ fn whatever_happens_to_one_mount_another_is_read_at_its_interval() {
             world.run(seconds(300));
             let gap = longest_gap(&world, |work| work.secret() == Some(SecretId(roles + 1)));
             let about = format!("{roles} roles, {what:?}, seed {seed}");
-            assert!(gap <= Duration::from_millis(2050), "{about}: KV was not read for {gap:?}");
+            // In the moment in which many begin to hang it waits until they are known to be slow.
+            assert!(gap <= Duration::from_millis(2500), "{about}: KV was not read for {gap:?}");
             assert_eq!(world.logins(), 1, "{about}");
             assert!(!world.gaps.iter().any(|(id, ..)| id.0 == roles), "{about}: {:?}", world.gaps);
         }
@@ -427,19 +428,24 @@ fn reads_of_one_interval_go_together_and_neighbours_of_a_change_once_more() {
             Next::Do(work) => {
                 let id = work.secret().unwrap();
                 reads.push((now, id));
+                let answer = Answer { life: Life::Unbounded, rotates_in: None };
+                schedule.done(work, Outcome::Fetched(answer), now, dice.unit());
                 if now > seconds(60) && id == ids[0] && !changed {
                     changed = true;
                     schedule.changed(id, now);
                     assert_eq!(schedule.settles_at(now), Some(now + Duration::from_millis(500)));
                 }
-                let answer = Answer { life: Life::Unbounded, rotates_in: None };
-                schedule.done(work, Outcome::Fetched(answer), now, dice.unit());
             }
         }
     }
     let at = |id: usize| reads.iter().filter(|(_, of)| *of == ids[id]).map(|(at, _)| *at).collect::<Vec<_>>();
-    assert_eq!(at(0), at(1), "together, and both once more after the change");
-    let again = at(0).windows(2).filter(|pair| pair[1] - pair[0] == Duration::from_millis(500)).count();
-    assert_eq!(again, 1);
+    let pairs: Vec<_> = at(0).into_iter().zip(at(1)).skip(1).filter(|(one, _)| *one < seconds(60)).collect();
+    let apart: Vec<_> = pairs.iter().map(|(one, other)| one.abs_diff(*other)).collect();
+    assert!(apart.iter().all(|apart| *apart <= Duration::from_millis(500)), "{pairs:?}");
+    assert!(apart.iter().all(|apart| !apart.is_zero()), "a fleet that is spread sends no bursts: {pairs:?}");
+    let again = |id| at(id).windows(2).filter(|pair| pair[1] - pair[0] <= Duration::from_millis(500)).count();
+    assert!(again(0) == 0 && again(1) <= 1, "what changed is not read again");
+    let change = at(0).into_iter().find(|at| *at > seconds(60)).unwrap() + Duration::from_millis(500);
+    assert!(at(1).contains(&change), "what goes with it is, or for the first time");
     assert_eq!(at(2).len(), 1, "another interval is not touched");
 }
