@@ -110,7 +110,9 @@ fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf
     let unit = value("RUNTIME_DIRECTORY").and_then(|value| value.split(|byte| *byte == b':').next());
     let user = value("XDG_RUNTIME_DIR").filter(|_| !is_container).map(Vec::as_slice);
     let mut candidates = [unit, user].into_iter().flatten().map(|value| PathBuf::from(OsStr::from_bytes(value)));
-    Some(candidates.find(is_own_name)?.join("secret-exec-state"))
+    let state = candidates.find(is_own_name)?.join("secret-exec-state");
+    // What a link leads to is somebody's who asked for no state there.
+    (!state.is_symlink()).then_some(state)
 }
 
 /// A directory of our own in one that everybody may write and nobody may take from others (mode 1777).
@@ -155,5 +157,7 @@ mod tests {
         assert_eq!(state(&[("XDG_RUNTIME_DIR", other)], false), None);
         assert_eq!(state(&[("XDG_RUNTIME_DIR", "relative")], false), None);
         assert_eq!(state(&[], false), None);
+        std::os::unix::fs::symlink("/tmp", folder.path().join("secret-exec-state")).unwrap();
+        assert_eq!(state(&[("XDG_RUNTIME_DIR", own)], false), None);
     }
 }

@@ -150,6 +150,12 @@ impl Listeners {
             }
             Err(error) => return Err(vec![Diagnostic::new(Exit::Volume, error.to_string())]),
         };
+        if let Some(state) = state.as_ref().filter(|state| mode == Mode::Sidecar && state.memory().is_none()) {
+            let path = state.path().display();
+            warn!(
+                "the state directory {path} is on a disk: nothing is kept there, so a restart begins anew (--state, on a tmpfs)"
+            );
+        }
         let health = config.metrics.as_deref().map(Health::listen).transpose();
         let health = health.map_err(|error| vec![Diagnostic::new(Exit::Usage, error.to_string())])?;
         Ok(Self { state, health })

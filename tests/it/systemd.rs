@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::time::Duration;
 
 use support::*;
@@ -165,4 +166,22 @@ fn the_example_unit_works() {
     assert_eq!(status.code(), Some(0), "{status}");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(128 + libc::SIGTERM));
+}
+
+#[test]
+fn a_sidecars_state_directory_on_a_disk_is_said_to_keep_nothing() {
+    let case = Case::new();
+    let (volume, reference) = (case.volume(), case.secret("s", "7"));
+    let run = |mode: &str, state: &Path| {
+        let run = case.run_bare().arg("--volume").arg(&volume).args(&["--file", &format!("a={reference}")]);
+        run.command(mode).arg("--state").arg(state)
+    };
+    let mut running = run("sidecar", &case.path("state")).start();
+    running.reports("is on a disk: nothing is kept there, so a restart begins anew");
+    running.signal(libc::SIGTERM);
+    running.end();
+    let mut running = run("sidecar", &case.memory.join("state")).start();
+    running.reports("delivered 1 file");
+    running.signal(libc::SIGTERM);
+    assert!(!running.end().err().contains("on a disk"));
 }

@@ -54,7 +54,7 @@ async fn a_token_that_may_not_look_at_itself_is_taken_as_it_is() {
 async fn a_dead_token_is_denied_at_the_login_and_named_when_it_dies_later() {
     let Some(server) = server() else { return };
     let failure = connect(&config(&server.address())).login(&token("s.canary"), 0).await.unwrap_err();
-    let why = "the token of the token file was refused (403): it is wrong, or has expired or was revoked";
+    let why = "the token of the token file was refused (403): it is wrong, has expired or was revoked, or its entity is disabled";
     assert_eq!(failure, Failure::new(Class::Denied, why));
 
     let rules = r#"path "secret/data/x" { capabilities = ["read"] }"#;
@@ -256,7 +256,10 @@ async fn a_namespace_is_where_everything_happens() {
 
     config.namespace = Some("nobody".into());
     let failure = connect(&config).login(&token(ROOT), 0).await.unwrap_err();
-    assert!(failure.why.ends_with("(404): the namespace does not exist"), "{failure}");
+    assert!(
+        failure.why.contains("there is no namespace \"nobody\", which vault.namespace or VAULT_NAMESPACE says (404)"),
+        "{failure}"
+    );
     config.namespace = Some("a\nb".into());
     let failure = Vault::connect(&config, crate::limits(), std::time::SystemTime::now).unwrap_err();
     assert_eq!(failure.class, Class::Malformed);

@@ -17,14 +17,29 @@ pub(super) fn redirect(
 ) -> Result<Option<Url>, TransportError> {
     use StatusCode as S;
     let status = response.status();
-    if ![S::MOVED_PERMANENTLY, S::FOUND, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
+    if ![S::MOVED_PERMANENTLY, S::FOUND, S::SEE_OTHER, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT].contains(&status) {
         return Ok(None);
     }
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-    let Some(target) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
+    let Some(target) = location
+        .filter(|location| is_location(location))
+        .and_then(|location| from.join(location).ok())
+        .filter(Url::has_host)
+    else {
         let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
         return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
     };
+    // A standby names a path of the API at another node, an ingress perhaps one with a prefix.
+    if status == S::SEE_OTHER || !target.path().contains("/v1/") {
+        let why = ", to no path of Vault's API: a login page, a proxy or another server answers in its place; is \
+                   vault.address right?";
+        return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
+    }
+    if target == *from {
+        let to = "itself".to_owned();
+        let why = "; a proxy or ingress before it does that, or it is no Vault server";
+        return Err(TransportError::Redirect { from: origin(from), to, why });
+    }
     if matches!(status, S::MOVED_PERMANENTLY | S::FOUND) && method != http::Method::GET {
         let why = ", and a write is not sent again for that: set vault.address to where it should go";
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
@@ -32,7 +47,8 @@ pub(super) fn redirect(
     if target.scheme() != from.scheme() {
         let why = match target.scheme() {
             "https" => "; set vault.address to that",
-            _ => ", which is not encrypted; not followed",
+            "http" => ", which is not encrypted; not followed",
+            _ => ", which is no address of a server; is vault.address right?",
         };
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
     }
@@ -46,6 +62,11 @@ pub(super) fn redirect(
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
     }
     Ok(Some(target))
+}
+
+/// RFC 3986: a reference has no white space. An empty one is allowed and leads nowhere.
+fn is_location(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
 }
 
 /// Whether the URL is at `HOST[:PORT]`; without a port, it is the one of the address.

@@ -47,6 +47,26 @@ fn a_redirect_is_followed_only_to_hosts_that_are_allowed() {
 }
 
 #[test]
+fn what_redirects_to_no_path_of_the_api_is_somebody_else() {
+    let from = "https://vault:8200/v1/x";
+    for to in ["https://sso.example.com/login?x=canary", "https://vault:8200/login", "/login", "ftp://x"] {
+        let why = follows(from, to, StatusCode::FOUND, &http::Method::GET, "vault").unwrap_err();
+        let is_told = why.contains("a login page, a proxy or another server") && !why.contains("canary");
+        assert!(is_told && !why.contains("set vault.address to"), "{to}: {why}");
+    }
+    for to in ["not a url at all", "", "http://[x"] {
+        let why = follows(from, to, StatusCode::FOUND, &http::Method::GET, "vault").unwrap_err();
+        assert!(why.contains("redirects to what is no URL; is this a Vault server?"), "{to}: {why}");
+    }
+    let why = follows(from, "https://vault/v1/x", StatusCode::SEE_OTHER, &http::Method::GET, "vault").unwrap_err();
+    assert!(why.contains("a login page"), "{why}");
+    let why = follows(from, from, StatusCode::TEMPORARY_REDIRECT, &http::Method::GET, "vault").unwrap_err();
+    assert!(why.contains("redirects to itself"), "{why}");
+    let why = follows(from, "ftp://x/v1/x", StatusCode::FOUND, &http::Method::GET, "vault").unwrap_err();
+    assert!(why.contains("no address of a server"), "{why}");
+}
+
+#[test]
 fn a_write_is_not_sent_again_for_a_status_that_may_change_the_method() {
     let to = "https://vault:8200/v1/y";
     for method in [http::Method::PUT, http::Method::POST] {

@@ -34,6 +34,12 @@ impl Answer {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
 
+    /// Whether it is an answer without any word: no body, or an empty list of errors.
+    pub(super) fn says_nothing(&self) -> bool {
+        let body: Vec<u8> = self.body.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        [&b""[..], b"{}", br#"{"errors":[]}"#, br#"{"errors":null}"#].contains(&body.as_slice())
+    }
+
     /// Whether the server can have written this: nothing at all, or JSON with a name that every answer of Vault's has one of.
     pub(super) fn is_the_servers(&self) -> bool {
         let body = self.body.expose();

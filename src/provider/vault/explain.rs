@@ -56,7 +56,6 @@ impl fmt::Display for RequestKind<'_> {
 
 /// Reasons of a failed login: what the server writes, and what we say.
 const LOGIN_REASONS: &[(&str, &str)] = &[
-    ("namespace not found", "the namespace does not exist"),
     ("no handler for route", "no auth method is mounted there"),
     (
         "wrapping token is not valid",
@@ -177,16 +176,21 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
         500 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
         503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).unclear(),
         501.. => failure(Class::Transient, unavailable(status)).perhaps_done().unclear(),
+        404 if answer.says("namespace not found") => {
+            let why = format!(
+                "there is no namespace {:?}, which vault.namespace or VAULT_NAMESPACE says",
+                namespace.unwrap_or_default()
+            );
+            failure(if request.is_login() { Class::Denied } else { Class::NotFound }, &why)
+        }
+        // Vault says why a login is refused; a load balancer without a route says nothing.
+        404 if request.is_login() && answer.says_nothing() => of_somebody_else(answer),
         400..500 if request.is_login() => refused_login(request, answer),
         403 => {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
             Failure::new(Class::Denied, format!("permission denied (403): the policy needs {request}{place}"))
         }
         401 => failure(Class::Denied, "permission denied"),
-        404 if answer.says("namespace not found") => {
-            let namespace = namespace.unwrap_or_default();
-            Failure::new(Class::NotFound, format!("there is no namespace {namespace:?} (404)"))
-        }
         404 if answer.says("no handler for route") => failure(Class::NotFound, "nothing is mounted at that path"),
         400 | 404 if answer.says("lease not found") || answer.says("lease expired") => {
             failure(Class::NotFound, "the lease has ended or was revoked")
@@ -323,6 +327,28 @@ mod tests {
             token: SecretBytes::copy_of(b"canary"),
         };
         refusal(&RequestKind::Login(&proof), &answer(status, errors), None)
+    }
+
+    #[test]
+    fn a_login_that_nobody_says_a_word_to_was_answered_by_somebody_else() {
+        let proof = Proof::Token(SecretBytes::copy_of(b"canary"));
+        for (status, body, is_elsewhere) in [
+            (404, "", true),
+            (404, "{\"errors\": []}\n", true),
+            (404, "{\"errors\":[\"no handler for route\"]}", false),
+            (403, "", false),
+            (400, "{\"errors\":[]}", false),
+        ] {
+            let answer = Answer { status, retry_after: None, body: SecretBytes::from(body.to_owned()) };
+            let why = refusal(&RequestKind::Login(&proof), &answer, None).why;
+            assert_eq!(
+                why.contains("something else answers in the server's place"),
+                is_elsewhere,
+                "{status} {body}: {why}"
+            );
+            let why = refusal(&RequestKind::Read("secret/data/app"), &answer, None).why;
+            assert!(!why.contains("something else"), "{why}");
+        }
     }
 
     #[test]
