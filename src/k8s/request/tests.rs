@@ -439,6 +439,19 @@ fn what_no_container_could_be_started_with_is_refused() {
     denied_here(&[FILE, ("mode", "init"), ("volume", "/a:b")], "which Kubernetes refuses in a mountPath");
 }
 
+#[test]
+fn files_are_not_mounted_over_what_the_pod_needs() {
+    for path in ["/proc/self", "/sys", "/dev/shm", "/etc", "/run/secret-exec-state/own", "/var/run/secrets"] {
+        for mode in ["sidecar", "init"] {
+            let expected = format!("annotation secret-exec.dev/volume: {path} is ");
+            denied_here(&[FILE, ("mode", mode), ("volume", path)], &expected);
+            let config = format!("volume: {{ path: {path} }}");
+            denied_here(&[FILE, ("mode", mode), ("config", &config)], &expected);
+        }
+    }
+    injected(&pod(&[FILE, ROLE, ("volume", "/etc/app")], app()));
+}
+
 /// A user that the app is not owns the files, or the app cannot become it: it would learn that when it runs.
 #[test]
 fn a_user_that_the_app_is_not_is_refused() {

@@ -7,6 +7,7 @@ use crate::domain::{Account, Feature, FileMode, Limit, Mode, RunAs, Source};
 
 use super::super::denial::{annotation_key, way_for_root};
 use super::super::login::Login;
+use super::super::mount_path;
 use super::super::names::{FILES_PATH, TLS_PATH, VOLUME_PATH};
 use super::super::pod::{Container, Pod};
 use super::super::quantity;
@@ -169,6 +170,11 @@ impl RequestReader<'_> {
         let path = &config.volume.path;
         if path.as_os_str() == VOLUME_PATH {
             self.deny_annotation("volume", &format!("must not be {VOLUME_PATH} itself; the default is {FILES_PATH}"));
+        }
+        if let Some(why) = mount_path::refused(path) {
+            let text =
+                format!("{} is {why}; name a directory for the files alone, such as {FILES_PATH}", path.display());
+            self.deny_annotation("volume", &text);
         }
         let directories = self.dialect.directories.iter().map(String::as_str);
         if let Some(text) = directories.chain(path.to_str()).find(|text| text.contains(':')) {

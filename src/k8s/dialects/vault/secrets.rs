@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::super::super::mount_path;
 use super::super::super::names::VOLUME_PATH;
 use super::super::words;
 use super::Reader;
@@ -138,24 +139,17 @@ impl<'a> Reader<'a> {
             _ => (VOLUME, self.said(VOLUME).unwrap_or(DEFAULT_DIRECTORY)),
         };
         let clean = clean(text).filter(|_| text.starts_with('/')).map(|path| format!("/{path}"));
-        // `/proc` and `/sys` are the kernel's; the rest is where injection has its own volumes and the pod's tokens.
-        let is_taken = |path: &String| {
-            ["/proc", "/sys", "/dev", "/var/run/secrets", "/run/secrets"]
-                .iter()
-                .any(|taken| Path::new(path).starts_with(taken))
-                || path.starts_with(VOLUME_PATH)
+        let Some(path) = clean else {
+            self.deny(name, "expected an absolute path of a directory, without \"..\"");
+            return None;
         };
-        match clean {
-            None => self.deny(name, "expected an absolute path of a directory, without \"..\""),
-            Some(path) if is_taken(&path) => {
-                self.deny(
-                    name,
-                    "is the kernel's, or where the pod's tokens and the injected volumes are; expected another path",
-                );
-            }
-            Some(path) => return Some(path),
+        let own =
+            || Path::new(&path).starts_with(VOLUME_PATH).then(|| "where injection mounts what is its own".to_owned());
+        if let Some(why) = mount_path::refused(Path::new(&path)).or_else(own) {
+            self.deny(name, &format!("{path} is {why}; expected another path"));
+            return None;
         }
-        None
+        Some(path)
     }
 
     fn set_file(&mut self, file: &File<'_>, name: &str) {

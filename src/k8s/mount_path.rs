@@ -1,0 +1,125 @@
+//! Where files may be mounted in an app's container: not over the kernel's, the system's, the pod's tokens or what injection mounts.
+
+use std::path::{Path, PathBuf};
+
+use super::names::VOLUME_PATH;
+
+/// File systems of the kernel's.
+const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// Where Kubernetes and AWS's webhooks mount tokens (`/var/run` is a link to `/run` in most images).
+const TOKENS: [&str; 3] = [
+    "/run/secrets/kubernetes.io/serviceaccount",
+    "/run/secrets/eks.amazonaws.com",
+    "/run/secrets/pods.eks.amazonaws.com",
+];
+/// A mount over one of these takes from every program what it needs to start. Below them an app has directories of its own.
+const SYSTEM: [&str; 17] = [
+    "/bin",
+    "/boot",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/run",
+    "/sbin",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local",
+    "/usr/sbin",
+    "/var",
+];
+/// Files that the kubelet mounts.
+const KUBELET: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+
+/// Why nothing is mounted there, if so: what would come behind "is".
+pub(super) fn refused(path: &Path) -> Option<String> {
+    let real = match path.strip_prefix("/var/run") {
+        Ok(below) => Path::new("/run").join(below).components().collect(),
+        Err(_) => path.components().collect::<PathBuf>(),
+    };
+    let below = |all: &[&'static str]| all.iter().copied().find(|taken| real.starts_with(taken));
+    if let Some(taken) = below(&KERNEL) {
+        return Some(format!("in {taken}, which is the kernel's"));
+    }
+    if let Some(taken) = TOKENS.iter().find(|taken| real.starts_with(taken) || Path::new(taken).starts_with(&real))
+        && real != Path::new("/run")
+    {
+        return Some(format!("in the way of {taken}, where a token of the pod is mounted"));
+    }
+    // `/run/secret-exec-state` and its like, and names that are still to come.
+    let is_own = real.as_os_str().to_str().is_some_and(|text| text.starts_with(&format!("{VOLUME_PATH}-")));
+    if is_own {
+        return Some("where injection mounts what is its own".to_owned());
+    }
+    if let Some(taken) = below(&KUBELET) {
+        return Some(format!("{taken}, which the kubelet mounts"));
+    }
+    let system = SYSTEM.iter().find(|taken| real == Path::new(taken));
+    system.map(|taken| format!("{taken} itself, which programs need to start"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_mounted_over_what_the_kernel_the_system_and_injection_have() {
+        for (path, expected) in [
+            ("/proc", "in /proc, which is the kernel's"),
+            ("/proc/self", "in /proc, which is the kernel's"),
+            ("//proc//1/", "in /proc, which is the kernel's"),
+            ("/sys/fs/cgroup", "in /sys, which is the kernel's"),
+            ("/dev/shm", "in /dev, which is the kernel's"),
+            ("/etc", "/etc itself, which programs need to start"),
+            ("/etc/", "/etc itself, which programs need to start"),
+            ("/etc/hosts", "/etc/hosts, which the kubelet mounts"),
+            ("/usr/lib", "/usr/lib itself, which programs need to start"),
+            ("/var/run", "/run itself, which programs need to start"),
+            ("/run", "/run itself, which programs need to start"),
+            ("/run/secret-exec-state/own", "where injection mounts what is its own"),
+            ("/run/secret-exec-identity", "where injection mounts what is its own"),
+            ("/var/run/secret-exec-bin", "where injection mounts what is its own"),
+            ("/run/secret-exec-program", "where injection mounts what is its own"),
+            (
+                "/var/run/secrets/kubernetes.io/serviceaccount",
+                "in the way of /run/secrets/kubernetes.io/serviceaccount, where a token of the pod is mounted",
+            ),
+            (
+                "/run/secrets/kubernetes.io/serviceaccount/x",
+                "in the way of /run/secrets/kubernetes.io/serviceaccount, where a token of the pod is mounted",
+            ),
+            (
+                "/var/run/secrets",
+                "in the way of /run/secrets/kubernetes.io/serviceaccount, where a token of the pod is mounted",
+            ),
+            (
+                "/run/secrets/eks.amazonaws.com/serviceaccount",
+                "in the way of /run/secrets/eks.amazonaws.com, where a token of the pod is mounted",
+            ),
+        ] {
+            assert_eq!(refused(Path::new(path)).as_deref(), Some(expected), "{path}");
+        }
+        for path in [
+            "/run/secret-exec/files",
+            "/run/secret-exec/other",
+            "/etc/app",
+            "/etc/nginx/certs",
+            "/var/lib/app",
+            "/var/run/app",
+            "/run/secrets/app",
+            "/run/secrets.d",
+            "/vault/secrets",
+            "/mnt/secrets-store",
+            "/opt/app/proc",
+            "/usr/share/app",
+            "/tmp",
+            "/developer",
+        ] {
+            assert_eq!(refused(Path::new(path)), None, "{path}");
+        }
+    }
+}
