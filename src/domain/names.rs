@@ -14,6 +14,9 @@ pub enum NameError {
     /// A control character, or one that a terminal shows as nothing or in another place.
     #[error("cannot hold a control character, a line separator or an invisible mark")]
     Control,
+    /// A blank in an environment name.
+    #[error("an environment name cannot hold a blank")]
+    Blank,
     /// A NUL byte.
     #[error("cannot hold a NUL byte")]
     Nul,
@@ -52,6 +55,7 @@ impl EnvName {
             _ if name.contains('=') => Err(NameError::Equals),
             _ if name.contains('\0') => Err(NameError::Nul),
             _ if name.contains(is_invisible) => Err(NameError::Control),
+            _ if name.contains(char::is_whitespace) => Err(NameError::Blank),
             _ => Ok(Self(name.to_owned())),
         }
     }
@@ -235,6 +239,9 @@ mod tests {
         assert_eq!(EnvName::parse(""), Err(NameError::Empty));
         assert_eq!(EnvName::parse("A=B"), Err(NameError::Equals));
         assert_eq!(EnvName::parse("A\0B"), Err(NameError::Nul));
+        for blank in ["A B", " A", "A\u{a0}", "A\u{3000}B"] {
+            assert_eq!(EnvName::parse(blank), Err(NameError::Blank), "{blank:?}");
+        }
         assert!(EnvName::parse("Grüße").is_ok());
     }
 }

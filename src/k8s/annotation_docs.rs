@@ -105,7 +105,9 @@ pub fn markdown() -> String {
          `secret-exec-init` before it | `/run/secret-exec` (files in `files/`), read-only |\n\
          | `init` | an init container; delivers once | the same |\n\
          | `exec`, `supervise` | an init container that copies the program | the command begins with the program; files are written by it |\n\n\
-         With `volume` the files stand at that path instead (`subPath: files`). They belong to a group that the pod gets \
+         With `volume` the files stand at that path instead (`subPath: files`). A path is denied in `/proc`, `/sys` and `/dev`, over \
+         a token of the pod, over what injection mounts (`/run/secret-exec-…`), and where programs need the directory itself (`/etc`, \
+         not `/etc/app`). The files belong to a group that the pod gets \
          (`supplementalGroups`), readable by it (0440) whatever user the app is; with `run-as: \"UID:GID\"` they are that \
          user's own (0400). An app whose `runAsUser` is another is refused. With `metrics` on an address that others reach, the \
          sidecar's port is named `secret-exec`; [podmonitor.yaml](../deploy/monitoring/podmonitor.yaml) scrapes it.\n\n\

@@ -206,19 +206,20 @@ fn a_dotenv_value_without_a_common_spelling_is_refused_by_its_key() {
 #[test]
 fn every_key_becomes_a_variable() {
     let known = fetches(&[
-        ("vault:x", Backend::Map(r#"{"A":"1","b c":{"d":[1]},"PATH":"p"}"#)),
+        ("vault:x", Backend::Map(r#"{"A":"1","b.c":{"d":[1]},"PATH":"p"}"#)),
         ("vault:null", Backend::Map(r#"{"A":null,"PATH":null,"B":"null"}"#)),
         ("vault:equals", Backend::Map(r#"{"A=B":"1"}"#)),
         ("vault:newline", Backend::Map(r#"{"A\nLD_PRELOAD":"1"}"#)),
         ("vault:empty", Backend::Map(r#"{"":"1"}"#)),
+        ("vault:blank", Backend::Map(r#"{"A B":"1"}"#)),
     ]);
     let variables = |text, prefix| variables(&reference(text), prefix, &known);
     let got: Vec<_> = variables("vault:x", "APP_").unwrap();
     let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.expose_text().unwrap())).collect();
-    assert_eq!(got, [("APP_A", "1"), ("APP_b c", r#"{"d":[1]}"#), ("APP_PATH", "p")]);
+    assert_eq!(got, [("APP_A", "1"), ("APP_b.c", r#"{"d":[1]}"#), ("APP_PATH", "p")]);
     let got = variables("vault:null", "").unwrap();
     assert_eq!((got.len(), got[0].0.as_str(), got[0].1.expose()), (1, "B", &b"null"[..]));
-    let got = variables("vault:x#b c", "").unwrap();
+    let got = variables("vault:x#b.c", "").unwrap();
     assert_eq!((got[0].0.as_str(), got[0].1.expose()), ("d", &b"[1]"[..]));
 
     for (text, prefix, expected) in [
@@ -229,6 +230,7 @@ fn every_key_becomes_a_variable() {
             "a backend may not set the variable \"LD_A\"; pick the keys you want one by one under `env`",
         ),
         ("vault:x#A", "", "envFrom takes a map, and this is one text; leave the #KEY out, or use format: raw"),
+        ("vault:blank", "P_", "variable \"P_A B\": an environment name cannot hold a blank"),
         ("vault:equals", "P_", "variable \"P_A=B\": an environment name cannot hold \"=\""),
         (
             "vault:newline",
