@@ -128,7 +128,8 @@ pub fn markdown() -> String {
          sidecar takes over its login and its leases (one login, one lease), renews, lets the Job complete and revokes \
          at the end. A secret without a lease needs nobody who stays: `mode: init`. \
          [examples/kubernetes/job.yaml](../examples/kubernetes/job.yaml) shows both. `activeDeadlineSeconds` ends a pod \
-         that hangs for another reason.\n\n\
+         that hangs for another reason, such as a sidecar that is killed before the app has started: it is restarted for \
+         ever. So the injector warns of a pod with `Never` and a sidecar that has none; it does not see the one of a Job.\n\n\
          With `restartPolicy: OnFailure` there is the sidecar only, and its pod never fails: kubelet starts the sidecar \
          again after 10, 20, 40 seconds and so on. The Job controller adds up the restarts of all containers of the \
          running pods, native sidecars among them. When the sum reaches `backoffLimit` (with 0: at the first restart) it \

@@ -497,6 +497,10 @@ fn a_pod_that_may_not_end_as_expected_gets_a_warning() {
         let said = warnings(&[FILE, ROLE, ("mode", mode)], json!({ "restartPolicy": "OnFailure" }));
         assert!(said.starts_with(never), "{said}");
     }
+    let said = warnings(&[FILE, ROLE], json!({ "restartPolicy": "Never" }));
+    assert!(
+        said.starts_with("restartPolicy Never without activeDeadlineSeconds: a secret that cannot be fetched fails")
+    );
     let too_long = "annotation secret-exec.dev/revoke-delay: 60 s is not less than terminationGracePeriodSeconds (30)";
     let delay = ("revoke-delay", "1m");
     for grace in [json!({}), json!({ "terminationGracePeriodSeconds": 30 })] {
@@ -507,7 +511,9 @@ fn a_pod_that_may_not_end_as_expected_gets_a_warning() {
         (&[FILE, ROLE, delay][..], json!({ "terminationGracePeriodSeconds": 61 })),
         (&[FILE, ROLE, ("revoke-delay", "29s")], json!({})),
         (&[FILE, ROLE], json!({ "restartPolicy": "OnFailure", "activeDeadlineSeconds": 600 })),
-        (&[FILE, ROLE], json!({ "restartPolicy": "Never" })),
+        (&[FILE, ROLE], json!({ "restartPolicy": "Never", "activeDeadlineSeconds": 600 })),
+        (&[FILE, ROLE, ("mode", "init")], json!({ "restartPolicy": "Never" })),
+        (&[FILE, ROLE, ("mode", "exec"), ("command.app", "[\"/app\"]")], json!({ "restartPolicy": "Never" })),
         (&[FILE, ROLE], json!({ "terminationGracePeriodSeconds": 0 })),
     ] {
         assert_eq!(warnings(annotations, spec.clone()), "", "{spec}");

@@ -197,13 +197,19 @@ impl RequestReader<'_> {
     fn warn_of_the_end(&mut self, mode: Mode, config: &Config) {
         const GRACE: u64 = 30; // terminationGracePeriodSeconds, when the pod names none
         let ending = &self.pod.ending;
-        if ending.restart_policy.as_deref() == Some("OnFailure") && !ending.has_deadline {
-            self.warnings.push(
+        let never_ends = match ending.restart_policy.as_deref().filter(|_| !ending.has_deadline) {
+            Some("OnFailure") => Some(
                 "restartPolicy OnFailure without activeDeadlineSeconds: a secret that cannot be fetched never fails this pod, \
-                 its container is started again and again; say restartPolicy: Never, or set activeDeadlineSeconds"
-                    .to_owned(),
-            );
-        }
+                 its container is started again and again; say restartPolicy: Never, or set activeDeadlineSeconds",
+            ),
+            // The container before the sidecar fails the pod; the sidecar itself is started again whatever the policy says.
+            Some("Never") if mode == Mode::Sidecar => Some(
+                "restartPolicy Never without activeDeadlineSeconds: a secret that cannot be fetched fails this pod, but a \
+                 sidecar that then fails before the app starts is restarted for ever; set it here (or in the Job, which is enough)",
+            ),
+            _ => None,
+        };
+        self.warnings.extend(never_ends.map(str::to_owned));
         let (delay, grace) = (config.revoke_delay.as_secs(), ending.grace.unwrap_or(GRACE));
         if mode == Mode::Sidecar && delay > 0 && delay >= grace {
             self.warnings.push(format!(
