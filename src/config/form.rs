@@ -1,6 +1,4 @@
-//! The forms a single value can have: how each is checked, described to people, and written in the JSON Schema.
-
-use serde_json::{Value, json};
+//! The forms a single value can have: how each is checked and described to people. `patterns` writes them as JSON Schema.
 
 use crate::domain::{FileMode, Owner, RunAs};
 
@@ -14,6 +12,8 @@ pub(super) enum Form {
     Plain,
     /// Any text, such as a template.
     Any,
+    /// A word of a command.
+    Argument,
     /// PEM certificates.
     Certificates,
     /// `true` or `false`.
@@ -86,14 +86,16 @@ impl Form {
         let is_plain_word = text.style == Style::Plain;
         match self {
             Self::Prefix if text.text.is_empty() => {}
-            _ if text.is_null() || (text.text.is_empty() && self != Self::Any) => {
+            _ if text.is_null() || (text.text.is_empty() && !matches!(self, Self::Any | Self::Argument)) => {
                 return Err(format!("is empty; expected {}, or leave the key out", self.expected()));
             }
             Self::Bool if text.style == Style::Quoted => {
                 return Err("expected true or false, without quotes".to_owned());
             }
             Self::Mode if is_plain_word => return Err(unquoted_mode(&text.text)),
-            Self::Plain | Self::Any if is_plain_word && matches!(text.text.as_str(), "true" | "false") => {
+            Self::Plain | Self::Any | Self::Argument
+                if is_plain_word && matches!(text.text.as_str(), "true" | "false") =>
+            {
                 return Err("expected a text, not true or false; if it is meant, put it in quotes".to_owned());
             }
             _ => {}
@@ -104,7 +106,7 @@ impl Form {
     fn check_text(self, text: &str) -> Result<(), String> {
         match self {
             Self::Plain | Self::Amount => value::plain(text).map(drop),
-            Self::Any | Self::Reference => Ok(()),
+            Self::Any | Self::Argument | Self::Reference => Ok(()),
             Self::Certificates => value::certificates(text).map(drop),
             Self::Bool => value::boolean(text).map(drop),
             Self::Duration => value::duration(text).map(drop),
@@ -142,7 +144,7 @@ impl Form {
     /// What to write there, after the word "expected".
     pub(super) fn expected(self) -> String {
         let text = match self {
-            Self::Plain | Self::Any => "a text",
+            Self::Plain | Self::Any | Self::Argument => "a text",
             Self::Certificates => "PEM text",
             Self::Bool => "true or false",
             Self::Duration => "a duration, such as 60s or 5m",
@@ -215,60 +217,13 @@ impl Form {
             Self::Process => &["nginx"],
             Self::Pattern => &["VAULT_*"],
             Self::Prefix => &["APP_"],
-            Self::Plain | Self::Any | Self::Certificates | Self::Bool | Self::Path | Self::Words(_) => &[],
-        }
-    }
-
-    /// As JSON Schema. Never stricter than `check`, and less strict only where a pattern cannot say it.
-    pub(super) fn schema(self) -> Value {
-        const SOME_TEXT: &str = r"^\S(.*\S)?$";
-        match self {
-            Self::Bool => json!({ "type": "boolean" }),
-            Self::Any | Self::Prefix => json!({ "type": "string" }),
-            Self::Words(words) => json!({ "enum": words }),
-            Self::Certificates => json!({ "type": "string", "pattern": "-----BEGIN CERTIFICATE-----" }),
-            Self::RenewalAt => json!({ "type": "string", "pattern": "^0*([3-7][0-9]|80)%$" }),
-            Self::RenewalJitter => json!({ "type": "string", "pattern": "^0*([5-9]|1[0-9]|20)%$" }),
-            Self::Duration | Self::HandOver => {
-                let pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
-                json!({ "type": "string", "minLength": 2, "pattern": pattern, "not": { "pattern": "^[0dhms]*$" } })
-            }
-            Self::Size => {
-                let zero = json!({ "type": "string", "pattern": "^0*(Ki|Mi|Gi)?$" });
-                json!({ "type": ["string", "integer"], "minimum": 1, "pattern": "^[0-9]+(Ki|Mi|Gi)?$", "not": zero })
-            }
-            Self::Mode => json!({ "type": "string", "pattern": "^0?[0246][0246]0$" }),
-            Self::Reference => json!({ "type": "string", "pattern": r"^\S" }),
-            Self::RunAs => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^[^:]+(:[^:]+)?$" }),
-            Self::Owner => json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^([^:]+)?(:[^:]+)?$" }),
-            Self::Gid => {
-                json!({ "type": ["string", "integer"], "minimum": 1, "maximum": u32::MAX - 1, "pattern": "^[0-9]*[1-9][0-9]*$" })
-            }
-            Self::Amount => json!({ "type": ["string", "number"], "pattern": SOME_TEXT }),
-            Self::Directory => json!({ "type": "string", "pattern": "^/+[^/]" }),
-            Self::Address => {
-                let pattern = "^([hH][tT][tT][pP][sS]?://[^/?#@]+(/[-._~A-Za-z0-9]+)*/?|[uU][nN][iI][xX]:///.*[^/])$";
-                json!({ "type": "string", "pattern": pattern, "not": { "pattern": "^[hH][^:]*://.*/(v1|ui)/?$" } })
-            }
-            Self::Proxy => json!({ "type": "string", "pattern": "^[hH][tT][tT][pP]://[^/?#@]+/?$" }),
-            Self::Url => json!({ "type": "string", "pattern": "^https?://[^/?#@]" }),
-            Self::Listen => json!({ "type": "string", "pattern": "^[^:].*:[0-9]+$" }),
-            Self::Mount => {
-                // Helm checks the chart's values by this, too, and its patterns cannot look ahead.
-                let pattern = r"^[^/\s]([^?#%]*[^/\s])?$";
-                json!({ "type": "string", "pattern": pattern, "not": { "pattern": "^auth/" } })
-            }
-            Self::Region => json!({ "type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)+$" }),
-            Self::RoleArn => json!({ "type": "string", "pattern": "^arn:aws[^:]*:iam::[0-9]+:role/." }),
-            Self::Inherit => {
-                json!({ "type": "string", "pattern": "^(none|(vault|aws-sm|arn|bank-vaults)( *, *(vault|aws-sm|arn|bank-vaults))*)$" })
-            }
-            Self::Action => json!({ "type": "string", "pattern": "^(none|restart|signal:.+|https?:.+)$" }),
-            Self::Signal => json!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64, "minLength": 1 }),
-            Self::Pattern => json!({ "type": "string", "pattern": r"^[^*=\s]*\*?$", "minLength": 1 }),
-            Self::Plain | Self::Path | Self::Host | Self::Hosts | Self::Namespace | Self::Process => {
-                json!({ "type": "string", "pattern": SOME_TEXT })
-            }
+            Self::Plain
+            | Self::Any
+            | Self::Argument
+            | Self::Certificates
+            | Self::Bool
+            | Self::Path
+            | Self::Words(_) => &[],
         }
     }
 }

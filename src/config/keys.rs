@@ -383,4 +383,4 @@ static ACTION: Shape = Shape::Short {
     },
 };
 
-static ARGUMENT: Shape = Shape::Single(Form::Any);
+static ARGUMENT: Shape = Shape::Single(Form::Argument);

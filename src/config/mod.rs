@@ -32,6 +32,7 @@ mod nearest;
 mod net;
 mod options;
 mod overruled;
+mod patterns;
 mod pinned;
 mod place;
 mod proxies;

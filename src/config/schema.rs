@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::form::Form;
 use super::injector::{INJECTED_METHODS, INJECTOR, in_a_container};
 use super::keys::ROOT;
 use super::shape::{Choice, DefaultValue, Field, Names, Object, Presence, Shape, SingleItem, Tagged};
@@ -95,6 +96,11 @@ fn of(shape: &Shape, at: &Location) -> Value {
     match shape {
         Shape::Single(form) => form.schema(),
         Shape::Short { form, long, .. } => json!({ "anyOf": [form.schema(), object(long, at)] }),
+        // A command has a name.
+        Shape::List { item: Shape::Single(word @ Form::Argument), .. } => {
+            let name = json!({ "type": "string", "minLength": 1 });
+            json!({ "type": "array", "minItems": 1, "prefixItems": [name], "items": word.schema() })
+        }
         Shape::List { item, single_item } => {
             let list = json!({ "type": ["array", "null"], "items": of(item, at) });
             match single_item {
@@ -103,14 +109,14 @@ fn of(shape: &Shape, at: &Location) -> Value {
             }
         }
         Shape::Map { names, value } => {
-            let pattern = match names {
-                Names::Secrets => "^[A-Za-z0-9._-]+$",
-                Names::Files => r"^(?!\.\.)[^/]+(/[^/]+)*$",
-                Names::Variables => "^[^=]+$",
+            let (pattern, not) = match names {
+                Names::Secrets => ("^[A-Za-z0-9._-]+$", "^$"),
+                Names::Files => (r"^[^/]+(/[^/]+)*$", r"^\.\.|(^|/)\.\.?(/|$)|[\x00-\x1f]"),
+                Names::Variables => ("^[^=]+$", r"^SECRET_EXEC_DIR$|\x00"),
             };
             json!({
                 "type": ["object", "null"],
-                "propertyNames": { "pattern": pattern },
+                "propertyNames": { "pattern": pattern, "not": { "pattern": not } },
                 "additionalProperties": of(value, at),
             })
         }
