@@ -184,7 +184,7 @@ impl Reader<'_> {
                 Some(VaultAuth::AppRole { mount, role_id: role_id?, secret_id_file, secret_id_wrapped })
             }
             "aws" => {
-                let server_id = self.field(node, PATH, "serverId", value::plain);
+                let server_id = self.field(node, PATH, "serverId", value::header);
                 let region = self.field(node, PATH, "region", value::region);
                 Some(VaultAuth::Aws { role: role?, mount, server_id, region })
             }

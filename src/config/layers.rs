@@ -161,6 +161,18 @@ fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Nod
     })
 }
 
+/// Flags that no variable stands for.
+const FLAGS_ONLY: [(&str, &str); 8] = [
+    ("ENV", "--env NAME=REFERENCE"),
+    ("FILE", "--file NAME=REFERENCE"),
+    ("JSON", "--json"),
+    ("LOCAL", "--local FILE"),
+    ("ONLINE", "--online"),
+    ("PINNED", "--pinned"),
+    ("SET", "--set KEY=VALUE"),
+    ("SUPERVISE", "--supervise"),
+];
+
 /// `SECRET_EXEC_…`: any key that one text can set. An unknown one is a mistake, or a typo would be a silent default.
 fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> Node {
     let known: Vec<(String, Single)> = singles().into_iter().map(|single| (single.variable(), single)).collect();
@@ -175,7 +187,9 @@ fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> 
             continue;
         }
         let text = match nearest(name, known.iter().map(|(known, _)| known.as_str())) {
-            _ if rest == "LOCAL" => "is not a variable; it is a flag only: --local FILE".to_owned(),
+            _ if let Some((_, flag)) = FLAGS_ONLY.iter().find(|(name, _)| *name == rest) => {
+                format!("is not a variable; it is a flag only: {flag}")
+            }
             Some(meant) => format!("unknown; did you mean {meant}?"),
             None => {
                 "unknown; after SECRET_EXEC_ comes a key of the config, such as RUN_AS or VAULT_AUTH_ROLE".to_owned()

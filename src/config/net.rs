@@ -122,9 +122,10 @@ const NO_QUERY: &str = "expected only scheme, host, port and a plain path such a
 
 /// An `http://` proxy.
 pub(super) fn proxy(text: &str) -> Result<String, String> {
-    let parts = url(text)?;
+    const EXPECTED: &str = "expected http://HOST:PORT; no other kind of proxy is spoken to";
+    let parts = url(text).map_err(|_| EXPECTED.to_owned())?;
     if parts.scheme != "http" {
-        return Err("expected an http:// proxy".to_owned());
+        return Err(EXPECTED.to_owned());
     }
     if !matches!(parts.rest, "" | "/") {
         return Err("expected only scheme, host and port, without a path or a query".to_owned());

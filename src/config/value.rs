@@ -103,6 +103,12 @@ pub(super) fn plain(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
+/// The same for a header of HTTP that we sign: ASCII only.
+pub(super) fn header(text: &str) -> Result<String, Expected> {
+    let text = plain(text)?;
+    if text.is_ascii() { Ok(text) } else { Err("has a character that no header can carry; expected ASCII".to_owned()) }
+}
+
 /// The number of a group that is not root's.
 pub(super) fn gid(text: &str) -> Result<u32, Expected> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());

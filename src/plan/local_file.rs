@@ -1,12 +1,13 @@
 //! A `--local` file for a plan: every reference with the keys that are used of it, to be filled with made-up values. What
 //! looks like a certificate is one, so that a server on a laptop can use it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use crate::domain::{Source, VaultOperation};
+use crate::render::Step;
 
 use super::Plan;
 
@@ -25,23 +26,30 @@ pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
     );
     for planned in &plan.sources {
         let source = &planned.source;
-        let keys: BTreeSet<&str> = plan.keys_of(source).collect();
-        let lists: BTreeSet<&str> = plan.lists_of(source).collect();
-        let certificates = Certificates::needed(source, &keys).then(|| Certificates::make(source, now)).flatten();
-        let value = |key: &str| sketched(key, lists.contains(key), certificates.as_ref());
-        let answer = match (source, keys.is_empty()) {
-            (Source::Vault(_), false) => data(keys.iter().map(|key| (*key, value(key)))),
-            (Source::Vault(_), true) => match &certificates {
+        let mut sketch = Sketch::Value;
+        plan.used_of(source).iter().for_each(|path| sketch.add(path));
+        let certificates = Certificates::needed(source, &sketch).then(|| Certificates::make(source, now)).flatten();
+        let value = |key: &str, sketch: &Sketch| sketched(key, sketch, certificates.as_ref());
+        let answer = match (source, &sketch) {
+            (Source::Vault(_), Sketch::Map(keys)) => {
+                data(keys.iter().map(|(key, sketch)| (&**key, value(key, sketch))))
+            }
+            (Source::Vault(vault), _) if is_raw(&vault.path) => {
+                let text = certificates.as_ref().map_or(RANDOM, |made| made.text(Role::Authority));
+                format!("value: {}", quoted(text))
+            }
+            (Source::Vault(_), _) => match &certificates {
                 // The whole answer is used: everything that such an engine says.
-                Some(_) => data(ISSUED.map(|key| (key, value(key)))),
+                Some(_) => data(ISSUED.map(|key| (key, value(key, &Sketch::Value)))),
                 None => "data: { KEY: \"{{random}}\" }".to_owned(),
             },
-            (_, true) => "value: \"{{random}}\"".to_owned(),
-            (_, false) => {
-                let object: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), value(key))).collect();
+            (_, Sketch::Map(keys)) => {
+                let object: serde_json::Map<_, _> =
+                    keys.iter().map(|(key, sketch)| (key.clone(), value(key, sketch))).collect();
                 let text = serde_json::to_string(&object).expect("a JSON object prints");
                 format!("value: {}", quoted(&text))
             }
+            (_, Sketch::Value | Sketch::List(_)) => "value: \"{{random}}\"".to_owned(),
         };
         out.push_str(&format!("{}: {{ {answer} }}\n", quoted(&source.written())));
     }
@@ -51,14 +59,70 @@ pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
 /// The keys of an issued certificate (`pki/issue`).
 const ISSUED: [&str; 5] = ["certificate", "issuing_ca", "ca_chain", "private_key", "private_key_type"];
 
-/// What a key's value looks like. Its name says whether it is a certificate; templates, whether it is a list.
-fn sketched(key: &str, is_list: bool, certificates: Option<&Certificates>) -> serde_json::Value {
-    let value = match (role(key), certificates) {
-        (Some(role), Some(certificates)) => certificates.text(role).to_owned(),
-        _ if key == "private_key_type" => "ec".to_owned(),
-        _ => RANDOM.to_owned(),
-    };
-    if is_list || key == "ca_chain" { vec![value].into() } else { value.into() }
+/// What a value has to be like for what is picked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sketch {
+    /// One text.
+    Value,
+    /// It has these keys.
+    Map(BTreeMap<String, Sketch>),
+    /// It has items of this kind.
+    List(Box<Sketch>),
+}
+
+impl Sketch {
+    /// Steps that contradict earlier ones are left out: only one of both can work.
+    fn add(&mut self, path: &[Step]) {
+        match (&mut *self, path) {
+            (Self::Value, [Step::Key(_), ..]) => {
+                *self = Self::Map(BTreeMap::new());
+                self.add(path);
+            }
+            (Self::Value, [Step::Item, ..]) => {
+                *self = Self::List(Box::new(Self::Value));
+                self.add(path);
+            }
+            (Self::Map(keys), [Step::Key(key), rest @ ..]) => keys.entry(key.clone()).or_insert(Self::Value).add(rest),
+            (Self::List(item), [Step::Item, rest @ ..]) => item.add(rest),
+            (_, []) | (Self::Map(_), [Step::Item, ..]) | (Self::List(_), [Step::Key(_), ..]) => {}
+        }
+    }
+
+    /// Every key in it, at any depth.
+    fn keys(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Value => BTreeSet::new(),
+            Self::Map(keys) => {
+                keys.iter().flat_map(|(key, sketch)| sketch.keys().into_iter().chain([&**key])).collect()
+            }
+            Self::List(item) => item.keys(),
+        }
+    }
+}
+
+/// Whether a path answers with a text that is no JSON: the CA of `pki`, the public key of `ssh`.
+fn is_raw(path: &str) -> bool {
+    ["/ca", "/ca/pem", "/ca_chain", "/crl", "/crl/pem", "/public_key"].iter().any(|end| path.ends_with(end))
+}
+
+/// What a key's value looks like. Its name says whether it is a certificate.
+fn sketched(key: &str, sketch: &Sketch, certificates: Option<&Certificates>) -> serde_json::Value {
+    match sketch {
+        Sketch::Map(keys) => {
+            let entries = keys.iter().map(|(key, sketch)| (key.clone(), sketched(key, sketch, certificates)));
+            serde_json::Value::Object(entries.collect())
+        }
+        Sketch::List(item) if **item == Sketch::Value && key == "ca_chain" => sketched(key, item, certificates),
+        Sketch::List(item) => vec![sketched(key, item, certificates)].into(),
+        Sketch::Value => {
+            let value = match (role(key), certificates) {
+                (Some(role), Some(certificates)) => certificates.text(role).to_owned(),
+                _ if key == "private_key_type" => "ec".to_owned(),
+                _ => RANDOM.to_owned(),
+            };
+            if key == "ca_chain" { vec![value].into() } else { value.into() }
+        }
+    }
 }
 
 fn data<'a>(pairs: impl IntoIterator<Item = (&'a str, serde_json::Value)>) -> String {
@@ -113,10 +177,13 @@ struct Certificates {
 
 impl Certificates {
     /// Whether one of the keys is a certificate, or the whole answer is.
-    fn needed(source: &Source, keys: &BTreeSet<&str>) -> bool {
+    fn needed(source: &Source, sketch: &Sketch) -> bool {
+        let keys = sketch.keys();
         let is_issue = |path: &str| path.split('/').rev().nth(1) == Some("issue");
         let is_issued = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)) && is_issue(&vault.path));
-        (keys.is_empty() && is_issued) || keys.iter().any(|key| role(key).is_some())
+        let is_ca =
+            matches!(source, Source::Vault(vault) if is_raw(&vault.path) && !vault.path.ends_with("/public_key"));
+        (keys.is_empty() && (is_issued || is_ca)) || keys.iter().any(|key| role(key).is_some())
     }
 
     /// `None` where a name that is asked for cannot stand in a certificate: then the values are random.

@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::identity::file::{self, FileError};
 use crate::identity::protected::ProtectedFiles;
-use crate::render;
+use crate::render::{self, Step};
 use crate::sys::clock;
 
 /// What will be done. A plan is a value: making it has no effect but reading template files.
@@ -209,31 +209,20 @@ impl Plan {
         single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
     }
 
-    /// The keys that are used of one source, in references and by name in templates.
-    pub(crate) fn keys_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
+    /// What is used of one source: of each use, the steps into its value.
+    pub(crate) fn used_of(&self, source: &Source) -> Vec<Vec<Step>> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
-        let used = fillings.flat_map(|filling| {
-            let picked = match filling {
-                Filling::Secret { .. } => Vec::new(),
-                // With a key in the reference, what is picked is inside that key's value.
-                Filling::Template(template) => template.keys().filter(|(whole, _)| whole.key.is_none()).collect(),
-            };
-            let named = filling.references().into_iter();
-            named.filter_map(|reference| Some((reference, reference.key.as_deref()?))).chain(picked)
-        });
-        used.filter(move |(reference, _)| reference.source == *source).map(|(_, key)| key)
-    }
-
-    /// The keys of one source that are lists: templates go through their items.
-    pub(crate) fn lists_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a str> {
-        let fillings = self.files.iter().map(|file| &file.filling);
-        let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
-        let lists = fillings.flat_map(|filling| match filling {
-            Filling::Secret { .. } => Vec::new(),
-            Filling::Template(template) => template.lists().collect(),
-        });
-        lists.filter(move |(whole, _)| whole.key.is_none() && whole.source == *source).map(|(_, key)| key)
+        let key = |reference: &SecretRef| reference.key.iter().cloned().map(Step::Key).collect::<Vec<_>>();
+        let mut used = Vec::new();
+        for filling in fillings {
+            used.extend(filling.references().into_iter().filter(|of| of.source == *source).map(key));
+            if let Filling::Template(template) = filling {
+                let picks = template.picks().filter(|(of, _)| of.source == *source);
+                used.extend(picks.map(|(of, path)| [&key(of), path].concat()));
+            }
+        }
+        used
     }
 
     /// What is wrong with the answers there are, when others are missing.

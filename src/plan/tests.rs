@@ -41,8 +41,8 @@ fn a_source_is_fetched_once_and_named_as_it_was_written() {
     assert_eq!(plan.sources[1].uses, ["file d", "env C"], "files come before variables");
     let environment = plan.environment_sources();
     assert_eq!(environment, [&source_of("vault:secret/data/y")]);
-    let keys: Vec<_> = plan.keys_of(&plan.sources[1].source).collect();
-    assert_eq!(keys, ["two", "one"]);
+    let used = plan.used_of(&plan.sources[1].source);
+    assert_eq!(used, [[Step::Key("two".to_owned())], [Step::Key("one".to_owned())]]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, ValueError};
 use super::gotemplate::{self, Rendered};
-use super::template;
+use super::template::{self, Step};
 
 /// A compiled template, whatever its language.
 #[derive(Debug)]
@@ -61,18 +61,10 @@ impl AnyTemplate {
         }
     }
 
-    /// The keys that the text picks by name, each with the reference to what it is picked of.
-    pub fn keys(&self) -> Box<dyn Iterator<Item = (&SecretRef, &str)> + '_> {
+    /// What the text picks by name of each reference, as far as that is known without its values.
+    pub fn picks(&self) -> Box<dyn Iterator<Item = (&SecretRef, &[Step])> + '_> {
         match self {
-            Self::Jinja(template) => Box::new(template.keys()),
-            Self::Go(_) => Box::new(std::iter::empty()),
-        }
-    }
-
-    /// Those of them whose items the text goes through.
-    pub fn lists(&self) -> Box<dyn Iterator<Item = (&SecretRef, &str)> + '_> {
-        match self {
-            Self::Jinja(template) => Box::new(template.lists()),
+            Self::Jinja(template) => Box::new(template.picks()),
             Self::Go(_) => Box::new(std::iter::empty()),
         }
     }

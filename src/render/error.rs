@@ -88,7 +88,7 @@ pub enum ValueError {
     #[error("decode takes one value and this is a map with {}; add #KEY", keys(.0))]
     DecodeMap(Vec<String>),
     /// A format that writes keys, and something without keys.
-    #[error("{wanted} takes a map, and {why}")]
+    #[error("{wanted} takes a map, and {why}{}", if *wanted == ENV_FROM { "pick its keys one by one under `env`" } else { "use format: raw" })]
     NotAMap {
         /// The format, or `envFrom`.
         wanted: &'static str,
@@ -140,14 +140,17 @@ pub enum ValueError {
     },
 }
 
+/// What variables of a whole map are called in the configuration.
+pub(super) const ENV_FROM: &str = "envFrom";
+
 /// Why something is not a map.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoMap {
     /// A JSON string.
-    #[error("this is one text; leave the #KEY out, or use format: raw")]
+    #[error("this is one text; leave the #KEY out, or ")]
     Text,
     /// Something that was expected to be a JSON object.
-    #[error("this is {0}; use format: raw")]
+    #[error("this is {0}; ")]
     Json(#[from] JsonError),
 }
 

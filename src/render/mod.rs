@@ -19,7 +19,7 @@ mod tree;
 
 pub use any::{AnyTemplate, CompileError};
 pub use error::{Expanding, InnerQuote, Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
-pub use template::{SecretCallError, Template, TemplateError, TemplateFault};
+pub use template::{SecretCallError, Step, Template, TemplateError, TemplateFault};
 
 /// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it
 /// leaves is one value that may itself be a JSON object.
@@ -51,7 +51,7 @@ pub fn variables(
 ) -> Result<Vec<(EnvName, SecretBytes)>, RenderError> {
     let render = || {
         let part = Part::of(reference, fetches)?;
-        let map = part.map().map_err(|why| ValueError::NotAMap { wanted: "envFrom", why })?;
+        let map = part.map().map_err(|why| ValueError::NotAMap { wanted: error::ENV_FROM, why })?;
         let variable = |(key, value): (&str, &SecretValue)| {
             let name = format!("{prefix}{key}");
             if is_forbidden_from_backend(&name) {

@@ -229,8 +229,12 @@ fn every_key_becomes_a_variable() {
             "LD_",
             "a backend may not set the variable \"LD_A\"; pick the keys you want one by one under `env`",
         ),
-        ("vault:x#A", "", "envFrom takes a map, and this is one text; leave the #KEY out, or use format: raw"),
         ("vault:blank", "P_", "variable \"P_A B\": an environment name cannot hold a blank"),
+        (
+            "vault:x#A",
+            "",
+            "envFrom takes a map, and this is one text; leave the #KEY out, or pick its keys one by one under `env`",
+        ),
         ("vault:equals", "P_", "variable \"P_A=B\": an environment name cannot hold \"=\""),
         (
             "vault:newline",

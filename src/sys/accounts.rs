@@ -51,6 +51,12 @@ pub enum AccountsError {
         /// Why.
         source: io::Error,
     },
+    /// Its line cannot be read.
+    #[error(
+        "user {0:?} stands in /etc/passwd in a line that is none: expected NAME:PASSWORD:UID:GID:COMMENT:HOME:SHELL; mend it, \
+         or write numbers (UID:GID)"
+    )]
+    BadLine(String),
     /// No such name.
     #[error("there is no user {0:?} in /etc/passwd: write its number and group (UID:GID)")]
     NoUser(String),
@@ -67,6 +73,8 @@ pub enum AccountsError {
 pub struct Accounts {
     users: Vec<User>,
     groups: Vec<Group>,
+    /// Names at the head of lines that are none.
+    broken: Vec<String>,
 }
 
 impl Accounts {
@@ -80,6 +88,7 @@ impl Accounts {
         Self {
             users: passwd.lines().filter_map(user).collect(),
             groups: group.lines().filter_map(self::group).collect(),
+            broken: passwd.lines().filter(|line| user(line).is_none()).filter_map(head).collect(),
         }
     }
 
@@ -121,10 +130,14 @@ impl Accounts {
     pub fn uid(&self, user: Account<'_>) -> Result<u32, AccountsError> {
         match user {
             Account::Id(uid) => Ok(uid),
-            Account::Name(name) => {
-                self.user_named(name).map(|user| user.uid).ok_or_else(|| AccountsError::NoUser(name.to_owned()))
-            }
+            Account::Name(name) => self.user_named(name).map(|user| user.uid).ok_or_else(|| self.no_user(name)),
         }
+    }
+
+    fn no_user(&self, name: &str) -> AccountsError {
+        let is_there = self.broken.iter().any(|broken| broken == name);
+        let error = if is_there { AccountsError::BadLine } else { AccountsError::NoUser };
+        error(name.to_owned())
     }
 
     /// Whom `USER[:GROUP]` means. With a group exactly that one; without, the user's own.
@@ -179,6 +192,10 @@ fn user(line: &str) -> Option<User> {
     };
     let home = if home.is_empty() { "/" } else { home };
     Some(User { name: name_of(name)?, uid: id(uid)?, gid: id(gid)?, home: home.into() })
+}
+
+fn head(line: &str) -> Option<String> {
+    line.split_once(':').map(|(name, _)| name.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('#'))
 }
 
 /// `name:password:GID:member,member`; the members may be missing.
@@ -239,7 +256,13 @@ mod tests {
         let short = accounts.user_named("short").unwrap();
         assert_eq!((short.uid, short.gid, short.home.to_str()), (7, 7, Some("/")));
         assert_eq!(accounts.group_named("broken").unwrap().gid, 30);
-        assert_eq!(Accounts::parse("a:x:1\nb:x\n", "g:x\n"), Accounts::default());
+        let broken = Accounts::parse("a:x:1\nb:x\nc:x:abc:1\n# d:x\n", "g:x\n");
+        assert!(broken.users.is_empty() && broken.groups.is_empty());
+        for name in ["a", "b", "c"] {
+            let error = broken.uid(Account::Name(name)).unwrap_err();
+            assert!(matches!(error, AccountsError::BadLine(_)), "{error}");
+        }
+        assert!(matches!(broken.uid(Account::Name("d")), Err(AccountsError::NoUser(_))));
     }
 
     #[test]

@@ -148,3 +148,41 @@ fn the_skeletons_certificates_serve_tls_and_its_lists_are_lists() {
     let said = case.with_files(config).arg("--local").arg(local).sh("cat $SECRET_EXEC_DIR/a").output().ok();
     assert!(said.starts_with('<') && said.matches('>').count() == 1, "{said}");
 }
+
+#[test]
+fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
+    for (template, said) in [
+        ("{% for s in secret('vault:secret/data/n').servers %}{{ s.host }}:{{ s['port'] }};{% endfor %}", "R:R;"),
+        ("{{ secret('vault:secret/data/n').a.b.c }}", "R"),
+        ("{{ secret('vault:secret/data/n').servers[0] }}{{ secret('vault:secret/data/n').x['k'] }}", "RR"),
+        (
+            "{% set n = secret('vault:secret/data/n') %}{% set a = n.a %}{{ a.b }}{% for x in a.l %}{{ x.y[0].z }}{% endfor %}",
+            "RR",
+        ),
+        (
+            "{{ (secret('vault:secret/data/n').list | first).name }}{{ secret('vault:secret/data/n').list | length }}",
+            "R1",
+        ),
+        ("{% for s in secret('vault:secret/data/n#cfg').servers %}{{ s.host }}{% endfor %}", "R"),
+        ("{% for s in secret('aws-sm:n').servers %}{{ s.host }}{% endfor %}", "R"),
+        (
+            "{% for outer in secret('vault:secret/data/n').rows %}{% for cell in outer %}{{ cell }}{% endfor %}{% endfor %}",
+            "R",
+        ),
+    ] {
+        let case = Case::new();
+        let config = format!("files:\n  a: {{ template: {template:?} }}\n");
+        let skeleton = case.with_files(&config).command("check").arg("--local-skeleton").output().ok();
+        let local = case.write("skeleton.yaml", skeleton.replace("{{random}}", "R"));
+        let run = case.with_files(&config).arg("--local").arg(local);
+        assert_eq!(run.sh("cat $SECRET_EXEC_DIR/a").output().ok(), said, "{template}: {skeleton}");
+    }
+    let case = Case::new();
+    let config =
+        "files: { ca.pem: \"vault:pki/ca/pem\", chain: \"vault:pki/ca_chain\", key: \"vault:ssh/public_key\" }\n";
+    let skeleton = case.with_files(config).command("check").arg("--local-skeleton").output().ok();
+    let local = case.write("skeleton.yaml", &skeleton);
+    let run = case.with_files(config).arg("--local").arg(local);
+    let said = run.sh("cd $SECRET_EXEC_DIR; head -n 1 ca.pem chain; cat key").output().ok();
+    assert!(said.matches("-----BEGIN CERTIFICATE-----").count() == 2 && !said.contains("KEY"), "{said}\n{skeleton}");
+}

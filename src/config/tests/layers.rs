@@ -206,6 +206,8 @@ fn a_variable_of_ours_that_is_unknown_is_a_mistake() {
     assert_eq!(mistake, "environment variable SECRET_EXEC_RUNAS: unknown; did you mean SECRET_EXEC_RUN_AS?");
     let mistake = environment(&[("SECRET_EXEC_LOCAL", "x")]).mistake();
     assert_eq!(mistake, "environment variable SECRET_EXEC_LOCAL: is not a variable; it is a flag only: --local FILE");
+    let mistake = environment(&[("SECRET_EXEC_ENV", "canary")]).mistake();
+    assert!(mistake.ends_with("is not a variable; it is a flag only: --env NAME=REFERENCE"), "{mistake}");
     let mistake = environment(&[("SECRET_EXEC_QUUX", "canary")]).mistake();
     assert!(mistake.contains("SECRET_EXEC_QUUX: unknown") && !mistake.contains("canary"), "{mistake}");
     assert!(environment(&[("SECRET_EXEC_RUN_AS", "")]).mistake().contains("is empty"));

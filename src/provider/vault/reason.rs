@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::answer::Answer;
 
 /// The longest reason that is shown.
-const MOST_CHARS: usize = 160;
+const MOST_CHARS: usize = 240;
 
 #[derive(Deserialize)]
 struct Errors {
@@ -35,7 +35,13 @@ pub(super) fn cleaned(answer: &Answer, path: &str) -> Option<String> {
         }
     }
     let is_enough = known >= 2 && known > unknown;
-    let shown: String = shown.join(" ").chars().take(MOST_CHARS).collect();
+    let whole = shown.join(" ");
+    let mut shown: String = whole.chars().take(MOST_CHARS).collect();
+    if shown.len() < whole.len() {
+        // Not in the middle of a word.
+        shown.truncate(shown.rfind(' ').unwrap_or(shown.len()));
+        shown.push_str(" …");
+    }
     is_enough.then(|| shown.trim_end_matches(['.', ' ', ';', ',']).to_owned())
 }
 
@@ -52,32 +58,37 @@ const COMMON: &[&str] = &[
     "after", "algorithm", "alias", "all", "allow", "allowed", "already", "alternative", "an", "and", "any", "api", "are",
     "argument", "as", "associated", "at", "attribute", "attributes", "audience", "auth", "authority", "authorized",
     "available", "backend", "bad", "base", "base64", "batch", "be", "because", "been", "before", "below", "between", "bits",
-    "block", "body", "both", "bound", "but", "by", "bytes", "ca", "cannot", "certificate", "chain", "characters", "cidr",
-    "cipher", "ciphertext", "claim", "cluster", "code", "common", "config", "configuration", "configured", "connection",
-    "contain", "contains", "context", "convergent", "could", "create", "created", "creation", "credential", "credentials",
-    "critical", "csr", "current", "data", "database", "decode", "decoding", "decrypt", "decryption", "default", "defined",
-    "deleted", "deletion", "denied", "derivation", "derived", "destroyed", "did", "digest", "disabled", "dns", "do", "does",
-    "domain", "domains", "duration", "during", "either", "email", "empty", "enabled", "encoded", "encrypt", "encryption",
-    "engine", "entity", "entry", "error", "exceed", "exceeds", "exist", "existing", "exists", "expected", "expiration",
-    "expired", "expiry", "exportable", "exported", "extension", "extensions", "failed", "false", "field", "fields", "file",
-    "find", "for", "format", "found", "from", "generate", "get", "given", "greater", "group", "groups", "handler", "has",
-    "hash", "have", "header", "hmac", "host", "id", "identity", "if", "illegal", "in", "include", "included", "index",
-    "information", "input", "instead", "integer", "invalid", "ip", "is", "issue", "issuer", "issuers", "issuing", "it", "its",
-    "json", "key", "keys", "larger", "lease", "least", "length", "less", "limit", "list", "listed", "longer", "match",
-    "matches", "max", "maximum", "means", "metadata", "method", "min", "minimum", "missing", "mode", "more", "mount",
-    "mounted", "must", "name", "names", "namespace", "need", "needs", "negative", "no", "non", "nonce", "not", "number", "of",
-    "on", "one", "only", "operation", "operations", "option", "options", "or", "order", "other", "out", "output", "parameter",
-    "parameters", "parse", "password", "path", "pem", "per", "perform", "performed", "permission", "permitted", "plaintext",
-    "plugin", "policies", "policy", "positive", "prefix", "principal", "principals", "private", "provide", "provided",
-    "public", "query", "quota", "range", "rate", "read", "received", "registered", "renewable", "request", "requested",
-    "requests", "require", "required", "requires", "role", "roles", "root", "rotation", "route", "same", "san", "sans",
-    "schema", "secret", "secrets", "serial", "server", "service", "set", "sha1", "sha2", "should", "sign", "signature",
-    "signed", "signing", "single", "size", "specified", "specify", "ssh", "state", "static", "storage", "string", "subject",
-    "support", "supported", "table", "template", "than", "that", "the", "there", "this", "time", "to", "token", "too", "true",
-    "ttl", "type", "types", "unable", "unavailable", "unknown", "unmarshal", "unsupported", "until", "update", "upper", "uri",
-    "use", "used", "user", "username", "usernames", "users", "valid", "validate", "validity", "value", "values", "version",
-    "versions", "was", "were", "when", "where", "which", "will", "with", "within", "without", "write", "wrong", "you", "your",
-    "zero",
+    "block", "body", "both", "bound", "but", "by", "bytes", "ca", "can't", "cannot", "certificate", "chain", "characters",
+    "cidr", "cipher", "ciphertext", "claim", "cluster", "code", "common", "config", "configuration", "configured",
+    "connection", "constraint", "constraints", "contain", "contains", "context", "convergent", "convert", "converted",
+    "converting", "could", "create", "created", "creation", "credential", "credentials", "critical", "csr", "current",
+    "data", "database", "decode", "decoding", "decrypt", "decryption", "default", "defined", "deleted", "deletion", "denied",
+    "deprecated", "derivation", "derived", "destroyed", "did", "digest", "disabled", "disallowed", "dns", "do", "does",
+    "doesn't", "domain", "domains", "duration", "during", "either", "email", "empty", "enabled", "encoded", "encountered",
+    "encrypt", "encryption", "enforced", "engine", "entity", "entry", "error", "evaluate", "exceed", "exceeds", "exist",
+    "existing", "exists", "expected", "expects", "expiration", "expired", "expiry", "exportable", "exported", "extension",
+    "extensions", "failed", "failure", "false", "field", "fields", "file", "find", "for", "format", "found", "from",
+    "generate", "generating", "get", "given", "greater", "group", "groups", "handler", "has", "hash", "have", "header",
+    "hmac", "host", "hostname", "id", "identifier", "identifiers", "identity", "if", "illegal", "in", "include", "included",
+    "incorrect", "index", "information", "initialized", "input", "instead", "integer", "invalid", "ip", "is", "isn't",
+    "issue", "issuer", "issuers", "issuing", "it", "its", "json", "key", "keys", "larger", "lease", "least", "length",
+    "less", "limit", "list", "listed", "longer", "marshal", "match", "matches", "matching", "max", "maximum", "means",
+    "metadata", "method", "min", "minimum", "mismatch", "missing", "mode", "more", "mount", "mounted", "must", "name",
+    "names", "namespace", "need", "needs", "negative", "neither", "no", "non", "nonce", "nor", "not", "number", "numeric",
+    "of", "on", "one", "only", "operation", "operations", "option", "options", "or", "order", "other", "out", "output",
+    "parameter", "parameters", "parse", "parsed", "parsing", "password", "path", "pem", "per", "perform", "performed",
+    "permission", "permitted", "plaintext", "plugin", "policies", "policy", "positive", "prefix", "principal", "principals",
+    "private", "processing", "provide", "provided", "public", "query", "quota", "range", "rate", "read", "received",
+    "recognized", "registered", "renewable", "request", "requested", "requests", "require", "required", "requires",
+    "restricted", "retrieve", "retrieving", "returned", "role", "roles", "root", "rotation", "route", "same", "san", "sans",
+    "satisfied", "schema", "secret", "secrets", "serial", "server", "service", "set", "sha1", "sha2", "should", "sign",
+    "signature", "signed", "signing", "single", "size", "specified", "specify", "ssh", "state", "static", "storage",
+    "string", "subject", "support", "supported", "syntax", "table", "template", "than", "that", "the", "there", "this",
+    "time", "timestamp", "to", "token", "too", "true", "ttl", "type", "types", "unable", "unavailable", "undefined",
+    "unexpected", "unknown", "unmarshal", "unrecognized", "unsupported", "until", "update", "upper", "uri", "use", "used",
+    "user", "username", "usernames", "users", "using", "valid", "validate", "validating", "validation", "validity", "value",
+    "values", "verification", "verify", "verifying", "version", "versions", "was", "were", "when", "where", "which", "will",
+    "with", "within", "without", "write", "wrong", "you", "your", "zero",
 ];
 
 #[cfg(test)]
@@ -103,6 +114,11 @@ mod tests {
             ("missing public_key", "ssh/sign/web", "missing public_key"),
             ("key type aes256-gcm96 does not support signing", "transit/sign/k", "key type … does not support signing"),
             (
+                "Field validation failed: error converting input hunter2 for field \"ttl\": time: invalid duration \"zz\"",
+                "pki/issue/web",
+                "Field validation failed: error converting input … for field \"ttl\": time: invalid duration …",
+            ),
+            (
                 "1 error occurred:\n\t* missing 'context' for key derivation\n\n",
                 "x",
                 "missing 'context' for key derivation",
@@ -119,6 +135,6 @@ mod tests {
             assert!(!of(error, "kv/data/a").unwrap_or_default().contains("hunter"), "{error}");
         }
         let cut = of(&"missing key ".repeat(100), "x").unwrap();
-        assert!(cut.chars().count() <= MOST_CHARS, "{cut}");
+        assert!(cut.chars().count() <= MOST_CHARS + 2 && cut.ends_with("key …") | cut.ends_with("missing …"), "{cut}");
     }
 }

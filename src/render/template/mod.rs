@@ -27,6 +27,8 @@ mod scan;
 mod trail;
 mod value;
 
+pub use scan::Step;
+
 use trail::{MissingKey, Trail};
 use value::Answer;
 
@@ -40,7 +42,7 @@ pub struct Template {
     chains: chains::Chains,
     optional: scan::Optional,
     /// By literal, what the text picks of it.
-    keys: Vec<scan::Pick>,
+    picks: Vec<scan::Pick>,
     /// Keys that an error may name. Any other was computed, perhaps from a value.
     written: BTreeSet<String>,
 }
@@ -202,7 +204,15 @@ impl Template {
         written.extend(calls.iter().filter_map(|call| call.reference.key.clone()));
         let keys = calls.iter().filter(|call| optional.literals.contains(&call.literal));
         optional.keys.extend(keys.filter_map(|call| call.reference.key.clone()));
-        Ok(Self { text: text.to_owned(), calls, b64decode, chains: found.chains, optional, keys: found.keys, written })
+        Ok(Self {
+            text: text.to_owned(),
+            calls,
+            b64decode,
+            chains: found.chains,
+            optional,
+            picks: found.picks,
+            written,
+        })
     }
 
     /// Every reference the template can ask for, in the order of the text's first mention.
@@ -210,19 +220,12 @@ impl Template {
         self.calls.iter().map(|call| &call.reference)
     }
 
-    /// The keys the text picks by name, each with the reference to what it is picked of: `secret('db').username`.
-    pub fn keys(&self) -> impl Iterator<Item = (&SecretRef, &str)> {
-        self.keys.iter().filter_map(|pick| self.picked(pick))
-    }
-
-    /// Those of them whose items the text goes through.
-    pub fn lists(&self) -> impl Iterator<Item = (&SecretRef, &str)> {
-        self.keys.iter().filter(|pick| pick.shape == scan::Shape::List).filter_map(|pick| self.picked(pick))
-    }
-
-    fn picked<'a>(&'a self, pick: &'a scan::Pick) -> Option<(&'a SecretRef, &'a str)> {
-        let call = self.calls.iter().find(|call| call.literal == pick.literal)?;
-        Some((&call.reference, pick.key.as_str()))
+    /// What the text picks by name, each with the reference to what it is picked of: `secret('db').username`.
+    pub fn picks(&self) -> impl Iterator<Item = (&SecretRef, &[Step])> {
+        self.picks.iter().filter_map(|pick| {
+            let call = self.calls.iter().find(|call| call.literal == pick.literal)?;
+            Some((&call.reference, pick.path.as_slice()))
+        })
     }
 
     /// The text with its values. Copies made on the way are wiped by the allocator.

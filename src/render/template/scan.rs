@@ -22,8 +22,8 @@ pub(super) struct Found {
     pub(super) used: Used,
     pub(super) chains: Chains,
     pub(super) optional: Optional,
-    /// The keys the text spells out: `secret('db').username`.
-    pub(super) keys: Vec<Pick>,
+    /// What the text spells out: `secret('db').username`.
+    pub(super) picks: Vec<Pick>,
     /// Attribute names and string literals: what an error may quote as a key.
     pub(super) written: BTreeSet<String>,
 }
@@ -37,21 +37,27 @@ pub(super) struct Used {
     pub(super) methods: Vec<(usize, String)>,
 }
 
-/// A key that the text picks of a whole `secret('…')`.
-#[derive(Debug)]
+/// What the text picks of a whole `secret('…')`, step by step.
+#[derive(Debug, Clone)]
 pub(super) struct Pick {
     pub(super) literal: String,
-    pub(super) key: String,
-    pub(super) shape: Shape,
+    pub(super) path: Vec<Step>,
 }
 
-/// What the text does with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// Anything.
-    Any,
-    /// It goes through its items, or joins them.
-    List,
+impl Pick {
+    fn with(mut self, step: Step) -> Self {
+        self.path.push(step);
+        self
+    }
+}
+
+/// A step into a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// To the value of a key.
+    Key(String),
+    /// To each item of a list, or to one.
+    Item,
 }
 
 /// What may be missing, because `default` or `is defined` looks at it.
@@ -85,7 +91,7 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
             used: walk.used,
             chains: walk.chains,
             optional: walk.optional,
-            keys: walk.keys,
+            picks: walk.picks,
             written: walk.written,
         }),
     }
@@ -123,9 +129,9 @@ struct Walk<'t> {
     set: BTreeSet<&'t str>,
     chains: Chains,
     optional: Optional,
-    keys: Vec<Pick>,
-    /// Names that stand for a whole `secret('…')`.
-    stand_ins: BTreeMap<&'t str, String>,
+    picks: Vec<Pick>,
+    /// Names that stand for a `secret('…')` or for something in it.
+    stand_ins: BTreeMap<&'t str, Pick>,
     written: BTreeSet<String>,
 }
 
@@ -141,8 +147,9 @@ impl<'t> Walk<'t> {
             Stmt::EmitRaw(_) => {}
             Stmt::ForLoop(each) => {
                 self.target(&each.target);
-                self.list(&each.iter);
                 self.expression(&each.iter);
+                let item = self.list(&each.iter);
+                self.stand_in(&each.target, item);
                 self.optional(&each.filter_expr);
                 self.statements(&each.body);
                 self.statements(&each.else_body);
@@ -155,14 +162,14 @@ impl<'t> Walk<'t> {
             Stmt::WithBlock(with) => {
                 for (target, value) in &with.assignments {
                     self.target(target);
-                    self.stand_in(target, value);
+                    self.stand_in(target, self.pick(value));
                     self.expression(value);
                 }
                 self.statements(&with.body);
             }
             Stmt::Set(set) => {
                 self.target(&set.target);
-                self.stand_in(&set.target, &set.expr);
+                self.stand_in(&set.target, self.pick(&set.expr));
                 self.expression(&set.expr);
             }
             Stmt::SetBlock(set) => {
@@ -197,48 +204,55 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn stand_in(&mut self, target: &Expr<'t>, value: &Expr<'t>) {
+    fn stand_in(&mut self, target: &Expr<'t>, pick: Option<Pick>) {
         if let Expr::Var(name) = target {
-            match self.literal(value) {
-                Some(literal) => _ = self.stand_ins.insert(name.id, literal),
+            match pick {
+                Some(pick) => _ = self.stand_ins.insert(name.id, pick),
                 None => _ = self.stand_ins.remove(name.id),
             }
         }
     }
 
-    /// The literal of a whole `secret('…')`, or of what stands for one.
-    fn literal(&self, expression: &Expr<'t>) -> Option<String> {
-        match expression {
+    /// What an expression picks of a `secret('…')`; nothing of one that is deeper than anybody writes.
+    fn pick(&self, expression: &Expr<'t>) -> Option<Pick> {
+        const DEEPEST: usize = 16;
+        let pick = match expression {
             Expr::Var(name) => self.stand_ins.get(name.id).cloned(),
             Expr::Call(call) => match (&call.expr, call.args.as_slice()) {
                 (Expr::Var(name), [CallArg::Pos(Expr::Const(literal))]) if name.id == "secret" => {
-                    literal.value.as_str().map(str::to_owned)
+                    literal.value.as_str().map(|literal| Pick { literal: literal.to_owned(), path: Vec::new() })
                 }
                 _ => None,
             },
-            _ => None,
-        }
-    }
-
-    fn key(&mut self, of: &Expr<'t>, key: &str, shape: Shape) {
-        if let Some(literal) = self.literal(of) {
-            self.keys.push(Pick { literal, key: key.to_owned(), shape });
-        }
-    }
-
-    /// A value whose items are used one by one.
-    fn list(&mut self, expression: &Expr<'t>) {
-        match expression {
-            Expr::GetAttr(attribute) => self.key(&attribute.expr, attribute.name, Shape::List),
-            Expr::GetItem(item) => {
-                if let Expr::Const(key) = &item.subscript_expr
-                    && let Some(key) = key.value.as_str()
-                {
-                    self.key(&item.expr, key, Shape::List);
-                }
+            Expr::GetAttr(attribute) => {
+                self.pick(&attribute.expr).map(|pick| pick.with(Step::Key(attribute.name.to_owned())))
             }
-            _ => {}
-        }
+            Expr::GetItem(item) => match &item.subscript_expr {
+                Expr::Const(key) => match key.value.as_str() {
+                    Some(key) => self.pick(&item.expr).map(|pick| pick.with(Step::Key(key.to_owned()))),
+                    None => self.pick(&item.expr).map(|pick| pick.with(Step::Item)),
+                },
+                _ => None,
+            },
+            Expr::Filter(filter) if ["first", "last"].contains(&filter.name) => {
+                filter.expr.as_ref().and_then(|of| self.pick(of)).map(|pick| pick.with(Step::Item))
+            }
+            Expr::Slice(slice) => self.pick(&slice.expr),
+            _ => None,
+        };
+        pick.filter(|pick| pick.path.len() <= DEEPEST)
+    }
+
+    fn picked(&mut self, expression: &Expr<'t>) {
+        let pick = self.pick(expression).filter(|pick| !pick.path.is_empty());
+        self.picks.extend(pick);
+    }
+
+    /// A value whose items are used one by one: what each of them is.
+    fn list(&mut self, expression: &Expr<'t>) -> Option<Pick> {
+        let item = self.pick(expression).filter(|pick| !pick.path.is_empty())?.with(Step::Item);
+        self.picks.push(item.clone());
+        Some(item)
     }
 
     fn optional(&mut self, expression: &Option<Expr<'t>>) {
@@ -281,7 +295,7 @@ impl<'t> Walk<'t> {
                 match filter.name {
                     "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
                     "join" | "first" | "last" | "batch" | "slice" => {
-                        filter.expr.iter().for_each(|expression| self.list(expression));
+                        filter.expr.iter().for_each(|expression| _ = self.list(expression));
                     }
                     "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
                         self.optional.anything = true;
@@ -300,15 +314,11 @@ impl<'t> Walk<'t> {
             }
             Expr::GetAttr(attribute) => {
                 self.written.insert(attribute.name.to_owned());
-                self.key(&attribute.expr, attribute.name, Shape::Any);
+                self.picked(expression);
                 self.expression(&attribute.expr);
             }
             Expr::GetItem(item) => {
-                if let Expr::Const(key) = &item.subscript_expr
-                    && let Some(key) = key.value.as_str()
-                {
-                    self.key(&item.expr, key, Shape::Any);
-                }
+                self.picked(expression);
                 self.expression(&item.expr);
                 self.expression(&item.subscript_expr);
             }
