@@ -30,6 +30,7 @@ pub use mode::{Feature, LIMITS, Limit, Mode};
 pub use names::{EnvName, FileMode, FileName, NameError};
 pub use payload::{MaybeOwned, Payload, PickError, SecretMap};
 pub use printable::{excerpt, printable};
+pub(crate) use reference::encoded_path;
 pub use reference::{AwsSource, ReferenceError, SecretRef, Source, VaultOperation, VaultSource};
 pub use secret::{SecretBytes, SecretValue};
 pub use time::{LONGEST_LIFE, Seconds, http_date, later, part, scaled};

@@ -2,6 +2,8 @@
 //!
 //! A pod template is found by its shape, annotations beside a `spec` with `containers`, so custom kinds have theirs too.
 
+mod comments;
+mod counterparts;
 mod doc;
 mod layout;
 pub mod migrate;

@@ -156,7 +156,8 @@ fn encoded(parameter: &str) -> percent_encoding::PercentEncode<'_> {
     percent_encoding::utf8_percent_encode(parameter, PARAMETER)
 }
 
-fn encoded_path(path: &str) -> String {
+/// A path of Vault as it stands in a reference.
+pub(crate) fn encoded_path(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 

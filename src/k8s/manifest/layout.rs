@@ -1,7 +1,10 @@
 //! Writes a changed document over its own text: what did not change keeps its bytes, comments and all.
 
+use std::collections::BTreeSet;
+
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
+use super::counterparts::counterparts;
 use super::doc::Doc;
 use super::write;
 
@@ -253,20 +256,10 @@ impl Edits<'_> {
         }
         let dashes: Vec<usize> = items.iter().map(|item| self.dash(item.start)).collect::<Option<_>>()?;
         let column = self.column(*dashes.first()?);
-        // What has the same name is the same item, else what is equal.
-        let is_same = |a: &Doc, b: &Doc| match (a.text("name"), b.text("name")) {
-            (Some(a), Some(b)) => a == b,
-            _ => a == b,
-        };
-        let mut kept: Vec<Option<usize>> = Vec::new();
-        let mut from = 0;
-        for item in new {
-            let found = old[from..].iter().position(|other| is_same(other, item)).map(|at| from + at);
-            from = found.map_or(from, |at| at + 1);
-            kept.push(found);
-        }
+        let kept = counterparts(old, new);
         let first = kept.iter().flatten().next().copied()?;
-        for at in (0..old.len()).filter(|at| !kept.contains(&Some(*at))) {
+        let stays: BTreeSet<usize> = kept.iter().flatten().copied().collect();
+        for at in (0..old.len()).filter(|at| !stays.contains(at)) {
             self.remove(dashes[at], items[at].end)?;
         }
         let mut last = None;
@@ -318,10 +311,20 @@ impl Edits<'_> {
         self.edit(at, at, format!("{indent}{text}\n"));
     }
 
-    /// The dash in front of an item.
+    /// The dash in front of an item, where only comments stand between them.
     fn dash(&self, start: usize) -> Option<usize> {
-        let before = self.text[..start].trim_end_matches([' ', '\n']);
-        before.ends_with('-').then(|| before.len() - 1)
+        let mut end = start;
+        loop {
+            let from = self.line_start(end);
+            let row = &self.text[from..end];
+            let comment =
+                row.match_indices('#').find(|(at, _)| row[..*at].trim_end_matches([' ', '\t']).len() < *at || *at == 0);
+            let before = comment.map_or(row, |(at, _)| &row[..at]).trim_end();
+            if !before.is_empty() {
+                return before.ends_with('-').then(|| from + before.len() - 1);
+            }
+            end = from.checked_sub(1)?;
+        }
     }
 
     fn line_start(&self, at: usize) -> usize {
@@ -449,6 +452,17 @@ spec:
         let after = "a:\n- name: new\n- name: x\n  k: \"text\\n\\nmore\\n\"\n- name: z\n  k: \"two\\n\\n\"\nc:\n";
         let expected =
             "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\n  k: |+\n    two\n\nc: null\n";
+        assert_eq!(rewritten(before, after).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn an_object_of_a_list_is_the_same_by_its_name_and_an_item_without_one_by_its_place() {
+        let before = "items:\n# first\n- kind: Pod\n  metadata:\n    name: p   # nm\n  spec: {a: \"x\"}  # cs\n- # second\n  # it\n  kind: X # x\n  \
+                      metadata: {name: p}\n- kind: X\n  metadata: {name: q}\nlist:\n- # the app\n  a: 1 # one\n- b: 'q'\n";
+        let after = "items:\n- kind: Pod\n  metadata:\n    name: p\n    new: 1\n  spec: {a: x}\n- kind: X\n  metadata: {name: p}\n  c: 1\n\
+                     list:\n- a: 1\n  new: 2\n- b: q\n";
+        let expected = "items:\n# first\n- kind: Pod\n  metadata:\n    name: p   # nm\n    new: 1\n  spec: {a: \"x\"}  # cs\n- # second\n  # it\n  kind: X # x\n  \
+                        metadata: {name: p}\n  c: 1\nlist:\n- # the app\n  a: 1 # one\n  new: 2\n- b: 'q'\n";
         assert_eq!(rewritten(before, after).as_deref(), Some(expected));
     }
 

@@ -1,7 +1,7 @@
 //! Annotations where nobody reads them, and where they would count. Nothing is wrong with the manifest itself, so each is a
 //! warning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
 use crate::config::{DIALECT_PREFIXES, Dialect};
@@ -33,6 +33,8 @@ pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) 
     }
     let mut parts: Vec<(Vec<String>, &Doc)> = Vec::new();
     every(doc, &mut Vec::new(), &mut |part, path| parts.push((path.to_vec(), part)));
+    let by_path: BTreeMap<&[String], &Doc> = parts.iter().map(|(path, part)| (path.as_slice(), *part)).collect();
+    let templates: BTreeSet<&[String]> = templates.iter().map(Vec::as_slice).collect();
     for (path, part) in &parts {
         let counted: Vec<&str> = keys(Some(part)).filter(|key| counts(key, dialects)).collect();
         if counted.is_empty() || path.last().is_none_or(|last| last == "labels" || last == "matchLabels") {
@@ -40,11 +42,11 @@ pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) 
         }
         let is_metadata = path.ends_with(&["metadata".to_owned(), "annotations".to_owned()]);
         let owner = &path[..path.len() - if is_metadata { 2 } else { 1 }];
-        if is_metadata && templates.iter().any(|template| template == owner) {
+        if is_metadata && templates.contains(owner) {
             continue;
         }
-        let Some((_, holder)) = parts.iter().find(|(at, _)| at == owner) else { continue };
-        if let Some(text) = explained(holder, owner, &counted, &parts) {
+        let Some(holder) = by_path.get(owner) else { continue };
+        if let Some(text) = explained(holder, owner, &counted, &by_path) {
             found.push((owner.to_vec(), text));
         }
     }
@@ -54,9 +56,10 @@ pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) 
 }
 
 /// What is wrong with annotations of `holder`, if anything is.
-fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &[(Vec<String>, &Doc)]) -> Option<String> {
-    let pods: Vec<&(Vec<String>, &Doc)> =
-        parts.iter().filter(|(path, part)| path.starts_with(owner) && is_pod(part)).collect();
+fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &BTreeMap<&[String], &Doc>) -> Option<String> {
+    let below = parts.range(owner..).take_while(|(path, _)| path.starts_with(owner));
+    let pods: Vec<(&[String], &Doc)> =
+        below.filter(|(_, part)| is_pod(part)).map(|(path, part)| (*path, *part)).collect();
     if let [(first, _), ..] = pods.as_slice() {
         let there: BTreeSet<&str> = pods.iter().flat_map(|(_, pod)| annotations(pod)).collect();
         let missing: Vec<&str> = counted.iter().copied().filter(|key| !there.contains(key)).collect();
@@ -64,7 +67,7 @@ fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &[(Vec<Str
             format!(
                 "has annotations of its own ({}), which count on its pod template only ({})",
                 listed(&missing),
-                shown(&[first.as_slice(), &["metadata".to_owned(), "annotations".to_owned()]].concat())
+                shown(&[*first, &["metadata".to_owned(), "annotations".to_owned()]].concat())
             )
         });
     }

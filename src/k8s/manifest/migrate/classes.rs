@@ -1,13 +1,15 @@
 //! Volumes of the Secrets Store CSI driver, and the `SecretProviderClass`es that say what is in them
 //! (<https://secrets-store-csi-driver.sigs.k8s.io/>).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::is_name;
+use crate::domain::{SecretRef, Source, encoded_path};
 
 use super::super::doc::Doc;
 use super::super::{read, write};
 use super::annotations::Annotations;
+use super::volumes::{containers, items, without};
 
 const DRIVER: &str = "secrets-store.csi.k8s.io";
 
@@ -107,39 +109,6 @@ impl Classes {
             Err(reader.obstacles)
         }
     }
-}
-
-fn items(doc: Option<&Doc>) -> &[Doc] {
-    match doc {
-        Some(Doc::List(items)) => items,
-        _ => &[],
-    }
-}
-
-fn containers(pod: &Doc) -> impl Iterator<Item = &Doc> {
-    let spec = pod.get("spec");
-    ["containers", "initContainers"].into_iter().flat_map(move |list| items(spec.and_then(|spec| spec.get(list))))
-}
-
-/// The pod without the volume and its mounts.
-fn without(pod: &Doc, volume: &str) -> Doc {
-    let mut pod = pod.clone();
-    let is_other = |item: &Doc| item.text("name") != Some(volume);
-    let strip = |owner: &mut Doc, list: &str| {
-        let Doc::Map(entries) = owner else { return };
-        if let Some((_, Doc::List(items))) = entries.iter_mut().find(|(key, _)| key == list) {
-            items.retain(is_other);
-        }
-        entries.retain(|(key, value)| key != list || *value != Doc::List(Vec::new()));
-    };
-    let Some(spec) = pod.at(&["spec".to_owned()]) else { return pod };
-    strip(spec, "volumes");
-    for list in ["containers", "initContainers"] {
-        if let Some(Doc::List(containers)) = spec.at(&[list.to_owned()]) {
-            containers.iter_mut().for_each(|container| strip(container, "volumeMounts"));
-        }
-    }
-    pod
 }
 
 struct Reader<'a> {
@@ -255,9 +224,37 @@ impl Reader<'_> {
             Some("base64") => Some("base64"),
             Some(other) => return self.obstacle(format!("{name}: the encoding {other} is not supported; base64 is")),
         };
-        let from = format!("vault:{path}{query}#{key}");
-        let file = File { name: name.to_owned(), from, mode: mode(object), decode };
+        let from = format!("vault:{}{query}#{key}", encoded_path(path));
+        let is_meant = |found: &SecretRef| {
+            found.key.as_deref() == Some(key) && matches!(&found.source, Source::Vault(source) if source.path == path)
+        };
+        if !SecretRef::parse(&from, &BTreeMap::new()).is_ok_and(|found| is_meant(&found)) {
+            return self.obstacle(format!("{name}: no reference has the path {path} and the key {key}"));
+        }
+        let file = File { name: name.to_owned(), from, mode: self.mode(name, object), decode };
         self.files.push(file);
+    }
+
+    /// `filePermission` as a mode of ours: nothing for everybody, nothing to write or run.
+    fn mode(&mut self, name: &str, object: &Doc) -> Option<String> {
+        let bits = match object.get("filePermission")? {
+            Doc::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            Doc::Text(text) => u32::from_str_radix(text, 8).ok(),
+            _ => None,
+        };
+        let Some(bits) = bits.filter(|bits| *bits <= 0o777) else {
+            self.obstacle(format!("{name}: filePermission is no mode of a file"));
+            return None;
+        };
+        let group = if bits & 0o044 == 0 { 0 } else { 0o040 };
+        let mode = 0o400 | group;
+        if bits != mode {
+            self.made.warnings.push(format!(
+                "SecretProviderClass {}: {name}: filePermission {bits:04o} becomes {mode:04o}: only the app's user and group read it",
+                self.class.name
+            ));
+        }
+        (mode != 0o440).then(|| format!("{mode:04o}"))
     }
 
     fn aws(&mut self) {
@@ -287,11 +284,14 @@ impl Reader<'_> {
             .collect();
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let source = format!("aws-sm:{name}{query}");
+        if name.contains(['#', '?', '%']) || SecretRef::parse(&source, &BTreeMap::new()).is_err() {
+            return self.obstacle(format!("{name}: no reference has that name"));
+        }
         let plain = if is_arn { name.rsplit(':').next().unwrap_or(name) } else { name };
         let translation = self.parameter("pathTranslation").unwrap_or_else(|| "_".to_owned());
         let own_name = text("objectAlias").unwrap_or(if is_arn { name } else { plain });
         let own_name = if translation == "False" { own_name.to_owned() } else { own_name.replace('/', &translation) };
-        let (mode, decode) = (mode(object), None);
+        let (mode, decode) = (self.mode(name, object), None);
         self.files.push(File { name: own_name, from: source.clone(), mode: mode.clone(), decode });
         for field in items(object.get("jmesPath")) {
             let (Some(path), Some(alias)) = (field.text("path"), field.text("objectAlias")) else {
@@ -357,18 +357,6 @@ impl Reader<'_> {
             self.add("config", write::yaml(&config));
         }
     }
-}
-
-/// `filePermission` as a mode of ours: nothing for everybody, nothing to write or run.
-fn mode(object: &Doc) -> Option<String> {
-    let bits = match object.get("filePermission")? {
-        Doc::Number(number) => u32::try_from(number.as_u64()?).ok()?,
-        Doc::Text(text) => u32::from_str_radix(text, 8).ok()?,
-        _ => return None,
-    };
-    let group = if bits & 0o044 == 0 { 0 } else { 0o040 };
-    let mode = 0o400 | group;
-    (mode != 0o440).then(|| format!("{mode:04o}"))
 }
 
 /// A parameter of a reference.

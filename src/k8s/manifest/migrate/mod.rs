@@ -3,6 +3,8 @@
 
 mod annotations;
 mod classes;
+mod objects;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -12,9 +14,9 @@ use crate::config::{DIALECT_PREFIXES, Dialect, Injector, Text};
 
 use super::super::inject::inject_into;
 use super::doc::Doc;
-use super::read;
 use super::walk::is_pod;
 use super::{called, is_only_directives, read_error, rewritten, segments, separate, shown};
+use super::{comments, read};
 use classes::Classes;
 
 /// What came of the manifests.
@@ -65,7 +67,16 @@ pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migrat
                 place.push_str(&format!(" ({called})"));
             }
             let after = made.document(&doc, &place, &classes, injector)?;
-            Some(rewritten(&segment, &doc, &after, written))
+            let text = rewritten(&segment, &doc, &after, written);
+            if written == read::Written::Yaml {
+                made.left.extend(comments::lost(segment.body, &text[segment.separator.len()..]).into_iter().map(
+                    |(line, comment)| {
+                        let line = segment.line + line - 1;
+                        format!("{}:{line}: a comment, for what it stands at is written anew: {comment}", file.name)
+                    },
+                ));
+            }
+            Some(text)
         });
         match text {
             Some(text) => made.text.push_str(&text),
@@ -80,16 +91,17 @@ impl Migration {
     fn document(&mut self, doc: &Doc, place: &str, classes: &Classes, injector: Option<&Injector>) -> Option<Doc> {
         let mut pods = Vec::new();
         find_pods(doc, &mut Vec::new(), &mut pods);
-        let namespace = doc.get("metadata").and_then(|metadata| metadata.text("namespace"));
         if let Some(text) = misplaced(doc, &pods) {
             self.left.push(format!("{place}: {text}"));
         }
+        self.left.extend(objects::filled(doc).into_iter().map(|text| format!("{place}{text}")));
         let mut after = doc.clone();
         let mut is_changed = false;
         for path in pods {
             let place = if path.is_empty() { place.to_owned() } else { format!("{place}, {}", shown(&path)) };
+            let namespace = namespace(doc, &path);
             let pod = after.at(&path).expect("the path was found in this document");
-            match migrated(pod, namespace, classes, injector) {
+            match migrated(pod, namespace.as_deref(), classes, injector) {
                 Ok(None) => {}
                 Ok(Some((new, warnings))) => {
                     *pod = new;
@@ -119,6 +131,21 @@ fn find_pods(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
         Doc::List(items) => items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value)),
         _ => {}
     }
+}
+
+/// The namespace of the object that a pod template is in: in a list each object has its own.
+fn namespace(doc: &Doc, path: &[String]) -> Option<String> {
+    let of = |doc: &Doc| doc.get("metadata").and_then(|metadata| metadata.text("namespace")).map(str::to_owned);
+    let mut found = of(doc);
+    let mut at = doc;
+    for step in path {
+        at = match at {
+            Doc::List(items) => items.get(step.parse::<usize>().ok()?)?,
+            _ => at.get(step)?,
+        };
+        found = of(at).or(found);
+    }
+    found
 }
 
 /// Annotations on an object whose pods are elsewhere in it: nobody reads them there.

@@ -363,3 +363,83 @@ fn a_directive_in_front_of_a_document_stays() {
     let made = migrate(&[Text { name: "m.yaml", text }], None).unwrap();
     assert_eq!(made.text, text);
 }
+
+#[test]
+fn what_cannot_stay_is_named_with_its_line() {
+    let theirs = "vault.hashicorp.com/agent-inject: \"true\"   # ticket\nvault.hashicorp.com/role: web\nvault.hashicorp.com/agent-inject-token: \"true\"";
+    let made = run(&pod(theirs));
+    assert_eq!(made.left, ["in.yaml:8: a comment, for what it stands at is written anew: # ticket"]);
+    assert!(
+        made.text.contains("secret-exec.dev/vault-role: web") && made.text.contains("last: yes it is   # kept"),
+        "{}",
+        made.text
+    );
+    // A list keeps what it has.
+    let indented: String = pod(&theirs.replace("   # ticket", "")).lines().map(|line| format!("  {line}\n")).collect();
+    let list = format!("kind: List\nitems:\n# one\n-{}- kind: X # x\n  metadata: {{name: 'x'}}\n", &indented[1..]);
+    let made = run(&list);
+    assert_eq!(made.left, Vec::<String>::new(), "{}", made.text);
+    for kept in [
+        "# one\n- # the web\n  kind: Pod   # as it is",
+        "    # the app\n    containers:",
+        "- kind: X # x\n  metadata: {name: 'x'}\n",
+    ] {
+        assert!(made.text.contains(kept), "{kept}: {}", made.text);
+    }
+    // Aliases are followed, and the document is written anew.
+    let shared = pod(&theirs.replace("   # ticket", ""))
+        .replace("metadata:\n", "metadata:\n  labels: &l {a: b} # lab\n")
+        + "  nodeSelector: *l\n";
+    let made = run(&shared);
+    assert!(made.left.iter().any(|text| text.ends_with("anew: # lab")) && made.left.len() >= 5, "{:#?}", made.left);
+}
+
+#[test]
+fn a_pod_of_a_list_has_the_namespace_of_its_own_object() {
+    let of = |namespace: &str| CLASS.replacen("metadata:\n", &format!("metadata:\n  namespace: {namespace}\n"), 1);
+    let of = |namespace: &str| of(namespace).replacen("roleName: web", &format!("roleName: {namespace}-role"), 1);
+    let pod: String = WITH_VOLUME.lines().map(|line| format!("  {line}\n")).collect();
+    let pod = pod.replacen("metadata:\n", "metadata:\n    namespace: dev\n", 1);
+    let made = run(&format!("{}---\n{}---\nkind: List\nitems:\n-{}", of("prod"), of("dev"), &pod[1..]));
+    assert!(made.text.contains("secret-exec.dev/vault-role: dev-role"), "{:?}\n{}", made.left, made.text);
+}
+
+#[test]
+fn a_class_means_what_it_says_or_is_named() {
+    let class = |object: &str| {
+        let at = CLASS.find("      - objectName").unwrap();
+        let mut class = CLASS[..at].to_owned();
+        class.push_str(&format!("      - {{ objectName: a, {object} }}\n"));
+        run(&format!("{class}---\n{WITH_VOLUME}"))
+    };
+    let made = class("secretPath: \"secret/data/x y#z?%\", secretKey: pw, filePermission: 0644");
+    assert!(
+        made.text.contains("secret-exec.dev/file.a: vault:secret/data/x y%23z%3F%25#pw"),
+        "{:?} {}",
+        made.left,
+        made.text
+    );
+    assert!(
+        made.warnings.iter().any(|text| text.contains("a: filePermission 0644 becomes 0440")),
+        "{:?}",
+        made.warnings
+    );
+    let made = class("secretPath: secret/data/x, secretKey: pw, filePermission: rw");
+    assert!(made.left.iter().any(|text| text.contains("filePermission is no mode")), "{:?}", made.left);
+    let made = class("secretPath: secret/../x, secretKey: pw");
+    assert!(made.left.iter().any(|text| text.contains("no reference has the path secret/../x")), "{:?}", made.left);
+}
+
+#[test]
+fn what_bank_vaults_would_write_into_the_api_is_named() {
+    let named = |text: &str| run(text).left.join("\n");
+    let secret = "kind: Secret\nmetadata: {name: s}\ndata: {a: dmF1bHQ6c2VjcmV0L2RhdGEvYSN4, b: eA==}\n";
+    assert!(named(secret).contains("(Secret s): a is for bank-vaults"), "{}", named(secret));
+    let list = "kind: List\nitems:\n- kind: ConfigMap\n  metadata: {name: a}\n  data: {u: \"http://vault:8200/#x\"}\n- kind: ConfigMap\n  \
+                metadata: {name: b, annotations: {vault.security.banzaicloud.io/vault-role: x}}\n";
+    assert!(
+        named(list).contains("items[1]: its annotations are for bank-vaults") && !named(list).contains("items[0]"),
+        "{}",
+        named(list)
+    );
+}

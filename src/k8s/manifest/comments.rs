@@ -1,0 +1,78 @@
+//! The comments of a document, to tell which of them a change has lost.
+
+use std::collections::BTreeMap;
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+/// The comments of `before` that are not in `after`, each with its line; one-based.
+pub(super) fn lost(before: &str, after: &str) -> Vec<(usize, String)> {
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, comment) in comments(after) {
+        *left.entry(comment).or_default() += 1;
+    }
+    let mut is_lost = |comment: &str| match left.get_mut(comment) {
+        Some(count @ 1..) => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    let all = comments(before).into_iter().filter(|(_, comment)| is_lost(comment));
+    all.map(|(line, comment)| (line, comment.to_owned())).collect()
+}
+
+/// Every comment with its line: what begins with `#` at the start of a line or behind a blank, and outside of every value.
+fn comments(text: &str) -> Vec<(usize, &str)> {
+    let mut values = values(text).into_iter().peekable();
+    let mut found = Vec::new();
+    let mut start = 0;
+    for (line, row) in text.split_inclusive('\n').enumerate() {
+        let marks =
+            row.match_indices('#').filter(|(at, _)| row[..*at].chars().next_back().is_none_or(char::is_whitespace));
+        for (at, _) in marks {
+            while values.next_if(|(_, end)| *end <= start + at).is_some() {}
+            if values.peek().is_none_or(|(from, _)| start + at < *from) {
+                found.push((line + 1, row[at..].trim_end()));
+                break;
+            }
+        }
+        start += row.len();
+    }
+    found
+}
+
+/// Where values stand, in bytes and in their order; of a block of text, what is below its first line.
+fn values(text: &str) -> Vec<(usize, usize)> {
+    let mut options = granit_parser::options! {};
+    options.set_emit_comments(false);
+    let mut found = Vec::new();
+    for event in Parser::new_from_str_with_options(text, options) {
+        let Ok((event, span)) = event else { break };
+        let (Event::Scalar(_, style, ..), Some(range)) = (event, span.byte_range()) else { continue };
+        let Some(value) = text.get(range.clone()) else { continue };
+        let from = match style {
+            ScalarStyle::Literal | ScalarStyle::Folded if value.starts_with(['|', '>']) => {
+                value.find('\n').unwrap_or(value.len())
+            }
+            _ => 0,
+        };
+        found.push((range.start + from, range.start + value.trim_end().len().max(from)));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_told_from_values() {
+        let text = "# one\na: b # two\nc: \"x # y\" # three\nd: 'e#f' #\n# four\ng: | # five\n  text # no\n  # nor this\nh: [a, # six\n  b#c]   # seven\n- x\n";
+        let found: Vec<_> = comments(text).into_iter().map(|(line, comment)| format!("{line}{comment}")).collect();
+        assert_eq!(found, ["1# one", "2# two", "3# three", "4#", "5# four", "6# five", "9# six", "10# seven"]);
+        assert_eq!(
+            lost("a: 1 # x\nb: 2 # x\nc: 3 # y\n", "b: 2 # x\n"),
+            [(2, "# x".to_owned()), (3, "# y".to_owned())]
+        );
+    }
+}
