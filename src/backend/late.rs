@@ -7,9 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::domain::{Ends, Fetched};
+use crate::domain::{Ends, Fetched, Lease};
 use crate::schedule::{Answer, Outcome, SecretId, TokenId};
 
 /// What comes of one try.
@@ -27,7 +28,11 @@ struct Tries {
 
 /// Those of all secrets of a backend.
 #[derive(Default)]
-pub(super) struct LateIssues(RefCell<BTreeMap<SecretId, Tries>>);
+pub(super) struct LateIssues {
+    by_secret: RefCell<BTreeMap<SecretId, Tries>>,
+    /// Of secrets that have a value meanwhile, or of another login: what they bring is not used.
+    spare: RefCell<FuturesUnordered<UnderWay>>,
+}
 
 impl LateIssues {
     /// Sends `fresh` and waits for what it or an earlier try brings; `None` when that is nothing within `limit`.
@@ -39,8 +44,12 @@ impl LateIssues {
         limit: Duration,
         now: Duration,
     ) -> Option<Issued> {
-        let earlier = self.0.borrow_mut().remove(&id).filter(|tries| tries.login == login);
-        let mut tries = earlier.unwrap_or_else(|| Tries { login, under_way: FuturesUnordered::new() });
+        let mut tries = Tries { login, under_way: FuturesUnordered::new() };
+        match self.by_secret.borrow_mut().remove(&id) {
+            Some(earlier) if earlier.login == login => tries = earlier,
+            Some(earlier) => self.spare.borrow_mut().extend(earlier.under_way),
+            None => {}
+        }
         tries.under_way.push(Box::pin(async move { (now, fresh.await) }));
         let first = async {
             loop {
@@ -53,15 +62,30 @@ impl LateIssues {
         };
         let answered = tokio::time::timeout(limit, first).await.ok().flatten();
         let is_had = matches!(answered, Some((_, (Outcome::Fetched(_), _))));
-        if !is_had && !tries.under_way.is_empty() {
-            self.0.borrow_mut().insert(id, tries);
+        if is_had {
+            self.spare.borrow_mut().extend(tries.under_way);
+        } else if !tries.under_way.is_empty() {
+            self.by_secret.borrow_mut().insert(id, tries);
         }
         answered.map(|(sent, issued)| aged(issued, now.saturating_sub(sent)))
     }
 
-    /// Gives up what is still under way.
-    pub(super) fn clear(&self) {
-        self.0.borrow_mut().clear();
+    /// The leases that have come and that nobody uses.
+    pub(super) fn unused(&self) -> Vec<Lease> {
+        let mut spare = self.spare.borrow_mut();
+        let come = std::iter::from_fn(|| spare.next().now_or_never().flatten());
+        come.filter_map(|(_, (_, fetched))| fetched?.lease).collect()
+    }
+
+    /// Gives up what is still under way, and returns the leases that have come by now.
+    pub(super) async fn give_up(&self) -> Vec<Lease> {
+        let all = std::mem::take(&mut *self.by_secret.borrow_mut());
+        self.spare.borrow_mut().extend(all.into_values().flat_map(|tries| tries.under_way));
+        // What lies in a socket is read meanwhile.
+        tokio::task::yield_now().await;
+        let come = self.unused();
+        self.spare.borrow_mut().clear();
+        come
     }
 }
 
@@ -87,7 +111,7 @@ fn aged((outcome, fetched): Issued, age: Duration) -> Issued {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Lease, LeaseId, Payload, SecretBytes};
+    use crate::domain::{LeaseId, Payload, SecretBytes};
     use crate::provider::{Class, Failure};
 
     const ID: SecretId = SecretId(0);
@@ -121,7 +145,26 @@ mod tests {
         assert!(late.issue(ID, None, credential(15, "slow"), LIMIT, seconds(100)).await.is_none());
         let issued = late.issue(ID, None, std::future::pending(), LIMIT, seconds(110)).await;
         assert_eq!(lease(issued), Some(("slow".to_owned(), seconds(50))), "its life counts from its own request");
-        assert!(late.0.borrow().is_empty(), "the other one is given up");
+        assert!(late.by_secret.borrow().is_empty(), "nothing is waited for");
+    }
+
+    /// A lease that nobody knows would live to its end.
+    #[tokio::test]
+    async fn what_comes_and_is_not_used_is_known() {
+        let late = LateIssues::default();
+        let ids = |leases: Vec<Lease>| leases.iter().map(|lease| lease.id.as_str().to_owned()).collect::<Vec<_>>();
+        assert!(late.issue(ID, None, credential(12, "slow"), LIMIT, seconds(100)).await.is_none());
+        let issued = late.issue(ID, None, credential(9, "beside"), LIMIT, seconds(110)).await;
+        assert_eq!(lease(issued).unwrap().0, "slow");
+        tokio::time::sleep(LIMIT).await;
+        assert_eq!(ids(late.unused()), ["beside"]);
+        assert!(late.issue(ID, None, credential(12, "old login"), LIMIT, seconds(120)).await.is_none());
+        assert!(late.issue(ID, Some(TokenId(1)), credential(12, "late"), LIMIT, seconds(130)).await.is_none());
+        assert!(late.issue(SecretId(1), None, std::future::pending(), LIMIT, seconds(140)).await.is_none());
+        let mut come = ids(late.give_up().await);
+        come.sort();
+        assert_eq!(come, ["late", "old login"]);
+        assert!(late.by_secret.borrow().is_empty() && late.spare.borrow().is_empty());
     }
 
     #[tokio::test]

@@ -85,6 +85,13 @@ struct LeftOver {
     is_tried: bool,
 }
 
+impl LeftOver {
+    /// Of a value that came and is not used: it is ended at once.
+    fn unused(lease: Lease, now: Duration) -> Self {
+        Self { dies: now.saturating_add(lease.ttl), lease, ends: Some(now), is_tried: false }
+    }
+}
+
 /// The closed set of backends.
 pub(crate) enum Kind {
     Vault(Box<Logins>),
@@ -178,9 +185,10 @@ impl Backend {
 
     /// Revokes everything that can be revoked, all at once: the tokens (leases end with them), or each lease by itself.
     pub(crate) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
-        self.late.clear();
+        let come = self.late.give_up().await;
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
         leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
+        leases.extend(come);
         leases.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
         leases.dedup_by(|one, other| one.id == other.id);
         let leases: Vec<&Lease> = leases.iter().collect();
@@ -260,7 +268,11 @@ impl Executor for Backend {
             (Work::Issue(id), Kind::Vault(logins)) => {
                 let sender = Rc::clone(&self);
                 let fresh = async move { sender.send(work).await };
-                self.late.issue(id, logins.current_id(), fresh, limit, clock::boottime()).await
+                let now = clock::boottime();
+                let issued = self.late.issue(id, logins.current_id(), fresh, limit, now).await;
+                let unused = self.late.unused().into_iter().map(|lease| LeftOver::unused(lease, now));
+                self.left_over.borrow_mut().extend(unused);
+                issued
             }
             _ => tokio::time::timeout(limit, self.send(work)).await.ok(),
         };

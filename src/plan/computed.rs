@@ -5,6 +5,15 @@ use crate::sys::clock;
 
 use super::{Filling, Plan, Planned};
 
+/// Whose templates are rendered from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rendered {
+    /// Files' and variables'.
+    All,
+    /// The app has its variables already.
+    Files,
+}
+
 impl Plan {
     /// Whether a template names secrets that only a rendering can tell.
     pub(crate) fn computes(&self) -> bool {
@@ -12,10 +21,11 @@ impl Plan {
     }
 
     /// What templates name with these values, and is not planned.
-    pub(crate) fn computed(&self, fetches: &Fetches) -> Vec<Planned> {
+    pub(crate) fn computed(&self, fetches: &Fetches, rendered: Rendered) -> Vec<Planned> {
         let mut found: Vec<Planned> = Vec::new();
         let files = self.files.iter().map(|file| (format!("file {}", file.name), &file.filling));
-        let variables = self.variables.iter().map(|variable| (format!("env {}", variable.name), &variable.filling));
+        let variables = if rendered == Rendered::All { self.variables.as_slice() } else { &[] };
+        let variables = variables.iter().map(|variable| (format!("env {}", variable.name), &variable.filling));
         for (user, filling) in files.chain(variables) {
             for source in filling.computed_sources(fetches) {
                 match found.iter_mut().find(|planned| planned.source == source) {
@@ -32,10 +42,11 @@ impl Plan {
 
     /// Makes what templates name with these values a part of the plan. Places of sources stay as they are; returns those
     /// that are new.
-    pub(crate) fn adopt_computed(&mut self, fetches: &Fetches) -> Vec<Source> {
-        let computed = self.computed(fetches);
+    pub(crate) fn adopt_computed(&mut self, fetches: &Fetches, rendered: Rendered) -> Vec<Source> {
+        let computed = self.computed(fetches, rendered);
         let fillings = self.files.iter_mut().map(|file| &mut file.filling);
-        for filling in fillings.chain(self.variables.iter_mut().map(|variable| &mut variable.filling)) {
+        let variables = if rendered == Rendered::All { self.variables.as_mut_slice() } else { &mut [] };
+        for filling in fillings.chain(variables.iter_mut().map(|variable| &mut variable.filling)) {
             let sources = filling.computed_sources(fetches);
             if let Filling::Template(template) = filling {
                 sources.into_iter().for_each(|source| template.adopt(source));

@@ -1,7 +1,7 @@
 //! The plan: which sources are read, what each file and variable is made of. Made before the first request.
 
 pub(crate) mod access;
-mod computed;
+pub(crate) mod computed;
 pub(crate) mod local_file;
 pub(crate) mod policy;
 #[cfg(test)]

@@ -8,10 +8,12 @@ use tracing::info;
 use crate::backend::{Backend, Kind};
 use crate::domain::{Source, VaultOperation};
 use crate::plan::Filling;
+use crate::plan::computed::Rendered;
 use crate::provider::{Class, Failure};
 use crate::schedule::{MountId, Plan};
 
 use super::begin::operation;
+use super::values::Environment;
 use super::{Rotation, SourceId};
 
 /// Most sources that one run reads because templates computed their paths at some time.
@@ -23,12 +25,13 @@ impl Rotation<'_> {
         if !self.plan.computes() {
             return Ok(());
         }
-        let computed = self.plan.computed(&self.values.fetches);
+        let rendered = self.rendered();
+        let computed = self.plan.computed(&self.values.fetches, rendered);
         let is_new = |source: &Source| self.plan.sources.iter().all(|known| known.source != *source);
         if self.plan.sources.len() >= MOST && computed.iter().any(|planned| is_new(&planned.source)) {
             return Err(Failure::new(Class::Malformed, "templates have computed too many paths; start again"));
         }
-        let added = self.plan.adopt_computed(&self.values.fetches);
+        let added = self.plan.adopt_computed(&self.values.fetches, rendered);
         let Some(first) = added.first() else { return Ok(()) };
         // Whatever the value came from, a template computes paths of Vault alone.
         let reads_them = |backend: &Backend| matches!(backend.kind, Kind::Vault(_) | Kind::Local(_));
@@ -60,13 +63,15 @@ impl Rotation<'_> {
         let uses = |filling: &Filling, source: &Source| {
             filling.computes() && filling.references().iter().any(|reference| reference.source == *source)
         };
+        let variables = if self.rendered() == Rendered::All { self.plan.variables.as_slice() } else { &[] };
+        let variables = variables.iter().map(|variable| &variable.filling);
+        let fillings: Vec<&Filling> = self.plan.files.iter().map(|file| &file.filling).chain(variables).collect();
         let others: Vec<SourceId> = (0..self.plan.sources.len())
             .filter(|other| {
                 let other = &self.plan.sources[*other].source;
-                let mut files = self.plan.files.iter();
                 *other != source
                     && !self.is_issued(other)
-                    && files.any(|file| uses(&file.filling, &source) && uses(&file.filling, other))
+                    && fillings.iter().any(|filling| uses(filling, &source) && uses(filling, other))
             })
             .collect();
         for other in others {
@@ -74,6 +79,14 @@ impl Rotation<'_> {
             self.driver.schedule(backend).read_again(id, now);
         }
     }
+
+    fn rendered(&self) -> Rendered {
+        match self.values.environment {
+            Environment::Again => Rendered::All,
+            Environment::Once => Rendered::Files,
+        }
+    }
+
     /// Whether reading it makes something: a write, or what came with a lease.
     fn is_issued(&self, source: &Source) -> bool {
         let is_write = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)));

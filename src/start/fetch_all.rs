@@ -13,6 +13,7 @@ use crate::checkpoint::{Checkpoint, Found, Kept, SavedToken, SavedValue};
 use crate::config::VaultAuth;
 use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
+use crate::plan::computed::Rendered;
 use crate::plan::{Plan, Planned};
 use crate::provider::vault::{ENDLESS, Vault};
 
@@ -58,7 +59,8 @@ pub(super) async fn fetch_all(
     // A template may compute paths from these values, and further ones from what stands there.
     for round in 0.. {
         let is_missing = |planned: &Planned| !answers.fetches.contains_key(&planned.source);
-        let computed: Vec<Planned> = plan.computed(&answers.fetches).into_iter().filter(is_missing).collect();
+        let computed: Vec<Planned> =
+            plan.computed(&answers.fetches, Rendered::All).into_iter().filter(is_missing).collect();
         let goes_on = problems.is_empty() && without.is_empty() && !start.has_failed();
         let Some(first) = computed.first().filter(|_| goes_on) else { break };
         if round == MOST_ROUNDS {
@@ -71,10 +73,7 @@ pub(super) async fn fetch_all(
     answers.login_at = fetching.login_at.get();
     if problems.is_empty() {
         // During an outage a restart leaves the app no worse off.
-        for (value, problem) in without {
-            warn!("{} has ended and stays as it was (onExpired: keep): {}", value.source, problem.text);
-            take_up(value, &mut answers, checkpoint);
-        }
+        stay(plan, without, ended, &mut answers, checkpoint);
         return Ok(answers);
     }
     // What did come may lack a key: every failure is reported in one start.
@@ -86,6 +85,29 @@ pub(super) async fn fetch_all(
         }
     }
     Err(problems)
+}
+
+/// Goes on with values that have ended and cannot be replaced now, and with what templates name with them.
+fn stay(
+    plan: &Plan,
+    without: Vec<(SavedValue, Diagnostic)>,
+    mut ended: BTreeMap<Source, SavedValue>,
+    answers: &mut Answers,
+    checkpoint: &mut Option<Checkpoint>,
+) {
+    let is_any = !without.is_empty();
+    for (value, problem) in without {
+        warn!("{} has ended and stays as it was (onExpired: keep): {}", value.source, problem.text);
+        take_up(value, answers, checkpoint);
+    }
+    let next = |answers: &Answers, ended: &mut BTreeMap<Source, SavedValue>| {
+        let computed = plan.computed(&answers.fetches, Rendered::All);
+        computed.iter().find_map(|planned| ended.remove(&planned.source))
+    };
+    while let Some(value) = is_any.then(|| next(answers, &mut ended)).flatten() {
+        warn!("{} has ended and stays as it was (onExpired: keep), with what names it", value.source);
+        take_up(value, answers, checkpoint);
+    }
 }
 
 fn too_many_rounds(planned: &Planned) -> Diagnostic {

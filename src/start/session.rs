@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::domain::{Diagnostic, Exit, Fetches, http_date, later};
 use crate::identity::PreloadedFiles;
 use crate::plan::Plan;
+use crate::plan::computed::Rendered;
 use crate::sys::clock;
 use crate::sys::harden::SavedSignalState;
 use crate::sys::signals::{Signal, Signals};
@@ -104,7 +105,7 @@ impl Session {
                 }
             }
         })?;
-        plan.adopt_computed(&answers.fetches);
+        plan.adopt_computed(&answers.fetches, Rendered::All);
         Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
     }
 

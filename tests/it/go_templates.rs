@@ -299,6 +299,39 @@ fn a_template_may_leave_out_what_kv_version_2_puts_into_a_path() {
     case.refused(case.with_files(&config), 77, &[&format!("did you mean vault:{kv}/data/b?")]);
 }
 
+/// What a branch would set that waits for a secret is not known before that is there: no path is made of it.
+#[test]
+fn no_path_is_computed_from_what_a_waiting_branch_may_set() {
+    let next = "{{ with secret \"secret/data/a\" }}{{ with secret (print \"secret/data/\" .Data.data.next) }}";
+    let (known, read) =
+        ("{{ end }}{{ end }}", "{{ with secret (print \"secret/data/\" $p) }}{{ .Data.data.user }}{{ end }}");
+    for text in [
+        format!("{{{{ $p := \"none\" }}}}{next}{{{{ $p = .Data.data.p }}}}{known}{read}"),
+        format!(
+            "{{{{ $p := \"none\" }}}}{next}{{{{ range loop 2 }}}}{{{{ if true }}}}{{{{ $p = \"c\" }}}}{{{{ end }}}}{{{{ end }}}}{known}{read}"
+        ),
+        format!(
+            "{{{{ $p := \"c\" }}}}{{{{ with secret \"secret/data/a\" }}}}{{{{ range $x := split \",\" \"1,2\" }}}}{{{{ $n := secret \"secret/data/a\" }}}}\
+                 {{{{ if (secret (print \"secret/data/\" $n.Data.data.next)).Data.data.p }}}}{{{{ break }}}}{{{{ end }}}}{{{{ $p = \"none\" }}}}{{{{ end }}}}{{{{ end }}}}{read}"
+        ),
+        format!(
+            "{{{{ scratch.Set \"p\" \"none\" }}}}{next}{{{{ scratch.Set \"p\" .Data.data.p }}}}{known}{{{{ $p := scratch.Get \"p\" }}}}{read}"
+        ),
+        format!(
+            "{{{{ define \"set\" }}}}{{{{ scratch.Set \"p\" . }}}}{{{{ end }}}}{{{{ scratch.Set \"p\" \"none\" }}}}{next}{{{{ template \"set\" .Data.data.p }}}}{known}{{{{ $p := scratch.Get \"p\" }}}}{read}"
+        ),
+        // One of its own is another one.
+        format!("{{{{ $p := \"c\" }}}}{next}{{{{ $p := \"none\" }}}}{{{{ $p = \"other\" }}}}{known}{read}"),
+    ] {
+        let case = Case::new();
+        let entries = "vault:secret/data/a: { data: { next: b } }\nvault:secret/data/b: { data: { p: c } }\nvault:secret/data/c: { data: { user: carol } }\n";
+        let local = case.write("local.yaml", entries);
+        let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(&text));
+        case.with_files(&config).arg("--local").arg(local).app(&["true"]).output().ok();
+        assert_eq!(fs::read_to_string(case.volume().join("out")).unwrap(), "carol", "{text}");
+    }
+}
+
 #[test]
 fn a_chain_of_computed_paths_ends() {
     let case = Case::new();
@@ -308,6 +341,30 @@ fn a_chain_of_computed_paths_ends() {
     let text = "{{ $p := \"0\" }}{{ range loop 9 }}{{ with secret (print \"secret/data/\" $p) }}{{ $p = .Data.data.next }}{{ end }}{{ end }}";
     let config = format!("templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", quoted(text));
     case.refused(case.with_files(&config).arg("--local").arg(local), 65, &["more than 4 times over"]);
+}
+
+/// What the app got at its start is rendered no more, so a new value names nothing for it and waits for nothing.
+#[test]
+fn a_variable_that_is_given_once_reads_no_other_path_later() {
+    let case = Case::new();
+    let entries = |next: &str| {
+        format!(
+            "vault:secret/data/a: {{ data: {{ next: {next} }} }}\nvault:secret/data/b: {{ data: {{ user: bob }} }}\n"
+        )
+    };
+    let local = case.write("local.yaml", entries("b"));
+    let config = format!(
+        "templateLanguage: go\nrefresh: 1s\nenv: {{ U: {{ template: {} }} }}\nfiles: {{ next: \"vault:secret/data/a#next\" }}\n",
+        quoted(NEXT)
+    );
+    let run = case.with_files(&config).arg("--supervise").arg("--local").arg(local);
+    let mut running = run.sh("echo ready; while :; do sleep 0.05; done").start();
+    running.says("ready");
+    case.write("local.yaml", entries("none"));
+    let is = || fs::read_to_string(case.volume().join("next")).is_ok_and(|found| found == "none").then_some(());
+    running.until("the new value", is);
+    assert!(!running.stderr().contains("secret/data/none"), "{}", running.stderr());
+    running.signal(libc::SIGKILL);
 }
 
 #[test]

@@ -552,6 +552,38 @@ fn a_restart_after_the_end_of_lease_and_token_in_an_outage_keeps_what_was_delive
     stage.nothing_is_left();
 }
 
+/// A template names a second credential by a value; in the outage nobody asks for it, and it stays as the first one does.
+#[test]
+fn a_restart_after_an_end_in_an_outage_keeps_what_a_template_computes() {
+    let stage = Stage::new("4s", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "role": "other" }))]);
+    let creds = stage.creds();
+    let database = creds.strip_suffix("/creds/brief").unwrap();
+    let role = stage.space.bao.read(&format!("{database}/roles/brief"))["data"].clone();
+    stage.space.bao.write(&format!("{database}/roles/other"), role);
+    let login = stage.space.approle(&stage.case, &[&format!("{database}/creds/*"), &format!("{kv}/data/*")]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    let template = format!(
+        "{{{{ with secret \\\"{kv}/data/a\\\" }}}}{{{{ with secret (print \\\"{database}/creds/\\\" .Data.data.role) }}}}{{{{ .Data.username }}}}{{{{ end }}}}{{{{ end }}}}"
+    );
+    let config = format!(
+        "{}templateLanguage: go\nrefresh: 1s\nfiles: {{ db.json: \"vault:{creds}\", user: {{ template: \"{template}\" }} }}\n",
+        stage.space.vault_at(&proxy.address(), &login)
+    );
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("readiness", || (readiness(&stage.case, &config) == Some(0)).then_some(()));
+    let before = stage.file("user");
+    kill(running);
+    proxy.always(Plan::Close);
+    wait_for("the end of the leases", || {
+        (stage.space.leases(database, "other") == 0 && stage.leases() == 0).then_some(())
+    });
+    fs::remove_dir_all(stage.case.volume()).unwrap();
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("delivery", || (stage.file("user") == before).then_some(()));
+    kill(running);
+}
+
 #[test]
 fn a_restart_while_one_database_fails_goes_on_with_everything_else() {
     let creds_fail = |proxy: &Proxy| proxy.on("/creds/brief", Plan::Answer(500, String::new(), "{}".into()));

@@ -20,6 +20,8 @@ pub(super) struct Rendering<'a> {
     /// Whether some of it is not fetched.
     pub(super) is_incomplete: bool,
     pub(super) scratch: Scratch,
+    /// Whether the scratch may hold what is not known yet.
+    pub(super) is_scratch_pending: bool,
     /// Seconds since 1970.
     pub(super) now: u64,
     fuel: u64,
@@ -35,6 +37,7 @@ impl<'a> Rendering<'a> {
             sources: BTreeSet::new(),
             is_incomplete: false,
             scratch,
+            is_scratch_pending: false,
             now,
             fuel: FUEL,
             room: GROWTH,
@@ -43,7 +46,12 @@ impl<'a> Rendering<'a> {
 
     /// Takes one step.
     pub(super) fn step(&mut self) -> Result<(), String> {
-        self.fuel = self.fuel.checked_sub(1).ok_or_else(|| format!("it does more than {FUEL} steps"))?;
+        self.steps(1)
+    }
+
+    /// Takes so many.
+    pub(super) fn steps(&mut self, count: u64) -> Result<(), String> {
+        self.fuel = self.fuel.checked_sub(count).ok_or_else(|| format!("it does more than {FUEL} steps"))?;
         Ok(())
     }
 

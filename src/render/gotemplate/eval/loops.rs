@@ -21,7 +21,13 @@ impl Evaluator<'_> {
         let at = branch.pipe.at;
         let has_two = branch.pipe.variables.len() > 1;
         let is_empty = match value {
-            Value::Pending => return Ok(()),
+            // A jump in it leaves this loop.
+            Value::Pending => {
+                return match self.skip(at, [&branch.then].into_iter().chain(&branch.otherwise)) {
+                    Err(Jump::Pending) => Ok(()),
+                    result => result,
+                };
+            }
             Value::Invalid => true,
             Value::List(items, _) => {
                 for (index, item) in items.iter().enumerate() {
@@ -87,6 +93,10 @@ impl Evaluator<'_> {
         match self.block(pipe.at, item, &branch.then) {
             Ok(()) | Err(Jump::Continue) => Ok(ControlFlow::Continue(())),
             Err(Jump::Break) => Ok(ControlFlow::Break(())),
+            Err(Jump::Pending) => match self.skip(pipe.at, [&branch.then]) {
+                Ok(()) | Err(Jump::Pending) => Ok(ControlFlow::Break(())),
+                Err(stop) => Err(stop),
+            },
             Err(stop) => Err(stop),
         }
     }

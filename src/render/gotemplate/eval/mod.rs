@@ -9,6 +9,7 @@ use super::value::Value;
 use super::{arguments, fields, print};
 
 mod loops;
+mod skipped;
 
 /// How deep blocks, pipelines and templates call each other.
 const DEPTH: usize = 150;
@@ -17,6 +18,8 @@ const DEPTH: usize = 150;
 enum Jump {
     Break,
     Continue,
+    /// Whether one of these comes is not known yet.
+    Pending,
     Stop(Stop),
 }
 
@@ -49,7 +52,7 @@ impl<'a> Evaluator<'a> {
         let outer = std::mem::take(&mut self.out);
         let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
         let result = self.deeper(at, |run| match run.walk(dot, list) {
-            Ok(()) | Err(Jump::Break | Jump::Continue) => Ok(()),
+            Ok(()) | Err(Jump::Break | Jump::Continue | Jump::Pending) => Ok(()),
             Err(Jump::Stop(stop)) => Err(stop),
         });
         self.variables = variables;
@@ -145,7 +148,7 @@ impl<'a> Evaluator<'a> {
         let value = self.pipeline(dot, &branch.pipe)?;
         let at = branch.pipe.at;
         let result = match (&value, &branch.otherwise) {
-            (Value::Pending, _) => Ok(()),
+            (Value::Pending, otherwise) => self.skip(at, [&branch.then].into_iter().chain(otherwise)),
             (value, _) if value.is_true() => self.block(at, if sets_dot { value } else { dot }, &branch.then),
             (_, Some(otherwise)) => self.block(at, dot, otherwise),
             _ => Ok(()),
@@ -254,6 +257,9 @@ impl<'a> Evaluator<'a> {
         for (place, name) in names.iter().enumerate() {
             let is_last = place + 1 == names.len();
             let has_arguments = is_last && (!arguments.is_empty() || last.is_some());
+            if matches!(value, Value::Scratch(_)) && self.rendering.is_scratch_pending {
+                return Ok(Value::Pending);
+            }
             if let Some(method) = fields::method(&value, name) {
                 let mut given = vec![value];
                 if is_last {
