@@ -134,15 +134,15 @@ impl Plan {
         let variables = self.variables.iter().map(|var| (format!("env {}", var.name), var.filling.references()));
         let maps = self.maps.iter().map(|map| (format!("env {}*", map.prefix), vec![&map.reference]));
         let mut found: Vec<(Planned, Vec<Option<&str>>)> = Vec::new();
+        let mut places: BTreeMap<&Source, usize> = BTreeMap::new();
         for (user, references) in files.chain(variables).chain(maps) {
             for reference in references {
-                let place = found.iter().position(|(planned, _)| planned.source == reference.source);
-                let place = place.unwrap_or_else(|| {
+                let place = *places.entry(&reference.source).or_insert_with(|| {
                     found.push((Planned::new(&reference.source, named), Vec::new()));
                     found.len() - 1
                 });
                 let (planned, keys) = &mut found[place];
-                if !planned.uses.contains(&user) {
+                if planned.uses.last() != Some(&user) {
                     planned.uses.push(user.clone());
                 }
                 keys.push(reference.key.as_deref());
@@ -186,11 +186,8 @@ impl Plan {
             return false;
         };
         let is_whole = path.split('/').nth(1).is_some_and(|part| matches!(part, "data" | "metadata" | "subkeys"));
-        let by_go = |filling: &Filling| {
-            let mut named = filling.references().into_iter();
-            filling.is_go() && named.any(|reference| reference.source == planned.source)
-        };
-        !is_whole && self.fillings().any(by_go)
+        let names = |filling: &Filling| filling.references().iter().any(|reference| reference.source == planned.source);
+        !is_whole && self.fillings().filter(|filling| filling.is_go()).any(names)
     }
 
     /// The paths of Vault that are read as they stand.
@@ -254,6 +251,7 @@ impl Plan {
     pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
+        let mut names: BTreeSet<EnvName> = self.variables.iter().map(|variable| variable.name.clone()).collect();
         for variable in &self.variables {
             match variable.filling.render(fetches) {
                 Ok(value) => set.push((variable.name.clone(), value)),
@@ -267,7 +265,7 @@ impl Plan {
                 Err(error) => problems.push(Diagnostic::new(error.exit(), format!("cannot set variables: {error}"))),
                 Ok(variables) => {
                     for (name, value) in variables {
-                        if set.iter().any(|(other, _)| *other == name) {
+                        if !names.insert(name.clone()) {
                             let text = format!(
                                 "{}: envFrom {} gives {name}, which is set already; use another prefix",
                                 map.place, map.reference
