@@ -242,7 +242,10 @@ fn read_named((path, place): (OsString, Place), caller: &ProcessContext) -> Resu
         return Err(ConfigError::new(&place, text));
     }
     match file::read_source(path.as_ref(), || caller.interruption().is_some()) {
-        Ok(text) => Ok((path.to_string_lossy().into_owned(), text)),
+        Ok(text) => {
+            let name = if path == "-" { "stdin".into() } else { path.to_string_lossy() };
+            Ok((name.into_owned(), text))
+        }
         Err(error) => Err(ConfigError::new(&place, format!("cannot read {}: {error}", path.display()))),
     }
 }

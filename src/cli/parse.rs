@@ -99,7 +99,9 @@ impl Found {
                 let (value, known) = (text(error, ContextKind::InvalidValue), values(error, ContextKind::ValidValue));
                 if value.is_empty() {
                     let cut = words.iter().rposition(|word| *word == *name).map(|at| (at, 1));
-                    return Self::new(mistake(name, format!("expected a value: {}", plain(&argument))), cut);
+                    let found = Self::new(mistake(name, format!("expected a value: {}", plain(&argument))), cut);
+                    // It is not missing as well.
+                    return Self { meant: Some(name.to_owned()), ..found };
                 }
                 let meant = did_you_mean(nearest(&value, known.iter().map(String::as_str)));
                 let text = format!("unknown value `{value}`{meant}; expected {}", known.join(", "));

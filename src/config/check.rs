@@ -63,7 +63,9 @@ impl Checker<'_> {
                 Kind::Map(entries.into_iter().filter_map(|entry| self.field(entry, &fields, path)).collect())
             }
             (_, found) => {
-                let text = format!("expected {}, found {}", expected(shape), describe(&found));
+                let is_list = matches!((shape, &place), (Shape::List { .. }, Place::Flag(_) | Place::Variable(_)));
+                let hint = if is_list { "; write [ITEM] or [ITEM, ITEM]" } else { "" };
+                let text = format!("expected {}, found {}{hint}", expected(shape), describe(&found));
                 self.mistakes.about(&place, path, text);
                 Kind::Bad
             }

@@ -121,6 +121,10 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         let (reference, options) = split_options(reference, map);
+        if let Some((option, meant)) = misspelled_option(reference, map) {
+            self.mistakes.add(&place, format!("unknown option {option:?} behind the reference; did you mean {meant}?"));
+            return;
+        }
         if options.is_empty() {
             return self.layer.add(Node::given(reference, &place).under(&[map, name]), self.mistakes);
         }
@@ -174,15 +178,28 @@ impl<'a> Reader<'a, '_> {
 /// Takes `,format=dotenv,mode=0440` off the end of a reference: fields that stand beside `from` in the config. Any other
 /// comma belongs to the reference.
 fn split_options<'a>(mut text: &'a str, map: &str) -> (&'a str, Vec<(&'a str, &'a str)>) {
-    let fields: &[&str] = if map == "files" { &["format", "decode", "mode", "refresh"] } else { &["format", "decode"] };
+    let fields = option_names(map);
     let mut options = Vec::new();
     while let Some((before, option)) = text.rsplit_once(',') {
         let Some((name, value)) = option.split_once('=').filter(|(name, _)| fields.contains(name)) else { break };
+        // A shell has taken away the quotes that YAML wants around a mode.
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         options.push((name, value));
         text = before;
     }
     options.reverse();
     (text, options)
+}
+
+fn option_names(map: &str) -> &'static [&'static str] {
+    if map == "files" { &["format", "decode", "mode", "refresh"] } else { &["format", "decode"] }
+}
+
+/// What looks like an option at the end of a reference and is none, with the one that was probably meant.
+fn misspelled_option<'a>(text: &'a str, map: &str) -> Option<(&'a str, &'static str)> {
+    let (name, _) = text.rsplit_once(',')?.1.split_once('=').filter(|(_, value)| !value.contains('#'))?;
+    let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic());
+    Some((name, nearest(name, option_names(map).iter().copied())?)).filter(|_| is_word)
 }
 
 /// Cuts at the first `=` outside quotes.
@@ -206,6 +223,16 @@ mod tests {
         let expected = ("vault:secret/data/db", vec![("format", "dotenv"), ("mode", "0440")]);
         assert_eq!(split_options("vault:secret/data/db,format=dotenv,mode=0440", "files"), expected);
         assert_eq!(split_options("db,mode=0440", "env"), ("db,mode=0440", vec![]));
+        assert_eq!(split_options("db,mode=\"0440\"", "files"), ("db", vec![("mode", "0440")]));
+        for (text, meant) in [
+            ("vault:a#k,fromat=raw", Some(("fromat", "format"))),
+            ("vault:a#k,Mode=0440", Some(("Mode", "mode"))),
+            ("vault:a#k,x=1", None),
+            ("vault:a?b=1,formats=2#k", None),
+            ("vault:a#k", None),
+        ] {
+            assert_eq!(misspelled_option(text, "files"), meant, "{text}");
+        }
         assert_eq!(split_options("db#p,decode=base64", "env"), ("db#p", vec![("decode", "base64")]));
     }
 }

@@ -8,6 +8,17 @@ use super::{net, value};
 /// A line for each inherited variable that a stronger layer overrules. `variable` gives the value of one.
 pub fn overruled<'a>(vault: &Vault, variable: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
     let mut lines = Vec::new();
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    let is_other_proxy = ["http_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(is_set);
+    if vault.address.starts_with("http://")
+        && is_set("HTTP_PROXY")
+        && variable("REQUEST_METHOD").is_some()
+        && !is_other_proxy
+    {
+        let text =
+            "HTTP_PROXY does not count where REQUEST_METHOD is set: under CGI a client could set it; http_proxy does";
+        lines.push(text.to_owned());
+    }
     for prefix in ["VAULT", "BAO"] {
         let set = |name: &str| {
             let name = format!("{prefix}_{name}");

@@ -121,6 +121,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     match text {
         "" => Err("is empty; expected a path".to_owned()),
         _ if text.contains(char::is_control) => Err("a path with a control character".to_owned()),
+        _ if text.starts_with('$') => Err("begins with $, and variables are not expanded here (only ~/ is)".to_owned()),
         _ => Ok(PathBuf::from(text)),
     }
 }

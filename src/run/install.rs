@@ -20,6 +20,10 @@ const COPY: &str = ".copy";
 
 /// Copies the running program; answers the line to print.
 pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagnostic>> {
+    if path.as_os_str().is_empty() {
+        let text = "PATH: is empty; expected where the program goes, such as /usr/local/bin/secret-exec";
+        return Err(vec![Diagnostic::new(Exit::Usage, text)]);
+    }
     let target = if path.is_dir() { path.join("secret-exec") } else { path.to_owned() };
     let mut from = open().map_err(|text| {
         vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))]

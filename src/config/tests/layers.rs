@@ -292,7 +292,7 @@ fn mistakes_in_flags_name_the_flag() {
         ),
         ("--set", "canary", "--set: expected KEY=VALUE, such as vault.auth.role=web"),
         ("--set", "local=x", "--set local: unknown key \"local\"; it is a flag only: --local FILE"),
-        ("--set", "passEnv=A", "--set passEnv: expected a list, found a single value"),
+        ("--set", "passEnv=A", "--set passEnv: expected a list, found a single value; write [ITEM] or [ITEM, ITEM]"),
         (
             "--set",
             "vault.auth=kubernetes",

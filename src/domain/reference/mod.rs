@@ -106,17 +106,32 @@ impl SecretRef {
 }
 
 impl SecretRef {
-    /// What is said of a key that ends as bank-vaults writes a version (`PATH#KEY#1`): a key may be called so, but few are.
+    /// What is said of a reference that probably means another: a key that ends as bank-vaults writes a version
+    /// (`PATH#KEY#1`), or a version of Secrets Manager that is none.
     pub fn doubt(&self) -> Option<String> {
-        let Source::Vault(VaultSource { operation: VaultOperation::Read { version: None }, path }) = &self.source
-        else {
-            return None;
-        };
-        let whole = self.key.as_ref()?;
-        let (key, version) = whole.rsplit_once('#').or_else(|| whole.rsplit_once("?version="))?;
-        let version = parse::version_number(version).ok().filter(|_| !key.is_empty())?;
-        let meant = format!("vault:{}?version={version}#{key}", encoded_path(path));
-        Some(format!("{self}: the key is {whole:?} as a whole; version {version} of {key:?} is {meant}"))
+        match &self.source {
+            Source::Vault(VaultSource { operation: VaultOperation::Read { version: None }, path }) => {
+                let whole = self.key.as_ref()?;
+                let (key, version) = whole.rsplit_once('#').or_else(|| whole.rsplit_once("?version="))?;
+                let version = version.strip_prefix('v').unwrap_or(version);
+                let version = parse::version_number(version).ok().filter(|_| !key.is_empty())?;
+                let meant = format!("vault:{}?version={version}#{key}", encoded_path(path));
+                Some(format!("{self}: the key is {whole:?} as a whole; version {version} of {key:?} is {meant}"))
+            }
+            Source::Aws(AwsSource { id, stage: None, version: None, .. }) => {
+                let whole = self.key.as_ref()?;
+                let (key, stage) = whole.rsplit_once('#').filter(|(key, _)| !key.is_empty())?;
+                let meant = format!("aws-sm:{id}?stage={stage}#{key}");
+                let is_stage = stage.starts_with("AWS");
+                is_stage
+                    .then(|| format!("{self}: the key is {whole:?} as a whole; stage {stage} of {key:?} is {meant}"))
+            }
+            // API reference, GetSecretValue: 32 to 64 characters.
+            Source::Aws(AwsSource { version: Some(version), .. }) if version.len() < 32 => Some(format!(
+                "{self}: {version:?} is too short for the id of a version; a stage is named by ?stage=, such as AWSPREVIOUS"
+            )),
+            _ => None,
+        }
     }
 }
 

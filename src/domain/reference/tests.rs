@@ -165,7 +165,12 @@ fn a_key_that_ends_as_a_version_does_is_doubted() {
         ("vault:a/b#1", None),
         ("vault:a/b?version=1#k#2", None),
         ("vault:a/b?x=1#k#2", None),
+        ("vault:a/b#k#v1", Some("vault:a/b?version=1#k")),
         ("aws-sm:a#k#2", None),
+        ("aws-sm:a#k#AWSPREVIOUS", Some("aws-sm:a?stage=AWSPREVIOUS#k")),
+        ("aws-sm:a?version=awsprevious#k", Some("such as AWSPREVIOUS")),
+        ("aws-sm:a?version=EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE#k", None),
+        ("aws-sm:a?stage=x#k#AWSPREVIOUS", None),
     ] {
         let doubt = parse(text).unwrap().doubt();
         assert_eq!(doubt.is_some(), meant.is_some(), "{text}: {doubt:?}");
