@@ -273,7 +273,7 @@ fn check(scene: &Scene, fault: Fault, mounts: Mounts, figures: &Figures) {
     let lives = usize::try_from(ran.as_secs().div_ceil(BETWEEN_ISSUES)).unwrap();
     let (issued, logins, of_a) = (stage.issued(), stage.logins(&scene.login), scene.issued_for_a());
     let row = format!(
-        "{fault:?}|{mounts:?}|{}|{refused} of {logins_to_b}|{issued} (at most {})|{of_a} (at most {})|{}|{:.1} s|{:.1} s\n",
+        "{fault:?}|{mounts:?}|{}|{refused} of {logins_to_b}|{issued} (at most {})|{of_a} ({} in peace)|{}|{:.1} s|{:.1} s\n",
         scene.roles,
         lives + 1,
         scene.roles * (lives + 1),
