@@ -267,6 +267,20 @@ fn a_path_that_is_computed_from_a_value_is_read_in_the_same_start() {
     assert!(online.contains(&format!("vault:{kv}/data/b")), "{online}");
 }
 
+#[test]
+fn check_says_the_login_where_every_path_is_computed() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let login = space.approle(&case, &["secret/data/*"]);
+    let text = "{{ with secret (print \"secret/data/\" (timestamp \"2006\")) }}{{ .Data.data.user }}{{ end }}";
+    let config =
+        format!("{}templateLanguage: go\nfiles: {{ out: {{ template: {} }} }}\n", space.vault(&login), quoted(text));
+    let plain = case.with_files(&config).command("check").output().ok();
+    assert!(plain.contains("Logs in") && plain.contains("approle"), "{plain}");
+    let json = case.with_files(&config).command("check").arg("--json").output().ok();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["logins"].as_array().map(Vec::len), Some(1), "{json}");
+}
+
 /// The least policy is that of the path with `data/`, and the mount is found out once.
 #[test]
 fn a_template_may_leave_out_what_kv_version_2_puts_into_a_path() {

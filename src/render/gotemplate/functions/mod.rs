@@ -1,5 +1,8 @@
 //! The functions of a template: Go's own, consul-template's, and those of Sprig that templates for secrets use.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::arguments::Kind;
 use super::error::SyntaxError;
 use super::rendering::Rendering;
@@ -119,6 +122,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("plugin", "it starts a program"),
     ("writeToFile", "it writes past the volume; make it a file of its own under `files`"),
     ("sockaddr", "it reads the network interfaces of our process"),
+    ("parseYAML", "it is not supported; a text in a secret is read by parseJSON"),
+    ("toTOML", "it is not supported; write the lines, with printf \"%q\" for texts"),
     ("secrets", "listing is not supported; name each secret"),
     ("byKey", CONSUL),
     ("byMeta", CONSUL),
@@ -159,7 +164,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The function of that name, or why there is none.
 pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
-    if let Some(function) = TABLES.iter().flat_map(|table| table.iter()).find(|function| function.name == name) {
+    static BY_NAME: LazyLock<HashMap<&str, &Function>> = LazyLock::new(|| {
+        TABLES.iter().flat_map(|table| table.iter()).map(|function| (function.name, function)).collect()
+    });
+    if let Some(function) = BY_NAME.get(name) {
         return Ok(function);
     }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
