@@ -16,7 +16,7 @@ mod tests;
 
 use crate::config::{Dialect, Injector, OPENBAO_PREFIX, VAULT_PREFIX};
 
-use super::denial::Denial;
+use super::denial::{Denial, annotation_key};
 use super::pod::Pod;
 
 pub(super) use translation::Translation;
@@ -35,7 +35,8 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
         .chain(banks.iter().filter(|prefix| bank_vaults::asks(pod, prefix)))
         .copied()
         .collect();
-    if let [first, second, ..] = asking.as_slice() {
+    let both = if asking.iter().any(|prefix| agents.contains(prefix)) { &agents } else { &asking };
+    if let [first, second, ..] = if asking.len() > 1 { asking.as_slice() } else { both.as_slice() } {
         return Err(vec![format!(
             "annotations of {first} and of {second} in one pod; keep those of one injector and leave the others out"
         )]);
@@ -45,4 +46,26 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
         Some(prefix) if agents.contains(prefix) => vault::read(pod, prefix, injector),
         Some(prefix) => bank_vaults::read(pod, prefix),
     }
+}
+
+/// Sentences about annotations of ours, in the words of the dialect that the pod speaks alone.
+pub(super) fn in_its_words(denial: Denial, pod: &Pod) -> Denial {
+    let key = pod.foreign.first().filter(|_| pod.annotations.is_empty());
+    let Some(prefix) = key.and_then(|(key, _)| key.split_inclusive('/').next()) else { return denial };
+    let words: &[(&str, &str)] = match prefix {
+        VAULT_PREFIX | OPENBAO_PREFIX => &[
+            ("vault-role", "role"),
+            ("file.NAME", "agent-inject-secret-NAME"),
+            ("on-change: a signal", "agent-inject-command-NAME: a signal"),
+            ("run-as: \"UID:GID\"", "agent-run-as-user"),
+        ],
+        _ => &[("vault-role", "vault-role")],
+    };
+    let translate = |sentence: String| {
+        let each = words.iter();
+        each.fold(sentence, |sentence, (own, theirs)| {
+            sentence.replace(&annotation_key(own), &format!("{prefix}{theirs}"))
+        })
+    };
+    denial.into_iter().map(translate).collect()
 }

@@ -99,6 +99,34 @@ fn both_prefixes_are_read_and_never_in_one_pod() {
 }
 
 #[test]
+fn keys_of_the_other_prefix_are_not_passed_over() {
+    let mut pod =
+        pod_with("vault.hashicorp.com/", &[("agent-inject", "true"), ("agent-inject-secret-a", "a/b")], one_app());
+    pod["metadata"]["annotations"]["openbao.org/role"] = json!("web");
+    let text = translate(&pod).expect_err("it is denied").join("; ");
+    assert!(text.contains("annotations of openbao.org/ and of vault.hashicorp.com/ in one pod"), "{text}");
+}
+
+/// Who never wrote an annotation of ours is told of none.
+#[test]
+fn what_is_wrong_is_said_in_the_words_of_the_pod() {
+    for (prefix, annotations, expected) in [
+        ("vault.hashicorp.com/", &[("agent-inject-secret-a", "a/b")][..], "say it with vault.hashicorp.com/role"),
+        ("openbao.org/", &[("role", "web")], "say at least one openbao.org/agent-inject-secret-NAME"),
+        (
+            "vault.hashicorp.com/",
+            &[("role", "web"), ("agent-inject-secret-a", "a/b"), ("agent-inject-command-a", "pkill -HUP nginx")],
+            "annotation vault.hashicorp.com/agent-inject-command-NAME: a signal reaches processes of the same user only; say which \
+             with vault.hashicorp.com/agent-run-as-user",
+        ),
+    ] {
+        let all: Vec<_> = [("agent-inject", "true")].into_iter().chain(annotations.iter().copied()).collect();
+        let text = injected(&pod_with(prefix, &all, one_app())).expect_err("it is denied").join("; ");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn no_pod_of_the_system_gets_anything() {
     for namespace in ["kube-system", "kube-public"] {
         let mut pod = pod_with("vault.hashicorp.com/", &[("agent-inject", "true")], one_app());
@@ -196,6 +224,8 @@ fn modes_users_resources_and_times_are_honoured() {
     let resources = made.resources.unwrap();
     assert_eq!(resources.limits["memory"], "64Mi");
     assert_eq!((&*resources.requests["cpu"], &*resources.requests["ephemeral-storage"]), ("2m", "1Gi"));
+    let text = denial(&[("agent-requests-cpu", "100m"), ("agent-limits-cpu", "10m")]);
+    assert!(text.contains("agent-requests-cpu: it is more than agent-limits-cpu (10m)"), "{text}");
     let resources = vault(&[("agent-requests-mem", "64Mi")]).unwrap().resources.unwrap();
     assert_eq!((&*resources.requests["memory"], &*resources.limits["memory"]), ("64Mi", "64Mi"));
     let made = vault(&[

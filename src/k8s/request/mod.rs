@@ -80,7 +80,7 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
     let bytes = annotation_bytes(pod);
     if bytes > MAX_ANNOTATION_BYTES {
         let (found, most) = (bytes.div_ceil(1 << 10), MAX_ANNOTATION_BYTES >> 10);
-        return Err(vec![format!("{found} KiB of annotations below {PREFIX}; Kubernetes allows {most} KiB")]);
+        return Err(vec![format!("{found} KiB of annotations; Kubernetes allows {most} KiB")]);
     }
     match annotation(pod, "inject") {
         None | Some("true") => {}
@@ -101,7 +101,8 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
             .insert(0, format!("{key} stands beside annotations of {other}: where both say something, {PREFIX} wins"));
     }
     let requested = RequestedConfig::read(&pod.annotations, &dialect.settings);
-    RequestReader { pod, injector, requested, dialect, denial: Vec::new(), warnings }.read().map(Some)
+    let reader = RequestReader { pod, injector, requested, dialect, denial: Vec::new(), warnings };
+    reader.read().map(Some).map_err(|denial| dialects::in_its_words(denial, pod))
 }
 
 fn annotation_bytes(pod: &Pod) -> usize {

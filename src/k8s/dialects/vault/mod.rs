@@ -224,6 +224,12 @@ impl<'a> Reader<'a> {
             if let Some(limit) = limit {
                 all.limits.insert(unit.to_owned(), limit.to_owned());
             }
+            if let (Some(request), Some(limit)) = (request, limit)
+                && quantity::thousandths(request) > quantity::thousandths(limit)
+            {
+                let text = format!("it is more than agent-limits-{name} ({limit}), which Kubernetes refuses");
+                self.deny(&format!("agent-requests-{name}"), &text);
+            }
             match request {
                 Some(request) => {
                     all.requests.insert(unit.to_owned(), request.to_owned());

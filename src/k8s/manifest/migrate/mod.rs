@@ -201,7 +201,10 @@ fn migrated(
     }
     let mut check = injector.cloned().unwrap_or_else(Injector::placeholder);
     check.dialects.clear();
-    let checked = inject_into(&after.to_json(), namespace, &check)?;
+    let checked = inject_into(&after.to_json(), namespace, &check);
+    // What is wrong is told of the annotations that are there.
+    let of_theirs = |denial| inject_into(&pod.to_json(), namespace, &dialects).err().unwrap_or(denial);
+    let checked = checked.map_err(of_theirs)?;
     made.warnings.extend(checked.warnings);
     Ok(Some((after, made.warnings)))
 }

@@ -443,3 +443,14 @@ fn what_bank_vaults_would_write_into_the_api_is_named() {
         named(list)
     );
 }
+
+#[test]
+fn what_is_wrong_is_said_of_the_annotations_that_are_there() {
+    let made = run(&pod("vault.hashicorp.com/agent-inject: \"true\"\nvault.hashicorp.com/role: web\n\
+                         vault.hashicorp.com/agent-inject-secret-a: a/b\nvault.hashicorp.com/agent-inject-template-a: \"{{ if }}\""));
+    assert!(
+        made.left[0].contains("annotation vault.hashicorp.com/agent-inject-template-a: template a:1:7"),
+        "{:?}",
+        made.left
+    );
+}
