@@ -112,7 +112,7 @@ fn of(shape: &Shape, at: &Location) -> Value {
             let (pattern, not) = match names {
                 Names::Secrets => ("^[A-Za-z0-9._-]+$", "^$"),
                 Names::Files => (r"^[^/]+(/[^/]+)*$", r"^\.\.|(^|/)\.\.?(/|$)|[\x00-\x1f]"),
-                Names::Variables => ("^[^=]+$", r"^SECRET_EXEC_DIR$|\x00"),
+                Names::Variables => (r"^[^=\s]+$", r"^SECRET_EXEC_DIR$|[\x00-\x1f\x7f]"),
             };
             json!({
                 "type": ["object", "null"],

@@ -293,7 +293,7 @@ fn a_config_may_come_from_stdin_or_a_pipe() {
     let line = format!("exec \"$0\" \"$@\" --config <(cat {}) -- sh -c 'printf %s \"$X\"'", path.display());
     let within = case.run().within(&["bash", "-c", &line]);
     assert_eq!(within.output().ok(), "a");
-    case.refused(case.run().args(&["--config", "-"]).stdin(b"env: [").app(&["true"]), 64, &["-:1"]);
+    case.refused(case.run().args(&["--config", "-"]).stdin(b"env: [").app(&["true"]), 64, &["stdin:1"]);
     // Nobody writes: SIGTERM ends it all the same.
     let pipe = case.path("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
