@@ -335,6 +335,21 @@ mod tests {
     }
 
     #[test]
+    fn a_command_lists_no_option_that_it_refuses_or_has_no_use_for() {
+        for (command, absent, present) in [
+            ("init", "--on-change", "--leave-leases"),
+            ("sidecar", "--leave-leases", "--on-change"),
+            ("check", "-J", "--env"),
+        ] {
+            let Ok(Invocation { command: Command::Print(text), .. }) = parsed(&format!("{command} --help")) else {
+                panic!()
+            };
+            assert!(!text.contains(absent) && text.contains(present), "{command}: {text}");
+        }
+        assert!(parsed("init --on-change none").is_ok());
+    }
+
+    #[test]
     fn words_that_belong_nowhere_are_named() {
         assert_eq!(parsed("init extra").unwrap_err(), "command line: unexpected argument `extra`");
         assert_eq!(parsed("install a b").unwrap_err(), "command line: unexpected argument `b`");

@@ -27,6 +27,9 @@ const OTHERS: [(&str, Option<&str>, &str); 5] = [
 
 /// Options that only a wrapped command has a use for.
 const WRAPPING: [&str; 1] = ["supervise"];
+/// Options that these commands refuse or have no use for: they are accepted or answered with the reason, and not listed.
+const QUIET_IN: [(&str, &[&str]); 2] =
+    [("init", &["env", "on-change", "metrics", "inherit"]), ("sidecar", &["env", "inherit", "leave-leases"])];
 /// Options that say nothing to `status` and `refresh`; accepted there, so that one list of arguments serves all commands.
 const QUIET_IN_STATUS: [&str; 12] = [
     "file",
@@ -85,7 +88,11 @@ pub(super) fn for_completions() -> Command {
 fn with_options(has: impl Fn(&Arg) -> bool) -> Command {
     let settings = settings();
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
-    let with = |name, about| of(name, about).args(settings.iter().filter(|arg| !is_one_of(arg, &WRAPPING)));
+    let with = |name, about| {
+        let quiet = QUIET_IN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, options)| options);
+        let shown = |arg: &Arg| if is_one_of(arg, quiet) { arg.clone().hide(true) } else { arg.clone() };
+        of(name, about).args(settings.iter().filter(|arg| !is_one_of(arg, &WRAPPING)).map(shown))
+    };
     let asking = |name, about| {
         let hidden = settings
             .iter()
