@@ -148,6 +148,13 @@ fn what_another_configuration_had_is_revoked_in_its_own_namespace() {
     let revocation =
         proxy.requests().into_iter().find(|request| request.contains("/v1/auth/token/revoke-self")).unwrap();
     assert!(revocation.contains(&teams[0]), "no other namespace knows it");
+    kill(running);
+    // A token goes to no other server than the one it is of.
+    let elsewhere = configs[1].replace(&proxy.address(), &space.bao.address());
+    let mut running = case.with_files(&elsewhere).command("sidecar").start();
+    running.until("readiness", || (readiness(&case, &elsewhere) == Some(0)).then_some(()));
+    let said = running.stderr();
+    assert!(said.contains("of another server") && said.contains("is not revoked, and ends by itself"), "{said}");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));
 }
