@@ -184,6 +184,9 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
                 let _ = write!(source, "?version={number}");
                 key
             }
+            None if rest.contains('#') && !rest.contains("${") => {
+                return Err("what stands behind its second \"#\" is a version, which is a number".to_owned());
+            }
             None => rest,
         }
     };
@@ -339,6 +342,8 @@ mod tests {
         for value in [
             "vault:#canary",
             "vault:a#",
+            "vault:a/b#canary#x",
+            "vault:a/b#canary#",
             "vault:canary b#c",
             ">>vault:canary#b#{\"x\":[1]}",
             ">>vault:canary#b#{x}",

@@ -104,10 +104,15 @@ fn templates(recorded: &Value) -> Vec<Template> {
         let text = format!("{left} with secret \"kv/data/app\" -{right} \n {{{{ .x }}}} {left} .Data.data.user {right}{left} end {right}");
         Template { text, delimiters: (left, right), is_strict: false }
     });
+    let chain: String = (1..200).map(|n| format!("{{{{ else if eq $x {n} }}}}b{n}")).collect();
+    let chain = format!(
+        "{{{{ $x := 150 }}}}{{{{ if eq $x 0 }}}}a{chain}{{{{ else }}}}c{{{{ end }}}}{{{{ with $y := 0 }}}}{{{{ else with $z := $y }}}}{{{{ else }}}}{{{{ $z }}}}{{{{ end }}}}"
+    );
+    let chain = Template { text: chain, delimiters: ("{{", "}}"), is_strict: false };
     let strict =
         ["{{ with secret \"kv/data/app\" }}{{ .Data.data.user }}{{ end }}", "{{ index (sprig_dict \"a\" 1) \"b\" }}"];
     let strict = strict.map(|text| Template { text: text.to_owned(), delimiters: ("{{", "}}"), is_strict: true });
-    plain.chain(others).chain(strict).collect()
+    plain.chain(others).chain([chain]).chain(strict).collect()
 }
 
 /// What `bao agent` writes for each.

@@ -143,15 +143,24 @@ impl<'a> Evaluator<'a> {
         result
     }
 
-    fn branch(&mut self, dot: &Value, branch: &Branch, sets_dot: bool) -> Result<(), Jump> {
+    fn branch(&mut self, dot: &Value, mut branch: &Branch, sets_dot: bool) -> Result<(), Jump> {
         let mark = self.variables.len();
-        let value = self.pipeline(dot, &branch.pipe)?;
-        let at = branch.pipe.at;
-        let result = match (&value, &branch.otherwise) {
-            (Value::Pending, otherwise) => self.skip(at, [&branch.then].into_iter().chain(otherwise)),
-            (value, _) if value.is_true() => self.block(at, if sets_dot { value } else { dot }, &branch.then),
-            (_, Some(otherwise)) => self.block(at, dot, otherwise),
-            _ => Ok(()),
+        let result = loop {
+            let value = self.pipeline(dot, &branch.pipe)?;
+            let at = branch.pipe.at;
+            match (&value, branch.otherwise.as_deref()) {
+                (Value::Pending, _) => {
+                    break self.skip(at, [&branch.then].into_iter().chain(&branch.otherwise));
+                }
+                (value, _) if value.is_true() => {
+                    break self.block(at, if sets_dot { value } else { dot }, &branch.then);
+                }
+                // `else if` and `else with`, as many as there are.
+                (_, Some([Node::If(next)])) if !sets_dot => branch = next,
+                (_, Some([Node::With(next)])) if sets_dot => branch = next,
+                (_, Some(_)) => break branch.otherwise.as_ref().map_or(Ok(()), |list| self.block(at, dot, list)),
+                _ => break Ok(()),
+            }
         };
         self.variables.truncate(mark);
         result

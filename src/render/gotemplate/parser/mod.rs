@@ -9,6 +9,8 @@ mod pipelines;
 
 /// How deep blocks and parentheses nest.
 const DEPTH: usize = 100;
+/// How many `else if` or `else with` a place in a template is below: the tree is as deep.
+const CHAIN: usize = 500;
 /// Bytes of one template.
 const TEXT: usize = 1 << 20;
 
@@ -21,7 +23,8 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
     }
     let lexer = Lexer::new(text, left, right);
     let variables = vec!["$".to_owned()];
-    let mut parser = Parser { lexer, window: Vec::new(), variables, loops: 0, depth: 0, templates: Templates::new() };
+    let mut parser =
+        Parser { lexer, window: Vec::new(), variables, loops: 0, depth: 0, chained: 0, templates: Templates::new() };
     let mut main = List::new();
     loop {
         match parser.text_or_action(true)? {
@@ -45,6 +48,8 @@ struct Parser<'t> {
     variables: Vec<String>,
     loops: usize,
     depth: usize,
+    /// Parts of chains of `else if` that are open.
+    chained: usize,
     templates: Templates,
 }
 
@@ -172,29 +177,43 @@ impl<'t> Parser<'t> {
 
     fn branch(&mut self, at: usize, word: &'static str) -> Parsed<Branch> {
         let mark = self.variables.len();
-        let pipe = self.pipeline(word, Kind::RightDelimiter)?;
         let is_range = usize::from(word == "range");
-        self.loops += is_range;
-        let (then, end) = self.list(at)?;
-        self.loops -= is_range;
-        let otherwise = match end {
-            Step::Else(_) => Some(self.otherwise(at, word)?),
-            _ => None,
-        };
+        let mut chain = Vec::new();
+        let mut otherwise = None;
+        loop {
+            let pipe = self.pipeline(word, Kind::RightDelimiter)?;
+            self.loops += is_range;
+            let (then, end) = self.list(at)?;
+            self.loops -= is_range;
+            chain.push(Branch { pipe, then, otherwise: None });
+            let Step::Else(_) = end else { break };
+            let next = self.peek_word()?;
+            if next.kind != Kind::Keyword {
+                otherwise = Some(self.otherwise(at)?);
+                break;
+            }
+            if next.text != word || word == "range" {
+                return Err((next.at, unexpected(&next, "input")));
+            }
+            if self.chained == CHAIN {
+                return Err((next.at, SyntaxError::TooLarge("it is below more than 500 \"else if\"")));
+            }
+            self.chained += 1;
+            self.next_word()?;
+        }
         self.variables.truncate(mark);
-        Ok(Branch { pipe, then, otherwise })
+        self.chained -= chain.len() - 1;
+        // Each is what the one before it does otherwise.
+        let mut chain = chain.into_iter().rev();
+        let mut branch = chain.next().expect("there is a first one");
+        branch.otherwise = otherwise;
+        Ok(chain.fold(branch, |behind, before| {
+            let node = if word == "if" { Node::If(behind) } else { Node::With(behind) };
+            Branch { otherwise: Some(vec![node]), ..before }
+        }))
     }
 
-    fn otherwise(&mut self, at: usize, word: &'static str) -> Parsed<List> {
-        let next = self.peek_word()?;
-        if next.kind == Kind::Keyword && next.text == word && word != "range" {
-            self.next_word()?;
-            let branch = self.deeper(next.at, |parser| parser.branch(next.at, word))?;
-            return Ok(vec![if word == "if" { Node::If(branch) } else { Node::With(branch) }]);
-        }
-        if next.kind == Kind::Keyword {
-            return Err((next.at, unexpected(&next, "input")));
-        }
+    fn otherwise(&mut self, at: usize) -> Parsed<List> {
         match self.list(at)? {
             (_, Step::Else(item)) => {
                 Err((item.at, SyntaxError::Syntax(format!("expected end; found {{{{{}}}}}", item.text))))

@@ -62,6 +62,7 @@ fn what_never_ends_or_grows_is_an_error() {
         format!("{{{{ {deep} }}}}"),
         format!("{}{}", "{{ if true }}".repeat(10_000), "{{ end }}".repeat(10_000)),
         format!("{{{{ if 0 }}}}{}{{{{ end }}}}", "{{ else if 0 }}".repeat(10_000)),
+        format!("{}{}", format!("{{{{ if 0 }}}}{}", "{{ else if 0 }}".repeat(300)).repeat(50), "{{ end }}".repeat(50)),
         "{{ sprig_repeat 1000000000 \"a\" }}".to_owned(),
         "{{ $x := \"a\" }}{{ range loop 100 }}{{ $x = print $x $x }}{{ end }}".to_owned(),
         "{{ $x := sprig_list 1 }}{{ range loop 1000 }}{{ $x = sprig_list $x }}{{ end }}".to_owned(),
@@ -69,6 +70,9 @@ fn what_never_ends_or_grows_is_an_error() {
     ] {
         assert!(rendered(&text).is_err(), "{}", &text[..60.min(text.len())]);
     }
+    // As deep as may be, in a thread as a server's.
+    let chain = format!("{{{{ if 0 }}}}{}{{{{ else }}}}end{{{{ end }}}}", "{{ else if 0 }}".repeat(500));
+    assert_eq!(rendered(&chain), Ok("end".to_owned()));
     let large = format!("{}{{{{ 1 }}}}", "x".repeat(200 << 10));
     assert_eq!(rendered(&large).map(|text| text.len()), Ok((200 << 10) + 1));
 }
