@@ -69,7 +69,7 @@ TABLE = [
         + [{"a": v} for v in ["", "vault:", "vault:/x", "vault:x/", "vault:x/#y", "vault:v1/x", "vault:x#", "aws-sm:", "aws-sm:x#"]]
         + [{"a": v} for v in ["file:", "file:x", True, {"from": REF, "mode": "0000"}, {"from": REF, "mode": 400}, {"from": REF, "x": 1}]],
     ),
-    ("env", [{"A": REF}, {"A B": REF}], [{"A=B": REF}, {"": REF}, {"SECRET_EXEC_DIR": REF}, {"A\0": REF}, [1]]),
+    ("env", [{"A": REF}], [{"A B": REF}, {"A\tB": REF}, {"A=B": REF}, {"": REF}, {"SECRET_EXEC_DIR": REF}, {"A\0": REF}, [1]]),
     ("envFrom", [[{"from": "vault:x", "prefix": p}] for p in ["", "APP_"]], [[{"from": "vault:x", "prefix": p}] for p in ["A=B", "a b"]]),
     ("runAs", ["0:0", 0, "1000:1000"] if IS_ROOT else [], ["", ":5", "5:", "1:2:3", " 0", -1, 4294967295]),
     ("onExpired", ["keep", "stop"], ["explode"]),
