@@ -14,11 +14,15 @@ const MOST_SHOWN: usize = 10;
 
 /// A verifier that logs what the one inside it was shown and how it decided. Every decision is the inner one's.
 #[derive(Debug)]
-pub(super) struct LoggedVerifier(Arc<dyn ServerCertVerifier>);
+pub(super) struct LoggedVerifier {
+    inner: Arc<dyn ServerCertVerifier>,
+    /// Whether the one inside takes anything.
+    takes_all: bool,
+}
 
 impl LoggedVerifier {
-    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>) -> Arc<Self> {
-        Arc::new(Self(inner))
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, takes_all: bool) -> Arc<Self> {
+        Arc::new(Self { inner, takes_all })
     }
 }
 
@@ -31,9 +35,15 @@ impl ServerCertVerifier for LoggedVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         if enabled!(Level::DEBUG) {
-            log_chain(std::iter::once(end_entity).chain(intermediates), server_name, &verified);
+            log_chain(std::iter::once(end_entity).chain(intermediates), server_name);
+            let name = server_name.to_str();
+            match &verified {
+                Ok(_) if self.takes_all => debug!("TLS with {name}: the chain is not verified (vault.skipVerify)"),
+                Ok(_) => debug!("TLS with {name}: the chain is accepted"),
+                Err(error) => debug!("TLS with {name}: the chain is not accepted: {error}"),
+            }
         }
         verified
     }
@@ -44,7 +54,7 @@ impl ServerCertVerifier for LoggedVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.inner.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -53,27 +63,23 @@ impl ServerCertVerifier for LoggedVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.inner.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 
     fn requires_raw_public_keys(&self) -> bool {
-        self.0.requires_raw_public_keys()
+        self.inner.requires_raw_public_keys()
     }
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        self.0.root_hint_subjects()
+        self.inner.root_hint_subjects()
     }
 }
 
-fn log_chain<'a>(
-    chain: impl Iterator<Item = &'a CertificateDer<'a>>,
-    server_name: &ServerName<'_>,
-    verified: &Result<ServerCertVerified, rustls::Error>,
-) {
+fn log_chain<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>>, server_name: &ServerName<'_>) {
     let name = server_name.to_str();
     for (place, certificate) in chain.take(MOST_SHOWN).enumerate() {
         let number = place.saturating_add(1);
@@ -81,9 +87,5 @@ fn log_chain<'a>(
             Some(summary) => debug!("TLS with {name}: certificate {number} is {summary}"),
             None => debug!("TLS with {name}: certificate {number} cannot be parsed"),
         }
-    }
-    match verified {
-        Ok(_) => debug!("TLS with {name}: the chain is accepted"),
-        Err(error) => debug!("TLS with {name}: the chain is not accepted: {error}"),
     }
 }

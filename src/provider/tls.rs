@@ -57,7 +57,7 @@ pub(crate) fn client_config(
         .expect("ring has suites for TLS 1.2 and 1.3");
     let verified_by = |verifier: Arc<dyn ServerCertVerifier>| {
         let builder = builder.clone().dangerous();
-        builder.with_custom_certificate_verifier(LoggedVerifier::new(verifier))
+        builder.with_custom_certificate_verifier(LoggedVerifier::new(verifier, matches!(trust, Trust::Anybody)))
     };
     let roots = |roots: RootCertStore| {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
@@ -125,6 +125,10 @@ pub(crate) fn explain(error: &rustls::Error, address: &str, unknown: &str) -> St
         E::PeerIncompatible(_) | E::AlertReceived(AlertDescription::ProtocolVersion) => {
             format!("{address} offers no TLS 1.2 or 1.3 that fits")
         }
+        E::AlertReceived(alert) => format!(
+            "{address} ended the TLS handshake with the alert {alert:?}; does it have a certificate for that name? Its log says \
+             why"
+        ),
         _ => format!("the TLS handshake with {address} failed"),
     }
 }
@@ -146,7 +150,11 @@ fn explain_certificate(error: &CertificateError, address: &str, unknown: &str) -
             let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
             let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
             let expected = expected.to_str();
-            format!("the certificate of {address} is for {names}, not for {expected}; set vault.tlsServerName")
+            let authority = address.split_once("://").map_or(address, |(_, authority)| authority);
+            let is_of_address = authority.trim_start_matches('[').starts_with(&*expected);
+            let way =
+                if is_of_address { "; set vault.tlsServerName" } else { ", which is what vault.tlsServerName says" };
+            format!("the certificate of {address} is for {names}, not for {expected}{way}")
         }
         // webpki's own error, which rustls has no name for.
         E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
@@ -250,5 +258,12 @@ mod tests {
             explain(&error, "https://vault", ""),
             "the certificate of https://vault is for a.test, 10.0.0.1, not for vault; set vault.tlsServerName"
         );
+        assert!(
+            explain(&error, "https://10.0.0.7:8200", "")
+                .ends_with("not for vault, which is what vault.tlsServerName says")
+        );
+        assert!(explain(&error, "https://vault:8200", "").ends_with("; set vault.tlsServerName"));
+        let alert = rustls::Error::AlertReceived(AlertDescription::InternalError);
+        assert!(explain(&alert, "https://vault", "").contains("with the alert InternalError"));
     }
 }

@@ -18,6 +18,9 @@ const MAKERS: [(&str, &str); 4] = [
     ("CronWorkflow", "spec.workflowSpec.podMetadata.annotations"),
 ];
 
+/// Kinds whose annotations other injectors take as a pod's.
+const INHERITED: [&str; 2] = ["Namespace", "ServiceAccount"];
+
 /// Labels that the manifests of `deploy/` know.
 const LABELS: [&str; 2] = ["inject", "secrets"];
 
@@ -78,6 +81,12 @@ fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &BTreeMap<
                 .to_owned(),
         );
     };
+    if INHERITED.contains(&kind) {
+        return Some(format!(
+            "has annotations of its own ({}), which no pod inherits; say them in each pod template",
+            listed(counted)
+        ));
+    }
     let (_, place) = MAKERS.iter().find(|(maker, _)| *maker == kind)?;
     Some(format!("has annotations of its own ({}), which do not reach its pods; say them in {place}", listed(counted)))
 }

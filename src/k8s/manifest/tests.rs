@@ -236,6 +236,11 @@ fn annotations_that_reach_no_pod_are_pointed_out_where_they_stand() {
              spec.podMetadata.annotations",
         ),
         (
+            format!("kind: Namespace\nmetadata: {{name: shop, {ours}}}\n"),
+            "(Namespace shop): has annotations of its own (secret-exec.dev/vault-role), which no pod inherits; say them in each \
+             pod template",
+        ),
+        (
             format!("kind: CronWorkflow\nmetadata: {{{ours}}}\nspec: {{workflowSpec: {{entrypoint: m}}}}\n"),
             "(CronWorkflow): has annotations of its own (secret-exec.dev/vault-role), which do not reach its pods; say them \
              in spec.workflowSpec.podMetadata.annotations",
