@@ -66,7 +66,8 @@ impl Form {
             Self::Pattern => json!({ "type": "string", "pattern": r"^[^*=\s]*\*?$", "minLength": 1 }),
             Self::Prefix => text(r"^[^=\s]*$"),
             Self::Namespace | Self::Host => text(r"^\S+$"),
-            Self::Plain | Self::Path | Self::Hosts | Self::Process => text(SOME_TEXT),
+            Self::Hosts => text(r"^\S+(\s*,\s*\S+)*$"),
+            Self::Plain | Self::Path | Self::Process => text(SOME_TEXT),
         }
     }
 }

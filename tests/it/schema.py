@@ -56,9 +56,9 @@ TABLE = [
     (
         "vault",
         [vault(address=a) for a in ["https://x", "https://ui", "https://v1/vault", "unix:///x/v1", "http://x:1", "https://[::1]:65535/a"]]
-        + [vault(namespace="a/b/"), vault(tlsServerName="x.y"), vault(proxy="http://p:3128"), auth(mount="a/b c")],
+        + [vault(namespace="a/b/"), vault(redirectHosts="a:1, b"), vault(tlsServerName="x.y"), vault(proxy="http://p:3128"), auth(mount="a/b c")],
         [vault(address=a) for a in ["https://x/v1", "https://x/ui/", "HTTP://x/a/v1", "https://x:0", "https://x:99999", "https://x y", "https://x/.."]]
-        + [vault(namespace="a b"), vault(tlsServerName="x y"), vault(proxy="http://p:0"), vault(caFile="")]
+        + [vault(namespace="a b"), vault(redirectHosts="a b"), vault(tlsServerName="x y"), vault(proxy="http://p:0"), vault(caFile="")]
         + [auth(mount=m) for m in ["auth", "auth/k", "a//b", "/k", "k/", ""]],
     ),
     (
