@@ -55,10 +55,10 @@ pub(super) fn form(value: &str) -> Option<&'static str> {
 /// The right spelling of what is nearly one of these forms: in other letters, with blanks behind `${` or `>>`, with one `>`.
 /// Where the forms are read (`is_read`), a path without a key too.
 pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
-    let is_inline = bare.match_indices("${").any(|(at, _)| {
-        let inner = &bare[at + 2..];
-        is_nearly(inner) && closing(inner).is_some_and(|end| inner[..end].contains('#'))
-    });
+    let nearly = bare.match_indices("${").map(|(at, _)| &bare[at + 2..]).filter(|inner| is_nearly(inner));
+    // Each is looked through for its end.
+    let is_inline =
+        nearly.take(MAX_REFERENCES).any(|inner| closing(inner).is_some_and(|end| inner[..end].contains('#')));
     if is_inline {
         return Some("${vault:PATH#KEY}");
     }
@@ -72,7 +72,12 @@ pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
 
 /// Whether a text begins as one of the schemes does, but for letters, blanks or a missing `>`.
 fn is_nearly(text: &str) -> bool {
-    let bare = text.trim_start_matches(|c: char| c == '>' || c.is_whitespace());
+    const MOST_AROUND: usize = 16;
+    let around = |c: char| c == '>' || c.is_whitespace();
+    let bare = text.trim_start_matches(around);
+    if text.len() - bare.len() > MOST_AROUND {
+        return false;
+    }
     let starts = |scheme: &str| bare.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     (starts("vault:") || starts("bao:")) && !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
@@ -295,6 +300,17 @@ mod tests {
         let value = format!("vault:{}#{}", "p".repeat(10_000), "${.a}".repeat(5_000));
         let Some(Ok(template)) = inline(&value) else { panic!("a template") };
         assert!(template.len() < 4 * value.len(), "{} of {}", template.len(), value.len());
+    }
+
+    #[test]
+    fn braces_without_an_end_cost_no_more_than_their_length() {
+        let start = std::time::Instant::now();
+        for piece in ["${ vault:a", "${vault:", "${VAULT:a#", "${{", "${ ", "${\u{3000}"] {
+            let value = piece.repeat(100_000);
+            let _found = (misspelled(&value, true), form(&value), content(&value).is_some());
+        }
+        // A second where every brace is looked for to the end of the text, and a hundred of them, would be minutes.
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 
     #[test]

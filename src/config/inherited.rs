@@ -27,6 +27,14 @@ pub(super) fn entries(
     for (name, value) in environment {
         let is_own_name = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
         let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
+        if value.len() >= MOST_VALUE_BYTES && (inherit.vault || inherit.bank_vaults) && !is_own_name && !is_passed {
+            if value.contains("vault:") || value.contains("bao:") {
+                let size = value.len();
+                let why = format!("it has {size} bytes, and a variable holds less than {MOST_VALUE_BYTES}");
+                mistakes.add(&Place::Variable(name.clone()), looks_like(why));
+            }
+            continue;
+        }
         let bare = value.trim_start_matches(is_around);
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
         let misspelled = misspelled(value, inherit);
@@ -72,6 +80,9 @@ pub(super) fn entries(
     }
     found
 }
+
+/// As much as the kernel takes of a variable, with its name (`MAX_ARG_STRLEN`, execve(2)). Larger ones stand in manifests only.
+const MOST_VALUE_BYTES: usize = 128 << 10;
 
 fn looks_like(why: String) -> String {
     format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")

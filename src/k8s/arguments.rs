@@ -6,7 +6,7 @@ use super::denial::Denial;
 use super::patch::Op;
 
 /// A string of the kernel's argument list, with its final NUL (`MAX_ARG_STRLEN`, execve(2)).
-const MAX_ARGUMENT: usize = 128 << 10;
+pub(super) const MAX_ARGUMENT: usize = 128 << 10;
 /// All arguments that one pod gets: the API server takes objects of about 1.5 MB, with annotations of up to 256 KiB.
 const MAX_ARGUMENTS: usize = 1 << 20;
 

@@ -7,6 +7,7 @@ use crate::config::{Config, Content, Place, Template};
 use crate::domain::{SecretRef, Source};
 use crate::render;
 
+use super::arguments::MAX_ARGUMENT;
 use super::denial::Denial;
 
 /// References, each with the place that says it.
@@ -44,6 +45,14 @@ pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
         match content {
             Content::Secret { reference, .. } => found.known.push((reference.clone(), place)),
             Content::Template(Template::File(_), _) => found.others = true,
+            // It is an argument of the container, and nothing is compiled that no argument can hold.
+            Content::Template(Template::Text(text), _) if text.len() >= MAX_ARGUMENT => {
+                let size = text.len();
+                denial.push(format!(
+                    "{place}: the template has {size} bytes, and one argument of a container holds less than {MAX_ARGUMENT}; say \
+                     it in several files, or mount a file of the image's own"
+                ));
+            }
             Content::Template(Template::Text(text), language) => {
                 match render::AnyTemplate::compile(&name, text, language, &named) {
                     Ok(template) => {

@@ -33,12 +33,16 @@ pub const SHAPES: &[Shape] = &[
     ("n tags in a template", template_tags),
     ("n bytes in a template", template_bytes),
     ("n brackets in a template", template_brackets),
+    ("n actions in a Go template", go_actions),
+    ("n secrets in a Go template", go_secrets),
+    ("n variables in a Go template", go_variables),
     ("n secrets, each in a file of its own", config_secrets),
     ("n nested files in config", config_nested_files),
     ("n signals in on-change", signals),
     ("n commands of Vault's injector", vault_commands),
     ("n unknown keys of Vault's injector", vault_unknown),
     ("n variables of bank-vaults", bank_vaults_variables),
+    ("n braces in a variable of bank-vaults", bank_vaults_braces),
     ("n containers called like ours", namesakes),
     ("n mounts in ours and in the app", mounts_of_ours),
     ("n variables in ours and in the app", variables_of_ours),
@@ -86,6 +90,13 @@ fn vault_unknown(n: usize) -> Value {
 fn bank_vaults_variables(n: usize) -> Value {
     let env: Vec<Value> =
         (0..n).map(|n| json!({ "name": format!("V{n}"), "value": format!("x ${{vault:a/b{n}#c}} y") })).collect();
+    let role = [("vault.security.banzaicloud.io/vault-role".to_owned(), "web".to_owned())];
+    foreign(role, json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"], "env": env }] }))
+}
+
+fn bank_vaults_braces(n: usize) -> Value {
+    let env =
+        json!([{ "name": "V", "value": "${ vault:a".repeat(n) }, { "name": "W", "value": "${vault:a".repeat(n) }]);
     let role = [("vault.security.banzaicloud.io/vault-role".to_owned(), "web".to_owned())];
     foreign(role, json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"], "env": env }] }))
 }
@@ -286,6 +297,22 @@ fn template_bytes(n: usize) -> Value {
 
 fn template_brackets(n: usize) -> Value {
     template(format!("{{{{ {} }}}}", "(".repeat(n)))
+}
+
+fn go_template(text: String) -> Value {
+    pod(one("template.a", text).into_iter().chain(one("template-language", "go")), app())
+}
+
+fn go_actions(n: usize) -> Value {
+    go_template(format!("{{{{$a := 1}}}}{}", "{{$a}}".repeat(n)))
+}
+
+fn go_secrets(n: usize) -> Value {
+    go_template((0..n).map(|n| format!("{{{{ secret \"s/d/x{n}\" }}}}")).collect())
+}
+
+fn go_variables(n: usize) -> Value {
+    go_template((0..n).map(|n| format!("{{{{ $a{n} := 1 }}}}")).collect())
 }
 
 /// Reviews of the largest size whose text alone is expensive, by what they repeat.

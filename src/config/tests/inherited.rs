@@ -169,6 +169,21 @@ fn with_bank_vaults_its_forms_are_resolved() {
 }
 
 #[test]
+fn a_value_that_no_variable_can_have_is_not_read() {
+    let flags = [("--inherit", "bank-vaults")];
+    for piece in ["${vault:a/b#c}", "vault:a/b#${.c}", "${ vault:a"] {
+        let value = piece.repeat((128 << 10) / piece.len() + 1);
+        let size = value.len();
+        let expected = format!(
+            "environment variable DB: its value looks like a reference, but it has {size} bytes, and a variable holds less \
+             than 131072; if it is none, name the variable under passEnv"
+        );
+        assert_eq!(inherited("DB", &value, &flags), Err(vec![expected]));
+    }
+    assert_eq!(inherited("TEXT", &"x".repeat(1 << 20), &flags), Ok(vec![]));
+}
+
+#[test]
 fn an_explicit_entry_wins() {
     let environment = [("DB", "vault:a#b"), ("X", "aws-sm:x"), ("X", "aws-sm:y")];
     let given = Given {

@@ -14,7 +14,7 @@ pub use error::ReferenceError;
 use parse::{AwsParameters, arn, aws, by_name, file, near_scheme, vault};
 
 /// Where one fetch goes, and which key of it is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretRef {
     /// One fetch, and at most one lease. Equal sources are the same fetch.
     pub source: Source,

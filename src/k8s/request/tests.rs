@@ -432,6 +432,11 @@ fn what_no_container_could_be_started_with_is_refused() {
     let expected = "files.b.template has a NUL character, which no argument of a process can have";
     denied_here(&[("template.b", "a\0b")], expected);
     denied_here(&[("config", "files: { b: { template: \"a\\0b\" } }")], expected);
+    let long = "a".repeat(128 << 10);
+    let expected =
+        "annotation secret-exec.dev/template.b: the template has 131072 bytes, and one argument of a container";
+    denied_here(&[("template.b", &long)], expected);
+    denied_here(&[("template.b", &long), ("template-language", "go")], expected);
     let command = json!({ "containers": [{ "name": "app", "image": "app:1" }] });
     let said = [ROLE, FILE, ("mode", "exec"), ("command.app", "[\"/app\", \"a\\u0000b\"]")];
     denied(&said, command, "a has a NUL character");

@@ -1,5 +1,7 @@
 //! The references that a template spells out: `secret` with literals, or with `print` and `printf` of literals.
 
+use std::collections::BTreeSet;
+
 use crate::domain::SecretRef;
 
 use super::ast::{Command, List, Node, Pipe, Templates, Term, Word};
@@ -14,13 +16,14 @@ pub(super) struct Found {
     pub(super) known: Vec<SecretRef>,
     /// Offsets of calls whose arguments are computed.
     pub(super) computed: Vec<usize>,
+    seen: BTreeSet<SecretRef>,
     folding: Folding,
 }
 
 /// Finds them in all templates.
 pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)> {
     let folding = Folding { room: ROOM, is_spent: false };
-    let mut found = Found { known: Vec::new(), computed: Vec::new(), folding };
+    let mut found = Found { known: Vec::new(), computed: Vec::new(), seen: BTreeSet::new(), folding };
     for list in templates.values() {
         found.list(list)?;
     }
@@ -104,13 +107,18 @@ impl Found {
         };
         let reference = functions::reference(function.name, &texts);
         let reference = reference.map_err(|why| (at, SyntaxError::Reference(format!("{}: {why}", function.name))))?;
-        if !self.known.contains(&reference) {
+        if self.seen.insert(reference.clone()) {
             self.known.push(reference);
+        }
+        if self.known.len() > MOST_REFERENCES {
+            return Err((at, SyntaxError::TooLarge("it names more than 1,000 secrets")));
         }
         Ok(())
     }
 }
 
+/// As many as one rendering may compute.
+const MOST_REFERENCES: usize = 1_000;
 /// What one template may put together before anything is rendered, in bytes.
 const ROOM: usize = 8 << 20;
 /// No path is longer.

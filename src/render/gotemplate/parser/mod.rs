@@ -13,6 +13,10 @@ const DEPTH: usize = 100;
 const CHAIN: usize = 500;
 /// Bytes of one template.
 const TEXT: usize = 1 << 20;
+/// Words between the delimiters of one template, delimiters and blanks among them.
+const WORDS: usize = 40_000;
+/// Names of variables that one place of a template sees; each use looks for its name among them.
+const VARIABLES: usize = 200;
 
 type Parsed<T> = Result<T, (usize, SyntaxError)>;
 
@@ -23,8 +27,16 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
     }
     let lexer = Lexer::new(text, left, right);
     let variables = vec!["$".to_owned()];
-    let mut parser =
-        Parser { lexer, window: Vec::new(), variables, loops: 0, depth: 0, chained: 0, templates: Templates::new() };
+    let mut parser = Parser {
+        lexer,
+        window: Vec::new(),
+        variables,
+        loops: 0,
+        depth: 0,
+        chained: 0,
+        words: 0,
+        templates: Templates::new(),
+    };
     let mut main = List::new();
     loop {
         match parser.text_or_action(true)? {
@@ -50,6 +62,7 @@ struct Parser<'t> {
     depth: usize,
     /// Parts of chains of `else if` that are open.
     chained: usize,
+    words: usize,
     templates: Templates,
 }
 
@@ -64,7 +77,15 @@ enum Step<'t> {
 
 impl<'t> Parser<'t> {
     fn next(&mut self) -> Parsed<Item<'t>> {
-        self.window.pop().map_or_else(|| self.lexer.item(), Ok)
+        if let Some(item) = self.window.pop() {
+            return Ok(item);
+        }
+        let item = self.lexer.item()?;
+        self.words += 1;
+        if self.words > WORDS {
+            return Err((item.at, SyntaxError::TooLarge("its actions have more than 40,000 words")));
+        }
+        Ok(item)
     }
 
     fn back(&mut self, item: Item<'t>) {

@@ -2,9 +2,9 @@
 
 use super::super::ast::{Command, Pipe, Term, Word};
 use super::super::error::SyntaxError;
-use super::super::lexer::Kind;
+use super::super::lexer::{Item, Kind};
 use super::super::{functions, literal};
-use super::{Parsed, Parser, unexpected};
+use super::{Parsed, Parser, VARIABLES, unexpected};
 
 impl Parser<'_> {
     /// A pipeline, up to and with the word that ends it.
@@ -62,11 +62,10 @@ impl Parser<'_> {
             match next.kind {
                 Kind::Assign | Kind::Declare => {
                     pipe.is_assignment = next.kind == Kind::Assign;
-                    self.declare(pipe, variable.text);
-                    return Ok(());
+                    return self.declare(pipe, &variable);
                 }
                 Kind::Comma => {
-                    self.declare(pipe, variable.text);
+                    self.declare(pipe, &variable)?;
                     if context != "range" || pipe.variables.len() > 1 {
                         return Err((next.at, SyntaxError::Syntax(format!("too many declarations in {context}"))));
                     }
@@ -87,9 +86,15 @@ impl Parser<'_> {
         }
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, name: &str) {
-        pipe.variables.push(name.to_owned());
-        self.variables.push(name.to_owned());
+    fn declare(&mut self, pipe: &mut Pipe, variable: &Item<'_>) -> Parsed<()> {
+        pipe.variables.push(variable.text.to_owned());
+        if !self.variables.iter().any(|name| name == variable.text) {
+            self.variables.push(variable.text.to_owned());
+        }
+        if self.variables.len() > VARIABLES {
+            return Err((variable.at, SyntaxError::TooLarge("it declares more than 200 variables")));
+        }
+        Ok(())
     }
 
     fn command(&mut self) -> Parsed<Command> {

@@ -9,13 +9,31 @@ fn paths_that_are_put_together_take_no_room_without_end() {
     let wide = format!(" (printf \"{}\" 1)", "%9999[1]d".repeat(400));
     let long = format!("{{{{ secret (print {}) }}}}", wide.repeat(33));
     let deep = format!("{{{{ {}{}{} }}}}", "(print ".repeat(90), wide.repeat(33), ")".repeat(90));
-    let many = format!("{{{{ secret (print {}) }}}}", " (printf \"%4000d\" 1)".repeat(5_000));
+    let many = format!("{{{{ secret (print {}) }}}}", " (printf \"%4000d\" 1)".repeat(4_500));
     let found = [long, deep, many].map(|text| {
         let parsed = parser::parse("", &text, "{{", "}}").map_err(|(_, why)| why).unwrap();
         references::find(&parsed).map(|found| (found.known.len(), found.computed.len())).map_err(|(_, why)| why)
     });
     assert_eq!(found[..2], [Ok((0, 1)), Ok((0, 0))]);
     assert!(matches!(found[2], Err(SyntaxError::TooLarge(_))), "{:?}", found[2]);
+}
+
+#[test]
+fn a_template_of_very_many_actions_is_refused() {
+    let parsed = |text: &str| Template::parse("", text, &GoOptions::default()).map(drop).map_err(|error| error.why);
+    let too_large = |why| Err(SyntaxError::TooLarge(why));
+    let words = too_large("its actions have more than 40,000 words");
+    assert_eq!(parsed(&format!("{{{{$a := 1}}}}{}", "{{$a}}".repeat(35_000))), words);
+    assert_eq!(parsed(&format!("{{{{ print {} }}}}", "1 ".repeat(60_000))), words);
+    assert_eq!(parsed(&"{{/* a */}}".repeat(40_000)), Ok(()));
+    let names = |count: usize| (0..count).map(|at| format!("{{{{ secret \"s/d/x{at}\" }}}}")).collect::<String>();
+    assert_eq!(parsed(&names(1_000)), Ok(()));
+    assert_eq!(parsed(&names(1_001)), too_large("it names more than 1,000 secrets"));
+    assert_eq!(parsed(&names(1).repeat(5_000)), Ok(()));
+    let declared = |count: usize| (0..count).map(|at| format!("{{{{ $v{at} := 1 }}}}")).collect::<String>();
+    assert_eq!(parsed(&declared(199)), Ok(()));
+    assert_eq!(parsed(&declared(200)), too_large("it declares more than 200 variables"));
+    assert_eq!(parsed(&format!("{{{{ $a := 1 }}}}{}", "{{ $a = 2 }}{{ $b := $a }}".repeat(1_000))), Ok(()));
 }
 
 #[test]
