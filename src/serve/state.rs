@@ -140,7 +140,8 @@ impl StateDir {
         let here = found.missing.iter().fold(found.real.clone(), |path, name| path.join(name));
         let folder = if found.missing.is_empty() { found.at } else { found.make(trust)?.folder };
         let meta = meta(&folder, &here)?;
-        accept(meta, &here, owner)?;
+        let is_mount = mount::is_root(&folder).map_err(StateError::system("look at", &here))?;
+        accept(meta, is_mount, &here, owner)?;
         let folder = folder.open(".".as_ref()).map_err(StateError::system("open", &here))?;
         lock(&folder, &here)?;
         give(&folder, meta, &here, owner)?;
@@ -188,11 +189,12 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
     fs::meta(folder).map_err(StateError::system("look at", path))
 }
 
-/// Ours, or already its owner's; never one that everybody may write, such as `/dev/shm` or the root of a docker tmpfs.
-fn accept(found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
+/// Ours, or already its owner's. One that everybody may write only where a mount of our own begins, which [`give`] then takes if it
+/// is empty: that is how docker and Kubernetes make a tmpfs.
+fn accept(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
     let own_uid = fs::ourselves().0;
     let Meta { uid, mode, .. } = found;
-    if mode & WORLD_WRITABLE != 0 {
+    if mode & WORLD_WRITABLE != 0 && !(is_mount && uid == own_uid) {
         return Err(StateError::Shared { path: path.to_owned(), mode });
     }
     if uid == own_uid || owner.is_some_and(|owner| owner.uid == uid) {
@@ -219,13 +221,30 @@ fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Resu
     if found.mode == MODE && uid.is_none() && gid.is_none() {
         return Ok(());
     }
-    let names = folder.names().map_err(StateError::system("list", path))?;
-    if let Some(name) = names.into_iter().find(|name| !is_own_name(name)) {
-        return Err(StateError::Occupied { path: path.to_owned(), name });
-    }
+    refuse_used(folder, found, path)?;
     // Mode first: after the owner it is no longer ours to set.
-    fs::set_mode(folder, MODE).map_err(StateError::system("set the mode of", path))?;
+    let set_mode = |mode| fs::set_mode(folder, mode).map_err(StateError::system("set the mode of", path));
+    set_mode(MODE)?;
+    if found.mode & WORLD_WRITABLE != 0
+        && let Err(used) = refuse_used(folder, found, path)
+    {
+        set_mode(found.mode)?; // somebody was quicker
+        return Err(used);
+    }
     fs::set_owner(folder, uid, gid).map_err(StateError::system("set the owner of", path))
+}
+
+/// Refuses a directory with names that are not ours; one that everybody may write has to be empty: our names may be anybody's.
+fn refuse_used(folder: &Folder, found: Meta, path: &Path) -> Result<(), StateError> {
+    let names = folder.names().map_err(StateError::system("list", path))?;
+    if found.mode & WORLD_WRITABLE != 0 {
+        let shared = StateError::Shared { path: path.to_owned(), mode: found.mode };
+        return if names.is_empty() { Ok(()) } else { Err(shared) };
+    }
+    match names.into_iter().find(|name| !is_own_name(name)) {
+        Some(name) => Err(StateError::Occupied { path: path.to_owned(), name }),
+        None => Ok(()),
+    }
 }
 
 fn is_own_name(name: &OsStr) -> bool {

@@ -440,7 +440,7 @@ fn a_state_directory_that_was_named_and_cannot_be_used_is_refused_and_the_defaul
     fs::create_dir(&state).unwrap();
     let shown = state.to_str().unwrap();
     for (what, options, says) in [
-        ("everybody may write there", "mode=1777,size=1m", "everybody may write"),
+        ("everybody may write there, and it is another user's", "mode=1777,uid=34567,size=1m", "everybody may write"),
         ("another user's", "mode=0700,uid=34567,size=1m", "belongs to user 34567"),
         ("no room for a name", "ro,mode=0755", "read-only"),
     ] {
@@ -460,9 +460,33 @@ fn a_state_directory_that_was_named_and_cannot_be_used_is_refused_and_the_defaul
         };
         let outcome = with_state(&case, &default, "");
         assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
-        // In what everybody may write to, as docker makes a tmpfs, one of its own is enough.
-        let lines = usize::from(!options.contains("1777"));
-        assert_eq!(outcome.err().matches("no state directory").count(), lines, "{what}: {outcome}");
+        assert_eq!(outcome.err().matches("no state directory").count(), 1, "{what}: {outcome}");
         let _ = fs::remove_dir_all(case.volume());
     }
+}
+
+/// A tmpfs of docker, or an emptyDir, named with `--state`.
+#[test]
+fn an_empty_mount_of_our_own_that_everybody_may_write_becomes_the_state_directory() {
+    needs_root!();
+    let case = Case::new();
+    own(&case.memory, 0);
+    own(&case.dir, 0);
+    let state = "/run/state-mount";
+    let mount = format!("mkdir -p {state}; mount -t tmpfs -o mode=1777,size=1m tmpfs {state}");
+    let used = format!("{mount}; touch {state}/state.json");
+    let below = format!("mount -t tmpfs tmpfs /run; mkdir -m 1777 {state}");
+    for (prepare, code, after) in [(mount, 0, "after 700"), (used, 73, "after 1777"), (below, 73, "after 1777")] {
+        let prepare = format!("mount -t tmpfs tmpfs /run; {prepare}; trap \"stat -c 'after %a' {state} >&2\" EXIT");
+        let outcome = with_state(&case, &prepare, &format!("--state {state}"));
+        assert_eq!(outcome.code(), Some(code), "{outcome}");
+        assert!(outcome.err().contains(after), "{outcome}");
+        assert_eq!(outcome.err().contains("everybody may write in /run/state-mount"), code == 73, "{outcome}");
+        let _ = fs::remove_dir_all(case.volume());
+    }
+    // As the default, one of its own below it is enough.
+    let state = "/run/secret-exec-state";
+    let mount = format!("mount -t tmpfs tmpfs /run; mkdir {state}; mount -t tmpfs -o mode=1777,size=1m tmpfs {state}");
+    let outcome = with_state(&case, &mount, "");
+    assert_eq!((outcome.code(), outcome.err().contains("no state directory")), (Some(0), false), "{outcome}");
 }
