@@ -302,15 +302,14 @@ mod tests {
         assert!(template.len() < 4 * value.len(), "{} of {}", template.len(), value.len());
     }
 
+    /// Where every brace is looked for to the end of the text, this takes minutes.
     #[test]
     fn braces_without_an_end_cost_no_more_than_their_length() {
-        let start = std::time::Instant::now();
         for piece in ["${ vault:a", "${vault:", "${VAULT:a#", "${{", "${ ", "${\u{3000}"] {
             let value = piece.repeat(100_000);
-            let _found = (misspelled(&value, true), form(&value), content(&value).is_some());
+            assert_eq!(misspelled(&value, true), None, "{piece}");
+            let _of_any_form = (form(&value), content(&value).is_some());
         }
-        // A second where every brace is looked for to the end of the text, and a hundred of them, would be minutes.
-        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 
     #[test]
