@@ -25,21 +25,18 @@ pub(super) fn entries(
     let mut found = Vec::new();
     let mut seen: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
     for (name, value) in environment {
-        let is_own_name = ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start));
-        let is_passed = pass_env.iter().any(|pattern| value::matches(pattern, name));
-        if value.len() >= MOST_VALUE_BYTES && (inherit.vault || inherit.bank_vaults) && !is_own_name && !is_passed {
-            if value.contains("vault:") || value.contains("bao:") {
-                let size = value.len();
-                let why = format!("it has {size} bytes, and a variable holds less than {MOST_VALUE_BYTES}");
-                mistakes.add(&Place::Variable(name.clone()), looks_like(why));
-            }
+        if is_own_name(name) || pass_env.iter().any(|pattern| value::matches(pattern, name)) {
+            continue;
+        }
+        if value.len() >= MOST_VALUE_BYTES {
+            too_long(value, inherit).map_or((), |why| mistakes.add(&Place::Variable(name.clone()), why));
             continue;
         }
         let bare = value.trim_start_matches(is_around);
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
         let misspelled = misspelled(value, inherit);
         let is_meant = is_meant(bare, inherit) || foreign.is_some() || misspelled.is_some();
-        if is_own_name || is_passed || !is_meant || !seen.insert(name) {
+        if !is_meant || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());
@@ -83,6 +80,17 @@ pub(super) fn entries(
 
 /// As much as the kernel takes of a variable, with its name (`MAX_ARG_STRLEN`, execve(2)). Larger ones stand in manifests only.
 const MOST_VALUE_BYTES: usize = 128 << 10;
+
+fn is_own_name(name: &str) -> bool {
+    ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start))
+}
+
+/// What is wrong with a value that no variable can have, where it may be meant as a reference.
+fn too_long(value: &str, inherit: Inherit) -> Option<String> {
+    let is_meant = (inherit.vault || inherit.bank_vaults) && (value.contains("vault:") || value.contains("bao:"));
+    let why = || format!("it has {} bytes, and a variable holds less than {MOST_VALUE_BYTES}", value.len());
+    is_meant.then(|| looks_like(why()))
+}
 
 fn looks_like(why: String) -> String {
     format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")

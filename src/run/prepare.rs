@@ -105,14 +105,15 @@ pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> Prote
 
 /// Files that variables name, and that are read where the configuration needs them.
 ///
-/// Under `--pinned` the token for AWS's container credentials too: whoever sets its file may set the endpoint on loopback that it
-/// is sent to. (A web identity goes to AWS alone.) Without `--pinned` the environment is the operator's.
+/// Under `--pinned` what AWS is sent as proof, too: the token for its container credentials, which goes where another variable says,
+/// if that is on loopback, and the web identity, which goes to the role's account. Without `--pinned` the environment is the
+/// operator's.
 pub(super) fn named_files(config: &Config, plan: &Plan, caller: &ProcessContext) -> Vec<NamedFile> {
+    const PROOFS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
     let named = |name, purpose| Some((name, caller.path(name)?, purpose));
-    let bundle = named("AWS_CA_BUNDLE", Purpose::Certificates);
-    let token = named("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Purpose::AwsToken);
-    let token = token.filter(|_| caller.is_pinned() && access::needs_aws(config, plan));
-    bundle.into_iter().chain(token).collect()
+    let proofs: &[_] = if caller.is_pinned() && access::needs_aws(config, plan) { &PROOFS } else { &[] };
+    let proofs = proofs.iter().filter_map(|name| named(name, Purpose::AwsToken));
+    named("AWS_CA_BUNDLE", Purpose::Certificates).into_iter().chain(proofs).collect()
 }
 
 /// What only root may read is read now.

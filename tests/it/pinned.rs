@@ -268,13 +268,25 @@ fn no_variable_hands_the_login_of_vault_to_what_listens_on_loopback() {
          xx-nowhere-1 }}\nenv: {{ X: \"aws-sm:app\" }}\n",
         token.display()
     );
+    let (state, volume) = (case.memory.join("state/state.json"), case.volume().join("token"));
+    let is_login = "which proves who this workload is";
     for mode in [&["--pinned"][..], &["--pinned", "--supervise"]] {
-        for path in [&token, &link] {
-            let (name, path) = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path.to_str().unwrap());
-            let run = case.with_config(&vault).args(mode).args(&["--timeout", "2s"]).env(name, path);
-            let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/", stranger.address()));
-            case.refused(run, 64, &[name, path, "which proves who this workload is"]);
-            assert_eq!(stranger.heard(), 0, "{path}");
+        for name in ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"] {
+            for (path, why) in [
+                (&token, is_login),
+                (&link, is_login),
+                (&state, "in the state directory"),
+                (&volume, "in the volume"),
+                (&"/proc/self/environ".into(), "/proc, /sys"),
+            ] {
+                let path = path.to_str().unwrap();
+                let config = format!("volume: {{ path: {} }}\n{vault}", case.volume().display());
+                let run = case.with_config(&config).args(mode).args(&["--timeout", "2s"]).env(name, path);
+                let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/", stranger.address()));
+                let run = run.env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/strangers");
+                case.refused(run, 64, &[name, path, why]);
+                assert_eq!(stranger.heard(), 0, "{path}");
+            }
         }
     }
 }
