@@ -61,21 +61,22 @@ pub(super) fn entries(
             continue;
         }
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
-        match reference(value) {
-            Ok(reference) => match beyond_reading(&reference.source) {
-                Some(what) => mistakes.add(
-                    &place,
-                    format!("its value {what}, which a variable alone may not; put it under `env` in the config"),
-                ),
-                None => {
-                    let content = Content::Secret { reference, format: None, decode: None };
-                    found.push(EnvEntry { name, content, place });
-                }
-            },
-            Err(why) => mistakes.add(&place, looks_like(why)),
+        if let Some(reference) = mistakes.take(readable(value), &place, "") {
+            found.push(EnvEntry { name, content: Content::Secret { reference, format: None, decode: None }, place });
         }
     }
     found
+}
+
+/// What a variable alone may name: a read.
+fn readable(value: &str) -> Result<SecretRef, String> {
+    let reference = reference(value).map_err(looks_like)?;
+    match beyond_reading(&reference.source) {
+        Some(what) => {
+            Err(format!("its value {what}, which a variable alone may not; put it under `env` in the config"))
+        }
+        None => Ok(reference),
+    }
 }
 
 /// As much as the kernel takes of a variable, with its name (`MAX_ARG_STRLEN`, execve(2)). Larger ones stand in manifests only.
