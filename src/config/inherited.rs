@@ -29,7 +29,9 @@ pub(super) fn entries(
             continue;
         }
         if value.len() >= MOST_VALUE_BYTES {
-            too_long(value, inherit).map_or((), |why| mistakes.add(&Place::Variable(name.clone()), why));
+            if let Some(why) = too_long(value, inherit) {
+                mistakes.add(&Place::Variable(name.clone()), why);
+            }
             continue;
         }
         let bare = value.trim_start_matches(is_around);
