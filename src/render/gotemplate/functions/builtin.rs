@@ -15,7 +15,11 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("print", &[], |given| print::sprint(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
     Function::pure("println", &[], |given| print::sprintln(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
     Function::pure("printf", &[Str], |given| {
-        printf::sprintf(super::bytes(&given[0]), &given[1..], MOST).map(Value::text).ok_or_else(cannot_print)
+        let made = printf::sprintf(super::bytes(&given[0]), &given[1..], MOST).map(Value::text);
+        made.ok_or_else(|| match print::sprint(&given[1..]) {
+            None => cannot_print(),
+            Some(_) => format!("the result is larger than {} MiB", MOST >> 20),
+        })
     })
     .rest(Any),
     Function::pure("html", &[], |given| Ok(Value::text(quote::html(&joined(given)?)))).rest(Any),

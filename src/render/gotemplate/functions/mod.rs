@@ -220,5 +220,5 @@ fn printed(value: &Value) -> Result<Vec<u8>, String> {
 }
 
 fn cannot_print() -> String {
-    "a value that holds pointers cannot be printed, or the result is too large".to_owned()
+    "a value that holds pointers cannot be printed".to_owned()
 }

@@ -70,6 +70,8 @@ fn what_never_ends_or_grows_is_an_error() {
     ] {
         assert!(rendered(&text).is_err(), "{}", &text[..60.min(text.len())]);
     }
+    let error = rendered("{{ printf \"%9999999s\" \"a\" | len }}").unwrap_err();
+    assert!(error.contains("the result is larger than 4 MiB"), "{error}");
     // As deep as may be, in a thread as a server's.
     let chain = format!("{{{{ if 0 }}}}{}{{{{ else }}}}end{{{{ end }}}}", "{{ else if 0 }}".repeat(500));
     assert_eq!(rendered(&chain), Ok("end".to_owned()));
