@@ -121,9 +121,16 @@ fn refuse_occupied(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError
 /// to set without CAP_FOWNER.
 pub(super) fn give(file: &impl std::os::fd::AsFd, owner: Ownership, mode: u32, path: &Path) -> Result<(), VolumeError> {
     let refused = |why| VolumeError::Owner { path: path.to_owned(), owner, mode, why };
-    let now = fs::meta(file).map_err(refused)?;
+    let mut now = fs::meta(file).map_err(refused)?;
     if now.mode != mode {
-        fs::set_mode(file, mode).map_err(refused)?;
+        match fs::set_mode(file, mode) {
+            // Root without CAP_FOWNER sets the mode of its own files only; with CAP_CHOWN this is one until it is given back.
+            Err(Errno::EPERM) if owner.uid == Some(now.uid) && fs::ourselves().0 == 0 => {
+                fs::set_owner(file, Some(0), None).and_then(|()| fs::set_mode(file, mode)).map_err(refused)?;
+                now.uid = 0;
+            }
+            set => set.map_err(refused)?,
+        }
     }
     let uid = owner.uid.filter(|uid| *uid != now.uid);
     let gid = owner.gid.filter(|gid| *gid != now.gid);

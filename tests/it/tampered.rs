@@ -59,6 +59,23 @@ fn what_the_app_puts_in_the_place_of_our_names_does_not_block_the_next_start() {
     }
 }
 
+#[test]
+fn root_without_the_right_to_change_modes_of_others_starts_again_too() {
+    needs_root!();
+    for tampering in
+        ["chmod 01777 .", "rm ..data s; mkdir -p ..data/x s; touch ..data/x/y; chmod 01700 ..data/x ..data ."]
+    {
+        let case = Case::new();
+        let who = format!("{APP}:{APP}");
+        let within = ["setpriv", "--bounding-set=-fowner"];
+        let run = || start(&case, case.run().root().args(&["--run-as", &who])).within(&within);
+        run().sh(&format!("cd $SECRET_EXEC_DIR && {tampering}")).output().ok();
+        let outcome = run().sh("cat $SECRET_EXEC_DIR/s").output();
+        assert_eq!(outcome.ok(), "value", "after {tampering}\n{outcome}");
+        assert_eq!((mode_of(&case.volume()), owner_of(&case.volume())), (0o700, (APP, APP)), "{tampering}");
+    }
+}
+
 /// Below our own directory even the way is put right: everything there is ours by its name.
 #[test]
 fn what_the_app_puts_in_the_place_of_the_volume_does_not_block_the_next_start() {
