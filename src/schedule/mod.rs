@@ -9,6 +9,7 @@
 mod backoff;
 mod breaker;
 mod driver;
+mod history;
 mod machine;
 mod secret;
 mod settings;

@@ -7,6 +7,7 @@ use crate::provider::{Class, Extent, Failure};
 
 use super::backoff::{slowly, unit};
 use super::breaker::FailureTiming;
+use super::history::History;
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
@@ -30,16 +31,11 @@ pub(super) struct Secret {
     reissue: Option<Duration>,
     current: CurrentValue,
     due: Option<Duration>,
-    trouble: Option<LastFailure>,
-    last_success: Option<Duration>,
+    pub(super) history: History,
     /// Whether the one re-issue after a refused renewal is spent. A renewal that works earns it back.
     reissued: bool,
     /// Since when a rotating value has had no life left.
     late_since: Option<Duration>,
-    /// Requests in a row without an answer.
-    silences: u32,
-    /// When the last request was sent.
-    tried: Duration,
     pub(super) notice: Notice,
     pub(super) shown: Shown,
 }
@@ -71,14 +67,6 @@ enum Lease {
     Alive,
     /// The server does not know it any more.
     Lost,
-}
-
-/// What is wrong since the last success.
-#[derive(Debug)]
-pub(super) struct LastFailure {
-    pub(super) failure: Failure,
-    /// Failures in a row of the same kind (soon or slowly retried).
-    pub(super) count: u32,
 }
 
 /// Whether an expiry was told.
@@ -130,12 +118,9 @@ impl Secret {
             reissue: None,
             current: CurrentValue::Nothing,
             due: Some(Duration::ZERO),
-            trouble: None,
-            last_success: None,
+            history: History::default(),
             reissued: false,
             late_since: None,
-            silences: 0,
-            tried: Duration::ZERO,
             notice: Notice::None,
             shown: Shown::Not,
         }
@@ -206,18 +191,6 @@ impl Secret {
         matches!(self.current, CurrentValue::Nothing)
     }
 
-    pub(super) fn trouble(&self) -> Option<&LastFailure> {
-        self.trouble.as_ref()
-    }
-
-    pub(super) fn failures(&self) -> u32 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.count)
-    }
-
-    pub(super) fn last_success(&self) -> Option<Duration> {
-        self.last_success
-    }
-
     /// Takes a fetched value in.
     pub(super) fn accept(
         &mut self,
@@ -264,7 +237,7 @@ impl Secret {
                 (CurrentValue::Plain { rotation }, Some(requested_at.saturating_add(wait)))
             }
         };
-        self.succeeded(requested_at);
+        self.history.succeeded(requested_at);
     }
 
     /// Takes a renewal in.
@@ -275,12 +248,7 @@ impl Secret {
             self.due = Some(term.due(settings, jitter));
             self.reissued = false;
         }
-        self.succeeded(requested_at);
-    }
-
-    fn succeeded(&mut self, requested_at: Duration) {
-        (self.trouble, self.silences) = (None, 0);
-        self.last_success = Some(requested_at);
+        self.history.succeeded(requested_at);
     }
 
     /// Right after the rotation. A value whose time has come but which has not changed yet is read every second, and ever more
@@ -313,17 +281,17 @@ impl Secret {
         now: Duration,
         jitter: f64,
     ) {
-        let count = self.count(&failure);
-        self.silences = if failure.extent == Extent::Silence { self.silences.saturating_add(1) } else { 0 };
+        let extent = failure.extent;
+        self.history.was_answered(extent);
+        let count = self.history.failed(failure);
         let due = timing.due(count, now, jitter);
         self.due = Some(match &mut self.current {
-            CurrentValue::Lease { term, gives_way, .. } if step == Step::Renew && failure.extent != Extent::Backend => {
+            CurrentValue::Lease { term, gives_way, .. } if step == Step::Renew && extent != Extent::Backend => {
                 let at = *gives_way.get_or_insert(term.gives_way_after(now, settings));
                 if at > now { due.min(at) } else { due }
             }
             _ => due,
         });
-        self.trouble = Some(LastFailure { failure, count });
     }
 
     /// That its renewal failed was the backend's.
@@ -342,9 +310,8 @@ impl Secret {
         now: Duration,
         jitter: f64,
     ) -> DenialMeaning {
-        let suspicious = failure.class == Class::Denied && !self.is_denied();
-        let count = self.count(&failure);
-        self.trouble = Some(LastFailure { failure, count });
+        let suspicious = failure.class == Class::Denied && !self.history.is_denied();
+        let count = self.history.failed(failure);
         self.due = Some(match &mut self.current {
             CurrentValue::Lease { term, refusals, lease, .. } if step == Step::Renew => {
                 *refusals = refusals.saturating_add(1);
@@ -364,44 +331,31 @@ impl Secret {
         if suspicious { DenialMeaning::Suspicious } else { DenialMeaning::Own }
     }
 
-    fn count(&self, failure: &Failure) -> u32 {
-        match &self.trouble {
-            Some(trouble) if trouble.failure.class.is_retried() == failure.class.is_retried() => {
-                trouble.count.saturating_add(1)
-            }
-            _ => 1,
-        }
-    }
-
     /// The backend is back: what waited for it is due.
     pub(super) fn backend_is_back(&mut self, now: Duration) {
-        if self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class.is_retried()) {
+        if self.history.is_retried() {
             self.due = Some(now);
         }
     }
 
     /// There is a new token: a lease of the old one is replaced, and what was refused may be granted now.
     pub(super) fn token_is_new(&mut self, token: TokenId, now: Duration) {
-        if self.is_denied() || self.leased_under().is_some_and(|under| under != token) {
+        if self.history.is_denied() || self.leased_under().is_some_and(|under| under != token) {
             self.due = Some(now);
         }
     }
 
     /// The token is dead: a denial was the token's.
     pub(super) fn token_is_dead(&mut self, now: Duration) {
-        if self.is_denied() {
+        if self.history.is_denied() {
             self.due = Some(now);
         }
-    }
-
-    fn is_denied(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class == Class::Denied)
     }
 
     /// Whether it waits because of a failure: for the backend, or for a refusal to be taken back.
     pub(super) fn is_hindered(&self, now: Duration) -> bool {
         let waits = self.due.is_some_and(|due| due > now);
-        self.trouble.as_ref().is_some_and(|trouble| waits || trouble.failure.class.is_retried())
+        self.history.trouble().is_some() && (waits || self.history.is_retried())
     }
 
     /// Puts an issue off until `at`, if that is still in the first half of its window.
@@ -409,7 +363,8 @@ impl Secret {
         let (CurrentValue::Lease { term, lease: Lease::Alive, .. } | CurrentValue::Ends(term)) = &self.current else {
             return false;
         };
-        let can_wait = self.trouble.is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
+        let can_wait =
+            self.history.trouble().is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
         if can_wait {
             self.due = Some(at);
         }
@@ -430,7 +385,7 @@ impl Secret {
 
     /// Whether a refresh that somebody asks for concerns it; otherwise it would be issued anew.
     pub(super) fn is_refreshed(&self) -> bool {
-        self.is_read() || (self.trouble.is_some() && self.due.is_some())
+        self.is_read() || (self.history.trouble().is_some() && self.due.is_some())
     }
 
     fn is_read(&self) -> bool {
@@ -440,34 +395,18 @@ impl Secret {
 
     /// Another read brought a change: it is read once more soon, so that what changed with it is delivered with it.
     pub(super) fn read_beside(&mut self, refresh: Duration, at: Duration) -> bool {
-        let is_beside = self.is_read() && self.plan.refresh == refresh && self.trouble.is_none();
+        let is_beside = self.is_read() && self.plan.refresh == refresh && self.history.trouble().is_none();
         if is_beside {
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
         is_beside
     }
 
-    /// When the last request of it was sent.
-    pub(super) fn tried(&self) -> Duration {
-        self.tried
-    }
-
-    /// A request of it is sent.
-    pub(super) fn is_tried(&mut self, now: Duration) {
-        self.tried = now;
-    }
-
     /// Whether it waits beyond its end because it was refused, and could be granted by now. Another answer that cannot be used would
     /// be another credential, so that is not hastened.
     pub(super) fn is_refused(&self, end: Option<Duration>, now: Duration) -> bool {
-        let is_refused =
-            self.trouble.as_ref().is_some_and(|t| matches!(t.failure.class, Class::Denied | Class::NotFound));
         let sooner = end.unwrap_or(now).max(now);
-        is_refused && self.due.is_some_and(|due| due > sooner)
-    }
-
-    pub(super) fn silences(&self) -> u32 {
-        self.silences
+        self.history.is_refused() && self.due.is_some_and(|due| due > sooner)
     }
 
     pub(super) fn mount(&self) -> MountId {
@@ -482,7 +421,7 @@ impl Secret {
     pub(super) fn is_read_at_intervals(&self) -> bool {
         matches!(self.current, CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read
-            && self.trouble.is_none()
+            && self.history.trouble().is_none()
     }
 
     /// Pulls a read forward.

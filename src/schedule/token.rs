@@ -6,7 +6,8 @@ use crate::provider::{Extent, Failure};
 
 use super::backoff::{EXPIRED_WITHIN, less_a_quarter, slowly, soon};
 use super::breaker::{Deadline, FailureTiming};
-use super::secret::{LastFailure, Server};
+use super::history::LastFailure;
+use super::secret::Server;
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, Lifetime, TokenId};

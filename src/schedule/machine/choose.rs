@@ -94,7 +94,7 @@ impl Schedule {
 
     /// Whether the failures of its mount may be those of others only: it did not fail, or once while its value lives.
     pub(super) fn is_unaffected(&self, id: SecretId, now: Duration) -> bool {
-        match self.secrets[id.0].failures() {
+        match self.secrets[id.0].history.failures() {
             0 => true,
             1 => self.expiry(&self.secrets[id.0]).is_some_and(|end| end > now),
             _ => false,
@@ -180,7 +180,7 @@ impl Schedule {
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];
                 let expiry = self.expiry(secret).unwrap_or(Duration::MAX);
-                (secret.failures(), 2, expiry, secret.due().unwrap_or(now))
+                (secret.history.failures(), 2, expiry, secret.due().unwrap_or(now))
             }
             Slot::Old(id) => (tokens.map_or(0, |tokens| tokens.revoke_failures(id)), 3, Duration::ZERO, Duration::ZERO),
         };
@@ -205,7 +205,7 @@ impl Schedule {
         match (slot, &mut self.tokens) {
             (Slot::Health, _) => (self.last_health, self.suspected) = (now, None),
             (Slot::Token, Some(tokens)) => tokens.is_tried(now),
-            (Slot::Secret(id), _) => self.secrets[id.0].is_tried(now),
+            (Slot::Secret(id), _) => self.secrets[id.0].history.is_tried(now),
             _ => {}
         }
         self.in_flight.push(InFlight { slot, work, requested_at: now, token, ran, ran_in_mount, limit });

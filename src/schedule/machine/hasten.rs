@@ -58,7 +58,7 @@ impl Schedule {
             // Those that were sent together last are due no further apart than this.
             let apart = jitter.saturating_add(gap.saturating_mul(reads));
             let is_nearly_due = secret.due().is_some_and(|due| due.saturating_sub(apart) <= now);
-            let is_just_read = now.saturating_sub(secret.tried()) <= apart;
+            let is_just_read = now.saturating_sub(secret.history.tried()) <= apart;
             if index != first.0 && secret.is_read_at_intervals() && is_nearly_due && !is_just_read {
                 behind = behind.saturating_add(1);
                 secret.join(now.saturating_add(gap.saturating_mul(behind)));
@@ -70,7 +70,7 @@ impl Schedule {
     pub fn settles_at(&self, now: Duration) -> Option<Duration> {
         let Round { at, until, .. } = self.round.filter(|round| now < round.until)?;
         let is_reading = self.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
-        let is_due = |secret: &Secret| secret.trouble().is_none() && secret.due().is_some_and(|due| due <= now);
+        let is_due = |secret: &Secret| secret.history.trouble().is_none() && secret.due().is_some_and(|due| due <= now);
         if now < at {
             Some(at)
         } else if is_reading || self.secrets.iter().any(is_due) {
@@ -97,7 +97,9 @@ impl Schedule {
             .iter()
             .enumerate()
             .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
-        let longest = refused.min_by_key(|(_, secret)| secret.tried()).map(|(index, secret)| (index, secret.tried()));
+        let longest = refused
+            .min_by_key(|(_, secret)| secret.history.tried())
+            .map(|(index, secret)| (index, secret.history.tried()));
         if let Some((index, tried)) = longest
             && now >= self.refused_again.max(tried.saturating_add(EXPIRED_WITHIN))
         {
@@ -116,7 +118,7 @@ impl Schedule {
         let refused = self.secrets.iter().filter_map(|secret| {
             let end = self.expiry(secret).filter(|end| secret.is_refused(Some(*end), now))?;
             let soon = end.saturating_sub(EXPIRED_WITHIN);
-            Some(soon.max(secret.tried().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
+            Some(soon.max(secret.history.tried().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
         });
         refused.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }

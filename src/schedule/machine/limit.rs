@@ -41,12 +41,14 @@ impl Schedule {
             }),
             Work::Renew(id) => self.left(id, now).map_or(USUAL, |left| {
                 let known = self.mount_of(id).took_to_issue.saturating_mul(4).min(part(left, 2));
-                let known = known.max(longer_after(self.secrets[id.0].silences(), left));
+                let known = known.max(longer_after(self.secrets[id.0].history.silences(), left));
                 part(left, 4).max(known).clamp(SHORTEST, USUAL)
             }),
             Work::Read(id) => {
                 let known = self.mount_of(id).took_to_read.saturating_mul(4);
-                doubled(self.settings.read_limit, self.secrets[id.0].silences()).max(known).clamp(SHORTEST, LONGEST)
+                doubled(self.settings.read_limit, self.secrets[id.0].history.silences())
+                    .max(known)
+                    .clamp(SHORTEST, LONGEST)
             }
             Work::Issue(id) => match self.left(id, now) {
                 Some(left) => {

@@ -340,7 +340,7 @@ impl Schedule {
         let secrets = self.secrets.iter().enumerate().map(|(index, secret)| {
             let id = SecretId(index);
             let is_overdue = secret.due().is_some_and(|due| due <= now);
-            let trouble = secret.trouble().or(no_login.filter(|_| is_overdue));
+            let trouble = secret.history.trouble().or(no_login.filter(|_| is_overdue));
             let state = match (secret.notice, trouble) {
                 (Notice::Reported, _) => State::Expired,
                 _ if secret.is_pending() => State::Pending,
@@ -352,7 +352,7 @@ impl Schedule {
                 state,
                 next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at.max(self.waits_until(id, now)))),
                 expires: self.expiry(secret),
-                last_success: secret.last_success(),
+                last_success: secret.history.last_success(),
                 last_error: trouble.map(|trouble| trouble.failure.clone()),
             }
         });

@@ -66,7 +66,7 @@ impl Schedule {
             self.unanswered_issues = self.unanswered_issues.saturating_add(1);
         }
         let is_first = match flight.slot {
-            Slot::Secret(id) => self.secrets[id.0].silences() == 0,
+            Slot::Secret(id) => self.secrets[id.0].history.silences() == 0,
             Slot::Token => self.tokens.as_ref().is_some_and(|tokens| tokens.failures() == 0),
             Slot::Check | Slot::Health | Slot::Old(_) => false,
         };
