@@ -55,14 +55,20 @@ pub(super) fn form(value: &str) -> Option<&'static str> {
 /// The right spelling of what is nearly one of these forms: in other letters, with blanks behind `${` or `>>`, with one `>`.
 /// Where the forms are read (`is_read`), a path without a key too.
 pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
-    let nearly = bare.match_indices("${").map(|(at, _)| &bare[at + 2..]).filter(|inner| is_nearly(inner));
+    // `${VAULT:-default}` is a shell's.
+    let is_default =
+        |inner: &str| inner.split_once(':').is_some_and(|(_, rest)| rest.starts_with(['-', '+', '=', '?']));
+    let nearly = bare.match_indices("${").map(|(at, _)| &bare[at + 2..]);
+    let nearly = nearly.filter(|inner| is_nearly(inner) && !is_default(inner));
     // Each is looked through for its end.
     let is_inline =
         nearly.take(MAX_REFERENCES).any(|inner| closing(inner).is_some_and(|end| inner[..end].contains('#')));
     if is_inline {
         return Some("${vault:PATH#KEY}");
     }
-    if bare.starts_with('>') && is_nearly(bare) && bare.contains('#') {
+    let behind = bare.trim_start_matches(|c: char| c == '>' || c.is_whitespace());
+    // With blanks in it, it is a sentence.
+    if bare.starts_with('>') && is_nearly(bare) && behind.contains('#') && !behind.contains(char::is_whitespace) {
         return Some(">>vault:PATH#KEY#{\"PARAMETER\":\"VALUE\"}");
     }
     let path = bare.strip_prefix("vault:").or_else(|| bare.strip_prefix("bao:")).filter(|_| is_read)?;

@@ -186,7 +186,9 @@ impl<'t> Reader<'t> {
 
 /// Whether a reference was meant to be a template.
 fn is_template(reference: &str) -> bool {
-    reference.contains("{{") || reference.contains("{%")
+    let is_reference = ["vault:", "aws-sm:", "arn:", "file:"].iter().any(|scheme| reference.starts_with(scheme));
+    // A parameter of a write may be JSON: `{%22a%22:1}`.
+    !is_reference && (reference.contains("{{") || reference.contains("{%"))
 }
 
 /// How a template is written at this place.

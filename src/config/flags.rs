@@ -198,7 +198,8 @@ fn option_names(map: &str) -> &'static [&'static str] {
 /// What looks like an option at the end of a reference and is none, with the one that was probably meant.
 fn misspelled_option<'a>(text: &'a str, map: &str) -> Option<(&'a str, &'static str)> {
     let (name, _) = text.rsplit_once(',')?.1.split_once('=').filter(|(_, value)| !value.contains('#'))?;
-    let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic());
+    let in_parameters = text.rsplit_once('?').is_some_and(|(_, rest)| !rest.contains('#'));
+    let is_word = !in_parameters && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic());
     Some((name, nearest(name, option_names(map).iter().copied())?)).filter(|_| is_word)
 }
 
@@ -228,6 +229,7 @@ mod tests {
             ("vault:a#k,fromat=raw", Some(("fromat", "format"))),
             ("vault:a#k,Mode=0440", Some(("Mode", "mode"))),
             ("vault:a#k,x=1", None),
+            ("vault:a?labels=a=1,node=x", None),
             ("vault:a?b=1,formats=2#k", None),
             ("vault:a#k", None),
         ] {

@@ -77,6 +77,8 @@ pub struct Volume {
     claim: Claim,
     retired: Vec<Retired>,
     orphans: Orphans,
+    /// What generations of earlier writers had: a name of ours, whatever stands there now.
+    known: BTreeSet<OsString>,
 }
 
 /// What earlier writers left behind: partial generations, retired ones, links on their way.
@@ -100,7 +102,10 @@ struct Retired {
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
-    let mut volume = Volume { path, folder, owner, claim, retired: Vec::new(), orphans: Orphans::Later };
+    let mut volume =
+        Volume { path, folder, owner, claim, retired: Vec::new(), orphans: Orphans::Later, known: BTreeSet::new() };
+    // Who cannot list it is told so by what comes next.
+    volume.known = volume.names_of_generations().unwrap_or_default();
     match volume.remove_orphans() {
         // What stays is tried again at the first delivery.
         Ok(_) => {}

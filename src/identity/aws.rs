@@ -51,6 +51,8 @@ const READ: Duration = Duration::from_secs(10);
 const METADATA: Duration = Duration::from_secs(1);
 /// Until the whole chain has an answer.
 const CHAIN: Duration = Duration::from_secs(15);
+/// The SDK's id of the service that issues credentials.
+const STS: &str = "STS";
 /// Where the global STS endpoint signs.
 const GLOBAL: Region = Region::from_static("us-east-1");
 
@@ -101,6 +103,7 @@ impl AwsIdentity {
         let base = self.base(&region).await?;
         let mut sdk = base.clone().into_builder().region(region);
         if let Some(role) = role.or(self.settings.assume_role.as_ref().map(|role| role.arn.as_str())) {
+            environment::check_endpoint(&base, &Services(base.clone()), STS)?;
             sdk = sdk.credentials_provider(self.assumed(&base, role).await);
         }
         Ok(sdk.build())
@@ -209,7 +212,10 @@ async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsFaul
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     let services = Services(sdk.clone());
-    environment::check_endpoints(&sdk, &services)?;
+    environment::check_endpoint(&sdk, &services, "Secrets Manager")?;
+    if environment::has_web_identity() {
+        environment::check_endpoint(&sdk, &services, STS)?;
+    }
     let endpoint = sdk.endpoint_url().filter(|url| !url.trim().is_empty()).map(str::to_owned);
     let chain = ExplainedFiles(NegativeCache::new(chain.build().await));
     let mut builder = sdk.into_builder();

@@ -42,12 +42,12 @@ pub(super) fn refused(path: &Path) -> Option<String> {
         Err(_) => path.components().collect::<PathBuf>(),
     };
     let below = |all: &[&'static str]| all.iter().copied().find(|taken| real.starts_with(taken));
-    if let Some(taken) = below(&KERNEL) {
+    // Memory that programs share by names of files; an app may have a directory of its own there.
+    let is_shared_memory = real.starts_with("/dev/shm") && real != Path::new("/dev/shm");
+    if let Some(taken) = below(&KERNEL).filter(|_| !is_shared_memory) {
         return Some(format!("in {taken}, which is the kernel's"));
     }
-    if let Some(taken) = TOKENS.iter().find(|taken| real.starts_with(taken) || Path::new(taken).starts_with(&real))
-        && real != Path::new("/run")
-    {
+    if let Some(taken) = TOKENS.iter().find(|taken| real.starts_with(taken)) {
         return Some(format!("in the way of {taken}, where a token of the pod is mounted"));
     }
     // `/run/secret-exec-state` and its like, and names that are still to come.
@@ -93,10 +93,6 @@ mod tests {
                 "in the way of /run/secrets/kubernetes.io/serviceaccount, where a token of the pod is mounted",
             ),
             (
-                "/var/run/secrets",
-                "in the way of /run/secrets/kubernetes.io/serviceaccount, where a token of the pod is mounted",
-            ),
-            (
                 "/run/secrets/eks.amazonaws.com/serviceaccount",
                 "in the way of /run/secrets/eks.amazonaws.com, where a token of the pod is mounted",
             ),
@@ -110,7 +106,9 @@ mod tests {
             "/etc/nginx/certs",
             "/var/lib/app",
             "/var/run/app",
+            "/run/secrets",
             "/run/secrets/app",
+            "/dev/shm/app",
             "/run/secrets.d",
             "/vault/secrets",
             "/mnt/secrets-store",

@@ -39,6 +39,9 @@ fn an_endpoint_that_is_no_address_is_refused_at_once_with_its_name() {
         }
         refused(&case, &with(&[role, ("AWS_ENDPOINT_URL_STS", value)]), 64, &["AWS_ENDPOINT_URL_STS", says]);
     }
+    // Nobody asks STS here.
+    let unused = with(&[("AWS_ENDPOINT_URL_STS", "sts.internal"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    refused(&case, &unused, 69, &["connection refused"]);
     case.write(".aws/config", "[default]\nendpoint_url = localhost:1\n");
     refused(&case, &with(&[]), 64, &["endpoint_url in ~/.aws/config", "is not an address"]);
     case.write(".aws/config", "[default]\nservices = s\n[services s]\nsecrets_manager =\n  endpoint_url = x\n");

@@ -76,6 +76,22 @@ fn root_without_the_right_to_change_modes_of_others_starts_again_too() {
     }
 }
 
+/// A name that no delivery had is the app's own, if it keeps something there.
+#[test]
+fn a_folder_that_the_app_keeps_under_a_name_that_is_new_to_us_stays() {
+    let case = Case::new();
+    start(&case, case.run())
+        .sh("cd $SECRET_EXEC_DIR && mkdir -p cache/in empty && echo mine > cache/in/file")
+        .output()
+        .ok();
+    let more =
+        |name: &str| start(&case, case.run()).args(&["--file", &format!("{name}={}", case.secret("t", "token"))]);
+    more("cache/token").sh("true").output().refused(73, &["cache", "is not ours"]);
+    assert_eq!(fs::read_to_string(case.volume().join("cache/in/file")).unwrap(), "mine\n");
+    let outcome = more("empty/token").sh("cat $SECRET_EXEC_DIR/empty/token $SECRET_EXEC_DIR/cache/in/file").output();
+    assert_eq!(outcome.ok(), "tokenmine\n", "{outcome}");
+}
+
 /// Below our own directory even the way is put right: everything there is ours by its name.
 #[test]
 fn what_the_app_puts_in_the_place_of_the_volume_does_not_block_the_next_start() {

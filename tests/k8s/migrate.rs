@@ -11,7 +11,7 @@ metadata:
   name: web
   annotations:
     vault.hashicorp.com/agent-inject: \"true\"
-    vault.hashicorp.com/role: web # of the team
+    vault.hashicorp.com/role: web
     vault.hashicorp.com/agent-inject-secret-db: secret/data/db
     vault.hashicorp.com/agent-inject-template-db: '{{ with secret \"secret/data/db\" }}{{ .Data.data.password }}{{ end }}'
 spec:
@@ -53,6 +53,11 @@ fn it_is_a_pipe_and_its_output_is_injected() {
 
 #[test]
 fn check_and_what_is_left_end_with_1() {
+    let commented = inject(&["migrate"], &POD.replace("role: web", "role: web # of the team"));
+    assert_eq!((commented.status.code(), text(&commented.stdout)), (Some(1), MIGRATED));
+    let said =
+        "secret-inject: not migrated: stdin:7: a comment, for what it stands at is written anew: # of the team\n";
+    assert_eq!(text(&commented.stderr), said);
     let check = inject(&["migrate", "--check"], POD);
     assert_eq!((check.status.code(), text(&check.stdout)), (Some(1), ""));
     let said = "secret-inject: stdin: document at line 1 (Pod web): would be migrated\n";

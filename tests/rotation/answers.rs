@@ -166,7 +166,7 @@ fn an_issue_whose_answer_is_cut_costs_one_more_and_dies_with_the_token() {
     assert_eq!(issued, life.stage.leases());
     // And once more, at work: somebody ends the lease, and the answer with the next one is cut.
     life.proxy.on(&creds, Plan::Cut(20));
-    life.stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", life.stage.creds()), json!({}));
+    life.stage.space.bao.revoke_all(&life.stage.creds());
     running.until("lost answer", || (life.proxy.count(&creds) > issued).then_some(()));
     life.proxy.on_nothing();
     running.until("next credential", || (life.stage.file("db.json") != first).then_some(()));

@@ -93,7 +93,7 @@ impl Life {
         }
         match phase {
             Phase::Issue => {
-                self.stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", self.stage.creds()), json!({}));
+                self.stage.space.bao.revoke_all(&self.stage.creds());
             }
             Phase::Revocation => running.signal(libc::SIGTERM),
             _ => {}
@@ -180,7 +180,7 @@ fn under_a_token_of_somebody_else_the_lease_that_is_on_its_way_is_revoked_too() 
     stage.space.bao.write(&path, role);
     // Half of what is heard out: a loaded machine needs the rest.
     proxy.on("/creds/brief", Plan::Late(LATE / 2));
-    stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", stage.creds()), json!({}));
+    stage.space.bao.revoke_all(&stage.creds());
     running.until("issue", || (proxy.count("/creds/brief") > 1 && stage.issued() > 1).then_some(()));
     running.signal(libc::SIGTERM);
     let outcome = running.end();
@@ -259,7 +259,7 @@ fn a_credential_that_a_slow_database_was_making_again_is_not_left_behind() {
     let mut running = stage.case.with_files(&config).command("sidecar").start();
     running.until("credential", || (!stage.file("db.json").is_empty()).then_some(()));
     slow(&stage);
-    stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", stage.creds()), json!({}));
+    stage.space.bao.revoke_all(&stage.creds());
     running.until("second issue", || (stage.issued() == 2).then_some(()));
     running.signal(libc::SIGTERM);
     let outcome = running.end();

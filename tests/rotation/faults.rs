@@ -59,7 +59,7 @@ fn a_lease_revoked_by_an_operator_is_issued_once_more() {
     let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
     let mut running = stage.case.with_files(&config).command("sidecar").start();
     let first = running.until("credential", || Some(stage.file("db.json")).filter(|text| !text.is_empty()));
-    stage.space.bao.write(&format!("sys/leases/revoke-prefix/{}", stage.creds()), json!({}));
+    stage.space.bao.revoke_all(&stage.creds());
     running.until("new credential", || Some(()).filter(|()| stage.file("db.json") != first));
     assert!(stays(Duration::from_secs(5), || stage.issued() == 2 && stage.credential_works()));
     assert_eq!(stage.count(&format!("update {}", login.path)), 1, "{}", running.stderr());

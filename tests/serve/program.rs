@@ -43,7 +43,7 @@ fn people_get_a_table_and_programs_get_json() {
     let table = run(&["status", "--state", state]);
     assert_eq!((table.code, table.err.as_str()), (0, ""));
     assert!(table.out.starts_with("ready: supervise 0.1.0 (process 7), running for "), "{}", table.out);
-    assert!(table.out.contains("vault:secret/data/q\"uote\\d\u{fffd}line"), "{}", table.out);
+    assert!(table.out.contains("vault:secret/data/q\"uote\\d\\nline"), "{}", table.out);
     assert!(table.out.contains("transient"), "{}", table.out);
 
     served.fake.set(SecretState::Expired);

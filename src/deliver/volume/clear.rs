@@ -1,5 +1,6 @@
 //! What does not belong into a volume of ours: what earlier writers left, and what the app put in the place of our names.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use tracing::warn;
 
 use crate::sys::fs::{Errno, Kind};
 
-use super::super::claim::{Claim, say_removed};
-use super::super::layout::{self, DATA_TMP};
-use super::super::remove::{Owners, remove};
+use super::super::claim::{Claim, is_own_path, say_removed};
+use super::super::layout::{self, DATA, DATA_TMP};
+use super::super::remove::{Owners, open_to_empty, remove};
 use super::super::{VolumeError, generation};
 use super::{Moment, Orphans, Volume};
 
@@ -68,6 +69,12 @@ impl Volume {
         if self.claim != Claim::Own || found.uid != Owners::of(self.owner).files() {
             return Err(VolumeError::Taken(path));
         }
+        if found.kind == Kind::Folder && !self.is_name_of_a_delivery(name)? {
+            // Its owner may keep something there, under a name that is new to us: an empty one gives way.
+            self.folder.remove_folder(name).map_err(|_| VolumeError::Taken(path.clone()))?;
+            say_removed(&path);
+            return Ok(());
+        }
         // A mount is in use by somebody, and neither renamed nor removed.
         let error = |why| match why {
             Errno::EBUSY => VolumeError::Taken(path.clone()),
@@ -83,6 +90,25 @@ impl Volume {
         }
         say_removed(&path);
         Ok(())
+    }
+
+    /// The names in all generations that can be looked into.
+    pub(super) fn names_of_generations(&self) -> Result<BTreeSet<OsString>, VolumeError> {
+        let owners = Owners::of(self.owner);
+        let open = |name: &OsStr| match self.folder.open(name) {
+            // Its owner has closed it, so it is written anew in any case.
+            Err(Errno::EACCES) => open_to_empty(&self.folder, name, owners),
+            opened => opened,
+        };
+        let generations = self.list()?.into_iter().filter(|name| layout::is_generation(name));
+        Ok(generations.filter_map(|name| open(&name).and_then(|folder| folder.names()).ok()).flatten().collect())
+    }
+
+    /// Whether a name was ours, whatever stands there now. Below our own directory everything is.
+    fn is_name_of_a_delivery(&self, name: &OsStr) -> Result<bool, VolumeError> {
+        let is_reserved = name == DATA || name == DATA_TMP || layout::is_generation(name) || layout::is_new_name(name);
+        let is_known = is_reserved || is_own_path(&self.path) || self.known.contains(name);
+        Ok(is_known || self.names_of_generations()?.contains(name))
     }
 
     /// Renames a folder to what an orphan is called, so that it is out of the way however long its removal takes.

@@ -19,8 +19,6 @@ pub struct Unusable {
 
 /// Addresses of services.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"];
-/// The services that are used, by the SDK's ids.
-const SERVICES: [&str; 2] = ["Secrets Manager", "STS"];
 
 const WHITE: &str = "has white space around its value; `echo` adds a line end, `printf %s` does not";
 const NO_ADDRESS: &str = "is not an address; expected https://HOST or http://HOST:PORT";
@@ -34,20 +32,23 @@ pub(super) fn check_user_agent() -> Result<(), Unusable> {
     if is_visible { Ok(()) } else { Err(Unusable { name: name.to_owned(), why: BAD_CHARACTER }) }
 }
 
+/// Whether a web identity (IRSA) is configured, for which STS is asked.
+pub(super) fn has_web_identity() -> bool {
+    Env::default().get("AWS_WEB_IDENTITY_TOKEN_FILE").is_ok()
+}
+
 /// The region of the environment, if one is named.
 pub(super) fn region() -> Option<String> {
     let value = |name| Env::default().get(name).ok().filter(|value| !value.is_empty());
     value("AWS_REGION").or_else(|| value("AWS_DEFAULT_REGION"))
 }
 
-/// Every address that the environment or the profile gives for a service.
-pub(super) fn check_endpoints(sdk: &SdkConfig, services: &impl LoadServiceConfig) -> Result<(), Unusable> {
-    let of_service = |id: &&str| {
-        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-        key.ok().and_then(|key| services.load_config(key))
-    };
-    let mut found = SERVICES.iter().filter_map(of_service).chain(sdk.endpoint_url().map(str::to_owned));
-    match found.find_map(|url| Some((address(&url).err()?, url))) {
+/// The address that the environment or the profile gives for a service, by the SDK's id.
+pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Result<(), Unusable> {
+    let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let of_service = key.ok().and_then(|key| services.load_config(key));
+    let found = of_service.or_else(|| sdk.endpoint_url().map(str::to_owned));
+    match found.and_then(|url| Some((address(&url).err()?, url))) {
         Some((why, url)) => Err(Unusable { name: name_of(&url), why }),
         None => Ok(()),
     }

@@ -35,6 +35,12 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
         .chain(banks.iter().filter(|prefix| bank_vaults::asks(pod, prefix)))
         .copied()
         .collect();
+    let is_off = |prefix: &&str| {
+        pod.foreign.iter().any(|(key, value)| key.strip_prefix(prefix) == Some("agent-inject") && value == "false")
+    };
+    if !agents.is_empty() && asking.iter().all(is_off) {
+        return Ok(None);
+    }
     let both = if asking.iter().any(|prefix| agents.contains(prefix)) { &agents } else { &asking };
     if let [first, second, ..] = if asking.len() > 1 { asking.as_slice() } else { both.as_slice() } {
         return Err(vec![format!(

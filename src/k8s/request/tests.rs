@@ -446,7 +446,9 @@ fn what_no_container_could_be_started_with_is_refused() {
 
 #[test]
 fn files_are_not_mounted_over_what_the_pod_needs() {
-    for path in ["/proc/self", "/sys", "/dev/shm", "/etc", "/run/secret-exec-state/own", "/var/run/secrets"] {
+    for path in
+        ["/proc/self", "/sys", "/dev/shm", "/etc", "/run/secret-exec-state/own", "/var/run/secrets/eks.amazonaws.com"]
+    {
         for mode in ["sidecar", "init"] {
             let expected = format!("annotation secret-exec.dev/volume: {path} is ");
             denied_here(&[FILE, ("mode", mode), ("volume", path)], &expected);

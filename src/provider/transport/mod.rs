@@ -215,6 +215,11 @@ impl Transport {
         let response = self.send_once(&http, &target, &parts, body).await?;
         match redirect(&target, &parts.method, &response, &self.redirect_hosts)? {
             None => Ok(response),
+            Some(again) if again == url => Err(TransportError::Redirect {
+                from: origin(&url),
+                to: "itself".to_owned(),
+                why: ", time after time; a proxy, an ingress or a standby that knows no other address does that",
+            }),
             Some(again) => Err(TransportError::Redirect {
                 from: origin(&target),
                 to: origin(&again),

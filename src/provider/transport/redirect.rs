@@ -35,11 +35,6 @@ pub(super) fn redirect(
                    vault.address right?";
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });
     }
-    if target == *from {
-        let to = "itself".to_owned();
-        let why = "; a proxy or ingress before it does that, or it is no Vault server";
-        return Err(TransportError::Redirect { from: origin(from), to, why });
-    }
     if matches!(status, S::MOVED_PERMANENTLY | S::FOUND) && method != http::Method::GET {
         let why = ", and a write is not sent again for that: set vault.address to where it should go";
         return Err(TransportError::Redirect { from: origin(from), to: origin(&target), why });

@@ -60,8 +60,8 @@ fn what_redirects_to_no_path_of_the_api_is_somebody_else() {
     }
     let why = follows(from, "https://vault/v1/x", StatusCode::SEE_OTHER, &http::Method::GET, "vault").unwrap_err();
     assert!(why.contains("a login page"), "{why}");
-    let why = follows(from, from, StatusCode::TEMPORARY_REDIRECT, &http::Method::GET, "vault").unwrap_err();
-    assert!(why.contains("redirects to itself"), "{why}");
+    // A balancer may lead the next request to the active node.
+    assert_eq!(follows(from, from, StatusCode::TEMPORARY_REDIRECT, &http::Method::GET, "vault"), Ok(()));
     let why = follows(from, "ftp://x/v1/x", StatusCode::FOUND, &http::Method::GET, "vault").unwrap_err();
     assert!(why.contains("no address of a server"), "{why}");
 }

@@ -157,6 +157,13 @@ impl OpenBao {
         if answer.status == 200 { answer.json } else { Value::Null }
     }
 
+    /// Revokes every lease of these credentials, again where PostgreSQL refuses one of two that change its roles at once.
+    pub fn revoke_all(&self, credentials: &str) {
+        let path = format!("sys/leases/revoke-prefix/{credentials}");
+        let is_done = || (self.ask("", "root", "POST", &path, &json!({})).status < 300).then_some(());
+        wait_for("the revocation of all leases", is_done);
+    }
+
     /// Lists as root.
     pub fn list(&self, path: &str) -> Vec<String> {
         let answer = self.ask("", "root", "LIST", path, &Value::Null);
