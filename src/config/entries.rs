@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::{EnvName, FileName, ReferenceError, SecretRef};
 
 use super::annotations::PREFIX;
+use super::behind::option_behind;
 use super::language::{GoOptions, Language, MissingKey};
 use super::model::{Content, Decode, EnvEntry, EnvFrom, FileEntry, Format, NamedSecret, Template};
 use super::nearest::nearest;
@@ -38,6 +39,10 @@ impl<'t> Reader<'t> {
                 if names.contains(cut(text)) {
                     let error = "names another entry of `secrets`; give the reference itself";
                     self.mistakes.about(&from.place, &path, error);
+                    return None;
+                }
+                if let Some(option) = option_behind(text) {
+                    self.mistakes.about(&from.place, &path, option.elsewhere(&from.place, &path));
                     return None;
                 }
                 let result = SecretRef::parse(text, &Named::new());
@@ -166,6 +171,10 @@ impl<'t> Reader<'t> {
         let text = node.text()?;
         if is_template(text) {
             self.mistakes.about(&node.place, path, template_instead(&node.place, path));
+            return None;
+        }
+        if let Some(option) = option_behind(text) {
+            self.mistakes.about(&node.place, path, option.elsewhere(&node.place, path));
             return None;
         }
         match SecretRef::parse(text, named) {

@@ -11,6 +11,7 @@ pub mod annotations;
 mod arguments;
 mod backends;
 mod bank_vaults;
+mod behind;
 mod check;
 mod dialect;
 mod entries;
@@ -47,6 +48,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use behind::{OptionBehind, option_behind};
 pub use dialect::{
     BANK_VAULTS_PREFIX, DIALECT_PREFIXES, Dialect, OPENBAO_PREFIX, SECRETS_WEBHOOK_PREFIX, Setting, VAULT_PREFIX,
 };

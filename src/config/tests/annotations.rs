@@ -183,3 +183,32 @@ fn a_broken_file_of_annotations_hides_what_seems_missing() {
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     assert!(!format!("{layers:?} {mistakes:?}").contains("canary"));
 }
+
+#[test]
+fn an_option_behind_the_reference_of_an_annotation_is_told_its_annotation() {
+    for (key, value, expected) in [
+        (
+            "secret-exec.dev/file.x",
+            "vault:secret/data/app#k,format=dotenv",
+            "format=dotenv is no part of a reference; say it in secret-exec.dev/format.x: dotenv",
+        ),
+        ("secret-exec.dev/file.x", "vault:secret/data/app#k, format=dotenv", "secret-exec.dev/format.x: dotenv"),
+        ("secret-exec.dev/file.x", "vault:secret/data/app#k,dotenv", "secret-exec.dev/format.x: dotenv"),
+        (
+            "secret-exec.dev/file.x",
+            "vault:secret/data/app#k,mode=0440",
+            "say it in secret-exec.dev/config, as files: { x: { from: REF, mode: \"0440\" } }",
+        ),
+        (
+            "secret-exec.dev/env.X",
+            "vault:secret/data/app#k,format=json",
+            "say it in secret-exec.dev/config, as env: { X: { from: REF, format: json } }",
+        ),
+        ("secret-exec.dev/config", "files: { x: 'vault:a/b#k,mode=0440' }", "write { from: REF, mode: \"0440\" }"),
+    ] {
+        let annotations = [(key, value)];
+        let given = Given { annotations: Some(&annotations), file: Some(VAULT), ..Given::default() };
+        let mistake = given.mistake();
+        assert!(mistake.starts_with(&format!("annotation {key}")) && mistake.contains(expected), "{mistake}");
+    }
+}

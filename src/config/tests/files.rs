@@ -444,3 +444,86 @@ fn the_schema_describes_every_key() {
         assert!(schema["properties"][key].is_object(), "{key}");
     }
 }
+
+#[test]
+fn an_option_behind_a_reference_is_told_where_it_goes() {
+    let in_file = |name: &str, reference: &str| {
+        let text = format!("{VAULT}files: {{ {name}: {{ from: '{reference}' }} }}\n");
+        file(&text).mistake()
+    };
+    for (behind, expected) in [
+        (",format=dotenv", "format=dotenv is no part of a reference; write { from: REF, format: dotenv }"),
+        (", format=dotenv", "format=dotenv is no part of a reference"),
+        (", format = dotenv ", "format=dotenv is no part of a reference"),
+        (",dotenv", "format=dotenv is no part of a reference"),
+        (", json", "format=json is no part of a reference"),
+        (",format:dotenv", "format=dotenv is no part of a reference"),
+        (", format: dotenv", "format=dotenv is no part of a reference"),
+        (",Format=dotenv", "format=dotenv is no part of a reference"),
+        (";format=dotenv", "format=dotenv is no part of a reference"),
+        (" format=dotenv", "format=dotenv is no part of a reference"),
+        ("?format=dotenv", "format=dotenv is no part of a reference"),
+        (",format=canary", "format is no part of a reference; write { from: REF, format: … }"),
+        (",mode=0440", "mode=0440 is no part of a reference; write { from: REF, mode: \"0440\" }"),
+        (",mode=\"0440\"", "mode=0440 is no part of a reference"),
+        (",0440", "mode=0440 is no part of a reference"),
+        (",decode=base64", "decode=base64 is no part of a reference; write { from: REF, decode: base64 }"),
+        (",base64", "decode=base64 is no part of a reference"),
+        (",refresh=5m", "refresh=5m is no part of a reference; write { from: REF, refresh: 5m }"),
+        (",fromat=dotenv", "format=dotenv is no part of a reference"),
+        (",format=dotenv,mode=0440", "mode=0440 is no part of a reference"),
+    ] {
+        for reference in ["vault:secret/data/app#k", "vault:secret/data/app", "aws-sm:app#k", "file:/run/x"] {
+            let mistake = in_file("x.env", &format!("{reference}{behind}"));
+            assert!(mistake.contains(expected) && !mistake.contains("canary"), "{reference}{behind}: {mistake}");
+        }
+    }
+    let mistake = file(&format!("{VAULT}files: {{ x: 'vault:secret/data/app?format=dotenv#k' }}\n")).mistake();
+    assert!(mistake.contains("format=dotenv is no part of a reference"), "{mistake}");
+    for (entry, expected) in [
+        ("env: { X: 'vault:a/b#k,format=json' }", "write { from: REF, format: json }"),
+        (
+            "env: { X: 'vault:a/b#k,mode=0440' }",
+            "mode=0440 is no part of a reference; it is for files, and a variable has none",
+        ),
+        ("secrets: { x: 'vault:a/b#k,refresh=5m' }", "write { from: REF, refresh: 5m }"),
+        (
+            "secrets: { x: 'vault:a/b,dotenv' }",
+            "say it under files or env, where the secret is used: { from: NAME, format: dotenv }",
+        ),
+        ("envFrom: [{ from: 'vault:a/b,format=dotenv' }]", "envFrom takes none but prefix"),
+        ("files: { x: { template: \"{{ secret('vault:a/b#k,format=json') }}\" } }", ""),
+    ] {
+        let text = format!("{VAULT}{entry}\n");
+        match expected {
+            "" => drop(file(&text).config()), // found when the template is compiled
+            expected => {
+                let mistake = file(&text).mistake();
+                assert!(mistake.contains(expected), "{entry}: {mistake}");
+            }
+        }
+    }
+    for reference in [
+        "vault:secret/data/app#k,v",
+        "vault:secret/data/a,b#k",
+        "vault:secret/data/app#my mode",
+        "vault:secret/data/app#a=b",
+        "vault:secret/data/app#json",
+        "vault:pki/issue/web?common_name=a,format=pem#key",
+        "vault:pki/issue/web?common_name=a&format=pem#key",
+        "vault:custom/export?format=json#key",
+        "vault:a/b?labels=a=1,node=x",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf",
+        "aws-sm:prod/mode:0440",
+    ] {
+        file(&format!("{VAULT}files: {{ x: {{ from: '{reference}' }} }}\n")).config();
+    }
+}
+
+#[test]
+fn a_name_of_secrets_manager_is_no_url() {
+    let mistake = file("files: { x: 'aws-sm://prod/db#key' }").mistake();
+    let expected = "the name starts with \"//\", as in a URL; write aws-sm:NAME#KEY, without the slashes";
+    assert!(mistake.contains(expected), "{mistake}");
+    file("files: { x: 'aws-sm:/prod/db#key' }").config();
+}

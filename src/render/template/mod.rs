@@ -12,6 +12,7 @@ use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
 use crate::config::annotations::PREFIX;
+use crate::config::{OptionBehind, option_behind};
 use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
 
 use super::error::{Location, RenderError, TemplateRenderError, ValueError};
@@ -99,6 +100,9 @@ pub enum TemplateFault {
     /// A literal that is no reference.
     #[error("secret() names a reference: {0}")]
     Reference(ReferenceError),
+    /// A literal with an option behind its reference.
+    #[error("{}", .0.in_template())]
+    Option(OptionBehind),
     /// A name nobody sets.
     #[error("unknown name {name:?}; {}", known_names(.entry))]
     UnknownName {
@@ -191,6 +195,9 @@ impl Template {
                 let call = &mut calls[*place];
                 call.offset = call.offset.min(offset);
                 continue;
+            }
+            if let Some(option) = option_behind(&literal) {
+                return Err(fault(offset, TemplateFault::Option(option)));
             }
             let reference = SecretRef::parse(&literal, named);
             let reference = reference.map_err(|why| fault(offset, TemplateFault::Reference(why)))?;

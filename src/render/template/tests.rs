@@ -691,3 +691,19 @@ fn outcome_of(text: &str) -> Result<(), String> {
     let template = Template::compile(text, &named()).map_err(|error| format!("{error} {error:?}"))?;
     template.render(&known()).map(drop).map_err(|error| format!("{error} {error:?}"))
 }
+
+#[test]
+fn an_option_behind_a_reference_is_a_filter_here() {
+    for (text, expected) in [
+        (
+            "{{ secret('vault:a/b#k,format=dotenv') }}",
+            "format=dotenv is no part of a reference; write secret('REF') | dotenv",
+        ),
+        ("{{ secret('vault:a/b#k, json') }}", "write secret('REF') | json"),
+        ("{{ secret('vault:a/b#k,decode=base64') }}", "write secret('REF') | b64decode"),
+        ("{{ secret('vault:a/b#k,mode=0440') }}", "beside the template: { template: …, mode: \"0440\" }"),
+    ] {
+        let error = Template::compile(text, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("line 1, column"), "{error}");
+    }
+}
