@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::{EnvName, SecretRef, Source, VaultOperation};
 
 use super::bank_vaults;
+use super::behind::option_behind;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, EnvEntry, Inherit};
 use super::place::Place;
@@ -35,6 +36,9 @@ pub(super) fn entries(
             continue;
         }
         let bare = value.trim_start_matches(is_around);
+        if is_sentence(bare) {
+            continue;
+        }
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
         let misspelled = misspelled(value, inherit);
         let is_meant = is_meant(bare, inherit) || foreign.is_some() || misspelled.is_some();
@@ -63,7 +67,7 @@ pub(super) fn entries(
             continue;
         }
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
-        if let Some(reference) = mistakes.take(readable(value), &place, "") {
+        if let Some(reference) = mistakes.take(readable(&name, value), &place, "") {
             found.push(EnvEntry { name, content: Content::Secret { reference, format: None, decode: None }, place });
         }
     }
@@ -71,7 +75,13 @@ pub(super) fn entries(
 }
 
 /// What a variable alone may name: a read.
-fn readable(value: &str) -> Result<SecretRef, String> {
+fn readable(name: &EnvName, value: &str) -> Result<SecretRef, String> {
+    if let Some(option) = option_behind(value) {
+        let entry = format!("{name}: {{ from: REF, {} }}", option.field());
+        return Err(looks_like(format!(
+            "{option} stands behind it, which belongs under `env` in the config, as {entry}"
+        )));
+    }
     let reference = reference(value).map_err(looks_like)?;
     match beyond_reading(&reference.source) {
         Some(what) => {
@@ -102,8 +112,31 @@ fn looks_like(why: String) -> String {
 /// Whether a value is a reference in any form that is known, or was meant as one.
 pub fn is_near_reference(value: &str) -> bool {
     let bare = value.trim_start_matches(is_around);
+    if is_sentence(bare) {
+        return false;
+    }
     let inherit = Inherit { vault: true, aws_sm: true, arn: true, bank_vaults: false };
     is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
+}
+
+/// Whether what begins as a reference does is prose: `vault: fix the login (#12)`. A path may have a blank by accident; a sentence
+/// has several words, begins behind a blank, or has its `#` at the start of a word.
+fn is_sentence(bare: &str) -> bool {
+    let Some((scheme, rest)) = bare.trim_start_matches('>').split_once(':') else { return false };
+    let path = rest.split('#').next().unwrap_or_default();
+    let (words, is_one_path) = (path.split_whitespace().count(), path.contains('/'));
+    let begins_behind_blank = path.starts_with(char::is_whitespace);
+    let is_number = rest.contains('#') && path.ends_with(|c: char| c.is_whitespace() || "([{".contains(c));
+    match scheme {
+        "aws-sm" => words > 2 || (words == 2 && (begins_behind_blank || is_number)),
+        "vault" | "bao" if words < 2 => is_number && !is_one_path,
+        "vault" | "bao" => begins_behind_blank || is_number || (words > 2 && !first_word(path).contains('/')),
+        _ => false,
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
 }
 
 /// The right spelling of a reference whose scheme is in other letters or written as that of a URL.
@@ -117,6 +150,10 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     let is_in_other_letters = |name: &str| scheme != name && scheme.eq_ignore_ascii_case(name);
     let is_path = rest.contains('#') && !bank_vaults::is_ciphertext(rest);
     match rest.strip_prefix('/') {
+        Some(rest) if scheme.eq_ignore_ascii_case("aws-sm") => {
+            let is_url = inherit.aws_sm && rest.starts_with('/') && rest.len() > 1;
+            is_url.then_some("aws-sm:NAME#KEY, without the slashes")
+        }
         Some(rest) => {
             let is_url = rest.starts_with('/') && ["vault", "bao"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
             (inherit.vault && is_url && is_path).then_some("vault:PATH#KEY, without the slashes")

@@ -21,6 +21,7 @@ pub(super) fn without_quotes(error: &ReferenceError) -> String {
         | E::EmptyKey
         | E::EmptyPath
         | E::Slash(_)
+        | E::Url
         | E::Component
         | E::ApiVersion
         | E::Percent(_)

@@ -64,6 +64,22 @@ fn an_ordinary_value_stays() {
         "${VAULT:?#}",
         "file:/etc/passwd#x",
         "db#username",
+        "fix: vault: broken (#12)",
+        "vault: fix the login (#12)",
+        "vault: fix the login/logout (#12)",
+        "vault:fix the login (#12)",
+        "vault: fix the login #12",
+        "vault:fix the login#12",
+        "vault: fix #12",
+        "vault: closes #3, #4",
+        "\"vault: fix the login (#12)\"",
+        "bao: fix the login (#12)",
+        "bao: fix the login (#12)#3",
+        ">>vault: fix the login (#12)",
+        "vault: see ${.x} (#12) and #${.y}",
+        "aws-sm: rotate the keys (#12)",
+        "aws-sm: rotate the keys",
+        "aws-sm:rotate all the keys",
         ARN,
     ] {
         assert!(!is_resolved("DB", value, &[]), "{value}");
@@ -123,6 +139,9 @@ fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
         ("vault://secret/data/canary#b", "vault:PATH#KEY, without the slashes"),
         (" Bao://secret/data/canary#b", "vault:PATH#KEY, without the slashes"),
         ("AWS-SM:canary", "aws-sm:NAME#KEY"),
+        ("aws-sm://canary#key", "aws-sm:NAME#KEY, without the slashes"),
+        ("aws-sm://canary", "aws-sm:NAME#KEY, without the slashes"),
+        ("\"AWS-SM://canary#key\"", "aws-sm:NAME#KEY, without the slashes"),
         ("Aws-Sm:canary#k", "aws-sm:NAME#KEY"),
         ("${ vault:a/canary#b }", "${vault:PATH#KEY}"),
         ("pg://x:${Vault:a/canary#b}@db", "${vault:PATH#KEY}"),
@@ -232,7 +251,17 @@ fn a_reference_that_is_wrong_is_a_mistake_and_not_quoted() {
 
 #[test]
 fn white_space_does_not_hide_a_reference() {
-    for value in ["vault:canary#b\n", "vault:canary#b ", "vault:canary b#c", "vault: canary#c", "aws-sm:canary b"] {
+    for value in [
+        "vault:canary#b\n",
+        "vault:canary#b ",
+        "vault:canary b#c",
+        "vault: canary#c",
+        "vault: secret/data/canary #c",
+        "vault:secret/data/my canary#c",
+        "aws-sm:canary b",
+        "aws-sm: canary",
+        "aws-sm:canary\n",
+    ] {
         let mistakes = inherited("DB", value, &[]).expect_err(value);
         assert!(mistakes[0].contains("white space"), "{mistakes:?}");
         assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{mistakes:?}");
@@ -254,6 +283,20 @@ fn a_variable_alone_neither_writes_nor_takes_another_role() {
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert!(mistakes[0].starts_with("environment variable DB: "), "{mistakes:?}");
         assert!(mistakes[0].contains(expected) && mistakes[0].contains("under `env` in the config"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn an_option_behind_an_inherited_reference_is_told_where_it_goes() {
+    for (value, expected) in [
+        ("vault:a/canary#k,format=dotenv", "format=dotenv stands behind it"),
+        ("vault:a/canary#k, json", "format=json stands behind it"),
+        ("aws-sm:canary,decode=base64", "decode=base64 stands behind it"),
+    ] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
+        assert!(mistakes[0].contains("under `env` in the config, as DB: { from: REF,"), "{mistakes:?}");
         assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
     }
 }

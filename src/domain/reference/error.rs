@@ -37,6 +37,9 @@ pub enum ReferenceError {
     /// `/` at an end of the path.
     #[error("the path has a \"/\" at its {0}; leave it out")]
     Slash(&'static str),
+    /// `aws-sm://NAME`.
+    #[error("the name starts with \"//\", as in a URL; write aws-sm:NAME#KEY, without the slashes")]
+    Url,
     /// `//`, `.` or `..` inside the path.
     #[error("the path has a component that is empty, \".\" or \"..\"")]
     Component,

@@ -176,6 +176,10 @@ pub(super) fn aws(text: &str, key: Option<String>) -> Result<SecretRef, Referenc
     if id.is_empty() {
         return Err(ReferenceError::EmptyPath);
     }
+    // A secret that is really called so has an ARN.
+    if id.starts_with("//") {
+        return Err(ReferenceError::Url);
+    }
     let id = id.to_owned();
     // No version's id begins like this: ids have 32 characters or more.
     let is_stage = |version: &String| ["AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"].contains(&version.as_str());

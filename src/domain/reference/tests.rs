@@ -106,6 +106,7 @@ fn what_is_wrong_is_said() {
         ("vault:secret/", E::Slash("end")),
         ("vault:v1/secret/data/x", E::ApiVersion),
         ("vault:a/../b", E::Component),
+        ("aws-sm://a#b", E::Url),
         ("vault:a#", E::EmptyKey),
         ("vault:a%20b", E::Percent("path")),
         ("vault:a?b=%zz", E::Percent("parameters")),
