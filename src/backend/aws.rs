@@ -1,4 +1,4 @@
-//! Reading Secrets Manager by version: a value is fetched only when its version has changed.
+//! Reads Secrets Manager by version: a known secret is fetched again only when its version has changed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use crate::provider::{Class, Failure};
 use crate::schedule::{Answer, Life, Outcome, SecretId};
 use crate::sys::clock;
 
-use super::one;
+use super::fetch_one;
 
-/// Secrets Manager, and the versions we have.
+/// Secrets Manager, and the last accepted version of each secret.
 pub(crate) struct VersionedReader {
     aws: Rc<Aws>,
     versions: RefCell<BTreeMap<SecretId, Version>>,
-    /// We may read values but not descriptions: then the value is what is compared.
+    /// Set when `DescribeSecret` is denied: from then on the value is read each time.
     cannot_describe: Cell<bool>,
 }
 
@@ -28,12 +28,13 @@ impl VersionedReader {
         Self { aws, versions: RefCell::default(), cannot_describe: Cell::new(false) }
     }
 
-    /// From now on this is the version that is compared.
+    /// Records the version that later fetches are compared with.
     pub(super) fn accept(&self, id: SecretId, version: &Version) {
         self.versions.borrow_mut().insert(id, version.clone());
     }
 
-    /// Reads the value only when its version has changed: a description costs the same and decrypts nothing.
+    /// Fetches the value unless its version is the accepted one: then the fetched value is `None` (describing costs the
+    /// same as reading and decrypts nothing). A secret that is scheduled for deletion is a failure.
     pub(super) async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
         let mut rotates_in = None;
         let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };
@@ -62,7 +63,7 @@ impl VersionedReader {
                 Err(failure) => return (Outcome::Failed(failure), None),
             }
         }
-        match one(&*self.aws, source).await {
+        match fetch_one(&*self.aws, source).await {
             Ok(fetched) => (Outcome::Fetched(Answer { rotates_in, ..Answer::from(&fetched) }), Some(fetched)),
             Err(failure) => (Outcome::Failed(failure), None),
         }

@@ -21,10 +21,10 @@ use crate::provider::local::Local;
 use crate::provider::vault::Vault;
 use crate::sys::clock;
 
-use super::revoke::{GIVE_BACK_WITHIN, Retry, Revoked, leases, log_revocation, revoke_each, revoke_login};
+use super::revoke::{REVOKE_WITHIN, Retry, Revoked, leases, log_revocation, revoke_each, revoke_login};
 use super::{Kind, Logins, VersionedReader};
 
-/// The providers of a plan. With `--local` that file is the only one.
+/// The clients of a plan's secret stores. With `--local` the local file is the only one that is used.
 #[derive(Debug)]
 pub(crate) struct Backends {
     pub(crate) vault: Option<(Rc<Vault>, VaultAuth)>,
@@ -36,7 +36,7 @@ pub(crate) struct Backends {
 }
 
 impl Backends {
-    /// Builds the clients that the plan needs; sends nothing yet.
+    /// Builds the clients that the plan needs, without sending a request.
     pub(crate) fn connect(
         config: &Config,
         plan: &Plan,
@@ -53,7 +53,7 @@ impl Backends {
             return Ok(backends);
         }
         if needs(|source| matches!(source, Source::Vault(_))) || plan.computes() {
-            // A template's references are known only here: the config alone could not miss its vault section.
+            // Reached only for references inside templates: validation of the config alone does not see them.
             let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
             let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };
             let connected = Vault::connect(vault, Limits::default(), clock::wall).map_err(|failure| {
@@ -74,8 +74,8 @@ impl Backends {
         Ok(backends)
     }
 
-    /// Reads what may be beyond our rights after this: files, and AWS's CA bundle, once; the others have read theirs. What
-    /// cannot be read is reported when it is needed.
+    /// Reads files that may not be readable after privileges are dropped: the mounted files of the plan, and AWS's CA
+    /// bundle. Read failures are reported when the content is needed.
     pub(crate) fn preload(&self, plan: &Plan) {
         if self.local.is_none() {
             self.files.preload(plan.sources.iter().map(|planned| &planned.source));
@@ -85,17 +85,18 @@ impl Backends {
         }
     }
 
-    /// Closes idle connections, so that none keeps the last answer in its buffers.
-    pub(crate) fn rest(&self) {
+    /// Closes idle connections, so that their buffers do not keep the last response.
+    pub(crate) fn close_idle(&self) {
         if let Some((vault, _)) = &self.vault {
             vault.close_idle();
         }
         self.aws_identity.close_idle();
     }
 
-    /// Revokes what was issued, within a bounded time: the token of our login (its leases end with it), or, under the token of a
-    /// token file, each lease by itself. Failures are warnings: the leases' own end is the backstop.
-    pub(crate) async fn give_back(&self, fetches: &Fetches) {
+    /// Revokes the token of our login (its leases end with it), or, where the token came from a token file, each lease
+    /// individually. Retries transient failures, all within [`REVOKE_WITHIN`]. Failures are logged as warnings;
+    /// leases then end with their TTL.
+    pub(crate) async fn revoke_all(&self, fetches: &Fetches) {
         let leases = leases(fetches);
         let source_of =
             |lease: &Lease| leases.iter().find(|(_, known)| known.id == lease.id).map(|(source, _)| *source);
@@ -117,17 +118,17 @@ impl Backends {
                 revoke_login(vault, &each, Retry::Transient, log).await;
             }
         };
-        if timeout(GIVE_BACK_WITHIN, work).await.is_err() {
-            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
+        if timeout(REVOKE_WITHIN, work).await.is_err() {
+            warn!("gave up revoking after {} s; what was issued ends by itself", REVOKE_WITHIN.as_secs());
         }
     }
 
-    /// How long the token lives on, where there is one that ends.
+    /// The remaining TTL of Vault's token; `None` without a token or when it does not expire.
     pub(crate) fn token_ttl(&self) -> Option<Duration> {
         self.vault.as_ref().and_then(|(vault, _)| vault.token()?.ttl)
     }
 
-    /// The store that answers for a source, ready for rotation.
+    /// The store of a source, in the form that rotation uses. Panics for a source that `connect` was not called with.
     pub(crate) fn kind_of(&self, source: &Source, config: &Config, preloaded: &Rc<PreloadedFiles>) -> Kind {
         if let Some(local) = &self.local {
             return Kind::Local(Rc::clone(local));
@@ -148,6 +149,7 @@ impl Backends {
     }
 }
 
+/// The error for a Vault setting that a reference inside a template requires.
 fn missing(setting: &str) -> Vec<Diagnostic> {
     vec![Diagnostic::new(Exit::Usage, format!("{setting} is missing, and a template has a vault: reference"))]
 }

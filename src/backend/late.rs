@@ -1,5 +1,6 @@
-//! Issues that are not waited for any longer: a try is given up after seconds, so that the next one goes out soon, and its answer
-//! is taken all the same when it comes during the next ones. A database may need longer for a user than a silence is waited out.
+//! Issue requests (dynamic credentials) that outlive their timeout. A request is given up after some seconds so that
+//! the next one is sent soon, but its response is still used when it arrives during a later request: creating a
+//! database user may take longer than the timeout of one request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,29 +14,32 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use crate::domain::{Ends, Fetched, Lease};
 use crate::schedule::{Answer, Outcome, SecretId, TokenId};
 
-/// What comes of one try.
+/// The result of one issue request.
 type Issued = (Outcome, Option<Fetched>);
 
-/// A try under way, with the time it was sent at.
+/// A pending request; resolves to the time it was sent and its result.
 type UnderWay = Pin<Box<dyn Future<Output = (Duration, Issued)>>>;
 
-/// Tries of one secret that are under way, each with the time it was sent at.
+/// The pending requests of one secret.
 struct Tries {
-    /// What they were sent with: under another login their leases would end elsewhere.
+    /// The login they were sent with. Leases of another login would end with that login's token.
     login: Option<TokenId>,
     under_way: FuturesUnordered<UnderWay>,
 }
 
-/// Those of all secrets of a backend.
+/// The pending issue requests of all secrets of a backend.
 #[derive(Default)]
 pub(super) struct LateIssues {
     by_secret: RefCell<BTreeMap<SecretId, Tries>>,
-    /// Of secrets that have a value meanwhile, or of another login: what they bring is not used.
-    spare: RefCell<FuturesUnordered<UnderWay>>,
+    /// Pending requests of secrets that got a value meanwhile, or that were sent with an earlier login: their results
+    /// are not used, and their leases are revoked.
+    unneeded: RefCell<FuturesUnordered<UnderWay>>,
 }
 
 impl LateIssues {
-    /// Sends `fresh` and waits for what it or an earlier try brings; `None` when that is nothing within `limit`.
+    /// Sends `fresh` and waits up to `limit` for the first success of this or an earlier request, or for the failure of
+    /// this one. Returns `None` on a timeout; the requests then stay pending. The TTLs of an earlier request's result
+    /// are shortened by its age.
     pub(super) async fn issue(
         &self,
         id: SecretId,
@@ -47,50 +51,51 @@ impl LateIssues {
         let mut tries = Tries { login, under_way: FuturesUnordered::new() };
         match self.by_secret.borrow_mut().remove(&id) {
             Some(earlier) if earlier.login == login => tries = earlier,
-            Some(earlier) => self.spare.borrow_mut().extend(earlier.under_way),
+            Some(earlier) => self.unneeded.borrow_mut().extend(earlier.under_way),
             None => {}
         }
         tries.under_way.push(Box::pin(async move { (now, fresh.await) }));
         let first = async {
             loop {
                 match tries.under_way.next().await {
-                    // That an earlier one was in vain is known.
+                    // The failure of an earlier request was already reported as a timeout.
                     Some((sent, (outcome, _))) if sent != now && !matches!(outcome, Outcome::Fetched(_)) => {}
                     answered => return answered,
                 }
             }
         };
         let answered = tokio::time::timeout(limit, first).await.ok().flatten();
-        let is_had = matches!(answered, Some((_, (Outcome::Fetched(_), _))));
-        if is_had {
-            self.spare.borrow_mut().extend(tries.under_way);
+        let is_fetched = matches!(answered, Some((_, (Outcome::Fetched(_), _))));
+        if is_fetched {
+            self.unneeded.borrow_mut().extend(tries.under_way);
         } else if !tries.under_way.is_empty() {
             self.by_secret.borrow_mut().insert(id, tries);
         }
-        answered.map(|(sent, issued)| aged(issued, now.saturating_sub(sent)))
+        answered.map(|(sent, issued)| shorten_ttls(issued, now.saturating_sub(sent)))
     }
 
-    /// The leases that have come and that nobody uses.
+    /// Returns the leases of unused results that have arrived.
     pub(super) fn unused(&self) -> Vec<Lease> {
-        let mut spare = self.spare.borrow_mut();
-        let come = std::iter::from_fn(|| spare.next().now_or_never().flatten());
+        let mut unneeded = self.unneeded.borrow_mut();
+        let come = std::iter::from_fn(|| unneeded.next().now_or_never().flatten());
         come.filter_map(|(_, (_, fetched))| fetched?.lease).collect()
     }
 
-    /// Gives up what is still under way, and returns the leases that have come by now.
+    /// Cancels all pending requests, and returns the leases of those that have been answered by now.
     pub(super) async fn give_up(&self) -> Vec<Lease> {
         let all = std::mem::take(&mut *self.by_secret.borrow_mut());
-        self.spare.borrow_mut().extend(all.into_values().flat_map(|tries| tries.under_way));
-        // What lies in a socket is read meanwhile.
+        self.unneeded.borrow_mut().extend(all.into_values().flat_map(|tries| tries.under_way));
+        // Let the runtime read responses that are already in a socket.
         tokio::task::yield_now().await;
         let come = self.unused();
-        self.spare.borrow_mut().clear();
+        self.unneeded.borrow_mut().clear();
         come
     }
 }
 
-/// The same, whose life began up to so long before the request that it is taken for an answer to.
-fn aged((outcome, fetched): Issued, age: Duration) -> Issued {
+/// Subtracts `age` (the time by which the answered request precedes the current one) from the TTLs of a result, down to
+/// at least 1 s, or the TTL itself if it is shorter.
+fn shorten_ttls((outcome, fetched): Issued, age: Duration) -> Issued {
     let mut fetched = match fetched {
         Some(fetched) if !age.is_zero() => fetched,
         fetched => return (outcome, fetched),
@@ -164,7 +169,7 @@ mod tests {
         let mut come = ids(late.give_up().await);
         come.sort();
         assert_eq!(come, ["late", "old login"]);
-        assert!(late.by_secret.borrow().is_empty() && late.spare.borrow().is_empty());
+        assert!(late.by_secret.borrow().is_empty() && late.unneeded.borrow().is_empty());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! One login to Vault: the proof, the request, and when it was sent.
+//! One login to Vault: the proof of identity, the request, and the time it was sent.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::provider::Failure;
 use crate::provider::vault::{Token, Vault};
 use crate::sys::clock;
 
-/// What a login to Vault is made with.
+/// What the proof of identity for a Vault login is built from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Credentials<'a> {
     pub(crate) auth: &'a VaultAuth,
@@ -20,14 +20,14 @@ pub(crate) struct Credentials<'a> {
 /// Why a login failed.
 #[derive(Debug)]
 pub(crate) enum LoginError {
-    /// There is nothing to log in with.
+    /// No credentials are available, for example because a token file is missing.
     NoCredentials(IdentityError),
-    /// The server refused, or did not answer.
+    /// The server refused the login or did not answer, or AWS credentials could not be obtained.
     Rejected(Failure),
 }
 
 impl Credentials<'_> {
-    /// The proof for one login, as of now.
+    /// Reads or signs the proof of identity for one login (a token, JWT, certificate or signed AWS request), as of now.
     pub(crate) async fn proof(&self) -> Result<Proof, LoginError> {
         let proof = identity::proof(self.auth, self.preloaded, self.aws, clock::wall()).await;
         proof.map_err(|error| match error {
@@ -37,7 +37,8 @@ impl Credentials<'_> {
     }
 }
 
-/// Logs in with `proof`; the token has to be good for `uses` requests. Returns it with the time its request was sent.
+/// Sends the login request with `proof`; the resulting token must allow `uses` more requests. Returns the token and the
+/// time since boot at which the request was sent.
 pub(crate) async fn log_in(vault: &Vault, proof: &Proof, uses: u64) -> Result<(Token, Duration), Failure> {
     let requested_at = clock::boottime();
     vault.login(proof, uses).await.map(|token| (token, requested_at))

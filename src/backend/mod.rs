@@ -1,7 +1,8 @@
-//! One secret store from connection to revocation: its login tokens, the leases that depend on them, and the versions it has.
+//! One secret store from connection to revocation: its login tokens, the leases that depend on them, and the secret
+//! versions it knows.
 //!
-//! `connect` builds the stores that a plan needs, under start and rotation alike; `login` and `revoke` are the one way in and
-//! out; [`Backend`] executes what a schedule decides, with `vault` and `aws` for what only they have.
+//! `connect` builds the stores that a plan needs, for the start and for rotation; `login` logs in and `revoke` revokes;
+//! [`Backend`] executes the requests that a schedule decides on, with `vault` and `aws` for what is specific to each.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -33,23 +34,23 @@ use late::LateIssues;
 use revoke::{Retry, revoke_each, revoke_login};
 pub(crate) use vault::Logins;
 
-/// What the start fetched, for rotation to take over.
+/// Everything fetched during the start, passed on to rotation.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// The value of every source.
+    /// The fetched value of every source.
     pub(crate) fetches: Fetches,
-    /// How each of them came.
+    /// When each source was requested, and by which run.
     pub(crate) requests: BTreeMap<Source, Request>,
-    /// When the login that brought the token was sent, in time since boot.
+    /// When the login request that returned the token was sent, as time since boot.
     pub(crate) login_at: Duration,
-    /// Whether an earlier run's login was resumed; `false`: this run logged in itself.
+    /// `true` when the token of an earlier run was resumed from the checkpoint, `false` when this run logged in itself.
     pub(crate) is_resumed: bool,
 }
 
 /// When a value was requested, and by which run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Time since boot: a life counts from here.
+    /// Time since boot. TTLs count from here.
     pub(crate) at: Duration,
     pub(crate) run: Run,
 }
@@ -58,41 +59,42 @@ pub(crate) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Run {
     This,
-    /// An earlier one, whose checkpoint was resumed: the value may have changed since.
+    /// An earlier run, whose checkpoint was resumed: the value in the store may have changed since.
     Earlier,
 }
 
-/// The sources of one backend, and the means to ask for them.
+/// A store and its sources: sends the requests of a schedule, and tracks the leases that have to be revoked.
 pub(crate) struct Backend {
     pub(crate) kind: Kind,
-    /// By [`SecretId`].
+    /// Indexed by [`SecretId`].
     sources: RefCell<Vec<Source>>,
-    /// The lease of each secret that has one, as it is delivered.
+    /// The current lease of each secret that has one: the lease that is renewed.
     leases: RefCell<BTreeMap<SecretId, Lease>>,
-    /// Of tokens that we handed over from and cannot revoke.
+    /// Leases that do not end with the revocation of a token and have to be revoked one by one.
     left_over: RefCell<Vec<LeftOver>>,
-    /// That are not waited for any longer.
+    /// Issue requests that timed out and may still be answered.
     late: LateIssues,
 }
 
-/// A lease that no revocation of a token ends: it is ended by itself.
+/// A lease that ends with no token that we revoke: it is revoked individually.
 struct LeftOver {
     lease: Lease,
     /// It is dead by then in any case.
-    dies: Duration,
-    /// When it is ended; `None`: as long as it is used, or when it was tried already.
+    expires_at: Duration,
+    /// When it is to be revoked; `None` while its secret still uses it, or after it was returned by `take_left_over`.
     ends: Option<Duration>,
-    is_tried: bool,
+    /// Whether `take_left_over` has already returned it once.
+    was_returned: bool,
 }
 
 impl LeftOver {
-    /// Of a value that came and is not used: it is ended at once.
+    /// For a lease whose value arrived too late to be used: it is due for revocation at once.
     fn unused(lease: Lease, now: Duration) -> Self {
-        Self { dies: now.saturating_add(lease.ttl), lease, ends: Some(now), is_tried: false }
+        Self { expires_at: now.saturating_add(lease.ttl), lease, ends: Some(now), was_returned: false }
     }
 }
 
-/// The closed set of backends.
+/// The supported secret stores.
 pub(crate) enum Kind {
     Vault(Box<Logins>),
     Aws(VersionedReader),
@@ -111,12 +113,12 @@ impl Backend {
         }
     }
 
-    /// One more source, the next [`SecretId`].
+    /// Appends a source; it gets the next [`SecretId`].
     pub(crate) fn add(&self, source: Source) {
         self.sources.borrow_mut().push(source);
     }
 
-    /// As it stands in messages.
+    /// The name of the store in messages.
     pub(crate) fn name(&self) -> String {
         match &self.kind {
             Kind::Vault(logins) => logins.config.address.clone(),
@@ -126,7 +128,8 @@ impl Backend {
         }
     }
 
-    /// What was fetched is to be used: from now on its lease is the one that is renewed, its version the one we have.
+    /// Records that the fetched value is used: its lease becomes the one that is renewed, its version the one that
+    /// later reads are compared with.
     pub(crate) fn accept(&self, id: SecretId, fetched: &Fetched) {
         match &fetched.lease {
             Some(lease) => _ = self.leases.borrow_mut().insert(id, lease.clone()),
@@ -137,54 +140,59 @@ impl Backend {
         }
     }
 
-    /// The lease that is renewed.
+    /// The current lease of a secret, the one that is renewed.
     pub(crate) fn lease(&self, id: SecretId) -> Option<Lease> {
         self.leases.borrow().get(&id).cloned()
     }
 
-    /// A token that cannot be revoked was replaced: its leases outlive it and are revoked one by one.
+    /// Remembers every current lease for individual revocation, because a token that cannot be revoked was replaced:
+    /// its leases are not revoked with it.
     fn leave_leases(&self, now: Duration) {
         let leases = self.leases.borrow();
         let left = leases.values().cloned().map(|lease| LeftOver {
-            dies: now.saturating_add(lease.ttl),
+            expires_at: now.saturating_add(lease.ttl),
             lease,
             ends: None,
-            is_tried: false,
+            was_returned: false,
         });
         self.left_over.borrow_mut().extend(left);
     }
 
-    /// Values were delivered: leases that are not used any more are revoked `settle` later.
+    /// Called after values were delivered: schedules the left-over leases that no secret uses any more for revocation
+    /// in `settle`.
     pub(crate) fn delivered(&self, settle: Duration, now: Duration) {
         let leases = self.leases.borrow();
         let is_used = |lease: &Lease| leases.values().any(|used| used.id == lease.id);
         let mut left_over = self.left_over.borrow_mut();
-        let unused = left_over.iter_mut().filter(|left| left.ends.is_none() && !left.is_tried && !is_used(&left.lease));
+        let unused =
+            left_over.iter_mut().filter(|left| left.ends.is_none() && !left.was_returned && !is_used(&left.lease));
         unused.for_each(|left| left.ends = Some(now.saturating_add(settle)));
     }
 
-    /// The leases to be ended now. Each is named once; those that cannot be are tried again at the end.
+    /// Returns the left-over leases that are due for revocation. Each lease is returned once; one whose revocation
+    /// fails is tried again only by `revoke_all`.
     pub(crate) fn take_left_over(&self, now: Duration) -> Vec<Lease> {
         let mut left_over = self.left_over.borrow_mut();
-        left_over.retain(|left| left.dies > now);
+        left_over.retain(|left| left.expires_at > now);
         let due = left_over.iter_mut().filter(|left| left.ends.is_some_and(|at| at <= now));
         due.map(|left| {
-            (left.ends, left.is_tried) = (None, true);
+            (left.ends, left.was_returned) = (None, true);
             left.lease.clone()
         })
         .collect()
     }
 
-    /// Closes idle connections, so that none keeps the last answer in its buffers.
-    pub(crate) fn rest(&self) {
+    /// Closes idle connections to Vault, so that their buffers do not keep the last response.
+    pub(crate) fn close_idle(&self) {
         match &self.kind {
             Kind::Vault(logins) => logins.all().iter().for_each(|vault| vault.close_idle()),
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => {}
         }
     }
 
-    /// Revokes everything that can be revoked, all at once: the tokens (leases end with them), or each lease by itself.
-    pub(crate) async fn give_back(&self) -> Vec<Result<Revocation, Failure>> {
+    /// Revokes every token of ours (leases end with it) and, where the token is not revocable, each lease individually.
+    /// All requests are sent at once, each once; returns their results.
+    pub(crate) async fn revoke_all(&self) -> Vec<Result<Revocation, Failure>> {
         let come = self.late.give_up().await;
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();
         leases.extend(self.left_over.borrow().iter().map(|left| left.lease.clone()));
@@ -206,7 +214,7 @@ impl Backend {
         }
     }
 
-    /// Ends a lease that cannot be used, or is not used any more.
+    /// Revokes one lease that is not used. A failure is only logged (debug); the lease then ends with its TTL.
     pub(crate) async fn discard(self: Rc<Self>, lease: Lease) {
         let revoked = match &self.kind {
             Kind::Vault(logins) => match logins.current() {
@@ -222,19 +230,22 @@ impl Backend {
         }
     }
 
+    /// Fetches the current value of a secret. With Secrets Manager the value is `None` when its version has not
+    /// changed.
     async fn fetch(&self, id: SecretId) -> (Outcome, Option<Fetched>) {
         let source = &self.sources.borrow()[id.0].clone();
         match &self.kind {
             Kind::Vault(logins) => match logins.current() {
-                Some(vault) => fetched(one(&*vault, source).await.map_err(|failure| refused(&vault, failure))),
+                Some(vault) => fetched(fetch_one(&*vault, source).await.map_err(|failure| refused(&vault, failure))),
                 None => (Outcome::Failed(no_login()), None),
             },
             Kind::Aws(reader) => reader.fetch(id, source).await,
-            Kind::Files(files) => fetched(one(&**files, source).await.map_err(Outcome::Failed)),
-            Kind::Local(local) => fetched(one(&**local, source).await.map_err(Outcome::Failed)),
+            Kind::Files(files) => fetched(fetch_one(&**files, source).await.map_err(Outcome::Failed)),
+            Kind::Local(local) => fetched(fetch_one(&**local, source).await.map_err(Outcome::Failed)),
         }
     }
 
+    /// Renews the current lease of a secret and stores the renewed lease.
     async fn renew(&self, id: SecretId) -> Outcome {
         let Some(lease) = self.lease(id) else {
             return Outcome::Failed(Failure::new(Class::NotFound, "there is no lease to renew"));
@@ -280,8 +291,8 @@ impl Executor for Backend {
             Some((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
             Some(answered) => answered,
             None => {
-                // The connection may be to blame: the next request gets another one.
-                self.rest();
+                // The connection may be broken: close it, so that the next request opens a new one.
+                self.close_idle();
                 let why = format!("{} gave no answer within {:.1} s", self.name(), limit.as_secs_f64());
                 let failure = Failure::new(Class::Transient, why).perhaps_done().silent();
                 (Outcome::Failed(failure), None)
@@ -291,7 +302,7 @@ impl Executor for Backend {
 }
 
 impl Backend {
-    /// Sends what the work needs.
+    /// Sends the request for `work`, without a time limit.
     async fn send(&self, work: Work) -> (Outcome, Option<Fetched>) {
         let outcome = match (work, &self.kind) {
             (Work::Issue(id) | Work::Read(id), _) => return self.fetch(id).await,
@@ -326,24 +337,28 @@ impl Backend {
     }
 }
 
-/// What the schedule has to know of a token.
+/// The lifetime of a token for the schedule, and whether we may revoke it. Only a service token of our own login is
+/// renewed and revoked.
 pub(crate) fn grant(token: &Token) -> Grant {
-    // Whoever keeps a foreign token alive does that without us; a batch token cannot be renewed.
+    // Another process renews a token from a token file; a batch token cannot be renewed.
     let is_renewable = token.origin == Origin::Login && token.kind == TokenKind::Service;
     let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_renewable });
     Grant { life, revocable: is_renewable }
 }
 
+/// The failure of a request for which no login exists.
 fn no_login() -> Failure {
     Failure::new(Class::Denied, "not logged in")
 }
 
-/// A dead token was forgotten by the provider as it found out.
+/// Converts a failed request to an outcome: `TokenDead` when the token was denied. The provider drops a token that it
+/// finds dead, so a missing token after a denial means that it is dead.
 fn refused(vault: &Vault, failure: Failure) -> Outcome {
     let is_dead = failure.class == Class::Denied && vault.token().is_none();
     if is_dead { Outcome::TokenDead(failure) } else { Outcome::Failed(failure) }
 }
 
+/// Pairs a fetched value with what the schedule needs of it.
 fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
     match answer {
         Ok(fetched) => (Outcome::Fetched(Answer::from(&fetched)), Some(fetched)),
@@ -351,7 +366,8 @@ fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
     }
 }
 
-async fn one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
+/// Fetches one source.
+async fn fetch_one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
     let answer = provider.fetch(&[source]).await.pop();
     answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer")))
 }

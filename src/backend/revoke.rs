@@ -1,4 +1,5 @@
-//! Giving back what was issued: tokens and leases, tried again where that helps, within a time the caller bounds.
+//! Revokes tokens and leases, with retries of transient failures where the caller wants them. The caller bounds the
+//! time.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,16 +12,16 @@ use crate::provider::vault::{Origin, Revocation, Vault};
 use crate::provider::{Failure, Fetch, backoff};
 use crate::sys::random;
 
-/// No longer for giving back what was issued, at the end or after a failed start.
-pub(crate) const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+/// The time limit for revoking everything, at the end or after a failed start.
+pub(crate) const REVOKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// At the end, answers that are under way are awaited for this long: they may have to be revoked.
+/// At shutdown, pending responses are awaited for this long, because they may carry a lease to revoke.
 pub(crate) const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// How often one is tried again.
+/// How many times one revocation is retried.
 const TRIES: u32 = 3;
 
-/// Says what became of a token.
+/// Logs the result of revoking our token.
 pub(crate) fn log_revocation(revocation: &Result<Revocation, Failure>) {
     match revocation {
         Ok(Revocation::Revoked) => info!(event = "revoke", "revoked our token"),
@@ -33,29 +34,30 @@ pub(crate) fn log_revocation(revocation: &Result<Revocation, Failure>) {
     }
 }
 
-/// The leases among the answers, with their sources.
+/// The leases of the fetched values, with their sources.
 pub(crate) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
-/// A value that ends by itself while no process of ours is there to replace it.
-pub(crate) struct Mortal<'a> {
+/// A value that expires, with no process of ours running that would replace it.
+pub(crate) struct ExpiringValue<'a> {
     pub(crate) source: &'a Source,
-    /// Behind "it has ".
+    /// The predicate of a message that begins with "it has ".
     pub(crate) what: &'static str,
     pub(crate) ttl: Duration,
     pub(crate) bound: Bound,
 }
 
-/// Whether a value dies with the token that it was requested with.
+/// Whether a value ends with the token that it was requested with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
     ToOurToken,
     ToNothing,
 }
 
-/// The answers that end by themselves. A static role is not among them: the server rotates it in any case.
-pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
+/// The fetched values that expire by themselves. A static role's value is not among them: the server rotates it in any
+/// case.
+pub(crate) fn expiring_values(fetches: &Fetches) -> impl Iterator<Item = ExpiringValue<'_>> {
     fetches.iter().filter_map(|(source, fetched)| {
         let (what, ttl, bound) = match (&fetched.lease, fetched.ends) {
             (Some(lease), _) => ("a lease that nobody would renew", lease.ttl, Bound::ToOurToken),
@@ -65,25 +67,25 @@ pub(crate) fn mortals(fetches: &Fetches) -> impl Iterator<Item = Mortal<'_>> {
             (None, Some(Ends::Expires(ttl))) => ("an end, and nobody would replace it", ttl, Bound::ToNothing),
             (None, Some(Ends::Rotates(_) | Ends::ReadEvery(_)) | None) => return None,
         };
-        Some(Mortal { source, what, ttl, bound })
+        Some(ExpiringValue { source, what, ttl, bound })
     })
 }
 
-/// Whether a revocation that fails is sent again while that can help.
+/// Whether transient failures of a revocation are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
     Transient,
     Never,
 }
 
-/// What was tried to be revoked.
+/// The result of one revocation, for logging.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Revoked<'a> {
     Lease(&'a Lease, &'a Result<(), Failure>),
     Token(&'a Result<Revocation, Failure>),
 }
 
-/// Revokes each lease by itself, all at once. `log` sees each result as it comes.
+/// Revokes each lease individually, all at once. `log` is called with each result as it arrives.
 pub(crate) async fn revoke_each(
     provider: &impl Fetch,
     leases: &[&Lease],
@@ -98,8 +100,8 @@ pub(crate) async fn revoke_each(
     futures_util::future::join_all(all).await
 }
 
-/// Revokes the token of a login, and before it each of these leases when they do not end with it. A token that is not ours
-/// stays.
+/// Revokes the token of a login, preceded by `leases` if the token is not revocable (they would outlive it). A token
+/// from a token file is not revoked.
 pub(crate) async fn revoke_login(
     vault: &Vault,
     leases: &[&Lease],
@@ -129,7 +131,8 @@ impl Retry {
     }
 }
 
-/// Tries again while that can help; the caller bounds the time.
+/// Repeats a request that fails with a retryable failure, up to [`TRIES`] times with back-off. The caller bounds the
+/// time.
 async fn retry_revocation<T, F: Future<Output = Result<T, Failure>>>(request: impl Fn() -> F) -> Result<T, Failure> {
     let mut tries = 0;
     loop {

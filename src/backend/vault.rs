@@ -1,4 +1,4 @@
-//! The logins to one Vault: the token that is used, and those that still have leases.
+//! The logins to one Vault server: the current token, and older tokens that still have leases.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::schedule::{Outcome, TokenId};
 use super::grant;
 use super::login::{Credentials, LoginError, log_in};
 
-/// Vault or OpenBao: the live tokens, of which the current one is used for requests.
+/// Vault or OpenBao: one connection for each live token; the current one is used for requests.
 pub(crate) struct Logins {
     pub(crate) config: config::Vault,
     pub(crate) auth: VaultAuth,
@@ -25,10 +25,12 @@ pub(crate) struct Logins {
     tokens: RefCell<Tokens>,
 }
 
+/// The connections by login, each with its own token.
 struct Tokens {
     current: Option<TokenId>,
     by_id: BTreeMap<TokenId, Rc<Vault>>,
-    /// The last one, dead or not: what it unwrapped is handed on.
+    /// The connection of the last login, even if its token is dead. The next connection is derived from it, because it
+    /// keeps what was unwrapped (a response-wrapped secret ID can be unwrapped only once).
     latest: Rc<Vault>,
 }
 
@@ -44,14 +46,15 @@ impl Logins {
         Self { config, auth, preloaded, aws_identity, tokens: RefCell::new(tokens) }
     }
 
-    /// The first login, which the start made, has this id.
+    /// Registers the login that was made at start-up under `id` and makes it the current one.
     pub(crate) fn resume(&self, id: TokenId) {
         let tokens = &mut *self.tokens.borrow_mut();
         tokens.by_id.insert(id, Rc::clone(&tokens.latest));
         tokens.current = Some(id);
     }
 
-    /// The token of an earlier run in its own namespace, whose leases are used until they are replaced.
+    /// Adds the token of an earlier run, with its own namespace, so that it can be revoked when its leases have been
+    /// replaced. Does nothing if the connection cannot be set up.
     pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token, namespace: Option<&str>) {
         let latest = Rc::clone(&self.tokens.borrow().latest);
         let old = latest.successor(&self.config, Limits::default());
@@ -61,39 +64,41 @@ impl Logins {
         }
     }
 
-    /// What the last login brought.
+    /// The token of the last login, if it is still alive.
     pub(crate) fn latest_token(&self) -> Option<Token> {
         self.tokens.borrow().latest.token()
     }
 
-    /// Whether the token file has another token than the one in use.
+    /// Whether the token file now contains another token than the one in use. `false` for every other login method.
     pub(crate) fn is_identity_changed(&self) -> bool {
         let Some(secret) = identity::token_of_file(&self.auth, &self.preloaded) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
     }
 
-    /// A connection for each token that lives.
+    /// The connections of all logins that have not been revoked.
     pub(super) fn all(&self) -> Vec<Rc<Vault>> {
         self.tokens.borrow().by_id.values().cloned().collect()
     }
 
-    /// A connection to the server, with or without a token that lives.
+    /// The current connection, or else that of the last login, whose token may be dead.
     pub(super) fn any(&self) -> Rc<Vault> {
         self.current().unwrap_or_else(|| Rc::clone(&self.tokens.borrow().latest))
     }
 
-    /// The login whose token is used now.
+    /// The login whose token is currently used.
     pub(super) fn current_id(&self) -> Option<TokenId> {
         self.tokens.borrow().current
     }
 
-    /// The connection with the token that is used now.
+    /// The connection of the current login.
     pub(crate) fn current(&self) -> Option<Rc<Vault>> {
         let tokens = self.tokens.borrow();
         tokens.by_id.get(&tokens.current?).cloned()
     }
 
-    /// Logs in, with a connection of its own beside those whose tokens are still used.
+    /// Logs in with fresh credentials on a new connection and makes it the current one; connections with revocable
+    /// tokens stay until their leases are replaced. If the token file still contains the token in use, only looks that
+    /// token up again (`TokenUnchanged`).
     pub(super) async fn log_in(&self, id: TokenId) -> Outcome {
         let credentials = Credentials { auth: &self.auth, preloaded: &self.preloaded, aws: &self.aws_identity };
         let proof = match credentials.proof().await {
@@ -114,13 +119,14 @@ impl Logins {
         let latest = Rc::clone(&self.tokens.borrow().latest);
         let next = match latest.successor(&self.config, Limits::default()) {
             Ok(next) => Rc::new(next),
-            // The configuration was good at the start: whatever this is, it passes.
+            // The configuration was valid at start-up, so the cause is temporary.
             Err(failure) => return Outcome::Failed(Failure::new(Class::Transient, failure.why)),
         };
         match log_in(&next, &proof, ENDLESS).await {
             Ok((token, _)) => {
                 let tokens = &mut *self.tokens.borrow_mut();
-                // Tokens that cannot be revoked end by themselves; a request under way keeps a reference to its own.
+                // Tokens that we cannot revoke end by themselves: drop their connections. A pending request keeps its
+                // own reference.
                 tokens.by_id.retain(|_, old| old.token().is_some_and(|token| grant(&token).revocable));
                 tokens.latest = Rc::clone(&next);
                 tokens.by_id.insert(id, next);
@@ -131,7 +137,7 @@ impl Logins {
         }
     }
 
-    /// Revokes the token of one login.
+    /// Revokes the token of one login and drops its connection. An unknown login counts as revoked.
     pub(super) async fn revoke(&self, id: TokenId) -> Outcome {
         let Some(vault) = self.tokens.borrow().by_id.get(&id).cloned() else { return Outcome::Done };
         match vault.revoke_token().await {

@@ -272,7 +272,7 @@ impl<'a> Rotation<'a> {
             self.save();
         }
         if self.driver.under_way() == 0 {
-            self.driver.backends().for_each(|(_, _, backend)| backend.rest());
+            self.driver.backends().for_each(|(_, _, backend)| backend.close_idle());
         }
     }
 

@@ -6,20 +6,20 @@ use std::rc::Rc;
 use tracing::warn;
 
 use crate::backend::Backend;
-use crate::backend::revoke::{GIVE_BACK_WITHIN, LAST_MOMENT};
+use crate::backend::revoke::{LAST_MOMENT, REVOKE_WITHIN};
 use crate::schedule::Work;
 
 use super::{Rotation, log};
 
 impl Rotation<'_> {
     /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
-    pub(crate) async fn give_back(mut self) {
+    pub(crate) async fn revoke_all(mut self) {
         let work = async {
             self.hear_out().await;
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
                 let mut logged = Vec::new();
-                for revoked in backend.give_back().await {
+                for revoked in backend.revoke_all().await {
                     // Twenty leases that may not be revoked are one line.
                     if !logged.contains(&revoked) {
                         log::given_back(&revoked, &backend);
@@ -32,8 +32,8 @@ impl Rotation<'_> {
                 checkpoint.remove();
             }
         };
-        if tokio::time::timeout(GIVE_BACK_WITHIN, work).await.is_err() {
-            warn!("gave up revoking after {} s; what was issued ends by itself", GIVE_BACK_WITHIN.as_secs());
+        if tokio::time::timeout(REVOKE_WITHIN, work).await.is_err() {
+            warn!("gave up revoking after {} s; what was issued ends by itself", REVOKE_WITHIN.as_secs());
         }
     }
 

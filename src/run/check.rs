@@ -110,7 +110,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
                 }
                 problems.extend(plan.artifacts(&session.answers.fetches).err().unwrap_or_default());
                 problems.extend(plan.environment(&session.answers.fetches).err().unwrap_or_default());
-                session.give_back();
+                session.revoke_all();
             }
             Err(more) => problems.extend(more),
         }

@@ -49,7 +49,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
     // `execve` failed: no process will use the files and leases, so they are removed and revoked.
     prepared.withdraw();
     if session.needs_token() {
-        session.give_back();
+        session.revoke_all();
     }
     Err(problems)
 }

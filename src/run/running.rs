@@ -52,8 +52,8 @@ impl<'a> RunningState<'a> {
     }
 
     /// The end: no client is served any more.
-    pub(super) async fn give_back(self) {
-        self.rotation.into_inner().give_back().await;
+    pub(super) async fn revoke_all(self) {
+        self.rotation.into_inner().revoke_all().await;
     }
 
     /// Does `work`, and answers those who ask meanwhile.

@@ -66,7 +66,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
         let servers = listeners.listen();
         readiness.send();
         let ended = live.serving(&servers, stay(config, caller, &live)).await;
-        live.give_back().await;
+        live.revoke_all().await;
         ended
     });
     ended.map_err(|error| vec![Diagnostic::bug(&format!("cannot look after signals and hooks: {error}"))])

@@ -88,7 +88,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
             live.withdraw();
         }
         // The app is gone, and with it the need for what was issued.
-        live.give_back().await;
+        live.revoke_all().await;
         ended
     });
     match supervised {

@@ -1,52 +1,56 @@
-//! A breaker: failures that are shared stop everybody who shares them, and one probe at a time finds out when it is over.
+//! A circuit breaker: after a failure that several requests share, they all stop, and one probe at a time tests for
+//! recovery.
 //!
-//! A backend has one, and each of its mounts: a database that is down behind a healthy server opens only its mount's.
+//! Each backend has one, and so does each mount of it: a database that is down behind a healthy server opens only its
+//! mount's breaker.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::scaled;
 
-use super::backoff::{EXPIRED_WITHIN, patience, soon};
+use super::backoff::{EXPIRED_WITHIN, longest_hold, transient_backoff};
 use super::work::{SecretId, TokenId};
 
-/// Who sends a request. Failures are remembered by it.
+/// What a request is for. The breaker distinguishes failures by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Login and renewal of the token.
     Token,
-    /// The question whether the token lives.
+    /// `CheckToken`: a lookup of the current token.
     Check,
-    /// The question whether the server lives.
+    /// `CheckHealth`: a health check of the server.
     Health,
-    /// The revocation of one handed over from.
+    /// The revocation of a token that was replaced by a newer login.
     Old(TokenId),
     /// A secret.
     Secret(SecretId),
 }
 
-/// Closed at rest. Open after a failure: nothing runs but one probe after each back-off.
+/// The breaker's state. Closed: everything may run. Open after a failure: only one probe may run after each back-off.
 ///
-/// While all failures since the last answer are **one** slot's, only that slot waits out the back-off and the others wait
-/// half a second at most, one at a time.
+/// While all failures since the last success are **one** slot's, only that slot waits for the back-off; the other slots
+/// wait half a second at most and run one at a time.
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: State,
-    /// From `Retry-After`: holds even if an older request is answered meanwhile.
+    /// The `Retry-After` in force. It stays in force even if an older request is answered meanwhile.
     hold: Option<Hold>,
     budget: Budget,
-    /// How many may be under way: doubles with each answer after an outage.
+    /// How many requests may be under way. One after a failure; doubles with each answer, up to `parallel`.
     room: usize,
     parallel: usize,
     scope: Scope,
 }
 
-/// Whose breaker it is.
+/// What a breaker protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Behind which nobody answers while it is open: what it costs to find that out is bounded by the minute.
+    /// A whole server. While it is open nothing else shows whether the server answers, so probes are limited per
+    /// minute.
     Backend,
-    /// Of a server that answers: what is about to end is tried whatever was spent before.
+    /// One mount of a server that answers: a request for a value that is about to expire is sent even when the probe
+    /// budget is spent.
     Mount,
 }
 
@@ -62,42 +66,45 @@ enum Whose {
     All,
 }
 
-/// The server asked for patience.
+/// A `Retry-After` of the server.
 #[derive(Debug, Clone, Copy)]
 struct Hold {
     since: Duration,
     until: Duration,
 }
 
-/// Probes: five at once, then one in ten seconds. Full jitter alone bounds them only on average, and a budget by the minute
-/// would leave a gap of a minute once it is spent.
+/// The budget of probes: five at once, then one every 10 s. (Full jitter alone bounds them only on average, and a
+/// budget per minute would leave a gap of a minute once it is spent.)
 #[derive(Debug, Default)]
 struct Budget {
-    /// When the budget is whole again.
+    /// When the full burst is available again.
     whole_at: Duration,
-    /// The last eleven.
+    /// When the last eleven probes started.
     spent: VecDeque<Duration>,
 }
 
 impl Budget {
     const BURST: u32 = 5;
     const PERIOD: Duration = Duration::from_secs(10);
-    /// What is about to end has one in five seconds, while there were not eleven within the minute.
+    /// A probe for a value that is about to expire may start 5 s after the last one, as long as there were fewer than
+    /// eleven within the minute.
     const URGENT: Duration = Duration::from_secs(5);
     const RECENT: usize = 11;
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// From when on there is a probe left.
+    /// When the next probe is within the budget.
     fn free_at(&self) -> Duration {
         self.whole_at.saturating_sub(Self::PERIOD.saturating_mul(Self::BURST.saturating_sub(1)))
     }
 
+    /// When the next probe is within the budget if it is for a value that is about to expire.
     fn free_at_if_urgent(&self) -> Duration {
         let full = self.spent.front().filter(|_| self.spent.len() >= Self::RECENT);
         let last = self.spent.back().map_or(Duration::ZERO, |last| last.saturating_add(Self::URGENT));
         full.map_or(last, |oldest| last.max(oldest.saturating_add(Self::MINUTE))).min(self.free_at())
     }
 
+    /// Records a probe that starts now.
     fn spend(&mut self, now: Duration) {
         if self.spent.len() >= Self::RECENT {
             self.spent.pop_front();
@@ -106,88 +113,88 @@ impl Budget {
         self.whole_at = self.whole_at.max(now).saturating_add(Self::PERIOD);
     }
 
-    /// What urgent probes spent beyond the budget keeps nobody waiting for more than a period.
-    fn forgive(&mut self, now: Duration) {
+    /// Limits the debt of urgent probes beyond the budget, so that the next ordinary probe waits one period at most.
+    fn cap_debt(&mut self, now: Duration) {
         self.whole_at = self.whole_at.min(now.saturating_add(Self::PERIOD.saturating_mul(Self::BURST)));
     }
 }
 
-/// What an answer changed.
+/// How an answer changed the breaker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answered {
     /// It was closed, or open for one slot only.
     Nothing,
-    /// It had been open for everybody.
+    /// It was open for every slot and is now closed.
     Recovered,
 }
 
-/// What a failure changed.
+/// How a failure changed the breaker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// No more than was known.
+    /// It was already open for every slot, or is open for one slot only.
     Nothing,
-    /// It is open for everybody from now on.
+    /// It is now open for every slot.
     Down,
 }
 
-/// Whom a failure speaks for.
+/// Which slots a failure concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// The slot that met it; a second one that meets it too makes it everybody's.
+    /// The slot of the request; a second slot with the same failure extends it to all.
     Slot,
-    /// Everybody.
+    /// Every slot.
     All,
 }
 
-/// When the slot tries again.
+/// When a slot retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
-    /// After a first silence: the connection may be to blame, and the next try has another one.
+    /// At once, after its first timeout: the connection may be broken, and the next try opens a new one.
     AtOnce,
     /// After the back-off.
     Later,
 }
 
-/// What a failure says about time.
+/// What a failure means for the time of the next try.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FailureTiming {
     pub(super) reach: Reach,
     pub(super) again: Again,
-    /// When the request was sent: the back-off counts from there.
+    /// When the failed request was sent; the back-off counts from here.
     pub(super) sent: Duration,
-    /// `Retry-After`.
+    /// The response's `Retry-After`, if any.
     pub(super) retry_after: Option<Duration>,
-    /// No back-off longer than this, because something ends.
+    /// The longest back-off, because something expires.
     pub(super) limit: Option<Duration>,
 }
 
 impl FailureTiming {
-    /// When the next try is due after that many failures.
+    /// When the next try is due after `failures` failures in a row.
     pub(super) fn due(&self, failures: u32, now: Duration, jitter: f64) -> Duration {
         match self.again {
             Again::AtOnce => now,
-            Again::Later => self.sent.saturating_add(soon(failures, self.limit, jitter)).max(now),
+            Again::Later => self.sent.saturating_add(transient_backoff(failures, self.limit, jitter)).max(now),
         }
     }
 }
 
-/// Until when something can wait.
+/// Until when a request may be put off.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deadline {
-    /// When its value dies.
+    /// When the value expires.
     pub(super) end: Option<Duration>,
-    /// When a renewal that was not made gives way to a replacement.
+    /// When a pending renewal is given up in favour of a replacement.
     pub(super) renewal: Option<Duration>,
 }
 
-/// Whether a request ran while the breaker was closed or as its probe.
+/// Whether a request started while the breaker was closed or as a probe of an open one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ran {
     Freely,
     AsProbe,
 }
 
-/// A request under way, as the breaker it counts for sees it.
+/// A request under way, as seen by the breaker that counts it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Other {
     pub(super) slot: Slot,
@@ -195,18 +202,20 @@ pub(super) struct Other {
 }
 
 impl Breaker {
-    /// A longer `Retry-After` is taken as this.
+    /// A longer `Retry-After` is cut to this.
     const PATIENCE: Duration = Duration::from_secs(300);
 
-    /// What ends within this waits for no room: others are slow, and it may be quick.
+    /// A value that expires within this time is fetched even when all parallel requests are taken: the others may be
+    /// slow.
     const LAST: Duration = Duration::from_millis(1500);
 
+    /// A closed breaker that allows `parallel` requests at once, at least one.
     pub(super) fn new(scope: Scope, parallel: usize) -> Self {
         let parallel = parallel.max(1);
         Self { state: State::Closed, hold: None, budget: Budget::default(), room: parallel, parallel, scope }
     }
 
-    /// From when on `slot` may run; `None` while an outcome has to come first.
+    /// Returns when `slot` may run, which may be in the past; `None` while a request under way has to end first.
     pub(super) fn gate(
         &self,
         slot: Slot,
@@ -219,19 +228,21 @@ impl Breaker {
             State::Closed => (under_way.count() < self.room).then_some(waits_until),
             State::Open { until, whose, .. } => {
                 let (gate, failing) = match whose {
-                    // Not charged to the budget: one slot's failures must not use up what the others need.
+                    // Other slots' probes are not charged to the budget: the failures of one slot must not use up what
+                    // the others need.
                     Whose::One { slot: failing, others } if *failing != slot => (*others, Some(*failing)),
-                    _ => ((*until).max(self.affords(deadline.end, now)), None),
+                    _ => ((*until).max(self.probe_allowed_at(deadline.end, now)), None),
                 };
-                // What ran freely when it opened, and what hangs of the one that fails, keeps nobody from finding out.
+                // Requests that started before the breaker opened, and the failing slot's own, do not block a probe.
                 let mut probes = under_way.filter(|other| other.ran == Ran::AsProbe && Some(other.slot) != failing);
                 probes.next().is_none().then(|| gate.max(waits_until))
             }
         }
     }
 
-    /// The same for what did not fail itself, in a mount whose failures may be those of others: two databases can be connections
-    /// of one mount.
+    /// [`gate`](Self::gate) of a mount's breaker for a secret that has not failed itself: the mount's failures may
+    /// concern another database (several connections share a mount), so only the number of parallel requests and
+    /// `Retry-After` count.
     pub(super) fn gate_unaffected(
         &self,
         under_way: impl Iterator<Item = Other>,
@@ -244,8 +255,8 @@ impl Breaker {
         has_room.then(|| self.waits_until(deadline))
     }
 
-    /// When there is a probe for what ends at `end`.
-    fn affords(&self, end: Option<Duration>, now: Duration) -> Duration {
+    /// When the probe budget allows a probe for a value that expires at `end`.
+    fn probe_allowed_at(&self, end: Option<Duration>, now: Duration) -> Duration {
         let free_at = self.budget.free_at();
         match (end.filter(|end| *end > now).map(|end| end.saturating_sub(EXPIRED_WITHIN)), self.scope) {
             (Some(soon), Scope::Mount) => free_at.min(soon),
@@ -254,16 +265,17 @@ impl Breaker {
         }
     }
 
-    /// Until when patience lasts: so that a renewal is tried before it gives way, and a replacement before the end.
+    /// Until when `Retry-After` holds back something with this deadline: cut short so that a renewal is tried before it
+    /// is given up, and a replacement before the end.
     fn waits_until(&self, deadline: Deadline) -> Duration {
         let Some(Hold { since, until }) = self.hold else { return Duration::ZERO };
         match deadline.renewal.filter(|at| *at > since).or(deadline.end) {
-            Some(end) => until.min(since.saturating_add(patience(end.saturating_sub(since)))),
+            Some(end) => until.min(since.saturating_add(longest_hold(end.saturating_sub(since)))),
             None => until,
         }
     }
 
-    /// Notes a request of `slot` that starts.
+    /// Records the start of a request of `slot`, and charges a probe to the budget.
     pub(super) fn start(&mut self, slot: Slot, now: Duration) -> Ran {
         match &self.state {
             State::Closed => Ran::Freely,
@@ -271,7 +283,7 @@ impl Breaker {
                 if !matches!(whose, Whose::One { slot: failing, .. } if *failing != slot) {
                     self.budget.spend(now);
                     if self.scope == Scope::Mount {
-                        self.budget.forgive(now);
+                        self.budget.cap_debt(now);
                     }
                 }
                 Ran::AsProbe
@@ -279,7 +291,7 @@ impl Breaker {
         }
     }
 
-    /// There was an answer, whatever it said.
+    /// Records that the server answered, with success or refusal: closes the breaker.
     pub(super) fn answered(&mut self) -> Answered {
         self.room = self.room.saturating_mul(2).min(self.parallel);
         if self.room == self.parallel {
@@ -291,11 +303,13 @@ impl Breaker {
         }
     }
 
-    /// There was none, or one that asks for patience.
+    /// Records a request without an answer, or one with a transient or throttled answer: opens the breaker or extends
+    /// the back-off.
     pub(super) fn failed(&mut self, slot: Slot, ran: Ran, timing: FailureTiming, now: Duration, jitter: f64) -> Failed {
         self.room = 1;
         if let Some(wait) = timing.retry_after {
-            // A little later than asked, so that a fleet that was sent away together does not come back together.
+            // Up to a tenth later than the server said, so that clients that were throttled together do not return
+            // together.
             let wait = wait.saturating_add(scaled(wait, jitter / 10.0)).min(Self::PATIENCE);
             let until = self.hold.map_or(Duration::ZERO, |hold| hold.until).max(now.saturating_add(wait));
             self.hold = Some(Hold { since: now, until });
@@ -305,7 +319,7 @@ impl Breaker {
             State::Open { failures, until, whose } => {
                 let same = matches!(whose, Whose::One { slot: failing, .. } if *failing == slot);
                 let was_down = *whose == Whose::All;
-                // What was under way when it opened says nothing new about how long it lasts.
+                // A request that was sent before the breaker opened is no evidence of how long the outage lasts.
                 match ran {
                     Ran::Freely => (*failures, Some(*until), same, was_down),
                     Ran::AsProbe => (failures.saturating_add(1), None, same, was_down),
@@ -314,7 +328,7 @@ impl Breaker {
         };
         let until = until.unwrap_or_else(|| timing.due(failures, now, jitter));
         let whose = if same && timing.reach == Reach::Slot {
-            Whose::One { slot, others: now.saturating_add(soon(1, None, jitter)) }
+            Whose::One { slot, others: now.saturating_add(transient_backoff(1, None, jitter)) }
         } else {
             Whose::All
         };
@@ -323,7 +337,8 @@ impl Breaker {
         if is_down && !was_down { Failed::Down } else { Failed::Nothing }
     }
 
-    /// Somebody wants to know now: the next probe waits neither for the back-off nor for what the server asked.
+    /// Ends the back-off, `Retry-After` and the probe budget, because an operator demanded a refresh: the next probe
+    /// may start now.
     pub(super) fn lift(&mut self, now: Duration) {
         self.hold = None;
         self.budget = Budget::default();
@@ -332,12 +347,12 @@ impl Breaker {
         }
     }
 
-    /// Whether everybody may run.
+    /// Whether every slot may run.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// When the next probe may start, while it is open for everybody.
+    /// When the next probe may start while the breaker is open for every slot; `None` otherwise.
     pub(super) fn down_until(&self) -> Option<Duration> {
         match &self.state {
             State::Open { until, whose: Whose::All, .. } => {
@@ -347,7 +362,7 @@ impl Breaker {
         }
     }
 
-    /// Until when the server asked for patience, if that is not over.
+    /// The end of the `Retry-After` in force, if it is later than `now`.
     pub(super) fn patient_until(&self, now: Duration) -> Option<Duration> {
         self.hold.map(|hold| hold.until).filter(|until| *until > now)
     }

@@ -1,6 +1,7 @@
-//! The thin driver: starts what schedules ask for as futures, and takes their outcomes back in.
+//! Drives schedules: starts the work they request as futures and reports the outcomes back to them.
 //!
-//! One schedule per backend. Time and chance are arguments here too, so a simulated backend can be driven like a real one.
+//! There is one schedule per backend. Time and jitter are arguments, so that a simulated backend can be driven like a
+//! real one.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,12 +14,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::machine::Schedule;
 use super::work::{Event, Next, Outcome, Work};
 
-/// Carries out what the schedule of one backend asks for.
+/// Executes the work that the schedule of one backend requests.
 pub trait Executor: 'static {
-    /// What a fetch brings home.
+    /// The value that a fetch returns.
     type Output: 'static;
 
-    /// One piece of work, to its end, which is after `limit` at the latest.
+    /// Executes one piece of work, taking no longer than `limit`. Returns its outcome and, after a fetch, the new
+    /// value.
     fn execute(
         self: Rc<Self>,
         work: Work,
@@ -26,37 +28,37 @@ pub trait Executor: 'static {
     ) -> impl Future<Output = (Outcome, Option<Self::Output>)> + 'static;
 }
 
-/// One backend of a driver: the place it was added at.
+/// One backend of a driver: its index in the order of [`Driver::add`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendId(pub usize);
 
-/// Work that ended.
+/// Work that has ended.
 #[derive(Debug)]
 pub struct Completed<B> {
-    /// Whose.
+    /// The backend it was executed by.
     pub backend: BackendId,
-    /// What was asked for.
+    /// The work that was requested.
     pub work: Work,
-    /// What came of it.
+    /// The result, as the schedule needs it.
     pub outcome: Outcome,
-    /// What a fetch brought; `None` where there is nothing new.
+    /// The fetched value; `None` if the work was not a fetch, or the value has not changed.
     pub output: Option<B>,
 }
 
-/// What [`Driver::start`] did, and how long there is nothing more to do.
+/// What [`Driver::start`] started, and how long to wait before the next call.
 #[derive(Debug)]
 pub struct Started {
-    /// What was started.
+    /// The work that was started, in order.
     pub work: Vec<(BackendId, Work)>,
-    /// What the caller decides about, logs or counts.
+    /// Events for the caller to decide about, log or count.
     pub events: Vec<(BackendId, Event)>,
-    /// Until an outcome lands, or this is over; at most 30 s.
+    /// Nothing becomes due before this time has passed, unless work ends first; at most 30 s.
     pub wait: Duration,
 }
 
 type InFlight<B> = Pin<Box<dyn Future<Output = Completed<B>>>>;
 
-/// Schedules, backends, and the work under way.
+/// The schedules and executors of all backends, and the work under way.
 pub struct Driver<C: Executor> {
     backends: Vec<(Schedule, Rc<C>)>,
     in_flight: FuturesUnordered<InFlight<C::Output>>,
@@ -75,29 +77,29 @@ impl<C: Executor> Default for Driver<C> {
 }
 
 impl<C: Executor> Driver<C> {
-    /// Adds a backend and what is to be done with it.
+    /// Adds a backend with its schedule; returns its id.
     pub fn add(&mut self, schedule: Schedule, backend: Rc<C>) -> BackendId {
         let id = BackendId(self.backends.len());
         self.backends.push((schedule, backend));
         id
     }
 
-    /// Every backend with its id.
+    /// Every backend with its id, schedule and executor.
     pub fn backends(&self) -> impl Iterator<Item = (BackendId, &Schedule, &Rc<C>)> {
         self.backends.iter().enumerate().map(|(index, (schedule, executor))| (BackendId(index), schedule, executor))
     }
 
-    /// One schedule.
+    /// The schedule of a backend.
     pub fn schedule(&mut self, id: BackendId) -> &mut Schedule {
         &mut self.backends[id.0].0
     }
 
-    /// Who carries out for it.
+    /// The executor of a backend.
     pub fn executor(&self, id: BackendId) -> &Rc<C> {
         &self.backends[id.0].1
     }
 
-    /// Starts everything that is due.
+    /// Starts all work that is due at `now` and collects the schedules' events. Does not wait for anything.
     pub fn start(&mut self, now: Duration) -> Started {
         let mut started = Started { work: Vec::new(), events: Vec::new(), wait: Duration::MAX };
         for (index, (schedule, executor)) in self.backends.iter_mut().enumerate() {
@@ -123,12 +125,13 @@ impl<C: Executor> Driver<C> {
         started
     }
 
-    /// Waits until something lands; for ever when nothing is under way.
+    /// Waits until some work ends and returns it; never returns while nothing is under way.
     pub async fn completed(&mut self) -> Completed<C::Output> {
         poll_fn(|context| self.poll_completed(context)).await
     }
 
-    /// As [`Self::completed`], for whoever may not hold on to the driver while waiting.
+    /// Like [`Self::completed`], for a caller that must not borrow the driver while it waits. Pending while nothing is
+    /// under way.
     pub fn poll_completed(&mut self, context: &mut Context<'_>) -> Poll<Completed<C::Output>> {
         match self.in_flight.poll_next_unpin(context) {
             Poll::Ready(Some(completed)) => Poll::Ready(completed),
@@ -136,17 +139,17 @@ impl<C: Executor> Driver<C> {
         }
     }
 
-    /// How much is under way.
+    /// How many pieces of work are under way.
     pub fn under_way(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Gives up everything that is under way. The schedules are not told: this is the end.
+    /// Drops all work that is under way, without reporting it to the schedules: for shutdown only.
     pub fn abandon(&mut self) {
         self.in_flight.clear();
     }
 
-    /// Tells the schedule what came of it. Everything that lands is told once.
+    /// Reports the outcome of a piece of work to its schedule; to be called once for each [`Completed`].
     pub fn done(&mut self, backend: BackendId, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
         self.backends[backend.0].0.done(work, outcome, now, jitter);
     }

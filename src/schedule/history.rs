@@ -1,85 +1,91 @@
-//! How the requests of one secret went: what failed since the last success, and when.
+//! The record of one secret's requests: failures since the last success, and times.
 
 use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
 
-/// What is known of earlier requests.
+/// The record of earlier requests.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    trouble: Option<LastFailure>,
+    last_failure: Option<LastFailure>,
     last_success: Option<Duration>,
-    /// Requests in a row without an answer.
+    /// How many requests in a row timed out.
     silences: u32,
     /// When the last request was sent.
-    tried: Duration,
+    last_sent: Duration,
 }
 
-/// What is wrong since the last success.
+/// The last failure since the last success.
 #[derive(Debug)]
 pub(super) struct LastFailure {
     pub(super) failure: Failure,
-    /// Failures in a row of the same kind (soon or slowly retried).
+    /// Failures in a row of the same kind (retryable, or a refusal).
     pub(super) count: u32,
 }
 
 impl History {
-    pub(super) fn trouble(&self) -> Option<&LastFailure> {
-        self.trouble.as_ref()
+    /// The last failure since the last success; `None` after a success.
+    pub(super) fn last_failure(&self) -> Option<&LastFailure> {
+        self.last_failure.as_ref()
     }
 
+    /// The number of failures in a row of the same kind.
     pub(super) fn failures(&self) -> u32 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.count)
+        self.last_failure.as_ref().map_or(0, |last_failure| last_failure.count)
     }
 
+    /// When the last successful request was sent.
     pub(super) fn last_success(&self) -> Option<Duration> {
         self.last_success
     }
 
+    /// How many requests in a row timed out.
     pub(super) fn silences(&self) -> u32 {
         self.silences
     }
 
     /// When the last request was sent.
-    pub(super) fn tried(&self) -> Duration {
-        self.tried
+    pub(super) fn last_sent(&self) -> Duration {
+        self.last_sent
     }
 
-    /// A request is sent.
-    pub(super) fn is_tried(&mut self, now: Duration) {
-        self.tried = now;
+    /// Records that a request is sent at `now`.
+    pub(super) fn record_sent(&mut self, now: Duration) {
+        self.last_sent = now;
     }
 
-    /// A request that was sent then worked.
+    /// Records that the request sent at `requested_at` succeeded.
     pub(super) fn succeeded(&mut self, requested_at: Duration) {
-        (self.trouble, self.silences) = (None, 0);
+        (self.last_failure, self.silences) = (None, 0);
         self.last_success = Some(requested_at);
     }
 
-    /// Takes a failure in; the number of failures in a row of its kind.
+    /// Records a failure; returns the number of failures in a row of its kind.
     pub(super) fn failed(&mut self, failure: Failure) -> u32 {
         let is_same = |last: &&LastFailure| last.failure.class.is_retried() == failure.class.is_retried();
-        let count = self.trouble.as_ref().filter(is_same).map_or(1, |last| last.count.saturating_add(1));
-        self.trouble = Some(LastFailure { failure, count });
+        let count = self.last_failure.as_ref().filter(is_same).map_or(1, |last| last.count.saturating_add(1));
+        self.last_failure = Some(LastFailure { failure, count });
         count
     }
 
-    /// Counts whether the last request had no answer.
-    pub(super) fn was_answered(&mut self, extent: Extent) {
+    /// Counts timeouts in a row: any answer starts again at zero.
+    pub(super) fn count_timeouts(&mut self, extent: Extent) {
         self.silences = if extent == Extent::Silence { self.silences.saturating_add(1) } else { 0 };
     }
 
+    /// Whether the last request was denied.
     pub(super) fn is_denied(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class == Class::Denied)
+        self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class == Class::Denied)
     }
 
-    /// Whether it waits for somebody who does not answer, or not well.
+    /// Whether the last request failed in a way that is retried (no answer, or a transient error).
     pub(super) fn is_retried(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class.is_retried())
+        self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class.is_retried())
     }
 
-    /// Whether it was refused, and could be granted by now. Another answer that cannot be used would be another credential.
+    /// Whether the last request was denied or not found, which an operator may have corrected by now. A malformed
+    /// answer does not count: asking again could issue another credential.
     pub(super) fn is_refused(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|t| matches!(t.failure.class, Class::Denied | Class::NotFound))
+        self.last_failure.as_ref().is_some_and(|t| matches!(t.failure.class, Class::Denied | Class::NotFound))
     }
 }

@@ -1,8 +1,8 @@
-//! Rotation: what to do next so that secrets stay fresh, decided without a clock, a network or a thread.
+//! Rotation schedules: what to request next so that secrets stay valid, decided without clock, network or threads.
 //!
-//! [`Schedule`] is the whole of it; its documentation is the specification. [`Driver`] starts what it asks for. The words
-//! they share are in `work`, the arithmetic of a life in `term`, what one secret needs in `secret`, the login in `token`, what a shared
-//! failure does to those who share it in `breaker`, and how long a request may take in `machine::limit`.
+//! [`Schedule`] is the entry point; its documentation is the specification. [`Driver`] starts the work that it
+//! requests. The types that they share are in `work`, the arithmetic of lifetimes in `term`, the state of one secret in
+//! `secret`, the login token in `token`, the circuit breaker in `breaker`, and request timeouts in `machine::limit`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 

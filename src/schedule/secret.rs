@@ -1,46 +1,47 @@
-//! One secret of the schedule: how its value ends, what it needs next and when. Nothing here knows of other secrets.
+//! The state of one secret in the schedule: when its value expires, what it needs next and when. It knows nothing of
+//! other secrets.
 
 use std::time::Duration;
 
 use crate::domain::{LONGEST_LIFE, part, scaled};
 use crate::provider::{Class, Extent, Failure};
 
-use super::backoff::{slowly, unit};
+use super::backoff::{refusal_backoff, unit};
 use super::breaker::FailureTiming;
 use super::history::History;
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 
-/// A refused renewal is asked again once, this long after, before the lease is taken for lost.
+/// A refused renewal is retried once, 2–4 s later, before the lease is considered lost.
 const CONFIRM: Duration = Duration::from_secs(2);
-/// A value that rotates by itself and has less life left than this is about to.
+/// A rotating value with less than this left is about to rotate.
 const SOON_ROTATED: Duration = Duration::from_secs(1);
-/// Nothing is read more often by plan.
+/// The shortest read interval.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Near a rotation date Secrets Manager is asked this many times as often, but not more often than …
+/// Near a rotation date a Secrets Manager secret is read this many times as often …
 const NEAR: u32 = 12;
-/// … this.
+/// … but not more often than this.
 const NEAREST: Duration = Duration::from_secs(30);
 
-/// A secret and its state.
+/// One secret and its state.
 #[derive(Debug)]
 pub(super) struct Secret {
     plan: Plan,
-    /// How often what would only be issued again at its end is issued all the same: an interval set on the secret itself.
+    /// An interval set on the secret itself, at which a credential is re-issued even though it has not expired.
     reissue: Option<Duration>,
     current: CurrentValue,
     due: Option<Duration>,
     pub(super) history: History,
-    /// Whether the one re-issue after a refused renewal is spent. A renewal that works earns it back.
+    /// Whether the one re-issue after a refused renewal has been used. A successful renewal resets it.
     reissued: bool,
-    /// Since when a rotating value has had no life left.
+    /// Since when a rotating value has been past its rotation time without having changed.
     late_since: Option<Duration>,
     pub(super) notice: Notice,
     pub(super) shown: Shown,
 }
 
-/// What the last answer brought.
+/// The value that was last fetched.
 #[derive(Debug)]
 enum CurrentValue {
     Nothing,
@@ -49,44 +50,47 @@ enum CurrentValue {
         token: Option<TokenId>,
         refusals: u32,
         lease: Lease,
-        /// Its renewal fails: from then on it is replaced instead.
+        /// From then on the lease is replaced instead of renewed, because its renewal keeps failing.
         gives_way: Option<Duration>,
     },
-    /// A certificate, a signed key, a token without a lease: replaced long before its end.
+    /// A value that expires without a lease (certificate, signed key, token): replaced long before its end.
     Ends(LeaseTerm),
-    /// A static role: the value changes then, so it is read again right after.
+    /// A static role: the server changes the value at this time, so it is read again right after.
     Rotates(Duration),
+    /// Valid until it is changed on the server; `rotation` is Secrets Manager's `NextRotationDate`.
     Plain {
         rotation: Option<Duration>,
     },
 }
 
-/// What is believed of a lease.
+/// Whether a lease is known to the server.
 #[derive(Debug, PartialEq, Eq)]
 enum Lease {
     Alive,
-    /// The server does not know it any more.
+    /// The server no longer knows it.
     Lost,
 }
 
-/// Whether an expiry was told.
+/// Whether an expiry was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
+    /// The value has not expired, as far as was seen.
     None,
+    /// Seen expired at this time, not yet reported.
     Seen(Duration),
-    /// It had ended before this schedule began.
+    /// It had already expired before this schedule began: reported without delay.
     Overdue,
     Reported,
 }
 
-/// Whether the app can see what was issued last.
+/// Whether the latest value is delivered to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     Not,
     Delivered,
 }
 
-/// What a secret needs next.
+/// The request that a secret needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Renew,
@@ -94,19 +98,19 @@ pub(super) enum Step {
     Read,
 }
 
-/// Whether somebody answers, as far as is known.
+/// Whether the server answers, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
     Answers,
     IsDown,
 }
 
-/// What a refusal means beyond the secret itself.
+/// What a refusal means for the token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DenialMeaning {
-    /// Its own affair.
+    /// Nothing: it concerns this secret only.
     Own,
-    /// It worked before under this token: perhaps the token is dead.
+    /// The secret was not denied before, so the token may be dead.
     Suspicious,
 }
 
@@ -126,13 +130,13 @@ impl Secret {
         }
     }
 
-    /// It is issued again at this interval too, unless it has a lease.
+    /// Re-issues the secret at this interval too, unless it has a lease.
     pub(super) fn reissue_every(&mut self, interval: Duration) {
         self.reissue = Some(interval.clamp(SHORTEST_INTERVAL, LONGEST_LIFE));
     }
 
-    /// What it needs, if it is done now under `current`. A renewal that keeps failing gives way only where the server answers:
-    /// in an outage the lease can still be renewed after it.
+    /// The request it needs if it is sent now under the token `current`. A renewal that keeps failing turns into an
+    /// issue only while the server answers: after an outage the lease can still be renewed.
     pub(super) fn step(&self, current: Option<TokenId>, server: Server, now: Duration) -> Step {
         match &self.current {
             CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. }
@@ -147,12 +151,13 @@ impl Secret {
         }
     }
 
-    /// When it needs something; `None`: never again.
+    /// When the next request is due; `None`: never.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
     }
 
-    /// When the delivered value dies. `token_end` answers for the token of a lease (`None`: it does not end).
+    /// When the delivered value expires; `None`: never. `token_end` returns the end of a lease's token (`None`: it does
+    /// not end).
     pub(super) fn expiry(&self, token_end: impl Fn(TokenId) -> Option<Duration>) -> Option<Duration> {
         match &self.current {
             CurrentValue::Lease { term, token, .. } => {
@@ -165,7 +170,7 @@ impl Secret {
         }
     }
 
-    /// From when on a renewal that was not made gives way to a replacement; `None` for what is not renewed.
+    /// When a pending renewal is given up in favour of a replacement; `None` for a value that is not renewed.
     pub(super) fn renewed_by(&self, current: Option<TokenId>, settings: &Settings) -> Option<Duration> {
         match &self.current {
             CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. } if *token == current => {
@@ -175,7 +180,7 @@ impl Secret {
         }
     }
 
-    /// The token its lease dies with.
+    /// The token that the secret's lease ends with.
     pub(super) fn leased_under(&self) -> Option<TokenId> {
         match &self.current {
             CurrentValue::Lease { token, .. } => *token,
@@ -183,15 +188,17 @@ impl Secret {
         }
     }
 
+    /// Whether the current value has a lease.
     pub(super) fn is_leased(&self) -> bool {
         matches!(self.current, CurrentValue::Lease { .. })
     }
 
+    /// Whether nothing has been fetched yet.
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.current, CurrentValue::Nothing)
     }
 
-    /// Takes a fetched value in.
+    /// Records a fetched value that was requested at `requested_at` under `token`, and schedules the next request.
     pub(super) fn accept(
         &mut self,
         answer: Answer,
@@ -201,7 +208,7 @@ impl Secret {
         jitter: f64,
     ) {
         let rotation = match (answer.rotates_in, &self.current) {
-            // Past its date the provider cannot say when that was; we know from before.
+            // After the date the provider returns no date any more: keep the one that is known.
             (Some(Duration::ZERO), CurrentValue::Plain { rotation: Some(at) }) => Some(*at),
             (wait, _) => wait.map(|wait| requested_at.saturating_add(wait.min(LONGEST_LIFE))),
         };
@@ -240,7 +247,7 @@ impl Secret {
         self.history.succeeded(requested_at);
     }
 
-    /// Takes a renewal in.
+    /// Records a renewed lease and schedules the next request.
     pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let CurrentValue::Lease { term, refusals, gives_way, .. } = &mut self.current {
             term.renew(life, requested_at, settings);
@@ -251,8 +258,8 @@ impl Secret {
         self.history.succeeded(requested_at);
     }
 
-    /// Right after the rotation. A value whose time has come but which has not changed yet is read every second, and ever more
-    /// rarely the later it is, so that what is delivered is never stale for long.
+    /// Returns the wait before the next read of a rotating value: shortly after its rotation. When the rotation is
+    /// late, every second, then an eighth of the delay, at most a minute.
     fn after_rotation(&mut self, ttl: Duration, requested_at: Duration, jitter: f64) -> Duration {
         if ttl > SOON_ROTATED {
             self.late_since = None;
@@ -263,7 +270,8 @@ impl Secret {
         scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
     }
 
-    /// The interval until the next read: `refresh`, shorter from one interval before a rotation date to one after it.
+    /// The interval until the next read: `refresh`, but a twelfth of it (at least 30 s) from one interval before a
+    /// rotation date to one after it.
     fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
         let refresh = self.plan.refresh;
         let near = part(refresh, NEAR).max(NEAREST).min(refresh);
@@ -271,7 +279,8 @@ impl Secret {
         at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
     }
 
-    /// There was no answer, or one of a mount that fails: soon again, and in any case as soon as it is back.
+    /// Records a failure that is retried, and schedules the retry. After a failed renewal also sets when the lease is
+    /// replaced instead, unless the backend is down.
     pub(super) fn set_back(
         &mut self,
         step: Step,
@@ -282,7 +291,7 @@ impl Secret {
         jitter: f64,
     ) {
         let extent = failure.extent;
-        self.history.was_answered(extent);
+        self.history.count_timeouts(extent);
         let count = self.history.failed(failure);
         let due = timing.due(count, now, jitter);
         self.due = Some(match &mut self.current {
@@ -294,14 +303,15 @@ impl Secret {
         });
     }
 
-    /// That its renewal failed was the backend's.
-    pub(super) fn keeps_renewing(&mut self) {
+    /// Cancels the replacement instead of renewal: the renewal failed because the backend was down.
+    pub(super) fn keep_renewing(&mut self) {
         if let CurrentValue::Lease { gives_way, .. } = &mut self.current {
             *gives_way = None;
         }
     }
 
-    /// The backend refused: this is the secret's own.
+    /// Records a refusal (denied, not found, malformed) and schedules the retry. A renewal that is refused twice makes
+    /// the lease lost, once; after that the lease is kept to its end.
     pub(super) fn refused(
         &mut self,
         step: Step,
@@ -318,7 +328,8 @@ impl Secret {
                 if *refusals == 1 {
                     now.saturating_add(scaled(CONFIRM, 1.0 + unit(jitter)).min(part(term.left(now), 4)))
                 } else if self.reissued {
-                    // Refused again right after a re-issue: it is renewing that is refused. The lease lives its life out.
+                    // Refused again right after a re-issue: the policy refuses renewals. Keep the lease until its
+                    // window.
                     term.finish();
                     term.due(settings, jitter)
                 } else {
@@ -326,84 +337,90 @@ impl Secret {
                     now
                 }
             }
-            _ => now.saturating_add(slowly(count, jitter)),
+            _ => now.saturating_add(refusal_backoff(count, jitter)),
         });
         if suspicious { DenialMeaning::Suspicious } else { DenialMeaning::Own }
     }
 
-    /// The backend is back: what waited for it is due.
+    /// Makes the secret due if it waits for a retry, because the backend answers again.
     pub(super) fn backend_is_back(&mut self, now: Duration) {
         if self.history.is_retried() {
             self.due = Some(now);
         }
     }
 
-    /// There is a new token: a lease of the old one is replaced, and what was refused may be granted now.
+    /// Makes the secret due after a login: a lease of the old token is replaced, and a denied request may be granted
+    /// now.
     pub(super) fn token_is_new(&mut self, token: TokenId, now: Duration) {
         if self.history.is_denied() || self.leased_under().is_some_and(|under| under != token) {
             self.due = Some(now);
         }
     }
 
-    /// The token is dead: a denial was the token's.
+    /// Makes a denied secret due: the denial was due to the dead token.
     pub(super) fn token_is_dead(&mut self, now: Duration) {
         if self.history.is_denied() {
             self.due = Some(now);
         }
     }
 
-    /// Whether it waits because of a failure: for the backend, or for a refusal to be taken back.
-    pub(super) fn is_hindered(&self, now: Duration) -> bool {
+    /// Whether it waits because of a failure: for the backend, or for the retry of a refused request.
+    pub(super) fn is_blocked(&self, now: Duration) -> bool {
         let waits = self.due.is_some_and(|due| due > now);
-        self.history.trouble().is_some() && (waits || self.history.is_retried())
+        self.history.last_failure().is_some() && (waits || self.history.is_retried())
     }
 
-    /// Puts an issue off until `at`, if that is still in the first half of its window.
+    /// Puts an issue off until `at` and returns `true`, if `at` is still in the first half of its window and nothing
+    /// has failed.
     pub(super) fn wait_until(&mut self, at: Duration, settings: &Settings) -> bool {
         let (CurrentValue::Lease { term, lease: Lease::Alive, .. } | CurrentValue::Ends(term)) = &self.current else {
             return false;
         };
         let can_wait =
-            self.history.trouble().is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
+            self.history.last_failure().is_none() && term.end().saturating_sub(part(term.window(settings), 2)) >= at;
         if can_wait {
             self.due = Some(at);
         }
         can_wait
     }
 
-    /// Asked under a token that was replaced meanwhile: the answer says nothing.
+    /// Makes the secret due now, because the last answer is not conclusive (for example, its token was replaced
+    /// meanwhile).
     pub(super) fn try_again(&mut self, now: Duration) {
         self.due = Some(now);
     }
 
-    /// Somebody wants fresh values: reads, and whatever failed last, are due; nothing is issued that is alive.
+    /// Makes the secret due for a refresh on demand, unless that would re-issue a valid credential.
     pub(super) fn refresh(&mut self, now: Duration) {
         if self.is_refreshed() {
             self.due = Some(now);
         }
     }
 
-    /// Whether a refresh that somebody asks for concerns it; otherwise it would be issued anew.
+    /// Whether a refresh on demand concerns it: it is read, or its last request failed. Everything else would be
+    /// re-issued.
     pub(super) fn is_refreshed(&self) -> bool {
-        self.is_read() || (self.history.trouble().is_some() && self.due.is_some())
+        self.is_read() || (self.history.last_failure().is_some() && self.due.is_some())
     }
 
+    /// Whether the next request is a read, not a renewal or issue.
     fn is_read(&self) -> bool {
         matches!(self.current, CurrentValue::Rotates(_) | CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read
     }
 
-    /// Another read brought a change: it is read once more soon, so that what changed with it is delivered with it.
-    pub(super) fn read_beside(&mut self, refresh: Duration, at: Duration) -> bool {
-        let is_beside = self.is_read() && self.plan.refresh == refresh && self.history.trouble().is_none();
+    /// Moves its read forward to `at` if it has the interval `refresh` and nothing has failed; returns whether it takes
+    /// part. Called when another read found a changed value.
+    pub(super) fn read_again_at(&mut self, refresh: Duration, at: Duration) -> bool {
+        let is_beside = self.is_read() && self.plan.refresh == refresh && self.history.last_failure().is_none();
         if is_beside {
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
         is_beside
     }
 
-    /// Whether it waits beyond its end because it was refused, and could be granted by now. Another answer that cannot be used would
-    /// be another credential, so that is not hastened.
+    /// Whether its retry after a denial (or not found) is later than `end` and now, so that it should be moved forward.
+    /// Malformed answers do not count: retrying one could issue another credential.
     pub(super) fn is_refused(&self, end: Option<Duration>, now: Duration) -> bool {
         let sooner = end.unwrap_or(now).max(now);
         self.history.is_refused() && self.due.is_some_and(|due| due > sooner)
@@ -417,20 +434,20 @@ impl Secret {
         self.plan.refresh
     }
 
-    /// Whether it is read at intervals and nothing is wrong with it.
+    /// Whether it is read at intervals and its last request succeeded.
     pub(super) fn is_read_at_intervals(&self) -> bool {
         matches!(self.current, CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read
-            && self.history.trouble().is_none()
+            && self.history.last_failure().is_none()
     }
 
-    /// Pulls a read forward.
-    pub(super) fn join(&mut self, at: Duration) {
+    /// Moves the next request forward to `at`, if it would be later.
+    pub(super) fn pull_forward(&mut self, at: Duration) {
         self.due = self.due.map(|due| due.min(at));
     }
 }
 
-/// `wait` less up to a tenth.
+/// Returns `wait` less up to [`Settings::spread`] (a tenth), by jitter.
 fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
     scaled(wait, 1.0 - unit(jitter) * unit(settings.spread))
 }

@@ -1,61 +1,63 @@
-//! The thresholds of the rules; the defaults are the rules.
+//! The thresholds of the schedule; the defaults are those of its specification.
 
 use std::time::Duration;
 
-/// When things are renewed and replaced.
+/// When tokens and leases are renewed and replaced, and how much may run at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// The part of its life after which something is renewed: two thirds.
+    /// The share of a TTL after which it is renewed: two thirds.
     pub renew_after: f64,
-    /// The part of its life (or interval) that jitter may take off: a tenth.
+    /// The largest share of a TTL (or interval) that jitter takes off: a tenth.
     pub spread: f64,
-    /// When what cannot be renewed is replaced.
+    /// When something that cannot be renewed is replaced.
     pub window: Window,
-    /// How long the old token outlives the delivery of what replaced its leases: as long as a retired generation.
+    /// How long the old token is kept after the delivery of what replaced its leases: as long as a retired generation
+    /// of files.
     pub settle: Duration,
-    /// Pieces of work under way at once: 8, which with 12 probes a minute bounds what a minute of outage costs to 20 requests.
-    /// A backend that takes many reads in one request may have more.
+    /// Requests under way at once: 8, which with 12 probes a minute limits a minute of outage to 20 requests. A backend
+    /// that batches reads may have more.
     pub parallel: usize,
-    /// How many of them for one mount: 4.
+    /// Requests under way at once for one mount: 4.
     pub parallel_per_mount: usize,
-    /// What a server is asked when nothing comes of a request.
+    /// How a request that times out is told from a server that does not answer.
     pub silence: Silence,
-    /// A read that takes longer is sent again: a second, or four times what the last one took.
+    /// The timeout of a read: 1 s, or four times what the last one took.
     pub read_limit: Duration,
-    /// Changes that come within this are one: when a read brings one, its neighbours are read once more after it.
+    /// Changes within this time count as one: when a read finds a changed value, related secrets are read again this
+    /// much later.
     pub together_within: Duration,
-    /// Whether reads that are nearly due go along with one that is.
+    /// Whether reads that are nearly due are sent together with one that is due.
     pub reads: Reads,
-    /// How often [`refresh`](super::Schedule::refresh) is listened to.
+    /// The shortest time between two [`refresh`](super::Schedule::refresh)es.
     pub refresh_every: Duration,
 }
 
-/// The hand-over window: the last part of a life, in which two credentials may live side by side.
+/// The hand-over window: the last part of a lifetime, in which old and new credential may be valid side by side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
-    /// A tenth.
+    /// The share of the lifetime: a tenth.
     pub share: f64,
-    /// Two seconds.
+    /// The shortest window: 2 s.
     pub least: Duration,
-    /// Five minutes.
+    /// The longest window: 5 min.
     pub most: Duration,
 }
 
-/// How it is found out whether a request hangs alone.
+/// How a request that hangs is told from a server that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
     /// By [`Work::CheckHealth`](super::Work::CheckHealth).
     Health,
-    /// Not at all: a silence that nothing contradicts is the backend's.
+    /// Not at all: a timeout counts as a failure of the backend unless another request was answered meanwhile.
     Backend,
 }
 
-/// How interval reads of one backend stand to each other.
+/// How reads at intervals of one backend are timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
     /// Each at its own time.
     Apart,
-    /// Together, a second behind one another, so that what changes together is delivered together.
+    /// Together, one second apart, so that values that change together are delivered together.
     Together,
 }
 

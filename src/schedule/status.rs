@@ -1,4 +1,4 @@
-//! What an operator may see of a schedule: for `status`, readiness and metrics. Times count from boot.
+//! The state of a schedule as shown to operators: for `status`, readiness and metrics. Times are since boot.
 
 use std::time::Duration;
 
@@ -6,65 +6,67 @@ use crate::provider::Failure;
 
 use super::work::{SecretId, TokenId, Work};
 
-/// Whether a server answers anybody.
+/// Whether a server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Liveness {
     /// It does, as far as is known.
     Answers,
-    /// Its health decides: that is asked, or about to be.
+    /// Unknown: a health check is under way or due.
     Unknown,
     /// It does not.
     Down,
 }
 
-/// One backend's view.
+/// The state of one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Since the last answer the backend failed for everybody; the next probe comes then.
+    /// When the next probe may start, if the backend is down.
     pub down_until: Option<Duration>,
-    /// `None` where there is no login.
+    /// The token; `None` where there is no login.
     pub token: Option<TokenStatus>,
-    /// In the order they were added.
+    /// The secrets, in the order they were added.
     pub secrets: Vec<SecretStatus>,
-    /// Issues that ended without an answer: each may have left a credential behind that dies with the token.
+    /// Issue requests that ended without an answer: each may have created a credential that nobody uses, until the
+    /// token ends.
     pub unanswered_issues: u64,
     /// Requests under way.
     pub under_way: usize,
 }
 
-/// The token's view.
+/// The state of the login token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenStatus {
-    /// The current one; `None`: not logged in.
+    /// The current login; `None`: not logged in.
     pub id: Option<TokenId>,
-    /// When it ends.
+    /// When it ends; `None`: it does not.
     pub expires: Option<Duration>,
-    /// What is done next about it, and when (not before a probe, while the backend is down).
+    /// The next request about it, and when it is due (not before a probe, while the backend is down).
     pub next: Option<(Work, Duration)>,
-    /// What went wrong since the last success.
+    /// The last failure since the last success.
     pub last_error: Option<Failure>,
-    /// How many old ones are not revoked yet.
+    /// How many old tokens are not revoked yet.
     pub handing_over: usize,
 }
 
-/// One secret's view.
+/// The state of one secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretStatus {
-    /// Which one.
+    /// The secret.
     pub id: SecretId,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// What is done next about it, and when (not before a probe, while the backend is down); `None`: nothing any more.
+    /// The next request about it, and when it is due (not before a probe, while the backend is down); `None`: none any
+    /// more.
     pub next: Option<(Work, Duration)>,
-    /// When its value dies: the earlier end of lease and token; `None`: not by itself.
+    /// When its value expires: the earlier end of lease and token; `None`: never.
     pub expires: Option<Duration>,
-    /// When the last request that succeeded was sent.
+    /// When the last successful request was sent.
     pub last_success: Option<Duration>,
-    /// What went wrong since then.
+    /// The last failure since then.
     pub last_error: Option<Failure>,
 }
 
-/// How a secret stands.
+/// The state of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Never fetched.
@@ -73,6 +75,6 @@ pub enum State {
     Fresh,
     /// Valid, but the last request about it failed.
     Failing,
-    /// Told expired, and not replaced.
+    /// Reported as expired, and not replaced yet.
     Expired,
 }

@@ -1,4 +1,4 @@
-//! A term: the life of a token or a lease, when it is renewed and when it is replaced. Arithmetic only.
+//! The lifetime of a token or a lease: when it is renewed and when it is replaced. Arithmetic only.
 
 use std::time::Duration;
 
@@ -8,54 +8,56 @@ use super::backoff::unit;
 use super::settings::Settings;
 use super::work::Lifetime;
 
-/// Nothing is replaced sooner after its issue, and nothing that lives less is due sooner: a ttl of nothing must not become
-/// a loop. Of a life below three of these a third is waited for, so that most of it is never over when its successor comes.
+/// Nothing is replaced sooner than this after its issue, so that a TTL of zero does not become a loop. For a TTL
+/// shorter than three times this, a third of the TTL applies instead.
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// A login token that ends takes what was issued under it along, and a fleet that started together ends together: hand-overs are
-/// spread over this part of its life …
+/// Many clients that started together would replace their login tokens together; hand-overs are therefore spread over
+/// this share of the token's lifetime …
 const HAND_OVER_SHARE: f64 = 0.02;
-/// … at most so many of the longest windows: half an hour instead of five minutes.
+/// … but over no more than this many of the longest windows: half an hour instead of five minutes.
 const HAND_OVER_MOST: u32 = 6;
 
-/// Of a window up to this only a quarter is spread over: one try that hangs in it leaves time for the next.
+/// In a window up to this long, replacements are spread over its first quarter only, so that a try that hangs leaves
+/// time for the next.
 const SHORT: Duration = Duration::from_secs(10);
 
-/// What servers round a life down by: the birth of a batch token to a second, and once more the life of a lease under it.
+/// How much servers round a lifetime down: the creation time of a batch token to the second, and likewise the TTL of a
+/// lease under it.
 const ROUNDING: Duration = Duration::from_secs(2);
 
-/// From the issue to the end as the server last granted it.
+/// The lifetime from the issue to the end that the server last granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LeaseTerm {
     issued: Duration,
-    /// When the last grant was asked for.
+    /// When the request for the last grant (issue or renewal) was sent.
     granted: Duration,
     end: Duration,
     renewability: Renewability,
     overlap: Overlap,
 }
 
-/// When a successor may be issued.
+/// Whether two of these may be valid at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overlap {
-    /// Two live side by side only in the hand-over window: a lease with a user in a database.
+    /// Only in the hand-over window: a lease with a database user.
     Window,
-    /// Two do no harm: a certificate, a signed key, a token.
+    /// At any time without harm: a certificate, a signed key, a token.
     Harmless,
-    /// A login token: what depends on it lives twice only until it is revoked, which is soon after its successor's login.
+    /// A login token: its leases are duplicated only until it is revoked, soon after the login that replaces it.
     HandOver,
 }
 
-/// Whether a renewal would move the end. `max_ttl` is in no answer: it shows in renewals that bring nothing.
+/// Whether a renewal would extend the lifetime. No answer states `max_ttl`: it shows in renewals that gain nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Renewability {
     Yes,
-    /// The last renewal brought less than half of what had passed: probably its last.
+    /// The last renewal gained less than half of the time that had passed: probably no further one will.
     Stalled,
     No,
 }
 
-/// What a term needs next.
+/// What is needed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextStep {
     Renewal,
@@ -63,26 +65,27 @@ pub(super) enum NextStep {
 }
 
 impl LeaseTerm {
-    /// A new term. `asked` is when the request went out: the server's clock started no earlier than that,
-    /// so the end is never later than the server's.
+    /// A new lifetime. `requested_at` is when the request was sent: the TTL started on the server no earlier, so this
+    /// end is never later than the server's.
     pub(super) fn new(life: Lifetime, requested_at: Duration) -> Self {
         let renewability = if life.renewable { Renewability::Yes } else { Renewability::No };
         let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
         Self { issued: requested_at, granted: requested_at, end, renewability, overlap: Overlap::Window }
     }
 
-    /// Of something that cannot be renewed and may live twice without harm: replaced at the part of its life at which
-    /// others are renewed, so that an outage of the remaining third costs nothing.
+    /// The lifetime of something that cannot be renewed and may be duplicated without harm: it is replaced at two
+    /// thirds of its TTL, so that an outage during the remaining third does no harm.
     pub(super) fn harmless(ttl: Duration, requested_at: Duration) -> Self {
         Self { overlap: Overlap::Harmless, ..Self::new(Lifetime { ttl, renewable: false }, requested_at) }
     }
 
-    /// Of a login token that is revoked after the hand-over.
+    /// The lifetime of a login token that is revoked after the hand-over.
     pub(super) fn token(life: Lifetime, requested_at: Duration) -> Self {
         Self { overlap: Overlap::HandOver, ..Self::new(life, requested_at) }
     }
 
-    /// Takes the answer to a renewal in.
+    /// Records a renewal that was requested at `requested_at`, and judges by the time gained whether another one is
+    /// worthwhile.
     pub(super) fn renew(&mut self, life: Lifetime, requested_at: Duration, settings: &Settings) {
         let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
         let gained = end.saturating_sub(self.end);
@@ -96,40 +99,41 @@ impl LeaseTerm {
         } else if was == Renewability::Stalled || self.left(requested_at) <= self.hand_over(settings) {
             Renewability::No
         } else {
-            // One answer may also be an operator's lower ttl; the next renewal tells.
+            // A single short gain may also come from a TTL that an operator lowered; the next renewal shows.
             Renewability::Stalled
         };
     }
 
-    /// It will not be renewed any more; it lives until its end.
+    /// Marks it as not renewable; its end stays.
     pub(super) fn finish(&mut self) {
         self.renewability = Renewability::No;
     }
 
-    /// It ends now.
+    /// Ends it now.
     pub(super) fn cut(&mut self, now: Duration) {
         self.end = self.end.min(now);
         self.renewability = Renewability::No;
     }
 
-    /// When it ends.
+    /// When it ends, as time since boot.
     pub(super) fn end(&self) -> Duration {
         self.end
     }
 
-    /// How long until then.
+    /// The time until the end; zero when it is past.
     pub(super) fn left(&self, now: Duration) -> Duration {
         self.end.saturating_sub(now)
     }
 
-    /// The last tenth of the whole life, at least 2 s, at most 5 min.
+    /// The length of the window: the last tenth of the whole lifetime, at least 2 s, at most 5 min.
     pub(super) fn window(&self, settings: &Settings) -> Duration {
         let life = self.end.saturating_sub(self.issued);
         let window = &settings.window;
         scaled(life, unit(window.share)).min(window.most).max(window.least)
     }
 
-    /// The part before the end in which it may give way to a successor: the window, and for a long-lived login token more.
+    /// How long before its end it may be replaced: the window, or for a long-lived login token [`HAND_OVER_SHARE`] of
+    /// its lifetime.
     fn hand_over(&self, settings: &Settings) -> Duration {
         let window = self.window(settings);
         match self.overlap {
@@ -142,37 +146,39 @@ impl LeaseTerm {
         }
     }
 
-    /// When the window opens, or `sooner`. Of a life of a few seconds it is not the whole.
+    /// When the window opens, less `sooner`, but never right after the issue.
     fn opens(&self, settings: &Settings, sooner: Duration) -> Duration {
         let life = self.end.saturating_sub(self.issued);
         let opens = self.end.saturating_sub(self.window(settings)).saturating_sub(sooner);
         opens.max(self.issued.saturating_add(soonest(life)))
     }
 
-    /// Whether the window is open, or is within two seconds: servers cut the life of a lease to its token's in whole
-    /// seconds, so what ends together does not seem to.
+    /// Whether it cannot be renewed and its window is open, or opens within 2 s: servers cut the TTL of a lease to its
+    /// token's in whole seconds, so that ends which coincide seem to differ.
     pub(super) fn is_in_window(&self, now: Duration, settings: &Settings) -> bool {
         self.renewability == Renewability::No && now >= self.opens(settings, ROUNDING)
     }
 
-    /// From when on what could be renewed, but whose renewal keeps failing, is replaced: the window of the current grant.
+    /// When a renewal that keeps failing is given up in favour of a replacement: at the start of the window of the last
+    /// grant.
     pub(super) fn gives_way(&self, settings: &Settings) -> Duration {
         let life = self.end.saturating_sub(self.granted);
         let window = scaled(life, unit(settings.window.share)).min(settings.window.most).max(settings.window.least);
         self.end.saturating_sub(window).max(self.granted.saturating_add(soonest(life)))
     }
 
-    /// The same when a renewal fails at `now`: half of what is left is for trying it again.
+    /// The same for a renewal that fails at `now`: at least half of the remaining time is left for retrying it.
     pub(super) fn gives_way_after(&self, now: Duration, settings: &Settings) -> Duration {
         self.gives_way(settings).max(now.saturating_add(part(self.left(now), 2)))
     }
 
-    /// Whether a renewal may move its end.
+    /// Whether a renewal may extend it.
     pub(super) fn is_extendable(&self) -> bool {
         self.renewability != Renewability::No
     }
 
-    /// What it needs when it is due. A renewal that would arrive after the end is none, hence the margin.
+    /// What it needs if the request is sent now. A renewal needs a margin of 1 s (or a tenth of the TTL), because it
+    /// must arrive before the end.
     pub(super) fn need(&self, now: Duration) -> NextStep {
         let margin = part(self.end.saturating_sub(self.granted), 10).min(Duration::from_secs(1));
         if self.renewability == Renewability::No || self.left(now) <= margin {
@@ -182,14 +188,14 @@ impl LeaseTerm {
         }
     }
 
-    /// When it is due: for renewal at two thirds of the life less up to a tenth of it, and so for the replacement of what may
-    /// live twice; for other replacements in the first half of the window (the first quarter of a short one), so that the rest is
-    /// left for trying again; for the hand-over of a long-lived token anywhere before that half, once its end is known. What turns out inside its window to be at its end is
-    /// due at once, however recent its last renewal.
+    /// When the next request is due. A renewal, and the replacement of what may be duplicated: at two thirds of the TTL
+    /// less up to a tenth. Other replacements: in the first half of the window (first quarter of a short one), so that
+    /// the rest is left for retries. The hand-over of a long-lived login token: at a random moment before that half,
+    /// once its end is known. What turns out to be non-renewable inside its window is due at once.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
         if self.renewability == Renewability::No && self.overlap != Overlap::Harmless {
             let window = self.window(settings);
-            // That it ends is known since the last renewal: what is left of a longer spread is used.
+            // A longer spread may have begun before the renewal that showed the end: only the rest of it is used.
             let sooner = self.hand_over(settings).saturating_sub(window);
             let opens = self.opens(settings, sooner);
             let first = if sooner.is_zero() { opens } else { opens.max(self.granted) };
@@ -204,6 +210,7 @@ impl LeaseTerm {
     }
 }
 
+/// The shortest time between the issue and a replacement, for this lifetime.
 fn soonest(life: Duration) -> Duration {
     if life < SOONEST { SOONEST } else { SOONEST.min(part(life, 3)) }
 }

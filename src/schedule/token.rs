@@ -1,10 +1,11 @@
-//! The login token: renewed like a lease, replaced before its end, handed over from, and given up when it is dead.
+//! The login token: renewed like a lease, replaced before its end by a new login, revoked once replaced, and dropped
+//! when it is dead.
 
 use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
 
-use super::backoff::{EXPIRED_WITHIN, less_a_quarter, slowly, soon};
+use super::backoff::{EXPIRED_WITHIN, less_a_quarter, refusal_backoff, transient_backoff};
 use super::breaker::{Deadline, FailureTiming};
 use super::history::LastFailure;
 use super::secret::Server;
@@ -12,25 +13,26 @@ use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, Lifetime, TokenId};
 
-/// The current token, the ones handed over from, and what is due.
+/// The current token, the replaced ones, and what is due.
 #[derive(Debug)]
 pub(super) struct Tokens {
     current: Option<Current>,
     old: Vec<Old>,
-    /// When the current one is renewed or replaced; `None`: never.
+    /// When the current token is renewed or replaced; `None`: never.
     due: Option<Duration>,
-    /// When it is asked whether the current one lives.
+    /// When a lookup of the current token is due.
     check: Option<Duration>,
-    trouble: Option<LastFailure>,
+    last_failure: Option<LastFailure>,
     check_failures: u32,
-    /// Logins because of a dead token since one of them was last seen alive.
+    /// Logins because of a dead token since a token was last seen alive.
     deaths: u32,
-    /// Its renewal fails: from then on it is replaced instead.
+    /// From then on the token is replaced instead of renewed, because its renewal keeps failing.
     gives_way: Option<Duration>,
-    /// When the last login was sent.
-    tried: Duration,
-    /// No login because of a dead token before this.
-    patience: Duration,
+    /// When the last login or renewal was sent.
+    last_sent: Duration,
+    /// No login because of a dead token before this time.
+    no_login_before: Duration,
+    /// The number of logins so far: the id of the next one.
     issued: u32,
 }
 
@@ -41,7 +43,7 @@ struct Current {
     revocable: bool,
 }
 
-/// A token handed over from, or dead. Kept while a lease hangs on it.
+/// A token that was replaced or is dead. Kept while a lease depends on it.
 #[derive(Debug)]
 struct Old {
     id: TokenId,
@@ -51,7 +53,7 @@ struct Old {
     failures: u32,
 }
 
-/// What the token needs next.
+/// The request that the token needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenStep {
     Login,
@@ -65,17 +67,17 @@ impl Tokens {
             old: Vec::new(),
             due: Some(Duration::ZERO),
             check: None,
-            trouble: None,
+            last_failure: None,
             check_failures: 0,
             deaths: 0,
             gives_way: None,
-            tried: Duration::ZERO,
-            patience: Duration::ZERO,
+            last_sent: Duration::ZERO,
+            no_login_before: Duration::ZERO,
             issued: 0,
         }
     }
 
-    /// The token requests go out with.
+    /// The login whose token is used for requests.
     pub(super) fn current(&self) -> Option<TokenId> {
         self.current.as_ref().map(|current| current.id)
     }
@@ -85,11 +87,12 @@ impl Tokens {
         TokenId(self.issued)
     }
 
+    /// Whether there is a token that has not expired.
     pub(super) fn is_live(&self, now: Duration) -> bool {
         self.current.as_ref().is_some_and(|current| current.term.is_none_or(|term| term.end() > now))
     }
 
-    /// When this token dies; `None`: it does not by itself. One that is forgotten is dead.
+    /// When this token ends; `None`: it does not. A token that is unknown has ended.
     pub(super) fn end(&self, id: TokenId) -> Option<Duration> {
         if let Some(current) = self.current.as_ref().filter(|current| current.id == id) {
             return current.term.map(|term| term.end());
@@ -97,7 +100,7 @@ impl Tokens {
         self.old.iter().find(|old| old.id == id).map_or(Some(Duration::ZERO), |old| old.end)
     }
 
-    /// Until when the current one can wait.
+    /// Until when a request for the current token may be put off.
     pub(super) fn deadline(&self, settings: &Settings) -> Deadline {
         let term = self.current.as_ref().and_then(|current| current.term);
         let extendable = term.filter(LeaseTerm::is_extendable);
@@ -105,11 +108,13 @@ impl Tokens {
         Deadline { end: term.map(|term| term.end()), renewal }
     }
 
+    /// When the current token ends; `None` without a token or when it does not end.
     pub(super) fn current_end(&self) -> Option<Duration> {
         self.current.as_ref()?.term.map(|term| term.end())
     }
 
-    /// What it needs, if it is done now. A renewal that keeps failing gives way to a login where the server answers.
+    /// The request it needs if it is sent now. A renewal that keeps failing turns into a login while the server
+    /// answers.
     pub(super) fn step(&self, server: Server, now: Duration) -> TokenStep {
         let gives_way = server == Server::Answers && self.gives_way.is_some_and(|at| at <= now);
         match self.current.as_ref().map(|current| current.term) {
@@ -118,46 +123,50 @@ impl Tokens {
         }
     }
 
+    /// When the next login or renewal is due; `None`: never.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
     }
 
+    /// When a lookup of the token is due; `None`: none is needed.
     pub(super) fn check_due(&self) -> Option<Duration> {
         self.check
     }
 
-    pub(super) fn trouble(&self) -> Option<&LastFailure> {
-        self.trouble.as_ref()
+    /// The last failure since the last success.
+    pub(super) fn last_failure(&self) -> Option<&LastFailure> {
+        self.last_failure.as_ref()
     }
 
+    /// The number of failures in a row of the same kind.
     pub(super) fn failures(&self) -> u32 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.count)
+        self.last_failure.as_ref().map_or(0, |last_failure| last_failure.count)
     }
 
-    /// Whether an issue has to wait for a login.
+    /// Whether a login is due, for which issues have to wait.
     pub(super) fn is_login_due(&self, server: Server, now: Duration) -> bool {
         self.step(server, now) == TokenStep::Login && self.due.is_some_and(|due| due <= now)
     }
 
-    /// When it is replaced, if it is in its window and nothing stands in the way.
+    /// When the current token is replaced, if its window is open and nothing has failed.
     pub(super) fn replaced_at(&self, settings: &Settings, now: Duration) -> Option<Duration> {
         let term = self.current.as_ref().and_then(|current| current.term)?;
-        self.due.filter(|_| self.trouble.is_none() && term.is_in_window(now, settings))
+        self.due.filter(|_| self.last_failure.is_none() && term.is_in_window(now, settings))
     }
 
-    /// It is replaced now.
+    /// Makes the replacement due now.
     pub(super) fn hasten(&mut self, now: Duration) {
         self.due = self.due.map(|due| due.min(now));
     }
 
-    /// Somebody put another token where ours came from.
+    /// Makes a login due, because the token file contains another token.
     pub(super) fn identity_changed(&mut self, now: Duration) {
-        if self.trouble.is_none() && self.current.is_some() {
+        if self.last_failure.is_none() && self.current.is_some() {
             self.due = Some(self.due.map_or(now, |due| due.min(now)));
         }
     }
 
-    /// A login brought a new token.
+    /// Records a new login; the previous token becomes an old one.
     pub(super) fn logged_in(
         &mut self,
         id: TokenId,
@@ -173,19 +182,19 @@ impl Tokens {
         self.issued = self.issued.max(id.0.saturating_add(1));
         let term = grant.life.map(|life| term_of(grant, life, requested_at));
         self.current = Some(Current { id, term, revocable: grant.revocable });
-        self.settled(settings, jitter);
+        self.schedule_next(settings, jitter);
     }
 
-    /// The same token, whose end is somebody else's affair: its life begins anew, so that its file is looked at ever more
-    /// often as the end comes near, and not all the time.
+    /// Records that a login returned the token that is already in use (an unchanged token file). Its lifetime starts
+    /// anew, so that the file is read again ever more often towards the end, not all the time.
     pub(super) fn unchanged(&mut self, grant: Grant, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let Some(current) = &mut self.current {
             current.term = grant.life.map(|life| LeaseTerm::new(life, requested_at));
         }
-        self.settled(settings, jitter);
+        self.schedule_next(settings, jitter);
     }
 
-    /// The same token with a new end.
+    /// Records the renewal of the current token.
     pub(super) fn extended(&mut self, grant: Grant, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let Some(current) = &mut self.current {
             match (&mut current.term, grant.life) {
@@ -194,16 +203,18 @@ impl Tokens {
             }
         }
         self.deaths = 0;
-        self.settled(settings, jitter);
+        self.schedule_next(settings, jitter);
     }
 
-    fn settled(&mut self, settings: &Settings, jitter: f64) {
+    /// Schedules the next request after a success, and clears the failure and the check.
+    fn schedule_next(&mut self, settings: &Settings, jitter: f64) {
         let term = self.current.as_ref().and_then(|current| current.term);
         self.due = term.map(|term| term.due(settings, jitter));
-        (self.check, self.check_failures, self.trouble, self.gives_way) = (None, 0, None, None);
+        (self.check, self.check_failures, self.last_failure, self.gives_way) = (None, 0, None, None);
     }
 
-    /// There was no answer, or one of an auth method that fails.
+    /// Records a failed request that is retried, and schedules the retry. After a failed renewal also sets when a login
+    /// replaces it, unless the backend is down.
     pub(super) fn set_back(
         &mut self,
         step: TokenStep,
@@ -222,93 +233,98 @@ impl Tokens {
             due = if at > now { due.min(at) } else { due };
         }
         self.due = Some(due);
-        self.trouble = Some(LastFailure { failure, count });
+        self.last_failure = Some(LastFailure { failure, count });
     }
 
-    /// That its renewal failed was the backend's.
-    pub(super) fn keeps_renewing(&mut self) {
+    /// Cancels the login instead of renewal: the renewal failed because the backend was down.
+    pub(super) fn keep_renewing(&mut self) {
         self.gives_way = None;
     }
 
-    /// The login was refused: slowly again, within `limit`; what the old token holds goes on meanwhile.
+    /// Records a refused login, and schedules the retry in minutes, but within `limit`; leases of the old token stay
+    /// valid meanwhile.
     pub(super) fn login_refused(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
         let count = self.count(&failure);
-        let wait = slowly(count, jitter);
+        let wait = refusal_backoff(count, jitter);
         let wait = limit.map_or(wait, |limit| wait.min(less_a_quarter(limit, jitter)));
         self.due = Some(now.saturating_add(wait));
-        self.trouble = Some(LastFailure { failure, count });
+        self.last_failure = Some(LastFailure { failure, count });
     }
 
-    /// Something has expired meanwhile: a login that was refused is tried again 10 s after the last try.
+    /// Because something has expired meanwhile, moves the retry of a refused login forward to 10 s after the last try.
     pub(super) fn hasten_refused(&mut self) {
-        if self.trouble.as_ref().is_some_and(|trouble| !trouble.failure.class.is_retried()) {
-            let at = self.tried.saturating_add(EXPIRED_WITHIN);
+        if self.last_failure.as_ref().is_some_and(|last_failure| !last_failure.failure.class.is_retried()) {
+            let at = self.last_sent.saturating_add(EXPIRED_WITHIN);
             self.due = self.due.map(|due| due.min(at));
         }
     }
 
-    /// The server asked for patience.
+    /// Puts the next request off until `at`, because the server sent `Retry-After`.
     pub(super) fn not_before(&mut self, at: Duration) {
         self.due = self.due.map(|due| due.max(at));
     }
 
-    /// A login or a renewal is sent.
-    pub(super) fn is_tried(&mut self, now: Duration) {
-        self.tried = now;
+    /// Records that a login or renewal is sent at `now`.
+    pub(super) fn record_sent(&mut self, now: Duration) {
+        self.last_sent = now;
     }
 
-    /// Somebody wants to know now: what failed is tried again.
+    /// Handles a refresh on demand: makes a failed request and a pending check due.
     pub(super) fn refresh(&mut self, now: Duration) {
-        if self.trouble.is_some() {
+        if self.last_failure.is_some() {
             self.due = self.due.map(|due| due.min(now));
         }
-        self.check = self.check.map(|at| at.min(now.max(self.patience)));
+        self.check = self.check.map(|at| at.min(now.max(self.no_login_before)));
     }
 
-    /// Renewing was refused, yet the token may live: it is replaced in its window.
+    /// Records a refused renewal of a token that may still be alive: it is not renewed any more and is replaced in its
+    /// window.
     pub(super) fn not_renewable(&mut self, failure: Failure, settings: &Settings, jitter: f64) {
         if let Some(term) = self.current.as_mut().and_then(|current| current.term.as_mut()) {
             term.finish();
             self.due = Some(term.due(settings, jitter));
         }
-        self.trouble = Some(LastFailure { failure, count: 1 });
+        self.last_failure = Some(LastFailure { failure, count: 1 });
     }
 
+    /// The number of failures in a row of this failure's kind, including it.
     fn count(&self, failure: &Failure) -> u32 {
-        match &self.trouble {
-            Some(trouble) if trouble.failure.class.is_retried() == failure.class.is_retried() => {
-                trouble.count.saturating_add(1)
+        match &self.last_failure {
+            Some(last_failure) if last_failure.failure.class.is_retried() == failure.class.is_retried() => {
+                last_failure.count.saturating_add(1)
             }
             _ => 1,
         }
     }
 
+    /// Makes a request that waits for a retry due, because the backend answers again.
     pub(super) fn backend_is_back(&mut self, now: Duration) {
-        if self.trouble.as_ref().is_some_and(|trouble| trouble.failure.class.is_retried()) {
+        if self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class.is_retried()) {
             self.due = Some(now);
         }
-        self.check = self.check.map(|at| at.min(now.max(self.patience)));
+        self.check = self.check.map(|at| at.min(now.max(self.no_login_before)));
     }
 
-    /// Something that worked is refused: perhaps the token is dead. Asked only when a login could follow.
-    pub(super) fn suspect(&mut self, now: Duration) {
+    /// Makes a token check due, because a request that used to work was denied. Not before a login could follow.
+    pub(super) fn request_check(&mut self, now: Duration) {
         if self.current.is_some() {
-            self.check.get_or_insert(now.max(self.patience));
+            self.check.get_or_insert(now.max(self.no_login_before));
         }
     }
 
-    /// It lives.
+    /// Records that the token was seen alive.
     pub(super) fn is_alive(&mut self) {
         (self.check, self.check_failures, self.deaths) = (None, 0, 0);
     }
 
-    /// The question whether it lives got no answer.
+    /// Records that the check got no answer, and schedules it again.
     pub(super) fn check_set_back(&mut self, limit: Option<Duration>, now: Duration, jitter: f64) {
         self.check_failures = self.check_failures.saturating_add(1);
-        self.check = Some(now.saturating_add(soon(self.check_failures, limit, jitter)));
+        self.check = Some(now.saturating_add(transient_backoff(self.check_failures, limit, jitter)));
     }
 
-    /// It is dead, and with it every lease. One new login at once; the next such only after a minute, doubling to ten.
+    /// Records that the token, and with it every lease, is dead. One new login is due at once; the next one for this
+    /// reason only after a minute, doubling to ten.
     pub(super) fn died(&mut self, now: Duration, jitter: f64) {
         let Some(Current { id, mut term, .. }) = self.current.take() else { return };
         if let Some(term) = &mut term {
@@ -316,54 +332,57 @@ impl Tokens {
         }
         let end = Some(term.map_or(now, |term| term.end()));
         self.old.push(Old { id, end, revocable: false, revoke_at: None, failures: 0 });
-        let login = now.max(self.patience);
+        let login = now.max(self.no_login_before);
         self.deaths = self.deaths.saturating_add(1);
-        self.patience = login.saturating_add(slowly(self.deaths, jitter));
+        self.no_login_before = login.saturating_add(refusal_backoff(self.deaths, jitter));
         self.due = Some(login);
-        (self.check, self.check_failures, self.trouble) = (None, 0, None);
+        (self.check, self.check_failures, self.last_failure) = (None, 0, None);
     }
 
-    /// The ids handed over from.
+    /// The ids of the replaced tokens.
     pub(super) fn old(&self) -> impl Iterator<Item = TokenId> {
         self.old.iter().map(|old| old.id)
     }
 
-    /// When an old one is revoked, if it is time to and worth it.
+    /// When a replaced token is to be revoked; `None` if it is not revocable, has ended or is still needed.
     pub(super) fn revoke_due(&self, id: TokenId, now: Duration) -> Option<Duration> {
         let old = self.old.iter().find(|old| old.id == id && old.revocable)?;
         old.revoke_at.filter(|_| old.end.is_none_or(|end| end > now))
     }
 
+    /// How often the revocation of this token failed.
     pub(super) fn revoke_failures(&self, id: TokenId) -> u32 {
         self.old.iter().find(|old| old.id == id).map_or(0, |old| old.failures)
     }
 
-    /// Everything has moved off it.
+    /// Schedules the revocation of a token that nothing depends on any more; an earlier time stays.
     pub(super) fn handed_over(&mut self, id: TokenId, revoke_at: Duration) {
         if let Some(old) = self.old.iter_mut().find(|old| old.id == id) {
             old.revoke_at.get_or_insert(revoke_at);
         }
     }
 
+    /// Records a failed revocation, and schedules the retry.
     pub(super) fn revoke_set_back(&mut self, id: TokenId, limit: Option<Duration>, now: Duration, jitter: f64) {
         if let Some(old) = self.old.iter_mut().find(|old| old.id == id) {
             old.failures = old.failures.saturating_add(1);
-            old.revoke_at = Some(now.saturating_add(soon(old.failures, limit, jitter)));
+            old.revoke_at = Some(now.saturating_add(transient_backoff(old.failures, limit, jitter)));
         }
     }
 
-    /// It is revoked, or cannot be.
+    /// Drops a token that is revoked or cannot be.
     pub(super) fn revoked(&mut self, id: TokenId) {
         self.old.retain(|old| old.id != id);
     }
 
-    /// Forgets those that nothing hangs on and nothing is left to do about.
+    /// Drops replaced tokens that no lease depends on and that need no revocation.
     pub(super) fn forget(&mut self, now: Duration, is_leased_under: impl Fn(TokenId) -> bool) {
         self.old.retain(|old| is_leased_under(old.id) || (old.revocable && old.end.is_none_or(|end| end > now)));
     }
 }
 
-/// What is not ours to revoke keeps its leases alive beside their successors, so that its window is the leases'.
+/// The lifetime of a token. One that we may not revoke keeps its leases valid beside the new ones, so it is replaced
+/// only in the (shorter) window of a lease.
 fn term_of(grant: Grant, life: Lifetime, requested_at: Duration) -> LeaseTerm {
     if grant.revocable { LeaseTerm::token(life, requested_at) } else { LeaseTerm::new(life, requested_at) }
 }

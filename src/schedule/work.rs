@@ -1,34 +1,34 @@
-//! The words between the schedule and its driver: what is to be done, and what came of it.
+//! The types shared by the schedule and its driver: work, outcomes and events.
 
 use std::time::Duration;
 
 use crate::domain::{Ends, Fetched};
 use crate::provider::{Class, Failure};
 
-/// One secret of a schedule: the place it was added at.
+/// One secret of a schedule: its index in the order it was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(pub usize);
 
-/// What answers for several secrets of a schedule behind one server: one secrets engine. Its failures are its own.
+/// A secrets engine mount, whose failures concern all its secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MountId(pub usize);
 
-/// One login of a schedule, in order. The driver keeps the tokens themselves under these.
+/// One login of a schedule, numbered in order. The driver stores the tokens by this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub u32);
 
-/// What a secret asks for, known before anything was fetched.
+/// What a secret needs, known before anything was fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// A read may be repeated; a write is sent again only at its own end.
+    /// A read may be repeated; a write is sent again only when its value ends.
     pub operation: Operation,
     /// How often it is read again when it has no lease.
     pub refresh: Duration,
-    /// Whose failures are its own too. Ids are small: one per mount, from 0.
+    /// The mount whose failures it shares. Ids are small: one per mount, from 0.
     pub mount: MountId,
 }
 
-/// Whether asking again changes something on the server.
+/// Whether a repeated request changes something on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// `vault:PATH`, Secrets Manager, a mounted file.
@@ -37,41 +37,42 @@ pub enum Operation {
     Write,
 }
 
-/// What [`next`](super::Schedule::next) answers.
+/// What [`next`](super::Schedule::next) returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Start this now and report its outcome; ask again at once, more may run beside it.
+    /// Start this now and report its outcome. Call `next` again at once: more may run in parallel.
     Do(Work),
-    /// Something the caller decides about; ask again at once.
+    /// Something the caller has to decide about or log. Call `next` again at once.
     Tell(Event),
-    /// Nothing until an outcome arrives or this much time has passed, whichever is first. At most 30 s.
+    /// Nothing to do until an outcome arrives or this much time has passed, whichever is first. At most 30 s.
     Wait(Duration),
 }
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
-    /// Log in; the new token is kept under this id. Answered by [`Outcome::Granted`] or [`Outcome::TokenUnchanged`].
+    /// Log in; the new token is stored under this id. Ends with [`Outcome::Granted`] or [`Outcome::TokenUnchanged`].
     Login(TokenId),
-    /// Extend the current token. Answered by [`Outcome::Granted`].
+    /// Renew the current token. Ends with [`Outcome::Granted`].
     RenewToken,
-    /// Ask whether the current token lives (`lookup-self`). Answered by [`Outcome::Done`]; [`Failure`] `Denied` means dead.
+    /// Look the current token up (`lookup-self`). Ends with [`Outcome::Done`]; a [`Failure`] `Denied` means that it is
+    /// dead.
     CheckToken,
-    /// Ask whether the server answers at all (`sys/health`, without a token). Answered by [`Outcome::Done`]; a [`Failure`] means
-    /// that nobody does.
+    /// Check whether the server answers at all (`sys/health`, without a token). Ends with [`Outcome::Done`]; a
+    /// [`Failure`] means that it does not.
     CheckHealth,
-    /// Revoke a token that was handed over from. Answered by [`Outcome::Done`].
+    /// Revoke a token that was replaced. Ends with [`Outcome::Done`].
     RevokeOldToken(TokenId),
-    /// Extend the secret's lease. Answered by [`Outcome::Renewed`].
+    /// Renew the secret's lease. Ends with [`Outcome::Renewed`].
     Renew(SecretId),
-    /// Fetch what may be a new credential each time. Answered by [`Outcome::Fetched`].
+    /// Fetch something that may be a new credential each time. Ends with [`Outcome::Fetched`].
     Issue(SecretId),
-    /// Fetch what is the same until somebody changes it. Answered by [`Outcome::Fetched`].
+    /// Fetch something that stays the same until it is changed on the server. Ends with [`Outcome::Fetched`].
     Read(SecretId),
 }
 
 impl Work {
-    /// The secret it is about.
+    /// The secret it is about; `None` for work about the token or the server.
     pub fn secret(self) -> Option<SecretId> {
         match self {
             Self::Renew(id) | Self::Issue(id) | Self::Read(id) => Some(id),
@@ -80,75 +81,77 @@ impl Work {
     }
 }
 
-/// What came of a piece of work. Every started work ends in exactly one; an aborted one is a transient failure.
+/// The result of a piece of work. Every piece that was started ends in exactly one; an aborted one counts as a
+/// transient failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A token: a new one after a login, the same with a new end after a renewal.
+    /// A token: a new one after a login, the same one with a new end after a renewal.
     Granted(Grant),
-    /// A login that brought the token we already have (a token file that did not change).
+    /// A login that returned the token already in use (a token file that has not changed).
     TokenUnchanged(Grant),
-    /// A lease with a new end.
+    /// A renewed lease.
     Renewed(Lifetime),
-    /// A value.
+    /// A fetched value.
     Fetched(Answer),
-    /// A revocation, or a check of a token that lives.
+    /// A successful revocation, or a check that found token or server alive.
     Done,
-    /// It failed, by class.
+    /// A failure, with its class.
     Failed(Failure),
-    /// It was refused, and the server says that the token itself is dead: spares the check.
+    /// A denial with which the server says that the token itself is dead: no check is needed.
     TokenDead(Failure),
 }
 
 /// A token as the server granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// `None`: it does not end by itself.
+    /// Its lifetime; `None`: it does not end by itself.
     pub life: Option<Lifetime>,
-    /// Ours to revoke: we logged in for it, and it is no batch token.
+    /// Whether we revoke it: we logged in for it, and it is not a batch token.
     pub revocable: bool,
 }
 
-/// How long something lives from its answer on.
+/// How long something is valid, counted from its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// The time.
+    /// The TTL.
     pub ttl: Duration,
     /// Whether the server would renew it.
     pub renewable: bool,
 }
 
-/// What the schedule has to know about a fetched value; never the value.
+/// What the schedule needs to know of a fetched value, never the value itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// How it ends.
+    /// How its validity ends.
     pub life: Life,
-    /// Secrets Manager's `NextRotationDate` from now; zero when it is past.
+    /// The time until Secrets Manager's `NextRotationDate`; zero when it is past.
     pub rotates_in: Option<Duration>,
 }
 
-/// How a fetched value ends.
+/// How the validity of a fetched value ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// With its lease, or with the token it was issued under.
     Lease(Lifetime),
-    /// The same, of what cannot be renewed and may live twice without harm: a leased certificate, a child token.
+    /// The same, for something that cannot be renewed and may be duplicated without harm: a leased certificate, a child
+    /// token.
     HarmlessLease(Duration),
-    /// By itself, and may live twice without harm: a certificate, a signed key, a token.
+    /// By itself, and it may be duplicated without harm: a certificate, a signed key, a token.
     Expires(Duration),
-    /// By itself: the server replaces it then (a static role).
+    /// By itself, when the server replaces it (a static role).
     Rotates(Duration),
-    /// When somebody changes it; it is to be read this often.
+    /// When it is changed on the server; to be read at this interval.
     ReadEvery(Duration),
-    /// When somebody changes it.
+    /// When it is changed on the server.
     Unbounded,
 }
 
 impl Answer {
-    /// What lives shorter from its answer on is of no use to an app, and would be issued again every second for ever. What is
-    /// renewed or rotates by itself is only about to be.
+    /// A value that is valid for less than this is of no use to an app and would be re-issued every second. Values that
+    /// are renewed or rotate by themselves are exempt.
     const SHORTEST: Duration = Duration::from_secs(2);
 
-    /// The failure that a value is which is over, or nearly, when it comes: issued again after a back-off.
+    /// Returns a failure for a value that has (nearly) expired on arrival, so that it is issued again after a back-off.
     pub fn over(&self) -> Option<Failure> {
         let ttl = match self.life {
             Life::Lease(Lifetime { ttl, renewable: true }) if !ttl.is_zero() => return None,
@@ -178,28 +181,28 @@ impl From<&Fetched> for Answer {
     }
 }
 
-/// What the server asks patience for.
+/// What a `Retry-After` applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatienceFor {
-    /// The mount of this secret, which was sent away.
+    /// The mount of this secret, which was throttled.
     MountOf(SecretId),
     /// Logins and renewals of the token.
     Token,
-    /// Whatever is sent to the backend.
+    /// Every request to the backend.
     Everything,
 }
 
-/// What the caller decides about, logs or counts.
+/// Something the caller decides about, logs or counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The delivered value is dead and nothing has replaced it: `onExpired` decides. Once per expiry.
+    /// The delivered value has expired and nothing has replaced it: `onExpired` decides. Once per expiry.
     Expired(SecretId),
-    /// A value that had been told expired was replaced.
+    /// A value that was reported as expired has been replaced.
     Revived(SecretId),
-    /// The server asks for patience: nothing of this is sent until that time has passed, but for what would expire.
+    /// The server sent `Retry-After`: requests of this kind are put off for that time, except for what would expire.
     Patience(PatienceFor, Duration),
-    /// The backend does not answer; one line, not one per secret.
+    /// The backend does not answer. One event, not one per secret.
     BackendDown,
-    /// It answers again.
+    /// The backend answers again.
     BackendUp,
 }

@@ -79,7 +79,7 @@ pub(super) async fn fetch_all(
     // What did come may lack a key: every failure is reported in one start.
     problems.extend(plan.unusable(&answers.fetches));
     if !leaves_to_next_start(&answers) {
-        backends.give_back(&answers.fetches).await;
+        backends.revoke_all(&answers.fetches).await;
         if let Some(checkpoint) = checkpoint.take() {
             checkpoint.remove();
         }

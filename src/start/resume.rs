@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::backend::revoke::{GIVE_BACK_WITHIN, log_revocation};
+use crate::backend::revoke::{REVOKE_WITHIN, log_revocation};
 use crate::backend::{Answers, Backends, Request, Run};
 use crate::checkpoint::{Checkpoint, Found, LoadedCheckpoint, SavedToken, SavedValue};
 use crate::domain::Source;
@@ -91,7 +91,7 @@ async fn revoke_stale(backends: &Backends, token: SavedToken) {
     if vault.adopt(token.secret, token.token).is_err() {
         return;
     }
-    match timeout(GIVE_BACK_WITHIN, vault.revoke_token()).await {
+    match timeout(REVOKE_WITHIN, vault.revoke_token()).await {
         Ok(revoked) => log_revocation(&revoked),
         Err(_) => warn!("cannot revoke the earlier run's token, which ends by itself"),
     }

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tracing::{info, warn};
 
-use crate::backend::revoke::{Bound, Mortal, mortals};
+use crate::backend::revoke::{Bound, ExpiringValue, expiring_values};
 use crate::backend::{Answers, Backends};
 use crate::checkpoint::{Checkpoint, Found};
 use crate::config::Config;
@@ -99,7 +99,7 @@ impl Session {
                 Ok(answers) => Ok(answers),
                 Err((signal, late)) => {
                     if let Some(answers) = late {
-                        give_back(&backends, &answers, &mut checkpoint).await;
+                        revoke_all(&backends, &answers, &mut checkpoint).await;
                     }
                     Err(vec![interrupted(signal)])
                 }
@@ -112,7 +112,7 @@ impl Session {
     /// Returns `result`; before a failure, everything issued is revoked.
     pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
         if result.is_err() && !leaves_to_next_start(&self.answers) {
-            self.give_back();
+            self.revoke_all();
         }
         result
     }
@@ -122,13 +122,13 @@ impl Session {
         if config.leave_leases {
             return Ok(());
         }
-        let refused: Vec<_> = mortals(&self.answers.fetches)
-            .map(|mortal| {
-                let Mortal { source, what, .. } = mortal;
+        let refused: Vec<_> = expiring_values(&self.answers.fetches)
+            .map(|expiring| {
+                let ExpiringValue { source, what, .. } = expiring;
                 let text = format!(
                     "cannot leave {source} behind: it has {what}; use --supervise or a sidecar, \
                      or accept with --leave-leases that it dies at {}",
-                    self.end_of(&mortal)
+                    self.end_of(&expiring)
                 );
                 Diagnostic::new(Exit::Usage, text)
             })
@@ -153,14 +153,14 @@ impl Session {
             );
             return Ok(());
         }
-        for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToNothing) {
-            let (source, end) = (mortal.source, self.end_of(&mortal));
+        for expiring in expiring_values(&self.answers.fetches).filter(|expiring| expiring.bound == Bound::ToNothing) {
+            let (source, end) = (expiring.source, self.end_of(&expiring));
             info!(event = "leave", reference = %source, "leaving {source} behind: nobody replaces it, it dies at {end}");
         }
         if !self.needs_token() {
             let runtime = self.runtime.as_ref().expect("not suspended");
             return runtime.block_on(async {
-                let mut revocation = pin!(give_back(&self.backends, &self.answers, &mut self.checkpoint));
+                let mut revocation = pin!(revoke_all(&self.backends, &self.answers, &mut self.checkpoint));
                 let is_over = under_way(&mut revocation).await;
                 let delivered = deliver(&self.answers.fetches);
                 if !is_over {
@@ -171,8 +171,8 @@ impl Session {
         }
         let delivered = deliver(&self.answers.fetches);
         self.guard(delivered)?;
-        for mortal in mortals(&self.answers.fetches).filter(|mortal| mortal.bound == Bound::ToOurToken) {
-            let (source, end) = (mortal.source, self.end_of(&mortal));
+        for expiring in expiring_values(&self.answers.fetches).filter(|expiring| expiring.bound == Bound::ToOurToken) {
+            let (source, end) = (expiring.source, self.end_of(&expiring));
             info!(
                 event = "leave",
                 reference = %source,
@@ -183,20 +183,20 @@ impl Session {
     }
 
     /// A lease dies with its token, whatever it says.
-    fn end_of(&self, mortal: &Mortal<'_>) -> String {
-        let token = self.backends.token_ttl().filter(|_| mortal.bound == Bound::ToOurToken);
-        let ttl = token.map_or(mortal.ttl, |token| token.min(mortal.ttl));
+    fn end_of(&self, expiring: &ExpiringValue<'_>) -> String {
+        let token = self.backends.token_ttl().filter(|_| expiring.bound == Bound::ToOurToken);
+        let ttl = token.map_or(expiring.ttl, |token| token.min(expiring.ttl));
         http_date(later(clock::wall(), ttl))
     }
 
     /// Whether something was issued that ends with our token.
     pub(crate) fn needs_token(&self) -> bool {
-        mortals(&self.answers.fetches).any(|mortal| mortal.bound == Bound::ToOurToken)
+        expiring_values(&self.answers.fetches).any(|expiring| expiring.bound == Bound::ToOurToken)
     }
 
     /// Ends every thread but this one. A later request starts a runtime of its own.
     pub(crate) fn suspend(&mut self) {
-        self.backends.rest();
+        self.backends.close_idle();
         if let Some(runtime) = self.runtime.take() {
             runtime.end();
         }
@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// Revokes what was issued, within a bounded time. Failures are warnings.
-    pub(crate) fn give_back(&mut self) {
+    pub(crate) fn revoke_all(&mut self) {
         if self.runtime.is_none() {
             match runtime() {
                 Ok(runtime) => self.runtime = Some(runtime),
@@ -226,13 +226,13 @@ impl Session {
             }
         }
         let runtime = self.runtime.as_ref().expect("made above");
-        runtime.block_on(give_back(&self.backends, &self.answers, &mut self.checkpoint));
+        runtime.block_on(revoke_all(&self.backends, &self.answers, &mut self.checkpoint));
     }
 }
 
 /// Revokes what was issued, after which there is nothing to resume.
-async fn give_back(backends: &Backends, answers: &Answers, checkpoint: &mut Option<Checkpoint>) {
-    backends.give_back(&answers.fetches).await;
+async fn revoke_all(backends: &Backends, answers: &Answers, checkpoint: &mut Option<Checkpoint>) {
+    backends.revoke_all(&answers.fetches).await;
     if let Some(checkpoint) = checkpoint.take() {
         checkpoint.remove();
     }
@@ -242,7 +242,7 @@ async fn give_back(backends: &Backends, answers: &Answers, checkpoint: &mut Opti
 impl Drop for Session {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.give_back();
+            self.revoke_all();
         }
     }
 }

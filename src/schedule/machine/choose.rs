@@ -1,4 +1,4 @@
-//! What is chosen next, and when it may run.
+//! Chooses what runs next, and computes when each slot may run.
 
 use std::time::Duration;
 
@@ -13,10 +13,12 @@ use crate::schedule::work::{MountId, SecretId, TokenId, Work};
 use super::mount::Mount;
 use super::{InFlight, SLOW, Schedule};
 
-/// Smaller goes first: failures (only while a probe is chosen), then token, secrets, old tokens; then expiry, then due.
+/// The order of slots that may run, smallest first: number of failures (counted only while a breaker is open), kind
+/// (token, then secrets, then old tokens), expiry, due time.
 pub(super) type Rank = (u32, u8, Duration, Duration);
 
 impl Schedule {
+    /// Every slot: health check, token, token check, old tokens, secrets.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         let old: Vec<TokenId> = self.tokens.iter().flat_map(Tokens::old).collect();
         let login = self.tokens.is_some().then_some([Slot::Health, Slot::Token, Slot::Check]);
@@ -24,12 +26,13 @@ impl Schedule {
         login.into_iter().flatten().chain(old.into_iter().map(Slot::Old)).chain(secrets)
     }
 
-    /// From when on `slot` may run; `None` while it needs nothing, or an outcome has to come first.
+    /// Returns when `slot` may run, which may be in the past; `None` while it needs nothing or has to wait for a
+    /// request under way.
     pub(super) fn ready(&self, slot: Slot, now: Duration) -> Option<Duration> {
         if slot == Slot::Health {
             return self.health_due(now);
         }
-        // Whether anybody answers is known in a moment.
+        // While the health check is under way nothing else starts: it shows within seconds whether the server answers.
         if self.is_under_way(slot) || self.is_under_way(Slot::Health) {
             return None;
         }
@@ -66,20 +69,22 @@ impl Schedule {
                 (due.max(self.mount_gate(id, deadline, now)?), deadline)
             }
         };
-        // What has been under way for long hangs in a mount of its own, and takes no room from the others.
+        // A request that has been under way for long probably hangs in its mount and does not count against the
+        // parallel requests.
         let counts = |flight: &&InFlight| !self.breaker.is_closed() || flight.is_young(now);
         let others = self.in_flight.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
         let gate = self.breaker.gate(slot, others, deadline, now)?;
         Some(due.max(gate))
     }
 
-    /// Until when a secret can wait.
+    /// Until when a request for this secret may be put off.
     pub(super) fn deadline(&self, id: SecretId) -> Deadline {
         let secret = &self.secrets[id.0];
         Deadline { end: self.expiry(secret), renewal: secret.renewed_by(self.current(), &self.settings) }
     }
 
-    /// From when on its mount lets a secret run. What hangs there takes no room from the others.
+    /// Returns when the breaker of the secret's mount lets it run; `None` while a request of the mount has to end
+    /// first. Slow requests do not count against the parallel requests.
     fn mount_gate(&self, id: SecretId, deadline: Deadline, now: Duration) -> Option<Duration> {
         let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
         let is_beside = |flight: &&InFlight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
@@ -92,7 +97,8 @@ impl Schedule {
         }
     }
 
-    /// Whether the failures of its mount may be those of others only: it did not fail, or once while its value lives.
+    /// Whether the mount's failures may be those of other secrets only: this one has not failed, or only once while its
+    /// value is still valid.
     pub(super) fn is_unaffected(&self, id: SecretId, now: Duration) -> bool {
         match self.secrets[id.0].history.failures() {
             0 => true,
@@ -101,8 +107,9 @@ impl Schedule {
         }
     }
 
-    /// When the server is asked whether it lives: when a request has been under way for long, or was in vain, and nothing was
-    /// answered since it was sent. In an outage that is a probe like others.
+    /// When the health check is due: when a request has been under way for longer than `SLOW`, or failed in an unclear
+    /// way, and the server has answered nothing since it was sent. While the breaker is open it runs as a probe like
+    /// others.
     fn health_due(&self, now: Duration) -> Option<Duration> {
         let can_ask = self.tokens.is_some() && self.settings.silence == Silence::Health;
         if !can_ask || self.is_under_way(Slot::Health) {
@@ -119,14 +126,15 @@ impl Schedule {
         slow.chain(self.suspected.map(|_| now)).min()
     }
 
-    /// Until when a login waits for issues: one that hangs is not waited for.
+    /// Until when a login waits for issue requests under way, so that their leases do not end with the old token. It
+    /// does not wait for slow ones.
     fn issuing_until(&self) -> Duration {
         let issues = self.in_flight.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
         issues.map(|flight| flight.requested_at.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
     }
 
-    /// Whether the token lets this step run: an issue waits for a login that is due or under way, but not for one that hangs
-    /// while its value is about to end.
+    /// Whether the token permits this step now. An issue waits for a login that is due or under way, unless that login
+    /// hangs while the secret's value is about to expire.
     fn may_run(&self, step: Step, end: Option<Duration>, now: Duration) -> bool {
         let Some(tokens) = &self.tokens else { return true };
         if !tokens.is_live(now) {
@@ -139,12 +147,12 @@ impl Schedule {
         hangs && end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN))
     }
 
-    /// Whether somebody answers, as far as is known.
+    /// Whether the server answers, as far as the breaker shows.
     pub(super) fn server(&self) -> Server {
         if self.breaker.is_closed() { Server::Answers } else { Server::IsDown }
     }
 
-    /// What is known of the server after a failure that could be its own or one request's.
+    /// Whether the server answers: down, answering, or unknown until a health check that is due has ended.
     pub fn liveness(&self) -> Liveness {
         if self.breaker.down_until().is_some() {
             Liveness::Down
@@ -155,10 +163,12 @@ impl Schedule {
         }
     }
 
+    /// The mount of a secret.
     pub(super) fn mount_of(&self, id: SecretId) -> &Mount {
         &self.mounts[self.secrets[id.0].mount().0]
     }
 
+    /// The mount of a slot; `None` for logins, token checks and health checks.
     pub(super) fn mount_id(&self, slot: Slot) -> Option<MountId> {
         match slot {
             Slot::Secret(id) => Some(self.secrets[id.0].mount()),
@@ -166,15 +176,17 @@ impl Schedule {
         }
     }
 
+    /// The rank of a slot that may run at `now`.
     pub(super) fn rank(&self, slot: Slot, now: Duration) -> Rank {
         let tokens = self.tokens.as_ref();
         let (failures, order, expiry, due) = match slot {
             Slot::Token => (tokens.map_or(0, Tokens::failures), 0, Duration::ZERO, Duration::ZERO),
-            // In an outage what was not tried yet says as much, and may be about to end.
+            // During an outage a secret's request tells as much as a health check, and may be urgent: the health check
+            // comes last.
             Slot::Health if self.suspected.is_some() && !self.breaker.is_closed() => {
                 (0, 2, Duration::MAX, Duration::MAX)
             }
-            // It decides about what failed, and about all others.
+            // The health check decides whether the failure was the request's or the server's, so it comes first.
             Slot::Health if self.suspected.is_some() => (0, 0, Duration::ZERO, Duration::ZERO),
             Slot::Check | Slot::Health => (0, 1, Duration::ZERO, Duration::ZERO),
             Slot::Secret(id) => {
@@ -189,10 +201,11 @@ impl Schedule {
         (if counts { failures } else { 0 }, order, expiry, due)
     }
 
+    /// Records the start of a slot's request and returns the work to execute.
     pub(super) fn start(&mut self, slot: Slot, now: Duration) -> Work {
         let work = self.work(slot, now);
         if let (Work::Read(id), Reads::Together, true) = (work, self.settings.reads, self.breaker.is_closed()) {
-            self.join(id, now);
+            self.pull_forward(id, now);
         }
         let (token, ran, limit) = (self.current(), self.breaker.start(slot, now), self.limit_now(work, now));
         let ran_in_mount = match slot {
@@ -204,14 +217,15 @@ impl Schedule {
         };
         match (slot, &mut self.tokens) {
             (Slot::Health, _) => (self.last_health, self.suspected) = (now, None),
-            (Slot::Token, Some(tokens)) => tokens.is_tried(now),
-            (Slot::Secret(id), _) => self.secrets[id.0].history.is_tried(now),
+            (Slot::Token, Some(tokens)) => tokens.record_sent(now),
+            (Slot::Secret(id), _) => self.secrets[id.0].history.record_sent(now),
             _ => {}
         }
         self.in_flight.push(InFlight { slot, work, requested_at: now, token, ran, ran_in_mount, limit });
         work
     }
 
+    /// The work that a slot needs, if it runs at `now`.
     pub(super) fn work(&self, slot: Slot, now: Duration) -> Work {
         match slot {
             Slot::Token => {
@@ -231,10 +245,12 @@ impl Schedule {
         }
     }
 
+    /// Whether a request of this slot is under way.
     pub(super) fn is_under_way(&self, slot: Slot) -> bool {
         self.in_flight.iter().any(|flight| flight.slot == slot)
     }
 
+    /// The current login.
     pub(super) fn current(&self) -> Option<TokenId> {
         self.tokens.as_ref().and_then(Tokens::current)
     }

@@ -1,4 +1,4 @@
-//! What is told about expiry, and when.
+//! Reports expired values: when, and once for each expiry.
 
 use std::time::Duration;
 
@@ -7,14 +7,17 @@ use crate::schedule::work::{Event, SecretId};
 
 use super::Schedule;
 
-/// An expiry that nothing stands in the way of repairing is told only when it was not repaired within this.
+/// If nothing hinders the replacement of an expired value, its expiry is reported only when the value was not replaced
+/// within this time.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Schedule {
+    /// When a secret's value expires: the earlier end of its lease and its token; `None` if it does not.
     pub(super) fn expiry(&self, secret: &Secret) -> Option<Duration> {
         secret.expiry(|id| self.tokens.as_ref().and_then(|tokens| tokens.end(id)))
     }
 
+    /// Returns the event of the first value whose expiry is to be reported now, and marks it as reported.
     pub(super) fn expired(&mut self, now: Duration) -> Option<Event> {
         for index in 0..self.secrets.len() {
             let secret = &self.secrets[index];
@@ -25,7 +28,7 @@ impl Schedule {
                 Notice::Seen(at) => (at, now >= at.saturating_add(GRACE)),
                 notice => (now, notice == Notice::Overdue),
             };
-            let is_reported = is_overdue || self.is_hindered(secret, now);
+            let is_reported = is_overdue || self.is_blocked(secret, now);
             self.secrets[index].notice = if is_reported { Notice::Reported } else { Notice::Seen(seen) };
             if is_reported {
                 return Some(Event::Expired(SecretId(index)));
@@ -34,12 +37,15 @@ impl Schedule {
         None
     }
 
-    /// Whether something stands in the way of replacing it right now.
-    fn is_hindered(&self, secret: &Secret, now: Duration) -> bool {
-        let no_login = self.tokens.as_ref().is_some_and(|tokens| !tokens.is_live(now) && tokens.trouble().is_some());
-        secret.is_hindered(now) || no_login || self.breaker.down_until().is_some()
+    /// Whether the replacement cannot be tried right now: the secret waits for a retry, there is no login, or the
+    /// backend is down.
+    fn is_blocked(&self, secret: &Secret, now: Duration) -> bool {
+        let no_login =
+            self.tokens.as_ref().is_some_and(|tokens| !tokens.is_live(now) && tokens.last_failure().is_some());
+        secret.is_blocked(now) || no_login || self.breaker.down_until().is_some()
     }
 
+    /// When [`expired`](Self::expired) may have something new to report.
     pub(super) fn next_notice(&self, now: Duration) -> Duration {
         let notices = self.secrets.iter().filter_map(|secret| match secret.notice {
             Notice::Reported => None,
@@ -49,8 +55,9 @@ impl Schedule {
         notices.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 
+    /// Records that a secret's value was replaced: clears the notice, and reports `Revived` if the expiry was reported.
     pub(super) fn replaced(&mut self, id: SecretId, now: Duration) {
-        // A login may have overtaken the answer; then it belongs to the old token.
+        // If a login completed while the request was under way, the new lease belongs to the old token.
         if let Some(current) = self.current() {
             self.secrets[id.0].token_is_new(current, now);
         }

@@ -1,4 +1,4 @@
-//! What is done sooner than planned: because something has expired, or because something else has changed.
+//! Moves requests forward: because a value has expired, or because another value has changed.
 
 use std::time::Duration;
 
@@ -11,25 +11,27 @@ use crate::schedule::work::{SecretId, Work};
 
 use super::{SLOW, Schedule};
 
-/// Reads that are repeated because one of them brought a change.
+/// A repetition of reads, started because one read found a changed value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
-    /// When they are sent.
+    /// When the reads are sent.
     at: Duration,
     refresh: Duration,
+    /// Until when a delivery waits for their results.
     /// Until when what they bring is waited for.
     until: Duration,
 }
 
-/// How far behind one another reads go that go together; of a short interval it is less.
+/// The gap between reads that are sent together; smaller for short intervals.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// How long the answers of a round are waited for.
+/// How long a delivery waits for the results of a round.
 const ANSWERS: Duration = Duration::from_secs(1);
 
 impl Schedule {
-    /// A read brought another value than the one before. Its neighbours (reads of the same interval) are read once more a moment
-    /// later, so that what changed together is delivered together.
+    /// Reports that a read found a changed value. The other secrets with the same read interval are read again
+    /// [`Settings::together_within`](super::super::Settings) later, so that values that changed together are delivered
+    /// together.
     pub fn changed(&mut self, id: SecretId, now: Duration) {
         if self.settings.reads == Reads::Apart || self.round.is_some_and(|round| now < round.until) {
             return;
@@ -38,16 +40,16 @@ impl Schedule {
         let at = now.saturating_add(self.settings.together_within);
         let mut beside = 0_usize;
         for (index, secret) in self.secrets.iter_mut().enumerate() {
-            if index != id.0 && secret.read_beside(refresh, at) {
+            if index != id.0 && secret.read_again_at(refresh, at) {
                 beside = beside.saturating_add(1);
             }
         }
         self.round = (beside > 0).then_some(Round { at, refresh, until: at.saturating_add(ANSWERS) });
     }
 
-    /// Reads that are nearly due follow the one that is sent, a second behind one another, so that a fleet that is spread sends no bursts
-    /// of as many requests as a pod has secrets. What has just been read itself is left alone.
-    pub(super) fn join(&mut self, first: SecretId, now: Duration) {
+    /// Moves the other secrets' reads that are nearly due right behind the one that is sent, one gap (at most 1 s)
+    /// after another, so that spread clients do not send bursts. A secret that was read just now is not moved.
+    pub(super) fn pull_forward(&mut self, first: SecretId, now: Duration) {
         let spread = unit(self.settings.spread);
         let reads = self.secrets.iter().filter(|secret| secret.is_read_at_intervals()).count();
         let reads = u32::try_from(reads).unwrap_or(u32::MAX);
@@ -55,22 +57,23 @@ impl Schedule {
         for (index, secret) in self.secrets.iter_mut().enumerate() {
             let jitter = scaled(secret.refresh_interval(), spread);
             let gap = part(jitter, reads.max(1)).min(BEHIND);
-            // Those that were sent together last are due no further apart than this.
+            // Reads that were last sent together are due at most this far apart.
             let apart = jitter.saturating_add(gap.saturating_mul(reads));
             let is_nearly_due = secret.due().is_some_and(|due| due.saturating_sub(apart) <= now);
-            let is_just_read = now.saturating_sub(secret.history.tried()) <= apart;
+            let is_just_read = now.saturating_sub(secret.history.last_sent()) <= apart;
             if index != first.0 && secret.is_read_at_intervals() && is_nearly_due && !is_just_read {
                 behind = behind.saturating_add(1);
-                secret.join(now.saturating_add(gap.saturating_mul(behind)));
+                secret.pull_forward(now.saturating_add(gap.saturating_mul(behind)));
             }
         }
     }
 
-    /// Until when a delivery waits for neighbours of what has changed; `None`: it need not.
+    /// Until when a delivery waits for the reads of a round; `None` if there is nothing to wait for.
     pub fn settles_at(&self, now: Duration) -> Option<Duration> {
         let Round { at, until, .. } = self.round.filter(|round| now < round.until)?;
         let is_reading = self.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
-        let is_due = |secret: &Secret| secret.history.trouble().is_none() && secret.due().is_some_and(|due| due <= now);
+        let is_due =
+            |secret: &Secret| secret.history.last_failure().is_none() && secret.due().is_some_and(|due| due <= now);
         if now < at {
             Some(at)
         } else if is_reading || self.secrets.iter().any(is_due) {
@@ -80,14 +83,14 @@ impl Schedule {
         }
     }
 
-    /// A read that was sent before the round takes part in it all the same.
+    /// Lets a secret whose read was sent before the round take part in the round.
     pub(super) fn joins_round(&mut self, id: SecretId, now: Duration) {
         if let Some(Round { at, refresh, .. }) = self.round.filter(|round| now < round.at) {
-            self.secrets[id.0].read_beside(refresh, at);
+            self.secrets[id.0].read_again_at(refresh, at);
         }
     }
 
-    /// What was refused and has expired, or is about to, is tried every 10 s, one secret at a time; a refused login likewise.
+    /// Makes due, every 10 s, one secret that was refused and has expired or is about to; a refused login likewise.
     pub(super) fn hasten(&mut self, now: Duration) {
         let ends_soon =
             |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN));
@@ -98,8 +101,8 @@ impl Schedule {
             .enumerate()
             .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
         let longest = refused
-            .min_by_key(|(_, secret)| secret.history.tried())
-            .map(|(index, secret)| (index, secret.history.tried()));
+            .min_by_key(|(_, secret)| secret.history.last_sent())
+            .map(|(index, secret)| (index, secret.history.last_sent()));
         if let Some((index, tried)) = longest
             && now >= self.refused_again.max(tried.saturating_add(EXPIRED_WITHIN))
         {
@@ -113,23 +116,23 @@ impl Schedule {
         }
     }
 
-    /// When [`hasten`](Self::hasten) would change something next.
+    /// When [`hasten`](Self::hasten) would next move something.
     pub(super) fn next_hastened(&self, now: Duration) -> Duration {
         let refused = self.secrets.iter().filter_map(|secret| {
             let end = self.expiry(secret).filter(|end| secret.is_refused(Some(*end), now))?;
             let soon = end.saturating_sub(EXPIRED_WITHIN);
-            Some(soon.max(secret.history.tried().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
+            Some(soon.max(secret.history.last_sent().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
         });
         refused.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 
-    /// When the next of what is under way turns out to be slow.
+    /// When the next request under way becomes slow.
     pub(super) fn next_slow(&self, now: Duration) -> Duration {
         let slow = self.in_flight.iter().map(|flight| flight.requested_at.saturating_add(SLOW));
         slow.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 
-    /// Until when breakers keep a secret from being asked about.
+    /// Until when the breakers hold back a secret's request; `now` if they do not.
     pub(super) fn waits_until(&self, id: SecretId, now: Duration) -> Duration {
         let deadline = self.deadline(id);
         let slot = Slot::Secret(id);

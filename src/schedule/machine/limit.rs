@@ -1,4 +1,4 @@
-//! How long a request may take: what its purpose can afford, so that one that hangs leaves time for the next.
+//! The timeout of a request: as long as its purpose allows, so that a request that hangs leaves time for the next.
 
 use std::time::Duration;
 
@@ -8,24 +8,25 @@ use crate::schedule::work::{SecretId, Work};
 
 use super::Schedule;
 
-/// Of the question whether the server lives.
+/// The timeout of a health check.
 const HEALTH: Duration = Duration::from_secs(2);
-/// Of what nothing waits for.
+/// The timeout of requests that nothing waits for.
 const IDLE: Duration = Duration::from_secs(5);
-/// Of what is renewed or logged in, however much life is left, and of a first issue when none is.
+/// The longest timeout of renewals and logins, and that of an issue when no valid value remains.
 const USUAL: Duration = Duration::from_secs(10);
-/// The longest: a database may take its time to make a user.
+/// The longest timeout of any request: a database may take long to create a user.
 const LONGEST: Duration = Duration::from_secs(30);
-/// The shortest.
+/// The shortest timeout of any request.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Schedule {
-    /// How long the request that is under way for `work` may take. After that it is abandoned and counts as a
+    /// The timeout of the request under way for `work`. After it the request is dropped and counts as a
     /// [silence](crate::provider::Extent::Silence).
     pub fn limit(&self, work: Work) -> Duration {
         self.in_flight.iter().find(|flight| flight.work == work).map_or(LONGEST, |flight| flight.limit)
     }
 
+    /// The timeout of a request for `work` that is sent at `now`.
     pub(super) fn limit_now(&self, work: Work, now: Duration) -> Duration {
         let token_left = || {
             let end = self.tokens.as_ref().and_then(Tokens::current_end)?;
@@ -55,24 +56,27 @@ impl Schedule {
                     let known = self.mount_of(id).took_to_issue.saturating_mul(3).min(left);
                     part(left, 2).max(known).clamp(SHORTEST, LONGEST)
                 }
-                // Tried again within ten seconds: an answer that comes later is taken during the next try.
+                // It is tried again within ten seconds; an answer that arrives after the timeout is used during the
+                // next try.
                 None => USUAL,
             },
         }
     }
 
-    /// The life that is left of what is delivered; `None` when there is none.
+    /// How long the delivered value is still valid; `None` when it has expired or does not expire.
     fn left(&self, id: SecretId, now: Duration) -> Option<Duration> {
         let end = self.expiry(&self.secrets[id.0])?;
         Some(end.saturating_sub(now)).filter(|left| !left.is_zero())
     }
 }
 
-/// A server that is slow, and does not hang, answers within twice as long; a quarter of what is left is for one more try.
+/// The timeout after that many timeouts in a row: doubled each time for a slow server, but leaving a quarter of `left`
+/// for one more try. Zero after none.
 fn longer_after(silences: u32, left: Duration) -> Duration {
     if silences == 0 { Duration::ZERO } else { doubled(SHORTEST, silences).min(left.saturating_sub(part(left, 4))) }
 }
 
+/// Returns `first` doubled `times` times, at most 16 times.
 fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1_u32 << times.min(16))
 }

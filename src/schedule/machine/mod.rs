@@ -24,89 +24,93 @@ use hasten::Round;
 use mount::Mount;
 use throttled::Throttled;
 
-/// What is under way for longer is slow, and perhaps hangs.
+/// A request that has been under way for longer than this is slow, and may hang.
 const SLOW: Duration = Duration::from_secs(1);
-/// No wait is longer: a clock that jumped is noticed within this.
+/// The longest wait that `next` returns, so that a clock jump is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Decides what is done next for one backend: its login token, if it has one, and its secrets.
+/// Decides what is requested next of one backend: its login token, if it has one, and its secrets.
 ///
-/// Pure: `now` counts from boot (suspend included) and `jitter` is a fresh number in `[0, 1)`; both are arguments. The driver
-/// is a loop: ask [`next`](Self::next); start the work it names, tell the event it names, or wait until an outcome arrives
-/// or the time is over; report each outcome by [`done`](Self::done) and each delivery by [`delivered`](Self::delivered).
+/// Pure: `now` is time since boot (suspend included) and `jitter` a fresh random number in `[0, 1)`; both are
+/// arguments. The driver is a loop: it calls [`next`](Self::next), then starts the returned work, handles the returned
+/// event, or waits until an outcome arrives or the returned time has passed; it reports each outcome to
+/// [`done`](Self::done) and each delivery to [`delivered`](Self::delivered).
 ///
 /// # Specification
 ///
-/// **Lives.** A life counts from when its request was *sent*, so that it never ends later here than on the server. The
-/// expiry of a leased secret is the earlier end of its lease and of the token it was issued under; a token that is revoked
-/// or forgotten takes its leases with it. A value without a lease does not depend on the token.
+/// **Lifetimes.** A TTL counts from when its request was *sent*, so that it never ends later here than on the server.
+/// The expiry of a leased secret is the earlier end of its lease and of the token it was issued under; a token that is
+/// revoked or forgotten ends its leases. A value without a lease does not depend on the token.
 ///
-/// **Renewal.** A renewable lease or token is renewed at two thirds of its life less up to a tenth of it, by jitter. It is
-/// never renewed after its end, nor in its last second (or tenth, when that is shorter). That `max_ttl` is reached shows in
-/// renewals that bring less than half of the time that has passed: twice in a row, or once within the window, and it is not
-/// renewed again.
+/// **Renewal.** A renewable lease or token is renewed after two thirds of its TTL, less up to a tenth of it by jitter.
+/// It is never renewed after its end, nor in its last second (or last tenth, if that is shorter). Reaching `max_ttl` is
+/// detected by renewals that extend the lifetime by less than half of the time that has passed: after two of them in a
+/// row, or one within the window, there is no further renewal.
 ///
 /// **Replacement.** While a lease and its token can be renewed nothing is issued. What cannot be renewed is replaced in
-/// its *window*: the last tenth of its whole life, at least 2 s, at most 5 min; begun in the window's first half, by
-/// jitter. What has ended is replaced at once. Nothing is replaced within a second of its issue, or within a third of it when
-/// it lives less than three.
+/// its *window*: the last tenth of its whole lifetime, at least 2 s, at most 5 min; the replacement starts in the
+/// window's first half, by jitter. An expired value is replaced at once. Nothing is replaced within a second of its
+/// issue, or within a third of its lifetime if that is shorter than 3 s.
 ///
-/// **The rest.** A read without a lease is repeated after its interval less up to a tenth, a value with a rotation of
-/// its own (a static role) also right after that; when such a value has not rotated at its time, every second, and then
-/// after an eighth of how late it is, at most a minute.
-/// From one interval before a `NextRotationDate` to one after it the interval is a twelfth (at least 30 s), and so is the
-/// first one where the date is not known yet. What states its own end and may live twice without harm (a certificate, a
-/// signed key, a token), read or written, is issued again at two thirds of its life less up to a tenth, and never because
-/// of the general interval or a [`refresh`](Self::refresh), only at one that is set on the secret itself
-/// ([`reissue_every`](Self::reissue_every)); a write that states none, only at the latter.
-/// With [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval follow the first, a second behind one
-/// another (of short intervals less).
+/// **Values without a lease.** A read is repeated after its interval less up to a tenth, and a value with a rotation of
+/// its own (a static role) also right after its rotation; if it has not rotated in time, it is read every second, and
+/// then after an eighth of the delay, at most every minute. From one interval before a `NextRotationDate` to one after
+/// it the interval is a twelfth (at least 30 s), and so is the first interval while the date is unknown. A value that
+/// states its own expiry, and of which two may be valid at once without harm (a certificate, a signed key, a token), is
+/// issued again after two thirds of its lifetime less up to a tenth; the general interval and
+/// [`refresh`](Self::refresh) never cause that, only an interval set on the secret itself
+/// ([`reissue_every`](Self::reissue_every)). A write that states no expiry is repeated only at such an interval. With
+/// [`Reads::Together`](super::Reads), reads that are due within a tenth of their interval follow the first one, one
+/// second apart (less for short intervals).
 ///
-/// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login; one that lives for hours and is
-/// revoked afterwards at any moment, by jitter, from a fiftieth of its life before its end (at most six of the longest windows) to
-/// the middle of its window, so that a fleet that started together spreads. No issue runs
-/// beside a login or just before one that is due: what is due in the token's window waits for the login until the middle
-/// of its own window, and then hastens it. Then every leased secret is issued once more under the new token; the
-/// others are not read again because of it. When all of them were delivered, and [`Settings::settle`] has passed, the
-/// old token is revoked, if it is ours and still lives.
+/// **Token hand-over.** A token that cannot be renewed is replaced in its window by a new login. One that lives for
+/// hours and is revoked afterwards is replaced at a random moment from a fiftieth of its lifetime before its end (at
+/// most six of the longest windows) to the middle of its window, so that clients that started together spread. No issue
+/// runs beside a login or just before one that is due: an issue that is due in the token's window waits for the login
+/// until the middle of its own window, and then brings the login forward. After the login every leased secret is issued
+/// once more under the new token; the others are not read again. When all of them are delivered, and
+/// [`Settings::settle`] has passed, the old token is revoked, if we logged in for it and it is still alive.
 ///
-/// **A dead token.** The first `Denied` of something that was not denied before leads to one question whether the token
-/// lives, unless the driver already says [`Outcome::TokenDead`]. Dead means one new login at once, and a
-/// further one only after a minute, doubling to ten, until a token is seen alive again. Refusals that were asked under an
-/// older token say nothing. Alive means the denial is the secret's own.
+/// **A dead token.** The first `Denied` for something that was not denied before leads to one token lookup, unless the
+/// driver already reports [`Outcome::TokenDead`]. A dead token leads to one new login at once, and to further ones only
+/// after a minute, doubling to ten, until a token is seen alive again. A refusal of a request that was sent under an
+/// older token is ignored. If the token is alive, the denial is the secret's own.
 ///
-/// **Refusals.** Denied, not found and malformed belong to the secret: asked again after a minute, doubling to ten, less
-/// up to a quarter, and no other secret notices. A refused *renewal* is repeated once, 2–4 s later; refused again, the
-/// lease is lost and issued anew, once: if the new lease's first renewal is refused as well, that lease lives its life
-/// out and is replaced in its window.
+/// **Refusals.** Denied, not found and malformed concern only the secret: it is requested again after a minute,
+/// doubling to ten, less up to a quarter, and no other secret is affected. A refused *renewal* is repeated once, 2–4 s
+/// later; if it is refused again, the lease is considered lost and issued anew, once: if the new lease's first renewal
+/// is refused as well, that lease is kept until its window and replaced there.
 ///
-/// **Failures.** An answer from a server that works is never an outage of the server. Transient and throttled answers belong to
-/// the *mount*, which has a breaker of its own: one probe at a time of what fails there, which is real work. What does not fail
-/// itself (or failed once while its value lives) passes the mount's breaker, because two databases can be connections of one mount,
-/// and an answer to it does not close the breaker. A silence longer than the [limit](Self::limit) belongs to the mount too,
-/// unless [`Work::CheckHealth`] shows that nobody answers; so does an answer that a server which is down gives to everybody (503, 502,
-/// a proxy's page), for which the health is asked at once, once for all. What has no connection, and 429 from two that share nothing (all
-/// renewals are one) while nothing else is answered, belongs to the *backend*: nothing runs but one probe after each back-off, of what failed least often first, then by urgency.
-/// As long as all failures are one secret's, the others wait at most half a second and go one at a time.
+/// **Failures.** An answer from a server that works is never an outage of the server. Transient and throttled answers
+/// count for the *mount*, which has a breaker of its own: one probe at a time of what fails there, which is a real
+/// request. A secret that has not failed itself (or only once while its value is valid) passes the mount's breaker,
+/// because several databases can be connections of one mount, and an answer to it does not close the breaker. A timeout
+/// after the [limit](Self::limit) counts for the mount too, unless [`Work::CheckHealth`] shows that the server does not
+/// answer; so does an answer that a server which is down gives to every request (503, 502, a proxy's error page), after
+/// which one health check runs at once. Connection failures, and 429 for two requests that share no mount (all renewals
+/// count as one) while nothing else succeeds, count for the *backend*: nothing runs but one probe after each back-off,
+/// beginning with what failed least often, then by urgency. As long as all failures are one secret's, the others wait
+/// at most half a second and run one at a time.
 ///
-/// Back-off is exponential from 0.5 s to 60 s with full jitter, at most half of the time until the next expiry (but a second). A
-/// backend has never more than 12 probes in a minute: with 8 requests under way at its start, a minute of outage costs at most 20
-/// requests; three answers in a row end an outage for good, and the next is counted anew. `Retry-After`, plus up to a tenth, holds
-/// for five minutes at most and never beyond what expires; a [`refresh`](Self::refresh) lifts it. On recovery what is overdue
-/// runs: the token first, then by expiry, two in parallel, then 4, 8. A renewal that keeps failing while the server answers gives
-/// way to a replacement in the window of the current grant.
+/// The back-off is exponential from 0.5 s to 60 s with full jitter, at most half of the time until the next expiry (but
+/// at least 1 s). A backend never gets more than 12 probes in a minute: with 8 requests under way when it starts, a
+/// minute of outage costs at most 20 requests. Three answers in a row end an outage, and the next is counted anew.
+/// `Retry-After`, plus up to a tenth, is honoured for five minutes at most and never beyond an expiry; a
+/// [`refresh`](Self::refresh) ends it. On recovery overdue work runs: the token first, then by expiry, two in parallel,
+/// then 4, 8. A renewal that keeps failing while the server answers is given up in favour of a replacement in the
+/// window of the current TTL.
 ///
-/// **Expired.** What has expired, or will within 10 s, is tried every 10 s whatever its back-off has grown to: what was refused
-/// one secret at a time, a refused login likewise.
+/// **Expired values.** A value that has expired, or will within 10 s, is requested every 10 s whatever its back-off:
+/// refused secrets one at a time, a refused login likewise.
 ///
-/// **Changes.** When a read brings another value, reads of the same interval are sent once more half a second later
-/// ([`Settings::together_within`]), so that what changed together is one delivery.
+/// **Changes.** When a read finds a changed value, secrets with the same read interval are read again half a second
+/// later ([`Settings::together_within`]), so that what changed together is delivered together.
 ///
-/// **Expiry.** When a value dies, [`Event::Expired`] comes once: at once if something stands in the way of replacing
-/// it, after 10 s of trying otherwise (a suspended laptop resumes with everything expired and repairs it in
-/// milliseconds). [`Event::Revived`] follows when it was replaced.
+/// **Expiry.** When a value expires, [`Event::Expired`] is returned once: at once if something hinders its replacement,
+/// otherwise after 10 s of trying (a suspended laptop resumes with everything expired and replaces it in milliseconds).
+/// [`Event::Revived`] follows when it was replaced.
 ///
-/// **Time.** No wait is longer than 30 s; a jump of the clock only makes things due.
+/// **Time.** No wait is longer than 30 s; a clock jump only makes things due.
 #[derive(Debug)]
 pub struct Schedule {
     settings: Settings,
@@ -115,14 +119,14 @@ pub struct Schedule {
     breaker: Breaker,
     mounts: Vec<Mount>,
     in_flight: Vec<InFlight>,
-    /// When the last answer came, whatever it said.
+    /// When the server last answered, with success or refusal.
     last_answer: Duration,
-    /// When the server was asked whether it lives.
+    /// When the last health check was sent.
     last_health: Duration,
-    /// A request was in vain, and nothing was answered since it was sent.
+    /// When a request failed in an unclear way, if the server has answered nothing since then.
     suspected: Option<Duration>,
     throttled: Throttled,
-    /// The next try of something that was refused and has expired.
+    /// No earlier than this, the next refused secret is retried because it has expired.
     refused_again: Duration,
     round: Option<Round>,
     jitter: f64,
@@ -131,21 +135,21 @@ pub struct Schedule {
     refreshed: Option<Duration>,
 }
 
-/// Whether the backend wants a login before anything else.
+/// Whether the backend needs a login before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
-    /// A token, under which leases live (Vault, OpenBao).
+    /// A login token, to which leases are bound (Vault, OpenBao).
     Token,
-    /// None that has a life we would know of (Secrets Manager, files).
+    /// No login, or none with a known lifetime (Secrets Manager, files).
     Nothing,
 }
 
-/// The answer to [`Schedule::refresh`].
+/// The result of [`Schedule::refresh`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refreshed {
-    /// Everything that may be read again is due.
+    /// Everything that may be read again is due now.
     Accepted,
-    /// The last one was too recent; try again after this.
+    /// The last refresh was too recent; try again after this time.
     TooSoon(Duration),
 }
 
@@ -162,7 +166,7 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Whether it may still be one of those that are answered soon.
+    /// Whether it has been under way for less than [`SLOW`].
     fn is_young(&self, now: Duration) -> bool {
         self.requested_at.saturating_add(SLOW) > now
     }
@@ -204,18 +208,19 @@ impl Schedule {
         id
     }
 
-    /// Issues this secret again at this interval too: an operator set it on the secret itself. One with a lease is renewed
-    /// instead.
+    /// Also issues this secret again at this interval, which an operator set on the secret itself. A secret with a
+    /// lease is renewed instead.
     pub fn reissue_every(&mut self, id: SecretId, interval: Duration) {
         self.secrets[id.0].reissue_every(interval);
     }
 
-    /// Whether [`refresh`](Self::refresh) reads this secret again; what it would issue anew is left alone.
+    /// Whether [`refresh`](Self::refresh) reads this secret again; it never re-issues a valid credential.
     pub fn is_refreshed(&self, id: SecretId) -> bool {
         self.secrets[id.0].is_refreshed()
     }
 
-    /// Takes up a token that was asked for at `asked`: from the first fetch, or from an earlier run.
+    /// Resumes a token that was requested at `requested_at`: by the first login, or by an earlier run. Returns its id;
+    /// `None` for a backend without logins.
     pub fn resume_token(&mut self, grant: Grant, requested_at: Duration, jitter: f64) -> Option<TokenId> {
         let tokens = self.tokens.as_mut()?;
         let id = tokens.upcoming();
@@ -223,7 +228,8 @@ impl Schedule {
         Some(id)
     }
 
-    /// Takes up a secret that was asked for (or last renewed) at `asked`, under the current token, and is delivered.
+    /// Resumes a secret that was requested (or last renewed) at `requested_at` under the current token, and that is
+    /// already delivered.
     pub fn resume(&mut self, id: SecretId, answer: Answer, requested_at: Duration, jitter: f64) {
         let token = self.current();
         if let Some(secret) = self.secrets.get_mut(id.0) {
@@ -232,15 +238,16 @@ impl Schedule {
         }
     }
 
-    /// Makes a read due at once: the value may have changed. What would be issued anew is left alone.
+    /// Makes a secret's read due at once, because the value may have changed. A secret that would be re-issued is not
+    /// touched.
     pub fn read_again(&mut self, id: SecretId, now: Duration) {
         if let Some(secret) = self.secrets.get_mut(id.0) {
             secret.refresh(now);
         }
     }
 
-    /// The value is of an earlier run: it is read again at once, and if it has ended, that is told without delay: the start has
-    /// tried to replace it.
+    /// Marks a value as fetched by an earlier run: it is read again at once. If it has expired, that is reported
+    /// without delay, since the start already tried to replace it.
     pub fn is_of_earlier_run(&mut self, id: SecretId, now: Duration) {
         let is_over = |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now);
         if self.secrets.get(id.0).is_some_and(is_over) {
@@ -249,7 +256,7 @@ impl Schedule {
         self.read_again(id, now);
     }
 
-    /// What to do now. Work that is handed out counts as under way until [`done`](Self::done).
+    /// Returns what to do now. Returned work counts as under way until [`done`](Self::done) is called for it.
     pub fn next(&mut self, now: Duration) -> Next {
         if let Some(event) = self.events.pop_front().or_else(|| self.expired(now)) {
             return Next::Tell(event);
@@ -277,7 +284,7 @@ impl Schedule {
         Next::Wait(wake.min(self.next_notice(now)).saturating_sub(now))
     }
 
-    /// What came of a piece of work. One that is not under way is ignored.
+    /// Reports the outcome of a piece of work. Ignored if that work is not under way.
     pub fn done(&mut self, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
         let Some(at) = self.in_flight.iter().position(|flight| flight.work == work) else { return };
         let flight = self.in_flight.swap_remove(at);
@@ -292,7 +299,7 @@ impl Schedule {
         }
     }
 
-    /// These secrets, as they came last, are visible to the app.
+    /// Reports that the latest values of these secrets are visible to the app.
     pub fn delivered(&mut self, secrets: &[SecretId], now: Duration) {
         for id in secrets {
             if let Some(secret) = self.secrets.get_mut(id.0) {
@@ -302,8 +309,8 @@ impl Schedule {
         self.review_hand_over(now);
     }
 
-    /// Somebody wants fresh values (a command, a signal): reads, and whatever fails, are due at once, whatever the back-off is
-    /// and the server asked for. Nothing is issued that lives.
+    /// Handles a refresh on demand (a command, a signal): reads, and everything whose last request failed, are due at
+    /// once, regardless of back-off and `Retry-After`. Valid credentials are not re-issued.
     pub fn refresh(&mut self, now: Duration) -> Refreshed {
         let wait = self
             .refreshed
@@ -319,29 +326,30 @@ impl Schedule {
         Refreshed::Accepted
     }
 
-    /// Whoever we log in as has changed (a token file): the login is due, unless the last one failed and is waited for.
+    /// Reports that the credentials for the login have changed (a token file): the login is due, unless the last one
+    /// failed and waits for its retry.
     pub fn identity_changed(&mut self, now: Duration) {
         if let Some(tokens) = &mut self.tokens {
             tokens.identity_changed(now);
         }
     }
 
-    /// How everything stands.
+    /// The state of the token and of each secret.
     pub fn status(&self, now: Duration) -> Status {
         let token = self.tokens.as_ref().map(|tokens| TokenStatus {
             id: tokens.current(),
             expires: tokens.current_end(),
             next: tokens.due().map(|at| (self.work(Slot::Token, now), at)),
-            last_error: tokens.trouble().map(|trouble| trouble.failure.clone()),
+            last_error: tokens.last_failure().map(|last_failure| last_failure.failure.clone()),
             handing_over: tokens.old().filter(|id| tokens.end(*id).is_none_or(|end| end > now)).count(),
         });
-        // What is overdue because nobody is logged in has the login's trouble.
-        let no_login = self.tokens.as_ref().filter(|tokens| !tokens.is_live(now)).and_then(Tokens::trouble);
+        // A secret that is overdue because there is no login shows the login's failure.
+        let no_login = self.tokens.as_ref().filter(|tokens| !tokens.is_live(now)).and_then(Tokens::last_failure);
         let secrets = self.secrets.iter().enumerate().map(|(index, secret)| {
             let id = SecretId(index);
             let is_overdue = secret.due().is_some_and(|due| due <= now);
-            let trouble = secret.history.trouble().or(no_login.filter(|_| is_overdue));
-            let state = match (secret.notice, trouble) {
+            let last_failure = secret.history.last_failure().or(no_login.filter(|_| is_overdue));
+            let state = match (secret.notice, last_failure) {
                 (Notice::Reported, _) => State::Expired,
                 _ if secret.is_pending() => State::Pending,
                 (_, Some(_)) => State::Failing,
@@ -353,7 +361,7 @@ impl Schedule {
                 next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at.max(self.waits_until(id, now)))),
                 expires: self.expiry(secret),
                 last_success: secret.history.last_success(),
-                last_error: trouble.map(|trouble| trouble.failure.clone()),
+                last_error: last_failure.map(|last_failure| last_failure.failure.clone()),
             }
         });
         Status {

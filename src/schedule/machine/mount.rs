@@ -1,4 +1,4 @@
-//! One mount of a backend: what its requests take, and the breaker that its secrets share.
+//! One mount of a backend: how long its requests take, and the breaker that its secrets share.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::schedule::breaker::{Breaker, Scope};
 use crate::schedule::settings::Settings;
 use crate::schedule::work::Work;
 
-/// A secrets engine, as far as it is known from its answers.
+/// A secrets engine, with what its answers have shown.
 #[derive(Debug)]
 pub(super) struct Mount {
     pub(super) breaker: Breaker,
@@ -21,7 +21,8 @@ impl Mount {
         Self { breaker, took_to_issue: Duration::ZERO, took_to_read: Duration::ZERO }
     }
 
-    /// An answer came after so long. One that was slow is forgotten slowly.
+    /// Records how long a request took. A slow one is forgotten gradually: each faster one lowers the estimate to no
+    /// less than 80 %.
     pub(super) fn took(&mut self, work: Work, time: Duration) {
         let known = match work {
             Work::Issue(_) => &mut self.took_to_issue,
@@ -31,7 +32,8 @@ impl Mount {
         *known = time.max(scaled(*known, 0.8));
     }
 
-    /// Where issues are slow, the window is long enough for three of them.
+    /// The settings for a secret of this mount with a lifetime of `life`: where issues are slow, the window is at least
+    /// as long as three of them (at most a third of `life`).
     pub(super) fn settings(&self, settings: &Settings, life: Duration) -> Settings {
         let mut slow = *settings;
         let three = self.took_to_issue.saturating_mul(3).min(part(life, 3));

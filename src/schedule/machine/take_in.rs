@@ -1,9 +1,9 @@
-//! What an outcome changes.
+//! Applies the outcome of a request to the schedule.
 
 use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
-use crate::schedule::backoff::{EXPIRED_WITHIN, patience, urgency};
+use crate::schedule::backoff::{EXPIRED_WITHIN, longest_backoff, longest_hold};
 use crate::schedule::breaker::{Again, Answered, Deadline, Failed, FailureTiming, Ran, Reach, Slot};
 use crate::schedule::secret::{DenialMeaning, Secret, Shown, Step};
 use crate::schedule::settings::Silence;
@@ -13,22 +13,23 @@ use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, PatienceFor
 use super::throttled::SentAway;
 use super::{InFlight, Schedule};
 
-/// What is due within this counts as urgent during an outage.
+/// During an outage, work that is due within this time limits the back-off.
 const SOON: Duration = Duration::from_secs(60);
-/// A login waits no longer because it was asked to.
+/// The longest time that a `Retry-After` delays a login.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
 
-/// Whom a failure speaks for.
+/// What a failure concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
-    /// The mount's; the server itself answers.
-    TheMount,
-    /// The backend's, at least for this slot.
-    TheBackend(Reach),
+enum FailureScope {
+    /// The mount; the server itself answers.
+    Mount,
+    /// The whole backend, or at least this slot of it.
+    Backend(Reach),
 }
 
 impl Schedule {
-    /// An answer that is none of a failing mount.
+    /// Records an answer (a success or a refusal): closes the breakers that it proves wrong, and records how long the
+    /// request took.
     pub(super) fn answered(&mut self, flight: &InFlight, now: Duration) {
         self.server_answered(now);
         if flight.slot != Slot::Health {
@@ -37,7 +38,7 @@ impl Schedule {
         let Some(mount) = self.mount_id(flight.slot) else { return };
         self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.requested_at));
         let breaker = &mut self.mounts[mount.0].breaker;
-        // An answer to what did not fail says nothing of what does.
+        // An answer to a secret that has not failed says nothing about those that do.
         let says_something = flight.ran_in_mount == Ran::AsProbe || breaker.is_closed();
         if says_something && breaker.answered() == Answered::Recovered {
             let its = self.secrets.iter_mut().filter(|secret| secret.mount() == mount);
@@ -45,7 +46,7 @@ impl Schedule {
         }
     }
 
-    /// Whatever it said, the server lives.
+    /// Records that the server is alive, whatever it answered; on recovery, makes everything due that waited for it.
     fn server_answered(&mut self, now: Duration) {
         (self.last_answer, self.suspected) = (now, None);
         if self.breaker.answered() == Answered::Recovered {
@@ -57,6 +58,8 @@ impl Schedule {
         }
     }
 
+    /// Applies a failure that is retried: decides whether it concerns the mount or the backend, opens that breaker, and
+    /// schedules the slot's next try.
     pub(super) fn set_back(&mut self, flight: &InFlight, failure: Failure, now: Duration, jitter: f64) {
         let retry_after = match failure.class {
             Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
@@ -70,23 +73,23 @@ impl Schedule {
             Slot::Token => self.tokens.as_ref().is_some_and(|tokens| tokens.failures() == 0),
             Slot::Check | Slot::Health | Slot::Old(_) => false,
         };
-        let of = self.of(flight, &failure);
-        let again = match (failure.extent, of) {
-            (Extent::Silence, Of::TheMount) if is_first => Again::AtOnce,
+        let scope = self.failure_scope(flight, &failure);
+        let again = match (failure.extent, scope) {
+            (Extent::Silence, FailureScope::Mount) if is_first => Again::AtOnce,
             _ => Again::Later,
         };
         let timing = FailureTiming { reach: Reach::Slot, again, sent: flight.requested_at, retry_after, limit: None };
-        match of {
-            Of::TheBackend(reach) => {
-                // A probe may have failed because of its mount alone: the next one is the question.
-                if failure.extent != Extent::Backend && flight.slot != Slot::Health && !self.cannot_ask() {
+        match scope {
+            FailureScope::Backend(reach) => {
+                // A probe may have failed only because of its mount: the health check runs next to find out.
+                if failure.extent != Extent::Backend && flight.slot != Slot::Health && !self.has_no_health_check() {
                     self.suspected = Some(now);
                 }
                 let timing = FailureTiming { reach, limit: self.urgency(|_| true, now), ..timing };
                 self.backend_failed(flight, timing, now, jitter);
             }
-            Of::TheMount => {
-                self.server_seems_to_answer(flight, &failure, now);
+            FailureScope::Mount => {
+                self.note_or_suspect_server(flight, &failure, now);
                 if let Some(mount) = self.mount_id(flight.slot) {
                     let timing = FailureTiming { limit: self.urgency(|of| of == mount, now), ..timing };
                     let breaker = &mut self.mounts[mount.0].breaker;
@@ -104,29 +107,31 @@ impl Schedule {
                 }
             }
         }
-        self.own_setback(flight, failure, timing, now, jitter);
+        self.delay_slot(flight, failure, timing, now, jitter);
     }
 
-    /// What the slot itself waits. Its own wait looks at its own end only: another's must not make it ask more often.
-    fn own_setback(&mut self, flight: &InFlight, failure: Failure, timing: FailureTiming, now: Duration, jitter: f64) {
+    /// Schedules the slot's own next try. Its wait is limited by its own expiry only: another secret's expiry must not
+    /// make it retry more often.
+    fn delay_slot(&mut self, flight: &InFlight, failure: Failure, timing: FailureTiming, now: Duration, jitter: f64) {
         match (flight.slot, &mut self.tokens) {
             (Slot::Secret(id), _) => {
-                let limit = self.expiry(&self.secrets[id.0]).map(|end| urgency(end.saturating_sub(now)));
+                let limit = self.expiry(&self.secrets[id.0]).map(|end| longest_backoff(end.saturating_sub(now)));
                 let timing = FailureTiming { limit, ..timing };
                 self.secrets[id.0].set_back(step_of(flight.work), failure, &timing, &self.settings, now, jitter);
             }
             (Slot::Token, _) => {
                 let left = self.tokens.as_ref().and_then(Tokens::current_end).map(|end| end.saturating_sub(now));
-                let limit = self.urgency(|_| true, now).into_iter().chain(left.map(urgency)).min();
+                let limit = self.urgency(|_| true, now).into_iter().chain(left.map(longest_backoff)).min();
                 let timing = FailureTiming { limit, ..timing };
                 let step = if flight.work == Work::RenewToken { TokenStep::Renew } else { TokenStep::Login };
                 let settings = self.settings;
                 if let Some(tokens) = &mut self.tokens {
-                    let is_news = tokens.trouble().is_none_or(|trouble| trouble.failure.class != failure.class);
+                    let is_news =
+                        tokens.last_failure().is_none_or(|last_failure| last_failure.failure.class != failure.class);
                     tokens.set_back(step, failure, &timing, &settings, now, jitter);
                     let Some(wait) = timing.retry_after.map(|wait| wait.min(LONGEST_PATIENCE)) else { return };
                     let Deadline { end, renewal } = tokens.deadline(&settings);
-                    let by = renewal.filter(|at| *at > now).or(end).map(|at| patience(at.saturating_sub(now)));
+                    let by = renewal.filter(|at| *at > now).or(end).map(|at| longest_hold(at.saturating_sub(now)));
                     let wait = by.map_or(wait, |by| wait.min(by));
                     tokens.not_before(now.saturating_add(wait));
                     if is_news {
@@ -140,30 +145,30 @@ impl Schedule {
         }
     }
 
-    /// Whom this failure speaks for. An answer from a server that works is never an outage of the server.
-    fn of(&self, flight: &InFlight, failure: &Failure) -> Of {
+    /// Decides what a failure concerns. An answer from a server that works is never an outage of the server.
+    fn failure_scope(&self, flight: &InFlight, failure: &Failure) -> FailureScope {
         let is_contradicted = self.last_answer > flight.requested_at;
         let is_probe = flight.ran == Ran::AsProbe && !self.breaker.is_closed();
         match (failure.extent, flight.slot) {
-            (Extent::Silence | Extent::Unclear | Extent::Backend, Slot::Health) => Of::TheBackend(Reach::All),
-            (Extent::Backend, _) => Of::TheBackend(Reach::Slot),
-            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled.is_everybodys() => {
-                Of::TheBackend(Reach::All)
+            (Extent::Silence | Extent::Unclear | Extent::Backend, Slot::Health) => FailureScope::Backend(Reach::All),
+            (Extent::Backend, _) => FailureScope::Backend(Reach::Slot),
+            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled.is_server_wide() => {
+                FailureScope::Backend(Reach::All)
             }
-            (Extent::Silence | Extent::Unclear, _) if !is_contradicted && (is_probe || self.cannot_ask()) => {
-                Of::TheBackend(Reach::Slot)
+            (Extent::Silence | Extent::Unclear, _) if !is_contradicted && (is_probe || self.has_no_health_check()) => {
+                FailureScope::Backend(Reach::Slot)
             }
-            (Extent::Silence | Extent::Unclear | Extent::Request, _) => Of::TheMount,
+            (Extent::Silence | Extent::Unclear | Extent::Request, _) => FailureScope::Mount,
         }
     }
 
-    /// Whether nobody can tell a request that hangs from a server that does.
-    fn cannot_ask(&self) -> bool {
+    /// Whether there is no health check that could tell a request that hangs from a server that does.
+    fn has_no_health_check(&self) -> bool {
         self.tokens.is_none() || self.settings.silence == Silence::Backend
     }
 
-    /// The server answered, or it is asked whether it does.
-    fn server_seems_to_answer(&mut self, flight: &InFlight, failure: &Failure, now: Duration) {
+    /// Records that the server answered, or makes a health check due if nothing else shows that it does.
+    fn note_or_suspect_server(&mut self, flight: &InFlight, failure: &Failure, now: Duration) {
         if failure.extent == Extent::Request {
             self.server_answered(now);
         } else if self.last_answer <= flight.requested_at {
@@ -171,7 +176,8 @@ impl Schedule {
         }
     }
 
-    /// It is meant for everybody, or for what was sent away only.
+    /// Handles a 429: decides whether it limits the whole backend or only what was throttled, and opens the backend's
+    /// breaker in the first case.
     fn sent_away(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
         let who = match flight.work {
             Work::Renew(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_) => SentAway::Renewals,
@@ -187,24 +193,27 @@ impl Schedule {
         }
     }
 
+    /// Records a failure of the backend; reports `BackendDown` when its breaker opens for every slot.
     fn backend_failed(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
         if self.breaker.failed(flight.slot, flight.ran, timing, now, jitter) == Failed::Down {
             self.events.push_back(Event::BackendDown);
-            // What failed before it was known may be renewed after it.
-            self.secrets.iter_mut().for_each(Secret::keeps_renewing);
-            self.tokens.iter_mut().for_each(Tokens::keeps_renewing);
+            // Renewals that failed before the outage was detected may succeed after it.
+            self.secrets.iter_mut().for_each(Secret::keep_renewing);
+            self.tokens.iter_mut().for_each(Tokens::keep_renewing);
         }
     }
 
-    /// The longest back-off that what is due soon in these mounts allows: none should sleep through an end.
+    /// The longest back-off allowed by the expiry of what is due soon in the mounts selected by `is_its`, or of the
+    /// token: no wait may outlast an expiry.
     fn urgency(&self, is_its: impl Fn(MountId) -> bool, now: Duration) -> Option<Duration> {
         let is_soon = |due: Option<Duration>| due.is_some_and(|due| due <= now.saturating_add(SOON));
         let its = self.secrets.iter().filter(|secret| is_its(secret.mount()) && is_soon(secret.due()));
         let secrets = its.filter_map(|secret| self.expiry(secret));
         let token = self.tokens.as_ref().filter(|tokens| is_soon(tokens.due())).and_then(Tokens::current_end);
-        secrets.chain(token).map(|end| urgency(end.saturating_sub(now))).min()
+        secrets.chain(token).map(|end| longest_backoff(end.saturating_sub(now))).min()
     }
 
+    /// Applies an outcome that is no retryable failure: a success, a refusal, or a dead token.
     pub(super) fn take_in(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, jitter: f64) {
         let (settings, requested_at) = (self.settings, flight.requested_at);
         let outcome = match outcome {
@@ -269,7 +278,7 @@ impl Schedule {
                         } else {
                             tokens.not_renewable(failure, &settings, jitter);
                             if is_denied {
-                                tokens.suspect(now);
+                                tokens.request_check(now);
                             }
                         }
                     }
@@ -278,6 +287,8 @@ impl Schedule {
         }
     }
 
+    /// Applies the refusal of a secret's request. A denial under an older token is ignored and retried; a first denial
+    /// makes a token check due.
     fn secret_refused(&mut self, flight: &InFlight, refused: Refused, now: Duration, jitter: f64) {
         let (Slot::Secret(id), Refused { failure, of }) = (flight.slot, refused) else { return };
         let is_denied = failure.class == Class::Denied;
@@ -295,11 +306,11 @@ impl Schedule {
         }
         let refusal = secret.refused(step_of(flight.work), failure, &self.settings, now, jitter);
         if let (DenialMeaning::Suspicious, Some(tokens)) = (refusal, &mut self.tokens) {
-            tokens.suspect(now);
+            tokens.request_check(now);
         }
     }
 
-    /// Sets the time of revocation of old tokens that nothing needs any more.
+    /// Schedules the revocation of old tokens that no lease depends on any more, once all leased secrets are delivered.
     pub(super) fn review_hand_over(&mut self, now: Duration) {
         let Some(tokens) = &mut self.tokens else { return };
         let leased = || self.secrets.iter().filter(|secret| secret.is_leased());
@@ -315,8 +326,9 @@ impl Schedule {
         }
     }
 
-    /// An issue is due while the token is in its window: it waits for the login where it can, else the login is now, so
-    /// that what is issued lives under the new token. The earliest of many would pull the logins of a fleet together.
+    /// Makes issues that are due in the token's window wait for the coming login, so that their leases belong to the
+    /// new token; an issue that cannot wait makes the login due now. (Logging in at the earliest of many issues would
+    /// make the logins of many clients coincide.)
     pub(super) fn await_login(&mut self, now: Duration) {
         let (current, server, settings) = (self.current(), self.server(), self.settings);
         let Some(tokens) = &mut self.tokens else { return };
@@ -329,6 +341,7 @@ impl Schedule {
         }
     }
 
+    /// Drops old tokens that no lease depends on and that need no revocation.
     pub(super) fn forget_old_tokens(&mut self, now: Duration) {
         let secrets = &self.secrets;
         if let Some(tokens) = &mut self.tokens {
@@ -337,6 +350,7 @@ impl Schedule {
     }
 }
 
+/// The secret's step that a piece of work executes.
 fn step_of(work: Work) -> Step {
     match work {
         Work::Renew(_) => Step::Renew,
@@ -345,7 +359,7 @@ fn step_of(work: Work) -> Step {
     }
 }
 
-/// A refusal, and of what.
+/// A refusal, and what was refused.
 struct Refused {
     failure: Failure,
     of: Subject,
@@ -357,7 +371,8 @@ enum Subject {
     TheToken,
 }
 
-/// An outcome that is no success. One that does not fit its work is the driver's mistake and counts as a malformed answer.
+/// Converts an outcome that is no success to a refusal. An outcome that does not fit its work is a bug of the driver
+/// and counts as a malformed answer.
 fn refusal(outcome: Outcome) -> Refused {
     match outcome {
         Outcome::Failed(failure) => Refused { failure, of: Subject::TheRequest },

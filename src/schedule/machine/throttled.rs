@@ -1,27 +1,29 @@
-//! Whom a 429 is meant for: what was sent away, or everybody.
+//! Decides what a 429 limits: only what was throttled, or the whole backend.
 
 use std::time::Duration;
 
 use crate::schedule::work::MountId;
 
-/// After something was served while something else was sent away, patience is not everybody's for this long.
+/// After something succeeded while something else was throttled, a 429 does not count for the whole backend for this
+/// long.
 const PARTIAL: Duration = Duration::from_secs(600);
 
-/// What is known of a server that asks for patience.
+/// The record of throttled requests.
 #[derive(Debug, Default)]
 pub(super) struct Throttled {
-    /// Since the last success.
+    /// What was throttled since the last success.
     by: Option<By>,
-    /// When something was last served while something else was sent away.
+    /// When something last succeeded while something else was throttled.
     partial: Option<Duration>,
 }
 
-/// What was sent away. Two of them share nothing.
+/// What was throttled. Two different values share no limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentAway {
     Mount(MountId),
     Login,
-    /// Leases of all mounts and the token: a limit on the server's own paths says nothing of the mounts.
+    /// Renewals of leases of all mounts and of the token: they share the server's own paths, which says nothing about
+    /// the mounts.
     Renewals,
 }
 
@@ -32,24 +34,24 @@ enum By {
 }
 
 impl Throttled {
-    /// Something had a success.
+    /// Records a success.
     pub(super) fn served(&mut self, now: Duration) {
         if self.by.take().is_some() {
             self.partial = Some(now);
         }
     }
 
-    /// True when that is meant for everybody: something else was sent away too, and nothing was served since, nor beside
-    /// what was sent away before.
+    /// Records a 429; returns whether it concerns the whole backend: something else was throttled as well, nothing has
+    /// succeeded since, and there was no success beside a 429 within [`PARTIAL`].
     pub(super) fn sent_away(&mut self, who: SentAway, now: Duration) -> bool {
         let is_partial = self.partial.is_some_and(|at| now < at.saturating_add(PARTIAL));
-        let is_everybodys = !is_partial && self.by.is_some_and(|before| before != By::One(who));
-        self.by = Some(if is_everybodys { By::Everybody } else { By::One(who) });
-        is_everybodys
+        let is_server_wide = !is_partial && self.by.is_some_and(|before| before != By::One(who));
+        self.by = Some(if is_server_wide { By::Everybody } else { By::One(who) });
+        is_server_wide
     }
 
-    /// Whether the last ones were.
-    pub(super) fn is_everybodys(&self) -> bool {
+    /// Whether the last 429 concerned the whole backend.
+    pub(super) fn is_server_wide(&self) -> bool {
         self.by == Some(By::Everybody)
     }
 }
