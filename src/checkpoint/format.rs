@@ -1,4 +1,4 @@
-//! The files of a checkpoint as they are written.
+//! The on-disk format of a checkpoint: types, file names and encoding.
 
 use std::time::Duration;
 
@@ -9,18 +9,22 @@ use crate::provider::vault::TokenKind;
 
 use super::SavedToken;
 
+/// The version of the format.
 pub(super) const FORMAT: u32 = 2;
 
+/// The file of the checkpoint's state.
 pub(super) const STATE: &str = "state.json";
 
+/// The temporary name under which a new state is written.
 pub(super) const BESIDE: &str = "state.json.new";
 
-/// A state that could not be used, or with which a run ended by a bug: never read again.
+/// The name of a state that could not be read, or during whose run the program panicked: never read again.
 pub(super) const UNUSABLE: &str = "state.json.unusable";
 
+/// The prefix of the files of values; a number follows.
 pub(super) const VALUE: &str = "state.value-";
 
-/// The file as it is written.
+/// The content of the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
@@ -28,16 +32,17 @@ pub(super) struct Written {
     pub(super) boot: String,
     pub(super) config: String,
     pub(super) address: String,
-    /// `None`: not logged in, or with the token of a token file.
+    /// Our token; `None`: not logged in, or with the token of a token file.
     pub(super) token: Option<WrittenToken>,
     pub(super) secrets: Vec<WrittenSecret>,
-    /// Of runs with other configurations, whose values the app uses until newer ones are delivered.
+    /// Tokens of runs with other configurations. The app uses their values until newer ones are delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<WrittenToken>,
-    /// What was being issued when this was written: an answer may have been lost.
+    /// Requests that may issue a credential and were not answered when this was written.
     pub(super) under_way: Vec<String>,
 }
 
+/// A token, in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenToken {
@@ -51,6 +56,7 @@ pub(super) struct WrittenToken {
     pub(super) namespace: Option<String>,
 }
 
+/// What is known of a value, in the state file; the value itself is in the file named by `value`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenSecret {
@@ -58,18 +64,18 @@ pub(super) struct WrittenSecret {
     pub(super) version: Option<String>,
     pub(super) lease: Option<String>,
     pub(super) renewable: bool,
-    /// `None`: the value has no end that is known.
+    /// `None`: the value has no known end.
     pub(super) ttl: Option<Duration>,
     pub(super) ends: Option<WrittenEnds>,
     pub(super) requested_at: Duration,
     pub(super) value: String,
     pub(super) payload: WrittenPayload,
-    /// KV v2's metadata, which a Go template can name.
+    /// KV v2's metadata, which a Go template can refer to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) metadata: Option<String>,
 }
 
-/// What is in the file of a value.
+/// The content of a value's file.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) enum WrittenPayload {
     /// A JSON object.
@@ -88,6 +94,7 @@ pub(super) enum WrittenEnds {
 }
 
 impl WrittenEnds {
+    /// Converts without the duration.
     pub(super) fn of(ends: Ends) -> Self {
         match ends {
             Ends::Expires(_) => Self::Expires,
@@ -97,6 +104,7 @@ impl WrittenEnds {
         }
     }
 
+    /// Adds the duration again.
     pub(super) fn after(self, ttl: Duration) -> Ends {
         match self {
             Self::Expires => Ends::Expires(ttl),
@@ -108,6 +116,7 @@ impl WrittenEnds {
 }
 
 impl WrittenToken {
+    /// The token in the format of the file; `None` if it is not UTF-8.
     pub(super) fn of(saved: &SavedToken) -> Option<Self> {
         Some(Self {
             secret: saved.secret.expose_text()?.to_owned(),
@@ -121,7 +130,8 @@ impl WrittenToken {
     }
 }
 
-/// A map as it came: texts quoted, everything else as it was written.
+/// Encodes a map as a JSON object: strings quoted, other values as they were received. Empty for a value that is no
+/// map.
 pub(super) fn text(payload: &Payload) -> SecretBytes {
     let mut out = vec![b'{'];
     if let Payload::Map(map) = payload {

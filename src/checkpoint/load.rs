@@ -1,4 +1,4 @@
-//! Reading what an earlier run left. What cannot be used is refused with one line.
+//! Loads the checkpoint of an earlier run. One that cannot be used is refused with one log line.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,13 +13,14 @@ use crate::sys::fs::{Errno, Folder};
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
 use super::{CheckpointKey, EndedValues, Found, LoadedCheckpoint, SavedToken, SavedValue};
 
-/// What ends this soon is not taken up.
+/// A token or value that ends within this time is not resumed.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
 
-/// A larger file is not a checkpoint.
+/// The largest checkpoint file that is read.
 pub(super) const MOST_BYTES: u64 = 8 << 20;
 
-/// Reads what an earlier run left. Whatever cannot be used is refused with one line.
+/// Loads the checkpoint of an earlier run for the configuration `key` and the plan's `sources`. One that cannot be used
+/// is refused with one log line.
 pub(crate) fn find(
     folder: &Folder,
     key: &CheckpointKey,
@@ -30,7 +31,7 @@ pub(crate) fn find(
     let Some(mut written) = read_written(folder) else { return Found::NOTHING };
     let mut replaced = Vec::new();
     let is_usable = |token: &SavedToken| token.requested_at <= now && !is_over(token, now);
-    // A token goes to no other server than the one it is of.
+    // A token is never sent to another server than the one that issued it.
     if written.format == FORMAT && written.boot == key.boot && written.address == key.address {
         let earlier = written.replaced.drain(..).map(saved_token);
         replaced.extend(earlier.filter(is_usable));
@@ -47,6 +48,8 @@ pub(crate) fn find(
     Found { loaded, replaced }
 }
 
+/// Decides which parts of the checkpoint can be resumed: nothing of another format, server, boot or clock, and no
+/// values without their token.
 fn of_this_configuration(
     mut written: Written,
     folder: &Folder,
@@ -58,7 +61,7 @@ fn of_this_configuration(
     let token = written.token.take().map(saved_token);
     let why = match () {
         () if written.format != FORMAT => Some("of another format"),
-        // A token goes to no other server than the one it is of.
+        // A token is never sent to another server than the one that issued it.
         () if written.address != key.address => {
             let what = "what an earlier run left is of another server, so everything is fetched anew";
             let has_token = token.is_some() || !written.replaced.is_empty();
@@ -93,7 +96,7 @@ fn of_this_configuration(
     });
     let values: Vec<_> = values.filter(|value| ended_values == EndedValues::Keep || !value.is_over).collect();
     match ended {
-        // The server's clock may differ, so a token that has ended here is revoked all the same.
+        // The server's clock may differ, so a token that has ended by ours is revoked all the same.
         Some(ended) if values.is_empty() => LoadedCheckpoint::Stale(ended),
         Some(ended) => LoadedCheckpoint::TokenEnded(ended, values),
         None if token.is_none() && values.is_empty() => LoadedCheckpoint::Nothing,
@@ -101,7 +104,8 @@ fn of_this_configuration(
     }
 }
 
-/// The file of the state; what cannot be read is put aside.
+/// Reads and parses the state file; one that cannot be read is renamed to [`UNUSABLE`]. `None` if there is none that
+/// can be used.
 fn read_written(folder: &Folder) -> Option<Written> {
     let bytes = match read(folder, STATE) {
         Ok(Some(bytes)) => bytes,
@@ -115,7 +119,7 @@ fn read_written(folder: &Folder) -> Option<Written> {
             return None;
         }
     };
-    // serde's own messages quote what they read.
+    // Error messages of serde quote the input.
     let written = serde_json::from_slice::<Written>(bytes.expose()).ok();
     if written.is_none() {
         warn!(
@@ -127,10 +131,12 @@ fn read_written(folder: &Folder) -> Option<Written> {
     written
 }
 
+/// Whether a token has ended or is about to.
 fn is_over(token: &SavedToken, now: Duration) -> bool {
     token.token.ttl.is_some_and(|ttl| ends_soon(token.requested_at.saturating_add(ttl), now))
 }
 
+/// Converts a token of the state file.
 fn saved_token(token: WrittenToken) -> SavedToken {
     SavedToken {
         secret: SecretBytes::from(token.secret),
@@ -147,23 +153,27 @@ fn saved_token(token: WrittenToken) -> SavedToken {
     }
 }
 
-/// Whether what ends then is not worth taking up.
+/// Whether something that ends at `end` is too short-lived to be resumed.
 pub(super) fn ends_soon(end: Duration, now: Duration) -> bool {
     end < now.saturating_add(MARGIN)
 }
 
-/// A source of the same configuration that no plan names before the values are there: a template computed its path.
+/// Parses a source whose path a template computed, and which is therefore not among the plan's sources. Only Vault
+/// references are accepted.
 fn computed(written: &str) -> Option<Source> {
     let source = SecretRef::parse(written, &BTreeMap::new()).ok()?.source;
     matches!(source, Source::Vault(_)).then_some(source)
 }
 
-/// What of it is a reference: of this configuration, or one that a template computes. What else stands there is nobody's.
+/// The entries that are references: of this configuration, or computed by a template. Other strings in the file are
+/// ignored.
 pub(super) fn known<'a>(written: &'a [String], sources: &[Source]) -> Vec<&'a str> {
     let is_known = |text: &&str| sources.iter().any(|source| source.written() == *text) || computed(text).is_some();
     written.iter().map(String::as_str).filter(is_known).collect()
 }
 
+/// Loads one value. `None` if it is no source of this configuration, its file is missing or malformed, or its time is
+/// in the future.
 pub(super) fn restore(
     folder: &Folder,
     written: WrittenSecret,
@@ -194,7 +204,7 @@ pub(super) fn restore(
     Some(SavedValue { source, fetched, requested_at: written.requested_at, is_over, file: written.value })
 }
 
-/// Renames the state, so that no later start reads it.
+/// Renames the state file to [`UNUSABLE`], so that no later start reads it.
 pub(super) fn put_aside(folder: &Folder) {
     if let Err(why) = folder.replace(STATE.as_ref(), UNUSABLE.as_ref())
         && why != Errno::ENOENT
@@ -203,6 +213,7 @@ pub(super) fn put_aside(folder: &Folder) {
     }
 }
 
+/// Reads a file of at most [`MOST_BYTES`]; `None` if it does not exist.
 pub(super) fn read(folder: &Folder, name: &str) -> Result<Option<SecretBytes>, Errno> {
     let file = match folder.open_file(name.as_ref()) {
         Ok(file) => file,

@@ -1,14 +1,14 @@
-//! What a restarted sidecar resumes from: written into the state directory, which is on memory, before each issue and after
-//! each answer, and removed at an orderly end.
+//! The checkpoint that a restarted sidecar resumes from: written into the state directory (which is on memory) before
+//! each issue and after each answer, and removed at an orderly end.
 //!
 //! ```text
-//! state.json       format, boot, configuration, our token, of each value its lease, its version and its life, and the
-//!                  tokens of earlier configurations until what they are replaced by is delivered
+//! state.json       format, boot, configuration, our token, each value's lease, version and TTL, and the tokens of
+//!                  earlier configurations until new values are delivered
 //! state.value-N    one value, written once
 //! ```
 //!
-//! Values without a lease are kept so that a restart in an outage can deliver them. Where room is scarce, the token and the
-//! leases come first: values that could be read again give way, the largest first.
+//! Values without a lease are kept so that a restart during an outage can deliver them. Where space is short, tokens
+//! and leases come first: values that can be read again are dropped, the largest first.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -27,7 +27,7 @@ use crate::provider::vault::{Origin, Token, Vault};
 pub(crate) use load::find;
 pub(crate) use write::{Checkpoint, Kept};
 
-/// What a checkpoint must agree with to be resumed.
+/// What a checkpoint must agree with to be resumed: boot, configuration and server.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckpointKey {
     boot: String,
@@ -36,14 +36,15 @@ pub(crate) struct CheckpointKey {
 }
 
 impl CheckpointKey {
-    /// Of this boot, this program and this configuration. `None` where nothing is kept: with a local file, or no boot id.
+    /// The key of this boot, program version and configuration. `None` if no checkpoint is kept: with a local file, or
+    /// without a boot id.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         if config.local.is_some() {
             return None;
         }
         let address = config.vault.as_ref().map_or_else(String::new, |vault| vault.address.clone());
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        // An init container that leaves its leases differs in nothing else from the sidecar that takes them up.
+        // An init container differs from the sidecar that resumes its checkpoint only in `--leave-leases`.
         let config = Config { leave_leases: false, ..config.clone() };
         let text = format!("{} {config:?}", env!("CARGO_PKG_VERSION"));
         let config = digest::digest(&digest::SHA256, text.as_bytes());
@@ -58,7 +59,7 @@ pub(crate) struct SavedToken {
     pub(crate) secret: SecretBytes,
     pub(crate) token: Token,
     pub(crate) requested_at: Duration,
-    /// Where it is known: the next configuration may name another one.
+    /// The namespace of the token, where it is known: the next configuration may name another one.
     pub(crate) namespace: Option<String>,
 }
 
@@ -80,26 +81,27 @@ pub(crate) struct SavedValue {
     pub(crate) requested_at: Duration,
     /// Whether it has ended.
     pub(crate) is_over: bool,
-    /// The file that has it.
+    /// The file that contains it.
     file: String,
 }
 
-/// What becomes of values that ended while no sidecar ran.
+/// How values that ended while no sidecar ran are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndedValues {
-    /// They are loaded, for a start that cannot fetch them.
+    /// They are loaded, for a start that cannot fetch newer ones.
     Keep,
-    /// They are left.
+    /// They are ignored.
     Drop,
 }
 
 impl SavedValue {
-    /// Whether it dies with the token that it was requested with.
+    /// Whether it ends with the token that it was requested with.
     pub(crate) fn is_bound(&self) -> bool {
         self.fetched.lease.is_some() || matches!(self.fetched.ends, Some(Ends::WithToken(_)))
     }
 
-    /// The same value, marked as ended. One that depends on a token ended at `token_end` at the latest, and depends on none now.
+    /// The same value, marked as ended. If it depended on a token, it ended at `token_end` at the latest; the result
+    /// depends on no token.
     fn ended(mut self, token_end: Duration) -> Self {
         if self.is_bound() {
             let until_end = token_end.saturating_sub(self.requested_at);
@@ -115,11 +117,12 @@ impl SavedValue {
     }
 }
 
-/// What earlier runs left.
+/// What earlier runs left in the state directory.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) loaded: LoadedCheckpoint,
-    /// Tokens of runs with other configurations: the app uses what was issued under them until something newer is delivered.
+    /// Tokens of runs with other configurations: the app uses what was issued under them until something newer is
+    /// delivered.
     pub(crate) replaced: Vec<SavedToken>,
 }
 
@@ -127,15 +130,16 @@ impl Found {
     pub(crate) const NOTHING: Self = Self { loaded: LoadedCheckpoint::Nothing, replaced: Vec::new() };
 }
 
-/// What an earlier run with this configuration left.
+/// The checkpoint of an earlier run with this configuration.
 #[derive(Debug)]
 pub(crate) enum LoadedCheckpoint {
     Nothing,
-    /// To be taken up: the token, if it lives, and the values. Without a token none of them is bound to one.
+    /// To be resumed: the token, if it is alive, and the values. Without a token none of the values depends on one.
     Usable(Option<SavedToken>, Vec<SavedValue>),
-    /// The token has ended, and values that depend on none are left: they may stay while nothing newer can be fetched.
+    /// The token has ended, and only values that do not depend on it remain: they may be used while nothing newer can
+    /// be fetched.
     TokenEnded(SavedToken, Vec<SavedValue>),
-    /// Not to be taken up, but the token can be revoked.
+    /// Not to be resumed, but the token can be revoked.
     Stale(SavedToken),
 }
 

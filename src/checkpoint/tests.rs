@@ -264,13 +264,13 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     let found = |config: &str, at| super::load::find(&folder, &key(config), &[source()], EndedValues::Keep, now(at));
     // A start that fails, one that is killed before it delivers, and one more with a third configuration.
     let mut failing = Checkpoint::new(&folder, key("b")).unwrap();
-    failing.replaces(found("b", 1).replaced);
+    failing.add_replaced(found("b", 1).replaced);
     failing.write(Some(&token()), vec![]);
     failing.remove();
     let again = found("b", 2);
     assert!(matches!(again.loaded, LoadedCheckpoint::Nothing), "what was given back is not taken up");
     let mut killed = Checkpoint::new(&folder, key("b")).unwrap();
-    killed.replaces(again.replaced);
+    killed.add_replaced(again.replaced);
     killed.value(&source(), &lease("{}"), now(2));
     killed.write(Some(&token()), vec![]);
     let same = found("b", 3);
@@ -281,9 +281,9 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     assert_eq!(third.replaced.len(), 2);
     assert!(found("c", 700).replaced.is_empty(), "they have ended by themselves");
     let mut delivered = Checkpoint::new(&folder, key("c")).unwrap();
-    delivered.replaces(third.replaced);
+    delivered.add_replaced(third.replaced);
     delivered.write(Some(&token()), vec![]);
-    delivered.has_replaced();
+    delivered.forget_replaced();
     assert!(delivered.is_changed());
     delivered.write(Some(&token()), vec![]);
     assert!(found("c", 4).replaced.is_empty());

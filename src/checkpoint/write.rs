@@ -1,4 +1,4 @@
-//! The writer. What cannot be written is logged once: then the next start fetches everything again.
+//! Writes the checkpoint. A write failure is logged once; the next start then fetches everything again.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use super::format::{
 use super::load::put_aside;
 use super::{CheckpointKey, SavedToken, SavedValue};
 
-/// The writer. What cannot be written is said once: then the next start fetches anew.
+/// The checkpoint being written. A write failure is logged once; the next start then fetches everything again.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(super) folder: Folder,
@@ -26,21 +26,24 @@ pub(crate) struct Checkpoint {
     pub(super) secrets: BTreeMap<Source, Entry>,
     /// Tokens of runs with other configurations, until they are revoked.
     pub(super) replaced: Vec<SavedToken>,
+    /// The number of the next value file.
     pub(super) next: u64,
+    /// The last write failure, logged already.
     pub(super) trouble: Option<Errno>,
-    /// Whether it was said that there is no room for every value.
+    /// Whether it was logged that there is no space for every value.
     pub(super) is_crowded: bool,
-    /// Whether something changed since it was written down.
+    /// Whether something has changed since the last write.
     pub(super) is_changed: bool,
 }
 
-/// Whether a value is in the next state that is written.
+/// Whether a value will be part of the next state that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
     Yes,
     No,
 }
 
+/// What is known of a value whose file is written.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) version: Option<String>,
@@ -56,7 +59,7 @@ pub(super) struct Entry {
 }
 
 impl Checkpoint {
-    /// A writer into that folder.
+    /// A writer into `folder`; `None` if the folder cannot be read.
     pub(crate) fn new(folder: &impl AsFd, key: CheckpointKey) -> Option<Self> {
         let folder = Folder::from(folder.as_fd().try_clone_to_owned().ok()?);
         let numbers = folder.names().ok()?.into_iter();
@@ -75,7 +78,8 @@ impl Checkpoint {
         })
     }
 
-    /// A new value, as it came. Mounted files are not kept: they are there to be read again.
+    /// Writes a new value to a file of its own. Values of mounted files are not kept, because they can be read again.
+    /// Where space is short, values that can be read again are dropped for one that depends on a token.
     pub(crate) fn value(&mut self, source: &Source, fetched: &Fetched, requested_at: Duration) -> Kept {
         if matches!(source, Source::File(_)) {
             return Kept::No;
@@ -91,7 +95,7 @@ impl Checkpoint {
         self.is_changed = true;
         let mut put = self.put(&entry.value, &entry.value, bytes);
         if put.is_err() {
-            // What it replaces is worth less.
+            // Drop the older value of this source to make room.
             self.drop_value(source);
             put = self.put(&entry.value, &entry.value, bytes);
         }
@@ -108,13 +112,13 @@ impl Checkpoint {
                 Kept::No
             }
             Err(why) => {
-                self.crowded(why);
+                self.log_no_space(why);
                 Kept::No
             }
         }
     }
 
-    /// A value came again as it was: only what is known of it is new.
+    /// Records that a value was fetched again unchanged: its TTL and lease may be new.
     pub(crate) fn unchanged(&mut self, source: &Source, fetched: &Fetched, requested_at: Duration) {
         match self.secrets.get_mut(source) {
             Some(entry) => {
@@ -126,7 +130,7 @@ impl Checkpoint {
         }
     }
 
-    /// A value of an earlier run goes on to be used; it is written already.
+    /// Records that a value of an earlier run stays in use; its file exists already.
     pub(crate) fn resumed(&mut self, value: &SavedValue) {
         let size = match &value.fetched.payload {
             Payload::Map(_) => text(&value.fetched.payload).expose().len(),
@@ -137,7 +141,7 @@ impl Checkpoint {
         self.is_changed = true;
     }
 
-    /// A lease was renewed.
+    /// Records the renewal of a lease.
     pub(crate) fn renewed(&mut self, source: &Source, ttl: Duration, renewable: bool, requested_at: Duration) {
         if let Some(entry) = self.secrets.get_mut(source) {
             (entry.ttl, entry.renewable, entry.requested_at) = (Some(ttl), renewable, requested_at);
@@ -145,35 +149,38 @@ impl Checkpoint {
         }
     }
 
-    /// The app uses what was issued under these until something newer is delivered: they are written down until they are revoked.
-    pub(crate) fn replaces(&mut self, tokens: Vec<SavedToken>) {
+    /// Adds tokens of other configurations, under which values were issued that the app still uses: kept in the state
+    /// until they are revoked.
+    pub(crate) fn add_replaced(&mut self, tokens: Vec<SavedToken>) {
         self.is_changed |= !tokens.is_empty();
         self.replaced.extend(tokens);
     }
 
-    /// What it replaces, as far as that is not revoked.
+    /// The tokens of other configurations that are not revoked yet.
     pub(crate) fn replaced(&self) -> &[SavedToken] {
         &self.replaced
     }
 
-    /// What it replaces is revoked.
-    pub(crate) fn has_replaced(&mut self) {
+    /// Forgets the tokens of other configurations: they are revoked.
+    pub(crate) fn forget_replaced(&mut self) {
         self.is_changed |= !self.replaced.is_empty();
         self.replaced.clear();
     }
 
-    /// There is a new token: leases of the old one die with it.
+    /// Drops the values that depend on the old token, after a new login.
     pub(crate) fn logged_in(&mut self) {
         self.secrets.retain(|_, entry| !entry.is_bound());
         self.is_changed = true;
     }
 
-    /// Whether what is written down is not what is known.
+    /// Whether something has changed since the last write.
     pub(crate) fn is_changed(&self) -> bool {
         self.is_changed
     }
 
-    /// Writes the whole checkpoint. Without a token, values that depend on one are left out.
+    /// Writes the state file, with `under_way` as the requests that may still issue something, and removes unneeded
+    /// files. Without a token, values that depend on one are left out; without anything to resume, the checkpoint is
+    /// removed.
     pub(crate) fn write(&mut self, token: Option<&SavedToken>, under_way: Vec<String>) {
         self.is_changed = false;
         let token = token.filter(|saved_token| saved_token.token.origin == Origin::Login).and_then(WrittenToken::of);
@@ -191,7 +198,7 @@ impl Checkpoint {
                 Ok(()) => break,
                 Err(_) if self.make_room() => {}
                 Err(why) => {
-                    // What is there says less than the truth by now.
+                    // The old state is out of date by now: remove it.
                     self.forget();
                     return self.failed(why);
                 }
@@ -201,24 +208,26 @@ impl Checkpoint {
         self.sweep(|name| is_value(name) || name == STATE || name == UNUSABLE);
     }
 
-    /// Gives up the largest value that could be read again; `false` when there is none.
+    /// Drops the largest value that can be read again; `false` if there is none.
     pub(super) fn make_room(&mut self) -> bool {
         let unbound = self.secrets.iter().filter(|(_, entry)| !entry.is_bound());
         let Some(largest) = unbound.max_by_key(|(_, entry)| entry.size).map(|(source, _)| source.clone()) else {
             return false;
         };
         self.drop_value(&largest);
-        self.crowded(Errno::ENOSPC);
+        self.log_no_space(Errno::ENOSPC);
         true
     }
 
-    /// What is written may still name the file: a value that is not there is not taken up.
+    /// Drops a value and its file. A state on disk that still names the file is harmless: a value without its file is
+    /// not resumed.
     pub(super) fn drop_value(&mut self, source: &Source) {
         if let Some(entry) = self.secrets.remove(source) {
             let _gone = self.folder.unlink(entry.value.as_ref());
         }
     }
 
+    /// The state to be written, still without the values.
     fn written(&self, token: Option<WrittenToken>, under_way: Vec<String>) -> Written {
         Written {
             format: FORMAT,
@@ -232,7 +241,8 @@ impl Checkpoint {
         }
     }
 
-    /// The end of what this run had: nothing of it is left to take up. What it was to replace stays written down.
+    /// Removes the checkpoint after an orderly end, so that the next start resumes nothing. Tokens of other
+    /// configurations that are not revoked yet stay recorded.
     pub(crate) fn remove(&self) {
         if self.replaced.is_empty() {
             return self.forget();
@@ -244,12 +254,14 @@ impl Checkpoint {
         }
     }
 
+    /// Removes the state file and all files of values.
     fn forget(&self) {
         let _gone = self.folder.unlink(STATE.as_ref());
         self.sweep(|_| false);
     }
 
-    pub(super) fn crowded(&mut self, why: Errno) {
+    /// Logs once that there is no space for every value.
+    pub(super) fn log_no_space(&mut self, why: Errno) {
         if !std::mem::replace(&mut self.is_crowded, true) {
             warn!(
                 "the state directory has no room for every value without a lease, so a restart in an outage would wait for \
@@ -259,12 +271,14 @@ impl Checkpoint {
         }
     }
 
+    /// Logs a write failure, once for each error code.
     pub(super) fn failed(&mut self, why: Errno) {
         if self.trouble.replace(why) != Some(why) {
             warn!("cannot write our state, so a restart would fetch everything anew: {}", why.desc());
         }
     }
 
+    /// Writes a file under the name `beside` and renames it to `name`, so that `name` is never incomplete.
     pub(super) fn put(&self, beside: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
         match self.folder.unlink(beside.as_ref()) {
             Ok(()) | Err(Errno::ENOENT) => {}
@@ -278,7 +292,7 @@ impl Checkpoint {
         if beside == name { Ok(()) } else { self.folder.replace(beside.as_ref(), name.as_ref()) }
     }
 
-    /// Removes files of the checkpoint that are not needed any more.
+    /// Removes the files of the checkpoint that are not needed any more. Failures are logged at debug.
     pub(super) fn sweep(&self, is_needed: impl Fn(&str) -> bool) {
         let names: Vec<OsString> = self.folder.names().unwrap_or_default();
         for name in names.iter().filter_map(|name| name.to_str()) {
@@ -293,7 +307,7 @@ impl Checkpoint {
     }
 }
 
-/// Keeps the next start from the state that this one may have failed at.
+/// After a panic, keeps the next start from the state that may have caused it.
 impl Drop for Checkpoint {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -303,6 +317,7 @@ impl Drop for Checkpoint {
 }
 
 impl Entry {
+    /// The entry of a fetched value whose file `value` has `size` bytes.
     pub(super) fn of(fetched: &Fetched, requested_at: Duration, value: String, size: usize) -> Self {
         let lease = fetched.lease.as_ref();
         Self {
@@ -322,11 +337,12 @@ impl Entry {
         }
     }
 
-    /// Whether it dies with the token that it was requested with.
+    /// Whether it ends with the token that it was requested with.
     pub(super) fn is_bound(&self) -> bool {
         self.lease.is_some() || matches!(self.ends, Some(WrittenEnds::WithToken))
     }
 
+    /// The entry in the format of the file.
     pub(super) fn written(&self, source: &Source) -> WrittenSecret {
         WrittenSecret {
             source: source.written(),

@@ -1,8 +1,8 @@
-//! Whose a volume is: by what a writer of ours left in it, or by where it is.
+//! Decides whether a volume is ours: by what an earlier run of this program left in it, or by its path.
 //!
-//! In exec and supervise modes the app owns the volume, and may put anything in the place of our names or take the rights to
-//! read it away. In a volume that is ours this is put right by the next start; what has another owner is never touched, and
-//! neither is a volume that is not known to be ours.
+//! In exec and supervise modes the app owns the volume: it may put anything under our names there, or change modes. In
+//! a volume that is ours the next start repairs this; files of another owner, and a volume that is not known to be
+//! ours, are never touched.
 
 use std::path::Path;
 
@@ -15,36 +15,38 @@ use super::VolumeError;
 use super::layout::{self, DATA};
 use super::remove::Owners;
 
-/// What is below this directory is ours by its name.
+/// Every directory below this one is ours because of its path.
 pub(super) const HOME: &str = "/run/secret-exec";
 
-/// Whether what stands in the place of our names may be replaced.
+/// Whether something else under one of our names may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// A writer of ours used it before, or nobody else has a reason to be there.
+    /// The volume is ours: an earlier run used it, or its path is below [`HOME`].
     Own,
-    /// It may be somebody's own directory.
+    /// The directory may be in use for something else.
     Unknown,
 }
 
 impl Claim {
+    /// Decides whether the directory `volume` at `path` is ours. Errors: it cannot be listed.
     pub(super) fn of(volume: &Folder, path: &Path, owners: Owners) -> Result<Self, VolumeError> {
         if is_own_path(path) {
             return Ok(Self::Own);
         }
-        has_sign(volume, owners)
+        has_own_entries(volume, owners)
             .map(|has| if has { Self::Own } else { Self::Unknown })
             .map_err(VolumeError::system("list", path))
     }
 }
 
-/// Whether it is below our own directory.
+/// Whether `path` is below [`HOME`].
 pub(super) fn is_own_path(path: &Path) -> bool {
     path.strip_prefix(HOME).is_ok_and(|below| below.components().next().is_some())
 }
 
-/// A generation, or a `..data` that leads to one, whatever else has been done to it.
-pub(super) fn has_sign(volume: &Folder, owners: Owners) -> fs::Result<bool> {
+/// Whether the directory contains something that only this program makes: a generation, or a `..data` link to one, with
+/// one of `owners` as its owner.
+pub(super) fn has_own_entries(volume: &Folder, owners: Owners) -> fs::Result<bool> {
     for name in volume.names()? {
         let Some(found) = volume.find(&name)? else { continue };
         let is_sign = match found.kind {
@@ -59,26 +61,28 @@ pub(super) fn has_sign(volume: &Folder, owners: Owners) -> fs::Result<bool> {
     Ok(false)
 }
 
-/// The kubelet's volumes have the same names: root's, open to everybody.
+/// Whether a generation is ours. The kubelet's generations have the same names, but belong to root and are readable by
+/// everyone.
 fn is_generation_of(found: Meta, owners: Owners) -> bool {
     owners.has(found.uid) && (found.uid != 0 || found.mode & 0o007 == 0)
 }
 
+/// Whether `..data` points to a generation that is ours or is missing.
 fn leads_to_one(volume: &Folder, owners: Owners) -> fs::Result<bool> {
     let target = volume.target(DATA.as_ref())?;
     let leads = layout::is_generation(&target);
     Ok(leads && volume.find(&target)?.is_none_or(|found| found.kind != Kind::Folder || is_generation_of(found, owners)))
 }
 
-/// Whether mode and group of a volume are its owner's doing, and ours to set again. Not where the root of a mount is root's: that
-/// is how emptyDirs and docker's tmpfs come.
+/// Whether mode and group of the volume were changed by its owner and may be set again by us. Not where the root of a
+/// mount belongs to root: that is how emptyDir volumes and docker's tmpfs are created.
 pub(super) fn may_reset(volume: &Folder, claim: Claim, owners: Owners) -> fs::Result<bool> {
     let uid = fs::meta(volume)?.uid;
     Ok(claim == Claim::Own && uid == owners.files() && (uid != 0 || !mount::is_root(volume)?))
 }
 
-/// Says what was removed because it was in our way.
-pub(super) fn say_removed(path: &Path) {
+/// Logs that something was removed because it had one of our names.
+pub(super) fn log_removed(path: &Path) {
     warn!("removed {}: it stood in the place of a name of ours, and we did not write it", path.display());
 }
 

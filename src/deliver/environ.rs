@@ -1,4 +1,5 @@
-//! The app's environment: what was inherited, without the credentials that are not the app's, and what the config sets.
+//! The app's environment: the inherited variables without credentials that are not for the app, and the variables that
+//! the config sets.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -6,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{EnvName, Exit, SecretBytes};
 
-/// Names with these starts are ours and the backend's; none of them is the app's.
+/// Variables with these prefixes configure this program or the backend, and are not passed to the app.
 const OWN_PREFIXES: &[&str] = &["VAULT_", "BAO_", "SECRET_EXEC_"];
 
-/// Variables that lead an AWS SDK to credentials; a name with `*` is a start.
+/// Variables that lead an AWS SDK to credentials; a trailing `*` stands for any suffix.
 const AWS_CREDENTIALS: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -28,60 +29,61 @@ const AWS_CREDENTIALS: &[&str] = &[
     "AWS_CONFIG_FILE",
 ];
 
-/// Tells the app where its files are.
+/// The variable that tells the app the volume's path.
 const DIR: &str = "SECRET_EXEC_DIR";
 
-/// What becomes of the AWS credentials in the inherited environment.
+/// Whether AWS credentials in the inherited environment are passed to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwsCredentials {
-    /// They are the app's too.
+    /// They are passed on.
     Keep,
-    /// They were for us: `scrubAws: true`.
+    /// They are removed (`scrubAws: true`).
     Scrub,
 }
 
-/// Whose home the app gets.
+/// The home directory and name of the user that the app runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     /// `HOME`.
     pub path: PathBuf,
-    /// `USER` and `LOGNAME`; a number without a passwd entry has none, and inherited ones are another user's.
+    /// `USER` and `LOGNAME`. `None` for a number without a passwd entry; then the inherited ones, which name another
+    /// user, are removed.
     pub user: Option<String>,
 }
 
-/// What the app's environment is made of.
+/// What the app's environment is built from.
 #[derive(Debug)]
 pub struct Sources<'a> {
-    /// Names and values as they were inherited, in order.
+    /// Names and values as inherited, in order.
     pub inherited: &'a [(Vec<u8>, Vec<u8>)],
-    /// Patterns (`NAME` or `PREFIX*`) of variables that stay.
+    /// Patterns (`NAME` or `PREFIX*`) of variables that are never removed.
     pub pass_env: &'a [String],
-    /// Whether AWS credentials stay.
+    /// Whether AWS credentials are passed on.
     pub aws: AwsCredentials,
-    /// The new user's; `None` when the user stays.
+    /// The new user's home and name; `None` when the user does not change.
     pub home: Option<&'a Home>,
-    /// What the config sets, inherited references among it.
+    /// The variables that the config sets, including resolved inherited references.
     pub set: Vec<(EnvName, SecretBytes)>,
-    /// The volume, when there are files.
+    /// The volume's path, when there are files.
     pub dir: Option<&'a Path>,
 }
 
-/// Why the environment cannot be made. Names the variable, never the value.
+/// Why the environment cannot be built. Names the variable, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironError {
-    /// The kernel ends a variable at NUL.
+    /// The value contains a NUL byte, at which the kernel would end the variable.
     #[error("the value for environment variable {0} holds a NUL byte, which no variable can: deliver it as a file")]
     Nul(EnvName),
-    /// Set twice.
+    /// The config sets a name twice.
     #[error("environment variable {0} is set twice")]
     Twice(EnvName),
-    /// Ours to set.
+    /// The config sets a name that this program sets.
     #[error("environment variable {0} is set by secret-exec, to the volume's path: choose another name")]
     Reserved(EnvName),
 }
 
 impl EnvironError {
-    /// The exit code it leads to.
+    /// The exit code of this error.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Nul(_) => Exit::Data,
@@ -90,10 +92,10 @@ impl EnvironError {
     }
 }
 
-/// The app's whole environment, in order: what stays of the inherited one, the new user's, what the config sets, and
-/// `SECRET_EXEC_DIR`. No name appears twice.
+/// Builds the app's environment, in order: the inherited variables that are passed on, those of the new user, those
+/// that the config sets, and `SECRET_EXEC_DIR`. No name appears twice.
 ///
-/// Of a name inherited twice the first value stays, which is the one getenv(3) finds.
+/// Of a name that is inherited twice the first value is used, as getenv(3) does.
 pub fn plan(sources: Sources<'_>) -> Result<Vec<(Vec<u8>, SecretBytes)>, EnvironError> {
     let Sources { inherited, pass_env, aws, home, set, dir } = sources;
     let mut names: HashSet<&[u8]> = HashSet::with_capacity(set.len());
@@ -146,7 +148,7 @@ pub fn plan(sources: Sources<'_>) -> Result<Vec<(Vec<u8>, SecretBytes)>, Environ
     Ok(environment)
 }
 
-/// Whether `NAME` or `PREFIX*` means this variable.
+/// Whether `name` matches the pattern `NAME` or `PREFIX*`.
 fn is_match(pattern: &str, name: &[u8]) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start.as_bytes()),

@@ -1,4 +1,4 @@
-//! Why files could not be delivered: what was tried, where, and what to do. Never a value.
+//! Errors of delivering files: what was tried, where, and what to do. Never a value.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::Ownership;
 /// Why the volume cannot be used or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
-    /// The path is not one that can be walked.
+    /// The path is not absolute, or contains `..`.
     #[error("the volume {} must be an absolute path below \"/\", without \"..\"", .0.display())]
     Path(PathBuf),
-    /// A link on the way that somebody else may point elsewhere.
+    /// A symbolic link on the path could be redirected by another user.
     #[error("{} is a symbolic link {why}: name the volume by its real path", .link.display())]
     Link {
         /// The link.
@@ -22,10 +22,10 @@ pub enum VolumeError {
         /// Why it is not followed.
         why: &'static str,
     },
-    /// Something on the way, or the volume itself, is not a directory.
+    /// Something on the path, or the volume itself, is not a directory.
     #[error("{} is not a directory", .0.display())]
     NotAFolder(PathBuf),
-    /// The volume would be a directory that everybody may write.
+    /// The volume would be a directory that everyone may write to.
     #[error(
         "everybody may write in {} (mode {mode:04o}), and where fs.protected_symlinks=1 only a link's owner may follow it \
          there: name a directory below it, such as {}",
@@ -37,7 +37,7 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Everybody may rename what lies in a directory above the volume.
+    /// Everyone may rename entries of a directory above the volume.
     #[error(
         "everybody may replace what is in {} (mode {mode:04o}, without the sticky bit): take the right to write from \
          others, or mount it with mode 1777",
@@ -49,7 +49,7 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Somebody else may rename what lies in a directory above the volume.
+    /// Another user may rename entries of a directory above the volume.
     #[error(
         "{} is on the way to the volume and belongs to {uid}:{gid} (mode {mode:04o}), who could put something else in its \
          place: name a volume below directories of root, of the files' owner or of ours, in which no other group may write \
@@ -66,7 +66,7 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The directory was there already, and it is somebody else's.
+    /// The directory exists already and belongs to another user.
     #[error(
         "{} belongs to {uid}:{gid} (mode {mode:04o}), who could change the files: name a directory that does not exist \
          yet, or one of ours that no other group may write",
@@ -82,7 +82,7 @@ pub enum VolumeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// In use for something else; with another owner or mode it would be taken from others.
+    /// The directory is in use for something else, which a new owner or mode would break.
     #[error(
         "{} holds {}, which is not ours, and is not given another owner or mode: name a directory below it, such as {}",
         .path.display(), .name.to_string_lossy(), .path.join("files").display()
@@ -90,7 +90,7 @@ pub enum VolumeError {
     Occupied {
         /// The volume.
         path: PathBuf,
-        /// What lies there.
+        /// The name of another file in it.
         name: OsString,
     },
     /// Not on tmpfs or ramfs, and a tmpfs cannot be mounted.
@@ -102,10 +102,10 @@ pub enum VolumeError {
     NotMemory {
         /// The volume.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the mount.
         why: Errno,
     },
-    /// Not on memory, and a tmpfs over it would hide what is there.
+    /// The directory is not on memory, and a tmpfs mounted over it would hide its content.
     #[error(
         "{} is not on memory, and a tmpfs mounted over it would hide what others keep there: name a directory below it, \
          such as {}, or mount a tmpfs, or an emptyDir with medium: Memory, at {}",
@@ -118,16 +118,16 @@ pub enum VolumeError {
          has to be one of the writer's (supplementalGroups)", .path.display(), reason(*.why)
     )]
     Owner {
-        /// What was to be given.
+        /// The file or directory.
         path: PathBuf,
-        /// To whom.
+        /// The owner it was to get.
         owner: Ownership,
-        /// With which permission bits.
+        /// The permission bits it was to get.
         mode: u32,
-        /// What the kernel said.
+        /// The error of the call.
         why: Errno,
     },
-    /// The directory is its owner's, and we may not write there.
+    /// The directory belongs to its owner, and we may not write there.
     #[error(
         "cannot write in {} as user {writer} ({}): it is for {owner}; start as that user, or as root with CAP_DAC_OVERRIDE \
          and CAP_CHOWN", .path.display(), reason(*.why)
@@ -135,14 +135,14 @@ pub enum VolumeError {
     Unwritable {
         /// The volume.
         path: PathBuf,
-        /// Whom it belongs to.
+        /// Its owner.
         owner: Ownership,
-        /// Who we are.
+        /// The user we run as.
         writer: u32,
-        /// What the kernel said.
+        /// The error of the call.
         why: Errno,
     },
-    /// The file system is full; what was delivered before is untouched.
+    /// The file system is full; the files delivered before are unchanged.
     #[error(
         "{} is full: the new files need {needed} bytes{}: give it a larger size (volume.size, or the sizeLimit of the \
          emptyDir; a change needs room for the old files too)",
@@ -151,38 +151,38 @@ pub enum VolumeError {
     Full {
         /// The volume.
         path: PathBuf,
-        /// The new generation, in whole pages.
+        /// The size of the new generation in bytes, in whole pages.
         needed: u64,
-        /// The file system; `None` where it has no limit of its own.
+        /// The size of the file system in bytes; `None` if it has no limit of its own.
         size: Option<u64>,
     },
-    /// The file system may have no more files; what was delivered before is untouched.
+    /// The file system has no free inodes; the files delivered before are unchanged.
     #[error(
         "{} is out of inodes: its file system may have no more files (the nr_inodes of a tmpfs); remove some, or mount it \
          with more (nr_inodes=0 is no limit)",
         .0.display()
     )]
     NoInodes(PathBuf),
-    /// A name in the volume that is not ours.
+    /// Something in the volume has the name of a file to be delivered, and is not ours.
     #[error("{} is there already and is not ours: remove it, or choose another name", .0.display())]
     Taken(PathBuf),
-    /// Two files of one name, or a file that would have to be a folder.
+    /// Two files have the same name, or one's name is another's folder.
     #[error("{0} and {1} cannot both be files of the volume")]
     Clash(FileName, FileName),
-    /// A call failed.
+    /// A system call failed.
     #[error("cannot {doing} {}: {}{}", .path.display(), reason(*.why), way(*.why))]
     System {
         /// What was tried, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the call.
         why: Errno,
     },
 }
 
 impl VolumeError {
-    /// The exit code it leads to.
+    /// The exit code of this error.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Path(_) | Self::Clash(..) => Exit::Usage,
@@ -190,20 +190,22 @@ impl VolumeError {
         }
     }
 
+    /// Returns a function that makes a [`Self::System`] from an error number.
     pub(super) fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
         move |why| Self::System { doing, path: path.to_owned(), why }
     }
 }
 
-/// Where a memory mount helps: above the volume, so that the directory itself is of our making.
+/// Where the user should mount memory: the directory above the volume, so that the volume's own directory is made by
+/// us.
 fn mount_point(volume: &Path) -> &Path {
     volume.parent().filter(|above| above.parent().is_some()).unwrap_or(volume)
 }
 
-/// A directory that is on memory nearly everywhere, and that every user may make.
+/// A directory that is on memory on nearly every Linux and that every user may create.
 const ELSEWHERE: &str = "/dev/shm/secret-exec";
 
-/// What helps whoever may not write where the volume is.
+/// A hint for a user who may not write to the volume; empty for other errors.
 fn way(errno: Errno) -> String {
     match errno {
         Errno::EACCES | Errno::EPERM | Errno::EROFS => format!(
@@ -215,7 +217,7 @@ fn way(errno: Errno) -> String {
     }
 }
 
-/// The kernel's words in our case.
+/// The description of an error number, beginning in lower case.
 fn reason(errno: Errno) -> String {
     let text = errno.desc();
     let mut letters = text.chars();

@@ -1,4 +1,4 @@
-//! A private directory on memory for a person without any: `--local` on a laptop.
+//! A private directory on memory for `--local` on a machine whose configured volume cannot be used.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use crate::sys::fs::{self, Errno, Folder, Kind};
 
 use super::{Ownership, VolumeError, place};
 
-/// Where every Linux has memory that everybody may write (shm_overview(7)).
+/// A directory on memory that everyone may write to, on every Linux (shm_overview(7)).
 const SHARED: &str = "/dev/shm";
 
-/// How many names are tried where others can make some first.
+/// How many names are tried before giving up, where others may have taken some.
 const TRIES: u32 = 32;
 
-/// A path for a volume of our own: below the runtime directory (`$XDG_RUNTIME_DIR`) if that is on memory and private, else a
-/// directory of ours in `/dev/shm`. A name that somebody else made there first is passed over.
+/// Returns a path for a volume of our own: below the runtime directory (`$XDG_RUNTIME_DIR`) if that is private and on
+/// memory, else a directory in `/dev/shm` that it creates. A name that another user has taken is skipped.
 pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeError> {
     let (uid, _) = fs::ourselves();
     match runtime_dir {
@@ -23,6 +23,7 @@ pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeErr
     }
 }
 
+/// Whether the directory exists, is on memory, and only `uid` may write to it.
 fn is_private_memory(path: &Path, uid: u32) -> bool {
     place::walk(path, Ownership::default()).is_ok_and(|found| {
         found.missing.is_empty()
@@ -31,6 +32,7 @@ fn is_private_memory(path: &Path, uid: u32) -> bool {
     })
 }
 
+/// Creates (or finds) a directory of `uid` in the shared directory.
 fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
     let found = place::walk(shared, Ownership::default())?;
     if !found.missing.is_empty() || !place::is_memory(&found.at, shared)? {
@@ -50,7 +52,7 @@ fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
     Err(VolumeError::Taken(shared.join(format!("secret-exec-{uid}"))))
 }
 
-/// Whether `name` is a directory of ours that nobody else may write, made now or before.
+/// Creates the directory `name` if needed; returns whether it belongs to `uid` and nobody else may write to it.
 fn is_own_name(shared: &Folder, name: &OsString, uid: u32) -> fs::Result<bool> {
     match shared.make(name) {
         Ok(()) | Err(Errno::EEXIST) => {}

@@ -1,4 +1,4 @@
-//! One generation: a folder that is filled, compared and removed as a whole, always by descriptor.
+//! One generation: a folder that is filled, compared and removed as a whole, always through its descriptor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -13,18 +13,19 @@ use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
 
 use super::{Artifact, Ownership, VolumeError, place};
 
-/// A page of tmpfs: what a file takes is whole pages.
+/// The page size of tmpfs: files occupy whole pages.
 const PAGE: u64 = 4096;
 
-/// The room `files` take on memory.
-pub(super) fn room(files: &[Artifact]) -> u64 {
+/// The number of bytes that `files` occupy on memory, in whole pages.
+pub(super) fn occupied_bytes(files: &[Artifact]) -> u64 {
     files
         .iter()
         .map(|file| u64::try_from(file.bytes.expose().len()).unwrap_or(u64::MAX))
         .fold(0, |sum, bytes| sum.saturating_add(bytes.div_ceil(PAGE).saturating_mul(PAGE)))
 }
 
-/// The name of a generation written at `wall` (since 1970), as kubelet spells it: `..2026_11_21_23_13_46.123456789`.
+/// The name of a generation written at `wall` (time since 1970), in kubelet's format:
+/// `..2026_11_21_23_13_46.123456789`.
 pub(super) fn name(wall: Duration) -> OsString {
     let (days, seconds) = (wall.as_secs() / 86_400, wall.as_secs() % 86_400);
     let (year, month, day) = date(days);
@@ -32,7 +33,8 @@ pub(super) fn name(wall: Duration) -> OsString {
     format!("..{year:04}_{month:02}_{day:02}_{hour:02}_{minute:02}_{second:02}.{:09}", wall.subsec_nanos()).into()
 }
 
-/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar counted from March, so that a leap day ends a year.
+/// Converts a day since 1970-01-01 to year, month and day (Gregorian). Years are counted from March, so that a leap day
+/// ends a year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // since 0000-03-01
     let (era, day) = (days / 146_097, days % 146_097);
@@ -44,7 +46,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// Makes the folder of a new generation; the name is the first free one from `wall` on.
+/// Creates the folder of a new generation, under the first free name for a time from `wall` on, and returns the name.
 pub(super) fn make(volume: &Folder, wall: Duration, path: &Path) -> Result<OsString, VolumeError> {
     let mut wall = wall;
     loop {
@@ -57,7 +59,8 @@ pub(super) fn make(volume: &Folder, wall: Duration, path: &Path) -> Result<OsStr
     }
 }
 
-/// Fills a new generation and only then opens it to its owner: until its own mode is set, last of all, it is the writer's alone.
+/// Writes `files` into a new generation with owner and mode. The generation's own mode is set last: until then only the
+/// writer can enter it.
 pub(super) fn fill(generation: &Folder, files: &[Artifact], owner: Ownership, path: &Path) -> Result<(), VolumeError> {
     let mut folders: BTreeMap<&Path, Folder> = BTreeMap::new();
     for file in files {
@@ -77,27 +80,29 @@ pub(super) fn fill(generation: &Folder, files: &[Artifact], owner: Ownership, pa
             path: here.clone(),
             why: errno(&error),
         })?;
-        place::give(&written, owner, owner.file_mode(file.mode), &here)?;
+        place::set_owner_and_mode(&written, owner, owner.file_mode(file.mode), &here)?;
     }
-    // A folder comes before what is in it, so backwards is from the bottom up.
+    // A folder sorts before its content, so the reverse order is bottom-up.
     for (below, folder) in folders.iter().rev() {
-        place::give(folder, owner, owner.folder_mode(), &path.join(below))?;
+        place::set_owner_and_mode(folder, owner, owner.folder_mode(), &path.join(below))?;
     }
-    place::give(generation, owner, owner.folder_mode(), path)
+    place::set_owner_and_mode(generation, owner, owner.folder_mode(), path)
 }
 
+/// Creates and opens the last component of `path` in `parent`.
 fn make_folder(parent: &Folder, path: &Path) -> fs::Result<Folder> {
     parent.make(last(path))?;
     parent.open(last(path))
 }
 
-/// The folders a name needs, outermost first.
+/// The folders above a name, outermost first.
 fn parents(name: &Path) -> impl Iterator<Item = &Path> {
     let mut above: Vec<_> = name.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
     above.reverse();
     above.into_iter()
 }
 
+/// The open folder that a name belongs into.
 fn parent<'a>(folders: &'a BTreeMap<&Path, Folder>, generation: &'a Folder, name: &Path) -> &'a Folder {
     name.parent().and_then(|above| folders.get(above)).unwrap_or(generation)
 }
@@ -110,9 +115,9 @@ fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// Whether a generation is exactly what `fill` would make of `files`: names, bytes, modes, owners.
+/// Whether the generation is exactly what [`fill`] would make of `files`: names, bytes, modes, owners.
 ///
-/// It is read back rather than remembered: what somebody changed meanwhile is then written anew.
+/// It is read from the volume, so that a change by another process is detected and overwritten.
 pub(super) fn is_same(generation: &Folder, files: &[Artifact], owner: Ownership) -> fs::Result<bool> {
     let mut expected: BTreeMap<&Path, Option<&Artifact>> = BTreeMap::new();
     for file in files {
@@ -121,10 +126,11 @@ pub(super) fn is_same(generation: &Folder, files: &[Artifact], owner: Ownership)
         expected.extend(parents(name).map(|above| (above, None)));
     }
     let mut seen = BTreeSet::new();
-    let is_so = fs::meta(generation).is_ok_and(|found| suits(found, Kind::Folder, owner, owner.folder_mode()));
+    let is_so = fs::meta(generation).is_ok_and(|found| has_meta(found, Kind::Folder, owner, owner.folder_mode()));
     Ok(is_so && matches(generation, Path::new(""), &expected, owner, &mut seen)? && seen.len() == expected.len())
 }
 
+/// Compares a folder recursively, and adds every name that matches to `seen`.
 fn matches(
     folder: &Folder,
     path: &Path,
@@ -138,13 +144,14 @@ fn matches(
             None => false,
             Some(None) => {
                 let below = folder.open(&name)?;
-                suits(fs::meta(&below)?, Kind::Folder, owner, owner.folder_mode())
+                has_meta(fs::meta(&below)?, Kind::Folder, owner, owner.folder_mode())
                     && matches(&below, &here, expected, owner, seen)?
             }
             Some(Some(file)) => {
                 let mut written = folder.open_file(&name)?;
                 let found = fs::meta(&written)?;
-                suits(found, Kind::File, owner, owner.file_mode(file.mode)) && holds(&mut written, file.bytes.expose())
+                has_meta(found, Kind::File, owner, owner.file_mode(file.mode))
+                    && has_content(&mut written, file.bytes.expose())
             }
         };
         if !is_so {
@@ -155,15 +162,16 @@ fn matches(
     Ok(true)
 }
 
-fn suits(found: Meta, kind: Kind, owner: Ownership, mode: u32) -> bool {
+/// Whether kind, mode and owner are as expected.
+fn has_meta(found: Meta, kind: Kind, owner: Ownership, mode: u32) -> bool {
     found.kind == kind
         && found.mode == mode
         && owner.uid.is_none_or(|uid| uid == found.uid)
         && owner.gid.is_none_or(|gid| gid == found.gid)
 }
 
-/// Whether the file holds exactly these bytes; a read that fails counts as no.
-fn holds(file: &mut File, bytes: &[u8]) -> bool {
+/// Whether the file contains exactly these bytes; a read error counts as no.
+fn has_content(file: &mut File, bytes: &[u8]) -> bool {
     let mut buffer = Zeroizing::new([0_u8; 4096]);
     let mut rest = bytes;
     loop {
@@ -179,11 +187,11 @@ fn holds(file: &mut File, bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether somebody has a file of it open. What cannot be looked at counts as not read.
-pub(super) fn is_read(generation: &Folder) -> bool {
+/// Whether another process has a file of the generation open. What cannot be examined counts as not open.
+pub(super) fn is_in_use(generation: &Folder) -> bool {
     let names = generation.names().unwrap_or_default();
     names.iter().any(|name| match generation.find(name) {
-        Ok(Some(found)) if found.kind == Kind::Folder => generation.open(name).is_ok_and(|below| is_read(&below)),
+        Ok(Some(found)) if found.kind == Kind::Folder => generation.open(name).is_ok_and(|below| is_in_use(&below)),
         Ok(Some(found)) if found.kind == Kind::File => {
             generation.open_file(name).is_ok_and(|file| fs::is_open_elsewhere(&file))
         }

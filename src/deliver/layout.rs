@@ -1,33 +1,34 @@
-//! The names in a volume: which are ours, so that a directory in use for anything else is never taken over.
+//! The names inside a volume, and which of them this program makes, so that a directory in use for anything else is
+//! never taken over.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::sys::fs::{self, Folder, Kind};
 
-/// The link that names the visible generation.
+/// The link to the visible generation.
 pub(super) const DATA: &str = "..data";
-/// The same on its way.
+/// The temporary name of that link.
 pub(super) const DATA_TMP: &str = "..data_tmp";
-/// What a stable name is called until it becomes visible.
+/// The prefix of the temporary name of a stable link.
 const NEW: &str = "..new_";
 
-/// Where a stable name points.
+/// The target of the stable link `name`.
 pub(super) fn stable(name: &OsStr) -> OsString {
     Path::new(DATA).join(name).into_os_string()
 }
 
-/// The name under which the link of number `place` waits.
+/// The temporary name of the stable link with this index.
 pub(super) fn new_name(place: usize) -> OsString {
     format!("{NEW}{place}").into()
 }
 
-/// Whether a name is one that [`new_name`] gives.
+/// Whether a name is one that [`new_name`] returns.
 pub(super) fn is_new_name(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(NEW.as_bytes())
 }
 
-/// Whether a name is that of a generation: `..2026_11_21_23_13_46.123456789`.
+/// Whether a name has the format of a generation: `..2026_11_21_23_13_46.123456789`.
 pub(super) fn is_generation(name: &OsStr) -> bool {
     const SHAPE: &str = "..0000_00_00_00_00_00.";
     let name = name.as_encoded_bytes();
@@ -38,9 +39,9 @@ pub(super) fn is_generation(name: &OsStr) -> bool {
         && tail.iter().all(u8::is_ascii_digit)
 }
 
-/// A name in `volume` that no writer of ours made.
+/// Returns a name in `volume` that this program cannot have made; `None` if there is none.
 ///
-/// The kubelet's mounts have the same names, but its generations are 0755; ours are never open to everybody.
+/// The kubelet's mounts have the same names, but its generations have mode 0755; ours are never open to everyone.
 pub(super) fn foreign_name(volume: &Folder) -> fs::Result<Option<OsString>> {
     for name in volume.names()? {
         if !is_own_name(volume, &name)? {
@@ -50,6 +51,7 @@ pub(super) fn foreign_name(volume: &Folder) -> fs::Result<Option<OsString>> {
     Ok(None)
 }
 
+/// Whether this program may have made the entry `name`, by its kind, mode and target.
 fn is_own_name(volume: &Folder, name: &OsStr) -> fs::Result<bool> {
     let Some(found) = volume.find(name)? else { return Ok(true) };
     Ok(match found.kind {

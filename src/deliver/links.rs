@@ -1,5 +1,5 @@
-//! Folders of links beside the volume: each folder of files can then be mounted as a directory of its own, and all files still
-//! change as one, because every link leads through the volume's `..data`.
+//! Folders of links beside the volume: each folder of files can then be mounted as a directory of its own, and all
+//! files still change at once, because every link leads through the volume's `..data`.
 //!
 //! ```text
 //! /run/secret-exec/links/0/db.env -> /run/secret-exec/files/0/db.env
@@ -12,16 +12,16 @@ use std::path::Path;
 use crate::domain::FileName;
 use crate::sys::fs::{self, Errno, Folder, Kind};
 
-use super::claim::{self, say_removed};
+use super::claim::{self, log_removed};
 use super::place::walk;
 use super::remove::{Owners, open_to_empty, remove};
 use super::{VolumeError, VolumePlan, way};
 
-/// Everybody in a container may follow; who may read decides the file. Only we write.
+/// Everyone in a container may follow the links; the file's mode decides who may read. Only we may write.
 const MODE: u32 = 0o755;
 
-/// Makes `directory` with a folder for each folder of `files`, and in it a link for each name there. What an earlier start made
-/// is brought up to date.
+/// Creates `directory` with one folder for each folder of `files`, and in it a link for each name of that folder.
+/// Updates what an earlier start made.
 pub fn link<'a>(
     directory: &Path,
     plan: &VolumePlan,
@@ -36,7 +36,7 @@ pub fn link<'a>(
     }
     let here = VolumePlan { path: directory.to_owned(), ..plan.clone() };
     let find = || Ok(walk(directory, plan.owner)?.make(plan.owner.trust())?.folder);
-    let made = find().or_else(|error: VolumeError| match way::mend(&here) {
+    let made = find().or_else(|error: VolumeError| match way::repair(&here) {
         Ok(true) => find(),
         Ok(false) | Err(_) => Err(error),
     })?;
@@ -60,7 +60,8 @@ pub fn link<'a>(
     Ok(())
 }
 
-/// Removes what its owner put in the place of a link or folder of ours; elsewhere than below our own directory it is refused.
+/// Removes something that is not ours but has the name of one of our links or folders: only below [`claim::HOME`] and
+/// only if it belongs to the files' owner; otherwise an error.
 fn replace(parent: &Folder, path: &Path, owners: Owners) -> Result<(), VolumeError> {
     let name = path.file_name().unwrap_or_default();
     let found = parent.find(name).map_err(VolumeError::system("look at", path))?;
@@ -70,10 +71,11 @@ fn replace(parent: &Folder, path: &Path, owners: Owners) -> Result<(), VolumeErr
     }
     let removed = if found.kind == Kind::Folder { remove(parent, name, owners) } else { parent.unlink(name) };
     removed.map_err(VolumeError::system("remove", path))?;
-    say_removed(path);
+    log_removed(path);
     Ok(())
 }
 
+/// Makes the links in one folder exactly those of `names`.
 fn fill(
     links: &Folder,
     path: &Path,

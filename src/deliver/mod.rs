@@ -1,8 +1,9 @@
-//! Delivery: files into a directory of ours on memory, one generation at a time, and the app's environment.
+//! Delivery: writes files into a directory on memory, one generation at a time, and builds the app's environment.
 //!
-//! `place` finds, proves or mounts the directory, `generation` fills one folder of it, `volume` makes that folder the one
-//! everybody reads by one rename, `links` leads to it from directories of their own. `claim` tells whether a directory is ours, so that
-//! `way` and `remove` may take away what the app put in our way. Nothing is ever written to a place that was not proven to be memory.
+//! `place` finds or mounts the directory and verifies it, `generation` fills one folder of it, `volume` makes that
+//! folder visible to readers by one rename, `links` makes directories of links to it. `claim` decides whether a
+//! directory is ours, so that `way` and `remove` may remove what the app put there. Nothing is ever written to a
+//! directory that was not verified to be on memory.
 
 pub mod environ;
 
@@ -32,7 +33,7 @@ use crate::domain::{FileMode, FileName, SecretBytes};
 use crate::sys::path::{Purpose, Trust};
 
 impl GroupAccess {
-    /// The mode of a file that has none of its own.
+    /// The mode of a file without a configured one.
     pub fn default_mode(self) -> FileMode {
         match self {
             Self::None | Self::Passes => FileMode::OWNER,
@@ -41,57 +42,57 @@ impl GroupAccess {
     }
 }
 
-/// What is written: one file of a generation.
+/// One file of a generation.
 #[derive(Debug)]
 pub struct Artifact {
-    /// Below the volume.
+    /// The path below the volume.
     pub name: FileName,
-    /// What it holds.
+    /// The content.
     pub bytes: SecretBytes,
-    /// Its own mode; without one 0400, with a reading group 0440.
+    /// The configured mode; `None` for 0400, or 0440 with a reading group.
     pub mode: Option<FileMode>,
 }
 
-/// Whom everything in the volume belongs to, in numbers.
+/// The owner of everything in the volume, as numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ownership {
-    /// The user; `None` keeps the writer's.
+    /// The user; `None` for the writer's.
     pub uid: Option<u32>,
-    /// The group; `None` keeps the writer's.
+    /// The group; `None` for the writer's.
     pub gid: Option<u32>,
-    /// What that group may do.
+    /// What the group may do.
     pub group: GroupAccess,
 }
 
 /// What the files' group may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum GroupAccess {
-    /// Nothing: files 0400 in directories 0500.
+    /// Nothing: files have mode 0400, directories 0500.
     #[default]
     None,
-    /// Go through the directories (0550), for files whose own mode lets it read.
+    /// Enter the directories (0550), for files whose configured mode lets the group read.
     Passes,
-    /// Read every file (0440) but those with a mode of their own.
+    /// Read every file (0440) without a configured mode.
     Reads,
 }
 
 impl Ownership {
-    /// Who may own a directory on the way to the volume.
+    /// The users who may own a directory on the path to the volume.
     fn trust(self) -> Trust {
         Trust { uid: self.uid, gid: self.gid, purpose: Purpose::Volume }
     }
 
-    /// Permission bits of the volume itself: its user writes, its group passes.
+    /// The mode of the volume itself: its user writes, its group enters.
     fn volume_mode(self) -> u32 {
         if self.group == GroupAccess::None { 0o700 } else { 0o750 }
     }
 
-    /// Permission bits of a generation and the folders in it: nobody writes.
+    /// The mode of a generation and its folders: nobody writes.
     fn folder_mode(self) -> u32 {
         if self.group == GroupAccess::None { 0o500 } else { 0o550 }
     }
 
-    /// Permission bits of a file: its own, or what the owner asks for.
+    /// The mode of a file: its configured one, or the default for this owner.
     fn file_mode(self, own: Option<FileMode>) -> u32 {
         own.unwrap_or(self.group.default_mode()).bits()
     }
@@ -106,13 +107,13 @@ impl fmt::Display for Ownership {
     }
 }
 
-/// Where the volume is to be and whom it belongs to.
+/// The path of the volume, and its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumePlan {
-    /// Absolute.
+    /// Absolute path.
     pub path: PathBuf,
-    /// Whom the files belong to.
+    /// The owner of the files.
     pub owner: Ownership,
-    /// Bytes, of a tmpfs we mount.
+    /// The size in bytes of a tmpfs that we mount.
     pub size: u64,
 }

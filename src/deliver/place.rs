@@ -1,4 +1,5 @@
-//! The volume's directory: found by the one safe walk, proven to be on memory or mounted, made ours.
+//! The volume's directory: found by a walk that trusts no other user, verified or mounted to be on memory, and given
+//! its owner and mode.
 
 use std::path::Path;
 
@@ -10,15 +11,17 @@ use super::claim::{self, Claim};
 use super::remove::Owners;
 use super::{Ownership, VolumeError, VolumePlan, layout, way};
 
-/// Walks `path` as far as it exists: past nobody but root, us and the files' owner.
+/// Walks `path` as far as it exists, through directories that only root, we or the files' owner can change.
 pub(super) fn walk(path: &Path, owner: Ownership) -> Result<Walk, VolumeError> {
     Ok(path::walk(path, owner.trust())?)
 }
 
+/// Reads the metadata of an open folder.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, VolumeError> {
     fs::meta(folder).map_err(VolumeError::system("look at", path))
 }
 
+/// Whether the folder is on tmpfs or ramfs.
 pub(super) fn is_memory(folder: &Folder, path: &Path) -> Result<bool, VolumeError> {
     mount::is_memory(folder).map_err(VolumeError::system("find the file system of", path))
 }
@@ -36,26 +39,28 @@ impl From<PathError> for VolumeError {
     }
 }
 
-/// The volume's directory: on memory, with its owner and mode, and whether it is known to be ours.
+/// Returns the volume's directory, on memory and with its owner and mode set, and whether it is known to be ours.
+/// Mounts a tmpfs and creates directories where needed.
 pub(super) fn prepare(plan: &VolumePlan) -> Result<(Folder, Claim), VolumeError> {
-    let folder = find(plan).or_else(|error| match way::mend(plan) {
+    let folder = find(plan).or_else(|error| match way::repair(plan) {
         Ok(true) => find(plan),
         Ok(false) | Err(_) => Err(error),
     })?;
-    // The proof counts on the very folder that everything is written into.
+    // Verified on the very descriptor through which everything is written.
     if !is_memory(&folder, &plan.path)? {
         return Err(VolumeError::NotMemory { path: plan.path.clone(), why: Errno::ENOTSUP });
     }
     let owners = Owners::of(plan.owner);
     let claim = Claim::of(&folder, &plan.path, owners)?;
     if !claim::may_reset(&folder, claim, owners).map_err(VolumeError::system("look at", &plan.path))? {
-        accept(&folder, plan)?;
+        refuse_foreign(&folder, plan)?;
         refuse_occupied(&folder, plan)?;
     }
-    give(&folder, plan.owner, plan.owner.volume_mode(), &plan.path)?;
+    set_owner_and_mode(&folder, plan.owner, plan.owner.volume_mode(), &plan.path)?;
     Ok((folder, claim))
 }
 
+/// Finds or creates the directory, mounting a tmpfs where it is not on memory.
 fn find(plan: &VolumePlan) -> Result<Folder, VolumeError> {
     let mut found = walk(&plan.path, plan.owner)?;
     if !is_memory(&found.at, &found.real)? {
@@ -65,7 +70,7 @@ fn find(plan: &VolumePlan) -> Result<Folder, VolumeError> {
     Ok(found.make(plan.owner.trust())?.folder)
 }
 
-/// Mounts a tmpfs over a new or an empty directory of nobody else; refused where we may not.
+/// Mounts a tmpfs over a new or empty directory; an error where that would hide something, or where we may not.
 fn mount_over(plan: &VolumePlan, walk: &Walk) -> Result<(), VolumeError> {
     let refused = |why| VolumeError::NotMemory { path: plan.path.clone(), why };
     if walk.missing.is_empty() {
@@ -86,8 +91,8 @@ fn mount_over(plan: &VolumePlan, walk: &Walk) -> Result<(), VolumeError> {
     })
 }
 
-/// Whether nobody but us, the files' owner and root could change what is in the directory.
-fn accept(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
+/// Returns an error unless only we, the files' owner and root can change the content of the directory.
+fn refuse_foreign(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
     let Meta { uid, gid, mode, .. } = meta(folder, &plan.path)?;
     if mode & WORLD_WRITABLE != 0 {
         return Err(VolumeError::Shared { path: plan.path.clone(), mode });
@@ -101,7 +106,7 @@ fn accept(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
     Ok(())
 }
 
-/// Refuses to give another owner or mode to a directory that somebody uses for something else, such as `/run`.
+/// Returns an error if owner or mode would have to change and the directory contains something else, such as in `/run`.
 fn refuse_occupied(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError> {
     let Meta { uid, gid, mode, .. } = meta(folder, &plan.path)?;
     let Ownership { uid: new_uid, gid: new_gid, .. } = plan.owner;
@@ -117,14 +122,20 @@ fn refuse_occupied(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError
     }
 }
 
-/// Sets mode and owner of what is open; what is so already needs no right. Mode first: after the owner it is no longer ours
-/// to set without CAP_FOWNER.
-pub(super) fn give(file: &impl std::os::fd::AsFd, owner: Ownership, mode: u32, path: &Path) -> Result<(), VolumeError> {
+/// Sets mode and owner of an open file or folder, where they differ (so that no privilege is needed otherwise). The
+/// mode comes first: after the change of owner, only CAP_FOWNER could set it.
+pub(super) fn set_owner_and_mode(
+    file: &impl std::os::fd::AsFd,
+    owner: Ownership,
+    mode: u32,
+    path: &Path,
+) -> Result<(), VolumeError> {
     let refused = |why| VolumeError::Owner { path: path.to_owned(), owner, mode, why };
     let mut now = fs::meta(file).map_err(refused)?;
     if now.mode != mode {
         match fs::set_mode(file, mode) {
-            // Root without CAP_FOWNER sets the mode of its own files only; with CAP_CHOWN this is one until it is given back.
+            // Without CAP_FOWNER root can set the mode of its own files only: take ownership for a moment, which
+            // CAP_CHOWN allows.
             Err(Errno::EPERM) if owner.uid == Some(now.uid) && fs::ourselves().0 == 0 => {
                 fs::set_owner(file, Some(0), None).and_then(|()| fs::set_mode(file, mode)).map_err(refused)?;
                 now.uid = 0;

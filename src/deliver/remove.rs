@@ -1,4 +1,5 @@
-//! Removing a folder of ours, and whatever the files' owner put into it: by descriptor, following nothing, within bounds.
+//! Removes a folder of ours with everything that the files' owner put into it: through descriptors, following no links,
+//! within bounds.
 
 use std::ffi::OsStr;
 
@@ -7,12 +8,13 @@ use crate::sys::mount;
 
 use super::Ownership;
 
-/// How many names one call removes: far more than a delivery has, and less than a second. The next start goes on.
+/// How many entries one call removes: far more than a delivery has, and less than a second's work. The next start
+/// continues.
 const MOST: u32 = 200_000;
-/// How many names are in memory at once.
+/// How many names are read at once.
 const AT_ONCE: usize = 4096;
 
-/// Who may have made what is removed: whom the files belong to, and we ourselves.
+/// The users whose files may be removed: the files' owner, and we.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owners {
     files: u32,
@@ -20,34 +22,38 @@ pub(super) struct Owners {
 }
 
 impl Owners {
+    /// The owners for a volume of `owner`.
     pub(super) fn of(owner: Ownership) -> Self {
         let ourselves = fs::ourselves().0;
         Self { files: owner.uid.unwrap_or(ourselves), ourselves }
     }
 
-    /// Whom the files belong to.
+    /// The files' owner.
     pub(super) fn files(self) -> u32 {
         self.files
     }
 
+    /// Whether `uid` is one of them.
     pub(super) fn has(self, uid: u32) -> bool {
         uid == self.files || uid == self.ourselves
     }
 }
 
-/// Removes a folder, whole or partial. One that is gone already is no failure.
+/// Removes a folder with its content. It is no error if it does not exist.
 ///
-/// Nothing in it is followed, no folder of another owner is emptied, and none of another mount. After a failure what is left
-/// stands under the same name.
+/// No link is followed, and no folder of another owner or another mount is emptied. After an error the rest stays under
+/// the same name.
 ///
-/// An owner who is not root cannot empty a folder that it may not write: this chmod, of something nobody reads any more, widens
-/// it for the owner alone.
+/// An owner other than root cannot empty a folder that it may not write to; it is then made writable for its owner
+/// alone.
 ///
-/// However deep its owner nested folders in it, two descriptors are enough: what is in a folder is moved up before it goes.
+/// However deeply folders are nested in it, two descriptors suffice: nested folders are moved up before their parent is
+/// removed.
 pub(super) fn remove(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
     remove_at_most(MOST, parent, name, owners)
 }
 
+/// The same, removing no more than `most` entries; then E2BIG.
 fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
     let top = match open_to_empty(parent, name, owners) {
         Err(Errno::ENOENT) => return Ok(()),
@@ -70,6 +76,7 @@ fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> f
     }
 }
 
+/// The progress of a removal.
 struct Removal {
     owners: Owners,
     left: u32,
@@ -77,12 +84,13 @@ struct Removal {
 }
 
 impl Removal {
+    /// Counts an entry; E2BIG when the limit is reached.
     fn count(&mut self) -> fs::Result<()> {
         self.left = self.left.checked_sub(1).ok_or(Errno::E2BIG)?;
         Ok(())
     }
 
-    /// Removes a folder of `top` after its own folders were moved beside it.
+    /// Removes a folder of `top`, after moving its subfolders into `top`.
     fn flatten(&mut self, top: &Folder, name: &OsStr) -> fs::Result<()> {
         let folder = open_to_empty(top, name, self.owners)?;
         loop {
@@ -94,7 +102,7 @@ impl Removal {
                 self.count()?;
                 match folder.find(&below)?.map(|found| found.kind) {
                     Some(Kind::Folder) => {
-                        // A folder changes its parent, so it has to be ours to write.
+                        // Moving a folder changes its `..` entry, so it has to be writable.
                         drop(open_to_empty(&folder, &below, self.owners)?);
                         self.move_up(&folder, &below, top)?;
                     }
@@ -105,7 +113,7 @@ impl Removal {
         }
     }
 
-    /// Under a name that nothing has there: its owner may have made such names, too.
+    /// Moves a folder into `top` under an unused name. (The owner may have made files with such names.)
     fn move_up(&mut self, folder: &Folder, name: &OsStr, top: &Folder) -> fs::Result<()> {
         loop {
             self.moved = self.moved.saturating_add(1);
@@ -118,7 +126,8 @@ impl Removal {
     }
 }
 
-/// Opens a folder that is to be emptied.
+/// Opens a folder in order to empty it, making it writable for its owner if needed. Errors: EPERM for another owner,
+/// EXDEV for another mount.
 pub(super) fn open_to_empty(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<Folder> {
     const OWNER: u32 = 0o700;
     let passed = parent.pass(name)?;

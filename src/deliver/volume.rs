@@ -1,4 +1,4 @@
-//! The volume: generations in a directory of ours, and the one rename that changes all files at once.
+//! The volume: generations in one directory, and the rename that changes all files at once.
 //!
 //! ```text
 //! ..2026_11_21_23_13_46.123456789/   the generation: 0500, files 0400 (with a reading group 0550 and 0440)
@@ -6,13 +6,14 @@
 //! db.env -> ..data/db.env            a stable name for each first component
 //! ```
 //!
-//! A delivery, in this order; until step 3 nothing that a reader sees has changed, and what can run out of room comes before:
+//! A delivery has these steps. Until step 3 no reader sees a change, and everything that can run out of space comes
+//! before it:
 //! 1. fill a new generation, and set every owner and mode in it;
 //! 2. make `..data_tmp`, and `..new_N` for each stable name that is not there yet;
 //! 3. rename `..data_tmp` to `..data`: all files have changed;
 //! 4. rename `..new_N` to the new names, which were never seen dangling;
-//! 5. remove the names the new generation does not have; the old generation goes a second later, as kubelet's
-//!    does at once, so that whoever watches a file hears of it; up to 30 s later while somebody has a file of it open.
+//! 5. remove names that the new generation does not have. The old generation is removed a second later (as kubelet does
+//!    at once, so that file watchers are notified), or up to 30 s later while a process has a file of it open.
 
 mod clear;
 
@@ -34,41 +35,41 @@ use super::claim::Claim;
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
-/// How long a retired generation stays: whoever opened its directory opens the files in it within this.
+/// How long a retired generation stays, so that a process which opened its directory can still open its files.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long it stays while somebody has a file of it open, and may want another one of the same generation.
+/// How long it stays while a process has a file of it open, and may open another one of the same generation.
 const GRACE_OF_READERS: Duration = Duration::from_secs(30);
 
-/// More than any file that we write has.
+/// The largest file that is read back; we write none that is larger.
 const MOST_BYTES: usize = 16 << 20;
 
-/// When something is delivered: one clock names the generation, the other tells its age.
+/// The time of a delivery: one clock names the generation, the other measures its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Since 1970.
+    /// Time since 1970.
     pub wall: Duration,
-    /// Since the machine started, sleep included; never set back.
+    /// Time since boot, including suspend; monotonic.
     pub boot: Duration,
 }
 
 impl Moment {
-    /// Now, on both clocks.
+    /// The current time of both clocks.
     pub fn now() -> Self {
         let wall = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self { wall, boot: clock::boottime() }
     }
 }
 
-/// What a delivery came to.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// Everything was there already: names, bytes, modes and owners.
+    /// Names, bytes, modes and owners were as required already.
     Unchanged,
-    /// A new generation, by its name.
+    /// The name of the new generation.
     Generation(String),
 }
 
-/// A proven directory, open. One writer at a time; everything below goes through its descriptor.
+/// An open, verified directory. There is one writer at a time; everything in it is accessed through its descriptor.
 #[derive(Debug)]
 pub struct Volume {
     path: PathBuf,
@@ -77,39 +78,40 @@ pub struct Volume {
     claim: Claim,
     retired: Vec<Retired>,
     orphans: Orphans,
-    /// What generations of earlier writers had: a name of ours, whatever stands there now.
+    /// The names in the generations of earlier runs: names that are ours, whatever has them now.
     known: BTreeSet<OsString>,
 }
 
-/// What earlier writers left behind: partial generations, retired ones, links on their way.
+/// What earlier runs left behind: partial generations, retired ones, temporary links.
 #[derive(Debug, PartialEq, Eq)]
 enum Orphans {
     Removed,
-    /// The volume is its owner's, whom we are to become before the first delivery.
+    /// Not removed yet: the files' owner can do it, which we become before the first delivery.
     Later,
 }
 
+/// A generation that is no longer visible.
 #[derive(Debug)]
 struct Retired {
     name: OsString,
     at: Duration,
-    /// When it is looked at next.
+    /// When its removal is tried next.
     due: Duration,
 }
 
-/// Finds or makes the directory, proves that it is on memory, owns it, and removes what an earlier writer left. All that needs
-/// privilege, except files of another owner, is done here.
+/// Finds or creates the directory, verifies that it is on memory, sets its owner, and removes what an earlier run left.
+/// Everything that needs privilege is done here, except writing files with another owner.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
     let mut volume =
         Volume { path, folder, owner, claim, retired: Vec::new(), orphans: Orphans::Later, known: BTreeSet::new() };
-    // Who cannot list it is told so by what comes next.
+    // A directory that cannot be listed is reported by the next step.
     volume.known = volume.names_of_generations().unwrap_or_default();
     match volume.remove_orphans() {
-        // What stays is tried again at the first delivery.
+        // What could not be removed is tried again at the first delivery.
         Ok(_) => {}
-        // Root without CAP_DAC_OVERRIDE may have given it away already; the owner can, at the first delivery.
+        // Root without CAP_DAC_OVERRIDE cannot enter what it gave to the owner; the owner can, at the first delivery.
         Err(VolumeError::System { why: Errno::EACCES | Errno::EPERM, .. })
             if owner.uid.is_some_and(|uid| uid != fs::ourselves().0) => {}
         Err(error) => return Err(error),
@@ -118,13 +120,14 @@ pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
 }
 
 impl Volume {
-    /// Where it is.
+    /// The path of the volume.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes `files` the whole content, all at once. After a failure the files delivered before stand as they were
-    /// (unless somebody else puts names into the volume while we write: then all of the new ones, but not every name).
+    /// Replaces the content of the volume by `files`, all at once. After an error the files delivered before are
+    /// unchanged (unless another process adds names meanwhile: then the new content is visible, but not under every
+    /// name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
         if let Some(left) = self.remove_orphans().map_err(|error| self.explain(error, files))? {
@@ -140,7 +143,7 @@ impl Volume {
             same.unwrap_or(false) // what cannot be read back is written anew
         };
         if current.as_ref().is_some_and(is_same) {
-            // A writer that was killed after its flip may have left names behind.
+            // An earlier run that was killed after the rename may have left names unfinished.
             self.link_new(&missing)
                 .and_then(|()| self.show_new(&missing))
                 .map_err(|error| self.explain(error, files))?;
@@ -156,7 +159,7 @@ impl Volume {
         });
         if let Err(error) = flipped {
             let error = self.explain(error, files); // measured before the room is given back
-            self.take_back(&new, missing.len());
+            self.undo(&new, missing.len());
             return Err(error);
         }
         self.claim = Claim::Own;
@@ -168,13 +171,13 @@ impl Volume {
         Ok(Written::Generation(new.to_string_lossy().into_owned()))
     }
 
-    /// The generation that is visible.
+    /// The name of the visible generation.
     pub fn generation(&self) -> Option<String> {
         self.current().ok().flatten().map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// What a file holds now; `None` when it is not there, or something else is. The volume itself is the one copy of what was
-    /// delivered.
+    /// Reads the current content of a file; `None` if it does not exist or is not a regular file. Used because the
+    /// volume contains the only copy of delivered values.
     pub fn read(&self, name: &FileName) -> Result<Option<SecretBytes>, VolumeError> {
         let path = self.path.join(name.components().collect::<PathBuf>());
         let current = match self.current() {
@@ -198,7 +201,7 @@ impl Volume {
             Err(why) => return Err(VolumeError::System { doing: "open", path, why }),
         };
         let found = fs::meta(&opened).map_err(VolumeError::system("look at", &path))?;
-        // Its owner may have made it anything: a fifo, or a terabyte without a byte.
+        // The files' owner may have replaced it by anything: a FIFO, or a huge sparse file.
         let size = match (found.kind, usize::try_from(found.size)) {
             (Kind::File, Ok(size)) if size <= MOST_BYTES => size,
             (Kind::File, _) => return Err(VolumeError::System { doing: "read", path, why: Errno::EFBIG }),
@@ -213,13 +216,14 @@ impl Volume {
         Ok(Some(SecretBytes::new(bytes)))
     }
 
-    /// Removes the generations that were retired a second before `now`; one that somebody reads, 30 s.
+    /// Removes the generations that were retired at least [`GRACE`] before `now`, or [`GRACE_OF_READERS`] if a process
+    /// has one of their files open.
     pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
         let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
         self.retired = young;
         for retired in old {
-            let is_read = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_read(&found));
-            if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_read() {
+            let is_in_use = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_in_use(&found));
+            if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_in_use() {
                 self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
             } else {
                 self.remove(&retired.name)?;
@@ -228,19 +232,19 @@ impl Volume {
         Ok(())
     }
 
-    /// When [`Self::sweep`] has something to look at next, since the machine started.
+    /// When [`Self::sweep`] is to be called next, as time since boot.
     pub fn sweep_due(&self) -> Option<Duration> {
         self.retired.iter().map(|retired| retired.due).min()
     }
 
-    /// [Withdraws](Self::withdraw), or warns about what stays.
+    /// [Withdraws](Self::withdraw), and logs a failure as a warning.
     pub(crate) fn withdraw_or_warn(&mut self) {
         if let Err(error) = self.withdraw() {
             warn!("what was delivered stays below {}: {error}", self.path().display());
         }
     }
 
-    /// Removes all of it, every file at once. The directory stays.
+    /// Removes all delivered files at once. The directory stays.
     pub fn withdraw(&mut self) -> Result<(), VolumeError> {
         self.clear(DATA.as_ref())?;
         self.remove_stale(&BTreeSet::new())?;
@@ -249,7 +253,7 @@ impl Volume {
         self.remove_orphans()?.map_or(Ok(()), Err)
     }
 
-    /// The generation that `..data` names; `None` when there is none, or when it leads nowhere.
+    /// The generation that `..data` points to; `None` when there is no such link, or its target does not exist.
     fn current(&self) -> Result<Option<OsString>, VolumeError> {
         let path = self.path.join(DATA);
         match self.find(DATA.as_ref())? {
@@ -264,7 +268,8 @@ impl Volume {
         Ok(matches!(self.find(&name)?, Some(Kind::Folder)).then_some(name))
     }
 
-    /// The stable names that are still to be made. What stands there and is not ours is removed where we may, or refused.
+    /// The stable names that have to be created. Something else with such a name is removed if it may be, otherwise it
+    /// is an error.
     fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
         let mut missing = Vec::new();
         for name in names {
@@ -280,23 +285,26 @@ impl Volume {
         Ok(missing)
     }
 
+    /// Whether the link `name` points into `..data`.
     fn is_stable(&self, name: &OsStr) -> Result<bool, VolumeError> {
         let target = self.folder.target(name).map_err(VolumeError::system("read the link", &self.path.join(name)))?;
         Ok(target == stable(name))
     }
 
+    /// Fills the new generation `name`.
     fn fill(&self, name: &OsStr, files: &[Artifact]) -> Result<(), VolumeError> {
         let path = self.path.join(name);
         let folder = self.folder.open(name).map_err(VolumeError::system("open", &path))?;
         generation::fill(&folder, files, self.owner, &path)
     }
 
+    /// Creates `..data_tmp`, pointing to the new generation.
     fn link_data(&self, generation: &OsStr) -> Result<(), VolumeError> {
         self.clear(DATA_TMP.as_ref())?;
         self.folder.link(generation, DATA_TMP.as_ref()).map_err(VolumeError::system("make", &self.path.join(DATA_TMP)))
     }
 
-    /// Links for the names to come, under names of ours, so that making them visible later needs no room.
+    /// Creates the missing links under temporary names, so that making them visible later needs no space.
     fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let (target, new) = (stable(name), new_name(place));
@@ -310,6 +318,7 @@ impl Volume {
         Ok(())
     }
 
+    /// Renames the links from their temporary to their stable names.
     fn show_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let path = self.path.join(name);
@@ -321,7 +330,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Removes stable names of ours that `names` does not have. Nothing else is touched.
+    /// Removes the stable links that are not in `names`; touches nothing else.
     fn remove_stale(&self, names: &BTreeSet<&OsStr>) -> Result<(), VolumeError> {
         for name in self.list()? {
             let is_own = name.as_encoded_bytes().starts_with(b"..");
@@ -333,40 +342,43 @@ impl Volume {
         Ok(())
     }
 
-    /// After a failure: nothing of the new generation stays. What cannot be removed now, the next start removes.
-    fn take_back(&self, generation: &OsStr, links: usize) {
+    /// Removes the new generation after an error. What cannot be removed now is removed by the next start.
+    fn undo(&self, generation: &OsStr, links: usize) {
         for name in (0..links).map(new_name).chain([DATA_TMP.into()]) {
             let _ = self.clear(&name);
         }
         let _ = self.remove(generation);
     }
 
+    /// The kind of the entry `name`; `None` if there is none.
     fn find(&self, name: &OsStr) -> Result<Option<Kind>, VolumeError> {
         Ok(self.look_at(name)?.map(|found| found.kind))
     }
 
+    /// The metadata of the entry `name`; `None` if there is none.
     fn look_at(&self, name: &OsStr) -> Result<Option<Meta>, VolumeError> {
         self.folder.find(name).map_err(VolumeError::system("look at", &self.path.join(name)))
     }
 
+    /// The names in the volume.
     fn list(&self) -> Result<Vec<OsString>, VolumeError> {
         self.folder.names().map_err(VolumeError::system("list", &self.path))
     }
 
-    /// Whether the file system may not have as many more files as a generation is made of: directory, link and files.
+    /// Whether the file system lacks inodes for a generation: its directory, link and files.
     fn lacks_inodes(&self, files: &[Artifact]) -> bool {
         let needed = u64::try_from(files.len()).unwrap_or(u64::MAX).saturating_add(3);
         mount::free_inodes(&self.folder).is_ok_and(|free| free.is_some_and(|free| free < needed))
     }
 
-    /// Says how much room there is, or whose the volume is, where that was the reason.
+    /// Replaces an error whose cause is missing space or permission by one that says so.
     fn explain(&self, error: VolumeError, files: &[Artifact]) -> VolumeError {
         let path = self.path.clone();
         match error {
             VolumeError::System { why: Errno::ENOSPC, .. } if self.lacks_inodes(files) => VolumeError::NoInodes(path),
             VolumeError::System { why: Errno::ENOSPC | Errno::EDQUOT, .. } => {
                 let size = mount::size(&self.folder).unwrap_or(None);
-                VolumeError::Full { path, needed: generation::room(files), size }
+                VolumeError::Full { path, needed: generation::occupied_bytes(files), size }
             }
             VolumeError::System { why: why @ (Errno::EACCES | Errno::EPERM), .. } if self.owner.uid.is_some() => {
                 VolumeError::Unwritable { path, owner: self.owner, writer: fs::ourselves().0, why }
@@ -376,6 +388,7 @@ impl Volume {
     }
 }
 
+/// Returns an error if two files cannot exist side by side.
 fn refuse_clashes(files: &[Artifact]) -> Result<(), VolumeError> {
     for (place, file) in files.iter().enumerate() {
         if let Some(other) = files[..place].iter().find(|other| other.name.clashes_with(&file.name)) {
@@ -385,6 +398,7 @@ fn refuse_clashes(files: &[Artifact]) -> Result<(), VolumeError> {
     Ok(())
 }
 
+/// The first component of a file's path.
 fn first_component(file: &Artifact) -> &str {
     file.name.components().next().expect("a file name has at least one component")
 }

@@ -1,4 +1,4 @@
-//! The way to a volume of ours, where its owner closed it, opened it to others or put something else in its place.
+//! Repairs the path to a volume of ours, where its owner changed modes or replaced a directory.
 
 use std::path::Path;
 
@@ -6,20 +6,21 @@ use crate::sys::fs::{self, Folder, Kind, Meta};
 use crate::sys::mount;
 use crate::sys::path::{self, GROUP_WRITABLE, STICKY, WORLD_WRITABLE};
 
-use super::claim::{HOME, has_sign, say_removed};
+use super::claim::{HOME, has_own_entries, log_removed};
 use super::remove::Owners;
 use super::{VolumeError, VolumePlan};
 
-/// After a failed walk: opens to its owner what that owner closed or opened to everybody, and removes what it put in the place of
-/// a directory of ours. Says whether anything changed.
-pub(super) fn mend(plan: &VolumePlan) -> Result<bool, VolumeError> {
+/// Called after a failed walk: restores the modes of our directories that their owner changed, and removes what has the
+/// name of one of them. Returns whether anything changed.
+pub(super) fn repair(plan: &VolumePlan) -> Result<bool, VolumeError> {
     match plan.path.strip_prefix(HOME) {
-        Ok(below) => mend_below(Path::new(HOME), below, plan),
+        Ok(below) => repair_below(Path::new(HOME), below, plan),
         Err(_) => open_own(plan),
     }
 }
 
-fn mend_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, VolumeError> {
+/// Repairs the directories below [`HOME`], down to the volume.
+fn repair_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, VolumeError> {
     let owners = Owners::of(plan.owner);
     let found = path::walk(home, plan.owner.trust())?;
     if !found.missing.is_empty()
@@ -36,7 +37,7 @@ fn mend_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, Volu
         }
         if found.kind != Kind::Folder {
             at.unlink(name).map_err(VolumeError::system("remove", &here))?;
-            say_removed(&here);
+            log_removed(&here);
             return Ok(true);
         }
         let folder = at.pass(name).map_err(VolumeError::system("open", &here))?;
@@ -50,7 +51,7 @@ fn mend_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, Volu
     Ok(is_changed)
 }
 
-/// Gives a folder `mode` where its owner may not use it, or others may replace what is in it.
+/// Gives a folder `mode` if its owner may not use it or others may replace its content; returns whether it did.
 fn reopen(folder: &Folder, path: &Path, found: Meta, mode: u32) -> Result<bool, VolumeError> {
     const OWNER: u32 = 0o700;
     let may_others = found.mode & (WORLD_WRITABLE | GROUP_WRITABLE) != 0 && found.mode & STICKY == 0;
@@ -61,7 +62,8 @@ fn reopen(folder: &Folder, path: &Path, found: Meta, mode: u32) -> Result<bool, 
     Ok(true)
 }
 
-/// A directory elsewhere that we own and may not open: it stays open when it is ours.
+/// Gives the owner of a directory elsewhere its permissions back, if that is us; undone unless the directory turns out
+/// to be ours.
 fn open_own(plan: &VolumePlan) -> Result<bool, VolumeError> {
     let found = path::walk(&plan.path, plan.owner.trust())?;
     let error = |doing| VolumeError::system(doing, &plan.path);
@@ -70,7 +72,7 @@ fn open_own(plan: &VolumePlan) -> Result<bool, VolumeError> {
         return Ok(false);
     }
     fs::set_mode_of_passed(&found.at, meta.mode | 0o700).map_err(error("set the mode of"))?;
-    let claim = found.at.open(".".as_ref()).and_then(|folder| has_sign(&folder, Owners::of(plan.owner)));
+    let claim = found.at.open(".".as_ref()).and_then(|folder| has_own_entries(&folder, Owners::of(plan.owner)));
     if claim != Ok(true) {
         fs::set_mode_of_passed(&found.at, meta.mode).map_err(error("set the mode of"))?;
     }

@@ -1,4 +1,4 @@
-//! Which files a plan may read: none that is protected, and none at all on behalf of annotations.
+//! Checks the files that a plan reads: no protected file, and no file named by an annotation.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::identity::protected::{ProtectedFiles, Purpose};
 
 use super::Plan;
 
-/// A file that a variable names: the variable, the path, and what is read from it.
+/// A file that an environment variable names: the variable, the path, and what is read from it.
 pub(crate) type NamedFile = (&'static str, PathBuf, Purpose);
 
 /// Whether an AWS identity is needed: for Secrets Manager, or for Vault's aws login.
@@ -17,7 +17,8 @@ pub(crate) fn needs_aws(config: &Config, plan: &Plan) -> bool {
         || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })))
 }
 
-/// Every reference and path that reaches what it may not, with its place. `variables` names the files that count.
+/// The problems of references and paths that must not be read, each with its place. `variables` are the files named by
+/// environment variables that are in effect.
 pub(crate) fn refused(
     config: &Config,
     plan: &Plan,
@@ -42,7 +43,8 @@ pub(crate) fn refused(
     problems
 }
 
-/// Paths of the configuration and the environment that are no references. Template files are checked where they are read.
+/// The problems of paths of the configuration and the environment, other than references. Template files are checked
+/// when they are read.
 fn paths(config: &Config, protected: &ProtectedFiles, variables: &[NamedFile]) -> Vec<Diagnostic> {
     let mut named: Vec<(&str, &Path, Purpose)> =
         variables.iter().map(|(name, path, purpose)| (*name, path.as_path(), *purpose)).collect();
@@ -67,6 +69,7 @@ fn paths(config: &Config, protected: &ProtectedFiles, variables: &[NamedFile]) -
     refused.collect()
 }
 
+/// The files that a login reads, with the setting that names each.
 fn login_files(auth: &VaultAuth) -> Vec<(&'static str, &Path)> {
     match auth {
         VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => {
@@ -88,7 +91,7 @@ fn login_files(auth: &VaultAuth) -> Vec<(&'static str, &Path)> {
     }
 }
 
-/// Every reference that is used, with the place of the file or variable that uses it.
+/// Every reference of the configuration, with the place and name of what uses it.
 fn references<'a>(config: &'a Config, plan: &'a Plan) -> Vec<(&'a Place, String, &'a SecretRef)> {
     let mut found = Vec::new();
     for (entry, planned) in config.files.iter().zip(&plan.files) {
@@ -106,7 +109,7 @@ fn references<'a>(config: &'a Config, plan: &'a Plan) -> Vec<(&'a Place, String,
     found
 }
 
-/// Whether an annotation says this reference. One that uses a name of the operator's `secrets` does not.
+/// Whether an annotation names this source. An annotation that uses a name of the operator's `secrets` does not.
 fn comes_by_annotation(config: &Config, place: &Place, reference: &SecretRef) -> bool {
     let mut named = config.secrets.values().filter(|secret| secret.reference.source == reference.source);
     place.is_annotation() && !named.any(|secret| !secret.place.is_annotation())

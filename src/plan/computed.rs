@@ -1,26 +1,27 @@
-//! References of Go templates whose path is computed from a value: known once that value is fetched.
+//! References of Go templates whose path is computed from another secret's value, and is known only when that is
+//! fetched.
 
 use crate::domain::{Fetches, Source};
 use crate::sys::clock;
 
 use super::{Filling, Plan, Planned};
 
-/// Whose templates are rendered from now on.
+/// Which templates will be rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rendered {
-    /// Files' and variables'.
+    /// Those of files and of variables.
     All,
-    /// The app has its variables already.
+    /// Those of files only: the app has its variables already.
     Files,
 }
 
 impl Plan {
-    /// Whether a template names secrets that only a rendering can tell.
+    /// Whether a template computes the path of a reference.
     pub(crate) fn computes(&self) -> bool {
         self.fillings().any(Filling::computes)
     }
 
-    /// What templates name with these values, and is not planned.
+    /// The sources that templates compute from these values.
     pub(crate) fn computed(&self, fetches: &Fetches, rendered: Rendered) -> Vec<Planned> {
         let mut found: Vec<Planned> = Vec::new();
         let files = self.files.iter().map(|file| (format!("file {}", file.name), &file.filling));
@@ -40,8 +41,8 @@ impl Plan {
         found
     }
 
-    /// Makes what templates name with these values a part of the plan. Places of sources stay as they are; returns those
-    /// that are new.
+    /// Adds the sources that templates compute from these values to the plan and to the templates. The index of known
+    /// sources does not change; returns the new ones.
     pub(crate) fn adopt_computed(&mut self, fetches: &Fetches, rendered: Rendered) -> Vec<Source> {
         let computed = self.computed(fetches, rendered);
         let fillings = self.files.iter_mut().map(|file| &mut file.filling);
@@ -65,7 +66,7 @@ impl Plan {
         added
     }
 
-    /// Whether templates computed this source's path once, and none does with these values.
+    /// Whether this source's path was computed by a template, and with these values no template computes it any more.
     pub(crate) fn is_abandoned(&self, planned: &Planned, fetches: &Fetches) -> bool {
         let names = |filling: &Filling| match filling {
             Filling::Secret { .. } => false,
@@ -74,6 +75,7 @@ impl Plan {
         planned.is_computed && !self.fillings().any(names)
     }
 
+    /// What every file and variable is made of.
     pub(super) fn fillings(&self) -> impl Iterator<Item = &Filling> {
         let files = self.files.iter().map(|file| &file.filling);
         files.chain(self.variables.iter().map(|variable| &variable.filling))
@@ -81,11 +83,12 @@ impl Plan {
 }
 
 impl Filling {
-    /// Whether it names secrets that only a rendering can tell.
+    /// Whether it is a template that computes the path of a reference.
     pub(crate) fn computes(&self) -> bool {
         matches!(self, Self::Template(template) if !template.computed().is_empty())
     }
 
+    /// The sources that it computes from these values.
     fn computed_sources(&self, fetches: &Fetches) -> Vec<Source> {
         match self {
             Self::Secret { .. } => Vec::new(),

@@ -1,5 +1,5 @@
-//! A `--local` file for a plan: every reference with the keys that are used of it, to be filled with made-up values. What
-//! looks like a certificate is one, so that a server on a laptop can use it.
+//! Generates a `--local` file for a plan: every reference with the keys that are used of it, to be filled in with
+//! made-up values. Values that look like certificates are generated ones, so that a server on a laptop can use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,14 @@ use crate::render::Step;
 
 use super::Plan;
 
-/// How long a made-up certificate is valid.
+/// How long a generated certificate is valid.
 const LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Names that a server of a laptop is reached by.
+/// The names in a generated certificate.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Made up at each fetch.
+/// A placeholder for a random value, which is made up at each fetch.
 const RANDOM: &str = "{{random}}";
 
-/// The file's text; `now` is when its certificates begin.
+/// The text of the file. The certificates are valid from `now`.
 pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
     let mut out = String::from(
         "# Stands for the servers: what each reference answers. Made-up values only; for a laptop.\n\
@@ -39,7 +39,7 @@ pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
                 format!("value: {}", quoted(text))
             }
             (Source::Vault(_), _) => match &certificates {
-                // The whole answer is used: everything that such an engine says.
+                // The whole response is used: generate every key that a PKI engine returns.
                 Some(_) => data(ISSUED.map(|key| (key, value(key, &Sketch::Value)))),
                 None => "data: { KEY: \"{{random}}\" }".to_owned(),
             },
@@ -59,19 +59,20 @@ pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
 /// The keys of an issued certificate (`pki/issue`).
 const ISSUED: [&str; 5] = ["certificate", "issuing_ca", "ca_chain", "private_key", "private_key_type"];
 
-/// What a value has to be like for what is picked of it.
+/// The structure that a value must have for the parts that are used of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sketch {
-    /// One text.
+    /// A string.
     Value,
-    /// It has these keys.
+    /// A map with these keys.
     Map(BTreeMap<String, Sketch>),
-    /// It has items of this kind.
+    /// A list with items of this structure.
     List(Box<Sketch>),
 }
 
 impl Sketch {
-    /// Steps that contradict earlier ones are left out: only one of both can work.
+    /// Adds the steps to a part that is used. Steps that contradict earlier ones are ignored, because only one of both
+    /// can work.
     fn add(&mut self, path: &[Step]) {
         match (&mut *self, path) {
             (Self::Value, [Step::Key(_), ..]) => {
@@ -100,12 +101,12 @@ impl Sketch {
     }
 }
 
-/// Whether a path answers with a text that is no JSON: the CA of `pki`, the public key of `ssh`.
+/// Whether a Vault path returns a text that is not JSON: the CA of `pki`, the public key of `ssh`.
 fn is_raw(path: &str) -> bool {
     ["/ca", "/ca/pem", "/ca_chain", "/crl", "/crl/pem", "/public_key"].iter().any(|end| path.ends_with(end))
 }
 
-/// What a key's value looks like. Its name says whether it is a certificate.
+/// The value of a key in the generated file. A key whose name denotes a certificate gets one.
 fn sketched(key: &str, sketch: &Sketch, certificates: Option<&Certificates>) -> serde_json::Value {
     match sketch {
         Sketch::Map(keys) => {
@@ -125,17 +126,18 @@ fn sketched(key: &str, sketch: &Sketch, certificates: Option<&Certificates>) -> 
     }
 }
 
+/// A `data` map in YAML flow style.
 fn data<'a>(pairs: impl IntoIterator<Item = (&'a str, serde_json::Value)>) -> String {
     let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{}: {value}", quoted(key))).collect();
     format!("data: {{ {} }}", pairs.join(", "))
 }
 
-/// A JSON string is a YAML double-quoted scalar.
+/// A JSON string, which is a YAML double-quoted scalar too.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string prints as JSON")
 }
 
-/// What a PEM text is for.
+/// The kind of a PEM text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Certificate,
@@ -143,7 +145,8 @@ enum Role {
     Authority,
 }
 
-/// What people, `pki/issue` and a TLS Secret of Kubernetes call the three.
+/// The kind of PEM text that a key's name denotes, by the names that `pki/issue`, Kubernetes TLS Secrets and common use
+/// have for it.
 fn role(key: &str) -> Option<Role> {
     let name: String = key.to_lowercase().chars().map(|c| if matches!(c, '-' | '_' | ' ') { '.' } else { c }).collect();
     let is_one_of = |names: &[&str]| names.contains(&name.as_str());
@@ -168,7 +171,7 @@ fn role(key: &str) -> Option<Role> {
     }
 }
 
-/// An authority, a certificate of it for this machine, and the key, as PEM. Their keys are nobody's secrets.
+/// A CA, a certificate of it for this machine, and its key, as PEM. The keys protect nothing.
 struct Certificates {
     certificate: String,
     key: String,
@@ -176,7 +179,7 @@ struct Certificates {
 }
 
 impl Certificates {
-    /// Whether one of the keys is a certificate, or the whole answer is.
+    /// Whether a certificate is needed: for one of the keys, or because the whole response is one.
     fn needed(source: &Source, sketch: &Sketch) -> bool {
         let keys = sketch.keys();
         let is_issue = |path: &str| path.split('/').rev().nth(1) == Some("issue");
@@ -186,7 +189,8 @@ impl Certificates {
         (keys.is_empty() && (is_issued || is_ca)) || keys.iter().any(|key| role(key).is_some())
     }
 
-    /// `None` where a name that is asked for cannot stand in a certificate: then the values are random.
+    /// Generates the certificates. `None` if a requested name is not valid in a certificate; then the values are
+    /// random.
     fn make(source: &Source, now: SystemTime) -> Option<Self> {
         let mut names: Vec<String> = NAMES.map(str::to_owned).into();
         if let Source::Vault(vault) = source
@@ -214,6 +218,7 @@ impl Certificates {
         Some(Self { certificate, key: key.serialize_pem(), authority: root })
     }
 
+    /// The PEM text of this kind.
     fn text(&self, role: Role) -> &str {
         match role {
             Role::Certificate => &self.certificate,

@@ -1,4 +1,4 @@
-//! The plan: which sources are read, what each file and variable is made of. Made before the first request.
+//! The plan: which sources are read, and what each file and variable is made of. Made before the first request.
 
 pub(crate) mod access;
 pub(crate) mod computed;
@@ -19,10 +19,10 @@ use crate::identity::protected::ProtectedFiles;
 use crate::render::{self, Step};
 use crate::sys::clock;
 
-/// What will be done. A plan is a value: making it has no effect but reading template files.
+/// What a start will do. Making a plan has no effect, except that template files are read.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Every distinct fetch, with what needs it.
+    /// Every distinct source, with what uses it.
     pub(crate) sources: Vec<Planned>,
     /// Files, in the order of the config.
     pub(crate) files: Vec<PlannedFile>,
@@ -32,18 +32,18 @@ pub(crate) struct Plan {
     pub(crate) maps: Vec<EnvFrom>,
 }
 
-/// One fetch.
+/// One source to be read.
 #[derive(Debug)]
 pub(crate) struct Planned {
-    /// Where it is.
+    /// The source.
     pub(crate) source: Source,
-    /// As the operator wrote it: with its key when only one is used.
+    /// The reference for messages: with its key when only that key is used.
     pub(crate) shown: String,
     /// Its name under `secrets`, if it has one.
     pub(crate) name: Option<String>,
-    /// `file NAME`, `env NAME`, in the order of the config.
+    /// What uses it: `file NAME`, `env NAME`, in the order of the config.
     pub(crate) uses: Vec<String>,
-    /// Whether only templates name it, which compute its path.
+    /// Whether its path is computed by templates, and no other reference names it.
     pub(crate) is_computed: bool,
 }
 
@@ -72,6 +72,7 @@ pub(crate) enum Filling {
 }
 
 impl Filling {
+    /// The references it contains.
     pub(crate) fn references(&self) -> Vec<&SecretRef> {
         match self {
             Self::Secret { reference, .. } => vec![reference],
@@ -79,10 +80,12 @@ impl Filling {
         }
     }
 
+    /// Whether it is a Go template.
     fn is_go(&self) -> bool {
         matches!(self, Self::Template(render::AnyTemplate::Go(_)))
     }
 
+    /// Renders it with the fetched values.
     pub(crate) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
@@ -92,13 +95,13 @@ impl Filling {
 }
 
 impl Plan {
-    /// Compiles the templates and collects the sources. All problems at once.
+    /// Compiles the templates and collects the sources. Returns all problems at once.
     pub(crate) fn make(config: &Config, protected: &ProtectedFiles) -> Result<Self, Vec<Diagnostic>> {
         let named: BTreeMap<String, SecretRef> =
             config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
         let mut problems = Vec::new();
         let mut filling =
-            |content: &Content, place: &Place, what: &str| match fill(content, place, what, &named, protected) {
+            |content: &Content, place: &Place, what: &str| match compile(content, place, what, &named, protected) {
                 Ok(filling) => Some(filling),
                 Err(problem) => {
                     problems.push(problem);
@@ -129,6 +132,7 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The distinct sources of all references, in the order of their first use.
     fn distinct_sources(&self, named: &BTreeMap<String, SecretRef>) -> Vec<Planned> {
         let files = self.files.iter().map(|file| (format!("file {}", file.name), file.filling.references()));
         let variables = self.variables.iter().map(|var| (format!("env {}", var.name), var.filling.references()));
@@ -161,14 +165,15 @@ impl Plan {
             .collect()
     }
 
-    /// What is said of references that probably mean something else, once each.
+    /// Warnings about references that probably mean something else, without duplicates.
     pub(crate) fn doubts(&self) -> BTreeSet<String> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
         fillings.flat_map(Filling::references).filter_map(SecretRef::doubt).collect()
     }
 
-    /// What a group may do with the files: read them all where the owner is `:GID`, or those whose own mode says so.
+    /// What the group may do with the files: read all of them if the owner is `:GID`, or those whose configured mode
+    /// allows it.
     pub(crate) fn group_access(&self, config: &Config) -> GroupAccess {
         let is_group_only = config.volume.owner.as_ref().is_some_and(|owner| owner.user.is_none());
         let own_mode_opens = |file: &PlannedFile| file.mode.is_some_and(|mode| mode.bits() & 0o070 != 0);
@@ -179,8 +184,8 @@ impl Plan {
         }
     }
 
-    /// Whether this is read with `data/` behind the mount's name where the mount is KV version 2: a Go template leaves it out,
-    /// as for Vault Agent.
+    /// Whether this source is read with `data/` inserted after the mount if the mount is KV version 2: Go templates
+    /// omit it, as for Vault Agent.
     pub(crate) fn may_lack_data(&self, planned: &Planned) -> bool {
         let Source::Vault(VaultSource { path, operation: VaultOperation::Read { .. } }) = &planned.source else {
             return false;
@@ -190,7 +195,7 @@ impl Plan {
         !is_whole && self.fillings().filter(|filling| filling.is_go()).any(names)
     }
 
-    /// The paths of Vault that are read as they stand.
+    /// The Vault paths that are read exactly as written.
     pub(crate) fn paths_as_written(&self) -> BTreeSet<String> {
         let as_written = self.sources.iter().filter(|planned| !self.may_lack_data(planned));
         let paths = as_written.filter_map(|planned| match &planned.source {
@@ -200,13 +205,13 @@ impl Plan {
         paths.collect()
     }
 
-    /// Every source that the app's environment is made of.
+    /// The sources that the app's environment uses.
     pub(crate) fn environment_sources(&self) -> Vec<&Source> {
         let single = self.variables.iter().flat_map(|variable| variable.filling.references());
         single.chain(self.maps.iter().map(|map| &map.reference)).map(|reference| &reference.source).collect()
     }
 
-    /// What is used of one source: of each use, the steps into its value.
+    /// Which parts of a source's value are used: the steps into the value, for each use.
     pub(crate) fn used_of(&self, source: &Source) -> Vec<Vec<Step>> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
@@ -222,15 +227,15 @@ impl Plan {
         used
     }
 
-    /// What is wrong with the answers there are, when others are missing.
+    /// The problems of the values that were fetched, when others are missing.
     pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Diagnostic> {
         let files = self.artifacts(fetches).err().unwrap_or_default();
         let variables = self.environment(fetches).err().unwrap_or_default();
-        // A bug is what rendering calls an answer that is not there.
+        // Rendering reports a missing value as a bug.
         files.into_iter().chain(variables).filter(|problem| problem.exit != Exit::Bug).collect()
     }
 
-    /// Every file's bytes. All problems at once.
+    /// Renders every file. Returns all problems at once.
     pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let artifacts = self
@@ -247,7 +252,7 @@ impl Plan {
         if problems.is_empty() { Ok(artifacts) } else { Err(problems) }
     }
 
-    /// Every variable and its value, `envFrom` last; a name that two sources give is a problem.
+    /// Renders every variable, those of `envFrom` last. A name that two of them set is a problem.
     pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
@@ -288,7 +293,8 @@ impl Planned {
     }
 }
 
-fn fill(
+/// Compiles the content of one file or variable, reading its template file if it has one.
+fn compile(
     content: &Content,
     place: &Place,
     what: &str,

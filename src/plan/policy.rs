@@ -1,4 +1,4 @@
-//! The least that the backends must allow for a plan: a Vault policy and an IAM statement.
+//! Generates the least privileges that a plan needs: a Vault policy and an IAM policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use crate::domain::{AwsSource, Source, VaultOperation};
 
 use super::Plan;
 
-/// Both, as text to paste. Comments say what else a backend may need.
+/// Both policies as text. Comments in it say what else a backend may need.
 pub(crate) fn least(config: &Config, plan: &Plan) -> String {
     let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
     let mut secrets: Vec<&AwsSource> = Vec::new();
@@ -61,6 +61,7 @@ pub(crate) fn least(config: &Config, plan: &Plan) -> String {
     out
 }
 
+/// Appends the Vault policy.
 fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
     out.push_str("# Vault/OpenBao policy (HCL). Renewing and revoking ourselves is in the default policy.\n");
     for (path, capability) in paths {
@@ -75,6 +76,7 @@ fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
     }
 }
 
+/// Appends the IAM policy.
 fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
     let resources: Vec<serde_json::Value> = secrets.iter().map(|source| resource(source, config).into()).collect();
     let mut statements = vec![serde_json::json!({
@@ -103,7 +105,8 @@ fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
     out.push('\n');
 }
 
-/// A full ARN as it is; a name with the six characters that Secrets Manager appends.
+/// The ARN of a secret in the policy: a full ARN as it is; a name with a pattern for the six characters that Secrets
+/// Manager appends.
 fn resource(source: &AwsSource, config: &Config) -> String {
     if source.id.starts_with("arn:") {
         return source.id.clone();

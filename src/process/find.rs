@@ -1,6 +1,6 @@
-//! Who is told that secrets changed when the app is not ours: the oldest process of a name, beside a sidecar.
+//! Finds the process to notify when the app is not our child: the oldest process of a given name, from a sidecar.
 //!
-//! Only our own user's processes in our own PID namespace count; neither ourselves nor our children do.
+//! Only processes of our own user in our own PID namespace count, and neither we nor our children.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,13 +10,13 @@ use crate::sys::pidfd::ProcessHandle;
 use crate::sys::proc::{self, Owner, Stat};
 use crate::sys::signals::Signal;
 
-/// How often somebody else is looked for when the one found ended meanwhile.
+/// How often the search is repeated when the process that was found ended meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// Why nobody was told.
+/// Why no process was signalled.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// None of that name.
+    /// There is no process of that name.
     #[error(
         "no process named {name} runs as uid {uid} in this PID namespace: does the pod have shareProcessNamespace, and \
          the app run?"
@@ -24,10 +24,10 @@ pub enum FindError {
     Nobody {
         /// The name.
         name: String,
-        /// Us.
+        /// Our uid.
         uid: u32,
     },
-    /// There is one, and it runs as another user.
+    /// There is one, but it runs as another user.
     #[error(
         "{name} runs as uid {theirs} and cannot be signalled by uid {uid}: both have to be the same user ({})",
         way(*theirs)
@@ -35,30 +35,30 @@ pub enum FindError {
     OtherUser {
         /// The name.
         name: String,
-        /// Us.
+        /// Our uid.
         uid: u32,
-        /// Them.
+        /// Its uid.
         theirs: u32,
     },
-    /// One after the other ended while it was looked at.
+    /// Each process that was found ended before it could be signalled.
     #[error("every process named {name} ended before it could be signalled")]
     Vanished {
         /// The name.
         name: String,
     },
-    /// The kernel refused.
+    /// The kernel refused to send the signal.
     #[error("cannot send {signal} to {name} (pid {pid})")]
     Refused {
-        /// The name.
+        /// The name searched for.
         name: String,
-        /// Who.
+        /// The process.
         pid: Pid,
-        /// What.
+        /// The signal.
         signal: Signal,
-        /// Why.
+        /// The error of the call.
         source: io::Error,
     },
-    /// Nobody can be looked for.
+    /// `/proc` cannot be read.
     #[error("cannot look for the process {name} in /proc")]
     NoProc {
         /// The name.
@@ -68,7 +68,7 @@ pub enum FindError {
     },
 }
 
-/// How both become the same user.
+/// How to make both run as the same user.
 fn way(theirs: u32) -> &'static str {
     match theirs {
         0 => {
@@ -78,19 +78,19 @@ fn way(theirs: u32) -> &'static str {
     }
 }
 
-/// Sends `signal` to the oldest process named `name`, and says which that was.
+/// Sends `signal` to the oldest process named `name`, and returns its process ID.
 ///
-/// A name is the process's own (`comm`, as `pgrep` has it), or the file name of its program or of its first argument.
+/// A process's name is its `comm` (as for `pgrep`), or the file name of its program or of its first argument.
 pub fn signal_oldest(name: &str, signal: Signal) -> Result<Pid, FindError> {
     let searcher = Searcher::now();
     for _ in 0..ATTEMPTS {
         let pids = proc::pids().map_err(|source| FindError::NoProc { name: name.to_owned(), source })?;
         let seen: Vec<Seen> = pids.into_iter().filter_map(Seen::read).filter(|seen| seen.has_name(name)).collect();
         let found = choose(&seen, searcher, name)?;
-        // Held first and looked at again then: nobody gets its number in between.
+        // Open a pidfd and check again: from here on the process ID cannot be reused.
         let Ok(process) = ProcessHandle::open(found.pid) else { continue };
         let is_same = Seen::read(found.pid).is_some_and(|again| {
-            again.stat.started == found.stat.started && again.has_name(name) && searcher.may_tell(&again)
+            again.stat.started == found.stat.started && again.has_name(name) && searcher.may_signal(&again)
         });
         if !is_same {
             continue;
@@ -104,7 +104,7 @@ pub fn signal_oldest(name: &str, signal: Signal) -> Result<Pid, FindError> {
     Err(FindError::Vanished { name: name.to_owned() })
 }
 
-/// Who looks.
+/// The process that searches: we.
 #[derive(Debug, Clone, Copy)]
 struct Searcher {
     pid: Pid,
@@ -116,57 +116,61 @@ impl Searcher {
         Self { pid: nix::unistd::getpid(), uid: nix::unistd::geteuid().as_raw() }
     }
 
-    /// Somebody who lives here, and is neither us nor one of our hooks.
-    fn may_mean(self, seen: &Seen) -> bool {
+    /// Whether the process is alive, in our PID namespace, and neither we nor one of our hooks.
+    fn is_candidate(self, seen: &Seen) -> bool {
         let is_us = seen.pid == self.pid || seen.stat.parent == self.pid;
         !is_us && !seen.stat.is_over && !seen.owner.is_nested
     }
 
-    fn may_tell(self, seen: &Seen) -> bool {
-        self.may_mean(seen) && seen.owner.uids == [self.uid; 4]
+    /// Whether we may signal the process: also, all its uids are ours.
+    fn may_signal(self, seen: &Seen) -> bool {
+        self.is_candidate(seen) && seen.owner.uids == [self.uid; 4]
     }
 }
 
-/// A process as /proc shows it.
+/// A process, as read from /proc.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     pid: Pid,
     stat: Stat,
     owner: Owner,
-    /// File names of its program and of its first argument.
+    /// The file names of its program and of its first argument.
     files: [Option<Vec<u8>>; 2],
 }
 
 impl Seen {
-    /// `None` when it is gone.
+    /// Reads a process; `None` when it has ended.
     fn read(pid: Pid) -> Option<Self> {
         let program = proc::program(pid).map(|path| path.into_os_string());
         let program = program.as_ref().and_then(|path| file_name(path.as_bytes()));
-        // With a blank in it, it is a title that the process wrote there itself.
+        // An argument with a space is a title that the process has set itself.
         let first = proc::first_argument(pid).filter(|first| !first.contains(&b' '));
         let first = first.as_ref().and_then(|first| file_name(first));
         Some(Self { pid, stat: Stat::read(pid)?, owner: Owner::read(pid)?, files: [program, first] })
     }
 
+    /// Whether the process has this name.
     fn has_name(&self, name: &str) -> bool {
         self.stat.name == name.as_bytes() || self.files.iter().flatten().any(|file| file == name.as_bytes())
     }
 }
 
+/// The last component of a path.
 fn file_name(path: &[u8]) -> Option<Vec<u8>> {
-    // As the kernel shows a program that was replaced on disk.
+    // The kernel appends this to the path of a program that was replaced on disk.
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let name = path.rsplit(|byte| *byte == b'/').next()?;
     (!name.is_empty()).then(|| name.to_vec())
 }
 
-/// The oldest of those who have the name. Of two that started in the same tick, the one that is no child of another.
+/// The oldest of these processes that we may signal. Of two that started in the same tick, the one that is no child of
+/// another.
 fn choose<'a>(seen: &'a [Seen], searcher: Searcher, name: &str) -> Result<&'a Seen, FindError> {
     let is_child = |one: &Seen| seen.iter().any(|other| other.pid == one.stat.parent);
-    let candidates = seen.iter().filter(|seen| searcher.may_tell(seen));
+    let candidates = seen.iter().filter(|seen| searcher.may_signal(seen));
     candidates.min_by_key(|seen| (seen.stat.started, is_child(seen), seen.pid)).ok_or_else(|| {
         let (name, uid) = (name.to_owned(), searcher.uid);
-        match seen.iter().find(|seen| searcher.may_mean(seen)) {
+        match seen.iter().find(|seen| searcher.is_candidate(seen)) {
             Some(other) => FindError::OtherUser { name, uid, theirs: other.owner.uids[1] },
             None => FindError::Nobody { name, uid },
         }

@@ -1,6 +1,8 @@
-//! Commands that run when secrets changed: one at a time, each within its time, the newest values of those that wait.
+//! Runs hooks (commands for changed secrets): one at a time, each with a timeout; a hook that waits runs once, with the
+//! newest values.
 //!
-//! A hook is a child like the app, so whoever reaps (`supervise`, `sidecar`) tells this module what became of whom.
+//! A hook is a child process like the app, so the owner of this module (`supervise`, `sidecar`) reaps it and reports
+//! its end here.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use crate::sys::wait::{Change, Ended};
 /// How hooks are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookOptions {
-    /// How long one may run before it gets TERM.
+    /// How long a hook may run before it gets TERM.
     pub timeout: Duration,
     /// How long after TERM it gets KILL.
     pub grace: Duration,
@@ -27,22 +29,22 @@ impl Default for HookOptions {
     }
 }
 
-/// Which hook: its place among the actions of the configuration.
+/// Identifies a hook by its index among the configured actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HookId(pub usize);
 
-/// What became of a hook.
+/// The result of a hook.
 #[derive(Debug)]
 pub enum HookOutcome {
-    /// It ended by itself.
+    /// It exited by itself.
     Ended(Ended),
-    /// It took too long, and was ended.
+    /// It ran longer than its timeout, and was ended.
     TimedOut(Ended),
-    /// It never ran.
+    /// It could not be started.
     NotStarted(SpawnError),
 }
 
-/// The hooks: at most one that runs, and those that wait, each at most once.
+/// The running hook, if any, and the waiting ones, each at most once.
 #[derive(Debug)]
 pub(super) struct Hooks {
     original: SavedSignalState,
@@ -56,22 +58,22 @@ impl Hooks {
         Self { original: original.clone(), options, running: None, waiting: Waiting(Vec::new()) }
     }
 
-    /// Lets it run when its turn comes. One that waits already runs with the newer image; one that runs already runs again.
+    /// Queues a hook. If it waits already, it will run with the newer image; if it runs already, it will run again.
     pub(super) fn request(&mut self, id: HookId, image: Image) {
         self.waiting.push(id, image);
     }
 
-    /// The process of the one that runs. Its number cannot pass to another process before it is reaped.
+    /// The process of the running hook. Its ID is not reused before the process is reaped.
     pub(super) fn pid(&self) -> Option<Pid> {
         self.running.as_ref().map(|running| running.pid)
     }
 
-    /// Whether one runs or waits.
+    /// Whether a hook runs or waits.
     pub(super) fn is_busy(&self) -> bool {
         self.running.is_some() || !self.waiting.0.is_empty()
     }
 
-    /// When [`Self::advance`] is due.
+    /// When [`Self::advance`] has to be called.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.running.as_ref()?.limit {
             Limit::Time { until } | Limit::Terminated { until } => Some(until),
@@ -79,7 +81,7 @@ impl Hooks {
         }
     }
 
-    /// What became of a child, which may be a hook.
+    /// Reports a change of a child process; returns a notice if that was the end of the running hook.
     pub(super) fn changed(&mut self, pid: Pid, change: Change) -> Option<Notice> {
         let Change::Ended(ended) = change else { return None };
         let running = self.running.take_if(|running| running.pid == pid)?;
@@ -87,7 +89,8 @@ impl Hooks {
         Some(Notice::Hook { id: running.id, outcome })
     }
 
-    /// Ends the one that takes too long, starts the next one when none runs. From the main thread (see [`Spawn`]).
+    /// Ends a hook that exceeds its timeout, and starts the next one when none runs. To be called from the main thread
+    /// (see [`Spawn`]).
     pub(super) fn advance(&mut self, now: Duration) -> Vec<Notice> {
         let mut notices = Vec::new();
         if let Some(running) = &mut self.running
@@ -98,7 +101,7 @@ impl Hooks {
         while self.running.is_none()
             && let Some((id, image)) = self.waiting.next()
         {
-            // A group of its own: what it starts ends with it, and no key of a terminal reaches it.
+            // The hook gets a process group of its own: its children end with it, and terminal keys do not reach it.
             let spawn = Spawn {
                 image: &image,
                 original: &self.original,
@@ -118,12 +121,12 @@ impl Hooks {
         notices
     }
 
-    /// No hook starts any more.
+    /// Removes all waiting hooks.
     pub(super) fn forget_waiting(&mut self) {
         self.waiting.0.clear();
     }
 
-    /// No hook starts any more, and the one that runs has until the end of its grace.
+    /// Removes all waiting hooks, and sends TERM to the running one; after its grace period it gets KILL.
     pub(super) fn end(&mut self, now: Duration) {
         self.forget_waiting();
         if let Some(running) = &mut self.running
@@ -135,6 +138,7 @@ impl Hooks {
     }
 }
 
+/// The hook that runs.
 #[derive(Debug)]
 struct Running {
     id: HookId,
@@ -143,6 +147,7 @@ struct Running {
     is_timed_out: bool,
 }
 
+/// How a running hook will be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
     Time {
@@ -156,7 +161,7 @@ enum Limit {
 }
 
 impl Running {
-    /// What it gets now, because it takes too long.
+    /// The signal it gets now because it exceeds its time.
     fn overdue(&mut self, now: Duration, grace: Duration) -> Option<Signal> {
         match self.limit {
             Limit::Time { until } if now >= until => {
@@ -172,13 +177,14 @@ impl Running {
         }
     }
 
-    /// Not reaped yet, so the group is still its own. One that is over already is no error.
+    /// Signals the hook's process group. It is not reaped yet, so the group is still its own; that it has ended is no
+    /// error.
     fn send(&self, signal: Signal) {
         let _over = signals::send(To::Group(self.pid), signal);
     }
 }
 
-/// Those whose turn will come, in the order in which they were asked for first.
+/// The waiting hooks, in the order in which they were first requested.
 #[derive(Debug)]
 struct Waiting<T>(Vec<(HookId, T)>);
 

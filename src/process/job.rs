@@ -1,25 +1,25 @@
-//! The app and the terminal: what a shell does for a job, we do for the app.
+//! Job control for the app: what a shell does with process groups and the terminal for a job.
 
 use crate::sys::Pid;
 use crate::sys::signals::{self, Signal, To};
 use crate::sys::spawn::Group;
 use crate::sys::terminal::{self, TtyControl};
 
-/// The app's process group and the terminal it may have.
+/// The app's process group, and whether it has the terminal.
 #[derive(Debug)]
 pub(super) struct TerminalJob {
     tty_control: TtyControl,
-    /// The process group the app lives in, when it is not ours.
+    /// The process group of the app, when it is not ours.
     group: Option<Pid>,
-    /// Whether we handed the terminal over: what we did not give we do not take back, from a shell that had us in the
-    /// background.
+    /// Whether we made the app's group the foreground group. Only then is the terminal taken back: otherwise it may
+    /// belong to a shell that runs us in the background.
     is_lent: bool,
-    /// The group we share with the app and others, while we are not in it.
+    /// The process group that we share with the app, while we have left it.
     left: Option<Pid>,
 }
 
 impl TerminalJob {
-    /// Before the first start.
+    /// The state before the first start of the app.
     pub(super) fn new() -> Self {
         Self { tty_control: terminal::tty_control(), group: None, is_lent: false, left: None }
     }
@@ -32,39 +32,41 @@ impl TerminalJob {
         self.group
     }
 
-    /// The group to start the app in.
+    /// The process group in which to start the app.
     pub(super) fn place(&self) -> Group {
         match self.tty_control {
-            // With a terminal we do not own, the app has to stay where its keys reach it.
+            // The terminal is not ours to hand over: the app stays in the group that its keys reach.
             TtyControl::Shared => Group::Shared,
             TtyControl::Without => Group::Own,
             TtyControl::Foreground if terminal::is_in_foreground() => Group::Foreground,
-            // A restart in the background of somebody's shell.
+            // A restart while a shell has us in the background.
             TtyControl::Foreground => Group::Own,
         }
     }
 
-    /// The app runs, in that place.
+    /// Records that the app was started in `place`.
     pub(super) fn started(&mut self, main: Pid, place: Group) {
         self.group = (place != Group::Shared).then_some(main);
         self.is_lent = place == Group::Foreground;
-        // What somebody sends to the group reaches the app by itself, and would reach it again through us.
+        // Leave the shared group: a signal to the group reaches the app directly, and would reach it a second time
+        // through us.
         if place == Group::Shared {
             self.left = self.left.or_else(terminal::leave_group);
         }
     }
 
-    /// Back among those that the terminal's keys reach: the app may not be there to be ended by them.
+    /// Rejoins the group that the terminal's keys reach, because there may be no app that they could end.
     pub(super) fn rejoin(&mut self) {
         self.left.take().into_iter().for_each(terminal::join_group);
     }
 
-    /// It does not; it may have had the terminal.
+    /// Records that the app could not be started; its child process may have had the terminal.
     pub(super) fn not_started(&mut self, place: Group) {
         self.is_lent = place == Group::Foreground;
         self.take_terminal();
     }
 
+    /// Makes the app's group the foreground group, if we have the terminal.
     pub(super) fn give_terminal(&mut self) {
         if let (TtyControl::Foreground, Some(group)) = (self.tty_control, self.group)
             && terminal::is_in_foreground()
@@ -74,6 +76,7 @@ impl TerminalJob {
         }
     }
 
+    /// Makes our group the foreground group again, if we had handed the terminal over.
     pub(super) fn take_terminal(&mut self) {
         self.rejoin();
         if self.is_lent {
@@ -82,18 +85,19 @@ impl TerminalJob {
         }
     }
 
-    /// Ctrl-Z, `fg`, `bg`: to the shell that started us we and the app are one job.
+    /// Stops us after the app was stopped (Ctrl-Z), and continues both (`fg`, `bg`): to the shell, we and the app are
+    /// one job.
     pub(super) fn stop_together(&mut self, main: Pid) {
         let shares = self.left.is_some();
         self.take_terminal();
         signals::stop_ourselves();
         self.give_terminal();
-        // A process that is confined by now starts no other, as the leader of a group would have to.
+        // A sandboxed process cannot start the child that leading a new group would require.
         if shares && !terminal::leads_its_group() {
             self.left = terminal::leave_group();
         }
-        // Sent by whoever continued us as well, and then read again; continuing twice changes nothing. Needed where nobody
-        // does: a process group that no shell looks after is not stopped by the kernel, but the app's was.
+        // Continue the app. If our sender continued it as well, this changes nothing. It is needed where nobody does:
+        // the kernel does not stop a process group that no shell controls, but the app's was stopped.
         let _ended = signals::send(self.group.map_or(To::Process(main), To::Group), Signal::CONT);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a command is: in the app's PATH as `execvp` has it, before anything is fetched.
+//! Finds a command in the app's PATH, as `execvp` would, before anything is fetched.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -10,33 +10,33 @@ use nix::unistd::{AccessFlags, eaccess};
 use crate::sys::look;
 use crate::sys::privilege::Plan;
 
-/// Where it is looked for when there is no PATH at all (glibc's `_CS_PATH`).
+/// The PATH when the environment has none (glibc's `_CS_PATH`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// Why there is nothing to execute.
+/// Why a command cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// 127: nowhere.
+    /// Exit 127: it is not in PATH.
     #[error("cannot find the command {0:?}: it is not in PATH ({1})")]
     NotFound(OsString, String),
-    /// 127: no such file.
+    /// Exit 127: the file does not exist.
     #[error("cannot find the command {0:?}: no such file")]
     NoSuchFile(OsString),
-    /// 126: a directory.
+    /// Exit 126: it is a directory.
     #[error("cannot execute {}: it is a directory", .0.display())]
     Directory(PathBuf),
-    /// 126: no regular file, no permission, or a file system mounted noexec.
+    /// Exit 126: not a regular file, no permission, or a file system mounted noexec.
     #[error("cannot execute {}: {why}", path.display())]
     NotExecutable {
-        /// The candidate.
+        /// The file.
         path: PathBuf,
-        /// What is in the way.
+        /// The reason.
         why: String,
     },
 }
 
 impl LookupError {
-    /// The exit code it leads to.
+    /// The exit code of this error.
     pub fn code(&self) -> u8 {
         match self {
             Self::NotFound(..) | Self::NoSuchFile(_) => 127,
@@ -45,11 +45,11 @@ impl LookupError {
     }
 }
 
-/// Finds `command` in `path`, the PATH of the app's final environment (`None`: it has none), as whoever `drop` makes of us
-/// may execute it (`None`: as we are).
+/// Finds `command` in `path`, the PATH of the app's final environment (`None`: there is none), with the permissions
+/// that `drop` leads to (`None`: with our own).
 ///
-/// A name with a `/` is a path. An empty element of PATH is the working directory. A candidate that cannot be executed is
-/// passed over, and named when nothing better comes.
+/// A name with a `/` is a path. An empty element of PATH is the working directory. A file that cannot be executed is
+/// skipped, and reported if no other is found.
 pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result<PathBuf, LookupError> {
     let user = drop.map(|plan| format!(" for uid {}", plan.uid())).unwrap_or_default();
     if command.as_bytes().contains(&b'/') {
@@ -61,14 +61,14 @@ pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result
         };
     }
     let path = path.unwrap_or(DEFAULT_PATH);
-    // An empty command would find the directories themselves.
+    // With an empty command the directories themselves would be found.
     let directories = path.split(|byte| *byte == b':').filter(|_| !command.is_empty());
     let candidates: Vec<PathBuf> = directories.map(|directory| join(directory, command)).collect();
     let mut first_refused = None;
     for (candidate, probe) in candidates.iter().zip(probe_all(&candidates, drop)) {
         match probe {
             Probe::Executable => return Ok(candidate.clone()),
-            // A directory that may not be searched says nothing about what is in it.
+            // A directory without search permission shows nothing about its content.
             Probe::Missing | Probe::Hidden => {}
             Probe::Directory | Probe::NotRegular | Probe::NotExecutable => {
                 first_refused.get_or_insert((candidate, probe));
@@ -81,18 +81,19 @@ pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result
     })
 }
 
+/// Joins an element of PATH and a command.
 fn join(directory: &[u8], command: &OsStr) -> PathBuf {
-    // Without the `./` execve would take the name as it is, which is the same; a person reads it better.
+    // `./` makes no difference to execve, and is easier to read.
     let directory = if directory.is_empty() { b"." } else { directory };
     PathBuf::from(OsString::from_vec([directory, b"/", command.as_bytes()].concat()))
 }
 
-/// What one candidate is to whoever looks.
+/// What a file is to the user who looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probe {
     Executable,
     Missing,
-    /// In a directory that may not be searched.
+    /// In a directory without search permission.
     Hidden,
     Directory,
     NotRegular,
@@ -103,6 +104,7 @@ impl Probe {
     const ALL: [Self; 6] =
         [Self::Executable, Self::Missing, Self::Hidden, Self::Directory, Self::NotRegular, Self::NotExecutable];
 
+    /// The error for a file that cannot be executed.
     fn error(self, path: PathBuf, user: &str) -> LookupError {
         let why = match self {
             Self::Directory => return LookupError::Directory(path),
@@ -114,8 +116,8 @@ impl Probe {
     }
 }
 
-/// Each candidate up to the first that can be executed. Where nobody can look as the app, we look as we are: `execve` has
-/// the last word.
+/// Probes the files up to the first executable one, with the permissions after the drop. Where these cannot be tried,
+/// uses our own: `execve` decides in the end.
 fn probe_all(candidates: &[PathBuf], drop: Option<&Plan>) -> Vec<Probe> {
     let probes = || {
         let mut is_found = false;
@@ -133,6 +135,7 @@ fn probe_all(candidates: &[PathBuf], drop: Option<&Plan>) -> Vec<Probe> {
     as_app.unwrap_or_else(probes)
 }
 
+/// Probes one file with the current permissions.
 fn probe(candidate: &Path) -> Probe {
     match candidate.metadata() {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return Probe::Hidden,

@@ -1,8 +1,8 @@
-//! Processes we look after: the app, found before anything is fetched, started, forwarded to, restarted; hooks; and the one
-//! process of another container that is told that secrets changed.
+//! Process management: finding, starting, supervising and restarting the app, forwarding signals to it; hooks; and
+//! finding the process in another container that is to be signalled.
 //!
-//! [`Supervision`] has an app, [`Sidecar`] has none; both read the signals, reap, and run hooks. Neither waits: each is a
-//! descriptor (`AsFd`) that becomes readable when there is something to do, with a deadline beside it.
+//! [`Supervision`] has an app, [`Sidecar`] has none; both read signals, reap children and run hooks. Neither blocks:
+//! each is a file descriptor (`AsFd`) that becomes readable when there is something to do, and has a deadline.
 
 pub mod find;
 pub mod hooks;
@@ -21,22 +21,22 @@ pub use sidecar::Sidecar;
 pub use supervise::{Options, SignalResult, SuperviseError, Supervision, run};
 pub use supervisor::{Forward, Restart};
 
-/// Something worth a line in a log, or an answer: told by a step, in the order in which it happened.
+/// Something to log or to act on, returned by a step in the order in which it happened.
 #[derive(Debug)]
 pub enum Notice {
-    /// A signal for us. Only where there is no app to forward it to.
+    /// A signal for us; only where there is no app to forward it to.
     Received(Received),
-    /// A restart did not wait any longer: the app did not stop in time and got KILL.
+    /// The app did not stop in time for a restart, and got KILL.
     Killed,
-    /// A restart is over: this is the app's new main process.
+    /// The app was restarted; this is its new main process.
     Restarted(Pid),
-    /// No restart after all: the app was asked to end meanwhile.
+    /// The restart was abandoned, because the app was asked to end meanwhile.
     RestartAbandoned,
-    /// What became of a hook.
+    /// A hook has ended.
     Hook {
-        /// Which.
+        /// The hook.
         id: HookId,
-        /// What.
+        /// Its result.
         outcome: HookOutcome,
     },
 }

@@ -1,4 +1,4 @@
-//! A process without an app of its own: it reads its signals, runs hooks, and reaps.
+//! The process management of a mode without an app: reads signals, runs hooks, and reaps children.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,8 +11,8 @@ use crate::sys::image::Image;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::wait::{self, Waited};
 
-/// Signals and hooks of a sidecar. It never waits; as [`super::Supervision`], it is a descriptor that becomes readable when
-/// there is something to do.
+/// Signals and hooks of a sidecar. It never blocks; like [`super::Supervision`], it is a file descriptor that becomes
+/// readable when there is something to do.
 #[derive(Debug)]
 pub struct Sidecar {
     signals: Signals,
@@ -20,12 +20,13 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Opens it. What signals wait already are the first to be read.
+    /// Opens the signalfd. Signals that are pending already are read first.
     pub fn open(original: &SavedSignalState, options: HookOptions) -> io::Result<Self> {
         Ok(Self { signals: Signals::open()?, hooks: Hooks::new(original, options) })
     }
 
-    /// Runs a hook at the next [`Self::step`], or when its turn comes. One that waits already runs with the newer image.
+    /// Queues a hook, which starts at the next [`Self::step`] when no other runs. If it waits already, it will run with
+    /// the newer image.
     pub fn run_hook(&mut self, id: HookId, image: Image) {
         self.hooks.request(id, image);
     }
@@ -35,22 +36,22 @@ impl Sidecar {
         self.hooks.is_busy()
     }
 
-    /// When [`Self::step`] is due even if nothing becomes readable.
+    /// When [`Self::step`] has to be called even if nothing becomes readable.
     pub fn deadline(&self) -> Option<Duration> {
         self.hooks.deadline()
     }
 
-    /// Does all there is to do, without waiting, and says what happened. Call it after [`Self::run_hook`] too. From the
-    /// main thread: a hook ends with the thread that started it.
+    /// Does everything that can be done without blocking, and returns what happened. To be called after
+    /// [`Self::run_hook`] too, and from the main thread, because a hook gets KILL when the thread that started it ends.
     pub fn step(&mut self, now: Duration) -> io::Result<Vec<Notice>> {
         let mut notices = Vec::new();
         while let Some(received) = self.signals.next_received()? {
-            // Says only that there is something to wait for.
+            // SIGCHLD only announces that there is a child to reap.
             if received.signal != Signal::CHLD {
                 notices.push(Notice::Received(received));
             }
         }
-        // Orphans too: in a container of its own a sidecar is the first process.
+        // Reaps orphans too: in its own container a sidecar is the init process.
         while let Waited::Changed(pid, change) = wait::next_change()? {
             notices.extend(self.hooks.changed(pid, change));
         }
@@ -58,8 +59,8 @@ impl Sidecar {
         Ok(notices)
     }
 
-    /// No hook starts any more, and the one that runs is asked to end, then killed: go on with [`Self::step`] until it is
-    /// not [busy](Self::is_busy).
+    /// Ends the hooks: removes the waiting ones and sends TERM, later KILL, to the running one. Call [`Self::step`]
+    /// until it is not [busy](Self::is_busy).
     pub fn end(&mut self, now: Duration) {
         self.hooks.end(now);
     }

@@ -1,7 +1,8 @@
-//! The supervisor's work: read signals, reap, do what `supervisor` decides. No loop of its own but [`run`]'s.
+//! Executes what `supervisor` decides: reads signals, reaps children, starts and signals the app. Only [`run`] has a
+//! loop.
 //!
-//! [`Supervision::step`] never waits, and [`Supervision`] is a descriptor that becomes readable when there is something to
-//! do: `poll` drives it, or an async reactor beside rotation.
+//! [`Supervision::step`] never blocks, and [`Supervision`] is a file descriptor that becomes readable when there is
+//! something to do: it is driven by `poll`, or by an async reactor together with rotation.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -13,7 +14,7 @@ use super::Notice;
 use super::hooks::{HookId, HookOptions, Hooks};
 use super::job::TerminalJob;
 use super::orphans::Orphans;
-use super::supervisor::{Action, Event, Forward, Patience, Restart, Supervisor};
+use super::supervisor::{Action, Event, Forward, GracePeriods, Restart, Supervisor};
 use crate::sys::harden::SavedSignalState;
 use crate::sys::image::Image;
 use crate::sys::signals::{self, Origin, Received, Signal, SignalSet, Signals, To};
@@ -21,16 +22,16 @@ use crate::sys::spawn::{Spawn, SpawnError, Stdin};
 use crate::sys::wait::{self, Change, Ended, Waited};
 use crate::sys::{Pid, clock};
 
-/// How the app is looked after.
+/// The settings of a supervision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Who gets the signals we get, and a restart's.
+    /// Which processes of the app get forwarded signals, and the stop signal of a restart.
     pub forward: Forward,
-    /// How long what the app left behind may take to end, KILL included.
+    /// How long the processes that the app leaves behind may take to end, including KILL.
     pub grace: Duration,
-    /// What a restart asks the app to end with.
+    /// The signal with which a restart ends the app.
     pub stop: Signal,
-    /// How long after that it gets KILL.
+    /// How long after that the app gets KILL.
     pub stop_grace: Duration,
     /// How hooks are run.
     pub hooks: HookOptions,
@@ -48,30 +49,30 @@ impl Default for Options {
     }
 }
 
-/// Why the app is not, or no longer, looked after.
+/// Why the app could not be started or supervised.
 #[derive(Debug, thiserror::Error)]
 pub enum SuperviseError {
-    /// It did not start; or not again.
+    /// It could not be started or restarted.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// A signal came before it started: 128+n.
+    /// A signal came before it was started: exit 128+n.
     #[error("ended by {0} before the command started")]
     Interrupted(Signal),
-    /// A system call that does not fail did.
+    /// A system call failed that normally does not.
     #[error("cannot look after the command")]
     System(#[from] io::Error),
 }
 
-/// What became of a signal for the app.
+/// The result of sending a signal to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalResult {
     /// It was sent.
     Sent,
-    /// Nothing was sent: the app is over, or a restart ends this run of it, and the next one begins with what is new.
+    /// Nothing was sent: the app has ended, or is being restarted and will start with the new values.
     NobodyToTell,
 }
 
-/// The app, started and looked after. Dropping it leaves the app alone; PDEATHSIG ends it with us.
+/// The running app and its supervision. Dropping it does not signal the app; PDEATHSIG ends the app when we end.
 #[derive(Debug)]
 pub struct Supervision {
     original: SavedSignalState,
@@ -81,15 +82,15 @@ pub struct Supervision {
     job: TerminalJob,
     orphans: Orphans,
     hooks: Hooks,
-    /// What the next run starts with, while a restart is under way.
+    /// The image of the next run, while a restart is in progress.
     next: Option<Image>,
     notices: Vec<Notice>,
 }
 
 impl Supervision {
-    /// Starts the app. From the main thread, as [`Self::step`]: the app gets KILL when the thread that started it ends, so
-    /// that nothing with secrets outlives us. Other threads may be there. Privileges have been dropped before, for the
-    /// whole process.
+    /// Starts the app. To be called from the main thread, as [`Self::step`]: the app gets KILL when the thread that
+    /// started it ends, so that no process with secrets outlives us. Other threads may exist. Privileges must have been
+    /// dropped before, for the whole process.
     pub fn start(image: &Image, original: &SavedSignalState, options: Options) -> Result<Self, SuperviseError> {
         let signals = Signals::open()?;
         if let Some(signal) = original.pending_end() {
@@ -98,14 +99,14 @@ impl Supervision {
         wait::adopt_orphans()?;
         let mut job = TerminalJob::new();
         let main = spawn(image, original, &mut job)?;
-        let patience = Patience { stop: options.stop_grace, orphans: options.grace };
+        let grace = GracePeriods { stop: options.stop_grace, orphans: options.grace };
         let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].into_iter();
         let ends = ends.filter(|signal| original.would_end(*signal)).fold(SignalSet::EMPTY, SignalSet::with);
         Ok(Self {
             original: original.clone(),
             options,
             signals,
-            supervisor: Supervisor::new(main, job.tty_control(), patience, options.stop, ends),
+            supervisor: Supervisor::new(main, job.tty_control(), grace, options.stop, ends),
             job,
             orphans: Orphans::default(),
             hooks: Hooks::new(original, options.hooks),
@@ -114,18 +115,18 @@ impl Supervision {
         })
     }
 
-    /// The app's main process, while it runs. Its number cannot pass to another process before [`Self::step`] reaps it.
+    /// The app's main process, while it runs. Its ID is not reused before [`Self::step`] reaps it.
     pub fn main(&self) -> Option<Pid> {
         self.supervisor.main()
     }
 
-    /// Stops the app, waits until nothing of it is left, and starts it anew with `image`. A restart that is under way
-    /// starts once, with the newest image.
+    /// Stops the app, waits until all its processes have ended, and starts it again with `image`. If a restart is in
+    /// progress, it starts once, with the newest image.
     ///
-    /// An app that is over already, or that somebody else asked to end (TERM), is not started again.
+    /// Refused if the app has ended already, or was asked to end by a signal (TERM).
     pub fn restart(&mut self, image: Image, now: Duration) -> io::Result<Restart> {
-        // It ended by itself, and nobody has read that yet: that ends us.
-        if let Some(main) = self.supervisor.settled()
+        // It has ended, and that was not processed yet: the supervision will end as well.
+        if let Some(main) = self.supervisor.running_pid()
             && wait::is_over(main)?
         {
             return Ok(Restart::Refused);
@@ -140,30 +141,31 @@ impl Supervision {
         Ok(restart)
     }
 
-    /// Sends the app a signal of ours.
+    /// Sends a signal of our own to the app.
     pub fn signal(&self, signal: Signal) -> io::Result<SignalResult> {
-        match self.supervisor.settled() {
+        match self.supervisor.running_pid() {
             Some(main) => signals::send(To::Process(main), signal).map(|()| SignalResult::Sent),
             None => Ok(SignalResult::NobodyToTell),
         }
     }
 
-    /// Runs a hook at the next [`Self::step`], or when its turn comes. One that waits already runs with the newer image.
+    /// Queues a hook, which starts at the next [`Self::step`] when no other runs. If it waits already, it will run with
+    /// the newer image.
     pub fn run_hook(&mut self, id: HookId, image: Image) {
         self.hooks.request(id, image);
     }
 
-    /// What happened since it was asked last.
+    /// Removes and returns what happened since the last call.
     pub fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// When [`Self::step`] is due even if nothing becomes readable.
+    /// When [`Self::step`] has to be called even if nothing becomes readable.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         [self.supervisor.deadline(now), self.hooks.deadline()].into_iter().flatten().min()
     }
 
-    /// Looks after the app until it is over, and says how it ended.
+    /// Supervises the app until it has ended, and returns how it ended.
     pub fn run(mut self) -> Result<Ended, SuperviseError> {
         loop {
             let now = clock::boottime();
@@ -172,7 +174,7 @@ impl Supervision {
             }
             let timeout = match self.deadline(now) {
                 None => PollTimeout::NONE,
-                // Rounded up: to wake a little late is to wake once.
+                // Rounded up to milliseconds, so that it does not wake too early.
                 Some(deadline) => {
                     let left = deadline.saturating_sub(now) + Duration::from_millis(1);
                     PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -185,8 +187,8 @@ impl Supervision {
         }
     }
 
-    /// Does all there is to do, without waiting. `Some` when it is over. Call it after [`Self::restart`] and
-    /// [`Self::run_hook`] too.
+    /// Does everything that can be done without blocking. `Some` when the app has ended for good. To be called after
+    /// [`Self::restart`] and [`Self::run_hook`] too.
     pub fn step(&mut self, now: Duration) -> Result<Option<Ended>, SuperviseError> {
         if let Some(ended) = self.read_signals(now)? {
             return Ok(Some(ended));
@@ -205,7 +207,7 @@ impl Supervision {
                 Waited::Childless => Event::Childless,
             };
             if event == Event::Childless && self.supervisor.is_clearing() {
-                // The last moment to learn that the app shall not start again.
+                // The last chance to see a signal that forbids the restart.
                 if let Some(ended) = self.read_signals(now)? {
                     return Ok(Some(ended));
                 }
@@ -218,13 +220,14 @@ impl Supervision {
             }
         }
         if self.supervisor.is_ending() {
-            // The one that runs is a leftover like others.
+            // The running hook is ended like the other orphans.
             self.hooks.forget_waiting();
         }
         self.notices.extend(self.hooks.advance(now));
         self.handle(Event::Woken, now)
     }
 
+    /// Reads and handles all pending signals.
     fn read_signals(&mut self, now: Duration) -> Result<Option<Ended>, SuperviseError> {
         while let Some(received) = self.signals.next_received()? {
             if let Some(ended) = self.handle(Event::Received(received), now)? {
@@ -234,11 +237,13 @@ impl Supervision {
         Ok(None)
     }
 
-    /// Without /proc nobody can tell, and the next run waits for the hook as well.
+    /// Whether all processes of the last run have ended and only the hook remains. Without /proc this is unknown, and
+    /// the next run waits for the hook as well.
     fn is_only_the_hook_left(&self) -> bool {
         self.supervisor.is_clearing() && self.hooks.pid().is_some_and(|hook| wait::is_only_child(hook).unwrap_or(false))
     }
 
+    /// Lets the supervisor decide about an event, and executes its actions.
     fn handle(&mut self, event: Event, now: Duration) -> Result<Option<Ended>, SuperviseError> {
         for action in self.supervisor.on(event, now) {
             match action {
@@ -256,8 +261,8 @@ impl Supervision {
                 }
                 Action::GiveTerminal => self.job.give_terminal(),
                 Action::TakeTerminal => self.job.take_terminal(),
-                Action::EndLeftovers(signal) => {
-                    // Between two runs a hook goes on; at the end nobody does.
+                Action::EndOrphans(signal) => {
+                    // Between two runs the hook continues; at the end it is ended too.
                     let hook = self.hooks.pid().filter(|_| self.supervisor.is_clearing());
                     self.orphans.end(signal, hook, self.job.group());
                 }
@@ -267,7 +272,7 @@ impl Supervision {
         Ok(None)
     }
 
-    /// A process that ended meanwhile, or runs as somebody else, is no error of ours.
+    /// Forwards a signal to the app. That the process has ended meanwhile, or runs as another user, is no error.
     fn forward(&self, received: Received) {
         let Some(main) = self.supervisor.main() else { return };
         let _unreachable = match (self.options.forward, self.job.group(), received.origin) {
@@ -277,6 +282,7 @@ impl Supervision {
         };
     }
 
+    /// Sends the stop signal of a restart to the app.
     fn stop(&mut self, signal: Signal) {
         if signal == Signal::KILL {
             self.notices.push(Notice::Killed);
@@ -285,6 +291,7 @@ impl Supervision {
         self.forward(Received { signal, origin: Origin::Process });
     }
 
+    /// Starts the next run of the app.
     fn start_next(&mut self) -> Result<(), SpawnError> {
         let image =
             self.next.take().expect("whoever asks for a restart brings an image, which goes when it is abandoned");
@@ -296,6 +303,7 @@ impl Supervision {
     }
 }
 
+/// Starts the app in the process group that the terminal requires.
 fn spawn(image: &Image, original: &SavedSignalState, job: &mut TerminalJob) -> Result<Pid, SpawnError> {
     let group = job.place();
     let death_signal = Some(Signal::KILL);
@@ -317,7 +325,7 @@ impl AsRawFd for Supervision {
     }
 }
 
-/// Starts the app, looks after it until it is over, and says how it ended.
+/// Starts the app, supervises it until it has ended, and returns how it ended.
 pub fn run(image: &Image, original: &SavedSignalState, options: Options) -> Result<Ended, SuperviseError> {
     Supervision::start(image, original, options)?.run()
 }

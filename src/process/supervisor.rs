@@ -1,8 +1,8 @@
-//! What a supervisor decides: pure, driven by events, `now` an argument.
+//! The decisions of a supervisor, as a pure state machine: driven by events, with `now` as an argument.
 //!
-//! The app ends by itself, and we end as it did: in whatever run of it, however soon after a start. So there is no loop of
-//! crashes to guard against; who started us decides whether we are started again. Only an end that we asked for, by a
-//! restart of ours, is followed by another run.
+//! When the app ends by itself, we end with the same result, however soon after a start. So there is no crash loop to
+//! guard against: the process that started us decides whether we are started again. Only an end that our own restart
+//! has caused is followed by another run.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::sys::signals::{Origin, Received, Signal, SignalSet};
 use crate::sys::terminal::TtyControl;
 use crate::sys::wait::{Change, Ended};
 
-/// Who gets what we are sent.
+/// Which processes get the signals sent to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Forward {
     /// The app's main process.
     #[default]
     Child,
-    /// Everybody in its process group.
+    /// All processes in its group.
     Group,
 }
 
@@ -26,54 +26,54 @@ pub enum Forward {
 pub(super) enum Event {
     /// A signal was read.
     Received(Received),
-    /// Something became of a child, or of an orphan that became one.
+    /// A child changed its state, or an orphan that became our child.
     Changed(Pid, Change),
-    /// Nobody is left to wait for; but for a hook, between two runs of the app.
+    /// No child is left or, between two runs of the app, only a hook.
     Childless,
-    /// Time passed.
+    /// A deadline has passed.
     Woken,
 }
 
 /// Something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Send it on to the app.
+    /// Forward this signal to the app.
     Forward(Received),
-    /// Our restart: send this to the app.
+    /// Send this signal to the app, for a restart.
     Stop(Signal),
-    /// No restart after all.
+    /// Abandon the restart.
     Abandon,
-    /// Nothing of the last run is left: start the next one.
+    /// Every process of the last run has ended: start the next one.
     Start,
-    /// The app was stopped from the terminal: stop as well, and go on together.
+    /// The app was stopped from the terminal: stop us as well, and continue together.
     StopTogether,
-    /// Hand the terminal to the app again, if it is ours to give.
+    /// Make the app's group the foreground group again, if we have the terminal.
     GiveTerminal,
-    /// The app is over: take the terminal back.
+    /// The app has ended: make our group the foreground group.
     TakeTerminal,
-    /// Send this to every child that did not get it yet.
-    EndLeftovers(Signal),
-    /// It is over, in this way.
+    /// Send this signal to every child that did not get it yet.
+    EndOrphans(Signal),
+    /// End the supervision with this result.
     Finish(Ended),
 }
 
 /// The result of a request to restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// The app was asked to end, and is started again after its end.
+    /// The app was asked to end, and will be started again.
     Begun,
-    /// One was under way already; it starts with the newer values.
+    /// A restart was in progress already; it will start with the newer image.
     Joined,
-    /// The app is over, or was asked to end by somebody else: it is not started again.
+    /// The app has ended, or was asked to end by a signal: it is not started again.
     Refused,
 }
 
-/// How long things may take.
+/// How long things may take before KILL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// The app, after a restart of ours asked it to end.
+pub(super) struct GracePeriods {
+    /// The app, after a restart asked it to end.
     pub(super) stop: Duration,
-    /// What it leaves behind, KILL included.
+    /// The processes it leaves behind, including the time after KILL.
     pub(super) orphans: Duration,
 }
 
@@ -82,17 +82,18 @@ enum Phase {
     Running {
         main: Pid,
     },
-    /// Our restart asked it to end; `None` after KILL.
+    /// A restart asked the app to end; `kill_at` is `None` after KILL.
     Stopping {
         main: Pid,
         kill_at: Option<Duration>,
     },
-    /// Our restart: it is over, and what it left behind is being ended, for as long as it takes: two runs never overlap.
+    /// For a restart: the app has ended, and its orphans are being ended, however long it takes, so that two runs never
+    /// overlap.
     Clearing {
         outcome: Ended,
         kill_at: Duration,
     },
-    /// It is over for good, and what it left behind is being ended.
+    /// The app has ended for good, and its orphans are being ended.
     Ending {
         outcome: Ended,
         kill_at: Duration,
@@ -100,23 +101,23 @@ enum Phase {
     },
 }
 
-/// Decides; knows nothing of how things are done.
+/// The state machine.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     phase: Phase,
     tty_control: TtyControl,
-    patience: Patience,
+    grace: GracePeriods,
     stop: Signal,
-    /// Signals that ask a whole job to end; without those the caller has ignored.
+    /// Signals that ask the app to end, without those that our caller ignores.
     ends: SignalSet,
-    /// Somebody else asked the app to end. It may take its time.
+    /// Whether a signal has asked the app to end. It may take any time for that.
     is_ending: bool,
 }
 
 impl Supervisor {
-    /// From the start of the app on.
-    pub(super) fn new(main: Pid, tty_control: TtyControl, patience: Patience, stop: Signal, ends: SignalSet) -> Self {
-        Self { phase: Phase::Running { main }, tty_control, patience, stop, ends, is_ending: false }
+    /// The state right after the start of the app.
+    pub(super) fn new(main: Pid, tty_control: TtyControl, grace: GracePeriods, stop: Signal, ends: SignalSet) -> Self {
+        Self { phase: Phase::Running { main }, tty_control, grace, stop, ends, is_ending: false }
     }
 
     /// The app's main process, while it runs.
@@ -127,8 +128,8 @@ impl Supervisor {
         }
     }
 
-    /// The app's main process, unless it is about to be another one.
-    pub(super) fn settled(&self) -> Option<Pid> {
+    /// The app's main process, unless a restart is in progress.
+    pub(super) fn running_pid(&self) -> Option<Pid> {
         match self.phase {
             Phase::Running { main } => Some(main),
             _ => None,
@@ -140,12 +141,12 @@ impl Supervisor {
         matches!(self.phase, Phase::Clearing { .. })
     }
 
-    /// Whether the app is over for good.
+    /// Whether the app has ended for good.
     pub(super) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending { .. })
     }
 
-    /// When it wants [`Event::Woken`].
+    /// When it needs [`Event::Woken`].
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         match self.phase {
             Phase::Running { .. } => None,
@@ -155,11 +156,11 @@ impl Supervisor {
         }
     }
 
-    /// The app shall start anew; and what to do about it now.
+    /// Handles a request to restart the app; returns the result and the action to execute now.
     pub(super) fn restart(&mut self, now: Duration) -> (Restart, Option<Action>) {
         match self.phase {
             Phase::Running { main } if !self.is_ending => {
-                self.phase = Phase::Stopping { main, kill_at: Some(now + self.patience.stop) };
+                self.phase = Phase::Stopping { main, kill_at: Some(now + self.grace.stop) };
                 (Restart::Begun, Some(Action::Stop(self.stop)))
             }
             Phase::Stopping { .. } | Phase::Clearing { .. } => (Restart::Joined, None),
@@ -167,12 +168,12 @@ impl Supervisor {
         }
     }
 
-    /// [`Action::Start`] was done.
+    /// Records that [`Action::Start`] was executed.
     pub(super) fn started(&mut self, main: Pid) {
         self.phase = Phase::Running { main };
     }
 
-    /// What to do now, in this order.
+    /// Handles an event; returns the actions to execute, in order.
     pub(super) fn on(&mut self, event: Event, now: Duration) -> Vec<Action> {
         match (self.phase, event) {
             (Phase::Running { .. } | Phase::Stopping { .. }, Event::Received(received)) => self.received(received),
@@ -183,31 +184,31 @@ impl Supervisor {
                 self.phase = Phase::Stopping { main, kill_at: None };
                 vec![Action::Stop(Signal::KILL)]
             }
-            // An orphan, reaped; nothing else to do.
+            // An orphan was reaped: nothing else to do.
             (Phase::Running { .. } | Phase::Stopping { .. }, Event::Changed(..) | Event::Childless | Event::Woken) => {
                 Vec::new()
             }
             (Phase::Clearing { .. }, Event::Childless) => vec![Action::Start],
             (Phase::Clearing { outcome, kill_at }, Event::Received(received)) if self.asks_to_end(received) => {
-                self.phase =
-                    Phase::Ending { outcome, kill_at, give_up_at: kill_at.max(now) + self.patience.orphans / 5 };
-                vec![Action::Abandon, end_leftovers(kill_at, now)]
+                self.phase = Phase::Ending { outcome, kill_at, give_up_at: kill_at.max(now) + self.grace.orphans / 5 };
+                vec![Action::Abandon, end_orphans(kill_at, now)]
             }
             (Phase::Ending { outcome, .. }, Event::Childless) => vec![Action::Finish(outcome)],
             (Phase::Ending { outcome, give_up_at, .. }, _) if now >= give_up_at => vec![Action::Finish(outcome)],
-            // Whoever's parent ended is our child now, and gets what its parent got.
-            (Phase::Clearing { kill_at, .. } | Phase::Ending { kill_at, .. }, _) => vec![end_leftovers(kill_at, now)],
+            // Send the signal again: the children of a process that ended are our children now.
+            (Phase::Clearing { kill_at, .. } | Phase::Ending { kill_at, .. }, _) => vec![end_orphans(kill_at, now)],
         }
     }
 
+    /// Handles a signal while the app runs or is being stopped.
     fn received(&mut self, received: Received) -> Vec<Action> {
         let mut actions = self.forward(received);
-        // INT and QUIT alone say less: Ctrl-C at a prompt, a JVM's thread dump. TERM is meant for good.
+        // INT and QUIT do not always mean the end (Ctrl-C at a prompt, a JVM's thread dump); TERM does.
         self.is_ending |= received.signal == Signal::TERM && self.asks_to_end(received);
         if let Phase::Stopping { main, .. } = self.phase
             && self.asks_to_end(received)
         {
-            // Grace and KILL were our restart's; who asks now has their own.
+            // The grace period and KILL belonged to our restart; whoever sent this signal has its own.
             self.is_ending = true;
             self.phase = Phase::Running { main };
             actions.push(Action::Abandon);
@@ -215,23 +216,26 @@ impl Supervisor {
         actions
     }
 
+    /// Whether a signal asks the app to end.
     fn asks_to_end(&self, received: Received) -> bool {
-        // By `kill` it says: read your configuration again.
+        // SIGHUP from `kill` means: read your configuration again.
         let is_hangup = received.signal != Signal::HUP || received.origin == Origin::Kernel;
         self.ends.contains(received.signal) && is_hangup
     }
 
+    /// The actions that forward a signal, if it is for the app.
     fn forward(&self, received: Received) -> Vec<Action> {
         match received.signal {
-            // Says only that there is something to wait for.
+            // SIGCHLD only announces that there is a child to reap.
             Signal::CHLD => Vec::new(),
-            // The kernel says so of a descriptor of ours: a file of a retired generation was opened while its lease was ours.
+            // The kernel sent it for a descriptor of ours: a file of a retired generation was opened while we had a
+            // lease on it.
             Signal::URG | Signal::IO if received.origin == Origin::Kernel => Vec::new(),
-            // `fg`: our group was put into the foreground, the app's has to follow.
+            // `fg` made our group the foreground group: the app's has to follow.
             Signal::CONT if self.tty_control == TtyControl::Foreground => {
                 vec![Action::GiveTerminal, Action::Forward(received)]
             }
-            // The terminal's keys, and its size, reached the whole group, and the app is in it.
+            // The kernel sent these (terminal keys, window size) to the whole group, which includes the app.
             Signal::INT | Signal::QUIT | Signal::TSTP | Signal::WINCH
                 if self.tty_control == TtyControl::Shared && received.origin == Origin::Kernel =>
             {
@@ -241,31 +245,33 @@ impl Supervisor {
         }
     }
 
+    /// Handles a change of the app's main process.
     fn main_changed(&mut self, change: Change, now: Duration) -> Vec<Action> {
         match change {
             Change::Ended(outcome) => {
-                // A fifth of the grace is left to what KILL has to undo.
-                let kill_at = now + self.patience.orphans * 4 / 5;
-                // A terminal's key that ends an app reaches the app alone.
+                // A fifth of the grace period remains for the time after KILL.
+                let kill_at = now + self.grace.orphans * 4 / 5;
+                // A terminal key that ends the app was sent to the app only, not to us.
                 let is_by_key = matches!(outcome, Ended::Signal(Signal::INT | Signal::QUIT));
                 let was_stopping = matches!(self.phase, Phase::Stopping { .. });
-                let actions = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
+                let actions = [Action::TakeTerminal, Action::EndOrphans(Signal::TERM)];
                 if was_stopping && !is_by_key {
                     self.phase = Phase::Clearing { outcome, kill_at };
                     return actions.into();
                 }
-                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.patience.orphans };
+                self.phase = Phase::Ending { outcome, kill_at, give_up_at: now + self.grace.orphans };
                 was_stopping.then_some(Action::Abandon).into_iter().chain(actions).collect()
             }
             Change::Stopped(_) if self.tty_control != TtyControl::Without => vec![Action::StopTogether],
-            // Without a terminal somebody stopped it on purpose, and will continue it.
+            // Without a terminal it was stopped on purpose by `kill`, and will be continued the same way.
             Change::Stopped(_) | Change::Continued => Vec::new(),
         }
     }
 }
 
-fn end_leftovers(kill_at: Duration, now: Duration) -> Action {
-    Action::EndLeftovers(if now < kill_at { Signal::TERM } else { Signal::KILL })
+/// Ends orphans: with TERM before `kill_at`, then with KILL.
+fn end_orphans(kill_at: Duration, now: Duration) -> Action {
+    Action::EndOrphans(if now < kill_at { Signal::TERM } else { Signal::KILL })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What rotation begins with: what the start fetched and delivered, each source with its schedule.
+//! Builds a [`Rotation`] from what the start fetched and delivered, with a schedule for each backend.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -22,21 +22,21 @@ use super::report::Statistics;
 use super::values::Values;
 use super::{Environment, Rotation, SourceId};
 
-/// What the start hands over, and how the mode wants it.
+/// What the start passes on, and the settings of the mode.
 pub(crate) struct Handover<'a, 's> {
     pub(crate) config: &'a Config,
     pub(crate) plan: crate::plan::Plan,
     pub(crate) volume: Option<Volume>,
     pub(crate) preloaded: &'s Rc<PreloadedFiles>,
     pub(crate) backends: &'s Backends,
-    /// Each is taken out once nothing can fail any more.
+    /// Consumed: each value is taken out and stored in the rotation.
     pub(crate) answers: &'s mut Answers,
     pub(crate) checkpoint: &'s mut Option<Checkpoint>,
     pub(crate) environment: Environment,
 }
 
 impl<'a> Rotation<'a> {
-    /// Takes over what the start fetched and delivered.
+    /// Takes over the values that the start fetched and delivered. Fails only if the kernel returns no random bytes.
     pub(crate) fn begin(handover: Handover<'a, '_>) -> Result<Self, Vec<Diagnostic>> {
         let Handover { config, plan, volume, preloaded, backends, answers, checkpoint, environment } = handover;
         let values =
@@ -81,7 +81,8 @@ impl<'a> Rotation<'a> {
         Ok(rotation)
     }
 
-    /// Adds the backend of these sources, if there are any.
+    /// Adds a backend with those sources of the plan that `is_its` selects, if there are any, and resumes their fetched
+    /// values.
     fn add(
         &mut self,
         backends: &Backends,
@@ -127,27 +128,28 @@ impl<'a> Rotation<'a> {
             }
             if let Some(fetched) = answers.fetches.remove(&source) {
                 let request = answers.requests.get(&source).copied().unwrap_or(Request { at: now, run: Run::This });
-                // A batch does not say when a secret rotates next: it may be soon, and the first description says when.
+                // A batched read does not return the next rotation date; assume it is near until the first description
+                // returns it.
                 let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
                 schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
                 backend.accept(id, &fetched);
                 if request.run == Run::Earlier {
-                    // It may have changed while no process was running.
+                    // The value may have changed while no process of ours was running.
                     schedule.is_of_earlier_run(id, now);
                 } else {
                     self.statistics.first_fetch(&backend, &fetched);
                 }
                 self.statistics.version(&source, fetched.version.as_ref());
-                self.values.take_in(&source, fetched);
+                self.values.store(&source, fetched);
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
         }
-        // What is delivered replaces what was issued to a run with another configuration.
+        // The delivered values replace what was issued to a run with another configuration: review its tokens.
         schedule.delivered(&[], now);
         self.driver.add(schedule, backend);
     }
 
-    /// Tokens of runs with other configurations come before the one that replaces them.
+    /// Adds the tokens of runs with other configurations, before the login that replaces them.
     fn resume_replaced(&self, schedule: &mut Schedule, logins: &Logins) {
         for old in self.checkpoint.as_ref().map_or(&[][..], Checkpoint::replaced) {
             let id = schedule.resume_token(backend::grant(&old.token), old.requested_at, random::unit());
@@ -157,7 +159,7 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// The shortest interval that is set on the secret itself, or on a file of it.
+    /// The shortest interval that is set on the secret itself or on a file that uses it.
     fn own_interval(&self, index: SourceId) -> Option<Duration> {
         let planned = &self.plan.sources[index];
         let named = self.config.secrets.values().filter(|named| named.reference.source == planned.source);
@@ -168,6 +170,7 @@ impl<'a> Rotation<'a> {
         named.filter_map(|named| named.refresh).chain(files.filter_map(|(entry, _)| entry.refresh)).min()
     }
 
+    /// The refresh interval of the source's backend.
     pub(super) fn general_interval(&self, index: SourceId) -> Duration {
         match self.plan.sources[index].source {
             Source::Aws(_) => self.config.refresh.aws,
@@ -176,7 +179,8 @@ impl<'a> Rotation<'a> {
     }
 }
 
-/// What answers for this source, and fails for others with it: the secrets engine, as far as a path shows it.
+/// The mount of a source, as far as its path shows it: the unit that fails together (a secrets engine, an AWS region, a
+/// file).
 fn mount(source: &Source) -> String {
     match source {
         Source::Vault(vault) => {
@@ -184,7 +188,7 @@ fn mount(source: &Source) -> String {
             if let Some((mount, _)) = path.split_once("/data/") {
                 return mount.to_owned();
             }
-            // `MOUNT/creds/ROLE`, `MOUNT/issue/ROLE`: what is left of the last two.
+            // `MOUNT/creds/ROLE`, `MOUNT/issue/ROLE`: everything but the last two components.
             let (before, _) = path.rsplit_once('/').unwrap_or((path, ""));
             before.rsplit_once('/').map_or(before, |(mount, _)| mount).to_owned()
         }
@@ -193,10 +197,10 @@ fn mount(source: &Source) -> String {
     }
 }
 
-/// How long one read of Secrets Manager may take.
+/// The timeout of one read of Secrets Manager.
 const AWS_READ: Duration = Duration::from_secs(15);
 
-/// The rules, with what the operator may say of them.
+/// The thresholds of a backend's schedule, with the operator's settings applied.
 fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
     let defaults = Settings::default();
     let share = |percent: u8| f64::from(percent) / 100.0;
@@ -205,12 +209,13 @@ fn settings(renewal: &Renewal, kind: &Kind) -> Settings {
         spread: share(renewal.jitter),
         window: Window { most: renewal.hand_over, ..defaults.window },
         silence: if matches!(kind, Kind::Vault(_)) { Silence::Health } else { Silence::Backend },
-        // The AWS SDK tries again by itself, and has limits of its own.
+        // The AWS SDK retries by itself, with its own limits.
         read_limit: if matches!(kind, Kind::Aws(_)) { AWS_READ } else { defaults.read_limit },
         ..defaults
     }
 }
 
+/// Whether fetching a source reads or writes.
 pub(super) fn operation(source: &Source) -> Operation {
     if source.is_write() { Operation::Write } else { Operation::Read }
 }

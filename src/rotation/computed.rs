@@ -1,4 +1,5 @@
-//! Secrets whose path a Go template computes from a value that rotates: each is one more source of the same backend.
+//! Secrets whose path a Go template computes from another secret's value: each becomes one more source of the same
+//! backend.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,11 +17,12 @@ use super::begin::operation;
 use super::values::Environment;
 use super::{Rotation, SourceId};
 
-/// Most sources that one run reads because templates computed their paths at some time.
+/// The largest number of sources of one run, including those that templates no longer name.
 const MOST: usize = 2_000;
 
 impl Rotation<'_> {
-    /// What the values at hand name and nothing reads yet becomes a source. A failure says that the new value waits for it.
+    /// Adds every source that the current values name through a template and that is not read yet. Fails if there is
+    /// one: the new value is then refused until its computed sources are read.
     pub(super) fn adopt_computed(&mut self) -> Result<(), Failure> {
         if !self.plan.computes() {
             return Ok(());
@@ -33,7 +35,7 @@ impl Rotation<'_> {
         }
         let added = self.plan.adopt_computed(&self.values.fetches, rendered);
         let Some(first) = added.first() else { return Ok(()) };
-        // Whatever the value came from, a template computes paths of Vault alone.
+        // Templates compute paths of Vault only, whatever store the value came from.
         let reads_them = |backend: &Backend| matches!(backend.kind, Kind::Vault(_) | Kind::Local(_));
         let backend = self.driver.backends().find(|(.., backend)| reads_them(backend)).map(|(id, ..)| id);
         let Some(backend) = backend else {
@@ -56,8 +58,8 @@ impl Rotation<'_> {
         Err(Failure::new(Class::Malformed, why))
     }
 
-    /// A computed source has its value: what may have waited for it is read again. What would be issued anew keeps its own
-    /// back-off: it would name another path each time.
+    /// Called when a computed source has its first value: reads those sources again whose new value waited for it.
+    /// Sources that issue credentials keep their back-off, because each issue would name another path.
     pub(super) fn read_waiting(&mut self, index: SourceId, now: Duration) {
         let source = self.plan.sources[index].source.clone();
         let uses = |filling: &Filling, source: &Source| {
@@ -80,6 +82,7 @@ impl Rotation<'_> {
         }
     }
 
+    /// Which outputs are rendered again on a change: also the app's environment, if the app is restarted.
     fn rendered(&self) -> Rendered {
         match self.values.environment {
             Environment::Again => Rendered::All,
@@ -87,7 +90,7 @@ impl Rotation<'_> {
         }
     }
 
-    /// Whether reading it makes something: a write, or what came with a lease.
+    /// Whether reading it creates something: a write, or a value with a lease.
     fn is_issued(&self, source: &Source) -> bool {
         let is_write = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)));
         is_write || self.values.fetches.get(source).is_some_and(|fetched| fetched.lease.is_some())

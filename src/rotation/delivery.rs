@@ -1,4 +1,4 @@
-//! When a changed value is written, beside what else, and what is done when the volume has no room.
+//! Decides when changed values are written and which files are written together, and retries when writing fails.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,42 +13,42 @@ use crate::plan::{Filling, Plan};
 use super::SourceId;
 use super::values::{Environment, Values};
 
-/// Changes that come together are one generation: nothing is written until it has been quiet this long …
+/// Changes that arrive close together become one generation: it is written after no further change for this long …
 const QUIET: Duration = Duration::from_millis(50);
-/// … or the first change has waited this long.
+/// … or when the first change has waited this long.
 const LONGEST: Duration = Duration::from_millis(200);
-/// A local failure is tried again after this, doubling …
+/// The first retry after a local failure comes after this time, doubling …
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// … up to this.
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
-/// Whether a change waits for others that may have come with it.
+/// Whether a delivery waits for related changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// It replaces something that dies.
+    /// It does not wait: the value replaces one that expires.
     AtOnce,
-    /// What it replaces lives on.
+    /// It waits: the value that it replaces stays valid.
     Waits,
 }
 
-/// What waits to be written.
+/// The values that wait to be written.
 #[derive(Debug)]
 pub(super) struct Delivery {
     waiting: BTreeSet<SourceId>,
-    /// Expired, and `onExpired: remove`: their files are not written.
+    /// Sources that expired under `onExpired: remove`: files that use them are not written.
     removed: BTreeSet<SourceId>,
-    /// Since when something waits, and since when nothing was added.
+    /// When the first and when the last of the waiting changes arrived.
     since: Option<(Duration, Duration)>,
-    /// Something that waits replaces what dies.
+    /// Whether a waiting value replaces one that expires.
     is_urgent: bool,
     trouble: Option<DeliveryFailure>,
-    /// Of each variable, then of each map, as the app was given it.
+    /// A keyed digest of each variable, then of each `envFrom` map, as the app last received it.
     environment: Vec<Option<hmac::Tag>>,
-    /// The generation everybody reads.
+    /// The name of the current generation.
     pub(super) generation: Option<String>,
 }
 
-/// A local failure.
+/// A delivery that failed locally, to be retried.
 #[derive(Debug)]
 struct DeliveryFailure {
     text: String,
@@ -69,14 +69,14 @@ impl Delivery {
         }
     }
 
-    /// The first delivery was made: remembers what the app was given.
+    /// Records what the app received with the first delivery.
     pub(super) fn first(&mut self, plan: &Plan, values: &mut Values) {
         for index in 0..self.environment.len() {
             self.environment[index] = variable(plan, index, values);
         }
     }
 
-    /// A source has a new value.
+    /// Records that a source has a new value to deliver.
     pub(super) fn changed(&mut self, index: SourceId, urgency: Urgency, now: Duration) {
         self.is_urgent |= urgency == Urgency::AtOnce;
         self.removed.remove(&index);
@@ -84,44 +84,51 @@ impl Delivery {
         self.since = Some((self.since.map_or(now, |(first, _)| first), now));
     }
 
-    /// A source is dead: its files go.
+    /// Records that a source has expired and its files are to be removed.
     pub(super) fn remove(&mut self, index: SourceId, now: Duration) {
         self.changed(index, Urgency::AtOnce, now);
         self.removed.insert(index);
     }
 
+    /// Whether a waiting value replaces one that expires.
     pub(super) fn is_urgent(&self) -> bool {
         self.is_urgent
     }
 
+    /// Whether the source has a value that is not delivered yet.
     pub(super) fn is_waiting(&self, index: SourceId) -> bool {
         self.waiting.contains(&index)
     }
 
+    /// Whether the files of this source are removed.
     pub(super) fn is_removed(&self, index: SourceId) -> bool {
         self.removed.contains(&index)
     }
 
-    /// What is wrong with the volume.
+    /// Why the last delivery failed, if it is to be retried.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_ref().map(|trouble| trouble.text.as_str())
     }
 
+    /// When the delivery is due; `None` if nothing waits.
     fn due(&self) -> Option<Duration> {
         let (first, last) = self.since?;
         let quiet = last.saturating_add(QUIET).min(first.saturating_add(LONGEST));
         Some(self.trouble.as_ref().map_or(quiet, |trouble| trouble.retry_at.max(quiet)))
     }
 
+    /// Whether a delivery is due.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.due().is_some_and(|due| due <= now)
     }
 
+    /// The time until a delivery is due.
     pub(super) fn wait(&self, now: Duration) -> Duration {
         self.due().map_or(Duration::MAX, |due| due.saturating_sub(now))
     }
 
-    /// Whether everything that uses this source can be rendered; the app's environment only where it is given again.
+    /// Renders everything that uses this source, to find out whether it can be rendered; the app's environment only
+    /// where the app is restarted.
     pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
         let source = &plan.sources[index].source;
         if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
@@ -135,7 +142,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Every file of the next generation: what changed is rendered, the rest is what the volume has.
+    /// The files of the next generation: those of changed sources rendered, the others read from the volume.
     pub(super) fn compose(
         &self,
         plan: &Plan,
@@ -168,7 +175,7 @@ impl Delivery {
         Ok(artifacts)
     }
 
-    /// The volume could not be written.
+    /// Records that the volume could not be written, and schedules the retry.
     pub(super) fn failed(&mut self, text: String, now: Duration, jitter: f64) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
         let wait = scaled(RETRY_FIRST.saturating_mul(1 << count.min(5)).min(RETRY_LAST), 1.0 - jitter / 4.0);
@@ -180,7 +187,8 @@ impl Delivery {
             Some(DeliveryFailure { text, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
     }
 
-    /// Everything that waited is visible; answers what that was.
+    /// Records that everything that waited is visible to the app; returns the sources that were delivered (not the
+    /// removed ones).
     pub(super) fn delivered(&mut self, generation: Option<String>) -> Vec<SourceId> {
         if self.trouble.take().is_some() {
             info!("delivering works again");
@@ -192,7 +200,7 @@ impl Delivery {
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
     }
 
-    /// The variables of the app that what waits changes.
+    /// The names of the app's variables whose value changes with the waiting sources.
     pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> Vec<String> {
         let mut changed = Vec::new();
         for index in 0..self.environment.len() {
@@ -205,7 +213,7 @@ impl Delivery {
             if !touched.any(|source| references.iter().any(|reference| reference.source == *source)) {
                 continue;
             }
-            // What cannot be rendered any more, because not all of its values are kept, counts as changed.
+            // A variable that can no longer be rendered, because not all of its values are kept, counts as changed.
             let tag = variable(plan, index, values);
             let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
             if !is_same {
@@ -220,10 +228,12 @@ impl Delivery {
     }
 }
 
+/// Whether a file or variable uses the source.
 fn uses(filling: &Filling, source: &Source) -> bool {
     filling.references().iter().any(|reference| reference.source == *source)
 }
 
+/// The keyed digest of a variable or `envFrom` map; `None` if it cannot be rendered.
 fn variable(plan: &Plan, index: usize, values: &Values) -> Option<hmac::Tag> {
     match plan.variables.get(index) {
         Some(variable) => Some(values.tag(&[variable.filling.render(&values.fetches).ok()?.expose()])),
@@ -297,15 +307,15 @@ mod tests {
     fn a_variable_has_changed_when_its_value_is_another_one() {
         let (plan, mut values, mut delivery) = delivery();
         let source = source_of("vault:secret/data/y");
-        values.take_in(&source, value_of(r#"{"k":"one"}"#));
+        values.store(&source, value_of(r#"{"k":"one"}"#));
         delivery.first(&plan, &mut values);
-        values.take_in(&source, value_of(r#"{"k":"one","new":"x"}"#));
+        values.store(&source, value_of(r#"{"k":"one","new":"x"}"#));
         let index = plan.sources.iter().position(|planned| planned.source == source).unwrap();
         delivery.changed(index, Urgency::Waits, millis(0));
         assert!(delivery.environment_changed(&plan, &mut values).is_empty(), "the key that is used stays the same");
-        values.take_in(&source, value_of(r#"{"k":"two"}"#));
+        values.store(&source, value_of(r#"{"k":"two"}"#));
         assert_eq!(delivery.environment_changed(&plan, &mut values), ["B"]);
-        values.take_in(&source, value_of(r#"{"other":"canary"}"#));
+        values.store(&source, value_of(r#"{"other":"canary"}"#));
         let why = delivery.try_out(index, &plan, &values).unwrap_err().text;
         assert!(!why.contains("canary"), "{why}");
     }

@@ -1,4 +1,4 @@
-//! One log line per event: who, what reference, which version and lease; never a value.
+//! The log lines of rotation: event, reference, version and lease; never a value.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::provider::Failure;
 use crate::provider::vault::Revocation;
 use crate::schedule::{Outcome, Work};
 
-/// More than the path of a lease has.
+/// Longer than the path of any lease.
 const MOST_PATH_CHARS: usize = 512;
 
-/// A lease as logs have it: enough to find it, not enough to use it.
+/// A shortened lease ID: enough to find the lease, not enough to use it.
 pub(super) fn short(id: &LeaseId) -> String {
     let (path, name) = id.as_str().rsplit_once('/').unwrap_or(("", id.as_str()));
-    // The server names it, and a hostile one names it as it likes.
+    // The server chooses the name, and may be hostile.
     let start: String = name.chars().take(8).collect();
     format!("{}/{}…", excerpt(path, MOST_PATH_CHARS), printable(&start))
 }
 
-/// What was tried, behind "cannot ".
+/// The operation, worded to follow "cannot ".
 pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> String {
     let (reference, name) = (reference.unwrap_or_default(), backend.name());
     match work {
@@ -35,7 +35,7 @@ pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> S
     }
 }
 
-/// What a success is worth saying. New values are logged where they are accepted.
+/// Logs a success. New values are logged where they are accepted, not here.
 pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, backend: &Backend) {
     let name = backend.name();
     let accessor = match &backend.kind {
@@ -60,12 +60,12 @@ pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, 
     }
 }
 
-/// What the schedule starts.
+/// Logs, at debug, that the schedule starts `work`.
 pub(super) fn started(work: Work, reference: Option<&str>, backend: &Backend) {
     debug!("schedule: starts to {}", doing(work, reference, backend));
 }
 
-/// What the schedule does next about a secret or a login, and when, after `outcome`.
+/// Logs, at debug, the next request for a secret or a login and when it is due.
 pub(super) fn decided(what: &str, next: Option<(Work, Duration)>, end: Option<Duration>, now: Duration) {
     let until = |at: Duration| format!("in {:.1} s", at.saturating_sub(now).as_secs_f64());
     let next = match next {
@@ -76,6 +76,7 @@ pub(super) fn decided(what: &str, next: Option<(Work, Duration)>, end: Option<Du
     debug!("schedule: {what}: {next}; {end}");
 }
 
+/// The next operation, in words.
 fn word(work: Work) -> &'static str {
     match work {
         Work::Login(_) => "a login",
@@ -89,8 +90,8 @@ fn word(work: Work) -> &'static str {
     }
 }
 
-/// What came of giving back.
-pub(super) fn given_back(revoked: &Result<Revocation, Failure>, backend: &Backend) {
+/// Logs the result of a revocation at shutdown.
+pub(super) fn revocation(revoked: &Result<Revocation, Failure>, backend: &Backend) {
     let name = backend.name();
     match revoked {
         Ok(Revocation::Revoked) => info!(event = "revoke", "revoked what {name} issued"),

@@ -1,8 +1,10 @@
-//! Runs the schedules of all backends together, delivers what they fetch as one generation, and reports it once.
+//! Runs the schedules of all backends together, delivers what they fetch as one generation, and reports each delivery
+//! once.
 //!
-//! `begin` takes over from the start, `values` keeps the values that a later rendering needs, `delivery` decides when and what
-//! is written, `outcome` and `log` report each result, `report` builds the status, `shutdown` revokes. The modes own the loop:
-//! they ask [`Rotation::advance`] what happened and wait for [`Rotation::poll_completed`] beside their own signals.
+//! `begin` takes over from the start, `values` keeps the values needed for later rendering, `delivery` decides when and
+//! what is written, `outcome` and `log` report each result, `report` builds the status, `shutdown` revokes. The modes
+//! own the loop: they call [`Rotation::advance`], act on its events, and wait for [`Rotation::poll_completed`] beside
+//! their own signals.
 
 mod begin;
 mod computed;
@@ -43,25 +45,26 @@ use report::Statistics;
 pub(crate) use values::Environment;
 use values::Values;
 
-/// The place of a source in the plan.
+/// The index of a source in the plan.
 type SourceId = usize;
 
-/// Everything that is kept fresh.
+/// The rotation of all secrets of a plan.
 pub(crate) struct Rotation<'a> {
     config: &'a Config,
     plan: Plan,
     /// `None` when no file is written.
     volume: Option<Volume>,
     driver: Driver<Backend>,
-    /// Where each source of the plan is scheduled.
+    /// The backend and schedule id of each source of the plan.
     places: Vec<(BackendId, SecretId)>,
     values: Values,
     delivery: Delivery,
-    /// Reported as expired; what replaced them is not delivered yet.
+    /// Sources reported as expired whose replacement is not delivered yet.
     expired: BTreeSet<SourceId>,
-    /// The class of the last failure of each secret, of the login and of its renewal, so that it is logged once.
+    /// The class of the last failure of each secret, of the login and of its renewal, so that each failure is logged
+    /// once.
     last_failures: BTreeMap<(BackendId, Subject), Class>,
-    /// Work whose result nothing waits for: revoking leases that cannot be used, posting to a URL.
+    /// Work whose result nothing waits for: revoking unused leases, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
     statistics: Statistics,
     /// When each request under way was sent.
@@ -69,12 +72,12 @@ pub(crate) struct Rotation<'a> {
     /// When the request that last granted or renewed our token was sent.
     token_requested_at: Duration,
     checkpoint: Option<Checkpoint>,
-    /// Why a backend failed last.
+    /// The last failure of each backend.
     last_failure: BTreeMap<BackendId, Failure>,
     outages: BTreeMap<BackendId, Outage>,
 }
 
-/// An errand that is done.
+/// A background task that has ended.
 enum BackgroundTask {
     Discarded,
     Posted { url: String, answer: Result<(), PostError> },
@@ -83,11 +86,11 @@ enum BackgroundTask {
 /// Something for the mode to act on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RotationEvent {
-    /// What the app was given has changed: one notification.
+    /// Something that the app uses has changed: send one notification.
     Changed(Change),
-    /// A secret died and nothing replaced it.
+    /// A secret expired and nothing replaced it.
     Expired {
-        /// As the operator wrote it.
+        /// The reference, as the operator wrote it.
         reference: String,
     },
 }
@@ -95,26 +98,26 @@ pub(crate) enum RotationEvent {
 /// What one delivery changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// There is a new generation of files.
+    /// Whether there is a new generation of files.
     pub(crate) files: bool,
-    /// Variables of the app that would be others now.
+    /// The names of the app's variables whose value has changed.
     pub(crate) environment: Vec<String>,
 }
 
-/// What came of a round, and how long there is nothing more to do.
+/// The result of [`Rotation::advance`].
 #[derive(Debug)]
 pub(crate) struct Advanced {
-    /// In order.
+    /// In the order they happened.
     pub(crate) events: Vec<RotationEvent>,
-    /// Until something lands, or this is over.
+    /// Nothing is due before this time has passed, unless a request ends first.
     pub(crate) wait: Duration,
 }
 
 impl<'a> Rotation<'a> {
-    /// Does everything that is due: starts work, delivers, sweeps.
+    /// Does everything that is due at `now`: sends requests, delivers changed values, removes old generations.
     pub(crate) fn advance(&mut self, now: Duration) -> Advanced {
         let mut events = Vec::new();
-        self.look_after_tokens(now);
+        self.check_tokens(now);
         let started = self.driver.start(now);
         for (backend, work) in &started.work {
             self.requested_at.insert((*backend, *work), now);
@@ -124,7 +127,7 @@ impl<'a> Rotation<'a> {
             log::started(*work, reference, executor);
         }
         if started.work.iter().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_))) {
-            // Nothing has been sent yet: futures wait to be polled.
+            // The requests have not been sent yet: futures run only when polled.
             self.save();
         }
         for (backend, event) in started.events {
@@ -134,7 +137,7 @@ impl<'a> Rotation<'a> {
         let settles = self.settles_at(now);
         if self.delivery.is_due(now) && settles.is_none() {
             events.extend(self.deliver(now).map(RotationEvent::Changed));
-            // A delivery may be what the next step waited for.
+            // The delivery may make a next request due.
             wait = Duration::ZERO;
         }
         if let Some(volume) = &mut self.volume
@@ -150,7 +153,8 @@ impl<'a> Rotation<'a> {
         Advanced { events, wait }
     }
 
-    /// Until when a delivery waits for what may have changed with it. A new credential is delivered at once.
+    /// Until when a delivery waits for related values that may have changed as well. A new credential is delivered at
+    /// once.
     fn settles_at(&mut self, now: Duration) -> Option<Duration> {
         if self.delivery.is_urgent() {
             return None;
@@ -158,8 +162,9 @@ impl<'a> Rotation<'a> {
         self.driver.backends().filter_map(|(_, schedule, _)| schedule.settles_at(now)).max()
     }
 
-    /// A token file that was replaced is a new login; what hung on a token that we cannot revoke is ended by itself.
-    fn look_after_tokens(&mut self, now: Duration) {
+    /// Makes a login due where a token file has changed, and starts the revocation of leases whose token we cannot
+    /// revoke.
+    fn check_tokens(&mut self, now: Duration) {
         let backends: Vec<(BackendId, Rc<Backend>)> =
             self.driver.backends().map(|(id, _, backend)| (id, Rc::clone(backend))).collect();
         for (id, backend) in backends {
@@ -176,7 +181,7 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Takes in what has ended; ready when that was something.
+    /// Handles ended background tasks, and one ended request. Ready when a request ended.
     pub(crate) fn poll_completed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Poll::Ready(Some(task)) = self.background_tasks.poll_next_unpin(context) {
             match task {
@@ -191,25 +196,25 @@ impl<'a> Rotation<'a> {
                 }
             }
         }
-        self.driver.poll_completed(context).map(|completed| self.take_in(completed, clock::boottime()))
+        self.driver.poll_completed(context).map(|completed| self.handle_completed(completed, clock::boottime()))
     }
 
-    /// The variables of the app with the current values.
+    /// The app's variables, rendered with the current values.
     pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         self.plan.environment(&self.values.fetches)
     }
 
-    /// Where the files are.
+    /// The directory of the files; `None` if no file is written.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.volume.as_ref().map(Volume::path)
     }
 
-    /// Removes what was delivered: no app will read it.
+    /// Removes the delivered files, because no app will read them any more.
     pub(crate) fn withdraw(&mut self) {
         self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 
-    /// Posts to a URL that there is a new generation; nothing waits for the answer.
+    /// Posts the notification of a new generation to a URL, in the background; the result is only logged and counted.
     pub(crate) fn post(&mut self, url: &str) {
         let url = url.to_owned();
         self.background_tasks.push(Box::pin(async move {
@@ -218,12 +223,12 @@ impl<'a> Rotation<'a> {
         }));
     }
 
-    /// Counts a notification that the mode made.
+    /// Counts a notification that the mode sent.
     pub(crate) fn notified(&mut self, action: Notified, result: crate::serve::NotifyResult) {
         self.statistics.counters.notified(action, result);
     }
 
-    /// Writes down what a restart would take up.
+    /// Writes the checkpoint that a restart resumes from.
     fn save(&mut self) {
         let Some(mut checkpoint) = self.checkpoint.take() else { return };
         let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
@@ -239,17 +244,20 @@ impl<'a> Rotation<'a> {
         self.checkpoint = Some(checkpoint);
     }
 
+    /// The name of a request in the checkpoint: the reference, or the login.
     fn named(&self, backend: BackendId, work: Work) -> String {
         let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].source.to_string());
         reference.unwrap_or_else(|| format!("a login to {}", self.driver.executor(backend).name()))
     }
 
+    /// The source of the plan for a secret of a schedule.
     fn source_of(&self, backend: BackendId, id: SecretId) -> SourceId {
         let found = self.places.iter().position(|place| *place == (backend, id));
         found.expect("every secret of a schedule was added for a source")
     }
 
-    fn take_in(&mut self, completed: Completed<Fetched>, now: Duration) {
+    /// Handles an ended request: accepts its value, counts, logs, and reports the outcome to the schedule.
+    fn handle_completed(&mut self, completed: Completed<Fetched>, now: Duration) {
         let Completed { backend, work, mut outcome, output } = completed;
         let requested_at = self.requested_at.remove(&(backend, work)).unwrap_or(now);
         if let (Some(id), Some(fetched)) = (work.secret(), output)
@@ -265,7 +273,7 @@ impl<'a> Rotation<'a> {
         if let (Some(id), true) = (work.secret(), brings_a_value)
             && !self.delivery.is_waiting(self.source_of(backend, id))
         {
-            // The same as before: what is delivered is what came.
+            // The value is the same as before, so it is delivered already.
             self.driver.schedule(backend).delivered(&[id], now);
         }
         if !matches!(work, Work::Read(_)) || self.checkpoint.as_ref().is_some_and(Checkpoint::is_changed) {
@@ -276,7 +284,8 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Holds a new value until it is delivered; one that cannot be rendered is refused, and what there is stays.
+    /// Accepts a fetched value and queues it for delivery. A value that cannot be rendered, or that has nearly expired,
+    /// is refused: its lease is revoked, and the delivered value stays.
     fn accept_value(
         &mut self,
         backend: BackendId,
@@ -303,15 +312,15 @@ impl<'a> Rotation<'a> {
             self.discard(&executor, lease);
             return Err(failure);
         }
-        // What replaces something that dies is not kept waiting.
+        // The replacement of a value that expires is delivered without waiting for related changes.
         let urgency =
             if matches!(life, Life::Unbounded | Life::ReadEvery(_)) { Urgency::Waits } else { Urgency::AtOnce };
-        let before = self.values.take_in(&source, fetched);
+        let before = self.values.store(&source, fetched);
         let is_new = before.is_none();
         let tried = self.delivery.try_out(index, &self.plan, &self.values);
         let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
         if let Err(failure) = self.adopt_computed().and(tried) {
-            self.values.take_back(&source, before);
+            self.values.restore(&source, before);
             self.discard(&executor, lease);
             return Err(failure);
         }
@@ -337,7 +346,7 @@ impl<'a> Rotation<'a> {
         Ok(())
     }
 
-    /// Revokes a lease that cannot be used, in the background.
+    /// Revokes a lease that is not used, in the background.
     fn discard(&self, executor: &Rc<Backend>, lease: Option<Lease>) {
         if let Some(lease) = lease {
             let discard = Rc::clone(executor).discard(lease);
@@ -348,7 +357,8 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Writes what changed as one generation. A failure is local: it is retried later without a request.
+    /// Writes the waiting changes as one generation. A failure is local, and is retried later without a request to a
+    /// backend. Returns what the app has to be notified of, if anything.
     fn deliver(&mut self, now: Duration) -> Option<Change> {
         let artifacts = match self.delivery.compose(&self.plan, &self.values, self.volume.as_ref()) {
             Ok(artifacts) => artifacts,
@@ -394,7 +404,7 @@ impl<'a> Rotation<'a> {
         (change.files || !change.environment.is_empty()).then_some(change)
     }
 
-    /// Reads everything again now: `secret-exec refresh` or SIGHUP.
+    /// Makes every read due now, for `secret-exec refresh` or SIGHUP.
     pub(crate) fn refresh(&mut self, now: Duration) -> Reply {
         let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
         let answers = backends.into_iter().map(|id| self.driver.schedule(id).refresh(now)).collect::<Vec<_>>();

@@ -1,42 +1,44 @@
-//! An outage of one backend in the log: one line when it begins, one for each new reason, one when it is over.
+//! Tracks one backend's outage for the log: one line when it begins, one for each new reason, one when it is over.
 
 use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
 use crate::schedule::{SecretId, Work};
 
-/// After this many failures in a row a backend is said not to answer, even if one secret alone found out.
+/// After this many failures in a row a backend is logged as not answering, even if only one secret was affected.
 const WARN_AFTER: u32 = 3;
-/// A reason that comes and goes is named again after this.
+/// A reason that recurs is logged again after this time.
 const NAMED_AGAIN: Duration = Duration::from_secs(300);
-/// So many reasons are remembered.
+/// How many reasons are remembered.
 const REASONS: usize = 8;
 
-/// What is known of a backend that does not answer.
+/// The failures of one backend since its last answer.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// In a row, of requests without an answer.
+    /// Failures in a row, of requests without an answer.
     failures: u32,
     /// Whether the log says that the backend does not answer.
     is_logged: bool,
-    /// The last failure, and when it came.
+    /// The last failure and when it happened.
     last: Option<(Failure, Duration)>,
-    /// The reasons that the log named, and when; the last one last.
+    /// The reasons that were logged and when, the latest last.
     named: Vec<(String, Duration)>,
-    /// Lines that are due if the server lives: failures that can be one request's own or everybody's.
+    /// Log lines to be written if the server turns out to be alive: failures that may concern one request or the whole
+    /// backend.
     unclear: Vec<Line>,
 }
 
-/// A line about a failure of one secret or of the login.
+/// A log line about a failure of one secret or of the login.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// `None`: the login.
+    /// The secret; `None`: the login.
     pub(super) of: Option<SecretId>,
     pub(super) reference: Option<String>,
     pub(super) text: String,
 }
 
-/// Whose failure is said once, until it changes. A login that fails after a renewal did is news.
+/// The subject of a failure that is logged once, until its class changes. A failed login after a failed renewal is
+/// logged too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Secret(SecretId),
@@ -45,7 +47,7 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// `None` for work whose failures are no news.
+    /// The subject of a piece of work; `None` for work whose failures are not logged as warnings.
     pub(super) fn of(work: Work) -> Option<Self> {
         match work {
             Work::Login(_) => Some(Self::Login),
@@ -54,13 +56,13 @@ impl Subject {
         }
     }
 
-    /// `None`: the login.
+    /// The secret; `None` for the login and its renewal.
     pub(super) fn secret(self) -> Option<SecretId> {
         if let Self::Secret(id) = self { Some(id) } else { None }
     }
 }
 
-/// The line that is due.
+/// The line to be logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// The backend does not answer.
@@ -70,7 +72,7 @@ pub(super) enum News {
 }
 
 impl Outage {
-    /// Nobody answered a request.
+    /// Records a request without an answer; returns the line to be logged, if any.
     pub(super) fn failed(&mut self, failure: &Failure, now: Duration) -> Option<News> {
         self.last = Some((failure.clone(), now));
         self.failures = self.failures.saturating_add(1);
@@ -80,7 +82,8 @@ impl Outage {
         self.names(now).then_some(News::Changes)
     }
 
-    /// The backend is known to be down, because of this failure.
+    /// Records that the backend is known to be down, because of `failure`; returns the line to be logged, unless it was
+    /// logged before.
     pub(super) fn begins(&mut self, failure: &Failure, now: Duration) -> Option<News> {
         self.last = Some((failure.clone(), now));
         if std::mem::replace(&mut self.is_logged, true) {
@@ -91,18 +94,18 @@ impl Outage {
         Some(News::Begins)
     }
 
-    /// Somebody answered; true when that ends an outage that only the count of failures showed.
+    /// Records an answer; returns `true` if that ends an outage that only the number of failures showed.
     pub(super) fn answered(&mut self) -> bool {
         std::mem::take(&mut self.failures) >= WARN_AFTER && self.ends()
     }
 
-    /// It is over; true when the log says that it began.
+    /// Records the end of the outage; returns `true` if its begin was logged.
     pub(super) fn ends(&mut self) -> bool {
         (self.failures, self.last) = (0, None);
         std::mem::take(&mut self.is_logged)
     }
 
-    /// Whether the failure is the backend's, and has no line of its own.
+    /// Whether the failure concerns the whole backend and therefore gets no line of its own.
     pub(super) fn covers(&self, failure: &Failure) -> bool {
         failure.class.is_retried()
             && match failure.extent {
@@ -112,25 +115,25 @@ impl Outage {
             }
     }
 
-    /// Keeps a line until it is known whether the server lives.
+    /// Stores a line until it is known whether the server is alive.
     pub(super) fn keep(&mut self, line: Line) {
         self.unclear.push(line);
     }
 
-    /// The lines that were kept.
+    /// Removes and returns the stored lines.
     pub(super) fn take_kept(&mut self) -> Vec<Line> {
         std::mem::take(&mut self.unclear)
     }
 
-    /// The last failure and when it came, while the outage lasts.
+    /// The last failure and when it happened, while the outage lasts.
     pub(super) fn reason(&self) -> Option<(&Failure, Duration)> {
         self.last.as_ref().filter(|_| self.is_logged).map(|(failure, at)| (failure, *at))
     }
 
-    /// Notes the last reason as named; false when the log named it last, or not long ago.
+    /// Records that the last reason is logged; `false` if it was the last one logged, or was logged recently.
     fn names(&mut self, now: Duration) -> bool {
         let Some((failure, _)) = &self.last else { return false };
-        // How long an answer was waited for differs from request to request.
+        // The timeout in the text differs from request to request.
         let reason = if failure.extent == Extent::Silence { "no answer in time" } else { &failure.why };
         let is_known = self.named.last().is_some_and(|(last, _)| last == reason)
             || self.named.iter().any(|(known, at)| known == reason && now < at.saturating_add(NAMED_AGAIN));

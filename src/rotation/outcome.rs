@@ -1,4 +1,5 @@
-//! What came of each piece of work, for the log, the counters and the mode: a failure is logged once, until it changes.
+//! Reports the outcome of each piece of work to the log, the counters and the mode: a failure is logged once, until its
+//! class changes.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::outage::{Line, News, Outage, Subject};
 use super::{Rotation, RotationEvent, log};
 
 impl Rotation<'_> {
+    /// Handles an event of a schedule: logs it, and passes an expiry on to the mode.
     pub(super) fn on_event(
         &mut self,
         backend: BackendId,
@@ -69,6 +71,7 @@ impl Rotation<'_> {
         }
     }
 
+    /// Updates counters and checkpoint with an outcome.
     pub(super) fn count(
         &mut self,
         backend: BackendId,
@@ -95,9 +98,9 @@ impl Rotation<'_> {
                     checkpoint.renewed(source, life.ttl, life.renewable, requested_at);
                 }
             }
-            // What was replaced goes together.
+            // The old token, and the tokens of other configurations, are revoked together.
             (Work::RevokeOldToken(_), Outcome::Done) => {
-                self.checkpoint.iter_mut().for_each(Checkpoint::has_replaced);
+                self.checkpoint.iter_mut().for_each(Checkpoint::forget_replaced);
             }
             (Work::Issue(_), Outcome::Fetched(_)) => self.statistics.counters.issued += 1,
             (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
@@ -108,7 +111,7 @@ impl Rotation<'_> {
         }
     }
 
-    /// One line for each outage, and for each new reason of it.
+    /// Logs an outage, or a new reason of it.
     fn warn_of_outage(&self, backend: BackendId, news: Option<News>) {
         let name = self.driver.executor(backend).name();
         let reason = self.outages.get(&backend).and_then(Outage::reason);
@@ -122,13 +125,14 @@ impl Rotation<'_> {
         }
     }
 
+    /// Logs the end of an outage, if its begin was logged.
     fn outage_is_over(&mut self, backend: BackendId) {
         if self.outages.entry(backend).or_default().ends() {
             info!("{} answers again", self.driver.executor(backend).name());
         }
     }
 
-    /// What the schedule does next about the secrets or the login of one backend that `is_shown` chooses, at debug.
+    /// Logs, at debug, what the schedule does next about the secrets or the login of a backend that `is_shown` selects.
     pub(super) fn log_decisions(&self, backend: BackendId, is_shown: impl Fn(Option<SecretId>) -> bool, now: Duration) {
         if !enabled!(Level::DEBUG) {
             return;
@@ -148,7 +152,7 @@ impl Rotation<'_> {
         }
     }
 
-    /// One line for what matters to an operator; a failure once, until it changes.
+    /// Logs an outcome, if it matters to an operator; a failure once, until its class changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome, now: Duration) {
         let executor = Rc::clone(self.driver.executor(backend));
         let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].shown.clone());
@@ -169,6 +173,8 @@ impl Rotation<'_> {
             }
         }
     }
+    /// Logs a failure: at debug if it is part of an outage or was logged before, later if it may be part of one, else
+    /// as a warning.
     fn log_failure(
         &mut self,
         backend: BackendId,
@@ -199,13 +205,14 @@ impl Rotation<'_> {
         }
     }
 
-    /// Of one secret, or of the login and its renewal.
+    /// Forgets the logged failures of one secret, or of the login and its renewal (`None`), so that the next one is
+    /// logged again.
     fn forget_failures(&mut self, backend: BackendId, of: Option<SecretId>) {
         self.last_failures.retain(|(known, subject), _| *known != backend || subject.secret() != of);
     }
 
-    /// What the schedule made of an outcome: what it does next, at debug, and the lines that were kept until it was known whether
-    /// the server lives.
+    /// Logs what follows from an outcome: at debug what the schedule does next, and the lines that waited until it was
+    /// known whether the server is alive.
     pub(super) fn log_consequences(&mut self, backend: BackendId, of: Option<SecretId>, now: Duration) {
         self.log_decisions(backend, |shown| shown == of, now);
         let liveness = self.driver.schedule(backend).liveness();

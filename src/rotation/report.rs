@@ -1,4 +1,4 @@
-//! The status of rotation: counted as it happens, assembled on request.
+//! Builds the status report of rotation on request, from counters that are updated as things happen.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,14 +15,14 @@ use crate::sys::clock;
 use super::outage::Outage;
 use super::{Rotation, log};
 
-/// What is kept only for the status and the metrics.
+/// Data kept only for the status and the metrics.
 #[derive(Debug)]
 pub(super) struct Statistics {
     pub(super) counters: Counters,
     since: SystemTime,
-    /// Of the delivered values.
+    /// The version of each delivered value.
     pub(super) versions: BTreeMap<Source, String>,
-    /// When each failed last; without a secret: the login.
+    /// When the last failure of each secret happened; without a secret: of the login.
     failed: BTreeMap<(BackendId, Option<SecretId>), Duration>,
 }
 
@@ -32,29 +32,32 @@ impl Statistics {
         Self { counters, since: clock::wall(), versions, failed }
     }
 
+    /// Records the version of a delivered value.
     pub(super) fn version(&mut self, source: &Source, version: Option<&Version>) {
         if let Some(version) = version {
             self.versions.insert(source.clone(), version.0.clone());
         }
     }
 
-    /// The start logged in.
+    /// Counts the login of the start.
     pub(super) fn first_login(&mut self, backend: &Backend) {
         self.counters.request(whose(backend), Operation::Login);
         self.counters.logins += 1;
     }
 
-    /// The start fetched this.
+    /// Counts a fetch of the start.
     pub(super) fn first_fetch(&mut self, backend: &Backend, fetched: &Fetched) {
         let operation = if fetched.lease.is_some() { Operation::Issue } else { Operation::Read };
         self.counters.request(whose(backend), operation);
         self.counters.issued += u64::from(fetched.lease.is_some());
     }
 
+    /// Counts a request.
     pub(super) fn started(&mut self, backend: &Backend, work: Work) {
         self.counters.request(whose(backend), operation(work));
     }
 
+    /// Counts a failed request.
     pub(super) fn failed(&mut self, id: BackendId, backend: &Backend, work: Work, failure: &Failure, now: Duration) {
         self.counters.failure(whose(backend), operation(work), class(&failure.class));
         self.failed.insert((id, work.secret()), now);
@@ -62,7 +65,7 @@ impl Statistics {
 }
 
 impl Rotation<'_> {
-    /// What a refresh does not read again, because that would issue it anew.
+    /// The references that a refresh does not read again, because that would issue a new credential.
     pub(crate) fn not_refreshed(&self) -> Vec<String> {
         let schedules: BTreeMap<BackendId, _> =
             self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
@@ -71,7 +74,7 @@ impl Rotation<'_> {
         left.map(|(planned, _)| planned.shown.clone()).collect()
     }
 
-    /// Everything, as of `now`.
+    /// The full status report as of `now`.
     pub(crate) fn report(&self, mode: Mode, now: Duration) -> Report {
         let date = Date { now, wall: clock::wall() };
         let mut secrets: BTreeMap<usize, SecretReport> = BTreeMap::new();
@@ -106,6 +109,7 @@ impl Rotation<'_> {
         }
     }
 
+    /// The report about one secret.
     fn secret_report(&self, id: BackendId, backend: &Backend, secret: &SecretStatus, date: &Date) -> SecretReport {
         let index = self.source_of(id, secret.id);
         let planned = &self.plan.sources[index];
@@ -115,7 +119,7 @@ impl Rotation<'_> {
             name: planned.name.clone(),
             reference: planned.source.to_string(),
             state: match &local {
-                // What replaced it is not there before it is delivered.
+                // A value that replaced an expired one counts only when it is delivered.
                 _ if self.expired.contains(&index) => SecretState::Expired,
                 Some(_) => SecretState::Stale,
                 None => state(secret),
@@ -129,8 +133,9 @@ impl Rotation<'_> {
         }
     }
 
-    /// The last failure of a secret or, without one, of the login. While the server does not answer, one request at a
-    /// time finds out why, for all of its secrets. (Regions of Secrets Manager fail apart.)
+    /// The last failure of a secret or, without one, of the login. During an outage of Vault this is the outage's last
+    /// failure, because only one request at a time finds out the reason. (Regions of Secrets Manager fail
+    /// independently.)
     fn trouble(
         &self,
         id: BackendId,
@@ -149,17 +154,19 @@ impl Rotation<'_> {
     }
 }
 
+/// A local failure in the form of the report.
 fn local_trouble(text: &str, date: &Date) -> Trouble {
     Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall }
 }
 
-/// Both clocks at one moment.
+/// The time since boot and the wall-clock time of the same moment.
 struct Date {
     now: Duration,
     wall: SystemTime,
 }
 
 impl Date {
+    /// Converts a time since boot to wall-clock time.
     fn of(&self, boot: Duration) -> SystemTime {
         let moved = match boot.checked_sub(self.now) {
             Some(later) => self.wall.checked_add(later),
@@ -178,6 +185,7 @@ fn state(secret: &SecretStatus) -> SecretState {
     }
 }
 
+/// The backend in the counters.
 pub(super) fn whose(backend: &Backend) -> Whose {
     match &backend.kind {
         Kind::Vault(_) => Whose::Vault,

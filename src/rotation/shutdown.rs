@@ -1,4 +1,4 @@
-//! The end of rotation: waits a moment for requests under way, then revokes what was issued.
+//! Ends rotation: waits a moment for requests under way, then revokes what was issued.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -12,23 +12,24 @@ use crate::schedule::Work;
 use super::{Rotation, log};
 
 impl Rotation<'_> {
-    /// Revokes what was issued, within a bounded time. Failures are warnings: every lease ends by itself.
+    /// Revokes everything that was issued, within [`REVOKE_WITHIN`]. Failures are logged as warnings; every lease then
+    /// ends with its TTL.
     pub(crate) async fn revoke_all(mut self) {
         let work = async {
-            self.hear_out().await;
+            self.await_issuing().await;
             let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
                 let mut logged = Vec::new();
                 for revoked in backend.revoke_all().await {
-                    // Twenty leases that may not be revoked are one line.
+                    // The same failure of several leases is one line.
                     if !logged.contains(&revoked) {
-                        log::given_back(&revoked, &backend);
+                        log::revocation(&revoked, &backend);
                         logged.push(revoked);
                     }
                 }
             }
             if let Some(mut checkpoint) = self.checkpoint.take() {
-                checkpoint.has_replaced();
+                checkpoint.forget_replaced();
                 checkpoint.remove();
             }
         };
@@ -37,9 +38,9 @@ impl Rotation<'_> {
         }
     }
 
-    /// What is under way could bring a token or a lease that nobody would know of: it is heard out for a moment. After that
-    /// its connection is closed, upon which the server gives up what it was making.
-    async fn hear_out(&mut self) {
+    /// Waits up to [`LAST_MOMENT`] for requests that may issue a token or a lease, so that it can be revoked. Then
+    /// drops them, which closes their connections, upon which the server cancels the request.
+    async fn await_issuing(&mut self) {
         let output = async {
             while self.is_issuing() {
                 poll_fn(|context| self.poll_completed(context)).await;
@@ -52,6 +53,7 @@ impl Rotation<'_> {
         self.driver.abandon();
     }
 
+    /// Whether a request under way may issue a token or a lease.
     fn is_issuing(&self) -> bool {
         self.requested_at.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
     }

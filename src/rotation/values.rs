@@ -1,7 +1,7 @@
-//! The values that are kept in memory, and a keyed digest of each that is not.
+//! The values that are kept in memory, and a keyed digest of every value.
 //!
-//! After a delivery the volume has the one copy. A value stays here only where a later rendering needs it beside another:
-//! in a file of several sources, or in the environment of an app that is started again.
+//! After a delivery the volume contains the only copy of a value. It stays in memory only where later rendering needs
+//! it together with another one: in a file of several sources, or in the environment of an app that is restarted.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,30 @@ use ring::hmac;
 use crate::domain::{Fetched, Fetches, Payload, SecretValue, Source};
 use crate::plan::Plan;
 
-/// Whether the app's environment may be needed again.
+/// Whether the app's environment may be rendered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Environment {
-    /// The app is started again with new values.
+    /// The app is restarted with new values.
     Again,
-    /// It is given once, or there is no app.
+    /// The environment is set once, or there is no app.
     Once,
 }
 
-/// Values and digests.
+/// Kept values, and digests.
 #[derive(Debug)]
 pub(super) struct Values {
     key: hmac::Key,
     digests: BTreeMap<Source, hmac::Tag>,
-    /// What is kept, and what is not delivered yet.
+    /// Values that are kept, or not delivered yet.
     pub(super) fetches: Fetches,
+    /// The sources whose values are kept after delivery.
     kept: Vec<Source>,
-    /// Whether the app is started again with new values.
+    /// Whether the app is restarted with new values.
     pub(super) environment: Environment,
 }
 
 impl Values {
-    /// Nothing yet. `None`: the kernel gave no key.
+    /// Without values. `None` if the kernel returns no random key.
     pub(super) fn new(plan: &Plan, environment: Environment) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new()).ok()?;
         Some(Self {
@@ -44,12 +45,12 @@ impl Values {
         })
     }
 
-    /// Whether this is what was taken in last.
+    /// Whether this value equals the one that was stored last.
     pub(super) fn is_known(&self, source: &Source, payload: &Payload) -> bool {
         self.digests.get(source).is_some_and(|known| known.as_ref() == digest(&self.key, payload).as_ref())
     }
 
-    /// A keyed digest of these parts.
+    /// A keyed digest of `parts`, each with its length.
     pub(super) fn tag(&self, parts: &[&[u8]]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -60,33 +61,33 @@ impl Values {
     }
 
     /// Stores a value; returns the one it replaces, if that was still kept.
-    pub(super) fn take_in(&mut self, source: &Source, fetched: Fetched) -> Option<Fetched> {
+    pub(super) fn store(&mut self, source: &Source, fetched: Fetched) -> Option<Fetched> {
         self.digests.insert(source.clone(), digest(&self.key, &fetched.payload));
         self.fetches.insert(source.clone(), fetched)
     }
 
-    /// From now on this one is kept.
+    /// Keeps the values of this source from now on.
     pub(super) fn keep(&mut self, source: &Source) {
         self.kept.push(source.clone());
     }
 
-    /// Takes it back: `before` is what [`Self::take_in`] answered.
-    pub(super) fn take_back(&mut self, source: &Source, before: Option<Fetched>) {
+    /// Undoes [`Self::store`], which returned `before`.
+    pub(super) fn restore(&mut self, source: &Source, before: Option<Fetched>) {
         self.digests.remove(source);
         self.fetches.remove(source);
         if let Some(before) = before {
-            self.take_in(source, before);
+            self.store(source, before);
         }
     }
 
-    /// Forgets what is delivered and not needed again.
+    /// Drops the values that are delivered and not needed again.
     pub(super) fn delivered(&mut self) {
         let kept = &self.kept;
         self.fetches.retain(|source, _| kept.contains(source));
     }
 }
 
-/// Sources that share what is rendered with another one.
+/// The sources whose values are needed for later rendering.
 fn kept(plan: &Plan, environment: Environment) -> Vec<Source> {
     let mut kept: Vec<Source> = Vec::new();
     for file in &plan.files {
@@ -105,7 +106,7 @@ fn kept(plan: &Plan, environment: Environment) -> Vec<Source> {
     kept
 }
 
-/// Keyed, so that a digest in a memory image says nothing about a guessable value.
+/// The keyed digest of a value. The key keeps a memory image from revealing guessable values.
 fn digest(key: &hmac::Key, payload: &Payload) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     let mut part = |kind: u8, bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! The app: where its program is, and what it is given.
+//! The app: finding its program, and building what `execve` needs to start it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,32 +12,32 @@ use crate::sys::image::{Image, ImageError, Limits};
 use super::caller::ProcessContext;
 use super::run_as::RunAsPlan;
 
-/// The command after `--`, looked up before the first request to a backend.
+/// The command after `--`, whose program was looked up before the first request to a backend.
 #[derive(Debug)]
 pub(super) struct App<'a> {
     command: &'a [OsString],
     found: Result<PathBuf, LookupError>,
 }
 
-/// What a process that we start is given beside its secrets.
+/// What a child process (the app or a hook) is started with, besides its secrets.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ChildContext<'a> {
     pub(super) config: &'a Config,
     pub(super) caller: &'a ProcessContext,
-    /// `HOME`, `USER` and `LOGNAME`; `None` leaves what was inherited.
+    /// `HOME`, `USER` and `LOGNAME`; `None` keeps the inherited ones.
     pub(super) home: Option<&'a Home>,
-    /// Where the files are.
+    /// The directory of the delivered files.
     pub(super) directory: Option<&'a Path>,
 }
 
 impl<'a> App<'a> {
-    /// Looks it up in the app's PATH, with the app's user and groups.
+    /// Looks the program up in the app's `PATH`, with the permissions of the app's user and groups.
     pub(super) fn find(command: &'a [OsString], run_as: Option<&RunAsPlan>, caller: &ProcessContext) -> Self {
         let path = caller.variable("PATH");
         Self { command, found: lookup::find(&command[0], path, run_as.map(|run_as| &run_as.drop)) }
     }
 
-    /// Why it cannot be started, as far as one can know before.
+    /// Why the program cannot be started, as far as the lookup shows.
     pub(super) fn problems(&self) -> Vec<Diagnostic> {
         match &self.found {
             Ok(_) => Vec::new(),
@@ -48,16 +48,16 @@ impl<'a> App<'a> {
         }
     }
 
-    /// As it was typed.
+    /// The command's name, as typed.
     pub(super) fn shown(&self) -> String {
         self.command[0].to_string_lossy().into_owned()
     }
 
-    /// Program, arguments and environment, ready for `execve`.
+    /// Program, arguments and environment, ready for `execve`. `variables` are the app's secrets and settings.
     pub(super) fn image(
         &self,
         variables: Vec<(EnvName, SecretBytes)>,
-        place: &Place<'_>,
+        place: &ChildContext<'_>,
     ) -> Result<Image, Vec<Diagnostic>> {
         let path = self.found.as_ref().expect("its problems were told before");
         let own_pid = if place.config.supervise { own_pid(&variables, place.caller) } else { Vec::new() };
@@ -65,15 +65,15 @@ impl<'a> App<'a> {
     }
 }
 
-/// A command of `onChange`: as the app's identity, in its environment without the secrets.
-pub(super) fn hook(command: &[String], place: &Place<'_>) -> Result<Image, String> {
+/// The image of an `onChange` command: run as the app's user, in its environment without the secrets.
+pub(super) fn hook(command: &[String], place: &ChildContext<'_>) -> Result<Image, String> {
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
     let path = lookup::find(&command[0], place.caller.variable("PATH"), None).map_err(|error| error.to_string())?;
     image(&path, &command, Vec::new(), &[], place).map_err(|problem| problem.text)
 }
 
-/// The variables with which systemd names the process that its sockets (sd_listen_fds(3)) and its watchdog
-/// (sd_watchdog_enabled(3)) are meant for: when that is us, it shall be the app.
+/// The inherited variables with which systemd names the process that its sockets (sd_listen_fds(3)) and its watchdog
+/// (sd_watchdog_enabled(3)) are meant for, if they name this process: they are set to the app's process ID.
 fn own_pid(set: &[(EnvName, SecretBytes)], caller: &ProcessContext) -> Vec<&'static [u8]> {
     let own_pid = std::process::id().to_string();
     let is_own_name = |name: &&str| {
@@ -82,12 +82,14 @@ fn own_pid(set: &[(EnvName, SecretBytes)], caller: &ProcessContext) -> Vec<&'sta
     ["LISTEN_PID", "WATCHDOG_PID"].into_iter().filter(is_own_name).map(str::as_bytes).collect()
 }
 
+/// Builds the environment and the image of a child process. The variables in `own_pid` are set to the child's process
+/// ID.
 fn image(
     path: &Path,
     command: &[OsString],
     set: Vec<(EnvName, SecretBytes)>,
     own_pid: &[&[u8]],
-    place: &Place<'_>,
+    place: &ChildContext<'_>,
 ) -> Result<Image, Diagnostic> {
     let environment = environ::plan(environ::Sources {
         inherited: &place.caller.environment,
@@ -102,7 +104,7 @@ fn image(
     Image::for_child(path, command, &environment, own_pid, Limits::now()).map_err(|error| refused(&error))
 }
 
-/// Values the kernel does not take are data; a command line it does not take is usage.
+/// The problem of an image that the kernel would not accept: its values are data (65), its command line is usage (64).
 fn refused(error: &ImageError) -> Diagnostic {
     let exit = match error {
         ImageError::ArgumentWithNul(_) | ImageError::ArgumentTooLong { .. } | ImageError::Name(_) => Exit::Usage,

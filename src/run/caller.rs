@@ -1,4 +1,4 @@
-//! The process as we found it: what the app gets back, and what was inherited.
+//! The process as it was started: inherited variables, and signal settings that the app gets back.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::domain::{Diagnostic, Exit};
 use crate::sys::environment::Variable;
 use crate::sys::harden::SavedSignalState;
 
-/// Taken once, first thing.
+/// What was inherited, read once at the start of `main`.
 #[derive(Debug)]
 pub struct ProcessContext {
     pub(super) original: SavedSignalState,
@@ -19,33 +19,33 @@ pub struct ProcessContext {
     settings: Settings,
 }
 
-/// Which inherited variables count as settings. The app gets them all the same.
+/// Which inherited variables count as settings of this program. The app gets all of them in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
     /// All.
     All,
-    /// None that says something about a backend or the way to it: `--pinned`.
+    /// All but those that configure a backend or the connection to it: `--pinned`.
     Pinned,
 }
 
 impl ProcessContext {
-    /// A pending signal that ends us, not handled yet.
+    /// The problem for a pending signal that would end us, if there is one.
     pub fn interruption(&self) -> Option<Diagnostic> {
         let signal = self.original.pending_end()?;
         Some(Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
     }
 
-    /// A pending signal that ends us, as an exit: for whoever waits for nothing else.
+    /// The exit code for a pending signal that would end us, for a command with nothing else to do.
     pub fn pending_end(&self) -> Option<Exit> {
         self.original.pending_end().map(|signal| Exit::Signal(signal.number()))
     }
 
-    /// What `main` found.
+    /// Takes what `main` read.
     pub fn new(original: SavedSignalState, environment: Vec<Variable>, settings: Settings) -> Self {
         Self { original, environment, settings }
     }
 
-    /// The value of an inherited variable, where it counts.
+    /// The value of an inherited variable; `None` if `--pinned` ignores it.
     pub fn variable(&self, name: &str) -> Option<&[u8]> {
         let (_, value) = self.environment.iter().find(|(other, _)| other == name.as_bytes())?;
         let counts = self.settings == Settings::All || !is_steering(name, Some(&String::from_utf8_lossy(value)));
@@ -57,7 +57,7 @@ impl ProcessContext {
         self.settings == Settings::Pinned
     }
 
-    /// The names of inherited variables that would be settings, but for `--pinned`.
+    /// The names of inherited variables that `--pinned` ignores.
     pub fn ignored(&self) -> Vec<String> {
         if self.settings == Settings::All {
             return Vec::new();
@@ -68,24 +68,25 @@ impl ProcessContext {
         steering.map(|(name, _)| name.escape_debug().to_string()).collect()
     }
 
-    /// The value of an inherited variable, as a path.
+    /// The value of an inherited variable as a path; `None` if `--pinned` ignores it.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.variable(name).map(|value| OsStr::from_bytes(value).into())
     }
 
-    /// The value of an inherited variable, as a path, whether it counts as a setting or not.
+    /// The value of an inherited variable as a path, even if `--pinned` ignores it.
     pub(super) fn inherited_path(&self, name: &str) -> Option<PathBuf> {
         let (_, value) = self.environment.iter().find(|(other, _)| other == name.as_bytes())?;
         Some(OsStr::from_bytes(value).into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
     }
 
-    /// The default state directory, where it is not `state`: outside containers, and where everybody may write in `state`, as
-    /// in a tmpfs of docker.
+    /// The default state directory, where it differs from `state`: outside containers, and below `state` if everyone
+    /// may write there (as in docker's tmpfs).
     pub fn default_state(&self, state: &Path) -> Option<PathBuf> {
         default_state(&self.environment, is_container(&self.environment)).or_else(|| below_shared(state))
     }
 
-    /// The variables as text, with U+FFFD for what is not UTF-8: such a one is no setting, and as a reference it is refused.
+    /// The variables as strings, with U+FFFD for what is not UTF-8: such a variable is no setting, and is refused as a
+    /// reference.
     pub fn environment_as_text(&self) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.environment.iter().map(|(name, value)| (text(name), text(value))).collect()
@@ -98,8 +99,8 @@ fn is_container(environment: &[Variable]) -> bool {
         || ["/.dockerenv", "/run/.containerenv"].iter().any(|path| fs::exists(path).unwrap_or(false))
 }
 
-/// The default state directory: below systemd's directory for the unit, or, outside containers,
-/// below the user's own; `None`: where containers have it.
+/// The default state directory: below the directory that systemd made for the unit, or, outside containers, below the
+/// user's runtime directory. `None` for the default of containers.
 fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf> {
     let value = |wanted: &str| environment.iter().find(|(name, _)| name == wanted.as_bytes()).map(|(_, value)| value);
     let is_own_name = |path: &PathBuf| {
@@ -111,11 +112,11 @@ fn default_state(environment: &[Variable], is_container: bool) -> Option<PathBuf
     let user = value("XDG_RUNTIME_DIR").filter(|_| !is_container).map(Vec::as_slice);
     let mut candidates = [unit, user].into_iter().flatten().map(|value| PathBuf::from(OsStr::from_bytes(value)));
     let state = candidates.find(is_own_name)?.join("secret-exec-state");
-    // What a link leads to is somebody's who asked for no state there.
+    // A symbolic link may lead to a directory that is not meant for state.
     (!state.is_symlink()).then_some(state)
 }
 
-/// A directory of our own in one that everybody may write and nobody may take from others (mode 1777).
+/// A directory of our own below `state`, if that belongs to root and everyone may write there (mode 1777).
 fn below_shared(state: &Path) -> Option<PathBuf> {
     const SHARED: u32 = 0o1002;
     let meta = fs::symlink_metadata(state).ok().filter(|meta| meta.is_dir() && meta.mode() & SHARED == SHARED)?;

@@ -1,4 +1,5 @@
-//! `check`: the plan as tables a person can read, or as JSON; with `--online` also a login and every reference tried. Never a value.
+//! `check`: shows the plan as tables or JSON; with `--online` also logs in and tries every reference. Never shows a
+//! value.
 
 use std::collections::BTreeMap;
 
@@ -23,22 +24,22 @@ use super::run_as::RunAsPlan;
 
 use super::table::Style;
 
-/// What `check` shows.
+/// What `check` does and shows.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Also log in and try every reference.
     pub online: bool,
-    /// The least policy instead of the plan.
+    /// Show the least policy instead of the plan.
     pub policy: bool,
-    /// A `--local` file instead of the plan.
+    /// Show a `--local` file instead of the plan.
     pub local_skeleton: bool,
     /// The command that would be wrapped, if one was given.
     pub command: Option<Vec<OsString>>,
-    /// How the plan is written.
+    /// The format of the plan.
     pub output: CheckOutput,
 }
 
-/// How `check` writes the plan.
+/// The format in which `check` shows the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutput {
     /// For people.
@@ -53,7 +54,8 @@ impl Default for CheckOutput {
     }
 }
 
-/// The text to show, and what is wrong with what was tried. Leaves nothing behind.
+/// Returns the text to show, and the problems of what was tried. Revokes everything that was issued for it. An error is
+/// returned as text only with JSON output.
 pub fn check(
     config: &Config,
     what: &Check,
@@ -65,6 +67,7 @@ pub fn check(
     }
 }
 
+/// The text to show, and problems of what was tried; an error if there is no plan.
 fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (protected, aws_ca) = (protected_files(config, caller), caller.path("AWS_CA_BUNDLE"));
     let mut plan = Plan::make(config, &protected)?;
@@ -106,7 +109,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
             Ok(mut session) => {
                 tried = answers(&session.answers.fetches);
                 if what.command.is_some() && !config.supervise {
-                    problems.extend(session.refuse_mortals(config).err().unwrap_or_default());
+                    problems.extend(session.refuse_expiring_values(config).err().unwrap_or_default());
                 }
                 problems.extend(plan.artifacts(&session.answers.fetches).err().unwrap_or_default());
                 problems.extend(plan.environment(&session.answers.fetches).err().unwrap_or_default());
@@ -125,7 +128,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     Ok((text, problems))
 }
 
-/// The user and groups that the app would get.
+/// The user and groups that the app would get, in words.
 fn identity(config: &Config, run_as: &RunAsPlan) -> String {
     if run_as.drop.uid() == 0 && config.run_as.is_none() {
         return "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
@@ -134,7 +137,7 @@ fn identity(config: &Config, run_as: &RunAsPlan) -> String {
     run_as.shown()
 }
 
-/// What stays confined: the supervisor of a command, else a sidecar. In exec mode no process stays.
+/// The sandbox of the process that keeps running: the supervisor of a command, else a sidecar. Empty in exec mode.
 fn confines(config: &Config, what: &Check, plan: &Plan, caller: &ProcessContext) -> Vec<Vec<String>> {
     let stays = match (&what.command, config.supervise) {
         (Some(_), true) => Stays::Supervisor,
@@ -144,10 +147,10 @@ fn confines(config: &Config, what: &Check, plan: &Plan, caller: &ProcessContext)
     Confinement::plan(config, plan, &config.volume.path, caller, stays).rows()
 }
 
-/// Of a write whose answer states no end: when to issue it again is unknown.
+/// For a write whose response states no expiry: when to issue it again is unknown.
 pub(super) const NO_END: &str = "no end that we know, so it is issued again only at a refresh set on it";
 
-/// What one answer looks like without its value.
+/// Describes a fetched value without showing it.
 fn described(source: &Source, fetched: &Fetched) -> String {
     let is_written = matches!(source, Source::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)));
     let mut parts = vec!["ok".to_owned()];
@@ -172,6 +175,7 @@ fn described(source: &Source, fetched: &Fetched) -> String {
     parts.join(", ")
 }
 
+/// Describes every fetched value.
 fn answers(fetches: &Fetches) -> BTreeMap<Source, String> {
     fetches.iter().map(|(source, fetched)| (source.clone(), described(source, fetched))).collect()
 }

@@ -1,6 +1,6 @@
-//! What a process that stays may still do, planned from the configuration: every file that rotation reads or writes.
+//! Plans the sandbox of a process that keeps running, from the configuration: every file that rotation reads or writes.
 //!
-//! Rules name directories, because Kubernetes and certificate managers replace the files in them.
+//! Landlock rules name directories, because Kubernetes and certificate managers replace files in them.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -16,28 +16,28 @@ use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
 use super::caller::ProcessContext;
 use crate::plan::{Plan, access};
 
-/// Which process that stays.
+/// Which process keeps running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stays {
     Sidecar,
     Supervisor,
 }
 
-/// Whether and how this process confines itself.
+/// The sandbox of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Confinement {
     /// `sandbox: off`.
     Off,
-    /// Something of the configuration needs what would be taken away.
+    /// A setting requires what the sandbox forbids.
     Impossible {
-        /// What.
+        /// The setting.
         setting: &'static str,
     },
-    /// This is what stays allowed.
+    /// The sandbox that is applied.
     Planned(sandbox::Plan),
 }
 
-/// Where name lookups look, beside the servers that they name (resolver(5), nsswitch.conf(5)).
+/// The files that name look-ups read (resolver(5), nsswitch.conf(5)).
 const NAME_FILES: [&str; 7] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -48,7 +48,7 @@ const NAME_FILES: [&str; 7] = [
     "/etc/protocols",
 ];
 
-/// Where distributions keep the system's certificates, and what the links there point to.
+/// Where distributions keep the system's certificates, and where links there point to.
 const SYSTEM_ROOTS: [&str; 12] = [
     "/etc/ssl",
     "/etc/pki",
@@ -64,19 +64,19 @@ const SYSTEM_ROOTS: [&str; 12] = [
     "/var/lib/ca-certificates",
 ];
 
-/// What libc looks at by itself (how it may give memory back, how many processors there are), and which boot this is.
+/// Files that libc reads by itself (memory overcommit, number of processors), and the boot ID.
 const LIBC: [&str; 3] =
     ["/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu", "/proc/sys/kernel/random/boot_id"];
 
 impl Confinement {
-    /// Plans it. Looks at the file system, and changes nothing.
+    /// Plans the sandbox. Reads the file system, and changes nothing.
     pub(super) fn plan(config: &Config, plan: &Plan, volume: &Path, caller: &ProcessContext, stays: Stays) -> Self {
         let enforcement = match config.sandbox {
             Sandbox::Off => return Self::Off,
             Sandbox::Log => Enforcement::Log,
             Sandbox::On => Enforcement::On,
         };
-        // A command that is started later would inherit everything, for good.
+        // A command that is started later would inherit the sandbox for good.
         let needs_execve = config.on_change.iter().find_map(|action| match action {
             Action::Restart => Some("onChange: restart"),
             Action::Run(_) => Some("onChange: run"),
@@ -103,12 +103,12 @@ impl Confinement {
         Self::Planned(sandbox::Plan { profile, files, enforcement, lines })
     }
 
-    /// Whether there is something to apply, for which this has to be the only thread.
+    /// Whether a sandbox will be applied, for which this must be the only thread.
     pub(super) fn is_planned(&self) -> bool {
         matches!(self, Self::Planned(_))
     }
 
-    /// Applies it, for good. What could not be is one line, and no failure.
+    /// Applies the sandbox, irrevocably. What cannot be applied is logged, and is no error.
     pub(super) fn apply(&self) {
         let plan = match self {
             Self::Off => return,
@@ -132,7 +132,7 @@ impl Confinement {
         }
     }
 
-    /// As `check` shows it.
+    /// The rows that `check` shows.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let row = |what: &str, how: String| vec![what.to_owned(), how];
         let plan = match self {
@@ -192,7 +192,7 @@ fn readable(config: &Config, plan: &Plan, caller: &ProcessContext, profile: Prof
     if access::needs_aws(config, plan) {
         aws_files(|name| caller.path(name)).iter().for_each(|path| found.file(path));
     }
-    // Who is signalled is looked for there, and the children of a child that ended.
+    // `/proc` is searched for processes to signal, and for orphans of a child that ended.
     found.directory(Path::new(match profile {
         Profile::SignallingSidecar | Profile::Supervisor => "/proc",
         Profile::Sidecar | Profile::Webhook => "/proc/self",
@@ -200,6 +200,7 @@ fn readable(config: &Config, plan: &Plan, caller: &ProcessContext, profile: Prof
     found.0.into_iter().collect()
 }
 
+/// The files that a login reads.
 fn identity_files(auth: &VaultAuth) -> Vec<&PathBuf> {
     match auth {
         VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => vec![token_file],
@@ -216,8 +217,8 @@ fn identity_files(auth: &VaultAuth) -> Vec<&PathBuf> {
     }
 }
 
-/// What the SDK's default chain reads: tokens, profiles, and the tokens that profiles name (and bundles, which are no
-/// secret). `variable` returns an inherited variable as a path.
+/// The files that the SDK's default credentials chain reads: tokens, profiles, and the tokens (and CA bundles) that
+/// profiles name. `variable` returns an inherited variable as a path.
 pub(super) fn aws_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
         .iter()
@@ -245,16 +246,17 @@ pub(super) fn aws_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathB
     found
 }
 
-/// Directories and files, each once.
+/// Directories and files, without duplicates.
 #[derive(Debug, Default)]
 struct Readable(BTreeSet<PathBuf>);
 
 impl Readable {
+    /// Adds a directory with everything in it.
     fn directory(&mut self, path: &Path) {
         self.0.insert(path.to_owned());
     }
 
-    /// A file that may be replaced: its directory, and where it leads as a link.
+    /// Adds a file that may be replaced: its directory and, if it is a link, its target's directory.
     fn file(&mut self, path: &Path) {
         let named = std::path::absolute(path).ok();
         let target = std::fs::canonicalize(path).ok();
@@ -268,8 +270,8 @@ impl Readable {
     }
 }
 
-/// Whether the directory of a file may be read as a whole. Not the root, and not `/etc` where that is more than the file
-/// needs: what is mounted there (containers) is never replaced, and as root it would bring the passwords' hashes along.
+/// Whether the whole directory of a file may be made readable. Not `/`, and not `/etc` if the file is mounted there (in
+/// containers; it is never replaced) or we are root (which could read the password hashes).
 fn may_be_listed(parent: &Path, file: &Path) -> bool {
     if parent == Path::new("/") {
         return false;

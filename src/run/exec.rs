@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::ready::Readiness;
 use super::run_as::{RunAsPlan, drop_privileges};
 
-/// Returns only the reasons why the app did not start.
+/// Runs `COMMAND` in place of this process. Returns only if that fails, with the problems.
 pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Infallible, Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Exec));
     let app = App::find(command, run_as.as_ref().ok(), caller);
@@ -28,17 +28,17 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
         &caller.original,
         StartOptions::fresh(),
     )?;
-    let ready = session.refuse_mortals(config).and_then(|()| {
+    let ready = session.refuse_expiring_values(config).and_then(|()| {
         let variables = prepared.plan.environment(&session.answers.fetches)?;
-        app.image(variables, &prepared.place(config, caller))
+        app.image(variables, &prepared.child_context(config, caller))
     });
     let image = session.guard(ready)?;
     session.leave(Successor::Nobody, |fetches| prepared.deliver(fetches))?;
 
-    // From here on nothing allocates a thread, and nothing can be undone.
-    // 1. The runtime and its threads end: capabilities and no-new-privs are per thread.
+    // From here on no thread is started, and no step can be undone.
+    // 1. End the runtime and its threads: capabilities and no-new-privs are per thread.
     session.suspend();
-    // 2. Privileges go, and are proven gone; 3. the process is replaced.
+    // 2. Drop the privileges and verify the drop; 3. replace the process.
     let problems = match drop_privileges(&prepared.run_as.drop) {
         Ok(()) => {
             readiness.send();
@@ -46,7 +46,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
         }
         Err(problems) => problems,
     };
-    // `execve` failed: no process will use the files and leases, so they are removed and revoked.
+    // `execve` failed: no process will use the files and leases, so remove and revoke them.
     prepared.withdraw();
     if session.needs_token() {
         session.revoke_all();
@@ -54,7 +54,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
     Err(problems)
 }
 
-/// Why `execve` did not happen.
+/// The problem of a failed `execve`.
 pub(super) fn not_started(command: &str, error: ExecError) -> Diagnostic {
     match error {
         ExecError::Interrupted(signal) => interrupted(signal),

@@ -11,7 +11,7 @@ use crate::plan::{Filling, Plan};
 
 use super::table::{Style, aligned};
 
-/// Everything that would be done. The names of the fields are those of the JSON.
+/// Everything that a start would do. The names of the fields are those of the JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Explanation {
@@ -36,21 +36,22 @@ struct Login {
     role: Option<String>,
 }
 
-/// One fetch.
+/// One source that is read.
 #[derive(Debug, Serialize)]
 struct Read {
     reference: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     uses: Vec<String>,
-    /// What a Go template's path without `data/` is where the mount is KV version 2.
+    /// How a Go template's path without `data/` is read on a mount of KV version 2.
     #[serde(rename = "onKv2", skip_serializing_if = "Option::is_none")]
     on_kv2: Option<&'static str>,
-    /// What was answered, with `--online`.
+    /// A description of the fetched value, with `--online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
 }
 
+/// A file that is written.
 #[derive(Debug, Serialize)]
 struct File {
     name: String,
@@ -58,6 +59,7 @@ struct File {
     from: String,
 }
 
+/// A variable (or the variables of an `envFrom` map) that is set.
 #[derive(Debug, Serialize)]
 struct Variable {
     /// A name, or a prefix and `*`.
@@ -65,7 +67,7 @@ struct Variable {
     from: String,
 }
 
-/// A part of the sandbox.
+/// One part of the sandbox.
 #[derive(Debug, Serialize)]
 struct Confined {
     what: String,
@@ -73,7 +75,7 @@ struct Confined {
 }
 
 impl Explanation {
-    /// `tried` is what each source answered, with `--online`.
+    /// Describes the plan. `tried` describes the fetched value of each source, with `--online`.
     pub(super) fn new(
         config: &Config,
         plan: &Plan,
@@ -96,7 +98,7 @@ impl Explanation {
         }
     }
 
-    /// One JSON object, with what is wrong.
+    /// The plan and the problems as one JSON object.
     pub(super) fn json(&self, problems: &[Diagnostic]) -> String {
         let mut object = json!(self);
         object["ok"] = json!(problems.is_empty());
@@ -104,7 +106,7 @@ impl Explanation {
         format!("{object}\n")
     }
 
-    /// Tables, section by section.
+    /// The plan as tables, one for each section.
     pub(super) fn table(&self, style: Style) -> String {
         let mut out = String::new();
         let mut section = |title: String, rows: Vec<Vec<String>>| {
@@ -138,15 +140,17 @@ impl Explanation {
     }
 }
 
-/// What `check --json` prints where there is no plan: only what is wrong.
+/// The output of `check --json` without a plan: the problems as one JSON object.
 pub fn problems_as_json(problems: &[Diagnostic]) -> String {
     format!("{}\n", json!({ "ok": false, "problems": listed(problems) }))
 }
 
+/// The problems as a JSON array.
 fn listed(problems: &[Diagnostic]) -> serde_json::Value {
     problems.iter().map(|problem| json!({ "exit": problem.exit.code(), "text": problem.text })).collect()
 }
 
+/// The logins that the plan needs.
 fn logins(config: &Config, plan: &Plan) -> Vec<Login> {
     if let Some(path) = &config.local {
         let auth = format!("{} answers every reference", path.display());
@@ -171,6 +175,7 @@ fn logins(config: &Config, plan: &Plan) -> Vec<Login> {
     logins
 }
 
+/// The sources that are read.
 fn reads(plan: &Plan, tried: &BTreeMap<Source, String>) -> Vec<Read> {
     let read = |planned: &crate::plan::Planned| Read {
         reference: planned.shown.clone(),
@@ -182,6 +187,7 @@ fn reads(plan: &Plan, tried: &BTreeMap<Source, String>) -> Vec<Read> {
     plan.sources.iter().map(read).collect()
 }
 
+/// The files that are written.
 fn files(config: &Config, plan: &Plan) -> Vec<File> {
     let default = plan.group_access(config).default_mode();
     let shown = |file: &crate::plan::PlannedFile| File {
@@ -192,6 +198,7 @@ fn files(config: &Config, plan: &Plan) -> Vec<File> {
     plan.files.iter().map(shown).collect()
 }
 
+/// The variables that are set.
 fn variables(plan: &Plan) -> Vec<Variable> {
     let single = plan
         .variables
@@ -204,6 +211,7 @@ fn variables(plan: &Plan) -> Vec<Variable> {
     single.chain(maps).collect()
 }
 
+/// What a file or variable is made of, in words.
 fn made_of(filling: &Filling) -> String {
     match filling {
         Filling::Secret { reference, format, decode } => {

@@ -1,8 +1,9 @@
-//! Who could look into this process before it was hardened: a tracer, or a process of the same uid that was quick.
+//! Checks whether another process could read this process's memory before it was hardened: a tracer, or one with the
+//! same uid.
 //!
-//! `PR_SET_DUMPABLE` comes too late against the second: the kernel checks only when `/proc/PID/mem` is opened, and whoever
-//! loops on new process ids opens it between our `execve` and our first instruction. A program file that its uid may not
-//! read (mode 0111) is not dumpable from the `execve` on.
+//! `PR_SET_DUMPABLE` comes too late against the latter: the kernel checks only when `/proc/PID/mem` is opened, and a
+//! process that polls for new process IDs can open it between our `execve` and our first instruction. A program file
+//! that its uid may not read (mode 0111) is not dumpable from the `execve` on.
 
 use crate::config::{Action, Config};
 use crate::domain::{Diagnostic, Exit, Mode, Source};
@@ -11,7 +12,7 @@ use crate::sys::{fs, harden};
 use super::run_as::RunAsPlan;
 use crate::plan::Plan;
 
-/// Refuses to go on (71) while another process traces this one: it would read every secret.
+/// Returns a problem (71) while another process traces this one: the tracer could read every secret.
 pub fn refuse_tracer() -> Result<(), Vec<Diagnostic>> {
     let Some(pid) = harden::tracer() else { return Ok(()) };
     let text =
@@ -19,7 +20,7 @@ pub fn refuse_tracer() -> Result<(), Vec<Diagnostic>> {
     Err(vec![Diagnostic::new(Exit::Privileges, text)])
 }
 
-/// Refuses (64) a stack on which the start would overflow.
+/// Returns a problem (64) for a stack limit that the start would exceed.
 pub fn refuse_small_stack() -> Result<(), Vec<Diagnostic>> {
     let Some((limit, least)) = harden::small_stack() else { return Ok(()) };
     let text = format!(
@@ -30,7 +31,7 @@ pub fn refuse_small_stack() -> Result<(), Vec<Diagnostic>> {
     Err(vec![Diagnostic::new(Exit::Usage, text)])
 }
 
-/// Refuses (64) a limit on open files under which the start could only fail somewhere in the middle.
+/// Returns a problem (64) for a limit on open files that the start would exceed somewhere in the middle.
 pub fn refuse_few_files() -> Result<(), Vec<Diagnostic>> {
     const FILES: usize = 32;
     let (free, limit) = harden::free_descriptors(FILES);
@@ -43,8 +44,8 @@ pub fn refuse_few_files() -> Result<(), Vec<Diagnostic>> {
     Err(vec![Diagnostic::new(Exit::Usage, text)])
 }
 
-/// Says where the program file is readable, so that a process with the app's uid could look into us while we start; `None`
-/// where it could not, or where we hold nothing that the app does not get.
+/// Returns a warning where the program file is readable, so that a process with the app's uid could read our memory
+/// during the start. `None` where that is not possible, or where we have no secrets that the app does not get.
 pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan, mode: Option<Mode>) -> Option<String> {
     let (uid, _) = fs::ourselves();
     let logs_in = plan.sources.iter().any(|planned| !matches!(planned.source, Source::File(_)));
@@ -53,7 +54,7 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
         Some(Mode::Exec | Mode::Supervise) => stays_itself,
         Some(Mode::Init | Mode::Sidecar) | None => (config.run_as.is_some() && stays_itself) || signals_another(config),
     };
-    // Whom nothing is closed to, a mode does not keep out.
+    // Root can read our memory whatever the file's mode.
     let is_exposed = uid != 0 && config.local.is_none() && logs_in && shares_uid && harden::is_program_readable();
     is_exposed.then(|| {
         format!(
@@ -63,7 +64,7 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
     })
 }
 
-/// A process of our uid in a shared PID namespace.
+/// Whether `onChange` signals a process in a shared PID namespace, which has our uid.
 fn signals_another(config: &Config) -> bool {
     config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }))
 }

@@ -1,4 +1,4 @@
-//! `init`: fetch, deliver, exit.
+//! `init`: fetches, delivers and exits.
 
 use crate::checkpoint::{Checkpoint, CheckpointKey};
 use crate::config::{Config, Place};
@@ -10,18 +10,18 @@ use super::prepare::Prepared;
 use super::run_as::RunAsPlan;
 use super::running::Listeners;
 
-/// Delivers once.
+/// Fetches and delivers everything once. Leaves nothing issued, except with `--leave-leases`.
 pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::becoming_the_owner);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
-    // What is accepted to live on is written down: a sidecar of the same configuration takes it up.
+    // With `--leave-leases` a checkpoint is written, which a sidecar of the same configuration resumes.
     let listeners =
         config.leave_leases.then(|| Listeners::prepare(config, &prepared.run_as, Mode::Init, caller)).transpose()?;
     // As soon as the volume exists, we run with the privileges of `runAs` only.
-    prepared.become_the_app(&backends)?;
+    prepared.preload_and_drop_privileges(&backends)?;
     let memory = listeners.as_ref().and_then(|listeners| listeners.state.as_ref()?.memory());
     let checkpoint = memory.and_then(|folder| Checkpoint::new(folder, CheckpointKey::of(config)?));
-    // Who names a state directory and accepts leases has a sidecar that comes after.
+    // A configuration with `--leave-leases` and a state directory of its own has a sidecar that follows.
     let successor = match &checkpoint {
         Some(_) if config.state_place != Place::Missing => Successor::Sidecar,
         _ => Successor::Nobody,
@@ -29,7 +29,7 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
     let options = StartOptions { checkpoint, ..StartOptions::fresh() };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let accepted = session.refuse_mortals(config);
+    let accepted = session.refuse_expiring_values(config);
     session.guard(accepted)?;
     session.leave(successor, |fetches| prepared.deliver(fetches))
 }

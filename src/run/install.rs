@@ -1,4 +1,4 @@
-//! `install PATH`: a copy of this program for images that have none, written beside and renamed, then tried once.
+//! `install PATH`: copies this program into an image that does not have it, and runs the copy once.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -11,14 +11,15 @@ use crate::sys::image::{Image, Limits};
 
 use super::caller::ProcessContext;
 
-/// Everybody may run it, nobody may read it: a program that its uid may not read is not dumpable from its `execve` on, so
-/// no process of that uid can open its memory before it has hardened itself.
+/// Everyone may execute it, nobody may read it. A program that its uid may not read is not dumpable from its `execve`
+/// on, so no process of that uid can open its memory before it has hardened itself.
 const MODE: u32 = 0o111;
 
-/// What the name of a readable copy ends with: the image has one beside the program, which nobody may read.
+/// The suffix of a readable copy, which the image has beside the unreadable program.
 const COPY: &str = ".copy";
 
-/// Copies the running program; answers the line to print.
+/// Copies the running program to `path` (or into the directory `path`) and runs the copy once; returns the line to
+/// print.
 pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagnostic>> {
     if path.as_os_str().is_empty() {
         let text = "PATH: is empty; expected where the program goes, such as /usr/local/bin/secret-exec";
@@ -39,7 +40,7 @@ pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagn
     Ok(format!("installed {}\n", target.display()))
 }
 
-/// The running program, or the readable copy beside it where its own file may only be executed.
+/// Opens the running program or, if that may only be executed, the readable copy beside it.
 fn open() -> Result<fs::File, String> {
     let denied = match fs::File::open("/proc/self/exe") {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
@@ -56,7 +57,8 @@ fn open() -> Result<fs::File, String> {
     })
 }
 
-/// Whoever runs the old one keeps it; whoever looks sees the old or the new, never half.
+/// Copies under a temporary name and renames, so that a running old program is not affected and no process sees half a
+/// copy.
 fn copy(from: &mut fs::File, target: &Path) -> io::Result<()> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = name.to_owned();
@@ -64,20 +66,22 @@ fn copy(from: &mut fs::File, target: &Path) -> io::Result<()> {
     let beside = target.with_file_name(beside);
     let written = write(from, &beside).and_then(|()| fs::rename(&beside, target));
     if written.is_err() {
-        // The first error is the one to tell.
+        // Report the first error.
         let _ = fs::remove_file(&beside);
     }
     written
 }
 
+/// Writes the copy and sets its mode.
 fn write(from: &mut fs::File, beside: &Path) -> io::Result<()> {
     let mut to = OpenOptions::new().write(true).create_new(true).mode(0o700).open(beside)?;
     io::copy(from, &mut to)?;
-    // Not by the umask.
+    // Set here, because the umask would change it.
     to.set_permissions(fs::Permissions::from_mode(MODE))
 }
 
-/// A copy on a file system mounted noexec, or for another machine, is reported now and not when the app starts.
+/// Runs the copy once. A copy on a file system mounted noexec, or for another architecture, is reported now and not
+/// when the app starts.
 fn try_it(target: &Path, caller: &ProcessContext) -> Result<(), String> {
     let arguments = [target.as_os_str(), "version".as_ref()];
     let nothing: &[(&str, &str)] = &[];

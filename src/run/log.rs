@@ -1,4 +1,5 @@
-//! Log lines on stderr: for people, or one JSON object a line, whose `event` docs/audit.md lists. Only our own targets; foreign crates log bodies.
+//! Log lines on stderr: as text, or one JSON object per line, whose `event`s are listed in docs/audit.md. Only targets
+//! of this program are logged, because other crates log request bodies.
 
 use std::fmt;
 
@@ -15,19 +16,19 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogFormat, LogLevel};
 use crate::domain::{printable, without_errno};
 
-/// Which program writes the lines, and so what a text line begins with.
+/// Which program writes the lines: decides how a text line begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `secret-exec: `; the container runtime adds the time.
     Exec,
-    /// `secret-inject: ` and the time: a server's log is read long after.
+    /// `secret-inject: ` and the time, because a server's log is often read much later.
     Inject,
 }
 
-/// Warnings that no level leaves out: whoever weakens the protection must not be able to hide it.
+/// The target of warnings that no log level suppresses, so that whoever weakens the protection cannot hide it.
 pub const ALWAYS: &str = "secret_exec::always";
 
-/// Sets the process's log up, once; a second call changes nothing.
+/// Installs the process's log subscriber; a second call has no effect.
 pub fn start(program: Program, format: LogFormat, level: LogLevel) {
     let level = match level {
         LogLevel::Error => Level::ERROR,
@@ -46,7 +47,8 @@ pub fn start(program: Program, format: LogFormat, level: LogLevel) {
     };
 }
 
-/// `secret-exec: warning: cannot read …; trying again in 120 ms`, and the fields that the message does not hold.
+/// Formats `secret-exec: warning: cannot read …; trying again in 120 ms`, followed by the fields that the message does
+/// not contain.
 struct Line(Program);
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -73,7 +75,7 @@ where
         event.record(&mut read);
         read.message = without_errno(read.message);
         out.write_str(&printable(&read.message))?;
-        // A field that the message already names is for JSON, where programs read it.
+        // A field whose value is in the message is only needed in JSON, which programs read.
         for (name, value) in read.fields.iter().filter(|(_, value)| !read.message.contains(value)) {
             write!(out, " {name}={}", printable(value))?;
         }
@@ -81,7 +83,7 @@ where
     }
 }
 
-/// What an event holds: its message, and its other fields.
+/// The parts of an event: its message, and its other fields.
 #[derive(Default)]
 struct Read {
     message: String,

@@ -1,7 +1,8 @@
-//! The modes: each a page that reads like the house's first sentence. The only place that builds a runtime.
+//! The modes of the program, one file each. Runtimes are built only in `start`.
 //!
-//! `prepare` plans and does what needs privilege, `session` asks the backends and gives back, `plan` says what is made of
-//! the answers; `rotation` keeps it fresh; `exec`, `supervise`, `init` and `sidecar` put them in order.
+//! `prepare` makes the plan and does what needs privilege; `start` fetches everything and `rotation` keeps it fresh;
+//! `exec`, `supervise`, `init` and `sidecar` call these in order. `check`, `status` and `install` are the other
+//! commands.
 
 mod app;
 mod caller;

@@ -1,10 +1,9 @@
-//! What a mode cannot do, refused before anything happens or said in a line: the table of [`Mode`], read against a
-//! configuration.
+//! What each mode cannot do: problems and warnings about a configuration, from the table of [`Mode`].
 
 use crate::config::{Action, Config, OnExpired, Place};
 use crate::domain::{Diagnostic, Exit, Feature, Mode};
 
-/// Settings that would silently mean nothing in this mode.
+/// The problems of settings that this mode cannot honour.
 pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let mut check = |feature: Feature, place: &Place, what: String| {
@@ -21,7 +20,7 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     if config.on_expired == OnExpired::Stop {
         check(Feature::StopWhenExpired, &Place::Missing, "onExpired".to_owned());
     }
-    // With --leave-leases an `init` has the configuration of the sidecar that comes after it.
+    // With --leave-leases an `init` has the configuration of the sidecar that follows it.
     let is_before_a_sidecar = mode == Mode::Init && config.leave_leases;
     if !config.on_change.is_empty() && !is_before_a_sidecar {
         check(Feature::OnChange, &Place::Missing, "onChange".to_owned());
@@ -38,7 +37,7 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     problems
 }
 
-/// Names of settings that have no effect in this mode, each with why.
+/// Warnings about settings that have no effect in this mode, each with the reason.
 pub(super) fn without_effect(config: &Config, mode: Mode) -> Vec<String> {
     let has_sidecar_after = mode == Mode::Init && config.leave_leases;
     let named = [

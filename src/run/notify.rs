@@ -1,4 +1,4 @@
-//! `onChange`: what is done after a delivery, once, in the order of the configuration.
+//! `onChange`: executes the configured actions after a delivery, once, in their order.
 
 use tracing::{info, warn};
 
@@ -10,21 +10,21 @@ use crate::sys::image::Image;
 use crate::sys::signals::Signal;
 use crate::sys::wait::Ended;
 
-use super::app::{self, Place};
+use super::app::{self, ChildContext};
 use super::caller::ProcessContext;
 use super::running::RunningState;
 
-/// What differs between a sidecar and a supervisor.
+/// How actions reach the app: differs between a sidecar and a supervisor.
 pub(super) trait Reach {
-    /// Sends a signal to the app, or to a process of that name; returns the name of what it reached.
+    /// Sends a signal to the app, or to a process named `process`; returns the name of the process it was sent to.
     fn signal(&mut self, signal: Signal, process: Option<&str>) -> Result<String, String>;
-    /// Runs a hook when its turn comes.
+    /// Queues a hook, which is started at the next step.
     fn hook(&mut self, id: HookId, image: Image);
-    /// Starts the app anew.
+    /// Restarts the app.
     fn restart(&mut self) -> Result<(), String>;
 }
 
-/// Acts on one change.
+/// Executes the actions for one change, and logs and counts their results.
 pub(super) fn notify(
     change: &Change,
     config: &Config,
@@ -33,7 +33,7 @@ pub(super) fn notify(
     reach: &mut impl Reach,
 ) {
     for (place, action) in config.on_change.iter().enumerate() {
-        // Signals, hooks and URLs are about files; the environment only matters to a new start.
+        // Signals, hooks and URLs announce new files; a changed environment only matters for a restart.
         let concerns = change.files || (*action == Action::Restart && !change.environment.is_empty());
         if !concerns {
             continue;
@@ -45,7 +45,7 @@ pub(super) fn notify(
             }
             Action::Run(command) => {
                 let rotation = live.rotation.borrow();
-                let at = Place { config, caller, home: live.home.as_ref(), directory: rotation.directory() };
+                let at = ChildContext { config, caller, home: live.home.as_ref(), directory: rotation.directory() };
                 let image = app::hook(command, &at);
                 drop(rotation);
                 match image {
@@ -78,7 +78,7 @@ pub(super) fn notify(
     }
 }
 
-/// What became of a hook.
+/// Logs and counts the result of a hook.
 pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, live: &RunningState<'_>) {
     let name = match config.on_change.get(id.0) {
         Some(Action::Run(command)) => command[0].as_str(),

@@ -1,4 +1,4 @@
-//! What every delivering mode does before the first request: plan everything, then do what needs privilege.
+//! What every mode that delivers does before the first request: plan everything, then do what needs privilege.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -14,26 +14,26 @@ use crate::identity::{self, PreloadedFiles};
 use crate::plan::Plan;
 use crate::plan::access::{self, NamedFile};
 
-use super::app::Place;
+use super::app::ChildContext;
 use super::caller::ProcessContext;
 use super::confinement::aws_files;
 use super::exposure;
 use super::modes;
 use super::run_as::{RunAsPlan, drop_privileges};
 
-/// Ready to ask.
+/// Everything that is ready before the first request.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) run_as: RunAsPlan,
     pub(super) preloaded: Rc<PreloadedFiles>,
-    /// `None` when no file is written: then no memory is needed either.
+    /// `None` when no file is written; then no memory file system is needed either.
     pub(super) volume: Option<Volume>,
 }
 
 impl Prepared {
-    /// Plans; all problems at once, `others` (such as a command that does not exist) among them. Then makes the volume.
-    /// The backends have read the files they need, and have sent nothing yet.
+    /// Makes the plan and connects the backends (which read the files they need, but send nothing), then prepares the
+    /// volume. Returns all problems at once, including `others` (such as a command that does not exist).
     pub(super) fn make(
         config: &Config,
         caller: &ProcessContext,
@@ -68,46 +68,46 @@ impl Prepared {
         Ok((Self { plan, run_as, preloaded: Rc::new(preloaded), volume }, backends))
     }
 
-    /// Reads what only the rights we have now may read, then gives them up for good.
-    pub(super) fn become_the_app(&mut self, backends: &Backends) -> Result<(), Vec<Diagnostic>> {
+    /// Reads the files that need our current privileges, then drops the privileges for good.
+    pub(super) fn preload_and_drop_privileges(&mut self, backends: &Backends) -> Result<(), Vec<Diagnostic>> {
         backends.preload(&self.plan);
         drop_privileges(&self.run_as.drop)?;
-        // Nobody shares it before the first login.
+        // The files are not shared before the first login.
         if let Some(preloaded) = Rc::get_mut(&mut self.preloaded) {
             preloaded.forget_readable();
         }
         Ok(())
     }
 
-    /// Where files go, or would.
+    /// The directory of the files, whether or not there are any.
     pub(super) fn volume_path<'a>(&'a self, config: &'a Config) -> &'a Path {
         self.volume.as_ref().map_or(&config.volume.path, Volume::path)
     }
 
-    /// What the app is started with beside its variables.
-    pub(super) fn place<'a>(&'a self, config: &'a Config, caller: &'a ProcessContext) -> Place<'a> {
+    /// What the app is started with, besides its variables.
+    pub(super) fn child_context<'a>(&'a self, config: &'a Config, caller: &'a ProcessContext) -> ChildContext<'a> {
         let directory = self.volume.as_ref().map(Volume::path);
-        Place { config, caller, home: self.run_as.home.as_ref(), directory }
+        ChildContext { config, caller, home: self.run_as.home.as_ref(), directory }
     }
 
-    /// Nobody will read what was delivered: it goes. Where that cannot be, a line says what stays.
+    /// Removes the delivered files, which nothing will read; a failure is logged.
     pub(super) fn withdraw(&mut self) {
         self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 }
 
-/// What no reference may read.
+/// The files that no reference may read.
 pub(super) fn protected_files(config: &Config, caller: &ProcessContext) -> ProtectedFiles {
-    // `--pinned` hides HOME and AWS's own files from our libraries; they are protected all the same.
+    // `--pinned` hides HOME and AWS's variables from our settings; their files are protected all the same.
     let variable = |name: &str| caller.inherited_path(name);
     ProtectedFiles::of(config, variable("HOME").as_deref(), aws_files(variable))
 }
 
-/// Files that variables name, and that are read where the configuration needs them.
+/// Files that environment variables name and that are read where the configuration needs them, with their purpose.
 ///
-/// Under `--pinned` what AWS is sent as proof, too: the token for its container credentials, which goes where another variable says,
-/// if that is on loopback, and the web identity, which goes to the role's account. Without `--pinned` the environment is the
-/// operator's.
+/// Under `--pinned` this includes the files whose content AWS gets as proof: the token for container credentials, which
+/// is sent to an address that another variable names (if that is on loopback), and the web identity token, which is
+/// sent to the role's account. Without `--pinned` the environment is the operator's.
 pub(super) fn named_files(config: &Config, plan: &Plan, caller: &ProcessContext) -> Vec<NamedFile> {
     const PROOFS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
     let named = |name, purpose| Some((name, caller.path(name)?, purpose));
@@ -116,7 +116,7 @@ pub(super) fn named_files(config: &Config, plan: &Plan, caller: &ProcessContext)
     named("AWS_CA_BUNDLE", Purpose::Certificates).into_iter().chain(proofs).collect()
 }
 
-/// What only root may read is read now.
+/// Reads the files of the Vault login that need our current privileges.
 pub(super) fn preloaded(config: &Config, protected: ProtectedFiles) -> Result<PreloadedFiles, Diagnostic> {
     let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
     match auth {
@@ -126,6 +126,7 @@ pub(super) fn preloaded(config: &Config, protected: ProtectedFiles) -> Result<Pr
     }
 }
 
+/// Prepares the volume and the directories of links. With `--local`, falls back to a private directory.
 fn volume(
     config: &Config,
     plan: &Plan,
@@ -151,7 +152,7 @@ fn volume(
 }
 
 impl Prepared {
-    /// Renders every file and makes them visible together.
+    /// Renders every file and makes all of them visible at once.
     pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Diagnostic>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
         let artifacts = self.plan.artifacts(fetches)?;

@@ -10,18 +10,19 @@ use tracing::{debug, warn};
 
 use super::caller::ProcessContext;
 
-/// The manager's socket, connected while we still have the rights to.
+/// The service manager's socket, connected before privileges are dropped.
 #[derive(Debug)]
 pub(super) struct Readiness(Option<UnixDatagram>);
 
 impl Readiness {
-    /// Connects to `NOTIFY_SOCKET`, if there is one. That it cannot is a warning: nothing that is delivered depends on it.
+    /// Connects to `NOTIFY_SOCKET`, if it is set. A failure is logged as a warning, because delivery does not depend on
+    /// it.
     pub(super) fn connect(caller: &ProcessContext) -> Self {
         let Some(name) = caller.variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Self(None) };
         Self(connect(name).inspect_err(|error| warn!("cannot connect to NOTIFY_SOCKET: {error}")).ok())
     }
 
-    /// Sends `READY=1`.
+    /// Sends `READY=1`. A failure is logged as a warning.
     pub(super) fn send(&self) {
         let Some(socket) = &self.0 else { return };
         match socket.send(b"READY=1") {
@@ -31,7 +32,7 @@ impl Readiness {
     }
 }
 
-/// A name that begins with `@` is in the abstract namespace.
+/// Connects to a path or, for a name that begins with `@`, to the abstract namespace.
 fn connect(name: &[u8]) -> io::Result<UnixDatagram> {
     let address = match name.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,

@@ -1,4 +1,5 @@
-//! The user and groups that the app runs as, and the owner of its files, in numbers: planned before anything happens.
+//! The user and groups that the app runs as and the owner of its files, as numbers: resolved before anything else is
+//! done.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,24 +12,25 @@ use crate::sys::accounts::{self, Accounts};
 use crate::sys::privilege::{self, Groups, Identity, State};
 use tracing::warn;
 
-/// The identity to take, and what follows from it.
+/// The identity to switch to, and what follows from it.
 #[derive(Debug)]
 pub(super) struct RunAsPlan {
-    /// The drop; whatever the identity, capabilities and new privileges go.
+    /// The privilege drop. Capabilities and new privileges are dropped whatever the identity.
     pub(super) drop: privilege::Plan,
     /// The owner of the files.
     pub(super) owner: Ownership,
-    /// `HOME`, `USER`, `LOGNAME`; `None` leaves them.
+    /// `HOME`, `USER`, `LOGNAME`; `None` keeps the inherited ones.
     pub(super) home: Option<Home>,
 }
 
 impl RunAsPlan {
-    /// Resolves `runAs` and `volume.owner` against the container's own accounts. Without a mode nothing will run.
+    /// Resolves `runAs` and `volume.owner` with the container's passwd and group files. Root without `runAs` is a
+    /// problem, unless `mode` is `None` (nothing will run).
     pub(super) fn plan(config: &Config, mode: Option<Mode>) -> Result<Self, Vec<Diagnostic>> {
         let broken = |error: privilege::PrivilegeError| vec![Diagnostic::from_error(Exit::Privileges, &error)];
         let state = State::read().map_err(broken)?;
         let accounts = match Accounts::read() {
-            // Nobody has to be looked up: a file that cannot be read is not needed.
+            // Only numbers are configured: an unreadable file is not needed.
             Err(_) if names_nobody(config, &state) => Accounts::default(),
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
@@ -52,7 +54,7 @@ impl RunAsPlan {
         let owner = match &config.volume.owner {
             Some(owner) => {
                 let named = ownership(owner, config, &accounts)?;
-                // `:GID` says nothing of the user, who is `runAs` as everywhere.
+                // `:GID` names no user: that is `runAs`, as everywhere.
                 Ownership { uid: named.uid.or_else(|| wanted.as_ref().map(|_| drop.uid())), ..named }
             }
             None if wanted.is_some() => {
@@ -65,8 +67,8 @@ impl RunAsPlan {
         Ok(Self { drop, owner, home })
     }
 
-    /// For a mode that delivers once and runs no app: where `runAs` could not create files of `volume.owner`, that owner is
-    /// whom we become, so that nothing has to be given away after the drop. Without the right to, `runAs` stays.
+    /// For a mode that delivers once and runs no app: if `runAs` could not create files of `volume.owner`, switch to
+    /// that owner instead, so that no file has to change its owner after the drop. `runAs` stays if we may not switch.
     pub(super) fn becoming_the_owner(mut self) -> Result<Self, Vec<Diagnostic>> {
         if !self.writes_as_itself() {
             let state = State::read().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
@@ -84,14 +86,15 @@ impl RunAsPlan {
         Ok(self)
     }
 
-    /// Whether the identity we take can make the files' owner: it is the same user, and one of its groups.
+    /// Whether the identity we switch to can create files of the owner: the same user, and one of its groups.
     pub(super) fn writes_as_itself(&self) -> bool {
         let drop = &self.drop;
         let is_member = |gid| gid == drop.gid() || drop.groups().contains(&gid);
         self.owner.uid.is_none_or(|uid| uid == drop.uid()) && self.owner.gid.is_none_or(is_member)
     }
 
-    /// Rotated files are born with their owner, so a process that stays must be that owner.
+    /// Returns a problem (64) for a foreign file owner in a mode that rotates: rotated files are created by us, without
+    /// a change of owner.
     pub(super) fn refuse_foreign_owner(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
         if self.writes_as_itself() {
             return Ok(());
@@ -106,7 +109,7 @@ impl RunAsPlan {
         Err(vec![Diagnostic::new(Exit::Usage, text)])
     }
 
-    /// As `check` shows it.
+    /// The identity in words, as `check` shows it.
     pub(super) fn shown(&self) -> String {
         let groups: Vec<String> = self.drop.groups().iter().map(ToString::to_string).collect();
         let others =
@@ -115,7 +118,7 @@ impl RunAsPlan {
     }
 }
 
-/// Whether every user and group of the config is a number, with its group, or our own.
+/// Whether no look-up is needed: every user and group of the config is a number with its group, or our own.
 fn names_nobody(config: &Config, state: &State) -> bool {
     let is_id = |account: Option<&Account>| matches!(account, None | Some(Account::Id(_)));
     let run_as = config.run_as.as_ref();
@@ -128,10 +131,10 @@ fn names_nobody(config: &Config, state: &State) -> bool {
         && owner.is_none_or(|owner| is_id(owner.user.as_ref()) && is_id(owner.group.as_ref()))
 }
 
-/// Groups that `runAs` does not list and that stay: refused (71) where one of them opens something of ours to the app, else
-/// one line.
+/// Checks supplementary groups that `runAs` does not list but that cannot be dropped: a problem (71) if one of them
+/// lets the app read the login's files or the state directory, otherwise a warning.
 ///
-/// Without an app, such as in a pod's sidecar, an `fsGroup` is what lets us read our own token: there it is only said.
+/// Without an app, as in a pod's sidecar, an `fsGroup` is what lets us read our own token: then it is only a warning.
 fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>) -> Result<(), Vec<Diagnostic>> {
     let [first, more @ ..] = drop.kept_groups() else { return Ok(()) };
     let opened = |path: &&Path| {
@@ -155,13 +158,13 @@ fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>
     Ok(())
 }
 
-/// The files that the login is proven with.
+/// The files that prove the login.
 fn login_files(config: &Config) -> impl Iterator<Item = &Path> {
     let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
     auth.into_iter().flat_map(VaultAuth::secret_files)
 }
 
-/// Alone, drop, proof. Irreversible.
+/// Drops the privileges and verifies the drop, after checking that this is the only thread. Irreversible.
 pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Diagnostic>> {
     privilege::alone()
         .and_then(|()| privilege::apply(plan))
@@ -169,10 +172,12 @@ pub(super) fn drop_privileges(plan: &privilege::Plan) -> Result<(), Vec<Diagnost
         .map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])
 }
 
+/// The problem of accounts that cannot be resolved.
 fn usage(error: &accounts::AccountsError) -> Diagnostic {
     Diagnostic::from_error(Exit::Usage, error)
 }
 
+/// Resolves `runAs`.
 fn identity(run_as: &RunAs, accounts: &Accounts, state: &State) -> Result<Identity, Vec<Diagnostic>> {
     let group = run_as.group.as_ref().map(account);
     accounts
@@ -180,6 +185,7 @@ fn identity(run_as: &RunAs, accounts: &Accounts, state: &State) -> Result<Identi
         .map_err(|error| vec![Diagnostic::new(Exit::Usage, format!("runAs {run_as}: {error}"))])
 }
 
+/// Resolves `volume.owner`.
 fn ownership(owner: &Owner, config: &Config, accounts: &Accounts) -> Result<Ownership, Vec<Diagnostic>> {
     let wrong = |error: accounts::AccountsError| {
         vec![Diagnostic::new(Exit::Usage, format!("{}: volume.owner: {error}", config.volume.place))]
@@ -189,6 +195,7 @@ fn ownership(owner: &Owner, config: &Config, accounts: &Accounts) -> Result<Owne
     Ok(Ownership { uid, gid, ..Ownership::default() })
 }
 
+/// Converts an account of the configuration.
 fn account(account: &Account) -> accounts::Account<'_> {
     match account {
         Account::Id(id) => accounts::Account::Id(*id),

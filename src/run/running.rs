@@ -1,4 +1,4 @@
-//! A process that stays: rotation shared between the mode's own loop and those who ask how it is.
+//! A process that keeps running: rotation, shared by the mode's loop and the servers that report on it.
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
@@ -20,10 +20,10 @@ use crate::sys::watch::Watched;
 use super::caller::ProcessContext;
 use super::run_as::RunAsPlan;
 
-/// Rotation, and the control socket that reports on it. All in one thread: no borrow lives across an `await`.
+/// Rotation and the control socket that reports on it. Single-threaded: no borrow lives across an `await`.
 pub(super) struct RunningState<'a> {
     pub(super) rotation: RefCell<Rotation<'a>>,
-    /// Of the app: hooks run in it.
+    /// The app's home, for hooks.
     pub(super) home: Option<Home>,
     mode: Mode,
     refresh_requested: Notify,
@@ -34,7 +34,7 @@ impl<'a> RunningState<'a> {
         Self { rotation: RefCell::new(rotation), home, mode, refresh_requested: Notify::new() }
     }
 
-    /// Waits until `watched` is readable, a piece of work has ended, a client of the control socket wants something, or `wait` is over.
+    /// Waits until `watched` is readable, a request has ended, a refresh was requested, or `wait` has passed.
     pub(super) async fn pause(&self, watched: &Watched, wait: Duration) -> io::Result<()> {
         tokio::select! {
             biased;
@@ -46,17 +46,17 @@ impl<'a> RunningState<'a> {
         Ok(())
     }
 
-    /// The app did not start: removes the files that it would have read.
+    /// Removes the delivered files, because the app did not start.
     pub(super) fn withdraw(&self) {
         self.rotation.borrow_mut().withdraw();
     }
 
-    /// The end: no client is served any more.
+    /// Revokes everything at shutdown. Clients are not served any more.
     pub(super) async fn revoke_all(self) {
         self.rotation.into_inner().revoke_all().await;
     }
 
-    /// Does `work`, and answers those who ask meanwhile.
+    /// Runs `work`, and serves the control socket and the health endpoint until it ends.
     pub(super) async fn serving<T>(&self, servers: &Servers, work: impl Future<Output = T>) -> T {
         let control = async {
             let Some(control) = &servers.control else { return pending::<()>().await };
@@ -102,14 +102,14 @@ impl Running for RunningState<'_> {
     }
 }
 
-/// Whoever answers.
+/// The servers that are open.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
     control: Option<Control>,
     health: Option<Health>,
 }
 
-/// What has to be made while there are rights to make it.
+/// What has to be set up before privileges are dropped.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) state: Option<StateDir>,
@@ -117,7 +117,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// The state directory, owned by the user we become, and the address to listen at.
+    /// Creates the state directory, owned by the user we switch to, and binds the metrics address. A default state
+    /// directory that cannot be used is only logged.
     pub(super) fn prepare(
         config: &Config,
         run_as: &RunAsPlan,
@@ -128,12 +129,13 @@ impl Listeners {
         let owner = config.run_as.is_some().then_some(owner);
         let state = match StateDir::prepare(&config.state, owner) {
             Ok(state) => Some(state),
-            // On a laptop it may be what another user, or root, once ran with.
+            // On a laptop it may belong to another user, or to root, from an earlier run.
             Err(error) if config.local.is_some() => {
                 warn!("--local: status and refresh do not work: {error}");
                 None
             }
-            // An injected supervisor has none, since what its container has the app could read; it resumes nothing either.
+            // An injected supervisor has none, because the app could read it in the same container; it does not resume
+            // either.
             Err(error) if config.state_place == Place::Missing && mode == Mode::Supervise => {
                 let text = "no state directory, so status and refresh do not work (metrics does)";
                 if caller.is_pinned() {
@@ -143,7 +145,7 @@ impl Listeners {
                 }
                 None
             }
-            // It is the default and not configured, so nothing depends on it.
+            // The default directory was not configured, so nothing depends on it.
             Err(error) if config.state_place == Place::Missing => {
                 warn!("no state directory, so status and refresh do not work, and a restart begins anew: {error}");
                 None
@@ -161,7 +163,7 @@ impl Listeners {
         Ok(Self { state, health })
     }
 
-    /// Listens, with the privileges of now, in the runtime this is called in.
+    /// Opens the control socket, with the current privileges, in the current runtime.
     pub(super) fn listen(&mut self) -> Servers {
         Servers { control: self.state.as_ref().and_then(Control::open), health: self.health.take() }
     }

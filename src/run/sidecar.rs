@@ -1,4 +1,4 @@
-//! `sidecar`: fetch, deliver, rotate until a signal ends it, then revoke.
+//! `sidecar`: fetches, delivers, rotates until a signal ends it, then revokes.
 
 use std::io;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::ready::Readiness;
 use super::run_as::RunAsPlan;
 use super::running::{Listeners, RunningState};
 
-/// Returns after a signal has ended it and what was issued is revoked.
+/// Runs a sidecar. Returns after a signal has ended it and everything issued is revoked.
 pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Sidecar));
     let readiness = Readiness::connect(caller);
@@ -33,17 +33,17 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     prepared.run_as.refuse_foreign_owner(config)?;
     let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Sidecar, caller)?;
     // As soon as the volume exists, we run with the privileges of `runAs` only.
-    prepared.become_the_app(&backends)?;
+    prepared.preload_and_drop_privileges(&backends)?;
     let memory = listeners.state.as_ref().and_then(|state| state.memory());
     let kept = memory.zip(CheckpointKey::of(config));
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
     let now = clock::boottime();
-    // A file that was removed when its secret expired does not come back for a moment.
+    // With `onExpired: remove`, a file that was removed when its secret expired must not reappear for a moment.
     let ended = if config.on_expired == OnExpired::Keep { EndedValues::Keep } else { EndedValues::Drop };
     let found = kept.as_ref().map(|(folder, key)| find(folder, key, &sources, ended, now));
     let found = found.unwrap_or(Found::NOTHING);
     let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
-    // The volume is there, no backend was reached yet, and this is the only thread.
+    // The volume exists, no backend was contacted yet, and this is the only thread: the sandbox can be applied.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
     let options = StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless };
     let mut session =
@@ -65,15 +65,15 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     let ended = session.block_on(async {
         let servers = listeners.listen();
         readiness.send();
-        let ended = live.serving(&servers, stay(config, caller, &live)).await;
+        let ended = live.serving(&servers, run_until_signal(config, caller, &live)).await;
         live.revoke_all().await;
         ended
     });
     ended.map_err(|error| vec![Diagnostic::bug(&format!("cannot look after signals and hooks: {error}"))])
 }
 
-/// Keeps everything fresh until a signal says to end, and for `revokeDelay` after it.
-async fn stay(config: &Config, caller: &ProcessContext, live: &RunningState<'_>) -> io::Result<()> {
+/// Rotates until a signal ends it, and for `revokeDelay` after that.
+async fn run_until_signal(config: &Config, caller: &ProcessContext, live: &RunningState<'_>) -> io::Result<()> {
     let mut process = Sidecar::open(&caller.original, HookOptions::default())?;
     let watched = Watched::new(&process)?;
     let mut ends_at: Option<Duration> = None;
@@ -111,8 +111,8 @@ async fn stay(config: &Config, caller: &ProcessContext, live: &RunningState<'_>)
         }
         let advanced = live.rotation.borrow_mut().advance(now);
         let mut has_acted = false;
-        for happening in advanced.events {
-            if let RotationEvent::Changed(change) = happening {
+        for event in advanced.events {
+            if let RotationEvent::Changed(change) = event {
                 notify(&change, config, live, caller, &mut Beside { process: &mut process });
                 has_acted = true;
             }
@@ -126,7 +126,7 @@ async fn stay(config: &Config, caller: &ProcessContext, live: &RunningState<'_>)
     }
 }
 
-/// The app is in another container.
+/// Reaches an app in another container.
 struct Beside<'a> {
     process: &'a mut Sidecar,
 }

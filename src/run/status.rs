@@ -1,4 +1,4 @@
-//! `status` and `refresh`: send a question to the sidecar or supervisor of this state directory, and print the answer.
+//! `status` and `refresh`: send a request to the sidecar or supervisor of a state directory, and print its response.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,43 +13,43 @@ use crate::sys::clock;
 use super::check::NO_END;
 use super::table::aligned;
 
-/// Whoever runs answers from memory, so this is long.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout for the response, which comes from memory.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How `status` answers.
+/// What `status` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// For people.
+    /// Tables.
     Table,
     /// One JSON object.
     Json,
-    /// Nothing; only whether it is ready.
+    /// Nothing: only the exit code matters.
     Readiness,
 }
 
-/// The text to show, and why it is not ready.
+/// The text to print, and the problems if it is not ready.
 pub fn status(config: &Config, shown: Shown) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     match (ask(config, if shown == Shown::Readiness { Ask::Ready } else { Ask::Status })?, shown) {
         (Answer::Ready { reasons }, Shown::Readiness) => Ok((String::new(), not_ready(&reasons))),
         (Answer::Status(status), Shown::Json) => Ok((json(&*status), unready(&status))),
         (Answer::Status(status), Shown::Table) => Ok((table(&status, clock::wall()), unready(&status))),
-        _ => Err(vec![another_question()]),
+        _ => Err(vec![unexpected_reply()]),
     }
 }
 
-/// How `refresh` answers.
+/// What `refresh` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// For people.
+    /// A sentence.
     Line,
     /// One JSON object.
     Json,
 }
 
-/// The text to show, and why nothing was done.
+/// The text to print, and a problem if the last refresh was too recent.
 pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Answer::Refreshed { wait_seconds, not_read } = ask(config, Ask::Refresh)? else {
-        return Err(vec![another_question()]);
+        return Err(vec![unexpected_reply()]);
     };
     let text = match (shown, wait_seconds) {
         (Refresh::Json, wait) => {
@@ -75,15 +75,18 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Diagnosti
     Ok((text, problems.into_iter().collect()))
 }
 
+/// Sends a request to the control socket and returns the response.
 fn ask(config: &Config, ask: Ask) -> Result<Answer, Vec<Diagnostic>> {
     let shown = |error: AskError| vec![Diagnostic::new(Exit::Unavailable, error.to_string())];
-    runtime()?.block_on(serve::ask(&config.state, ask, PATIENCE)).map_err(shown)
+    runtime()?.block_on(serve::ask(&config.state, ask, ANSWER_WITHIN)).map_err(shown)
 }
 
-fn another_question() -> Diagnostic {
+/// The problem of a response that does not fit the request.
+fn unexpected_reply() -> Diagnostic {
     Diagnostic::new(Exit::Unavailable, "whoever runs there answered another question; is it another version?")
 }
 
+/// One problem for each reason.
 fn not_ready(reasons: &[String]) -> Vec<Diagnostic> {
     reasons
         .iter()
@@ -91,6 +94,7 @@ fn not_ready(reasons: &[String]) -> Vec<Diagnostic> {
         .collect()
 }
 
+/// The problems of a status that is not ready.
 fn unready(status: &Status) -> Vec<Diagnostic> {
     match status.report.not_ready() {
         _ if status.ready => Vec::new(),
@@ -99,11 +103,12 @@ fn unready(status: &Status) -> Vec<Diagnostic> {
     }
 }
 
+/// One line of JSON.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("it came as JSON") + "\n"
 }
 
-/// The report as tables, section by section.
+/// The report as tables, one for each section.
 fn table(status: &Status, now: SystemTime) -> String {
     let report = &status.report;
     let mut out = summary(status, now);
@@ -119,6 +124,7 @@ fn table(status: &Status, now: SystemTime) -> String {
     out
 }
 
+/// The first line: readiness, mode, process, age and generation.
 fn summary(status: &Status, now: SystemTime) -> String {
     let Report { mode, version, pid, since, generation, .. } = &status.report;
     let ready = if status.ready { "ready" } else { "not ready" };
@@ -127,6 +133,7 @@ fn summary(status: &Status, now: SystemTime) -> String {
     format!("{ready}: {mode} {} (process {pid}), running for {running}{generation}\n", printable(version))
 }
 
+/// The row about a login.
 fn login(token: &TokenReport, now: SystemTime) -> Vec<String> {
     let accessor = token
         .accessor
@@ -141,6 +148,7 @@ fn login(token: &TokenReport, now: SystemTime) -> Vec<String> {
     ]
 }
 
+/// The row about a secret.
 fn row(secret: &SecretReport, now: SystemTime) -> Vec<String> {
     let name = secret.name.as_ref().map(|name| format!("({})", printable(name))).unwrap_or_default();
     let version = secret.version.as_ref().map(|version| format!("version {}", printable(version)));
@@ -159,7 +167,7 @@ fn row(secret: &SecretReport, now: SystemTime) -> Vec<String> {
     ]
 }
 
-/// What has no end and nothing to come is a write whose answer states none.
+/// A value that neither expires nor has a next request is a write whose response states no expiry.
 fn secret_ends(secret: &SecretReport, now: SystemTime) -> String {
     match (secret.expires, secret.next, secret.state) {
         (None, None, SecretState::Fresh | SecretState::Stale) => NO_END.to_owned(),
@@ -167,6 +175,7 @@ fn secret_ends(secret: &SecretReport, now: SystemTime) -> String {
     }
 }
 
+/// The rows about failures: of logins, secrets and the delivery.
 fn failing(report: &Report, now: SystemTime) -> Vec<Vec<String>> {
     let row = |what: String, trouble: &Trouble| {
         vec![what, format!("{} {}", trouble.class, when(trouble.at, now)), printable(&trouble.why).into_owned()]
@@ -183,6 +192,7 @@ fn failing(report: &Report, now: SystemTime) -> Vec<Vec<String>> {
     tokens.chain(secrets).chain(delivery).collect()
 }
 
+/// The rows of counters.
 fn counts(report: &Report) -> Vec<Vec<String>> {
     let counters = &report.counters;
     let requests: u64 = counters.requests.iter().map(|row| row.count).sum();
@@ -200,10 +210,12 @@ fn counts(report: &Report) -> Vec<Vec<String>> {
     ]
 }
 
+/// The next operation and its time, in words.
 fn next(next: Option<Next>, now: SystemTime) -> String {
     next.map(|next| format!("{} {}", next.action.word().replace('_', " "), when(next.at, now))).unwrap_or_default()
 }
 
+/// An end, in words.
 fn ends(at: Option<SystemTime>, now: SystemTime) -> String {
     match at {
         None => "no end".to_owned(),
@@ -221,7 +233,7 @@ fn when(at: SystemTime, now: SystemTime) -> String {
     }
 }
 
-/// The two largest units.
+/// A duration in its two largest units.
 fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];

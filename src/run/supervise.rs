@@ -1,5 +1,5 @@
-//! `secret-exec --supervise -- COMMAND`: the same as exec, but stay as the app's parent: keep its secrets fresh, forward,
-//! reap, end as it ends.
+//! `secret-exec --supervise -- COMMAND`: stays the app's parent, keeps its secrets fresh, forwards signals, reaps
+//! orphans, and ends when the app ends.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::sys::spawn::SpawnError;
 use crate::sys::wait::Ended;
 use crate::sys::watch::Watched;
 
-use super::app::{App, Place};
+use super::app::{App, ChildContext};
 use super::caller::ProcessContext;
 use super::confinement::{Confinement, Stays};
 use super::exec::not_started;
@@ -28,10 +28,10 @@ use super::ready::Readiness;
 use super::run_as::RunAsPlan;
 use super::running::{Listeners, RunningState};
 
-/// How long an app whose secret expired may take to end before it gets KILL.
+/// How long the app may take to end before KILL, when it is stopped because a secret expired.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// The app's own exit, or why it did not start.
+/// Runs `command` as a child until it ends. Returns the app's exit, or the problems if it did not start.
 pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext) -> Result<Exit, Vec<Diagnostic>> {
     let run_as = RunAsPlan::plan(config, Some(Mode::Supervise));
     let app = App::find(command, run_as.as_ref().ok(), caller);
@@ -40,12 +40,12 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     prepared.run_as.refuse_foreign_owner(config)?;
     let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Supervise, caller)?;
     // From here on we run with the app's privileges and are not dumpable.
-    prepared.become_the_app(&backends)?;
+    prepared.preload_and_drop_privileges(&backends)?;
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let ready = prepared.plan.environment(&session.answers.fetches).and_then(|variables| {
-        let image = app.image(variables, &prepared.place(config, caller))?;
+        let image = app.image(variables, &prepared.child_context(config, caller))?;
         prepared.deliver(&session.answers.fetches)?;
         Ok(image)
     });
@@ -72,7 +72,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     }
     let started = Supervision::start(&image, &caller.original, Options::default());
     drop(image);
-    // The app runs and inherits nothing of it; until the runtime goes on, this is the only thread.
+    // The app runs and does not inherit the sandbox; until the runtime is resumed, this is the only thread.
     if started.is_ok() {
         readiness.send();
         confinement.apply();
@@ -87,7 +87,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
         if let Err(SuperviseError::Spawn(_) | SuperviseError::Interrupted(_)) = ended {
             live.withdraw();
         }
-        // The app is gone, and with it the need for what was issued.
+        // The app has ended, and what was issued is not needed any more.
         live.revoke_all().await;
         ended
     });
@@ -101,15 +101,15 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     }
 }
 
-/// Why it is over.
+/// Why the supervision ended.
 enum Over {
     /// The app ended.
     Ended(Ended),
-    /// We stopped it, because of this secret.
+    /// We stopped the app because this secret expired.
     Expired(String),
 }
 
-/// Everything an app is looked after with.
+/// The supervision of a running app.
 struct Supervised<'a, 'c> {
     config: &'a Config,
     app: &'a App<'a>,
@@ -117,13 +117,14 @@ struct Supervised<'a, 'c> {
     live: &'a RunningState<'c>,
 }
 
-/// Stopping an app whose secret expired.
+/// The stopping of an app whose secret expired.
 struct Stopping {
     reference: String,
     kill_at: Option<Duration>,
 }
 
 impl Supervised<'_, '_> {
+    /// Rotates, notifies and forwards signals until the app has ended.
     async fn run(&self, mut supervision: Supervision) -> Result<Over, SuperviseError> {
         let watched = Watched::new(&supervision)?;
         let mut stopping: Option<Stopping> = None;
@@ -140,8 +141,8 @@ impl Supervised<'_, '_> {
             }
             let advanced = self.live.rotation.borrow_mut().advance(now);
             let mut has_acted = false;
-            for happening in advanced.events {
-                has_acted |= self.act(happening, &mut supervision, &mut stopping, now);
+            for event in advanced.events {
+                has_acted |= self.act(event, &mut supervision, &mut stopping, now);
             }
             if let Some(stopping) = &mut stopping
                 && stopping.kill_at.is_some_and(|at| at <= now)
@@ -160,14 +161,15 @@ impl Supervised<'_, '_> {
         }
     }
 
+    /// Acts on an event of rotation; returns whether the supervision has something to execute now.
     fn act(
         &self,
-        happening: RotationEvent,
+        event: RotationEvent,
         supervision: &mut Supervision,
         stopping: &mut Option<Stopping>,
         now: Duration,
     ) -> bool {
-        match happening {
+        match event {
             RotationEvent::Changed(_) if stopping.is_some() => return false,
             RotationEvent::Changed(change) => {
                 let mut child = Child { all: self, supervision, now };
@@ -183,6 +185,7 @@ impl Supervised<'_, '_> {
         true
     }
 
+    /// Logs a notice of the supervision.
     fn log_notice(&self, notice: Notice) {
         match notice {
             Notice::Received(_) => {}
@@ -194,7 +197,7 @@ impl Supervised<'_, '_> {
     }
 }
 
-/// The app is our child.
+/// Reaches an app that is our child process.
 struct Child<'a, 'b, 'c> {
     all: &'a Supervised<'b, 'c>,
     supervision: &'a mut Supervision,
@@ -218,7 +221,7 @@ impl Reach for Child<'_, '_, '_> {
         let Supervised { app, caller, live, .. } = self.all;
         let rotation = live.rotation.borrow();
         let place =
-            Place { config: self.all.config, caller, home: live.home.as_ref(), directory: rotation.directory() };
+            ChildContext { config: self.all.config, caller, home: live.home.as_ref(), directory: rotation.directory() };
         let image = rotation.environment().and_then(|variables| app.image(variables, &place));
         drop(rotation);
         let image = image
@@ -231,12 +234,13 @@ impl Reach for Child<'_, '_, '_> {
     }
 }
 
+/// The problem of a supervision that failed.
 fn failed(command: &str, error: SuperviseError) -> Diagnostic {
     match error {
         SuperviseError::Interrupted(signal) => interrupted(signal),
         SuperviseError::Spawn(SpawnError::Exec(error)) => not_started(command, error),
         SuperviseError::Spawn(SpawnError::Privileges(error)) => Diagnostic::new(Exit::Privileges, error.to_string()),
-        // Limits of the environment: no process, no descriptor.
+        // A limit of the environment, such as on processes or descriptors.
         SuperviseError::Spawn(error) => {
             Diagnostic::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
         }

@@ -1,16 +1,17 @@
-//! Columns for people: left-aligned, two blanks between, no trailing blanks; titles in bold where there is colour.
+//! Text tables: left-aligned columns separated by two spaces, without trailing spaces; bold titles and green `ok` in
+//! colour.
 
-/// Whether there is colour.
+/// Whether output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// None: not a terminal, or nobody wants it.
+    /// Not coloured: not a terminal, or not wanted.
     Plain,
-    /// A terminal.
+    /// Coloured, for a terminal.
     Colour,
 }
 
 impl Style {
-    /// A section's title.
+    /// Formats a section's title.
     pub(super) fn title(self, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
@@ -18,7 +19,7 @@ impl Style {
         }
     }
 
-    /// Rows of which some begin with `ok`.
+    /// Colours a leading `ok` of each row.
     pub(super) fn answers(self, rows: String) -> String {
         match self {
             Self::Plain => rows,
@@ -33,7 +34,7 @@ impl Style {
     }
 }
 
-/// Rows as one text, each line indented by two blanks.
+/// Formats rows as lines of aligned columns, each indented by two spaces.
 pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)

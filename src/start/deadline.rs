@@ -16,44 +16,46 @@ use crate::domain::part;
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
 
-/// How long an attempt may take before a line says so.
+/// How long an attempt may take before the log says so.
 const REPORTED_AFTER: Duration = Duration::from_secs(2);
 
-/// What a last attempt before the deadline is given.
+/// The time reserved for a last attempt before the deadline.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
 
-/// One request is waited for no longer, and no shorter, however much of the time is left.
+/// The limits of the time after which an unanswered request is repeated.
 const SHARE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(10);
 
-/// No longer between two attempts.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The failure of an attempt that the deadline ended.
 fn late() -> Failure {
     Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
 }
 
-/// How often what is likely to stay as it is is tried again: about two seconds, in which a certificate may be replaced.
+/// How often a failure that is unlikely to pass is retried: about two seconds, in which for example a certificate may
+/// be replaced.
 const STANDING_TRIES: u32 = 3;
 
 /// Whether a person or an app waits for the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Yes: a failure that is likely to stay is reported after a few tries.
+    /// Yes: a failure that is unlikely to pass is reported after a few tries.
     Short,
-    /// No: a sidecar retries every failure until the deadline.
+    /// No: a sidecar retries every retryable failure until the deadline.
     Long,
 }
 
-/// How many requests the token of this start has to last for.
+/// How many requests the token of this start must allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// Those of the start.
     Start,
-    /// Any number: a sidecar or supervisor stays and rotates.
+    /// Any number: a sidecar or supervisor keeps running and rotates.
     Endless,
 }
 
-/// The time until the first delivery, and whether the start has failed already.
+/// The deadline of the start, and whether the start has failed already.
 #[derive(Debug)]
 pub(crate) struct Start {
     patience: Patience,
@@ -66,7 +68,7 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// A start that may take `timeout`, from now on.
+    /// A start that may take `timeout` from now on.
     pub(crate) fn within(timeout: Duration, patience: Patience, needs: Needs) -> Self {
         Self {
             patience,
@@ -79,33 +81,35 @@ impl Start {
     }
 
     pub(crate) fn left(&self) -> Duration {
+        /// The time left until the deadline.
         self.deadline.get().saturating_sub(clock::boottime())
     }
 
-    /// What cannot be fetched soon can be done without.
+    /// Shortens the deadline to `time` from now, because the values that are missing are not essential.
     pub(crate) fn shorten(&self, time: Duration) {
         self.deadline.set(self.deadline.get().min(clock::boottime().saturating_add(time)));
     }
 
-    /// A signal ends the start: what is under way gets a last moment, because an answer that nobody reads would leave a
-    /// token or a lease that nobody knows.
-    pub(crate) fn hurry(&self) {
+    /// Ends the start after a signal: requests under way get a last moment, because an answer that is not read could
+    /// leave an unknown token or lease behind.
+    pub(crate) fn end_soon(&self) {
         self.deadline.set(self.deadline.get().min(clock::boottime().saturating_add(LAST_MOMENT)));
         self.fail();
     }
 
-    /// Whether nothing more is to be sent: it failed, or a signal ends it.
+    /// Whether no further request is to be sent: the start has failed, or a signal ends it.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.get()
     }
 
-    /// A failure that no retry can repair fails the start: the other requests are not retried any more.
+    /// Fails the start, after a failure that no retry can repair: the other requests are not retried any more.
     pub(crate) fn fail(&self) {
         self.failed.set(true);
         self.changed.notify_waiters();
     }
 
-    /// How long to wait before the next attempt, at most until shortly before the deadline; `None` when another attempt is pointless.
+    /// The pause before the next attempt, at most until shortly before the deadline; `None` when another attempt is
+    /// pointless.
     fn pause(&self, wait: Duration, retry_after: Option<Duration>) -> Option<Duration> {
         let latest = self.left().saturating_sub(LAST_CHANCE);
         let wait = wait.min(latest);
@@ -114,13 +118,12 @@ impl Start {
         (!is_pointless).then_some(wait)
     }
 
-    /// How long one request may go without an answer before another one is sent: a part of what is left, so that one that hangs
-    /// leaves time for more.
+    /// How long one request may go unanswered before another one is sent: a quarter of the time left, within [`SHARE`].
     pub(crate) fn share(&self) -> Duration {
         part(self.left(), 4).clamp(*SHARE.start(), *SHARE.end())
     }
 
-    /// The request, or a transient failure when `server` gives no answer within its share of the time.
+    /// Runs `request`; returns a transient failure when `server` does not answer within [`Self::share`].
     pub(crate) async fn in_time<T>(&self, server: &str, request: impl Future<Output = T>) -> Result<T, Failure> {
         let share = self.share();
         timeout(share, request).await.map_err(|_| {
@@ -129,7 +132,7 @@ impl Start {
         })
     }
 
-    /// Waits; `false` when the start failed meanwhile.
+    /// Waits; returns `false` if the start failed meanwhile.
     async fn sleep(&self, wait: Duration) -> bool {
         tokio::select! {
             () = sleep(wait) => !self.failed.get(),
@@ -137,7 +140,8 @@ impl Start {
         }
     }
 
-    /// The attempt, or a transient failure when the deadline comes first. One that takes long is reported as `what`.
+    /// Runs `attempt`; returns a transient failure when the deadline comes first. Logs that it waits for `what` when
+    /// that takes long.
     pub(crate) async fn attempt<T>(&self, what: &str, attempt: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
@@ -147,8 +151,8 @@ impl Start {
         }
     }
 
-    /// Logs that an attempt gets no answer: after two seconds, and then at intervals that double. Of attempts side by side, the
-    /// first speaks for all.
+    /// Logs that an attempt gets no answer: after two seconds, and then at doubling intervals. Of parallel attempts
+    /// only one is logged.
     async fn report_waiting(&self, what: &str) -> Infallible {
         let since = clock::boottime();
         let mut pause = REPORTED_AFTER;
@@ -164,7 +168,8 @@ impl Start {
         }
     }
 
-    /// The same for a login, whose answer is awaited a moment beyond the deadline, so that its token can be revoked.
+    /// Like [`Self::attempt`], for a login: after the deadline its answer is awaited a moment longer, so that the token
+    /// can be revoked.
     pub(crate) async fn login<T>(&self, what: &str, login: impl Future<Output = T>) -> Result<T, Failure> {
         let mut login = pin!(login);
         match self.attempt(what, &mut login).await {
@@ -176,7 +181,7 @@ impl Start {
         }
     }
 
-    /// Returns at the deadline, wherever that is by then.
+    /// Returns at the deadline, also if that moves meanwhile.
     async fn ended(&self) {
         while !self.left().is_zero() {
             tokio::select! {
@@ -186,19 +191,20 @@ impl Start {
         }
     }
 
-    /// Waits before another try, and says so; `false` when there is no point in one.
+    /// Waits before the next attempt, and logs it; returns `false` when another attempt is pointless.
     pub(crate) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
         let is_bounded = failure.outlook == Outlook::Standing && self.patience == Patience::Short;
         if is_bounded && tries >= STANDING_TRIES {
             return false;
         }
         let retry_after = match &failure.class {
-            // Nothing and the past say nothing about when: the usual back-off counts.
+            // A `Retry-After` of zero or in the past is ignored: the usual back-off applies.
             Class::Throttled { retry_after } => retry_after.filter(|wait| !wait.is_zero()),
             _ => None,
         };
         let pause = backoff::delay(tries, retry_after, random::unit());
-        // A start waits for a person: not as long as a fleet at rest may. What the server asks for comes with its jitter.
+        // A person waits for the start, so the pause is shorter than a running sidecar's. `Retry-After` has its jitter
+        // already.
         let pause = if retry_after.is_some() { pause } else { pause.min(LONGEST_PAUSE) };
         let Some(pause) = self.pause(pause, retry_after) else {
             if let Some(wait) = retry_after.filter(|_| !self.failed.get()) {

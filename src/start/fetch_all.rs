@@ -1,4 +1,4 @@
-//! One login, each distinct source read once, all in parallel; retries by class until the deadline.
+//! Logs in once and reads each distinct source once, all in parallel, with retries until the deadline.
 //! What was issued in a start that fails is revoked before the failure is reported.
 
 use std::cell::{Cell, RefCell};
@@ -19,16 +19,16 @@ use crate::provider::vault::{ENDLESS, Vault};
 
 use super::deadline::{Needs, Start};
 use super::read::{self, Batching, read};
-use super::resume::{resume, take_up};
+use super::resume::{resume, reuse};
 
-/// No longer for fetching what can be done without: values of an earlier run that have ended. What lives meanwhile is
-/// renewed by nobody, and rotation tries the others on.
+/// The deadline for values that are not essential, because expired ones of an earlier run can be used instead. It is
+/// short: meanwhile nothing renews the valid leases, and rotation retries the rest later.
 const WITHOUT_AFTER: Duration = Duration::from_secs(2);
-/// How often over a path may be computed from a value whose path is computed.
+/// How many levels of paths may be computed from values whose own path is computed.
 const MOST_ROUNDS: u32 = 4;
 
-/// Logs in where the plan needs it and reads every source. All problems at once; then nothing is left issued.
-/// What an earlier run left is resumed first.
+/// Resumes the values of an earlier run, logs in where the plan needs it, and reads every other source. Returns all
+/// problems at once; then everything issued is revoked (except what belongs to the earlier run).
 pub(super) async fn fetch_all(
     backends: &Backends,
     plan: &Plan,
@@ -56,7 +56,7 @@ pub(super) async fn fetch_all(
     let (mut problems, mut without) = (Vec::new(), Vec::new());
     let read = Box::pin(fetching.read_all(missing)).await;
     take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
-    // A template may compute paths from these values, and further ones from what stands there.
+    // Templates may compute paths from these values, and further paths from the values found there.
     for round in 0.. {
         let is_missing = |planned: &Planned| !answers.fetches.contains_key(&planned.source);
         let computed: Vec<Planned> =
@@ -72,11 +72,11 @@ pub(super) async fn fetch_all(
     }
     answers.login_at = fetching.login_at.get();
     if problems.is_empty() {
-        // During an outage a restart leaves the app no worse off.
-        stay(plan, without, ended, &mut answers, checkpoint);
+        // A restart during an outage must not leave the app worse off than before.
+        use_expired(plan, without, ended, &mut answers, checkpoint);
         return Ok(answers);
     }
-    // What did come may lack a key: every failure is reported in one start.
+    // Values that were fetched may lack a key: report every problem in one start.
     problems.extend(plan.unusable(&answers.fetches));
     if !leaves_to_next_start(&answers) {
         backends.revoke_all(&answers.fetches).await;
@@ -87,8 +87,9 @@ pub(super) async fn fetch_all(
     Err(problems)
 }
 
-/// Goes on with values that have ended and cannot be replaced now, and with what templates name with them.
-fn stay(
+/// Continues with expired values of an earlier run that cannot be replaced now, and with those whose path templates
+/// compute from them.
+fn use_expired(
     plan: &Plan,
     without: Vec<(SavedValue, Diagnostic)>,
     mut ended: BTreeMap<Source, SavedValue>,
@@ -98,7 +99,7 @@ fn stay(
     let is_any = !without.is_empty();
     for (value, problem) in without {
         warn!("{} has ended and stays as it was (onExpired: keep): {}", value.source, problem.text);
-        take_up(value, answers, checkpoint);
+        reuse(value, answers, checkpoint);
     }
     let next = |answers: &Answers, ended: &mut BTreeMap<Source, SavedValue>| {
         let computed = plan.computed(&answers.fetches, Rendered::All);
@@ -106,10 +107,11 @@ fn stay(
     };
     while let Some(value) = is_any.then(|| next(answers, &mut ended)).flatten() {
         warn!("{} has ended and stays as it was (onExpired: keep), with what names it", value.source);
-        take_up(value, answers, checkpoint);
+        reuse(value, answers, checkpoint);
     }
 }
 
+/// The problem of a path that is computed over too many levels.
 fn too_many_rounds(planned: &Planned) -> Diagnostic {
     let (shown, uses) = (&planned.shown, planned.uses.join(", "));
     let text = format!(
@@ -119,7 +121,7 @@ fn too_many_rounds(planned: &Planned) -> Diagnostic {
     Diagnostic::new(Exit::Data, text)
 }
 
-/// Sorts what was read into answers, problems, and values of an earlier run that go on meanwhile.
+/// Sorts read results into answers, problems, and expired values of an earlier run that are used instead.
 fn take_in(
     read: read::Answers,
     answers: &mut Answers,
@@ -136,15 +138,15 @@ fn take_in(
             Err(problem) if problem.exit == Exit::Unavailable && ended.contains_key(&source) => {
                 without.extend(ended.remove(&source).map(|value| (value, problem)));
             }
-            // One login is one problem, however many sources wait for it.
+            // A failed login is one problem, however many sources need it.
             Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
     }
 }
 
-/// Whether a start that fails revokes nothing: an app that runs may use what an earlier run had, and the next start resumes
-/// that, with what was issued beside it.
+/// Whether a failed start revokes nothing: a running app may use the earlier run's values, and the next start resumes
+/// them together with what was issued now.
 pub(super) fn leaves_to_next_start(answers: &Answers) -> bool {
     if answers.is_resumed {
         info!("what the earlier run had is not revoked: the next start takes it up");
@@ -152,20 +154,20 @@ pub(super) fn leaves_to_next_start(answers: &Answers) -> bool {
     answers.is_resumed
 }
 
-/// The requests of one start, several of which are under way at once.
+/// The requests of one start, which run in parallel.
 struct Fetching<'a> {
     backends: &'a Backends,
     preloaded: &'a PreloadedFiles,
     start: &'a Start,
-    /// When the login was sent.
+    /// When the login request was sent.
     login_at: Cell<Duration>,
     checkpoint: RefCell<&'a mut Option<Checkpoint>>,
-    /// What may be issued by a request that has not been answered.
+    /// Requests under way that may issue a credential.
     under_way: RefCell<BTreeSet<Source>>,
 }
 
 impl Fetching<'_> {
-    /// Reads these sources, each from its store, and logs in before where that is needed.
+    /// Reads these sources, each from its store; logs in to Vault first if needed.
     async fn read_all(&self, missing: Vec<&Planned>) -> read::Answers {
         let Backends { local, aws, files, .. } = self.backends;
         let (from_local, others): (Vec<&Planned>, Vec<&Planned>) = missing.into_iter().partition(|_| local.is_some());
@@ -193,9 +195,11 @@ impl Fetching<'_> {
         vault.into_iter().chain(aws).chain(files).chain(local).collect()
     }
 
+    /// Reads sources of Vault, after a login if there is no token. A failed login is the result of each of them.
     async fn read_vault(&self, sources: Vec<&Planned>) -> read::Answers {
         let Some((vault, auth)) = &self.backends.vault else { return Vec::new() };
-        // With every value at hand, the schedule makes the first login: a server that is down does not delay the start.
+        // If every value is resumed, the schedule makes the first login: a server that is down does not delay the
+        // start.
         if vault.token().is_none()
             && !sources.is_empty()
             && let Err(problem) = self.log_in(vault, auth, sources.len()).await
@@ -211,7 +215,7 @@ impl Fetching<'_> {
         answers
     }
 
-    /// Writes a value down before the next answer: a kill after this loses none that came.
+    /// Writes a value to the checkpoint as soon as it arrives, so that a kill loses none.
     fn record(&self, source: &Source, fetched: &Fetched, requested_at: Duration) {
         self.under_way.borrow_mut().remove(source);
         let kept =
@@ -221,7 +225,7 @@ impl Fetching<'_> {
         }
     }
 
-    /// Writes down what a restart would resume.
+    /// Writes the checkpoint that a restart resumes from.
     fn save(&self) {
         if let Some(checkpoint) = self.checkpoint.borrow_mut().as_mut() {
             let vault = self.backends.vault.as_ref();
@@ -230,10 +234,10 @@ impl Fetching<'_> {
         }
     }
 
-    /// One login, retried while that can help. `reads` is how many requests follow.
+    /// Logs in, with retries. `reads` is the number of requests that follow.
     async fn log_in(&self, vault: &Vault, auth: &VaultAuth, reads: usize) -> Result<(), Diagnostic> {
         let start = self.start;
-        // Every read, and at the end the revocation of a token that we logged in for.
+        // Every read, and finally the revocation of a token that we logged in for.
         let revocation = u64::from(!matches!(auth, VaultAuth::TokenFile { .. }));
         let requests = match start.needs {
             Needs::Start => u64::try_from(reads).unwrap_or(u64::MAX).saturating_add(revocation),

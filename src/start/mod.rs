@@ -1,7 +1,7 @@
-//! The start: everything a plan needs is fetched once, within a deadline, or nothing is left issued.
+//! The start: fetches everything a plan needs once, within a deadline; a failure leaves nothing issued.
 //!
-//! `session` is the time between the first request and the last, `fetch_all` what happens in it, with `resume` for what an
-//! earlier run left, `read` for the requests and `deadline` for how long they are repeated.
+//! `session` owns the runtime and what was issued, `fetch_all` logs in and reads everything, `resume` uses the
+//! checkpoint of an earlier run, `read` sends the requests, and `deadline` bounds and retries them.
 
 mod deadline;
 mod fetch_all;

@@ -1,4 +1,4 @@
-//! Reading the sources of a start: in parallel, each until it is answered or nothing can help.
+//! Reads the sources of a start in parallel, with retries.
 
 use std::time::Duration;
 
@@ -14,33 +14,34 @@ use crate::sys::clock;
 
 use super::deadline::Start;
 
-/// No more requests for one thing at a time.
+/// The largest number of parallel requests for the same source.
 const MOST_BESIDE: u32 = 3;
 
-/// What each source answered and when that was requested, or why it cannot be read.
+/// The result for each source: its value and when it was requested, or why it cannot be read.
 pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Diagnostic>)>;
 
-/// What one request brought for each of its sources.
+/// The result of one request, for each of its sources.
 type OfEach = Vec<Result<Fetched, Failure>>;
 
-/// How a backend takes the sources of a round.
+/// How a backend's sources are distributed over requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batching {
-    /// One request each: an answer counts when it comes, whatever becomes of the others.
+    /// One request per source: each value counts as soon as it arrives.
     Each,
-    /// As few requests as it can be done in. Who batches has limits and tries of its own (the AWS SDK) or reads no network.
+    /// As few requests as possible, for a provider with its own batching and retries (the AWS SDK) or without a
+    /// network.
     Together,
 }
 
 impl Batching {
-    /// How many requests for the same thing may be under way at once. A write is sent once.
+    /// The largest number of parallel requests for the same source. A write is sent once.
     fn most_beside(self, sources: &[&Source]) -> u32 {
         if self == Self::Together || sources.iter().any(|source| source.is_write()) { 1 } else { MOST_BESIDE }
     }
 }
 
-/// Reads every source, and repeats what another try can help. `on_answer` gets each value as soon as it came, with the time
-/// its request was sent.
+/// Reads every source, and retries those whose failure may pass. `on_answer` is called with each value as soon as it
+/// arrives, with the time its request was sent. Returns one result per source.
 pub(crate) async fn read(
     provider: &impl Fetch,
     ask: Batching,
@@ -77,7 +78,8 @@ pub(crate) async fn read(
     answers
 }
 
-/// One attempt at each, in their order; each value with the time its request was sent.
+/// Makes one attempt at each source; returns the results in the order of `open`, each value with the time its request
+/// was sent.
 async fn round(
     provider: &impl Fetch,
     ask: Batching,
@@ -104,8 +106,8 @@ async fn round(
     }
 }
 
-/// Sends the request, and another one beside it whenever its share of the time is over: one of them may hang, or the store may
-/// be slow. The first answer counts.
+/// Sends the request, and a parallel one whenever its share of the time is over (the first may hang, or the store may
+/// be slow). Returns the first conclusive result and the time its request was sent.
 async fn answered(provider: &impl Fetch, ask: Batching, sources: &[&Source], start: &Start) -> (Duration, OfEach) {
     let send = || {
         let sent = clock::boottime();
@@ -121,14 +123,14 @@ async fn answered(provider: &impl Fetch, ask: Batching, sources: &[&Source], sta
         let next = under_way.next();
         let answer = if count < most { timeout(start.share(), next).await.ok() } else { Some(next.await) };
         match answer.map(|answer| answer.expect("one at least is under way")) {
-            // What is asked for now, nobody would wait for.
+            // The start has failed: nothing would wait for a further request.
             None if start.has_failed() => count = most,
             None => {
                 under_way.push(send());
                 count += 1;
             }
             Some((sent, answers)) if is_final(&answers) || under_way.is_empty() => {
-                give_back_others(provider, &answers, under_way).await;
+                revoke_unused(provider, &answers, under_way).await;
                 return (sent, answers);
             }
             Some(_) => {}
@@ -136,8 +138,9 @@ async fn answered(provider: &impl Fetch, ask: Batching, sources: &[&Source], sta
     }
 }
 
-/// Of requests that ran beside the one whose answer counts, a lease may come all the same.
-async fn give_back_others(
+/// Awaits the parallel requests that are not used, and revokes their leases, for [`LAST_MOMENT`] at most. Does nothing
+/// for values without a lease.
+async fn revoke_unused(
     provider: &impl Fetch,
     answers: &OfEach,
     mut others: FuturesUnordered<impl Future<Output = (Duration, OfEach)>>,
@@ -158,11 +161,12 @@ async fn give_back_others(
     let _unused = timeout(LAST_MOMENT, all).await;
 }
 
-/// A write is sent once per start: again only when it provably did nothing.
+/// Whether a request may be repeated. A write is repeated only if it provably had no effect.
 fn is_repeatable(source: &Source, failure: &Failure) -> bool {
     failure.class.is_retried() && !(source.is_write() && failure.effect == Effect::Perhaps)
 }
 
+/// The problem of a source that cannot be read.
 fn refused(planned: &Planned, failure: &Failure) -> (Source, Result<(Fetched, Duration), Diagnostic>) {
     let once = if failure.class.is_retried() && !is_repeatable(&planned.source, failure) {
         " (it may have been carried out, so it is not sent again)"

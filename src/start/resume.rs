@@ -1,4 +1,4 @@
-//! Resuming what an earlier run left: its token, if it lives, and its values.
+//! Resumes the checkpoint of an earlier run: its token, if it is alive, and its values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::provider::Class;
 
 use super::deadline::Start;
 
-/// No longer for finding out whether the token of an earlier run lives: what it had can be used meanwhile.
+/// How long to check whether an earlier run's token is alive. It is short, because its values can be used meanwhile.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 
-/// Resumes the token of an earlier run, if it lives, with the values that depend on it, and those that depend on none.
-/// Revokes a token that cannot be used. What has ended is returned beside it.
+/// Resumes the token of an earlier run, if it is alive, with the values that depend on it, and the values that depend
+/// on none. Revokes a token that cannot be used. Returns the resumed values, and separately those that have expired.
 pub(super) async fn resume(
     backends: &Backends,
     found: Found,
@@ -26,7 +26,7 @@ pub(super) async fn resume(
     checkpoint: &mut Option<Checkpoint>,
 ) -> (Answers, BTreeMap<Source, SavedValue>) {
     if let Some(checkpoint) = checkpoint {
-        checkpoint.replaces(found.replaced);
+        checkpoint.add_replaced(found.replaced);
     }
     let (token, mut values) = match found.loaded {
         LoadedCheckpoint::Nothing => return (Answers::default(), BTreeMap::new()),
@@ -56,7 +56,7 @@ pub(super) async fn resume(
                 vault.forget_token();
                 values.retain(|value| !matches!(value.source, Source::Vault(_)));
             }
-            // An outage is no reason to give it up: the schedule finds out later.
+            // An outage does not invalidate the token: the schedule checks it later.
             Ok(Ok(Err(failure)) | Err(failure)) => silence = Some(failure.to_string()),
             Err(_) => silence = Some(format!("no answer within {} s", CHECK_WITHIN.as_secs())),
         }
@@ -72,12 +72,12 @@ pub(super) async fn resume(
         ),
         _ => info!(event = "resume", accessor, "took up what the earlier run had: {what}"),
     }
-    values.into_iter().for_each(|value| take_up(value, &mut answers, checkpoint));
+    values.into_iter().for_each(|value| reuse(value, &mut answers, checkpoint));
     (answers, ended)
 }
 
-/// Goes on with a value of the earlier run.
-pub(super) fn take_up(value: SavedValue, answers: &mut Answers, checkpoint: &mut Option<Checkpoint>) {
+/// Continues with a value of the earlier run.
+pub(super) fn reuse(value: SavedValue, answers: &mut Answers, checkpoint: &mut Option<Checkpoint>) {
     if let Some(checkpoint) = checkpoint {
         checkpoint.resumed(&value);
     }
@@ -85,7 +85,7 @@ pub(super) fn take_up(value: SavedValue, answers: &mut Answers, checkpoint: &mut
     answers.fetches.insert(value.source, value.fetched);
 }
 
-/// Revokes the token of an earlier run that is not used again.
+/// Revokes the token of an earlier run that will not be used. Failures are logged.
 async fn revoke_stale(backends: &Backends, token: SavedToken) {
     let Some((vault, _)) = &backends.vault else { return };
     if vault.adopt(token.secret, token.token).is_err() {

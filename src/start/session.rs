@@ -1,7 +1,7 @@
-//! The time between the first request and the last: the one runtime, the backends, and what was issued.
+//! The session of a start: the runtime, the backends, and what was issued.
 //!
-//! Capabilities and no-new-privs are per thread and a runtime may have more than one, so a session can be
-//! [suspended](Session::suspend): no thread is left, and what was issued can still be given back.
+//! Capabilities and no-new-privs are per thread, and a runtime may have several threads; so a session can be
+//! [suspended](Session::suspend): that ends all its threads, and what was issued can still be revoked later.
 
 use std::future::Future;
 use std::pin::pin;
@@ -26,31 +26,31 @@ use crate::sys::watch::Watched;
 use super::deadline::{Needs, Patience, Start};
 use super::fetch_all::{fetch_all, leaves_to_next_start};
 
-/// Everything fetched, and the means to give it back.
+/// Everything fetched, with the means to revoke it.
 #[derive(Debug)]
 pub(crate) struct Session {
     runtime: Option<Reactor>,
     pub(crate) backends: Backends,
     pub(crate) answers: Answers,
-    /// Where what was fetched is written down for the next start.
+    /// The checkpoint, to which fetched values are written for the next start.
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// Which process uses the login and the leases after this one has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Successor {
-    /// None: what was accepted to live on ends by itself.
+    /// None: what `--leave-leases` accepts ends with its TTL.
     Nobody,
     /// A sidecar with the same configuration and state directory.
     Sidecar,
 }
 
-/// What a session begins with.
+/// What [`Session::open`] starts from.
 #[derive(Debug)]
 pub(crate) struct StartOptions {
-    /// What an earlier run left: what can be taken up is neither asked for nor issued again.
+    /// The checkpoint of an earlier run: what it contains is not fetched again.
     pub(crate) found: Found,
-    /// Where it is written down for the next one.
+    /// The checkpoint to write for the next start.
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) patience: Patience,
     pub(crate) needs: Needs,
@@ -64,7 +64,8 @@ impl StartOptions {
 }
 
 impl Session {
-    /// Logs in and reads everything, also what templates compute of what was read, until the deadline or a signal that ends us. A failure leaves nothing issued.
+    /// Logs in and reads everything, including what templates compute from fetched values, until the deadline or a
+    /// terminating signal. A failure leaves nothing issued.
     pub(crate) fn open(
         config: &Config,
         plan: &mut Plan,
@@ -90,7 +91,7 @@ impl Session {
                 match first {
                     Ok(answers) => Ok(answers),
                     Err(signal) => {
-                        start.hurry();
+                        start.end_soon();
                         Err((signal, fetching.await.ok()))
                     }
                 }
@@ -109,7 +110,7 @@ impl Session {
         Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
     }
 
-    /// Returns `result`; before a failure, everything issued is revoked.
+    /// Returns `result`; if it is a failure, revokes everything issued first (unless the next start resumes it).
     pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
         if result.is_err() && !leaves_to_next_start(&self.answers) {
             self.revoke_all();
@@ -117,8 +118,8 @@ impl Session {
         result
     }
 
-    /// For a mode in which no process of ours stays: refuses values that end by themselves, unless `--leave-leases` accepts them.
-    pub(crate) fn refuse_mortals(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
+    /// For a mode that does not keep running: refuses values that expire by themselves, unless `--leave-leases` is set.
+    pub(crate) fn refuse_expiring_values(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
         if config.leave_leases {
             return Ok(());
         }
@@ -136,9 +137,9 @@ impl Session {
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
-    /// Delivers when this process does not stay. Without a lease our token is not needed any more: the server revokes it while
-    /// `deliver` works. With one it lives on, and the log says until when; after a failure it does not. A sidecar that
-    /// follows takes over login and leases.
+    /// Delivers, in a mode that does not keep running. If no value depends on our token, the token is revoked while
+    /// `deliver` runs. Otherwise token and leases stay, and the log says until when; after a failed delivery they are
+    /// revoked. If a sidecar follows, it takes over login and leases.
     pub(crate) fn leave(
         &mut self,
         successor: Successor,
@@ -182,19 +183,20 @@ impl Session {
         Ok(())
     }
 
-    /// A lease dies with its token, whatever it says.
+    /// When a value ends, as an HTTP date. A lease ends with its token at the latest.
     fn end_of(&self, expiring: &ExpiringValue<'_>) -> String {
         let token = self.backends.token_ttl().filter(|_| expiring.bound == Bound::ToOurToken);
         let ttl = token.map_or(expiring.ttl, |token| token.min(expiring.ttl));
         http_date(later(clock::wall(), ttl))
     }
 
-    /// Whether something was issued that ends with our token.
+    /// Whether some value ends with our token.
     pub(crate) fn needs_token(&self) -> bool {
         expiring_values(&self.answers.fetches).any(|expiring| expiring.bound == Bound::ToOurToken)
     }
 
-    /// Ends every thread but this one. A later request starts a runtime of its own.
+    /// Ends every thread but this one, and the runtime with them. [`Self::resume`] or [`Self::revoke_all`] starts a new
+    /// one.
     pub(crate) fn suspend(&mut self) {
         self.backends.close_idle();
         if let Some(runtime) = self.runtime.take() {
@@ -202,7 +204,7 @@ impl Session {
         }
     }
 
-    /// Goes on after [`Self::suspend`], with a new runtime.
+    /// Starts a new runtime after [`Self::suspend`].
     pub(crate) fn resume(&mut self) -> Result<(), Vec<Diagnostic>> {
         if self.runtime.is_none() {
             self.runtime = Some(runtime()?);
@@ -210,12 +212,13 @@ impl Session {
         Ok(())
     }
 
-    /// Runs `work` to its end in the one runtime.
+    /// Runs `work` to its end. Panics while suspended.
     pub(crate) fn block_on<T>(&mut self, work: impl Future<Output = T>) -> T {
         self.runtime.as_ref().expect("not suspended").block_on(work)
     }
 
-    /// Revokes what was issued, within a bounded time. Failures are warnings.
+    /// Revokes everything issued, within [`REVOKE_WITHIN`](crate::backend::revoke::REVOKE_WITHIN), starting a runtime
+    /// if needed. Failures are logged as warnings.
     pub(crate) fn revoke_all(&mut self) {
         if self.runtime.is_none() {
             match runtime() {
@@ -230,7 +233,7 @@ impl Session {
     }
 }
 
-/// Revokes what was issued, after which there is nothing to resume.
+/// Revokes everything issued and removes the checkpoint, as there is nothing to resume.
 async fn revoke_all(backends: &Backends, answers: &Answers, checkpoint: &mut Option<Checkpoint>) {
     backends.revoke_all(&answers.fetches).await;
     if let Some(checkpoint) = checkpoint.take() {
@@ -238,7 +241,7 @@ async fn revoke_all(backends: &Backends, answers: &Answers, checkpoint: &mut Opt
     }
 }
 
-/// A panic after the fetch must not leave what was issued.
+/// Revokes what was issued if a panic follows the fetch.
 impl Drop for Session {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -247,7 +250,7 @@ impl Drop for Session {
     }
 }
 
-/// A runtime whose drop does not wait: a name look-up under way would delay our exit.
+/// A runtime whose drop does not wait for its threads: a pending name look-up would delay our exit.
 #[derive(Debug)]
 pub(crate) struct Reactor(Option<Runtime>);
 
@@ -257,7 +260,8 @@ impl Reactor {
         self.0.as_ref().expect("taken only at its end").block_on(work)
     }
 
-    /// Ends its threads, and gives a name look-up a moment; `alone` proves.
+    /// Ends the runtime's threads, waiting up to 5 s for a name look-up. (That no thread is left is verified
+    /// elsewhere.)
     fn end(mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_timeout(std::time::Duration::from_secs(5));
@@ -273,7 +277,7 @@ impl Drop for Reactor {
     }
 }
 
-/// One thread, which is this one.
+/// A current-thread runtime with I/O and timers.
 pub(crate) fn runtime() -> Result<Reactor, Vec<Diagnostic>> {
     Builder::new_current_thread()
         .enable_io()
@@ -283,7 +287,8 @@ pub(crate) fn runtime() -> Result<Reactor, Vec<Diagnostic>> {
         .map_err(|error| vec![Diagnostic::bug(&format!("cannot build the runtime: {error}"))])
 }
 
-/// Yields to the runtime a few times so that a request already written is flushed. `true` when the work is over by then.
+/// Yields to the runtime a few times so that a request already written is flushed. Returns `true` when the work is over
+/// by then.
 async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     let turns = async {
         for _ in 0..8 {
@@ -297,7 +302,7 @@ async fn under_way(work: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     }
 }
 
-/// Waits for a signal that would have ended a program without handlers. Others stay pending for the app.
+/// Waits for a signal whose default action would end the program. Others stay pending for the app.
 async fn ending(signals: &Signals) -> Result<Signal, Vec<Diagnostic>> {
     let broken = |error: std::io::Error| vec![Diagnostic::bug(&format!("cannot read the signalfd: {error}"))];
     let watched = Watched::new(signals).map_err(broken)?;
@@ -309,7 +314,7 @@ async fn ending(signals: &Signals) -> Result<Signal, Vec<Diagnostic>> {
     }
 }
 
-/// A signal that came before the app ran.
+/// The problem of a start that a signal ended before the app ran.
 pub(crate) fn interrupted(signal: Signal) -> Diagnostic {
     Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
 }

@@ -1,4 +1,4 @@
-//! What does not belong into a volume of ours: what earlier writers left, and what the app put in the place of our names.
+//! Cleans a volume of ours: removes what earlier runs left, and what the app put under our names.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -8,15 +8,15 @@ use tracing::warn;
 
 use crate::sys::fs::{Errno, Kind};
 
-use super::super::claim::{Claim, is_own_path, say_removed};
+use super::super::claim::{Claim, is_own_path, log_removed};
 use super::super::layout::{self, DATA, DATA_TMP};
 use super::super::remove::{Owners, open_to_empty, remove};
 use super::super::{VolumeError, generation};
 use super::{Moment, Orphans, Volume};
 
 impl Volume {
-    /// Removes what a writer that was killed left, and the generations an earlier start retired; once. Returns why one of them
-    /// stays: it is in nobody's way.
+    /// Removes what a killed run left and the generations that an earlier run retired, until it has succeeded once.
+    /// Returns why some generation could not be removed, which is no obstacle to a delivery.
     pub(super) fn remove_orphans(&mut self) -> Result<Option<VolumeError>, VolumeError> {
         if self.orphans == Orphans::Removed {
             return Ok(None);
@@ -36,7 +36,8 @@ impl Volume {
         Ok(left)
     }
 
-    /// The visible generation. What stands in the place of `..data` is removed where we may, or refused.
+    /// The visible generation. Something else under the name `..data` is removed if it may be, otherwise it is an
+    /// error.
     pub(super) fn current_or_clear(&self) -> Result<Option<OsString>, VolumeError> {
         match self.current() {
             Err(VolumeError::Taken(_)) => self.replace(layout::DATA.as_ref()).map(|()| None),
@@ -44,7 +45,7 @@ impl Volume {
         }
     }
 
-    /// Removes a generation, but nothing else that has such a name.
+    /// Removes a generation. Does nothing if the name belongs to something else than a folder.
     pub(super) fn remove(&self, name: &OsStr) -> Result<(), VolumeError> {
         if self.find(name)? != Some(Kind::Folder) {
             return Ok(());
@@ -52,7 +53,7 @@ impl Volume {
         remove(&self.folder, name, Owners::of(self.owner)).map_err(VolumeError::system("remove", &self.path.join(name)))
     }
 
-    /// Removes a link of ours, or what stands in its place.
+    /// Removes a link of ours, or what has its name instead.
     pub(super) fn clear(&self, name: &OsStr) -> Result<(), VolumeError> {
         match self.find(name)? {
             None => Ok(()),
@@ -61,8 +62,8 @@ impl Volume {
         }
     }
 
-    /// Removes what somebody put in the place of a name of ours: in a volume that is ours, if it is the files' owner's. Nothing
-    /// else is touched.
+    /// Removes something that is not ours but has one of our names: only in a volume that is ours, and only if it
+    /// belongs to the files' owner; otherwise an error.
     pub(super) fn replace(&self, name: &OsStr) -> Result<(), VolumeError> {
         let path = self.path.join(name);
         let Some(found) = self.look_at(name)? else { return Ok(()) };
@@ -70,12 +71,12 @@ impl Volume {
             return Err(VolumeError::Taken(path));
         }
         if found.kind == Kind::Folder && !self.is_name_of_a_delivery(name)? {
-            // Its owner may keep something there, under a name that is new to us: an empty one gives way.
+            // A name that we never used: its owner may keep something there, so only an empty folder is removed.
             self.folder.remove_folder(name).map_err(|_| VolumeError::Taken(path.clone()))?;
-            say_removed(&path);
+            log_removed(&path);
             return Ok(());
         }
-        // A mount is in use by somebody, and neither renamed nor removed.
+        // EBUSY: a mount point, which is in use.
         let error = |why| match why {
             Errno::EBUSY => VolumeError::Taken(path.clone()),
             why => VolumeError::System { doing: "remove", path: path.clone(), why },
@@ -88,15 +89,15 @@ impl Volume {
         } else {
             self.folder.unlink(name).map_err(error)?;
         }
-        say_removed(&path);
+        log_removed(&path);
         Ok(())
     }
 
-    /// The names in all generations that can be looked into.
+    /// The names in all generations that can be listed.
     pub(super) fn names_of_generations(&self) -> Result<BTreeSet<OsString>, VolumeError> {
         let owners = Owners::of(self.owner);
         let open = |name: &OsStr| match self.folder.open(name) {
-            // Its owner has closed it, so it is written anew in any case.
+            // The owner has removed its own permissions; the generation is rewritten in any case.
             Err(Errno::EACCES) => open_to_empty(&self.folder, name, owners),
             opened => opened,
         };
@@ -104,14 +105,16 @@ impl Volume {
         Ok(generations.filter_map(|name| open(&name).and_then(|folder| folder.names()).ok()).flatten().collect())
     }
 
-    /// Whether a name was ours, whatever stands there now. Below our own directory everything is.
+    /// Whether a name is or was one of ours, whatever has it now. Below [`HOME`](crate::deliver::claim::HOME) every
+    /// name is.
     fn is_name_of_a_delivery(&self, name: &OsStr) -> Result<bool, VolumeError> {
         let is_reserved = name == DATA || name == DATA_TMP || layout::is_generation(name) || layout::is_new_name(name);
         let is_known = is_reserved || is_own_path(&self.path) || self.known.contains(name);
         Ok(is_known || self.names_of_generations()?.contains(name))
     }
 
-    /// Renames a folder to what an orphan is called, so that it is out of the way however long its removal takes.
+    /// Renames a folder to the name of a generation, so that it is out of the way while it is removed; returns that
+    /// name.
     fn set_aside(&self, name: &OsStr) -> Result<OsString, Errno> {
         let mut wall = Moment::now().wall;
         loop {

@@ -5,8 +5,8 @@ use super::*;
 const MAIN: Pid = Pid::from_raw(10);
 const ORPHAN: Pid = Pid::from_raw(11);
 const NEXT: Pid = Pid::from_raw(12);
-const PATIENCE: Patience = Patience { stop: Duration::from_secs(10), orphans: Duration::from_secs(5) };
-const END_LEFTOVERS: [Action; 2] = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
+const PATIENCE: GracePeriods = GracePeriods { stop: Duration::from_secs(10), orphans: Duration::from_secs(5) };
+const END_LEFTOVERS: [Action; 2] = [Action::TakeTerminal, Action::EndOrphans(Signal::TERM)];
 
 fn supervisor(tty_control: TtyControl) -> Supervisor {
     let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
@@ -97,7 +97,7 @@ fn the_end_of_the_main_process_is_the_end_and_that_of_an_orphan_is_not() {
     let mut supervisor = supervisor(TtyControl::Without);
     assert_eq!(supervisor.on(ended(ORPHAN, 3), at(0)), []);
     assert_eq!(supervisor.main(), Some(MAIN));
-    let ending = [Action::TakeTerminal, Action::EndLeftovers(Signal::TERM)];
+    let ending = [Action::TakeTerminal, Action::EndOrphans(Signal::TERM)];
     assert_eq!(supervisor.on(ended(MAIN, 7), at(0)), ending);
     assert_eq!(supervisor.main(), None);
     assert_eq!(supervisor.on(Event::Childless, at(0)), [Action::Finish(Ended::Code(7))]);
@@ -109,10 +109,10 @@ fn orphans_are_terminated_then_killed_then_left_alone() {
     assert_eq!(supervisor.deadline(at(0)), None);
     supervisor.on(ended(MAIN, 0), at(0));
     assert_eq!(supervisor.deadline(at(0)), Some(at(4)));
-    assert_eq!(supervisor.on(ended(ORPHAN, 0), at(1)), [Action::EndLeftovers(Signal::TERM)]);
+    assert_eq!(supervisor.on(ended(ORPHAN, 0), at(1)), [Action::EndOrphans(Signal::TERM)]);
     let hurried = received(Signal::TERM, Origin::Process);
-    assert_eq!(supervisor.on(hurried, at(2)), [Action::EndLeftovers(Signal::TERM)], "there is no app to send it to");
-    assert_eq!(supervisor.on(Event::Woken, at(4)), [Action::EndLeftovers(Signal::KILL)]);
+    assert_eq!(supervisor.on(hurried, at(2)), [Action::EndOrphans(Signal::TERM)], "there is no app to send it to");
+    assert_eq!(supervisor.on(Event::Woken, at(4)), [Action::EndOrphans(Signal::KILL)]);
     assert_eq!(supervisor.deadline(at(4)), Some(at(5)));
     assert_eq!(supervisor.on(Event::Woken, at(5)), [Action::Finish(Ended::Code(0))]);
 }
@@ -120,17 +120,17 @@ fn orphans_are_terminated_then_killed_then_left_alone() {
 #[test]
 fn a_restart_stops_the_app_ends_its_leftovers_and_starts_once() {
     let mut supervisor = stopping(TtyControl::Without);
-    assert_eq!((supervisor.main(), supervisor.settled()), (Some(MAIN), None));
+    assert_eq!((supervisor.main(), supervisor.running_pid()), (Some(MAIN), None));
     assert_eq!(supervisor.on(ended(ORPHAN, 0), at(0)), []);
     assert_eq!(supervisor.on(ended(MAIN, 0), at(1)), END_LEFTOVERS);
     assert_eq!((supervisor.main(), supervisor.deadline(at(1))), (None, Some(at(5))));
-    assert_eq!(supervisor.on(ended(ORPHAN, 0), at(2)), [Action::EndLeftovers(Signal::TERM)]);
-    assert_eq!(supervisor.on(Event::Woken, at(5)), [Action::EndLeftovers(Signal::KILL)]);
+    assert_eq!(supervisor.on(ended(ORPHAN, 0), at(2)), [Action::EndOrphans(Signal::TERM)]);
+    assert_eq!(supervisor.on(Event::Woken, at(5)), [Action::EndOrphans(Signal::KILL)]);
     assert_eq!(supervisor.deadline(at(5)), None, "two runs never overlap, however long it takes");
-    assert_eq!(supervisor.on(Event::Woken, at(500)), [Action::EndLeftovers(Signal::KILL)]);
+    assert_eq!(supervisor.on(Event::Woken, at(500)), [Action::EndOrphans(Signal::KILL)]);
     assert_eq!(supervisor.on(Event::Childless, at(501)), [Action::Start]);
     supervisor.started(NEXT);
-    assert_eq!((supervisor.settled(), supervisor.deadline(at(502))), (Some(NEXT), None));
+    assert_eq!((supervisor.running_pid(), supervisor.deadline(at(502))), (Some(NEXT), None));
 }
 
 #[test]
@@ -167,12 +167,12 @@ fn who_asks_the_app_to_end_during_a_restart_is_obeyed() {
     assert_eq!(supervisor.on(Event::Childless, at(60)), [Action::Finish(Ended::Code(3))]);
 
     let mut supervisor = clearing();
-    let abandoned = [Action::Abandon, Action::EndLeftovers(Signal::TERM)];
+    let abandoned = [Action::Abandon, Action::EndOrphans(Signal::TERM)];
     assert_eq!(supervisor.on(Event::Received(term), at(2)), abandoned);
     assert_eq!(supervisor.on(Event::Childless, at(3)), [Action::Finish(Ended::Code(0))]);
 
     let mut supervisor = clearing();
-    assert_eq!(supervisor.on(Event::Received(term), at(100))[1], Action::EndLeftovers(Signal::KILL));
+    assert_eq!(supervisor.on(Event::Received(term), at(100))[1], Action::EndOrphans(Signal::KILL));
     assert_eq!(supervisor.on(Event::Woken, at(101)), [Action::Finish(Ended::Code(0))], "and gives up as ever");
 }
 
@@ -194,7 +194,7 @@ fn what_does_not_ask_for_the_end_does_not_stop_a_restart() {
     for signal in [Signal::HUP, Signal::CONT, Signal::WINCH] {
         assert_eq!(stopping(TtyControl::Without).on(received(signal, Origin::Process), at(1)).len(), 1, "{signal}");
         let ignored = clearing().on(received(signal, Origin::Process), at(1));
-        assert_eq!(ignored, [Action::EndLeftovers(Signal::TERM)], "{signal} has nobody to go to");
+        assert_eq!(ignored, [Action::EndOrphans(Signal::TERM)], "{signal} has nobody to go to");
     }
     let gone = stopping(TtyControl::Without).on(received(Signal::HUP, Origin::Kernel), at(1));
     assert_eq!(gone.last(), Some(&Action::Abandon), "the terminal went away");
