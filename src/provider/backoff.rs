@@ -1,23 +1,23 @@
-//! How long to wait before another try. Pure: the attempt, what the server asked for, and jitter come in; a time comes out.
+//! The wait before a retry, as pure functions of the attempt, `Retry-After` and jitter.
 
 use std::time::{Duration, SystemTime};
 
 use crate::domain::{part, scaled};
 
-/// The first wait lies between these two.
+/// The bounds of the first wait.
 const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(250));
 
-/// No wait of our own choice is longer.
+/// The longest wait without `Retry-After`.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// No wait a server asks for is longer than this: a broken clock there must not stop us for a year.
+/// A longer `Retry-After` is cut to this, so that a server's wrong clock cannot stop us for a year.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// The wait before try number `attempt` + 2 (`attempt` is 0 after the first failure).
+/// The wait before retry number `attempt` + 1 (`attempt` is 0 after the first failure).
 ///
-/// The bound doubles from 250 ms up to 60 s; within it the whole range is used (full jitter), but never under 100 ms.
-/// What the server asked for is the least that is waited; jitter comes on top, so that a fleet that was told the same
-/// second does not come back in it. `jitter` is in `[0, 1)`.
+/// The upper bound doubles from 250 ms up to 60 s; the wait is a random time between 100 ms and that bound (full
+/// jitter). With `Retry-After` that time is the minimum, and jitter is added, so that clients that got the same value
+/// do not return together. `jitter` is in `[0, 1)`.
 pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
     let bound = FIRST.1.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST);
     let spread = scaled(bound.saturating_sub(FIRST.0), jitter.clamp(0.0, 1.0));
@@ -29,7 +29,8 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
     }
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date; `None` when it is neither.
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date relative to `now`, at most ten minutes; `None` when it
+/// is neither.
 pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {

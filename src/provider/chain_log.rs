@@ -1,4 +1,4 @@
-//! Logs the certificate chain of each handshake at debug: subjects, issuers and ends, and whether the chain is trusted.
+//! Logs the certificate chain of each handshake at debug: subjects, issuers, ends, and whether the chain is accepted.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use tracing::{Level, debug, enabled};
 
 use crate::domain::certificate_summary;
 
-/// More certificates of one chain are not shown.
+/// The most certificates of one chain that are logged.
 const MOST_SHOWN: usize = 10;
 
-/// A verifier that logs what the one inside it was shown and how it decided. Every decision is the inner one's.
+/// A verifier that delegates to another one and logs the chain and the decision.
 #[derive(Debug)]
 pub(super) struct LoggedVerifier {
     inner: Arc<dyn ServerCertVerifier>,
-    /// Whether the one inside takes anything.
+    /// Whether the inner verifier accepts every chain.
     takes_all: bool,
 }
 
@@ -79,6 +79,7 @@ impl ServerCertVerifier for LoggedVerifier {
     }
 }
 
+/// Logs a summary of each certificate.
 fn log_chain<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>>, server_name: &ServerName<'_>) {
     let name = server_name.to_str();
     for (place, certificate) in chain.take(MOST_SHOWN).enumerate() {

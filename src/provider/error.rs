@@ -1,38 +1,38 @@
-//! One class per failure: what is retried soon, what slowly, and which exit code it leads to.
+//! The classes of failures: which are retried soon, which slowly, and the exit code of each.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
 
-/// What kind of failure it was, which decides what happens next.
+/// The kind of a failure, which decides what happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
-    /// Worth another try soon: no connection, cut short, 5xx, sealed, standby (472, 473), consistency (412), a request
-    /// that came too slowly (408).
+    /// Retried soon: no connection, a connection that ended early, 5xx, sealed, standby (472, 473), missing consistency
+    /// (412), a request that arrived too slowly (408).
     Transient,
-    /// The server asks for patience (429, or an SDK throttling error).
+    /// The server limits requests (429, or an SDK throttling error).
     Throttled {
-        /// From `Retry-After`.
+        /// The `Retry-After` of the response.
         retry_after: Option<Duration>,
     },
-    /// Refused: no policy, a dead token, a wrong role; any 4xx of a login but 408, 412 and 429.
+    /// Denied: by a policy, because of a dead token or a wrong role; every 4xx of a login except 408, 412 and 429.
     Denied,
-    /// Nothing there, or deleted, or destroyed.
+    /// The secret does not exist, or is deleted or destroyed.
     NotFound,
-    /// An answer that cannot be used, or a request the server calls wrong (400).
+    /// A response that cannot be used, or a request that the server calls invalid (400).
     Malformed,
-    /// The configuration lacks what the request needs: nothing was sent.
+    /// The configuration lacks something that the request needs; nothing was sent.
     Misconfigured,
 }
 
 impl Class {
-    /// Whether another try soon could help.
+    /// Whether it is retried soon.
     pub fn is_retried(&self) -> bool {
         matches!(self, Self::Transient | Self::Throttled { .. })
     }
 
-    /// The exit code when nothing better comes before the deadline.
+    /// The exit code if retries do not succeed before the deadline.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Transient | Self::Throttled { .. } => Exit::Unavailable,
@@ -43,7 +43,7 @@ impl Class {
     }
 }
 
-/// The word of the log.
+/// The name of the class in logs.
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,80 +58,83 @@ impl fmt::Display for Class {
     }
 }
 
-/// What a failed request may have left behind. A read can be repeated whatever it says; a write cannot.
+/// Whether a failed request may have had an effect on the server. A read may be repeated in any case; a write only
+/// without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: it was refused, or never arrived.
+    /// It had none: it was refused, or did not arrive.
     None,
-    /// What was asked for: the answer is missing or says nothing of it.
+    /// It may have been carried out: the response is missing or inconclusive.
     Perhaps,
 }
 
-/// Whether another try soon is likely to meet the same.
+/// Whether an immediate retry is likely to fail again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
-    /// It passes: an outage, a restart, a queue.
+    /// It may pass: an outage, a restart, a queue.
     Passing,
-    /// It stays until somebody mends it, as a certificate that is not trusted does.
+    /// It lasts until it is repaired, such as an untrusted certificate.
     Standing,
 }
 
-/// Whose word a failure is. At a start both mean that the address is wrong; a server that was there before did not say what
-/// somebody else says in its place.
+/// Who sent the error response. At a start a response of something else means that the address is wrong; after the
+/// server has answered once, it means an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
-    /// The backend's, or nobody's: nothing came.
+    /// The backend; also when there was no response.
     Backend,
-    /// Of something between us and the backend: a page of a proxy or load balancer.
+    /// Something between us and the backend, such as a proxy or load balancer.
     SomebodyElse,
 }
 
-/// How much of the backend a failure that passes speaks for.
+/// How much of the backend a transient failure concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// The server answered: whatever fails is the request's own, or its mount's.
+    /// Only the request or its mount: the server answered.
     Request,
-    /// No answer in time. That may be the request's, its mount's, or the server's.
+    /// A timeout: it may be due to the request, its mount, or the server.
     Silence,
-    /// An answer that one path can have by itself and a server that is down gives to everybody (501 to 504, 472, 473, a page of a
-    /// proxy), or a connection that ended within it. The server's health tells which.
+    /// A response that one path may cause but that a server which is down gives to every request (501 to 504, 472, 473,
+    /// a proxy's page), or a connection that ended early. A health check shows which.
     Unclear,
-    /// No server answered: no connection, or one whose health says that it serves nobody.
+    /// The whole backend: no connection, or a health check that failed.
     Backend,
 }
 
-/// A failed request. `why` reads behind "cannot read vault:secret/data/app: " and never holds a value or a response body.
+/// A failed request. `why` completes "cannot read vault:secret/data/app: " and never contains a value or a response
+/// body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Failure {
-    /// What kind it was.
+    /// Its kind.
     pub class: Class,
-    /// Whether the server may have done what was asked all the same.
+    /// Whether the request may have been carried out all the same.
     pub effect: Effect,
-    /// Whether waiting is likely to help.
+    /// Whether a retry is likely to help.
     pub outlook: Outlook,
-    /// Whose word it is.
+    /// Who sent the error response.
     pub speaker: Speaker,
-    /// Whether the server works all the same.
+    /// How much of the backend is affected.
     pub extent: Extent,
-    /// Why, with the status code where there is one, and what to do: `permission denied (403): the policy needs read on secret/data/app`.
+    /// The reason, with the HTTP status if there is one, and what to do: `permission denied (403): the policy needs
+    /// read on secret/data/app`.
     pub why: String,
 }
 
 impl Failure {
-    /// A failure from its parts.
+    /// A failure of the backend's own response that had no effect and concerns only the request.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
         let (effect, outlook, speaker) = (Effect::None, Outlook::Passing, Speaker::Backend);
         Self { class, effect, outlook, speaker, extent: Extent::Request, why: why.into() }
     }
 
-    /// The failure of an answer that came while enough secrets are held, if they are.
+    /// The failure of a response that arrives while secrets in memory exceed the limit; `None` if they do not.
     pub(super) fn of_too_many_secrets() -> Option<Self> {
         let why = || format!("the secrets held at once would be larger than {} MiB", MOST_SECRET_BYTES >> 20);
         (SecretBytes::live() > MOST_SECRET_BYTES).then(|| Self::new(Class::Malformed, why()))
     }
 
-    /// The same failure of a request that the server may have carried out.
+    /// The same failure, of a request that may have been carried out.
     pub fn perhaps_done(self) -> Self {
         Self { effect: Effect::Perhaps, ..self }
     }
@@ -141,28 +144,28 @@ impl Failure {
         Self { extent: Extent::Backend, ..self }
     }
 
-    /// The same failure, where only the server's health tells whether anybody is answered.
+    /// The same failure, where only a health check shows whether the server is down.
     pub fn unclear(self) -> Self {
         Self { extent: Extent::Unclear, ..self }
     }
 
-    /// The same failure, where the answer did not come in time.
+    /// The same failure, as a timeout.
     pub fn silent(self) -> Self {
         Self { extent: Extent::Silence, ..self }
     }
 
-    /// The same failure, of a cause that somebody has to mend.
+    /// The same failure, of a cause that has to be repaired.
     pub fn standing(self) -> Self {
         Self { outlook: Outlook::Standing, ..self }
     }
 
-    /// The same failure as the word of somebody else.
+    /// The same failure, in a response that something else sent.
     pub fn of_somebody_else(self) -> Self {
         Self { speaker: Speaker::SomebodyElse, ..self }
     }
 
-    /// As it is meant once the backend has answered: what somebody else says in its place is a matter of time, and no
-    /// refusal.
+    /// The failure as it counts once the backend has answered before: an error response of something else is then
+    /// transient, and not a refusal.
     pub fn at_work(self) -> Self {
         match self.speaker {
             Speaker::Backend => self,

@@ -1,7 +1,7 @@
-//! Files somebody else mounted: a provider without a login, whose every read is exact bytes.
+//! Mounted files: a provider without a login; every read returns the exact bytes.
 //!
-//! A file that only root may read is read once before root becomes the app ([`Files::preload`]), for the first delivery. A
-//! change of it is the app's to read, or nobody's: the refusal says so, and what was delivered stays.
+//! A file that only root may read is read once before privileges are dropped ([`Files::preload`]), for the first
+//! delivery. If it changes and the app's user cannot read it, the read fails and the delivered value stays.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::identity::protected::ProtectedFiles;
 
 use super::{Class, Failure, Fetch};
 
-/// Files already mounted, and what was read of them with rights that are given up then.
+/// Mounted files, and the content that was preloaded.
 #[derive(Debug, Default)]
 pub struct Files {
     protected: ProtectedFiles,
@@ -22,12 +22,12 @@ pub struct Files {
 }
 
 impl Files {
-    /// Files that are read unless they are among the protected ones.
+    /// A provider of all files that are not protected.
     pub fn new(protected: ProtectedFiles) -> Self {
         Self { protected, preloaded: RefCell::default() }
     }
 
-    /// Reads every file with the rights we have now, for one read later. What cannot be read is that read's to tell.
+    /// Reads every file with the current privileges, for one later read. Failures are reported by that read.
     pub fn preload<'a>(&self, sources: impl Iterator<Item = &'a Source>) {
         let read = |source: &'a Source| match source {
             Source::File(path) => Some((path.clone(), file::read_unprotected(path, &self.protected).ok()?)),
@@ -36,7 +36,7 @@ impl Files {
         self.preloaded.borrow_mut().extend(sources.filter_map(read));
     }
 
-    /// The file as it is now; what is held of it where only that is ours to read, once.
+    /// Reads a file; if permission is denied, returns its preloaded content, once.
     fn read(&self, path: &Path) -> Result<SecretBytes, Failure> {
         let preloaded = self.preloaded.borrow_mut().remove(path);
         match (read(path, &self.protected), preloaded) {
@@ -68,6 +68,7 @@ impl Fetch for Files {
     }
 }
 
+/// Reads a file unless it is protected.
 fn read(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, Failure> {
     file::read_unprotected(path, protected).map_err(|error| match error {
         FileError::System(error) => failure(error),
@@ -76,6 +77,7 @@ fn read(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, Failure>
     })
 }
 
+/// The failure for an I/O error.
 fn failure(error: io::Error) -> Failure {
     let class = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Class::NotFound,

@@ -1,7 +1,7 @@
-//! `--local FILE`: a backend on a laptop. Every reference is answered from a file (or once from a pipe), with leases that can be renewed,
-//! revoked and run out, so that the configuration of a cluster runs unchanged without one.
+//! `--local FILE`: a backend for a laptop. Every reference is answered from a file (or once from a pipe), with leases
+//! that can be renewed, revoked and expire, so that a cluster's configuration runs unchanged without any server.
 //!
-//! Neighbours: `entries` (what the file says), `tree` (YAML with lines).
+//! `entries` parses the content, `tree` the YAML with line numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,30 +23,30 @@ mod tree;
 
 use entries::{Entry, Terms};
 
-/// A file in place of every backend. It is read again when it has changed, so that an edit is a rotation.
+/// A file in place of every backend. It is read again when it has changed, so that an edit acts as a rotation.
 pub struct Local {
     path: PathBuf,
     state: Mutex<State>,
 }
 
 struct State {
-    /// `None` when it came through a pipe, which is read once.
+    /// `None` for a pipe, which is read once.
     stamp: Option<Stamp>,
     entries: BTreeMap<Source, Entry>,
     issued: u64,
     live: BTreeMap<String, LiveLease>,
 }
 
-/// The metadata of what is listed under a path of KV v2.
+/// The metadata that a Go template sees for paths of KV v2.
 const KV2_METADATA: &str = r#"{"created_time":"1970-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"","destroyed":false,"version":1}"#;
 
-/// What tells one writing of the file from the next: device, inode, size, time of change.
+/// Identifies one state of the file: device, inode, size, modification time.
 type Stamp = (u64, u64, u64, i64, i64);
 
-/// A lease as a server would remember it.
+/// A lease, as a server would track it.
 struct LiveLease {
     terms: Terms,
-    /// Time since boot.
+    /// Its end as time since boot; `None` if that is beyond what a duration can express.
     ends: Option<Duration>,
 }
 
@@ -57,14 +57,14 @@ impl fmt::Debug for Local {
 }
 
 impl Local {
-    /// Reads the file; all of its mistakes come back at once.
+    /// Reads the file; returns all of its mistakes at once.
     pub fn open(path: &Path) -> Result<Self, Vec<ConfigError>> {
         let (stamp, entries) = read(path)?;
         let state = State { stamp, entries, issued: 0, live: BTreeMap::new() };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    /// How many leases are neither revoked nor over.
+    /// The number of leases that are neither revoked nor expired.
     pub fn live_leases(&self) -> usize {
         let mut state = self.state();
         state.forget_ended(clock::boottime());
@@ -75,12 +75,13 @@ impl Local {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads the file again if it has changed.
     fn reload(&self) -> Result<(), Failure> {
         let mut state = self.state();
         let Some(known) = state.stamp else { return Ok(()) };
         match stamp(&self.path) {
             Ok(stamp) if stamp == known => return Ok(()),
-            // It was read as root before the drop: whether it has changed cannot be found out any more.
+            // It was read as root before the drop; changes cannot be detected any more.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
             _ => {}
         }
@@ -98,10 +99,12 @@ impl Local {
 }
 
 impl State {
+    /// Drops the leases that have ended.
     fn forget_ended(&mut self, now: Duration) {
         self.live.retain(|_, live_lease| live_lease.ends.is_none_or(|ends| now < ends));
     }
 
+    /// Returns the value of a source, under a new lease if its entry has a TTL.
     fn fetch(&mut self, source: &Source, file: &Path, now: Duration) -> Result<Fetched, Failure> {
         let Some(entry) = self.entries.get(source) else {
             return Err(Failure::new(Class::NotFound, format!("{} has no entry for it", file.display())));
@@ -118,13 +121,14 @@ impl State {
             self.live.insert(id, LiveLease { terms, ends: now.checked_add(terms.ttl) });
             lease
         });
-        // What is listed is what stands inside KV v2's envelope.
+        // Go templates of the KV functions expect metadata for the content of a KV v2 envelope.
         let is_kv2 = matches!(source, Source::Vault(source) if source.path.contains("/data/"));
         let metadata = (is_kv2 && lease.is_none() && matches!(payload, Payload::Map(_)))
             .then(|| SecretBytes::from(KV2_METADATA.to_owned()));
         Ok(Fetched { payload, version: None, lease, ends: None, metadata })
     }
 
+    /// Renews a lease for its TTL from now on.
     fn renew(&mut self, id: &LeaseId, now: Duration) -> Result<Lease, Failure> {
         self.forget_ended(now);
         let Some(live_lease) = self.live.get_mut(id.as_str()) else {
@@ -159,28 +163,30 @@ impl Fetch for Local {
         self.state().renew(&lease.id, clock::boottime())
     }
 
-    /// Like a server, it does not mind a lease that is over already.
+    /// Succeeds for an unknown lease too, like a server.
     async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {
         self.state().live.remove(lease.as_str());
         Ok(())
     }
 }
 
+/// The current state of the file.
 fn stamp(path: &Path) -> std::io::Result<Stamp> {
     let about = std::fs::metadata(path)?;
     Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }
 
-/// What a file holds, and how it is told from a later state of it; a pipe is read once and has no later state.
+/// The content of a file, with its state; a pipe has none.
 type Contents = (Option<Stamp>, BTreeMap<Source, Entry>);
 
+/// Reads and parses the file.
 fn read(path: &Path) -> Result<Contents, Vec<ConfigError>> {
     let cannot =
         |why: String| vec![ConfigError::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
     let (stamp, text) = if file::is_read_once(path) {
         (None, file::read_source(path, || false))
     } else {
-        // The stamp first: an edit in between is then seen as a change, never missed.
+        // Take the stamp first: an edit during the read is then seen as a change later.
         let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", file::words(&error))))?;
         (Some(stamp), file::read_text(path))
     };

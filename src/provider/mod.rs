@@ -1,4 +1,4 @@
-//! Providers: where secrets come from. A closed enum behind a narrow trait; each answers for its own sources.
+//! Providers of secrets: a closed set behind a narrow trait.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -23,15 +23,15 @@ pub use parallel::in_parallel;
 pub use post::{PostError, post};
 pub use transport::Limits;
 
-/// What every provider can do. One attempt each; retries, bounds in time and schedules belong to the caller.
+/// What every provider can do. Each call is one attempt; retries, time limits and schedules are the caller's.
 pub trait Fetch {
-    /// Reads every source once, in parallel within the provider's bound, in as few requests as the backend allows.
-    /// Answers stand in the order of `sources`; one source's failure never touches another's.
+    /// Reads every source once, with bounded parallelism and as few requests as the backend allows. Results are in the
+    /// order of `sources`; the failure of one source does not affect another's.
     fn fetch(&self, sources: &[&Source]) -> impl Future<Output = Vec<Result<Fetched, Failure>>>;
 
-    /// Extends a lease; answers it as the server now has it.
+    /// Renews a lease; returns it as the server now has it.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Lease, Failure>>;
 
-    /// Ends one lease.
+    /// Revokes a lease.
     fn revoke(&self, lease: &LeaseId) -> impl Future<Output = Result<(), Failure>>;
 }

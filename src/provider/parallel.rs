@@ -1,14 +1,15 @@
-//! Several requests under way at once, within a bound.
+//! Runs several requests in parallel, up to a limit.
 
 use std::future::Future;
 
 use futures_util::stream::{self, StreamExt};
 
-/// How many requests are under way at once. Each has a connection of its own: more of them cost handshakes, and a server that
-/// many pods start against answers no sooner.
+/// The number of parallel requests. Each needs a connection of its own: more of them would cost handshakes without
+/// making a busy server faster.
 const PARALLEL: usize = 4;
 
-/// Sends every request; answers in the order of `requests`. One slow answer keeps nobody behind it from being sent.
+/// Runs all requests, up to [`PARALLEL`] at a time; returns their results in order. A slow request does not keep later
+/// ones from being sent.
 pub async fn in_parallel<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let numbered = requests.into_iter().enumerate().map(async |(number, request)| (number, request.await));
     let mut answers: Vec<_> = stream::iter(numbered).buffer_unordered(PARALLEL).collect().await;

@@ -1,37 +1,37 @@
-//! One POST without a body to a URL of the configuration: no redirect is followed, and the answer's body is not read.
+//! Sends one POST without a body to a configured URL. Redirects are not followed, and the response body is not read.
 
 use std::time::Duration;
 
 use super::tls::{self, Trust};
 
-/// How long all of it may take.
-const WITHIN: Duration = Duration::from_secs(5);
+/// The timeout of the whole request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why nobody was told.
+/// Why the request did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// No client for that URL.
+    /// No client can be made for that URL.
     #[error("it cannot be asked: {0}")]
     Unusable(String),
-    /// Nobody answered.
+    /// There was no response.
     #[error("{0}")]
     Unanswered(&'static str),
-    /// The answer is no success.
+    /// The response has no success status.
     #[error("it answered {0}")]
     Refused(u16),
 }
 
-/// Posts to `url`, and waits for the answer's status.
+/// Posts to `url` and waits for the response's status.
 pub async fn post(url: &str) -> Result<(), PostError> {
     let unusable = |error: &dyn std::fmt::Display| PostError::Unusable(error.to_string());
-    // Nobody is trusted where nothing is encrypted: the system's certificates are read only when they are needed.
+    // Without TLS no certificates are needed, and loading the system's would cost time.
     let trust = if url.starts_with("https://") { Trust::System } else { Trust::Nobody };
     let tls = tls::client_config(&trust, None).map_err(|error| unusable(&error))?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(WITHIN)
+        .timeout(TIMEOUT)
         .build()
         .map_err(|_| PostError::Unusable("the client cannot be set up".to_owned()))?;
     let answer = client.post(url).send().await.map_err(|error| {

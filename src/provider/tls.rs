@@ -1,7 +1,7 @@
-//! TLS: which certificates are trusted, which one we show, and what went wrong, in words an operator can act on.
+//! TLS: which certificates are trusted, which one we present, and explanations of errors.
 //!
-//! One `rustls` configuration with ring. A private CA, when one is given, is the only one trusted. Otherwise the system's
-//! roots count, and where the system has none (an image from scratch) the bundled ones.
+//! One `rustls` configuration with ring. If a private CA is configured, only that is trusted. Otherwise the system's
+//! roots are, or the bundled ones where the system has none (an image from scratch).
 
 use std::sync::Arc;
 
@@ -16,37 +16,38 @@ use crate::identity::ClientCertificate;
 
 use super::chain_log::LoggedVerifier;
 
-/// Whose certificates are believed.
+/// Which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// Nobody's: for plain `http://`, where loading roots would only cost time.
+    /// None: for plain `http://`, where loading roots would only cost time.
     Nobody,
-    /// The system's roots, else the bundled ones.
+    /// The system's roots, or the bundled ones.
     System,
-    /// Only these, as PEM text.
+    /// Only these, in PEM format.
     Only(Vec<u8>),
-    /// Anybody's, unverified. Exists only together with `allowInsecure`.
+    /// Every certificate, unverified. Only possible together with `allowInsecure`.
     Anybody,
 }
 
-/// Why no TLS configuration could be made; reads behind what it is about.
+/// Why no TLS configuration can be made; the text follows the name of what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TlsError {
-    /// The CA text holds no certificate, or a broken one.
+    /// The CA text contains no certificate, or an invalid one.
     #[error("it holds no valid PEM certificate")]
     Authority,
-    /// The same of our own certificate.
+    /// Our certificate file contains no certificate, or an invalid one.
     #[error("the client certificate is no valid PEM certificate chain")]
     Chain,
-    /// The same of its key.
+    /// Our key file contains no valid private key.
     #[error("the client certificate's key is no valid PEM private key")]
     Key,
-    /// Certificate and key do not belong together, or the key's kind is unknown.
+    /// Certificate and key do not match, or the kind of key is unsupported.
     #[error("the client certificate and its key do not fit together")]
     Pair,
 }
 
-/// The configuration for one backend. Sessions are resumed within it, so keep it as long as its inputs stay the same.
+/// The TLS configuration for one backend. It caches sessions for resumption, so it should be kept while its inputs are
+/// unchanged.
 pub(crate) fn client_config(
     trust: &Trust,
     certificate: Option<&ClientCertificate>,
@@ -81,11 +82,13 @@ pub(crate) fn client_config(
     Ok(config)
 }
 
+/// Parses PEM certificates; `None` if there is none or one is invalid.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     (!certificates.is_empty()).then_some(certificates)
 }
 
+/// The private CA's certificates as the only roots.
 fn private_roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem).ok_or(TlsError::Authority)? {
@@ -94,7 +97,7 @@ fn private_roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Certificates the system has but rustls cannot read are left out: old stores hold such ones.
+/// The system's roots, without those that rustls cannot read (old stores contain such), or the bundled ones.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -104,7 +107,8 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Why a handshake with the server at `address` failed, and what to do; `unknown` says it of an issuer nobody knows.
+/// Explains why a handshake with `address` failed, and what to do. `unknown` completes the explanation for an unknown
+/// issuer.
 pub(crate) fn explain(error: &rustls::Error, address: &str, unknown: &str) -> String {
     use rustls::Error as E;
     match error {
@@ -133,6 +137,7 @@ pub(crate) fn explain(error: &rustls::Error, address: &str, unknown: &str) -> St
     }
 }
 
+/// Explains why the server's certificate was not accepted.
 fn explain_certificate(error: &CertificateError, address: &str, unknown: &str) -> String {
     use CertificateError as E;
     match error {
@@ -156,7 +161,7 @@ fn explain_certificate(error: &CertificateError, address: &str, unknown: &str) -
                 if is_of_address { "; set vault.tlsServerName" } else { ", which is what vault.tlsServerName says" };
             format!("the certificate of {address} is for {names}, not for {expected}{way}")
         }
-        // webpki's own error, which rustls has no name for.
+        // An error of webpki that rustls has no variant for.
         E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
             "the certificate of {address} is a CA's own (basicConstraints CA:TRUE), which cannot serve: let that CA issue \
              one for the server"
@@ -165,19 +170,19 @@ fn explain_certificate(error: &CertificateError, address: &str, unknown: &str) -
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             format!("the certificate of {address} is not for servers")
         }
-        // What webpki finds wrong beyond that (a CA's own certificate used as the server's is the usual one) names no value.
+        // Other errors of webpki contain no values.
         E::Other(other) => format!("the certificate of {address} is not accepted: {other}"),
         _ => format!("the certificate of {address} is not valid"),
     }
 }
 
-/// `DnsName("vault.internal")`, as rustls lists names, without what is around the name.
+/// The name inside rustls' notation `DnsName("vault.internal")`.
 fn bare(presented: &str) -> &str {
     let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inside.unwrap_or(presented).trim_matches('"')
 }
 
-/// Believes every certificate; signatures of the handshake are still checked, so the two ends are the same throughout.
+/// Accepts every certificate. Handshake signatures are still checked, so that the peer has the certificate's key.
 #[derive(Debug)]
 struct Anybody(WebPkiSupportedAlgorithms);
 

@@ -1,4 +1,4 @@
-//! Which secrets are read together, and which answer belongs to which question. No I/O.
+//! Decides which secrets are read in one batch, and which result belongs to which secret. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,32 @@ use crate::domain::AwsSource;
 
 use super::super::{Class, Failure};
 
-/// What `BatchGetSecretValue` takes in one call.
+/// The most secrets that one `BatchGetSecretValue` takes.
 const LIMIT: usize = 20;
-/// The only stage a batch can read.
+/// The only staging label that a batch can read.
 pub(super) const CURRENT: &str = "AWSCURRENT";
-/// The stage of a version that a rotation is still making.
+/// The staging label of a version that a rotation is still creating.
 pub(super) const PENDING: &str = "AWSPENDING";
 
-/// What one client is for.
+/// The key of a client: secrets with the same region and role share one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Group {
-    /// Always known by now.
+    /// Resolved already.
     pub(super) region: String,
-    /// The reference's own role.
+    /// The role that the reference names, if any.
     pub(super) role: Option<String>,
 }
 
-/// One request: a single read, or several secrets in a batch.
+/// One request: a single secret, or a batch of several.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) group: Group,
-    /// Places in the list of sources; never empty.
+    /// Indexes into the list of sources; never empty.
     pub(super) places: Vec<usize>,
 }
 
-/// As few requests as the service allows.
+/// Distributes the secrets over as few requests as the service allows. Other versions than the current one are read
+/// singly.
 pub(super) fn jobs(groups: BTreeMap<Group, Vec<(usize, &AwsSource)>>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (group, sources) in groups {
@@ -43,11 +44,12 @@ pub(super) fn jobs(groups: BTreeMap<Group, Vec<(usize, &AwsSource)>>) -> Vec<Job
     jobs
 }
 
+/// Whether the source names the current version, which a batch can read.
 fn is_current(source: &AwsSource) -> bool {
     source.version.is_none() && source.stage.as_deref().is_none_or(|stage| stage == CURRENT)
 }
 
-/// Each id once: a batch may not repeat one.
+/// The distinct IDs of the sources: a batch must not repeat one.
 pub(super) fn distinct_ids<'a>(sources: impl Iterator<Item = &'a AwsSource>) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     for source in sources {
@@ -58,7 +60,8 @@ pub(super) fn distinct_ids<'a>(sources: impl Iterator<Item = &'a AwsSource>) -> 
     ids
 }
 
-/// Whether an answer is about `asked`: a name, an ARN, or an ARN without the six characters the service appends.
+/// Whether a result is about the secret ID `wanted`, which is a name, an ARN, or an ARN without the six characters that
+/// the service appends.
 pub(super) fn is_answer_to(wanted: &str, arn: Option<&str>, name: Option<&str>) -> bool {
     if arn == Some(wanted) || name == Some(wanted) {
         return true;
@@ -67,11 +70,12 @@ pub(super) fn is_answer_to(wanted: &str, arn: Option<&str>, name: Option<&str>) 
     suffix.is_some_and(|suffix| suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// A version that is still being made is never delivered.
+/// Returns an error for a version that its rotation is still creating: it is never delivered.
 pub(super) fn deliverable(source: &AwsSource) -> Result<(), Failure> {
     if source.stage.as_deref() == Some(PENDING) { Err(pending()) } else { Ok(()) }
 }
 
+/// The failure for a version that is only AWSPENDING.
 pub(super) fn pending() -> Failure {
     let why = "a version that is only AWSPENDING is still being made by its rotation and is never delivered; use AWSCURRENT or AWSPREVIOUS";
     Failure::new(Class::Malformed, why)

@@ -1,4 +1,5 @@
-//! From the SDK's errors to classes and short texts. Only codes, ids and principals are passed on, never a message.
+//! Converts the SDK's errors to failures with a class and a short text. Only codes, IDs and principals are used, never
+//! a message.
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::batch_get_secret_value::BatchGetSecretValueError;
@@ -31,32 +32,32 @@ impl From<AwsFault> for Failure {
     }
 }
 
-/// Whether the service refused the credentials themselves, rather than what they may do.
+/// Whether the service rejected the credentials themselves, rather than the action.
 pub(super) fn is_of_credentials(failure: &Failure) -> bool {
     failure.class == Class::Denied && failure.why.ends_with(CREDENTIALS)
 }
 
-/// A failed read of one secret.
+/// The failure of `GetSecretValue`.
 pub(super) fn of_get(error: SdkError<GetSecretValueError, HttpResponse>, source: &AwsSource, region: &str) -> Failure {
-    answer(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:GetSecretValue"))
+    common_failure(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:GetSecretValue"))
 }
 
-/// A failed look at one secret.
+/// The failure of `DescribeSecret`.
 pub(super) fn of_describe(
     error: SdkError<DescribeSecretError, HttpResponse>,
     source: &AwsSource,
     region: &str,
 ) -> Failure {
-    answer(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:DescribeSecret"))
+    common_failure(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:DescribeSecret"))
 }
 
-/// A failed batch: `None` when single reads may well succeed (no permission for batches, an id the service refuses, an
-/// endpoint that has no batches, secrets that are too much for one answer).
+/// The failure of `BatchGetSecretValue`. `None` when single reads may succeed (no permission for batches, an ID that
+/// the service refuses, an endpoint without batches, a response that would be too large).
 pub(super) fn of_batch(error: SdkError<BatchGetSecretValueError, HttpResponse>, region: &str) -> Option<Failure> {
     if oversized(&error).is_some() {
         return None;
     }
-    match answer(error, region) {
+    match common_failure(error, region) {
         Ok(failure) => Some(failure),
         Err(said) => match said.meaning() {
             Meaning::Credentials => Some(said.common(region)),
@@ -65,9 +66,9 @@ pub(super) fn of_batch(error: SdkError<BatchGetSecretValueError, HttpResponse>, 
     }
 }
 
-/// One entry of a batch's `Errors[]`.
+/// The failure in one entry of a batch's `Errors[]`.
 pub(super) fn of_entry(code: Option<&str>, message: Option<&str>, source: &AwsSource, region: &str) -> Failure {
-    let said = Said { code: code.unwrap_or_default(), message: message.unwrap_or_default(), status: 200 };
+    let said = ServiceError { code: code.unwrap_or_default(), message: message.unwrap_or_default(), status: 200 };
     match said.meaning() {
         Meaning::Throttled | Meaning::Failed => said.busy(None),
         Meaning::Credentials | Meaning::Denied | Meaning::Other => {
@@ -76,16 +77,16 @@ pub(super) fn of_entry(code: Option<&str>, message: Option<&str>, source: &AwsSo
     }
 }
 
-/// What the service said about the request itself.
-struct Said<T> {
+/// An error response of the service.
+struct ServiceError<T> {
     code: T,
     message: T,
     status: u16,
 }
 
-impl Said<&str> {
-    fn to_owned(&self) -> Said<String> {
-        Said { code: self.code.to_owned(), message: self.message.to_owned(), status: self.status }
+impl ServiceError<&str> {
+    fn to_owned(&self) -> ServiceError<String> {
+        ServiceError { code: self.code.to_owned(), message: self.message.to_owned(), status: self.status }
     }
 
     fn meaning(&self) -> Meaning {
@@ -104,18 +105,18 @@ impl Said<&str> {
     }
 }
 
-/// The failure when the class is the same for every operation, else what the service said.
-fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
+/// Returns the failure if it is the same for every operation, otherwise the service's error response.
+fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: SdkError<E, HttpResponse>,
     region: &str,
-) -> Result<Failure, Said<String>> {
+) -> Result<Failure, ServiceError<String>> {
     let SdkError::ServiceError(refused) = &error else {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         return Ok(match (explain(&error), status) {
             (AwsFault::Unreachable { .. }, Some(status)) if status >= 300 => {
-                let said = Said { code: "", message: "", status };
+                let said = ServiceError { code: "", message: "", status };
                 match said.meaning() {
-                    Meaning::Other => of_another(status, region),
+                    Meaning::Other => of_intermediary(status, region),
                     _ => said.busy(error.raw_response()),
                 }
             }
@@ -128,27 +129,27 @@ fn answer<E: ProvideErrorMetadata + std::error::Error + 'static>(
             (fault, _) => fault.into(),
         });
     };
-    let said = Said {
+    let said = ServiceError {
         code: refused.err().code().unwrap_or_default(),
         message: refused.err().message().unwrap_or_default(),
         status: refused.raw().status().as_u16(),
     };
     match said.meaning() {
-        // An answer of success that is none: something else answers in the service's place.
+        // A success status with an error body: another server answers in the service's place.
         Meaning::Other if refused.raw().status().is_success() => {
             let why = format!(
                 "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?"
             );
             Ok(Failure::new(Class::Malformed, why))
         }
-        Meaning::Other if said.code.is_empty() && said.status != 400 => Ok(of_another(said.status, region)),
+        Meaning::Other if said.code.is_empty() && said.status != 400 => Ok(of_intermediary(said.status, region)),
         Meaning::Throttled | Meaning::Failed => Ok(said.busy(Some(refused.raw()))),
         Meaning::Credentials | Meaning::Denied | Meaning::Other => Err(said.to_owned()),
     }
 }
 
-/// A refusal without a code of the service's: somebody between us and it answers.
-fn of_another(status: u16, region: &str) -> Failure {
+/// The failure of a refusal without an AWS error code: a proxy or firewall answers.
+fn of_intermediary(status: u16, region: &str) -> Failure {
     let (class, why) = match status {
         300..=399 => (Class::Malformed, "that is a redirect: a proxy or another server answers in its place"),
         401 | 403 => {
@@ -160,7 +161,7 @@ fn of_another(status: u16, region: &str) -> Failure {
     Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}"))
 }
 
-impl Said<String> {
+impl ServiceError<String> {
     fn meaning(&self) -> Meaning {
         Meaning::of(&self.code, self.status)
     }
@@ -215,13 +216,13 @@ impl Said<String> {
     }
 }
 
-/// The code, if there is one, and the status.
+/// The status, and the code if there is one.
 fn said(code: String, status: u16) -> String {
     if code.is_empty() { status.to_string() } else { format!("{status}, {code}") }
 }
 
-/// The service tells a secret that is not there from one without the version: "can't find the specified secret value for
-/// staging label: …".
+/// The message for a secret that exists without the requested version. The service says: "can't find the specified
+/// secret value for staging label: …".
 fn no_version(source: &AwsSource, region: &str) -> String {
     let what = match (&source.stage, &source.version) {
         (None, None) => "no current version: no value was stored yet".to_owned(),
@@ -232,7 +233,7 @@ fn no_version(source: &AwsSource, region: &str) -> String {
     format!("the secret is there in {region}, but it has {what} (ResourceNotFoundException)")
 }
 
-/// Whether a name ends as an ARN does: a hyphen and six letters or digits that the service chose.
+/// Whether a name ends like an ARN: with a hyphen and six letters or digits that the service chose.
 fn has_arn_suffix(id: &str) -> bool {
     id.rsplit_once('-').is_some_and(|(name, suffix)| {
         !name.is_empty()
@@ -265,7 +266,7 @@ fn not_found(source: &AwsSource, region: &str) -> String {
     format!("{what} in {region} (ResourceNotFoundException); {hint}")
 }
 
-/// Who was refused, from `User: ARN is not authorized to perform: …`; nothing else of a message is passed on.
+/// The principal that was refused, from `User: ARN is not authorized to perform: …`. Nothing else of a message is used.
 fn principal(message: &str) -> Option<&str> {
     let (arn, _) = message.strip_prefix("User: ")?.split_once(' ')?;
     let is_arn = arn.starts_with("arn:aws") && arn.len() <= 2048;
@@ -310,7 +311,7 @@ mod tests {
             let why = about("", message).why;
             assert!(!why.contains("()") && !why.contains("(,") && !why.contains(", )"), "{why}");
         }
-        let refused = Said { code: String::new(), message: String::new(), status: 400 };
+        let refused = ServiceError { code: String::new(), message: String::new(), status: 400 };
         let why = refused.about(&source("prod/db"), "eu-west-1", "x").why;
         assert_eq!(why, "Secrets Manager refuses the request (400)");
     }
@@ -348,7 +349,7 @@ mod tests {
             (407, Class::Denied, "user name and password"),
             (404, Class::Malformed, "another server"),
         ] {
-            let failure = of_another(status, "eu-west-1");
+            let failure = of_intermediary(status, "eu-west-1");
             assert!(failure.class == class && failure.why.contains(said), "{}", failure.why);
         }
     }

@@ -1,6 +1,6 @@
-//! AWS Secrets Manager: secrets are grouped by region and role, and read twenty at a time where that is possible.
+//! AWS Secrets Manager: secrets are grouped by region and role, and read in batches of up to twenty.
 //!
-//! Neighbours: `batch` (who goes with whom, and which answer is whose), `error` (a class per failure).
+//! `batch` groups secrets and assigns results; `error` classifies failures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,10 +22,10 @@ mod error;
 
 use batch::{Group, Job, PENDING};
 
-/// How many requests are under way at once.
+/// The number of parallel requests.
 const PARALLEL: usize = 8;
 
-/// Secrets Manager, in every region and as every role that references name.
+/// Secrets Manager, in all regions and with all roles that references name.
 pub struct Aws {
     identity: Arc<AwsIdentity>,
     clients: Mutex<BTreeMap<Group, Client>>,
@@ -37,27 +37,28 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// What is known of a secret without reading its value.
+/// What `DescribeSecret` returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// The version a fetch would answer with now.
+    /// The version that a fetch would return now.
     pub version: Version,
-    /// The secret will be rotated on or before this moment.
+    /// The latest time of the next rotation, if one is scheduled.
     pub next_rotation: Option<SystemTime>,
-    /// When somebody scheduled it for deletion: its value cannot be read any more.
+    /// When the secret was scheduled for deletion; its value can no longer be read.
     pub deleted: Option<SystemTime>,
 }
 
-/// The answers of one job: whose they are, and what they are.
+/// Results with the indexes of their sources.
 type Answers = Vec<(usize, Result<Fetched, Failure>)>;
 
 impl Aws {
-    /// A provider that asks nobody before the first fetch.
+    /// A provider that sends nothing before the first fetch.
     pub fn new(identity: Arc<AwsIdentity>) -> Self {
         Self { identity, clients: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Which version a source has now, and when it will next rotate (`DescribeSecret`: no decryption, same price).
+    /// Returns the current version of a source and the date of its next rotation (`DescribeSecret`: no decryption, same
+    /// price). Retries once with new credentials if these are rejected.
     pub async fn describe(&self, source: &AwsSource) -> Result<Description, Failure> {
         match self.describe_once(source).await {
             Err(failure) if error::is_of_credentials(&failure) => {
@@ -68,6 +69,7 @@ impl Aws {
         }
     }
 
+    /// The same, without a retry.
     async fn describe_once(&self, source: &AwsSource) -> Result<Description, Failure> {
         batch::deliverable(source)?;
         let group = self.group(source).await?;
@@ -90,17 +92,19 @@ impl Aws {
         Ok(Description { version: Version(version.clone()), next_rotation, deleted })
     }
 
-    /// Credentials that were refused as such are asked for again, the next time anybody needs some.
+    /// Drops the cached credentials, so that the next request obtains new ones.
     async fn forget_credentials(&self) {
         self.clients.lock().await.clear();
         self.identity.forget().await;
     }
 
+    /// The region and role of a source.
     async fn group(&self, source: &AwsSource) -> Result<Group, Failure> {
         let region = self.identity.region(source.region.as_deref()).await?;
         Ok(Group { region, role: source.role.clone() })
     }
 
+    /// The client of a group, created when it is first used.
     async fn client(&self, group: &Group) -> Result<Client, Failure> {
         let mut clients = self.clients.lock().await;
         if let Some(client) = clients.get(group) {
@@ -111,7 +115,8 @@ impl Aws {
         Ok(client)
     }
 
-    async fn one(&self, group: &Group, source: &AwsSource) -> Result<Fetched, Failure> {
+    /// Fetches one secret.
+    async fn fetch_one(&self, group: &Group, source: &AwsSource) -> Result<Fetched, Failure> {
         let client = self.client(group).await?;
         let request = client
             .get_secret_value()
@@ -126,8 +131,9 @@ impl Aws {
         fetched(answer.secret_string, answer.secret_binary, answer.version_id)
     }
 
-    /// One `BatchGetSecretValue`. Answers what it answered; what is missing is to be asked for one by one.
-    async fn several(&self, group: &Group, places: &[usize], sources: &[&Source]) -> Answers {
+    /// Fetches several secrets with one `BatchGetSecretValue`. Secrets that are missing from the result have to be
+    /// fetched singly.
+    async fn fetch_batch(&self, group: &Group, places: &[usize], sources: &[&Source]) -> Answers {
         let wanted: Vec<(usize, &AwsSource)> =
             places.iter().filter_map(|place| Some((*place, aws(sources.get(*place)?)?))).collect();
         let all = |failure: Failure| wanted.iter().map(|(place, _)| (*place, Err(failure.clone()))).collect();
@@ -156,13 +162,14 @@ impl Aws {
         answers
     }
 
-    async fn job(&self, job: Job, sources: &[&Source]) -> (Group, Vec<usize>, Answers) {
+    /// Executes one job; returns its group, the indexes of its sources, and the results.
+    async fn run_job(&self, job: Job, sources: &[&Source]) -> (Group, Vec<usize>, Answers) {
         let answers = match job.places.as_slice() {
             [place] => match sources.get(*place).and_then(|source| aws(source)) {
-                Some(source) => vec![(*place, self.one(&job.group, source).await)],
+                Some(source) => vec![(*place, self.fetch_one(&job.group, source).await)],
                 None => Vec::new(),
             },
-            places => self.several(&job.group, places, sources).await,
+            places => self.fetch_batch(&job.group, places, sources).await,
         };
         (job.group, job.places, answers)
     }
@@ -193,6 +200,8 @@ impl Fetch for Aws {
 }
 
 impl Aws {
+    /// Fetches every source, without a retry for rejected credentials. Secrets that a batch does not return are fetched
+    /// singly.
     async fn fetch_once(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let mut answers: BTreeMap<usize, Result<Fetched, Failure>> = BTreeMap::new();
         let mut groups: BTreeMap<Group, Vec<(usize, &AwsSource)>> = BTreeMap::new();
@@ -212,11 +221,11 @@ impl Aws {
         let mut jobs = batch::jobs(groups);
         while !jobs.is_empty() {
             let round: Vec<_> =
-                stream::iter(jobs).map(|job| self.job(job, sources)).buffer_unordered(PARALLEL).collect().await;
+                stream::iter(jobs).map(|job| self.run_job(job, sources)).buffer_unordered(PARALLEL).collect().await;
             jobs = Vec::new();
             for (group, places, found) in round {
                 answers.extend(found);
-                // Only a batch leaves something out, so the second round is the last.
+                // Only batches omit results, so there are two rounds at most.
                 let missing = places.into_iter().filter(|place| !answers.contains_key(place));
                 jobs.extend(missing.map(|place| Job { group: group.clone(), places: vec![place] }));
             }
@@ -226,6 +235,7 @@ impl Aws {
     }
 }
 
+/// The source, if it is one of Secrets Manager.
 fn aws(source: &Source) -> Option<&AwsSource> {
     match source {
         Source::Aws(source) => Some(source),
@@ -233,6 +243,7 @@ fn aws(source: &Source) -> Option<&AwsSource> {
     }
 }
 
+/// Converts a secret string or binary.
 fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) -> Result<Fetched, Failure> {
     let value = match (text, binary) {
         (Some(text), _) => SecretBytes::from(text),

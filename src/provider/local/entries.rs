@@ -1,4 +1,4 @@
-//! What the local file says: a value for each reference, and on what terms it is leased.
+//! Parses the content of a local file: a value for each reference, and its lease.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::domain::{Payload, SecretBytes, SecretRef, SecretValue, Source};
 use super::super::{Class, Failure};
 use super::tree::{Kind, Node, parse as parse_tree};
 
-/// Stands for a fresh random text at each fetch.
+/// The placeholder for a random string, new at each fetch.
 const RANDOM: &str = "{{random}}";
-/// How long that text is; 62^32 are 190 bits.
+/// The length of that string; 62^32 are 190 bits.
 const RANDOM_LENGTH: usize = 32;
 
-/// One reference's answer. No `Debug`: it holds the value.
+/// The value of one reference. No `Debug`, because it contains the value.
 pub(super) struct Entry {
     pub(super) value: Value,
-    /// Only where it is leased.
+    /// `None` without a lease.
     pub(super) terms: Option<Terms>,
     line: usize,
 }
 
-/// How a value is leased.
+/// The lease of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
     pub(super) ttl: Duration,
@@ -35,23 +35,23 @@ pub(super) struct Terms {
 pub(super) enum Value {
     /// `data`: keys and values.
     Data(Vec<(String, Data)>),
-    /// `value`: one text.
+    /// `value`: one string.
     Text(String),
-    /// `base64`: one value of any bytes.
+    /// `base64`: one value of arbitrary bytes.
     Bytes(Vec<u8>),
 }
 
-/// A value below `data`, ready to be written as JSON.
+/// A value below `data`.
 pub(super) enum Data {
     Text(String),
-    /// A number, `true`, `false` or `null`, as JSON writes it.
+    /// A number, `true`, `false` or `null`, in JSON notation.
     Literal(String),
     List(Vec<Data>),
     Map(Vec<(String, Data)>),
 }
 
 impl Value {
-    /// The value as a backend would answer it, with fresh randomness.
+    /// The value as a backend would return it, with new random strings.
     pub(super) fn payload(&self) -> Result<Payload, Failure> {
         Ok(match self {
             Self::Data(entries) => {
@@ -75,6 +75,7 @@ impl Value {
 }
 
 impl Data {
+    /// Appends the value as JSON.
     fn write(&self, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Literal(json) => out.push_str(json),
@@ -106,10 +107,12 @@ impl Data {
     }
 }
 
+/// A JSON string.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text always has a JSON form")
 }
 
+/// Replaces every [`RANDOM`] by a random string.
 fn randomized(text: &str) -> Result<String, Failure> {
     let mut pieces = text.split(RANDOM);
     let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -120,6 +123,7 @@ fn randomized(text: &str) -> Result<String, Failure> {
     Ok(out)
 }
 
+/// A random string of [`RANDOM_LENGTH`] letters and digits.
 fn random_text() -> Result<String, Failure> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut out = String::with_capacity(RANDOM_LENGTH);
@@ -127,14 +131,15 @@ fn random_text() -> Result<String, Failure> {
     while out.len() < RANDOM_LENGTH {
         let failed = |_| Failure::new(Class::Transient, "the kernel gave no random bytes");
         getrandom::fill(&mut pool).map_err(failed)?;
-        // Six bits each; the two values beyond the alphabet are thrown away, so that every letter is as likely.
+        // Six bits for each character; the two values beyond the alphabet are discarded, so that all characters are
+        // equally likely.
         let letters = pool.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
         out.extend(letters.take(RANDOM_LENGTH.saturating_sub(out.len())).map(|letter| char::from(*letter)));
     }
     Ok(out)
 }
 
-/// Reads the whole file. Mistakes name the reference and the line, never a value.
+/// Parses the whole file. Mistakes name the reference and the line, never a value.
 pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, Vec<ConfigError>> {
     let mut reader = Reader { file, mistakes: Vec::new() };
     let mut entries: BTreeMap<Source, Entry> = BTreeMap::new();
@@ -169,6 +174,7 @@ impl Reader<'_> {
         self.mistakes.push(ConfigError::new(&Place::Line { file: self.file.to_owned(), line }, text));
     }
 
+    /// Parses one reference and its value.
     fn entry(&mut self, key: Node, node: Node) -> Option<(Source, Entry)> {
         let line = key.line;
         let (Kind::Plain(name) | Kind::Quoted(name)) = key.kind else {
@@ -193,6 +199,7 @@ impl Reader<'_> {
         Some((source?, entry?))
     }
 
+    /// Parses the map behind a reference: `data`, `value` or `base64`, and the lease.
     fn body(&mut self, name: &str, node: Node, source: Option<&Source>) -> Option<Entry> {
         let Kind::Map(pairs) = node.kind else {
             self.mistake(node.line, format!("{name}: expected {{ data: … }}, {{ value: … }} or {{ base64: … }}"));
@@ -254,6 +261,7 @@ impl Reader<'_> {
         value.map(|value| Entry { value, terms, line: node.line })
     }
 
+    /// Parses the keys and values below `data` or below one of its maps.
     fn fields(&mut self, name: &str, pairs: Vec<(Node, Node)>) -> Vec<(String, Data)> {
         let mut fields: Vec<(String, Data)> = Vec::with_capacity(pairs.len());
         for (key, node) in pairs {
@@ -271,6 +279,7 @@ impl Reader<'_> {
         fields
     }
 
+    /// Parses one value below `data`.
     fn data(&mut self, name: &str, node: Node) -> Data {
         match node.kind {
             Kind::Quoted(text) => Data::Text(text),
@@ -285,6 +294,7 @@ fn quotes() -> &'static str {
     "braces need quotes: \"{{random}}\""
 }
 
+/// Decodes base64, ignoring white space.
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let text: String = text.split_ascii_whitespace().collect();
     STANDARD.decode(text).ok()
@@ -294,7 +304,7 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// A scalar without quotes, by YAML's core schema; what JSON has no spelling for (`0x1f`, `.inf`, `+5`) stays text.
+/// An unquoted scalar, by YAML's core schema. What JSON cannot express (`0x1f`, `.inf`, `+5`) stays a string.
 fn plain(text: String) -> Data {
     match text.as_str() {
         text if is_null(text) => Data::Literal("null".to_owned()),

@@ -1,26 +1,26 @@
-//! YAML as a tree in which every node knows its line. Scalars stay as they were written.
+//! Parses YAML into a tree whose nodes know their lines. Scalars keep their spelling.
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-/// A node and the line it begins on. No `Debug`: it may be a secret.
+/// A node and the line it begins on. No `Debug`, because it may contain a secret.
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) kind: Kind,
 }
 
 pub(super) enum Kind {
-    /// A scalar without quotes, whose meaning depends on its looks.
+    /// An unquoted scalar, whose type depends on its spelling.
     Plain(String),
-    /// A scalar that is text: quoted, a block, or tagged `!!str`.
+    /// A string: quoted, a block scalar, or tagged `!!str`.
     Quoted(String),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
 
-/// What cannot be read, and where.
+/// An error and its line.
 pub(super) type Broken = (usize, String);
 
-/// The document; `None` for a file without any.
+/// Parses one document; `None` for a file without one.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
     let mut open: Vec<Node> = Vec::new();
     let mut root = None;
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
                 None
             }
             Event::MappingStart(..) => {
-                // Keys and values alternate until the end, then they are paired.
+                // Keys and values are collected in one list and paired at the end of the map.
                 open.push(Node { line, kind: Kind::Map(Vec::new()) });
                 open.push(Node { line, kind: Kind::List(Vec::new()) });
                 None

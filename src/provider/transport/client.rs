@@ -1,4 +1,4 @@
-//! The `reqwest` client of one connection state.
+//! Builds the `reqwest` client.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::names::NameOverrideResolver;
 
 impl Endpoint {
-    /// A client whose connections go to `host`; `None` when the proxy cannot be used.
+    /// A client that connects to `host`; `None` when the proxy cannot be used.
     pub(super) fn client(&self, host: &str, tls: &rustls::ClientConfig, limits: Limits) -> Option<reqwest::Client> {
         let names =
             NameOverrideResolver { instead: self.server_name.as_ref().map(|name| (name.clone(), host.to_owned())) };
@@ -21,20 +21,20 @@ impl Endpoint {
             .connect_timeout(limits.connect)
             .timeout(limits.request)
             .pool_idle_timeout(Duration::from_secs(10))
-            // The environment was read once, into `proxies`.
+            // The proxy variables of the environment were read at the start, into `proxies`.
             .no_proxy();
         if let Some(socket) = &self.socket {
             return builder.unix_socket(socket.as_path()).build().ok();
         }
         let builder = match &self.proxy {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).ok()?),
-            // A proxy would be asked for the name TLS wants, not for the host; and loopback is never behind one.
+            // A proxy would get the TLS server name instead of the host. Loopback addresses never go through one.
             None if self.server_name.is_some() || self.is_loopback() => builder,
             None => {
                 let proxies = self.proxies.clone();
                 builder.proxy(reqwest::Proxy::custom(move |url| {
                     let host = url.host_str().unwrap_or_default();
-                    // `send_once` has refused what is wrong with it.
+                    // An invalid proxy was already reported by `send_once`.
                     proxies.choose(url.scheme(), host, url.port()).ok().flatten().map(str::to_owned)
                 }))
             }

@@ -1,4 +1,4 @@
-//! Where requests go: the address, the proxy and the name that TLS verifies.
+//! The address, the proxy and the TLS server name of a backend.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,26 +10,26 @@ use crate::provider::{Class, Failure};
 
 use super::redirect::{is_loopback, origin};
 
-/// The server, and the way to it.
+/// The address of the server, and how to connect to it.
 pub(super) struct Endpoint {
-    /// As the operator wrote it.
+    /// The address as configured.
     pub(super) address: String,
-    /// Scheme, host and port of the requests.
+    /// Scheme, host and port of the request URLs.
     pub(super) base: String,
-    /// The path in front of the API's; empty, or with a slash in front and none behind.
+    /// The path before the API's: empty, or beginning with a slash and not ending with one.
     pub(super) prefix: String,
-    /// Where connections go instead of to a host.
+    /// The Unix socket to connect to instead of a host.
     pub(super) socket: Option<PathBuf>,
     pub(super) url: Url,
     pub(super) host: String,
-    /// What TLS verifies instead of the host.
+    /// The name that TLS verifies instead of the host.
     pub(super) server_name: Option<String>,
     pub(super) proxy: Option<Url>,
     pub(super) proxies: Proxies,
 }
 
 impl Endpoint {
-    /// The configured server. Every failure is the configuration's.
+    /// Parses the configured address. Every failure is one of the configuration.
     pub(super) fn parse(config: &Vault) -> Result<Self, Failure> {
         let malformed = |why: &str| Failure::new(Class::Malformed, why);
         let socket = config.address.strip_prefix("unix://").map(PathBuf::from);
@@ -71,12 +71,12 @@ impl Endpoint {
         self.url.scheme() == "http"
     }
 
-    /// Whether nothing leaves this machine.
+    /// Whether the server is on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(&self.url)
     }
 
-    /// Whether the environment says through which proxy requests go.
+    /// Whether the environment's proxy variables apply.
     pub(super) fn uses_environment(&self) -> bool {
         self.proxy.is_none() && self.server_name.is_none() && self.socket.is_none() && !self.is_loopback()
     }

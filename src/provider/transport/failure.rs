@@ -1,4 +1,4 @@
-//! What goes wrong between us and an answer, found in the chain of causes that `reqwest` hands over.
+//! Explains failures between us and a response, from the chain of errors that `reqwest` returns.
 
 use std::error::Error;
 use std::io;
@@ -13,83 +13,83 @@ use crate::provider::{Class, Failure};
 use super::names::{NoSuchName, NotLookedUp};
 use super::{Limits, TrustSource};
 
-/// What went wrong between us and an answer. Names the address, never a value.
+/// Why there is no usable response. Names the address, never a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransportError {
-    /// DNS has no such name, or no DNS answers.
+    /// The name does not exist, or no DNS server answers.
     #[error("the name {0} does not resolve")]
     Name(String),
-    /// The proxy's name leads nowhere.
+    /// The name of the proxy does not exist.
     #[error(
         "{proxy}, through which {address} is reached, has a name that does not resolve; is it right? (NO_PROXY goes around it)"
     )]
     ProxyName {
-        /// Its URL and what names it.
+        /// The proxy's URL, and the setting that names it.
         proxy: String,
-        /// What is behind it.
+        /// The address behind it.
         address: String,
     },
-    /// Looking a name up needs a thread.
+    /// The name look-up needs a thread, and none can be started.
     #[error("the name {0} cannot be looked up: {NoThread}")]
     NotLookedUp(String),
-    /// Nobody listens.
+    /// The connection was refused.
     #[error("{0} refuses the connection; is the server running there?")]
     Refused(String),
-    /// A socket that cannot be connected to.
+    /// The Unix socket cannot be connected to.
     #[error("{0} cannot be connected to: {1}")]
     Socket(String, &'static str),
-    /// The proxy is not there.
+    /// The connection to the proxy was refused.
     #[error(
         "{proxy}, through which {address} is reached, refuses the connection; is the proxy running? (NO_PROXY goes around it)"
     )]
     ProxyRefused {
-        /// Its URL and what names it.
+        /// The proxy's URL, and the setting that names it.
         proxy: String,
-        /// What is behind it.
+        /// The address behind it.
         address: String,
     },
-    /// The proxy is there and does not connect us.
+    /// The proxy refuses to connect us.
     #[error("{proxy} does not connect us to {address}: {why}")]
     ProxyDenied {
-        /// Its URL and what names it.
+        /// The proxy's URL, and the setting that names it.
         proxy: String,
-        /// What is behind it.
+        /// The address behind it.
         address: String,
         /// What to do.
         why: &'static str,
     },
-    /// A variable that names no proxy we can use.
+    /// A proxy variable is invalid.
     #[error("{0}")]
     Proxy(#[from] ProxyError),
-    /// No way there.
+    /// No route to the server.
     #[error("{0} cannot be reached: no route to it")]
     Unreachable(String),
-    /// Connecting took too long.
+    /// Connecting timed out.
     #[error("{0} cannot be reached: no connection within {1:?}")]
     ConnectTimeout(String, Duration),
-    /// The answer took too long.
+    /// The response timed out.
     #[error("{0} gave no answer within {1:?}")]
     AnswerTimeout(String, Duration),
-    /// TLS; the whole sentence.
+    /// A TLS error, as a whole sentence.
     #[error("{0}")]
     Tls(String),
-    /// The connection ended early.
+    /// The connection ended before the response was complete.
     #[error("the connection to {0} ended before the answer was complete")]
     CutShort(String),
-    /// The connection never stood, for another reason (a proxy's refusal, for example).
+    /// The connection failed for another reason.
     #[error("no connection to {0}{1}")]
     NotConnected(String, &'static str),
-    /// More than we take.
+    /// The response exceeds the size limit.
     #[error("the answer is larger than {} MiB", MOST_ANSWER_BYTES >> 20)]
     TooLarge,
     /// A redirect that is not followed.
     #[error("{from} redirects to {to}{why}")]
     Redirect {
-        /// Whom we asked.
+        /// Where the request was sent.
         from: String,
-        /// Scheme, host and port it names.
+        /// Scheme, host and port of the target.
         to: String,
-        /// Why we do not go there.
+        /// Why it is not followed.
         why: &'static str,
     },
 }
@@ -104,7 +104,7 @@ impl From<TransportError> for Failure {
         let failure = match error {
             TransportError::AnswerTimeout(..) => failure.silent(),
             TransportError::CutShort(_) => failure.unclear(),
-            // Ours, not the backend's.
+            // A failure of this machine, not of the backend.
             TransportError::NotLookedUp(_) => failure,
             TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => failure,
             _ => failure.of_backend(),
@@ -119,7 +119,7 @@ impl From<TransportError> for Failure {
     }
 }
 
-/// The reason behind reqwest's: the first thing in the chain that says something.
+/// Finds the reason of a `reqwest` error: the first informative error in its chain.
 pub(super) fn why(
     error: &reqwest::Error,
     address: &str,
@@ -130,11 +130,11 @@ pub(super) fn why(
     let address = address.to_owned();
     let proxy_name = proxy.clone().unwrap_or_else(|| "the proxy".to_owned());
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    // Without TLS there is no tunnel: the connection is the proxy's.
+    // Without TLS there is no tunnel: we are connected to the proxy itself.
     let is_relayed = proxy.is_some() && address.starts_with("http://");
     let mut peer = if is_relayed { proxy_name.clone() } else { address.clone() };
     while let Some(error) = next {
-        // hyper-util's TunnelError is public in name only; its text is all there is to know it by.
+        // hyper-util's TunnelError cannot be downcast to; it is recognised by its text.
         match error.to_string().strip_prefix("tunnel error: ") {
             Some("failed to create underlying connection") => peer = proxy_name.clone(),
             Some(tunnel) => {
@@ -169,7 +169,7 @@ pub(super) fn why(
     }
 }
 
-/// A name that leads nowhere: the server's, or that of the proxy in front of it.
+/// The error for a name that does not exist: the server's, or that of the proxy.
 fn no_such_name(name: &str, peer: String, address: String) -> TransportError {
     if peer == address {
         TransportError::Name(name.to_owned())
@@ -178,7 +178,7 @@ fn no_such_name(name: &str, peer: String, address: String) -> TransportError {
     }
 }
 
-/// Why a proxy that answers does not connect us.
+/// Explains the text of a failed tunnel through a proxy; `None` if it is unknown.
 fn why_denied(tunnel: &str) -> Option<&'static str> {
     match tunnel {
         "proxy authorization required" => {
@@ -191,7 +191,8 @@ fn why_denied(tunnel: &str) -> Option<&'static str> {
     }
 }
 
-/// What the system says of a connection to `peer`: the server, the proxy in front of it, or a socket.
+/// The error for a system error of the connection to `peer` (the server, a proxy, or a socket); `None` if it says
+/// nothing specific.
 fn of_system(kind: io::ErrorKind, peer: &str, address: &str) -> Option<TransportError> {
     let is_socket = address.starts_with("unix://");
     let (peer, address) = (peer.to_owned(), address.to_owned());
@@ -209,7 +210,7 @@ fn of_system(kind: io::ErrorKind, peer: &str, address: &str) -> Option<Transport
     })
 }
 
-/// The TLS error inside an io::Error, or inside one inside it: `source` goes past what an io::Error wraps.
+/// The TLS error inside an io::Error, possibly nested: `source` skips what an io::Error wraps.
 fn wrapped(error: &io::Error) -> Option<&rustls::Error> {
     let inner = error.get_ref()?;
     inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(wrapped))

@@ -1,7 +1,8 @@
-//! HTTP for Vault: a `rustify` client over `reqwest` that keeps what Vault's own clients need and `rustify`'s drops.
+//! HTTP for Vault: a `rustify` client based on `reqwest`, with what Vault clients need and `rustify`'s own client
+//! lacks.
 //!
-//! An answer comes back whole whatever its status (`Retry-After` is a header of failures), bodies are bounded, nothing is
-//! logged, and what goes wrong on the way has a type. Proxies, the name asked for in TLS and redirects are decided here.
+//! A response is returned whatever its status (so that `Retry-After` of failures can be read), body sizes are limited,
+//! bodies are not logged, and failures have types. Proxies, the TLS server name and redirects are handled here.
 
 mod client;
 mod endpoint;
@@ -35,40 +36,41 @@ use trust::{TrustSource, load_certificate};
 
 pub(crate) use failure::TransportError;
 
-/// How long one request may take.
+/// The timeouts of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Until the connection (with TLS) stands.
+    /// For connecting, including TLS.
     pub connect: Duration,
-    /// From the first byte to the last, connecting included.
+    /// For the whole request, including connecting.
     pub request: Duration,
 }
 
 impl Default for Limits {
-    /// Five seconds to connect; half a minute for all of it, because a database may take its time to make a user.
+    /// 5 s for connecting; 30 s for the whole request, because a database may take long to create a user.
     fn default() -> Self {
         Self { connect: Duration::from_secs(5), request: Duration::from_secs(30) }
     }
 }
 
-/// A client for one backend.
+/// The HTTP client of one backend.
 pub(crate) struct Transport {
     endpoint: Endpoint,
     redirect_hosts: Vec<String>,
     trust: TrustSource,
     certificate: Option<CertificateFiles>,
     limits: Limits,
-    /// Held while a large answer is received, so that several at once cannot use several times its memory.
+    /// Acquired while a large response is received, so that parallel ones do not multiply the memory it needs.
     large: Arc<Semaphore>,
     state: RwLock<State>,
 }
 
-/// What may change while the process lives: certificates are replaced, idle connections closed.
+/// What may change while the process runs: certificates, and the client with its connections.
 struct State {
     trust: Trust,
     tls: rustls::ClientConfig,
     certificate: Option<ClientCertificate>,
-    /// Whether the auth method shows it, so that no file of `vault` replaces it.
+    /// Whether the certificate belongs to the auth method; then it is not replaced by that of the settings
+    /// `vault.clientCertFile`.
     is_of_method: bool,
     http: reqwest::Client,
 }
@@ -80,12 +82,13 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// A client for the configured address. Reads the CA; connects to nobody. Every failure is the configuration's.
+    /// A client for the configured address. Reads the CA, but does not connect. Every failure is one of the
+    /// configuration.
     pub(crate) fn new(config: &Vault, limits: Limits) -> Result<Self, Failure> {
         Self::with_known(config, limits, None)
     }
 
-    /// The same for the next login. A CA file that is being replaced, or that only root could read, stays what it was.
+    /// A client for the next login. If a CA or certificate file cannot be read any more, the known content is used.
     pub(crate) fn successor(&self, config: &Vault, limits: Limits) -> Result<Self, Failure> {
         let (known, certificate) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +103,7 @@ impl Transport {
         Self::with_known(config, limits, Some((known, certificate)))
     }
 
+    /// Builds a client; `known` is used for files that cannot be read.
     fn with_known(
         config: &Vault,
         limits: Limits,
@@ -131,7 +135,7 @@ impl Transport {
         })
     }
 
-    /// The server's address, as it is configured.
+    /// The server's address, as configured.
     pub(crate) fn address(&self) -> &str {
         &self.endpoint.address
     }
@@ -141,8 +145,8 @@ impl Transport {
         self.endpoint.is_plain() && !self.endpoint.is_loopback()
     }
 
-    /// Shows this certificate in every handshake from now on: Vault wants it at renewals of the token too.
-    pub(crate) fn show(&self, certificate: &ClientCertificate) -> Result<(), TlsError> {
+    /// Presents this certificate in every handshake from now on; Vault requires it for renewals of the token too.
+    pub(crate) fn present_certificate(&self, certificate: &ClientCertificate) -> Result<(), TlsError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.certificate.as_ref().is_some_and(|shown| shown.is_same(certificate)) {
             return Ok(());
@@ -154,24 +158,25 @@ impl Transport {
         Ok(())
     }
 
-    /// Closes every idle connection (each keeps the last plaintext answer in its buffers) and reads the CA file again if
-    /// it changed. TLS sessions stay resumable. For the end of a round of requests.
-    pub(crate) fn close_idle(&self) {
+    /// Reloads changed CA and certificate files and replaces the HTTP client, which closes all idle connections (each
+    /// keeps its last plaintext response in its buffers). TLS sessions stay resumable. To be called after a round of
+    /// requests.
+    pub(crate) fn reload_ca_and_reconnect(&self) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        self.read_again(&mut state);
+        self.reload_certificates(&mut state);
         self.reconnect(&mut state);
     }
 
-    /// Takes a CA file up that changed.
-    fn read_again(&self, state: &mut State) {
-        // A CA file that is being replaced may be unreadable or half there: what we have stays until it is whole.
+    /// Loads CA and client certificate again, and uses them if they have changed.
+    fn reload_certificates(&self, state: &mut State) {
+        // A file that is being replaced may be unreadable or incomplete: keep the known content.
         if let Ok(trust) = self.trust.load()
             && trust != state.trust
             && let Ok(tls) = tls::client_config(&trust, state.certificate.as_ref())
         {
             (state.trust, state.tls) = (trust, tls);
         }
-        // The same of the certificate we show, unless the auth method shows one of its own.
+        // Likewise for our certificate, unless it belongs to the auth method.
         if let Some(files) = &self.certificate
             && !state.is_of_method
             && let Ok(certificate) = load_certificate(files, &state.trust)
@@ -182,18 +187,19 @@ impl Transport {
         }
     }
 
+    /// Replaces the HTTP client, and with it all connections.
     fn reconnect(&self, state: &mut State) {
         if let Some(http) = self.endpoint.client(&self.endpoint.host, &state.tls, self.limits) {
             state.http = http;
         }
     }
 
-    /// One request and its answer, whatever the status; one redirect is followed.
+    /// Sends one request and returns the response, whatever its status; follows one redirect.
     ///
-    /// A standby names the active node by 307: the request goes there once with the same method, body and token. Unlike
-    /// Vault's own client, it goes only to hosts that the operator names: whoever can redirect would get the token. What
-    /// is not a read is not sent again for 301 and 302, which do not promise to keep the method. The scheme never
-    /// changes, and no token leaves loopback in clear.
+    /// A Vault standby redirects to the active node with 307: the request is sent there once with the same method, body
+    /// and token. Unlike Vault's own client, only hosts that the operator has listed are accepted, because the target
+    /// gets the token. A write is not repeated for 301 and 302, which do not guarantee the same method. The scheme
+    /// never changes, and no token leaves loopback unencrypted.
     async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let (parts, body) = request.into_parts();
         let mut url = Url::parse(&parts.uri.to_string()).expect("an http::Uri with scheme and host is a URL");
@@ -228,6 +234,7 @@ impl Transport {
         }
     }
 
+    /// Sends one request and reads the response, without following redirects.
     async fn send_once(
         &self,
         http: &reqwest::Client,
@@ -236,13 +243,14 @@ impl Transport {
         body: Vec<u8>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
         if self.endpoint.uses_environment() {
-            // The configuration has told this of the address itself; a redirect may lead elsewhere.
+            // The address itself was checked with the configuration; a redirect's target was not.
             self.endpoint.proxies.choose(url.scheme(), url.host_str().unwrap_or_default(), url.port())?;
         }
         let mut wire = url.clone();
         let mut headers = parts.headers.clone();
         if let Some(name) = &self.endpoint.server_name {
-            // The URL names what TLS asks for and verifies; `NameOverrideResolver` leads it to the real host, and HTTP still says that one.
+            // The URL contains the name for TLS; `NameOverrideResolver` connects it to the real host, which the Host
+            // header names.
             let authority = origin(url).split_once("://").map(|(_, authority)| authority.to_owned());
             let authority = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
             headers.insert(HOST, authority.expect("a URL's host and port are a header value"));
@@ -259,8 +267,8 @@ impl Transport {
             let address = if self.endpoint.socket.is_some() { self.endpoint.address.clone() } else { origin(url) };
             let why = failure::why(&error, &address, self.route(url).proxy(), &self.trust, self.limits);
             if matches!(why, TransportError::Tls(_)) {
-                // The operator may have replaced the bundle, and the next try is to know it.
-                self.close_idle();
+                // The operator may have replaced the CA bundle: reload it before the next attempt.
+                self.reload_ca_and_reconnect();
             }
             why
         };
@@ -285,7 +293,7 @@ impl Transport {
     }
 }
 
-/// Who is trusted: where that is read from, and what it says now (or said, while a CA file is being replaced).
+/// Where the trusted certificates come from, and the current ones (the known ones while a CA file is being replaced).
 fn trusted(config: &Vault, is_plain: bool, known: Option<Trust>) -> Result<(TrustSource, Trust), Failure> {
     let malformed = |why: String| Failure::new(Class::Malformed, why);
     let trust = match &config.ca {
@@ -327,7 +335,7 @@ impl rustify::client::Client for Transport {
         self.exchange(request).await.map_err(|error| ClientError::RequestError { source: error.into(), url, method })
     }
 
-    /// As `send`: the default turns every status but 2xx into an error that has lost its headers, and logs.
+    /// Like `send`: the default would turn other statuses than 2xx into errors without headers, and log them.
     async fn execute(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ClientError> {
         self.send(request).await
     }

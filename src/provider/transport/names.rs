@@ -1,4 +1,4 @@
-//! Name resolution: the system's, but the name that TLS asks for may lead to another host.
+//! Name resolution by the system, except that the TLS server name is resolved to another host.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,16 +10,16 @@ use crate::identity::thread::{self, NoThread};
 /// The resolver of one client.
 #[derive(Debug)]
 pub(super) struct NameOverrideResolver {
-    /// A name, and the host it leads to instead of its own.
+    /// A name, and the host that is resolved instead of it.
     pub(super) instead: Option<(String, String)>,
 }
 
-/// A name that leads nowhere.
+/// The name does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("the name {0} does not resolve")]
 pub(super) struct NoSuchName(pub(super) String);
 
-/// A name that was not looked up: that needs a thread.
+/// The name was not looked up, because no thread can be started for it.
 #[derive(Debug, thiserror::Error)]
 #[error("the name {0} cannot be looked up: {NoThread}")]
 pub(super) struct NotLookedUp(pub(super) String);

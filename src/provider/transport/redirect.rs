@@ -1,4 +1,4 @@
-//! Where a redirect leads, and which ones are followed.
+//! Decides which redirects are followed.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::failure::TransportError;
 
-/// Where a redirect leads; `None` when the answer is none, an error when we do not go there.
+/// The target of a redirect; `None` when the response is not one. An error for a redirect that is not followed.
 pub(super) fn redirect(
     from: &Url,
     method: &http::Method,
@@ -29,7 +29,7 @@ pub(super) fn redirect(
         let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
         return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });
     };
-    // A standby names a path of the API at another node, an ingress perhaps one with a prefix.
+    // A standby redirects to an API path of another node, an ingress perhaps to one with a prefix.
     if status == S::SEE_OTHER || !target.path().contains("/v1/") {
         let why = ", to no path of Vault's API: a login page, a proxy or another server answers in its place; is \
                    vault.address right?";
@@ -59,12 +59,12 @@ pub(super) fn redirect(
     Ok(Some(target))
 }
 
-/// RFC 3986: a reference has no white space. An empty one is allowed and leads nowhere.
+/// Whether this can be a URI reference (RFC 3986 allows no white space). An empty one is refused.
 fn is_location(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_whitespace)
 }
 
-/// Whether the URL is at `HOST[:PORT]`; without a port, it is the one of the address.
+/// Whether the URL is at `HOST[:PORT]`; without a port, that of `from` applies.
 pub(super) fn is_host(url: &Url, from: &Url, host: &str) -> bool {
     let Ok(allowed) = Url::parse(&format!("{}://{host}", url.scheme())) else { return false };
     let port = match host.rsplit_once(':') {
@@ -74,7 +74,7 @@ pub(super) fn is_host(url: &Url, from: &Url, host: &str) -> bool {
     url.host_str() == allowed.host_str() && url.port_or_known_default() == port
 }
 
-/// Scheme, host and port, without anything a URL could carry besides.
+/// Scheme, host and port of a URL.
 pub(super) fn origin(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -83,6 +83,7 @@ pub(super) fn origin(url: &Url) -> String {
     }
 }
 
+/// Whether a URL's host is a loopback address or `localhost`.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

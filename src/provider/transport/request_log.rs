@@ -1,4 +1,4 @@
-//! Each request in the log at debug: method, address, proxy, who answered, status and time; never a header or a body.
+//! Logs each request at debug: method, address, proxy, peer, status and time; never a header or a body.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::sys::clock;
 use super::{Transport, origin};
 
 impl Transport {
-    /// How a request to `url` leaves this machine.
+    /// How a request to `url` is routed: directly or through a proxy.
     pub(super) fn route(&self, url: &Url) -> Route {
         if let Some(proxy) = &self.endpoint.proxy {
             return Route::Proxy(proxy.to_string(), "vault.proxy".to_owned());
@@ -28,14 +28,14 @@ impl Transport {
     }
 }
 
-/// A request that was sent.
+/// A request that was sent, for its log lines.
 pub(super) struct SentRequest {
     what: String,
     since: Duration,
 }
 
 impl SentRequest {
-    /// Logs that it is sent. A query is left out: parameters of a read may be the caller's own.
+    /// Logs that the request is sent, without its query, which may contain parameters of the caller.
     pub(super) fn new(transport: &Transport, method: &http::Method, url: &Url) -> Self {
         let route = transport.route(url);
         let what = match &transport.endpoint.socket {
@@ -46,21 +46,21 @@ impl SentRequest {
         Self { what, since: clock::boottime() }
     }
 
-    /// Logs the status and the address of the peer: the server's, or the proxy's.
+    /// Logs the status and the peer's address (the server's, or the proxy's).
     pub(super) fn log_answer(&self, response: &Response) {
         let peer = response.remote_addr().map(|peer| format!(" from {peer}")).unwrap_or_default();
         let (status, took) = (response.status().as_u16(), clock::boottime().saturating_sub(self.since).as_millis());
         debug!("request: {}: status {status}{peer} after {took} ms", self.what);
     }
 
-    /// Logs every cause in the chain: the message that people see names the first that says something.
+    /// Logs every error in the chain; messages to the user contain only the first informative one.
     pub(super) fn log_failure(&self, error: &reqwest::Error) {
         let took = clock::boottime().saturating_sub(self.since).as_millis();
         debug!("request: {}: failed after {took} ms: {}", self.what, Causes(error));
     }
 }
 
-/// The causes of an error, outermost first, without `reqwest`'s own sentence, which quotes the URL with its query.
+/// The chain of errors, outermost first, without `reqwest`'s own text, which quotes the URL with its query.
 struct Causes<'a>(&'a reqwest::Error);
 
 impl fmt::Display for Causes<'_> {
@@ -79,17 +79,17 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
-/// How requests leave this machine.
+/// How a request leaves this machine.
 pub(super) enum Route {
     Direct,
-    /// The proxy's URL, and what names it.
+    /// The proxy's URL, and the setting that names it.
     Proxy(String, String),
-    /// A proxy is set, and an exception covers the address.
+    /// A proxy is set by this variable, but NO_PROXY excludes the address.
     Excepted(&'static str),
 }
 
 impl Route {
-    /// The proxy for messages, without its user name and password.
+    /// The proxy for messages, without user name and password.
     pub(super) fn proxy(&self) -> Option<String> {
         match self {
             Self::Proxy(url, of) => Some(format!("the proxy {} ({of})", without_userinfo(url).trim_end_matches('/'))),

@@ -1,4 +1,4 @@
-//! Where trusted certificates come from, and the one we show: files that may be replaced while the process lives.
+//! The sources of trusted certificates and of our own one: files that may be replaced while the process runs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) enum TrustSource {
 }
 
 impl fmt::Display for TrustSource {
-    /// Where an issuer was looked for, and where to put one.
+    /// Explains that the issuer was not found there, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => {
@@ -36,6 +36,7 @@ impl fmt::Display for TrustSource {
 }
 
 impl TrustSource {
+    /// Reads the trusted certificates. Returns the path of a file or directory that cannot be read.
     pub(super) fn load(&self) -> Result<Trust, (&PathBuf, FileError)> {
         match self {
             Self::Fixed(trust) => Ok(trust.clone()),
@@ -50,14 +51,14 @@ impl TrustSource {
         }
     }
 
-    /// What it is, for messages.
+    /// The kind of the source, for messages.
     pub(super) fn what(&self) -> &'static str {
         if matches!(self, Self::Directory(_)) { "directory" } else { "file" }
     }
 }
 
-/// Every certificate in the files of a directory, in the order of their names; what holds none is left out, and so are names
-/// with two dots in front, which are kubelet's own.
+/// Every certificate in the files of a directory, in the order of the names. Skips files without a certificate, and
+/// names that begin with two dots (the kubelet's own).
 fn load_directory(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in path.read_dir().map_err(FileError::System)? {
@@ -80,7 +81,7 @@ fn load_directory(path: &Path) -> Result<Vec<u8>, FileError> {
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The certificate and key of two files, when they fit together; else what is wrong, with its file.
+/// Reads certificate and key from two files; an error if one is invalid or they do not match.
 pub(super) fn load_certificate(files: &CertificateFiles, trust: &Trust) -> Result<ClientCertificate, String> {
     let read = |path: &Path, key: &str| {
         file::read(path).map_err(|error| format!("cannot read {} ({key}): {error}", path.display()))

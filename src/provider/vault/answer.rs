@@ -1,4 +1,4 @@
-//! Answers of the server, read without quoting them: serde's own messages hold values, so they are dropped here.
+//! Parses responses of the server without quoting them: serde's error messages contain values, so they are dropped.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::provider::{Class, Failure};
 use super::ends;
 use super::token::{Origin, Token, TokenKind, usable_accessor};
 
-/// Status and body; whatever else matters of a header is already read.
+/// A response: status, `Retry-After` and body.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -29,19 +29,19 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Whether the body holds this phrase (of ours: what the body says is never shown).
-    pub(super) fn says(&self, phrase: &str) -> bool {
+    /// Whether the body contains this phrase (one of ours; the body is never shown).
+    pub(super) fn contains(&self, phrase: &str) -> bool {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
 
-    /// Whether it is an answer without any word: no body, or an empty list of errors.
-    pub(super) fn says_nothing(&self) -> bool {
+    /// Whether it gives no reason: no body, or an empty list of errors.
+    pub(super) fn has_no_reason(&self) -> bool {
         let body: Vec<u8> = self.body.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         [&b""[..], b"{}", br#"{"errors":[]}"#, br#"{"errors":null}"#].contains(&body.as_slice())
     }
 
-    /// Whether the server can have written this: nothing at all, or JSON with a name that every answer of Vault's has one of.
-    pub(super) fn is_the_servers(&self) -> bool {
+    /// Whether Vault may have sent this: an empty body, or JSON with one of the names that Vault's responses have.
+    pub(super) fn is_from_vault(&self) -> bool {
         let body = self.body.expose();
         if body.trim_ascii().is_empty() {
             return true;
@@ -53,10 +53,10 @@ impl Answer {
     }
 }
 
-/// Names at the top of the server's answers: of failures, of successes, of its health.
+/// Top-level names in Vault's responses: of errors, of successes, of the health check.
 const OF_VAULT: [&str; 7] = ["errors", "data", "auth", "warnings", "request_id", "initialized", "sealed"];
 
-/// What our token may do with the one path that was named.
+/// The capabilities of our token on the one path that was asked for.
 pub(super) fn capabilities(answer: &Answer) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Whole {
@@ -69,7 +69,7 @@ pub(super) fn capabilities(answer: &Answer) -> Option<Vec<String>> {
     serde_json::from_slice::<Whole>(answer.body.expose()).ok().map(|whole| whole.data.capabilities)
 }
 
-/// What is around every answer. Unknown fields are the server's affair.
+/// The envelope of every response. Unknown fields are ignored.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(default)]
@@ -87,6 +87,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// Parses the envelope, with a limit on the number of elements.
     fn of(answer: &'a Answer) -> Result<Self, Failure> {
         if has_too_many_elements(answer.body.expose()) {
             return Err(malformed(format!("the answer has more than {MOST_ELEMENTS} names and values")));
@@ -95,6 +96,7 @@ impl<'a> Envelope<'a> {
             .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?").of_somebody_else())
     }
 
+    /// The lease, if there is one.
     fn lease(&self) -> Option<Lease> {
         let id = self.lease_id.as_deref().and_then(LeaseId::parse)?;
         Some(Lease { id, ttl: self.lease_duration.life(), renewable: self.renewable })
@@ -105,7 +107,7 @@ fn malformed(why: impl Into<String>) -> Failure {
     Failure::new(Class::Malformed, why)
 }
 
-/// KV v2's metadata, as far as it matters here. That all four are there is what makes an envelope one.
+/// KV v2's metadata, as far as it is used. A KV v2 envelope has all four fields.
 #[derive(Deserialize)]
 struct Metadata {
     version: u64,
@@ -115,7 +117,7 @@ struct Metadata {
     destroyed: bool,
 }
 
-/// The secret in an answer to a read or a write.
+/// The secret in the response to a read or a write. `now` is the wall-clock time, for dates of expiry.
 pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) -> Result<Fetched, Failure> {
     if answer.body.expose().trim_ascii().is_empty() {
         return Err(malformed(format!("the answer is empty ({}): there is nothing to deliver", answer.status)));
@@ -126,14 +128,14 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
     }
     let envelope = Envelope::of(answer)?;
     let Some(data) = envelope.data.filter(|data| data.get() != "null") else {
-        return made(&envelope);
+        return issued_token(&envelope);
     };
     let map = map(data)?;
-    if let Some(metadata) = opened(&envelope, &map) {
+    if let Some(metadata) = kv2_metadata(&envelope, &map) {
         let inner = map.value("data").expect("an opened envelope has data");
         let envelope_metadata = map.value("metadata").map(|value| SecretBytes::copy_of(value.raw().expose()));
         if inner.is_null() {
-            return Err(gone(&metadata, answer.status));
+            return Err(deleted_version(&metadata, answer.status));
         }
         let map = SecretMap::from_json(inner.raw().expose()).map_err(unreadable)?;
         return Ok(Fetched {
@@ -145,13 +147,13 @@ pub(super) fn fetched(answer: &Answer, source: &VaultSource, now: SystemTime) ->
         });
     }
     let lease = envelope.lease();
-    // A duration without a lease is KV v1's: whatever its fields look like, they are somebody's own.
+    // A duration without a lease is that of KV v1: the fields are the user's own and state no expiry.
     let is_issued = lease.is_some() || envelope.lease_duration.is_zero();
     let ends = if is_issued { ends::stated(&map, source, now) } else { ends::interval(&map, envelope.lease_duration) };
     Ok(Fetched { payload: Payload::Map(map), version: None, lease, ends, metadata: None })
 }
 
-/// Whether this is what a raw endpoint returns, around which there is no envelope: PEM and keys as text (`pki/ca/pem`,
+/// Whether this is the response of a raw endpoint, which has no envelope: PEM or keys as text (`pki/ca/pem`,
 /// `ssh/public_key`), DER (`pki/ca`, `pki/crl`), a JSON document of OIDC (`identity/oidc/.well-known/keys`).
 fn is_raw(answer: &Answer, source: &VaultSource) -> bool {
     const STARTS: [&str; 5] = ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CRL-----", "ssh-", "ecdsa-sha2-", "sk-"];
@@ -164,7 +166,7 @@ fn is_raw(answer: &Answer, source: &VaultSource) -> bool {
     is_public_text || is_der(body) || is_document
 }
 
-/// Whether this is one DER sequence and nothing else (X.690, 8.1.3), as certificates and revocation lists are.
+/// Whether the body is exactly one DER sequence (X.690, 8.1.3), as certificates and revocation lists are.
 fn is_der(body: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = body else { return false };
     if *length < 0x80 {
@@ -177,17 +179,17 @@ fn is_der(body: &[u8]) -> bool {
     octets.iter().fold(0_usize, |sum, octet| (sum << 8) | usize::from(*octet)) == content.len()
 }
 
-/// A token that a write made, or a wrapping token: these stand beside an answer's data.
-fn made(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
+/// The payload of a response without data: a token that a write created, or a wrapping token.
+fn issued_token(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
     let nothing = || malformed("the answer has no data: there is nothing to deliver");
-    let is_there = |part: &&RawValue| part.get() != "null";
-    let (part, ends) = match (envelope.auth.filter(is_there), envelope.wrap_info.filter(is_there)) {
+    let is_present = |part: &&RawValue| part.get() != "null";
+    let (part, ends) = match (envelope.auth.filter(is_present), envelope.wrap_info.filter(is_present)) {
         (Some(auth), _) => {
             let token: Auth = serde_json::from_str(auth.get()).map_err(|_| nothing())?;
             if token.client_token.is_empty() {
                 return Err(nothing());
             }
-            // Without a ttl of its own it still ends with its parent.
+            // A token without a TTL still ends with its parent.
             let life = (!token.lease_duration.is_zero()).then(|| token.lease_duration.life());
             let ends = if token.orphan {
                 life.map(Ends::Expires)
@@ -210,24 +212,27 @@ struct Wrapping {
     ttl: Seconds,
 }
 
+/// Parses a map of data.
 fn map(data: &RawValue) -> Result<SecretMap, Failure> {
     SecretMap::from_json(data.get().as_bytes()).map_err(unreadable)
 }
 
+/// The failure for data that cannot be parsed.
 fn unreadable(error: JsonError) -> Failure {
     malformed(format!("the answer's data cannot be used: {error}"))
 }
 
-/// The metadata, when this is KV v2's envelope: no lease duration (KV v1 has one), exactly `data` and `metadata`, and that
-/// has the four fields (there may be more: `custom_metadata` always is).
-fn opened(envelope: &Envelope<'_>, map: &SecretMap) -> Option<Metadata> {
+/// The metadata, if this is a KV v2 envelope: no lease duration (KV v1 has one), exactly the keys `data` and
+/// `metadata`, and the four fields in the latter (beside others such as `custom_metadata`).
+fn kv2_metadata(envelope: &Envelope<'_>, map: &SecretMap) -> Option<Metadata> {
     if !envelope.lease_duration.is_zero() || map.len() != 2 || map.value("data").is_none() {
         return None;
     }
     serde_json::from_slice(map.value("metadata")?.raw().expose()).ok()
 }
 
-fn gone(metadata: &Metadata, status: u16) -> Failure {
+/// The failure for a version that is deleted or destroyed.
+fn deleted_version(metadata: &Metadata, status: u16) -> Failure {
     let Metadata { version, deletion_time, destroyed, .. } = metadata;
     let why = match (destroyed, deletion_time.as_str()) {
         (true, _) => format!("version {version} was destroyed ({status})"),
@@ -238,31 +243,32 @@ fn gone(metadata: &Metadata, status: u16) -> Failure {
     Failure::new(Class::NotFound, why)
 }
 
-/// Only what looks like RFC 3339 is repeated.
+/// Whether the text looks like RFC 3339, so that it can be repeated in a message.
 fn is_time(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ+".contains(&b))
 }
 
-/// The 404 of a KV v2 version that is deleted or destroyed; `None` when it is another 404.
+/// The failure of a 404 for a deleted or destroyed KV v2 version; `None` for any other 404.
 pub(super) fn deleted(answer: &Answer) -> Option<Failure> {
     let envelope = Envelope::of(answer).ok()?;
-    let metadata = opened(&envelope, &map(envelope.data?).ok()?)?;
-    Some(gone(&metadata, answer.status))
+    let metadata = kv2_metadata(&envelope, &map(envelope.data?).ok()?)?;
+    Some(deleted_version(&metadata, answer.status))
 }
 
-/// The version in an answer to a read of KV v2, whatever became of it.
+/// The version in a KV v2 response, even of a deleted version.
 pub(super) fn version(answer: &Answer) -> Option<u64> {
     let envelope = Envelope::of(answer).ok()?;
-    Some(opened(&envelope, &map(envelope.data?).ok()?)?.version)
+    Some(kv2_metadata(&envelope, &map(envelope.data?).ok()?)?.version)
 }
 
-/// A lease as the server now has it.
+/// The lease in the response to a renewal.
 pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
     Envelope::of(answer)?
         .lease()
         .ok_or_else(|| malformed("the answer to the renewal names no lease").of_somebody_else())
 }
 
+/// The token in the response to a login or renewal.
 #[derive(Deserialize)]
 struct Auth {
     #[serde(default)]
@@ -281,7 +287,7 @@ struct Auth {
     orphan: bool,
 }
 
-/// The token a login or a renewal yields.
+/// The token in the response to a login or renewal, with its properties.
 pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, Token), Failure> {
     let auth = Envelope::of(answer)?.auth.ok_or_else(|| malformed("the answer to the login has no token"))?;
     let auth: Auth = serde_json::from_str(auth.get()).map_err(|_| malformed("the answer to the login is no login"))?;
@@ -300,6 +306,7 @@ pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, To
     Ok((SecretBytes::from(auth.client_token), token))
 }
 
+/// The data in the response to `lookup-self`.
 #[derive(Deserialize)]
 struct LookedUp {
     #[serde(default)]
@@ -316,7 +323,7 @@ struct LookedUp {
     expire_time: Option<String>,
 }
 
-/// What `lookup-self` says of somebody else's token.
+/// The properties of a token from a token file, by `lookup-self`.
 pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
     let envelope = Envelope::of(answer)?;
     let no_token = || malformed("the answer to the token's look-up is none");
@@ -331,16 +338,17 @@ pub(super) fn looked_up(answer: &Answer) -> Result<Token, Failure> {
     })
 }
 
-/// 0 is any number, and less than that is none left.
+/// The remaining uses: `None` for 0, which means any number; 0 for negative numbers.
 fn uses(num_uses: i64) -> Option<u64> {
     (num_uses != 0).then(|| u64::try_from(num_uses).unwrap_or(0))
 }
 
+/// The kind of a token.
 fn kind(token_type: &str) -> TokenKind {
     if token_type == "batch" { TokenKind::Batch } else { TokenKind::Service }
 }
 
-/// The secret id in an answer to an unwrapping.
+/// The secret ID in the response to an unwrap request.
 pub(super) fn unwrapped(answer: &Answer) -> Result<SecretBytes, Failure> {
     #[derive(Deserialize)]
     struct Unwrapped {
@@ -352,7 +360,7 @@ pub(super) fn unwrapped(answer: &Answer) -> Result<SecretBytes, Failure> {
         .ok_or_else(|| Failure::new(Class::Denied, "what was wrapped is no secret id"))
 }
 
-/// Where the mount of a path is, with its slash, when it is a KV version 2 one.
+/// The path of a mount, with its trailing slash, if it is KV version 2.
 pub(super) fn versioned_mount(answer: &Answer) -> Option<String> {
     #[derive(Deserialize)]
     struct Mount {

@@ -1,6 +1,6 @@
-//! Requests of our own, beside the ones `vaultrs` has, and what every request carries.
+//! Requests that `vaultrs` does not have, and the headers of every request.
 //!
-//! `vaultrs`'s own middleware is not used: it panics on a header value with a line break and parses the URL again.
+//! `vaultrs`'s own middleware is not used: it panics on a header value with a line break, and parses the URL again.
 
 use http::HeaderValue;
 use http::uri::{PathAndQuery, Uri};
@@ -9,7 +9,7 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use serde::Serialize;
 
-/// One request to a logical path. The path is text: `rustify` encodes it segment by segment.
+/// One request to a logical path. `rustify` percent-encodes the path segment by segment.
 pub(super) struct Call {
     method: RequestMethod,
     path: String,
@@ -18,7 +18,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// GET; `version` is KV v2's.
+    /// A GET; `version` is that of KV v2.
     pub(super) fn read(path: &str, version: Option<u32>) -> Self {
         let query = version.map(|version| format!("version={version}"));
         Self { method: RequestMethod::GET, path: path.to_owned(), query, body: None }
@@ -29,7 +29,7 @@ impl Call {
         Self { query: Some(query.to_owned()), ..self }
     }
 
-    /// PUT with a JSON body.
+    /// A PUT with a JSON body.
     pub(super) fn write(path: &str, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("names and texts are JSON");
         Self { method: RequestMethod::PUT, path: path.to_owned(), query: None, body: Some(body) }
@@ -58,8 +58,9 @@ impl Endpoint for Call {
     }
 }
 
-/// The API version in front of the path (`vaultrs`'s paths begin with a slash that would stand twice behind a base with
-/// one), `X-Vault-Request`, `X-Vault-Namespace` and `X-Vault-Token`. Each value is one already, so nothing can fail.
+/// Middleware that adds `/v1` in front of the path (`vaultrs`'s paths begin with a slash, which would be doubled after
+/// a base URL with one), and the headers `X-Vault-Request`, `X-Vault-Namespace` and `X-Vault-Token`. The values are
+/// valid headers, so it cannot fail.
 pub(super) struct Envelope {
     pub(super) namespace: Option<HeaderValue>,
     pub(super) token: Option<HeaderValue>,
@@ -84,6 +85,7 @@ impl MiddleWare for Envelope {
     }
 }
 
+/// The URI with `/v1` in front of its path.
 fn versioned(uri: &Uri) -> Uri {
     let mut parts = uri.clone().into_parts();
     let rest = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);

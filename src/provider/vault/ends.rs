@@ -1,7 +1,8 @@
-//! When a value ends that states its own end: from the fields of an answer, else from the certificate or token in it.
+//! Determines when a value without a lease expires: from the fields of the response, else from the certificate or token
+//! in it.
 //!
-//! A time to live counts on any clock, so it goes before a date, which needs our wall clock to be right; both go before
-//! what is read out of a certificate or a token.
+//! A TTL is independent of clocks and is therefore preferred to a date, which needs a correct wall clock; both are
+//! preferred to the content of certificates and tokens.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,25 +10,25 @@ use crate::domain::{Ends, LONGEST_LIFE, Seconds, SecretMap, SecretValue, VaultOp
 
 use super::validity;
 
-/// Fields that hold a time to live in seconds. A write's answer may also have others that end in `_ttl`.
+/// Fields with a TTL in seconds. In the response to a write, other names that end in `_ttl` count too.
 const LIVES: [&str; 2] = ["ttl", "expires_in"];
-/// Fields that hold a moment: Unix seconds, or RFC 3339 in UTC.
+/// Fields with a time: Unix seconds, or RFC 3339 in UTC.
 const MOMENTS: [&str; 7] =
     ["expiration", "expires_at", "expires_at_seconds", "expiration_time", "expire_time", "expires_on", "not_after"];
-/// Fields that hold what was issued; the certificates of its issuers stand elsewhere.
+/// Fields with the issued certificate; those of its issuers have other names.
 const CERTIFICATES: [&str; 6] =
     ["certificate", "cert", "certificate_chain", "certificate_bundle", "pem_bundle", "certificate_pem"];
-/// Parts of names that speak of a bound on lives to come, not of this one.
+/// Parts of names that denote a limit on TTLs, not the TTL of this value.
 const BOUNDS: [&str; 4] = ["max", "min", "default", "creation"];
 
-/// The end that an answer to `source` states; `None` when there is none that we know.
+/// The end that the response to `source` states; `None` when it states none.
 pub(super) fn stated(map: &SecretMap, source: &VaultSource, now: SystemTime) -> Option<Ends> {
-    // A static role whose rotation is due says 0 until it has happened; elsewhere a 0 is no life.
+    // A static role whose rotation is due has a TTL of 0 until it has happened; any other TTL of 0 is ignored.
     if map.value("last_vault_rotation").is_some() {
         return map.value("ttl").and_then(seconds).map(|ttl| Ends::Rotates(ttl.life()));
     }
     let is_write = matches!(source.operation, VaultOperation::Write(_));
-    // What somebody keeps in a cubbyhole may look like anything.
+    // Users choose the fields of their cubbyhole.
     if !is_write && source.path.starts_with("cubbyhole/") {
         return None;
     }
@@ -43,50 +44,55 @@ pub(super) fn stated(map: &SecretMap, source: &VaultSource, now: SystemTime) -> 
     Some(Ends::Expires(left.min(LONGEST_LIFE)))
 }
 
-/// KV v1 returns a secret's own field `ttl` as the duration: how often whoever wrote it wants it read.
+/// The read interval of a KV v1 secret: KV v1 returns the secret's own field `ttl` as the lease duration. `None`
+/// without such a field.
 pub(super) fn interval(map: &SecretMap, duration: Seconds) -> Option<Ends> {
     let own = map.value("ttl")?;
-    // What is not a number of seconds (`1h`) the server has read; a field that it could not read is not repeated.
+    // A value such as `1h` was parsed by the server; a field that it could not parse is not returned as the duration.
     let is_repeated = seconds(own).map_or_else(|| text(own).is_some_and(is_duration), |own| own == duration);
     (is_repeated && !duration.is_zero()).then(|| Ends::ReadEvery(duration.life()))
 }
 
-/// `90m`, `1h30m`.
+/// Whether it looks like a duration, such as `90m` or `1h30m`.
 fn is_duration(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
 }
 
+/// Whether a field in the response to a write is a TTL.
 fn is_life_of_a_write(name: &str) -> bool {
     name.ends_with("_ttl") && !name.split('_').any(|part| BOUNDS.contains(&part))
 }
 
-/// Seconds, as a number or as a string of digits.
+/// Parses seconds: a number, or a string of digits.
 fn seconds(value: &SecretValue) -> Option<Seconds> {
     Seconds::parse(value.raw().expose_text()?)
 }
 
+/// Parses a time: Unix seconds, or RFC 3339 in UTC.
 fn moment(value: &SecretValue) -> Option<Duration> {
     let text = value.raw().expose_text()?;
     let number = text.parse().ok().map(Duration::from_secs);
     number.or_else(|| validity::rfc3339(text)).filter(|moment| !moment.is_zero())
 }
 
-/// The earliest end among the certificates, signed keys and tokens that were issued.
+/// The earliest expiry of the certificates, signed keys and tokens in the response.
 fn inside(map: &SecretMap) -> Option<Duration> {
     let certificates = CERTIFICATES.iter().filter_map(|name| text(map.value(name)?)).filter_map(validity::x509);
     let keys = texts(map).filter_map(validity::ssh);
     certificates.chain(keys).chain(tokens(map)).min()
 }
 
-/// The earliest end among the JSON web tokens.
+/// The earliest expiry of the JSON web tokens in the response.
 fn tokens(map: &SecretMap) -> Option<Duration> {
     texts(map).filter_map(validity::jwt).min()
 }
 
+/// All strings.
 fn texts(map: &SecretMap) -> impl Iterator<Item = &str> {
     map.iter().filter_map(|(_, value)| text(value))
 }
 
+/// The value, if it is a string.
 fn text(value: &SecretValue) -> Option<&str> {
     match value {
         SecretValue::Text(text) => text.expose_text(),

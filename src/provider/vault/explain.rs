@@ -1,7 +1,7 @@
-//! What a refusal means and what to do about it: pure functions from a status and what was asked to a failure.
+//! Explains refusals: pure functions from the request and the response to a failure.
 //!
-//! What the server writes can quote what it was sent (a JWT's claims, a ciphertext), so its text is never repeated. It is
-//! searched for phrases we know, and then we say it in words of our own.
+//! The server's text may quote what it was sent (a JWT's claims, a ciphertext), so it is not repeated. It is searched
+//! for known phrases, which are explained in words of our own.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::provider::{Class, Failure};
 use super::answer::Answer;
 use super::reason;
 
-/// What was asked of the server.
+/// The request that was sent.
 #[derive(Debug)]
 pub(super) enum RequestKind<'a> {
     /// GET of a logical path.
@@ -21,15 +21,15 @@ pub(super) enum RequestKind<'a> {
     Write(&'a str),
     /// A login.
     Login(&'a Proof),
-    /// The secret id behind a wrapping token.
+    /// An unwrap request for a secret ID.
     Unwrap,
-    /// Of a lease.
+    /// The renewal of a lease.
     RenewLease,
-    /// Of a lease.
+    /// The revocation of a lease.
     RevokeLease,
-    /// Of our own token.
+    /// The renewal of our own token.
     RenewToken,
-    /// Of our own token.
+    /// The revocation of our own token.
     RevokeToken,
 }
 
@@ -39,7 +39,7 @@ impl RequestKind<'_> {
     }
 }
 
-/// The line of a policy that would allow it.
+/// The policy that would allow the request.
 impl fmt::Display for RequestKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,7 +54,7 @@ impl fmt::Display for RequestKind<'_> {
     }
 }
 
-/// Reasons of a failed login: what the server writes, and what we say.
+/// Reasons of a failed login: the phrase of the server, and our explanation.
 const LOGIN_REASONS: &[(&str, &str)] = &[
     ("no handler for route", "no auth method is mounted there"),
     (
@@ -120,23 +120,24 @@ const REASONS: &[(&str, &str)] = &[
     ("missing client token", "no token was sent"),
 ];
 
-fn reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static str> {
-    known.iter().find(|(phrase, _)| answer.says(phrase)).map(|(_, said)| *said)
+/// The explanation for the first known phrase in the response.
+fn known_reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'static str> {
+    known.iter().find(|(phrase, _)| answer.contains(phrase)).map(|(_, said)| *said)
 }
 
-/// Why the server refused. `namespace` is the one we asked in.
+/// Explains a refusal. `namespace` is that of the request.
 pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
-    // Go's own TLS listener says this in plain text.
+    // Go's TLS listener says this in plain text.
     let speaks_tls = String::from_utf8_lossy(answer.body.expose()).contains("HTTP request to an HTTPS server");
-    if answer.is_the_servers() || speaks_tls {
-        judged(request, answer, namespace)
+    if answer.is_from_vault() || speaks_tls {
+        refusal_of_vault(request, answer, namespace)
     } else {
-        of_somebody_else(answer).of_somebody_else()
+        refusal_of_intermediary(answer).of_somebody_else()
     }
 }
 
-/// What is no answer of Vault's: a proxy's page, or another server's.
-fn of_somebody_else(answer: &Answer) -> Failure {
+/// The failure for a response that is not Vault's: a proxy's page, or that of another server.
+fn refusal_of_intermediary(answer: &Answer) -> Failure {
     let status = answer.status;
     let page = "something else answers in the server's place: a proxy (vault.proxy, HTTP_PROXY), a load balancer or another \
                 server; is vault.address right?";
@@ -156,12 +157,13 @@ fn of_somebody_else(answer: &Answer) -> Failure {
         404 => (Class::NotFound, page),
         _ => (Class::Malformed, page),
     };
-    let status_and_wait = if status == 429 { patience(answer) } else { status.to_string() };
+    let status_and_wait = if status == 429 { status_and_retry_after(answer) } else { status.to_string() };
     let failure = Failure::new(class, format!("{why} ({status_and_wait})"));
     if status >= 500 || status == 408 { failure.perhaps_done().unclear() } else { failure }
 }
 
-fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+/// The failure for a response of Vault, by its status.
+fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
     let status = answer.status;
     let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
     match status {
@@ -170,37 +172,40 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
         412 => failure(Class::Transient, "the server has not caught up with its own writes yet"),
         429 => {
             let class = Class::Throttled { retry_after: answer.retry_after };
-            Failure::new(class, format!("the server asks for patience: too many requests ({})", patience(answer)))
+            Failure::new(
+                class,
+                format!("the server asks for patience: too many requests ({})", status_and_retry_after(answer)),
+            )
         }
         472 | 473 => failure(Class::Transient, "the server is a standby that does not forward requests").unclear(),
-        500 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
-        503 => failure(Class::Transient, reason(answer, REASONS).unwrap_or(unavailable(status))).unclear(),
+        500 => failure(Class::Transient, known_reason(answer, REASONS).unwrap_or(unavailable(status))).perhaps_done(),
+        503 => failure(Class::Transient, known_reason(answer, REASONS).unwrap_or(unavailable(status))).unclear(),
         501.. => failure(Class::Transient, unavailable(status)).perhaps_done().unclear(),
-        404 if answer.says("namespace not found") => {
+        404 if answer.contains("namespace not found") => {
             let why = format!(
                 "there is no namespace {:?}, which vault.namespace or VAULT_NAMESPACE says",
                 namespace.unwrap_or_default()
             );
             failure(if request.is_login() { Class::Denied } else { Class::NotFound }, &why)
         }
-        // Vault says why a login is refused; a load balancer without a route says nothing.
-        404 if request.is_login() && answer.says_nothing() => of_somebody_else(answer),
+        // Vault gives a reason for refusing a login; a load balancer without a route gives none.
+        404 if request.is_login() && answer.has_no_reason() => refusal_of_intermediary(answer),
         400..500 if request.is_login() => refused_login(request, answer),
         403 => {
             let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
             Failure::new(Class::Denied, format!("permission denied (403): the policy needs {request}{place}"))
         }
         401 => failure(Class::Denied, "permission denied"),
-        404 if answer.says("no handler for route") => failure(Class::NotFound, "nothing is mounted at that path"),
-        400 | 404 if answer.says("lease not found") || answer.says("lease expired") => {
+        404 if answer.contains("no handler for route") => failure(Class::NotFound, "nothing is mounted at that path"),
+        400 | 404 if answer.contains("lease not found") || answer.contains("lease expired") => {
             failure(Class::NotFound, "the lease has ended or was revoked")
         }
         404 => failure(Class::NotFound, "there is nothing at that path"),
-        405 => failure(Class::Malformed, other_way(request)),
+        405 => failure(Class::Malformed, other_operation_hint(request)),
         413 => failure(Class::Malformed, "the request is too large for the server"),
-        // A lease that is lost was found out above. Everything else a lease's engine may say passes, as its database's absence does
-        // (which is a 400), or ends with the lease.
-        400 if matches!(request, RequestKind::RenewLease) && !answer.says("lease is not renewable") => failure(
+        // A lost lease was recognised above. Other errors of a renewal are transient, such as a missing database (a
+        // 400), or end with the lease.
+        400 if matches!(request, RequestKind::RenewLease) && !answer.contains("lease is not renewable") => failure(
             Class::Transient,
             "the secrets engine cannot renew the lease now; is what is behind it, such as a database, up?",
         ),
@@ -210,7 +215,7 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
                 _ => None,
             };
             let said = own.map(|own| format!("the server refuses the request: {own}"));
-            let known = reason(answer, REASONS).map(str::to_owned);
+            let known = known_reason(answer, REASONS).map(str::to_owned);
             let why = known.or(said).unwrap_or_else(|| "the server calls the request wrong".to_owned());
             failure(Class::Malformed, &why)
         }
@@ -220,8 +225,8 @@ fn judged(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -
     }
 }
 
-/// The request that a path takes instead.
-fn other_way(request: &RequestKind<'_>) -> &'static str {
+/// The hint for a path that does not support the operation.
+fn other_operation_hint(request: &RequestKind<'_>) -> &'static str {
     match request {
         RequestKind::Read(_) => "this path is not read but written; put ? and the parameters behind it, or a bare ?",
         RequestKind::Write(_) => "this path is not written but read; leave out the ? and what is behind it",
@@ -229,8 +234,8 @@ fn other_way(request: &RequestKind<'_>) -> &'static str {
     }
 }
 
-/// The status, and how long the server wants to be left alone where it says so.
-fn patience(answer: &Answer) -> String {
+/// The status, and `Retry-After` if the server sent one.
+fn status_and_retry_after(answer: &Answer) -> String {
     let wait = answer.retry_after.filter(|wait| !wait.is_zero());
     match wait {
         Some(wait) => format!("{}, Retry-After {} s", answer.status, wait.as_secs()),
@@ -238,6 +243,7 @@ fn patience(answer: &Answer) -> String {
     }
 }
 
+/// The explanation of a 5xx status.
 fn unavailable(status: u16) -> &'static str {
     match status {
         500 => "the server failed; its log says why",
@@ -248,15 +254,16 @@ fn unavailable(status: u16) -> &'static str {
     }
 }
 
-/// A login that is refused stays refused, whatever 4xx says so: AppRole answers 400 to a spent secret id.
+/// The failure of a refused login. It is permanent whatever the 4xx status: AppRole answers 400 to a used secret ID.
 fn refused_login(request: &RequestKind<'_>, answer: &Answer) -> Failure {
-    let known = reason(answer, LOGIN_REASONS);
-    let known = known.or_else(|| reason(answer, REASONS));
-    // An unknown mount answers so too, as long as nobody is logged in.
+    let known = known_reason(answer, LOGIN_REASONS);
+    let known = known.or_else(|| known_reason(answer, REASONS));
+    // The server answers 403 for an unknown mount too, when there is no token.
     let refused =
         "permission denied: nothing is mounted there, it does not accept this identity, or its entity is disabled";
-    let known =
-        known.map(str::to_owned).or_else(|| (answer.status == 403).then(|| refused.to_owned() + &reviewer(request)));
+    let known = known
+        .map(str::to_owned)
+        .or_else(|| (answer.status == 403).then(|| refused.to_owned() + &token_review_hint(request)));
     let known = known.map(|said| format!(": {said}")).unwrap_or_default();
     let what = match request {
         RequestKind::Login(proof) => proof.to_string(),
@@ -265,8 +272,8 @@ fn refused_login(request: &RequestKind<'_>, answer: &Answer) -> Failure {
     Failure::new(Class::Denied, format!("{what} was refused ({}){known}", answer.status))
 }
 
-/// Another cause of a bare 403 to a Kubernetes login: the server could not ask the cluster about the token.
-fn reviewer(request: &RequestKind<'_>) -> String {
+/// Another possible cause of a 403 for a Kubernetes login: the server may not review tokens in the cluster.
+fn token_review_hint(request: &RequestKind<'_>) -> String {
     match request {
         RequestKind::Login(Proof::Jwt { method: JwtMethod::Kubernetes, mount, .. }) => format!(
             ", or the server may not review tokens: with Vault outside the cluster, auth/{mount}/config needs the \
@@ -276,21 +283,24 @@ fn reviewer(request: &RequestKind<'_>) -> String {
     }
 }
 
-/// Whether a refused look-up of our own token means that it is dead, rather than not allowed to look.
+/// Whether a refused `lookup-self` means that the token is dead, rather than that its policy does not allow the
+/// look-up.
 ///
-/// OpenBao answers a dead token with the bare words and a policy's no with `1 error occurred`; Vault adds `invalid token`.
+/// OpenBao answers only `permission denied` for a dead token and `1 error occurred` for a policy's refusal; Vault adds
+/// `invalid token`.
 pub(super) fn is_dead_token(look_up: &Answer) -> bool {
     let bare = r#"{"errors":["permission denied"]}"#;
     look_up.status == 403
-        && look_up.is_the_servers()
-        && (look_up.says("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
+        && look_up.is_from_vault()
+        && (look_up.contains("invalid token") || look_up.body.expose().trim_ascii() == bare.as_bytes())
 }
 
-/// A server says no more of a token that it does not accept.
+/// The server gives no further reason when it rejects a token.
 const DEAD_TOKEN: &str = "permission denied (403): the server does not accept the token: it has expired, was revoked or is \
                           used up, its entity is disabled, or it is bound to other addresses (token_bound_cidrs)";
 
-/// The token died under us. `age`: how long ago the server gave it, when it should live longer than that.
+/// The failure of a request whose token turned out to be dead. `age`: how long ago the token was granted, if its TTL
+/// has not passed yet.
 pub(super) fn dead_token(age: Option<Duration>) -> Failure {
     let why = age.map(|age| {
         format!(

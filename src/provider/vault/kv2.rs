@@ -1,35 +1,35 @@
-//! KV version 2 paths without `data/`: a Go template may leave it out, as for Vault Agent; a reference may not.
+//! KV version 2 paths without `data/`: Go templates may omit it, as for Vault Agent; references may not.
 
 use std::collections::BTreeSet;
 
 use crate::domain::{VaultOperation, VaultSource};
 
-/// Which paths are read as they stand, and what is known of the mounts.
+/// Which paths are read exactly as written, and which mounts are known to be KV version 2.
 #[derive(Clone, Default)]
 pub(super) struct Kv2 {
-    /// Paths that references name; `None`: every path.
+    /// Paths of references, which are read as written; `None`: all paths are.
     as_written: Option<BTreeSet<String>>,
-    /// KV version 2 mounts that were found, each with its slash.
+    /// The known KV version 2 mounts, each with its trailing slash.
     mounts: BTreeSet<String>,
 }
 
 impl Kv2 {
-    /// From now on `data/` is put into every path but these.
+    /// From now on inserts `data/` into every path but these.
     pub(super) fn complete_all_but(&mut self, as_written: BTreeSet<String>) {
         self.as_written = Some(as_written);
     }
 
-    /// This mount is a KV version 2 one.
+    /// Records that this mount is KV version 2.
     pub(super) fn learn(&mut self, mount: &str) {
         self.mounts.insert(mount.to_owned());
     }
 
-    /// What was not found below a mount that is known may be below another one that is there by now.
+    /// Forgets the mounts above a path that was not found: another one may have been mounted there.
     pub(super) fn forget(&mut self, source: &VaultSource) {
         self.mounts.retain(|mount| !source.path.starts_with(mount));
     }
 
-    /// The source with `data/`, where a template left it out below a mount that is known.
+    /// The source with `data/` inserted, if its path may lack it and its mount is known.
     pub(super) fn completed(&self, source: &VaultSource) -> Option<VaultSource> {
         let is_as_written = self.as_written.as_ref().is_none_or(|paths| paths.contains(&source.path));
         if is_as_written {
@@ -39,7 +39,8 @@ impl Kv2 {
     }
 }
 
-/// The read with `data/` behind the mount (which has its slash), if it lacks it.
+/// The source with `data/` inserted after `mount` (which ends with a slash); `None` if the path has it already or it is
+/// a write.
 pub(super) fn with_data(source: &VaultSource, mount: &str) -> Option<VaultSource> {
     let rest = source.path.strip_prefix(mount)?;
     let is_whole = ["data/", "metadata/", "subkeys/"].iter().any(|part| rest.starts_with(part));

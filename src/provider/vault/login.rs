@@ -1,4 +1,4 @@
-//! Logging in, and what becomes of the token afterwards.
+//! Logging in, and the life of the token: renewal, check and revocation.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,19 +26,18 @@ pub(super) fn look_up() -> LookupTokenSelfRequest {
     LookupTokenSelfRequest {}
 }
 
-/// For a process that stays: no number of uses lasts for its requests.
+/// The number of uses that a process which keeps running needs: more than any limit.
 pub const ENDLESS: u64 = u64::MAX;
 
 impl Vault {
-    /// Logs in with one request (and one more where a secret id must be unwrapped first) and keeps the token.
+    /// Logs in with one request (and one more if a secret ID has to be unwrapped) and stores the token.
     ///
-    /// `planned` is how many requests the token must be good for: every read and write, and the revocation; or [`ENDLESS`].
-    /// A token that
-    /// allows fewer is revoked and refused, since its last use cannot bring a credential home. For a token file the one
-    /// request is the token's look-up of itself.
+    /// `planned` is how many requests the token must allow: every read and write, and the revocation; or [`ENDLESS`]. A
+    /// token that allows fewer is revoked and refused, because its last use cannot issue a credential. For a token file
+    /// the only request is `lookup-self`.
     pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
         let (secret, token) = match proof {
-            Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.foreign(proof, secret).await?),
+            Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.look_up_foreign(proof, secret).await?),
             _ => answer::issued(&self.send_login(proof).await?, Origin::Login)?,
         };
         header(&secret)?;
@@ -47,14 +46,15 @@ impl Vault {
         let Some(uses) = few else {
             return Ok(token);
         };
-        // Whether that succeeds changes nothing: a token with a use limit and no user is as harmless as one gets.
+        // The result does not matter: a token with few uses left is harmless.
         let _ = self.revoke_token().await;
         *self.session() = None;
         Err(Failure::new(Class::Denied, too_few_uses(token.origin, uses, planned)))
     }
 
-    /// The token's own look at itself. Where its policy does not let it look, it is taken as it is.
-    async fn foreign(&self, proof: &Proof, secret: &SecretBytes) -> Result<Token, Failure> {
+    /// Looks up a token from a token file. A token whose policy does not allow that is accepted with unknown
+    /// properties.
+    async fn look_up_foreign(&self, proof: &Proof, secret: &SecretBytes) -> Result<Token, Failure> {
         let answer = self.send(look_up(), Some(header(secret)?)).await?;
         if answer.is_success() {
             return answer::looked_up(&answer);
@@ -76,6 +76,7 @@ impl Vault {
         Ok(Token { accessor: None, ttl: None, renewable: false, kind, origin: Origin::Foreign, uses: None })
     }
 
+    /// Sends the login request of the method.
     async fn send_login(&self, proof: &Proof) -> Result<Answer, Failure> {
         match proof {
             Proof::Token(_) => unreachable!("a token is looked up, not proved"),
@@ -97,7 +98,7 @@ impl Vault {
                 self.log_in(proof, LoginWithApproleRequest { mount, role_id, secret_id }).await
             }
             Proof::Cert { mount, role, certificate } => {
-                self.show(certificate)?;
+                self.present_certificate(certificate)?;
                 // vaultrs's request has `cert_name`, which no server reads.
                 let body = serde_json::json!({ "name": role.as_deref().unwrap_or_default() });
                 self.log_in(proof, Call::write(&format!("auth/{mount}/login"), &body)).await
@@ -117,19 +118,21 @@ impl Vault {
         }
     }
 
+    /// Sends a login request; an error unless the login was accepted.
     async fn log_in(&self, proof: &Proof, request: impl Endpoint) -> Result<Answer, Failure> {
         let answer = self.send(request, None).await?;
         self.accepted(&RequestKind::Login(proof), answer)
     }
 
-    fn show(&self, certificate: &ClientCertificate) -> Result<(), Failure> {
+    /// Presents the client certificate of the cert method.
+    fn present_certificate(&self, certificate: &ClientCertificate) -> Result<(), Failure> {
         if !self.address().starts_with("https://") {
             return Err(Failure::new(Class::Malformed, "the cert method needs an https:// address"));
         }
-        self.transport.show(certificate).map_err(|error| Failure::new(Class::Denied, error.to_string()))
+        self.transport.present_certificate(certificate).map_err(|error| Failure::new(Class::Denied, error.to_string()))
     }
 
-    /// The secret id behind a wrapping token, which yields it once: it is kept for the next try and the next login.
+    /// Unwraps a secret ID. A wrapping token can be used once, so the result is kept for retries and later logins.
     async fn unwrap(&self, wrapping_token: &SecretBytes) -> Result<String, Failure> {
         let known = || self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(unwrapped) = known().as_ref().filter(|known| known.wrapping_token.is_same(wrapping_token)) {
@@ -143,14 +146,14 @@ impl Vault {
         answered
     }
 
-    /// The same in another namespace, for a token of an earlier configuration: no other namespace knows it.
+    /// The same connection in another namespace, for a token of an earlier configuration, which is only valid there.
     pub fn in_namespace(mut self, namespace: Option<&str>) -> Result<Self, Failure> {
         let value = namespace.map(HeaderValue::try_from).transpose();
         self.namespace = value.map_err(|_| Failure::new(Class::Malformed, "a namespace that no header can carry"))?;
         Ok(self)
     }
 
-    /// Extends the token's life; answers the token as the server now has it.
+    /// Renews the token; returns it as the server now has it.
     pub async fn renew_token(&self) -> Result<Token, Failure> {
         let answer = self.ask(RenewTokenSelfRequest { increment: None }).await?;
         let answer = self.accepted_or_dead(&RequestKind::RenewToken, answer).await?;
@@ -163,8 +166,8 @@ impl Vault {
         Ok(token)
     }
 
-    /// Asks whether the token lives: `Denied` means that it does not, and it is forgotten. One whose policy does not let
-    /// it look at itself counts as alive.
+    /// Checks whether the token is alive. `Denied` means that it is dead; it is then forgotten. A token that may not
+    /// look itself up counts as alive.
     pub async fn check_token(&self) -> Result<(), Failure> {
         let answer = self.ask(look_up()).await?;
         if explain::is_dead_token(&answer) {
@@ -177,8 +180,8 @@ impl Vault {
         Err(explain::refusal(&RequestKind::Read("auth/token/lookup-self"), &answer, self.namespace()))
     }
 
-    /// Ends our token, and its leases with it. One that is not ours is forgotten, a batch token runs out by itself: no
-    /// request is sent for either. After a failure the token is still held, for another try.
+    /// Revokes our token, and with it its leases. A token from a token file is only forgotten, and a batch token ends
+    /// by itself: no request is sent for these. After a failure the token is kept, for another try.
     pub async fn revoke_token(&self) -> Result<Revocation, Failure> {
         let Some(token) = self.token() else {
             return Ok(Revocation::NoToken);
@@ -200,7 +203,7 @@ impl Vault {
     }
 }
 
-/// Why a token is refused that allows fewer requests than are needed.
+/// Explains why a token that allows too few requests is refused.
 fn too_few_uses(origin: Origin, uses: u64, planned: u64) -> String {
     let requests = if uses == 1 { "request" } else { "requests" };
     let are_needed = if planned == 1 { "is needed" } else { "are needed" };
@@ -223,6 +226,7 @@ fn too_few_uses(origin: Origin, uses: u64, planned: u64) -> String {
     }
 }
 
+/// A secret as a string; an error if it is not UTF-8.
 fn text(secret: &SecretBytes) -> Result<String, Failure> {
     let text = secret.expose_text().map(str::to_owned);
     text.ok_or_else(|| Failure::new(Class::Denied, "what was to be sent to log in is not text"))

@@ -1,7 +1,7 @@
-//! Vault and OpenBao: one login, reads and writes by logical path, leases.
+//! Vault and OpenBao: login, reads and writes by logical path, and leases.
 //!
-//! One [`Vault`] is one token's life. To hand over to a new token, connect a second one, log in there, fetch, and revoke the
-//! first one's token. Requests are `vaultrs`'s where it has them and our own where it drops what we need.
+//! A [`Vault`] has one token. To hand over to a new token, connect a second one, log in there, fetch, and revoke the
+//! first one's token. Requests are `vaultrs`'s where it has them, and our own where it drops something we need.
 
 mod answer;
 mod endpoint;
@@ -40,7 +40,7 @@ pub use login::ENDLESS;
 pub(crate) use token::usable_accessor;
 pub use token::{Origin, Revocation, Token, TokenKind};
 
-/// One server, and one token on it.
+/// A connection to a server, with one token.
 pub struct Vault {
     transport: Transport,
     namespace: Option<HeaderValue>,
@@ -50,15 +50,15 @@ pub struct Vault {
     kv2: Mutex<Kv2>,
 }
 
-/// What a login left behind.
+/// The current token.
 struct Session {
     secret: SecretBytes,
     token: Token,
-    /// When it was granted; for a token of an earlier run long ago.
+    /// When it was granted; the Unix epoch for a token of an earlier run.
     since: SystemTime,
 }
 
-/// A secret id that was unwrapped, for further logins: a wrapping token yields it once.
+/// A secret ID that was unwrapped, kept for later logins, because a wrapping token can be used once.
 struct Unwrapped {
     wrapping_token: SecretBytes,
     secret_id: SecretBytes,
@@ -71,9 +71,9 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Prepares everything that can be wrong without asking anybody; sends nothing. Every failure is the configuration's.
+    /// Sets up a connection without sending anything. Every failure is one of the configuration.
     ///
-    /// `now` is the wall clock: it serves a certificate's end and a `Retry-After` that is a date.
+    /// `now` returns the wall-clock time, for the expiry of certificates and for a `Retry-After` that is a date.
     pub fn connect(config: &config::Vault, limits: Limits, now: fn() -> SystemTime) -> Result<Self, Failure> {
         let namespace = config.namespace.as_deref().map(HeaderValue::try_from).transpose();
         let namespace = namespace
@@ -86,36 +86,36 @@ impl Vault {
         Self { transport, namespace, now, session, unwrapped, kv2 }
     }
 
-    /// From now on `data/` is put into paths of KV version 2 that lack it, but for these. It takes a request that fails and a
-    /// question to the server to find such a mount out, once each.
+    /// From now on inserts `data/` into paths of KV version 2 that lack it, except these. Detecting such a mount takes
+    /// one failed request and one query, once for each.
     pub fn complete_kv2_paths(&self, as_written: BTreeSet<String>) {
         self.kv2().complete_all_but(as_written);
     }
 
-    /// Takes over a token of an earlier login, as it was known then; asks nobody.
+    /// Uses a token of an earlier login, with its properties as known then. Sends nothing.
     pub fn adopt(&self, secret: SecretBytes, token: Token) -> Result<(), Failure> {
         header(&secret)?;
         *self.session() = Some(Session { secret, token, since: SystemTime::UNIX_EPOCH });
         Ok(())
     }
 
-    /// Forgets the token, whatever becomes of it.
+    /// Drops the token without revoking it.
     pub fn forget_token(&self) {
         *self.session() = None;
     }
 
-    /// A copy of the token itself, for whoever is to adopt it later.
+    /// A copy of the secret token, to be [adopted](Self::adopt) later.
     pub fn copy_token(&self) -> Option<SecretBytes> {
         self.session().as_ref().map(|session| SecretBytes::copy_of(session.secret.expose()))
     }
 
-    /// Whether this is the token we hold.
+    /// Whether this is the current token.
     pub fn holds(&self, secret: &SecretBytes) -> bool {
         self.session().as_ref().is_some_and(|session| session.secret.is_same(secret))
     }
 
-    /// One without a token, for the next login to the same server. What a wrapping token yielded is handed on: it does
-    /// so only once.
+    /// A connection without a token to the same server, for the next login. It inherits the unwrapped secret ID,
+    /// because a wrapping token can be used once.
     pub fn successor(&self, config: &config::Vault, limits: Limits) -> Result<Self, Failure> {
         let next = Self::over(self.transport.successor(config, limits)?, self.namespace.clone(), self.now);
         let copy = |secret: &SecretBytes| SecretBytes::copy_of(secret.expose());
@@ -129,23 +129,24 @@ impl Vault {
         Ok(next)
     }
 
-    /// Scheme, host and port.
+    /// The configured address.
     pub fn address(&self) -> &str {
         self.transport.address()
     }
 
-    /// Whether secrets would travel unencrypted over a network: that deserves a warning.
+    /// Whether secrets would travel unencrypted over a network, which deserves a warning.
     pub fn is_plain_remote(&self) -> bool {
         self.transport.is_plain_remote()
     }
 
-    /// What is known of the token; `None` before a login, after a revocation, and when the token turned out to be dead.
+    /// The properties of the token; `None` before a login, after a revocation, and when the token turned out to be
+    /// dead.
     pub fn token(&self) -> Option<Token> {
         self.session().as_ref().map(|session| session.token.clone())
     }
 
-    /// Asks the server how it is, without a token and outside any namespace. Succeeds when one that could serve us answers,
-    /// whatever it says; a failure means that none does.
+    /// Sends a health check, without a token or namespace. Succeeds when a server that could serve us answers, whatever
+    /// its status; a failure means that none does.
     pub async fn check_health(&self) -> Result<(), Failure> {
         let call = Call::read("sys/health", None).with_query("standbyok=true&perfstandbyok=true");
         let endpoint = call.with_middleware(&Envelope { namespace: None, token: None });
@@ -159,10 +160,10 @@ impl Vault {
         if refusal.extent == Extent::Request { Ok(()) } else { Err(refusal.of_backend()) }
     }
 
-    /// Closes idle connections, each of which keeps the last answer in its buffers, and takes a replaced CA file up.
-    /// For the end of a round of requests; the next one connects again (and resumes TLS).
+    /// Closes idle connections, each of which keeps its last response in its buffers, and reloads a changed CA file. To
+    /// be called after a round of requests; the next request connects again (and resumes TLS).
     pub fn close_idle(&self) {
-        self.transport.close_idle();
+        self.transport.reload_ca_and_reconnect();
     }
 
     fn session(&self) -> MutexGuard<'_, Option<Session>> {
@@ -173,12 +174,12 @@ impl Vault {
         self.kv2.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The namespace that requests go to.
+    /// The namespace of the requests.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok())
     }
 
-    /// The token as a header that no `Debug` shows.
+    /// The token as a header value that `Debug` hides.
     fn token_header(&self) -> Result<HeaderValue, Failure> {
         match &*self.session() {
             Some(session) => header(&session.secret),
@@ -192,7 +193,7 @@ impl Vault {
         self.send(endpoint, Some(token)).await
     }
 
-    /// Sends a request; an answer is one whatever its status.
+    /// Sends a request; returns the response whatever its status.
     async fn send(&self, endpoint: impl Endpoint, token: Option<HeaderValue>) -> Result<Answer, Failure> {
         let envelope = Envelope { namespace: self.namespace.clone(), token };
         let endpoint = endpoint.with_middleware(&envelope);
@@ -205,11 +206,12 @@ impl Vault {
         })
     }
 
-    /// The answer when the server said yes, else why it said no.
+    /// The response if its status is a success, else the explained refusal.
     fn accepted(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
         if answer.is_success() { Ok(answer) } else { Err(explain::refusal(request, &answer, self.namespace())) }
     }
 
+    /// Fetches one source, inserting `data/` into a path that lacks it where the mount is known to be KV version 2.
     async fn fetch_one(&self, source: &Source, round: &Round) -> Result<Fetched, Failure> {
         let Source::Vault(source) = source else {
             return Err(Failure::new(Class::Malformed, "this is no vault: reference"));
@@ -223,7 +225,7 @@ impl Vault {
             }
             return Err(failure);
         }
-        // The mount may have been found out by now.
+        // The failed request, or a parallel one, may have detected the mount.
         let completed = self.kv2().completed(source);
         if let Some(source) = completed {
             return self.fetch_path(&source, round).await;
@@ -231,6 +233,8 @@ impl Vault {
         Err(failure)
     }
 
+    /// Fetches one path. A denial is examined: a dead token, a hint at the other operation, or at the path that was
+    /// probably meant.
     async fn fetch_path(&self, source: &VaultSource, round: &Round) -> Result<Fetched, Failure> {
         if round.is_dead.get() == Some(&true) {
             return Err(explain::dead_token(None));
@@ -259,7 +263,7 @@ impl Vault {
         if failure.speaker == Speaker::SomebodyElse {
             return Err(failure);
         }
-        let token = self.youngest_token();
+        let token = self.age_of_live_token();
         if failure.class == Class::Denied && self.is_dead(round).await {
             return Err(explain::dead_token(token));
         }
@@ -278,13 +282,13 @@ impl Vault {
             let why = format!("version {version} does not exist (404); the newest is version {newest}");
             return Err(Failure::new(Class::NotFound, why));
         }
-        match self.meant(source).await {
+        match self.kv2_hint(source).await {
             Some(hint) => Err(Failure::new(failure.class, format!("{}; {hint}", failure.why))),
             None => Err(failure),
         }
     }
 
-    /// Whether the token is dead, asked at most once in a round. A dead one is forgotten, so that the caller logs in again.
+    /// Whether the token is dead, checked once in a round. A dead token is dropped, so that the caller logs in again.
     async fn is_dead(&self, round: &Round) -> bool {
         let ask = || async {
             let look_up = self.ask(login::look_up()).await;
@@ -297,15 +301,17 @@ impl Vault {
         *round.is_dead.get_or_init(ask).await
     }
 
-    /// How long ago this process logged in, when the token should still live: then something else than its end made it dead.
-    fn youngest_token(&self) -> Option<Duration> {
+    /// How long ago this process obtained its token, if the token's TTL has not passed yet; if it is dead, the TTL is
+    /// not the reason.
+    fn age_of_live_token(&self) -> Option<Duration> {
         let session = self.session();
         let session = session.as_ref().filter(|session| session.token.origin == Origin::Login)?;
         let age = (self.now)().duration_since(session.since).ok()?;
         session.token.ttl.is_none_or(|ttl| age < ttl).then_some(age)
     }
 
-    /// What to write where the policy allows the other of reading and writing. A server that does not say changes nothing.
+    /// A hint if the policy allows writing but not reading the path, or the reverse. `None` if the server does not
+    /// tell.
     async fn other_operation(&self, request: &RequestKind<'_>) -> Option<&'static str> {
         let (RequestKind::Read(path) | RequestKind::Write(path)) = request else { return None };
         let question = Call::write("sys/capabilities-self", &serde_json::json!({ "paths": [path] }));
@@ -324,13 +330,14 @@ impl Vault {
         }
     }
 
-    /// The newest version of a KV v2 secret, deleted or not: its path is what our policy allows, its metadata may not be.
+    /// The newest version of a KV v2 secret, deleted or not, from a read of its path (the policy may not allow its
+    /// metadata).
     async fn newest_version(&self, path: &str) -> Option<u64> {
         answer::version(&self.ask(Call::read(path, None)).await.ok()?)
     }
 
-    /// The path that was probably meant, when the mount is KV version 2 and the path lacks `data/`. A guess is only said.
-    async fn meant(&self, source: &VaultSource) -> Option<String> {
+    /// A hint at the path that was probably meant, when the mount is KV version 2 and the path lacks `data/`.
+    async fn kv2_hint(&self, source: &VaultSource) -> Option<String> {
         let VaultOperation::Read { .. } = &source.operation else {
             return None;
         };
@@ -345,7 +352,7 @@ impl Vault {
     }
 }
 
-/// What is found out at most once in a round of requests.
+/// What is checked at most once in a round of requests.
 #[derive(Default)]
 struct Round {
     is_dead: OnceCell<bool>,
@@ -371,16 +378,17 @@ impl Fetch for Vault {
 }
 
 impl Vault {
-    /// As `accepted`, but a denial is looked into: a dead token is another matter than a policy.
+    /// As `accepted`, but checks after a denial whether the token is dead.
     async fn accepted_or_dead(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
         let accepted = self.accepted(request, answer);
         let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;
         let is_denied = accepted.as_ref().is_err_and(is_denied);
-        let token = self.youngest_token();
+        let token = self.age_of_live_token();
         if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token(token)) } else { accepted }
     }
 }
 
+/// A token as a header value that `Debug` hides.
 fn header(secret: &SecretBytes) -> Result<HeaderValue, Failure> {
     let mut header = HeaderValue::from_bytes(secret.expose())
         .map_err(|_| Failure::new(Class::Malformed, "the token has a character no header can carry"))?;
@@ -388,7 +396,7 @@ fn header(secret: &SecretBytes) -> Result<HeaderValue, Failure> {
     Ok(header)
 }
 
-/// `rustify`'s errors hold bodies and URLs, so nothing of them is kept but what we put in ourselves.
+/// Converts a `rustify` error. It contains bodies and URLs, so only our own errors inside it are used.
 fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::RequestError { source, .. } => match source.downcast::<TransportError>() {

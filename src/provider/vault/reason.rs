@@ -1,5 +1,5 @@
-//! The server's own reason for a refusal, cleaned: common words of such sentences and the words of the path that was
-//! requested; everything else, which may quote a value, is an ellipsis.
+//! The server's own reason for a refusal, sanitised: it keeps common words of error messages and words of the requested
+//! path; everything else, which may quote a value, becomes an ellipsis.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ struct Errors {
     errors: Vec<String>,
 }
 
-/// The first reason in an answer to a request for `path`; `None` when too little of it can be shown.
+/// The first reason in a response to a request for `path`, sanitised; `None` when too little of it can be shown.
 pub(super) fn cleaned(answer: &Answer, path: &str) -> Option<String> {
     let Errors { errors } = serde_json::from_slice(answer.body.expose()).ok()?;
     let lines = errors.iter().flat_map(|error| error.lines()).map(|line| line.trim_start_matches(['\t', ' ', '*']));
@@ -38,20 +38,21 @@ pub(super) fn cleaned(answer: &Answer, path: &str) -> Option<String> {
     let whole = shown.join(" ");
     let mut shown: String = whole.chars().take(MOST_CHARS).collect();
     if shown.len() < whole.len() {
-        // Not in the middle of a word.
+        // Cut at a word boundary.
         shown.truncate(shown.rfind(' ').unwrap_or(shown.len()));
         shown.push_str(" …");
     }
     is_enough.then(|| shown.trim_end_matches(['.', ' ', ';', ',']).to_owned())
 }
 
+/// Whether all parts of a word are in [`COMMON`].
 fn is_common(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     // `per-request`, `public_key`, `x509/ca`
     word.split(['-', '_', '/']).all(|part| COMMON.binary_search(&part).is_ok())
 }
 
-/// Words that servers put such sentences together from; sorted.
+/// The common words of servers' error messages, sorted.
 #[rustfmt::skip]
 const COMMON: &[&str] = &[
     "", "a", "above", "absent", "accepted", "access", "account", "accounts", "active", "add", "additional", "address",

@@ -1,5 +1,5 @@
-//! When X.509 certificates, OpenSSH certificates and JSON web tokens end, in time since 1970. Nothing of them is verified:
-//! they come from the server, and only their end is read.
+//! Reads when X.509 certificates, OpenSSH certificates and JSON web tokens expire, as time since 1970. Nothing else is
+//! checked: they come from the server.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use serde::Deserialize;
 
 use crate::domain::not_after;
 
-/// No certificate or token of ours is longer.
+/// Longer input is not parsed.
 const LONGEST: usize = 1 << 20;
 
-/// The `notAfter` of the first certificate in PEM text (RFC 5280, 4.1).
+/// The `notAfter` of the first certificate in PEM format (RFC 5280, 4.1).
 pub(super) fn x509(pem: &str) -> Option<Duration> {
     if pem.len() > LONGEST || !pem.contains("-----BEGIN CERTIFICATE-----") {
         return None;
@@ -24,7 +24,8 @@ pub(super) fn x509(pem: &str) -> Option<Duration> {
     not_after(&certificate)
 }
 
-/// The `valid before` of an OpenSSH certificate in a line (OpenSSH's PROTOCOL.certkeys); `None` also when it is valid for ever.
+/// The `valid before` of an OpenSSH certificate in one line (OpenSSH's PROTOCOL.certkeys); `None` also when it never
+/// expires.
 pub(super) fn ssh(line: &str) -> Option<Duration> {
     let mut words = line.split_ascii_whitespace();
     let (kind, blob) = (words.next()?, words.next()?);
@@ -36,7 +37,7 @@ pub(super) fn ssh(line: &str) -> Option<Duration> {
     if wire.string()? != kind.as_bytes() {
         return None;
     }
-    // The nonce, then the public key, whose fields are all strings: multiple-precision integers are written like them.
+    // Skip the nonce and the public key, whose fields are all encoded as strings (multiple-precision integers too).
     let fields = match kind.trim_end_matches("-cert-v01@openssh.com") {
         "ssh-ed25519" => 1,
         "ssh-rsa" | "rsa-sha2-256" | "rsa-sha2-512" | "sk-ssh-ed25519" => 2,
@@ -57,16 +58,18 @@ pub(super) fn ssh(line: &str) -> Option<Duration> {
     (seconds != u64::MAX).then_some(Duration::from_secs(seconds))
 }
 
-/// What is left of a message in OpenSSH's wire format (RFC 4251, 5).
+/// The rest of a message in OpenSSH's wire format (RFC 4251, 5).
 struct Wire<'a>(&'a [u8]);
 
 impl<'a> Wire<'a> {
+    /// Reads this many bytes.
     fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
     }
 
+    /// Reads a string with its length prefix.
     fn string(&mut self) -> Option<&'a [u8]> {
         let length = u32::from_be_bytes(self.bytes(4)?.try_into().ok()?);
         self.bytes(usize::try_from(length).ok()?)
@@ -79,7 +82,7 @@ pub(super) fn jwt(token: &str) -> Option<Duration> {
     struct Claims {
         exp: f64,
     }
-    // `{"` begins so in base64.
+    // `{"` in base64.
     if token.len() > LONGEST || !token.starts_with("eyJ") {
         return None;
     }
@@ -89,7 +92,7 @@ pub(super) fn jwt(token: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(claims.exp).ok()
 }
 
-/// A moment in RFC 3339, in UTC; fractions of a second are dropped.
+/// Parses a time in RFC 3339, in UTC; fractions of a second are dropped.
 pub(super) fn rfc3339(text: &str) -> Option<Duration> {
     let text = text.strip_suffix('Z')?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
