@@ -6,8 +6,7 @@
 //! db.env -> ..data/db.env            a stable name for each first component
 //! ```
 //!
-//! A delivery has these steps. Until step 3 no reader sees a change, and everything that can run out of space comes
-//! before it:
+//! A delivery has these steps. No reader sees a change before step 3, and step 3 needs no further space:
 //! 1. fill a new generation, and set every owner and mode in it;
 //! 2. make `..data_tmp`, and `..new_N` for each stable name that is not there yet;
 //! 3. rename `..data_tmp` to `..data`: all files have changed;
@@ -125,9 +124,8 @@ impl Volume {
         &self.path
     }
 
-    /// Replaces the content of the volume by `files`, all at once. After an error the files delivered before are
-    /// unchanged (unless another process adds names meanwhile: then the new content is visible, but not under every
-    /// name).
+    /// Replaces the content of the volume by `files`, all at once. After an error the delivered files are unchanged
+    /// (unless another process adds names meanwhile: then the new content is visible, but not under every name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
         if let Some(left) = self.remove_orphans().map_err(|error| self.explain(error, files))? {
@@ -176,8 +174,7 @@ impl Volume {
         self.current().ok().flatten().map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// Reads the current content of a file; `None` if it does not exist or is not a regular file. Used because the
-    /// volume contains the only copy of delivered values.
+    /// Reads a file of the visible generation; `None` if it does not exist or is not a regular file.
     pub fn read(&self, name: &FileName) -> Result<Option<SecretBytes>, VolumeError> {
         let path = self.path.join(name.components().collect::<PathBuf>());
         let current = match self.current() {
@@ -216,8 +213,7 @@ impl Volume {
         Ok(Some(SecretBytes::new(bytes)))
     }
 
-    /// Removes the generations that were retired at least [`GRACE`] before `now`, or [`GRACE_OF_READERS`] if a process
-    /// has one of their files open.
+    /// Removes generations retired at least [`GRACE`] ago, or [`GRACE_OF_READERS`] if one of their files is open.
     pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
         let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
         self.retired = young;
@@ -268,8 +264,7 @@ impl Volume {
         Ok(matches!(self.find(&name)?, Some(Kind::Folder)).then_some(name))
     }
 
-    /// The stable names that have to be created. Something else with such a name is removed if it may be, otherwise it
-    /// is an error.
+    /// The stable names that have to be created. Something else with such a name is removed, if it may be.
     fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
         let mut missing = Vec::new();
         for name in names {

@@ -1,7 +1,7 @@
 //! The workload's AWS identity: the SDK's credentials chain, roles to assume, and a signed proof for Vault.
 //!
-//! Nothing is read, connected or allocated before the first question. Neighbours: `transport` (HTTP, TLS, proxies),
-//! `signed` (the proof), `credentials_error` (why there are no credentials).
+//! Nothing is read, connected or allocated before the first request. `transport` does HTTP, TLS and proxies, `signed`
+//! the proof for Vault, `credentials_error` explains missing credentials.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,20 +43,21 @@ use negative_cache::NegativeCache;
 use profile::{ExplainedFiles, Services};
 use transport::Transport;
 
-/// Of a TCP and TLS handshake.
+/// The timeout of a TCP and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Until an answer begins.
+/// The timeout until a response begins.
 const READ: Duration = Duration::from_secs(10);
-/// Instance metadata is one hop away: it answers at once, or never (a hop limit of 1 keeps pods out).
+/// The timeout of instance metadata. It is one hop away: it answers at once, or never (a hop limit of 1 keeps pods
+/// out).
 const METADATA: Duration = Duration::from_secs(1);
-/// Until the whole chain has an answer.
+/// The timeout of the whole credentials chain.
 const CHAIN: Duration = Duration::from_secs(15);
-/// The SDK's id of the service that issues credentials.
+/// The SDK's ID of the service that issues credentials.
 const STS: &str = "STS";
-/// Where the global STS endpoint signs.
+/// The signing region of the global STS endpoint.
 const GLOBAL: Region = Region::from_static("us-east-1");
 
-/// The workload's AWS identity. One chain and one login per role, shared by every client made from it.
+/// The workload's AWS identity. All clients made from it share one credentials chain, and one session per role.
 pub struct AwsIdentity {
     settings: config::Aws,
     transport: Transport,
@@ -72,7 +73,8 @@ impl fmt::Debug for AwsIdentity {
 }
 
 impl AwsIdentity {
-    /// An identity that asks nobody yet. `ca_bundle` is `AWS_CA_BUNDLE`: the only roots then, instead of the system's.
+    /// An identity that has not sent or read anything yet. `ca_bundle` is `AWS_CA_BUNDLE`, which replaces the system's
+    /// roots.
     pub fn new(settings: config::Aws, ca_bundle: Option<PathBuf>) -> Self {
         Self {
             transport: Transport::new(ca_bundle, settings.proxies.clone()),
@@ -83,21 +85,22 @@ impl AwsIdentity {
         }
     }
 
-    /// The region of a secret: its own (from an ARN), the configured one, the environment's, the profile's.
+    /// The region of a secret: its own (from an ARN), the configured one, the environment's, or the profile's.
     pub async fn region(&self, own: Option<&str>) -> Result<String, AwsFault> {
         let region = match own.or(self.settings.region.as_deref()) {
             Some(region) => region.to_owned(),
             None => match self.ambient_region().await {
                 Some(region) => region.to_string(),
-                // A profile that is broken or not there may be why.
-                None => return Err(profile::fault().await.map_or(AwsFault::NoRegion, AwsFault::Misconfigured)),
+                // A profile that is malformed or missing may be the reason.
+                None => return Err(profile::explain_files().await.map_or(AwsFault::NoRegion, AwsFault::Misconfigured)),
             },
         };
         signed::checked_region(&region)?;
         Ok(region)
     }
 
-    /// What a client of one region needs, as the role asked for, else the configured one, else ourselves.
+    /// The settings for a client of one region, with the credentials of `role`, else of the configured role, else of
+    /// the workload itself.
     pub async fn sdk(&self, region: &str, role: Option<&str>) -> Result<SdkConfig, AwsFault> {
         let region = Region::new(region.to_owned());
         let base = self.base(&region).await?;
@@ -109,7 +112,8 @@ impl AwsIdentity {
         Ok(sdk.build())
     }
 
-    /// Signs `GetCallerIdentity` as ourselves (never as an assumed role). Without a region it is for the global endpoint.
+    /// Signs `GetCallerIdentity` with the workload's own credentials (never those of an assumed role). Without a region
+    /// it is signed for the global endpoint.
     pub async fn signed_caller_identity(
         &self,
         server_id: Option<&str>,
@@ -123,25 +127,27 @@ impl AwsIdentity {
         signed::sign(credentials, &endpoint, server_id, now)
     }
 
-    /// Drops the cached credentials, of roles too: the service calls them expired, whatever end they were issued with. The
-    /// next client walks the chain again.
+    /// Drops the cached credentials, including those of roles, because the service rejected them. The next client runs
+    /// the credentials chain again.
     pub async fn forget(&self) {
         self.roles.lock().await.clear();
         *self.base.lock().await = None;
     }
 
-    /// Reads the CA bundle while there are rights to. One that is no use is told when it is needed.
+    /// Reads the CA bundle while privileges allow it. A failure is reported when the bundle is needed.
     pub fn preload(&self) {
         let _reported_later = self.transport.load_roots();
     }
 
-    /// Closes idle connections: each keeps the last answer it carried in memory.
+    /// Closes idle connections, because each keeps its last response in memory.
     pub fn close_idle(&self) {
         self.transport.close_idle();
     }
 
+    /// The region of the environment or the profile.
     async fn ambient_region(&self) -> Option<Region> {
-        // Not the SDK's default chain: that asks instance metadata too, and waits for it where there is none.
+        // Not the SDK's default chain, which also queries instance metadata and waits for a timeout where there is
+        // none.
         let find = || async {
             match environment::region() {
                 Some(region) => Some(Region::new(region)),
@@ -151,7 +157,8 @@ impl AwsIdentity {
         self.ambient_region.get_or_init(find).await.clone()
     }
 
-    /// Ourselves, without a role. `hint` is the region STS is asked in where neither config nor environment has one.
+    /// The settings with the workload's own credentials. `hint` is the region of STS where neither the config nor the
+    /// environment has one.
     async fn base(&self, hint: &Region) -> Result<SdkConfig, AwsFault> {
         let mut base = self.base.lock().await;
         if let Some(base) = &*base {
@@ -161,13 +168,14 @@ impl AwsIdentity {
             Some(region) => Region::new(region.clone()),
             None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),
         };
-        // A profile's is not checked yet: the SDK would say no more than that the connection failed.
+        // The SDK would only report a failed connection for an invalid region of the profile.
         signed::checked_region(region.as_ref())?;
         self.transport.load_roots()?;
         environment::check_user_agent()?;
         Ok(base.insert(load(region, self.transport.clone()).await?).clone())
     }
 
+    /// A credentials provider for the role, shared by all clients.
     async fn assumed(&self, base: &SdkConfig, role: &str) -> SharedCredentialsProvider {
         let mut roles = self.roles.lock().await;
         if let Some(provider) = roles.get(role) {
@@ -184,7 +192,8 @@ impl AwsIdentity {
     }
 }
 
-/// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and limits. Retries belong to the caller.
+/// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and timeouts, and without retries,
+/// which are the caller's.
 async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsFault> {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest())

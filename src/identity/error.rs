@@ -1,4 +1,4 @@
-//! Why there is no identity, and which file it was about.
+//! Why the login's credentials cannot be read, and from which file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,60 +7,61 @@ use crate::domain::Exit;
 
 use super::aws::AwsFault;
 
-/// Why there is nothing to log in with. Reads behind "cannot log in: ", says what to do, never holds a file's content.
+/// Why there are no credentials for the login. Completes "cannot log in: ", says what to do, and never contains a
+/// file's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// The file is not there.
+    /// The file does not exist.
     #[error("{file} {} does not exist; put it there or set {}", .path.display(), .file.setting())]
     Missing {
-        /// What it would hold.
+        /// What the file contains.
         file: IdentityFile,
-        /// Where it was looked for.
+        /// Its path.
         path: PathBuf,
     },
-    /// The file is there but cannot be read.
+    /// The file cannot be read.
     #[error("{file} {} cannot be read: {why}", .path.display())]
     Unreadable {
-        /// What it would hold.
+        /// What the file contains.
         file: IdentityFile,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// The system's reason, in words.
+        /// The reason.
         why: String,
     },
-    /// Nothing but blanks.
+    /// The file is empty or blank.
     #[error("{file} {} is empty; whoever writes it has not done so yet", .path.display())]
     Empty {
-        /// What it would hold.
+        /// What the file contains.
         file: IdentityFile,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
     },
-    /// Too large, or characters that such a thing never has.
+    /// The content is too large, or has characters that are not allowed.
     #[error("{file} {} does not hold one: {why}", .path.display())]
     Malformed {
-        /// What it would hold.
+        /// What the file contains.
         file: IdentityFile,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         why: &'static str,
     },
 }
 
 impl IdentityError {
-    /// The exit code it leads to: without an identity every login would be denied.
+    /// The exit code: 77, because a login without credentials would be denied.
     pub fn exit(&self) -> Exit {
         Exit::Denied
     }
 }
 
-/// Why there is no proof.
+/// Why the proof of identity cannot be made.
 #[derive(Debug)]
 pub enum ProofError {
-    /// A file.
+    /// A file cannot be used.
     File(IdentityError),
-    /// No AWS credentials, or none that sign.
+    /// There are no AWS credentials, or they cannot sign.
     Aws(AwsFault),
 }
 
@@ -76,12 +77,12 @@ impl From<AwsFault> for ProofError {
     }
 }
 
-/// What an identity file holds.
+/// What an identity file contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityFile {
     /// A JWT for the `kubernetes` or `jwt` method.
     Jwt,
-    /// A token somebody else keeps alive.
+    /// A token that another process keeps alive.
     Token,
     /// AppRole's role id.
     RoleId,
@@ -95,6 +96,7 @@ pub enum IdentityFile {
     Key,
 }
 
+/// The setting that names the file.
 impl IdentityFile {
     fn setting(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! The one reader of files that a configuration names: whole, bounded, and never waiting for somebody to write.
+//! Reads the files that a configuration names: whole, with a size limit, and without waiting for a writer.
 //!
-//! It is read while every signal is blocked, so an ordinary open(2) of a pipe without a writer could not even be
-//! interrupted. Here, because all who read such files can see it.
+//! Files are read while all signals are blocked, so a plain open(2) of a pipe without a writer could not be
+//! interrupted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -17,16 +17,16 @@ use crate::domain::SecretBytes;
 
 use super::protected::{OpenError, ProtectedFileError, ProtectedFiles, Purpose};
 
-/// The largest file that is read: what the kubelet allows a whole Secret to hold.
+/// The largest file that is read: the size limit of a Kubernetes Secret.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Why a file is not read. Reads behind "cannot be read: "; the path is the caller's to name.
+/// Why a file cannot be read. Completes "cannot be read: "; the path is added by the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system refuses.
+    /// A system call failed.
     #[error("{}", words(.0))]
     System(io::Error),
-    /// The file's mode lets us read it, and the kernel does not.
+    /// The file's mode allows reading it, but the kernel denies it.
     #[error(
         "permission denied, though its mode allows it: the sandbox refuses what is in a directory that was not there at the \
          start (start again, or --sandbox off), or a security module does (SELinux, AppArmor)"
@@ -35,25 +35,25 @@ pub enum FileError {
     /// A directory.
     #[error("it is a directory; name a file in it")]
     Directory,
-    /// A pipe, a socket or a device: reading it might never end.
+    /// A pipe, a socket or a device, whose content may never end.
     #[error("it is not a regular file")]
     NotRegular,
-    /// More than any such file has.
+    /// Larger than [`MOST_BYTES`].
     #[error("it is larger than {} MiB", MOST_BYTES >> 20)]
     TooLarge,
-    /// A pipe whose writer says nothing.
+    /// A pipe to which nothing is written.
     #[error("nothing was written to it for {} seconds", PATIENCE.as_secs())]
     Silent,
-    /// Text was wanted.
+    /// Not UTF-8.
     #[error("it is not UTF-8 text")]
     NotText,
-    /// It is ours, not the app's.
+    /// The file is protected: it contains this program's own credentials or state.
     #[error("{0}")]
     Protected(ProtectedFileError),
 }
 
 impl FileError {
-    /// The kind of the system's refusal.
+    /// The kind of the I/O error, if it is one.
     pub fn kind(&self) -> Option<io::ErrorKind> {
         match self {
             Self::System(error) => Some(error.kind()),
@@ -65,7 +65,7 @@ impl FileError {
     }
 }
 
-/// The reason in a few words, without a number.
+/// Describes an I/O error without its number.
 pub fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
@@ -73,23 +73,25 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Every byte of a file.
+/// Reads a whole file.
 pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     read_open(file.map_err(|error| cannot_open(path, error))?)
 }
 
-/// Every byte of a file whose content is delivered, unless it is a protected one.
+/// Reads a whole file whose content is delivered; an error for a protected file.
 pub fn read_unprotected(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
     read_for(path, protected, Purpose::Content)
 }
 
-/// Every byte of a file that proves who the workload is, unless by now it leads to what only we read, or into the kernel.
+/// Reads a whole file that proves the workload's identity; an error if its path now leads into the state directory, the
+/// volume or a kernel file system.
 pub fn read_identity(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
     read_for(path, protected, Purpose::Identity)
 }
 
+/// Opens and reads a file for this purpose, unless it is protected.
 fn read_for(path: &Path, protected: &ProtectedFiles, purpose: Purpose) -> Result<SecretBytes, FileError> {
     let file = protected.open(path, purpose).map_err(|error| match error {
         OpenError::Refused(refusal) => FileError::Protected(refusal),
@@ -98,16 +100,18 @@ fn read_for(path: &Path, protected: &ProtectedFiles, purpose: Purpose) -> Result
     read_open(file)
 }
 
+/// The error for a file that cannot be opened.
 fn cannot_open(path: &Path, error: io::Error) -> FileError {
     match error.raw_os_error() {
-        // A socket, or a device that nobody serves.
+        // A socket, or a device without a driver.
         Some(libc::ENXIO) => FileError::NotRegular,
-        // Landlock has a say in open(2) and none in access(2).
+        // Landlock applies to open(2), but not to access(2).
         Some(libc::EACCES) if eaccess(path, AccessFlags::R_OK).is_ok() => FileError::Policy,
         _ => FileError::System(error),
     }
 }
 
+/// Reads an open file.
 fn read_open(file: File) -> Result<SecretBytes, FileError> {
     let about = file.metadata().map_err(FileError::System)?;
     if about.is_dir() {
@@ -124,21 +128,21 @@ fn read_open(file: File) -> Result<SecretBytes, FileError> {
     Ok(SecretBytes::new(bytes))
 }
 
-/// How long a pipe may stay silent before it counts as forgotten.
+/// How long nothing may be written to a pipe before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a path names standard input. (It may be somebody else's pipe, which cannot be opened again by its path.)
+/// Whether a path names standard input (which may be another user's pipe, and cannot be opened again by its path).
 pub fn is_stdin(path: &Path) -> bool {
     ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path.as_os_str() == *name)
 }
 
-/// Whether a text can be read once only: standard input and pipes.
+/// Whether the content can be read only once: standard input and pipes.
 pub fn is_read_once(path: &Path) -> bool {
     is_stdin(path) || std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
 }
 
-/// A text of the operator's: a file, a pipe that somebody writes to (`<(…)`), or standard input for `-`. `interrupted` is
-/// looked at while it waits.
+/// Reads text from a file, a pipe (`<(…)`), or standard input for `-`. `interrupted` is checked while waiting for a
+/// writer.
 pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String, FileError> {
     let text = |bytes: SecretBytes| bytes.expose_text().map(str::to_owned).ok_or(FileError::NotText);
     if is_stdin(path) {
@@ -155,7 +159,7 @@ pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String
     }
 }
 
-/// Reads to the end, as long as somebody writes and nobody interrupts.
+/// Reads a pipe to its end, unless nothing is written for [`PATIENCE`] or it is interrupted.
 fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretBytes, FileError> {
     const SLICE: u16 = 100;
     let mut bytes = Vec::new();
@@ -184,12 +188,12 @@ fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretByt
     Err(FileError::Silent)
 }
 
-/// A file that is text.
+/// Reads a file as a string.
 pub fn read_text(path: &Path) -> Result<String, FileError> {
     read(path)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
 }
 
-/// A file that is text and is delivered, unless it is a protected one.
+/// Reads a file as a string, unless it is protected.
 pub fn read_unprotected_text(path: &Path, protected: &ProtectedFiles) -> Result<String, FileError> {
     read_unprotected(path, protected)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
 }

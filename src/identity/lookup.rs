@@ -1,4 +1,4 @@
-//! Name resolution as the system does it, with its answer in the log at debug.
+//! Name resolution by the system, with its result logged at debug.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub(crate) async fn addresses(host: &str) -> Option<Vec<IpAddr>> {
             debug!("DNS: {host} is {}", if shown.is_empty() { "no address".to_owned() } else { shown.join(", ") });
             Some(addresses).filter(|addresses| !addresses.is_empty())
         }
-        // The resolver's own words, which tell a name that does not exist from a DNS server that does not answer.
+        // The resolver's text distinguishes a name that does not exist from a DNS server that does not answer.
         Err(error) => {
             debug!("DNS: {host} does not resolve: {error}");
             None

@@ -1,7 +1,8 @@
-//! Identity: what is sent to prove who the workload is, made from the configuration and the files it names.
+//! Identity: the proof of who the workload is, made from the configuration and the files it names.
 //!
-//! Files are read when they are needed, because the kubelet and others replace them. What only root can read is read
-//! once before privileges drop ([`preload`]) and held in wiped memory. The requests themselves are the provider's.
+//! Files are read when they are needed, because the kubelet and others replace them. Files that only root can read are
+//! read once before privileges are dropped ([`preload`]) and kept in memory that is wiped. The login requests are sent
+//! by `provider`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -26,70 +27,70 @@ pub use error::{IdentityError, IdentityFile, ProofError};
 use file::FileError;
 use protected::ProtectedFiles;
 
-/// The proof of the workload's identity, ready to be sent.
+/// The proof of the workload's identity for one login.
 #[derive(Debug)]
 pub enum Proof {
-    /// A token that somebody else created and keeps alive.
+    /// A token that another process created and keeps alive.
     Token(SecretBytes),
-    /// A JWT: of a service account, or of any issuer.
+    /// A JWT, of a service account or of any issuer.
     Jwt {
-        /// Who verifies it.
+        /// How the server verifies it.
         method: JwtMethod,
-        /// Where the method is mounted, without `auth/`.
+        /// The mount of the auth method, without `auth/`.
         mount: String,
         /// The Vault role.
         role: String,
         /// The JWT.
         token: SecretBytes,
     },
-    /// Role id and secret id.
+    /// AppRole's role ID and secret ID.
     AppRole {
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
-        /// Not a secret.
+        /// The role ID, which is not a secret.
         role_id: String,
-        /// `None` for a role that needs none.
+        /// The secret ID; `None` for a role that needs none.
         secret_id: Option<SecretId>,
     },
-    /// A TLS client certificate, shown in the handshake.
+    /// A TLS client certificate, presented in the handshake.
     Cert {
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
         /// The certificate role; `None` lets the server choose.
         role: Option<String>,
-        /// The pair.
+        /// Certificate and key.
         certificate: ClientCertificate,
     },
-    /// A request to AWS, signed for the server to send.
+    /// A signed request to AWS, which Vault sends.
     Aws {
         /// The Vault role.
         role: String,
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
         /// The request.
         request: SignedRequest,
     },
 }
 
-/// Who verifies a JWT.
+/// How a JWT is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtMethod {
-    /// The cluster, by TokenReview.
+    /// By the cluster's TokenReview API.
     Kubernetes,
-    /// The issuer's keys.
+    /// By the issuer's keys.
     Jwt,
 }
 
-/// AppRole's secret id.
+/// AppRole's secret ID.
 #[derive(Debug)]
 pub enum SecretId {
-    /// As it is.
+    /// The secret ID itself.
     Plain(SecretBytes),
-    /// A response-wrapping token that yields it, once.
+    /// A response-wrapping token from which it is unwrapped, once.
     Wrapped(SecretBytes),
 }
 
-/// A certificate chain and its key, both PEM.
+/// A certificate chain and its private key, both PEM.
 #[derive(Debug)]
 pub struct ClientCertificate {
     /// The chain.
@@ -99,32 +100,32 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Whether both are the same pair.
+    /// Whether certificate and key are equal.
     pub fn is_same(&self, other: &Self) -> bool {
         self.chain.is_same(&other.chain) && self.key.is_same(&other.key)
     }
 
-    /// A second copy, said out loud.
+    /// An explicit copy.
     pub fn copy(&self) -> Self {
         Self { chain: SecretBytes::copy_of(self.chain.expose()), key: SecretBytes::copy_of(self.key.expose()) }
     }
 }
 
-/// `GetCallerIdentity`, signed but not sent.
+/// A signed `GetCallerIdentity` request.
 #[derive(Debug)]
 pub struct SignedRequest {
     /// `POST`.
     pub method: String,
-    /// Of the STS endpoint it was signed for.
+    /// The URL of the STS endpoint it was signed for.
     pub url: String,
-    /// The form it posts.
+    /// The form in the body.
     pub body: String,
-    /// The signed headers: a JSON object of name → list of values.
+    /// The signed headers, as a JSON object of names and lists of values.
     pub headers_json: SecretBytes,
 }
 
 impl fmt::Display for Proof {
-    /// The login as an operator knows it: `jwt login (mount "jwt", role "web")`.
+    /// The login for messages: `jwt login (mount "jwt", role "web")`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (method, mount, role) = match self {
             Self::Token(_) => return f.write_str("the token of the token file"),
@@ -140,20 +141,20 @@ impl fmt::Display for Proof {
     }
 }
 
-/// Identity files as they were before privileges dropped, in wiped memory.
+/// Identity files as they were before privileges were dropped, in memory that is wiped.
 ///
-/// A file that can still be read is read again; what is held answers only for one that cannot (any more): because
-/// only root may, or because whoever hands out a single-use secret id has removed it.
+/// A file is read again as long as that is possible; the preloaded content is used for files that cannot be read any
+/// more: because only root may, or because a single-use secret ID was removed after it was written.
 #[derive(Debug, Default)]
 pub struct PreloadedFiles {
     files: Vec<(IdentityFile, PathBuf, SecretBytes)>,
-    /// What none of them may lead to, now or at a later read.
+    /// The files that none of the paths may lead to, now or at a later read.
     protected: ProtectedFiles,
 }
 
 impl PreloadedFiles {
-    /// Forgets each JWT and token whose file we can read as whoever we are now: the next login reads it again, and a copy
-    /// would only outlive it. A secret id stays, because whoever hands out a single-use one removes its file.
+    /// Drops each JWT and token whose file can be read with the current privileges: the next login reads it again, and
+    /// the copy would be outdated. Secret IDs stay, because the file of a single-use one may be removed.
     pub fn forget_readable(&mut self) {
         self.files.retain(|(what, path, _)| {
             let is_read_again = matches!(what, IdentityFile::Jwt | IdentityFile::Token);
@@ -162,7 +163,8 @@ impl PreloadedFiles {
     }
 }
 
-/// Reads every identity file of the method once. A file that is not there yet is no failure here, but in [`proof`].
+/// Reads every identity file of the auth method once. A file that does not exist yet is no error here, but it is in
+/// [`proof`].
 pub fn preload(auth: &VaultAuth, protected: ProtectedFiles) -> Result<PreloadedFiles, IdentityError> {
     let mut preloaded = PreloadedFiles { files: Vec::new(), protected };
     for (what, path) in files(auth) {
@@ -175,7 +177,8 @@ pub fn preload(auth: &VaultAuth, protected: ProtectedFiles) -> Result<PreloadedF
     Ok(preloaded)
 }
 
-/// The proof for one login at `now`, by whatever method: from the files as they are now, or a request that AWS signs.
+/// The proof of identity for one login at `now`: from the files as they are now, or a request signed with AWS
+/// credentials.
 pub async fn proof(
     auth: &VaultAuth,
     preloaded: &PreloadedFiles,
@@ -189,13 +192,13 @@ pub async fn proof(
     Ok(from_files(auth, preloaded)?)
 }
 
-/// The token of the token file as it is now; `None` with another method, or when there is none to be read.
+/// The current content of the token file; `None` for other methods, or when it cannot be read.
 pub fn token_of_file(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Option<SecretBytes> {
     let VaultAuth::TokenFile { path } = auth else { return None };
     graphic(IdentityFile::Token, path, preloaded).ok()
 }
 
-/// The proof of a method that has files.
+/// The proof of a method that reads files.
 fn from_files(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, IdentityError> {
     let jwt = |method, role: &String, mount: &String, path| {
         let token = graphic(IdentityFile::Jwt, path, preloaded)?;
@@ -236,6 +239,7 @@ fn from_files(auth: &VaultAuth, preloaded: &PreloadedFiles) -> Result<Proof, Ide
     }
 }
 
+/// The files of the auth method.
 fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
     match auth {
         VaultAuth::Kubernetes { token_file, .. } | VaultAuth::Jwt { token_file, .. } => {
@@ -257,7 +261,7 @@ fn files(auth: &VaultAuth) -> Vec<(IdentityFile, &Path)> {
     }
 }
 
-/// The whole file, or what is held of it.
+/// The content of a file, or its preloaded content if it cannot be read any more.
 fn content(what: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<SecretBytes, IdentityError> {
     let bytes = match file::read_identity(path, &preloaded.protected) {
         Ok(bytes) => bytes,
@@ -275,7 +279,7 @@ fn content(what: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Resul
     Ok(bytes)
 }
 
-/// One line of text without the blanks around it.
+/// The content as one line of text, trimmed.
 fn text(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<String, IdentityError> {
     let bytes = content(file, path, preloaded)?;
     let malformed = |why| IdentityError::Malformed { file, path: path.to_owned(), why };
@@ -286,7 +290,7 @@ fn text(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<S
     Ok(text.to_owned())
 }
 
-/// A token: visible ASCII, since it stands in a header.
+/// The content as a token, trimmed: visible ASCII, because it is sent in a header.
 fn graphic(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Result<SecretBytes, IdentityError> {
     let bytes = content(file, path, preloaded)?;
     let token = bytes.expose().trim_ascii();
@@ -297,6 +301,7 @@ fn graphic(file: IdentityFile, path: &Path, preloaded: &PreloadedFiles) -> Resul
     Ok(SecretBytes::copy_of(token))
 }
 
+/// The error for a file that cannot be read.
 fn unreadable(file: IdentityFile, path: &Path, error: &FileError) -> IdentityError {
     let path = path.to_owned();
     if error.kind() == Some(io::ErrorKind::NotFound) {

@@ -1,9 +1,9 @@
-//! Files that no reference may read: what proves who the workload is, the state directory, the volume, and what the kernel
-//! shows of itself and of processes (`/proc`, `/sys` and their like).
+//! Protected files, which no reference may read: the workload's credentials, the state directory, the volume, and
+//! kernel file systems (`/proc`, `/sys` and similar).
 //!
-//! A path is compared by what it leads to, not by its spelling: it is walked one component at a time, and the device and
-//! inode of the file and of every directory above it are compared. The paths of the protected files are looked up again at
-//! each read, because the kubelet and others replace them.
+//! A path is judged by what it leads to: it is walked one component at a time, and device and inode of the file and of
+//! all directories above it are compared. The paths of protected files are resolved again at each read, because the
+//! kubelet and others replace them.
 
 mod kernel;
 mod walk;
@@ -21,9 +21,9 @@ use nix::sys::stat::{self, FileStat, Mode};
 
 use crate::config::{Config, VaultAuth};
 
-use walk::{holds, parents, walk};
+use walk::{contains_file, parents, walk};
 
-/// Where Kubernetes and AWS's webhooks mount tokens, and where injection does.
+/// Where Kubernetes, AWS's webhooks and our injection mount tokens.
 const TOKEN_DIRECTORIES: [&str; 7] = [
     "/var/run/secrets/kubernetes.io/serviceaccount",
     "/run/secrets/kubernetes.io/serviceaccount",
@@ -34,35 +34,35 @@ const TOKEN_DIRECTORIES: [&str; 7] = [
     "/run/secret-exec-identity",
 ];
 
-/// Attempts to open a path that is replaced all the time.
+/// How often opening a path is tried that is replaced again and again.
 const MOST_TRIES: u32 = 10;
-/// What a file is read for.
+/// The purpose of reading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Its content is delivered: `file:`, `templateFile`.
+    /// To deliver its content: `file:`, `templateFile`.
     Content,
-    /// Certificates to trust: `caFile`. The cluster's CA lies beside the pod's token.
+    /// To read trusted certificates: `caFile`. The cluster's CA is in the same directory as the pod's token.
     Certificates,
-    /// It proves who the workload is.
+    /// To prove the workload's identity.
     Identity,
-    /// A variable says that it proves to AWS who the workload is: it is sent to where other variables say.
+    /// To prove the workload's identity to AWS: it is sent to the address that other variables name.
     AwsToken,
 }
 
-/// Why a file is not read.
+/// Why a file must not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProtectedFileError {
-    /// In `/proc`, `/sys` or another file system of the kernel's, or leading there.
+    /// It is in `/proc`, `/sys` or another kernel file system, or its path leads there.
     Kernel,
-    /// A file that proves who the workload is.
+    /// It proves the workload's identity.
     Identity(PathBuf),
-    /// Below a directory of such files.
+    /// It is in a directory of credentials.
     Credentials(PathBuf),
-    /// In the state directory.
+    /// It is in the state directory.
     State(PathBuf),
-    /// In the volume.
+    /// It is in the volume.
     Volume(PathBuf),
-    /// Perhaps in this directory, which holds too much to tell.
+    /// It may be a hard link to a file in this directory, which has too many files to compare.
     Crowded(PathBuf),
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for ProtectedFileError {
     }
 }
 
-/// Device and inode: which file it is, whatever its path.
+/// Device and inode, which identify a file whatever its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -107,13 +107,13 @@ impl FileId {
         Self { device: found.st_dev, inode: found.st_ino }
     }
 
-    /// What a path leads to now, links followed.
+    /// The file that a path leads to now, following links.
     fn at(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
 
-/// A protected path, and what it led to at the start: the answer where it may no longer be looked up.
+/// A protected path, and the file it led to at the start, for when it can no longer be resolved.
 #[derive(Debug, Clone)]
 struct Protected {
     path: PathBuf,
@@ -126,14 +126,14 @@ impl Protected {
         Self { path, at_start }
     }
 
-    /// Whether one of these is what it leads to now, or led to at the start.
+    /// Whether it leads to one of these files now, or led to one at the start.
     fn is_one_of(&self, ids: impl IntoIterator<Item = FileId>) -> bool {
         let now = FileId::at(&self.path);
         ids.into_iter().any(|id| now == Some(id) || self.at_start == Some(id))
     }
 
-    /// Whether a file with this name below `directories` is an earlier or later version of this one: the kubelet keeps them
-    /// in directories beside each other, with a link `..data` to the current one.
+    /// Whether a file of this name below `directories` is an earlier or later version of this file: the kubelet keeps
+    /// versions in sibling directories, with a link `..data` to the current one.
     fn is_version(&self, name: &OsStr, directories: &[FileId]) -> bool {
         let Some(parent) = self.path.parent() else { return false };
         self.path.file_name() == Some(name)
@@ -142,12 +142,12 @@ impl Protected {
     }
 }
 
-/// Everything that is protected in one run.
+/// All protected files of one run.
 #[derive(Debug, Clone, Default)]
 pub struct ProtectedFiles {
-    /// What the login at Vault sends or proves itself with.
+    /// The files of the Vault login.
     logins: Vec<Protected>,
-    /// The others that prove who the workload is.
+    /// Other files that prove the workload's identity.
     identities: Vec<Protected>,
     credentials: Vec<Protected>,
     state: Vec<Protected>,
@@ -155,7 +155,7 @@ pub struct ProtectedFiles {
 }
 
 impl ProtectedFiles {
-    /// What a configuration names, and the caller's own files: those with AWS credentials, and what is in its home.
+    /// The files of the configuration, those with AWS credentials, and those in the home directory.
     pub fn of(config: &Config, home: Option<&Path>, aws_files: Vec<PathBuf>) -> Self {
         let mut identities = aws_files;
         let mut logins = config.identity_files.clone();
@@ -178,7 +178,7 @@ impl ProtectedFiles {
         }
     }
 
-    /// Why this path may not be read, if so. One that does not exist is judged by its spelling.
+    /// Returns an error if the path must not be read. A path that does not exist is judged by its spelling.
     pub fn check(&self, path: &Path, purpose: Purpose) -> Result<(), ProtectedFileError> {
         if let Some(refusal) = self.by_spelling(&absolute(path.to_owned()), purpose) {
             return Err(refusal);
@@ -189,9 +189,10 @@ impl ProtectedFiles {
         }
     }
 
-    /// Opens a file for reading, never waiting for a writer.
+    /// Opens a file for reading, without waiting for a writer; an error if it is protected.
     ///
-    /// The kernel opens the path, so that its own rules about links count; what it opened has to be what was compared.
+    /// The kernel opens the path, so that its own rules about links apply; the opened file must be the one that was
+    /// checked.
     pub(super) fn open(&self, path: &Path, purpose: Purpose) -> Result<File, OpenError> {
         for _ in 0..MOST_TRIES {
             let compared = self.compare(path, purpose)?;
@@ -203,7 +204,7 @@ impl ProtectedFiles {
         Err(OpenError::System(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Which file a path leads to now, unless it is protected.
+    /// Returns which file a path leads to now; an error if it is protected.
     fn compare(&self, path: &Path, purpose: Purpose) -> Result<FileId, OpenError> {
         let (directory, name) = walk(path)?;
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -212,6 +213,7 @@ impl ProtectedFiles {
         Ok(FileId::of(&found))
     }
 
+    /// Returns an error if the file is protected. `parents` are the directories above it.
     fn refuse(
         &self,
         found: &FileStat,
@@ -221,8 +223,8 @@ impl ProtectedFiles {
     ) -> Result<(), ProtectedFileError> {
         let id = FileId::of(found);
         let is_below = |known: &Protected| known.is_one_of(parents.iter().copied().chain([id]));
-        // The app fills the volume as it likes. Only files of its file system can be in it, and of those that are not delivered
-        // only one with a second name is looked for.
+        // The app may put hard links into the volume. Only files of the same file system can be linked there, and a
+        // file with a single name has no second one.
         let has_other_names = purpose == Purpose::Content || found.st_nlink > 1;
         let may_hold = |known: &Protected| {
             has_other_names && FileId::at(&known.path).is_none_or(|directory| directory.device == id.device)
@@ -235,7 +237,7 @@ impl ProtectedFiles {
                 if is_below(known) {
                     return Err(refusal(known.path.clone()));
                 }
-                match may_hold(known).then(|| holds(&known.path, id)) {
+                match may_hold(known).then(|| contains_file(&known.path, id)) {
                     None | Some(Some(false)) => {}
                     Some(Some(true)) => return Err(refusal(known.path.clone())),
                     Some(None) => return Err(ProtectedFileError::Crowded(known.path.clone())),
@@ -253,21 +255,21 @@ impl ProtectedFiles {
             return Ok(());
         }
         let is_ca = purpose == Purpose::Certificates && name != "token";
-        // What cannot be told is not read.
-        let holds_it = |known: &&Protected| is_below(known) || holds(&known.path, id).unwrap_or(true);
+        // If that cannot be determined, it is refused.
+        let holds_it = |known: &&Protected| is_below(known) || contains_file(&known.path, id).unwrap_or(true);
         match self.credentials.iter().find(holds_it) {
             Some(known) if !is_ca => Err(ProtectedFileError::Credentials(known.path.clone())),
             _ => Ok(()),
         }
     }
 
-    /// The files that a read for this purpose may not reach.
+    /// The files that must not be read for this purpose.
     fn identities(&self, purpose: Purpose) -> impl Iterator<Item = &Protected> {
         let others = if purpose == Purpose::AwsToken { &[][..] } else { &self.identities };
         self.logins.iter().chain(others)
     }
 
-    /// The same without looking at the file system: what is protected may not exist yet.
+    /// Judges a path by its spelling only, because protected files may not exist yet.
     fn by_spelling(&self, path: &Path, purpose: Purpose) -> Option<ProtectedFileError> {
         let below = |list: &[Protected]| {
             list.iter().find(|known| path.starts_with(&known.path)).map(|known| known.path.clone())
@@ -292,7 +294,7 @@ impl ProtectedFiles {
     }
 }
 
-/// Absolute, without `.`, `//` and `..`, by spelling alone.
+/// Makes a path absolute, without `.`, `//` and `..`, by its spelling only.
 fn absolute(path: PathBuf) -> PathBuf {
     let path = std::path::absolute(&path).unwrap_or(path);
     let mut out = PathBuf::from("/");
@@ -306,7 +308,7 @@ fn absolute(path: PathBuf) -> PathBuf {
     out
 }
 
-/// Why nothing was opened.
+/// Why a file could not be opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
     Refused(ProtectedFileError),

@@ -1,4 +1,4 @@
-//! Whether this process may have another thread.
+//! Checks whether this process can start a thread.
 
 use std::thread;
 
@@ -7,12 +7,12 @@ use std::thread;
 #[error("no thread can be started; raise the limit on processes (the container's pids limit, ulimit -u)")]
 pub(crate) struct NoThread;
 
-/// Starts a thread that does nothing, and waits for its end.
+/// Starts a thread that does nothing, and joins it.
 ///
-/// For code that panics when the runtime finds no thread for a blocking call, such as a name look-up. Another process may
-/// still take the last place in between.
+/// For code that panics when the runtime cannot start a thread for a blocking call, such as a name look-up. Another
+/// process may still use up the limit in between.
 pub(crate) fn prove_startable() -> Result<(), NoThread> {
     let started = thread::Builder::new().stack_size(64 << 10).spawn(|| ());
-    // It cannot panic.
+    // The thread cannot panic.
     started.map(|thread| drop(thread.join())).map_err(|_| NoThread)
 }

@@ -67,14 +67,12 @@ enum CurrentValue {
 #[derive(Debug, PartialEq, Eq)]
 enum Lease {
     Alive,
-    /// The server no longer knows it.
     Lost,
 }
 
 /// Whether an expiry was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// The value has not expired, as far as was seen.
     None,
     /// Seen expired at this time, not yet reported.
     Seen(Duration),
@@ -135,8 +133,8 @@ impl Secret {
         self.reissue = Some(interval.clamp(SHORTEST_INTERVAL, LONGEST_LIFE));
     }
 
-    /// The request it needs if it is sent now under the token `current`. A renewal that keeps failing turns into an
-    /// issue only while the server answers: after an outage the lease can still be renewed.
+    /// The request to send now under the token `current`. A failing renewal becomes an issue only if the server
+    /// answers.
     pub(super) fn step(&self, current: Option<TokenId>, server: Server, now: Duration) -> Step {
         match &self.current {
             CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. }
@@ -156,8 +154,7 @@ impl Secret {
         self.due
     }
 
-    /// When the delivered value expires; `None`: never. `token_end` returns the end of a lease's token (`None`: it does
-    /// not end).
+    /// When the delivered value expires; `None`: never. `token_end` returns when a token ends (`None`: never).
     pub(super) fn expiry(&self, token_end: impl Fn(TokenId) -> Option<Duration>) -> Option<Duration> {
         match &self.current {
             CurrentValue::Lease { term, token, .. } => {
@@ -188,12 +185,10 @@ impl Secret {
         }
     }
 
-    /// Whether the current value has a lease.
     pub(super) fn is_leased(&self) -> bool {
         matches!(self.current, CurrentValue::Lease { .. })
     }
 
-    /// Whether nothing has been fetched yet.
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.current, CurrentValue::Nothing)
     }
@@ -258,8 +253,7 @@ impl Secret {
         self.history.succeeded(requested_at);
     }
 
-    /// Returns the wait before the next read of a rotating value: shortly after its rotation. When the rotation is
-    /// late, every second, then an eighth of the delay, at most a minute.
+    /// The wait until a rotating value is read again: until just after its rotation; if that is late, ever longer.
     fn after_rotation(&mut self, ttl: Duration, requested_at: Duration, jitter: f64) -> Duration {
         if ttl > SOON_ROTATED {
             self.late_since = None;
@@ -270,8 +264,7 @@ impl Secret {
         scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
     }
 
-    /// The interval until the next read: `refresh`, but a twelfth of it (at least 30 s) from one interval before a
-    /// rotation date to one after it.
+    /// The read interval: `refresh`, or a twelfth of it (at least 30 s) within one interval of a rotation date.
     fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
         let refresh = self.plan.refresh;
         let near = part(refresh, NEAR).max(NEAREST).min(refresh);
@@ -279,8 +272,7 @@ impl Secret {
         at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
     }
 
-    /// Records a failure that is retried, and schedules the retry. After a failed renewal also sets when the lease is
-    /// replaced instead, unless the backend is down.
+    /// Records a retryable failure and schedules the retry, and after a failed renewal the replacement of the lease.
     pub(super) fn set_back(
         &mut self,
         step: Step,
@@ -310,8 +302,7 @@ impl Secret {
         }
     }
 
-    /// Records a refusal (denied, not found, malformed) and schedules the retry. A renewal that is refused twice makes
-    /// the lease lost, once; after that the lease is kept to its end.
+    /// Records a refusal and schedules the retry. After two refused renewals the lease counts as lost, but only once.
     pub(super) fn refused(
         &mut self,
         step: Step,
@@ -349,8 +340,7 @@ impl Secret {
         }
     }
 
-    /// Makes the secret due after a login: a lease of the old token is replaced, and a denied request may be granted
-    /// now.
+    /// Makes the secret due after a login, if its lease belongs to the old token or its last request was denied.
     pub(super) fn token_is_new(&mut self, token: TokenId, now: Duration) {
         if self.history.is_denied() || self.leased_under().is_some_and(|under| under != token) {
             self.due = Some(now);
@@ -370,8 +360,7 @@ impl Secret {
         self.history.last_failure().is_some() && (waits || self.history.is_retried())
     }
 
-    /// Puts an issue off until `at` and returns `true`, if `at` is still in the first half of its window and nothing
-    /// has failed.
+    /// Puts an issue off until `at` if that is in the first half of its window and nothing has failed; whether it did.
     pub(super) fn wait_until(&mut self, at: Duration, settings: &Settings) -> bool {
         let (CurrentValue::Lease { term, lease: Lease::Alive, .. } | CurrentValue::Ends(term)) = &self.current else {
             return false;
@@ -384,8 +373,7 @@ impl Secret {
         can_wait
     }
 
-    /// Makes the secret due now, because the last answer is not conclusive (for example, its token was replaced
-    /// meanwhile).
+    /// Makes the secret due now, because its last answer is not conclusive.
     pub(super) fn try_again(&mut self, now: Duration) {
         self.due = Some(now);
     }
@@ -397,8 +385,7 @@ impl Secret {
         }
     }
 
-    /// Whether a refresh on demand concerns it: it is read, or its last request failed. Everything else would be
-    /// re-issued.
+    /// Whether a refresh on demand concerns it: it is read (a refresh never re-issues), or its last request failed.
     pub(super) fn is_refreshed(&self) -> bool {
         self.is_read() || (self.history.last_failure().is_some() && self.due.is_some())
     }
@@ -409,8 +396,7 @@ impl Secret {
             && self.plan.operation == Operation::Read
     }
 
-    /// Moves its read forward to `at` if it has the interval `refresh` and nothing has failed; returns whether it takes
-    /// part. Called when another read found a changed value.
+    /// Moves its read forward to `at` if its interval is `refresh` and nothing has failed; returns whether it did.
     pub(super) fn read_again_at(&mut self, refresh: Duration, at: Duration) -> bool {
         let is_beside = self.is_read() && self.plan.refresh == refresh && self.history.last_failure().is_none();
         if is_beside {

@@ -1,7 +1,8 @@
-//! Accepts many connections in one task: at most so many at a time, each for so long. When one more comes, the oldest is cut.
+//! Serves many connections in one task, with a limit on their number and on the time of each. At the limit, the oldest
+//! connection is closed.
 //!
-//! Every connection here carries one short request that is answered as soon as it is complete, so the oldest one is a slow
-//! client. A probe that comes behind a thousand slow clients is accepted and answered at once.
+//! Every connection carries one short request that is answered as soon as it is complete, so the oldest one belongs to
+//! a slow client. A probe that arrives after a thousand slow clients is still answered at once.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,17 +16,17 @@ use nix::sys::socket::{Backlog, listen};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
-/// How long to wait when the system has no descriptor for another connection.
+/// How long to wait when there is no file descriptor for another connection.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Connections that the kernel keeps until they are accepted. The standard library asks for 128; a burst of slow clients
-/// would fill that, and the next client would wait for its second SYN.
+/// The listen backlog. The standard library's is 128, which a burst of slow clients would fill, so that the next client
+/// would have to wait for its second SYN.
 const BACKLOG: i32 = 1024;
 
-/// A listener.
+/// A listening socket.
 pub(super) trait Accept: std::os::fd::AsFd {
-    /// One connection.
+    /// An accepted connection.
     type Stream;
-    /// Waits for the next one.
+    /// Accepts the next connection.
     async fn next(&self) -> io::Result<Self::Stream>;
 }
 
@@ -43,26 +44,26 @@ impl Accept for TcpListener {
     }
 }
 
-/// How many connections, and for how long.
+/// The limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at a time; one more cuts the oldest.
+    /// The largest number of connections; one more closes the oldest.
     pub(super) most: usize,
-    /// After that a connection is cut, whatever it does.
+    /// How long a connection may last.
     pub(super) patience: Duration,
 }
 
-/// Answers connections for ever. Dropping the future cuts them all.
+/// Accepts connections for ever and passes each to `answer`. Dropping the future closes them all.
 pub(super) async fn serve<A: Accept>(listener: &A, limits: Limits, answer: impl AsyncFn(A::Stream)) -> Infallible {
-    // A shorter queue only makes a burst slower.
+    // If this fails, a burst is only served more slowly.
     let _ = Backlog::new(BACKLOG).and_then(|backlog| listen(&listener.as_fd(), backlog));
     let mut open = FuturesUnordered::new();
-    // In the order they came.
+    // The connections in the order they were accepted.
     let mut handles: BTreeMap<u64, AbortHandle> = BTreeMap::new();
     let mut next = 0;
     loop {
         tokio::select! {
-            // What is complete is answered before more is accepted.
+            // Complete requests are answered before further connections are accepted.
             biased;
             Some(id) = open.next() => drop(handles.remove(&id)),
             accepted = listener.next() => match accepted {
@@ -71,7 +72,7 @@ pub(super) async fn serve<A: Accept>(listener: &A, limits: Limits, answer: impl 
                     let id = next;
                     next += 1;
                     open.push(async move {
-                        // Answered, out of time or cut: it has ended.
+                        // It was answered, timed out or was closed.
                         let _ = connection.await;
                         id
                     });
@@ -80,7 +81,7 @@ pub(super) async fn serve<A: Accept>(listener: &A, limits: Limits, answer: impl 
                         cut_oldest(&mut handles);
                     }
                 }
-                // Out of descriptors: the oldest gives its own. Without the pause this would be a busy loop.
+                // No file descriptors: close the oldest connection, and pause to avoid a busy loop.
                 Err(_) => {
                     cut_oldest(&mut handles);
                     let pause = sleep(PAUSE);
@@ -95,6 +96,7 @@ pub(super) async fn serve<A: Accept>(listener: &A, limits: Limits, answer: impl 
     }
 }
 
+/// Closes the oldest connection.
 fn cut_oldest(handles: &mut BTreeMap<u64, AbortHandle>) {
     if let Some((_, handle)) = handles.pop_first() {
         handle.abort();

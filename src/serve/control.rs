@@ -1,4 +1,4 @@
-//! The control socket: one line of JSON asks, one line answers, and the connection ends.
+//! The control socket: each connection carries one request and one response, each a line of JSON.
 //!
 //! ```text
 //! {"ask":"status"}   {"status":{"ready":true,"version":…}}
@@ -26,33 +26,33 @@ use super::connection_limit::{self, Limits};
 use super::report::{Refreshed, Report, Running};
 use super::state::{SOCKET, StateDir, through};
 
-/// The longest question.
+/// The largest request in bytes.
 const QUESTION: u64 = 256;
-/// The longest answer; a thousand secrets with their errors need half a megabyte.
+/// The largest response in bytes. A report about a thousand secrets with errors takes half a megabyte.
 const ANSWER: u64 = 8 << 20;
-/// Probes are answered at once; what stays open is a slow client, and the oldest goes first.
+/// Responses are immediate; a connection that stays open belongs to a slow client, and the oldest is closed first.
 const LIMITS: Limits = Limits { most: 64, patience: Duration::from_secs(3) };
 
-/// What is asked.
+/// The requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// Everything.
+    /// The full report.
     Status,
-    /// Only whether it is ready.
+    /// Whether it is ready.
     Ready,
-    /// To read everything again.
+    /// Read everything again.
     Refresh,
 }
 
-/// A line of question.
+/// A request line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
     ask: Ask,
 }
 
-/// A line of answer.
+/// The responses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Answer {
@@ -60,71 +60,72 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Ask::Ready`].
     Ready {
-        /// Why not; empty: ready.
+        /// Why it is not ready; empty if it is.
         reasons: Vec<String>,
     },
     /// To [`Ask::Refresh`].
     Refreshed {
-        /// `None`: it has begun. Otherwise nothing was done, and this is how long to wait.
+        /// `None` if the refresh has begun. Otherwise it was refused, and may be tried again after this many seconds.
         wait_seconds: Option<u64>,
-        /// What is not read again, because that would issue it anew: it is renewed, or replaced before it ends.
+        /// The references that are not read again, because that would issue new credentials.
         #[serde(default)]
         not_read: Vec<String>,
     },
-    /// The question was not one of these.
+    /// An unknown request.
     Refused(String),
 }
 
-/// The report, and what it comes to.
+/// The report, and whether it means ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Every secret is delivered, and none expired.
+    /// Whether every secret is delivered, and none has expired.
     pub ready: bool,
-    /// All of it.
+    /// The full report.
     #[serde(flatten)]
     pub report: Report,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody listens.
-    #[error("no supervisor or sidecar answers at {path}: {}", nobody(.why))]
+    /// Nothing listens on the socket.
+    #[error("no supervisor or sidecar answers at {path}: {}", explain_unreachable(.why))]
     Nobody {
-        /// The socket.
+        /// The socket's path.
         path: String,
-        /// What the kernel said.
+        /// The error of the call.
         why: io::Error,
     },
-    /// The socket is somebody else's.
+    /// The socket belongs to another user.
     #[error("{path} is for user {owner} and root, and we are user {own_uid}: ask as that user")]
     Forbidden {
-        /// The socket, or its directory.
+        /// The path of the socket or its directory.
         path: String,
-        /// Whose it is.
+        /// Its owner.
         owner: String,
-        /// Who we are.
+        /// Our uid.
         own_uid: u32,
     },
-    /// It took too long.
+    /// The response timed out.
     #[error("whoever runs at {path} did not answer within {} s", .within.as_secs())]
     Late {
-        /// The socket.
+        /// The socket's path.
         path: String,
-        /// How long we waited.
+        /// The timeout.
         within: Duration,
     },
-    /// The connection ended, or the answer is not one of ours.
+    /// The connection ended early, or the response is unknown to this version.
     #[error("whoever runs at {path} gave no answer that this version understands{}", .why.as_deref().unwrap_or_default())]
     Unusable {
-        /// The socket.
+        /// The socket's path.
         path: String,
-        /// What it said instead.
+        /// The error message in the response, if any.
         why: Option<String>,
     },
 }
 
-fn nobody(why: &io::Error) -> String {
+/// Explains a failed connection.
+fn explain_unreachable(why: &io::Error) -> String {
     match why.kind() {
         io::ErrorKind::NotFound => "there is no such socket; does it run, and with this --state?".to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused: whoever listened there has ended".to_owned(),
@@ -132,17 +133,17 @@ fn nobody(why: &io::Error) -> String {
     }
 }
 
-/// The listening socket. Its file goes when this does.
+/// The listening control socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
-    /// To remove the socket from; the lock is the [`StateDir`]'s.
+    /// The directory of the socket, for removing it. The lock belongs to the [`StateDir`].
     folder: Folder,
 }
 
 impl Control {
-    /// Listens in the state directory, as whom we are now; so after privileges were dropped. Where that cannot be, one
-    /// line says so and there is none.
+    /// Listens in the state directory with the current privileges, so it is to be called after they were dropped.
+    /// Returns `None` and logs a warning if that fails.
     pub fn open(state: &StateDir) -> Option<Self> {
         match listen(state) {
             Ok(control) => Some(control),
@@ -157,7 +158,7 @@ impl Control {
         }
     }
 
-    /// Answers for ever, in the runtime this is awaited in. Never blocks it.
+    /// Serves requests for ever, in the current runtime, without blocking it.
     pub async fn serve(&self, running: &impl Running) -> io::Result<Infallible> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         let own_uid = fs::ourselves().0;
@@ -168,12 +169,12 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // Left behind it would be stale, which the next one handles.
+        // If it stays, it is stale and removed by the next process.
         let _ = self.folder.unlink(SOCKET.as_ref());
     }
 }
 
-/// We hold the directory, so a socket that is there is a dead one's.
+/// Binds the socket. The directory is locked by us, so an existing socket is stale.
 fn listen(state: &StateDir) -> io::Result<Control> {
     match state.folder().unlink(SOCKET.as_ref()) {
         Ok(()) | Err(fs::Errno::ENOENT) => {}
@@ -181,12 +182,13 @@ fn listen(state: &StateDir) -> io::Result<Control> {
     }
     let path = through(state.folder(), state.path(), SOCKET);
     let listener = UnixListener::bind(&path)?;
-    // Whatever the umask; until here the directory's own mode keeps others out.
+    // Set explicitly, because the umask would change it; until here the directory's mode protects it.
     set_permissions(&path, Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(Control { listener, folder: state.folder().open(".".as_ref())? })
 }
 
+/// Reads a request of root or our own user, and sends the response.
 async fn handle_connection(mut stream: UnixStream, own_uid: u32, running: &impl Running) {
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own_uid || peer.uid() == 0 => {}
@@ -197,10 +199,11 @@ async fn handle_connection(mut stream: UnixStream, own_uid: u32, running: &impl 
     let answer = answer(&line, running);
     let mut text = serde_json::to_vec(&answer).expect("an answer has only string keys");
     text.push(b'\n');
-    // Who went away needs no answer.
+    // The client may have gone away.
     let _ = stream.write_all(&text).await;
 }
 
+/// Executes a request line.
 fn answer(line: &[u8], running: &impl Running) -> Answer {
     let Ok(Question { ask }) = serde_json::from_slice(line) else {
         return Answer::Refused(r#"expected {"ask":"status"}, {"ask":"ready"} or {"ask":"refresh"}"#.to_owned());
@@ -218,7 +221,7 @@ fn answer(line: &[u8], running: &impl Running) -> Answer {
     }
 }
 
-/// Why it is not ready; never empty unless it is.
+/// Why it is not ready; empty if it is.
 pub(super) fn reasons(running: &impl Running) -> Vec<String> {
     if running.is_ready() {
         return Vec::new();
@@ -227,7 +230,7 @@ pub(super) fn reasons(running: &impl Running) -> Vec<String> {
     if reasons.is_empty() { vec!["the first delivery is not complete".to_owned()] } else { reasons }
 }
 
-/// One line without its end; `None` when the other side ends early or goes on too long.
+/// Reads one line, without its end; `None` when the peer closes the connection early or the line is longer than `most`.
 async fn line(stream: &mut (impl AsyncRead + Unpin), most: u64) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut limited = stream.take(most);
@@ -241,7 +244,7 @@ async fn line(stream: &mut (impl AsyncRead + Unpin), most: u64) -> Option<Vec<u8
     Some(text)
 }
 
-/// Asks whoever runs with this state directory.
+/// Sends a request to the process that runs with this state directory, and waits up to `within` for the response.
 pub async fn ask(state: &Path, ask: Ask, within: Duration) -> Result<Answer, AskError> {
     let path = state.join(SOCKET).display().to_string();
     match timeout(within, exchange(state, ask, &path)).await {
@@ -250,12 +253,13 @@ pub async fn ask(state: &Path, ask: Ask, within: Duration) -> Result<Answer, Ask
     }
 }
 
+/// Sends the request and reads the response, without a time limit.
 async fn exchange(state: &Path, ask: Ask, path: &str) -> Result<Answer, AskError> {
     let mut stream = connect(state, path).await?;
     let unusable = |why| AskError::Unusable { path: path.to_owned(), why };
     let mut question = serde_json::to_vec(&Question { ask }).expect("a question is one word");
     question.push(b'\n');
-    // One that closes at once may have answered.
+    // A peer that closed the connection early may still have responded.
     let _ = stream.write_all(&question).await;
     let line = line(&mut stream, ANSWER).await.ok_or_else(|| unusable(None))?;
     match serde_json::from_slice(&line) {
@@ -265,14 +269,15 @@ async fn exchange(state: &Path, ask: Ask, path: &str) -> Result<Answer, AskError
     }
 }
 
+/// Connects to the socket, retrying while its backlog is full.
 async fn connect(state: &Path, path: &str) -> Result<UnixStream, AskError> {
-    // By descriptor, because a socket's address holds no long path.
+    // Through the directory's descriptor, because a socket address cannot contain a long path.
     let folder = open_folder(state);
     let address = folder.as_ref().map_or_else(|_| state.join(SOCKET), |folder| through(folder, state, SOCKET));
     loop {
         match UnixStream::connect(&address).await {
             Ok(stream) => return Ok(stream),
-            // Too many wait before the door.
+            // The backlog is full.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(20)).await,
             Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
                 let owner = metadata(state).map_or("?".to_owned(), |meta| meta.uid().to_string());
@@ -283,6 +288,7 @@ async fn connect(state: &Path, path: &str) -> Result<UnixStream, AskError> {
     }
 }
 
+/// Opens a directory for use in paths.
 fn open_folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)
 }

@@ -1,7 +1,7 @@
-//! Health and metrics over plain HTTP/1.1: three pages to GET, one request for each connection.
+//! Health and metrics over plain HTTP/1.1: three pages for GET, one request per connection.
 //!
-//! A whole HTTP server would weigh more than what it serves. What is not understood is refused and cut: a body, another
-//! method, a long head, a slow client.
+//! A full HTTP server would be larger than what it serves. Everything else is refused and the connection closed: a
+//! request body, another method, a long head, a slow client.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,36 +17,37 @@ use super::control::reasons;
 use super::metrics;
 use super::report::Running;
 
-/// The longest head of a request, and the most lines in it.
+/// The largest head of a request in bytes, and its largest number of lines.
 const HEAD: usize = 8 << 10;
 const LINES: usize = 64;
-/// Connections at a time, and how long each may take. A head is at most [`HEAD`] long, so all of them together are 2 MiB.
+/// The number of connections, and the timeout of each. All heads together take at most 2 MiB.
 const LIMITS: Limits = Limits { most: 256, patience: Duration::from_secs(5) };
-/// How much, and for how long, is read after the answer: closed over unread bytes, a connection takes the answer with it.
-const REST: u64 = 64 << 10;
-const REST_PATIENCE: Duration = Duration::from_secs(1);
+/// How much is read after the response, and for how long: closing a connection with unread data would discard the
+/// response.
+const MOST_REST: u64 = 64 << 10;
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The address is in use, not ours, or not an address.
+/// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for health and metrics: {why}")]
 pub struct ListenError {
-    /// As it was given.
+    /// The address as configured.
     pub address: String,
-    /// What the system said.
+    /// The error of the call.
     pub why: io::Error,
 }
 
-/// The listening server.
+/// The listening HTTP server.
 #[derive(Debug)]
 pub struct Health {
     listener: TcpListener,
 }
 
 impl Health {
-    /// Listens on `HOST:PORT`. Ports below 1024 want it before privileges are dropped.
+    /// Listens on `HOST:PORT`. Ports below 1024 require calling this before privileges are dropped.
     pub fn listen(address: &str) -> Result<Self, ListenError> {
         let listen = || {
             let listener = TcpListener::bind(address)?;
@@ -56,28 +57,28 @@ impl Health {
         listen().map_err(|why| ListenError { address: address.to_owned(), why })
     }
 
-    /// Where it listens (port 0 was given one).
+    /// The address it listens on (with the actual port, if that was 0).
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers for ever, in the runtime this is awaited in. Never blocks it.
+    /// Serves requests for ever, in the current runtime, without blocking it.
     pub async fn serve(&self, pages: &impl Pages) -> io::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
         Ok(connection_limit::serve(&listener, LIMITS, async |stream| handle_connection(stream, pages).await).await)
     }
 }
 
-/// What is served: `/livez`, `/readyz` and `/metrics`.
+/// The pages to serve: `/livez`, `/readyz` and `/metrics`.
 pub trait Pages {
-    /// The page at this path, without its query; `None` where there is none.
+    /// The page for this path, without its query; `None` for 404.
     fn page(&self, path: &str) -> Option<Page>;
 }
 
 impl<R: Running> Pages for R {
     fn page(&self, path: &str) -> Option<Page> {
         Some(match path {
-            // Whoever answers is alive: there is one loop, and this is in it.
+            // There is only one loop, so a response shows that it is alive.
             "/livez" => Page::ok(),
             "/readyz" => match reasons(self) {
                 reasons if reasons.is_empty() => Page::ok(),
@@ -110,12 +111,12 @@ impl Page {
         Self::new("200 OK", "ok\n")
     }
 
-    /// 503 and why.
+    /// 503 with the reason.
     pub fn unavailable(why: impl Into<String>) -> Self {
         Self::new("503 Service Unavailable", why)
     }
 
-    /// 200 and metrics in the text format of Prometheus.
+    /// 200 with metrics in Prometheus' text format.
     pub fn metrics(text: String) -> Self {
         Self { kind: METRICS, ..Self::new("200 OK", text) }
     }
@@ -128,6 +129,7 @@ enum Body {
     LengthOnly,
 }
 
+/// Reads a request, sends the response, and closes the connection.
 async fn handle_connection(mut stream: TcpStream, pages: &impl Pages) {
     let Some((page, is_sent)) = read_request(&mut stream, pages).await else { return };
     let Page { status, kind, body } = page;
@@ -142,11 +144,11 @@ async fn handle_connection(mut stream: TcpStream, pages: &impl Pages) {
     if stream.write_all(text.as_bytes()).await.is_err() || stream.shutdown().await.is_err() {
         return;
     }
-    let mut rest = stream.take(REST);
-    let _ = timeout(REST_PATIENCE, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let mut rest = stream.take(MOST_REST);
+    let _ = timeout(REST_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
-/// Reads one head and returns its response; `None` when the client goes away before the head is complete.
+/// Reads one request head and returns its response; `None` when the client closes the connection early.
 async fn read_request(stream: &mut TcpStream, pages: &impl Pages) -> Option<(Page, Body)> {
     let mut head = Vec::new();
     loop {
@@ -162,7 +164,7 @@ async fn read_request(stream: &mut TcpStream, pages: &impl Pages) -> Option<(Pag
     }
 }
 
-/// The head of a request, as far as it has been read.
+/// A request head that may be incomplete.
 #[derive(Debug, PartialEq, Eq)]
 enum Head<'a> {
     Partial,
@@ -170,6 +172,7 @@ enum Head<'a> {
     Complete { method: &'a str, target: &'a str },
 }
 
+/// Parses a request head.
 fn parse(head: &[u8]) -> Head<'_> {
     let mut lines = [httparse::EMPTY_HEADER; LINES];
     let mut request = httparse::Request::new(&mut lines);
@@ -183,6 +186,7 @@ fn parse(head: &[u8]) -> Head<'_> {
     }
 }
 
+/// The response to a request.
 fn respond(method: &str, target: &str, pages: &impl Pages) -> (Page, Body) {
     let body = match method {
         "GET" => Body::Sent,

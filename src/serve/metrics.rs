@@ -1,4 +1,4 @@
-//! A report in Prometheus' text format (0.0.4). Labels hold names and references, never a value.
+//! Formats a report in Prometheus' text format (0.0.4). Labels contain names and references, never a value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,29 +6,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::report::{Action, Backend, Counters, ErrorClass, Operation, Report, SecretReport, SecretState, TokenReport};
 
-/// What kind of number it is.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// It only grows, from 0 at the start.
     Counter,
-    /// It goes up and down.
+    /// It may grow and shrink.
     Gauge,
 }
 
-/// What `/readyz` says.
+/// The readiness, as `/readyz` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
     Ready,
     NotReady,
 }
 
-/// A name and value for each label.
+/// The labels of a sample, with their values.
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// The whole page.
+/// All metrics of a report.
 pub(super) fn text(report: &Report, health: Health) -> String {
     let mut page = Page::default();
-    page.whole(report, health);
+    page.process(report, health);
     page.secrets(&report.secrets);
     page.tokens(&report.tokens);
     page.counters(&report.counters, &report.tokens);
@@ -41,8 +41,8 @@ struct Page {
 }
 
 impl Page {
-    /// A family: its head, and one sample for each set of labels. Of equal sets the greatest number counts, because one
-    /// that stands there twice makes the whole page invalid.
+    /// Appends a metric family: its head, and one sample for each set of labels. Of several samples with equal labels
+    /// the largest is used, because duplicates would make the whole page invalid.
     fn family<'a>(&mut self, kind: Kind, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels<'a>, u64)>) {
         let mut kept = BTreeMap::new();
         for (labels, number) in samples {
@@ -65,7 +65,8 @@ impl Page {
         self.text.write_fmt(text).expect("writing to a String cannot fail");
     }
 
-    fn whole(&mut self, report: &Report, health: Health) {
+    /// Appends the metrics about the process.
+    fn process(&mut self, report: &Report, health: Health) {
         let mut one = |name: &str, help: &str, labels: Labels<'_>, number: u64| {
             self.family(Kind::Gauge, name, help, [(labels, number)]);
         };
@@ -82,6 +83,7 @@ impl Page {
         one("secret_exec_undelivered", help, vec![], report.undelivered.is_some().into());
     }
 
+    /// Appends the metrics about each secret.
     fn secrets(&mut self, secrets: &[SecretReport]) {
         let states = secrets.iter().flat_map(|secret| {
             SecretState::ALL.iter().map(move |state| {
@@ -104,6 +106,7 @@ impl Page {
         );
     }
 
+    /// Appends the metrics about each login.
     fn tokens(&mut self, tokens: &[TokenReport]) {
         self.dates(
             "secret_exec_token_expiry_timestamp_seconds",
@@ -114,15 +117,17 @@ impl Page {
         );
     }
 
+    /// Appends a family of times; samples without a time are omitted.
     fn dates<'a>(&mut self, name: &str, help: &str, samples: impl Iterator<Item = (Labels<'a>, Option<SystemTime>)>) {
         self.family(Kind::Gauge, name, help, samples.filter_map(|(labels, at)| Some((labels, seconds(at?)))));
     }
 
+    /// Appends the counters.
     fn counters(&mut self, counters: &Counters, tokens: &[TokenReport]) {
         let mut family = |name: &str, help: &str, samples: Vec<(Labels<'static>, u64)>| {
             self.family(Kind::Counter, name, help, samples);
         };
-        // What may happen stands there as 0 before: a rate does not see a number that begins with 1.
+        // Series that may occur start at 0: a rate does not see a series that begins with 1.
         let logins = tokens.iter().map(|token| (token.backend, Operation::Login));
         let requested = counters.requests.iter().map(|row| (row.backend, row.operation));
         let possible: Vec<(Backend, Operation)> = logins.chain(requested).collect();
@@ -167,15 +172,17 @@ impl Page {
     }
 }
 
+/// The labels of a secret.
 fn of_secret(secret: &SecretReport) -> Labels<'_> {
     vec![("name", secret.name.as_deref().unwrap_or_default()), ("reference", &secret.reference)]
 }
 
+/// Unix time in seconds; 0 for times before 1970.
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A label's text: backslash, quote and line feed are escaped, and nothing else is.
+/// Escapes a label's value: backslash, quote and line feed.
 fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }

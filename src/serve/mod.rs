@@ -1,8 +1,9 @@
-//! How a running supervisor or sidecar is asked: the control socket, and health and metrics over HTTP.
+//! The interfaces of a running supervisor or sidecar: the control socket, and health and metrics over HTTP.
 //!
-//! Whoever runs implements [`Running`]; a [`Report`] is all that is ever said. A start reads: [`StateDir::prepare`] and
-//! [`Health::listen`] while there are privileges, [`Control::open`] after they were dropped, [`Control::serve`] and
-//! [`Health::serve`] beside the loop's own work. Both answer for ever and never wait for it.
+//! The running process implements [`Running`]; a [`Report`] contains everything that is ever reported. The order at a
+//! start: [`StateDir::prepare`] and [`Health::listen`] before privileges are dropped, [`Control::open`] after that,
+//! then [`Control::serve`] and [`Health::serve`] in parallel with the mode's own loop. Both serve for ever and never
+//! block it.
 
 mod connection_limit;
 mod control;

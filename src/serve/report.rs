@@ -1,7 +1,7 @@
 //! What a running supervisor or sidecar says of itself, and what the servers ask of it.
 //!
-//! Who serves fills a [`Report`] at one moment and hands it over; `status`, health and metrics are three readers of it.
-//! It speaks of names and references and has no place for a value.
+//! The running process builds a [`Report`] when it is requested; `status`, health and metrics use it. It contains names
+//! and references, and has no field for a value.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::domain::Mode;
 
 use super::time;
 
-/// A closed set of words, the same in JSON, in labels and in tables.
+/// Defines an enum with a fixed word for each variant, used in JSON, labels and tables.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$about])*
@@ -19,10 +19,10 @@ macro_rules! words {
         pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
-            /// All of them.
+            /// All variants.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// As it is written everywhere.
+            /// The word of the variant.
             pub fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -37,63 +37,63 @@ macro_rules! words {
 }
 
 words! {
-    /// Whom requests go to.
+    /// A backend.
     Backend {
         /// Vault or OpenBao.
         Vault = "vault",
         /// Secrets Manager.
         Aws = "aws",
-        /// Files already mounted.
+        /// Mounted files.
         File = "file",
-        /// The file that answers instead of any backend.
+        /// The local file in place of every backend.
         Local = "local",
     }
 }
 
 words! {
-    /// One kind of request.
+    /// A kind of request.
     Operation {
-        /// A new token.
+        /// A login for a new token.
         Login = "login",
-        /// The token lives longer.
+        /// The renewal of the token.
         RenewToken = "renew_token",
-        /// Whether the token lives.
+        /// A check whether the token is alive.
         CheckToken = "check_token",
-        /// Whether the server lives.
+        /// A check whether the server is alive.
         CheckHealth = "check_health",
-        /// A lease lives longer.
+        /// The renewal of a lease.
         Renew = "renew",
-        /// A new credential, which may be another one each time.
+        /// The issue of a credential, which may be a new one each time.
         Issue = "issue",
-        /// A value that is the same until somebody changes it.
+        /// A read of a value that stays the same until it is changed on the server.
         Read = "read",
-        /// Only its version.
+        /// A read of the version only.
         Describe = "describe",
-        /// A token or a lease ends.
+        /// The revocation of a token or lease.
         Revoke = "revoke",
     }
 }
 
 words! {
-    /// What kind of failure it was.
+    /// The class of a failure.
     ErrorClass {
-        /// No connection, cut short, 5xx, sealed, standby.
+        /// No connection, a connection that ended early, 5xx, sealed, standby.
         Transient = "transient",
-        /// The backend asks for patience.
+        /// The backend limits requests.
         Throttled = "throttled",
-        /// Refused.
+        /// Denied.
         Denied = "denied",
-        /// Nothing there.
+        /// The secret does not exist.
         NotFound = "not_found",
-        /// An answer or a value that cannot be used.
+        /// A response or value that cannot be used.
         Malformed = "malformed",
-        /// Ours alone: a full volume, a template.
+        /// A local failure: a full volume, a template.
         Local = "local",
     }
 }
 
 words! {
-    /// How a secret stands.
+    /// The state of a secret.
     SecretState {
         /// Not delivered yet.
         Waiting = "waiting",
@@ -101,180 +101,180 @@ words! {
         Fresh = "fresh",
         /// Delivered and still valid, but the last request about it failed.
         Stale = "stale",
-        /// What was delivered is valid no more.
+        /// The delivered value has expired.
         Expired = "expired",
     }
 }
 
 words! {
-    /// How the app is told of a change.
+    /// How the app is notified of a change.
     Action {
         /// A signal.
         Signal = "signal",
-        /// The app stops and starts.
+        /// The app is restarted.
         Restart = "restart",
-        /// A command.
+        /// A command is run.
         Run = "run",
-        /// A POST.
+        /// An HTTP POST.
         Http = "http",
     }
 }
 
-/// All of it, taken at one moment.
+/// The full report, built at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The program's version.
     pub version: String,
-    /// Who is running.
+    /// The mode that is running.
     pub mode: Mode,
-    /// Its process.
+    /// Its process ID.
     pub pid: u32,
     /// When it started.
     #[serde(with = "time")]
     pub since: SystemTime,
-    /// The generation everybody reads now; `None` before the first, or where no file is written.
+    /// The current generation of files; `None` before the first, or where no file is written.
     pub generation: Option<String>,
-    /// Why what was fetched is not on disk (a full volume, a template); `None` when it is.
+    /// Why fetched values could not be delivered (a full volume, a template); `None` when they are.
     pub undelivered: Option<Trouble>,
-    /// One per login.
+    /// The tokens, one for each login.
     pub tokens: Vec<TokenReport>,
-    /// One per fetch, named or not, in the order of the config.
+    /// One entry for each source, in the order of the config.
     pub secrets: Vec<SecretReport>,
-    /// Since the start.
+    /// The counters since the start.
     pub counters: Counters,
 }
 
-/// One login's token.
+/// The token of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenReport {
-    /// Whose.
+    /// The backend.
     pub backend: Backend,
-    /// How we log in, as an operator knows it: `kubernetes (role web, mount kubernetes)`.
+    /// The login for messages: `kubernetes (role web, mount kubernetes)`.
     pub login: String,
-    /// Its accessor, which audit logs show too; never the token. `None`: not logged in, or it has none.
+    /// The token's accessor, as in the server's audit log; `None` when not logged in or for a batch token.
     pub accessor: Option<String>,
-    /// When it ends; `None`: not by itself, or not logged in.
+    /// When it ends; `None`: it does not, or there is none.
     #[serde(with = "time::maybe")]
     pub expires: Option<SystemTime>,
-    /// What is done next about it.
+    /// The next request about it.
     pub next: Option<Next>,
-    /// What went wrong since the last success.
+    /// The last failure since the last success.
     pub last_error: Option<Trouble>,
 }
 
-/// One fetch: a secret.
+/// A source that is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretReport {
     /// Its name under `secrets`.
     pub name: Option<String>,
-    /// Where it is, without a key.
+    /// The reference, without a key.
     pub reference: String,
-    /// How it stands.
+    /// The state.
     pub state: SecretState,
     /// The delivered version, where the backend has versions.
     pub version: Option<String>,
-    /// The lease, shortened as in log lines.
+    /// The lease ID, shortened as in log lines.
     pub lease: Option<String>,
-    /// When the last request that succeeded was sent.
+    /// When the last successful request was sent.
     #[serde(with = "time::maybe")]
     pub last_success: Option<SystemTime>,
-    /// What is done next about it; `None`: nothing any more.
+    /// The next request about it; `None` when there is none any more.
     pub next: Option<Next>,
-    /// When its value dies: the earlier end of lease and token; `None`: not by itself.
+    /// When its value expires: the earlier end of lease and token; `None`: never.
     #[serde(with = "time::maybe")]
     pub expires: Option<SystemTime>,
-    /// What went wrong since the last success.
+    /// The last failure since the last success.
     pub last_error: Option<Trouble>,
 }
 
-/// What comes next, and when.
+/// The next request, and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Next {
-    /// What.
+    /// The request.
     pub action: Operation,
-    /// Not before.
+    /// The earliest time.
     #[serde(with = "time")]
     pub at: SystemTime,
 }
 
-/// What went wrong, when.
+/// A failure, and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// What kind it was.
+    /// Its class.
     pub class: ErrorClass,
-    /// Why and what to do, as in log lines; never a value.
+    /// The reason and what to do, as in log lines; never a value.
     pub why: String,
-    /// When.
+    /// When it happened.
     #[serde(with = "time")]
     pub at: SystemTime,
 }
 
-/// What happened since the start. Numbers only grow.
+/// Counters since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
-    /// Requests that were sent. Count with [`Self::request`].
+    /// Requests sent, incremented by [`Self::request`].
     pub requests: Vec<Requests>,
-    /// Requests that failed. Count with [`Self::failure`].
+    /// Requests that failed, incremented by [`Self::failure`].
     pub failures: Vec<Failures>,
-    /// Leases and tokens that were made to live longer.
+    /// Renewals of leases and tokens.
     pub renewals: u64,
-    /// Tokens.
+    /// Tokens issued by logins.
     pub logins: u64,
-    /// Credentials with a life of their own.
+    /// Credentials issued with a lease or an expiry.
     pub issued: u64,
     /// Generations made visible.
     pub generations: u64,
-    /// Attempts to make one visible that failed.
+    /// Failed attempts to deliver a generation.
     pub delivery_failures: u64,
-    /// The app was told of a change. Count with [`Self::notified`].
+    /// Notifications of the app, incremented by [`Self::notified`].
     pub notifications: Vec<Notifications>,
 }
 
-/// How often one thing was asked of one backend.
+/// The number of requests of one kind to one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    /// Whom.
+    /// The backend.
     pub backend: Backend,
-    /// What.
+    /// The kind of request.
     pub operation: Operation,
-    /// How often.
+    /// The number.
     pub count: u64,
 }
 
-/// How often that failed in one way.
+/// The number of failures of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
-    /// Whose.
+    /// The backend.
     pub backend: Backend,
-    /// Of what.
+    /// The kind of request.
     pub operation: Operation,
-    /// In which way.
+    /// The class.
     pub class: ErrorClass,
-    /// How often.
+    /// The number.
     pub count: u64,
 }
 
-/// How often the app was told in one way.
+/// The number of notifications of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
-    /// In which way.
+    /// The kind.
     pub action: Action,
-    /// How often.
+    /// The number of attempts.
     pub count: u64,
-    /// How many of them failed.
+    /// The number of failed attempts.
     pub failed: u64,
 }
 
-/// How an attempt to tell the app ended.
+/// The result of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotifyResult {
-    /// It was told.
+    /// It was sent.
     Yes,
-    /// It could not be.
+    /// It failed.
     Failed,
 }
 
@@ -287,7 +287,7 @@ impl Counters {
         }
     }
 
-    /// Counts a request that failed.
+    /// Counts a failed request.
     pub fn failure(&mut self, backend: Backend, operation: Operation, class: ErrorClass) {
         let same = |row: &Failures| row.backend == backend && row.operation == operation && row.class == class;
         match self.failures.iter_mut().find(|row| same(row)) {
@@ -296,7 +296,7 @@ impl Counters {
         }
     }
 
-    /// Counts an attempt to tell the app.
+    /// Counts a notification.
     pub fn notified(&mut self, action: Action, result: NotifyResult) {
         let failed = u64::from(result == NotifyResult::Failed);
         match self.notifications.iter_mut().find(|row| row.action == action) {
@@ -310,7 +310,8 @@ impl Counters {
 }
 
 impl Report {
-    /// One line per reason why this is not ready: every secret is delivered, and none expired. Empty: ready.
+    /// Why the process is not ready, one line for each secret that is not delivered or has expired. Empty if it is
+    /// ready.
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons: Vec<String> = self.secrets.iter().filter_map(SecretReport::not_ready).collect();
         if let Some(trouble) = self.undelivered.as_ref().filter(|_| self.counters.generations == 0) {
@@ -321,11 +322,12 @@ impl Report {
 }
 
 impl SecretReport {
-    /// Its name, else its reference.
+    /// Its name, or else its reference.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.reference)
     }
 
+    /// Why this secret keeps the process from being ready.
     fn not_ready(&self) -> Option<String> {
         let state = match self.state {
             SecretState::Fresh | SecretState::Stale => return None,
@@ -337,33 +339,33 @@ impl SecretReport {
     }
 }
 
-/// What came of asking for a refresh.
+/// The result of a request to refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refreshed {
-    /// Everything that can be read again is being read now. What a read would issue anew is left alone.
+    /// Every value that is read (not issued) is being read again.
     Started,
-    /// The last one was a moment ago.
+    /// The last refresh was too recent.
     TooSoon {
         /// How long to wait.
         wait: Duration,
     },
 }
 
-/// What the two servers ask of the process they serve. All in one thread; no answer waits for anything.
+/// What the servers need of the running process. Single-threaded; none of it blocks.
 pub trait Running {
-    /// How it is, now.
+    /// The current report.
     fn report(&self) -> Report;
-    /// Reads everything again, soon. See [`Pace`].
+    /// Starts a refresh. Limited by [`Pace`].
     fn refresh(&self) -> Refreshed;
-    /// The references that a refresh does not read again, because that would issue something anew.
+    /// The references that a refresh does not read again, because that would issue new credentials.
     fn not_refreshed(&self) -> Vec<String> {
         Vec::new()
     }
-    /// Whether every secret is delivered and none expired. Agrees with [`Report::not_ready`].
+    /// Whether every secret is delivered and none has expired; the same as an empty [`Report::not_ready`].
     fn is_ready(&self) -> bool;
 }
 
-/// Lets something happen at most once in a while, whoever asks.
+/// A rate limit: lets something happen at most once in an interval.
 #[derive(Debug)]
 pub struct Pace {
     every: Duration,
@@ -371,7 +373,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Of a refresh somebody asks for.
+    /// The interval of refreshes on demand.
     pub const REFRESH: Duration = Duration::from_secs(10);
 
     /// At most once in `every`.
@@ -379,7 +381,7 @@ impl Pace {
         Self { every, last: None }
     }
 
-    /// Asks at `now` (since boot). [`Refreshed::Started`] counts as done.
+    /// Requests to act at `now` (time since boot). If the result is [`Refreshed::Started`], the interval begins anew.
     pub fn ask(&mut self, now: Duration) -> Refreshed {
         let wait = self.last.map_or(Duration::ZERO, |last| last.saturating_add(self.every).saturating_sub(now));
         if wait > Duration::ZERO {

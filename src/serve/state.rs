@@ -1,6 +1,6 @@
-//! The state directory: ours alone, 0700, held by one process at a time.
+//! The state directory: owned by us with mode 0700, and locked by one process at a time.
 //!
-//! It is made while we may still give it away, and used after that.
+//! It is created while its owner may still be set, and used after privileges were dropped.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
@@ -11,44 +11,44 @@ use crate::sys::fs::{self, Errno, Folder, Meta};
 use crate::sys::mount;
 use crate::sys::path::{PathError, Purpose, Trust, WORLD_WRITABLE, walk};
 
-/// The control socket in it.
+/// The name of the control socket in it.
 pub(super) const SOCKET: &str = "control.sock";
-/// What a restarted sidecar needs has names that begin so.
+/// The prefixes of the checkpoint's files.
 const STATE: [&str; 2] = ["state.json", "state.value-"];
 
 const MODE: u32 = 0o700;
 
-/// Whose the directory becomes.
+/// The owner that the directory gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The user.
     pub uid: u32,
-    /// The group, which has no rights there.
+    /// The group, which gets no rights.
     pub gid: u32,
 }
 
-/// A directory that is ours, and nobody else's as long as this lives.
+/// A directory that we own and have locked as long as this value lives.
 #[derive(Debug)]
 pub struct StateDir {
-    /// Also holds the lock: flock(2) belongs to the open description.
+    /// The open directory, which also holds the flock(2).
     folder: Folder,
     path: PathBuf,
     is_memory: bool,
 }
 
-/// Why a directory cannot hold our state.
+/// Why a directory cannot be used for our state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// The path is not one that can be walked.
+    /// The path is not absolute, or contains `..`.
     #[error("the state directory {} must be an absolute path below \"/\", without \"..\"", .0.display())]
     Path(PathBuf),
-    /// A link on the way that somebody else may point elsewhere.
+    /// A symbolic link on the path could be redirected by another user.
     #[error("{} is a symbolic link of another user: name the state directory by its real path", .0.display())]
     Link(PathBuf),
-    /// Something on the way, or the directory itself, is something else.
+    /// Something on the path, or the directory itself, is not a directory.
     #[error("{} is not a directory", .0.display())]
     NotAFolder(PathBuf),
-    /// Everybody may write there.
+    /// Everyone may write there.
     #[error(
         "everybody may write in {} (mode {mode:04o}): name a directory below it with --state, such as {}",
         .path.display(), .path.join("own").display()
@@ -59,7 +59,7 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Somebody else's.
+    /// The directory belongs to another user.
     #[error(
         "the state directory {} belongs to user {uid} (mode {mode:04o}): remove it, or name another with --state",
         .path.display()
@@ -72,7 +72,7 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
-    /// In use for something else; taking it over would lock others out.
+    /// The directory is in use for something else, which taking it over would break.
     #[error(
         "{} holds {}, which is not ours: name a directory below it with --state, such as {}", .path.display(),
         .name.to_string_lossy(), .path.join("own").display()
@@ -80,23 +80,23 @@ pub enum StateError {
     Occupied {
         /// The directory.
         path: PathBuf,
-        /// What lies there.
+        /// The name of another file in it.
         name: OsString,
     },
-    /// Held by another process.
+    /// The directory is locked by another process.
     #[error("another secret-exec runs with the state directory {}: give each its own with --state", .0.display())]
     Busy(PathBuf),
-    /// Everybody may rename what lies in a directory on the way.
+    /// Everyone may rename entries of a directory on the path.
     #[error(
         "everybody may replace what is in {} (mode {mode:04o}, without the sticky bit)", .path.display()
     )]
     Replaceable {
-        /// The directory above.
+        /// The directory on the path.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Somebody else may rename what lies in a directory on the way.
+    /// Another user may rename entries of a directory on the path.
     #[error(
         "{} is on the way to the state directory and belongs to {uid}:{gid} (mode {mode:04o}), who could put something else \
          in its place: name one with --state below directories of root, of runAs or of ours, in which no other group may \
@@ -104,7 +104,7 @@ pub enum StateError {
         .path.display()
     )]
     Way {
-        /// The directory above.
+        /// The directory on the path.
         path: PathBuf,
         /// Its user.
         uid: u32,
@@ -113,26 +113,27 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A call failed.
+    /// A system call failed.
     #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
     System {
         /// What was tried, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the call.
         why: Errno,
     },
 }
 
 impl StateError {
+    /// Returns a function that makes a [`Self::System`] from an error number.
     fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
         move |why| Self::System { doing, path: path.to_owned(), why }
     }
 }
 
 impl StateDir {
-    /// Finds or makes the directory and gives it to `owner` (`None`: ourselves).
+    /// Finds or creates the directory, locks it, and sets its mode and owner (`None`: our own user).
     pub fn prepare(path: &Path, owner: Option<Owner>) -> Result<Self, StateError> {
         let trust =
             Trust { uid: owner.map(|owner| owner.uid), gid: owner.map(|owner| owner.gid), purpose: Purpose::State };
@@ -141,32 +142,34 @@ impl StateDir {
         let folder = if found.missing.is_empty() { found.at } else { found.make(trust)?.folder };
         let meta = meta(&folder, &here)?;
         let is_mount = mount::is_root(&folder).map_err(StateError::system("look at", &here))?;
-        accept(meta, is_mount, &here, owner)?;
+        refuse_foreign(meta, is_mount, &here, owner)?;
         let folder = folder.open(".".as_ref()).map_err(StateError::system("open", &here))?;
         lock(&folder, &here)?;
-        give(&folder, meta, &here, owner)?;
+        set_mode_and_owner(&folder, meta, &here, owner)?;
         let is_memory = mount::is_memory(&folder).map_err(StateError::system("find the file system of", &here))?;
         Ok(Self { folder, path: here, is_memory })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory for what may only lie on memory: tokens, leases, values. `None`: it is on a disk.
+    /// The directory, if it is on memory, where tokens, leases and values may be written. `None` if it is on a disk.
     ///
-    /// Names in it begin with `state`.
+    /// The names of files in it must begin with `state`.
     pub fn memory(&self) -> Option<&Folder> {
         self.is_memory.then_some(&self.folder)
     }
 
+    /// The open directory.
     pub(super) fn folder(&self) -> &Folder {
         &self.folder
     }
 }
 
-/// The path of `name` in an open folder, short enough for a socket's address; by its own path where there is no /proc.
+/// The path of `name` through the folder's descriptor, which is short enough for a socket address; its plain path where
+/// there is no /proc.
 pub(super) fn through(folder: &impl AsFd, path: &Path, name: &str) -> PathBuf {
     let opened = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
     if opened.exists() { opened.join(name) } else { path.join(name) }
@@ -185,13 +188,15 @@ impl From<PathError> for StateError {
     }
 }
 
+/// Reads the metadata of the directory.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
     fs::meta(folder).map_err(StateError::system("look at", path))
 }
 
-/// Ours, or already its owner's. One that everybody may write only where a mount of our own begins, which [`give`] then takes if it
-/// is empty: that is how docker and Kubernetes make a tmpfs.
-fn accept(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
+/// Returns an error unless the directory belongs to us or to its future owner. One that everyone may write to is
+/// accepted only if it is the root of a mount of ours (docker and Kubernetes create tmpfs that way); [`set_mode_and_owner`] then
+/// requires it to be empty.
+fn refuse_foreign(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
     let own_uid = fs::ourselves().0;
     let Meta { uid, mode, .. } = found;
     if mode & WORLD_WRITABLE != 0 && !(is_mount && uid == own_uid) {
@@ -203,7 +208,7 @@ fn accept(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Res
     Err(StateError::Foreign { path: path.to_owned(), uid, mode })
 }
 
-/// A file system that cannot lock is one on which nobody can hold it.
+/// Locks the directory. A file system that does not support locks counts as not locked.
 fn lock(folder: &Folder, path: &Path) -> Result<(), StateError> {
     let shared = folder.as_fd().try_clone_to_owned();
     let shared = shared.map_err(|_| StateError::System { doing: "lock", path: path.to_owned(), why: Errno::EMFILE })?;
@@ -213,16 +218,16 @@ fn lock(folder: &Folder, path: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Mode and owner, where they are not so yet. Only of a directory that nobody uses for anything else: a slip such as
+/// Sets mode and owner, where they differ. Only of a directory that is not used for anything else: a slip such as
 /// `--state /etc` must not lock a system out.
-fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
+fn set_mode_and_owner(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
     let uid = owner.map(|owner| owner.uid).filter(|uid| *uid != found.uid);
     let gid = owner.map(|owner| owner.gid).filter(|gid| *gid != found.gid);
     if found.mode == MODE && uid.is_none() && gid.is_none() {
         return Ok(());
     }
     refuse_used(folder, found, path)?;
-    // Mode first: after the owner it is no longer ours to set.
+    // The mode comes first: after the change of owner we may not set it.
     let set_mode = |mode| fs::set_mode(folder, mode).map_err(StateError::system("set the mode of", path));
     set_mode(MODE)?;
     if found.mode & WORLD_WRITABLE != 0
@@ -234,7 +239,8 @@ fn give(folder: &Folder, found: Meta, path: &Path, owner: Option<Owner>) -> Resu
     fs::set_owner(folder, uid, gid).map_err(StateError::system("set the owner of", path))
 }
 
-/// Refuses a directory with names that are not ours; one that everybody may write has to be empty: our names may be anybody's.
+/// Returns an error for a directory with names that are not ours. One that everyone may write to must be empty, because
+/// files with our names may be anyone's.
 fn refuse_used(folder: &Folder, found: Meta, path: &Path) -> Result<(), StateError> {
     let names = folder.names().map_err(StateError::system("list", path))?;
     if found.mode & WORLD_WRITABLE != 0 {
@@ -247,6 +253,7 @@ fn refuse_used(folder: &Folder, found: Meta, path: &Path) -> Result<(), StateErr
     }
 }
 
+/// Whether a name is one that this program uses.
 fn is_own_name(name: &OsStr) -> bool {
     name == SOCKET || name.to_str().is_some_and(|name| STATE.iter().any(|prefix| name.starts_with(prefix)))
 }

@@ -1,4 +1,4 @@
-//! Dates as RFC 3339 in UTC, to the second: how they stand in JSON.
+//! Dates in RFC 3339 in UTC with a resolution of seconds, as used in JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serializer, de};
 
 const DAY: u64 = 86_400;
 
-/// `2026-11-22T00:30:00Z`. What is before 1970 is 1970.
+/// Formats a time as `2026-11-22T00:30:00Z`. Times before 1970 become 1970.
 fn rfc3339(at: SystemTime) -> String {
     let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = date(seconds / DAY);
@@ -14,7 +14,7 @@ fn rfc3339(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Reads what [`rfc3339`] writes; nothing else.
+/// Parses exactly the format of [`rfc3339`].
 fn parse(text: &str) -> Option<SystemTime> {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
@@ -26,8 +26,8 @@ fn parse(text: &str) -> Option<SystemTime> {
     (rfc3339(at) == text).then_some(at)
 }
 
-/// Days since 1970 as a date (proleptic Gregorian). Counted from the first of March of year 0, so that the day that a
-/// leap year has more is the last of its year.
+/// Converts days since 1970 to a date (proleptic Gregorian). Years are counted from March of year 0, so that a leap day
+/// is the last day of a year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_TO_1970;
     let era = days / ERA;
@@ -40,12 +40,12 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-/// From 0000-03-01 to 1970-01-01.
+/// Days from 0000-03-01 to 1970-01-01.
 const DAYS_TO_1970: u64 = 719_468;
-/// 400 years.
+/// The days in 400 years.
 const ERA: u64 = 146_097;
 
-/// The inverse of [`date`]; a date that does not exist gives some day, or none.
+/// The inverse of [`date`]; a date that does not exist results in some day, or `None`.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let from_march = if month > 2 { month.checked_sub(3)? } else { month + 9 };
@@ -63,7 +63,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTi
     parse(&text).ok_or_else(|| de::Error::custom("expected a date such as 2026-11-22T00:30:00Z"))
 }
 
-/// The same for a date that may be missing (`null`).
+/// The same for an optional date (`null`).
 pub(super) mod maybe {
     use super::*;
 

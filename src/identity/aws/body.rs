@@ -1,16 +1,16 @@
-//! Why the body of an answer is not read.
+//! Why the body of a response is rejected.
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::domain::MOST_ELEMENTS;
 
-/// What is wrong with an answer's body, before anybody reads it.
+/// What is wrong with a response's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// More bytes than are taken.
+    /// It is larger than allowed.
     #[error("the answer is larger than {} KiB", .0 >> 10)]
     TooLarge(usize),
-    /// More JSON than is parsed.
+    /// Its JSON has more elements than are parsed.
     #[error("the answer has more than {MOST_ELEMENTS} names and values")]
     TooManyElements,
     /// It ended early.

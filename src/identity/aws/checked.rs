@@ -1,15 +1,15 @@
-//! Credentials that can stand in a request: the SDK panics on a line end in an access key id.
+//! Checks credentials before they are used in a request: the SDK panics on a line break in an access key ID.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_types::os_shim_internal::Env;
 
-/// A provider whose credentials are checked before anybody signs with them.
+/// A credentials provider whose results are checked.
 #[derive(Debug)]
 pub(super) struct Checked<P>(pub(super) P);
 
-/// Which part of the credentials cannot stand in a header or a signature.
+/// Which part of the credentials contains characters that are not allowed in a header or signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the {what} ({from}) has a blank, a line end or another character that no request can carry; `echo` adds a line end, `printf %s` \
@@ -32,6 +32,7 @@ impl<P: ProvideCredentials> ProvideCredentials for Checked<P> {
     }
 }
 
+/// Returns the credentials if all parts are printable ASCII without spaces.
 fn checked(credentials: Credentials, is_of_environment: bool) -> Result {
     let parts = [
         ("access key id", "AWS_ACCESS_KEY_ID", Some(credentials.access_key_id())),

@@ -1,5 +1,5 @@
-//! Why there are no AWS credentials, in one line. The SDK's own messages can quote answers, so none is passed on: only
-//! error codes, kinds of I/O errors, and the name of the principal.
+//! Explains in one line why no AWS credentials are available. The SDK's own messages may quote responses, so none is
+//! used: only error codes, kinds of I/O errors, and the name of the principal.
 
 use std::error::Error;
 use std::fmt;
@@ -25,25 +25,25 @@ use super::environment::Unusable;
 use super::peer::{self, NO_NAME, NotReached};
 use super::profile::FilesError;
 
-/// Why we are nobody for AWS, or cannot say who. Never holds a credential or an answer's text.
+/// Why no AWS credentials are available. Never contains a credential or a response's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AwsFault {
     /// A name without any region.
     #[error("no region: set aws.region or AWS_REGION, or use the secret's ARN")]
     NoRegion,
-    /// Something that is no region's name.
+    /// Not the name of a region.
     #[error("{0:?} is not the name of a region, such as eu-west-1")]
     Region(String),
-    /// A variable of AWS's, or a line of its profile, that cannot be used.
+    /// An AWS environment variable or profile setting that cannot be used.
     #[error("{0}")]
     Environment(#[from] Unusable),
-    /// A server id that cannot be a header.
+    /// A server ID with characters that are not allowed in a header.
     #[error("vault.auth.serverId has characters that cannot stand in a header")]
     ServerId,
-    /// Credentials that cannot be put into a request.
+    /// Credentials with characters that are not allowed in a request.
     #[error("the AWS credentials have characters that cannot stand in a request")]
     Unsignable,
-    /// The bundle of `AWS_CA_BUNDLE` cannot be used.
+    /// The file of `AWS_CA_BUNDLE` cannot be used.
     #[error("cannot use AWS_CA_BUNDLE {}: {why}", path.display())]
     CaBundle {
         /// The file.
@@ -51,18 +51,18 @@ pub enum AwsFault {
         /// What is wrong with it.
         why: String,
     },
-    /// A variable that names no proxy we can use.
+    /// A proxy variable is invalid.
     #[error("{0}")]
     Proxy(#[from] ProxyError),
-    /// Every provider of the chain had nothing.
+    /// No provider of the credentials chain had any.
     #[error(
         "no AWS credentials: none in the environment, a profile, a web identity token (IRSA), a container endpoint (ECS, EKS Pod Identity), and {0}"
     )]
     NoCredentials(Metadata),
-    /// A provider of the chain is there, but set up wrongly.
+    /// A provider of the chain is configured incorrectly.
     #[error("the AWS credentials are set up wrongly: {0}")]
     Misconfigured(String),
-    /// STS refused to let us be somebody.
+    /// STS refused the request.
     #[error("{what} was refused{}: {hint}", in_brackets(code))]
     Refused {
         /// The call.
@@ -72,40 +72,40 @@ pub enum AwsFault {
         /// What to do.
         hint: &'static str,
     },
-    /// STS asks for patience.
+    /// STS limits requests.
     #[error("{what} was throttled")]
     Throttled {
         /// The call.
         what: &'static str,
-        /// From `Retry-After`.
+        /// The response's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// An answer that is not read, because of its size.
+    /// A response that exceeds the size limits.
     #[error("{what}: {why}")]
     Oversized {
         /// The call.
         what: &'static str,
-        /// What is too much.
+        /// What is too large.
         why: BodyError,
     },
-    /// Worth another try: no connection, or a service that failed.
+    /// Retryable: no connection, or a failed service.
     #[error("{what}: {why}")]
     Unreachable {
         /// The call.
         what: &'static str,
-        /// What happened.
+        /// The reason.
         why: String,
     },
 }
 
-/// What the last of the chain, instance metadata, said.
+/// The result of instance metadata, the last provider of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metadata {
-    /// Not reached.
+    /// It did not answer.
     Silent,
-    /// Switched off by `AWS_EC2_METADATA_DISABLED`.
+    /// It is disabled by `AWS_EC2_METADATA_DISABLED`.
     Off,
-    /// Reached, but the instance has no role.
+    /// It answered that the instance has no role.
     NoRole,
 }
 
@@ -119,23 +119,23 @@ impl fmt::Display for Metadata {
     }
 }
 
-/// What an error code means, whichever AWS service answered it.
+/// What an error code means, for all AWS services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Wait.
+    /// Throttled: retry later.
     Throttled,
-    /// Try again.
+    /// The service failed: retry.
     Failed,
-    /// These credentials are no good: expired, unknown, or wrongly signed (a wrong clock does that too).
+    /// The credentials were rejected: expired, unknown, or incorrectly signed (also because of a wrong clock).
     Credentials,
-    /// Good credentials that may not do this.
+    /// The credentials are valid but do not permit the action.
     Denied,
-    /// What is particular to the call.
+    /// Specific to the operation.
     Other,
 }
 
 impl Meaning {
-    /// Reads a code and the status it came with.
+    /// The meaning of an error code and its HTTP status.
     pub fn of(code: &str, status: u16) -> Self {
         match code {
             "Throttling"
@@ -185,12 +185,12 @@ impl Meaning {
     }
 }
 
-/// Seconds of `Retry-After`.
+/// The `Retry-After` of a response, in seconds.
 pub(crate) fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Why a request never got an answer of its service: credentials, connection, time.
+/// Explains why a request got no response of its service: credentials, connection, or timeout.
 pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     // The innermost credentials error is the cause: assuming a role fails because the base has no credentials.
     let mut refused = None;
@@ -227,7 +227,8 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
         Some(CredentialsError::ProviderError(_)) if is_missing_file(error) => AwsFault::Misconfigured(format!(
             "{reason} (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE)"
         )),
-        // The last of the chain could not be reached: no machine of AWS's, and nothing else was found before.
+        // Instance metadata, the last provider, could not be reached: this is no AWS machine, and no other provider had
+        // credentials.
         Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsFault::NoCredentials(Metadata::Silent),
         Some(_) | None => {
             let way = chain(error).find_map(|cause| cause.downcast_ref::<NotReached>());
@@ -236,17 +237,18 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     }
 }
 
-/// What is too much of an answer, if that is the reason.
+/// The size limit that a response exceeded, if that is the reason.
 pub(crate) fn oversized(error: &(dyn Error + 'static)) -> Option<BodyError> {
     chain(error).find_map(|cause| cause.downcast_ref().copied()).filter(|error| *error != BodyError::CutShort)
 }
 
+/// Whether instance metadata could not be reached.
 fn is_no_metadata(error: &(dyn Error + 'static)) -> bool {
     chain(error)
         .any(|cause| matches!(cause.downcast_ref(), Some(ImdsError::FailedToLoadToken(_) | ImdsError::IoError(_))))
 }
 
-/// The deepest cause that can be told: a kind of I/O error, a TLS error, a timeout.
+/// The innermost reason that can be described: a kind of I/O error, a TLS error, a timeout.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut found = None;
     for cause in chain(error) {
@@ -269,6 +271,7 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     found.unwrap_or_else(|| "the connection failed".to_owned())
 }
 
+/// Describes a TLS error.
 fn tls(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
@@ -278,7 +281,7 @@ fn tls(error: &rustls::Error) -> String {
     }
 }
 
-/// The error and its causes. An `io::Error` hides the error it was made from: its `source` is that one's source.
+/// The error and its causes. The `source` of an `io::Error` skips the error it wraps, so that is added.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -286,6 +289,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
+/// Whether a file could not be opened.
 fn is_missing_file(error: &(dyn Error + 'static)) -> bool {
     let is_file = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
@@ -293,7 +297,7 @@ fn is_missing_file(error: &(dyn Error + 'static)) -> bool {
     chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_file)
 }
 
-/// What STS itself said, if this error is its answer.
+/// The refusal of STS, if this error is its response.
 fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     type Assume = SdkError<AssumeRoleError, HttpResponse>;
     type WebIdentity = SdkError<AssumeRoleWithWebIdentityError, HttpResponse>;
@@ -315,21 +319,21 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     })
 }
 
-/// What to do about [`Meaning::Credentials`].
+/// The hint for [`Meaning::Credentials`].
 pub(crate) const CREDENTIALS: &str = "the credentials are expired or unknown, or this machine's clock is wrong";
 
-/// An error code as it may be printed: a word; nothing where there is no code.
+/// An error code that is safe to print: a single word; empty where there is no code.
 pub(crate) fn sanitize_code(code: &str) -> String {
     let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_word { code.to_owned() } else { "an error".to_owned() }
 }
 
-/// A code behind what it is about: ` (AccessDenied)`, or nothing where there is no code.
+/// The code in parentheses, such as ` (AccessDenied)`; empty where there is no code.
 pub(crate) fn in_brackets(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
-/// The error in place of another walk along the chain.
+/// The error that is returned instead of running the chain again.
 #[derive(Debug)]
 pub(super) struct CachedMiss(pub(super) Metadata);
 
@@ -341,7 +345,7 @@ impl fmt::Display for CachedMiss {
 
 impl Error for CachedMiss {}
 
-/// What instance metadata had to say, for a chain that found nothing.
+/// The result of instance metadata, for a chain without credentials.
 pub(super) fn metadata(error: &(dyn Error + 'static)) -> Metadata {
     if let Some(CachedMiss(metadata)) = chain(error).find_map(|cause| cause.downcast_ref()) {
         return *metadata;

@@ -1,5 +1,5 @@
-//! What of AWS's environment the SDK would panic on, ignore or try again for ever, named with its variable. A value is never
-//! quoted: an address may hold a password.
+//! Checks AWS environment variables on which the SDK would panic, fail obscurely or retry for ever, so that the error
+//! names the variable. Values are never quoted: an address may contain a password.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::identity::file;
 
-/// What a variable, or a line of a profile, says that cannot be used.
+/// An environment variable or profile setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {why}")]
 pub struct Unusable {
@@ -17,14 +17,14 @@ pub struct Unusable {
     why: &'static str,
 }
 
-/// Addresses of services.
+/// The variables with addresses of services.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"];
 
 const WHITE: &str = "has white space around its value; `echo` adds a line end, `printf %s` does not";
 const NO_ADDRESS: &str = "is not an address; expected https://HOST or http://HOST:PORT";
 const BAD_CHARACTER: &str = "has a line end or another character that no request can carry";
 
-/// A variable that goes into every request's `User-Agent`.
+/// Checks the variable that is part of every request's `User-Agent`.
 pub(super) fn check_user_agent() -> Result<(), Unusable> {
     let name = "AWS_EXECUTION_ENV";
     let value = Env::default().get(name).unwrap_or_default();
@@ -32,18 +32,18 @@ pub(super) fn check_user_agent() -> Result<(), Unusable> {
     if is_visible { Ok(()) } else { Err(Unusable { name: name.to_owned(), why: BAD_CHARACTER }) }
 }
 
-/// Whether a web identity (IRSA) is configured, for which STS is asked.
+/// Whether a web identity (IRSA) is configured, which is exchanged for credentials at STS.
 pub(super) fn has_web_identity() -> bool {
     Env::default().get("AWS_WEB_IDENTITY_TOKEN_FILE").is_ok()
 }
 
-/// The region of the environment, if one is named.
+/// The region of the environment, if one is set.
 pub(super) fn region() -> Option<String> {
     let value = |name| Env::default().get(name).ok().filter(|value| !value.is_empty());
     value("AWS_REGION").or_else(|| value("AWS_DEFAULT_REGION"))
 }
 
-/// The address that the environment or the profile gives for a service, by the SDK's id.
+/// Checks the address that the environment or the profile configures for a service, which is named by its SDK ID.
 pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Result<(), Unusable> {
     let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let of_service = key.ok().and_then(|key| services.load_config(key));
@@ -54,18 +54,19 @@ pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig,
     }
 }
 
-/// The variable that says an address, or the profile's key.
+/// The variable (or profile setting) that contains this address.
 fn name_of(url: &str) -> String {
     let variable = ENDPOINTS.iter().find(|name| Env::default().get(name).is_ok_and(|value| value == url));
     variable.map_or_else(|| "endpoint_url in ~/.aws/config (AWS_CONFIG_FILE)".to_owned(), |name| (*name).to_owned())
 }
 
-/// The variable that names a service at this authority (`HOST:PORT`).
+/// The variable that contains this authority (`HOST:PORT`) of a service.
 pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
     let is_there = |name: &&&str| Env::default().get(name).is_ok_and(|value| value.contains(authority));
     ENDPOINTS.iter().find(is_there).copied().filter(|_| !authority.is_empty())
 }
 
+/// Checks that the text is an HTTP address; empty is allowed.
 fn address(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Ok(()); // none, as for AWS's tools
@@ -81,12 +82,13 @@ fn address(text: &str) -> Result<(), &'static str> {
     if is_http && is_port { Ok(()) } else { Err(NO_ADDRESS) }
 }
 
-/// Why the providers of the chain that the environment alone configures gave no credentials: a web identity (IRSA), a
-/// container endpoint (ECS, EKS Pod Identity), which fails before a request where the settings are wrong (`is_of_settings`).
+/// Explains why the providers that only the environment configures gave no credentials: a web identity (IRSA), and, if
+/// the settings themselves are wrong (`is_of_settings`), a container endpoint (ECS, EKS Pod Identity).
 pub(super) fn why_no_credentials(env: &Env, is_of_settings: bool) -> Option<Unusable> {
     web_identity(env).or_else(|| is_of_settings.then(|| container(env))?)
 }
 
+/// Checks the variables of the web identity.
 fn web_identity(env: &Env) -> Option<Unusable> {
     let unusable = |name: &str, why| Some(Unusable { name: name.to_owned(), why });
     let path = env.get("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
@@ -101,6 +103,7 @@ fn web_identity(env: &Env) -> Option<Unusable> {
     if is_token { None } else { unusable("AWS_WEB_IDENTITY_TOKEN_FILE", "names a file that holds no token") }
 }
 
+/// Checks the variables of the container endpoint.
 fn container(env: &Env) -> Option<Unusable> {
     const PLAIN: &str =
         "is plain HTTP to a host that is neither this machine nor the address of ECS or EKS; write https://";
@@ -137,7 +140,7 @@ fn container(env: &Env) -> Option<Unusable> {
         .and_then(|_| unusable("AWS_CONTAINER_CREDENTIALS_FULL_URI", PLAIN))
 }
 
-/// Whether a host is this machine or its link.
+/// Whether a host is a loopback or link-local address, or one of EC2's metadata addresses.
 pub(super) fn is_near(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {

@@ -10,14 +10,14 @@ use crate::sys::clock;
 
 use super::credentials_error::{self, CachedMiss, Metadata};
 
-/// Longer than one round of reads, short enough not to be noticed after a repair.
+/// How long a miss is cached: longer than one round of reads, short enough not to matter after a repair.
 const FOR: Duration = Duration::from_secs(5);
 
-/// The chain, and when it last had nothing.
+/// The credentials chain, and its last miss.
 #[derive(Debug)]
 pub(super) struct NegativeCache<P> {
     chain: P,
-    /// The time since boot at which it had nothing.
+    /// When it had no credentials, as time since boot, and the result of instance metadata.
     nothing: Mutex<Option<(Duration, Metadata)>>,
 }
 
@@ -26,6 +26,7 @@ impl<P: ProvideCredentials> NegativeCache<P> {
         Self { chain, nothing: Mutex::new(None) }
     }
 
+    /// The credentials of the chain, or the cached miss.
     async fn credentials(&self) -> Result {
         // Locked during the search: concurrent callers want the same result.
         let mut nothing = self.nothing.lock().await;

@@ -1,4 +1,4 @@
-//! Whom a request that failed was to reach: the service, or a proxy before it.
+//! Adds to a failed request which peer it was sent to: the service, or a proxy.
 
 use std::error::Error;
 use std::fmt;
@@ -9,24 +9,24 @@ use crate::config::{Proxies, without_userinfo};
 
 use super::environment;
 
-/// A request that got no answer, and the way it went.
+/// A request without a response, and its route.
 #[derive(Debug)]
 pub(super) struct NotReached {
-    way: Way,
+    way: PeerRoute,
     cause: ConnectorError,
 }
 
-/// The way of a request, without a user name or a password.
+/// The route of a request, without user name or password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
-    /// To this address (scheme, host, port).
+pub(super) enum PeerRoute {
+    /// Directly to this address (scheme, host, port).
     Direct(String),
-    /// Through this proxy, that this variable names.
+    /// Through this proxy, which this variable names.
     Proxy(String, &'static str),
 }
 
-impl Way {
-    /// The way to an address, through the proxy if there is one.
+impl PeerRoute {
+    /// The route to an address, through the proxy if there is one.
     pub(super) fn of(uri: &http::Uri, proxy: Option<&str>, proxies: &Proxies) -> Self {
         let scheme = uri.scheme_str().unwrap_or("http");
         match proxy {
@@ -51,8 +51,8 @@ impl Error for NotReached {
     }
 }
 
-/// The error with the way in it, of the same kind.
-pub(super) fn on_the_way(way: Way, cause: ConnectorError) -> ConnectorError {
+/// Adds the route to an error, keeping its kind.
+pub(super) fn with_route(way: PeerRoute, cause: ConnectorError) -> ConnectorError {
     let (is_timeout, is_user, is_io) = (cause.is_timeout(), cause.is_user(), cause.is_io());
     let kind = cause.as_other();
     let wrapped = Box::new(NotReached { way, cause });
@@ -64,16 +64,16 @@ pub(super) fn on_the_way(way: Way, cause: ConnectorError) -> ConnectorError {
     }
 }
 
-/// The reason with the way: where nobody answered, or which proxy was before it.
+/// Adds the address, or the proxy and its variable, to the reason.
 pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
     match way.map(|failed| (&failed.way, failed)) {
         None => reason.to_owned(),
-        Some((Way::Direct(address), _)) => {
+        Some((PeerRoute::Direct(address), _)) => {
             let authority = address.split_once("://").map_or(address.as_str(), |(_, authority)| authority);
             let said = environment::endpoint_variable(authority).map(|name| format!(", from {name}"));
             format!("{reason} ({address}{})", said.unwrap_or_default())
         }
-        Some((Way::Proxy(proxy, variable), failed)) => {
+        Some((PeerRoute::Proxy(proxy, variable), failed)) => {
             let reason = tunnel(failed).unwrap_or(reason);
             let reason = if reason == NO_NAME { "the proxy's name does not resolve" } else { reason };
             format!("{reason}; requests go through the proxy {proxy} ({variable}), and NO_PROXY goes around it")
@@ -81,10 +81,10 @@ pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
     }
 }
 
-/// As the resolver says it.
+/// The message for a name that does not resolve.
 pub(super) const NO_NAME: &str = "the name does not resolve";
 
-/// Why a proxy that answers does not connect us. hyper-util's error is public in name only: its text is all there is.
+/// Explains why a proxy does not connect us. hyper-util's error cannot be downcast to, so it is recognised by its text.
 fn tunnel(failed: &NotReached) -> Option<&'static str> {
     let causes = std::iter::successors(failed.source(), |&error| error.source());
     let mut texts = causes.map(|error: &(dyn Error + 'static)| error.to_string());

@@ -1,4 +1,4 @@
-//! What is wrong with the files that AWS variables name, said with the file: the SDK's own errors leave it out.
+//! Explains what is wrong with the files that AWS variables name, with the file's name, which the SDK's errors omit.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -14,50 +14,50 @@ use crate::identity::file;
 
 use super::environment;
 
-/// Why the files give no credentials.
+/// Why the files contain no usable credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FilesError {
-    /// A profile file is not one.
+    /// A profile file is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// No file has the profile that is selected.
+    /// The selected profile is in no file.
     #[error(
         "AWS_PROFILE is {0:?}, and neither ~/.aws/config (AWS_CONFIG_FILE) nor ~/.aws/credentials \
              (AWS_SHARED_CREDENTIALS_FILE) has a profile of that name"
     )]
     NoProfile(String),
-    /// A profile is written as only the credentials file has it.
+    /// A section of the config file has the spelling of the credentials file.
     #[error("AWS_PROFILE is {0:?}, and ~/.aws/config (AWS_CONFIG_FILE) has [{0}]; there it is written [profile {0}]")]
     Section(String),
-    /// A role's credentials come from a profile there is not.
+    /// The `source_profile` of the profile does not exist.
     #[error("profile {profile:?} has source_profile = {wanted:?}, and there is no profile of that name")]
     NoSource {
-        /// The profile that is selected.
+        /// The selected profile.
         profile: String,
-        /// What it names.
+        /// Its `source_profile`.
         wanted: String,
     },
-    /// A profile has one half of a pair.
+    /// A profile has an access key ID without a secret key, or the reverse.
     #[error("profile {profile:?} has no {missing}")]
     Half {
-        /// The profile that is selected.
+        /// The selected profile.
         profile: String,
-        /// The key that is not there.
+        /// The missing setting.
         missing: &'static str,
     },
     /// A file cannot be read.
     #[error("cannot read {} ({variable}): {why}", path.display())]
     File {
-        /// What names it.
+        /// The variable that names it.
         variable: &'static str,
-        /// The file.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
-/// The chain of providers. Where it has no credentials, the files it reads are looked at for the reason.
+/// A credentials chain; when it has no credentials, the files it reads are checked for the reason.
 #[derive(Debug)]
 pub(super) struct ExplainedFiles<P>(pub(super) P);
 
@@ -71,6 +71,7 @@ impl<P: ProvideCredentials> ProvideCredentials for ExplainedFiles<P> {
 }
 
 impl<P: ProvideCredentials> ExplainedFiles<P> {
+    /// The credentials, or an explained error.
     async fn credentials(&self) -> Result {
         let error = match self.0.provide_credentials().await {
             Err(error) => error,
@@ -78,7 +79,7 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
         };
         let is_of_settings =
             matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_));
-        // On a laptop the last of the chain is the instance metadata, which nobody answers there.
+        // On a laptop the last provider is instance metadata, which does not answer there.
         let files = if is_of_settings || !names_token_file() { profile().await } else { token_file() };
         if let Some(files) = files {
             return Err(CredentialsError::invalid_configuration(files));
@@ -88,11 +89,12 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
     }
 }
 
-/// What is wrong with the profile files, for the same sentence.
-pub(super) async fn fault() -> Option<String> {
+/// What is wrong with the profile files, as text.
+pub(super) async fn explain_files() -> Option<String> {
     profile().await.map(|error| error.to_string())
 }
 
+/// Checks the profile files and the selected profile.
 async fn profile() -> Option<FilesError> {
     let shared = match (read("AWS_CONFIG_FILE", "config"), read("AWS_SHARED_CREDENTIALS_FILE", "credentials")) {
         (Ok(config), Ok(_)) => config,
@@ -101,7 +103,7 @@ async fn profile() -> Option<FilesError> {
     #[expect(deprecated, reason = "the type's new home is a crate that only the SDK needs")]
     let files = profile::profile_file::ProfileFiles::default();
     match profile::load(&Fs::default(), &Env::default(), &files, None).await {
-        // `error parsing PATH on line N:` and a sentence of the parser's own; no text of the file.
+        // The source's text is `error parsing PATH on line N:` and an explanation, without the file's content.
         Err(error) => {
             let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             Some(FilesError::Malformed(text.split_whitespace().collect::<Vec<_>>().join(" ")))
@@ -128,7 +130,7 @@ async fn profile() -> Option<FilesError> {
     }
 }
 
-/// The text of a profile file; empty where there is none at its usual place.
+/// The content of a profile file; empty if it does not exist at its default path.
 fn read(variable: &'static str, name: &str) -> std::result::Result<String, FilesError> {
     let named = Env::default().get(variable).ok().filter(|path| !path.is_empty());
     let is_named = named.is_some();
@@ -145,13 +147,15 @@ fn read(variable: &'static str, name: &str) -> std::result::Result<String, Files
     }
 }
 
-/// Variables that name a file with a token.
+/// The variables that name a file with a token.
 const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
 
+/// Whether a variable names a token file.
 fn names_token_file() -> bool {
     TOKEN_FILES.iter().any(|variable| Env::default().get(variable).is_ok())
 }
 
+/// Checks that the token file can be read.
 fn token_file() -> Option<FilesError> {
     TOKEN_FILES.into_iter().find_map(|variable| {
         let path = PathBuf::from(Env::default().get(variable).ok()?);
@@ -160,7 +164,7 @@ fn token_file() -> Option<FilesError> {
     })
 }
 
-/// The endpoints of `services` sections. The SDK looks for `secrets-manager` there, and every AWS tool writes
+/// The endpoints of `services` sections. The SDK looks for `secrets-manager` there, but all AWS tools write
 /// `secrets_manager`.
 #[derive(Debug)]
 pub(super) struct Services(pub(super) SdkConfig);
@@ -170,7 +174,8 @@ impl LoadServiceConfig for Services {
         let config = self.0.service_config()?;
         let id = key.service_id().replace(' ', "_");
         let written = ServiceConfigKey::builder().service_id(&id).env(key.env()).profile(key.profile()).build().ok()?;
-        // An empty one, as compose's `${X:-}` makes, is none, as for AWS's tools; the SDK would panic.
+        // An empty value, as from compose's `${X:-}`, counts as unset, as for AWS's own tools; the SDK would panic on
+        // it.
         let value = config.load_config(written).or_else(|| config.load_config(key));
         value.filter(|value| !value.trim().is_empty())
     }

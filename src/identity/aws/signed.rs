@@ -1,5 +1,5 @@
-//! The signed `GetCallerIdentity` of Vault's aws login: the request is made here and sent by Vault, which thereby learns
-//! from STS whose signature it is (developer.hashicorp.com/vault/docs/auth/aws, "IAM auth method").
+//! The signed `GetCallerIdentity` request of Vault's aws login: it is signed here and sent by Vault, which learns from
+//! STS who signed it (developer.hashicorp.com/vault/docs/auth/aws, "IAM auth method").
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 const SERVER_ID: &str = "X-Vault-AWS-IAM-Server-ID";
 
-/// Partitions whose hosts do not end in `amazonaws.com`, by the beginning of their regions' names.
+/// Partitions whose host names do not end in `amazonaws.com`, by the prefix of their regions.
 const PARTITIONS: [(&str, &str); 6] = [
     ("cn-", "amazonaws.com.cn"),
     ("eusc-", "amazonaws.eu"),
@@ -27,7 +27,7 @@ const PARTITIONS: [(&str, &str); 6] = [
     ("eu-isoe-", "cloud.adc-e.uk"),
 ];
 
-/// A region is part of a host name, so only its letters may be in it.
+/// Checks the name of a region, which becomes part of a host name.
 pub(super) fn checked_region(region: &str) -> Result<(), AwsFault> {
     let is_name = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if region.split('-').count() > 1 && region.split('-').all(is_name) {
@@ -36,7 +36,7 @@ pub(super) fn checked_region(region: &str) -> Result<(), AwsFault> {
     Err(AwsFault::Region(region.to_owned()))
 }
 
-/// Where STS answers, and the region it is signed for.
+/// The STS host, and the region to sign for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     host: String,
@@ -55,7 +55,8 @@ impl Endpoint {
     }
 }
 
-/// Signs, with the time as an argument. `Host` and `Content-Length` are Vault's to set; what else is signed is listed.
+/// Signs the request for the time `now`. `Host` and `Content-Length` are set by Vault; every other signed header is
+/// returned.
 pub(super) fn sign(
     credentials: Credentials,
     endpoint: &Endpoint,
@@ -84,7 +85,7 @@ pub(super) fn sign(
         .map_err(|_| AwsFault::Unsignable)?;
     let (instructions, _) = sign_request(request, &parameters).map_err(|_| AwsFault::Unsignable)?.into_parts();
 
-    // Vault matches names without regard to case, but a `x-amz-…` header it does not know is refused; these it knows.
+    // Vault ignores the case of header names, and refuses unknown `x-amz-…` headers; it knows these.
     let mut all: BTreeMap<Cow<'_, str>, [&str; 1]> = BTreeMap::new();
     all.extend(headers.iter().map(|(name, value)| (Cow::Borrowed(*name), [*value])));
     all.extend(instructions.headers().map(|(name, value)| (Cow::Owned(canonical(name)), [value])));

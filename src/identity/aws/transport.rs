@@ -1,5 +1,5 @@
-//! HTTP for the SDK: TLS by ring, the system's roots or bundled ones, proxies as the configuration has read them, and none of these
-//! for metadata endpoints, which are plain HTTP on this machine.
+//! HTTP for the SDK: TLS with ring and the system's or bundled roots, the configured proxies; plain HTTP without a
+//! proxy for metadata endpoints on this machine.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,12 +38,12 @@ use super::AwsFault;
 use super::body::BodyError;
 use super::credentials_error::{innermost, sanitize_code};
 use super::environment::is_near;
-use super::peer::{NO_NAME, Way, on_the_way};
+use super::peer::{NO_NAME, PeerRoute, with_route};
 
-/// From the first byte of an answer's body to the last: the SDK's own limit ends when the answer begins.
+/// The timeout for receiving a response's body. The SDK's own timeout ends when the response begins.
 const BODY: Duration = Duration::from_secs(20);
 
-/// Makes connections of both kinds; cheap to clone. TLS roots are read at the first `https` request, not before.
+/// Creates connectors for all routes; cheap to clone. TLS roots are read at the first `https` request.
 #[derive(Debug, Clone)]
 pub(super) struct Transport(Arc<Shared>);
 
@@ -53,7 +53,7 @@ struct Shared {
     proxies: Proxies,
     tls: OnceLock<TlsContext>,
     connectors: Mutex<Vec<(Route, Timeouts, SharedHttpConnector)>>,
-    /// Held while a large answer is received, so that several at once cannot use several times its memory.
+    /// Acquired while a large response is received, so that parallel ones do not multiply the memory needed.
     large: Semaphore,
 }
 
@@ -64,12 +64,12 @@ type Timeouts = (Option<Duration>, Option<Duration>);
 enum Route {
     /// Plain HTTP to this machine or its link: never through a proxy.
     Direct,
-    /// Everything else: HTTPS, or HTTP to a named endpoint; through a proxy, or not.
+    /// Everything else: HTTPS, or HTTP to a configured endpoint, possibly through this proxy.
     Outside(Option<String>),
 }
 
 impl std::fmt::Debug for Route {
-    /// Without the proxy, which may hold a password.
+    /// Without the proxy's URL, which may contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Direct => "Direct",
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Route {
 }
 
 impl Route {
-    /// Behind the address: which proxy, if any, without its user name and password.
+    /// The proxy for messages, without user name and password; empty if there is none.
     fn description(&self) -> String {
         match self {
             Self::Direct | Self::Outside(None) => String::new(),
@@ -88,6 +88,7 @@ impl Route {
         }
     }
 
+    /// The route to an address.
     fn of(uri: &str, proxies: &Proxies) -> Result<Self, ProxyError> {
         let Ok(uri) = uri.parse::<http::Uri>() else { return Ok(Self::Outside(None)) };
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
@@ -104,7 +105,7 @@ impl Transport {
         Self(Arc::new(Shared { ca_bundle, proxies, tls, connectors, large }))
     }
 
-    /// Reads the private CA bundle, if there is one, where an error can still be told.
+    /// Reads the private CA bundle, if one is configured, so that an error can be reported.
     pub(super) fn load_roots(&self) -> Result<(), AwsFault> {
         if let (Some(path), None) = (&self.0.ca_bundle, self.0.tls.get()) {
             let wrong = |why: String| AwsFault::CaBundle { path: path.clone(), why };
@@ -112,13 +113,13 @@ impl Transport {
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
             let certificates = certificates.map_err(|_| wrong("not PEM".to_owned()))?;
             let store = trust(&certificates).ok_or_else(|| wrong("no usable certificate in it".to_owned()))?;
-            // A second thread that was faster read the same file.
+            // Another thread may have set it first, from the same file.
             let _ = self.0.tls.set(context(store));
         }
         Ok(())
     }
 
-    /// Receives a body whole, because the SDK does so without any limit.
+    /// Receives a whole body with a size limit, because the SDK has none.
     async fn receive(&self, mut body: SdkBody, most: usize) -> Result<Vec<u8>, BodyError> {
         let mut bytes = Vec::new();
         let mut large = None;
@@ -136,14 +137,16 @@ impl Transport {
         if has_too_many_elements(&bytes) { Err(BodyError::TooManyElements) } else { Ok(bytes) }
     }
 
-    fn way(&self, uri: &str, route: &Route) -> Way {
+    /// The route, for messages.
+    fn way(&self, uri: &str, route: &Route) -> PeerRoute {
         let proxy = match route {
             Route::Outside(Some(proxy)) => Some(proxy.as_str()),
             Route::Direct | Route::Outside(None) => None,
         };
-        Way::of(&uri.parse().unwrap_or_default(), proxy, &self.0.proxies)
+        PeerRoute::of(&uri.parse().unwrap_or_default(), proxy, &self.0.proxies)
     }
 
+    /// Closes all connections.
     pub(super) fn close_idle(&self) {
         self.connectors().clear();
     }
@@ -152,6 +155,7 @@ impl Transport {
         self.0.connectors.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// A connector for the route and timeouts, created when it is first used.
     fn connector(&self, route: Route, settings: &HttpConnectorSettings) -> SharedHttpConnector {
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
         let mut connectors = self.connectors();
@@ -178,7 +182,7 @@ impl HttpClient for Transport {
     }
 }
 
-/// Chooses the route of each request when its address is known.
+/// Selects the route for each request.
 #[derive(Debug)]
 struct Dispatch {
     transport: Transport,
@@ -187,7 +191,7 @@ struct Dispatch {
 
 impl HttpConnector for Dispatch {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        // The SDK's resolver panics where it finds no thread.
+        // The SDK's resolver panics when it cannot start a thread.
         if is_name(request.uri())
             && let Err(error) = thread::prove_startable()
         {
@@ -205,7 +209,7 @@ impl HttpConnector for Dispatch {
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
             let answer = answer.await.inspect_err(|error| sent.log_failure(error));
-            let mut response = answer.map_err(|error| on_the_way(way, error))?;
+            let mut response = answer.map_err(|error| with_route(way, error))?;
             sent.log_answer(response.status().as_u16());
             let body = transport.receive(response.take_body(), most);
             let Ok(body) = tokio::time::timeout(BODY, body).await else {
@@ -230,13 +234,14 @@ impl ResolveDns for Resolver {
     }
 }
 
-/// A request as the log has it: the operation and the host. A path may hold what names credentials, so it is left out.
+/// The log lines of a request: operation and host. The path is omitted, because it may contain the name of credentials.
 struct SentRequest {
     what: String,
     since: Duration,
 }
 
 impl SentRequest {
+    /// Logs that the request is sent.
     fn new(request: &HttpRequest, route: &Route) -> Self {
         let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         let operation = target.map(sanitize_code).unwrap_or_else(|| request.method().to_owned());
@@ -248,6 +253,7 @@ impl SentRequest {
         Self { what, since: clock::boottime() }
     }
 
+    /// Logs the status and the time.
     fn log_answer(&self, status: u16) {
         debug!(
             "request: {}: status {status} after {} ms",
@@ -256,6 +262,7 @@ impl SentRequest {
         );
     }
 
+    /// Logs the reason and the time.
     fn log_failure(&self, error: &ConnectorError) {
         let why = innermost(error);
         debug!(
@@ -266,24 +273,26 @@ impl SentRequest {
     }
 }
 
-/// Whether the host has to be looked up.
+/// Whether the host is a name that has to be resolved.
 fn is_name(uri: &str) -> bool {
     let uri = uri.parse::<http::Uri>().ok();
     let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_err()
 }
 
-/// For the SDK, which otherwise reads the environment.
+/// The proxy settings for the SDK, which would otherwise read the environment.
 fn proxy_config(proxy: Option<&str>) -> ProxyConfig {
     proxy.map_or_else(ProxyConfig::disabled, |proxy| {
         ProxyConfig::all(proxy).expect("a URL that was checked when it was read")
     })
 }
 
+/// The TLS settings with these roots.
 fn context(store: TrustStore) -> TlsContext {
     TlsContext::builder().with_trust_store(store).build().expect("a trust store alone is a valid context")
 }
 
+/// The system's roots, or the bundled ones.
 fn system_or_bundled() -> TrustStore {
     let system = rustls_native_certs::load_native_certs().certs;
     trust(&system)
@@ -291,8 +300,8 @@ fn system_or_bundled() -> TrustStore {
         .expect("the bundled roots are certificates")
 }
 
-/// The certificates that can be trust anchors, as the one PEM the SDK wants; `None` when there is none. Those that cannot
-/// are left out: the SDK would panic on them.
+/// The certificates that can be trust anchors as one PEM, which the SDK expects; `None` when there is none. Others are
+/// skipped, because the SDK would panic on them.
 fn trust(certificates: &[CertificateDer<'_>]) -> Option<TrustStore> {
     let mut pem = String::new();
     for certificate in certificates {

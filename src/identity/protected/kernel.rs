@@ -1,12 +1,12 @@
-//! The file systems in which the kernel shows itself.
+//! Kernel file systems.
 
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::statfs::{self, FsType};
 
-/// File systems whose files are the kernel's own words, about processes, devices and itself. `/dev` is not among them: it is
-/// a tmpfs, whose devices are no regular files, and `/dev/shm` below it is memory like any other.
+/// File systems whose files the kernel generates, about processes, devices and itself. `/dev` is not among them: it is
+/// a tmpfs whose devices are not regular files, and `/dev/shm` is ordinary memory.
 const KERNEL: [FsType; 16] = [
     statfs::PROC_SUPER_MAGIC,
     statfs::SYSFS_MAGIC,

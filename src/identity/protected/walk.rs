@@ -1,4 +1,4 @@
-//! Walking a path one component at a time, as the kernel does.
+//! Walks a path one component at a time, as the kernel does.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,14 +14,15 @@ use nix::sys::stat::{self, Mode, SFlag};
 use super::kernel::is_kernel;
 use super::{FileId, OpenError, ProtectedFileError};
 
-/// As many links as the kernel follows in one path (path_resolution(7)).
+/// The number of links that the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
-/// As many directories as a path can have above it.
+/// The largest number of directories above a file.
 const MOST_PARENTS: u32 = 4096;
-/// Entries of the state directory or the volume that are compared with a file found elsewhere.
+/// The most entries of the state directory or the volume that are compared with a file.
 const MOST_ENTRIES: usize = 20_000;
 
-/// The directory that holds what a path leads to, all links followed, and the name in it. Never passes through `/proc` and its like.
+/// Resolves a path: returns the directory that contains what it leads to, with all links followed, and the name in it.
+/// An error if it passes through a kernel file system.
 pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     let mut rest: VecDeque<OsString> = components(path);
     let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
@@ -57,7 +58,7 @@ pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     Ok((at, ".".into()))
 }
 
-/// The components as the kernel takes them, one at a time; a slash at the end means that a directory is expected.
+/// The components of a path; a trailing slash becomes `.`, because it requires a directory.
 fn components(path: &Path) -> VecDeque<OsString> {
     let parts = path.as_os_str().as_bytes();
     let names = parts.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
@@ -68,6 +69,7 @@ fn components(path: &Path) -> VecDeque<OsString> {
     names
 }
 
+/// Opens a directory; an error if it is on a kernel file system.
 fn directory(path: &str) -> Result<OwnedFd, OpenError> {
     let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     if is_kernel(&found)? {
@@ -76,7 +78,7 @@ fn directory(path: &str) -> Result<OwnedFd, OpenError> {
     Ok(found)
 }
 
-/// A directory and every one above it, up to the root, across mounts.
+/// A directory and all directories above it, up to the root, across mounts.
 pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
     let mut found = vec![FileId::of(&stat::fstat(&at)?)];
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -91,15 +93,15 @@ pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
     Err(Errno::ENAMETOOLONG.into())
 }
 
-/// Whether a directory holds this file or directory, at any depth: a hard link or a bind mount shows it elsewhere. `None`: it
-/// holds too much to tell.
-pub(super) fn holds(directory: &Path, id: FileId) -> Option<bool> {
+/// Whether a directory contains this file at any depth, for example as a hard link or a bind mount. `None` if it has
+/// too many entries to compare.
+pub(super) fn contains_file(directory: &Path, id: FileId) -> Option<bool> {
     let mut waiting = vec![directory.to_owned()];
     let mut left = MOST_ENTRIES;
     while let Some(directory) = waiting.pop() {
         for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
             left = left.checked_sub(1)?;
-            // Not the directory entry's inode: what is mounted over it counts.
+            // `lstat` instead of the directory entry's inode, so that mount points count.
             let Ok(found) = entry.path().symlink_metadata() else { continue };
             if (FileId { device: found.dev(), inode: found.ino() }) == id {
                 return Some(true);

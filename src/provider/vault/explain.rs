@@ -203,8 +203,7 @@ fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Optio
         404 => failure(Class::NotFound, "there is nothing at that path"),
         405 => failure(Class::Malformed, other_operation_hint(request)),
         413 => failure(Class::Malformed, "the request is too large for the server"),
-        // A lost lease was recognised above. Other errors of a renewal are transient, such as a missing database (a
-        // 400), or end with the lease.
+        // A lost lease was recognised above; other errors (such as a database that is down: 400) are transient.
         400 if matches!(request, RequestKind::RenewLease) && !answer.contains("lease is not renewable") => failure(
             Class::Transient,
             "the secrets engine cannot renew the lease now; is what is behind it, such as a database, up?",

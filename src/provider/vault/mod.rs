@@ -86,8 +86,7 @@ impl Vault {
         Self { transport, namespace, now, session, unwrapped, kv2 }
     }
 
-    /// From now on inserts `data/` into paths of KV version 2 that lack it, except these. Detecting such a mount takes
-    /// one failed request and one query, once for each.
+    /// From now on inserts `data/` into paths of KV v2 that lack it, except these. Finding a mount takes two requests.
     pub fn complete_kv2_paths(&self, as_written: BTreeSet<String>) {
         self.kv2().complete_all_but(as_written);
     }
@@ -114,8 +113,7 @@ impl Vault {
         self.session().as_ref().is_some_and(|session| session.secret.is_same(secret))
     }
 
-    /// A connection without a token to the same server, for the next login. It inherits the unwrapped secret ID,
-    /// because a wrapping token can be used once.
+    /// A connection without a token to the same server, for the next login. Inherits the unwrapped secret ID.
     pub fn successor(&self, config: &config::Vault, limits: Limits) -> Result<Self, Failure> {
         let next = Self::over(self.transport.successor(config, limits)?, self.namespace.clone(), self.now);
         let copy = |secret: &SecretBytes| SecretBytes::copy_of(secret.expose());
@@ -139,14 +137,12 @@ impl Vault {
         self.transport.is_plain_remote()
     }
 
-    /// The properties of the token; `None` before a login, after a revocation, and when the token turned out to be
-    /// dead.
+    /// The properties of the token; `None` before a login, after a revocation, and once the token is known to be dead.
     pub fn token(&self) -> Option<Token> {
         self.session().as_ref().map(|session| session.token.clone())
     }
 
-    /// Sends a health check, without a token or namespace. Succeeds when a server that could serve us answers, whatever
-    /// its status; a failure means that none does.
+    /// Checks the server's health, without a token. Fails only if no server answers that could serve us.
     pub async fn check_health(&self) -> Result<(), Failure> {
         let call = Call::read("sys/health", None).with_query("standbyok=true&perfstandbyok=true");
         let endpoint = call.with_middleware(&Envelope { namespace: None, token: None });
@@ -160,8 +156,7 @@ impl Vault {
         if refusal.extent == Extent::Request { Ok(()) } else { Err(refusal.of_backend()) }
     }
 
-    /// Closes idle connections, each of which keeps its last response in its buffers, and reloads a changed CA file. To
-    /// be called after a round of requests; the next request connects again (and resumes TLS).
+    /// Closes idle connections (each keeps its last response in its buffers), and reloads a changed CA file.
     pub fn close_idle(&self) {
         self.transport.reload_ca_and_reconnect();
     }
@@ -233,8 +228,7 @@ impl Vault {
         Err(failure)
     }
 
-    /// Fetches one path. A denial is examined: a dead token, a hint at the other operation, or at the path that was
-    /// probably meant.
+    /// Fetches one path. A denial is examined: a dead token, another operation, or a path that was probably meant.
     async fn fetch_path(&self, source: &VaultSource, round: &Round) -> Result<Fetched, Failure> {
         if round.is_dead.get() == Some(&true) {
             return Err(explain::dead_token(None));
@@ -301,8 +295,7 @@ impl Vault {
         *round.is_dead.get_or_init(ask).await
     }
 
-    /// How long ago this process obtained its token, if the token's TTL has not passed yet; if it is dead, the TTL is
-    /// not the reason.
+    /// The age of our token, if its TTL has not passed: then its TTL is not the reason if the token is dead.
     fn age_of_live_token(&self) -> Option<Duration> {
         let session = self.session();
         let session = session.as_ref().filter(|session| session.token.origin == Origin::Login)?;
@@ -310,8 +303,7 @@ impl Vault {
         session.token.ttl.is_none_or(|ttl| age < ttl).then_some(age)
     }
 
-    /// A hint if the policy allows writing but not reading the path, or the reverse. `None` if the server does not
-    /// tell.
+    /// A hint if the policy allows writing but not reading the path, or the reverse. `None` if that is unknown.
     async fn other_operation(&self, request: &RequestKind<'_>) -> Option<&'static str> {
         let (RequestKind::Read(path) | RequestKind::Write(path)) = request else { return None };
         let question = Call::write("sys/capabilities-self", &serde_json::json!({ "paths": [path] }));
@@ -330,8 +322,7 @@ impl Vault {
         }
     }
 
-    /// The newest version of a KV v2 secret, deleted or not, from a read of its path (the policy may not allow its
-    /// metadata).
+    /// The newest version of a KV v2 secret, deleted or not, found by reading its path.
     async fn newest_version(&self, path: &str) -> Option<u64> {
         answer::version(&self.ask(Call::read(path, None)).await.ok()?)
     }
