@@ -80,8 +80,8 @@ impl Start {
         }
     }
 
+    /// The time left until the deadline.
     pub(crate) fn left(&self) -> Duration {
-        /// The time left until the deadline.
         self.deadline.get().saturating_sub(clock::boottime())
     }
 
