@@ -135,7 +135,37 @@ pub(super) fn proxy(text: &str) -> Result<String, String> {
 
 /// `HOST[:PORT]`, several with commas between them; in small letters.
 pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
-    text.split(',').map(|host| checked_host(host.trim()).map(|_| host.trim().to_ascii_lowercase())).collect()
+    let entries = text.split(',').map(str::trim);
+    let found: Result<Vec<String>, (usize, String)> = entries
+        .enumerate()
+        .map(|(at, entry)| match redirect_host(entry) {
+            Ok(()) => Ok(entry.to_ascii_lowercase()),
+            Err(why) => Err((at + 1, why)),
+        })
+        .collect();
+    let is_alone = !text.contains(',');
+    found.map_err(|(at, why)| if is_alone { why } else { format!("entry {at}: {why}") })
+}
+
+/// Checks `HOST[:PORT]`, where people write an address or a pattern.
+fn redirect_host(entry: &str) -> Result<(), String> {
+    const EXPECTED: &str = "expected HOST[:PORT], such as vault-0.vault-internal:8200";
+    if entry.is_empty() {
+        return Err(format!("there is nothing between two commas, or at an end; {EXPECTED}"));
+    }
+    if entry.contains('@') {
+        return Err("must not hold credentials".to_owned());
+    }
+    let what = [
+        ("://", "an address is too much: leave out the scheme and the path"),
+        ("*", "a pattern is not taken: name each host"),
+        ("/", "a path is too much"),
+        (" ", "several hosts have commas between them"),
+    ];
+    match what.iter().find(|(mark, _)| entry.contains(mark)) {
+        Some((_, what)) => Err(format!("{what}; {EXPECTED}")),
+        None => checked_host(entry).map(drop),
+    }
 }
 
 /// A host's name for TLS, without a port.
@@ -241,8 +271,22 @@ mod tests {
     fn hosts_are_a_list_of_names_with_and_without_ports() {
         let expected = ["vault-0.v", "10.0.0.1:8200", "[::1]:8200"].map(str::to_owned).to_vec();
         assert_eq!(hosts("Vault-0.v, 10.0.0.1:8200,[::1]:8200"), Ok(expected));
-        for bad in ["", ",", "a,", "https://a", "a/b", "a:0", "*.a", "a b"] {
-            assert!(hosts(bad).is_err(), "{bad}");
+        for (bad, says) in [
+            ("", "there is nothing between two commas, or at an end; expected HOST[:PORT], such as vault-0.vault"),
+            (",", "entry 1: there is nothing between two commas"),
+            ("a,", "entry 2: there is nothing between two commas, or at an end"),
+            ("https://a", "an address is too much: leave out the scheme and the path; expected HOST[:PORT]"),
+            ("a, https://b:8200", "entry 2: an address is too much"),
+            ("a/b", "a path is too much"),
+            ("a:0", "expected a port from 1 to 65535 after the host"),
+            ("a,b:x", "entry 2: expected a port from 1 to 65535"),
+            ("*.a", "a pattern is not taken: name each host"),
+            ("a b", "several hosts have commas between them"),
+            ("u:canary@b", "must not hold credentials"),
+            ("a;b", "expected the name of a host or its IP address"),
+        ] {
+            let why = hosts(bad).unwrap_err();
+            assert!(why.starts_with(says) && !why.contains("canary"), "{bad}: {why}");
         }
     }
 
