@@ -46,6 +46,16 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     }
 }
 
+/// The host of Secrets Manager in a region. `None` where it is not known and matters: a profile may say the region.
+fn secrets_manager(region: Option<&str>, proxies: &Proxies) -> Option<String> {
+    match region {
+        None if proxies.has_exceptions() => None,
+        None => Some("secretsmanager.REGION.amazonaws.com".to_owned()),
+        Some(region) if region.starts_with("cn-") => Some(format!("secretsmanager.{region}.amazonaws.com.cn")),
+        Some(region) => Some(format!("secretsmanager.{region}.amazonaws.com")),
+    }
+}
+
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
@@ -133,7 +143,7 @@ impl Reader<'_> {
             return;
         }
         if let Err(error) = proxies.choose_for(address) {
-            self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.why);
+            self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.at_its_place());
         }
     }
 
@@ -199,14 +209,21 @@ impl Reader<'_> {
     }
 
     /// The section `aws`.
-    pub(super) fn aws(&mut self, need: &Need, answers: Answers, proxies: &Proxies) -> Aws {
+    pub(super) fn aws(&mut self, need: &Need, answers: Answers, merged: &Merged<'_>) -> Aws {
+        let proxies = &merged.proxies;
         let region = self.read("aws.region", value::region);
         let arn = self.read("aws.assumeRole.arn", value::role_arn);
         let external_id = self.read("aws.assumeRole.externalId", value::plain);
         if matches!(need, Need::Yes(_)) && answers == Answers::Backends {
-            let host = format!("secretsmanager.{}.amazonaws.com", region.as_deref().unwrap_or("eu-west-1"));
-            if let Err(error) = proxies.choose("https", &host, None) {
-                self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.why);
+            let way = match merged.aws_endpoint {
+                Some(endpoint) => proxies.choose_for(endpoint),
+                None => match secrets_manager(region.as_deref(), proxies) {
+                    Some(host) => proxies.choose("https", &host, None),
+                    None => Ok(None),
+                },
+            };
+            if let Err(error) = way {
+                self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.at_its_place());
             }
         }
         Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }), proxies: proxies.clone() }

@@ -65,6 +65,8 @@ pub(super) struct Merged<'a> {
     pub(super) proxies: Proxies,
     /// The name of an inherited variable that holds a token, which nobody reads.
     pub(super) token_variable: Option<&'static str>,
+    /// Where Secrets Manager is, if a variable says so.
+    pub(super) aws_endpoint: Option<&'a str>,
 }
 
 /// Reads, checks and merges the layers.
@@ -113,7 +115,10 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     home::expand(&mut tree, home, mistakes);
     let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
     let token_variable = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find(is_set);
-    Merged { tree, local, reading: worse(reading, result), proxies: Proxies::read(variable), token_variable }
+    let endpoints = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"];
+    let aws_endpoint = endpoints.into_iter().filter_map(variable).find(|value| !value.trim().is_empty());
+    let proxies = Proxies::read(variable);
+    Merged { tree, local, reading: worse(reading, result), proxies, token_variable, aws_endpoint }
 }
 
 fn worse(a: Reading, b: Reading) -> Reading {

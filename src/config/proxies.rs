@@ -47,12 +47,21 @@ enum Hosts {
 
 /// A variable that names no proxy we can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} {why}")]
+#[error("{variable} {why}; it would be used for {host}")]
 pub struct ProxyError {
     /// Its name.
     pub variable: &'static str,
     /// What is wrong, never with its text, which may hold a password.
     pub why: &'static str,
+    /// Whose requests it would carry.
+    pub host: String,
+}
+
+impl ProxyError {
+    /// The same without the variable, for the place that names it.
+    pub(super) fn at_its_place(&self) -> String {
+        format!("{}; it would be used for {}", self.why, self.host)
+    }
 }
 
 impl fmt::Debug for Proxies {
@@ -93,7 +102,7 @@ impl Proxies {
         if self.except.iter().any(|exception| exception.covers(host, port.unwrap_or(usual))) {
             return Ok(None);
         }
-        proxy.as_deref().map(Some).map_err(|why| ProxyError { variable, why })
+        proxy.as_deref().map(Some).map_err(|why| ProxyError { variable, why, host: host.to_owned() })
     }
 
     /// The same for an address of the configuration; none for this machine.
@@ -104,6 +113,11 @@ impl Proxies {
         }
         let port = authority.strip_prefix(host).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
         self.choose(scheme, host, port)
+    }
+
+    /// Whether the variables except any host from the proxies.
+    pub(super) fn has_exceptions(&self) -> bool {
+        !self.except.is_empty()
     }
 
     /// The variable that names the proxy for a scheme, for messages.

@@ -134,7 +134,7 @@ impl Reader<'_> {
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
         let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
         config.vault = self.vault(&vault, answers, merged);
-        config.aws = self.aws(&aws, answers, &merged.proxies);
+        config.aws = self.aws(&aws, answers, merged);
         // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {

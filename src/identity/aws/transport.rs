@@ -92,8 +92,8 @@ impl Route {
     fn of(uri: &str, proxies: &Proxies) -> Result<Self, ProxyError> {
         let Ok(uri) = uri.parse::<http::Uri>() else { return Ok(Self::Outside(None)) };
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
-        if scheme == "http" && is_near(host) {
-            return Ok(Self::Direct);
+        if is_near(host) {
+            return Ok(if scheme == "http" { Self::Direct } else { Self::Outside(None) });
         }
         Ok(Self::Outside(proxies.choose(scheme, host, uri.port_u16())?.map(str::to_owned)))
     }
@@ -334,9 +334,9 @@ mod tests {
         ] {
             assert_eq!(Route::of(uri, &proxies), Ok(Route::Direct), "{uri}");
         }
-        for uri in
-            ["https://secretsmanager.eu-west-1.amazonaws.com/", "http://vpce.example.com/", "https://127.0.0.1/", "/"]
-        {
+        // A server of one's own on this machine.
+        assert_eq!(Route::of("https://127.0.0.1/", &proxies), Ok(Route::Outside(None)));
+        for uri in ["https://secretsmanager.eu-west-1.amazonaws.com/", "http://vpce.example.com/", "/"] {
             let proxy = proxies.choose("https", "x", None).unwrap().map(str::to_owned);
             assert!(Route::of(uri, &proxies) == Ok(Route::Outside(proxy.filter(|_| uri != "/"))), "{uri}");
         }
