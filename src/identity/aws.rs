@@ -39,6 +39,7 @@ pub use body::BodyError;
 use checked::Checked;
 pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
+pub(crate) use environment::secrets_manager_variable;
 use negative_cache::NegativeCache;
 use profile::{ExplainedFiles, Services};
 use transport::Transport;
@@ -104,9 +105,12 @@ impl AwsIdentity {
     pub async fn sdk(&self, region: &str, role: Option<&str>) -> Result<SdkConfig, AwsFault> {
         let region = Region::new(region.to_owned());
         let base = self.base(&region).await?;
+        let services = Services(base.clone());
+        environment::check_one_endpoint(&base, &services, "Secrets Manager")?;
         let mut sdk = base.clone().into_builder().region(region);
         if let Some(role) = role.or(self.settings.assume_role.as_ref().map(|role| role.arn.as_str())) {
-            environment::check_endpoint(&base, &Services(base.clone()), STS)?;
+            environment::check_endpoint(&base, &services, STS)?;
+            environment::check_one_endpoint(&base, &services, STS)?;
             sdk = sdk.credentials_provider(self.assumed(&base, role).await);
         }
         Ok(sdk.build())
@@ -172,6 +176,7 @@ impl AwsIdentity {
         signed::checked_region(region.as_ref())?;
         self.transport.load_roots()?;
         environment::check_user_agent()?;
+        environment::check_switches()?;
         Ok(base.insert(load(region, self.transport.clone()).await?).clone())
     }
 
@@ -224,6 +229,7 @@ async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsFaul
     environment::check_endpoint(&sdk, &services, "Secrets Manager")?;
     if environment::has_web_identity() {
         environment::check_endpoint(&sdk, &services, STS)?;
+        environment::check_one_endpoint(&sdk, &services, STS)?;
     }
     let endpoint = sdk.endpoint_url().filter(|url| !url.trim().is_empty()).map(str::to_owned);
     let chain = ExplainedFiles(NegativeCache::new(chain.build().await));

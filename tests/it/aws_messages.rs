@@ -78,8 +78,77 @@ fn what_leads_elsewhere_is_named_when_nobody_answers() {
         proxy.always(Plan::Answer(status, "Location: http://login/\r\n".to_owned(), String::new()));
         let endpoint = proxy.address();
         let variables = with(&[("AWS_ENDPOINT_URL", &endpoint)]);
-        refused(&case, &variables, code, &[&format!("in eu-west-1 answers {status}"), says]);
+        let named = "; its address is from AWS_ENDPOINT_URL";
+        refused(&case, &variables, code, &[&format!("in eu-west-1 answers {status}"), says, named]);
     }
+}
+
+/// Such as Vault, a web server's start page, or nginx that is spoken to without TLS.
+#[test]
+fn another_server_at_an_endpoint_is_told_with_the_variable_that_names_it() {
+    let case = Case::new();
+    let html = "<html>canary</html>";
+    for (status, body, code) in [
+        (200, html, 65),
+        (200, "", 65),
+        (200, "{}", 65),
+        (400, html, 65),
+        (400, "", 65),
+        (404, html, 65),
+        (404, "{\"errors\":[]}", 65),
+        (405, "", 65),
+        (500, html, 69),
+        (503, html, 69),
+    ] {
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+            let server = Proxy::before(1);
+            server.always(Plan::Answer(status, String::new(), body.to_owned()));
+            let address = server.address();
+            refused(&case, &with(&[(name, &address)]), code, &[&format!("its address is from {name}")]);
+        }
+    }
+    let server = Proxy::before(1);
+    server.always(Plan::Answer(404, String::new(), html.to_owned()));
+    let address = server.address();
+    let role = ("SECRET_EXEC_AWS_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/x");
+    refused(&case, &with(&[role, ("AWS_ENDPOINT_URL_STS", &address)]), 77, &["another server", "AWS_ENDPOINT_URL_STS"]);
+}
+
+#[test]
+fn a_switch_to_another_endpoint_beside_an_address_is_refused_with_both_names() {
+    let case = Case::new();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for switch in ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"] {
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+            let says = format!("{switch} is true, and {name} gives Secrets Manager an address of its own");
+            refused(&case, &with(&[(switch, "true"), (name, &nobody)]), 64, &[&says]);
+        }
+        refused(&case, &with(&[(switch, "false"), ("AWS_ENDPOINT_URL", &nobody)]), 69, &["connection refused"]);
+        refused(&case, &with(&[(switch, "yes")]), 64, &[&format!("{switch} is neither true nor false")]);
+        // The role is assumed at AWS itself.
+        let role = ("SECRET_EXEC_AWS_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/x");
+        let of_sts = format!("{switch} is true, and AWS_ENDPOINT_URL_STS gives STS an address");
+        refused(&case, &with(&[role, (switch, "true"), ("AWS_ENDPOINT_URL_STS", &nobody)]), 64, &[&of_sts]);
+    }
+    case.write(".aws/config", "[default]\nuse_fips_endpoint = true\n");
+    let says = "use_fips_endpoint in ~/.aws/config (AWS_CONFIG_FILE) is true, and AWS_ENDPOINT_URL gives";
+    refused(&case, &with(&[("AWS_ENDPOINT_URL", &nobody)]), 64, &[says]);
+}
+
+#[test]
+fn half_a_key_pair_is_told_as_such() {
+    let case = Case::new();
+    let half = [KEYS[0], KEYS[1]];
+    refused(&case, &half, 77, &["AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"]);
+    refused(&case, &[KEYS[0], KEYS[2]], 77, &["AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not"]);
+    refused(&case, &[KEYS[0], KEYS[1], ("AWS_SECRET_ACCESS_KEY", "")], 77, &["AWS_SECRET_ACCESS_KEY is not"]);
+    refused(&case, &[KEYS[0]], 77, &["no AWS credentials"]);
+    // On a machine where instance metadata is tried too.
+    let args = ["--timeout", "3s", "--env", "X=aws-sm:some/name"];
+    let run =
+        case.run().args(&args).env("HOME", &case.dir).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+    let run = half.iter().fold(run, |run, (name, value)| run.env(name, value)).sh("true");
+    run.output().refused(77, &["AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"]);
 }
 
 #[test]

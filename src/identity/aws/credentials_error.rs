@@ -311,6 +311,7 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
         return None;
     };
     let code = code.unwrap_or_default();
+    let hint = if code.is_empty() { NOT_STS } else { hint };
     Some(match Meaning::of(code, answer.status().as_u16()) {
         Meaning::Throttled => AwsFault::Throttled { what, retry_after: retry_after(answer) },
         Meaning::Failed => AwsFault::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) },
@@ -318,6 +319,10 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
         Meaning::Denied | Meaning::Other => AwsFault::Refused { what, code: sanitize_code(code), hint },
     })
 }
+
+/// Where there is no code of AWS's.
+const NOT_STS: &str = "no reason was given: a proxy or another server may answer in its place (AWS_ENDPOINT_URL, \
+                       AWS_ENDPOINT_URL_STS, HTTPS_PROXY)";
 
 /// The hint for [`Meaning::Credentials`].
 pub(crate) const CREDENTIALS: &str = "the credentials are expired or unknown, or this machine's clock is wrong";

@@ -1,6 +1,7 @@
 //! Checks AWS environment variables on which the SDK would panic, fail obscurely or retry for ever, so that the error
 //! names the variable. Values are never quoted: an address may contain a password.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use aws_config::SdkConfig;
@@ -14,7 +15,13 @@ use crate::identity::file;
 #[error("{name} {why}")]
 pub struct Unusable {
     name: String,
-    why: &'static str,
+    why: Cow<'static, str>,
+}
+
+impl Unusable {
+    fn new(name: &str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.to_owned(), why: why.into() }
+    }
 }
 
 /// The variables with addresses of services.
@@ -29,7 +36,7 @@ pub(super) fn check_user_agent() -> Result<(), Unusable> {
     let name = "AWS_EXECUTION_ENV";
     let value = Env::default().get(name).unwrap_or_default();
     let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    if is_visible { Ok(()) } else { Err(Unusable { name: name.to_owned(), why: BAD_CHARACTER }) }
+    if is_visible { Ok(()) } else { Err(Unusable::new(name, BAD_CHARACTER)) }
 }
 
 /// Whether a web identity (IRSA) is configured, which is exchanged for credentials at STS.
@@ -45,13 +52,43 @@ pub(super) fn region() -> Option<String> {
 
 /// Checks the address that the environment or the profile configures for a service, which is named by its SDK ID.
 pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Result<(), Unusable> {
-    let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-    let of_service = key.ok().and_then(|key| services.load_config(key));
-    let found = of_service.or_else(|| sdk.endpoint_url().map(str::to_owned));
-    match found.and_then(|url| Some((address(&url).err()?, url))) {
-        Some((why, url)) => Err(Unusable { name: name_of(&url), why }),
+    match endpoint(sdk, services, id).and_then(|url| Some((address(&url).err()?, url))) {
+        Some((why, url)) => Err(Unusable::new(&name_of(&url), why)),
         None => Ok(()),
     }
+}
+
+fn endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let of_service = key.ok().and_then(|key| services.load_config(key));
+    of_service.or_else(|| sdk.endpoint_url().map(str::to_owned)).filter(|url| !url.trim().is_empty())
+}
+
+/// Switches to other endpoints of AWS's own, by variable and by key of a profile.
+const FIPS: (&str, &str) = ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+const DUAL_STACK: (&str, &str) = ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+
+/// A switch that is neither on nor off: the SDK would leave it out, and go to another endpoint than was meant.
+pub(super) fn check_switches() -> Result<(), Unusable> {
+    let is_switch = |value: &str| ["", "true", "false"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    let wrong =
+        [FIPS.0, DUAL_STACK.0].into_iter().find(|name| Env::default().get(name).is_ok_and(|value| !is_switch(&value)));
+    wrong.map_or(Ok(()), |name| Err(Unusable::new(name, "is neither true nor false")))
+}
+
+/// A switch to another endpoint of AWS's beside an address for the service: the SDK's rules refuse both together.
+pub(super) fn check_one_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Result<(), Unusable> {
+    let switches = [(FIPS, sdk.use_fips()), (DUAL_STACK, sdk.use_dual_stack())];
+    let on = switches.into_iter().find(|(_, is_on)| *is_on == Some(true)).map(|(switch, _)| switch);
+    let (Some((variable, key)), Some(url)) = (on, endpoint(sdk, services, id)) else { return Ok(()) };
+    let is_of_environment = Env::default().get(variable).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let name =
+        if is_of_environment { variable.to_owned() } else { format!("{key} in ~/.aws/config (AWS_CONFIG_FILE)") };
+    let why = format!(
+        "is true, and {} gives {id} an address of its own: only one of them can be used, so unset the other",
+        name_of(&url)
+    );
+    Err(Unusable::new(&name, why))
 }
 
 /// The variable (or profile setting) that contains this address.
@@ -64,6 +101,15 @@ fn name_of(url: &str) -> String {
 pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
     let is_there = |name: &&&str| Env::default().get(name).is_ok_and(|value| value.contains(authority));
     ENDPOINTS.iter().find(is_there).copied().filter(|_| !authority.is_empty())
+}
+
+/// The variable that gives Secrets Manager another address than AWS's, if one does.
+pub(crate) fn secrets_manager_variable() -> Option<&'static str> {
+    let value = |name: &str| Env::default().get(name).ok().filter(|value| !value.trim().is_empty());
+    let is_ignored =
+        value("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let named = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"].into_iter().find(|name| value(name).is_some());
+    named.filter(|_| !is_ignored)
 }
 
 /// Checks that the text is an HTTP address; empty is allowed.
@@ -85,12 +131,27 @@ fn address(text: &str) -> Result<(), &'static str> {
 /// Explains why the providers that only the environment configures gave no credentials: a web identity (IRSA), and, if
 /// the settings themselves are wrong (`is_of_settings`), a container endpoint (ECS, EKS Pod Identity).
 pub(super) fn why_no_credentials(env: &Env, is_of_settings: bool) -> Option<Unusable> {
-    web_identity(env).or_else(|| is_of_settings.then(|| container(env))?)
+    web_identity(env).or_else(|| half_a_pair(env)).or_else(|| is_of_settings.then(|| container(env))?)
+}
+
+/// One of the variables that are of use together only. An empty one is none, as for the SDK.
+fn half_a_pair(env: &Env) -> Option<Unusable> {
+    let is_set = |name: &str| env.get(name).is_ok_and(|value| !value.trim().is_empty());
+    let (id, key, token) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN");
+    let is_key = is_set(key) || is_set("SECRET_ACCESS_KEY");
+    let (name, missing) = match (is_set(id), is_key, is_set(token)) {
+        (true, false, _) => (id, key.to_owned()),
+        (false, true, _) => (if is_set(key) { key } else { "SECRET_ACCESS_KEY" }, id.to_owned()),
+        (false, false, true) => (token, format!("{id} and {key}")),
+        (true, true, _) | (false, false, false) => return None,
+    };
+    let verb = if missing == id || missing == key { "is not" } else { "are not" };
+    Some(Unusable::new(name, format!("is set and {missing} {verb}: they are credentials only together")))
 }
 
 /// Checks the variables of the web identity.
 fn web_identity(env: &Env) -> Option<Unusable> {
-    let unusable = |name: &str, why| Some(Unusable { name: name.to_owned(), why });
+    let unusable = |name: &str, why: &'static str| Some(Unusable::new(name, why));
     let path = env.get("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
     if path.is_empty() {
         return unusable("AWS_WEB_IDENTITY_TOKEN_FILE", "is empty; give it the token's file, or unset it");
@@ -107,7 +168,7 @@ fn web_identity(env: &Env) -> Option<Unusable> {
 fn container(env: &Env) -> Option<Unusable> {
     const PLAIN: &str =
         "is plain HTTP to a host that is neither this machine nor the address of ECS or EKS; write https://";
-    let unusable = |name: &str, why| Some(Unusable { name: name.to_owned(), why });
+    let unusable = |name: &str, why: &'static str| Some(Unusable::new(name, why));
     let relative = env.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").ok();
     let full = env.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").ok();
     match (&relative, &full) {
@@ -205,6 +266,18 @@ mod tests {
             (
                 &[(FILE, broken.as_str()), ("AWS_ROLE_ARN", "arn")],
                 Some("AWS_WEB_IDENTITY_TOKEN_FILE names a file that"),
+            ),
+            (&[("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "canary")], None),
+            (&[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")], None),
+            (&[("AWS_ACCESS_KEY_ID", "AKIA")], Some("AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not: they")),
+            (
+                &[("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "")],
+                Some("AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"),
+            ),
+            (&[("AWS_SECRET_ACCESS_KEY", "x")], Some("AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not")),
+            (
+                &[("AWS_SESSION_TOKEN", "x")],
+                Some("AWS_SESSION_TOKEN is set and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not"),
             ),
             (&[(RELATIVE, "/x")], None),
             (&[(RELATIVE, "x")], Some("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a path")),

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use crate::domain::AwsSource;
 use crate::identity::aws::{
     AwsFault, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code,
+    secrets_manager_variable,
 };
 
 use super::super::{Class, Failure};
@@ -17,12 +18,12 @@ use super::super::{Class, Failure};
 impl From<AwsFault> for Failure {
     fn from(fault: AwsFault) -> Self {
         let class = match &fault {
-            AwsFault::NoRegion | AwsFault::Region(_) | AwsFault::Environment(_) => Class::Misconfigured,
-            AwsFault::ServerId
-            | AwsFault::Unsignable
-            | AwsFault::Oversized { .. }
-            | AwsFault::Proxy(_)
-            | AwsFault::CaBundle { .. } => Class::Malformed,
+            AwsFault::NoRegion | AwsFault::Region(_) | AwsFault::Environment(_) | AwsFault::Proxy(_) => {
+                Class::Misconfigured
+            }
+            AwsFault::ServerId | AwsFault::Unsignable | AwsFault::Oversized { .. } | AwsFault::CaBundle { .. } => {
+                Class::Malformed
+            }
             AwsFault::NoCredentials(_) | AwsFault::Misconfigured(_) | AwsFault::Refused { .. } => Class::Denied,
             AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
             AwsFault::Unreachable { .. } => Class::Transient,
@@ -101,7 +102,8 @@ impl ServiceError<&str> {
                 format!("throttled ({})", said(code, self.status)),
             );
         }
-        Failure::new(Class::Transient, format!("Secrets Manager failed ({})", said(code, self.status)))
+        let by = if code.is_empty() { named_by() } else { String::new() };
+        Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", said(code, self.status)))
     }
 }
 
@@ -138,7 +140,8 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
         // A success status with an error body: another server answers in the service's place.
         Meaning::Other if refused.raw().status().is_success() => {
             let why = format!(
-                "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?"
+                "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?{}",
+                named_by()
             );
             Ok(Failure::new(Class::Malformed, why))
         }
@@ -158,7 +161,12 @@ fn of_intermediary(status: u16, region: &str) -> Failure {
         407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
         _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
     };
-    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}"))
+    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", named_by()))
+}
+
+/// Behind what probably another server said: the variable that leads there.
+pub(super) fn named_by() -> String {
+    secrets_manager_variable().map(|name| format!("; its address is from {name}")).unwrap_or_default()
 }
 
 impl ServiceError<String> {
@@ -209,8 +217,9 @@ impl ServiceError<String> {
                 ),
             ),
             _ => {
+                let by = if self.code.is_empty() { named_by() } else { String::new() };
                 let said = said(sanitize_code(&self.code), self.status);
-                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said})"))
+                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said}){by}"))
             }
         }
     }

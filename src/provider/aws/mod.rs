@@ -248,7 +248,9 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
     let value = match (text, binary) {
         (Some(text), _) => SecretBytes::from(text),
         (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
-        (None, None) => return Err(Failure::new(Class::Malformed, "the answer has no value")),
+        (None, None) => {
+            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", error::named_by())));
+        }
     };
     match Failure::of_too_many_secrets() {
         Some(failure) => Err(failure),
