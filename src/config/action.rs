@@ -1,13 +1,13 @@
-//! Actions of `onChange` in the form of flags and annotations, and signals by name or number.
+//! Parses actions of `onChange` in their short form, and signals by name or number.
 
 use super::model::Action;
 use super::net;
 use super::value::Expected;
 
-/// What the text form looks like.
+/// The syntax of the short form, for messages.
 pub(super) const EXPECTED: &str = "expected none, restart, signal:NAME, signal:NAME@PROCESS or http:URL";
 
-/// `none`, `restart`, `signal:HUP`, `signal:HUP@nginx`, `http:URL`. `none` is `Ok(None)`.
+/// Parses `none`, `restart`, `signal:HUP`, `signal:HUP@nginx` or `http:URL`; `none` results in `Ok(None)`.
 pub(super) fn action(text: &str) -> Result<Option<Action>, Expected> {
     if let Some(rest) = text.strip_prefix("signal:") {
         let (name, process) = match rest.split_once('@') {
@@ -17,7 +17,7 @@ pub(super) fn action(text: &str) -> Result<Option<Action>, Expected> {
         return Ok(Some(Action::Signal { number: signal(name)?, process }));
     }
     if let Some(rest) = text.strip_prefix("http:") {
-        // `http:http://…`, and the URL alone, which cannot mean anything else.
+        // Accepts `http:http://…`, and a plain URL, which cannot mean anything else.
         let url = if rest.starts_with("//") { text } else { rest };
         return http(url, Reach::Loopback).map(Some);
     }
@@ -31,16 +31,16 @@ pub(super) fn action(text: &str) -> Result<Option<Action>, Expected> {
     }
 }
 
-/// How far a notification may go.
+/// Which hosts a notification may be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// This machine (this pod).
+    /// Loopback only, which is this machine or pod.
     Loopback,
-    /// Anywhere: `remote: true`.
+    /// Any host: `remote: true`.
     Anywhere,
 }
 
-/// A POST to a URL.
+/// The action of posting to a URL; an error if `reach` does not permit its host.
 pub(super) fn http(url: &str, reach: Reach) -> Result<Action, Expected> {
     let url = net::notify(url)?;
     if reach == Reach::Loopback && !net::is_loopback(&url) {
@@ -50,7 +50,7 @@ pub(super) fn http(url: &str, reach: Reach) -> Result<Action, Expected> {
     Ok(Action::Http { url, remote: reach == Reach::Anywhere })
 }
 
-/// A process name as /proc/PID/comm has it (at most 15 bytes, proc(5)).
+/// Checks a process name as in /proc/PID/comm (at most 15 bytes, proc(5)).
 pub(super) fn process(text: &str) -> Result<String, Expected> {
     if (1..=15).contains(&text.len()) && !text.contains(|c: char| c == '/' || c.is_control()) {
         Ok(text.to_owned())
@@ -59,7 +59,7 @@ pub(super) fn process(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// `HUP`, `SIGHUP`, `1`, `RTMIN+3`: a signal that reaches a process (signal(7)).
+/// Parses a signal: `HUP`, `SIGHUP`, `1`, `RTMIN+3` (signal(7)).
 pub(super) fn signal(text: &str) -> Result<i32, Expected> {
     const EXPECTED: &str = "expected a signal, such as HUP, SIGUSR1, RTMIN+3 or a number from 1 to 64";
     const FIRST_REAL_TIME: i32 = 34; // glibc keeps 32 and 33 for itself (signal(7))

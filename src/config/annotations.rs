@@ -1,5 +1,5 @@
-//! Pod annotations as a layer: `secret-exec.dev/…` keys, from a downward-API file in the pod or from the pod itself at
-//! admission. What only the injector reads is skipped.
+//! Pod annotations as a layer of the configuration: keys `secret-exec.dev/…`, from a downward-API file in the pod or
+//! from the pod itself at admission. Keys that only the injector reads are skipped.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,19 +13,19 @@ use super::place::{ConfigError, Place};
 use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
-/// In front of every annotation that is ours.
+/// The prefix of our annotations.
 pub const PREFIX: &str = "secret-exec.dev/";
 
-/// Read by the injector only.
+/// Keys that only the injector reads.
 const INJECTOR: [&str; 4] = ["inject", "mode", "containers", "resources"];
 const INJECTOR_COMMAND: &str = "command.";
 
-/// Values in `config`: a webhook reads it for many pods in one thread.
+/// The most YAML nodes in `config`, because a webhook reads it for many pods in one thread.
 const MAX_NODES: usize = 4000;
-/// Unknown keys that get a suggestion.
+/// The most unknown keys that get a suggestion.
 const MAX_SUGGESTIONS: usize = 25;
 
-/// What a name after the dot stands for: the map, and the field below the name.
+/// The kinds of keys with a name after the dot: kind, map of the config, and field below the name.
 const NAMED: [(&str, &str, Option<&str>); 5] = [
     ("file", "files", None),
     ("env", "env", None),
@@ -34,22 +34,22 @@ const NAMED: [(&str, &str, Option<&str>); 5] = [
     ("format", "files", Some("format")),
 ];
 
-/// Settings that are the operator's, under the names somebody may try.
+/// Settings that only the operator may set, by the keys someone may try.
 const NEVER: [&str; 6] = ["skip-verify", "proxy", "redirect-hosts", "tls-server-name", "allow-insecure", "local"];
 
-/// Every mistake in a pod's annotations that can be seen without the other layers.
+/// Every mistake in a pod's annotations that can be found without the other layers.
 pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<ConfigError> {
     check_all(pairs, &[])
 }
 
-/// The same, with what annotations of another injector say.
+/// The same, with the settings from another injector's annotations.
 pub fn check_all<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, settings: &[Setting]) -> Vec<ConfigError> {
     let mut mistakes = ConfigErrors::default();
     from_pairs(pairs, settings, &mut mistakes);
     mistakes.sorted()
 }
 
-/// The layer of annotations.
+/// Reads annotations as a layer.
 pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut ConfigErrors) -> (Node, Reading) {
     match annotations {
         Annotations::Pairs(pairs) => from_pairs(as_texts(pairs), &[], mistakes),
@@ -73,10 +73,10 @@ fn as_texts(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-/// In the path of a setting: each value is an item of a list, below the rest of the path.
+/// In the path of a setting: the values are items of a list, each below the rest of the path.
 const LIST: &str = "[]";
 
-/// A setting as a part of the layer.
+/// Converts a setting from another injector's annotation to a part of the layer.
 fn part(setting: &Setting) -> Node {
     let place = Place::Annotation(setting.annotation.clone());
     let (above, below) = match setting.path.iter().position(|part| part == LIST) {
@@ -93,8 +93,8 @@ fn part(setting: &Setting) -> Node {
     value.under(above)
 }
 
-/// The layer that annotations make, over what `settings` say. Keys of other prefixes are nobody's business; a key beside
-/// `config` wins over it.
+/// Reads annotations as a layer, over `settings` from another injector's annotations. Keys with other prefixes are
+/// ignored; a single key takes precedence over the same key inside `config`.
 pub(super) fn from_pairs<'a>(
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     settings: &[Setting],
@@ -123,12 +123,12 @@ pub(super) fn from_pairs<'a>(
             Ok(None) => {}
             Err(KeyError::Refused(text)) => mistakes.add(&place, text),
             Err(KeyError::Unknown) => {
-                // Few of them are shown; a suggestion for each would cost more than all the rest.
+                // Few of them are shown, and computing a suggestion for each would be slow.
                 unknown += 1;
                 let text = if unknown <= MAX_SUGGESTIONS { unknown_text(key) } else { "unknown annotation".to_owned() };
                 mistakes.add(&place, text);
             }
-            Ok(Some(path)) => match rival(&seen, &path) {
+            Ok(Some(path)) => match conflicting(&seen, &path) {
                 Some(other) => mistakes.add(&place, format!("cannot stand together with {other}")),
                 None => {
                     layer.add(Node::given(value, &place).under(&path), mistakes);
@@ -144,7 +144,7 @@ pub(super) fn from_pairs<'a>(
     (layer.tree, reading)
 }
 
-/// Whether a setting says how a template is read that an annotation of ours replaces.
+/// Whether a setting concerns the parsing of a template that one of our annotations replaces.
 fn is_of_replaced_template(setting: &Setting, own: &Node) -> bool {
     const READ: [&str; 4] = ["language", "leftDelimiter", "rightDelimiter", "errorOnMissingKey"];
     let [map, name, field] = setting.path.as_slice() else { return false };
@@ -152,8 +152,8 @@ fn is_of_replaced_template(setting: &Setting, own: &Node) -> bool {
     READ.contains(&field.as_str()) && template().is_some()
 }
 
-/// An annotation that says the same, or fills the same file in another way. A template has its own format.
-fn rival<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&'a str> {
+/// An earlier annotation for the same key, or for the same file's content. (A template has a format of its own.)
+fn conflicting<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&'a str> {
     let file = |name: &String, field: Option<&str>| {
         let path = ["files", name].into_iter().chain(field);
         path.map(str::to_owned).collect::<Vec<_>>()
@@ -168,17 +168,17 @@ fn rival<'a>(seen: &BTreeMap<Vec<String>, &'a str>, path: &[String]) -> Option<&
     seen.get(path).or_else(|| others.iter().find_map(|other| seen.get(other))).copied()
 }
 
-/// Why a key is not taken.
+/// Why a key is not accepted.
 enum KeyError {
     Refused(&'static str),
     Unknown,
 }
 
-/// Every option by the key of its annotation. Made once: a pod has room for many keys.
+/// Every option by its annotation key. Computed once, because a pod may have many annotations.
 static SINGLES: LazyLock<BTreeMap<String, Vec<&str>>> =
     LazyLock::new(|| singles().into_iter().map(|single| (single.kebab(), single.path)).collect());
 
-/// The key of the config that an annotation stands for; `None` when it is the injector's.
+/// The key of the config that an annotation sets; `None` for the injector's own keys.
 fn path_of(key: &str) -> Result<Option<Vec<String>>, KeyError> {
     if INJECTOR.contains(&key) || key.strip_prefix(INJECTOR_COMMAND).is_some_and(|name| !name.is_empty()) {
         return Ok(None);
@@ -203,7 +203,7 @@ fn path_of(key: &str) -> Result<Option<Vec<String>>, KeyError> {
     }
 }
 
-/// What is wrong with a key, after the prefix of `key`, that is none of ours, with what was probably meant.
+/// The message for an unknown key, with a suggestion. `key` includes the prefix.
 fn unknown_text(key: &str) -> String {
     let key = &key[PREFIX.len()..];
     let known = SINGLES.keys().map(String::as_str).chain(INJECTOR).chain(["config", "vault-role", "command"]);
@@ -227,24 +227,24 @@ fn unknown_text(key: &str) -> String {
 const NO_KEY: &str = "Kubernetes has no such key: after the prefix it allows 63 letters, digits, \"-\", \"_\" and \".\", the last one a \
                       letter or digit; say it in secret-exec.dev/config";
 
-/// Whether Kubernetes allows this after a prefix (labels and annotations, syntax and character set).
+/// Whether Kubernetes allows this name after a prefix (labels and annotations, syntax and character set).
 fn is_a_key(name: &str) -> bool {
     name.len() <= 63
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// Whether a file of that name can have annotations of its own.
+/// Whether a file of this name can be configured by an annotation of its own.
 pub fn is_name(name: &str) -> bool {
     !name.is_empty() && is_a_key(&format!("template.{name}"))
 }
 
-/// The annotation, without the prefix, of a single option: `vault-auth-role` of `vault.auth.role`.
+/// The annotation key of an option, without the prefix: `vault-auth-role` for `vault.auth.role`.
 pub fn option_key(path: &[&str]) -> String {
     kebab(path)
 }
 
-/// The pairs of a downward-API file: `key="value"` lines, the value as Go's `%q` writes it.
+/// Parses a downward-API file: lines `key="value"`, with the value quoted like Go's `%q`.
 pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<ConfigError>> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut mistakes = ConfigErrors::default();
@@ -263,8 +263,8 @@ pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<C
     if mistakes.is_empty() { Ok(pairs) } else { Err(mistakes) }
 }
 
-/// The text of a Go string literal in double quotes (go.dev/ref/spec, String literals); `None` when it is none, or is
-/// no UTF-8 once its `\x` bytes are there.
+/// The content of a Go string literal in double quotes (go.dev/ref/spec, String literals); `None` if it is malformed,
+/// or if its `\x` bytes are not UTF-8.
 fn unquoted(literal: &str) -> Option<String> {
     let inner = literal.strip_prefix('"')?.strip_suffix('"').filter(|_| literal.len() >= 2)?;
     let mut out = Vec::with_capacity(inner.len());
@@ -281,7 +281,7 @@ fn unquoted(literal: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Takes what follows a backslash; the rest comes back.
+/// Decodes the escape sequence after a backslash into `out`; returns the rest.
 fn escape<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
     let (name, rest) = text.split_at_checked(1)?;
     let hex = |digits: usize| {

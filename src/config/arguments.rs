@@ -1,8 +1,8 @@
-//! A layer as command-line flags that read back as the same layer: how an admitted configuration travels in a container's
-//! arguments.
+//! Writes a layer as command-line flags that parse to the same layer: the form in which an admitted configuration is
+//! passed in a container's arguments.
 //!
-//! `--file NAME=REF` and `--env NAME=REF` where that says everything, else `--set KEY=VALUE` for each single value, and JSON
-//! (which is YAML) for lists and for names that a dotted key cannot spell.
+//! `--file NAME=REF` and `--env NAME=REF` where these suffice, otherwise `--set KEY=VALUE` for each single value, with
+//! JSON (which is YAML) for lists and for names that a dotted key cannot express.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,8 @@ use super::keys::ROOT;
 use super::shape::Shape;
 use super::tree::{Kind, Node, join};
 
-/// Flags for every value of `tree`, in its order. `skip` names dotted keys that are left out, with all that is below them.
+/// Flags for every value of `tree`, in its order. `skip` lists dotted keys that are omitted, with everything below
+/// them.
 pub(super) fn flags(tree: &Node, skip: &[&str]) -> Vec<Flag> {
     let mut flags = Vec::new();
     for entry in tree.entries().iter().filter(|entry| !skip.contains(&entry.key.as_str())) {
@@ -28,7 +29,7 @@ pub(super) fn flags(tree: &Node, skip: &[&str]) -> Vec<Flag> {
     flags
 }
 
-/// The flags of one entry of `files`, `env` or `secrets`.
+/// Appends the flags for one entry of `files`, `env` or `secrets`.
 fn named(map: &str, name: &str, node: &Node, shape: &Shape, flags: &mut Vec<Flag>) {
     let fields = node.entries();
     let short = match (map, fields) {
@@ -64,11 +65,12 @@ fn named(map: &str, name: &str, node: &Node, shape: &Shape, flags: &mut Vec<Flag
     }
 }
 
+/// The text of a node; empty if it is no single value.
 fn text(node: &Node) -> &str {
     node.text().unwrap_or_default()
 }
 
-/// `--set` for every single value below a key; a list is one flag.
+/// Appends `--set` for every single value below a key; a list is one flag.
 fn single_values(path: &str, node: &Node, skip: &[&str], flags: &mut Vec<Flag>) {
     if skip.contains(&path) {
         return;
@@ -89,7 +91,7 @@ fn single_values(path: &str, node: &Node, skip: &[&str], flags: &mut Vec<Flag>) 
     }
 }
 
-/// As JSON, in the order of the keys.
+/// Converts a node to JSON, keeping the order of keys.
 fn json(node: &Node) -> Value {
     match &node.kind {
         Kind::Map(entries) => {

@@ -8,24 +8,24 @@ use super::reader::Reader;
 use super::{net, value};
 use crate::domain::{SecretRef, Source};
 
-/// The projected token that kubelet mounts unless told otherwise.
+/// The default path of a pod's service account token.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// Why a variable with a token is not read.
+/// Why a variable with a token is ignored.
 const NO_TOKEN: &str = "an environment is no place for a token, which is read from a file";
 
-/// Whether a backend is needed.
+/// Whether the configuration needs a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Need {
-    /// No reference can reach it.
+    /// No reference needs it.
     No,
-    /// Templates may; they are parsed later.
+    /// A template may need it; templates are parsed later.
     Perhaps,
-    /// The reference at that place does.
+    /// The reference at this place needs it.
     Yes(Place),
 }
 
-/// Whether references of a kind are in the configuration.
+/// Whether the configuration contains references that `is_meant` selects.
 pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need {
     let contents = || {
         let files = config.files.iter().map(|entry| (&entry.content, &entry.place));
@@ -46,7 +46,7 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     }
 }
 
-/// The host of Secrets Manager in a region. `None` where it is not known and matters: a profile may say the region.
+/// The host of Secrets Manager in a region. `None` if it matters and is not known: the region may be in a profile.
 fn secrets_manager(region: Option<&str>, proxies: &Proxies) -> Option<String> {
     match region {
         None if proxies.has_exceptions() => None,
@@ -56,19 +56,19 @@ fn secrets_manager(region: Option<&str>, proxies: &Proxies) -> Option<String> {
     }
 }
 
-/// Who answers.
+/// What answers the references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
     /// Vault and Secrets Manager.
     Backends,
-    /// `--local FILE`.
+    /// The file of `--local FILE`.
     LocalFile,
-    /// Nobody is asked.
+    /// Nothing: no request will be sent.
     Nobody,
 }
 
 impl Reader<'_> {
-    /// The section `vault`. What is missing is a mistake only when a reference needs it.
+    /// Reads the section `vault`. A missing setting is a mistake only when a reference needs it.
     pub(super) fn vault(&mut self, need: &Need, answers: Answers, merged: &Merged<'_>) -> Option<Vault> {
         let proxies = &merged.proxies;
         let address = self.read("vault.address", net::address);
@@ -80,7 +80,7 @@ impl Reader<'_> {
         let tls_server_name = self.read("vault.tlsServerName", net::host);
         let proxy = self.read("vault.proxy", net::proxy);
         if let Some(address) = &address {
-            self.way(address, need, answers, proxies);
+            self.check_connection(address, need, answers, proxies);
         }
         let redirect_hosts = self.read("vault.redirectHosts", net::hosts).unwrap_or_default();
         let skip_verify = self.is_on("vault.skipVerify");
@@ -124,12 +124,12 @@ impl Reader<'_> {
         }
     }
 
-    /// What cannot go together on the way to the address.
-    fn way(&mut self, address: &str, need: &Need, answers: Answers, proxies: &Proxies) {
+    /// Reports settings that are incompatible with the address.
+    fn check_connection(&mut self, address: &str, need: &Need, answers: Answers, proxies: &Proxies) {
         if address.starts_with("unix://") {
             for key in ["proxy", "tlsServerName"] {
                 let path = format!("vault.{key}");
-                // A variable that is meant for other addresses fills no gap here.
+                // The variable may be meant for other addresses.
                 if matches!(self.place(&path), Place::Missing | Place::Variable(_)) {
                     continue;
                 }
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The certificate for TLS, of two files that are no use alone.
+    /// Reads the TLS client certificate, whose two files are required together.
     fn client_certificate(&mut self) -> Option<CertificateFiles> {
         let certificate = self.read("vault.clientCertFile", value::path);
         let key = self.read("vault.clientKeyFile", value::path);
@@ -163,7 +163,7 @@ impl Reader<'_> {
         Some(CertificateFiles { certificate: certificate?, key: key? })
     }
 
-    /// `vault.auth`; what a method requires has been checked, so a field that is not there was reported.
+    /// Reads `vault.auth`. The method's required fields have been checked, so a missing one is already reported.
     fn auth(&mut self) -> Option<VaultAuth> {
         const PATH: &str = "vault.auth";
         let node = self.tree.at(PATH)?;
@@ -208,7 +208,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The section `aws`.
+    /// Reads the section `aws`.
     pub(super) fn aws(&mut self, need: &Need, answers: Answers, merged: &Merged<'_>) -> Aws {
         let proxies = &merged.proxies;
         let region = self.read("aws.region", value::region);

@@ -1,7 +1,8 @@
-//! References in the form of bank-vaults' `vault-env`: `vault:PATH#KEY#VERSION`, `>>vault:PATH#KEY#{json}`, `${vault:PATH#KEY}`
-//! inside a text, `bao:…` alike, and a template in KEY. They become references and templates of ours.
+//! References in the syntax of bank-vaults' `vault-env`: `vault:PATH#KEY#VERSION`, `>>vault:PATH#KEY#{json}`,
+//! `${vault:PATH#KEY}` inside other text, the same with `bao:`, and a template in KEY. They are converted to our
+//! references and templates.
 //!
-//! A value is never quoted: what is no reference may be a secret.
+//! Values are never quoted in messages: one that is no reference may be a secret.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,15 +15,15 @@ use super::language::Language;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, Template};
 
-/// Schemes of its references; what stands behind both is the same.
+/// The schemes of references; `bao:` has the same syntax as `vault:`.
 const SCHEMES: [&str; 4] = [">>vault:", ">>bao:", "vault:", "bao:"];
-/// Other backends of its successor, which are none here.
+/// Schemes of the successor's other backends, which are not supported.
 const OTHERS: [&str; 2] = ["gcp:secretmanager:", "azure:keyvault:"];
-/// References in one value, more than a text has by intention.
+/// The most references in one value.
 const MAX_REFERENCES: usize = 100;
 
-/// Whether a value has one of these forms, and not one that `vault:PATH#KEY` has too. `None` when it has none; else how it is
-/// spelled here.
+/// Whether a value has one of these forms, except those that are also our own syntax. Returns how to write it in our
+/// syntax; `None` if it has none of these forms.
 pub(super) fn form(value: &str) -> Option<&'static str> {
     let bare = value.trim_start_matches(is_around);
     if OTHERS.iter().any(|start| bare.starts_with(start)) {
@@ -52,22 +53,22 @@ pub(super) fn form(value: &str) -> Option<&'static str> {
     }
 }
 
-/// The right spelling of what is nearly one of these forms: in other letters, with blanks behind `${` or `>>`, with one `>`.
-/// Where the forms are read (`is_read`), a path without a key too.
+/// The correct spelling of a value that is nearly in one of these forms: in other letter case, with spaces after `${`
+/// or `>>`, or with one `>`. If the forms are enabled (`is_read`), also of a path without a key.
 pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
-    // `${VAULT:-default}` is a shell's.
+    // `${VAULT:-default}` is shell syntax.
     let is_default =
         |inner: &str| inner.split_once(':').is_some_and(|(_, rest)| rest.starts_with(['-', '+', '=', '?']));
     let nearly = bare.match_indices("${").map(|(at, _)| &bare[at + 2..]);
     let nearly = nearly.filter(|inner| is_nearly(inner) && !is_default(inner));
-    // Each is looked through for its end.
+    // Bounded, because each is searched for its closing brace.
     let is_inline =
         nearly.take(MAX_REFERENCES).any(|inner| closing(inner).is_some_and(|end| inner[..end].contains('#')));
     if is_inline {
         return Some("${vault:PATH#KEY}");
     }
     let behind = bare.trim_start_matches(|c: char| c == '>' || c.is_whitespace());
-    // With blanks in it, it is a sentence.
+    // Text with spaces is a sentence.
     if bare.starts_with('>') && is_nearly(bare) && behind.contains('#') && !behind.contains(char::is_whitespace) {
         return Some(">>vault:PATH#KEY#{\"PARAMETER\":\"VALUE\"}");
     }
@@ -76,7 +77,7 @@ pub(super) fn misspelled(bare: &str, is_read: bool) -> Option<&'static str> {
     (is_path && !path.contains(['#', ' '])).then_some("vault:PATH#KEY")
 }
 
-/// Whether a text begins as one of the schemes does, but for letters, blanks or a missing `>`.
+/// Whether a text begins with a scheme, except for letter case, spaces or a missing `>`.
 fn is_nearly(text: &str) -> bool {
     const MOST_AROUND: usize = 16;
     let around = |c: char| c == '>' || c.is_whitespace();
@@ -88,13 +89,13 @@ fn is_nearly(text: &str) -> bool {
     (starts("vault:") || starts("bao:")) && !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Transit ciphertext is `vault:v1:…`, with a higher number after a rotation.
+/// Whether it is transit ciphertext: `vault:v1:…`, with a higher number after a rotation.
 pub(super) fn is_ciphertext(path: &str) -> bool {
     let number = path.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(number, _)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// What a value stands for; `None` when it is none of these references.
+/// Converts a value; `None` when it has none of these forms.
 pub(super) fn content(value: &str) -> Option<Result<Content, String>> {
     if let Some(scheme) = SCHEMES.iter().find(|scheme| value.starts_with(**scheme)) {
         let rest = &value[scheme.len()..];
@@ -106,7 +107,7 @@ pub(super) fn content(value: &str) -> Option<Result<Content, String>> {
     next_inline(value).is_some().then(|| inline(value))
 }
 
-/// A value that is one reference.
+/// Converts a value that is a single reference.
 fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
     match parse(scheme, rest)? {
         Parsed::Reference(text) => {
@@ -117,7 +118,7 @@ fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
     }
 }
 
-/// A text with references in it.
+/// Converts a text that contains references to a template.
 fn inline(value: &str) -> Result<Content, String> {
     let mut template = String::new();
     let mut rest = value;
@@ -143,7 +144,7 @@ fn inline(value: &str) -> Result<Content, String> {
     Ok(Content::Template(Template::Text(template), Language::Jinja))
 }
 
-/// Where the next `${vault:` stands, and the scheme in it.
+/// Finds the next `${vault:` and returns its position and scheme.
 fn next_inline(text: &str) -> Option<(usize, &'static str)> {
     text.match_indices("${").find_map(|(at, _)| {
         let scheme = SCHEMES.iter().find(|scheme| text[at + 2..].starts_with(**scheme))?;
@@ -151,7 +152,7 @@ fn next_inline(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-/// Where the brace that was opened before this text is closed.
+/// The position of the `}` that closes the brace before this text.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 0;
     for (at, byte) in text.bytes().enumerate() {
@@ -170,7 +171,7 @@ enum Parsed {
     Template(String),
 }
 
-/// `PATH#KEY`, `PATH#KEY#VERSION`, `PATH#KEY#{json}` or `login`, behind a scheme.
+/// Parses `PATH#KEY`, `PATH#KEY#VERSION`, `PATH#KEY#{json}` or `login` after a scheme.
 fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
     let is_write = scheme.starts_with(">>");
     if rest == "login" && !is_write {
@@ -208,13 +209,13 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
     }
 }
 
-/// `KEY#VERSION`.
+/// Splits `KEY#VERSION`.
 fn version(rest: &str) -> Option<(&str, &str)> {
     let (key, number) = rest.rsplit_once('#')?;
     (!key.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some((key, number))
 }
 
-/// The data of a write, as parameters of a reference.
+/// Converts the JSON data of a write to parameters of a reference.
 fn parameters(json: &str) -> Result<String, String> {
     let expected = || "its data is no JSON map of texts, numbers and booleans; write it as vault:PATH?NAME=VALUE#KEY";
     let data: BTreeMap<String, Value> = serde_json::from_str(json).map_err(|_| expected())?;
@@ -231,6 +232,7 @@ fn parameters(json: &str) -> Result<String, String> {
     Ok(pairs.join("&"))
 }
 
+/// Percent-encodes a parameter.
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -244,12 +246,12 @@ fn encoded(text: &str) -> String {
     out
 }
 
-/// A template over a secret's keys, `${.user}:${.password}`. Only keys themselves: what else Go's templates can do is written
-/// as a template of ours.
+/// Converts a template over a secret's keys, such as `${.user}:${.password}`. Only keys are supported; other uses of Go
+/// templates have to be written as a template of ours.
 fn key_template(source: &str, key: &str) -> Result<String, String> {
     const ONLY: &str =
         "its template does more than name keys, as ${.password} does; write it under `env` as a template";
-    // Of several keys the path is named once: it may be long.
+    // With several keys the path, which may be long, is written once.
     let (mut out, secret) = match key.matches("${").nth(1) {
         None => (String::new(), format!("secret({})", quoted(source))),
         Some(_) => (format!("{{% set keys = secret({}) %}}", quoted(source)), "keys".to_owned()),
@@ -274,7 +276,7 @@ fn key_template(source: &str, key: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// A text that a template writes as it is.
+/// Appends text that the template outputs unchanged.
 fn literal(text: &str, template: &mut String) {
     if text.is_empty() {
         return;
@@ -282,7 +284,7 @@ fn literal(text: &str, template: &mut String) {
     let _ = write!(template, "{{{{ {} }}}}", quoted(text));
 }
 
-/// A string literal of a template.
+/// A string literal in a template.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

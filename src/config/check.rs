@@ -1,6 +1,7 @@
-//! Checks a tree against its shape: unknown keys, wrong types, and, once all layers are one, what is missing or too much.
+//! Validates a tree against its shape: unknown keys and wrong types in each layer; in the merged tree, missing and
+//! conflicting keys.
 //!
-//! All mistakes are collected. What is wrong is replaced by [`Kind::Bad`], so that it is reported once.
+//! All mistakes are collected. A wrong value is replaced by [`Kind::Bad`], so that it is reported once.
 
 use crate::domain::{EnvName, FileName};
 
@@ -11,16 +12,16 @@ use super::shape::{Choice, Field, Names, Presence, Shape, SingleItem, Source, Ta
 use super::tree::{ConfigErrors, Entry, Kind, Node, Style, join};
 use super::value;
 
-/// Who wrote a layer.
+/// The author of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Author {
-    /// The file, the environment or flags.
+    /// The operator: the file, the environment or flags.
     Operator,
-    /// A pod annotation, which may not set everything.
+    /// A pod annotation, which may not set every key.
     Annotation,
 }
 
-/// Checks one layer and brings it into its normal form: short forms become long, an item alone becomes a list.
+/// Validates one layer and normalises it: short forms become maps, a single item becomes a list.
 pub(super) fn layer(node: Node, shape: &'static Shape, author: Author, mistakes: &mut ConfigErrors) -> Node {
     Checker { author, mistakes }.node(node, shape, "")
 }
@@ -31,14 +32,17 @@ struct Checker<'m> {
 }
 
 impl Checker<'_> {
+    /// Validates a value and everything below it.
     fn node(&mut self, node: Node, shape: &'static Shape, path: &str) -> Node {
         let Node { kind, place } = node;
         let is_null = matches!(&kind, Kind::Text(text) if text.is_null());
         let kind = match (shape, kind) {
             (_, Kind::Bad) => Kind::Bad,
-            (Shape::Single(form), Kind::Text(text)) => self.reported(form.check(&text), &place, path, Kind::Text(text)),
+            (Shape::Single(form), Kind::Text(text)) => {
+                self.kind_or_report(form.check(&text), &place, path, Kind::Text(text))
+            }
             (Shape::Short { form, into, .. }, Kind::Text(text)) => {
-                let kind = self.reported(form.check(&text), &place, path, Kind::Text(text));
+                let kind = self.kind_or_report(form.check(&text), &place, path, Kind::Text(text));
                 match into {
                     Some(field) if kind != Kind::Bad => Node { kind, place: place.clone() }.under(&[field]).kind,
                     _ => kind,
@@ -73,7 +77,8 @@ impl Checker<'_> {
         Node { kind, place }
     }
 
-    fn reported(&mut self, result: Result<(), String>, place: &Place, path: &str, kind: Kind) -> Kind {
+    /// Returns `kind`, or reports the error and returns [`Kind::Bad`].
+    fn kind_or_report(&mut self, result: Result<(), String>, place: &Place, path: &str, kind: Kind) -> Kind {
         match result {
             Ok(()) => kind,
             Err(error) => {
@@ -83,6 +88,7 @@ impl Checker<'_> {
         }
     }
 
+    /// Validates an entry of a map with user-defined names.
     fn named(&mut self, entry: Entry, names: Names, shape: &'static Shape, path: &str) -> Option<Entry> {
         let Entry { key, place, value } = entry;
         let path = join(path, &key);
@@ -97,11 +103,12 @@ impl Checker<'_> {
         Some(Entry { key, place, value })
     }
 
+    /// Validates a field; `None` if an annotation may not set it.
     fn field(&mut self, entry: Entry, fields: &[&'static Field], path: &str) -> Option<Entry> {
         let Entry { key, place, value } = entry;
         let Some(field) = fields.iter().find(|field| field.name == key) else {
             self.mistakes.add(&place, unknown_key(&key, fields, path));
-            // It stays in the tree, so that what was meant by it is not also reported as missing.
+            // Keep it in the tree, so that the key it was meant to be is not also reported as missing.
             let value = Node { kind: Kind::Bad, place: place.clone() };
             return Some(Entry { key, place, value });
         };
@@ -115,7 +122,7 @@ impl Checker<'_> {
     }
 }
 
-/// The text about a key that is not there, with what was probably meant.
+/// The message about an unknown key, with a suggestion.
 pub(super) fn unknown_key(key: &str, fields: &[&'static Field], path: &str) -> String {
     let r#in = if path.is_empty() { String::new() } else { format!(" in {path}") };
     if path.is_empty() && key == "local" {
@@ -124,6 +131,7 @@ pub(super) fn unknown_key(key: &str, fields: &[&'static Field], path: &str) -> S
     format!("unknown key {key:?}{in}{}", suggestion(key, fields.iter().map(|field| field.name)), in = r#in)
 }
 
+/// What a shape expects, for messages.
 fn expected(shape: &Shape) -> String {
     let fields = || alternatives(&shape.fields().iter().map(|field| field.name).collect::<Vec<_>>());
     match shape {
@@ -135,6 +143,7 @@ fn expected(shape: &Shape) -> String {
     }
 }
 
+/// What was found, for messages.
 fn describe(kind: &Kind) -> &'static str {
     match kind {
         Kind::Text(text) if text.style == Style::Plain && text.is_null() => "nothing",
@@ -145,23 +154,24 @@ fn describe(kind: &Kind) -> &'static str {
     }
 }
 
-/// Whether a key of a map is none of its fields; that has been reported.
-fn is_stray(entry: &Entry, fields: &[&Field]) -> bool {
+/// Whether an entry is no field of its map, which has been reported.
+fn is_unknown(entry: &Entry, fields: &[&Field]) -> bool {
     entry.value.kind == Kind::Bad && !fields.iter().any(|field| field.name == entry.key)
 }
 
+/// Whether `key` is a likely misspelling of this field.
 fn is_meant(key: &str, field: &Field, fields: &[&Field]) -> bool {
     nearest(key, fields.iter().map(|field| field.name)) == Some(field.name)
 }
 
-/// Whether an unknown key of a map was probably meant as this field.
+/// Whether an unknown key of a map is a likely misspelling of this field.
 pub(super) fn is_misspelt(node: &Node, shape: &Shape, name: &str) -> bool {
     let fields = shape.fields();
     let Some(field) = fields.iter().find(|field| field.name == name) else { return false };
-    node.entries().iter().any(|entry| is_stray(entry, &fields) && is_meant(&entry.key, field, &fields))
+    node.entries().iter().any(|entry| is_unknown(entry, &fields) && is_meant(&entry.key, field, &fields))
 }
 
-/// Checks the tree of all layers: what must be there is, and what excludes each other does not stand together.
+/// Validates the merged tree: reports missing keys, and keys that exclude each other.
 pub(super) fn whole(node: &Node, shape: &'static Shape, path: &str, mistakes: &mut ConfigErrors) {
     if let Shape::List { item, .. } = shape {
         for (at, node) in node.items().iter().enumerate() {
@@ -185,6 +195,7 @@ pub(super) fn whole(node: &Node, shape: &'static Shape, path: &str, mistakes: &m
     }
 }
 
+/// Validates a map whose fields depend on its tag.
 fn tagged_whole(node: &Node, tagged: &'static Tagged, path: &str, mistakes: &mut ConfigErrors) {
     if node.entries().is_empty() {
         return; // the same as not there
@@ -211,8 +222,9 @@ fn tagged_whole(node: &Node, tagged: &'static Tagged, path: &str, mistakes: &mut
     object_whole(node, &fields, variant.object.choice.as_ref(), path, mistakes);
 }
 
+/// Validates the required fields of a map, and its choice.
 fn object_whole(node: &Node, fields: &[&Field], choice: Option<&Choice>, path: &str, mistakes: &mut ConfigErrors) {
-    let mut strays = node.entries().iter().filter(|entry| is_stray(entry, fields));
+    let mut strays = node.entries().iter().filter(|entry| is_unknown(entry, fields));
     for field in fields.iter().filter(|field| field.presence == Presence::Required) {
         let is_misspelt = strays.clone().any(|stray| is_meant(&stray.key, field, fields));
         if node.field(field.name).is_none() && !is_misspelt {

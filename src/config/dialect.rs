@@ -1,6 +1,6 @@
-//! The annotations of other injectors that an operator lets count too, and how they enter a pod's configuration.
+//! Dialects: the annotations of other injectors that an operator can enable, and how they are represented.
 
-/// Another injector whose annotations are read.
+/// Another injector whose annotations are supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dialect {
     /// Vault's Agent Injector.
@@ -11,13 +11,13 @@ pub enum Dialect {
     BankVaults,
 }
 
-/// In front of the annotations of Vault's Agent Injector.
+/// The prefix of annotations of Vault's Agent Injector.
 pub const VAULT_PREFIX: &str = "vault.hashicorp.com/";
-/// In front of the annotations of OpenBao's Agent Injector.
+/// The prefix of annotations of OpenBao's Agent Injector.
 pub const OPENBAO_PREFIX: &str = "openbao.org/";
-/// In front of the annotations of bank-vaults' first webhook.
+/// The prefix of annotations of bank-vaults' first webhook.
 pub const BANK_VAULTS_PREFIX: &str = "vault.security.banzaicloud.io/";
-/// In front of the annotations of its successor.
+/// The prefix of annotations of its successor.
 pub const SECRETS_WEBHOOK_PREFIX: &str = "secrets-webhook.security.bank-vaults.io/";
 
 /// The prefixes of all dialects.
@@ -27,7 +27,7 @@ impl Dialect {
     /// Every dialect.
     pub const ALL: [Self; 3] = [Self::Vault, Self::OpenBao, Self::BankVaults];
 
-    /// As it is written in the injector's config.
+    /// Its name in the injector's config.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vault => "vault",
@@ -36,12 +36,12 @@ impl Dialect {
         }
     }
 
-    /// The dialect of that name.
+    /// The dialect with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// What its annotations begin with.
+    /// The prefixes of its annotations.
     pub fn prefixes(self) -> &'static [&'static str] {
         match self {
             Self::Vault => &[VAULT_PREFIX],
@@ -51,14 +51,14 @@ impl Dialect {
     }
 }
 
-/// What an annotation of a dialect says about a key of the config. It is checked like an annotation of ours, and a key that
-/// no annotation of ours may set is refused.
+/// A key of the config that a dialect's annotation sets. It is validated like an annotation of ours, and refused for
+/// keys that no annotation may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The key of the config, by its parts; behind `[]` each value is an item of a list.
+    /// The key's parts; after a part `[]`, each value is an item of a list.
     pub path: Vec<String>,
-    /// Its value; several for a list.
+    /// The value; several for a list.
     pub values: Vec<String>,
-    /// The whole key of the annotation.
+    /// The annotation's full key.
     pub annotation: String,
 }

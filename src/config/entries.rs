@@ -1,4 +1,4 @@
-//! The entries of `secrets`, `files`, `env` and `envFrom`: what is fetched and what becomes of it.
+//! Reads the entries of `secrets`, `files`, `env` and `envFrom`: what is fetched, and what is made of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,15 +14,16 @@ use super::reader::{Reader, any, mode};
 use super::tree::{Entry, Node, join};
 use super::value;
 
-/// References of named secrets, by name.
+/// The references of named secrets, by name.
 pub(super) type Named = BTreeMap<String, SecretRef>;
 
 impl<'t> Reader<'t> {
+    /// The entries of a map at the top level.
     fn under(&self, map: &str) -> &'t [Entry] {
         self.tree.field(map).map_or(&[], Node::entries)
     }
 
-    /// `secrets`.
+    /// Reads `secrets`.
     pub(super) fn secrets(&mut self) -> BTreeMap<String, NamedSecret> {
         let mut found = BTreeMap::new();
         let names: BTreeSet<&str> = self.under("secrets").iter().map(|entry| entry.key.as_str()).collect();
@@ -46,7 +47,7 @@ impl<'t> Reader<'t> {
                     return None;
                 }
                 let result = SecretRef::parse(text, &Named::new());
-                self.mistakes.take(result.map_err(|error| careful(&error)), &from.place, &path)
+                self.mistakes.take(result.map_err(|error| error_without_secrets(&error)), &from.place, &path)
             });
             let refresh = self.field(node, &path, "refresh", value::duration);
             if let Some(reference) = reference {
@@ -56,10 +57,10 @@ impl<'t> Reader<'t> {
         found
     }
 
-    /// `files`.
+    /// Reads `files`.
     pub(super) fn files(&mut self, named: &Named) -> Vec<FileEntry> {
         let mut found: Vec<FileEntry> = Vec::new();
-        // Every name, and every folder on the way to one, with the entry that has it.
+        // Every name, and every folder above one, with the index of the entry that has it.
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         let mut folders: BTreeMap<String, usize> = BTreeMap::new();
         for Entry { key, place, value: node } in self.under("files") {
@@ -88,7 +89,7 @@ impl<'t> Reader<'t> {
         found
     }
 
-    /// `env`.
+    /// Reads `env`.
     pub(super) fn variables(&mut self, named: &Named) -> Vec<EnvEntry> {
         let mut found = Vec::new();
         for Entry { key, place, value: node } in self.under("env") {
@@ -106,7 +107,7 @@ impl<'t> Reader<'t> {
         found
     }
 
-    /// `envFrom`.
+    /// Reads `envFrom`.
     pub(super) fn variable_maps(&mut self, named: &Named) -> Vec<EnvFrom> {
         let mut found = Vec::new();
         for (at, node) in self.tree.field("envFrom").map_or(&[][..], Node::items).iter().enumerate() {
@@ -125,6 +126,7 @@ impl<'t> Reader<'t> {
         found
     }
 
+    /// Reads the content of a file or variable: a reference or a template.
     fn content(&mut self, node: &Node, path: &str, named: &Named) -> Option<Content> {
         if node.field("template").is_some() {
             let language = self.language(node, path);
@@ -142,7 +144,7 @@ impl<'t> Reader<'t> {
         Some(Content::Secret { reference: reference?, format, decode })
     }
 
-    /// A template's own language, or the general one, with what belongs to it.
+    /// Reads the language of a template (its own, or the general one) and its options.
     fn language(&mut self, node: &Node, path: &str) -> Language {
         let own = self.field(node, path, "language", any);
         let name = own.or_else(|| self.read("templateLanguage", any));
@@ -167,6 +169,7 @@ impl<'t> Reader<'t> {
         Language::Go(options)
     }
 
+    /// Parses a reference.
     fn reference(&mut self, node: &Node, path: &str, named: &Named) -> Option<SecretRef> {
         let text = node.text()?;
         if is_template(text) {
@@ -179,28 +182,29 @@ impl<'t> Reader<'t> {
         }
         match SecretRef::parse(text, named) {
             Ok(reference) => Some(reference),
-            // An entry that is there but wrong has been reported.
+            // The entry exists but is invalid, which has been reported.
             Err(ReferenceError::UnknownName { name, .. }) if self.is_a_secret(&name) => None,
             Err(error) => {
-                self.mistakes.about(&node.place, path, careful(&error));
+                self.mistakes.about(&node.place, path, error_without_secrets(&error));
                 None
             }
         }
     }
 
+    /// Whether there is an entry of this name under `secrets`.
     fn is_a_secret(&self, name: &str) -> bool {
         self.tree.field("secrets").is_some_and(|all| all.field(name).is_some())
     }
 }
 
-/// Whether a reference was meant to be a template.
+/// Whether a template was written in place of a reference.
 fn is_template(reference: &str) -> bool {
     let is_reference = ["vault:", "aws-sm:", "arn:", "file:"].iter().any(|scheme| reference.starts_with(scheme));
-    // A parameter of a write may be JSON: `{%22a%22:1}`.
+    // A reference may contain JSON in a parameter: `{%22a%22:1}`.
     !is_reference && (reference.contains("{{") || reference.contains("{%"))
 }
 
-/// How a template is written at this place.
+/// The message about a template in place of a reference, with how to write it.
 fn template_instead(place: &Place, path: &str) -> String {
     let what = "expected a reference, and this is a template";
     match (place, path.split_once('.')) {
@@ -214,6 +218,7 @@ fn template_instead(place: &Place, path: &str) -> String {
     }
 }
 
+/// The reference without its key.
 fn cut(reference: &str) -> &str {
     reference.split_once('#').map_or(reference, |(name, _)| name)
 }
@@ -229,9 +234,9 @@ fn format(text: &str) -> Result<Format, String> {
     }
 }
 
-/// The error about a reference, without a text that could be a secret itself: whoever writes a password where a
-/// reference belongs shall not find it in a log.
-fn careful(error: &ReferenceError) -> String {
+/// The message about an invalid reference. It does not quote text that may be a secret, such as a password in place of
+/// the reference.
+fn error_without_secrets(error: &ReferenceError) -> String {
     const EXPECTED: &str =
         "not a reference; expected vault:PATH, aws-sm:NAME, arn:aws…, file:PATH or a name from `secrets`";
     match error {
@@ -245,6 +250,7 @@ fn careful(error: &ReferenceError) -> String {
     }
 }
 
+/// Whether it has the characters of a scheme, and may be quoted.
 fn looks_like_a_scheme(text: &str) -> bool {
     (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'+')
 }

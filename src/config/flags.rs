@@ -1,4 +1,5 @@
-//! Flags as a layer: `--set`, `--file`, `--env`, `--on-change`, and one flag for every single-valued key of the first level.
+//! Command-line flags as a layer: `--set`, `--file`, `--env`, `--on-change`, and a flag for every single-valued key of
+//! the top level.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,14 +13,14 @@ use super::shape::Shape;
 use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
-/// Neither annotations nor the environment say anything about backends, the login, proxies and hooks: whoever may edit
-/// those cannot move it.
+/// With this flag, annotations and environment do not affect backends, login, proxies and hooks, because others may be
+/// able to edit those.
 pub const PINNED: &str = "--pinned";
 
-/// A flag of the command line, taken apart.
+/// A flag of the command line with its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Flag {
-    /// As it is written: `--run-as`.
+    /// The flag as written: `--run-as`.
     pub name: String,
     /// Its value; empty for a switch.
     pub value: String,
@@ -38,12 +39,13 @@ impl fmt::Debug for Flag {
     }
 }
 
-/// The layer of all flags, and the value of `--local`. The last of two that say the same wins, but a file or variable
-/// stands only once.
+/// Reads all flags as a layer, and the value of `--local`. Of repeated flags the last takes precedence, but a file or
+/// variable may be set only once.
 pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut ConfigErrors) -> (Node, Option<&'a str>, Reading) {
     read(flags, Author::Operator, mistakes)
 }
 
+/// Reads flags as a layer of this author.
 fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut ConfigErrors) -> (Node, Option<&'a str>, Reading) {
     let mut reader = Reader {
         layer: Layer::new(author),
@@ -59,7 +61,7 @@ fn read<'a>(flags: &'a [Flag], author: Author, mistakes: &mut ConfigErrors) -> (
     reader.finish()
 }
 
-/// What is wrong with flags if annotations had to say the same.
+/// The mistakes that these flags would be if annotations had to set the same.
 pub fn check_as_annotations(flags: &[Flag]) -> Vec<ConfigError> {
     let mut mistakes = ConfigErrors::default();
     if let Some(flag) = flags.iter().find(|flag| ["--local", PINNED].contains(&flag.name.as_str())) {
@@ -79,6 +81,7 @@ struct Reader<'a, 'm> {
 }
 
 impl<'a> Reader<'a, '_> {
+    /// Adds one flag to the layer.
     fn flag(&mut self, flag: &'a Flag) {
         let place = Place::Flag(flag.name.clone());
         match flag.name.as_str() {
@@ -89,12 +92,15 @@ impl<'a> Reader<'a, '_> {
             "--local" if flag.value.is_empty() => self.mistakes.add(&place, "expected a file"),
             "--local" => self.local = Some(&flag.value),
             PINNED => {}
-            "--supervise" | "--leave-leases" if flag.value.is_empty() => self.single(&flag.name, "true", &place),
-            name => self.single(name, &flag.value, &place),
+            "--supervise" | "--leave-leases" if flag.value.is_empty() => {
+                self.set_top_level_key(&flag.name, "true", &place)
+            }
+            name => self.set_top_level_key(name, &flag.value, &place),
         }
     }
 
-    fn single(&mut self, name: &str, value: &str, place: &Place) {
+    /// Sets the top-level key that has this flag.
+    fn set_top_level_key(&mut self, name: &str, value: &str, place: &Place) {
         let singles: Vec<_> = singles().into_iter().filter(|single| single.path.len() == 1).collect();
         match singles.iter().find(|single| name.strip_prefix("--") == Some(&single.kebab())) {
             Some(single) => self.layer.add(Node::given(value, place).under(&single.path), self.mistakes),
@@ -109,7 +115,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// `--file NAME=REF` and `--env NAME=REF`.
+    /// Handles `--file NAME=REF` and `--env NAME=REF`.
     fn entry(&mut self, flag: &'a Flag, map: &'a str) {
         let Some((name, reference)) = flag.value.split_once('=') else {
             self.mistakes.add(&Place::Flag(flag.name.clone()), "expected NAME=REF, such as x=vault:secret/data/x#key");
@@ -134,7 +140,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// `--set KEY=VALUE`: a single value is taken as it is, anything else is YAML.
+    /// Handles `--set KEY=VALUE`: the value of a single-valued key is taken as it is, any other is parsed as YAML.
     fn set(&mut self, text: &str) {
         let (key, value) = match split_set(text) {
             Some(parts) => parts,
@@ -165,6 +171,7 @@ impl<'a> Reader<'a, '_> {
         self.layer.add(node.under(&path), self.mistakes);
     }
 
+    /// The layer, with the collected actions, and the value of `--local`.
     fn finish(mut self) -> (Node, Option<&'a str>, Reading) {
         if let Some(first) = self.actions.first() {
             let place = first.place.clone();
@@ -175,14 +182,14 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// Takes `,format=dotenv,mode=0440` off the end of a reference: fields that stand beside `from` in the config. Any other
-/// comma belongs to the reference.
+/// Splits `,format=dotenv,mode=0440` off the end of a reference: fields that are set beside `from`. Any other comma
+/// belongs to the reference.
 fn split_options<'a>(mut text: &'a str, map: &str) -> (&'a str, Vec<(&'a str, &'a str)>) {
     let fields = option_names(map);
     let mut options = Vec::new();
     while let Some((before, option)) = text.rsplit_once(',') {
         let Some((name, value)) = option.split_once('=').filter(|(name, _)| fields.contains(name)) else { break };
-        // A shell has taken away the quotes that YAML wants around a mode.
+        // The shell has removed one level of quotes; YAML's may remain.
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         options.push((name, value));
         text = before;
@@ -191,11 +198,12 @@ fn split_options<'a>(mut text: &'a str, map: &str) -> (&'a str, Vec<(&'a str, &'
     (text, options)
 }
 
+/// The fields that may follow a reference.
 fn option_names(map: &str) -> &'static [&'static str] {
     if map == "files" { &["format", "decode", "mode", "refresh"] } else { &["format", "decode"] }
 }
 
-/// What looks like an option at the end of a reference and is none, with the one that was probably meant.
+/// A likely misspelled option at the end of a reference, and the correct name.
 fn misspelled_option<'a>(text: &'a str, map: &str) -> Option<(&'a str, &'static str)> {
     let (name, _) = text.rsplit_once(',')?.1.split_once('=').filter(|(_, value)| !value.contains('#'))?;
     let in_parameters = text.rsplit_once('?').is_some_and(|(_, rest)| !rest.contains('#'));
@@ -203,7 +211,7 @@ fn misspelled_option<'a>(text: &'a str, map: &str) -> Option<(&'a str, &'static 
     Some((name, nearest(name, option_names(map).iter().copied())?)).filter(|_| is_word)
 }
 
-/// Cuts at the first `=` outside quotes.
+/// Splits at the first `=` outside quotes.
 fn split_set(text: &str) -> Option<(&str, &str)> {
     let mut quoted = false;
     let place = text.find(|c| {

@@ -1,18 +1,18 @@
-//! The forms a single value can have: how each is checked and described to people. `patterns` writes them as JSON Schema.
+//! The forms of single values: how each is validated and described. `patterns` converts them to JSON Schema.
 
 use crate::domain::{FileMode, Owner, RunAs};
 
 use super::tree::{Style, Text};
 use super::{action, net, value};
 
-/// What the text of a key must be.
+/// The syntax of a single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A short text that may travel in a header.
+    /// A short string without control characters.
     Plain,
-    /// Any text, such as a template.
+    /// Any string, such as a template.
     Any,
-    /// A word of a command.
+    /// An argument of a command.
     Argument,
     /// PEM certificates.
     Certificates,
@@ -20,35 +20,35 @@ pub(super) enum Form {
     Bool,
     /// `5m`.
     Duration,
-    /// `66%` of a life.
+    /// A percentage of a lifetime, from 30% to 80%.
     RenewalAt,
-    /// `10%` of a life.
+    /// A percentage of a lifetime, from 5% to 20%.
     RenewalJitter,
-    /// A duration within bounds.
+    /// A duration from 10 s to 1 h.
     HandOver,
     /// `8Mi`.
     Size,
     /// `"0440"`.
     Mode,
-    /// Where a secret is; names of `secrets` are known only when all layers are one.
+    /// A reference. It is parsed in the merged tree, where the names of `secrets` are known.
     Reference,
     /// `USER[:GROUP]`.
     RunAs,
     /// `UID:GID`, `UID` or `:GID`.
     Owner,
-    /// The number of a group that is not root's.
+    /// A gid other than 0.
     Gid,
-    /// An amount as Kubernetes writes it.
+    /// A Kubernetes quantity.
     Amount,
     /// A path.
     Path,
-    /// An absolute path of a directory of ours.
+    /// An absolute path of a directory.
     Directory,
     /// `https://HOST:PORT`.
     Address,
     /// `http://HOST:PORT`.
     Proxy,
-    /// A host's name.
+    /// A host name.
     Host,
     /// `HOST[:PORT],HOST[:PORT]`.
     Hosts,
@@ -64,24 +64,24 @@ pub(super) enum Form {
     Region,
     /// The ARN of a role.
     RoleArn,
-    /// One of these.
+    /// One of these words.
     Words(&'static [&'static str]),
     /// `vault,aws-sm,arn` or `none`.
     Inherit,
-    /// The text form of an action.
+    /// The short form of an action.
     Action,
     /// `HUP`.
     Signal,
     /// The name of a process.
     Process,
-    /// `NAME` or `PREFIX*`.
+    /// A variable's name, or `PREFIX*`.
     Pattern,
-    /// The start of environment names.
+    /// The prefix of variable names.
     Prefix,
 }
 
 impl Form {
-    /// What is wrong with a text, if anything. Never quotes it, unless it is a mode.
+    /// Validates a value. The message does not quote it, unless it is a mode.
     pub(super) fn check(self, text: &Text) -> Result<(), String> {
         let is_plain_word = text.style == Style::Plain;
         match self {
@@ -103,6 +103,7 @@ impl Form {
         self.check_text(&text.text)
     }
 
+    /// Validates the text of a value.
     fn check_text(self, text: &str) -> Result<(), String> {
         match self {
             Self::Plain | Self::Amount => value::plain(text).map(drop),
@@ -141,7 +142,7 @@ impl Form {
         }
     }
 
-    /// What to write there, after the word "expected".
+    /// The expected syntax, to follow the word "expected".
     pub(super) fn expected(self) -> String {
         let text = match self {
             Self::Plain | Self::Any | Self::Argument => "a text",
@@ -181,7 +182,7 @@ impl Form {
         text.to_owned()
     }
 
-    /// What may stand there, as it would be written; nothing where every text may, or where a list of words says it.
+    /// Example values; empty where every string is valid, or for a list of words.
     pub(super) fn examples(self) -> &'static [&'static str] {
         match self {
             Self::Duration => &["60s", "5m", "1h30m"],
@@ -228,6 +229,7 @@ impl Form {
     }
 }
 
+/// The message about a mode without quotes.
 fn unquoted_mode(text: &str) -> String {
     let is_number = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let shown = match is_number {
@@ -238,7 +240,7 @@ fn unquoted_mode(text: &str) -> String {
     format!("a bare number is read differently by different YAML readers; expected quotes: mode: \"{shown}\"")
 }
 
-/// `a, b or c`.
+/// Joins words as `a, b or c`.
 pub(super) fn alternatives(words: &[&str]) -> String {
     match words {
         [] => String::new(),

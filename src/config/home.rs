@@ -1,8 +1,8 @@
-//! `~/` at the beginning of a path: the home directory, as a shell has it where it expands one.
+//! Expands `~/` at the beginning of a path to the home directory, as a shell does.
 
 use super::tree::{ConfigErrors, Kind, Node};
 
-/// The paths in which people write `~/`: what they log in with, and whom they trust.
+/// The paths in which `~/` is expanded: those of the login, of trusted CAs and of the state.
 const PATHS: [&str; 11] = [
     "vault.auth.path",
     "vault.auth.tokenFile",
@@ -17,16 +17,16 @@ const PATHS: [&str; 11] = [
     "state",
 ];
 
-/// Where `~` leads.
+/// What `~` expands to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home<'a> {
     /// The value of `HOME`, if it is set.
     Variable(Option<&'a str>),
-    /// Nowhere, under `--pinned`: whoever sets `HOME` would choose what the login is proven with.
+    /// Nothing, under `--pinned`: whoever sets `HOME` would choose the credentials of the login.
     Pinned,
 }
 
-/// Puts the home directory in the place of `~`. What an annotation says is a path in somebody else's container.
+/// Expands `~/` in all of [`PATHS`]. Paths in annotations are not expanded, because they are in another container.
 pub(super) fn expand(tree: &mut Node, home: Home<'_>, mistakes: &mut ConfigErrors) {
     for path in PATHS {
         let Some(node) = at(tree, path).filter(|node| !node.place.is_annotation()) else { continue };
@@ -45,7 +45,7 @@ pub(super) fn expand(tree: &mut Node, home: Home<'_>, mistakes: &mut ConfigError
     }
 }
 
-/// The value under a dotted path, to be changed.
+/// The value under a dotted path, mutable.
 fn at<'a>(tree: &'a mut Node, path: &str) -> Option<&'a mut Node> {
     path.split('.').try_fold(tree, |node, key| match &mut node.kind {
         Kind::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),

@@ -1,7 +1,8 @@
-//! Inherited references: variables whose whole value is a reference, as `docker run -e DB=vault:…` and pod specs have them.
+//! Inherited references: environment variables whose whole value is a reference, as set by `docker run -e DB=vault:…`
+//! or in pod specs.
 //!
-//! A value is never quoted: what is no reference may be a secret. And whoever sets one variable of a pod is not whoever
-//! wrote the config: such a reference reads with our identity, and can neither write nor have it take another role.
+//! Values are never quoted in messages: one that is no reference may be a secret. Someone who may set a pod's variable
+//! did not write the config: such a reference reads with our identity, so it can neither write nor assume a role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use super::place::Place;
 use super::tree::ConfigErrors;
 use super::value;
 
-/// The entries that inherited references make. A variable that is `taken` by an explicit entry or passed on is left alone.
+/// The entries for inherited references. Variables that the config sets (`taken`) or passes on unchanged are skipped.
 pub(super) fn entries(
     environment: &[(String, String)],
     inherit: Inherit,
@@ -67,15 +68,15 @@ pub(super) fn entries(
             continue;
         }
         let Some(name) = mistakes.take(EnvName::parse(name), &place, "") else { continue };
-        if let Some(reference) = mistakes.take(readable(&name, value), &place, "") {
+        if let Some(reference) = mistakes.take(parse_read_only(&name, value), &place, "") {
             found.push(EnvEntry { name, content: Content::Secret { reference, format: None, decode: None }, place });
         }
     }
     found
 }
 
-/// What a variable alone may name: a read.
-fn readable(name: &EnvName, value: &str) -> Result<SecretRef, String> {
+/// Parses a reference that a variable may have: one that only reads.
+fn parse_read_only(name: &EnvName, value: &str) -> Result<SecretRef, String> {
     if let Some(option) = option_behind(value) {
         let entry = format!("{name}: {{ from: REF, {} }}", option.field());
         return Err(looks_like(format!(
@@ -91,25 +92,28 @@ fn readable(name: &EnvName, value: &str) -> Result<SecretRef, String> {
     }
 }
 
-/// As much as the kernel takes of a variable, with its name (`MAX_ARG_STRLEN`, execve(2)). Larger ones stand in manifests only.
+/// The limit of the kernel for a variable with its name (`MAX_ARG_STRLEN`, execve(2)). Larger values exist in manifests
+/// only.
 const MOST_VALUE_BYTES: usize = 128 << 10;
 
+/// Whether the variable configures this program or Vault's clients.
 fn is_own_name(name: &str) -> bool {
     ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|start| name.starts_with(start))
 }
 
-/// What is wrong with a value that no variable can have, where it may be meant as a reference.
+/// The message about a value that is too long for a variable, if it may be meant as a reference.
 fn too_long(value: &str, inherit: Inherit) -> Option<String> {
     let is_meant = (inherit.vault || inherit.bank_vaults) && (value.contains("vault:") || value.contains("bao:"));
     let why = || format!("it has {} bytes, and a variable holds less than {MOST_VALUE_BYTES}", value.len());
     is_meant.then(|| looks_like(why()))
 }
 
+/// The message about a value that resembles a reference.
 fn looks_like(why: String) -> String {
     format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")
 }
 
-/// Whether a value is a reference in any form that is known, or was meant as one.
+/// Whether a value is a reference in any supported form, or was probably meant as one.
 pub fn is_near_reference(value: &str) -> bool {
     let bare = value.trim_start_matches(is_around);
     if is_sentence(bare) {
@@ -119,8 +123,8 @@ pub fn is_near_reference(value: &str) -> bool {
     is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
 }
 
-/// Whether what begins as a reference does is prose: `vault: fix the login (#12)`. A path may have a blank by accident; a sentence
-/// has several words, begins behind a blank, or has its `#` at the start of a word.
+/// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`. A path may contain a blank by
+/// accident; a sentence has several words, begins after a blank, or has its `#` at the start of a word.
 fn is_sentence(bare: &str) -> bool {
     let Some((scheme, rest)) = bare.trim_start_matches('>').split_once(':') else { return false };
     let path = rest.split('#').next().unwrap_or_default();
@@ -135,17 +139,18 @@ fn is_sentence(bare: &str) -> bool {
     }
 }
 
+/// The first word of a text; empty if there is none.
 fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// The right spelling of a reference whose scheme is in other letters or written as that of a URL.
+/// The correct spelling of a reference whose scheme is in other letter case or followed by slashes.
 fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     let bare = value.trim_matches(is_around);
     if let Some(spelling) = bank_vaults::misspelled(bare, inherit.bank_vaults).filter(|_| inherit.vault) {
         return Some(spelling);
     }
-    // With blanks in it, it is a sentence.
+    // Text with spaces is a sentence.
     let (scheme, rest) = bare.split_once(':').filter(|_| !bare.contains(char::is_whitespace))?;
     let is_in_other_letters = |name: &str| scheme != name && scheme.eq_ignore_ascii_case(name);
     let is_path = rest.contains('#') && !bank_vaults::is_ciphertext(rest);
@@ -169,8 +174,8 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     }
 }
 
-/// Why a value would reach the app as it is although it was meant as a reference, and how to spell it; `bare` is the value
-/// from its scheme on.
+/// Why a value would be passed to the app unchanged although it was meant as a reference, and how to write it; `bare`
+/// is the value from its scheme on.
 fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Some("the variable's name is not UTF-8".to_owned());
@@ -193,8 +198,10 @@ fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
     Some(format!("it has {what}; write {name}={spelling} without"))
 }
 
+/// Parses a value as a reference.
 fn reference(value: &str) -> Result<SecretRef, String> {
-    // A config may have blanks in a path. A variable has them by accident: the newline of a file it was made from.
+    // White space in a path is valid in a config, but in a variable it is probably accidental, such as the final
+    // newline of a file.
     let path = value.split_once('#').map_or(value, |(path, _)| path);
     if value.ends_with(char::is_whitespace) || path.contains(char::is_whitespace) {
         return Err("it has white space at its end or in its path".to_owned());
@@ -202,7 +209,7 @@ fn reference(value: &str) -> Result<SecretRef, String> {
     SecretRef::parse(value, &BTreeMap::new()).map_err(|error| without_quotes(&error))
 }
 
-/// What a source does besides reading with the identity there is.
+/// What a source does besides reading with our own identity.
 fn beyond_reading(source: &Source) -> Option<&'static str> {
     match source {
         Source::Vault(vault) => match vault.operation {
@@ -214,7 +221,7 @@ fn beyond_reading(source: &Source) -> Option<&'static str> {
     }
 }
 
-/// Whether a value is meant as a reference: right or not, it will not reach the app as it is.
+/// Whether a value is meant as a reference, valid or not, and must not be passed to the app unchanged.
 fn is_meant(value: &str, inherit: Inherit) -> bool {
     if let Some(path) = value.strip_prefix("vault:") {
         return inherit.vault && path.contains('#') && !path.starts_with('/') && !bank_vaults::is_ciphertext(path);

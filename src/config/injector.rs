@@ -1,7 +1,7 @@
-//! The injector's own config file: what is injected, and the operator's part of every pod's configuration.
+//! The injector's own config file: the injected image, and the operator's part of every pod's configuration.
 //!
-//! The same words, checks and places as the pod's configuration; its sections `vault` and `aws` are the same keys, and
-//! become `--set` flags, which no annotation can overrule.
+//! It uses the same checks and places as the pod's configuration. Its sections `vault` and `aws` have the same keys and
+//! become `--set` flags, which no annotation can override.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use super::tree::{ConfigErrors, Kind, Node, join};
 use super::value;
 use super::yaml::{self, Origin};
 
-/// Auth methods that need nothing of a pod but its service account.
+/// Auth methods that need nothing from a pod but its service account.
 pub(super) const INJECTED_METHODS: [&str; 3] = ["kubernetes", "jwt", "aws"];
 
-/// What the operator may say for every pod.
+/// The sections that the operator can set for every pod.
 const BACKENDS: [&str; 2] = ["vault", "aws"];
 
 /// Every key of the injector's config.
@@ -88,65 +88,65 @@ static AMOUNTS: Object = Object {
     choice: None,
 };
 
-/// Who may read the files unless the operator says otherwise.
+/// The default of `readerGroup`.
 const READER_GROUP: u32 = 64123;
 
-/// The injector's configuration, complete and valid.
+/// The injector's configuration, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injector {
-    /// What is injected.
+    /// The injected image.
     pub image: String,
-    /// Other names of it, as webhooks that rewrite images make them.
+    /// Other names of the image, which image-rewriting webhooks may put in its place.
     pub image_mirrors: Vec<String>,
-    /// Of the injected container, unless the pod says otherwise.
+    /// The resources of the injected container, unless the pod sets others.
     pub resources: Resources,
     /// The gid that may read the files.
     pub reader_group: u32,
-    /// Which addresses of Vault a pod's annotation may name.
+    /// The addresses of Vault that a pod's annotation may set.
     pub addresses: Addresses,
-    /// What stays beside the app.
+    /// The kind of sidecar.
     pub sidecar: Sidecar,
-    /// Other injectors whose annotations count too.
+    /// The dialects that are enabled.
     pub dialects: Vec<Dialect>,
-    /// The operator's part: keys of the config, with their text, sorted.
+    /// The operator's settings: keys of the config with their values, sorted.
     operator: BTreeMap<String, String>,
 }
 
-/// Which addresses of Vault a pod's annotation may name.
+/// The addresses of Vault that a pod's annotation may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addresses {
-    /// These, and the operator's.
+    /// Those listed, and the operator's own.
     Listed(Vec<String>),
-    /// Any: nobody but the pod's author says anything.
+    /// Any, because there is no operator's config.
     Any,
 }
 
-/// What stays beside the app.
+/// The kind of sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sidecar {
-    /// An init container with `restartPolicy: Always` (Kubernetes 1.29).
+    /// A native sidecar: an init container with `restartPolicy: Always` (Kubernetes 1.29).
     Native,
-    /// An init container, and a container that takes over from it.
+    /// An init container, and a regular container that takes over from it.
     Container,
 }
 
-/// Requests and limits, as Kubernetes writes them.
+/// Requests and limits, as Kubernetes quantities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// What is reserved.
+    /// The requests.
     pub requests: BTreeMap<String, String>,
-    /// What is the most.
+    /// The limits.
     pub limits: BTreeMap<String, String>,
 }
 
 impl Resources {
-    /// The contract's figures for eight megabytes of secrets.
+    /// The default resources, for 8 MiB of secrets.
     fn small() -> Self {
         let amounts = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Self { requests: amounts(&[("cpu", "5m"), ("memory", "24Mi")]), limits: amounts(&[("memory", "32Mi")]) }
     }
 
-    /// Reads the text of an annotation.
+    /// Parses the text of an annotation.
     pub fn parse(text: &str, place: &Place) -> Result<Self, Vec<ConfigError>> {
         let mut mistakes = ConfigErrors::default();
         let node = yaml::parse(text, &Origin::Value(place), &mut mistakes);
@@ -169,7 +169,7 @@ impl Resources {
 }
 
 impl Injector {
-    /// What counts when nobody says anything: the image as it is built here, and every word about Vault is the pod's.
+    /// The settings without a config file: the locally built image, and all settings of Vault left to the pod.
     pub fn unconfigured() -> Self {
         Self {
             image: concat!("secret-exec:", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -183,14 +183,14 @@ impl Injector {
         }
     }
 
-    /// For checks where no operator's config is known: some server, and any other that a pod names.
+    /// The settings for checks without the operator's config: a placeholder server, and any address that a pod sets.
     pub fn placeholder() -> Self {
         let operator = [("vault.address", "https://vault.invalid:8200"), ("aws.region", "us-east-1")];
         let operator = operator.map(|(key, text)| (key.to_owned(), text.to_owned()));
         Self { operator: BTreeMap::from(operator), ..Self::unconfigured() }
     }
 
-    /// Reads the injector's config file. All mistakes at once.
+    /// Parses the injector's config file. Returns all mistakes at once.
     pub fn parse(file: Text<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut mistakes = ConfigErrors::default();
         let Some(mut node) = yaml::parse(file.text, &Origin::File(file.name), &mut mistakes) else {
@@ -245,14 +245,14 @@ impl Injector {
         injector
     }
 
-    /// What the operator says about a key.
+    /// The operator's value of a key.
     pub fn operator_value(&self, key: &str) -> Option<&str> {
         self.operator.get(key).map(String::as_str)
     }
 
-    /// The operator's part for a pod: `--set` flags, in the order of their keys. `also` are the injector's own.
+    /// The operator's settings for a pod as `--set` flags, sorted by key, with the injector's own (`also`).
     ///
-    /// An annotation that says something else about one of them is a mistake, and so is an address that is not allowed.
+    /// It is a mistake if an annotation sets one of them differently, or an address that is not allowed.
     pub fn pinned(&self, requested: &RequestedConfig, also: &[(&str, String)]) -> Result<Vec<Flag>, Vec<ConfigError>> {
         let mut mistakes = ConfigErrors::default();
         let tree = &requested.0;
@@ -287,7 +287,7 @@ impl Injector {
         if mistakes.is_empty() { Ok(pinned.into_iter().map(flag).collect()) } else { Err(mistakes) }
     }
 
-    /// Whether a pod may name this address of Vault.
+    /// Whether a pod may set this address of Vault.
     pub fn may_name(&self, address: &str) -> bool {
         self.operator_value("vault.address") == Some(address)
             || match &self.addresses {
@@ -310,23 +310,24 @@ impl Injector {
     }
 }
 
-/// What a pod's annotations say, as far as it can be read; what is wrong is reported when all layers are resolved.
+/// The settings of a pod's annotations, as far as they can be parsed; mistakes are reported when all layers are
+/// resolved.
 #[derive(Debug)]
 pub struct RequestedConfig(Node);
 
 impl RequestedConfig {
-    /// Reads annotations, over what those of another injector say.
+    /// Parses annotations, over the settings of another injector's annotations.
     pub fn read(annotations: &[(String, String)], settings: &[Setting]) -> Self {
         let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         Self(from_pairs(pairs, settings, &mut ConfigErrors::default()).0)
     }
 
-    /// The single value of a key of the config.
+    /// The value of a single-valued key.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.at(key)?.text()
     }
 
-    /// What is said about the backends and the login: keys of the config with their text, sorted.
+    /// The settings of backends and login: keys of the config with their values, sorted.
     pub fn login(&self) -> BTreeMap<String, String> {
         let mut said = BTreeMap::new();
         for section in BACKENDS {
@@ -339,19 +340,19 @@ impl RequestedConfig {
         said
     }
 
-    /// Flags for everything that is said, in its order, but for the dotted keys (and whole sections) of `skip`: read as
-    /// flags, they make the same configuration.
+    /// Flags for all settings, in order, except the dotted keys (and whole sections) in `skip`. As flags they result in
+    /// the same configuration.
     pub fn flags(&self, skip: &[&str]) -> Vec<Flag> {
         arguments::flags(&self.0, skip)
     }
 
-    /// Whether anything is said at or below a key of the config.
+    /// Whether anything is set at or below a key of the config.
     pub fn mentions(&self, key: &str) -> bool {
         self.0.at(key).is_some()
     }
 }
 
-/// Every single value below a section, by its dotted key.
+/// Calls `found` for every single value below a section, with its dotted key.
 fn leaves(node: &Node, path: &str, found: &mut impl FnMut(&str, &Node)) {
     match &node.kind {
         Kind::Map(entries) => entries.iter().for_each(|entry| leaves(&entry.value, &join(path, &entry.key), found)),
@@ -360,7 +361,7 @@ fn leaves(node: &Node, path: &str, found: &mut impl FnMut(&str, &Node)) {
     }
 }
 
-/// Two spellings of one address are one.
+/// Normalises a value, so that two spellings of one address are equal.
 fn normal(key: &str, text: &str) -> String {
     match key {
         "vault.address" => net::address(text).unwrap_or_else(|_| text.to_owned()),
@@ -368,7 +369,7 @@ fn normal(key: &str, text: &str) -> String {
     }
 }
 
-/// Why a path of a file cannot be said for every pod; nothing is mounted in the injected container but what it needs.
+/// Why a file's path cannot be set for every pod: only required files are mounted into the injected container.
 pub(super) fn in_a_container(key: &str) -> Option<&'static str> {
     match key {
         "vault.caFile" | "vault.caPath" => {

@@ -1,4 +1,4 @@
-//! The reference of the configuration, for people, as Markdown: written from the description that checks the file.
+//! Generates the Markdown reference of the configuration from the description that also validates it.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ of yours, `[]` an item of a list. `vault.auth` has other keys for each method: s
 |---|---|---|---|---|
 ";
 
-/// `docs/configuration.md`.
+/// The content of `docs/configuration.md`.
 pub fn markdown() -> String {
     let mut page = Page { text: HEAD.to_owned(), options: options() };
     page.children(&ROOT, "", "");
@@ -33,7 +33,7 @@ struct Page {
 }
 
 impl Page {
-    /// The rows of the keys below a key; `variant` names the method they belong to.
+    /// Appends the rows of the keys below a key; `variant` names the auth method they belong to.
     fn children(&mut self, shape: &Shape, path: &str, variant: &str) {
         match shape {
             Shape::Single(_) => {}
@@ -55,6 +55,7 @@ impl Page {
         }
     }
 
+    /// Appends the rows of an object's fields.
     fn fields(&mut self, object: &Object, path: &str, variant: &str) {
         for field in object.fields {
             self.row(field, path, variant, &value(&field.shape));
@@ -63,6 +64,7 @@ impl Page {
         }
     }
 
+    /// Appends the row of a field.
     fn row(&mut self, field: &Field, path: &str, variant: &str, value: &str) {
         let key = joined(path, field.name);
         let mut of = if variant.is_empty() { String::new() } else { format!(" ({variant})") };
@@ -80,11 +82,12 @@ impl Page {
     }
 }
 
+/// Joins a dotted path and a name.
 fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The flag, the variable and the annotation.
+/// The flag, the variable and the annotation of an option.
 fn other_names(option: &ConfigOption) -> String {
     let flag = option.flag.as_ref().map(|flag| match flag.value {
         Some(value) => format!("`--{} {value}`", flag.name),
@@ -95,7 +98,7 @@ fn other_names(option: &ConfigOption) -> String {
     names.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// What stands under a key, with its range.
+/// The expected value of a key.
 fn value(shape: &Shape) -> String {
     match shape {
         Shape::Single(form) => form.expected(),

@@ -1,4 +1,4 @@
-//! Every key of the configuration, with a sentence for people. Nothing else lists keys.
+//! Every key of the configuration with its description. There is no other list of keys.
 
 use super::form::Form;
 use super::shape::{Choice, Field, Names, Object, Presence, Shape, SingleItem, Tagged, Variant};
@@ -7,7 +7,7 @@ mod entries;
 
 use entries::{ENV_FROM, FILE, SECRET, VARIABLE};
 
-/// The whole configuration.
+/// The root of the configuration.
 pub(super) static ROOT: Shape = Shape::Object(&Object {
     fields: &[
         Field::new("vault", Shape::Object(&VAULT), "Vault or OpenBao."),
@@ -185,7 +185,7 @@ pub(super) static VAULT: Object = Object {
 
 static METHOD: Field = Field::single("method", Form::Words(METHODS), "The auth method.").required();
 
-/// Auth methods, in the order of the contract's table.
+/// The auth methods, in the order of the documentation.
 pub(super) const METHODS: &[&str] = &["kubernetes", "jwt", "approle", "aws", "cert", "token-file"];
 
 const ROLE: Field = Field::single("role", Form::Plain, "The Vault role.");

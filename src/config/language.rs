@@ -1,23 +1,23 @@
-//! The languages of templates, and how a Go template is read.
+//! Template languages, and the options of Go templates.
 
 /// The language of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Language {
-    /// Jinja, over `secret('…')`.
+    /// Jinja, with the function `secret('…')`.
     #[default]
     Jinja,
-    /// Go's, with consul-template's functions.
+    /// Go templates with consul-template's functions.
     Go(GoOptions),
 }
 
-/// How a Go template is read.
+/// The options of a Go template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoOptions {
     /// The opening delimiter.
     pub left: String,
     /// The closing delimiter.
     pub right: String,
-    /// What a key that is not there becomes.
+    /// How a missing key is rendered.
     pub missing_key: MissingKey,
 }
 
@@ -27,12 +27,12 @@ impl Default for GoOptions {
     }
 }
 
-/// What a key that is not there becomes.
+/// How a missing key is rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingKey {
-    /// `<no value>`.
+    /// As `<no value>`.
     #[default]
     NoValue,
-    /// An error.
+    /// It is an error.
     Error,
 }

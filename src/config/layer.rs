@@ -1,4 +1,4 @@
-//! One layer of the configuration: what it is read from, and how it is put together from checked parts.
+//! One layer of the configuration: its inputs, and how it is built from validated parts.
 
 use std::fmt;
 
@@ -8,28 +8,28 @@ use super::keys::ROOT;
 use super::merge;
 use super::tree::{ConfigErrors, Node};
 
-/// A text and its name.
+/// A text with its name.
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
-    /// As the user called it, for places.
+    /// The name, for places in messages.
     pub name: &'a str,
-    /// What is in it.
+    /// The content.
     pub text: &'a str,
 }
 
-/// Pod annotations, as they come.
+/// The source of pod annotations.
 #[derive(Clone, Copy)]
 pub enum Annotations<'a> {
-    /// In the pod: a downward-API file.
+    /// A downward-API file, in the pod.
     File(Text<'a>),
     /// Keys and values.
     Pairs(&'a [(String, String)]),
-    /// At admission: keys and values that reach the pod as flags, and so are stronger than variables, over what annotations
-    /// of another injector say.
+    /// Keys and values at admission, over the settings of another injector's annotations. They will reach the pod as
+    /// flags, and therefore take precedence over variables.
     Admitted(&'a [(String, String)], &'a [Setting]),
 }
 
-// Texts may hold secrets that somebody put there: `Debug` shows names only.
+// Texts may contain secrets: `Debug` shows names only.
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,34 +48,34 @@ impl fmt::Debug for Annotations<'_> {
     }
 }
 
-/// Whether every text could be read, so that what is missing is really missing.
+/// Whether every text could be parsed. Only then is a key that is not found really missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Yes.
+    /// All texts were parsed.
     Complete,
-    /// A text was broken.
+    /// A text is malformed.
     Broken,
 }
 
-/// One layer while it is put together from parts that are each checked on their own.
+/// A layer under construction. Each part is validated when it is added.
 pub(super) struct Layer {
-    /// What there is so far, in normal form.
+    /// The parts so far, normalised.
     pub(super) tree: Node,
     author: Author,
 }
 
 impl Layer {
-    /// A layer that says nothing yet.
+    /// An empty layer.
     pub(super) fn new(author: Author) -> Self {
         Self { tree: Node::empty(), author }
     }
 
-    /// Puts another layer under this one.
+    /// Merges another layer below this one.
     pub(super) fn put_under(&mut self, earlier: Self) {
         self.tree = merge::over(earlier.tree, std::mem::replace(&mut self.tree, Node::empty()), &ROOT);
     }
 
-    /// Checks a part and puts it over what is there.
+    /// Validates a part and merges it over the existing ones.
     pub(super) fn add(&mut self, part: Node, mistakes: &mut ConfigErrors) {
         let part = check::layer(part, &ROOT, self.author, mistakes);
         self.tree = merge::over(std::mem::replace(&mut self.tree, Node::empty()), part, &ROOT);

@@ -1,5 +1,5 @@
-//! The layers of configuration, from weak to strong: variables of the backends' own tools that fill gaps, annotations,
-//! the file, `SECRET_EXEC_…` variables, flags.
+//! Merges the layers of configuration, from weak to strong: environment variables of the backends' own tools,
+//! annotations, the file, `SECRET_EXEC_…` variables, flags.
 
 use std::fmt;
 
@@ -18,16 +18,16 @@ use super::proxies::{self, Proxies};
 use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
-/// Everything the configuration is made of. All of it is read once, by the caller.
+/// All inputs of the configuration, read once by the caller.
 #[derive(Clone, Copy)]
 pub struct Layers<'a> {
-    /// Inherited variables, as far as they are UTF-8.
+    /// The inherited variables that are UTF-8.
     pub environment: &'a [(String, String)],
     /// Pod annotations.
     pub annotations: Option<Annotations<'a>>,
     /// The config file.
     pub file: Option<Text<'a>>,
-    /// Flags in the order given.
+    /// The flags in order.
     pub flags: &'a [Flag],
     /// Whether a command is wrapped.
     pub wraps: Wraps,
@@ -36,13 +36,13 @@ pub struct Layers<'a> {
 /// What the mode does with the inherited environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wraps {
-    /// A command gets it: inherited references count.
+    /// A command gets it: inherited references are resolved.
     Command,
-    /// Nobody does.
+    /// Nothing: there is no command.
     Nothing,
 }
 
-// The inherited environment and config texts may hold secrets that somebody put there: `Debug` shows names only.
+// Environment and config texts may contain secrets: `Debug` shows names only.
 
 impl fmt::Debug for Layers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,19 +57,19 @@ impl fmt::Debug for Layers<'_> {
     }
 }
 
-/// All layers as one tree, and the path of `--local`, which no layer but the flags can say.
+/// The merged tree, and the path of `--local`, which is a flag only.
 pub(super) struct Merged<'a> {
     pub(super) tree: Node,
     pub(super) local: Option<&'a str>,
     pub(super) reading: Reading,
     pub(super) proxies: Proxies,
-    /// The name of an inherited variable that holds a token, which nobody reads.
+    /// The name of an inherited variable that contains a token, which is ignored.
     pub(super) token_variable: Option<&'static str>,
     /// Where Secrets Manager is, if a variable says so.
     pub(super) aws_endpoint: Option<&'a str>,
 }
 
-/// Reads, checks and merges the layers.
+/// Parses, validates and merges the layers.
 pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Merged<'a> {
     let mut reading = Reading::Complete;
     let is_pinned = layers.flags.iter().any(|flag| flag.name == flags::PINNED);
@@ -121,15 +121,16 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     Merged { tree, local, reading: worse(reading, result), proxies, token_variable, aws_endpoint }
 }
 
+/// The worse of two results.
 fn worse(a: Reading, b: Reading) -> Reading {
     if a == Reading::Broken { a } else { b }
 }
 
-/// Variables of the backends' own tools and the key each fills. Of two, the first that is set wins: `VAULT_…` before
-/// `BAO_…`, whatever the server is.
+/// Environment variables of the backends' own tools, and the key that each sets. The first one that is set takes
+/// precedence: `VAULT_…` before `BAO_…`, whatever the server is.
 ///
-/// A later one replaces an earlier one that excludes it: of three kinds of CA, Vault's own clients take the file first, then
-/// the text, then the directory.
+/// A later entry replaces an earlier one that it excludes: like Vault's own clients, the CA file takes precedence over
+/// the text, and that over the directory.
 const GAPS: [(&[&str], &[&str]); 9] = [
     (&["VAULT_ADDR", "BAO_ADDR"], &["vault", "address"]),
     (&["VAULT_NAMESPACE", "BAO_NAMESPACE"], &["vault", "namespace"]),
@@ -142,21 +143,22 @@ const GAPS: [(&[&str], &[&str]); 9] = [
     (&["AWS_REGION", "AWS_DEFAULT_REGION"], &["aws", "region"]),
 ];
 
-/// The key that a variable fills when nobody else says it.
+/// The key that a variable of a backend's own tools sets.
 pub(super) fn gap(place: &Place) -> Option<&'static [&'static str]> {
     let Place::Variable(name) = place else { return None };
     GAPS.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, path)| *path)
 }
 
-/// What begins like a setting and is none: an outer wrapper's volume, and the paths the caller reads these texts from.
+/// Variables with our prefix that are no settings: the volume of an outer wrapper, and paths that the caller has read.
 const NO_SETTINGS: [&str; 3] = ["DIR", "CONFIG", "ANNOTATIONS"];
 
-/// Whether a variable of that name says something about the configuration, so that it has to be text.
+/// Whether a variable of this name is a setting, and therefore has to be UTF-8.
 pub fn is_setting(name: &str) -> bool {
     let fills_a_gap = || proxies::is_variable(name) || GAPS.iter().any(|(names, _)| names.contains(&name));
     name.strip_prefix(VARIABLES).map_or_else(fills_a_gap, |rest| !NO_SETTINGS.contains(&rest))
 }
 
+/// The settings of the backends' own variables.
 fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Node> + 'a {
     GAPS.iter().filter_map(|(names, path)| {
         names.iter().find_map(|name| {
@@ -166,7 +168,7 @@ fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Nod
     })
 }
 
-/// Flags that no variable stands for.
+/// Settings that have a flag but no variable.
 const FLAGS_ONLY: [(&str, &str); 8] = [
     ("ENV", "--env NAME=REFERENCE"),
     ("FILE", "--file NAME=REFERENCE"),
@@ -178,7 +180,8 @@ const FLAGS_ONLY: [(&str, &str); 8] = [
     ("SUPERVISE", "--supervise"),
 ];
 
-/// `SECRET_EXEC_…`: any key that one text can set. An unknown one is a mistake, or a typo would be a silent default.
+/// Reads `SECRET_EXEC_…` variables, one for each single-valued key. An unknown one is a mistake, because a typo would
+/// otherwise be ignored.
 fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> Node {
     let known: Vec<(String, Single)> = singles().into_iter().map(|single| (single.variable(), single)).collect();
     let mut found: Vec<(&Single, &String, &String)> = Vec::new();
@@ -210,7 +213,7 @@ fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> 
     layer.tree
 }
 
-/// A Service whose name begins with `secret-exec` makes kubelet put such variables into every pod of its namespace.
+/// Whether it is a variable that the kubelet sets for a Service whose name begins with `secret-exec`.
 fn is_service_link(rest: &str, value: &str) -> bool {
     let port_of_protocol = |rest: &str| {
         ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {

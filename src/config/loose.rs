@@ -1,14 +1,14 @@
-//! Values that may be references, and may be secrets: what stands around them, and errors that do not quote them.
+//! Values that may be references or secrets: characters that may surround them, and errors that do not quote them.
 
 use crate::domain::ReferenceError;
 
-/// What may stand around a reference by accident: blanks, quotes that docker's `--env-file` keeps, a byte order mark,
-/// characters of no width, and what stands for bytes that are not UTF-8.
+/// Whether a character may surround a reference by accident: white space, quotes that docker's `--env-file` keeps, a
+/// byte order mark, zero-width characters, and the replacement character for bytes that are not UTF-8.
 pub(super) fn is_around(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "\"'`“”‘’\u{feff}\u{200b}\u{2060}\u{fffd}".contains(c)
 }
 
-/// The error without the parts of the value that some of its texts name.
+/// The error's text without the parts of the value that some errors quote.
 pub(super) fn without_quotes(error: &ReferenceError) -> String {
     use ReferenceError as E;
     match error {

@@ -1,12 +1,12 @@
-//! Puts a later layer over an earlier one. Maps merge key by key; anything else is replaced by the later layer.
+//! Merges a later layer over an earlier one. Maps are merged key by key; everything else is replaced.
 //!
-//! Where fields exclude each other the later layer's choice wins, too: `caFile` in a variable does not quarrel with `ca`
-//! in the file, a `template` replaces a `from`, another auth `method` replaces the whole of `vault.auth`.
+//! Where fields exclude each other the later layer takes precedence, too: `caFile` in a variable does not conflict with
+//! `ca` in the file, a `template` replaces a `from`, and another auth `method` replaces all of `vault.auth`.
 
 use super::shape::Shape;
 use super::tree::{Entry, Kind, Node};
 
-/// `earlier` with `later` over it. Both are in the normal form of [`super::check::layer`].
+/// Merges `later` over `earlier`. Both are normalised by [`super::check::layer`].
 pub(super) fn over(earlier: Node, later: Node, shape: &'static Shape) -> Node {
     let Node { kind, place } = later;
     let (mut entries, later) = match (earlier.kind, kind) {
@@ -47,6 +47,7 @@ pub(super) fn over(earlier: Node, later: Node, shape: &'static Shape) -> Node {
     Node { kind: Kind::Map(entries), place }
 }
 
+/// Whether both are single values with the same text.
 fn same_text(a: &Kind, b: &Kind) -> bool {
     matches!((a, b), (Kind::Text(a), Kind::Text(b)) if a.text == b.text)
 }

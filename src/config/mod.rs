@@ -1,10 +1,12 @@
-//! Configuration: text, environment, annotations and flags become one tree with places, the tree becomes a [`Config`].
+//! Configuration: files, environment, annotations and flags are parsed into one tree with places, and the tree into a
+//! [`Config`].
 //!
-//! No I/O and no clock: the caller reads the files. All mistakes come back at once, each with its place.
+//! No I/O and no clock: the caller reads the files. All mistakes are returned at once, each with its place.
 //!
-//! In the order data flows: `yaml`, `annotations` and `flags` make trees; `check` holds each against the one description
-//! of all keys (`keys`, in the words of `shape` and `form`); `layers` and `merge` make one tree of them; `resolve` reads
-//! the [`Config`] out of it; `arguments` writes a layer as flags again, for the arguments of an injected container.
+//! In the order of processing: `yaml`, `annotations` and `flags` build trees; `check` validates each against the one
+//! description of all keys (`keys`, built from `shape` and `form`); `layers` and `merge` merge them; `resolve` reads
+//! the [`Config`] from the result; `arguments` writes a layer as flags again, for the arguments of an injected
+//! container.
 
 mod action;
 pub mod annotations;
@@ -75,7 +77,7 @@ pub use schema::{injector_schema, schema};
 pub use value::duration;
 
 impl Config {
-    /// Whether `passEnv` names this inherited variable, which is then neither scrubbed nor resolved.
+    /// Whether `passEnv` matches this inherited variable, which is then neither removed nor resolved.
     pub fn passes(&self, name: &str) -> bool {
         self.pass_env.iter().any(|pattern| value::matches(pattern, name))
     }

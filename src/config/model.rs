@@ -1,4 +1,4 @@
-//! The complete and valid configuration. A [`Config`] that exists can be planned without looking back at its text.
+//! The validated configuration. A [`Config`] can be used without its original text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,68 +11,69 @@ use super::language::Language;
 use super::place::Place;
 use super::proxies::Proxies;
 
-/// Everything a run needs to know, whatever the mode.
+/// The configuration of a run, in any mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Vault or OpenBao; `None` when no reference can need it, or nothing says where it is. A direct reference, an
-    /// address and a login come together; only what templates ask for is not known yet.
+    /// Vault or OpenBao; `None` when no reference can need it, or no address is set. With a direct reference, address
+    /// and login are always present; only the needs of templates are not known yet.
     pub vault: Option<Vault>,
-    /// Files that `vault.auth` names as proof or half of it (token, secret id, role id, key), also where no reference needs
-    /// a login.
+    /// The files of `vault.auth` that contain credentials (token, secret ID, role ID, key), even if no reference needs
+    /// the login.
     pub identity_files: Vec<PathBuf>,
     /// Secrets Manager.
     pub aws: Aws,
-    /// Where files go.
+    /// The volume for files.
     pub volume: Volume,
-    /// Named fetches, by name.
+    /// The named secrets.
     pub secrets: BTreeMap<String, NamedSecret>,
-    /// What becomes a file.
+    /// The files to write.
     pub files: Vec<FileEntry>,
-    /// What becomes an environment variable: from `env`, and inherited references.
+    /// The environment variables to set: from `env`, and inherited references.
     pub env: Vec<EnvEntry>,
     /// Maps whose every key becomes an environment variable.
     pub env_from: Vec<EnvFrom>,
-    /// Patterns (`NAME` or `PREFIX*`) of inherited variables that are neither scrubbed nor resolved.
+    /// Patterns (`NAME` or `PREFIX*`) of inherited variables that are neither removed nor resolved.
     pub pass_env: Vec<String>,
-    /// Whether the environment alone decides if there is anything to resolve (`inherit: bank-vaults`).
+    /// Whether a configuration without any reference is valid, because only the environment decides (`inherit:
+    /// bank-vaults`).
     pub may_be_empty: bool,
-    /// Whether the backend's own AWS credentials are taken out of the app's environment.
+    /// Whether AWS credentials are removed from the app's environment.
     pub scrub_aws: bool,
-    /// Whom the app runs as.
+    /// The user that the app runs as.
     pub run_as: Option<RunAs>,
-    /// Stay as the app's parent.
+    /// Whether to stay the app's parent.
     pub supervise: bool,
-    /// Accept leased secrets in exec and init.
+    /// Whether leased secrets are accepted in exec and init.
     pub leave_leases: bool,
-    /// What happens after a change; empty means nothing but the files.
+    /// The actions after a change.
     pub on_change: Vec<Action>,
     /// How often secrets without a lease are read again.
     pub refresh: Refresh,
     /// When leases and the login are renewed and replaced.
     pub renewal: Renewal,
-    /// What happens to a secret that expired.
+    /// What happens when a secret expires.
     pub on_expired: OnExpired,
-    /// From the start until the first delivery.
+    /// The time limit from the start to the first delivery.
     pub timeout: Duration,
-    /// How long a sidecar that is asked to end goes on before it revokes what was issued.
+    /// How long a sidecar continues after a signal before it revokes.
     pub revoke_delay: Duration,
-    /// Our own state directory.
+    /// The state directory.
     pub state: PathBuf,
-    /// Where it was named; [`Place::Missing`] for the default.
+    /// Where the state directory was set; [`Place::Missing`] for the default.
     pub state_place: Place,
-    /// Answer every reference from this file instead.
+    /// The local file that answers every reference, if any.
     pub local: Option<PathBuf>,
-    /// Health and metrics, `HOST:PORT`.
+    /// The address of health and metrics, `HOST:PORT`.
     pub metrics: Option<String>,
-    /// Whether a process that stays confines itself.
+    /// Whether a process that keeps running is sandboxed.
     pub sandbox: Sandbox,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// How many of them.
+    /// The level of log lines.
     pub log_level: LogLevel,
 }
 
-/// How Vault or OpenBao is reached.
+/// How to reach Vault or OpenBao.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vault {
     /// `http://` or `https://`, host, optional port, optional path; or `unix://` and a socket's path. No credentials.
@@ -81,19 +82,19 @@ pub struct Vault {
     pub namespace: Option<String>,
     /// The private CA.
     pub ca: Option<Ca>,
-    /// The name to ask for and to verify instead of the address's host (SNI).
+    /// The TLS server name (SNI) to verify instead of the address's host.
     pub tls_server_name: Option<String>,
-    /// The certificate that is shown in every handshake, whatever the auth method.
+    /// The certificate presented in every handshake, whatever the auth method.
     pub client_certificate: Option<CertificateFiles>,
-    /// `http://` proxy for this backend; without it `proxies` count.
+    /// The `http://` proxy of this backend; without it, `proxies` apply.
     pub proxy: Option<String>,
     /// The proxies of the environment.
     pub proxies: Proxies,
-    /// Hosts, `HOST[:PORT]`, that the server may redirect to.
+    /// The hosts, `HOST[:PORT]`, to which redirects are followed.
     pub redirect_hosts: Vec<String>,
-    /// No verification of the certificate. Exists only together with `allowInsecure: true`.
+    /// Whether the server's certificate is not verified. Only possible together with `allowInsecure: true`.
     pub skip_verify: bool,
-    /// How we prove who we are; `None` only when no direct reference needs Vault, or a local file answers.
+    /// The login; `None` only when no direct reference needs Vault, or a local file answers.
     pub auth: Option<VaultAuth>,
 }
 
@@ -124,66 +125,66 @@ pub enum VaultAuth {
     Kubernetes {
         /// The Vault role.
         role: String,
-        /// Where the method is mounted, without `auth/`.
+        /// The mount of the auth method, without `auth/`.
         mount: String,
         /// Default: `/var/run/secrets/kubernetes.io/serviceaccount/token`.
         token_file: PathBuf,
-        /// Of the token the injector projects; nothing in the pod reads it.
+        /// The audience of the token that the injector projects; not used in the pod.
         audience: String,
     },
     /// A JWT, verified by its issuer's keys.
     Jwt {
         /// The Vault role.
         role: String,
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
-        /// The file that holds it.
+        /// The file with the JWT.
         token_file: PathBuf,
-        /// Of the token the injector projects.
+        /// The audience of the token that the injector projects.
         audience: Option<String>,
     },
-    /// Role id and secret id.
+    /// AppRole's role ID and secret ID.
     AppRole {
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
-        /// The role id, or the file that holds it.
+        /// The role ID, or the file that contains it.
         role_id: RoleId,
-        /// The file with the secret id; `None` for a role that needs none.
+        /// The file with the secret ID; `None` for a role that needs none.
         secret_id_file: Option<PathBuf>,
-        /// Whether that file holds a response-wrapping token instead.
+        /// Whether that file contains a response-wrapping token instead.
         secret_id_wrapped: bool,
     },
     /// A signed `GetCallerIdentity`.
     Aws {
         /// The Vault role.
         role: String,
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
         /// `X-Vault-AWS-IAM-Server-ID`.
         server_id: Option<String>,
-        /// Of the STS endpoint signed for.
+        /// The region of the STS endpoint.
         region: Option<String>,
     },
     /// A TLS client certificate.
     Cert {
-        /// Where the method is mounted.
+        /// The mount of the auth method.
         mount: String,
         /// The certificate role; `None` lets the server choose.
         role: Option<String>,
-        /// PEM certificate chain.
+        /// The PEM file with the certificate chain.
         cert_file: PathBuf,
-        /// PEM private key.
+        /// The PEM file with the private key.
         key_file: PathBuf,
     },
-    /// A token somebody else keeps alive. Never revoked by us.
+    /// A token that another process keeps alive. Never revoked by us.
     TokenFile {
-        /// The file, re-read when it changes.
+        /// The file, which is read again when it changes.
         path: PathBuf,
     },
 }
 
 impl VaultAuth {
-    /// The files that prove who we are: whoever reads one can log in as this workload.
+    /// The files with credentials: whoever can read one can log in as this workload.
     pub fn secret_files(&self) -> Vec<&Path> {
         match self {
             Self::Kubernetes { token_file, .. } | Self::Jwt { token_file, .. } => vec![token_file],
@@ -196,7 +197,7 @@ impl VaultAuth {
 }
 
 impl fmt::Display for VaultAuth {
-    /// As an operator knows it: `kubernetes (role web, mount kubernetes)`.
+    /// The login for messages: `kubernetes (role web, mount kubernetes)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kubernetes { role, mount, .. } => write!(f, "kubernetes (role {role}, mount {mount})"),
@@ -222,12 +223,12 @@ pub enum RoleId {
     File(PathBuf),
 }
 
-/// Secrets Manager's own settings; everything else is the SDK's default chain.
+/// The settings of Secrets Manager; everything else is the SDK's default chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aws {
-    /// Where an ARN does not say.
+    /// The region, where an ARN does not contain one.
     pub region: Option<String>,
-    /// Assumed for every reference that names no role of its own.
+    /// The role to assume for references that name none.
     pub assume_role: Option<AssumeRole>,
     /// The proxies of the environment.
     pub proxies: Proxies,
@@ -242,44 +243,44 @@ pub struct AssumeRole {
     pub external_id: Option<String>,
 }
 
-/// Where files go.
+/// The volume for files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    /// Absolute.
+    /// Absolute path.
     pub path: PathBuf,
-    /// Whom the files belong to; default `runAs`, else ourselves.
+    /// The owner of the files; by default `runAs`, or else our own user.
     pub owner: Option<Owner>,
-    /// Bytes, of a tmpfs we mount.
+    /// The size in bytes of a tmpfs that we mount.
     pub size: u64,
-    /// Where each folder of files has a folder of links to them.
+    /// The directory that gets a folder of links for each folder of files.
     pub links: Option<PathBuf>,
-    /// Where the path was written.
+    /// Where the path was set.
     pub place: Place,
 }
 
 /// An entry of `secrets`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSecret {
-    /// Where it is.
+    /// The reference.
     pub reference: SecretRef,
-    /// Its own interval.
+    /// Its own read interval.
     pub refresh: Option<Duration>,
-    /// Where it was written.
+    /// Where it was set.
     pub place: Place,
 }
 
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Below the volume.
+    /// The path below the volume.
     pub name: FileName,
-    /// What goes in.
+    /// The content.
     pub content: Content,
-    /// Its own mode; default 0400, with a group 0440.
+    /// The mode; by default 0400, or 0440 with a group.
     pub mode: Option<FileMode>,
-    /// Its own interval.
+    /// Its own read interval.
     pub refresh: Option<Duration>,
-    /// Where it was written.
+    /// Where it was set.
     pub place: Place,
 }
 
@@ -290,7 +291,7 @@ pub struct EnvEntry {
     pub name: EnvName,
     /// Its value.
     pub content: Content,
-    /// Where it was written; [`Place::Variable`] for an inherited reference.
+    /// Where it was set; [`Place::Variable`] for an inherited reference.
     pub place: Place,
 }
 
@@ -299,9 +300,9 @@ pub struct EnvEntry {
 pub struct EnvFrom {
     /// The map.
     pub reference: SecretRef,
-    /// In front of every key.
+    /// The prefix of the variable names.
     pub prefix: String,
-    /// Where it was written.
+    /// Where it was set.
     pub place: Place,
 }
 
@@ -310,43 +311,43 @@ pub struct EnvFrom {
 pub enum Content {
     /// One reference.
     Secret {
-        /// Where it is.
+        /// The reference.
         reference: SecretRef,
-        /// Default: `raw` for one value, `json` for a map.
+        /// By default `raw` for one value, `json` for a map.
         format: Option<Format>,
-        /// Applied to one value before it is written.
+        /// Applied to a single value before it is written.
         decode: Option<Decode>,
     },
     /// A template over secrets.
     Template(Template, Language),
 }
 
-/// Template text, or the file that holds it.
+/// The text of a template, or its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Template {
     /// In the config.
     Text(String),
-    /// In a file, read at start.
+    /// In a file, which is read at the start.
     File(PathBuf),
 }
 
-/// How a map or value is written.
+/// The output format of a map or value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Exact bytes of one value.
+    /// The exact bytes of one value.
     Raw,
     /// JSON.
     Json,
     /// YAML.
     Yaml,
-    /// `KEY='value'` lines a shell's `.` and dotenv readers take.
+    /// `KEY='value'` lines, as read by shells and dotenv libraries.
     Dotenv,
     /// Java properties.
     Properties,
 }
 
 impl fmt::Display for Format {
-    /// As it is written in the config.
+    /// The name in the config.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Raw => "raw",
@@ -358,7 +359,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// An encoding to undo.
+/// An encoding to be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decode {
     /// RFC 4648, standard or URL-safe alphabet, padding optional.
@@ -368,22 +369,22 @@ pub enum Decode {
 /// One action of `onChange`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// A signal to the child, or to the oldest process of that name.
+    /// Send a signal to the child, or to the oldest process of a name.
     Signal {
-        /// Linux signal number.
+        /// The Linux signal number.
         number: i32,
-        /// A process name (sidecar only).
+        /// The process name (sidecar only).
         process: Option<String>,
     },
-    /// Stop, wait until reaped, start.
+    /// Restart the app.
     Restart,
-    /// A command with its arguments, as the app's identity.
+    /// Run a command as the app's user.
     Run(Vec<String>),
     /// POST to this URL.
     Http {
         /// `http://` or `https://`.
         url: String,
-        /// Whether it may be elsewhere than on loopback.
+        /// Whether hosts other than loopback are permitted.
         remote: bool,
     },
 }
@@ -397,23 +398,23 @@ pub struct Refresh {
     pub aws: Duration,
 }
 
-/// When leases and the login are renewed and replaced. Every value that a configuration may hold keeps the rules.
+/// When leases and the login are renewed and replaced. All permitted values are consistent with the schedule's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// Percent of its life after which something is renewed; `None`: two thirds.
+    /// The percentage of a TTL after which it is renewed; `None`: two thirds.
     pub at: Option<u8>,
-    /// Percent of its life (or interval) that chance takes off.
+    /// The largest percentage of a TTL (or interval) that jitter takes off.
     pub jitter: u8,
-    /// The longest that a credential and its successor live side by side.
+    /// The longest time in which a credential and its replacement are both valid.
     pub hand_over: Duration,
 }
 
-/// What happens to a secret that expired.
+/// What happens when a secret expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnExpired {
     /// The files stay.
     Keep,
-    /// Its files go.
+    /// The files are removed.
     Remove,
     /// The app is stopped (exit 75; only with a supervisor).
     Stop,
@@ -428,41 +429,41 @@ pub struct Inherit {
     pub aws_sm: bool,
     /// `arn:aws…:secretsmanager:…`.
     pub arn: bool,
-    /// The forms of bank-vaults' `vault-env`, also inside a text.
+    /// The forms of bank-vaults' `vault-env`, also inside other text.
     pub bank_vaults: bool,
 }
 
-/// Whether a process that stays confines itself to the system calls and files it needs.
+/// Whether a process that keeps running restricts itself to the system calls and files it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
     /// Not at all.
     Off,
-    /// Nothing is refused; the kernel's audit log names what would be.
+    /// Nothing is refused, but the kernel's audit log records what would be.
     Log,
-    /// What is not needed is refused.
+    /// Everything that is not needed is refused.
     On,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// How much is logged.
+/// The level of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Only failures.
+    /// Errors only.
     Error,
-    /// And what deserves a look.
+    /// Also warnings.
     Warn,
-    /// And each login, issue, delivery, revocation.
+    /// Also each login, issue, delivery and revocation.
     Info,
-    /// And each request.
+    /// Also each request.
     Debug,
-    /// Everything of ours; nothing of foreign crates.
+    /// Everything of this program; nothing of other crates.
     Trace,
 }

@@ -1,21 +1,22 @@
-//! The names of single-valued keys outside the file: `SECRET_EXEC_VAULT_AUTH_ROLE`, `vault-auth-role`, `--set vault.auth.role`.
+//! The names of single-valued keys outside the file: variable `SECRET_EXEC_VAULT_AUTH_ROLE`, annotation
+//! `vault-auth-role`, flag `--set vault.auth.role`.
 
 use super::check::unknown_key;
 use super::keys::ROOT;
 use super::shape::Shape;
 use super::tree::join;
 
-/// In front of every variable that is ours.
+/// The prefix of our variables.
 pub(super) const VARIABLES: &str = "SECRET_EXEC_";
 
-/// A key that one text can set.
+/// A key with a single value.
 #[derive(Debug, Clone)]
 pub(super) struct Single {
-    /// From the root.
+    /// The path from the root.
     pub(super) path: Vec<&'static str>,
 }
 
-/// Every key that one text can set, in the order of the description.
+/// Every key with a single value, in the order of the description.
 pub(super) fn singles() -> Vec<Single> {
     fn walk(shape: &'static Shape, path: &mut Vec<&'static str>, found: &mut Vec<Single>) {
         if shape.is_single() {
@@ -33,23 +34,23 @@ pub(super) fn singles() -> Vec<Single> {
 }
 
 impl Single {
-    /// `SECRET_EXEC_VAULT_AUTH_TOKEN_FILE`.
+    /// The name of its variable: `SECRET_EXEC_VAULT_AUTH_TOKEN_FILE`.
     pub(super) fn variable(&self) -> String {
         format!("{VARIABLES}{}", words(&self.path, '_').to_ascii_uppercase())
     }
 
-    /// `vault-auth-token-file`.
+    /// The name of its flag and annotation: `vault-auth-token-file`.
     pub(super) fn kebab(&self) -> String {
         kebab(&self.path)
     }
 }
 
-/// `["vault", "tokenFile"]` as `vault-token-file`.
+/// Converts `["vault", "tokenFile"]` to `vault-token-file`.
 pub(super) fn kebab(path: &[&str]) -> String {
     words(path, '-')
 }
 
-/// `["vault", "tokenFile"]` as `vault_token_file`, with that mark between words.
+/// Converts `["vault", "tokenFile"]` to lower-case words, separated by `mark`.
 fn words(path: &[&str], mark: char) -> String {
     let mut out = String::new();
     for (at, name) in path.iter().enumerate() {
@@ -66,7 +67,7 @@ fn words(path: &[&str], mark: char) -> String {
     out
 }
 
-/// Finds the key of `--set KEY=…`. A name under `files`, `env` or `secrets` may hold dots; quotes say where it ends.
+/// Finds the key of `--set KEY=…`. A name under `files`, `env` or `secrets` may contain dots; quotes can delimit it.
 pub(super) fn locate(text: &str) -> Result<(Vec<String>, &'static Shape), String> {
     let mut shape = &ROOT;
     let mut path = Vec::new();
@@ -89,7 +90,7 @@ pub(super) fn locate(text: &str) -> Result<(Vec<String>, &'static Shape), String
     Ok((path, shape))
 }
 
-/// A name of the user's and what comes after it: all, unless the last part is a field of what stands under the name.
+/// Splits a user-defined name from the field after it, which is the last part if that is a known field.
 fn user_name<'a>(text: &'a str, value: &Shape) -> Result<(&'a str, Option<&'a str>), String> {
     if let Some(quoted) = text.strip_prefix('"') {
         let (name, rest) = quoted.split_once('"').ok_or("a quote that does not end")?;

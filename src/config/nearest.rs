@@ -1,6 +1,6 @@
-//! The known name that was probably meant.
+//! Suggests a known name for an unknown one.
 
-/// The nearest of `known`, when one is near enough to be worth a suggestion.
+/// The most similar name of `known`, if it is similar enough to be suggested.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 128; // a name longer than that is no slip of the finger
     if name.len() > LONGEST {
@@ -12,13 +12,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     near.min().filter(|(distance, _)| *distance < bare.len()).map(|(_, known)| known)
 }
 
-/// Without case and without the marks between words: `run_as`, `run-as` and `runAs` are one name.
+/// Ignores case and the separators `_` and `-`: `run_as`, `run-as` and `runAs` are equal.
 fn bare(name: &str) -> Vec<char> {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
-/// Edits from one to the other, when they are at most `limit`; two neighbours that changed places are one edit (optimal
-/// string alignment). Only the band about the diagonal is looked at: a pod has room for a thousand wrong names.
+/// The edit distance, if it is at most `limit`; swapping two neighbours is one edit (optimal string alignment). Only
+/// the band around the diagonal is computed, because a pod may have a thousand wrong names.
 fn distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
     if a.len().abs_diff(b.len()) > limit {
         return None;
@@ -50,7 +50,7 @@ fn distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
     Some(last[b.len()]).filter(|edits| *edits <= limit)
 }
 
-/// `; did you mean "x"?`, or what there is.
+/// The suggestion `; did you mean "x"?`, or the list of known names.
 pub(super) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(name, known.clone()) {
         Some(meant) => format!("; did you mean {meant:?}?"),

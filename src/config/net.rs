@@ -1,4 +1,5 @@
-//! Addresses: what is refused here cannot surprise a URL parser later. No text with credentials is ever quoted.
+//! Validates addresses, so that a URL parser cannot interpret them differently later. Text with credentials is never
+//! quoted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,10 +9,11 @@ pub(super) struct Url<'a> {
     pub(super) host: &'a str,
     /// Host and port.
     pub(super) authority: &'a str,
-    /// From the first slash on.
+    /// Everything from the first slash on.
     rest: &'a str,
 }
 
+/// Splits and validates an HTTP URL.
 pub(super) fn url(text: &str) -> Result<Url<'_>, String> {
     const EXPECTED: &str = "expected http:// or https:// and a host";
     let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
@@ -28,7 +30,7 @@ pub(super) fn url(text: &str) -> Result<Url<'_>, String> {
     Ok(Url { scheme, host: checked_host(authority)?, authority, rest })
 }
 
-/// The host of `HOST[:PORT]`, both checked.
+/// Validates `HOST[:PORT]` and returns the host.
 pub(super) fn checked_host(text: &str) -> Result<&str, String> {
     let (host, port) = if text.starts_with('[') {
         let end = text.find(']').ok_or("expected \"]\" after an IPv6 address")?;
@@ -53,6 +55,7 @@ pub(super) fn checked_host(text: &str) -> Result<&str, String> {
     }
 }
 
+/// Validates a host name or IP address.
 fn host_syntax(host: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected the name of a host or its IP address (IPv6 in brackets)";
     if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
@@ -68,7 +71,7 @@ fn host_syntax(host: &str) -> Result<(), String> {
     if name.len() > 253 || !name.split('.').all(label) {
         return Err(EXPECTED.to_owned());
     }
-    // A URL parser takes a last label that begins with a digit and is a number for IPv4, in any of its old spellings.
+    // URL parsers interpret a numeric last label as IPv4, in any of its old notations.
     let last = name.rsplit('.').next().unwrap_or(name);
     let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
     if is_number && name.parse::<Ipv4Addr>().is_err() {
@@ -77,8 +80,8 @@ fn host_syntax(host: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The address of a server: `http://` or `https://`, host, optional port, optional path in front of the API's; or
-/// `unix://` and the absolute path of a socket. One final slash is left out.
+/// Validates the address of a server: `http://` or `https://`, host, optional port, optional path before the API's; or
+/// `unix://` and the absolute path of a socket. Returns it with the scheme in lower case and without a final slash.
 pub(super) fn address(text: &str) -> Result<String, String> {
     if let Some(path) = unix_socket(text) {
         let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\0', '\n']);
@@ -89,18 +92,18 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
     let url = url(text)?;
     prefix(url.rest)?;
-    // Everybody below compares the scheme as it is usually written.
+    // Other code compares the scheme in lower case.
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     Ok(format!("{}://{}", url.scheme, rest.strip_suffix('/').unwrap_or(rest)))
 }
 
-/// What follows `unix://`, in whatever letters.
+/// The text after `unix://`, in any letter case.
 fn unix_socket(text: &str) -> Option<&str> {
     let (scheme, path) = text.split_once("://")?;
     scheme.eq_ignore_ascii_case("unix").then_some(path)
 }
 
-/// A path in front of the API's, such as an ingress has it.
+/// Validates a path before the API's, as an ingress may add.
 fn prefix(path: &str) -> Result<(), String> {
     let inner = path.strip_suffix('/').unwrap_or(path);
     let Some(inner) = inner.strip_prefix('/') else {
@@ -120,7 +123,7 @@ fn prefix(path: &str) -> Result<(), String> {
 
 const NO_QUERY: &str = "expected only scheme, host, port and a plain path such as /vault, without a query";
 
-/// An `http://` proxy.
+/// Validates an `http://` proxy.
 pub(super) fn proxy(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "expected http://HOST:PORT; no other kind of proxy is spoken to";
     let parts = url(text).map_err(|_| EXPECTED.to_owned())?;
@@ -133,7 +136,7 @@ pub(super) fn proxy(text: &str) -> Result<String, String> {
     address(text)
 }
 
-/// `HOST[:PORT]`, several with commas between them; in small letters.
+/// Parses a comma-separated list of `HOST[:PORT]`, in lower case.
 pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     let entries = text.split(',').map(str::trim);
     let found: Result<Vec<String>, (usize, String)> = entries
@@ -168,7 +171,7 @@ fn redirect_host(entry: &str) -> Result<(), String> {
     }
 }
 
-/// A host's name for TLS, without a port.
+/// Validates a host name for TLS, without a port.
 pub(super) fn host(text: &str) -> Result<String, String> {
     host_syntax(text)?;
     if text.starts_with('[') {
@@ -177,7 +180,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// `HOST:PORT` to listen on.
+/// Validates `HOST:PORT` to listen on.
 pub fn listen(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090 for every interface";
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
@@ -186,7 +189,7 @@ pub fn listen(text: &str) -> Result<String, String> {
     if is_port { Ok(text.to_owned()) } else { Err(EXPECTED.to_owned()) }
 }
 
-/// A URL to notify.
+/// Validates a URL to notify.
 pub(super) fn notify(text: &str) -> Result<String, String> {
     let url = url(text)?;
     if url.rest.contains('#') {
@@ -195,7 +198,7 @@ pub(super) fn notify(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether a URL that [`notify`] took stays on this machine.
+/// Whether a URL accepted by [`notify`] is on this machine.
 pub(super) fn is_loopback(text: &str) -> bool {
     url(text).is_ok_and(|url| {
         let bare = url.host.trim_start_matches('[').trim_end_matches(']');

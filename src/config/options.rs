@@ -1,26 +1,26 @@
-//! Every option that one value can set, with all its names: config key, flag, variable, annotation. Help texts, completions,
-//! man pages and the reference of annotations are written from this list.
+//! Every single-valued option with all its names: config key, flag, variable, annotation. Help texts, completions, man
+//! pages and the reference of annotations are generated from this list.
 
 use super::keys::ROOT;
 use super::names::{Single, singles};
 use super::shape::{DefaultValue, Field, FlagKind, Shape, Source};
 
-/// An option and its names.
+/// An option with its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigOption {
     /// The key of the config file, dotted: `vault.auth.role`.
     pub key: String,
-    /// Its own command-line flag, where it has one beside `--set`.
+    /// Its own command-line flag, if it has one.
     pub flag: Option<OptionFlag>,
     /// The environment variable: `SECRET_EXEC_VAULT_AUTH_ROLE`.
     pub variable: String,
-    /// The annotation after the prefix: `vault-auth-role`. `None` where no annotation may set it.
+    /// The annotation key without the prefix: `vault-auth-role`. `None` if no annotation may set it.
     pub annotation: Option<String>,
-    /// What its value must be: `true or false`.
+    /// The expected value: `true or false`.
     pub expected: String,
     /// A sentence on what it does.
     pub doc: &'static str,
-    /// What counts when nobody sets it: a value, or a phrase.
+    /// The default: a value, or a phrase.
     pub default: Option<&'static str>,
 }
 
@@ -29,12 +29,12 @@ pub struct ConfigOption {
 pub struct OptionFlag {
     /// Without the dashes: `run-as`.
     pub name: String,
-    /// What its value is called in help texts; `None` for a switch.
+    /// The placeholder of its value in help texts; `None` for a switch.
     pub value: Option<&'static str>,
 }
 
 impl ConfigOption {
-    /// The sentence, and the default where there is one.
+    /// The sentence, followed by the default if there is one.
     pub fn doc_with_default(&self) -> String {
         match self.default {
             Some(default) => format!("{} Default: {default}.", self.doc),
@@ -43,11 +43,12 @@ impl ConfigOption {
     }
 }
 
-/// Every option that one value can set, in the order of the description of the config.
+/// Every single-valued option, in the order of the config's description.
 pub fn options() -> Vec<ConfigOption> {
     singles().iter().filter_map(option).collect()
 }
 
+/// The option for a key.
 fn option(single: &Single) -> Option<ConfigOption> {
     let fields = fields(single);
     let field = fields.last()?;
@@ -70,7 +71,7 @@ fn option(single: &Single) -> Option<ConfigOption> {
     })
 }
 
-/// What the one value must be.
+/// The expected value.
 fn expected(shape: &Shape) -> String {
     match shape {
         Shape::Single(form) | Shape::Short { form, .. } => form.expected(),

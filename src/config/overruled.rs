@@ -1,11 +1,11 @@
-//! Variables of Vault's own clients that name another server, namespace or CA than the configuration does.
+//! Warnings about environment variables of Vault's own clients that differ from the configuration.
 
 use std::path::Path;
 
 use super::model::{Ca, Vault};
 use super::{net, value};
 
-/// A line for each inherited variable that a stronger layer overrules. `variable` gives the value of one.
+/// A warning for each inherited variable that the configuration overrides. `variable` returns a variable's value.
 pub fn overruled<'a>(vault: &Vault, variable: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
     let mut lines = Vec::new();
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
@@ -26,7 +26,7 @@ pub fn overruled<'a>(vault: &Vault, variable: impl Fn(&str) -> Option<&'a str>) 
             Some((name, value))
         };
         if let Some((name, value)) = set("ADDR") {
-            // What cannot be read may hold credentials.
+            // A value that cannot be parsed may contain credentials.
             let address = net::address(value).unwrap_or_default();
             if address != vault.address {
                 let shown = if address.is_empty() { address } else { format!(" ({address})") };

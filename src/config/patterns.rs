@@ -1,5 +1,5 @@
-//! The forms of `form` as JSON Schema. Helm checks the chart's values by the patterns, too, which cannot look ahead there: what a
-//! pattern must not match stands beside it as `not`.
+//! The forms of single values as JSON Schema. Helm validates the chart's values with these patterns too and has no
+//! look-ahead, so what must not match is a separate `not`.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ use super::form::Form;
 const SOME_TEXT: &str = r"^\S(.*\S)?$";
 
 impl Form {
-    /// As JSON Schema. Never stricter than `check`, but for numbers where a text is meant, and less strict only where a pattern
-    /// cannot say it.
+    /// The form as JSON Schema. It is never stricter than [`Form::check`] (apart from numbers in place of strings), and
+    /// more permissive only where a pattern cannot express the rule.
     pub(super) fn schema(self) -> Value {
         let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
         let but = |pattern: &str, not: &str| json!({ "type": "string", "pattern": pattern, "not": { "pattern": not } });
@@ -72,13 +72,13 @@ impl Form {
     }
 }
 
-/// A duration that is not nothing.
+/// A duration other than zero that does not match `not`.
 fn duration(not: &str) -> Value {
     let pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
     json!({ "type": "string", "minLength": 2, "pattern": pattern, "not": { "pattern": format!("^[0dhms]*$|{not}") } })
 }
 
-/// Less than 10 s, or more than an hour.
+/// A pattern for durations below 10 s or above 1 h.
 fn not_hand_over() -> String {
     let long = [
         "^0*[1-9][0-9]*d",
@@ -93,13 +93,13 @@ fn not_hand_over() -> String {
     format!("{}|{}", long.join("|"), short.join("|"))
 }
 
-/// A port that is none, with what follows it.
+/// A pattern for an invalid port followed by `end`.
 fn not_a_port(end: &str) -> String {
     let above = "6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,}";
     format!(":0*({above}|0){end}")
 }
 
-/// The number of a user or a group, or a text that may have one.
+/// A user or group ID, or a string that matches `pattern`.
 fn id(least: u32, pattern: &str) -> Value {
     json!({ "type": ["string", "integer"], "minimum": least, "maximum": u32::MAX - 1, "pattern": pattern })
 }

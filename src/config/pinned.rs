@@ -1,13 +1,13 @@
-//! What `--pinned` is about: the settings that neither annotations nor the environment may say, because whoever can edit
-//! those would move the login, choose what answers it, or take the sandbox away.
+//! The settings that `--pinned` protects: neither annotations nor environment may set them, because whoever can edit
+//! those could redirect the login, choose the server, or disable the sandbox.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Sections of the config that annotations do not say under `--pinned`.
+/// Sections of the config that annotations cannot set under `--pinned`.
 pub(super) const SECTIONS: [&str; 3] = ["vault", "aws", "onChange"];
 
-/// What AWS's platforms tell a container about its own identity (ECS, EKS, Lambda), which stays; and the region, which
-/// names no host outside of AWS. Those that name an endpoint stay only with one of the platform's ([`is_platform`]).
+/// Variables with which AWS's platforms tell a container its own identity (ECS, EKS, Lambda) or region, which stay in
+/// effect. Those with an endpoint stay only if it is one of the platform's ([`is_platform`]).
 const AWS_IDENTITY: [&str; 17] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
@@ -28,20 +28,20 @@ const AWS_IDENTITY: [&str; 17] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// Variables by which the C library's resolver looks a name up elsewhere: search domains, and aliases from a file.
+/// Variables that redirect the C library's name resolution: search domains, and aliases from a file.
 const RESOLVER: [&str; 3] = ["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"];
 
-/// Where the container credentials of ECS and EKS answer, beside loopback: the hosts that AWS's SDKs allow without TLS.
+/// The addresses of ECS's and EKS's container credentials, which AWS's SDKs allow without TLS.
 const CONTAINER_CREDENTIALS: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Whether a variable says something about a backend, the way to it, whom we trust there, a config file, a hook or the
-/// sandbox. Under `--pinned` such a variable does not count, and neither the SDK nor an HTTP client finds it.
+/// Whether a variable configures a backend, the connection to it, trusted CAs, a config file, a hook or the sandbox.
+/// Under `--pinned` such a variable is ignored, and hidden from the SDK and HTTP clients.
 ///
-/// `value` is `None` where it is not known, as of a variable that a manifest takes from a ConfigMap.
+/// `value` is `None` if it is not known, such as that of a variable which a manifest takes from a ConfigMap.
 pub fn is_steering(name: &str, value: Option<&str>) -> bool {
     let name = name.to_ascii_uppercase();
     if let Some(rest) = name.strip_prefix(super::names::VARIABLES) {
@@ -60,8 +60,8 @@ pub fn is_steering(name: &str, value: Option<&str>) -> bool {
         || matches!(name.as_str(), "SSL_CERT_FILE" | "SSL_CERT_DIR")
 }
 
-/// Whether what an identity variable says leads to AWS's platform. The SDK takes any host there with `https`, and sends it
-/// the token of `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
+/// Whether the value of an identity variable leads to AWS's platform. The SDK would accept any `https` host, and send
+/// it the token of `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
 fn is_platform(name: &str, value: &str) -> bool {
     match name {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI" => {
@@ -73,6 +73,7 @@ fn is_platform(name: &str, value: &str) -> bool {
     }
 }
 
+/// Whether the host is loopback or one of [`CONTAINER_CREDENTIALS`].
 fn is_platform_host(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
@@ -81,7 +82,7 @@ fn is_platform_host(host: &str) -> bool {
     }
 }
 
-/// Whether a variable would be read by a library of ours under `--pinned`: the above, and where profiles are looked for.
+/// Whether a variable is hidden from libraries under `--pinned`: those above, and those that locate profiles.
 pub fn is_hidden(name: &str, value: &str) -> bool {
     is_steering(name, Some(value)) || matches!(name, "HOME" | "XDG_CONFIG_HOME")
 }

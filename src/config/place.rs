@@ -1,31 +1,31 @@
-//! Where a setting was written, and what is wrong with it.
+//! Places of settings, and mistakes in them.
 
 use std::fmt;
 
 use crate::domain::{Diagnostic, Exit};
 
-/// Where a setting came from, as the operator finds it.
+/// Where a setting comes from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// A line of a file (one-based).
+    /// A line of a file (counted from one).
     Line {
-        /// The file, as it was named.
+        /// The file's name.
         file: String,
-        /// One-based.
+        /// Counted from one.
         line: usize,
     },
     /// A command-line flag, such as `--run-as` or `--set vault.auth.role`.
     Flag(String),
     /// An environment variable.
     Variable(String),
-    /// A pod annotation, by its whole key.
+    /// A pod annotation, by its full key.
     Annotation(String),
-    /// Nowhere: a default, or something that is missing.
+    /// No place: a default, or something that is missing.
     Missing,
 }
 
 impl Place {
-    /// Whether it is an annotation, or a line of the one that holds a config.
+    /// Whether it is an annotation, or a line of the annotation with a config.
     pub fn is_annotation(&self) -> bool {
         match self {
             Self::Annotation(_) => true,
@@ -47,17 +47,18 @@ impl fmt::Display for Place {
     }
 }
 
-/// One mistake in the configuration: where, what, and what was expected. Quotes names, never a value that could be a secret.
+/// A mistake in the configuration: where, what, and what was expected. Quotes names, never a value that may be a
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
-    /// Where it stands.
+    /// The place.
     pub place: Place,
-    /// What is wrong and what was expected; lower-case, no full stop.
+    /// What is wrong and what was expected; in lower case, without a full stop.
     pub text: String,
 }
 
 impl ConfigError {
-    /// A mistake from its parts.
+    /// A mistake at `place`.
     pub fn new(place: &Place, text: impl Into<String>) -> Self {
         Self { place: place.clone(), text: text.into() }
     }

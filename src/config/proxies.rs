@@ -1,21 +1,21 @@
-//! The proxy variables, read once: which proxy leads to an address. No library of ours reads them itself.
+//! Proxy environment variables, read once: selects the proxy for an address. No library reads them itself.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::net;
 
-/// The variables, in the order in which the first that is set counts; the last two are for every scheme.
+/// The variables in order of precedence; the last two apply to every scheme.
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const EXCEPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Whether a variable of that name says something about proxies.
+/// Whether a variable of this name configures proxies.
 pub(super) fn is_variable(name: &str) -> bool {
     [&HTTPS[..], &HTTP, &EXCEPT].concat().contains(&name)
 }
 
-/// The proxies of the environment, and what they are not used for.
+/// The configured proxies and their exceptions.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Proxies {
     https: Option<Named>,
@@ -23,7 +23,7 @@ pub struct Proxies {
     except: Vec<Exception>,
 }
 
-/// What a variable says: a proxy's URL, or what is wrong with it.
+/// The proxy of a variable: its URL, or why it is invalid.
 #[derive(Clone, PartialEq, Eq)]
 struct Named {
     variable: &'static str,
@@ -41,24 +41,24 @@ struct Exception {
 enum Hosts {
     All,
     Network(ipnet::IpNet),
-    /// A name, and every name below it.
+    /// A domain with all its subdomains.
     Domain(String),
 }
 
-/// A variable that names no proxy we can use.
+/// A variable with an invalid proxy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {why}; it would be used for {host}")]
 pub struct ProxyError {
-    /// Its name.
+    /// The variable's name.
     pub variable: &'static str,
-    /// What is wrong, never with its text, which may hold a password.
+    /// Why it is invalid. Never quotes the value, which may contain a password.
     pub why: &'static str,
-    /// Whose requests it would carry.
+    /// The host whose requests would use it.
     pub host: String,
 }
 
 impl ProxyError {
-    /// The same without the variable, for the place that names it.
+    /// The message without the variable, for a place that names it.
     pub(super) fn at_its_place(&self) -> String {
         format!("{}; it would be used for {}", self.why, self.host)
     }
@@ -76,22 +76,22 @@ impl fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// Reads the variables; `variable` gives the value of one. An empty one counts as not set.
+    /// Reads the variables; `variable` returns a variable's value. An empty value counts as unset.
     pub fn read<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, variable(name).filter(|value| !value.is_empty())?)))
         };
         let named =
             |names: &[&'static str]| first(names).map(|(variable, value)| Named { variable, proxy: proxy(value) });
-        // Under CGI a client's header `Proxy` arrives as HTTP_PROXY.
+        // Under CGI a client's request header `Proxy` is passed as HTTP_PROXY.
         let http = if variable("REQUEST_METHOD").is_some() { &HTTP[1..] } else { &HTTP[..] };
         let except = first(&EXCEPT)
             .map_or(Vec::new(), |(_, list)| list.split([',', ' ', '\t', '\n']).filter_map(exception).collect());
         Self { https: named(&HTTPS), http: named(http), except }
     }
 
-    /// The proxy for a URL, given by its parts; `None` for a direct connection. Nothing wrong is told of a proxy that is not
-    /// to be used.
+    /// Selects the proxy for a URL, given by its parts; `None` for a direct connection. An invalid proxy is an error
+    /// only if it would be used.
     pub fn choose(&self, scheme: &str, host: &str, port: Option<u16>) -> Result<Option<&str>, ProxyError> {
         let (named, usual) = match scheme {
             "https" => (&self.https, 443),
@@ -105,7 +105,7 @@ impl Proxies {
         proxy.as_deref().map(Some).map_err(|why| ProxyError { variable, why, host: host.to_owned() })
     }
 
-    /// The same for an address of the configuration; none for this machine.
+    /// Selects the proxy for an address of the configuration; `None` for this machine.
     pub(super) fn choose_for(&self, address: &str) -> Result<Option<&str>, ProxyError> {
         let Ok(net::Url { scheme, host, authority, .. }) = net::url(address) else { return Ok(None) };
         if net::is_loopback(address) || host.to_ascii_lowercase().ends_with(".localhost") {
@@ -115,12 +115,12 @@ impl Proxies {
         self.choose(scheme, host, port)
     }
 
-    /// Whether the variables except any host from the proxies.
+    /// Whether `NO_PROXY` excludes any host.
     pub(super) fn has_exceptions(&self) -> bool {
         !self.except.is_empty()
     }
 
-    /// The variable that names the proxy for a scheme, for messages.
+    /// The variable that sets the proxy for a scheme, for messages.
     pub fn variable(&self, scheme: &str) -> Option<&'static str> {
         let named = if scheme == "https" { &self.https } else { &self.http };
         named.as_ref().map(|named| named.variable)
@@ -128,6 +128,7 @@ impl Proxies {
 }
 
 impl Exception {
+    /// Whether the exception applies to a host and port.
     fn covers(&self, host: &str, port: u16) -> bool {
         if self.port.is_some_and(|own| own != port) {
             return false;
@@ -144,8 +145,8 @@ impl Exception {
     }
 }
 
-/// An entry of `NO_PROXY`: `*`, a name (with or without a leading dot or `*.`), an address, a network; a port may follow all
-/// but the network.
+/// Parses an entry of `NO_PROXY`: `*`, a name (with or without a leading dot or `*.`), an address, or a network; all
+/// but a network may be followed by a port.
 fn exception(entry: &str) -> Option<Exception> {
     let all = |hosts| Some(Exception { hosts, port: None });
     if entry.is_empty() {
@@ -180,7 +181,7 @@ fn exception(entry: &str) -> Option<Exception> {
     Some(Exception { hosts, port })
 }
 
-/// A proxy's URL, in the form every library takes: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`. Without a scheme it is `http://`.
+/// Normalises a proxy's URL: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`. The default scheme is `http://`.
 fn proxy(text: &str) -> Result<String, &'static str> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['\\', '<', '>', '"', '^', '`', '{', '|', '}']) {
         return Err("has a character that is not allowed in a URL (a line end, perhaps); expected http://HOST:PORT");
@@ -207,7 +208,7 @@ fn proxy(text: &str) -> Result<String, &'static str> {
     Ok(format!("{scheme}://{rest}"))
 }
 
-/// A proxy's URL as it may be shown: without the user name and the password.
+/// A proxy's URL without user name and password.
 pub fn without_userinfo(proxy: &str) -> String {
     match (proxy.split_once("://"), proxy.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),

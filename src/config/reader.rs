@@ -1,4 +1,4 @@
-//! Reads typed values out of the checked tree. What has been reported is simply not there.
+//! Reads typed values from the validated tree. A value with a reported mistake counts as missing.
 
 use std::fmt::Display;
 
@@ -10,11 +10,11 @@ use super::place::Place;
 use super::tree::{ConfigErrors, Kind, Node};
 use super::value;
 
-/// The tree of all layers, and the mistakes so far.
+/// The merged tree, and the mistakes so far.
 pub(super) struct Reader<'t> {
-    /// All layers as one, in normal form.
+    /// The merged tree, normalised.
     pub(super) tree: &'t Node,
-    /// What is wrong.
+    /// The mistakes so far.
     pub(super) mistakes: ConfigErrors,
 }
 
@@ -25,7 +25,7 @@ impl<'t> Reader<'t> {
         self.parsed(node, path, parse)
     }
 
-    /// The value of a field of `node`, which is called `path`.
+    /// The value of a field of `node`, whose own path is `path`.
     pub(super) fn field<T, E: Display>(
         &mut self,
         node: &Node,
@@ -37,28 +37,29 @@ impl<'t> Reader<'t> {
         self.parsed(node, &format!("{path}.{name}"), parse)
     }
 
+    /// Parses the value of a node, and reports a mistake.
     fn parsed<T, E: Display>(
         &mut self,
         node: &Node,
         path: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        // The layer's check has reported what does not parse; a second report of the same is dropped at the end.
+        // An invalid value was already reported for its layer; duplicates are removed at the end.
         let text = node.text()?;
         self.mistakes.take(parse(text), &node.place, path)
     }
 
-    /// A switch, off by default.
+    /// The value of a boolean key, `false` by default.
     pub(super) fn is_on(&mut self, path: &str) -> bool {
         self.read(path, value::boolean).unwrap_or(false)
     }
 
-    /// Where a key was written.
+    /// Where a key was set.
     pub(super) fn place(&self, path: &str) -> Place {
         self.tree.at(path).map_or(Place::Missing, |node| node.place.clone())
     }
 
-    /// Whether nobody says anything at `section.key`, right or wrong, nor something that was probably meant so.
+    /// Whether `section.key` is missing, and no misspelling of it was found.
     pub(super) fn is_missing(&self, section: &str, key: &str) -> bool {
         let is_empty = |node: &Node| matches!(&node.kind, Kind::Map(entries) if entries.is_empty());
         match self.tree.field(section) {
@@ -72,7 +73,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Any text, as it is.
+/// Any string.
 pub(super) fn any(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(text.to_owned())
 }

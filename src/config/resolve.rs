@@ -1,4 +1,4 @@
-//! From layers to a [`Config`]: everything that is wrong at once, or a configuration that is complete.
+//! Builds a [`Config`] from its layers, or returns all mistakes at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,18 +27,17 @@ const REFRESH: Refresh = Refresh { vault: Duration::from_secs(5 * 60), aws: Dura
 const RENEWAL: Renewal = Renewal { at: None, jitter: 10, hand_over: Duration::from_secs(5 * 60) };
 const INHERIT: Inherit = Inherit { vault: true, aws_sm: true, arn: false, bank_vaults: false };
 
-/// Makes the configuration out of its layers. All mistakes come back, sorted by place.
+/// Builds the configuration. Returns all mistakes, sorted by place.
 pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Backends)
 }
 
-/// The same for whoever asks no backend: what it takes to ask one may be missing.
+/// The same for a command that sends no request to a backend: settings for requests may be missing.
 pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Nobody)
 }
 
-/// What is wrong with flags that set one value each, where the rest of the configuration cannot be known: a flag or a file that
-/// could not be read stands for it.
+/// The mistakes in flags with a single value, for when the rest of the configuration cannot be read.
 pub fn mistakes_of_flags(flags: &[Flag]) -> Vec<ConfigError> {
     let names: Vec<String> =
         options().into_iter().filter_map(|option| Some(format!("--{}", option.flag?.name))).collect();
@@ -48,6 +47,7 @@ pub fn mistakes_of_flags(flags: &[Flag]) -> Vec<ConfigError> {
     mistakes.into_iter().filter(|mistake| matches!(mistake.place, Place::Flag(_))).collect()
 }
 
+/// Builds the configuration for references that `answers` answers.
 fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<ConfigError>> {
     let mut mistakes = ConfigErrors::default();
     let merged = layers::merged(layers, &mut mistakes);
@@ -123,19 +123,21 @@ impl Reader<'_> {
         config
     }
 
+    /// The files of `vault.auth` that contain credentials.
     fn identity_files(&self) -> Vec<PathBuf> {
         let paths = ["tokenFile", "roleIdFile", "secretIdFile", "keyFile", "path"];
         let named = paths.iter().filter_map(|name| self.tree.at(&format!("vault.auth.{name}"))?.text());
         named.map(PathBuf::from).collect()
     }
 
+    /// Reads the sections of backends.
     fn backends(&mut self, config: &mut Config, answers: Answers, merged: &Merged<'_>) {
         let vault = need(config, |source| matches!(source, Source::Vault(_)));
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
         let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
         config.vault = self.vault(&vault, answers, merged);
         config.aws = self.aws(&aws, answers, merged);
-        // A variable of a backend's own tools is ours to judge only where it fills a gap that somebody needs filled.
+        // A variable of a backend's own tools is only a mistake where its value is used.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {
             None => true,
@@ -177,7 +179,7 @@ impl Reader<'_> {
         found
     }
 
-    /// The long forms; that only one of them stands there has been checked.
+    /// Reads the long form of an action, whose fields have been checked to be consistent.
     fn action(&mut self, node: &Node, path: &str) -> Option<Action> {
         if node.field("signal").is_some() {
             let number = self.field(node, path, "signal", action::signal);
@@ -213,7 +215,7 @@ fn on_expired(text: &str) -> Result<OnExpired, String> {
     }
 }
 
-/// `off`, `log` or `on`.
+/// Parses `off`, `log` or `on`.
 pub fn sandbox(text: &str) -> Result<Sandbox, String> {
     match text {
         "off" => Ok(Sandbox::Off),
@@ -231,7 +233,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// The word of `logLevel`, here and for the webhook.
+/// Parses a log level, also for the webhook.
 pub fn log_level(text: &str) -> Result<LogLevel, String> {
     match text {
         "error" => Ok(LogLevel::Error),

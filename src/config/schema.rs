@@ -1,4 +1,4 @@
-//! The JSON Schema (draft 2020-12) of the config file, printed from the same description that checks it.
+//! Generates the JSON Schema (draft 2020-12) of the config file from the description that also validates it.
 
 use serde_json::{Map, Value, json};
 
@@ -8,18 +8,18 @@ use super::keys::ROOT;
 use super::shape::{Choice, DefaultValue, Field, Names, Object, Presence, Shape, SingleItem, Tagged};
 use super::tree::{SCHEMA_KEY, join};
 
-/// Where a shape stands, in which file.
+/// The position of a shape in a document.
 struct Location {
     document: Document,
     path: String,
 }
 
-/// What a schema describes.
+/// The document that a schema describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Document {
-    /// The configuration, in which nothing may be missing.
+    /// The configuration, in which required keys must be present.
     Config,
-    /// The injector's config: sections of every pod's configuration, of which annotations say the rest.
+    /// The injector's config: a part of every pod's configuration, which annotations complete.
     Injector,
 }
 
@@ -28,7 +28,7 @@ impl Location {
         Self { document: self.document, path: join(&self.path, name) }
     }
 
-    /// Whether what a complete configuration needs must stand here.
+    /// Whether required keys must be present at this position.
     fn is_complete(&self) -> bool {
         self.document == Document::Config || self.path.is_empty()
     }
@@ -42,7 +42,7 @@ impl Location {
     }
 }
 
-/// The schema of the config file, as text: the same bytes every time.
+/// The schema of the config file. The output is deterministic.
 pub fn schema() -> String {
     whole(&ROOT, Document::Config, "config", "secret-exec configuration", config_example())
 }
@@ -52,6 +52,7 @@ pub fn injector_schema() -> String {
     whole(&INJECTOR, Document::Injector, "injector", "secret-inject configuration", injector_example())
 }
 
+/// The schema of a whole document.
 fn whole(shape: &Shape, document: Document, name: &str, title: &str, example: Value) -> String {
     let mut root = of(shape, &Location { document, path: String::new() });
     let head = root.as_object_mut().expect("the root is an object");
@@ -92,11 +93,12 @@ fn injector_example() -> Value {
     })
 }
 
+/// The schema of a shape.
 fn of(shape: &Shape, at: &Location) -> Value {
     match shape {
         Shape::Single(form) => form.schema(),
         Shape::Short { form, long, .. } => json!({ "anyOf": [form.schema(), object(long, at)] }),
-        // A command has a name.
+        // A command has at least its program.
         Shape::List { item: Shape::Single(word @ Form::Argument), .. } => {
             let name = json!({ "type": "string", "minLength": 1 });
             json!({ "type": "array", "minItems": 1, "prefixItems": [name], "items": word.schema() })
@@ -125,6 +127,7 @@ fn of(shape: &Shape, at: &Location) -> Value {
     }
 }
 
+/// The schema of an object.
 fn object(object: &Object, at: &Location) -> Value {
     let mut schema = map(object.fields, at);
     let needs_choice =
@@ -132,12 +135,13 @@ fn object(object: &Object, at: &Location) -> Value {
     if let Some(choice) = &object.choice {
         schema.insert("allOf".to_owned(), choices(choice, needs_choice));
     }
-    // Nothing under a key is the same as an empty map, as long as nothing must be there.
+    // A key without a value counts as an empty map, which is valid if nothing is required.
     let is_needed = schema.contains_key("required") || needs_choice;
     schema.insert("type".to_owned(), if is_needed { json!("object") } else { json!(["object", "null"]) });
     Value::Object(schema)
 }
 
+/// The fields of an object.
 fn map(fields: &[Field], at: &Location) -> Map<String, Value> {
     let fields: Vec<&Field> = fields.iter().filter(|field| at.takes(field)).collect();
     let required: Vec<_> = fields.iter().filter(|field| at.requires(field)).map(|field| field.name).collect();
@@ -151,6 +155,7 @@ fn map(fields: &[Field], at: &Location) -> Map<String, Value> {
     schema
 }
 
+/// The name and schema of a field.
 fn property(field: &Field, at: &Location) -> (String, Value) {
     let mut schema = of(&field.shape, &at.below(field.name));
     let texts = schema.as_object_mut().expect("every schema is an object");
@@ -167,7 +172,7 @@ fn property(field: &Field, at: &Location) -> (String, Value) {
     (field.name.to_owned(), schema)
 }
 
-/// What may stand there; for a list, an item in one.
+/// Example values; for a list, lists of one item.
 fn examples(shape: &Shape) -> Vec<Value> {
     match shape {
         Shape::Single(form) | Shape::Short { form, .. } => form.examples().iter().map(|text| json!(text)).collect(),
@@ -176,7 +181,7 @@ fn examples(shape: &Shape) -> Vec<Value> {
     }
 }
 
-/// No two ways together, and one of them where one is needed.
+/// Rules for fields that exclude each other and, if needed, for the presence of one of them.
 fn choices(choice: &Choice, is_needed: bool) -> Value {
     let mut rules = Vec::new();
     for (at, way) in choice.ways.iter().enumerate() {
@@ -193,6 +198,7 @@ fn choices(choice: &Choice, is_needed: bool) -> Value {
     Value::Array(rules)
 }
 
+/// The schema of a map whose fields depend on its tag.
 fn tagged(tagged: &Tagged, at: &Location) -> Value {
     let is_complete = at.is_complete();
     let variants = tagged.variants.iter().filter(|variant| is_complete || INJECTED_METHODS.contains(&variant.name));
@@ -214,7 +220,7 @@ fn tagged(tagged: &Tagged, at: &Location) -> Value {
         }
         schema
     });
-    // Without its tag a map may fit several.
+    // Without its tag a map may match several variants.
     json!({ (if is_complete { "oneOf" } else { "anyOf" }): variants.collect::<Vec<_>>() })
 }
 

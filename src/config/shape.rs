@@ -1,34 +1,34 @@
-//! The shape of the configuration as data: one description drives the checks, the merging of layers, the JSON Schema
-//! and the names in flags, variables and annotations.
+//! The shape of the configuration as data: one description for validation, merging of layers, JSON Schema, and the
+//! names of flags, variables and annotations.
 
 use super::form::Form;
 
-/// What may stand under a key.
+/// What a key may contain.
 #[derive(Debug)]
 pub(super) enum Shape {
     /// A single value.
     Single(Form),
-    /// A single value or a map. With `into`, the value is short for a map of that one field.
+    /// A single value or a map. With `into`, the value is short for a map with that field.
     Short {
-        /// The single value.
+        /// The form of the single value.
         form: Form,
-        /// The field it stands for.
+        /// The field that the single value sets.
         into: Option<&'static str>,
-        /// The long form.
+        /// The fields of the map.
         long: &'static Object,
     },
-    /// Values in order.
+    /// A list.
     List {
-        /// Each of them.
+        /// The shape of each item.
         item: &'static Shape,
-        /// Whether one value may stand without the list.
+        /// Whether a single item may be written without the list.
         single_item: SingleItem,
     },
-    /// A map with names of the user's.
+    /// A map with user-defined names.
     Map {
-        /// What the names are.
+        /// The kind of names.
         names: Names,
-        /// Each value.
+        /// The shape of each value.
         value: &'static Shape,
     },
     /// A map with these fields.
@@ -37,7 +37,7 @@ pub(super) enum Shape {
     Tagged(&'static Tagged),
 }
 
-/// Whether one item may stand for a list of one.
+/// Whether a single item may be written instead of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SingleItem {
     /// `restart` for `[restart]`.
@@ -46,7 +46,7 @@ pub(super) enum SingleItem {
     Refused,
 }
 
-/// What the names of a map are.
+/// The kind of names in a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     /// Entries of `secrets`.
@@ -66,72 +66,72 @@ pub(super) struct Object {
     pub(super) choice: Option<Choice>,
 }
 
-/// Ways to say one thing, of which one is taken: each is a field that decides (the first), and fields that go with it, or
-/// with a few of them.
+/// Alternatives of which one is used. Each is a list of fields: the first identifies the alternative, the others may
+/// accompany it.
 #[derive(Debug)]
 pub(super) struct Choice {
-    /// The ways.
+    /// The alternatives.
     pub(super) ways: &'static [&'static [&'static str]],
-    /// Whether one must be there.
+    /// Whether one of them is required.
     pub(super) presence: Presence,
 }
 
-/// Whether something must be there.
+/// Whether something is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// It must.
+    /// It is.
     Required,
     /// It may be left out.
     Optional,
 }
 
-/// One key.
+/// A field of a map.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// As it is written.
+    /// The key.
     pub(super) name: &'static str,
-    /// A sentence for people.
+    /// The description.
     pub(super) doc: &'static str,
-    /// What stands there.
+    /// The shape of the value.
     pub(super) shape: Shape,
-    /// Whether it must be there once all layers are one.
+    /// Whether it is required in the merged tree.
     pub(super) presence: Presence,
-    /// Who may say it.
+    /// Who may set it.
     pub(super) source: Source,
-    /// What counts when no layer says anything.
+    /// The value that applies when no layer sets it.
     pub(super) default: DefaultValue,
     /// Whether the key has a command-line flag of its own.
     pub(super) flag: FlagKind,
 }
 
-/// What counts when no layer sets a key.
+/// The value that applies when no layer sets a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DefaultValue {
     /// Nothing.
     None,
-    /// This value, as it would be written.
+    /// This value, in its written form.
     Value(&'static str),
-    /// What this phrase describes.
+    /// A value that this phrase describes.
     Described(&'static str),
 }
 
-/// The command-line flag of a key. Its name is the key's, in kebab case.
+/// The command-line flag of a key. Its name is the key in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlagKind {
     /// Only `--set KEY=VALUE`.
     None,
     /// `--name`, which means `true`.
     Switch,
-    /// `--name VALUE`; the word names the value in help texts.
+    /// `--name VALUE`; the word is the placeholder in help texts.
     Value(&'static str),
 }
 
-/// Who may say a key.
+/// Who may set a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Everybody.
+    /// Everyone.
     Any,
-    /// Never a pod annotation: it would weaken what the operator decided.
+    /// Everyone but pod annotations, which must not weaken the operator's settings.
     NeverAnnotation,
 }
 
@@ -140,23 +140,23 @@ pub(super) enum Source {
 pub(super) struct Tagged {
     /// The field that decides.
     pub(super) tag: &'static Field,
-    /// What it may be.
+    /// Its possible values.
     pub(super) variants: &'static [Variant],
 }
 
-/// One value of the tag.
+/// One value of the tag, with its fields.
 #[derive(Debug)]
 pub(super) struct Variant {
-    /// As it is written.
+    /// The value.
     pub(super) name: &'static str,
-    /// A sentence for people.
+    /// The description.
     pub(super) doc: &'static str,
     /// The other fields.
     pub(super) object: Object,
 }
 
 impl Field {
-    /// The sentence, and the default where there is one.
+    /// The description, followed by the default if there is one.
     pub(super) fn doc_with_default(&self) -> String {
         match self.default {
             DefaultValue::None => self.doc.to_owned(),
@@ -164,7 +164,7 @@ impl Field {
         }
     }
 
-    /// A field that everybody may set and nobody must.
+    /// An optional field that everyone may set.
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
         Self {
             name,
@@ -177,42 +177,42 @@ impl Field {
         }
     }
 
-    /// A single value.
+    /// A field with a single value.
     pub(super) const fn single(name: &'static str, form: Form, doc: &'static str) -> Self {
         Self::new(name, Shape::Single(form), doc)
     }
 
-    /// The same, but it must be there.
+    /// Makes the field required.
     pub(super) const fn required(mut self) -> Self {
         self.presence = Presence::Required;
         self
     }
 
-    /// The same, with the value that counts when no layer sets it.
+    /// Sets the default value.
     pub(super) const fn default(mut self, value: &'static str) -> Self {
         self.default = DefaultValue::Value(value);
         self
     }
 
-    /// The same, with a phrase for what counts when no layer sets it.
+    /// Sets a phrase that describes the default.
     pub(super) const fn default_is(mut self, phrase: &'static str) -> Self {
         self.default = DefaultValue::Described(phrase);
         self
     }
 
-    /// The same, with a flag `--name VALUE`.
+    /// Adds a flag `--name VALUE`.
     pub(super) const fn flag(mut self, value: &'static str) -> Self {
         self.flag = FlagKind::Value(value);
         self
     }
 
-    /// The same, with a flag `--name` that means `true`.
+    /// Adds a flag `--name` that means `true`.
     pub(super) const fn switch(mut self) -> Self {
         self.flag = FlagKind::Switch;
         self
     }
 
-    /// The same, but no annotation may set it.
+    /// Refuses the field in annotations.
     pub(super) const fn never_by_annotation(mut self) -> Self {
         self.source = Source::NeverAnnotation;
         self
@@ -220,7 +220,7 @@ impl Field {
 }
 
 impl Tagged {
-    /// The tag, and the fields of every variant; a name that several have stands once.
+    /// The tag and the fields of all variants, without duplicates.
     pub(super) fn fields(&self) -> Vec<&'static Field> {
         let mut fields = vec![self.tag];
         for field in self.variants.iter().flat_map(|variant| variant.object.fields) {
@@ -231,14 +231,14 @@ impl Tagged {
         fields
     }
 
-    /// The variant of that name.
+    /// The variant with this name.
     pub(super) fn variant(&self, name: &str) -> Option<&'static Variant> {
         self.variants.iter().find(|variant| variant.name == name)
     }
 }
 
 impl Shape {
-    /// The fields a map here can have; nothing where names are the user's or no map can stand.
+    /// The fields that a map of this shape may have; empty if there are none, or for user-defined names.
     pub(super) fn fields(&self) -> Vec<&'static Field> {
         match self {
             Self::Short { long, .. } => long.fields.iter().collect(),
@@ -248,7 +248,7 @@ impl Shape {
         }
     }
 
-    /// The shape under one key of a map here.
+    /// The shape of the value under `key`.
     pub(super) fn under(&self, key: &str) -> Option<&'static Shape> {
         match self {
             Self::Map { value, .. } => Some(value),
@@ -256,12 +256,12 @@ impl Shape {
         }
     }
 
-    /// Whether a single value can stand here.
+    /// Whether a single value is permitted.
     pub(super) fn is_single(&self) -> bool {
         matches!(self, Self::Single(_) | Self::Short { .. } | Self::List { single_item: SingleItem::Allowed, .. })
     }
 
-    /// The choice of a map here.
+    /// The choice between fields, if there is one.
     pub(super) fn choice(&self) -> Option<&'static Choice> {
         match self {
             Self::Short { long, .. } => long.choice.as_ref(),

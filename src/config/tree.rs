@@ -1,49 +1,49 @@
-//! The tree every layer of configuration becomes: text, lists and maps, each with its place.
+//! The tree that every layer is parsed into: single values, lists and maps, each with its place.
 
 use super::place::{ConfigError, Place};
 
-/// A value of the tree and where it was written.
+/// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
-    /// What it is.
+    /// The value.
     pub(super) kind: Kind,
-    /// Where it was written.
+    /// Where it was set.
     pub(super) place: Place,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A single value, as written.
+    /// A single value, in its written form.
     Text(Text),
     /// Values in order.
     List(Vec<Node>),
-    /// Keys and values in the order they were written; no key stands twice.
+    /// Entries in their written order, without duplicate keys.
     Map(Vec<Entry>),
-    /// Something wrong that has been reported: it still hides what lower layers say, and nobody asks it again.
+    /// A value whose mistake has been reported. It overrides lower layers, and no further mistake is reported for it.
     Bad,
 }
 
-/// A single value: types come from the key, never from the look of the text.
+/// A single value. Its type is decided by the key, not by its spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text {
-    /// After YAML's escapes.
+    /// The text, with YAML's escapes decoded.
     pub(super) text: String,
-    /// How it stood there.
+    /// How it was written.
     pub(super) style: Style,
 }
 
-/// The key under which an editor finds the schema of a file; it says nothing about secrets.
+/// The key with which an editor finds the schema of a file; ignored otherwise.
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
-/// How a single value stood in its source. Other YAML readers take a plain `0440` or `true` for something else than text.
+/// How a single value was written. Other YAML readers take an unquoted `0440` or `true` for another type than a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// YAML without quotes.
+    /// Unquoted YAML.
     Plain,
-    /// YAML in quotes, or a block.
+    /// Quoted YAML, or a block scalar.
     Quoted,
-    /// A flag, a variable or an annotation, where all is text.
+    /// A flag, a variable or an annotation, where everything is a string.
     Given,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// An empty map from nowhere: what a layer starts as.
+    /// An empty map without a place: the start of a layer.
     pub(super) fn empty() -> Self {
         Self { kind: Kind::Map(Vec::new()), place: Place::Missing }
     }
@@ -69,7 +69,7 @@ impl Node {
         Self { kind: Kind::Text(Text { text: text.to_owned(), style: Style::Given }), place: place.clone() }
     }
 
-    /// The tree that holds only `self`, under `path`.
+    /// A tree that contains only `self`, under `path`.
     pub(super) fn under<K: AsRef<str>>(self, path: &[K]) -> Self {
         path.iter().rev().fold(self, |value, key| {
             let place = value.place.clone();
@@ -78,14 +78,14 @@ impl Node {
         })
     }
 
-    /// Takes out of a whole file where its schema is.
+    /// Removes the schema's key from the root.
     pub(super) fn drop_schema_key(&mut self) {
         if let Kind::Map(entries) = &mut self.kind {
             entries.retain(|entry| entry.key != SCHEMA_KEY);
         }
     }
 
-    /// The entries of a map; nothing for anything else.
+    /// The entries of a map; empty for any other node.
     pub(super) fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Map(entries) => entries,
@@ -93,7 +93,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; nothing for anything else.
+    /// The items of a list; empty for any other node.
     pub(super) fn items(&self) -> &[Self] {
         match &self.kind {
             Kind::List(items) => items,
@@ -111,7 +111,7 @@ impl Node {
         path.split('.').try_fold(self, |node, key| node.field(key))
     }
 
-    /// The text of a single value.
+    /// The text of a single value; `None` for any other node.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Text(text) => Some(&text.text),
@@ -121,13 +121,13 @@ impl Node {
 }
 
 impl Text {
-    /// Whether YAML means "nothing" by it.
+    /// Whether it is YAML's null.
     pub(super) fn is_null(&self) -> bool {
         self.style == Style::Plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 }
 
-/// The path of a key for people: dotted, with quotes where a key has dots itself.
+/// The path of a key for messages: dotted, with quotes around a key that contains dots.
 pub(super) fn join(path: &str, key: &str) -> String {
     let is_plain = !key.is_empty() && !key.contains(|c: char| c == '.' || c == '"' || c.is_control());
     match (path.is_empty(), is_plain) {
@@ -138,7 +138,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// Whether a place says which key it is: `--run-as` is `runAs`, `--file x` is `files.x`.
+/// Whether the text of a place names the key already: `--run-as` for `runAs`, `--file x` for `files.x`.
 fn names(place: &Place, path: &str) -> bool {
     let (Place::Flag(name) | Place::Variable(name) | Place::Annotation(name)) = place else { return false };
     let bare =
@@ -149,7 +149,7 @@ fn names(place: &Place, path: &str) -> bool {
     name.ends_with(&path) || (!one.is_empty() && name.ends_with(&one))
 }
 
-/// Control characters in their escaped form: a log line must not be forged by a name.
+/// Escapes control characters, so that a name cannot forge a log line.
 fn one_line(text: &mut String) {
     if text.contains(char::is_control) {
         let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
@@ -157,28 +157,28 @@ fn one_line(text: &mut String) {
     }
 }
 
-/// All mistakes so far.
+/// The mistakes so far.
 #[derive(Debug, Default)]
 pub(super) struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// Adds one.
+    /// Adds a mistake.
     pub(super) fn add(&mut self, place: &Place, text: impl Into<String>) {
         self.0.push(ConfigError::new(place, text));
     }
 
-    /// Whether one of them ends with this text.
+    /// Whether a mistake ends with this text.
     pub(super) fn is_about(&self, text: &str) -> bool {
         self.0.iter().any(|mistake| mistake.text.ends_with(text))
     }
 
-    /// Adds one about the key at `path`, which the text names unless the place already does.
+    /// Adds a mistake about the key at `path`, which is put before the text unless the place names it already.
     pub(super) fn about(&mut self, place: &Place, path: &str, text: impl std::fmt::Display) {
         let is_named = path.is_empty() || names(place, path);
         self.0.push(ConfigError::new(place, if is_named { text.to_string() } else { format!("{path}: {text}") }));
     }
 
-    /// The value, or `None` and one more mistake.
+    /// Returns the value, or adds a mistake and returns `None`.
     pub(super) fn take<T, E: std::fmt::Display>(
         &mut self,
         result: Result<T, E>,
@@ -188,7 +188,7 @@ impl ConfigErrors {
         result.map_err(|error| self.about(place, path, error)).ok()
     }
 
-    /// All of them, sorted by place, each once, each on one line whatever the names in it hold.
+    /// All mistakes, sorted by place, without duplicates, each on one line.
     pub(super) fn sorted(mut self) -> Vec<ConfigError> {
         for mistake in &mut self.0 {
             one_line(&mut mistake.text);
@@ -207,7 +207,7 @@ impl ConfigErrors {
         self.0
     }
 
-    /// Only those that `keep` wants.
+    /// Removes the mistakes for which `keep` returns `false`.
     pub(super) fn retain(&mut self, keep: impl FnMut(&ConfigError) -> bool) {
         self.0.retain(keep);
     }

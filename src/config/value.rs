@@ -1,19 +1,19 @@
-//! Single values: durations, sizes and words, read strictly. An error says what was expected and quotes no value.
+//! Parses single values such as durations and sizes. Errors state what was expected, and quote no value.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::Inherit;
 
-/// What was expected instead.
+/// The error message: what was expected.
 pub(super) type Expected = String;
 
-/// Longer than anything a secret lives.
+/// The longest duration.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-/// More memory than a machine has.
+/// The largest size.
 const LARGEST: u64 = 1 << 40;
 
-/// `500ms`, `60s`, `5m`, `1h30m`, `1d`: from the largest unit down, each once.
+/// Parses a duration such as `500ms`, `60s`, `5m`, `1h30m`, `1d`: units in descending order, each at most once.
 pub fn duration(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: &str = "expected a duration with its unit, such as 500ms, 60s, 5m, 1h30m or 1d";
     const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -42,29 +42,30 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
     }
 }
 
-/// After which part of its life something is renewed: `66%`.
+/// Parses the percentage of a TTL after which it is renewed, such as `66%`.
 pub(super) fn renewal_at(text: &str) -> Result<u8, Expected> {
     percent(text, 30, 80)
 }
 
-/// Which part of a life chance takes off: `10%`.
+/// Parses the largest percentage that jitter takes off, such as `10%`.
 pub(super) fn renewal_jitter(text: &str) -> Result<u8, Expected> {
     percent(text, 5, 20)
 }
 
-/// The longest hand-over.
+/// Parses the longest hand-over window.
 pub(super) fn hand_over(text: &str) -> Result<Duration, Expected> {
     let fits = |time: &Duration| (Duration::from_secs(10)..=Duration::from_secs(3600)).contains(time);
     Some(duration(text)?).filter(fits).ok_or_else(|| "expected a duration from 10s to 1h".to_owned())
 }
 
+/// Parses a percentage within bounds.
 fn percent(text: &str, least: u8, most: u8) -> Result<u8, Expected> {
     let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("expected a share of its life from {least}% to {most}%"))
 }
 
-/// Bytes: `8Mi`, `512Ki`, `1Gi`, or a plain number.
+/// Parses a size in bytes: `8Mi`, `512Ki`, `1Gi`, or a plain number.
 pub(super) fn size(text: &str) -> Result<u64, Expected> {
     const EXPECTED: &str = "expected a size, such as 8Mi, 512Ki, 1Gi or a number of bytes";
     let (number, unit) = ["Ki", "Mi", "Gi"]
@@ -83,7 +84,7 @@ pub(super) fn size(text: &str) -> Result<u64, Expected> {
     }
 }
 
-/// `true` or `false`, nothing else (`yes` is a text, as YAML 1.2 has it).
+/// Parses `true` or `false` (`yes` is a string, as in YAML 1.2).
 pub(super) fn boolean(text: &str) -> Result<bool, Expected> {
     match text {
         "true" => Ok(true),
@@ -92,7 +93,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A text that can travel in a header: no control characters, no white space at its ends.
+/// Validates a string for use in a header: no control characters, no white space at its ends.
 pub(super) fn plain(text: &str) -> Result<String, Expected> {
     if text.is_empty() {
         return Err("is empty; expected a text, or leave the key out".to_owned());
@@ -103,20 +104,20 @@ pub(super) fn plain(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// The same for a header of HTTP that we sign: ASCII only.
+/// The same for an HTTP header that is signed: ASCII only.
 pub(super) fn header(text: &str) -> Result<String, Expected> {
     let text = plain(text)?;
     if text.is_ascii() { Ok(text) } else { Err("has a character that no header can carry; expected ASCII".to_owned()) }
 }
 
-/// The number of a group that is not root's.
+/// Parses a gid other than 0.
 pub(super) fn gid(text: &str) -> Result<u32, Expected> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     let gid = text.parse().ok().filter(|gid| is_number && (1..u32::MAX).contains(gid));
     gid.ok_or_else(|| "expected a gid that is not 0, such as 64123".to_owned())
 }
 
-/// A path. Relative ones start at the working directory.
+/// Validates a path. Relative paths start at the working directory.
 pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     match text {
         "" => Err("is empty; expected a path".to_owned()),
@@ -126,7 +127,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Expected> {
     }
 }
 
-/// A directory of our own: absolute, not the root, no way back up.
+/// Validates a directory: absolute, not the root, without `..`.
 pub(super) fn directory(text: &str) -> Result<PathBuf, Expected> {
     let path = path(text)?;
     let Some(inside) = text.strip_prefix('/') else {
@@ -141,7 +142,7 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, Expected> {
     Ok(path)
 }
 
-/// Where an auth method is mounted, as `vault auth list` shows it without the final slash.
+/// Validates the mount of an auth method, as shown by `vault auth list` without the final slash.
 pub(super) fn mount(text: &str) -> Result<String, Expected> {
     if text == "auth" || text.starts_with("auth/") || text.starts_with("/auth/") {
         return Err("give the mount without \"auth/\", such as kubernetes".to_owned());
@@ -157,7 +158,7 @@ pub(super) fn mount(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// A namespace of Vault without the slash it may end with; empty for the root namespace, `/`.
+/// Validates a Vault namespace and removes slashes at its ends; empty for the root namespace `/`.
 pub(super) fn namespace(text: &str) -> Result<String, Expected> {
     let text = plain(text)?;
     let name = text.trim_matches('/');
@@ -167,7 +168,7 @@ pub(super) fn namespace(text: &str) -> Result<String, Expected> {
     Ok(name.to_owned())
 }
 
-/// An AWS region, which becomes part of a host name.
+/// Validates an AWS region, which becomes part of a host name.
 pub(super) fn region(text: &str) -> Result<String, Expected> {
     let is_region = |text: &str| {
         text.len() <= 32
@@ -183,7 +184,7 @@ pub(super) fn region(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// The ARN of a role.
+/// Validates the ARN of a role.
 pub(super) fn role_arn(text: &str) -> Result<String, Expected> {
     let fields: Vec<&str> = text.splitn(6, ':').collect();
     match fields.as_slice() {
@@ -200,7 +201,7 @@ pub(super) fn role_arn(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// PEM text with at least one certificate.
+/// Validates PEM text with at least one certificate.
 pub(super) fn certificates(text: &str) -> Result<String, Expected> {
     if text.contains("-----BEGIN CERTIFICATE-----") {
         Ok(text.to_owned())
@@ -209,7 +210,7 @@ pub(super) fn certificates(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// Names of inherited variables: `NAME` or `PREFIX*`.
+/// Validates a pattern of variable names: `NAME` or `PREFIX*`.
 pub(super) fn pattern(text: &str) -> Result<String, Expected> {
     let name = text.strip_suffix('*').unwrap_or(text);
     if text.is_empty() || name.contains(|c: char| c == '*' || c == '=' || c.is_control() || c.is_whitespace()) {
@@ -218,7 +219,7 @@ pub(super) fn pattern(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// Whether a variable's name is meant by `NAME` or `PREFIX*`.
+/// Whether a variable's name matches `NAME` or `PREFIX*`.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
@@ -226,7 +227,7 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// The front part of environment names, which may be nothing.
+/// Validates a prefix of variable names, which may be empty.
 pub(super) fn prefix(text: &str) -> Result<String, Expected> {
     if text.contains(|c: char| c == '=' || c.is_control() || c.is_whitespace()) {
         return Err("expected the start of an environment name, such as APP_".to_owned());
@@ -234,7 +235,7 @@ pub(super) fn prefix(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// `none`, or some of `vault`, `aws-sm`, `arn`, `bank-vaults` with commas between them.
+/// Parses `none`, or a comma-separated list of `vault`, `aws-sm`, `arn`, `bank-vaults`.
 pub(super) fn inherit(text: &str) -> Result<Inherit, Expected> {
     let mut found = Inherit { vault: false, aws_sm: false, arn: false, bank_vaults: false };
     if text == "none" {
@@ -245,7 +246,7 @@ pub(super) fn inherit(text: &str) -> Result<Inherit, Expected> {
             "vault" => found.vault = true,
             "aws-sm" => found.aws_sm = true,
             "arn" => found.arn = true,
-            // Its references are those of Vault, and more.
+            // bank-vaults' references include those of Vault.
             "bank-vaults" => (found.vault, found.bank_vaults) = (true, true),
             _ => {
                 return Err(
@@ -257,7 +258,7 @@ pub(super) fn inherit(text: &str) -> Result<Inherit, Expected> {
     Ok(found)
 }
 
-/// A name under `secrets`: it stands in references, templates, annotations and metrics.
+/// Validates a name under `secrets`, which is used in references, templates, annotations and metrics.
 pub(super) fn secret_name(text: &str) -> Result<String, Expected> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return Err("the name of a secret has letters, digits, \".\", \"_\" and \"-\" only".to_owned());

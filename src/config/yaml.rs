@@ -1,4 +1,5 @@
-//! YAML 1.2 text to a tree. Stricter than YAML: one document, no tags, no merge keys, every key once, aliases within bounds.
+//! Parses YAML 1.2 into a tree. Stricter than YAML: one document, no tags, no merge keys, no duplicate keys, aliases
+//! within bounds.
 
 use std::collections::HashMap;
 
@@ -7,24 +8,24 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use super::place::Place;
 use super::tree::{ConfigErrors, Entry, Kind, Node, Style, Text};
 
-/// What a ConfigMap can hold.
+/// The size limit of a ConfigMap.
 const MAX_BYTES: usize = 1 << 20;
-/// Nodes of the tree after aliases are followed (the "billion laughs" have a billion).
+/// The most nodes after aliases are expanded (a "billion laughs" attack has a billion).
 const MAX_NODES: usize = 20_000;
-/// Bytes of text of the tree after aliases are followed.
+/// The most bytes of text after aliases are expanded.
 const MAX_TEXT: usize = 4 << 20;
-/// Levels of the tree after aliases are followed.
+/// The deepest nesting after aliases are expanded.
 const MAX_DEPTH: usize = 64;
 
-/// What a message about syntax begins with.
+/// The beginning of a message about syntax.
 const BROKEN: &str = "broken YAML";
 
-/// Where the text came from.
+/// The origin of the text.
 #[derive(Debug, Clone)]
 pub(super) enum Origin<'a> {
-    /// A file: places are its lines.
+    /// A file: each place is a line of it.
     File(&'a str),
-    /// One flag: every place is that flag.
+    /// A single flag or annotation, which is every node's place.
     Value(&'a Place),
 }
 
@@ -37,12 +38,12 @@ impl Origin<'_> {
     }
 }
 
-/// Parses a text. `None` when it cannot be read as a whole, which has then been reported.
+/// Parses a text. Returns `None` for a syntax error, which is reported.
 pub(super) fn parse(text: &str, origin: &Origin<'_>, mistakes: &mut ConfigErrors) -> Option<Node> {
     parse_bounded(text, origin, MAX_NODES, mistakes)
 }
 
-/// The same for a tree of at most so many nodes.
+/// The same, with a limit on the number of nodes.
 pub(super) fn parse_bounded(
     text: &str,
     origin: &Origin<'_>,
@@ -58,11 +59,11 @@ pub(super) fn parse_bounded(
         Ok(root) => Some(root.unwrap_or_else(|| null(origin.place(1)))),
         Err(stop) => {
             let is_syntax = stop.text.starts_with(BROKEN);
-            // The parser may see it only in the line below.
+            // The parser may report it one line later.
             let lines = stop.line.saturating_sub(1)..=stop.line;
             let is_template = is_syntax && lines.into_iter().any(|line| has_unquoted_template(text, line));
             if is_template && mistakes.is_about(QUOTE) {
-                // What stands before the place where the parser gave up is told already.
+                // The cause was reported already.
             } else if is_template {
                 mistakes.add(&origin.place(stop.line), format!("{}; {QUOTE}", stop.text));
             } else {
@@ -73,11 +74,12 @@ pub(super) fn parse_bounded(
     }
 }
 
+/// A null value.
 fn null(place: Place) -> Node {
     Node { kind: Kind::Text(Text { text: String::new(), style: Style::Plain }), place }
 }
 
-/// Why reading ended early.
+/// An error that ends parsing.
 struct Stop {
     line: usize,
     text: String,
@@ -91,13 +93,13 @@ impl Stop {
 
 impl From<ScanError> for Stop {
     fn from(error: ScanError) -> Self {
-        // The parser's texts are about syntax; none quotes more than one character.
+        // The parser's messages are about syntax; none quotes more than one character.
         let marker = error.marker();
         Self::at(marker.line().max(1), format!("{BROKEN} at column {}: {}", marker.col() + 1, error.info()))
     }
 }
 
-/// A collection whose end has not come yet.
+/// A collection that is not complete yet.
 enum Open {
     List {
         anchor: usize,
@@ -108,7 +110,7 @@ enum Open {
         anchor: usize,
         place: Place,
         entries: Vec<Entry>,
-        /// The keys so far, with the line of each.
+        /// The keys so far, with their lines.
         seen: HashMap<String, Option<usize>>,
         key: Pending,
     },
@@ -123,7 +125,7 @@ enum Pending {
     },
     /// The value of a key that was refused.
     Skip,
-    /// The rest of an unquoted template.
+    /// A part of an unquoted template.
     Template,
 }
 
@@ -138,6 +140,7 @@ struct Builder<'a, 'm> {
 }
 
 impl Builder<'_, '_> {
+    /// Builds the tree from the parser's events.
     fn run(mut self, text: &str) -> Result<Option<Node>, Stop> {
         let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
         options.set_emit_comments(false);
@@ -164,12 +167,12 @@ impl Builder<'_, '_> {
                 }
                 Event::Alias(anchor) => self.alias(anchor, &span)?,
                 Event::SequenceStart(_, anchor, _) => {
-                    self.deeper(line)?;
+                    self.check_depth(line)?;
                     self.open.push(Open::List { anchor, place: self.origin.place(line), items: Vec::new() });
                     None
                 }
                 Event::MappingStart(_, anchor, _) => {
-                    self.deeper(line)?;
+                    self.check_depth(line)?;
                     let place = self.origin.place(line);
                     let (entries, seen) = (Vec::new(), HashMap::new());
                     self.open.push(Open::Map { anchor, place, entries, seen, key: Pending::Key });
@@ -185,19 +188,22 @@ impl Builder<'_, '_> {
         Ok(root)
     }
 
-    fn deeper(&self, line: usize) -> Result<(), Stop> {
+    /// An error if the nesting is too deep.
+    fn check_depth(&self, line: usize) -> Result<(), Stop> {
         if self.open.len() < MAX_DEPTH { Ok(()) } else { Err(too_large(line)) }
     }
 
+    /// Completes the innermost open collection.
     fn close(&mut self, span: &Span) -> Result<Option<Node>, Stop> {
         match self.open.pop().expect("the parser balances its events") {
             Open::List { anchor, place, items } => self.finish(Kind::List(items), anchor, place, span),
-            // Told already: whoever expects a text here says no more.
+            // The mistake was reported already; nothing more is said about this value.
             Open::Map { anchor, place, key: Pending::Template, .. } => self.finish(Kind::Bad, anchor, place, span),
             Open::Map { anchor, place, entries, .. } => self.finish(Kind::Map(entries), anchor, place, span),
         }
     }
 
+    /// Copies the node that an alias refers to.
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<Option<Node>, Stop> {
         let line = span.start.line().max(1);
         let Some(node) = self.anchors.get(&anchor) else {
@@ -218,7 +224,8 @@ impl Builder<'_, '_> {
         self.put(copy)
     }
 
-    /// A node is complete: counts it, remembers its anchor, puts it into what is open. The root comes back.
+    /// Handles a complete node: counts it, remembers its anchor, and adds it to the open collection. Returns it if it
+    /// is the root.
     fn finish(&mut self, kind: Kind, anchor: usize, place: Place, span: &Span) -> Result<Option<Node>, Stop> {
         self.nodes += 1;
         if let Kind::Text(text) = &kind {
@@ -235,6 +242,7 @@ impl Builder<'_, '_> {
         self.put(node)
     }
 
+    /// Adds a node to the innermost open collection. Returns it if it is the root.
     fn put(&mut self, node: Node) -> Result<Option<Node>, Stop> {
         match self.open.last_mut() {
             None => return Ok(Some(node)),
@@ -250,14 +258,15 @@ impl Builder<'_, '_> {
     }
 }
 
+/// The error for a tree that exceeds the limits.
 fn too_large(line: usize) -> Stop {
     Stop::at(line, "too large once its aliases are followed, or nested too deeply")
 }
 
-/// What to do about an unquoted template.
+/// The hint about an unquoted template.
 const QUOTE: &str = "a template that begins with `{{` needs quotes around it, or stands below `|`";
 
-/// Whether a value of this line (one-based) begins with `{{`, which opens two maps in YAML.
+/// Whether a value in this line (counted from one) begins with `{{`, which opens two maps in YAML.
 fn has_unquoted_template(text: &str, line: usize) -> bool {
     let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     line.match_indices("{{").any(|(at, _)| {
@@ -266,11 +275,12 @@ fn has_unquoted_template(text: &str, line: usize) -> bool {
     })
 }
 
+/// Handles the key of a map; reports a mistake for one that is not accepted.
 fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &mut ConfigErrors) -> Pending {
     let Kind::Text(key) = node.kind else {
         let text = "a key must be a single word or text, not a list or a map";
         match node.kind {
-            // `{{ … }}` is a map whose only key is a map.
+            // YAML parses `{{ … }}` as a map whose only key is a map.
             Kind::Map(_) => {
                 mistakes.add(&node.place, format!("{text}; {QUOTE}"));
                 return Pending::Template;
