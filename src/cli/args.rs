@@ -1,4 +1,5 @@
-//! The command line as it was typed: which command, which settings, and what follows `--`. Values are read by `config`.
+//! Splits the command line: which command, which settings, and what follows `--`. `config` parses the settings'
+//! values.
 
 use std::ffi::OsString;
 
@@ -12,7 +13,7 @@ use super::options;
 use super::parse::{self, Stop, mistake};
 use super::shell::Shell;
 
-/// What is to be done.
+/// The command to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     /// `-- COMMAND`: fetch, deliver, drop privileges, exec (or supervise).
@@ -23,9 +24,9 @@ pub(super) enum Command {
     Sidecar,
     /// Explain the plan.
     Check(Check),
-    /// Ask a running supervisor or sidecar how it is.
+    /// Query a running supervisor or sidecar for its status.
     Status,
-    /// Ask it to read everything again.
+    /// Make a running supervisor or sidecar fetch every secret again.
     Refresh,
     /// Copy the program.
     Install(OsString),
@@ -39,10 +40,10 @@ pub(super) enum Command {
     Print(String),
 }
 
-/// The command line, split but not yet understood as settings.
+/// The split command line; the values of its settings are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invocation {
-    /// What to do.
+    /// The command.
     pub(super) command: Command,
     /// `--config`.
     pub(super) config: Option<OsString>,
@@ -59,12 +60,14 @@ pub(super) struct Invocation {
 }
 
 impl Invocation {
+    /// An invocation of `command` without any option.
     fn of(command: Command) -> Self {
         Self { command, config: None, annotations: None, json: false, ready: false, watch: false, flags: Vec::new() }
     }
 }
 
-/// Splits the arguments (without the program's name). All mistakes at once.
+/// Splits the arguments (without the program's name). On failure, returns every mistake, those of the settings'
+/// values included.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<ConfigError>> {
     let (options, wrapped) = split(args);
     let line = options::command();
@@ -85,7 +88,7 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<ConfigError>>
     read(&matches, wrapped)
 }
 
-/// What stands before the first `--`, and what follows it.
+/// Splits at the first `--`: the arguments before it, and the words after it (`None` without a `--`).
 fn split(mut args: Vec<OsString>) -> (Vec<OsString>, Option<Vec<OsString>>) {
     match args.iter().position(|arg| arg == "--") {
         Some(place) => {
@@ -97,7 +100,7 @@ fn split(mut args: Vec<OsString>) -> (Vec<OsString>, Option<Vec<OsString>>) {
     }
 }
 
-/// Reads clap's matches: settings may stand before and after the word that names the command.
+/// Reads clap's matches. Settings may stand before and after the name of the subcommand; both are collected.
 fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocation, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
     let mut flags = flags(matches, &mut mistakes);
@@ -141,6 +144,8 @@ fn read(matches: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Invocati
     }
 }
 
+/// The command that the subcommand's name and the words after `--` mean. Refuses words after `--` for a subcommand that
+/// runs nothing, and a `--` with nothing after it.
 fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>) -> Result<Command, ConfigError> {
     let Some(name) = name else {
         return match wrapped {
@@ -173,11 +178,12 @@ fn command(name: Option<&str>, own: &ArgMatches, wrapped: Option<Vec<OsString>>)
     })
 }
 
+/// The mistake of a `--` with no command after it.
 fn no_command(usage: &str) -> ConfigError {
     mistake("--", format!("expected a command after it: {usage}"))
 }
 
-/// What `check` is to show; of the options that print something else there is one.
+/// The options of `check`. Refuses two options that each print something other than the plan.
 fn check(own: &ArgMatches, command: Option<Vec<OsString>>) -> Result<Check, ConfigError> {
     let others: Vec<&str> =
         ["policy", "local-skeleton", "online", "json"].into_iter().filter(|name| is_set(own, name)).collect();
@@ -194,7 +200,8 @@ fn check(own: &ArgMatches, command: Option<Vec<OsString>>) -> Result<Check, Conf
     })
 }
 
-/// The settings that were given, in their order. Their values are text.
+/// The settings given in `matches`, in the order of the command line. A value that is not UTF-8 is added to
+/// `mistakes`.
 fn flags(matches: &ArgMatches, mistakes: &mut Vec<ConfigError>) -> Vec<Flag> {
     let mut found: Vec<(usize, Flag)> = Vec::new();
     for name in options::setting_names() {
@@ -218,16 +225,17 @@ fn flags(matches: &ArgMatches, mistakes: &mut Vec<ConfigError>) -> Vec<Flag> {
     found.into_iter().map(|(_, flag)| flag).collect()
 }
 
-/// Whether an option that not every command has was given.
+/// Whether the option `id` was given on the command line. The subcommand need not define it.
 fn is_given(matches: &ArgMatches, id: &str) -> bool {
     matches.try_contains_id(id).unwrap_or(false) && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-/// The value of an option that not every command has.
+/// The value of the option `id`; `None` if it was not given or the subcommand does not define it.
 fn given(matches: &ArgMatches, id: &str) -> Option<OsString> {
     matches.try_get_one::<OsString>(id).ok().flatten().cloned()
 }
 
+/// Whether the switch `id` was given.
 fn is_set(matches: &ArgMatches, id: &str) -> bool {
     is_given(matches, id)
 }

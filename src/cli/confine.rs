@@ -1,4 +1,4 @@
-//! What the webhook may still do once its config is read: answer on its port, and read its certificate again.
+//! Confines the webhook once its config is read: it may only serve its ports and read its certificate again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -8,10 +8,12 @@ use crate::config::Sandbox;
 use crate::k8s::tls;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Plan, Profile};
 
-/// Heap and stacks together; twice what the largest reviews take. The deployment's limit is above it.
+/// The limit of heap and stacks together, in bytes: twice what the largest reviews need, and below the limit of the
+/// Deployment.
 const MOST_MEMORY: u64 = 128 << 20;
 
-/// Confines this process, before the runtime and its first thread. What could not be confined is one line.
+/// Confines this process. Called before the runtime and its first thread start. A part that cannot be confined is
+/// logged.
 pub(super) fn confine(sandbox: Sandbox, tls: &tls::Files, lines: LineFormat) {
     sandbox::limit_memory(MOST_MEMORY);
     let enforcement = match sandbox {
@@ -19,7 +21,7 @@ pub(super) fn confine(sandbox: Sandbox, tls: &tls::Files, lines: LineFormat) {
         Sandbox::Log => Enforcement::Log,
         Sandbox::On => Enforcement::On,
     };
-    // Directories: kubelet and cert-manager replace the files in them.
+    // Directories, because kubelet and cert-manager replace the files in them.
     let parent = |path: &Path| match path.parent() {
         None => path.to_owned(),
         Some(parent) if parent.as_os_str().is_empty() => ".".into(),
@@ -44,8 +46,8 @@ pub(super) fn confine(sandbox: Sandbox, tls: &tls::Files, lines: LineFormat) {
     }
 }
 
-/// The first address of `HOST:PORT` that can be listened at, in numbers: names are looked up before the process is
-/// confined. What cannot be looked up or listened at stays as it is, for the server to report.
+/// The first address of `HOST:PORT` that can be bound, with a numeric host: names are resolved before the process
+/// is confined. An address that cannot be resolved or bound is returned unchanged, for the server to report.
 pub(super) fn in_numbers(address: &str) -> String {
     let can_listen = |address: &SocketAddr| TcpListener::bind(address).is_ok();
     let found: io::Result<Option<SocketAddr>> =

@@ -1,8 +1,8 @@
-//! What stands at the end of each help: examples and exit codes. Lines fit 80 columns as they are.
+//! The end of each help text: examples and exit codes. Lines are at most 80 columns wide.
 
 use clap::Command;
 
-/// The exit codes of `secret-exec`, in every command's help.
+/// The exit codes of `secret-exec`, shown in the help of every command.
 pub(super) const EXEC_EXITS: &str = "\
 Exit codes:
   the app's own, or 128+n when a signal ended it
@@ -85,7 +85,7 @@ pub(super) const INJECT_EXAMPLES: &[(&str, &str)] = &[
     ("man", "secret-inject man | man -l -\n  secret-inject man manifest > secret-inject-manifest.1"),
 ];
 
-/// The program with an end of its own for the help of each command: its examples, and the program's exit codes.
+/// Adds to the help of each command its examples and the program's exit codes.
 pub(super) fn with_ends(mut program: Command, examples: &[(&'static str, &str)], exits: &str) -> Command {
     for (name, lines) in examples {
         program = program.mut_subcommand(name, |sub| sub.after_help(format!("Examples:\n  {lines}\n\n{exits}")));

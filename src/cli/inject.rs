@@ -26,7 +26,8 @@ use super::output::{self, print};
 use super::parse::{self, Stop};
 use super::shell::{Shell, man_page};
 
-/// All of `secret-inject`.
+/// The whole program `secret-inject`: parses the command line, runs the command, prints problems, returns the exit
+/// code.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let shown: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
+/// The result of a command: the exit code, or the problems to print.
 type Ended = Result<Exit, Vec<Diagnostic>>;
 
 fn usage(text: impl Into<String>) -> Vec<Diagnostic> {
@@ -48,6 +50,7 @@ fn problems(mistakes: Vec<ConfigError>) -> Vec<Diagnostic> {
     mistakes.into_iter().map(Diagnostic::from).collect()
 }
 
+/// Parses the command line, checks the values of its options, and runs the command.
 fn start(args: &[OsString]) -> Ended {
     let line = options::command();
     let matches = match parse::parse(&line, args, |_| String::new()) {
@@ -81,11 +84,12 @@ fn start(args: &[OsString]) -> Ended {
     }
 }
 
-/// Values as they were typed, by the option's name.
+/// The options of a subcommand, unparsed, by name.
 #[derive(Debug)]
 struct Options<'a>(&'a ArgMatches);
 
 impl Options<'_> {
+    /// Every value of an option, in the order given.
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsString> {
         self.0.try_get_many::<OsString>(name).ok().flatten().into_iter().flatten()
     }
@@ -94,10 +98,12 @@ impl Options<'_> {
         self.0.get_flag(name)
     }
 
+    /// The last value of an option, as a path.
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.all(name).last().map(PathBuf::from)
     }
 
+    /// The last value of an option, as text. Refuses an empty value and one that is not UTF-8.
     fn text(&self, name: &str) -> Result<String, Vec<Diagnostic>> {
         match self.all(name).last().and_then(|value| value.to_str()) {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
@@ -105,21 +111,23 @@ impl Options<'_> {
         }
     }
 
-    /// An option that clap requires.
+    /// The value of an option that clap requires. Panics if it is missing.
     fn required(&self, name: &str) -> PathBuf {
         self.path(name).expect("clap refuses a command line without it")
     }
 }
 
+/// Reads a text file; a failure is a usage problem.
 fn read(path: &Path) -> Result<String, Vec<Diagnostic>> {
     fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))
 }
 
+/// Parses the injector's config. `name` is the place that error messages name.
 fn injector(name: &str, text: &str) -> Result<Injector, Vec<Diagnostic>> {
     Injector::parse(Text { name, text }).map_err(|mistakes| mistakes.into_iter().map(Diagnostic::from).collect())
 }
 
-/// Everything that is wrong with the values of a command's options, before a file is read.
+/// The problems in the values of a subcommand's options, found before any file is read.
 fn mistaken_values(name: &str, options: &Options<'_>) -> Vec<Diagnostic> {
     match name {
         "webhook" => {
@@ -154,6 +162,7 @@ fn log_level(options: &Options<'_>) -> Result<LogLevel, Vec<Diagnostic>> {
     config::log_level(&options.text("log-level")?).map_err(|expected| usage(format!("--log-level: {expected}")))
 }
 
+/// The value of `--days`: 1 to 3650.
 fn days(options: &Options<'_>) -> Result<u32, Vec<Diagnostic>> {
     match options.text("days")?.parse() {
         Ok(days @ 1..=3650) => Ok(days),
@@ -161,7 +170,7 @@ fn days(options: &Options<'_>) -> Result<u32, Vec<Diagnostic>> {
     }
 }
 
-/// A name as Kubernetes has it (RFC 1123 label).
+/// The value of option `name`, which must be an RFC 1123 label.
 fn label(options: &Options<'_>, name: &str) -> Result<String, Vec<Diagnostic>> {
     let text = options.text(name)?;
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -173,7 +182,7 @@ fn label(options: &Options<'_>, name: &str) -> Result<String, Vec<Diagnostic>> {
     if is_label { Ok(text) } else { Err(usage(format!("--{name}: {expected}"))) }
 }
 
-/// The manifests of the command line, or stdin: names and texts.
+/// Reads the manifests named on the command line, or stdin: pairs of name and text.
 fn manifests(options: &Options<'_>) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
     let files: Vec<&OsString> = options.all("file").chain(options.all("files")).collect();
     let mut inputs = Vec::new();
@@ -201,6 +210,8 @@ fn data(mistakes: Vec<String>) -> Vec<Diagnostic> {
     mistakes.into_iter().map(|text| Diagnostic::new(Exit::Data, text)).collect()
 }
 
+/// The command `migrate`: prints the migrated manifests to stdout and warnings to stderr. Exits 1 if something could
+/// not be migrated, or with `--check` if something would change.
 fn migrate(options: &Options<'_>) -> Ended {
     let inputs = manifests(options)?;
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
@@ -214,13 +225,16 @@ fn migrate(options: &Options<'_>) -> Ended {
     let left = made.left.iter().map(|text| format!("not migrated: {text}"));
     let changed = made.changed.iter().filter(|_| is_check).map(|text| format!("{text}: would be migrated"));
     let lines: Vec<String> = warnings.chain(left).chain(changed).collect();
-    tell(lines.iter().map(String::as_str));
+    print_lines(lines.iter().map(String::as_str));
     if !is_check {
         print(&made.text)?;
     }
     Ok(Exit::App(u8::from(!made.left.is_empty() || (is_check && !made.changed.is_empty()))))
 }
 
+/// The command `manifest`: injects into the given manifests and prints them. With `--check` prints nothing to stdout
+/// and exits 1 if something would change. Without `--config`, the config is that of a KRM function's `functionConfig`,
+/// if the input has one.
 fn offline(options: &Options<'_>) -> Ended {
     let inputs = manifests(options)?;
     let injector = match options.path("config") {
@@ -232,11 +246,13 @@ fn offline(options: &Options<'_>) -> Ended {
     };
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
     let output = manifest::manifest(&files, &injector).map_err(data)?;
-    tell(output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str));
+    print_lines(
+        output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str),
+    );
     if !options.is_set("check") {
         return print(&output.text);
     }
-    tell(
+    print_lines(
         output
             .changed
             .iter()
@@ -248,6 +264,8 @@ fn offline(options: &Options<'_>) -> Ended {
     Ok(Exit::App(u8::from(!output.changed.is_empty())))
 }
 
+/// The command `certs`: issues a CA and a server certificate and writes `ca.crt`, `ca-bundle.yaml`, `tls.key` and
+/// `tls.crt` to `--out`. Authorities already in `ca.crt` stay in the bundle.
 fn make_certs(options: &Options<'_>) -> Ended {
     let directory = options.required("out");
     let (days, service, namespace) = (days(options)?, label(options, "service")?, label(options, "namespace")?);
@@ -271,7 +289,7 @@ fn make_certs(options: &Options<'_>) -> Ended {
         vec![Diagnostic::new(Exit::Usage, format!("{} {text}", authorities.display()))]
     })?;
     let patch = certs::ca_patch(&bundle);
-    // The bundle first: should writing end half-way, the old certificate is still believed.
+    // The bundle is written first: if a later write fails, clients still trust the old certificate.
     for (name, text, mode) in [
         ("ca.crt", &bundle, 0o644),
         ("ca-bundle.yaml", &patch, 0o644),
@@ -287,7 +305,8 @@ fn make_certs(options: &Options<'_>) -> Ended {
     ))
 }
 
-/// Beside it and renamed: never half a key, and never for more eyes than the mode says.
+/// Writes to a temporary file in the same directory and renames it, so that no reader sees half a file, nor one
+/// with a wider mode than `mode`.
 fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
@@ -300,12 +319,13 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&beside);
     }
     written
 }
 
+/// The command `webhook`: hardens and confines the process, and serves until SIGTERM or SIGINT.
 fn webhook(options: &Options<'_>) -> Ended {
     let path = options.required("config");
     let tls = tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") };
@@ -359,7 +379,7 @@ fn webhook(options: &Options<'_>) -> Ended {
     Ok(Exit::App(0))
 }
 
-/// `--sandbox`, else `SECRET_EXEC_SANDBOX`, else on.
+/// The value of `--sandbox`, else of `SECRET_EXEC_SANDBOX`, else `on`.
 fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Diagnostic>> {
     const VARIABLE: &str = "SECRET_EXEC_SANDBOX";
     let variable = environment::snapshot().into_iter().find(|(name, _)| name == VARIABLE.as_bytes());
@@ -371,8 +391,8 @@ fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Diagnostic>> {
     config::sandbox(&text).map_err(|expected| usage(format!("{place}: {expected}")))
 }
 
-/// Every text on a line of its own. A stderr that nobody reads is no reason to end differently.
-fn tell<'a>(texts: impl Iterator<Item = &'a str>) {
+/// Prints each text on a line of its own to stderr. Failures to write are ignored.
+fn print_lines<'a>(texts: impl Iterator<Item = &'a str>) {
     let mut err = io::stderr().lock();
     for text in texts {
         let _ = writeln!(err, "secret-inject: {}", printable(text));

@@ -1,4 +1,5 @@
-//! The command line: arguments and files in, one exit code out. Everything that is printed at the end is printed here.
+//! The command line: arguments and files in, one exit code out. Everything printed at the program's end is printed
+//! here.
 
 mod args;
 mod confine;
@@ -29,7 +30,7 @@ use tracing::{info, warn};
 use args::{Command, Invocation};
 use output::print;
 
-/// All of `secret-exec`. The first thing in `main`, while there is one thread.
+/// The whole program `secret-exec`. Must be called first in `main`, while the process has one thread.
 pub fn main() -> ExitCode {
     output::print_panics_without_their_data(Program::Exec);
     let outcome = panic::catch_unwind(|| {
@@ -55,7 +56,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Carries a command line out. Its frame is large, so it must not become part of [`main`]'s, which refuses a small stack.
+/// Parses and runs a command line. Not inlined: its stack frame is large and must not become part of [`main`]'s,
+/// which refuses a small stack.
 #[inline(never)]
 fn start(
     arguments: Vec<OsString>,
@@ -73,7 +75,7 @@ fn start(
     if is_pinned {
         environment::forget(config::is_hidden);
     }
-    let unread = no_text(&environment, settings);
+    let unread = non_utf8_settings(&environment, settings);
     let caller = &ProcessContext::new(original, environment, settings);
     match &invocation.command {
         Command::Print(text) => return print(text),
@@ -95,13 +97,13 @@ fn start(
     let is_json = matches!(&invocation.command, Command::Check(what) if what.output == CheckOutput::Json);
     match configure(&invocation, caller, unread) {
         Ok(config) => carry_out(invocation, &config, caller),
-        // Whoever reads JSON gets some, also where there is no plan.
+        // A caller that requested JSON gets JSON, even without a plan.
         Err(problems) if is_json => shown((run::problems_as_json(&problems), problems)),
         Err(problems) => Err(problems),
     }
 }
 
-/// Carries out a command that has a configuration.
+/// Runs a command with its configuration.
 fn carry_out(invocation: Invocation, config: &Config, caller: &ProcessContext) -> Result<Exit, Vec<Diagnostic>> {
     output::set_format(config.log_format);
     run::start_log(Program::Exec, config.log_format, config.log_level);
@@ -138,7 +140,8 @@ fn carry_out(invocation: Invocation, config: &Config, caller: &ProcessContext) -
     }
 }
 
-/// One line for each thing that is weaker, or other, than its author may think.
+/// Logs one line for each setting that makes the configuration weaker than its author may expect, or that is
+/// ignored.
 fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
     if config.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
         warn!(
@@ -155,15 +158,15 @@ fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
     }
 }
 
-/// What is to be said on stdout, and what is wrong all the same.
+/// Prints the text to stdout, then returns the problems, if there are any.
 fn shown((text, problems): (String, Vec<Diagnostic>)) -> Result<Exit, Vec<Diagnostic>> {
     print(&text)?;
     if problems.is_empty() { Ok(Exit::App(0)) } else { Err(problems) }
 }
 
-/// Settings in the environment that are not text. The layers are made of text: there, such a one would be missing, and a
-/// default in its place.
-fn no_text(environment: &[Variable], settings: Settings) -> Vec<ConfigError> {
+/// The settings in the environment whose name or value is not UTF-8. The layers of settings hold strings only:
+/// without this check such a setting would be missed and its default used.
+fn non_utf8_settings(environment: &[Variable], settings: Settings) -> Vec<ConfigError> {
     let mistake = |(name, value): &Variable| {
         let shown = String::from_utf8_lossy(name);
         let what = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
@@ -179,7 +182,8 @@ fn no_text(environment: &[Variable], settings: Settings) -> Vec<ConfigError> {
     environment.iter().filter_map(mistake).collect()
 }
 
-/// Reads the files that the command line or the environment names, and resolves all layers.
+/// Reads the files that the command line or the environment names, and resolves all layers. `unread` are mistakes
+/// found earlier, reported along with unreadable files.
 fn configure(
     invocation: &Invocation,
     caller: &ProcessContext,
@@ -235,7 +239,7 @@ fn configure(
     Ok(config)
 }
 
-/// The name and the text of a file with settings.
+/// Reads a file of settings: its name for messages, and its text.
 fn read_named((path, place): (OsString, Place), caller: &ProcessContext) -> Result<(String, String), ConfigError> {
     if path.is_empty() {
         let text = "expected a path, and it is empty; name a file, or leave the option out";
@@ -250,7 +254,7 @@ fn read_named((path, place): (OsString, Place), caller: &ProcessContext) -> Resu
     }
 }
 
-/// Standard input is read to its end once: whoever comes second would find nothing there.
+/// Refuses two options that read standard input: it can be read only once.
 fn refuse_one_stdin_for_two(
     [config, annotations]: [&Option<(OsString, Place)>; 2],
     flags: &[Flag],
@@ -270,8 +274,8 @@ fn refuse_one_stdin_for_two(
     }
 }
 
-/// A start with nothing to deliver: whoever wrote the configuration meant something that did not arrive. Only a wrapped
-/// command that nobody configures, or that inherits all of it, may start so: its variables have no reference today.
+/// Refuses to start with nothing to deliver, which usually means that a configuration did not arrive. Allowed only
+/// for a wrapped command that has no configuration source, or whose configuration may be empty (`may_be_empty`).
 fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<(), Vec<Diagnostic>> {
     let is_empty =
         config.files.is_empty() && config.env.is_empty() && config.env_from.is_empty() && config.secrets.is_empty();
@@ -291,6 +295,7 @@ fn refuse_empty(command: &Command, config: &Config, sources: &[&str]) -> Result<
     Err(problems(vec![ConfigError::new(&Place::Missing, text)]))
 }
 
+/// Config errors as problems to print.
 fn problems(mistakes: Vec<ConfigError>) -> Vec<Diagnostic> {
     mistakes.into_iter().map(Diagnostic::from).collect()
 }
@@ -303,7 +308,7 @@ mod tests {
     fn a_setting_that_is_no_text_is_a_mistake_and_not_left_out() {
         let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
         let lines = |name: &[u8], value: &[u8]| -> Vec<String> {
-            let mistakes = no_text(&[variable(name, value)], Settings::All);
+            let mistakes = non_utf8_settings(&[variable(name, value)], Settings::All);
             mistakes.into_iter().map(|mistake| Diagnostic::from(mistake).text).collect()
         };
         let expected = ["environment variable SECRET_EXEC_RUN_AS: its value is not UTF-8 text"];

@@ -1,4 +1,5 @@
-//! The command line of `secret-exec` as clap knows it: the options that `config` lists, and those of single commands.
+//! The clap definition of `secret-exec`'s command line: the options listed by `config`, and those of single
+//! commands.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
@@ -7,7 +8,7 @@ use crate::config;
 
 use super::help;
 
-/// The settings that are no single key of the config: name, value, help.
+/// The settings that are not a single key of the config: name, value name (`None` for a switch), help.
 const OTHERS: [(&str, Option<&str>, &str); 5] = [
     (
         "file",
@@ -25,12 +26,14 @@ const OTHERS: [(&str, Option<&str>, &str); 5] = [
     ),
 ];
 
-/// Options that only a wrapped command has a use for.
+/// Options that apply only to a wrapped command.
 const WRAPPING: [&str; 1] = ["supervise"];
-/// Options that these commands refuse or have no use for: they are accepted or answered with the reason, and not listed.
+/// Options without use in these commands: accepted (`config` may refuse them with a reason) and hidden from the
+/// help.
 const QUIET_IN: [(&str, &[&str]); 2] =
     [("init", &["env", "on-change", "metrics", "inherit"]), ("sidecar", &["env", "inherit", "leave-leases"])];
-/// Options that say nothing to `status` and `refresh`; accepted there, so that one list of arguments serves all commands.
+/// Options without use in `status` and `refresh`: accepted and hidden, so that one list of arguments serves all
+/// commands.
 const QUIET_IN_STATUS: [&str; 12] = [
     "file",
     "env",
@@ -79,12 +82,12 @@ pub(super) fn command() -> Command {
     with_options(|_| true)
 }
 
-/// The same for completions, without what a command accepts and has no use for.
+/// The command line for completions: without the options that `status` and `refresh` accept but do not use.
 pub(super) fn for_completions() -> Command {
     with_options(|arg| !is_one_of(arg, &QUIET_IN_STATUS))
 }
 
-/// `has` says which options `status` and `refresh` have.
+/// Builds the command line. `has` decides which options `status` and `refresh` get.
 fn with_options(has: impl Fn(&Arg) -> bool) -> Command {
     let settings = settings();
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
@@ -152,11 +155,12 @@ pub(super) fn setting_names() -> Vec<String> {
     settings().iter().map(|arg| arg.get_id().to_string()).filter(|name| !is_source(name)).collect()
 }
 
-/// Options that name a file to read settings from.
+/// Whether the option names a file of settings.
 pub(super) fn is_source(name: &str) -> bool {
     matches!(name, "config" | "annotations")
 }
 
+/// Every option that sets something, plus `--config` and `--annotations`.
 fn settings() -> Vec<Arg> {
     let mut all = vec![
         value("config", "FILE", "Settings and references, as YAML; - is stdin.").action(ArgAction::Set),
@@ -178,15 +182,17 @@ fn settings() -> Vec<Arg> {
     all
 }
 
+/// The option `name` of `settings`. Panics if it is missing.
 fn arg(settings: &[Arg], name: &str) -> Arg {
     settings.iter().find(|arg| arg.get_id() == name).expect("an option of the list").clone()
 }
 
+/// Whether the option's name is one of `names`.
 fn is_one_of(arg: &Arg, names: &[&str]) -> bool {
     names.iter().any(|name| arg.get_id() == *name)
 }
 
-/// `--name VALUE`, as often as one likes.
+/// The option `--name VALUE`; may be repeated.
 pub(super) fn value(name: &str, of: &str, help: &str) -> Arg {
     Arg::new(name.to_owned())
         .long(name.to_owned())
@@ -196,7 +202,7 @@ pub(super) fn value(name: &str, of: &str, help: &str) -> Arg {
         .value_parser(ValueParser::os_string())
 }
 
-/// `--name`, as often as one likes.
+/// The switch `--name`; may be repeated.
 pub(super) fn switch(name: &str, help: &str) -> Arg {
     Arg::new(name.to_owned())
         .long(name.to_owned())

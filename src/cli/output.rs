@@ -1,4 +1,5 @@
-//! Everything that a program prints at its end: text for stdout, and the lines that say why it failed, as text or JSON.
+//! What a program prints at its end: text for stdout, and the lines on stderr that say why it failed, as text or
+//! JSON.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -11,17 +12,18 @@ use crate::run::{ProcessContext, Program, Shown, Style, start_log};
 
 use super::watch::Screen;
 
-/// Whether the lines on stderr are JSON. The panic hook, which has no arguments, reads it too.
+/// Whether the lines on stderr are JSON. A static, because the panic hook reads it too.
 static JSON: AtomicBool = AtomicBool::new(false);
-/// Whether the command line or the environment says which.
+/// Whether the command line or the environment sets the format.
 static IS_REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Sets how the lines on stderr are written from here on.
+/// Sets the format of later lines on stderr.
 pub(super) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
 }
 
-/// The same as the command line or the environment says, before anything is checked: what is wrong with them is printed in it too.
+/// Sets the format that the command line or the environment requests. Called before they are validated, so that
+/// mistakes in them are printed in that format too.
 pub(super) fn set_requested_format(arguments: &[String], variable: Option<&[u8]>) {
     if let Some(format) = requested_format(arguments, variable) {
         IS_REQUESTED.store(true, Ordering::Relaxed);
@@ -29,7 +31,8 @@ pub(super) fn set_requested_format(arguments: &[String], variable: Option<&[u8]>
     }
 }
 
-/// The same as a config file or annotations say, which may have mistakes in other lines.
+/// Sets the format that the text of a config file or of annotations requests, unless the command line or the
+/// environment did. The text may be invalid elsewhere.
 pub(super) fn set_format_of_text(text: &str) {
     let is_json = |line: &str| {
         let value = line.strip_prefix("logFormat:").or_else(|| line.strip_prefix("secret-exec.dev/log-format="));
@@ -40,12 +43,14 @@ pub(super) fn set_format_of_text(text: &str) {
     }
 }
 
-/// Whether a command line that may have mistakes is one of `check --json`.
+/// Whether the command line, which may be invalid, is `check --json`.
 pub(super) fn is_check_in_json(arguments: &[OsString]) -> bool {
     let before = || arguments.iter().take_while(|argument| *argument != "--");
     before().any(|word| word == "check") && before().any(|word| word == "--json")
 }
 
+/// The log format that the arguments before `--` request, else the variable; `None` if neither does. The arguments may
+/// be invalid.
 fn requested_format(arguments: &[String], variable: Option<&[u8]>) -> Option<LogFormat> {
     let before = arguments.iter().take_while(|argument| *argument != "--");
     let mut named = variable.map(|value| value == b"json");
@@ -61,7 +66,7 @@ fn requested_format(arguments: &[String], variable: Option<&[u8]>) -> Option<Log
     named.map(|is_json| if is_json { LogFormat::Json } else { LogFormat::Text })
 }
 
-/// Prints each problem on a line of its own. A stderr that nobody reads is no reason to end differently.
+/// Prints each problem on a line of its own to stderr. Failures to write are ignored.
 pub(super) fn print_problems(program: Program, problems: &[Diagnostic]) {
     let exit = worst(problems);
     for problem in problems {
@@ -69,9 +74,10 @@ pub(super) fn print_problems(program: Program, problems: &[Diagnostic]) {
     }
 }
 
+/// Prints one line to stderr, as JSON with the exit code or as text with the program's name.
 fn print_line(program: Program, text: &str, exit: Exit) {
     if JSON.load(Ordering::Relaxed) {
-        // The log may not have been started yet; a second start changes nothing.
+        // The log may not have been started yet; starting it twice has no effect.
         start_log(program, LogFormat::Json, LogLevel::Info);
         tracing::error!(exit = exit.code(), "{text}");
     } else {
@@ -83,13 +89,13 @@ fn print_line(program: Program, text: &str, exit: Exit) {
     }
 }
 
-/// Whether what is printed to stdout has colour: on a terminal that knows any, unless NO_COLOR is set (no-color.org).
+/// Whether output on stdout is coloured: on a terminal with a usable `TERM`, unless NO_COLOR is set (no-color.org).
 pub(super) fn style(caller: &ProcessContext) -> Style {
     let is_unwanted = caller.variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stdout().is_terminal() && !is_unwanted && has_known_terminal(caller) { Style::Colour } else { Style::Plain }
 }
 
-/// How one screenful of `status --watch` follows another.
+/// How `status --watch` separates successive outputs.
 pub(super) fn screen(caller: &ProcessContext, shown: Shown) -> Screen {
     match shown {
         Shown::Json => Screen::Lines,
@@ -98,11 +104,12 @@ pub(super) fn screen(caller: &ProcessContext, shown: Shown) -> Screen {
     }
 }
 
+/// Whether `TERM` is set to a terminal that is not `dumb`.
 fn has_known_terminal(caller: &ProcessContext) -> bool {
     caller.variable("TERM").is_some_and(|value| !value.is_empty() && value != b"dumb")
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is not our failure.
+/// Prints to stdout. A reader that has closed the pipe (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<Exit, Vec<Diagnostic>> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -112,7 +119,7 @@ pub(super) fn print(text: &str) -> Result<Exit, Vec<Diagnostic>> {
     }
 }
 
-/// Makes a panic print where it happened and nothing else: its message could quote a value.
+/// Installs a panic hook that prints only the place of the panic: its message could quote a secret.
 pub(super) fn print_panics_without_their_data(program: Program) {
     panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();

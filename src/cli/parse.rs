@@ -1,4 +1,4 @@
-//! Runs clap over a command line and collects every mistake, where clap alone stops at the first one.
+//! Runs clap over a command line and collects every mistake, where clap alone stops at the first.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,16 +8,17 @@ use clap::{ArgMatches, Command, Error};
 
 use crate::config::{ConfigError, Place, nearest};
 
-/// What a command line leads to when clap finds something to say of it.
+/// Why parsing returned no matches.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// A help text or the version, for stdout.
     Print(String),
-    /// What is wrong with it, and what is left of it without these words, where that is a command line.
+    /// The mistakes, and the matches of the command line without the mistaken words, where those parse.
     ConfigErrors(Vec<ConfigError>, Option<Box<ArgMatches>>),
 }
 
-/// Parses the arguments that follow the program's name. `unknown_command` adds to the text about a word that is no command.
+/// Parses the arguments after the program's name. `unknown_command` returns text to append to the message about an
+/// unknown command.
 pub(super) fn parse(
     command: &Command,
     args: &[OsString],
@@ -54,7 +55,7 @@ pub(super) fn parse(
     }
 }
 
-/// Required options that are not there, but for those that a misspelled one was meant to be.
+/// The mistake of missing required options, without those in `meant`, which a misspelled option probably was.
 fn missing(error: &Error, meant: &[String]) -> Option<ConfigError> {
     let name = |argument: &String| plain(argument.split(' ').next().unwrap_or_default());
     let names: Vec<String> =
@@ -62,9 +63,9 @@ fn missing(error: &Error, meant: &[String]) -> Option<ConfigError> {
     (!names.is_empty()).then(|| mistake(&names.join(", "), format!("missing; usage: {}", usage(error))))
 }
 
-/// Of an option that names one file.
+/// Message about an option that takes one file and was given twice.
 pub(super) const TWICE: &str = "given twice; it can be given once";
-/// What a second file is often meant for.
+/// The same, with a hint at `--set`, which is often what a second file is meant for.
 pub(super) const TWICE_AND_SET: &str = "given twice; it can be given once (--set KEY=VALUE changes a key of it)";
 
 /// A mistake on the command line.
@@ -72,19 +73,23 @@ pub(super) fn mistake(place: &str, text: impl Into<String>) -> ConfigError {
     ConfigError::new(&Place::Flag(place.to_owned()), text)
 }
 
-/// One error of clap's: what to say of it, and which words to leave out so that parsing can go on (`None`: it cannot).
+/// One clap error: the mistake to report, and which words to remove so that parsing can go on.
 struct Found {
+    /// The message.
     mistake: ConfigError,
+    /// Index and count of the words to remove; `None` if parsing cannot go on.
     cut: Option<(usize, usize)>,
     /// The option that was probably meant, with its dashes.
     meant: Option<String>,
 }
 
 impl Found {
+    /// A mistake with no option that was probably meant.
     fn new(mistake: ConfigError, cut: Option<(usize, usize)>) -> Self {
         Self { mistake, cut, meant: None }
     }
 
+    /// Translates a clap error about `words`.
     fn read(error: &Error, command: &Command, words: &[OsString], unknown_command: &impl Fn(&str) -> String) -> Self {
         let argument = text(error, ContextKind::InvalidArg);
         let name = argument.split([' ', '=']).next().unwrap_or_default();
@@ -100,7 +105,7 @@ impl Found {
                 if value.is_empty() {
                     let cut = words.iter().rposition(|word| *word == *name).map(|at| (at, 1));
                     let found = Self::new(mistake(name, format!("expected a value: {}", plain(&argument))), cut);
-                    // It is not missing as well.
+                    // Marks the option as given, so that it is not reported as missing too.
                     return Self { meant: Some(name.to_owned()), ..found };
                 }
                 let meant = did_you_mean(nearest(&value, known.iter().map(String::as_str)));
@@ -125,7 +130,8 @@ impl Found {
         }
     }
 
-    /// A word that is no command: a name and its reference in two words, what follows `help`, or misspelled.
+    /// A word that is not a command: the second half of a NAME=REF written as two words, an unknown word after
+    /// `help`, or a misspelled command.
     fn unknown_command(
         error: &Error,
         command: &Command,
@@ -140,7 +146,7 @@ impl Found {
         if let (Some(option @ ("--env" | "--file" | "--set")), Some(name)) = (before(2), before(1))
             && !name.contains('=')
         {
-            // The value of a setting may be a secret.
+            // The value of a setting may be a secret, so it is not quoted.
             let text = match option {
                 "--set" => "expected KEY=VALUE, not two words".to_owned(),
                 _ => format!("expected NAME=REF, not two words: {option} {name}={word}"),
@@ -154,7 +160,8 @@ impl Found {
         Self::new(mistake(place, text), None)
     }
 
-    /// An option that the command does not have: somebody else's, misspelled, or unknown. What looks like its value goes too.
+    /// An option that the command does not have: another command's, misspelled, or unknown. The next word is
+    /// removed too if it looks like the option's value.
     fn unknown_option(argument: &str, command: &Command, words: &[OsString]) -> Self {
         let name = argument.split('=').next().unwrap_or_default();
         let long = name.trim_start_matches('-');
@@ -196,26 +203,29 @@ impl Found {
     }
 }
 
-/// Whether the option that is known under that name, somewhere, takes no value.
+/// Whether the option `--long`, in every command that has it, takes no value. False if no command has it.
 fn is_switch(command: &Command, long: &str) -> bool {
     let all = std::iter::once(command).chain(command.get_subcommands());
     let mut args = all.flat_map(Command::get_arguments).filter(|arg| arg.get_long() == Some(long)).peekable();
     args.peek().is_some() && args.all(|arg| !arg.get_action().takes_values())
 }
 
+/// Whether the command itself has the option `--long`.
 fn has_long(command: &Command, long: &str) -> bool {
     longs(command).any(|known| known == long)
 }
 
+/// The long names of the command's own options.
 fn longs(command: &Command) -> impl Iterator<Item = &str> {
     command.get_arguments().filter_map(clap::Arg::get_long)
 }
 
+/// Whether the word's bytes begin with `start`.
 fn starts_with(word: &OsStr, start: &str) -> bool {
     word.as_bytes().starts_with(start.as_bytes())
 }
 
-/// `; did you mean check?`, or nothing.
+/// `; did you mean NEAR?`, or an empty string.
 pub(super) fn did_you_mean(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }
@@ -225,12 +235,13 @@ fn plain(argument: &str) -> String {
     argument.replace(['<', '>'], "")
 }
 
-/// The usage line that goes with the error.
+/// The usage line of the error, on one line.
 fn usage(error: &Error) -> String {
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
     plain(&usage.trim_start_matches("Usage: ").split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// The context of an error as one string; empty if it has none.
 fn text(error: &Error, kind: ContextKind) -> String {
     match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -239,6 +250,7 @@ fn text(error: &Error, kind: ContextKind) -> String {
     }
 }
 
+/// The context of an error as a list of strings.
 fn values(error: &Error, kind: ContextKind) -> Vec<String> {
     match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],

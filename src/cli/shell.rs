@@ -1,4 +1,4 @@
-//! Completions and manual pages, which both programs print from their table of options.
+//! Completions and manual pages, generated from the program's clap definition.
 
 use std::io::{self, Write};
 
@@ -50,8 +50,8 @@ impl Shell {
     }
 }
 
-/// The command line with the words that an option or argument can have, where they are fixed. Parsing does without: `config` says
-/// more about a wrong one.
+/// The command line with the fixed words that options and arguments accept. Only for completions: for parsing,
+/// `config` reports a wrong word better than clap does.
 fn with_words(command: Command) -> Command {
     let commands = visible(&command).map(str::to_owned).collect::<Vec<_>>();
     let fix = move |arg: Arg| {
@@ -67,11 +67,12 @@ fn with_words(command: Command) -> Command {
     command.mut_args(fix.clone()).mut_subcommands(|sub| sub.mut_args(fix.clone()))
 }
 
+/// The names of the commands that the help lists.
 fn visible(command: &Command) -> impl Iterator<Item = &str> {
     command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").map(Command::get_name)
 }
 
-/// The manual page of a program, or of one of its commands.
+/// The manual page (roff) of a program, or of its command `of`. Fails on an unknown command.
 pub(super) fn man_page(mut command: Command, of: Option<&str>) -> Result<String, Vec<ConfigError>> {
     command.build();
     let page = match of {
@@ -92,7 +93,7 @@ pub(super) fn man_page(mut command: Command, of: Option<&str>) -> Result<String,
     Ok(rendered(page).expect("a vector takes every write"))
 }
 
-/// The sections of man-pages(7). Usage, examples and exit codes keep their lines.
+/// Renders the sections of man-pages(7). Usage, examples and exit codes keep their line breaks.
 fn rendered(mut page: Command) -> io::Result<String> {
     let usage = page.render_usage().to_string().replace(['<', '>'], "");
     let usage = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
@@ -115,11 +116,11 @@ fn rendered(mut page: Command) -> io::Result<String> {
     Ok(String::from_utf8(text).expect("clap_mangen writes UTF-8"))
 }
 
-/// A section that no formatter fills (groff_man(7): `.EX`).
+/// Writes a section whose lines are kept unfilled (groff_man(7): `.EX`).
 fn as_they_are(title: &str, lines: &str, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, ".SH {title}\n.EX")?;
     for line in lines.lines() {
-        // A point or an apostrophe at the beginning would be a request.
+        // A leading dot or apostrophe would be a roff request.
         writeln!(out, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
     }
     writeln!(out, ".EE")

@@ -1,11 +1,12 @@
-//! Variables that Vault's own clients obey and we do not: one line each, with what to write instead.
+//! Warns about variables that Vault's own clients obey and this program ignores: one line each, with what to
+//! configure instead.
 
 use tracing::warn;
 
 use crate::config::{Vault, overruled};
 use crate::run::ProcessContext;
 
-/// A variable, why it is not read, and what to write in the configuration.
+/// A variable's name after `VAULT_` or `BAO_`, and why it is not read or what to configure instead.
 const UNREAD: [(&str, &str); 6] = [
     (
         "SKIP_VERIFY",
@@ -18,7 +19,7 @@ const UNREAD: [(&str, &str); 6] = [
     ("SRV_LOOKUP", "set vault.address to a host and a port"),
 ];
 
-/// One line for each inherited variable that says something about the server and is not read.
+/// Logs one line for each inherited variable that describes the server and is not read.
 pub(super) fn warn_of_unread(vault: &Vault, caller: &ProcessContext) {
     for (rest, why) in UNREAD {
         for name in [format!("VAULT_{rest}"), format!("BAO_{rest}")] {

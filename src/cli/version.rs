@@ -1,4 +1,4 @@
-//! What `--version` prints: the version and, where the build knew them, the commit and the date.
+//! The text of `--version`: the version and, where the build knew them, the commit and the date.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ pub(super) fn version() -> String {
     describe(env!("CARGO_PKG_VERSION"), option_env!("SECRET_EXEC_REVISION"), option_env!("SOURCE_DATE_EPOCH"))
 }
 
+/// Formats the version, with the shortened commit and the date of `epoch` (seconds since 1970) where they are given.
 fn describe(version: &str, revision: Option<&str>, epoch: Option<&str>) -> String {
     let commit = revision.map(|revision| match revision.split_once('-') {
         Some((commit, note)) => format!("{}-{note}", shortened(commit)),
@@ -21,11 +22,12 @@ fn describe(version: &str, revision: Option<&str>, epoch: Option<&str>) -> Strin
     if known.is_empty() { version.to_owned() } else { format!("{version} ({})", known.join(" ")) }
 }
 
+/// The first [`SHORT`] characters of a commit.
 fn shortened(commit: &str) -> &str {
     commit.get(..SHORT).unwrap_or(commit)
 }
 
-/// The day of a moment that is written in seconds since 1970.
+/// The UTC date of a time written as seconds since 1970.
 fn date(epoch: &str) -> Option<String> {
     let moment = DateTime::from_unix_duration(Duration::from_secs(epoch.parse().ok()?)).ok()?;
     Some(format!("{:04}-{:02}-{:02}", moment.year(), moment.month(), moment.day()))

@@ -1,4 +1,4 @@
-//! `status --watch`: the same question again and again, until a signal or a reader that went away ends it.
+//! `status --watch`: repeats the query until a signal arrives or the reader closes the pipe.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 use crate::domain::{Diagnostic, Exit, worst};
 use crate::run::ProcessContext;
 
-/// How a screenful follows another.
+/// How successive outputs are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Screen {
-    /// It takes its place.
+    /// Each replaces the one before.
     Cleared,
-    /// After an empty line.
+    /// Separated by an empty line.
     Appended,
-    /// On the next line: JSON.
+    /// Each on one line: JSON.
     Lines,
 }
 
-/// How long one answer stands.
+/// Time between two queries.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// How soon a signal counts.
+/// How often pending signals are checked.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Asks and prints. Where nobody answers the first time that is the end; later it is shown, because whoever was asked may
-/// come back.
+/// Queries and prints until a signal arrives. A failure of the first query is returned; a later one is printed,
+/// because the queried process may come back.
 pub(super) fn watch(
     caller: &ProcessContext,
     screen: Screen,
@@ -51,6 +51,7 @@ pub(super) fn watch(
     }
 }
 
+/// Prints one output with its problems. In JSON, a query that failed is one object with `ready`, `exit` and `error`.
 fn show(screen: Screen, is_first: bool, text: &str, problems: &[Diagnostic]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match screen {
@@ -73,6 +74,7 @@ fn show(screen: Screen, is_first: bool, text: &str, problems: &[Diagnostic]) -> 
     out.flush()
 }
 
+/// The problems' texts.
 fn texts(problems: &[Diagnostic]) -> Vec<&str> {
     problems.iter().map(|problem| problem.text.as_str()).collect()
 }

@@ -1,13 +1,15 @@
-//! Users and groups as they are written: `USER`, `USER:GROUP`, `UID:GID`, `:GID`. Text of digits only is a number, always.
+//! Users and groups as a config writes them: `USER`, `USER:GROUP`, `UID:GID`, `:GID`. Text of digits only is always
+//! a number.
 //!
-//! Numbers are parsed strictly: `su-exec 4294967296` runs as uid 0, `-2` becomes 4294967294 elsewhere. Here both are errors.
+//! Numbers are parsed strictly, unlike elsewhere: `su-exec 4294967296` runs as uid 0, and `-2` becomes 4294967294.
+//! Here both are errors.
 
 use std::fmt;
 
 /// A user or group: by number, or by its name in the container's `/etc/passwd` or `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Account {
-    /// A uid or gid, at most 2^32−2 (2^32−1 means "leave it" to the kernel).
+    /// A uid or gid, at most 2^32−2 (2^32−1 means "unchanged" to the kernel).
     Id(u32),
     /// A name to look up.
     Name(String),
@@ -16,7 +18,7 @@ pub enum Account {
 /// Why a user or group is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the {0} is empty")]
     Empty(&'static str),
     /// A number above 2^32−2.
@@ -38,6 +40,7 @@ pub enum AccountError {
 }
 
 impl Account {
+    /// Parses a number or a name. `kind` is `user` or `group`, for messages.
     fn parse(text: &str, kind: &'static str) -> Result<Self, AccountError> {
         if text.is_empty() {
             return Err(AccountError::Empty(kind));
@@ -48,7 +51,7 @@ impl Account {
                 _ => Err(AccountError::TooLarge { kind, text: text.to_owned() }),
             };
         }
-        // A digit may begin a name that is none of a number's: whether it exists, /etc/passwd says.
+        // A name may begin with a digit. Whether it exists is found out in /etc/passwd.
         let starts_like_a_name = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-$@\\".contains(&b));
         if starts_like_a_name && is_name {
@@ -68,12 +71,12 @@ impl fmt::Display for Account {
     }
 }
 
-/// `runAs`: whom the app runs as.
+/// `runAs`: the user and group that the app runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunAs {
     /// The user.
     pub user: Account,
-    /// `u:g` means exactly that group; without it the user's own groups.
+    /// The only group (`u:g`); `None` means the user's own groups.
     pub group: Option<Account>,
 }
 
@@ -95,12 +98,12 @@ impl fmt::Display for RunAs {
     }
 }
 
-/// `volume.owner`: whom the files belong to; at least one of the two is there.
+/// `volume.owner`: user and group of the files; at least one of the two is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// The user; `None` keeps the writer's.
+    /// The user; `None` keeps that of the writing process.
     pub user: Option<Account>,
-    /// The group; given, it may read.
+    /// The group; if given, it may read the files.
     pub group: Option<Account>,
 }
 

@@ -1,23 +1,26 @@
-//! How much of what others send is taken: in bytes, and in elements, because a few bytes of JSON become many of memory.
+//! Limits on data received from others: in bytes, and in elements, because a few bytes of JSON take many bytes of
+//! memory.
 
-/// The most bytes of one answer that holds secrets. Vault's own limit for an entry is 1 MiB; escapes may double it.
+/// The most bytes of one response that holds secrets. Vault's own limit for an entry is 1 MiB; escapes may double
+/// it.
 pub const MOST_ANSWER_BYTES: usize = 2 << 20;
 
-/// The most bytes of an answer that holds credentials or none at all.
+/// The most bytes of a response that holds credentials or no secret at all.
 pub const MOST_IDENTITY_BYTES: usize = 256 << 10;
 
-/// Of answers longer than this only one at a time is received from a backend.
+/// Only one response longer than this is received from a backend at a time.
 pub const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
-/// The most bytes of secrets that are held at once: several times what a Kubernetes Secret holds.
+/// The most bytes of secrets in memory at once: several times what a Kubernetes Secret holds.
 pub const MOST_SECRET_BYTES: usize = 4 << 20;
 
-/// The most names and values in one JSON text that is parsed. Each costs up to some hundred bytes of memory.
+/// The most names and values in one JSON text that is parsed. Each takes up to a few hundred bytes of memory.
 pub const MOST_ELEMENTS: usize = 20_000;
 
-/// Whether a JSON text has more than [`MOST_ELEMENTS`] names and values, by its punctuation outside strings.
+/// Whether a JSON text has more than [`MOST_ELEMENTS`] names and values, counted by its punctuation outside
+/// strings.
 pub fn has_too_many_elements(json: &[u8]) -> bool {
-    // Each element but the first stands behind one of these.
+    // Every element but the first follows one of these characters.
     if json.len() <= MOST_ELEMENTS {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What an X.509 certificate says of itself: subject, issuer and end. Nothing of it is verified.
+//! Reads subject, issuer and end from an X.509 certificate. Nothing is verified.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode, FixedTag, Reader, SliceReader, Tag};
 
-/// The `notAfter` of a DER certificate, since 1970 (RFC 5280, 4.1).
+/// The `notAfter` of a DER certificate, as time since 1970 (RFC 5280, 4.1); `None` if it does not parse.
 pub fn not_after(certificate: &[u8]) -> Option<Duration> {
     Some(fields(certificate).ok()?.not_after)
 }
 
-/// Subject, issuer and end of a DER certificate, for people; `None` when it is not one.
+/// Subject, issuer and end of a DER certificate, for messages; `None` if it does not parse.
 pub fn certificate_summary(certificate: &[u8]) -> Option<CertificateSummary> {
     let fields = fields(certificate).ok()?;
     Some(CertificateSummary {
@@ -21,14 +21,14 @@ pub fn certificate_summary(certificate: &[u8]) -> Option<CertificateSummary> {
     })
 }
 
-/// Who a certificate is for, who issued it, and when it ends. Whoever made it wrote the names: no control character is kept.
+/// Subject, issuer and end of a certificate. The names are not trusted: control characters are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateSummary {
-    /// `O=Example, CN=vault.example.com`; empty where there is no subject.
+    /// `O=Example, CN=vault.example.com`; empty if there is no subject.
     pub subject: String,
-    /// The same of the issuer.
+    /// The issuer, in the same form.
     pub issuer: String,
-    /// Since 1970.
+    /// End of validity, as time since 1970.
     pub not_after: Duration,
 }
 
@@ -41,12 +41,14 @@ impl fmt::Display for CertificateSummary {
     }
 }
 
+/// The parsed fields of a certificate.
 struct Fields<'a> {
     issuer: AnyRef<'a>,
     not_after: Duration,
     subject: AnyRef<'a>,
 }
 
+/// Parses the fields of a DER certificate up to its subject.
 fn fields(certificate: &[u8]) -> der::Result<Fields<'_>> {
     let whole = AnyRef::from_der(certificate)?;
     let mut signed = SliceReader::new(whole.value())?;
@@ -70,10 +72,10 @@ fn fields(certificate: &[u8]) -> der::Result<Fields<'_>> {
     Ok(Fields { issuer, not_after, subject: AnyRef::decode(&mut fields)? })
 }
 
-/// The longest name that is shown.
+/// Longer names are cut to this many characters.
 const MOST_NAME_CHARS: usize = 200;
 
-/// A distinguished name as `C=DE, O=Example, CN=vault`: attribute types without a short name are left out.
+/// A distinguished name as `C=DE, O=Example, CN=vault`; attribute types not in [`ATTRIBUTES`] are left out.
 fn name(name: AnyRef<'_>) -> der::Result<String> {
     let mut parts = Vec::new();
     let mut sets = SliceReader::new(name.value())?;
@@ -94,7 +96,7 @@ fn name(name: AnyRef<'_>) -> der::Result<String> {
     Ok(parts.join(", ").chars().map(printable).take(MOST_NAME_CHARS).collect())
 }
 
-/// The attribute types that names are made of (RFC 4519), as DER has their identifiers.
+/// The usual attribute types of names (RFC 4519): DER object identifier and short name.
 const ATTRIBUTES: [(&[u8], &str); 7] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 6], "C"),

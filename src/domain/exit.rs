@@ -1,8 +1,8 @@
-//! Exit codes of the contract, and problems: one line each, with the code they lead to.
+//! Exit codes of the contract, and diagnostics: one line each, with the exit code they cause.
 
-/// How the program ends when the app did not run (or was ended by us).
+/// How the program ends when the app did not run, or when this program ended it.
 ///
-/// The order is the contract's: of several failures the first one here gives the code.
+/// The order is part of the contract: of several failures, the first in this order gives the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// 70: a bug.
@@ -17,7 +17,7 @@ pub enum Exit {
     Denied,
     /// 65: a secret, key or template is missing or malformed.
     Data,
-    /// 69: the backend could not be reached before the deadline; `status`: not ready, or nobody there.
+    /// 69: the backend could not be reached before the deadline; `status`: not ready, or no process to query.
     Unavailable,
     /// 75: a secret expired and `onExpired: stop`.
     Expired,
@@ -25,14 +25,14 @@ pub enum Exit {
     NotExecutable,
     /// 127: the command was not found.
     NotFound,
-    /// 128+n: a signal ended us before the app ran.
+    /// 128+n: a signal ended this program before the app ran.
     Signal(u8),
     /// The app's own code, or 128+n when a signal ended it.
     App(u8),
 }
 
 impl Exit {
-    /// The number the kernel gets.
+    /// The exit code as a number.
     pub fn code(self) -> u8 {
         match self {
             Self::Usage => 64,
@@ -51,27 +51,28 @@ impl Exit {
     }
 }
 
-/// One failure as the operator reads it: what failed, on which reference, why, what to do. Never a value.
+/// One failure as the operator reads it: what failed, on which reference, why, what to do. Never contains a secret
+/// value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The code it leads to.
+    /// The exit code it causes.
     pub exit: Exit,
-    /// One line, lower-case, no full stop, without the `secret-exec: ` in front.
+    /// One line, lower-case, no full stop, without the leading `secret-exec: `.
     pub text: String,
 }
 
 impl Diagnostic {
-    /// A problem from its parts.
+    /// A diagnostic with this code and text; ` (os error N)` is removed from the text.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: without_errno(text.into()) }
     }
 
-    /// A failure that no input explains.
+    /// A failure that only a bug in this program explains.
     pub fn bug(what: &str) -> Self {
         Self::new(Exit::Bug, format!("bug: {what}"))
     }
 
-    /// An error and its causes, once each, in one line.
+    /// An error and its chain of causes, joined with `: ` on one line.
     pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -84,7 +85,7 @@ impl Diagnostic {
     }
 }
 
-/// The text without the ` (os error 2)` that the standard library adds: the words before it say it.
+/// The text without the ` (os error 2)` that the standard library adds: the words before it say the same.
 pub fn without_errno(mut text: String) -> String {
     const MARK: &str = " (os error ";
     let mut from = 0;
@@ -101,7 +102,7 @@ pub fn without_errno(mut text: String) -> String {
     text
 }
 
-/// The code that several problems lead to together.
+/// The exit code of several problems together; [`Exit::Bug`] if there are none.
 pub fn worst(problems: &[Diagnostic]) -> Exit {
     problems.iter().map(|problem| problem.exit).min().unwrap_or(Exit::Bug)
 }

@@ -1,13 +1,13 @@
-//! Environment names that a backend may not choose: what makes a loader, shell, runtime or client load code or settings,
-//! trust a certificate, use a proxy or none of TLS, or obey a service manager.
+//! Environment names that a backend may not choose: those that make a loader, shell, runtime or client load code or
+//! settings, trust a certificate, use a proxy or skip TLS, or obey a service manager.
 //!
-//! Ordinary settings of an app pass (`DATABASE_URL`, `PGPASSWORD`, `USER`, `TZ`, `GOOGLE_APPLICATION_CREDENTIALS`), and so does what
-//! describes the one connection whose host and password the same secret says (`PGSSLMODE`). So does what only begins like a
-//! loader's or tool's own variables: `LD_SDK_KEY`, `GIT_TOKEN`, `PYTHONUNBUFFERED`. Names are
-//! compared without case, because `http_proxy` and `npm_config_…` count in either.
+//! Ordinary settings of an app are allowed (`DATABASE_URL`, `PGPASSWORD`, `USER`, `TZ`,
+//! `GOOGLE_APPLICATION_CREDENTIALS`), and so are settings of the connection whose host and password the same secret
+//! holds (`PGSSLMODE`). So are names that only begin like a variable of a loader or tool: `LD_SDK_KEY`, `GIT_TOKEN`,
+//! `PYTHONUNBUFFERED`. Names are compared without case, because `http_proxy` and `npm_config_…` work in either.
 
-/// Whether a name that came from a backend (`envFrom`, dotenv) could make the app's loader, shell or
-/// interpreter run or trust something else. The config may still name such a variable itself, one by one.
+/// Whether a name that came from a backend (`envFrom`, dotenv) could make the app's loader, shell or interpreter
+/// run or trust something else. The config may still set such a variable explicitly.
 pub fn is_forbidden_from_backend(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     (PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) && !is_ordinary(&upper))

@@ -1,4 +1,4 @@
-//! A JSON object as a secret map: strings unescaped, everything else kept as it was written.
+//! Parses a JSON object as a secret map: strings unescaped, other values kept as written.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::bounds::{MOST_ELEMENTS, has_too_many_elements};
 use super::secret::{SecretBytes, SecretValue};
 
-/// Text that is not the JSON object it should be. Holds a position, never the text. Lines and columns are one-based;
-/// a column is a character, and a byte order mark is none.
+/// Why a text is not the expected JSON object. Holds a position, never the text. Lines and columns are one-based; a
+/// column counts characters, without a byte order mark.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON.
@@ -22,10 +22,10 @@ pub enum JsonError {
     /// JSON, but not an object.
     #[error("JSON, but not an object")]
     NotAnObject,
-    /// More than is parsed.
+    /// More elements than are parsed ([`MOST_ELEMENTS`]).
     #[error("JSON of more than {MOST_ELEMENTS} names and values, which only `format: raw` delivers as it is")]
     TooManyElements,
-    /// An object with a comma too many, or a key that is no text. Its other keys can be picked.
+    /// An object with a trailing comma, or with a key that is not valid text. Its other keys can be picked.
     #[error("a JSON object with {why} (line {line}, column {column})")]
     Flaw {
         /// What is wrong.
@@ -49,7 +49,7 @@ pub enum JsonError {
     },
 }
 
-/// What is wrong with an object beside its values.
+/// A fault of an object that is not in one of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// `{"a":1,}`
@@ -60,19 +60,19 @@ pub enum Flaw {
     Key(FieldFault),
 }
 
-/// What is wrong with one value of an object.
+/// A fault of one key or value of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FieldFault {
-    /// The same key with two values: readers differ in which one they take.
+    /// The same key with two different values: parsers differ in which one they take.
     #[error("stands there twice, with different values")]
     Repeated,
-    /// `\ud800` without its other half.
+    /// `\ud800` without the second half of its surrogate pair.
     #[error("holds half a surrogate pair, which is no character")]
     Surrogate,
     /// A line break or another control character that is not escaped.
     #[error("holds a control character that is not escaped; JSON writes a line break as \\n")]
     Control,
-    /// Bytes that are no text.
+    /// Bytes that are not UTF-8.
     #[error("is not UTF-8 text")]
     NotUtf8,
     /// `NaN`, `'a'`, `01`, `\x`, `[1,]`.
@@ -80,15 +80,16 @@ pub enum FieldFault {
     NotJson,
 }
 
-/// An object that is read as far as it is unambiguous.
+/// An object, with the values that parsed and the faults of those that did not.
 pub(super) struct Fields {
-    /// Each key once, in the order of the text.
+    /// Each key once, in the order of the text, with its value or what is wrong with it.
     pub(super) entries: Vec<(String, Result<SecretValue, JsonError>)>,
+    /// The first fault outside the values.
     flaw: Option<JsonError>,
 }
 
 impl Fields {
-    /// The entries, if there is nothing wrong with any of them.
+    /// The entries, or the first fault.
     pub(super) fn strict(self) -> Result<Vec<(String, SecretValue)>, JsonError> {
         if let Some(flaw) = self.flaw {
             return Err(flaw);
@@ -97,7 +98,8 @@ impl Fields {
     }
 }
 
-/// Reads an object. What is wrong with one value is kept with its key.
+/// Parses an object. A fault of one value is kept with its key; a text in which the end of a value cannot be found
+/// is an error.
 pub(super) fn fields(text: &[u8]) -> Result<Fields, JsonError> {
     if has_too_many_elements(text) {
         return Err(JsonError::TooManyElements);
@@ -111,16 +113,17 @@ pub(super) fn fields(text: &[u8]) -> Result<Fields, JsonError> {
     scanner.object()
 }
 
+/// A position in the text of an object.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-/// What is wrong, and the byte where.
+/// A fault, and the offset of the byte where it is.
 type Fault = (FieldFault, usize);
 
 impl Scanner<'_> {
-    /// The next byte that is not white space.
+    /// Skips white space and returns the next byte without consuming it.
     fn peek(&mut self) -> Option<u8> {
         while self.text.get(self.at).is_some_and(|byte| b" \t\r\n".contains(byte)) {
             self.at = self.at.saturating_add(1);
@@ -128,6 +131,7 @@ impl Scanner<'_> {
         self.text.get(self.at).copied()
     }
 
+    /// Consumes the next byte after white space, which must be `expected`.
     fn take(&mut self, expected: u8) -> Result<(), JsonError> {
         if self.peek() != Some(expected) {
             return Err(self.syntax(self.at));
@@ -136,6 +140,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    /// Parses the whole object, to the end of the text.
     fn object(&mut self) -> Result<Fields, JsonError> {
         let mut fields = Fields { entries: Vec::new(), flaw: None };
         let mut places = BTreeMap::new();
@@ -173,7 +178,8 @@ impl Scanner<'_> {
         if self.peek().is_some() { Err(self.syntax(self.at)) } else { Ok(fields) }
     }
 
-    /// The string that begins here, decoded. `start` is the place of an error about one without an end.
+    /// Parses and decodes the string at the current position. The outer error is a text in which no string ends,
+    /// reported at `start`; the inner one is a string that cannot be decoded.
     fn string(&mut self, start: usize) -> Result<Result<String, Fault>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax(self.at));
@@ -188,7 +194,8 @@ impl Scanner<'_> {
         }))
     }
 
-    /// The value that begins here, whatever is in it, as long as it can be seen where it ends.
+    /// Parses the value at the current position. The outer error is a value whose end cannot be found; the inner
+    /// one is a value with a fault.
     fn value(&mut self) -> Result<Result<SecretValue, Fault>, JsonError> {
         let first = self.peek();
         let from = self.at;
@@ -211,23 +218,26 @@ impl Scanner<'_> {
         })
     }
 
+    /// A syntax error at a byte offset.
     fn syntax(&self, at: usize) -> JsonError {
         let (line, column) = place(self.text, at);
         JsonError::Syntax { line, column }
     }
 
+    /// A fault of the object at a byte offset.
     fn flaw(&self, why: Flaw, at: usize) -> JsonError {
         let (line, column) = place(self.text, at);
         JsonError::Flaw { why, line, column }
     }
 
+    /// A fault of the value of `key` at a byte offset.
     fn field(&self, key: &str, why: FieldFault, at: usize) -> JsonError {
         let (line, column) = place(self.text, at);
         JsonError::Field { key: key.to_owned(), why, line, column }
     }
 }
 
-/// Line and column of a byte, both one-based; a column is a character.
+/// Line and column of a byte offset, both one-based; a column counts characters.
 fn place(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline.saturating_add(1));
@@ -236,14 +246,15 @@ fn place(text: &[u8], at: usize) -> (usize, usize) {
     (line, characters.saturating_add(1))
 }
 
-/// The byte that serde_json means by its line and its column of bytes.
+/// The byte offset of serde_json's line and column; its columns count bytes.
 fn offset_of(text: &[u8], error: &serde_json::Error) -> usize {
     let lines = text.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1));
     let line_start = lines.fold(0_usize, |sum, line| sum.saturating_add(line.len()));
     line_start.saturating_add(error.column().saturating_sub(1))
 }
 
-/// The length of the list or object that `json` begins with, by its brackets outside strings.
+/// The length of the array or object at the start of `json`, by its brackets outside strings; `None` if it has no
+/// end.
 fn nested_length(json: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (0_usize, 0_usize);
     while let Some(byte) = json.get(at) {
@@ -261,7 +272,7 @@ fn nested_length(json: &[u8]) -> Option<usize> {
     None
 }
 
-/// What serde_json does not take about a string token, and the byte where.
+/// What is wrong with a string token that serde_json refused, and the byte offset within the token.
 fn fault_of_string(token: &[u8]) -> Fault {
     let text = match std::str::from_utf8(token) {
         Ok(text) => text,
@@ -298,8 +309,8 @@ fn fault_of_string(token: &[u8]) -> Fault {
     (FieldFault::NotJson, 0)
 }
 
-/// The same JSON without whitespace between tokens and with nothing escaped that need not be, as a whole map is written:
-/// the server's encoder writes `<` as `\u003c`. Numbers stay as written.
+/// The same JSON without white space between tokens and without needless escapes (Vault's encoder writes `<` as
+/// `\u003c`), as a whole map is written. Numbers stay as written.
 fn compact(json: &str) -> SecretBytes {
     let mut out = Vec::with_capacity(json.len());
     let mut rest = json;
@@ -309,7 +320,7 @@ fn compact(json: &str) -> SecretBytes {
         let (string, after) = string.split_at(string_length(string.as_bytes()).unwrap_or(string.len()));
         match serde_json::from_str::<String>(string) {
             Ok(text) => serde_json::to_writer(&mut out, &*zeroize::Zeroizing::new(text)).expect("a string is JSON"),
-            // A lone surrogate is no text.
+            // A lone surrogate cannot be decoded, so it stays escaped.
             Err(_) => out.extend_from_slice(string.as_bytes()),
         }
         rest = after;
@@ -318,7 +329,7 @@ fn compact(json: &str) -> SecretBytes {
     SecretBytes::new(out)
 }
 
-/// The length of the string token that `json` begins with; `None` when it has no end.
+/// The length of the string token at the start of `json`; `None` if it has no end.
 fn string_length(json: &[u8]) -> Option<usize> {
     let mut is_escaped = false;
     for (at, byte) in json.iter().enumerate().skip(1) {

@@ -1,4 +1,4 @@
-//! Leases, versions, and what one fetch brings home.
+//! Leases, versions, and the result of one fetch.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -10,12 +10,12 @@ use super::payload::Payload;
 use super::reference::Source;
 use super::secret::SecretBytes;
 
-/// The server's name of a lease. Not a secret, but not printed whole in logs either.
+/// The server's identifier of a lease. Not a secret, but not printed whole in logs either.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseId(String);
 
 impl LeaseId {
-    /// A lease exists only when the server named one; a bare duration is none.
+    /// A lease id; `None` for an empty one: a duration without an id is not a lease.
     pub fn parse(id: &str) -> Option<Self> {
         (!id.is_empty()).then(|| Self(id.to_owned()))
     }
@@ -26,14 +26,14 @@ impl LeaseId {
     }
 }
 
-/// A credential the server ends by itself unless it is renewed.
+/// A credential that the server revokes by itself unless it is renewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Its name.
+    /// Its id.
     pub id: LeaseId,
-    /// How long it lives from the answer on.
+    /// Time to live, counted from the response.
     pub ttl: Duration,
-    /// Whether the server would renew it.
+    /// Whether the server allows renewal.
     pub renewable: bool,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What came back for one source.
+/// The result of one fetch.
 #[derive(Debug)]
 pub struct Fetched {
     /// The value.
@@ -56,28 +56,28 @@ pub struct Fetched {
     pub version: Option<Version>,
     /// Its lease, where it has one.
     pub lease: Option<Lease>,
-    /// An end of its own that the value states, beside its lease or without one.
+    /// An end of validity that the value states itself, beside its lease or without one.
     pub ends: Option<Ends>,
-    /// KV v2's `metadata`, a JSON object, where the value stood in an envelope.
+    /// KV v2's `metadata`, a JSON object, where the value came in that envelope.
     pub metadata: Option<SecretBytes>,
 }
 
-/// How a value ends that states its own end, or how often it wants to be read. Durations count from the answer on.
+/// How a value without a lease ends, or how often it should be read. Durations count from the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
-    /// It expires then: a certificate, a signed key, a token. An earlier request brings another one, and two may live side
-    /// by side without harm.
+    /// It expires after this time: a certificate, a signed key, a token. An earlier request issues a new one, and
+    /// both are valid side by side.
     Expires(Duration),
-    /// The same, and it dies earlier with the token that it was requested with: a child token.
+    /// The same, but it also ends with the token that requested it: a child token.
     WithToken(Duration),
-    /// The server replaces it then by itself (a static role): an earlier request brings the same.
+    /// The server replaces it after this time (a static role): an earlier request returns the same value.
     Rotates(Duration),
-    /// It has no end: whoever wrote it wants it read this often (the `ttl` of KV v1).
+    /// It does not end: its author asks for it to be read this often (the `ttl` of KV v1).
     ReadEvery(Duration),
 }
 
 impl Ends {
-    /// When, or how often, from the answer on.
+    /// The duration, counted from the response.
     pub fn after(self) -> Duration {
         match self {
             Self::Expires(ttl) | Self::WithToken(ttl) | Self::Rotates(ttl) | Self::ReadEvery(ttl) => ttl,
@@ -85,5 +85,5 @@ impl Ends {
     }
 }
 
-/// Everything that was fetched, by source.
+/// The results of all fetches, by source.
 pub type Fetches = BTreeMap<Source, Fetched>;

@@ -1,6 +1,6 @@
-//! The words of the house: secrets, references, leases, names. No I/O, no environment, no clock.
+//! The types everything else uses: secrets, references, leases, names. No I/O, no environment, no clock.
 //!
-//! Everything above speaks in these types; a value that exists is valid (parse, don't validate).
+//! A value of these types is valid by construction (parse, don't validate).
 
 mod account;
 mod bounds;

@@ -1,4 +1,4 @@
-//! How secrets reach the app, and the one table of what each mode cannot do and the way that works instead.
+//! The modes: how secrets reach the app, and the one table of what each mode cannot do and what works instead.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Beside the app; keeps its files fresh.
+    /// In a container beside the app's; keeps its files fresh.
     Sidecar,
-    /// Once, before the app starts.
+    /// Runs once, in an init container before the app starts.
     Init,
-    /// Becomes the app.
+    /// Fetches, then replaces itself with the app (execve).
     Exec,
-    /// Stays as the app's parent.
+    /// Stays as the app's parent process.
     Supervise,
 }
 
@@ -22,7 +22,7 @@ impl Mode {
     /// Every mode.
     pub const ALL: [Self; 4] = [Self::Sidecar, Self::Init, Self::Exec, Self::Supervise];
 
-    /// As it is written.
+    /// The mode's name in configs and annotations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sidecar => "sidecar",
@@ -32,7 +32,7 @@ impl Mode {
         }
     }
 
-    /// The mode of that name.
+    /// The mode with that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
@@ -42,7 +42,7 @@ impl Mode {
         matches!(self, Self::Exec | Self::Supervise)
     }
 
-    /// Why it cannot do something; `None` when it can.
+    /// The limit that forbids `feature` in this mode; `None` if it is supported.
     pub fn limit(self, feature: Feature) -> Option<&'static Limit> {
         LIMITS.iter().find(|limit| limit.feature == feature && limit.modes.contains(&self))
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What a configuration may want of a mode.
+/// A feature that a configuration may use and that not every mode has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     /// `env` and `envFrom`.
@@ -85,18 +85,19 @@ pub enum Feature {
     LeaveLeases,
 }
 
-/// A row of the table: modes that cannot do something, and what people are told.
+/// A row of the table: a feature, the modes without it, and the messages about that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What.
+    /// The feature.
     pub feature: Feature,
-    /// As it is written in a config.
+    /// The option as a config writes it.
     pub option: &'static str,
-    /// The modes that cannot.
+    /// The modes without the feature.
     pub modes: &'static [Mode],
-    /// What the program says of it, flags in its words; `None`: it runs, and the option has no effect.
+    /// The program's error, which names flags; `None`: the option is accepted and has no effect.
     pub program: Option<&'static str>,
-    /// What admission says of it, in annotations: `{mode}`, `{file}` and the like stand for their keys, `{name}` for the mode.
+    /// The message of the admission webhook, which names annotations: `{mode}`, `{file}` and the like are replaced
+    /// by annotation keys, `{name}` by the mode's name.
     pub pod: &'static str,
 }
 

@@ -1,20 +1,20 @@
-//! Names that reach the kernel: environment variables, files, modes. A value of these types is valid.
+//! Validated names that reach the kernel: environment variables, files, file modes.
 
 use std::fmt;
 
 /// Why a name or mode is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
     /// An environment name with `=`.
     #[error("an environment name cannot hold \"=\"")]
     Equals,
-    /// A control character, or one that a terminal shows as nothing or in another place.
+    /// A control character, or a character that a terminal does not show or that changes the position of others.
     #[error("cannot hold a control character, a line separator or an invisible mark")]
     Control,
-    /// A blank in an environment name.
+    /// White space in an environment name.
     #[error("an environment name cannot hold a blank")]
     Blank,
     /// A NUL byte.
@@ -26,16 +26,16 @@ pub enum NameError {
     /// `.`, `..` or an empty component.
     #[error("cannot have a component that is empty, \".\" or \"..\"")]
     Component,
-    /// A first component that starts with `..`, which is the volume's own.
+    /// A first component that starts with `..`: the volume uses such names itself.
     #[error("cannot start with \"..\" (the volume keeps its generations under such names)")]
     Reserved,
-    /// Longer than the kernel takes.
+    /// Longer than the limit, in bytes.
     #[error("is longer than {0} bytes")]
     TooLong(usize),
     /// A mode that is not three or four octal digits.
     #[error("expected an octal mode in quotes, such as \"0440\"")]
     Mode,
-    /// A mode that lets everybody in.
+    /// A mode with permissions for others.
     #[error("gives rights to everybody; a secret file is for its owner and group, such as \"0440\"")]
     WorldMode,
     /// Setuid, setgid, sticky or execute bits.
@@ -43,7 +43,8 @@ pub enum NameError {
     OddMode,
 }
 
-/// The name of an environment variable: not empty, no `=`, no NUL (environ(7)), and nothing that breaks or forges a line.
+/// The name of an environment variable: not empty, no `=`, no NUL (environ(7)), and no characters that could break
+/// or forge a log line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvName(String);
 
@@ -72,18 +73,20 @@ impl fmt::Display for EnvName {
     }
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and marks that are not seen or change the direction.
+/// Whether it is a control character (C0, DEL, C1), a line or paragraph separator, or a mark that is not shown or
+/// changes the text direction.
 pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A file's name below the volume; `/` makes folders.
+/// A file's path relative to the volume; `/` separates folders.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(String);
 
 impl FileName {
-    /// Parses a relative name without `.`, `..` or empty components; nothing at its start that the volume uses itself.
+    /// Parses a relative path without `.`, `..` or empty components, and without a leading `..` in its first
+    /// component.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         const COMPONENT: usize = 255; // NAME_MAX, limits.h
         const WHOLE: usize = 1024;
@@ -119,12 +122,12 @@ impl FileName {
         &self.0
     }
 
-    /// The components, at least one.
+    /// The path's components, at least one.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// Whether one of the two would have to be a folder and a file at once, or both are the same file.
+    /// Whether both name the same file, or one of them would have to be a folder and a file at once.
     pub fn clashes_with(&self, other: &Self) -> bool {
         let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         below(&self.0, &other.0) || below(&other.0, &self.0)
@@ -162,12 +165,12 @@ impl FileMode {
         Ok(Self(bits))
     }
 
-    /// Whether the group may read.
+    /// Whether the group has read permission.
     pub fn is_for_group(self) -> bool {
         self.0 & 0o040 != 0
     }
 
-    /// The bits, as chmod(2) takes them.
+    /// The permission bits, for chmod(2).
     pub fn bits(self) -> u32 {
         self.0
     }

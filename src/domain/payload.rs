@@ -1,21 +1,22 @@
-//! What a backend returned under one reference: a map of values, or one value, and how one key is picked out of it.
+//! What a backend returned for one reference: a map of values, or one value, and how one key is picked from it.
 
 use std::ops::Deref;
 
 use super::json;
 use super::secret::{SecretBytes, SecretValue};
 
-/// Keys and values in the backend's order. Keys are not secret; they may stand in messages.
+/// Keys and values in the backend's order. Keys are not secret; messages may quote them.
 #[derive(Debug, Default)]
 pub struct SecretMap(Vec<(String, SecretValue)>);
 
 impl SecretMap {
-    /// Parses a JSON object; a value that is wrong or ambiguous is an error. Errors never quote the text.
+    /// Parses a JSON object; a faulty or ambiguous value is an error. Errors never quote the text.
     pub fn from_json(text: &[u8]) -> Result<Self, json::JsonError> {
         json::fields(text)?.strict().map(Self)
     }
 
-    /// Parses a JSON object of which one key may be picked: what is wrong with the value of another key does no harm.
+    /// Parses a JSON object of which one key will be picked: returns the valid entries, and the keys whose value is
+    /// faulty.
     pub fn from_faulty_json(text: &[u8]) -> Result<(Self, Vec<(String, json::JsonError)>), json::JsonError> {
         let (mut entries, mut faults) = (Vec::new(), Vec::new());
         for (key, value) in json::fields(text)?.entries {
@@ -59,21 +60,21 @@ impl FromIterator<(String, SecretValue)> for SecretMap {
     }
 }
 
-/// What a backend holds under one reference.
+/// The value of one reference.
 #[derive(Debug)]
 pub enum Payload {
     /// Keys and values (Vault, or a local file's `data`).
     Map(SecretMap),
-    /// One value (Secrets Manager, a mounted file). It may be JSON, which is parsed only when a key is asked for.
+    /// One value (Secrets Manager, a mounted file). It may be JSON, which is parsed only when a key is picked.
     Whole(SecretBytes),
 }
 
-/// A part of a payload: borrowed where it stands there, owned where it had to be parsed.
+/// A part of a payload: borrowed from it, or owned where it had to be parsed.
 #[derive(Debug)]
 pub enum MaybeOwned<'a, T> {
-    /// Stands in the payload.
+    /// Part of the payload.
     Borrowed(&'a T),
-    /// Was parsed out of it.
+    /// Parsed from the payload.
     Owned(T),
 }
 
@@ -87,21 +88,21 @@ impl<T> Deref for MaybeOwned<'_, T> {
     }
 }
 
-/// Why a payload does not have what a reference asks for. Never holds a value.
+/// Why a key or map cannot be read from a payload. Never contains a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PickError {
-    /// The key is not there.
+    /// The key does not exist.
     #[error("no key {key:?}; it has {}{}", list(.known), meant(.key, .known))]
     NoKey {
-        /// The key asked for.
+        /// The key in the reference.
         key: String,
-        /// The keys that are there.
+        /// The existing keys.
         known: Vec<String>,
     },
-    /// Not a JSON object, or one in which it cannot be seen where a value ends.
+    /// Not a JSON object, or one in which the end of a value cannot be found.
     #[error("no key can be picked: it is {0}")]
     NotAnObject(json::JsonError),
-    /// The value of the key is wrong or ambiguous.
+    /// The key's value is faulty or ambiguous.
     #[error("it is {0}; other keys can be picked")]
     Faulty(json::JsonError),
     /// The value is JSON null.
@@ -109,7 +110,8 @@ pub enum PickError {
     Null(String),
 }
 
-/// A hint at bank-vaults' `PATH#KEY#VERSION`, and at a version behind the key, for a key that is there up to its last `#`.
+/// A hint for a key that is an existing key plus a version, as in bank-vaults' `PATH#KEY#VERSION` or
+/// `KEY?version=N`; else empty.
 fn meant(key: &str, known: &[String]) -> String {
     match key.rsplit_once('#').or_else(|| key.rsplit_once("?version=")) {
         Some((key, version)) if version.parse::<u32>().is_ok() && known.iter().any(|name| name == key) => {
@@ -119,6 +121,7 @@ fn meant(key: &str, known: &[String]) -> String {
     }
 }
 
+/// The keys for a message: at most 20, then how many more.
 fn list(keys: &[String]) -> String {
     if keys.is_empty() {
         return "no keys at all".to_owned();
@@ -141,7 +144,7 @@ impl Payload {
         }
     }
 
-    /// The value under one key; null counts as missing.
+    /// The value of one key; JSON null counts as missing.
     pub fn value(&self, key: &str) -> Result<MaybeOwned<'_, SecretValue>, PickError> {
         let value = match self {
             Self::Map(map) => MaybeOwned::Borrowed(map.value(key).ok_or_else(|| no_key(key, map, &[]))?),
@@ -162,6 +165,7 @@ impl Payload {
     }
 }
 
+/// The error for a key that does not exist, with the existing keys.
 fn no_key(key: &str, map: &SecretMap, faults: &[(String, json::JsonError)]) -> PickError {
     let known = map.keys().chain(faults.iter().map(|(name, _)| name.as_str()));
     PickError::NoKey { key: key.to_owned(), known: known.map(str::to_owned).collect() }

@@ -1,10 +1,11 @@
-//! Texts of others in lines of ours: they make no line of their own, steer no terminal, and have an end.
+//! Makes untrusted text safe inside one log or output line: no line breaks, no terminal control, bounded length.
 
 use std::borrow::Cow;
 
 use super::names::is_invisible;
 
-/// The text with what breaks or forges a line escaped, as Rust spells it: `\n`, `\u{1b}`.
+/// The text with control and invisible characters escaped as Rust does: `
+/// `, `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_invisible) {
         return Cow::Borrowed(text);
@@ -20,7 +21,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same, of at most `most` characters of the text.
+/// The same for the first `most` characters of the text; `…` marks a cut.
 pub fn excerpt(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => printable(text).into_owned(),

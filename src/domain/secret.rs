@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeroize::Zeroize;
 
-/// The length of all secrets that live, so that a backend cannot fill the memory with many answers of a size that is taken.
+/// The total length of all live secrets: a limit on it stops a backend from filling the memory with many responses
+/// of permitted size.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes that are a secret. `expose` is the only way in, so every exposure can be found by its name.
+/// Secret bytes. `expose` and `expose_text` are the only ways to read them, so every exposure can be found by name.
 ///
 /// Not `Clone`, `Display`, `Serialize`, `Deref` or `PartialEq`; `Debug` prints neither value nor length.
 pub struct SecretBytes(Box<[u8]>);
 
 impl SecretBytes {
-    /// Takes the bytes over. Spare capacity is given back (and wiped by the allocator).
+    /// Takes ownership of the bytes. Spare capacity is released (and wiped by the allocator).
     pub fn new(bytes: Vec<u8>) -> Self {
         LIVE.fetch_add(bytes.len(), Ordering::Relaxed);
         Self(bytes.into_boxed_slice())
@@ -25,7 +26,7 @@ impl SecretBytes {
         LIVE.load(Ordering::Relaxed)
     }
 
-    /// A second copy, said out loud.
+    /// Copies the bytes; a named function, so that every copy of a secret is explicit.
     pub fn copy_of(bytes: &[u8]) -> Self {
         Self::new(bytes.to_owned())
     }
@@ -35,12 +36,12 @@ impl SecretBytes {
         &self.0
     }
 
-    /// The value as text; `None` when it is not UTF-8.
+    /// The value as a string; `None` if it is not UTF-8.
     pub fn expose_text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Whether both hold the same bytes (for change detection, not for authentication).
+    /// Whether both hold the same bytes. For change detection, not for authentication: not constant-time.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0 == other.0
     }
@@ -65,7 +66,7 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// One value of a map, as the backend had it.
+/// One value of a map, as the backend returned it.
 #[derive(Debug)]
 pub enum SecretValue {
     /// A JSON string: its characters, unescaped.
@@ -75,14 +76,14 @@ pub enum SecretValue {
 }
 
 impl SecretValue {
-    /// The value as `raw` writes it: a string's characters, anything else as compact JSON.
+    /// The value in format `raw`: a string's characters, anything else as compact JSON.
     pub fn raw(&self) -> &SecretBytes {
         match self {
             Self::Text(bytes) | Self::Json(bytes) => bytes,
         }
     }
 
-    /// Whether both are text, or both are not, with the same bytes.
+    /// Whether both are strings or both are other JSON, with the same bytes.
     pub fn is_same(&self, other: &Self) -> bool {
         matches!(self, Self::Text(_)) == matches!(other, Self::Text(_)) && self.raw().is_same(other.raw())
     }

@@ -1,4 +1,4 @@
-//! Lives and dates as others name them: bounded where they come in, and arithmetic that saturates instead of panicking.
+//! Durations and dates received from others: bounded on input, with arithmetic that saturates instead of panicking.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))] // lives and dates are what others name: sums of them saturate
 
@@ -7,18 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A hundred years: longer lives are cut to this where they come in, so that sums of them stay far from any limit.
+/// A hundred years: longer durations are cut to this on input, so that their sums stay far from overflow.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The last second that HTTP and RFC 3339 can write: 9999-12-31T23:59:59Z.
+/// The last second that HTTP dates and RFC 3339 can express, as time since 1970: 9999-12-31T23:59:59Z.
 const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
-/// A number of seconds in a backend's JSON, at most [`LONGEST_LIFE`]: what is negative is 0, and a fraction is cut off.
+/// A number of seconds in a backend's JSON, at most [`LONGEST_LIFE`]: a negative number is 0, and a fraction is cut
+/// off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seconds(u64);
 
 impl Seconds {
-    /// The seconds as a life.
+    /// The seconds as a duration.
     pub fn life(self) -> Duration {
         Duration::from_secs(self.0)
     }
@@ -46,6 +47,7 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// The deserializer of [`Seconds`].
 struct Number;
 
 impl Visitor<'_> for Number {
@@ -73,7 +75,7 @@ impl Visitor<'_> for Number {
     }
 }
 
-/// `of` times `factor`. A negative factor and one that is no number give nothing; what is too long gives the longest there is.
+/// `of` times `factor`: zero for a negative factor or NaN, [`Duration::MAX`] if the result is too long.
 pub fn scaled(of: Duration, factor: f64) -> Duration {
     if factor.is_nan() || factor <= 0.0 {
         return Duration::ZERO;
@@ -81,18 +83,18 @@ pub fn scaled(of: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(of.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
-/// One part of `parts` equal ones, to the nanosecond; all of it when there are none.
+/// `of` divided by `parts`; `of` itself if `parts` is 0.
 pub fn part(of: Duration, parts: u32) -> Duration {
     of.checked_div(parts).unwrap_or(of)
 }
 
-/// The date `wait` after `at`, at most the last one that can be written.
+/// `at` plus `wait`, at most the last date that can be written.
 pub fn later(at: SystemTime, wait: Duration) -> SystemTime {
     let last = UNIX_EPOCH.checked_add(LAST_DATE).unwrap_or(at);
     at.checked_add(wait).map_or(last, |date| date.min(last))
 }
 
-/// A date as HTTP writes it, for messages. What cannot be written so is the nearest date that can.
+/// A date in HTTP's format, for messages. A date outside its range is replaced by the nearest one inside.
 #[expect(clippy::disallowed_methods, reason = "bounded here, so that nobody else has to")]
 pub fn http_date(at: SystemTime) -> String {
     httpdate::fmt_http_date(later(at.max(UNIX_EPOCH), Duration::ZERO))

@@ -1,4 +1,4 @@
-//! The command line of `secret-inject` as clap knows it.
+//! The clap definition of `secret-inject`'s command line.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
@@ -77,7 +77,7 @@ pub(in crate::cli) fn command() -> Command {
     help::with_ends(program, help::INJECT_EXAMPLES, help::INJECT_EXITS)
 }
 
-/// Manifests without `-f`.
+/// Manifests given without `-f`.
 fn files() -> Arg {
     Arg::new("files")
         .value_name("FILE")

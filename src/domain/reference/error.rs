@@ -1,20 +1,20 @@
 //! Why a reference is refused.
 
-/// Why a reference is refused: what is wrong and what was expected. Quotes only what the config says.
+/// Why a reference is refused: what is wrong and what was expected. Quotes only text of the config.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("is empty; expected vault:PATH, aws-sm:NAME, arn:aws…, file:PATH or a name from `secrets`")]
     Empty,
     /// `>>vault:PATH#…`, `${vault:PATH#KEY}`.
     #[error("this is bank-vaults' language: {0}")]
     BankVaults(&'static str),
-    /// `xyz:…`.
+    /// An unknown scheme, `xyz:…`.
     #[error("unknown scheme {scheme:?}; expected vault:, aws-sm:, arn:aws… or file:{}", did_you_mean(.nearest))]
     UnknownScheme {
-        /// What stood before the first colon.
+        /// The text before the first colon.
         scheme: String,
-        /// The scheme that is meant, if one is near.
+        /// The scheme that was probably meant.
         nearest: Option<&'static str>,
     },
     /// A bare name that `secrets` does not have.
@@ -22,16 +22,16 @@ pub enum ReferenceError {
     UnknownName {
         /// The name.
         name: String,
-        /// What there is.
+        /// The existing names.
         known: Vec<String>,
     },
-    /// A named secret that already picks a key, and a key again.
+    /// A named secret that already has a key, referred to with another key.
     #[error("{0:?} under `secrets` already names a key, so it has no key of its own")]
     KeyOfKey(String),
-    /// `#` with nothing behind it.
+    /// `#` with nothing after it.
     #[error("nothing after \"#\"; expected a key, or leave the \"#\" out for the whole secret")]
     EmptyKey,
-    /// `vault:` with nothing behind it.
+    /// `vault:` with nothing after it.
     #[error("the path is empty")]
     EmptyPath,
     /// `/` at an end of the path.
@@ -46,7 +46,7 @@ pub enum ReferenceError {
     /// A path that starts with `v1/`.
     #[error("the path starts with \"v1/\"; give the logical path, as in `vault read`")]
     ApiVersion,
-    /// A stray percent sign.
+    /// A percent sign that is not an allowed escape.
     #[error(
         "a \"%\" in the {0} that is no percent-encoding; in a path only %3F, %23 and %25 are, anything else is written as it is"
     )]
@@ -54,10 +54,10 @@ pub enum ReferenceError {
     /// A control character or white space at an end.
     #[error("has a control character, or white space at its {0}")]
     Character(&'static str),
-    /// `version=` that is no number.
+    /// `version=` with something other than a number from 1 up.
     #[error("version must be a number from 1 up")]
     Version,
-    /// A parameter twice.
+    /// A parameter given twice.
     #[error("parameter {0:?} stands twice")]
     RepeatedParameter(String),
     /// A parameter without a name.
@@ -66,13 +66,13 @@ pub enum ReferenceError {
     /// `version` next to write parameters.
     #[error("version reads an old version and cannot stand with other parameters, which would make it a write")]
     VersionAndWrite,
-    /// A parameter that looks like `version`: sent as another one it would be written.
+    /// A parameter that is probably a misspelled `version`: sent as it is, it would make the request a write.
     #[error("parameter {0:?}: did you mean version? Any other parameter makes it a write")]
     NearVersion(String),
-    /// A parameter Secrets Manager references do not have.
+    /// A parameter that Secrets Manager references do not have.
     #[error("unknown parameter {0:?}; expected stage, version or role")]
     UnknownParameter(String),
-    /// An ARN of something else, or cut short.
+    /// The ARN of something else, or an incomplete one.
     #[error(
         "not the ARN of a secret; expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]"
     )]
@@ -85,10 +85,12 @@ pub enum ReferenceError {
     RelativeFile,
 }
 
+/// A suffix for an unknown scheme: ` (did you mean SCHEME?)`, or nothing.
 pub(super) fn did_you_mean(scheme: &Option<&'static str>) -> String {
     scheme.map(|scheme| format!(" (did you mean {scheme}?)")).unwrap_or_default()
 }
 
+/// A suffix for an unknown name: the names under `secrets`.
 pub(super) fn known_names(known: &[String]) -> String {
     if known.is_empty() { ", which is empty".to_owned() } else { format!("; it has {}", known.join(", ")) }
 }

@@ -1,7 +1,7 @@
-//! References: where a secret is. The grammar of the contract, parsed once, without I/O.
+//! References: where a secret is stored. Parses the grammar of the contract, without I/O.
 //!
-//! Cut at the first `#` (the rest is one top-level key, verbatim), then at the first `?`. Parameters are
-//! percent-decoded and `+` stays; in a path only `%3F`, `%23` and `%25` stand for their characters.
+//! A reference is cut at the first `#` (the rest is one top-level key, verbatim), then at the first `?`. Parameters
+//! are percent-decoded and `+` stays; in a path only `%3F`, `%23` and `%25` are decoded.
 
 mod error;
 mod parse;
@@ -13,16 +13,16 @@ use std::path::PathBuf;
 pub use error::ReferenceError;
 use parse::{AwsParameters, arn, aws, by_name, file, near_scheme, vault};
 
-/// Where one fetch goes, and which key of it is meant.
+/// A source to fetch from, and optionally one key of its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretRef {
-    /// One fetch, and at most one lease. Equal sources are the same fetch.
+    /// One fetch, and at most one lease. References with equal sources share one fetch.
     pub source: Source,
-    /// One top-level key; `None` means the whole.
+    /// One top-level key; `None` means the whole value.
     pub key: Option<String>,
 }
 
-/// One fetch: provider, path and sorted parameters.
+/// What one fetch reads: provider, path and sorted parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// Vault or OpenBao, by logical API path.
@@ -38,19 +38,19 @@ pub enum Source {
 pub struct VaultSource {
     /// Decoded, without `v1/`, without slashes at its ends.
     pub path: String,
-    /// What is asked of the path.
+    /// The operation on the path.
     pub operation: VaultOperation,
 }
 
 /// A read, or a write with parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VaultOperation {
-    /// GET; `version` is KV v2's.
+    /// GET; `version` is a KV v2 version.
     Read {
-        /// The KV v2 version asked for; `None` is the newest.
+        /// The KV v2 version to read; `None` is the newest.
         version: Option<u32>,
     },
-    /// PUT with these parameters: sent once per start, and again only at its own end.
+    /// PUT with these parameters: sent once per start, and again only when its result ends.
     Write(BTreeMap<String, String>),
 }
 
@@ -70,7 +70,8 @@ pub struct AwsSource {
 }
 
 impl SecretRef {
-    /// Parses a reference. `named` answers what the config has under `secrets`; pass an empty map where names are not allowed.
+    /// Parses a reference. `named` are the entries of the config's `secrets`; pass an empty map where names are not
+    /// allowed.
     pub fn parse(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, ReferenceError> {
         if text.is_empty() {
             return Err(ReferenceError::Empty);
@@ -106,8 +107,8 @@ impl SecretRef {
 }
 
 impl SecretRef {
-    /// What is said of a reference that probably means another: a key that ends as bank-vaults writes a version
-    /// (`PATH#KEY#1`), or a version of Secrets Manager that is none.
+    /// A warning about a reference that parses but probably means another: a key that ends in a version as
+    /// bank-vaults writes it (`PATH#KEY#1`), or a Secrets Manager version too short to be an id.
     pub fn doubt(&self) -> Option<String> {
         match &self.source {
             Source::Vault(VaultSource { operation: VaultOperation::Read { version: None }, path }) => {
@@ -146,13 +147,13 @@ impl fmt::Display for SecretRef {
 }
 
 impl Source {
-    /// Whether reading it is a write in Vault, which issues something each time.
+    /// Whether fetching it is a write in Vault, which issues something new each time.
     pub fn is_write(&self) -> bool {
         matches!(self, Self::Vault(vault) if matches!(vault.operation, VaultOperation::Write(_)))
     }
 
-    /// The whole reference, write parameters included, so that parsing it gives this source again. A ciphertext may
-    /// stand in it: for files a person asked for, not for messages ([`fmt::Display`] is).
+    /// The whole reference, write parameters included, so that parsing it gives this source again. May contain a
+    /// ciphertext: for files that a user requested, not for messages (use [`fmt::Display`] there).
     pub fn written(&self) -> String {
         let Self::Vault(VaultSource { operation: VaultOperation::Write(parameters), path }) = self else {
             return self.to_string();
@@ -163,20 +164,22 @@ impl Source {
     }
 }
 
-/// What would end a parameter, or is not visible.
+/// The characters to escape in a parameter: those that would end it or are not visible.
 const PARAMETER: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'&').add(b'=').add(b'#').add(b'?');
 
+/// The parameter percent-encoded for a reference.
 fn encoded(parameter: &str) -> percent_encoding::PercentEncode<'_> {
     percent_encoding::utf8_percent_encode(parameter, PARAMETER)
 }
 
-/// A path of Vault as it stands in a reference.
+/// A Vault path as a reference writes it: `%`, `?` and `#` escaped.
 pub(crate) fn encoded_path(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 
-/// As it is written in a config, parameters sorted. The values of write parameters can be ciphertext, so they are left out.
+/// As a config writes it, with sorted parameters. The values of write parameters can be ciphertext, so they are
+/// left out.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

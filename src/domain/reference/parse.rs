@@ -1,4 +1,4 @@
-//! The grammar of each scheme.
+//! The parsers of each scheme.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::ReferenceError;
 use super::{AwsSource, SecretRef, Source, VaultOperation, VaultSource};
 
-/// What to write here instead of a spelling of bank-vaults' that is no reference.
+/// What to write instead of bank-vaults syntax that is not a reference; `None` for other text.
 pub(super) fn bank_vaults(text: &str) -> Option<&'static str> {
     let is_vault = |text: &str| ["vault:", "bao:"].iter().any(|scheme| text.starts_with(scheme));
     if text.strip_prefix(">>").is_some_and(is_vault) {
@@ -24,6 +24,7 @@ pub(super) fn bank_vaults(text: &str) -> Option<&'static str> {
     None
 }
 
+/// The scheme that a misspelled or foreign one probably means.
 pub(super) fn near_scheme(scheme: &str) -> Option<&'static str> {
     let lower = scheme.to_ascii_lowercase();
     [
@@ -36,6 +37,7 @@ pub(super) fn near_scheme(scheme: &str) -> Option<&'static str> {
     .map(|(meant, _)| meant)
 }
 
+/// Resolves a bare name through the entries of `secrets`. An entry that has a key takes no other.
 pub(super) fn by_name(
     name: &str,
     key: Option<String>,
@@ -51,6 +53,7 @@ pub(super) fn by_name(
     }
 }
 
+/// Parses the text after `vault:`: a path, and `?version=N` or write parameters.
 pub(super) fn vault(text: &str) -> Result<VaultSource, ReferenceError> {
     let (path, parameters) = match text.split_once('?') {
         Some((path, parameters)) => (path, Some(parameters)),
@@ -72,13 +75,14 @@ pub(super) fn vault(text: &str) -> Result<VaultSource, ReferenceError> {
     Ok(VaultSource { path, operation })
 }
 
-/// Whether a name is `version` misspelled: as a parameter of its own it would be written over the secret.
+/// Whether a name is probably a misspelled `version`: as a write parameter it would overwrite the secret.
 fn is_near_version(name: &str) -> bool {
     let bare: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     ["version", "versions", "ver", "vers", "versionid", "versionnumber", "verison", "vesion", "versoin"]
         .contains(&bare.as_str())
 }
 
+/// Parses a version number, at least 1.
 pub(super) fn version_number(text: &str) -> Result<u32, ReferenceError> {
     match text.parse() {
         Ok(number @ 1..) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
@@ -86,6 +90,7 @@ pub(super) fn version_number(text: &str) -> Result<u32, ReferenceError> {
     }
 }
 
+/// Parses and decodes a logical path.
 pub(super) fn vault_path(text: &str) -> Result<String, ReferenceError> {
     if text.is_empty() {
         return Err(ReferenceError::EmptyPath);
@@ -119,7 +124,7 @@ pub(super) fn vault_path(text: &str) -> Result<String, ReferenceError> {
     Ok(out)
 }
 
-/// `a=b&c=d`, percent-decoded; `+` stays (transit ciphertexts are full of it). An empty text has no parameters.
+/// Parses `a=b&c=d`, percent-decoded; `+` stays (transit ciphertexts contain it). An empty text has no parameters.
 pub(super) fn query(text: &str) -> Result<BTreeMap<String, String>, ReferenceError> {
     let mut out = BTreeMap::new();
     if text.is_empty() {
@@ -139,6 +144,7 @@ pub(super) fn query(text: &str) -> Result<BTreeMap<String, String>, ReferenceErr
     Ok(out)
 }
 
+/// Percent-decodes a parameter's name or value; refuses a stray `%` and bytes that are not UTF-8.
 pub(super) fn percent_decoded(text: &str) -> Result<String, ReferenceError> {
     const PARAMETERS: ReferenceError = ReferenceError::Percent("parameters");
     let bytes = text.as_bytes();
@@ -152,6 +158,7 @@ pub(super) fn percent_decoded(text: &str) -> Result<String, ReferenceError> {
     decoded.decode_utf8().map(|text| text.into_owned()).map_err(|_| PARAMETERS)
 }
 
+/// The parameters of a Secrets Manager reference.
 #[derive(Default)]
 pub(super) struct AwsParameters {
     pub(super) stage: Option<String>,
@@ -159,6 +166,7 @@ pub(super) struct AwsParameters {
     pub(super) role: Option<String>,
 }
 
+/// Parses the text after `aws-sm:`: a name or an ARN, with `?stage=`, `?version=` and `?role=`.
 pub(super) fn aws(text: &str, key: Option<String>) -> Result<SecretRef, ReferenceError> {
     let (id, parameters) = text.split_once('?').unwrap_or((text, ""));
     let mut found = AwsParameters::default();
@@ -181,7 +189,7 @@ pub(super) fn aws(text: &str, key: Option<String>) -> Result<SecretRef, Referenc
         return Err(ReferenceError::Url);
     }
     let id = id.to_owned();
-    // No version's id begins like this: ids have 32 characters or more.
+    // Version ids have 32 characters or more, so none of them is one of these words.
     let is_stage = |version: &String| ["AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"].contains(&version.as_str());
     if found.stage.is_none() && found.version.as_ref().is_some_and(is_stage) {
         found.stage = found.version.take();
@@ -190,10 +198,10 @@ pub(super) fn aws(text: &str, key: Option<String>) -> Result<SecretRef, Referenc
     Ok(SecretRef { source: Source::Aws(AwsSource { id, region: None, stage, version, role }), key })
 }
 
-/// `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]`, the spelling of an ECS task
-/// definition (docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html).
+/// Parses `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:json-key:stage:version]`, the syntax of ECS
+/// task definitions (docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html).
 pub(super) fn arn(text: &str, parameters: AwsParameters, key: Option<String>) -> Result<SecretRef, ReferenceError> {
-    // No part of it has white space, and its stage and version have places of their own.
+    // No part of an ARN has white space or `?`; stage and version have fields of their own.
     if text.contains(|c: char| c == '?' || c.is_whitespace()) {
         return Err(ReferenceError::Arn);
     }
@@ -232,6 +240,7 @@ pub(super) fn arn(text: &str, parameters: AwsParameters, key: Option<String>) ->
     })
 }
 
+/// Parses the text after `file:`: an absolute path.
 pub(super) fn file(text: &str, key: Option<String>) -> Result<SecretRef, ReferenceError> {
     if !text.starts_with('/') {
         return Err(if text.is_empty() { ReferenceError::EmptyPath } else { ReferenceError::RelativeFile });
