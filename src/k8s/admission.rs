@@ -1,4 +1,4 @@
-//! An AdmissionReview in, an AdmissionReview out: bytes to bytes, and no more I/O than that.
+//! Handles an AdmissionReview: request bytes in, response bytes out, without other I/O.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use super::inject::inject_into;
 use super::review;
 
 const VERSION: &str = "admission.k8s.io/v1";
+/// The API server silently cuts longer texts. Bytes.
 /// Longer texts are cut by the API server without a word.
 const MAX_MESSAGE: usize = 4096;
 const MAX_WARNING: usize = 250;
@@ -17,34 +18,34 @@ const TOO_LARGE: &str = "the pod is too large for injection: it has more than 15
                          and annotations would take more than 8 MiB of memory; use fewer, or leave the secret-exec.dev \
                          annotations out";
 
-/// What was decided.
+/// The decision about a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// The pod gets its container.
+    /// The pod is patched.
     Injected,
-    /// Nothing to do.
+    /// The pod is admitted unchanged.
     Unchanged,
-    /// The pod is refused, with a sentence.
+    /// The pod is refused, with a message.
     Denied,
 }
 
-/// The answer to a review.
+/// The response to a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What was decided.
+    /// The decision.
     pub verdict: Verdict,
-    /// Which pod, for the log: `namespace/name`.
+    /// The pod as `namespace/name`, for the log.
     pub pod: String,
-    /// Why it was denied.
+    /// The reasons of a denial; else empty.
     pub message: String,
-    /// The AdmissionReview.
+    /// The response body, an AdmissionReview.
     pub body: Vec<u8>,
 }
 
-/// Not an AdmissionReview that could be answered.
+/// Why a body is not an AdmissionReview that can be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadReview {
-    /// Not JSON. Only the place is told, never the text.
+    /// Not JSON. Names the position only, never the text.
     #[error("not JSON at line {line}, column {column}")]
     Syntax {
         /// One-based.
@@ -52,10 +53,10 @@ pub enum BadReview {
         /// One-based.
         column: usize,
     },
-    /// JSON, but something else.
+    /// JSON, but not an AdmissionReview.
     #[error("expected an AdmissionReview of {VERSION}")]
     NotAReview,
-    /// A version that nobody serves any more.
+    /// An AdmissionReview of another version.
     #[error("this AdmissionReview is of another version; expected {VERSION} (admissionReviewVersions: [v1])")]
     OtherVersion,
     /// No `request`, or without its `uid`.
@@ -63,7 +64,7 @@ pub enum BadReview {
     NoRequest,
 }
 
-/// Decides about a review.
+/// Decides about the pod of a review and builds the response.
 pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> {
     let read = review::read(body).map_err(|error| BadReview::Syntax { line: error.line(), column: error.column() })?;
     let review = read.value;
@@ -108,6 +109,7 @@ pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> 
     Ok(answer)
 }
 
+/// The decision, with what the response needs.
 enum Decision {
     Leave,
     Warn(String),
@@ -115,12 +117,12 @@ enum Decision {
     Deny(Vec<String>),
 }
 
-/// `is_cut`: the review had more than is read.
+/// Decides about a request. `is_cut`: the review has more elements than are read.
 fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
-    // A pod that runs cannot get containers any more, and one that goes needs none.
+    // Containers cannot be added to a running pod, and a pod being deleted needs none.
     match request.get("operation").and_then(Value::as_str) {
         Some("CREATE") => {}
-        // What was not read may be a new pod.
+        // The missing part may contain the creation of a pod.
         None if is_cut => return Decision::Deny(vec![TOO_LARGE.to_owned()]),
         _ => return Decision::Leave,
     }
@@ -149,11 +151,12 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     }
 }
 
+/// Whether it is a string that is not empty.
 fn is_said(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }
 
-/// `namespace/name`; a pod of a workload has only the beginning of its name.
+/// The pod as `namespace/name`, escaped; a workload's pod has only `generateName` yet.
 fn called(request: &Value) -> String {
     let of = |path: &str| request.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name = of("/name").or(of("/object/metadata/name")).or(of("/object/metadata/generateName"));
@@ -161,6 +164,7 @@ fn called(request: &Value) -> String {
     cut(text.escape_default().to_string(), 400)
 }
 
+/// Cuts a text to at most `most` bytes, at a character boundary; `…` marks the cut.
 fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);

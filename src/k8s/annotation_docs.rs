@@ -1,4 +1,4 @@
-//! The reference of annotations, for people, as Markdown: written from what the code knows.
+//! Generates the reference of annotations as Markdown from the tables of the code.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::config::annotations::PREFIX;
 use crate::config::options;
 use crate::domain::LIMITS;
 
-/// Keys with a name of the user's in them.
+/// Annotations that contain a name chosen by the user.
 const NAMED: [(&str, &str); 7] = [
     (
         "file.NAME",
@@ -23,7 +23,7 @@ const NAMED: [(&str, &str); 7] = [
     ("vault-role", "The Vault role of this pod; short for `vault-auth-role`."),
 ];
 
-/// Keys that only the injector reads.
+/// Annotations that only the injector reads.
 const INJECTOR: [(&str, &str); 5] = [
     ("inject", "`\"false\"` switches injection off. Any other key below the prefix asks for it."),
     (
@@ -44,17 +44,17 @@ const INJECTOR: [(&str, &str); 5] = [
     ),
 ];
 
-/// Options that the injector sets itself.
+/// Options that the injector sets, so that no annotation for them is listed.
 const ITS_OWN: [&str; 3] = ["state", "supervise", "vault-auth-token-file"];
 
-/// What an injected pod takes, where that is less than the program does.
+/// Options for which an injected pod accepts less than the program: annotation, and what it accepts.
 const NARROWER: [(&str, &str); 3] = [
     ("vault-auth-method", "kubernetes, jwt or aws"),
     ("volume-owner", ":GID, a group that the pod gets; where the command is wrapped UID:GID or UID, too"),
     ("run-as", "UID:GID; where the command is wrapped USER[:GROUP]"),
 ];
 
-/// `docs/annotations.md`.
+/// The text of `docs/annotations.md`.
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Annotations\n\n\

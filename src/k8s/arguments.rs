@@ -1,16 +1,17 @@
-//! Arguments of containers that the kernel or the API server would refuse, later and in other words.
+//! Checks container arguments that the kernel or the API server would refuse later, with less clear messages.
 
 use serde_json::Value;
 
 use super::denial::Denial;
 use super::patch::Op;
 
-/// A string of the kernel's argument list, with its final NUL (`MAX_ARG_STRLEN`, execve(2)).
+/// The kernel's limit for one argument with its final NUL, in bytes (`MAX_ARG_STRLEN`, execve(2)).
 pub(super) const MAX_ARGUMENT: usize = 128 << 10;
-/// All arguments that one pod gets: the API server takes objects of about 1.5 MB, with annotations of up to 256 KiB.
+/// The limit for all arguments added to one pod, in bytes: the API server accepts objects of about 1.5 MB, with
+/// annotations of up to 256 KiB.
 const MAX_ARGUMENTS: usize = 1 << 20;
 
-/// Why a pod that gets these cannot start.
+/// The reasons why a pod with these operations could not start; empty if there are none.
 pub(super) fn refused(ops: &[Op]) -> Denial {
     let mut denial = Denial::new();
     let mut all = 0_usize;
@@ -21,7 +22,7 @@ pub(super) fn refused(ops: &[Op]) -> Denial {
             denial
                 .push(format!("{} has a NUL character, which no argument of a process can have; leave it out", name()));
         }
-        // Kubelet makes one dollar of two.
+        // Kubelet replaces `$$` with `$`.
         let length = argument.replace("$$", "$").len();
         if length >= MAX_ARGUMENT {
             denial.push(format!(
@@ -40,7 +41,7 @@ pub(super) fn refused(ops: &[Op]) -> Denial {
     denial
 }
 
-/// The arguments in what an operation adds: of a container, of several, or a list of words itself.
+/// The arguments that an operation's value adds: of one container, of several, or a list of strings itself.
 fn arguments(value: &Value) -> Vec<&str> {
     let words = |list: &Value| list.as_array().is_some_and(|all| all.iter().all(Value::is_string));
     match value {

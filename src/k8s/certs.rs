@@ -1,4 +1,4 @@
-//! Certificates for clusters without cert-manager: an authority whose key nobody keeps, and one certificate of it.
+//! Certificates for clusters without cert-manager: a CA whose key is discarded, and one certificate that it signs.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,21 +14,21 @@ use crate::domain::not_after;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
-/// Clocks differ.
+/// Certificates are valid from this long before they are issued, because clocks differ.
 const SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// What was made, as PEM.
+/// The issued certificates and key, as PEM.
 #[expect(missing_debug_implementations, reason = "it holds a private key")]
 pub struct Issued {
-    /// The certificate, then its authority's.
+    /// The certificate, followed by the CA's.
     pub cert: String,
     /// Its private key.
     pub key: String,
-    /// The authority's certificate. Its key is gone: nobody can make a second certificate of it.
+    /// The CA's certificate. Its key is discarded, so it cannot sign another certificate.
     pub ca: String,
 }
 
-/// Makes an authority and a certificate for a Service, valid from now on.
+/// Issues a CA and a certificate for a Service, both valid from now for `life`.
 pub fn issue(service: &str, namespace: &str, life: Duration, now: SystemTime) -> Result<Issued, rcgen::Error> {
     let (from, until) = (now - SKEW, now + life);
     let mut ca = CertificateParams::new(Vec::new())?;
@@ -52,10 +52,10 @@ pub fn issue(service: &str, namespace: &str, life: Duration, now: SystemTime) ->
     Ok(Issued { cert: cert.pem() + &root.pem(), key: key.serialize_pem(), ca: root.pem() })
 }
 
-/// The new authority and all before it that have not ended: which of them is in use is known to the cluster only, and
-/// until the new certificate is applied and read by every replica it must still be trusted.
+/// The new CA followed by all earlier ones that have not expired: only the cluster knows which of them is in use,
+/// and until every replica has read the new certificate, the old one must still be trusted.
 ///
-/// `None` when the text before holds something that is no certificate: an authority in use may be lost with it.
+/// `None` if `before` contains something that is not a certificate: a CA in use may be lost with it.
 pub fn bundle(new: &str, before: &str, now: SystemTime) -> Option<String> {
     let readable = certificates(before).filter(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).is_ok()).count();
     if readable != before.matches(BEGIN).count() || (readable == 0 && !before.trim().is_empty()) {
@@ -64,7 +64,7 @@ pub fn bundle(new: &str, before: &str, now: SystemTime) -> Option<String> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut all: Vec<&str> = certificates(new).collect();
     for previous in certificates(before) {
-        // One whose end cannot be read is kept: trusting it longer is what its owner had before.
+        // A certificate whose end cannot be read is kept: it was trusted before.
         let end = CertificateDer::from_pem_slice(previous.as_bytes()).ok().and_then(|der| not_after(&der));
         let has_ended = end.is_some_and(|end| end <= now);
         if !has_ended && !all.contains(&previous) {
@@ -74,7 +74,7 @@ pub fn bundle(new: &str, before: &str, now: SystemTime) -> Option<String> {
     Some(all.iter().flat_map(|certificate| [certificate, "\n"]).collect())
 }
 
-/// Every certificate of a PEM text.
+/// Every certificate in a PEM text.
 fn certificates(pem: &str) -> impl Iterator<Item = &str> {
     pem.match_indices(BEGIN).filter_map(move |(start, _)| {
         let end = pem[start..].find(END)? + END.len();
@@ -82,7 +82,7 @@ fn certificates(pem: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The patch for the MutatingWebhookConfiguration, as kustomize reads it.
+/// The patch for the MutatingWebhookConfiguration, as a kustomize patch file.
 pub fn ca_patch(bundle: &str) -> String {
     format!("- op: add\n  path: /webhooks/0/clientConfig/caBundle\n  value: {}\n", STANDARD.encode(bundle))
 }

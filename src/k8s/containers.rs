@@ -1,4 +1,5 @@
-//! The containers and volumes that injection adds, as JSON: what Pod Security "restricted" asks for, and no more.
+//! The containers and volumes that injection adds, as JSON: they satisfy Pod Security "restricted" with the least
+//! rights.
 
 use std::net::IpAddr;
 
@@ -15,40 +16,42 @@ use super::quantity;
 use super::request::{FileOwner, InjectionRequest, OWN_MEMORY, is_own_container};
 use crate::domain::Mode;
 
-/// The uid and gid of the image, said only where the pod would make them something else: a platform that gives every
-/// namespace its own uids (OpenShift) must stay free to do so.
+/// The uid and gid of the image. Set only where the pod's own securityContext would override them: a platform that
+/// assigns uids per namespace (OpenShift) must stay free to do so.
 const OWN_ID: u32 = 65532;
-/// What `state` needs: a socket, a few hundred bytes of bookkeeping, and the values that a restart in an outage delivers.
+/// Size of the state volume: a socket, a few hundred bytes of bookkeeping, and the values that a restart during an
+/// outage delivers.
 const STATE_SIZE: &str = "2Mi";
-/// Room for the program.
+/// Size of the volume that holds the program.
 const PROGRAM_SIZE: &str = "32Mi";
-/// The shortest life the API allows a projected token.
+/// The shortest lifetime that the API accepts for a projected token.
 const TOKEN_SECONDS: u32 = 600;
 
-/// The program ends a start that fails by itself, with its reason (`timeout`). The probe must not be faster: kubelet does
-/// not reset its count when a container restarts, so in a long outage every later start would be killed without a word.
+/// Practically unlimited: the program ends a failing start itself, with a reason (`timeout`). Kubelet does not
+/// reset the probe's count when a container restarts, so with a small number every later start in a long outage would
+/// be killed without a message.
 const STARTUP_FAILURES: u32 = 1_000_000;
-/// In a pod whose quality of service is Guaranteed, when nobody names more: a login in half a second.
+/// CPU of an injected container in a Guaranteed pod, unless more is requested: enough for a login in half a second.
 const GUARANTEED_CPU: &str = "50m";
-/// The same for memory, where the files need no more.
+/// The same for memory, in bytes, unless the files need more.
 const GUARANTEED_MEMORY: u64 = 32 << 20;
 
-/// What one of our containers does.
+/// What an injected container does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Delivers and stays, before the app.
+    /// Delivers before the app starts, and keeps running.
     NativeSidecar,
-    /// Delivers once.
+    /// Delivers once and ends.
     Init,
-    /// Delivers first and leaves login and leases to the container that stays.
+    /// Delivers first, and leaves login and leases to the sidecar.
     InitFetch,
-    /// Takes over and stays.
+    /// Takes over from `InitFetch` and keeps running, as an ordinary container.
     ContainerSidecar,
-    /// Copies the program for those that wrap.
+    /// Copies the program for wrapped containers.
     Install,
 }
 
-/// One of our containers.
+/// Builds an injected container.
 pub(super) fn container(
     role: Role,
     request: &InjectionRequest,
@@ -64,11 +67,12 @@ pub(super) fn container(
     set("securityContext", security(request, pod));
     let amounts = if is_guaranteed(pod) { guaranteed(request) } else { request.resources.clone() };
     set("resources", resources(&amounts));
-    // What ended a start that failed stands in `kubectl describe pod`.
+    // The reason of a failed start is shown by `kubectl describe pod`.
     set("terminationMessagePolicy", json!("FallbackToLogsOnError"));
     if role == Role::NativeSidecar {
         set("restartPolicy", json!("Always"));
-        // No readiness and no liveness: a backend that is away must not empty a Service or end a pod that has its secrets.
+        // No readiness or liveness probe: an unreachable backend must not remove a pod from a Service or end one
+        // that has its secrets.
         set(
             "startupProbe",
             json!({
@@ -107,7 +111,7 @@ pub(super) fn container(
     Value::Object(container)
 }
 
-/// The port that a PodMonitor finds by its name, where others than the pod reach it.
+/// The metrics port, which a PodMonitor finds by its name; `None` if metrics listen on loopback only.
 fn metrics_port(request: &InjectionRequest) -> Option<u16> {
     let (host, port) = request.config.metrics.as_deref()?.rsplit_once(':')?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -115,20 +119,23 @@ fn metrics_port(request: &InjectionRequest) -> Option<u16> {
     port.parse().ok().filter(|port| *port > 0 && !is_local)
 }
 
+/// The mount of the identity token.
 fn identity_mount() -> Value {
     json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true })
 }
 
-/// Variables and mounts of AWS identities, by name and path, as they stand on an app container.
+/// Variables (by name) and mounts (by path) of an AWS identity, copied from an app container.
 #[derive(Debug, Default)]
 pub(super) struct AwsIdentityEnv {
     pub(super) env: Vec<(String, Value)>,
     pub(super) mounts: Vec<(String, Value)>,
 }
 
+/// The arguments of an injected container.
 fn arguments(role: Role, request: &InjectionRequest) -> Vec<String> {
     let words: &[&str] = match role {
-        // The copy gets mode 0111: born not dumpable, so that no process of the app's uid looks into it while it starts.
+        // The copy has mode 0111, so the process is not dumpable from the start, and no process of the app's uid can
+        // read its memory.
         Role::Install => return vec!["install".to_owned(), PROGRAM_FILE.to_owned()],
         Role::Init => &["init"],
         Role::InitFetch => &["init", "--leave-leases"],
@@ -139,17 +146,18 @@ fn arguments(role: Role, request: &InjectionRequest) -> Vec<String> {
     arguments
 }
 
-/// Where files go, and the whole admitted configuration: nobody can edit the arguments of a container in a running pod.
+/// The options `--pinned` and `--volume`, and the whole admitted configuration: container arguments cannot be
+/// changed in a running pod.
 fn settings(request: &InjectionRequest, volume: &str) -> Vec<String> {
     let mut words = vec!["--pinned".to_owned(), "--volume".to_owned(), volume.to_owned()];
     for flag in &request.arguments {
         words.extend([flag.name.clone(), flag.value.clone()]);
     }
-    // Kubelet replaces $(NAME) in arguments; $$ is one dollar.
+    // Kubelet replaces $(NAME) in arguments, and `$$` with `$`.
     words.into_iter().map(|word| word.replace('$', "$$")).collect()
 }
 
-/// The command of a container that is wrapped.
+/// The command of a wrapped container: the program, its options, `--`, and the app's command.
 pub(super) fn wrapped(command: &[String], request: &InjectionRequest) -> Value {
     let mut words = vec![PROGRAM_FILE.to_owned()];
     if request.mode == Mode::Supervise {
@@ -161,6 +169,7 @@ pub(super) fn wrapped(command: &[String], request: &InjectionRequest) -> Value {
     json!(words)
 }
 
+/// The securityContext of an injected container.
 fn security(request: &InjectionRequest, pod: &Pod) -> Value {
     let mut context = json!({
         "runAsNonRoot": true,
@@ -181,13 +190,14 @@ fn security(request: &InjectionRequest, pod: &Pod) -> Value {
     context
 }
 
-/// Whether the pod's quality of service is Guaranteed without us: every container has limits for CPU and memory, and asks
-/// for no less (kubernetes.io, Pod Quality of Service Classes).
+/// Whether the pod without injected containers has the quality of service Guaranteed: every container limits CPU
+/// and memory, and its requests equal the limits (kubernetes.io, Pod Quality of Service Classes).
 fn is_guaranteed(pod: &Pod) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_own_container(c)).peekable();
     all.peek().is_some() && all.all(has_guarantee)
 }
 
+/// Whether a container limits CPU and memory and requests no other amount.
 fn has_guarantee(container: &Container) -> bool {
     ["cpu", "memory"].iter().all(|name| {
         let amount = |list: &str| container.resources.get(list)?.get(name).map(amount);
@@ -195,20 +205,20 @@ fn has_guarantee(container: &Container) -> bool {
     })
 }
 
-/// Whether one of our containers, which is in the pod already, makes a Guaranteed pod Burstable: the pod became Guaranteed
-/// after it was injected into.
+/// Whether an injected container that is already in the pod makes a Guaranteed pod Burstable: possible if the pod
+/// became Guaranteed after the injection.
 pub(super) fn breaks_guarantee(container: &Container, pod: &Pod) -> bool {
     !has_guarantee(container) && is_guaranteed(pod)
 }
 
-/// An amount as it compares: `1` and `1000m` are the same.
+/// An amount in thousandths, for comparison: `1` and `1000m` are equal.
 fn amount(value: &Value) -> Option<u64> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     quantity::thousandths(&text)
 }
 
-/// Ours in a Guaranteed pod are Guaranteed too: limits for CPU and memory, and requests that are the same. What nobody
-/// limits is limited to what is requested, or to what we need where that is more.
+/// The resources of an injected container in a Guaranteed pod: limits for CPU and memory, and equal requests. A
+/// missing limit is the larger of the request and what the container needs.
 fn guaranteed(request: &InjectionRequest) -> Resources {
     let memory = request.config.volume.size.saturating_add(OWN_MEMORY).max(GUARANTEED_MEMORY);
     let Resources { mut requests, mut limits } = request.resources.clone();
@@ -220,6 +230,7 @@ fn guaranteed(request: &InjectionRequest) -> Resources {
     Resources { requests, limits }
 }
 
+/// The `resources` of a container; empty lists are left out.
 fn resources(resources: &Resources) -> Value {
     let mut container = Map::new();
     for (name, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
@@ -230,7 +241,7 @@ fn resources(resources: &Resources) -> Value {
     Value::Object(container)
 }
 
-/// The volumes, by name.
+/// The volumes to add, by name.
 pub(super) fn volumes(request: &InjectionRequest) -> Vec<(&'static str, Value)> {
     let memory =
         |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
@@ -256,7 +267,7 @@ pub(super) fn volumes(request: &InjectionRequest) -> Vec<(&'static str, Value)> 
     volumes
 }
 
-/// Bytes in the largest unit that says them exactly.
+/// Bytes in the largest unit that expresses them exactly.
 fn size(bytes: u64) -> String {
     for (name, unit) in [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
         if bytes.is_multiple_of(unit) {
@@ -266,7 +277,7 @@ fn size(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// What a container that is served gets mounted.
+/// The volume mounts to add to a container that gets secrets.
 pub(super) fn mounts(request: &InjectionRequest) -> Vec<Value> {
     let path = request.config.volume.path.to_string_lossy();
     match request.mode {

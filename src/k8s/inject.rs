@@ -1,4 +1,4 @@
-//! Injection: a pod and the operator's config in, RFC 6902 operations or a denial out. Pure, and the same every time.
+//! Injection: a pod and the operator's config in, RFC 6902 operations or a denial out. Pure and deterministic.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::config::{Action, Injector, Sidecar};
 use super::arguments;
 use super::containers::{self, AwsIdentityEnv, Role};
 use super::denial::{Denial, dedup_and_truncate};
-use super::injected::{self, Expected, is_our_kind};
+use super::injected::{self, Expected, is_same_kind};
 use super::names::{IDENTITY, PROGRAM, SIDECAR_NAME, STATE};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
@@ -17,21 +17,21 @@ use super::quantity;
 use super::request::{self, FileOwner, InjectionRequest};
 use crate::domain::Mode;
 
-/// What is to be done with a pod.
+/// The result of an injection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Injected {
-    /// Operations in their order; none when the pod does not ask or has everything.
+    /// The operations in order; none if the pod does not ask for injection or is complete.
     pub ops: Vec<Op>,
-    /// What should be known, though nothing is wrong.
+    /// Warnings, which do not prevent the injection.
     pub warnings: Vec<String>,
 }
 
-/// Plans the injection. Injecting again into the result changes nothing; containers that came later get their part.
+/// Plans the injection. Idempotent: a second injection changes nothing, except for containers added in between.
 pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
     inject_into(pod, None, injector)
 }
 
-/// The same for a pod of which only the request, or the object around it, says the namespace.
+/// The same, with the namespace of the request or the enclosing object for a pod that does not name one.
 pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) -> Result<Injected, Denial> {
     if !asks(pod, &injector.dialects) {
         return Ok(Injected::default());
@@ -62,12 +62,12 @@ pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) ->
     }
 }
 
-/// What the app's command was before it was wrapped.
+/// The app's command within a wrapped command.
 fn unwrapped(command: &[String]) -> &[String] {
     command.iter().position(|word| word == "--").map_or(&[], |at| &command[at + 1..])
 }
 
-/// The last of those with the same name, in their order: what kubelet takes.
+/// The last entry of each name, in order: kubelet uses the last one.
 fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
     let mut seen = BTreeSet::new();
     let mut kept: Vec<_> = named.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect();
@@ -75,8 +75,9 @@ fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
     kept
 }
 
-/// Mounts that hold the token of an AWS identity: platforms have one.
+/// The most mounts of AWS identity tokens that are copied; platforms have one.
 const MAX_TOKEN_MOUNTS: usize = 8;
+/// The state while the injection is planned.
 struct Plan<'a> {
     value: &'a Value,
     pod: &'a Pod,
@@ -88,6 +89,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// Plans all operations, or collects the reasons of a denial.
     fn make(&mut self) {
         let expected = self.expected();
         let found = match injected::find(self.value, &expected, self.request, self.injector) {
@@ -97,7 +99,8 @@ impl Plan<'_> {
         let is_injected = found.is_some();
         self.check_volumes(is_injected);
         self.check_mounts();
-        // Right after the last native sidecar already there, else first: everything later finds its secrets.
+        // Right after the last native sidecar in the pod, else first, so that every later container finds its
+        // secrets.
         let at = self.pod.init_containers.iter().rposition(|c| c.stays).map_or(0, |last| last + 1);
         self.volumes();
         self.pod_wide();
@@ -122,13 +125,14 @@ impl Plan<'_> {
         self.denial.extend(arguments::refused(&self.ops));
     }
 
-    /// Refuses a volume that has our name and is not ours, and brings the size of ours up to date.
+    /// Refuses a volume with an injected volume's name that is not the injected one, and updates the sizes of
+    /// injected volumes.
     fn check_volumes(&mut self, is_injected: bool) {
         let volumes = self.value.pointer("/spec/volumes").and_then(Value::as_array);
         for (name, expected) in containers::volumes(self.request) {
             let known = volumes.into_iter().flatten().enumerate().filter(|(_, volume)| text(volume, "name") == name);
             for (count, (index, volume)) in known.enumerate() {
-                if !is_injected || count > 0 || !is_our_kind(volume, &expected) {
+                if !is_injected || count > 0 || !is_same_kind(volume, &expected) {
                     let found = if is_injected { ", which is not the injected one" } else { "" };
                     self.denial.push(format!(
                         "the pod already has a volume {name}{found}; rename it, or leave the annotations out"
@@ -144,8 +148,8 @@ impl Plan<'_> {
         }
     }
 
-    /// Refuses mounts of our volumes where they do not belong: the state and the token open the login, and what others
-    /// could write to is delivered to the app.
+    /// Refuses mounts of injected volumes in other containers: state and token permit a login, and a writer could
+    /// change what is delivered to the app.
     fn check_mounts(&mut self) {
         let pod = self.pod;
         let volumes: Vec<&str> = containers::volumes(self.request).into_iter().map(|(name, _)| name).collect();
@@ -171,6 +175,7 @@ impl Plan<'_> {
         }
     }
 
+    /// Adds the missing volumes.
     fn volumes(&mut self) {
         let missing = containers::volumes(self.request)
             .into_iter()
@@ -179,6 +184,7 @@ impl Plan<'_> {
         self.append("spec", "volumes", missing);
     }
 
+    /// Adds the files' group and a shared process namespace to the pod, where needed.
     fn pod_wide(&mut self) {
         if let FileOwner::Group(gid) = self.request.file_owner
             && !self.pod.groups.contains(&u64::from(gid))
@@ -201,6 +207,7 @@ impl Plan<'_> {
         }
     }
 
+    /// Wraps a container's command, if the mode wraps, and adds its missing mounts.
     fn inject_container(&mut self, container: &Container, path: &str) {
         if self.request.mode.wraps() {
             let said = self.request.commands.get(&container.name).map(Vec::as_slice);
@@ -240,7 +247,7 @@ impl Plan<'_> {
         self.append(path, "volumeMounts", missing);
     }
 
-    /// Our containers for this pod, in the order they start.
+    /// The injected containers of this pod, in the order they start.
     fn expected(&self) -> Vec<Expected> {
         let aws_identity_env = self.aws_identity_env();
         let make = |list, role| Expected {
@@ -249,9 +256,9 @@ impl Plan<'_> {
         };
         let first = |role| make("initContainers", role);
         match (self.request.mode, self.injector.sidecar) {
-            // Kubelet restarts a native sidecar for ever, and such a pod would never fail; an init container that fails
-            // fails it. With OnFailure an init container is restarted too, and the Job controller counts the restarts of
-            // either, so it would change nothing.
+            // Kubelet restarts a native sidecar forever, so such a pod would never fail; a failing init container
+            // makes it fail. With OnFailure an init container is restarted too, and the Job controller counts restarts
+            // of both kinds, so it would make no difference.
             (Mode::Sidecar, Sidecar::Native) if self.pod.ending.restart_policy.as_deref() == Some("Never") => {
                 vec![first(Role::InitFetch), first(Role::NativeSidecar)]
             }
@@ -264,6 +271,7 @@ impl Plan<'_> {
         }
     }
 
+    /// Adds the injected containers to a pod that has none; init containers go to index `at`.
     fn containers(&mut self, at: usize, expected: Vec<Expected>) {
         let (first, beside): (Vec<_>, Vec<_>) =
             expected.into_iter().partition(|expected| expected.list == "initContainers");
@@ -277,7 +285,7 @@ impl Plan<'_> {
         self.append("spec", "containers", beside.into_iter().map(|expected| expected.container).collect());
     }
 
-    /// Brings our containers up to date with annotations and identities that came after them, on reinvocation.
+    /// Updates the injected containers to annotations and identities added later, when the webhook is called again.
     fn update(&mut self, expected: &[Expected], places: &[usize]) {
         for (expected, index) in expected.iter().zip(places) {
             let containers =
@@ -290,7 +298,7 @@ impl Plan<'_> {
                     "container {} had the arguments of other annotations; they are written anew",
                     container.name
                 ));
-                // The port is what the arguments say.
+                // The port depends on the arguments.
                 for key in ["args", "ports"] {
                     let value =
                         expected.container.get(key).map(|value| Op::add(&format!("{path}/{key}"), value.clone()));
@@ -315,7 +323,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Adds to a list that may not be there.
+    /// Appends to a list, which is created if it does not exist.
     fn append(&mut self, path: &str, list: &str, values: Vec<Value>) {
         if values.is_empty() {
             return;
@@ -328,11 +336,13 @@ impl Plan<'_> {
         }
     }
 
+    /// Whether a value exists at the path and is not null.
     fn is_there(&self, path: &str) -> bool {
         self.value.pointer(&format!("/{path}")).is_some_and(|value| !value.is_null())
     }
 
-    /// Identities of AWS that another webhook, or the author, gave an app container: IRSA and EKS Pod Identity.
+    /// The AWS identity that another webhook or the author gave an app container (IRSA or EKS Pod Identity), for
+    /// the injected container.
     fn aws_identity_env(&self) -> AwsIdentityEnv {
         const VARIABLES: [&str; 10] = [
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -368,7 +378,7 @@ impl Plan<'_> {
             .filter(|(name, _)| TOKENS.contains(&name.as_str()))
             .filter_map(|(_, variable)| variable.get("value").and_then(Value::as_str))
             .collect();
-        // One without a name is none, and would be carried over again each time.
+        // A mount without a name is invalid, and would be copied again each time.
         let mounts = list("volumeMounts").into_iter().filter(|mount| !text(mount, "name").is_empty());
         let mounts = mounts.map(|mount| (text(&mount, "mountPath"), mount));
         let holds = |path: &str| {
@@ -382,10 +392,12 @@ impl Plan<'_> {
     }
 }
 
+/// A string member; empty if it is missing.
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The `subPath` of a mount.
 fn sub_path(mount: &Value) -> Option<&str> {
     mount.get("subPath").and_then(Value::as_str)
 }

@@ -1,7 +1,9 @@
-//! Whether a pod has our containers already: each is compared with what injection would write now, never by a name alone.
+//! Checks whether a pod has the injected containers already: each is compared with what injection would write now,
+//! not only by name.
 //!
-//! What is written must be there as it is written. What the API server and other webhooks add to every container stays
-//! (defaults, a service account's mount, AWS identities, SELinux options); anything else is a difference, and named.
+//! Everything that injection writes must be present unchanged. Additions that the API server and other webhooks
+//! make to every container are accepted (defaults, a service account's mount, AWS identities, SELinux options); any
+//! other difference is reported.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -11,12 +13,12 @@ use serde_json::{Map, Value};
 use crate::config::{Flag, Injector, check_as_annotations};
 
 use super::denial::Denial;
-use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_our_name};
+use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name};
 use super::request::InjectionRequest;
 
-/// Arguments that other annotations may have made; more are no older version of ours.
+/// The most differing arguments that are accepted as those of other annotations.
 const MAX_OLD_ARGUMENTS: usize = 256;
-/// What steers nothing but the way to AWS in the same partition, and may differ between containers.
+/// Variables that only select the AWS endpoint within a partition, and may differ between containers.
 const REGIONAL: [&str; 5] = [
     "AWS_DEFAULT_REGION",
     "AWS_REGION",
@@ -24,7 +26,7 @@ const REGIONAL: [&str; 5] = [
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
 ];
-/// Members of a container that injection never writes, and that would run or open something in ours.
+/// Members that injection never writes to a container, and that would run or open something in it.
 const NEVER_INJECTED: [&str; 10] = [
     "command",
     "envFrom",
@@ -37,19 +39,19 @@ const NEVER_INJECTED: [&str; 10] = [
     "volumeDevices",
     "workingDir",
 ];
-/// Where a mount would change what our program is, or reads beside its own volumes.
+/// Paths where a mount would replace the program or files that it reads.
 const SHADOWED: [&str; 5] = [ENTRY_POINT, "/etc", "/proc", "/sys", "/dev"];
 
-/// A container that injection makes, and the list of the pod it belongs to.
+/// A container that injection writes, and the list of the pod it belongs to.
 pub(super) struct Expected {
     /// `initContainers` or `containers`.
     pub(super) list: &'static str,
-    /// As it would be added now.
+    /// The container as injection would write it now.
     pub(super) container: Value,
 }
 
-/// Where the expected containers stand in their lists, in their order; `None` when the pod has none of them. One that has
-/// our name and is not as injection writes it is refused, with what differs.
+/// The indexes of the expected containers in their lists, in order; `None` if the pod has none of them. Refuses a
+/// container with an injected one's name that differs from it, naming the difference.
 pub(super) fn find(
     pod: &Value,
     expected: &[Expected],
@@ -60,7 +62,9 @@ pub(super) fn find(
     let mut denial = Denial::new();
     let name = |container: &Value| text(container, "name").to_owned();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for (index, container) in list_of(pod, list).iter().enumerate().filter(|(_, c)| is_our_name(text(c, "name"))) {
+        for (index, container) in
+            list_of(pod, list).iter().enumerate().filter(|(_, c)| is_injected_name(text(c, "name")))
+        {
             let at = expected.iter().position(|known| known.list == list && name(&known.container) == name(container));
             let difference = match at {
                 None => Some(format!("the injected one does not stand in {list}")),
@@ -95,6 +99,7 @@ pub(super) fn find(
     if missing.is_empty() { Ok(Some(found.into_iter().flatten().collect())) } else { Err(missing) }
 }
 
+/// The context of a comparison.
 struct Comparison<'a> {
     pod: &'a Value,
     request: &'a InjectionRequest,
@@ -102,7 +107,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// What shows that a container of our name is not ours.
+    /// The first difference that shows that a container is not the injected one; `None` if it is.
     fn difference(&self, found: &Value, expected: &Value) -> Option<String> {
         let image = text(found, "image");
         if image != text(expected, "image") && !self.injector.image_mirrors.iter().any(|mirror| mirror == image) {
@@ -129,7 +134,8 @@ impl Comparison<'_> {
             })
     }
 
-    /// Arguments that are not written now must be what other annotations would have made; they are written anew then.
+    /// Checks arguments that injection would not write now: they must be possible results of other annotations.
+    /// Returns what is wrong.
     fn other_annotations(&self, old: &[Flag]) -> Option<String> {
         if old.len() > MAX_OLD_ARGUMENTS {
             return Some("its arguments differ".to_owned());
@@ -150,6 +156,8 @@ impl Comparison<'_> {
         mistakes.first().map(|mistake| format!("its argument {} ({})", mistake.place, mistake.text))
     }
 
+    /// A variable that is neither written by injection nor accepted as an addition to all containers, or one that is
+    /// missing.
     fn variables(&self, found: &Value, expected: &Value) -> Option<String> {
         let (known, written) = (list_of_container(found, "env"), list_of_container(expected, "env"));
         let mut elsewhere = None;
@@ -171,6 +179,8 @@ impl Comparison<'_> {
         missing.map(|own| format!("its variable {} is missing", text(own, "name")))
     }
 
+    /// A mount that is neither written by injection nor accepted as an addition to all containers, or one that is
+    /// missing.
     fn mounts(&self, found: &Value, expected: &Value) -> Option<String> {
         let (known, written) = (list_of_container(found, "volumeMounts"), list_of_container(expected, "volumeMounts"));
         let is_login = !written.iter().any(|own| text(own, "name") == PROGRAM);
@@ -180,7 +190,7 @@ impl Comparison<'_> {
             let (name, path) = (text(mount, "name"), text(mount, "mountPath"));
             let mount = &plain_mount(mount);
             let is_written = plain.contains(mount);
-            // Annotations that need no login any more.
+            // The token's mount, when the present annotations need no login.
             let is_token = is_login && name == IDENTITY && path == IDENTITY_PATH && text(mount, "subPath").is_empty();
             if is_written || is_token {
                 continue;
@@ -188,7 +198,7 @@ impl Comparison<'_> {
             let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("volumeMounts"));
             let is_given_to_all = elsewhere.contains(&mount.to_string());
             let own = || written.iter().map(|own| text(own, "mountPath"));
-            if is_our_volume(name)
+            if is_injected_volume(name)
                 || !is_given_to_all
                 || SHADOWED.into_iter().chain(own()).any(|own| overlap(own, path))
             {
@@ -201,23 +211,23 @@ impl Comparison<'_> {
         missing.map(|own| format!("it does not mount volume {} at {}", text(own, "name"), text(own, "mountPath")))
     }
 
-    /// The items of a list of every container that is not ours, as JSON.
+    /// The items of a list in every other container, as JSON.
     fn of_other_containers(&self, member: &str) -> BTreeSet<String> {
         let all = list_of(self.pod, "containers").iter().chain(list_of(self.pod, "initContainers"));
-        let others = all.filter(|container| !is_our_name(text(container, "name")));
+        let others = all.filter(|container| !is_injected_name(text(container, "name")));
         let items = others.flat_map(|container| list_of_container(container, member));
         items.map(|item| if member == "env" { item.to_string() } else { plain_mount(item).to_string() }).collect()
     }
 }
 
-/// The arguments of `found` that are not written now, or what differs in those that are always the same.
+/// The arguments of `found` that injection would not write now; an error if those that never change differ.
 fn arguments(found: &Value, expected: &Value) -> Result<Vec<Flag>, String> {
     let words = |value: &Value| -> Option<Vec<String>> {
         list_of_container(value, "args").iter().map(|word| word.as_str().map(|word| word.replace("$$", "$"))).collect()
     };
     let differ = || "its arguments differ".to_owned();
     let (found, written) = (words(found).ok_or_else(differ)?, words(expected).unwrap_or_default());
-    // The command, its switches and the volume's path; without them (`install`), all of it.
+    // The part that never changes: command, switches and the volume's path, or everything for `install`.
     let head = written.iter().position(|word| word == "--volume").map_or(written.len(), |at| at + 2);
     if let Some(at) = (0..head.max(1)).find(|at| found.get(*at) != written.get(*at)) {
         let shown =
@@ -238,14 +248,15 @@ fn arguments(found: &Value, expected: &Value) -> Result<Vec<Flag>, String> {
         .collect())
 }
 
-/// What is written must be there, and nothing beside it gives rights. Platforms add ids and labels of their own.
+/// The first difference of the securityContext: what injection writes must be there, and nothing else may give
+/// rights. Ids and labels that platforms add are accepted.
 fn security(found: Option<&Value>, expected: &Value) -> Option<String> {
     let empty = Map::new();
     let found = found.and_then(Value::as_object).unwrap_or(&empty);
     let differs = |key: &str| Some(format!("its securityContext.{key} differs"));
     for (key, written) in expected.as_object().into_iter().flatten() {
         let is_same = match (key.as_str(), found.get(key)) {
-            // Brought up to date.
+            // Updated by the injection.
             ("runAsUser" | "runAsGroup", _) => true,
             ("capabilities", Some(capabilities)) => drops_all(capabilities),
             (_, Some(value)) => contains(value, written),
@@ -265,18 +276,20 @@ fn security(found: Option<&Value>, expected: &Value) -> Option<String> {
     found.iter().find(|member| !is_harmless(member)).and_then(|(key, _)| differs(key))
 }
 
+/// Whether the capabilities drop ALL and add none.
 fn drops_all(capabilities: &Value) -> bool {
     let list = |key: &str| capabilities.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     list("add").is_empty() && list("drop").iter().any(|name| name == "ALL")
 }
 
-/// Whether a volume has one of our names.
-pub(super) fn is_our_volume(name: &str) -> bool {
+/// Whether the name is one of an injected volume.
+pub(super) fn is_injected_volume(name: &str) -> bool {
     [SIDECAR_NAME, STATE, IDENTITY, PROGRAM].contains(&name)
 }
 
-/// Whether a volume of our name is as injection writes it; its size may be of other annotations, and a mode is a default.
-pub(super) fn is_our_kind(volume: &Value, expected: &Value) -> bool {
+/// Whether a volume with an injected one's name has the same type. Its size may come from other annotations, and
+/// defaults are ignored.
+pub(super) fn is_same_kind(volume: &Value, expected: &Value) -> bool {
     let kinds = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<BTreeSet<_>>());
     let medium = |value: &Value| value.pointer("/emptyDir/medium").filter(|medium| *medium != "").cloned();
     kinds(volume) == kinds(expected)
@@ -285,7 +298,8 @@ pub(super) fn is_our_kind(volume: &Value, expected: &Value) -> bool {
             == expected.pointer("/projected/sources").map(Value::to_string)
 }
 
-/// Whether all of `expected` is in `found`: the API server adds defaults to maps, and nothing to lists.
+/// Whether `found` contains all of `expected`: maps may have more keys (defaults of the API server), lists must be
+/// equal.
 fn contains(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => {
@@ -295,32 +309,36 @@ fn contains(found: &Value, expected: &Value) -> bool {
     }
 }
 
-/// A mount without what says nothing.
+/// A mount without members that have their default value.
 fn plain_mount(mount: &Value) -> Value {
     let said = |(_, value): &(&String, &Value)| !value.is_null() && *value != false && *value != "" && *value != "None";
     let members = mount.as_object().into_iter().flatten().filter(said);
     Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-/// Whether one of two paths is the other, or is below it.
+/// Whether one of two paths is equal to or below the other; true for paths that are not plain.
 fn overlap(one: &str, other: &str) -> bool {
     let (one, other) = (Path::new(one), Path::new(other));
     let is_plain = |path: &Path| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     !is_plain(one) || !is_plain(other) || one.starts_with(other) || other.starts_with(one)
 }
 
+/// Whether the value is present and neither null, false nor an empty list.
 fn is_said(value: Option<&Value>) -> bool {
     value.is_some_and(|value| !value.is_null() && *value != false && !value.as_array().is_some_and(Vec::is_empty))
 }
 
+/// A string member; empty if it is missing.
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// A list of containers in the pod's spec; empty if it is missing.
 fn list_of<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
     pod.get("spec").map_or(&[], |spec| list_of_container(spec, list))
 }
 
+/// A list member; empty if it is missing.
 fn list_of_container<'a>(container: &'a Value, member: &str) -> &'a [Value] {
     container.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

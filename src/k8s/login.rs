@@ -1,10 +1,10 @@
-//! How a pod logs in to Vault.
+//! The Vault login of a pod.
 
 use crate::config::{Injector, RequestedConfig};
 
 use super::names::TOKEN_FILE;
 
-/// How the pod logs in to Vault, as far as operator and annotations say.
+/// How the pod logs in to Vault, from the operator's config and the annotations.
 pub(super) struct Login {
     pub(super) method: String,
     pub(super) mount: Option<String>,
@@ -13,7 +13,7 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The operator's word first, then the annotations'.
+    /// Combines both; the operator's settings take precedence.
     pub(super) fn read(requested: &RequestedConfig, injector: &Injector) -> Self {
         let say = |key| injector.operator_value(key).or_else(|| requested.text(key)).map(str::to_owned);
         let method = say("vault.auth.method").unwrap_or_else(|| "kubernetes".to_owned());
@@ -27,7 +27,7 @@ impl Login {
         }
     }
 
-    /// What an annotation edited later must not move.
+    /// The settings of the login that later edits of annotations must not change.
     pub(super) fn pinned(&self) -> Vec<(&'static str, String)> {
         let mut pinned = vec![("vault.auth.method", self.method.clone())];
         pinned.extend(self.mount.iter().map(|mount| ("vault.auth.mount", mount.clone())));

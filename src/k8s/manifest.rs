@@ -1,6 +1,7 @@
-//! Injection offline: manifests in, manifests out. What is not injected is copied byte for byte.
+//! Offline injection: manifests in, manifests out. Documents without changes are copied byte for byte.
 //!
-//! A pod template is found by its shape, annotations beside a `spec` with `containers`, so custom kinds have theirs too.
+//! A pod template is recognized by its shape, annotations beside a `spec` with `containers`, so those of custom
+//! kinds are found too.
 
 mod comments;
 mod counterparts;
@@ -27,18 +28,18 @@ use read::{ReadError, Written};
 use stray::stray;
 use walk::{find, mentions, shown};
 
-/// What came of the manifests.
+/// The result of processing manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
     /// The manifests.
     pub text: String,
     /// Pods that were injected: document and path.
     pub changed: Vec<String>,
-    /// What should be known, though nothing is wrong.
+    /// Warnings, which do not prevent the injection.
     pub warnings: Vec<String>,
 }
 
-/// Injects into every document of these files. All mistakes at once, each with its document and path.
+/// Injects into every document of the files. On failure returns every mistake, with its document and path.
 pub fn manifest(files: &[Text<'_>], injector: &Injector) -> Result<Output, Vec<String>> {
     let mut output = Output::default();
     let mut mistakes = Vec::new();
@@ -59,7 +60,8 @@ pub fn manifest(files: &[Text<'_>], injector: &Injector) -> Result<Output, Vec<S
     if mistakes.is_empty() { Ok(output) } else { Err(mistakes) }
 }
 
-/// What a KRM function is told in its own input: the `spec` of `functionConfig`, as an injector's config.
+/// The injector's config within a KRM function's input, the `spec` of `functionConfig`, as YAML; `None` for other
+/// input.
 pub fn function_config(text: &str) -> Option<String> {
     if !text.contains("ResourceList") {
         return None;
@@ -71,7 +73,7 @@ pub fn function_config(text: &str) -> Option<String> {
     })
 }
 
-/// Between two files stands a separator, unless the second begins with one.
+/// Adds a document separator between two files, unless the second begins with one.
 fn separate(out: &mut String, next: &str) {
     if out.is_empty() {
         return;
@@ -84,16 +86,16 @@ fn separate(out: &mut String, next: &str) {
     }
 }
 
-/// A document and what stands before it.
+/// A document with its separator.
 struct Segment<'a> {
-    /// One-based, of the body.
+    /// One-based line of the body.
     line: usize,
-    /// `---`, with what follows on its line when that is nothing or a comment.
+    /// `---`, with the rest of its line if that is empty or a comment.
     separator: &'a str,
     body: &'a str,
 }
 
-/// Cuts at `---`; a stream of JSON values at the end of each.
+/// Splits a YAML stream at `---`, or a stream of JSON values after each value.
 fn segments(text: &str) -> Vec<Segment<'_>> {
     if let Some(values) = json_values(text) {
         return values;
@@ -123,12 +125,13 @@ fn segments(text: &str) -> Vec<Segment<'_>> {
     found
 }
 
-/// The length of a separator that a line begins with.
+/// The length of the separator at the start of a line; `None` if the line is not one.
 fn separator(row: &str) -> Option<usize> {
     let rest = row.strip_prefix("---")?;
     (rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])).then_some(3)
 }
 
+/// The values of a text that is a stream of JSON objects; `None` for other text.
 fn json_values(text: &str) -> Option<Vec<Segment<'_>>> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -143,12 +146,12 @@ fn json_values(text: &str) -> Option<Vec<Segment<'_>>> {
         found.push(Segment { line, separator: "", body: &text[start..end] });
         start = end;
     }
-    // Blanks after the last one.
+    // White space after the last value.
     found.push(Segment { line: 1, separator: "", body: &text[start..] });
     Some(found)
 }
 
-/// One document: its new text, or `None` when it stays as it is.
+/// Processes one document: its new text, or `None` if it stays unchanged.
 fn document(
     segment: &Segment<'_>,
     injector: &Injector,
@@ -166,7 +169,7 @@ fn document(
     let dialects = injector.dialects.as_slice();
     let prefixes = dialects.iter().flat_map(|dialect| dialect.prefixes());
     if !prefixes.chain([&PREFIX]).any(|prefix| body.contains(prefix)) {
-        // Any character of a key may be escaped.
+        // A key may be written with escapes.
         let hides = body.contains('\\')
             && read::read(body).is_ok_and(|read| read.is_some_and(|(doc, _)| mentions(&doc, dialects)));
         if !hides {
@@ -188,7 +191,7 @@ fn document(
     Ok(is_changed.then(|| rewritten(segment, &before, &doc, written)))
 }
 
-/// Injects into the templates at these paths; whether anything changed.
+/// Injects into the templates at these paths; returns whether anything changed.
 fn inject_templates(
     doc: &mut Doc,
     templates: Vec<Vec<String>>,
@@ -217,11 +220,13 @@ fn inject_templates(
     if mistakes.is_empty() { Ok(is_changed) } else { Err(mistakes) }
 }
 
+/// A parse error with file and line.
 fn read_error(file: &str, segment: &Segment<'_>, error: &ReadError) -> String {
     format!("{file}:{}: {}", segment.line + error.line - 1, error.text)
 }
 
-/// Tells of another injector's annotations, which are no reason to refuse what it may read.
+/// Warns about annotations of another injector in a document that is not read otherwise. A parse error is ignored
+/// here.
 fn warn_of_others(body: &str, injector: &Injector, name: &mut String, output: &mut Output) {
     if DIALECT_PREFIXES.iter().any(|prefix| body.contains(prefix))
         && let Ok(Some((doc, _))) = read::read(body)
@@ -231,18 +236,19 @@ fn warn_of_others(body: &str, injector: &Injector, name: &mut String, output: &m
     }
 }
 
-/// Tells of annotations that nobody reads.
+/// Warns about annotations that nothing reads.
 fn warn(doc: &Doc, templates: &[Vec<String>], injector: &Injector, name: &str, output: &mut Output) {
     let found = stray(doc, templates, &injector.dialects);
     output.warnings.extend(found.into_iter().map(|(path, text)| format!("{}: {text}", place(name, &path))));
 }
 
+/// The document's name, with the path of a template in it.
 fn place(name: &str, path: &[String]) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{name}, {}", shown(path)) }
 }
 
-/// A document that was changed: over its own text where that is possible, so that comments stay; else what people wrote above
-/// it stays (Helm says there where it came from).
+/// The text of a changed document: the original text with edits where possible, so that comments stay; otherwise
+/// written anew below its leading comments (Helm names the source there).
 fn rewritten(segment: &Segment<'_>, before: &Doc, doc: &Doc, written: Written) -> String {
     let mut text = segment.separator.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
@@ -270,7 +276,7 @@ fn rewritten(segment: &Segment<'_>, before: &Doc, doc: &Doc, written: Written) -
     text
 }
 
-/// `Deployment team/web`.
+/// A document's kind and name, for messages: `Deployment team/web`.
 fn called(doc: &Doc) -> Option<String> {
     let metadata = doc.get("metadata");
     let of = |key| metadata.and_then(|metadata| metadata.text(key));
@@ -283,7 +289,7 @@ fn called(doc: &Doc) -> Option<String> {
     doc.text("kind").map(|kind| format!("{kind}{name}"))
 }
 
-/// `%YAML 1.1` before the `---` of the document it is about.
+/// Whether the body consists of directives, such as `%YAML 1.1` before the document's `---`.
 fn is_only_directives(body: &str) -> bool {
     body.contains('%') && body.lines().all(|line| line.trim().is_empty() || line.starts_with(['%', '#']))
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::admission::Verdict;
 
-/// Upper bounds in microseconds.
+/// Upper bounds of the histogram's buckets, in microseconds.
 const BOUNDS: [u64; 8] = [100, 250, 500, 1000, 2500, 10_000, 100_000, 1_000_000];
 
-/// What is counted.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     injected: AtomicU64,
@@ -24,12 +24,13 @@ pub(super) struct Metrics {
     pub(super) reloads_failed: AtomicU64,
 }
 
+/// Adds one to a counter.
 pub(super) fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Metrics {
-    /// A review was answered.
+    /// Counts a review with its verdict and duration.
     pub(super) fn answered(&self, verdict: Verdict, took: Duration) {
         add(match verdict {
             Verdict::Injected => &self.injected,
@@ -46,12 +47,12 @@ impl Metrics {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// A request was none.
+    /// Counts a request that was not a valid review.
     pub(super) fn refused(&self) {
         add(&self.bad);
     }
 
-    /// The page. `open` and `evicted` are about connections.
+    /// The metrics page. `open` and `evicted` are numbers of connections.
     pub(super) fn page(&self, open: u64, evicted: u64) -> String {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut out = String::new();

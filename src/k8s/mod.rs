@@ -1,8 +1,11 @@
-//! Kubernetes: annotations of a pod become a container beside its app, by webhook or offline, through one pure function.
+//! Kubernetes: injects a container beside the app according to the pod's annotations, by webhook or offline,
+//! through one pure function.
 //!
-//! In the order data flows: `pod` reads, `dialects` reads the annotations of other injectors, `request` (with `login` and `references`) parses and validates, `inject` plans with the
-//! `containers` it adds, and the `arguments` and `mount_path`s it refuses (`injected` finds those of an earlier injection), `patch` writes; `denial` is how they refuse.
-//! `admission` (which reads with `review`) and `manifest` are the two ways in; `webhook` serves the first.
+//! In the order data flows: `pod` reads the pod, `dialects` translates annotations of other injectors, `request`
+//! (with `login` and `references`) parses and validates, `inject` plans with the `containers` it adds and the
+//! `arguments` and `mount_path`s it refuses (`injected` finds those of an earlier injection), `patch` holds the
+//! operations; `denial` has the messages of a refusal. `admission` (which reads with `review`) and `manifest` are the
+//! two entry points; `webhook` serves the first.
 
 pub mod admission;
 pub mod certs;

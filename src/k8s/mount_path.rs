@@ -1,10 +1,11 @@
-//! Where files may be mounted in an app's container: not over the kernel's, the system's, the pod's tokens or what injection mounts.
+//! Where files may be mounted in an app's container: not over the kernel's or the system's directories, the pod's
+//! tokens or injected mounts.
 
 use std::path::{Path, PathBuf};
 
 use super::names::VOLUME_PATH;
 
-/// File systems of the kernel's.
+/// The kernel's file systems.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// Where Kubernetes and AWS's webhooks mount tokens (`/var/run` is a link to `/run` in most images).
 const TOKENS: [&str; 3] = [
@@ -12,7 +13,7 @@ const TOKENS: [&str; 3] = [
     "/run/secrets/eks.amazonaws.com",
     "/run/secrets/pods.eks.amazonaws.com",
 ];
-/// A mount over one of these takes from every program what it needs to start. Below them an app has directories of its own.
+/// A mount over one of these hides what programs need to start. Directories below them are allowed.
 const SYSTEM: [&str; 17] = [
     "/bin",
     "/boot",
@@ -35,14 +36,14 @@ const SYSTEM: [&str; 17] = [
 /// Files that the kubelet mounts.
 const KUBELET: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
-/// Why nothing is mounted there, if so: what would come behind "is".
+/// Why nothing may be mounted at the path, as the end of a sentence "PATH is …"; `None` if it is allowed.
 pub(super) fn refused(path: &Path) -> Option<String> {
     let real = match path.strip_prefix("/var/run") {
         Ok(below) => Path::new("/run").join(below).components().collect(),
         Err(_) => path.components().collect::<PathBuf>(),
     };
     let below = |all: &[&'static str]| all.iter().copied().find(|taken| real.starts_with(taken));
-    // Memory that programs share by names of files; an app may have a directory of its own there.
+    // Shared memory: an app may have its own directory in it.
     let is_shared_memory = real.starts_with("/dev/shm") && real != Path::new("/dev/shm");
     if let Some(taken) = below(&KERNEL).filter(|_| !is_shared_memory) {
         return Some(format!("in {taken}, which is the kernel's"));
@@ -50,7 +51,7 @@ pub(super) fn refused(path: &Path) -> Option<String> {
     if let Some(taken) = TOKENS.iter().find(|taken| real.starts_with(taken)) {
         return Some(format!("in the way of {taken}, where a token of the pod is mounted"));
     }
-    // `/run/secret-exec-state` and its like, and names that are still to come.
+    // `/run/secret-exec-state` and the like, including names of later versions.
     let is_own = real.as_os_str().to_str().is_some_and(|text| text.starts_with(&format!("{VOLUME_PATH}-")));
     if is_own {
         return Some("where injection mounts what is its own".to_owned());

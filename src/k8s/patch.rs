@@ -1,23 +1,23 @@
-//! RFC 6902 operations: those that injection needs, and what they do to a document.
+//! RFC 6902 operations: those that injection uses, and applying them to a document.
 
 use serde_json::{Value, json};
 
-/// One operation. `add` on a member that is there replaces it (RFC 6902, 4.1).
+/// An `add` operation. It replaces a member that exists (RFC 6902, 4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Op {
-    /// Where: steps, not yet escaped; `-` is the end of a list.
+    /// The path's steps, not escaped; `-` is the end of a list.
     pub path: Vec<String>,
-    /// What stands there afterwards.
+    /// The value to add.
     pub value: Value,
 }
 
 impl Op {
-    /// An `add` from its parts; steps are given as one text with `/` between them.
+    /// An `add` operation; the path is its steps joined with `/`.
     pub fn add(path: &str, value: Value) -> Self {
         Self { path: path.split('/').map(str::to_owned).collect(), value }
     }
 
-    /// As a member of a JSON patch.
+    /// The operation as an element of a JSON patch.
     pub fn to_json(&self) -> Value {
         let path: String =
             self.path.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect();
@@ -25,7 +25,7 @@ impl Op {
     }
 }
 
-/// Applies operations in their order. An operation whose place does not exist is a bug of whoever made it.
+/// Applies operations in order. Panics if a path does not exist, which is a bug of the caller.
 pub fn apply(document: &mut Value, ops: &[Op]) {
     for op in ops {
         let (last, way) = op.path.split_last().expect("an operation has a path");

@@ -1,87 +1,88 @@
-//! The few fields of a pod that injection reads. The pod itself stays as it came: a typed one would lose newer fields.
+//! The fields of a pod that injection reads. The pod itself stays untyped JSON: a typed one would lose fields of
+//! newer versions.
 
 use serde_json::Value;
 
 use crate::config::Dialect;
 use crate::config::annotations::PREFIX;
 
-use super::names::{PROGRAM_FILE, SIDECAR_NAME, is_our_name};
+use super::names::{PROGRAM_FILE, SIDECAR_NAME, is_injected_name};
 
-/// The annotation that names the container which tools show first.
+/// The annotation that names the container that tools use by default.
 pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
-/// On the copy of a static pod that kubelet shows to the API server.
+/// The annotation on the API object that represents a static pod.
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// What is read of a pod, or of a pod template.
+/// The fields of a pod, or of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
-    /// Annotations of ours, sorted by key.
+    /// Annotations of this project, sorted by key.
     pub annotations: Vec<(String, String)>,
-    /// Annotations of other injectors whose dialect may count, sorted by key.
+    /// Annotations of enabled dialects, sorted by key.
     pub foreign: Vec<(String, String)>,
     /// `metadata.namespace`.
     pub namespace: Option<String>,
     /// `spec.serviceAccountName`.
     pub service_account: Option<String>,
-    /// The container that tools show first, `kubectl.kubernetes.io/default-container`.
+    /// The annotation `kubectl.kubernetes.io/default-container`.
     pub default_container: Option<String>,
     /// `spec.containers`.
     pub containers: Vec<Container>,
     /// `spec.initContainers`.
     pub init_containers: Vec<Container>,
-    /// `spec.ephemeralContainers`, which no new pod has.
+    /// `spec.ephemeralContainers`; a new pod has none.
     pub ephemeral_containers: Vec<Container>,
     /// Names of `spec.volumes`.
     pub volumes: Vec<String>,
-    /// When it ends.
+    /// Fields about the pod's end.
     pub ending: Ending,
     /// `spec.shareProcessNamespace`.
     pub shares_processes: Option<bool>,
     /// `spec.hostPID`.
-    pub is_among_the_nodes: bool,
+    pub uses_host_pid: bool,
     /// `spec.securityContext.supplementalGroups`.
     pub groups: Vec<u64>,
     /// `spec.securityContext.runAsUser`.
     pub user: Option<u64>,
     /// `spec.securityContext.runAsGroup`.
     pub group: Option<u64>,
-    /// The operating system that it says it needs, anywhere in its spec.
+    /// The operating system that its spec requires, by any field.
     pub os: Option<String>,
-    /// A mirror of a static pod, `kubernetes.io/config.mirror`.
+    /// Whether it is a mirror of a static pod (`kubernetes.io/config.mirror`).
     pub is_mirror: bool,
 }
 
-/// When a pod ends.
+/// Fields about a pod's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// `spec.restartPolicy`.
     pub restart_policy: Option<String>,
-    /// Whether `spec.activeDeadlineSeconds` is there.
+    /// Whether `spec.activeDeadlineSeconds` is set.
     pub has_deadline: bool,
     /// `spec.terminationGracePeriodSeconds`, in seconds.
     pub grace: Option<u64>,
 }
 
-/// What is read of a container.
+/// The fields of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// Its name.
     pub name: String,
     /// `image`.
     pub image: Option<String>,
-    /// `command`; `None` when the image says it.
+    /// `command`; `None` if the image's command is used.
     pub command: Option<Vec<String>>,
-    /// `args`, as far as they are texts.
+    /// `args`; items that are not strings become empty.
     pub args: Vec<String>,
-    /// Whether `envFrom` or a variable without a literal value is there.
+    /// Whether it has `envFrom`, or a variable without a literal value.
     pub has_unknown_variables: bool,
-    /// `resources`, as it came.
+    /// `resources`, unparsed.
     pub resources: Value,
-    /// Variables with their value, where it stands in the pod.
+    /// Variables, with their value if it is literal.
     pub env: Vec<(String, Option<String>)>,
-    /// Where volumes are mounted.
+    /// Its volume mounts.
     pub mounts: Vec<Mount>,
-    /// `restartPolicy: Always` on an init container.
+    /// Whether `restartPolicy` is `Always`: on an init container, a native sidecar.
     pub stays: bool,
     /// `securityContext.runAsUser`.
     pub user: Option<u64>,
@@ -89,12 +90,12 @@ pub struct Container {
     pub group: Option<u64>,
 }
 
-/// A volume in a container.
+/// A volume mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The volume's name.
     pub volume: String,
-    /// Where.
+    /// `mountPath`.
     pub path: String,
     /// `readOnly`.
     pub is_read_only: bool,
@@ -103,7 +104,7 @@ pub struct Mount {
 }
 
 impl Container {
-    /// Whether a volume of that name is mounted.
+    /// Whether it mounts the volume with that name.
     pub fn mounts(&self, volume: &str) -> bool {
         self.mounts.iter().any(|mount| mount.volume == volume)
     }
@@ -113,12 +114,12 @@ impl Container {
         self.env.iter().any(|(known, _)| known == name)
     }
 
-    /// Whether injection made it, by its name.
+    /// Whether it is an injected container, by its name.
     pub(super) fn is_own(&self) -> bool {
-        is_our_name(&self.name)
+        is_injected_name(&self.name)
     }
 
-    /// Whether its command runs through our program already.
+    /// Whether its command is wrapped already.
     pub(super) fn is_wrapped(&self) -> bool {
         self.command.as_ref().is_some_and(|words| words.first().is_some_and(|word| word == PROGRAM_FILE))
     }
@@ -129,13 +130,14 @@ impl Container {
     }
 }
 
-/// Whether any annotation of ours or of a dialect is there: cheap, and true also where it cannot be read.
+/// Whether the pod has any annotation of this project or of these dialects: cheap, and also true for annotations
+/// that cannot be parsed.
 pub fn asks(pod: &Value, dialects: &[Dialect]) -> bool {
     let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
     annotations.and_then(Value::as_object).is_some_and(|all| all.keys().any(|key| counts(key, dialects)))
 }
 
-/// Whether an annotation is ours or of one of these dialects.
+/// Whether an annotation is one of this project or of these dialects.
 pub(super) fn counts(key: &str, dialects: &[Dialect]) -> bool {
     key.starts_with(PREFIX) || dialects.iter().any(|dialect| speaks(key, *dialect))
 }
@@ -146,7 +148,7 @@ fn speaks(key: &str, dialect: Dialect) -> bool {
 }
 
 impl Pod {
-    /// Reads a pod, and the annotations of these dialects. The error says which field is not what Kubernetes has there.
+    /// Reads a pod with the annotations of these dialects. The error names a field with an unexpected type.
     pub fn read(pod: &Value, dialects: &[Dialect]) -> Result<Self, String> {
         let metadata = member(pod, "metadata", "")?;
         let annotations = member(metadata, "annotations", "metadata")?;
@@ -188,7 +190,7 @@ impl Pod {
                 grace: spec.get("terminationGracePeriodSeconds").and_then(Value::as_u64),
             },
             shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
-            is_among_the_nodes: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
+            uses_host_pid: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
             groups: items(security, "supplementalGroups", "spec.securityContext")?
                 .iter()
                 .filter_map(Value::as_u64)
@@ -202,11 +204,11 @@ impl Pod {
 }
 
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
-/// On nodes of Windows only.
+/// A label that only Windows nodes have.
 const WINDOWS_LABEL: &str = "node.kubernetes.io/windows-build";
 
-/// The operating system of the nodes that a pod can run on, as far as it says so: by `os`, by labels of nodes, or by
-/// options that only Windows has.
+/// The operating system of the nodes that the pod requires, if it does: by `os`, by node labels, or by options that
+/// only Windows has.
 fn os(spec: &Value) -> Option<String> {
     let windows = || "windows".to_owned();
     let by_label = || {
@@ -218,7 +220,7 @@ fn os(spec: &Value) -> Option<String> {
         let terms = spec
             .pointer("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms")?
             .as_array()?;
-        // One of them is enough for a node.
+        // The terms are alternatives, so each must require another system.
         let all: Option<Vec<String>> = terms.iter().map(other_os).collect();
         all?.into_iter().next()
     };
@@ -234,7 +236,7 @@ fn os(spec: &Value) -> Option<String> {
     by_name.or_else(by_label).or_else(by_affinity).or_else(by_options)
 }
 
-/// The operating system that a term of a node affinity needs, when it is not linux.
+/// The operating system that a term of a node affinity requires, if it is not Linux.
 fn other_os(term: &Value) -> Option<String> {
     term.get("matchExpressions")?.as_array()?.iter().find_map(|expression| {
         let (key, operator) = (text(expression, "key")?, text(expression, "operator")?);
@@ -250,11 +252,13 @@ fn other_os(term: &Value) -> Option<String> {
     })
 }
 
+/// Reads a list of containers.
 fn containers(spec: &Value, list: &str) -> Result<Vec<Container>, String> {
     let all = items(spec, list, "spec")?;
     all.iter().enumerate().map(|(at, value)| container(value, &format!("spec.{list}[{at}]"))).collect()
 }
 
+/// Reads a container; `path` is its place for messages.
 fn container(value: &Value, path: &str) -> Result<Container, String> {
     if !value.is_object() {
         return Err(format!("{path}: expected a container, found {}", kind(value)));
@@ -285,16 +289,18 @@ fn container(value: &Value, path: &str) -> Result<Container, String> {
     })
 }
 
+/// Reads a volume mount.
 fn mount(value: &Value, volume: String, path: String) -> Mount {
     let is_read_only = value.get("readOnly").and_then(Value::as_bool) == Some(true);
     Mount { volume, path, is_read_only, sub_path: text(value, "subPath").filter(|path| !path.is_empty()) }
 }
 
+/// A string member.
 fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// A map below; nothing and `null` are an empty one.
+/// A member that is a map; missing or `null` counts as empty.
 fn member<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a Value, String> {
     match value.get(key) {
         None | Some(Value::Null) => Ok(&Value::Null),
@@ -303,7 +309,7 @@ fn member<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a Value, Stri
     }
 }
 
-/// A list below; nothing and `null` are an empty one.
+/// A member that is a list; missing or `null` counts as empty.
 fn items<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a [Value], String> {
     match value.get(key) {
         None | Some(Value::Null) => Ok(&[]),
@@ -312,10 +318,12 @@ fn items<'a>(value: &'a Value, key: &str, path: &str) -> Result<&'a [Value], Str
     }
 }
 
+/// A path with one more key.
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// The type of a JSON value, for messages.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",

@@ -1,16 +1,17 @@
-//! Amounts as Kubernetes writes them (`32Mi`, `1G`, `0.5Gi`, `1e6`), as far as they are compared here.
+//! Parses Kubernetes quantities (`32Mi`, `1G`, `0.5Gi`, `1e6`), precisely enough for comparisons.
 
-/// Bytes, rounded down; `None` for what is no quantity.
+/// A quantity in bytes, rounded down; `None` for other text.
 pub(super) fn bytes(text: &str) -> Option<u64> {
-    // Nothing that is compared here comes near the end of a float's whole numbers.
+    // The amounts compared here are far below the end of a float's exact integers.
     number(text).filter(|amount| (0.0..9e18).contains(amount)).map(|amount| amount as u64)
 }
 
-/// Thousandths, for what is counted in parts too (`500m` of a CPU); `None` for what is no quantity.
+/// A quantity in thousandths, for units such as CPU that are divided (`500m`); `None` for other text.
 pub(super) fn thousandths(text: &str) -> Option<u64> {
     number(text).map(|amount| (amount * 1e3).round()).filter(|amount| (0.0..9e18).contains(amount)).map(|n| n as u64)
 }
 
+/// A quantity as a float.
 fn number(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 13] = [
         ("Ki", 1024.0),

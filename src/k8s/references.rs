@@ -1,5 +1,5 @@
-//! Every reference of a configuration, those in templates too: a template is compiled here so that its author hears of a
-//! mistake when the pod is admitted, not when it starts.
+//! Collects every reference of a configuration, including those in templates: templates are compiled here so that a
+//! mistake is reported when the pod is admitted, not when it starts.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use crate::render;
 use super::arguments::MAX_ARGUMENT;
 use super::denial::Denial;
 
-/// References, each with the place that says it.
+/// References, each with the place in the configuration that names it.
 #[derive(Debug)]
 pub(super) struct References<'a> {
     known: Vec<(SecretRef, &'a Place)>,
-    /// A template that stands in a file of the app's image may say anything.
+    /// Whether there is a template in a file of the app's image, which may contain any reference.
     others: bool,
-    /// A template computes paths of Vault.
+    /// Whether a template computes Vault paths.
     computes: bool,
 }
 
 impl References<'_> {
-    /// Those that are known, with their place.
+    /// The references that are known, with their places.
     pub(super) fn known(&self) -> impl Iterator<Item = (&SecretRef, &Place)> {
         self.known.iter().map(|(reference, place)| (reference, *place))
     }
 
-    /// Whether any may go to such a source.
+    /// Whether any reference, known or not, may have a source for which `is_meant` is true.
     pub(super) fn reach(&self, is_meant: impl Fn(&Source) -> bool) -> bool {
         let any = || SecretRef::parse("vault:any", &BTreeMap::new()).is_ok_and(|any| is_meant(&any.source));
         self.others || (self.computes && any()) || self.known.iter().any(|(reference, _)| is_meant(&reference.source))
     }
 }
 
-/// Finds them all. What is wrong in a template is said with its line and column.
+/// Collects them. Returns the mistakes in templates, with line and column.
 pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
     let named: BTreeMap<String, SecretRef> =
         config.secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
@@ -45,7 +45,7 @@ pub(super) fn references(config: &Config) -> Result<References<'_>, Denial> {
         match content {
             Content::Secret { reference, .. } => found.known.push((reference.clone(), place)),
             Content::Template(Template::File(_), _) => found.others = true,
-            // It is an argument of the container, and nothing is compiled that no argument can hold.
+            // The text is one argument of the container; a template longer than an argument can be is not compiled.
             Content::Template(Template::Text(text), _) if text.len() >= MAX_ARGUMENT => {
                 let size = text.len();
                 denial.push(format!(

@@ -1,5 +1,5 @@
-//! Reads an AdmissionReview as JSON, but only what injection needs of it: the rest is checked for syntax and skipped, and
-//! what is kept has a limit. A body of a few megabytes would otherwise become a tree of several hundred.
+//! Reads an AdmissionReview from JSON, but keeps only what injection needs: the rest is checked for syntax and
+//! skipped, and the kept part is limited. A body of a few megabytes would otherwise become a tree of several hundred.
 
 mod head;
 
@@ -12,38 +12,39 @@ use serde_json::{Map, Number, Value};
 use crate::config::DIALECT_PREFIXES;
 use crate::config::annotations::PREFIX;
 
-/// What a tree may cost, in bytes of memory. A pod of 1,000 containers as they usually are costs about 4 MiB.
+/// The limit of the pod's tree, in bytes of memory. A usual pod of 1,000 containers takes about 4 MiB.
 const MAX_TREE: usize = 8 << 20;
-/// How many members and items a review may have, before anything is read: each costs time, also where it is skipped. A pod
-/// of 1,000 containers as they usually are has about 50,000.
+/// The most members and items of a review that is parsed at all: each takes time, even if it is skipped. A usual
+/// pod of 1,000 containers has about 50,000.
 pub(super) const MAX_ELEMENTS: usize = 150_000;
-/// What all beside the pod may cost.
+/// The limit of everything besides the pod, in bytes.
 const MAX_REST: usize = 64 << 10;
-/// What a node of a map costs, which has room for several members, and so does each member beyond those.
+/// Memory of a map with its first members, in bytes.
 const MAP: usize = 700;
 const MEMBER: usize = 120;
-/// What an item of a list costs.
+/// Memory of an item of a list.
 const ITEM: usize = 48;
 
-/// What is kept of a value.
+/// Which part of a value is kept.
 #[derive(Debug, Clone, Copy)]
 enum Keep {
-    /// All of it.
+    /// The whole value.
     All,
-    /// A map's members of these names.
+    /// A map's members with these names.
     Members(&'static [(&'static str, Keep)]),
-    /// A list's items, each like this.
+    /// A list's items, each with this rule.
     Items(&'static Keep),
-    /// The annotations that are ours or a dialect's, and the one that names a container.
+    /// Annotations of this project or a dialect, and the few others that injection reads.
     Annotations,
-    /// Whether it is there.
+    /// Only whether it is present.
     Presence,
-    /// Like this, at the cost of the tree: what stands beside it has a small allowance of its own, so that a review whose
-    /// pod is too large can still be answered.
+    /// With this rule, charged to the tree's limit: everything outside has a small limit of its own, so that a
+    /// review with a too large pod can still be answered.
     Tree(&'static Keep),
 }
 
-/// An AdmissionReview. A field that injection starts to read must be added here; `src/k8s/tests.rs` compares.
+/// The rule of an AdmissionReview. A field that injection begins to read must be added; `src/k8s/tests.rs`
+/// compares.
 const REVIEW: Keep = Keep::Members(&[
     ("apiVersion", Keep::All),
     ("kind", Keep::All),
@@ -119,16 +120,16 @@ const CONTAINER: Keep = Keep::Members(&[
     ("workingDir", Keep::All),
 ]);
 
-/// A review, as far as it is needed.
+/// The needed part of a review.
 #[derive(Debug)]
 pub(super) struct Review {
-    /// The same structure, with what was skipped left out.
+    /// The same structure without the skipped parts.
     pub(super) value: Value,
-    /// Whether something was left out because there is too much of it.
+    /// Whether a part was left out because of a limit.
     pub(super) is_cut: bool,
 }
 
-/// Reads a review. Of one with too many elements only the beginning is read, which says whom to answer.
+/// Reads a review. If it has too many elements, only its beginning is read, which identifies the request.
 pub(super) fn read(body: &[u8]) -> Result<Review, serde_json::Error> {
     match head::elements_end(body, MAX_ELEMENTS) {
         Some(end) => Ok(Review { value: head::read(&body[..end]), is_cut: true }),
@@ -136,12 +137,13 @@ pub(super) fn read(body: &[u8]) -> Result<Review, serde_json::Error> {
     }
 }
 
-/// Reads a pod as it stands in a review.
+/// Reads a pod with the rules of a review.
 #[cfg(test)]
 pub(super) fn read_pod(body: &[u8]) -> Result<Review, serde_json::Error> {
     read_like(body, &Keep::Tree(&POD))
 }
 
+/// Reads a JSON text with a rule and fresh limits.
 fn read_like(body: &[u8], keep: &Keep) -> Result<Review, serde_json::Error> {
     let (left, tree) = (Cell::new(Some(MAX_REST)), Cell::new(Some(MAX_TREE)));
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -150,7 +152,8 @@ fn read_like(body: &[u8], keep: &Keep) -> Result<Review, serde_json::Error> {
     Ok(Review { value, is_cut: left.get().is_none() || tree.get().is_none() })
 }
 
-/// Reads one value. `left` is what it may still cost, `tree` what a [`Keep::Tree`] below may; `None` once it was too much.
+/// Reads one value. `left` is the remaining limit, `tree` that of a [`Keep::Tree`] below; `None` once it was
+/// exceeded.
 #[derive(Clone, Copy)]
 struct Pruned<'a> {
     keep: &'a Keep,
@@ -159,7 +162,7 @@ struct Pruned<'a> {
 }
 
 impl Pruned<'_> {
-    /// Whether there is room for something that costs this much.
+    /// Subtracts a cost from the remaining limit; returns whether there was enough.
     fn pay(&self, cost: usize) -> bool {
         self.left.set(self.left.get().and_then(|left| left.checked_sub(cost)));
         self.left.get().is_some()
@@ -216,7 +219,7 @@ impl<'de> Visitor<'de> for Pruned<'_> {
         let keep = match self.keep {
             Keep::All => &Keep::All,
             Keep::Items(keep) => *keep,
-            // Something else is expected here; that it is a list is enough to say so.
+            // The type is unexpected here; an empty list is enough to report that.
             Keep::Members(_) | Keep::Annotations | Keep::Presence | Keep::Tree(_) => {
                 return skip_items(items).map(|()| Value::Array(Vec::new()));
             }
@@ -250,12 +253,13 @@ impl<'de> Visitor<'de> for Pruned<'_> {
     }
 }
 
+/// Skips the remaining items of a list.
 fn skip_items<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
     while items.next_element::<IgnoredAny>()?.is_some() {}
     Ok(())
 }
 
-/// Reads a member's name, and what of its value is kept; `None` when nothing is.
+/// Reads a member's name and returns it with the rule for its value; `None` if it is skipped.
 struct Name<'a> {
     keep: &'a Keep,
     is_full: bool,

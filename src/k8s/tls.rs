@@ -1,4 +1,4 @@
-//! The webhook's certificate: two PEM files, read again when they change.
+//! The webhook's certificate: two PEM files, reloaded when they change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-/// Where certificate and key are.
+/// The paths of certificate and key.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// PEM certificate chain.
@@ -19,36 +19,36 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// Why they cannot be served with. Says which file, never what is in it.
+/// Why they cannot be used. Names the file, never its content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// Not there, or not ours to read.
+    /// The file is missing or not readable.
     #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
-    /// No certificate in it.
+    /// The file has no certificate.
     #[error("{0}: expected PEM certificates")]
     NoCertificate(PathBuf),
-    /// No key in it.
+    /// The file has no private key.
     #[error("{0}: expected a PEM private key")]
     NoKey(PathBuf),
-    /// They do not go together, or rustls knows no such key.
+    /// Certificate and key do not match, or rustls does not support the key.
     #[error("{cert} and {key} do not go together: {source}")]
     Pair {
         /// The certificate.
         cert: PathBuf,
         /// The key.
         key: PathBuf,
-        /// Why not.
+        /// The error.
         source: rustls::Error,
     },
 }
 
-/// The two files as they were read.
+/// The contents of the two files.
 #[derive(PartialEq, Eq)]
 pub(super) struct Pair {
     cert: Vec<u8>,
@@ -56,13 +56,13 @@ pub(super) struct Pair {
 }
 
 impl Files {
-    /// Reads both.
+    /// Reads both files.
     pub(super) fn read(&self) -> Result<Pair, TlsError> {
         let read = |path: &Path| fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
         Ok(Pair { cert: read(&self.cert)?, key: Zeroizing::new(read(&self.key)?) })
     }
 
-    /// What a server with them is configured like: TLS 1.2 and 1.3, HTTP/1.1.
+    /// The configuration of a server with this pair: TLS 1.2 and 1.3, HTTP/1.1.
     pub(super) fn serve(&self, pair: &Pair) -> Result<Arc<ServerConfig>, TlsError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pair.cert).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
@@ -75,10 +75,10 @@ impl Files {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(wrong)?;
-        // Not h2: it would let one connection open many reviews at once, and `Connections` counts and limits connections.
-        // An API server offers both and takes this one; a client that offers h2 only gets the alert of RFC 7301.
+        // No HTTP/2: it would let one connection open many reviews at once, but `Connections` counts and limits
+        // connections. An API server offers both protocols; a client that offers h2 only gets the alert of RFC 7301.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The API server keeps its connections; remembered sessions would only be memory.
+        // The API server keeps its connections open, so stored sessions would only take memory.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))

@@ -1,7 +1,7 @@
-//! The admission webhook: a TLS server around one pure function. It calls nobody.
+//! The admission webhook: a TLS server around one pure function. It makes no connections itself.
 //!
-//! Three threads: this one has the TLS connections (`connections`, `respond`), `admit` decides about reviews, and
-//! `health` serves probes and metrics over plain HTTP.
+//! Three threads: the main thread serves the TLS connections (`connections`, `respond`), `admit` decides about
+//! reviews, and `health` serves probes and metrics over plain HTTP.
 
 mod admit;
 mod connections;
@@ -38,58 +38,59 @@ use self::server::{Room, Server};
 use super::metrics::{Metrics, add};
 use super::tls::{Files, Pair, TlsError};
 
-/// Connections at one time, well below the usual 1024 descriptors. One more cuts the one that has waited longest.
+/// The most connections at one time, well below the usual limit of 1024 descriptors. A further connection evicts
+/// the one that has waited longest.
 const LIMITS: Limits = Limits { connections: 512, handshakes: 128 };
-/// The head of a request, and what is buffered of its body.
+/// The buffer of a connection, in bytes, for a request's head and a part of its body.
 const BUFFER: usize = 16 << 10;
-/// How often the certificate's files are looked at. Kubelet itself takes about a minute to write a changed Secret.
+/// How often the certificate's files are checked. Kubelet itself takes about a minute to update a mounted Secret.
 const LOOK: Duration = Duration::from_secs(2);
-/// After so many looks freed memory is returned to the kernel.
+/// Freed memory is returned to the kernel after this many checks.
 const TRIM: u64 = 5;
-/// After SIGTERM, until the Service has forgotten us, new connections are still served.
+/// How long new connections are still accepted after SIGTERM, until the Service has removed this pod.
 const LINGER: Duration = Duration::from_secs(3);
-/// Then what has begun has this long.
+/// How long requests in progress may then take.
 const DRAIN: Duration = Duration::from_secs(15);
-/// A connection that is as new as this when we stop accepting may still send its first request.
+/// A connection younger than this at that time may still send its first request.
 const NEW: Duration = Duration::from_millis(500);
 
-/// What to serve, and where.
+/// The settings of the server.
 #[derive(Debug)]
 pub struct Webhook {
-    /// `HOST:PORT` of the webhook; TLS.
+    /// `HOST:PORT` of the webhook, over TLS.
     pub listen: String,
-    /// `HOST:PORT` of health and metrics; plain HTTP.
+    /// `HOST:PORT` of health and metrics, over plain HTTP.
     pub metrics: Option<String>,
     /// Certificate and key.
     pub tls: Files,
-    /// What is injected.
+    /// The injector's config.
     pub injector: Injector,
 }
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The certificate.
+    /// The certificate cannot be used.
     #[error("cannot serve TLS")]
     Tls(#[from] TlsError),
-    /// The address.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Listen {
-        /// As it was given.
+        /// The address as it was given.
         address: String,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// The address of health and metrics.
+    /// The address of health and metrics cannot be bound.
     #[error(transparent)]
     Metrics(#[from] ListenError),
-    /// No second thread.
+    /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
 impl Webhook {
-    /// Serves until `stop`, then drains. `started` is called with the addresses.
+    /// Serves until `stop` completes, then drains the connections. `started` is called with the bound addresses.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()>,
@@ -124,7 +125,7 @@ impl Webhook {
             info!("ending: not ready any more, serving what still comes");
             server.is_ending.store(true, Ordering::Relaxed);
             let _ = timeout(LINGER, &mut accepting).await;
-            // What the kernel has accepted for us is ours to answer.
+            // Connections that the kernel has accepted already must be served too.
             while let Ok(stream) = timeout(Duration::ZERO, accept_one(&listener)).await {
                 handle_connection(stream, &current, &server);
             }
@@ -135,11 +136,12 @@ impl Webhook {
     }
 }
 
+/// Binds the address.
 async fn listen(address: &str) -> Result<TcpListener, WebhookError> {
     TcpListener::bind(address).await.map_err(|source| WebhookError::Listen { address: address.to_owned(), source })
 }
 
-/// Ends connections on which nothing has begun, and waits for the others.
+/// Closes connections without a request, and waits for the others up to [`DRAIN`].
 async fn drain(connections: &Connections) {
     let end = clock::boottime().saturating_add(DRAIN);
     while connections.len() > 0 {
@@ -152,7 +154,7 @@ async fn drain(connections: &Connections) {
     }
 }
 
-/// Never returns.
+/// Accepts connections forever.
 async fn accept(listener: &TcpListener, current: watch::Receiver<Arc<ServerConfig>>, server: &Arc<Server>) {
     loop {
         let stream = accept_one(listener).await;
@@ -160,15 +162,16 @@ async fn accept(listener: &TcpListener, current: watch::Receiver<Arc<ServerConfi
     }
 }
 
+/// The next connection. Failures to accept are logged and retried.
 async fn accept_one(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and whole; without this they only come later.
+                // Responses are small and written at once; Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
-            // Out of descriptors, or a client that is gone already: neither ends the server.
+            // Too many descriptors, or a client that has gone: neither ends the server.
             Err(error) => {
                 debug!("cannot accept a connection: {error}");
                 sleep(Duration::from_millis(20)).await;
@@ -177,7 +180,7 @@ async fn accept_one(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Starts the task of a new connection.
+/// Spawns the task of a new connection.
 fn handle_connection(stream: TcpStream, current: &watch::Receiver<Arc<ServerConfig>>, server: &Arc<Server>) {
     let acceptor = TlsAcceptor::from(Arc::clone(&current.borrow()));
     let ticket = server.connections.enter();
@@ -195,25 +198,25 @@ fn handle_connection(stream: TcpStream, current: &watch::Receiver<Arc<ServerConf
     });
 }
 
-/// Serves one connection until its client ends it. `ticket` says when it must end earlier.
+/// Serves one connection until its client closes it. `ticket` tells when it must end earlier.
 async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, ticket: &Ticket, server: &Server) {
     let Ok(mut stream) = acceptor.accept(stream).await else {
-        // Port scanners and probes of the wrong kind: counted, not logged each.
+        // Port scanners and plain TCP probes: counted, not logged.
         return add(&server.metrics.handshakes_failed);
     };
     stream.get_mut().1.set_buffer_limit(Some(BUFFER));
     ticket.secured();
     let service =
         service_fn(|request| async move { Ok::<_, Infallible>(respond::respond(request, ticket, server).await) });
-    // No header time-out of hyper's: it also counts while nothing has begun.
+    // hyper's header timeout is not used: it would also count while no request has begun.
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER);
-    // What is wrong on a connection is its client's affair.
+    // Errors of a connection concern only its client.
     let _ = builder.serve_connection(TokioIo::new(Watched::new(stream, ticket)), service).await;
 }
 
-/// Looks at the certificate's files again and again. A pair that cannot be served leaves the old one in place: while a
-/// Secret is being replaced by hand, one file may be new and the other old.
+/// Checks the certificate's files periodically. If a new pair cannot be used, the old one stays: while a Secret is
+/// replaced by hand, one file may be new and the other old.
 async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<ServerConfig>>, server: Arc<Server>) {
     let mut ticks = interval(LOOK);
     let mut turns = 0_u64;
@@ -222,7 +225,7 @@ async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<Se
         ticks.tick().await;
         turns += 1;
         if turns.is_multiple_of(TRIM) {
-            // What connections have used and given back.
+            // Memory that connections have freed.
             heap::trim();
         }
         let result = match files.read() {

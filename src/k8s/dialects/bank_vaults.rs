@@ -1,6 +1,6 @@
-//! bank-vaults' webhook: the app's command is wrapped, and references in its environment are resolved at its start
-//! (`inherit: bank-vaults`). Where theirs looks into ConfigMaps, Secrets and image registries, ours does not: what `envFrom`
-//! brings is read in the container, and a command is the container's own.
+//! Annotations of bank-vaults' webhook: the app's command is wrapped, and references in its environment are
+//! resolved when it starts (`inherit: bank-vaults`). Unlike that webhook, this one reads no ConfigMaps, Secrets or
+//! image registries: `envFrom` variables are resolved in the container, and a command must be in the pod.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +15,7 @@ use super::table::{Key, find};
 use super::translation::Translation;
 use super::words;
 
+/// Builds a row of the table.
 const fn key(name: &'static str, value: Value, fate: Fate, own: &'static str) -> Key {
     Key { name, value, fate, own }
 }
@@ -30,7 +31,7 @@ const TRANSIT: Fate = Denied(
 );
 const IMAGE: Fate = Ignored("the operator's image is injected");
 
-/// The table. Names of the older and of the newer webhook.
+/// The table of annotations, with the names of the older and the newer webhook.
 pub(super) static KEYS: &[Key] = &[
     key("mutate", Any, Honoured("`skip` leaves the pod alone"), ""),
     key("mutate-containers", Any, Honoured("these containers only, with commas between"), ""),
@@ -120,16 +121,16 @@ pub(super) static KEYS: &[Key] = &[
     key("registry-skip-verify", Any, Ignored("no image registry is contacted"), ""),
 ];
 
-/// Unknown annotations that get a suggestion.
+/// How many unknown annotations get a suggestion.
 const MAX_SUGGESTIONS: usize = 20;
 
-/// Whether the pod has annotations that its webhook acts on.
+/// Whether the pod has annotations of this webhook, without `mutate: skip`.
 pub(super) fn asks(pod: &Pod, prefix: &str) -> bool {
     let mut own = pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
     own.clone().next().is_some() && !own.any(|(key, value)| key == "mutate" && value == "skip")
 }
 
-/// Reads the annotations below `prefix`; `None` when there is nothing to resolve.
+/// Reads the annotations below `prefix`; `None` if no container has anything to resolve.
 pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation>, Denial> {
     let pairs: Vec<(&str, &str)> =
         pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str()))).collect();
@@ -145,6 +146,7 @@ pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation
     Ok(has_work.then_some(reader.made))
 }
 
+/// The state while annotations are translated.
 struct Reader<'a> {
     pod: &'a Pod,
     prefix: &'static str,
@@ -154,7 +156,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The first of these annotations that says something, and what.
+    /// The first of these annotations that is not empty: its name and value.
     fn filled(&self, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
         names.iter().find_map(|name| {
             let (_, value) = self.pairs.iter().find(|(key, value)| key == name && !value.trim().is_empty())?;
@@ -162,18 +164,22 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether the first non-empty one of these annotations is true.
     fn is_set(&self, names: &[&'static str]) -> bool {
         self.filled(names).is_some_and(|(_, value)| words::boolean(value) == Ok(true))
     }
 
+    /// Adds a reason to refuse the pod.
     fn deny(&mut self, name: &str, text: &str) {
         self.denial.push(format!("annotation {}{name}: {text}", self.prefix));
     }
 
+    /// Adds a warning.
     fn warn(&mut self, name: &str, text: &str) {
         self.made.warnings.push(format!("annotation {}{name}: {text}", self.prefix));
     }
 
+    /// Adds a setting of the config at `path`.
     fn set(&mut self, annotation: &str, path: &[&str], values: Vec<String>) {
         self.made.settings.push(Setting {
             path: path.iter().map(|part| (*part).to_owned()).collect(),
@@ -182,6 +188,7 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Checks every annotation against the table: malformed values, ignored and denied annotations, unknown ones.
     fn check_values(&mut self) {
         let mut unknown = 0;
         for (key, value) in self.pairs.clone() {
@@ -216,6 +223,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Role, address, namespace, mount and method of the login, and logging.
     fn login(&mut self) {
         let account = self.pod.service_account.as_deref().unwrap_or("default");
         let (name, role) = self.filled(&["vault-role", "bao-role"]).unwrap_or(("vault-role", account));
@@ -247,7 +255,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the app's environment is made of, and in which containers.
+    /// The mode, the settings of the app's environment, and the containers to wrap.
     fn environment(&mut self) {
         let is_daemon = self.is_set(&["vault-env-daemon", "bao-env-daemon", "secret-init-daemon"]);
         self.made.mode = Some(if is_daemon { Mode::Supervise } else { Mode::Exec });
@@ -275,11 +283,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The comma-separated parts of a text, trimmed, without empty ones.
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// Whether a variable may hold a reference: one that stands in the pod, or one that only the container sees.
+/// Whether a variable of the container may hold a reference: by its value, or because only the container sees the
+/// value.
 fn has_reference(container: &Container) -> bool {
     let is_reference = |value: &String| crate::config::is_near_reference(value);
     container.has_unknown_variables || container.env.iter().any(|(_, value)| value.as_ref().is_some_and(is_reference))

@@ -1,4 +1,4 @@
-//! What becomes of each annotation of another injector, for people, as tables of Markdown: written from what the code knows.
+//! Generates the Markdown tables that document how each annotation of another injector is treated.
 
 use std::fmt::Write;
 
@@ -23,11 +23,12 @@ pub fn bank_vaults() -> String {
     out
 }
 
-/// The names of every annotation in a table, `NAME` for a part of the author's.
+/// The names of all annotations in the table; `NAME` stands for a part that the author chooses.
 pub fn vault_agent_injector_keys() -> Vec<&'static str> {
     vault::keys::KEYS.iter().map(|key| key.name).collect()
 }
 
+/// The treatment of an annotation, as a table cell.
 fn fate(key: &Key) -> String {
     match key.fate {
         Fate::Honoured(text) => format!("honoured: {text}"),

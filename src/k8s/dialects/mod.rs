@@ -1,8 +1,8 @@
-//! Other injectors' annotations, read into the same configuration that ours make, so that a dialect can do nothing that an
-//! annotation of ours may not do.
+//! Translates the annotations of other injectors into the same configuration as this project's annotations, so that
+//! a dialect can do nothing more than those.
 //!
-//! `vault` reads Vault's and OpenBao's Agent Injector, `bank_vaults` the secrets-webhook; `words` are the single values as Go
-//! reads them; `docs` writes the pages.
+//! `vault` translates Vault's and OpenBao's Agent Injector, `bank_vaults` the secrets-webhook; `words` parses
+//! single values as Go does; `docs` generates the documentation.
 
 mod bank_vaults;
 pub mod docs;
@@ -21,7 +21,8 @@ use super::pod::Pod;
 
 pub(super) use translation::Translation;
 
-/// Reads what the pod says in a dialect; `None` when it says nothing that injects.
+/// Translates the pod's annotations of a dialect; `None` if they ask for no injection. Refuses annotations of two
+/// injectors.
 pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>, Denial> {
     if pod.foreign.is_empty() {
         return Ok(None);
@@ -54,8 +55,9 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
     }
 }
 
-/// Sentences about annotations of ours, in the words of the dialect that the pod speaks alone.
-pub(super) fn in_its_words(denial: Denial, pod: &Pod) -> Denial {
+/// Replaces keys of this project in the sentences with the dialect's keys, if the pod has annotations of a dialect
+/// only.
+pub(super) fn with_dialect_keys(denial: Denial, pod: &Pod) -> Denial {
     let key = pod.foreign.first().filter(|_| pod.annotations.is_empty());
     let Some(prefix) = key.and_then(|(key, _)| key.split_inclusive('/').next()) else { return denial };
     let words: &[(&str, &str)] = match prefix {

@@ -1,47 +1,48 @@
-//! The rows of a dialect's table: an annotation, what its value must be, and what becomes of it.
+//! The row type of a dialect's table: an annotation, its type of value, and its treatment.
 
-/// An annotation of a dialect, and what becomes of it.
+/// An annotation of a dialect and its treatment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
-    /// After the prefix; `-NAME` at its end stands for a name of the author's.
+    /// The key after the prefix; `-NAME` at its end stands for a name that the author chooses.
     pub(super) name: &'static str,
-    /// What its value must be.
+    /// The type of its value.
     pub(super) value: Value,
-    /// What becomes of it.
+    /// Its treatment.
     pub(super) fate: Fate,
-    /// What to write in annotations of ours.
+    /// The equivalent among this project's annotations, for the documentation.
     pub(super) own: &'static str,
 }
 
-/// What the value of an annotation must be; another injector refuses the rest too.
+/// The type of an annotation's value; the original injector refuses other values too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     /// Any text.
     Any,
-    /// A boolean as Go reads it.
+    /// A boolean in Go's syntax.
     Bool,
-    /// A whole number, or nothing.
+    /// A whole number, or empty.
     Integer,
-    /// A whole number that is not negative.
+    /// A whole number, not negative.
     Count,
-    /// An amount as Kubernetes writes it.
+    /// A Kubernetes quantity.
     Quantity,
-    /// A duration as Go writes it, or nothing.
+    /// A duration in Go's syntax, or empty.
     Duration,
 }
 
-/// What becomes of an annotation.
+/// How an annotation is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It counts; the sentence says as what.
+    /// It has an effect; the text says which.
     Honoured(&'static str),
-    /// It changes nothing; the sentence, which is a warning, says why.
+    /// It has no effect; the text, used in a warning, says why.
     Ignored(&'static str),
-    /// The pod is refused; the sentence says what to write instead.
+    /// The pod is refused; the text says what to write instead.
     Denied(&'static str),
 }
 
-/// The row of a key, and NAME where it has one. Of two rows the longer name is meant.
+/// The row of a key, with the NAME part of the key. If several rows match, the one with the longest fixed part
+/// wins.
 pub(super) fn find<'k>(table: &'static [Key], key: &'k str) -> Option<(&'static Key, &'k str)> {
     if let Some(row) = table.iter().find(|row| row.name == key && !row.name.ends_with("-NAME")) {
         return Some((row, ""));

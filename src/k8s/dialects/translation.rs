@@ -1,32 +1,33 @@
-//! What annotations of another injector come to: keys of the config, and what the injector does beside it.
+//! The result of translating another injector's annotations: settings of the config, and settings of the injection.
 
 use std::collections::BTreeSet;
 
 use crate::config::{Resources, Setting};
 use crate::domain::Mode;
 
-/// What annotations of another injector come to.
+/// The result of translating another injector's annotations.
 #[derive(Debug, Default)]
 pub(in crate::k8s) struct Translation {
-    /// Keys of the config.
+    /// Settings of the config.
     pub(in crate::k8s) settings: Vec<Setting>,
-    /// How secrets reach the app; `None`: as by default.
+    /// How secrets reach the app; `None` means the default.
     pub(in crate::k8s) mode: Option<Mode>,
-    /// The containers that get the secrets; `None`: as by default.
+    /// The containers that get the secrets; `None` means the default.
     pub(in crate::k8s) containers: Option<BTreeSet<String>>,
-    /// Of the injected container.
+    /// Resources of the injected container.
     pub(in crate::k8s) resources: Option<Resources>,
-    /// Whom the injected container runs as; the files stay readable for the group.
+    /// User and group of the injected container; the files stay readable for the group.
     pub(in crate::k8s) user: Option<(u32, u32)>,
-    /// Whether the pod's containers share their processes.
+    /// Whether the pod's containers share a process namespace.
     pub(in crate::k8s) shares_processes: bool,
-    /// Keys of the config that only the injector sets: paths in the injected container.
+    /// Config keys that only the injector may set, with values: paths in the injected container.
     pub(in crate::k8s) operator: Vec<(String, String)>,
-    /// Where the files are expected: the directory of number `n` has those below `n/`; a single one has all of them.
+    /// The directories where the app expects files. With several, files below `n/` in the volume belong to the
+    /// directory at index `n`; a single one has all files.
     pub(in crate::k8s) directories: Vec<String>,
-    /// Files of a Kubernetes Secret that the injected container needs for TLS.
+    /// The Kubernetes Secret with TLS files that the injected container needs.
     pub(in crate::k8s) tls: Option<TlsSecret>,
-    /// What should be known, though nothing is wrong.
+    /// Warnings, which do not prevent the injection.
     pub(in crate::k8s) warnings: Vec<String>,
 }
 
@@ -35,6 +36,6 @@ pub(in crate::k8s) struct Translation {
 pub(in crate::k8s) struct TlsSecret {
     /// The Secret's name.
     pub(in crate::k8s) name: String,
-    /// Its keys that are mounted.
+    /// The keys to mount.
     pub(in crate::k8s) keys: BTreeSet<String>,
 }

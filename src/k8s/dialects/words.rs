@@ -1,8 +1,8 @@
-//! Single values as Go's libraries read them.
+//! Parses single values as Go's standard library does.
 
 use std::time::Duration;
 
-/// `strconv.ParseBool`; nothing is false.
+/// Like `strconv.ParseBool`; an empty text is false.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -11,7 +11,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `strconv.ParseInt`; nothing is 0.
+/// Like `strconv.ParseInt`; an empty text is 0.
 pub(super) fn integer(text: &str) -> Result<i64, String> {
     if text.is_empty() {
         return Ok(0);
@@ -19,13 +19,13 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "expected a whole number".to_owned())
 }
 
-/// `strconv.ParseUint`.
+/// Like `strconv.ParseUint`.
 pub(super) fn count(text: &str) -> Result<u64, String> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten().ok_or_else(|| "expected a whole number of seconds".to_owned())
 }
 
-/// `time.ParseDuration`, without a sign; a number alone is seconds, as Vault's settings have it.
+/// Like `time.ParseDuration`, without a sign; a bare number is seconds, as in Vault's settings.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 8] =
         [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];

@@ -1,10 +1,10 @@
-//! The comments of a document, to tell which of them a change has lost.
+//! Finds the comments of a document, to tell which ones a change has lost.
 
 use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-/// The comments of `before` that are not in `after`, each with its line; one-based.
+/// The comments of `before` that are not in `after`, each with its one-based line.
 pub(super) fn lost(before: &str, after: &str) -> Vec<(usize, String)> {
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, comment) in comments(after) {
@@ -21,7 +21,8 @@ pub(super) fn lost(before: &str, after: &str) -> Vec<(usize, String)> {
     all.map(|(line, comment)| (line, comment.to_owned())).collect()
 }
 
-/// Every comment with its line: what begins with `#` at the start of a line or behind a blank, and outside of every value.
+/// Every comment with its one-based line: a `#` at the start of a line or after white space, outside of every
+/// value.
 fn comments(text: &str) -> Vec<(usize, &str)> {
     let mut values = values(text).into_iter().peekable();
     let mut found = Vec::new();
@@ -41,7 +42,7 @@ fn comments(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Where values stand, in bytes and in their order; of a block of text, what is below its first line.
+/// The byte ranges of scalar values, in order; for a block scalar, without its first line.
 fn values(text: &str) -> Vec<(usize, usize)> {
     let mut options = granit_parser::options! {};
     options.set_emit_comments(false);

@@ -1,11 +1,11 @@
-//! Which items of a list are the same before and after a change.
+//! Matches the items of a list before and after a change.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::doc::Doc;
 
-/// For each new item the old one that it was, in their order: of the same name, or equal; in a list of as many items, the one in its
-/// place.
+/// For each new item the index of its old counterpart, in increasing order: the item with the same name, or an
+/// equal one, or, between lists of equal length, the unnamed map at the same index.
 pub(super) fn counterparts(old: &[Doc], new: &[Doc]) -> Vec<Option<usize>> {
     let mut named: HashMap<_, VecDeque<usize>> = HashMap::new();
     for (at, item) in old.iter().enumerate() {
@@ -36,7 +36,7 @@ pub(super) fn counterparts(old: &[Doc], new: &[Doc]) -> Vec<Option<usize>> {
     found
 }
 
-/// What an item is called: a container by its name, an object in a list by its kind, namespace and name.
+/// The identity of an item: a container's name, or kind, namespace and name of an object.
 fn name(item: &Doc) -> Option<[Option<&str>; 3]> {
     let metadata = item.get("metadata");
     match item.text("name") {

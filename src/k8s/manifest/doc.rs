@@ -1,4 +1,4 @@
-//! A manifest as a tree that keeps the order of its keys, and the operations of a patch on it.
+//! A manifest as a tree that keeps the order of its keys, and patch operations on it.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -26,7 +26,7 @@ impl Doc {
         }
     }
 
-    /// The text under a key of a map.
+    /// The string under a key of a map.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match self.get(key) {
             Some(Self::Text(text)) => Some(text),
@@ -34,7 +34,7 @@ impl Doc {
         }
     }
 
-    /// The same, where order does not matter.
+    /// The value as JSON, without the order of keys.
     pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -46,7 +46,7 @@ impl Doc {
         }
     }
 
-    /// A new part: keys in the order of the alphabet, but what it is called comes first.
+    /// A value from JSON: keys in alphabetical order, but `name` first.
     fn from_json(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -63,6 +63,7 @@ impl Doc {
         }
     }
 
+    /// The value one step below: under a key, or at an index.
     fn step(&mut self, step: &str) -> Option<&mut Self> {
         match self {
             Self::Map(entries) => entries.iter_mut().find(|(known, _)| known == step).map(|(_, value)| value),
@@ -71,12 +72,12 @@ impl Doc {
         }
     }
 
-    /// The value at the end of these steps.
+    /// The value at the end of a path.
     pub(super) fn at(&mut self, path: &[String]) -> Option<&mut Self> {
         path.iter().try_fold(self, |here, step| here.step(step))
     }
 
-    /// Applies operations that were made for this value.
+    /// Applies operations that were planned for this value. Panics if a path does not exist.
     pub(super) fn apply(&mut self, ops: &[Op]) {
         for op in ops {
             let (last, way) = op.path.split_last().expect("an operation has a path");
@@ -123,6 +124,7 @@ impl<'de> Deserialize<'de> for Doc {
     }
 }
 
+/// The deserializer of [`Doc`]; refuses repeated keys.
 struct Ordered;
 
 impl<'de> Visitor<'de> for Ordered {

@@ -1,4 +1,4 @@
-//! Writes a changed document over its own text: what did not change keeps its bytes, comments and all.
+//! Edits the text of a changed document: unchanged parts keep their bytes and comments.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use super::counterparts::counterparts;
 use super::doc::Doc;
 use super::write;
 
-/// The text with the changes from `old` to `new`; `None` where that is not simple (anchors, merge keys, flow style around a
-/// change), so that the document is written anew.
+/// The text with the changes from `old` to `new`; `None` where that is not simple (anchors, merge keys, flow style
+/// around a change), so that the document must be written anew.
 pub(super) fn rewrite(text: &str, old: &Doc, new: &Doc) -> Option<String> {
     let root = parse(text)?;
     let mut edits = Edits { text, found: Vec::new() };
@@ -17,7 +17,7 @@ pub(super) fn rewrite(text: &str, old: &Doc, new: &Doc) -> Option<String> {
     edits.apply()
 }
 
-/// Where a value stands, in bytes, without the blanks behind it.
+/// The byte range of a value, without trailing white space.
 struct Node {
     start: usize,
     end: usize,
@@ -29,16 +29,18 @@ enum Kind {
     Map(Vec<Entry>),
     /// A list in block style.
     List(Vec<Node>),
-    /// A scalar, or anything in flow style: written anew as a whole.
+    /// A scalar, or a value in flow style: replaced as a whole.
     Leaf,
 }
 
+/// A key of a block map and its value.
 struct Entry {
-    /// Of the key.
+    /// Start of the key.
     start: usize,
     value: Node,
 }
 
+/// A collection whose end is not reached yet.
 enum Open {
     Map {
         start: usize,
@@ -49,13 +51,14 @@ enum Open {
         start: usize,
         items: Vec<Node>,
     },
-    /// Flow style, with so many collections open.
+    /// Flow style, with this many nested collections.
     Flow {
         start: usize,
         depth: usize,
     },
 }
 
+/// The tree of byte ranges; `None` for YAML that is not edited (aliases, anchors, tags, merge keys).
 fn parse(text: &str) -> Option<Node> {
     let mut options = granit_parser::options! {};
     options.set_emit_comments(false);
@@ -112,7 +115,7 @@ fn parse(text: &str) -> Option<Node> {
     root
 }
 
-/// Puts a value into the collection that it is in.
+/// Adds a value to the collection that contains it.
 fn put(above: &mut Open, node: Node, text: &str) -> Option<()> {
     match above {
         Open::List { items, .. } => items.push(node),
@@ -128,7 +131,7 @@ fn put(above: &mut Open, node: Node, text: &str) -> Option<()> {
     Some(())
 }
 
-/// A value that is not written stands behind the colon.
+/// The position of an omitted value: after the colon.
 fn empty(text: &str, key_end: usize) -> Option<Node> {
     let rest = &text[key_end..];
     let blanks = rest.len() - rest.trim_start_matches(' ').len();
@@ -136,6 +139,7 @@ fn empty(text: &str, key_end: usize) -> Option<Node> {
     rest[blanks..].starts_with(':').then_some(Node { start: at, end: at, kind: Kind::Leaf })
 }
 
+/// The node of a completed collection.
 fn close(open: Open, end: usize) -> Node {
     match open {
         Open::Map { start, entries, .. } => {
@@ -150,19 +154,21 @@ fn close(open: Open, end: usize) -> Node {
     }
 }
 
-/// A range of bytes and what comes instead.
+/// A byte range and its replacement.
 struct Edit {
     start: usize,
     end: usize,
     text: String,
 }
 
+/// The edits of a text.
 struct Edits<'a> {
     text: &'a str,
     found: Vec<Edit>,
 }
 
 impl Edits<'_> {
+    /// The text with all edits applied.
     fn apply(mut self) -> Option<String> {
         self.found.sort_by_key(|edit| (edit.start, edit.end));
         let mut out = String::with_capacity(self.text.len() * 2);
@@ -176,11 +182,12 @@ impl Edits<'_> {
         Some(out)
     }
 
+    /// Adds an edit.
     fn edit(&mut self, start: usize, end: usize, text: String) {
         self.found.push(Edit { start, end, text });
     }
 
-    /// Changes of a value that is a map or a list before and after.
+    /// Edits a value that is a map or a list both before and after.
     fn value(&mut self, old: &Doc, new: &Doc, node: &Node) -> Option<()> {
         match (old, new, &node.kind) {
             _ if old == new => Some(()),
@@ -190,6 +197,7 @@ impl Edits<'_> {
         }
     }
 
+    /// Edits a block map: removes, changes and adds entries. `None` if the order of kept entries changes.
     fn map(&mut self, old: &[(String, Doc)], new: &[(String, Doc)], node: &Node, entries: &[Entry]) -> Option<()> {
         if old.len() != entries.len() {
             return None;
@@ -205,7 +213,7 @@ impl Edits<'_> {
                 self.remove(entry.start, entry.value.end)?;
             }
         }
-        // The entry that the next new ones stand behind, and new ones with nothing in front of them.
+        // The kept entry after which the next new ones are added, and new entries before any kept one.
         let mut last: Option<usize> = None;
         let mut first_ones = Vec::new();
         for (key, value) in new {
@@ -235,7 +243,7 @@ impl Edits<'_> {
         Some(())
     }
 
-    /// A value under the same key.
+    /// Edits the value of a kept key, or replaces the entry.
     fn entry(&mut self, old: &(String, Doc), new: &Doc, entry: &Entry, column: usize) -> Option<()> {
         let is_emptied =
             matches!(new, Doc::Map(inner) if inner.is_empty()) || matches!(new, Doc::List(inner) if inner.is_empty());
@@ -250,6 +258,7 @@ impl Edits<'_> {
         Some(())
     }
 
+    /// Edits a block list: removes, changes and adds items.
     fn list(&mut self, old: &[Doc], new: &[Doc], items: &[Node]) -> Option<()> {
         if old.len() != items.len() {
             return None;
@@ -276,7 +285,7 @@ impl Edits<'_> {
         Some(())
     }
 
-    /// Takes whole lines away.
+    /// Removes whole lines; `None` if other text precedes the range on its line.
     fn remove(&mut self, start: usize, end: usize) -> Option<()> {
         let line = self.line_start(start);
         self.text[line..start].chars().all(|c| c == ' ').then_some(())?;
@@ -285,17 +294,18 @@ impl Edits<'_> {
         Some(())
     }
 
+    /// Adds lines below the line of byte `end`.
     fn add_below(&mut self, end: usize, added: &Doc, column: usize) {
         let at = self.line_end(end);
         self.edit(at, at, format!("\n{}{}", " ".repeat(column), rendered(added, column)));
     }
 
-    /// Above an entry or item, and above the comments that are about it.
+    /// Adds lines above an entry or item, and above its comments.
     fn add_above(&mut self, start: usize, added: &Doc, column: usize) {
         let line = self.line_start(start);
         let (indent, text) = (" ".repeat(column), rendered(added, column));
         if !self.text[line..start].chars().all(|c| c == ' ') {
-            // Behind the dash of an item.
+            // The entry is on the line of its item's dash.
             return self.edit(start, start, format!("{text}\n{indent}"));
         }
         let mut at = line;
@@ -311,7 +321,7 @@ impl Edits<'_> {
         self.edit(at, at, format!("{indent}{text}\n"));
     }
 
-    /// The dash in front of an item, where only comments stand between them.
+    /// The position of the dash before an item, if only comments and white space are between them.
     fn dash(&self, start: usize) -> Option<usize> {
         let mut end = start;
         loop {
@@ -327,20 +337,23 @@ impl Edits<'_> {
         }
     }
 
+    /// The start of the line of byte `at`.
     fn line_start(&self, at: usize) -> usize {
         self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
     }
 
+    /// The end of the line of byte `at`, without the newline.
     fn line_end(&self, at: usize) -> usize {
         self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline)
     }
 
+    /// The column of byte `at`, in characters.
     fn column(&self, at: usize) -> usize {
         self.text[self.line_start(at)..at].chars().count()
     }
 }
 
-/// A map or list as it stands at a column; the first line without its indentation.
+/// A map or list as YAML, indented to a column; the first line is not indented.
 fn rendered(doc: &Doc, column: usize) -> String {
     let text = write::yaml(doc);
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Reads one document of a manifest: YAML as kubectl reads it, or JSON.
+//! Reads one document of a manifest: YAML with kubectl's rules, or JSON.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,17 +7,17 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use super::doc::Doc;
 use super::scalar;
 
-/// Values of a document once its aliases are followed (the "billion laughs" have a billion).
+/// The most values of a document with its aliases expanded, against "billion laughs" attacks.
 const MAX_VALUES: usize = 2_000_000;
-/// Levels of a document.
+/// The deepest nesting of a document.
 const MAX_DEPTH: usize = 100;
 
 /// Why a document cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ReadError {
-    /// Of the document; one-based.
+    /// One-based line in the document.
     pub(super) line: usize,
-    /// What is wrong; never what stands there.
+    /// What is wrong; never quotes the document.
     pub(super) text: String,
 }
 
@@ -34,20 +34,21 @@ impl From<ScanError> for ReadError {
     }
 }
 
-/// How a document was written.
+/// The syntax of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     Yaml,
     Json,
 }
 
+/// The parser's events, with the nesting limited.
 fn parser(text: &str) -> impl Iterator<Item = Result<(Event<'_>, granit_parser::Span), ScanError>> {
     let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     options.set_emit_comments(false);
     Parser::new_from_str_with_options(text, options)
 }
 
-/// Whether the text is YAML at all.
+/// Checks the syntax of a text: JSON, or YAML.
 pub(super) fn check(text: &str) -> Result<(), ReadError> {
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
         return Ok(());
@@ -55,7 +56,7 @@ pub(super) fn check(text: &str) -> Result<(), ReadError> {
     parser(text).try_for_each(|event| event.map(drop)).map_err(ReadError::from)
 }
 
-/// Reads one document; `None` when there is none, only blanks and comments.
+/// Reads one document; `None` if there are only white space and comments.
 pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, ReadError> {
     if text.trim_start().starts_with('{') {
         match serde_json::from_str::<Doc>(text) {
@@ -81,18 +82,20 @@ pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, ReadError> {
     Ok(root.filter(|doc| *doc != Doc::Null).map(|doc| (doc, Written::Yaml)))
 }
 
+/// A collection whose end is not reached yet.
 enum Open {
     List { anchor: usize, items: Vec<Doc> },
     Map { anchor: usize, entries: Vec<(String, Doc)>, seen: HashSet<String>, merged: Vec<Doc>, key: Key },
 }
 
-/// What the next value of a map is.
+/// The role of the next value in a map.
 enum Key {
     Expected,
     Named(String),
     Merge,
 }
 
+/// Builds a document from the parser's events.
 struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Doc>,
@@ -100,7 +103,7 @@ struct Builder {
 }
 
 impl Builder {
-    /// Takes an event; the root comes back when it is complete.
+    /// Processes an event; returns the root once it is complete.
     fn event(&mut self, event: Event<'_>, line: usize) -> Result<Option<Doc>, ReadError> {
         match event {
             Event::Scalar(text, style, anchor, ref tag) => {
@@ -136,16 +139,19 @@ impl Builder {
         }
     }
 
+    /// Whether the next value is a key of a map.
     fn expects_key(&self) -> bool {
         matches!(self.open.last(), Some(Open::Map { key: Key::Expected, .. }))
     }
 
+    /// Marks the next value as the value of a merge key.
     fn merge_next(&mut self) {
         if let Some(Open::Map { key, .. }) = self.open.last_mut() {
             *key = Key::Merge;
         }
     }
 
+    /// Counts a value with everything in it, for an alias or anchor; fails above the limits.
     fn count(&mut self, doc: &Doc, line: usize) -> Result<(), ReadError> {
         self.values += 1;
         if self.values > MAX_VALUES || self.open.len() > MAX_DEPTH {
@@ -158,11 +164,12 @@ impl Builder {
         }
     }
 
+    /// Completes the innermost collection and adds the merged maps' entries to a map.
     fn close(&mut self, line: usize) -> Result<Option<Doc>, ReadError> {
         match self.open.pop().expect("the parser balances its events") {
             Open::List { anchor, items } => self.put(Doc::List(items), anchor, line),
             Open::Map { anchor, mut entries, mut seen, merged, .. } => {
-                // What stands in the map itself wins, then what is merged first.
+                // Entries of the map itself take precedence, then those merged first.
                 for doc in merged {
                     let Doc::Map(more) = doc else {
                         return Err(ReadError::at(line, "a merge key (`<<`) expects a map or a list of maps"));
@@ -178,6 +185,7 @@ impl Builder {
         }
     }
 
+    /// Adds a value to the innermost collection; returns it if it is the root.
     fn put(&mut self, doc: Doc, anchor: usize, line: usize) -> Result<Option<Doc>, ReadError> {
         self.values += 1;
         if anchor != 0 {
@@ -209,7 +217,7 @@ impl Builder {
     }
 }
 
-/// A key is a text to Kubernetes, whatever YAML takes it for.
+/// A key as a string: Kubernetes has string keys only, whatever their YAML type.
 fn key_text(doc: Doc) -> Result<String, &'static str> {
     match doc {
         Doc::Text(text) => Ok(text),
@@ -220,6 +228,7 @@ fn key_text(doc: Doc) -> Result<String, &'static str> {
     }
 }
 
+/// The value of a scalar with its tag.
 fn tagged(text: &str, is_plain: bool, tag: Option<&str>) -> Result<Doc, String> {
     match tag {
         None if is_plain => scalar::resolve(text).map_err(str::to_owned),
@@ -232,15 +241,17 @@ fn tagged(text: &str, is_plain: bool, tag: Option<&str>) -> Result<Doc, String> 
     }
 }
 
-/// As it resolves: `tag:yaml.org,2002:str`.
+/// The tag's full name: `tag:yaml.org,2002:str`.
 fn name_of(tag: &Tag) -> String {
     format!("{}{}", tag.handle(), tag.suffix())
 }
 
+/// Whether the tag is the YAML core tag with that name.
 fn is_core(tag: &str, name: &str) -> bool {
     tag.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.strip_prefix("!!")) == Some(name)
 }
 
+/// Refuses a tag on a collection, other than `!!map` and `!!seq`.
 fn known(tag: Option<String>, line: usize) -> Result<(), ReadError> {
     match tag {
         Some(tag) if !is_core(&tag, "map") && !is_core(&tag, "seq") => {

@@ -1,10 +1,11 @@
-//! Plain scalars as kubectl reads them: YAML 1.1 in the dialect of its library (`yes` is true, `0400` is 256, `1:30` is text).
+//! Resolves plain scalars as kubectl's library does, which is a variant of YAML 1.1 (`yes` is true, `0400` is 256,
+//! `1:30` is a string).
 
 use serde_json::Number;
 
 use super::doc::Doc;
 
-/// What a plain scalar is; an error for the numbers that JSON does not have.
+/// The value of a plain scalar; an error for infinity and NaN, which JSON does not have.
 pub(super) fn resolve(text: &str) -> Result<Doc, &'static str> {
     let word = match text {
         "" | "~" | "null" | "Null" | "NULL" => Some(Doc::Null),
@@ -24,18 +25,19 @@ pub(super) fn resolve(text: &str) -> Result<Doc, &'static str> {
         .unwrap_or_else(|| Doc::Text(text.to_owned())))
 }
 
+/// The number that a scalar is, if it is one.
 fn number(text: &str) -> Option<Number> {
     integer(text).or_else(|| is_float(text).then(|| text.parse::<f64>().ok()).flatten().and_then(whole))
 }
 
-/// A float that is whole is written as JSON does in Go: without a point.
+/// A float as a JSON number; a whole one as an integer, as Go writes it.
 fn whole(value: f64) -> Option<Number> {
-    // Up to here every whole float is exactly that number.
+    // Below this, every whole float is exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT { Some((value as i64).into()) } else { Number::from_f64(value) }
 }
 
-/// As Go's `strconv.ParseInt(text, 0, 64)`: `0x`, `0o`, `0b`, and a leading `0` for octal.
+/// An integer in the syntax of Go's `strconv.ParseInt(text, 0, 64)`: `0x`, `0o`, `0b`, and a leading `0` for octal.
 fn integer(text: &str) -> Option<Number> {
     let (is_negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -63,7 +65,7 @@ fn integer(text: &str) -> Option<Number> {
     }
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+/// Whether the text matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
 fn is_float(text: &str) -> bool {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let rest = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -1,5 +1,5 @@
-//! Annotations where nobody reads them, and where they would count. Nothing is wrong with the manifest itself, so each is a
-//! warning.
+//! Finds annotations where nothing reads them, and says where they would be read. The manifest is valid, so each is
+//! a warning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,8 @@ use crate::k8s::pod::counts;
 use super::doc::Doc;
 use super::walk::{annotations, every, is_pod, keys, shown};
 
-/// Kinds whose controller makes pods of no pod template, and where such a kind says their annotations (Argo Workflows).
+/// Kinds whose controller creates pods without a pod template, and the field for their annotations (Argo
+/// Workflows).
 const MAKERS: [(&str, &str); 4] = [
     ("Workflow", "spec.podMetadata.annotations"),
     ("WorkflowTemplate", "spec.podMetadata.annotations"),
@@ -18,17 +19,17 @@ const MAKERS: [(&str, &str); 4] = [
     ("CronWorkflow", "spec.workflowSpec.podMetadata.annotations"),
 ];
 
-/// Kinds whose annotations other injectors take as a pod's.
+/// Kinds whose annotations other injectors apply to pods.
 const INHERITED: [&str; 2] = ["Namespace", "ServiceAccount"];
 
-/// Labels that the manifests of `deploy/` know.
+/// Labels that the manifests of `deploy/` use.
 const LABELS: [&str; 2] = ["inject", "secrets"];
 
-/// A part of a document, by its path, and what is said of it.
+/// The path of a part of a document, and the warning about it.
 pub(super) type Stray = (Vec<String>, String);
 
-/// Every map of annotations that is not read. An object without pods, and one whose template has the same, may have them
-/// by a rule for all objects: that is nobody's mistake.
+/// A warning for every map of annotations that is not read. Annotations of an object without pods, and those that
+/// its template has too, are accepted: tools add the same annotations to all objects.
 pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) -> Vec<Stray> {
     let mut found = Vec::new();
     if doc.text("kind") == Some("Kustomization") {
@@ -58,7 +59,7 @@ pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) 
     found
 }
 
-/// What is wrong with annotations of `holder`, if anything is.
+/// The warning about annotations of `holder`, if there is one.
 fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &BTreeMap<&[String], &Doc>) -> Option<String> {
     let below = parts.range(owner..).take_while(|(path, _)| path.starts_with(owner));
     let pods: Vec<(&[String], &Doc)> =
@@ -91,7 +92,7 @@ fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &BTreeMap<
     Some(format!("has annotations of its own ({}), which do not reach its pods; say them in {place}", listed(counted)))
 }
 
-/// Labels of a pod that look like annotations.
+/// Warnings about labels of a pod that should be annotations.
 fn labels(parts: &[(Vec<String>, &Doc)]) -> Vec<Stray> {
     let pods = parts.iter().filter(|(_, part)| is_pod(part));
     let stray = pods.filter_map(|(path, pod)| {
@@ -104,7 +105,7 @@ fn labels(parts: &[(Vec<String>, &Doc)]) -> Vec<Stray> {
     stray.collect()
 }
 
-/// Annotations of another injector that this one does not read; once for each of them.
+/// Warnings about annotations of other injectors whose dialect is not enabled; one for each prefix.
 fn unread(parts: &[(Vec<String>, &Doc)], dialects: &[Dialect]) -> Vec<Stray> {
     let mut found: Vec<Stray> = Vec::new();
     let read: BTreeSet<&str> = dialects.iter().flat_map(|dialect| dialect.prefixes()).copied().collect();
@@ -132,7 +133,7 @@ fn unread(parts: &[(Vec<String>, &Doc)], dialects: &[Dialect]) -> Vec<Stray> {
     found
 }
 
-/// A few names, for a sentence.
+/// The first names, for a message, and how many more there are.
 fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 3;
     let more = names.len().saturating_sub(SHOWN);

@@ -1,11 +1,11 @@
-//! Walks over a manifest: which parts are pods or pod templates, and which of them ask.
+//! Walks over a manifest: finds pods and pod templates, and those that ask for injection.
 
 use crate::config::Dialect;
 use crate::k8s::pod::counts;
 
 use super::doc::Doc;
 
-/// Pods and pod templates that ask.
+/// Collects the paths of pods and pod templates that ask for injection.
 pub(super) fn find(doc: &Doc, dialects: &[Dialect], path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     if is_pod(doc) {
         if asks(doc, dialects) {
@@ -32,12 +32,13 @@ pub(super) fn find(doc: &Doc, dialects: &[Dialect], path: &mut Vec<String>, foun
     }
 }
 
-/// A map with `spec.containers`.
+/// Whether it is a map with `spec.containers`, or an object of kind `Pod` with a `spec`.
 pub(super) fn is_pod(doc: &Doc) -> bool {
     let has_containers = matches!(doc.get("spec").and_then(|spec| spec.get("containers")), Some(Doc::List(_)));
     has_containers || (doc.text("kind") == Some("Pod") && doc.get("spec").is_some())
 }
 
+/// Whether it has an annotation of this project or of an enabled dialect.
 fn asks(doc: &Doc, dialects: &[Dialect]) -> bool {
     annotations(doc).any(|key| counts(key, dialects))
 }
@@ -56,14 +57,14 @@ pub(super) fn keys(map: Option<&Doc>) -> impl Iterator<Item = &str> {
     entries.iter().map(|(key, _)| key.as_str())
 }
 
-/// Whether any key is one of ours.
+/// Whether any key anywhere in it is an annotation of this project or of an enabled dialect.
 pub(super) fn mentions(doc: &Doc, dialects: &[Dialect]) -> bool {
     let mut found = false;
     every(doc, &mut Vec::new(), &mut |doc, _| found |= keys(Some(doc)).any(|key| counts(key, dialects)));
     found
 }
 
-/// A document and everything in it, each with its path.
+/// Calls `see` for a document and every value in it, with its path.
 pub(super) fn every<'a>(doc: &'a Doc, path: &mut Vec<String>, see: &mut impl FnMut(&'a Doc, &[String])) {
     see(doc, path);
     let mut below = |step: String, doc: &'a Doc, path: &mut Vec<String>| {
@@ -78,7 +79,7 @@ pub(super) fn every<'a>(doc: &'a Doc, path: &mut Vec<String>, see: &mut impl FnM
     }
 }
 
-/// `spec.template`, `items[0].spec.template`.
+/// A path as text: `spec.template`, `items[0].spec.template`.
 pub(super) fn shown(path: &[String]) -> String {
     let mut out = String::new();
     for step in path {

@@ -1,4 +1,5 @@
-//! Writes a document as YAML that every reader takes for the same: block style, quotes wherever a version of YAML differs.
+//! Writes a document as YAML that every parser reads the same: block style, quoted wherever versions of YAML
+//! differ.
 
 use super::doc::Doc;
 use super::scalar;
@@ -17,10 +18,12 @@ pub(super) fn yaml(doc: &Doc) -> String {
     out
 }
 
+/// Writes the indentation of a level.
 fn indent(level: usize, out: &mut String) {
     out.extend(std::iter::repeat_n("  ", level));
 }
 
+/// Writes a map in block style; its first key goes to the current position.
 fn map(entries: &[(String, Doc)], level: usize, out: &mut String) {
     for (at, (key, value)) in entries.iter().enumerate() {
         if at > 0 {
@@ -34,7 +37,7 @@ fn map(entries: &[(String, Doc)], level: usize, out: &mut String) {
                 indent(level + 1, out);
                 map(inner, level + 1, out);
             }
-            // As kubectl and kustomize write them: items stand below their key, not deeper.
+            // Items are not indented below their key, as kubectl and kustomize write them.
             Doc::List(inner) if !inner.is_empty() => {
                 out.push('\n');
                 indent(level, out);
@@ -49,6 +52,7 @@ fn map(entries: &[(String, Doc)], level: usize, out: &mut String) {
     }
 }
 
+/// Writes a list in block style; its first dash goes to the current position.
 fn list(items: &[Doc], level: usize, out: &mut String) {
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -66,7 +70,7 @@ fn list(items: &[Doc], level: usize, out: &mut String) {
     }
 }
 
-/// A single value, without the newline after it.
+/// Writes a scalar or an empty collection, without the newline after it.
 fn inline(doc: &Doc, level: usize, out: &mut String) {
     match doc {
         Doc::Null => out.push_str("null"),
@@ -79,7 +83,7 @@ fn inline(doc: &Doc, level: usize, out: &mut String) {
     }
 }
 
-/// Whether a text can stand as a literal block and come back as it was.
+/// Whether a text can be written as a literal block and read back unchanged.
 fn is_block(text: &str) -> bool {
     let lines = || text.trim_end_matches('\n').split('\n');
     text.contains('\n')
@@ -89,6 +93,7 @@ fn is_block(text: &str) -> bool {
         && !text.trim_end_matches('\n').is_empty()
 }
 
+/// Writes a text as a literal block.
 fn block(text: &str, level: usize, out: &mut String) {
     let body = text.trim_end_matches('\n');
     out.push_str(match text.len() - body.len() {
@@ -105,6 +110,7 @@ fn block(text: &str, level: usize, out: &mut String) {
     }
 }
 
+/// Writes a text plain or in double quotes.
 fn scalar_text(text: &str, out: &mut String) {
     if is_plain(text) {
         out.push_str(text);
@@ -126,12 +132,12 @@ fn scalar_text(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Printable, and no line break in any version of YAML.
+/// Whether the character is printable and no line break in any version of YAML.
 fn is_plain_char(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether a text stands for itself without quotes, in YAML 1.1 and 1.2, as a key and as a value.
+/// Whether a text needs no quotes in YAML 1.1 and 1.2, as a key and as a value.
 fn is_plain(text: &str) -> bool {
     let first = text.chars().next();
     let starts_well = first.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '$'));
@@ -144,7 +150,7 @@ fn is_plain(text: &str) -> bool {
         && !looks_like_something(text)
 }
 
-/// What other readers take for a date, a time or a number in the sixties.
+/// Whether some parsers read the text as a date, a time or a number in base 60.
 fn looks_like_something(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && text.chars().all(|c| c.is_ascii_digit() || ".:-+_TtZz eExXoObB".contains(c) || c.is_ascii_hexdigit())

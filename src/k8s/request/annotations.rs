@@ -1,4 +1,4 @@
-//! The annotations that only the injector reads: mode, target containers, commands, resources and the files' owner.
+//! Reads the annotations that only the injector uses: mode, containers, commands, resources and the files' owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,11 @@ use crate::config::annotations::PREFIX;
 use crate::config::{Config, Place, Resources, is_near_reference, is_steering, nearest};
 use crate::domain::Mode;
 
-use super::super::denial::{annotation_key, sentences, way_for_root};
+use super::super::denial::{alternatives_for_root, annotation_key, sentences};
 use super::{FileOwner, RequestReader, annotation, is_own_container, list_names};
 
 impl RequestReader<'_> {
+    /// The mode; an unknown one is denied.
     pub(super) fn mode(&mut self) -> Mode {
         let Some(text) = annotation(self.pod, "mode") else { return self.dialect.mode.unwrap_or(Mode::Sidecar) };
         if let Some(mode) = Mode::parse(text) {
@@ -21,7 +22,7 @@ impl RequestReader<'_> {
         Mode::Sidecar
     }
 
-    /// The containers that get secrets: those named, else those that have them already, else the one everybody means.
+    /// The containers that get secrets: those named, else those injected already, else the only or default one.
     pub(super) fn targets(&mut self) -> BTreeSet<String> {
         let pod = self.pod;
         let all = || pod.containers.iter().chain(&pod.init_containers).filter(|c| !is_own_container(c));
@@ -73,6 +74,7 @@ impl RequestReader<'_> {
         }
     }
 
+    /// The commands of wrapped containers in `command.NAME` annotations, by container name.
     pub(super) fn commands(&mut self, mode: Mode, targets: &BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
         let mut commands = BTreeMap::new();
         for (key, value) in &self.pod.annotations {
@@ -83,7 +85,7 @@ impl RequestReader<'_> {
             if !mode.wraps() {
                 self.deny(format!("annotation {key}: only with {}: exec or supervise", annotation_key("mode")));
             } else if self.is_named_but_missing(name) {
-                // A later webhook may add it, and calls again then. `targets` has warned.
+                // A later webhook may add the container, and then this one is called again. `targets` has warned.
             } else if !targets.contains(name) {
                 let known = list_names(targets);
                 self.deny(format!(
@@ -102,15 +104,15 @@ impl RequestReader<'_> {
         commands
     }
 
-    /// Whether `containers` names a container that is not there yet.
+    /// Whether the annotation `containers` names a container that does not exist yet.
     fn is_named_but_missing(&self, name: &str) -> bool {
         let is_named = annotation(self.pod, "containers").is_some_and(|text| text.split(',').any(|c| c.trim() == name));
         let mut all = self.pod.containers.iter().chain(&self.pod.init_containers);
         is_named && !all.any(|container| container.name == name)
     }
 
-    /// Variables of a wrapped container that would move the login or what answers it. `--pinned` does not read them; here
-    /// their author hears of it.
+    /// Denies variables of a wrapped container that would redirect the login or the backend. `--pinned` ignores
+    /// them at run time; this tells their author.
     pub(super) fn deny_variables(&mut self, targets: &BTreeSet<String>) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
@@ -128,7 +130,8 @@ impl RequestReader<'_> {
         }
     }
 
-    /// Variables of AWS's identity, which a sidecar takes over from its app, that would send the identity elsewhere.
+    /// Denies variables of an AWS identity, which a sidecar copies from its app, that would send the identity to a
+    /// foreign endpoint.
     pub(super) fn deny_endpoints(&mut self, targets: &BTreeSet<String>) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
@@ -140,7 +143,8 @@ impl RequestReader<'_> {
         }
     }
 
-    /// Where nobody wraps the app, a reference in its environment would reach it as it is. `passEnv` lets one through.
+    /// Denies references in the environment of an app that is not wrapped: they would reach it unresolved.
+    /// `passEnv` permits one.
     pub(super) fn deny_references(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
@@ -161,6 +165,7 @@ impl RequestReader<'_> {
         }
     }
 
+    /// The resources of the injected container.
     pub(super) fn resources(&mut self) -> Resources {
         let Some(text) = annotation(self.pod, "resources") else {
             return self.dialect.resources.clone().unwrap_or_else(|| self.injector.resources.clone());
@@ -175,7 +180,8 @@ impl RequestReader<'_> {
         }
     }
 
-    /// `run-as` and `volume-owner`, which a container without privileges and without a passwd file must be able to do.
+    /// The files' owner from `run-as` and `volume-owner`. The injected container has no privileges and no passwd
+    /// file, which limits both.
     pub(super) fn file_owner(&mut self, mode: Mode) -> FileOwner {
         if mode.wraps() {
             return FileOwner::App;
@@ -190,7 +196,7 @@ impl RequestReader<'_> {
                 Some((Ok(user), Ok(group))) if user != 0 => FileOwner::User(user, group),
                 _ if matches!(text.split(':').next(), Some("0" | "root")) => {
                     let text = match self.requested.mentions("onChange") {
-                        true => format!("root is refused here; {}", way_for_root()),
+                        true => format!("root is refused here; {}", alternatives_for_root()),
                         false => {
                             "root is refused here; leave run-as out: root reads the files as a member of the group"
                                 .to_owned()
@@ -220,7 +226,7 @@ impl RequestReader<'_> {
     }
 }
 
-/// Without the value: its path may hold what opens the endpoint.
+/// The message about a foreign credentials endpoint. Does not quote the value: its path may contain a credential.
 fn not_the_platforms(name: &str) -> String {
     format!(
         "the variable {name} names no credentials endpoint of AWS's platforms; expected loopback, 169.254.170.2, \

@@ -1,4 +1,4 @@
-//! Parses a pod's annotations and validates them against the injector config and the mode.
+//! Parses a pod's annotations and validates them against the injector's config and the mode.
 
 mod validate;
 mod annotations;
@@ -16,62 +16,62 @@ use crate::domain::{Mode, Source};
 use super::denial::{Denial, annotation_key, dedup_and_truncate, missing_role, refuse_too_many, sentences};
 use super::dialects::{self, Translation};
 use super::login::Login;
-use super::names::{LINKS_PATH, is_our_name};
+use super::names::{LINKS_PATH, is_injected_name};
 use super::pod::{Container, Pod};
 use super::references::references;
 
-/// What Kubernetes allows for all annotations of a pod together, which it checks only after us.
+/// Kubernetes' limit for all annotations of a pod together, in bytes; it is checked only after admission webhooks.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
-/// More containers with secrets than a pod has by intention.
+/// The most containers that can get secrets.
 const MAX_TARGETS: usize = 1000;
-/// How much configuration is read for containers whose variables differ, and how much is written into commands; a
-/// reading costs this much beside its size.
+/// The most configuration text that is parsed for containers whose variables differ, in bytes.
 const MAX_READ: usize = 512 << 10;
-const READING: usize = 2 << 10;
-/// How much may be written into commands.
+/// What parsing one configuration counts besides its size, in bytes.
+const PARSE_OVERHEAD: usize = 2 << 10;
+/// The most bytes of configuration that are written into commands.
 const MAX_WRITTEN: usize = 2 << 20;
 
-/// What is to be done, and for whom. Nothing in it is wrong.
+/// A valid request for injection.
 #[derive(Debug)]
 pub(super) struct InjectionRequest {
-    /// How.
+    /// How secrets reach the app.
     pub(super) mode: Mode,
     /// The containers that get the secrets, by name.
     pub(super) targets: BTreeSet<String>,
-    /// Commands that annotations say.
+    /// Commands from annotations, by container.
     pub(super) commands: BTreeMap<String, Vec<String>>,
-    /// Of the injected container.
+    /// Resources of the injected container.
     pub(super) resources: Resources,
-    /// The whole configuration as flags: the operator's part and what the annotations say.
+    /// The whole configuration as flags: the operator's part and the annotations'.
     pub(super) arguments: Vec<Flag>,
-    /// The whole configuration, as the pod will read it.
+    /// The whole configuration, as the injected program will resolve it.
     pub(super) config: Config,
-    /// The audience of the identity token; `None` when no login needs one.
+    /// The audience of the identity token; `None` if no login needs a token.
     pub(super) audience: Option<String>,
-    /// Whether credentials of AWS are needed.
+    /// Whether AWS credentials are needed.
     pub(super) needs_aws: bool,
-    /// Who our container runs as and whom the files belong to.
+    /// The user of the injected container and the owner of the files.
     pub(super) file_owner: FileOwner,
-    /// Keys of the config that no annotation sets, with their text.
+    /// Config keys that no annotation may set, with their values.
     pub(super) fixed: Vec<(String, String)>,
-    /// What another injector's annotations say beside the configuration.
+    /// The parts of another injector's annotations that are not configuration.
     pub(super) dialect: Translation,
-    /// What should be known, though nothing is wrong.
+    /// Warnings, which do not prevent the injection.
     pub(super) warnings: Vec<String>,
 }
 
-/// Whom the files belong to.
+/// The owner of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileOwner {
-    /// A group that the pod gets.
+    /// A group that is added to the pod.
     Group(u32),
-    /// The app's own user, as whom our container runs.
+    /// The app's user and group, which the injected container runs as.
     User(u32, u32),
-    /// Whoever the wrapped app is.
+    /// The user of the wrapped app.
     App,
 }
 
-/// Parses the request. `None` when the pod has no annotation of ours, or says `inject: "false"`.
+/// Parses the request. `None` if the pod has no relevant annotation, or says `inject: "false"`.
 pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
     if pod.annotations.is_empty() && pod.foreign.is_empty() {
         return Ok(None);
@@ -102,14 +102,15 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
     }
     let requested = RequestedConfig::read(&pod.annotations, &dialect.settings);
     let reader = RequestReader { pod, injector, requested, dialect, denial: Vec::new(), warnings };
-    reader.read().map(Some).map_err(|denial| dialects::in_its_words(denial, pod))
+    reader.read().map(Some).map_err(|denial| dialects::with_dialect_keys(denial, pod))
 }
 
+/// The size of all relevant annotations.
 fn annotation_bytes(pod: &Pod) -> usize {
     pod.annotations.iter().chain(&pod.foreign).map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// A few names, for a sentence.
+/// The first names, for a message, and how many more there are.
 fn list_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     const SHOWN: usize = 10;
     let mut names = names.into_iter();
@@ -120,11 +121,13 @@ fn list_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     }
 }
 
+/// The value of an annotation of this project; `name` is without the prefix.
 fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     let found = pod.annotations.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
     found.map(|(_, value)| value.as_str())
 }
 
+/// The state while a request is parsed.
 struct RequestReader<'a> {
     pod: &'a Pod,
     injector: &'a Injector,
@@ -135,14 +138,18 @@ struct RequestReader<'a> {
 }
 
 impl RequestReader<'_> {
+    /// Adds a reason to refuse the pod.
     fn deny(&mut self, text: impl Into<String>) {
         self.denial.push(text.into());
     }
 
+    /// Adds a reason to refuse the pod, about an annotation.
     fn deny_annotation(&mut self, name: &str, text: &str) {
         self.denial.push(format!("annotation {}: {text}", annotation_key(name)));
     }
 
+    /// Parses and validates everything; returns all reasons of a denial together, as far as they do not depend on each
+    /// other.
     fn read(mut self) -> Result<InjectionRequest, Denial> {
         match self.pod.os.as_deref() {
             None | Some("linux") => {}
@@ -173,7 +180,7 @@ impl RequestReader<'_> {
         }
         let resources = self.resources();
         let file_owner = self.file_owner(mode);
-        // What is wrong with one of these would make the rest say it again in other words.
+        // A mistake in one of these would cause further messages about the same mistake.
         if !self.denial.is_empty() {
             let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             self.denial.extend(sentences(&crate::config::annotations::check_all(pairs, &self.dialect.settings)));
@@ -241,8 +248,8 @@ impl RequestReader<'_> {
         })
     }
 
-    /// The operator's part and everything that the annotations say, as flags: the pod reads these and no annotation.
-    /// Without a login nothing is said about one.
+    /// The operator's part and the annotations' settings as flags: the injected program reads these and no
+    /// annotation. Settings of the login are left out if there is no login.
     fn arguments(&self, operator: Vec<Flag>, is_login: bool) -> Vec<Flag> {
         let mut pinned: BTreeMap<String, String> = self.requested.login();
         let pair = |flag: Flag| flag.value.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
@@ -255,7 +262,7 @@ impl RequestReader<'_> {
         pinned.chain(rest).collect()
     }
 
-    /// The configuration as each process of ours will read it.
+    /// Resolves the configuration as each injected process will: once for each distinct set of relevant variables.
     fn resolve(
         &self,
         mode: Mode,
@@ -265,17 +272,17 @@ impl RequestReader<'_> {
     ) -> Result<Vec<Config>, Denial> {
         let mut flags = pinned.to_vec();
         if login.lacks_role {
-            // Whether Vault is needed at all is known only afterwards.
+            // Whether Vault is needed is known only after resolving.
             flags.push(Flag::new("--set", "vault.auth.role=unknown"));
         }
         let all = || self.pod.containers.iter().chain(&self.pod.init_containers);
-        // Containers whose variables say the same are read once.
+        // Containers with the same relevant variables share one configuration.
         let environments: BTreeSet<Vec<(String, String)>> = if mode.wraps() {
             all().filter(|c| targets.contains(&c.name)).map(environment).collect()
         } else {
             BTreeSet::from([Vec::new()])
         };
-        if environments.len() > 1 && environments.len() * (READING + annotation_bytes(self.pod)) > MAX_READ {
+        if environments.len() > 1 && environments.len() * (PARSE_OVERHEAD + annotation_bytes(self.pod)) > MAX_READ {
             return Err(vec![format!(
                 "{} containers have variables of their own about secrets or settings, and the annotations would have to be \
                  read for each; say these settings in annotations, or name fewer containers with {}",
@@ -303,7 +310,8 @@ impl RequestReader<'_> {
     }
 }
 
-/// Variables that configure us or may be references, and whose value stands in the pod. Kubelet replaces `$(NAME)`; such a value is known only to it.
+/// The literal variables of a container that are settings or may be references. Kubelet replaces `$(NAME)`, so
+/// values with it are not known here.
 fn environment(container: &Container) -> Vec<(String, String)> {
     let known = container.env.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     let matters = |name: &str, value: &str| is_setting(name) || is_near_reference(value);
@@ -311,9 +319,9 @@ fn environment(container: &Container) -> Vec<(String, String)> {
     known.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Whether a container is one of ours.
+/// Whether a container is an injected one.
 pub(super) fn is_own_container(container: &Container) -> bool {
-    is_our_name(&container.name)
+    is_injected_name(&container.name)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What a mode can do, held against what is wished: the rest is refused with the way that works.
+//! Validates a request against the limits of its mode; a denial names an alternative.
 
 use std::collections::BTreeSet;
 
 use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
 use crate::domain::{Account, Feature, FileMode, Limit, Mode, RunAs, Source};
 
-use super::super::denial::{annotation_key, way_for_root};
+use super::super::denial::{alternatives_for_root, annotation_key};
 use super::super::login::Login;
 use super::super::mount_path;
 use super::super::names::{FILES_PATH, TLS_PATH, VOLUME_PATH};
@@ -14,11 +14,11 @@ use super::super::quantity;
 use super::super::references::References;
 use super::{RequestReader, list_names};
 
-/// What the program needs beside the files it writes.
+/// Memory that the program needs besides the files it writes, in bytes.
 pub(in crate::k8s) const OWN_MEMORY: u64 = 16 << 20;
 
 impl RequestReader<'_> {
-    /// What the mode can do.
+    /// Denies settings that do not work in the mode.
     pub(super) fn validate_config(
         &mut self,
         mode: Mode,
@@ -56,7 +56,7 @@ impl RequestReader<'_> {
         }
     }
 
-    /// Why an action does not work in this mode, or in this pod.
+    /// Why an action does not work in this mode or pod; `None` if it does.
     fn action_limit(&self, mode: Mode, action: &Action, config: &Config) -> Option<String> {
         let feature = match action {
             Action::Restart => Some(Feature::Restart),
@@ -73,20 +73,20 @@ impl RequestReader<'_> {
                 Some(format!(
                     "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"; {}",
                     annotation_key("run-as"),
-                    way_for_root()
+                    alternatives_for_root()
                 ))
             }
             (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
                 Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
             }
-            (Mode::Sidecar, Action::Signal { .. }) if self.pod.is_among_the_nodes => {
+            (Mode::Sidecar, Action::Signal { .. }) if self.pod.uses_host_pid => {
                 Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
             }
             _ => None,
         }
     }
 
-    /// Options that would do nothing in a mode, though their author expects something.
+    /// Denies options that have no effect in the mode.
     fn validate_use(&mut self, mode: Mode) {
         for (key, annotation, feature) in [
             ("refresh", "refresh", Feature::Refresh),
@@ -103,6 +103,8 @@ impl RequestReader<'_> {
         }
     }
 
+    /// Denies what does not work for wrapped containers: nothing to deliver, files in several containers, or a volume
+    /// elsewhere.
     fn validate_wrapped(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         if config.files.is_empty() {
             let has_unknown = |c: &Container| targets.contains(&c.name) && c.has_unknown_variables;
@@ -134,6 +136,7 @@ impl RequestReader<'_> {
         }
     }
 
+    /// Denies what does not work for an injected sidecar or init container.
     fn validate_sidecar(&mut self, mode: Mode, config: &Config, login: &Login) {
         for place in config.env.iter().map(|e| &e.place).chain(config.env_from.iter().map(|e| &e.place)) {
             let Some(limit) = mode.limit(Feature::Environment) else { continue };
@@ -193,8 +196,8 @@ impl RequestReader<'_> {
         }
     }
 
-    /// What a pod that is admitted may still not do as its author expects.
-    fn warn_of_the_end(&mut self, mode: Mode, config: &Config) {
+    /// Warns about a pod that is admitted but may never end, or may be killed before it revokes.
+    fn warn_about_end(&mut self, mode: Mode, config: &Config) {
         const GRACE: u64 = 30; // terminationGracePeriodSeconds, when the pod names none
         let ending = &self.pod.ending;
         let never_ends = match ending.restart_policy.as_deref().filter(|_| !ending.has_deadline) {
@@ -220,7 +223,7 @@ impl RequestReader<'_> {
         }
     }
 
-    /// Files of a user that the app is not, or a user that it cannot become.
+    /// Denies a `run-as` that differs from the app's user, if the app could not read the files or become that user.
     fn validate_user(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
         let Some(RunAs { user: Account::Id(wanted), group }) = &config.run_as else { return };
         let pod = self.pod;
@@ -247,7 +250,7 @@ impl RequestReader<'_> {
         }
     }
 
-    /// tmpfs is charged to the container that writes.
+    /// Validates users and the memory limit: files on tmpfs are charged to the container that writes them.
     pub(super) fn validate_pod(
         &mut self,
         mode: Mode,
@@ -263,7 +266,7 @@ impl RequestReader<'_> {
             }
             return;
         }
-        self.warn_of_the_end(mode, config);
+        self.warn_about_end(mode, config);
         let Some(text) = resources.limits.get("memory") else { return };
         let needed = config.volume.size.saturating_add(OWN_MEMORY);
         match quantity::bytes(text) {
@@ -284,13 +287,13 @@ impl RequestReader<'_> {
     }
 }
 
-/// What a pod's author reads of a limit.
+/// The message about a limit, for a pod's author.
 pub(in crate::k8s) fn pod_text(limit: &Limit, mode: Mode) -> String {
     let text = limit.pod.replace("{mode}", &annotation_key("mode")).replace("{file}", &annotation_key("file.NAME"));
     text.replace("{name}", mode.name())
 }
 
-/// Whether the pod says itself that an app is root, and nobody says whom it becomes.
+/// Whether an app runs as root by the pod's spec, and no `run-as` changes that.
 fn would_be_root(pod: &Pod, targets: &BTreeSet<String>, config: &Config) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name));
     config.run_as.is_none() && all.any(|c| c.user.or(pod.user) == Some(0))

@@ -1,4 +1,4 @@
-//! The beginning of a review that has too many elements: whom to answer, and about what.
+//! Reads the beginning of a review that has too many elements: who asks, and about which object.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Keep, MAX_REST, Pruned};
 
-/// The members that are read: of the review, of its request, and of the request's kind.
+/// The members to read: of the review, of its request, and of the request's kind.
 const MEMBERS: [&[&str]; 3] =
     [&["apiVersion", "kind"], &["uid", "operation", "subResource", "namespace", "name"], &["kind"]];
 
-/// Where a JSON text has had this many members and items; `None` when it has fewer. Strings are passed over; a text that is
-/// no JSON has some number, too.
+/// The offset in a JSON text at which it has more than `most` members and items; `None` if it has fewer. Strings
+/// are skipped; malformed JSON is counted in the same way.
 pub(super) fn elements_end(body: &[u8], most: usize) -> Option<usize> {
     let mut count = 0;
     let mut at = 0;
@@ -38,11 +38,11 @@ pub(super) fn elements_end(body: &[u8], most: usize) -> Option<usize> {
     None
 }
 
-/// Reads what stands in a text that breaks off.
+/// Reads the members of an incomplete text.
 pub(super) fn read(body: &[u8]) -> Value {
     let found = RefCell::new([Map::new(), Map::new(), Map::new()]);
     let mut reader = serde_json::Deserializer::from_slice(body);
-    // Where the text breaks off is no mistake of the review's.
+    // The error at the cut is expected.
     let _ = Members { found: &found, level: 0 }.deserialize(&mut reader);
     let [mut review, mut request, kind] = found.into_inner();
     request.insert("kind".to_owned(), json!(kind));
@@ -50,6 +50,7 @@ pub(super) fn read(body: &[u8]) -> Value {
     Value::Object(review)
 }
 
+/// Reads the members of one level, and descends to the next.
 struct Members<'a> {
     found: &'a RefCell<[Map<String, Value>; 3]>,
     level: usize,

@@ -1,4 +1,4 @@
-//! The thread that decides about reviews, so that connections and health pages never wait for it.
+//! The thread that decides about reviews, so that connections and health pages never wait for a decision.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -12,25 +12,26 @@ use crate::sys::{clock, heap};
 
 use super::super::admission::{Answer, BadReview, admission};
 
-/// Larger reviews leave enough freed memory behind to return it.
+/// After a review larger than this, freed memory is returned to the kernel. Bytes.
 const LARGE: usize = 128 << 10;
 
-/// What a review came to.
+/// The result of a review.
 pub(super) enum Outcome {
-    /// An answer, and how long it took.
+    /// The response, and how long the decision took.
     Answered(Answer, Duration),
-    /// The body is no review.
+    /// The body is not a valid review.
     Bad(BadReview),
-    /// A panic, which the panic hook has reported.
+    /// The decision panicked; the panic hook has logged it.
     Bug,
 }
 
+/// A review to decide about, and where to send the result.
 struct Job {
     body: Vec<u8>,
     reply: oneshot::Sender<Outcome>,
 }
 
-/// The way to the thread. It ends when this is dropped.
+/// A handle to the thread, which ends when the last handle is dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Admissions(mpsc::Sender<Job>);
 
@@ -41,7 +42,7 @@ impl Admissions {
         let injector = Arc::new(injector);
         thread::Builder::new().name("admission".to_owned()).spawn(move || {
             for Job { body, reply } in jobs {
-                // Whoever went away needs no answer.
+                // A caller that has gone needs no result.
                 if reply.is_closed() {
                     continue;
                 }
@@ -56,7 +57,7 @@ impl Admissions {
         Ok(Self(sender))
     }
 
-    /// Decides about a review.
+    /// Sends a review to the thread and waits for its result.
     pub(super) async fn decide(&self, body: Vec<u8>) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         if self.0.send(Job { body, reply }).is_err() {
@@ -66,6 +67,7 @@ impl Admissions {
     }
 }
 
+/// Decides about a review and measures the time.
 fn decide(body: Vec<u8>, injector: &Injector) -> Outcome {
     let start = clock::boottime();
     match admission(&body, injector) {

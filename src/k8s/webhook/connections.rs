@@ -1,5 +1,4 @@
-//! The open TLS connections: what each waits for and since when, which one is cut when there are too many, and when each
-//! has used up its time.
+//! The open TLS connections: their phases, which one is evicted when there are too many, and when each times out.
 
 use std::io;
 use std::pin::Pin;
@@ -14,37 +13,38 @@ use tokio::time::sleep;
 
 use crate::sys::clock;
 
-/// The API server keeps idle connections for 90 seconds; it must be the one that closes them, or a review that it sends
-/// at that moment is lost.
+/// Timeout of an idle connection. The API server closes idle connections after 90 seconds; it must close them
+/// first, or a review sent at the same moment would be lost.
 const IDLE: Duration = Duration::from_secs(120);
-/// A handshake, a head, a body and the reading of a response each have this long.
+/// Timeout of a handshake, a head, and the reading of a response; twice that for a body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A new connection has this long for its first bytes before it is the first to make room.
+/// A new connection without any byte after this time is the first to be evicted.
 const GRACE: Duration = Duration::from_secs(1);
-/// A body that has room, and keeps others waiting for theirs, comes at this many bytes a second after [`HASTE`]. An API server
-/// sends a hundred times as fast.
+/// The least rate, in bytes per second, of a body that occupies room while others wait for it, counted after
+/// [`HASTE`]. An API server sends a hundred times as fast.
 const SLOWEST: u64 = 2 << 20;
-/// Whoever keeps others waiting has this long to begin, or to read the response.
+/// A connection that others wait for has this long to begin its body, or to read its response.
 const HASTE: Duration = Duration::from_millis(500);
 
-/// What a connection waits for.
+/// What a connection is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The TLS handshake.
     Handshake,
-    /// The next request; nothing of it has come.
+    /// The next request, of which nothing has been received.
     Idle,
     /// The rest of a request's head.
     Head,
     /// The rest of a request's body.
     Body,
-    /// Us.
+    /// The admission decision.
     Admission,
-    /// The client, which reads the response.
+    /// The client reading the response.
     Response,
 }
 
 impl Phase {
+    /// The timeout of the phase; `None` for the decision.
     fn patience(self) -> Option<Duration> {
         match self {
             Self::Admission => None,
@@ -56,26 +56,27 @@ impl Phase {
     }
 }
 
+/// The state of a connection.
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Time since boot.
+    /// When the phase began, as time since boot.
     since: Duration,
     answered: u64,
-    /// Room for a body and its response.
+    /// Reserved room for a body and its response.
     room: Option<Reservation>,
 }
 
-/// Room that a connection has.
+/// Room reserved for a connection.
 #[derive(Debug)]
 struct Reservation {
     permit: OwnedSemaphorePermit,
-    /// Time since boot. What it waited before does not count against it.
+    /// When it was reserved, as time since boot. The wait before does not count.
     since: Duration,
 }
 
 impl State {
-    /// How long it has been in its phase.
+    /// The time since the phase began.
     fn elapsed(&self) -> Duration {
         clock::boottime().saturating_sub(self.since)
     }
@@ -85,22 +86,23 @@ impl State {
 #[derive(Debug)]
 struct Connection {
     state: Mutex<State>,
-    /// Bytes of the current body since it has room.
+    /// Bytes of the current body received since the room was reserved.
     received: AtomicU64,
     cut: Notify,
 }
 
+/// Locks a mutex; a poisoned one is used anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one of these locks.
+    // No code panics while it holds one of these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many connections may be open.
+/// Limits of the open connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// All of them.
+    /// All connections.
     pub(super) connections: usize,
-    /// Those whose handshake is not complete.
+    /// Connections whose handshake is not complete.
     pub(super) handshakes: usize,
 }
 
@@ -109,16 +111,17 @@ pub(super) struct Limits {
 pub(super) struct Connections {
     open: Mutex<Vec<Arc<Connection>>>,
     limits: Limits,
-    /// Those that were cut to make room.
+    /// How many connections were evicted.
     pub(super) evicted: AtomicU64,
 }
 
 impl Connections {
+    /// No connections yet.
     pub(super) fn new(limits: Limits) -> Self {
         Self { open: Mutex::default(), limits, evicted: AtomicU64::new(0) }
     }
 
-    /// Takes a new connection in. When there are too many, one that waits for its client is cut.
+    /// Registers a new connection. If there are too many, another one that waits for its client is evicted.
     pub(super) fn enter(self: &Arc<Self>) -> Ticket {
         let state = State { phase: Phase::Handshake, since: clock::boottime(), answered: 0, room: None };
         let connection =
@@ -135,8 +138,9 @@ impl Connections {
         Ticket { connection, all: Arc::clone(self) }
     }
 
-    /// Cuts the connection that has waited longest: of those that nothing has come on for a second; where there is none, of those
-    /// that an answer has been sent on and that are idle; else of all. One that has just begun may be a review.
+    /// Evicts the connection that has waited longest: among those without a complete request that are older than
+    /// [`GRACE`]; if there is none, among idle ones that had a response; else among all. A new connection may be about
+    /// to send a review.
     fn evict(&self, open: &mut Vec<Arc<Connection>>, is_meant: impl Fn(Phase) -> bool) {
         let rank = |connection: &Connection| {
             let state = lock(&connection.state);
@@ -155,7 +159,8 @@ impl Connections {
         }
     }
 
-    /// Cuts those that have some of this room, and whose body comes too slowly.
+    /// Evicts connections that occupy room of this semaphore and send their body, or read their response, too
+    /// slowly.
     fn cut_slow_bodies(&self, room: &Arc<Semaphore>) {
         for connection in lock(&self.open).iter() {
             let state = lock(&connection.state);
@@ -168,7 +173,7 @@ impl Connections {
                     let expected = took.as_millis() * u128::from(SLOWEST) / 1000;
                     u128::from(connection.received.load(Ordering::Relaxed)) < expected
                 }
-                // Whoever does not read a response keeps its room, too.
+                // A response that is not read occupies room too.
                 Phase::Response => state.elapsed() > HASTE,
                 Phase::Handshake | Phase::Idle | Phase::Head | Phase::Admission => false,
             };
@@ -179,7 +184,7 @@ impl Connections {
         }
     }
 
-    /// Cuts those on which no request has begun. New ones have `grace` for it.
+    /// Closes connections without a request in progress, except new ones younger than `grace`.
     pub(super) fn cut_idle(&self, grace: Duration) {
         for connection in lock(&self.open).iter() {
             let state = lock(&connection.state);
@@ -190,13 +195,13 @@ impl Connections {
         }
     }
 
-    /// How many are open.
+    /// How many connections are open.
     pub(super) fn len(&self) -> usize {
         lock(&self.open).len()
     }
 }
 
-/// The place of one connection among all; dropped with it.
+/// The registration of one connection; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
     connection: Arc<Connection>,
@@ -213,7 +218,7 @@ impl Drop for Ticket {
 }
 
 impl Ticket {
-    /// Says what is waited for from now on.
+    /// Begins a phase.
     pub(super) fn enter(&self, phase: Phase) {
         let mut state = lock(&self.connection.state);
         if phase == Phase::Idle {
@@ -223,18 +228,18 @@ impl Ticket {
         (state.phase, state.since) = (phase, clock::boottime());
     }
 
-    /// The handshake is complete.
+    /// The handshake is complete: begins the idle phase.
     pub(super) fn secured(&self) {
         let mut state = lock(&self.connection.state);
         (state.phase, state.since) = (Phase::Idle, clock::boottime());
     }
 
-    /// Some of the body has come.
+    /// Counts received bytes of the body.
     pub(super) fn received(&self, bytes: usize) {
         self.connection.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Waits for room for a body; while there is none, bodies that come too slowly are cut. The room is given back when
+    /// Waits for room for a body; meanwhile, connections that are too slow are evicted. The room is released when
     /// the response has been read.
     pub(super) async fn take_room(&self, room: &Arc<Semaphore>, amount: u32) {
         let mut permit = std::pin::pin!(Arc::clone(room).acquire_many_owned(amount));
@@ -249,7 +254,7 @@ impl Ticket {
         lock(&self.connection.state).room = Some(Reservation { permit, since: clock::boottime() });
     }
 
-    /// Waits until the connection must end: it is cut, or its client has used up its time.
+    /// Waits until the connection must end: it is evicted or closed, or its phase times out.
     pub(super) async fn over(&self) {
         loop {
             let wait = {
@@ -260,7 +265,7 @@ impl Ticket {
             if wait.is_some_and(|left| left.is_zero()) {
                 return;
             }
-            // The phase may become a shorter one meanwhile.
+            // The phase, and with it the timeout, may change meanwhile.
             let pause = wait.unwrap_or(PATIENCE).min(Duration::from_secs(2));
             tokio::select! {
                 () = self.connection.cut.notified() => return,
@@ -269,23 +274,25 @@ impl Ticket {
         }
     }
 
-    /// Whether that is what it waits for.
+    /// Whether the connection is in that phase.
     pub(super) fn is_in(&self, phase: Phase) -> bool {
         self.phase() == phase
     }
 
+    /// The connection's phase.
     fn phase(&self) -> Phase {
         lock(&self.connection.state).phase
     }
 }
 
-/// The stream of a connection, which notes when a request begins and when a response has been sent.
+/// The stream of a connection. Updates the phase when a request begins and when a response has been flushed.
 pub(super) struct Watched<'a, S> {
     stream: S,
     ticket: &'a Ticket,
 }
 
 impl<'a, S> Watched<'a, S> {
+    /// Wraps a stream.
     pub(super) fn new(stream: S, ticket: &'a Ticket) -> Self {
         Self { stream, ticket }
     }

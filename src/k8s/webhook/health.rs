@@ -1,4 +1,4 @@
-//! Health and metrics over plain HTTP, on a thread of their own: a probe waits neither for a review nor for TLS.
+//! Health and metrics over plain HTTP, on a separate thread: a probe waits neither for a review nor for TLS.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ impl Pages for Server {
     }
 }
 
-/// Starts the thread, which runs as long as the process.
+/// Starts the thread, which runs until the process ends.
 pub(super) fn start(health: Health, server: Arc<Server>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("health".to_owned()).spawn(move || {

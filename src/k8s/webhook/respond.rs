@@ -1,4 +1,4 @@
-//! One request on the TLS listener: a page, or a review that is read within bounds and decided about.
+//! Handles one request on the TLS listener: a page, or a review, which is read within limits and decided.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,27 +15,28 @@ use super::admit::Outcome;
 use super::connections::{Phase, Ticket};
 use super::server::{MAX_BODY, Server};
 
-/// What is read of a body that is too large, and thrown away.
+/// The most bytes of a too large body that are read and discarded.
 const MAX_DISCARDED: usize = 64 << 20;
-/// Of every body this much is read before it waits for room: most reviews are smaller, and whoever promises much and sends
-/// little keeps nobody waiting.
-const INIT_NAME: usize = 8 << 10;
-/// A body has this long.
+/// This much of every body is read without a reservation, in bytes: most reviews are smaller, and a client that
+/// announces much and sends little makes no other wait.
+const FIRST_PART: usize = 8 << 10;
+/// The time limit for a body.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = Response<Full<Bytes>>;
 
-/// Answers a request, and keeps the connection's phase.
+/// Handles a request and updates the connection's phase.
 pub(super) async fn respond(request: Request<Incoming>, ticket: &Ticket, server: &Server) -> Answer {
     let mut answer = route(request, ticket, server).await;
     if server.is_ending.load(Ordering::Relaxed) {
-        // The client opens its next connection elsewhere.
+        // The client's next connection goes to another server.
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     ticket.enter(Phase::Response);
     answer
 }
 
+/// Routes a request by its path and method.
 async fn route(request: Request<Incoming>, ticket: &Ticket, server: &Server) -> Answer {
     let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
@@ -57,10 +58,12 @@ async fn route(request: Request<Incoming>, ticket: &Ticket, server: &Server) -> 
     }
 }
 
+/// A plain-text response.
 fn page(status: StatusCode, text: impl Into<String>) -> Answer {
     typed(status, "text/plain; charset=utf-8", text.into().into_bytes())
 }
 
+/// A response with this content type.
 fn typed(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
@@ -68,7 +71,7 @@ fn typed(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
     response
 }
 
-/// Reads a review and returns its answer.
+/// Reads a review, has it decided, and returns the response.
 async fn mutate(request: Request<Incoming>, ticket: &Ticket, server: &Server) -> Answer {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -106,7 +109,7 @@ async fn mutate(request: Request<Incoming>, ticket: &Ticket, server: &Server) ->
     }
 }
 
-/// Reads a body of at most `size` bytes. What is more than its first part waits until there is room.
+/// Reads a body of at most `size` bytes. Beyond its first part, room must be reserved.
 async fn collect(
     body: Incoming,
     size: usize,
@@ -114,15 +117,15 @@ async fn collect(
     server: &Server,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut body = Limited::new(body, MAX_BODY);
-    let mut bytes = Vec::with_capacity(size.min(INIT_NAME));
+    let mut bytes = Vec::with_capacity(size.min(FIRST_PART));
     let mut has_room = false;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if !has_room && bytes.len() + data.len() > INIT_NAME {
+        if !has_room && bytes.len() + data.len() > FIRST_PART {
             let kib = u32::try_from(size >> 10).expect("at most a few thousand KiB") + 1;
             ticket.take_room(server.room.of(size), kib).await;
             has_room = true;
-            // At once: a buffer that grows is copied, and both copies are there for a moment.
+            // Reserved at once: a growing buffer is copied, and both copies exist for a moment.
             bytes.reserve_exact(size.saturating_sub(bytes.len()));
         }
         ticket.received(data.len());
@@ -131,7 +134,8 @@ async fn collect(
     Ok(bytes)
 }
 
-/// Discards what is still being sent, for a while: closing at once would take the answer from the client, too.
+/// Discards the rest of the body, within limits: if the connection were closed at once, the client might not get
+/// the response.
 async fn too_large(body: Incoming) -> Answer {
     let mut rest = Limited::new(body, MAX_DISCARDED);
     let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = rest.frame().await {} }).await;

@@ -1,5 +1,6 @@
-//! What is to happen after a change. Theirs is a shell's command line in the agent's container. The injected container has no
-//! shell, and no annotation runs a program: a signal to a process and a request to loopback become what they are here.
+//! Commands to run after a change. In the Agent Injector, a shell runs them in the agent's container. The injected
+//! container has no shell, and annotations run no programs here: only commands that signal a process or post to
+//! loopback are translated.
 
 use crate::config::Setting;
 
@@ -8,7 +9,7 @@ use super::Reader;
 const COMMAND: &str = "agent-inject-command-";
 
 impl Reader<'_> {
-    /// Commands as actions; any other is refused.
+    /// Translates the commands to `onChange` actions; refuses any other command.
     pub(super) fn commands(&mut self) {
         let pairs: Vec<(&str, &str)> = self
             .pairs
@@ -43,10 +44,10 @@ impl Reader<'_> {
     }
 }
 
-/// The action that a command line stands for, in the words of `onChange`.
+/// The `onChange` action that a command line is equivalent to; `None` for any other command.
 pub(in crate::k8s::dialects) fn action(line: &str) -> Option<String> {
     let line = line.trim();
-    // `sh -c '…'` is one more shell around the same.
+    // `sh -c '…'` wraps the command in another shell.
     let inner =
         ["sh -c ", "/bin/sh -c ", "bash -c ", "/bin/bash -c "].iter().find_map(|start| line.strip_prefix(start));
     let line = match inner {
@@ -62,7 +63,7 @@ pub(in crate::k8s::dialects) fn action(line: &str) -> Option<String> {
     kill(line).or_else(|| request(line))
 }
 
-/// `kill -HUP $(pidof nginx)`, `pkill -HUP nginx`, `killall -s HUP nginx`.
+/// Translates `kill -HUP $(pidof nginx)`, `pkill -HUP nginx`, `killall -s HUP nginx`.
 fn kill(line: &str) -> Option<String> {
     let (program, rest) = line.split_once(' ')?;
     let (signal, rest) = signal(rest.trim());
@@ -89,7 +90,7 @@ fn kill(line: &str) -> Option<String> {
     is_name.then(|| format!("signal:{signal}@{process}"))
 }
 
-/// The signal that options name, and what follows; TERM when none does.
+/// The signal in the options, and the rest of the text; TERM if there is none.
 fn signal(rest: &str) -> (String, &str) {
     let named = rest.strip_prefix("-s ").or_else(|| rest.strip_prefix("--signal ")).or_else(|| rest.strip_prefix('-'));
     let Some((word, after)) = named.and_then(|text| text.trim_start().split_once(' ')) else {
@@ -109,7 +110,7 @@ fn signal(rest: &str) -> (String, &str) {
     if is_signal { (name.to_owned(), after.trim()) } else { ("TERM".to_owned(), rest) }
 }
 
-/// `curl -X POST http://127.0.0.1:8080/reload`, `wget --post-data= http://…`.
+/// Translates a POST to loopback: `curl -X POST http://127.0.0.1:8080/reload`, `wget --post-data= http://…`.
 fn request(line: &str) -> Option<String> {
     let mut words = line.split_whitespace();
     let program = base(words.next()?);
@@ -135,6 +136,7 @@ fn request(line: &str) -> Option<String> {
     matches!(host, "127.0.0.1" | "localhost" | "[::1]").then(|| format!("http:{url}"))
 }
 
+/// The last component of a program's path.
 fn base(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }

@@ -1,9 +1,10 @@
-//! Every annotation of the Agent Injectors of Vault and OpenBao, and what becomes of it. Nothing else lists them.
+//! The table of all annotations of the Agent Injectors of Vault and OpenBao, and their treatment.
 
 use super::super::table::Fate::{self, Denied, Honoured, Ignored};
 use super::super::table::Key;
 use super::super::table::Value::{self, Any, Bool, Count, Duration, Integer, Quantity};
 
+/// Builds a row of the table.
 const fn key(name: &'static str, value: Value, fate: Fate, own: &'static str) -> Key {
     Key { name, value, fate, own }
 }
@@ -15,7 +16,7 @@ const CONNECTIONS: Fate = Ignored("connections are few, and closed after each ro
 const ENDS: &str = "a start that fails ends within secret-exec.dev/timeout; later an outage keeps the last files";
 const BOUNDED: Fate = Ignored("secret-exec.dev/timeout bounds a start, and retries wait longer each time");
 
-/// The table.
+/// The table of annotations.
 pub(in crate::k8s::dialects) static KEYS: &[Key] = &[
     key(
         "agent-inject",

@@ -1,4 +1,4 @@
-//! How the pod logs in, and by which files it knows the server.
+//! Translates the annotations about the login and TLS.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use super::super::super::names::TLS_PATH as TLS_DIRECTORY;
 use super::super::translation::TlsSecret;
 use super::Reader;
 
-/// Where their agent has the Secret of `tls-secret`.
+/// Where the Agent Injector mounts the Secret of `tls-secret`.
 const TLS_PATH: &str = "/vault/tls/";
 
 impl Reader<'_> {
-    /// Role, method, mount and the parameters of the method.
+    /// Role, method, mount, address, namespace and the method's parameters.
     pub(super) fn login(&mut self) {
         if let Some(role) = self.filled("role") {
             self.set("role", &["vault", "auth", "role"], role);
@@ -54,7 +54,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The CA and the client's certificate, where they are files of the Secret of `tls-secret`.
+    /// The CA and the client's certificate, if they are files of the Secret in `tls-secret`.
     pub(super) fn tls(&mut self) {
         let secret = self.filled("tls-secret").map(str::to_owned);
         let has_ca = self.injector.operator_value("vault.ca").is_some()
@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a Secret may have such a key (Kubernetes: letters, digits, `-`, `_` and `.`).
+/// Whether it is a valid key of a Secret (Kubernetes: letters, digits, `-`, `_` and `.`).
 fn is_secret_key(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with("..")

@@ -1,7 +1,7 @@
-//! The Agent Injectors of Vault and OpenBao: the same annotations below two prefixes.
+//! Translates annotations of the Agent Injectors of Vault and OpenBao, which are the same below two prefixes.
 //!
-//! `keys` is the table of all of them, `secrets` reads those that make files, `command` those that run something, `login` those
-//! about the login and TLS.
+//! `keys` is the table of all of them, `secrets` translates those that create files, `command` those that run
+//! commands, `login` those about the login and TLS.
 
 mod command;
 pub(super) mod keys;
@@ -20,17 +20,17 @@ use super::table::{Fate, Key, Value, find};
 use super::translation::Translation;
 use super::words;
 
-/// Namespaces that no injector serves.
+/// Namespaces that the Agent Injector never injects into.
 const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-public"];
-/// Unknown annotations that get a suggestion.
+/// How many unknown annotations get a suggestion.
 const MAX_SUGGESTIONS: usize = 20;
 
-/// Whether the annotation that turns injection on or off is there.
+/// Whether the pod has the annotation `agent-inject`, whatever its value.
 pub(super) fn mentions_injection(pod: &Pod, prefix: &str) -> bool {
     pod.foreign.iter().any(|(key, _)| key.strip_prefix(prefix) == Some("agent-inject"))
 }
 
-/// Reads the annotations below `prefix`; `None` when they inject nothing.
+/// Translates the annotations below `prefix`; `None` if they ask for no injection.
 pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Result<Option<Translation>, Denial> {
     let pairs = pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
     let pairs: Vec<(&str, &str)> = pairs.collect();
@@ -40,7 +40,7 @@ pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Resu
         Some(Err(expected)) => return Err(vec![format!("annotation {prefix}agent-inject: {expected}")]),
         Some(Ok(false)) | None => return Ok(None),
     }
-    // Whoever has our container gets what it lacks, whatever another injector wrote there.
+    // A pod that has an injected container gets what it lacks, even with a status written by another injector.
     let is_injected = pod.containers.iter().chain(&pod.init_containers).any(Container::is_own);
     if said("agent-inject-status") == Some("injected") && !is_injected {
         return Ok(None);
@@ -54,6 +54,7 @@ pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Resu
     if reader.denial.is_empty() { Ok(Some(reader.made)) } else { Err(dedup_and_truncate(reader.denial)) }
 }
 
+/// The state while annotations are translated.
 struct Reader<'a> {
     pod: &'a Pod,
     prefix: &'static str,
@@ -65,29 +66,33 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn said(&self, name: &str) -> Option<&'a str> {
+    /// The value of an annotation; `None` if it is absent.
+    fn value(&self, name: &str) -> Option<&'a str> {
         let at = self.pairs.binary_search_by_key(&name, |(key, _)| key).ok()?;
         Some(self.pairs[at].1)
     }
 
-    /// The value of an annotation that says something.
+    /// The value of an annotation that is not empty.
     fn filled(&self, name: &str) -> Option<&'a str> {
-        self.said(name).filter(|value| !value.is_empty())
+        self.value(name).filter(|value| !value.is_empty())
     }
 
-    /// A boolean; one that is none has been refused.
+    /// The value of a boolean annotation; `default` if it is absent or malformed, which is refused elsewhere.
     fn is_set(&self, name: &str, default: bool) -> bool {
-        self.said(name).map_or(default, |value| words::boolean(value).unwrap_or(default))
+        self.value(name).map_or(default, |value| words::boolean(value).unwrap_or(default))
     }
 
+    /// Adds a reason to refuse the pod.
     fn deny(&mut self, name: &str, text: &str) {
         self.denial.push(format!("annotation {}{name}: {text}", self.prefix));
     }
 
+    /// Adds a warning.
     fn warn(&mut self, name: &str, text: &str) {
         self.made.warnings.push(format!("annotation {}{name}: {text}", self.prefix));
     }
 
+    /// Adds a setting of the config at `path`.
     fn set(&mut self, annotation: &str, path: &[&str], value: impl Into<String>) {
         self.made.settings.push(Setting {
             path: path.iter().map(|part| (*part).to_owned()).collect(),
@@ -96,9 +101,10 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Translates all annotations.
     fn read(&mut self) {
         self.check_values();
-        self.how();
+        self.mode_and_containers();
         self.user();
         self.resources();
         self.login();
@@ -109,7 +115,7 @@ impl<'a> Reader<'a> {
         self.logs();
     }
 
-    /// What every row of the table says by itself: values that are refused, keys that are ignored or denied, unknown ones.
+    /// Checks every annotation against the table: malformed values, ignored and denied annotations, unknown ones.
     fn check_values(&mut self) {
         let mut unknown = 0;
         for (key, value) in self.pairs.clone() {
@@ -138,8 +144,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The mode, and the containers that get the files.
-    fn how(&mut self) {
+    /// The mode, the containers that get the files, and whether processes are shared.
+    fn mode_and_containers(&mut self) {
         let is_populated = self.is_set("agent-pre-populate", true);
         if self.is_set("agent-pre-populate-only", false) {
             if !is_populated {
@@ -157,11 +163,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every container, or those that are named; and the init containers that run after ours.
+    /// The containers that get the files: every app container or the named ones, and the init containers after the
+    /// injected one.
     fn containers(&self, is_populated: bool) -> BTreeSet<String> {
         let apps = || self.pod.containers.iter().filter(|c| !c.is_own());
         let served: BTreeSet<String> = apps().filter(|c| c.is_injected()).map(|c| c.name.clone()).collect();
-        let mut names: BTreeSet<String> = match self.said("agent-inject-containers") {
+        let mut names: BTreeSet<String> = match self.value("agent-inject-containers") {
             Some(list) => {
                 let named: BTreeSet<&str> = list.split(',').collect();
                 apps().filter(|c| named.contains(c.name.as_str())).map(|c| c.name.clone()).collect()
@@ -170,7 +177,7 @@ impl<'a> Reader<'a> {
             None => apps().map(|c| c.name.clone()).collect(),
         };
         if is_populated {
-            // One that runs before ours would find nothing.
+            // An init container before the injected one would find no files.
             let own_place = self.pod.init_containers.iter().position(Container::is_own);
             let stays = self.pod.init_containers.iter().rposition(|c| c.stays && !c.is_own());
             let first = own_place.or(stays.map(|at| at + 1)).unwrap_or(0);
@@ -180,7 +187,7 @@ impl<'a> Reader<'a> {
         names
     }
 
-    /// Whom the injected container runs as.
+    /// User and group of the injected container.
     fn user(&mut self) {
         const ROOT: &str = "root is refused here; leave it out: the files are readable for every user of the pod";
         let number = |name: &str| self.filled(name).and_then(|value| value.parse::<u32>().ok());
@@ -213,7 +220,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Amounts of the annotations over the operator's.
+    /// The operator's resources, overridden by the annotations.
     fn resources(&mut self) {
         let mut all = self.injector.resources.clone();
         let mut is_said = false;
@@ -243,7 +250,7 @@ impl<'a> Reader<'a> {
         self.made.resources = is_said.then_some(all);
     }
 
-    /// Intervals, and how long a sidecar goes on.
+    /// Intervals of refresh and renewal, and the delay before revocation.
     fn times(&mut self) {
         const GRACE: &str = "agent-revoke-grace";
         const INTERVAL: &str = "template-static-secret-render-interval";
@@ -269,6 +276,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Level and format of the log.
     fn logs(&mut self) {
         if let Some(level) = self.filled("log-level") {
             let level = match level.to_ascii_lowercase().as_str() {
@@ -287,11 +295,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The user and the group of their agent, when annotations say one of the two.
+/// User and group of Vault's agent, used where annotations set only the other one.
 const DEFAULT_USER: u32 = 100;
 const DEFAULT_GROUP: u32 = 1000;
 
-/// A request that nobody sets is not more than the limit.
+/// Lowers a request to the limit, where no annotation sets the request.
 fn lower_request(all: &mut Resources, unit: &str) {
     let (Some(request), Some(limit)) = (all.requests.get(unit), all.limits.get(unit)) else { return };
     if quantity::thousandths(request) > quantity::thousandths(limit) {
@@ -300,7 +308,7 @@ fn lower_request(all: &mut Resources, unit: &str) {
     }
 }
 
-/// A limit that nobody sets is not less than the request.
+/// Raises a limit to the request, where no annotation sets the limit.
 fn raise_limit(all: &mut Resources, unit: &str) {
     let (Some(request), Some(limit)) = (all.requests.get(unit), all.limits.get(unit)) else { return };
     if quantity::thousandths(request) > quantity::thousandths(limit) {
@@ -309,7 +317,7 @@ fn raise_limit(all: &mut Resources, unit: &str) {
     }
 }
 
-/// What another injector refuses in a value.
+/// Checks a value against the type of its row.
 fn check(row: &Key, value: &str) -> Result<(), String> {
     match row.value {
         Value::Any => Ok(()),

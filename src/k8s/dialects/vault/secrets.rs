@@ -1,4 +1,4 @@
-//! The files: which secret or template each holds, what it is called, and where it stands.
+//! Translates the annotations that create files: content, name, directory and mode of each.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,30 +12,31 @@ const SECRET: &str = "agent-inject-secret-";
 const TEMPLATE: &str = "agent-inject-template-";
 const TEMPLATE_FILE: &str = "agent-inject-template-file-";
 const VOLUME: &str = "secret-volume-path";
-/// Where files stand unless an annotation says otherwise.
+/// The default directory of the files.
 const DEFAULT_DIRECTORY: &str = "/vault/secrets";
 
-/// A file to be written.
+/// A file to write.
 struct File<'a> {
-    /// The annotation that says its content.
+    /// The annotation that sets its content.
     annotation: String,
-    /// The last part of its annotations.
+    /// NAME, the last part of its annotations' keys.
     raw: &'a str,
-    /// Where it stands.
+    /// Its directory.
     directory: String,
-    /// Its name there.
+    /// Its name in the directory.
     name: String,
     content: Content,
 }
 
+/// The content of a file.
 enum Content {
     Template(String),
-    /// The token of the login.
+    /// The login's token.
     Token,
 }
 
 impl<'a> Reader<'a> {
-    /// Every file, as settings.
+    /// Translates every file to settings. Refuses two files with the same path.
     pub(super) fn files(&mut self) {
         let mut files: Vec<File<'a>> = Vec::new();
         for raw in self.names() {
@@ -73,11 +74,11 @@ impl<'a> Reader<'a> {
         self.made.directories = directories;
     }
 
-    /// What stands after the last dash of annotations that make a file, each once.
+    /// The NAME parts of the annotations that create files, sorted, each once.
     fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&'a str> = Vec::new();
         for (key, value) in &self.pairs {
-            // In this order: a template file is no template called `file-…`.
+            // The order matters: a template file is not a template named `file-…`.
             let name = [SECRET, TEMPLATE_FILE, TEMPLATE].iter().find_map(|start| key.strip_prefix(start));
             if let Some(name) = name.filter(|name| !name.is_empty() && !value.trim().is_empty()) {
                 names.push(name);
@@ -88,17 +89,18 @@ impl<'a> Reader<'a> {
         names
     }
 
+    /// Content, directory and name of the file NAME; `None` if an annotation about it was refused.
     fn file(&mut self, raw: &'a str) -> Option<File<'a>> {
-        let template = self.said(&format!("{TEMPLATE}{raw}")).filter(|text| !text.is_empty());
-        let secret = self.said(&format!("{SECRET}{raw}")).unwrap_or_default();
+        let template = self.value(&format!("{TEMPLATE}{raw}")).filter(|text| !text.is_empty());
+        let secret = self.value(&format!("{SECRET}{raw}")).unwrap_or_default();
         let (annotation, text) = match template {
             Some(text) => (format!("{TEMPLATE}{raw}"), text.to_owned()),
-            // The text of a template file is not here, and has been refused.
+            // A template file cannot be read here, and was refused.
             None if self.filled(&format!("{TEMPLATE_FILE}{raw}")).is_some() => return None,
             None => (format!("{SECRET}{raw}"), self.default_template(secret)?),
         };
         let directory = self.directory(raw)?;
-        let is_kept = match self.said(&format!("preserve-secret-case-{raw}")) {
+        let is_kept = match self.value(&format!("preserve-secret-case-{raw}")) {
             Some(value) => words::boolean(value).unwrap_or(false),
             None => self.is_set("preserve-secret-case", false),
         };
@@ -117,9 +119,10 @@ impl<'a> Reader<'a> {
         Some(File { annotation, raw, directory, name, content: Content::Template(text) })
     }
 
+    /// The default template for a secret, as `map` or `json`.
     fn default_template(&mut self, path: &str) -> Option<String> {
         const KIND: &str = "agent-inject-default-template";
-        match self.said(KIND).unwrap_or("map").to_lowercase().as_str() {
+        match self.value(KIND).unwrap_or("map").to_lowercase().as_str() {
             "map" => Some(format!(
                 "{{{{ with secret \"{path}\" }}}}{{{{ range $k, $v := .Data }}}}{{{{ $k }}}}: {{{{ $v }}}}\n{{{{ end }}}}{{{{ end }}}}"
             )),
@@ -131,12 +134,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where a file stands.
+    /// The directory of the file NAME; `None` if it was refused.
     fn directory(&mut self, raw: &str) -> Option<String> {
         let own = format!("{VOLUME}-{raw}");
-        let (name, text) = match self.said(&own) {
+        let (name, text) = match self.value(&own) {
             Some(text) if !raw.is_empty() => (own.as_str(), text),
-            _ => (VOLUME, self.said(VOLUME).unwrap_or(DEFAULT_DIRECTORY)),
+            _ => (VOLUME, self.value(VOLUME).unwrap_or(DEFAULT_DIRECTORY)),
         };
         let clean = clean(text).filter(|_| text.starts_with('/')).map(|path| format!("/{path}"));
         let Some(path) = clean else {
@@ -152,6 +155,7 @@ impl<'a> Reader<'a> {
         Some(path)
     }
 
+    /// Adds the settings of one file. `name` is its path in the volume.
     fn set_file(&mut self, file: &File<'_>, name: &str) {
         let annotation = file.annotation.as_str();
         match &file.content {
@@ -180,7 +184,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A mode without rights for everybody: who could read as one of all others reads as a member of the pod's group.
+    /// Sets a mode without permissions for others: a reader among the others becomes a reader of the pod's group,
+    /// with a warning.
     fn mode(&mut self, annotation: &str, text: &str, name: &str) {
         let is_octal = text.len() <= 5 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
         let Some(bits) = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten() else {
@@ -202,7 +207,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A relative path as Go's `filepath.Join` makes it below a directory; `None` when it is empty or leads out of it.
+/// A relative path as Go's `filepath.Join` cleans it; `None` if it is empty or contains `..`.
 fn clean(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))

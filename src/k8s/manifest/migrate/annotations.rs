@@ -1,4 +1,4 @@
-//! What another injector's annotations come to, as annotations of ours.
+//! Translates another injector's annotations to annotations of this project.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::super::super::pod::Pod;
 use super::super::doc::Doc;
 use super::super::write;
 
-/// Annotations without the prefix, and what else the pod needs.
+/// Annotations without the prefix, and other changes of the pod.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     pub(super) annotations: Vec<(String, String)>,
@@ -19,10 +19,11 @@ pub(super) struct Annotations {
     pub(super) warnings: Vec<String>,
 }
 
-/// Where files stand unless an annotation says otherwise.
+/// The default directory of the files.
 const VOLUME: &str = "/run/secret-exec/files";
 
-/// Reads a pod; `None` when no annotation of another injector asks for anything. Every obstacle is an error.
+/// Translates a pod's annotations; `None` if it has none of another injector that ask for injection. Returns every
+/// obstacle as an error.
 pub(super) fn read(
     pod: &Doc,
     namespace: Option<&str>,
@@ -36,7 +37,7 @@ pub(super) fn read(
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
-    made.how(&translation, &pod);
+    made.injection(&translation, &pod);
     let files = Files::read(&translation.settings);
     let rest = translation.settings.iter().filter(|setting| setting.path[0] != "files");
     made.settings(rest, files);
@@ -44,6 +45,7 @@ pub(super) fn read(
     Ok(Some(made))
 }
 
+/// Parts of a translation that annotations of this project cannot express.
 fn obstacles(made: &Translation) -> Vec<String> {
     let mut found = Vec::new();
     if made.directories.len() > 1 {
@@ -66,12 +68,13 @@ fn obstacles(made: &Translation) -> Vec<String> {
 }
 
 impl Annotations {
+    /// Adds an annotation; `key` is without the prefix.
     fn add(&mut self, key: &str, value: impl Into<String>) {
         self.annotations.push((key.to_owned(), value.into()));
     }
 
-    /// Mode, containers, resources, user, directory.
-    fn how(&mut self, translation: &Translation, pod: &Pod) {
+    /// Mode, containers, directory, resources and user.
+    fn injection(&mut self, translation: &Translation, pod: &Pod) {
         if let Some(mode) = translation.mode.filter(|mode| *mode != Mode::Sidecar) {
             self.add("mode", mode.name());
         }
@@ -94,7 +97,7 @@ impl Annotations {
         let has_signal = translation.settings.iter().any(|s| s.path == ["onChange"] && s.values.iter().any(signals));
         match translation.user {
             None => {}
-            // A signal reaches processes of the same user only.
+            // A signal reaches only processes of the same user.
             Some((user, group)) if has_signal => self.add("run-as", format!("{user}:{group}")),
             Some(_) => self.warnings.push(
                 "the user of their agent is left out: the injected container has its own, and files are readable for the pod's \
@@ -105,6 +108,7 @@ impl Annotations {
         self.shares_processes = translation.shares_processes;
     }
 
+    /// The settings as annotations; what has no annotation of its own goes to `config`.
     fn settings<'a>(&mut self, rest: impl Iterator<Item = &'a Setting>, files: Files) {
         let mut config: Vec<(String, Doc)> = Vec::new();
         for setting in rest {
@@ -149,14 +153,16 @@ impl Annotations {
     }
 }
 
-/// The files that settings make.
+/// The files that the settings define.
 struct Files {
+    /// Name and fields of each file.
     all: Vec<(String, Vec<(String, Doc)>)>,
-    /// Whether their templates are Go's.
+    /// Whether their templates are Go templates.
     is_go: bool,
 }
 
 impl Files {
+    /// Collects the fields of each file, with a reference or a Jinja template instead of a Go template where possible.
     fn read(settings: &[Setting]) -> Self {
         let mut fields: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
         for setting in settings {
@@ -167,7 +173,7 @@ impl Files {
         }
         let simpler: BTreeMap<&str, Option<Simpler>> =
             fields.iter().map(|(name, fields)| (*name, simpler(fields))).collect();
-        // One language for all templates of a pod: Jinja where each of them can be.
+        // A pod has one template language: Jinja if every template can be translated.
         let is_go = fields
             .iter()
             .any(|(name, fields)| simpler[name].is_none() && fields.iter().any(|(field, _)| *field == "template"));
@@ -190,11 +196,12 @@ impl Files {
     }
 }
 
+/// The value of a file's field.
 fn value(field: &str, text: &str) -> Doc {
     if field == "errorOnMissingKey" { Doc::Bool(text == "true") } else { Doc::Text(text.to_owned()) }
 }
 
-/// A file's Go template in simpler words, where that is exact.
+/// A reference or a Jinja template that is equivalent to a file's Go template, if there is one.
 fn simpler(fields: &[(&str, &str)]) -> Option<Simpler> {
     let field = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, text)| *text);
     let text = field("template").filter(|_| field("language") == Some("go"))?;

@@ -1,4 +1,4 @@
-//! Volumes of the Secrets Store CSI driver, and the `SecretProviderClass`es that say what is in them
+//! Translates volumes of the Secrets Store CSI driver, and the `SecretProviderClass`es that define their contents
 //! (<https://secrets-store-csi-driver.sigs.k8s.io/>).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,16 +13,17 @@ use super::volumes::{containers, items, without};
 
 const DRIVER: &str = "secrets-store.csi.k8s.io";
 
-/// The classes of all documents.
+/// The `SecretProviderClass`es of all documents.
 pub(super) struct Classes(Vec<Class>);
 
+/// A `SecretProviderClass`.
 struct Class {
     namespace: Option<String>,
     name: String,
     spec: Doc,
 }
 
-/// A file of a volume, as the config has it.
+/// A file of a volume, with the values of the config's fields.
 struct File {
     name: String,
     from: String,
@@ -31,7 +32,7 @@ struct File {
 }
 
 impl Classes {
-    /// Those of these documents, also of lists of objects.
+    /// Finds the classes in these documents, including those in lists.
     pub(super) fn find<'a>(documents: impl Iterator<Item = &'a Doc>) -> Self {
         fn add(doc: &Doc, found: &mut Vec<Class>) {
             if let Some(Doc::List(items)) = doc.get("items") {
@@ -50,9 +51,9 @@ impl Classes {
         Self(found)
     }
 
-    /// The class of that name: of the same namespace, else the one that may be meant. Manifests often leave the namespace to
-    /// kubectl, of one object or of both.
-    fn meant(&self, name: &str, namespace: Option<&str>) -> Result<&Class, String> {
+    /// The class with that name in the same namespace; if the pod or the class names no namespace, the only class
+    /// with that name. Manifests often leave the namespace to kubectl.
+    fn find_named(&self, name: &str, namespace: Option<&str>) -> Result<&Class, String> {
         let named: Vec<&Class> = self.0.iter().filter(|known| known.name == name).collect();
         let exact = named.iter().filter(|known| known.namespace.as_deref() == namespace).copied().collect::<Vec<_>>();
         let maybe = named.iter().filter(|known| known.namespace.is_none() || namespace.is_none()).copied();
@@ -73,7 +74,8 @@ impl Classes {
         }
     }
 
-    /// The annotations for a pod's volumes of the driver, and the pod without them; `None` when it has none.
+    /// The annotations that replace a pod's volume of the driver, and the pod without that volume; `None` if it has
+    /// none.
     pub(super) fn read(&self, pod: &Doc, namespace: Option<&str>) -> Result<Option<(Annotations, Doc)>, Vec<String>> {
         let volumes: Vec<&Doc> = items(pod.get("spec").and_then(|spec| spec.get("volumes")))
             .iter()
@@ -96,7 +98,7 @@ impl Classes {
             .and_then(|all| all.text("secretProviderClass"));
         let class = class.unwrap_or_default();
         let namespace = pod.get("metadata").and_then(|metadata| metadata.text("namespace")).or(namespace);
-        let class = self.meant(class, namespace).map_err(|why| vec![format!("volume {name}: {why}")])?;
+        let class = self.find_named(class, namespace).map_err(|why| vec![format!("volume {name}: {why}")])?;
         let mut reader =
             Reader { volume: name, class, files: Vec::new(), made: Annotations::default(), obstacles: Vec::new() };
         reader.class();
@@ -111,6 +113,7 @@ impl Classes {
     }
 }
 
+/// The state while a volume is translated.
 struct Reader<'a> {
     volume: &'a str,
     class: &'a Class,
@@ -120,19 +123,23 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Adds a reason why the volume cannot be translated.
     fn obstacle(&mut self, text: impl std::fmt::Display) {
         self.obstacles.push(format!("SecretProviderClass {}: {text}", self.class.name));
     }
 
+    /// Adds an annotation; `key` is without the prefix.
     fn add(&mut self, key: &str, value: impl Into<String>) {
         self.made.annotations.push((key.to_owned(), value.into()));
     }
 
+    /// A parameter of the class that is not empty.
     fn parameter(&self, name: &str) -> Option<String> {
         let found = self.class.spec.get("parameters")?.text(name)?;
         (!found.is_empty()).then(|| found.to_owned())
     }
 
+    /// Translates the class: its provider's parameters and every object.
     fn class(&mut self) {
         if !items(self.class.spec.get("secretObjects")).is_empty() {
             self.obstacle(
@@ -158,6 +165,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Role, namespace, address and mount of Vault.
     fn vault(&mut self) {
         for (name, key) in
             [("roleName", "vault-role"), ("vaultNamespace", "vault-namespace"), ("vaultAddress", "vault-address")]
@@ -187,6 +195,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Translates an object of the Vault provider to a file.
     fn vault_object(&mut self, object: &Doc) {
         let text = |key: &str| object.text(key).filter(|text| !text.is_empty());
         let (Some(name), Some(path)) = (text("objectName"), text("secretPath")) else {
@@ -235,7 +244,8 @@ impl Reader<'_> {
         self.files.push(file);
     }
 
-    /// `filePermission` as a mode of ours: nothing for everybody, nothing to write or run.
+    /// `filePermission` as a mode without permissions for others, and without write or execute permission; `None`
+    /// is the default, 0440.
     fn mode(&mut self, name: &str, object: &Doc) -> Option<String> {
         let bits = match object.get("filePermission")? {
             Doc::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
@@ -257,6 +267,7 @@ impl Reader<'_> {
         (mode != 0o440).then(|| format!("{mode:04o}"))
     }
 
+    /// The region of AWS.
     fn aws(&mut self) {
         if let Some(region) = self.parameter("region") {
             self.add("aws-region", region);
@@ -266,6 +277,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Translates an object of the AWS provider to a file, and each `jmesPath` to a further one.
     fn aws_object(&mut self, object: &Doc) {
         let text = |key: &str| object.text(key).filter(|text| !text.is_empty());
         let Some(name) = text("objectName") else { return self.obstacle("an object has no objectName") };
@@ -312,7 +324,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Which containers have the volume, and where.
+    /// Which containers mount the volume, and at which path.
     fn mounts(&mut self, pod: &Doc) {
         let mut paths = BTreeSet::new();
         let mut names = Vec::new();
@@ -338,6 +350,8 @@ impl Reader<'_> {
         }
     }
 
+    /// Writes the files as annotations; those with a mode, a decoding or a name that no annotation can have go to
+    /// `config`.
     fn write(&mut self) {
         let mut below = Vec::new();
         for file in std::mem::take(&mut self.files) {
@@ -359,7 +373,7 @@ impl Reader<'_> {
     }
 }
 
-/// A parameter of a reference.
+/// A parameter of a reference, percent-encoded.
 fn encoded(text: &str) -> String {
     const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
         .remove(b'-')

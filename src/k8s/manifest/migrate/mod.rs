@@ -1,5 +1,6 @@
-//! Manifests for other injectors, rewritten with annotations of ours: those of Vault's and OpenBao's Agent Injector, of
-//! bank-vaults, and the volumes of the Secrets Store CSI driver. A pod is migrated as a whole, or left as it is and named.
+//! Rewrites manifests for other injectors with annotations of this project: those of Vault's and OpenBao's Agent
+//! Injector, of bank-vaults, and volumes of the Secrets Store CSI driver. A pod is migrated as a whole, or left
+//! unchanged and reported.
 
 mod annotations;
 mod classes;
@@ -19,21 +20,22 @@ use super::{called, is_only_directives, read_error, rewritten, segments, separat
 use super::{comments, read};
 use classes::Classes;
 
-/// What came of the manifests.
+/// The result of a migration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Migration {
     /// The manifests.
     pub text: String,
     /// Pods that were migrated: document and path.
     pub changed: Vec<String>,
-    /// What could not be migrated, and why: its pod stays as it was.
+    /// What could not be migrated, and why. The pod stays unchanged.
     pub left: Vec<String>,
-    /// What should be known, though nothing is wrong.
+    /// Warnings, which do not prevent the migration.
     pub warnings: Vec<String>,
 }
 
-/// Migrates every document of these files. `injector` is what the pods will be injected with; without one, only what holds
-/// for every injector is checked. Documents that cannot be read are errors, each with its place.
+/// Migrates every document of these files. `injector` is the config that the pods will be injected with; without
+/// one, only rules that hold for every config are checked. Returns the parse errors of all documents, with their
+/// positions.
 pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migration, Vec<String>> {
     let mut mistakes = Vec::new();
     let mut documents = Vec::new();
@@ -87,7 +89,7 @@ pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migrat
 }
 
 impl Migration {
-    /// The document with its pods migrated; `None` when nothing changes.
+    /// The document with its pods migrated; `None` if nothing changes.
     fn document(&mut self, doc: &Doc, place: &str, classes: &Classes, injector: Option<&Injector>) -> Option<Doc> {
         let mut pods = Vec::new();
         find_pods(doc, &mut Vec::new(), &mut pods);
@@ -116,7 +118,7 @@ impl Migration {
     }
 }
 
-/// Pods and pod templates.
+/// Collects the paths of pods and pod templates.
 fn find_pods(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     if is_pod(doc) {
         return found.push(path.clone());
@@ -133,7 +135,7 @@ fn find_pods(doc: &Doc, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The namespace of the object that a pod template is in: in a list each object has its own.
+/// The namespace of the object that contains a pod template; in a list each object has its own.
 fn namespace(doc: &Doc, path: &[String]) -> Option<String> {
     let of = |doc: &Doc| doc.get("metadata").and_then(|metadata| metadata.text("namespace")).map(str::to_owned);
     let mut found = of(doc);
@@ -148,7 +150,7 @@ fn namespace(doc: &Doc, path: &[String]) -> Option<String> {
     found
 }
 
-/// Annotations on an object whose pods are elsewhere in it: nobody reads them there.
+/// A message about annotations on an object whose pods are below it: no injector reads them there.
 fn misplaced(doc: &Doc, pods: &[Vec<String>]) -> Option<&'static str> {
     let is_elsewhere = !pods.is_empty() && pods.iter().all(|path| !path.is_empty());
     let has = annotations_of(doc).iter().any(|(key, _)| is_theirs(key));
@@ -157,6 +159,7 @@ fn misplaced(doc: &Doc, pods: &[Vec<String>]) -> Option<&'static str> {
     )
 }
 
+/// The annotations of an object.
 fn annotations_of(pod: &Doc) -> &[(String, Doc)] {
     match pod.get("metadata").and_then(|metadata| metadata.get("annotations")) {
         Some(Doc::Map(entries)) => entries,
@@ -164,13 +167,16 @@ fn annotations_of(pod: &Doc) -> &[(String, Doc)] {
     }
 }
 
+/// Whether the annotation is one of another injector.
 fn is_theirs(key: &str) -> bool {
     DIALECT_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
+/// A migrated pod, and warnings.
 type Migrated = (Doc, Vec<String>);
 
-/// The pod with annotations of ours; `None` when no other injector would do anything; else every obstacle.
+/// The pod with annotations of this project; `None` if no other injector would change it. Returns every obstacle as
+/// an error.
 fn migrated(
     pod: &Doc,
     namespace: Option<&str>,
@@ -191,7 +197,7 @@ fn migrated(
             return Err(vec![text.to_owned()]);
         }
     };
-    let obstacles = keep_own(pod, &mut made.annotations);
+    let obstacles = remove_present(pod, &mut made.annotations);
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
@@ -202,15 +208,16 @@ fn migrated(
     let mut check = injector.cloned().unwrap_or_else(Injector::placeholder);
     check.dialects.clear();
     let checked = inject_into(&after.to_json(), namespace, &check);
-    // What is wrong is told of the annotations that are there.
+    // Mistakes are reported about the annotations that the author wrote.
     let of_theirs = |denial| inject_into(&pod.to_json(), namespace, &dialects).err().unwrap_or(denial);
     let checked = checked.map_err(of_theirs)?;
     made.warnings.extend(checked.warnings);
     Ok(Some((after, made.warnings)))
 }
 
-/// Leaves out what the pod has in our words already, which wins at injection too. What would change its meaning is an obstacle.
-fn keep_own(pod: &Doc, made: &mut Vec<(String, String)>) -> Vec<String> {
+/// Removes annotations that the pod has already, which take precedence at injection too. Returns those whose values
+/// would have to be merged by hand.
+fn remove_present(pod: &Doc, made: &mut Vec<(String, String)>) -> Vec<String> {
     const MERGED: [&str; 2] = ["config", "template-language"];
     let own = |key: &str| {
         let key = format!("{PREFIX}{key}");
@@ -228,7 +235,7 @@ fn keep_own(pod: &Doc, made: &mut Vec<(String, String)>) -> Vec<String> {
     obstacles
 }
 
-/// Ours where the first of theirs stood, and none of theirs.
+/// Puts the new annotations in the place of the first one of another injector, and removes all of those.
 fn write_annotations(pod: &mut Doc, annotations: &[(String, String)]) {
     let mut new: Vec<(String, Doc)> =
         annotations.iter().map(|(key, value)| (format!("{PREFIX}{key}"), Doc::Text(value.clone()))).collect();
@@ -244,7 +251,7 @@ fn write_annotations(pod: &mut Doc, annotations: &[(String, String)]) {
     set(pod, &["metadata", "annotations"], Doc::Map(all));
 }
 
-/// Sets a value in a map of maps; `metadata` comes before what is there.
+/// Sets a value at a path of maps; a new `metadata` goes to the front.
 fn set(doc: &mut Doc, path: &[&str], value: Doc) {
     let Doc::Map(entries) = doc else { return };
     let (first, rest) = path.split_first().expect("a path has a step");

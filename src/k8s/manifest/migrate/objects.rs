@@ -1,4 +1,5 @@
-//! Secrets and ConfigMaps whose values bank-vaults puts in when they are created: nothing here writes secrets into the API.
+//! Reports Secrets and ConfigMaps whose values bank-vaults fills in when they are created: this project never
+//! writes secrets into the API.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use crate::config::{BANK_VAULTS_PREFIX, SECRETS_WEBHOOK_PREFIX};
 use super::super::doc::Doc;
 use super::annotations_of;
 
-/// What is to be said of each of them in a document, behind its place.
+/// A message about each such object in a document, to append to the document's name.
 pub(super) fn filled(doc: &Doc) -> Vec<String> {
     match (doc.get("items"), doc.text("kind")) {
         (Some(Doc::List(items)), Some(kind)) if kind.ends_with("List") => {
@@ -23,6 +24,7 @@ pub(super) fn filled(doc: &Doc) -> Vec<String> {
     }
 }
 
+/// The message about one object, if bank-vaults fills it in.
 fn one(doc: &Doc, kind: &str) -> Option<String> {
     let prefixes = [BANK_VAULTS_PREFIX, SECRETS_WEBHOOK_PREFIX];
     let is_annotated = annotations_of(doc).iter().any(|(key, _)| prefixes.iter().any(|prefix| key.starts_with(prefix)));
@@ -36,7 +38,7 @@ fn one(doc: &Doc, kind: &str) -> Option<String> {
     })
 }
 
-/// The keys whose values are references of bank-vaults.
+/// The keys whose values are bank-vaults references.
 fn keys<'a>(doc: &'a Doc, kind: &'a str, list: &'a str) -> impl Iterator<Item = &'a str> {
     let entries = match doc.get(list) {
         Some(Doc::Map(entries)) => entries.as_slice(),

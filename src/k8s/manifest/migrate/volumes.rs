@@ -1,8 +1,8 @@
-//! The volumes of a pod and where its containers have them.
+//! The volumes of a pod and their mounts.
 
 use super::super::doc::Doc;
 
-/// The items of a list, none where there is no list.
+/// The items of a list; empty if it is not a list.
 pub(super) fn items(doc: Option<&Doc>) -> &[Doc] {
     match doc {
         Some(Doc::List(items)) => items,
@@ -10,7 +10,7 @@ pub(super) fn items(doc: Option<&Doc>) -> &[Doc] {
     }
 }
 
-/// Every container of a pod.
+/// Every container and init container of a pod.
 pub(super) fn containers(pod: &Doc) -> impl Iterator<Item = &Doc> {
     let spec = pod.get("spec");
     ["containers", "initContainers"].into_iter().flat_map(move |list| items(spec.and_then(|spec| spec.get(list))))
