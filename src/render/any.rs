@@ -9,28 +9,28 @@ use super::error::{Location, RenderError, ValueError};
 use super::gotemplate::{self, Rendered};
 use super::template::{self, Step};
 
-/// A compiled template, whatever its language.
+/// A compiled template in either language.
 #[derive(Debug)]
 pub enum AnyTemplate {
     /// Jinja.
     Jinja(template::Template),
-    /// Go's.
+    /// A Go template.
     Go(gotemplate::Template),
 }
 
-/// A template that cannot be compiled.
+/// Why a template cannot be compiled.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// Jinja.
+    /// A Jinja template.
     #[error(transparent)]
     Jinja(#[from] template::TemplateError),
-    /// Go's.
+    /// A Go template.
     #[error(transparent)]
     Go(#[from] gotemplate::TemplateError),
 }
 
 impl CompileError {
-    /// The text for whoever wrote the template at this place.
+    /// The message for the author of the template at this place.
     pub fn at(&self, place: &Place) -> String {
         match (self, place) {
             (Self::Jinja(error), Place::Annotation(_)) => error.in_annotation(),
@@ -40,7 +40,7 @@ impl CompileError {
 }
 
 impl AnyTemplate {
-    /// Compiles the text. Errors of a Go template call it `name`; `named` is what the config has under `secrets`.
+    /// Compiles the text. `name` names a Go template in errors; `named` are the entries of the config's `secrets`.
     pub fn compile(
         name: &str,
         text: &str,
@@ -61,7 +61,8 @@ impl AnyTemplate {
         }
     }
 
-    /// What the text picks by name of each reference, as far as that is known without its values.
+    /// The members that the text picks by name from each reference, as far as known without the values. Empty for a
+    /// Go template.
     pub fn picks(&self) -> Box<dyn Iterator<Item = (&SecretRef, &[Step])> + '_> {
         match self {
             Self::Jinja(template) => Box::new(template.picks()),
@@ -69,7 +70,7 @@ impl AnyTemplate {
         }
     }
 
-    /// The text with its values; `now` is in seconds since 1970.
+    /// Renders the template with the fetched values; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<SecretBytes, RenderError> {
         match self {
             Self::Jinja(template) => template.render(fetches),
@@ -83,7 +84,7 @@ impl AnyTemplate {
         }
     }
 
-    /// Where references stand whose path is known only when the template is rendered.
+    /// The places of references whose path is computed when the template is rendered.
     pub fn computed(&self) -> &[Location] {
         match self {
             Self::Jinja(_) => &[],
@@ -91,7 +92,7 @@ impl AnyTemplate {
         }
     }
 
-    /// What the text names with these values, and is not among its references.
+    /// The sources that the template names when rendered with these values, without those of its known references.
     pub fn computed_sources(&self, fetches: &Fetches, now: u64) -> Vec<Source> {
         match self {
             Self::Jinja(_) => Vec::new(),
@@ -99,7 +100,7 @@ impl AnyTemplate {
         }
     }
 
-    /// Whether it names a source that it was made to [adopt](Self::adopt) with these values too.
+    /// Whether the template, rendered with these values, still names a source that was [adopted](Self::adopt).
     pub fn still_names(&self, source: &Source, fetches: &Fetches, now: u64) -> bool {
         match self {
             Self::Jinja(_) => false,
@@ -107,7 +108,7 @@ impl AnyTemplate {
         }
     }
 
-    /// From now on this source is among its references.
+    /// Adds a source to the template's references.
     pub fn adopt(&mut self, source: Source) {
         match self {
             Self::Jinja(_) => {}

@@ -1,4 +1,4 @@
-//! Undoing encodings.
+//! Decodes base64.
 
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
@@ -8,8 +8,8 @@ use crate::domain::SecretBytes;
 
 use super::error::ValueError;
 
-/// RFC 4648 with the standard or the URL-safe alphabet, padding or not. White space is left out: what a tool wrapped into
-/// lines, and what an editor put at the end.
+/// Decodes RFC 4648 base64 with the standard or the URL-safe alphabet, with or without padding. White space is
+/// skipped: line wrapping, and a newline at the end.
 pub(super) fn base64(text: &[u8]) -> Result<SecretBytes, ValueError> {
     let packed: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let alphabet = if packed.iter().any(|byte| b"-_".contains(byte)) { URL_SAFE } else { STANDARD };
@@ -17,6 +17,7 @@ pub(super) fn base64(text: &[u8]) -> Result<SecretBytes, ValueError> {
     decoded.map(SecretBytes::new)
 }
 
+/// A decoder that accepts missing padding.
 fn lenient(alphabet: &Alphabet) -> GeneralPurpose {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     GeneralPurpose::new(alphabet, config)

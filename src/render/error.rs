@@ -1,4 +1,5 @@
-//! Why something cannot be rendered: which reference or place of a template, why, what to do. Never a value.
+//! Why something cannot be rendered: the reference or the place in a template, the reason, and what to do. Never
+//! contains a value.
 
 use std::fmt;
 
@@ -6,33 +7,34 @@ use crate::domain::{Exit, JsonError, MOST_ELEMENTS, NameError, PickError, Secret
 
 use super::limits::{FUEL, GROWTH, OUTPUT};
 
-/// A reference or template that did not become bytes.
+/// Why a reference or template cannot be rendered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// A reference.
+    /// A reference cannot be rendered.
     #[error("cannot render {reference}: {why}")]
     Reference {
-        /// As it is written in a config.
+        /// The reference as a config writes it.
         reference: String,
-        /// What stands in the way.
+        /// The reason.
         why: ValueError,
     },
-    /// A place in a template.
+    /// A template cannot be rendered.
     #[error("template {at}: {why}")]
     Template {
-        /// Where.
+        /// The place in the template.
         at: Location,
-        /// What stands in the way.
+        /// The reason.
         why: TemplateRenderError,
     },
 }
 
 impl RenderError {
+    /// The error of a reference.
     pub(super) fn of(reference: &SecretRef, why: ValueError) -> Self {
         Self::Reference { reference: reference.to_string(), why }
     }
 
-    /// The exit code: 65, but 70 when what was to be rendered was never fetched.
+    /// The exit code: 65, or 70 if the source was never fetched.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Reference { why: ValueError::NotFetched, .. }
@@ -44,7 +46,7 @@ impl RenderError {
     }
 }
 
-/// A place in a template's text, both numbers one-based; a column is a character.
+/// A place in a template's text; both numbers are one-based, and a column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     /// The line.
@@ -54,7 +56,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// The place of a byte of `text`.
+    /// The place of a byte offset in `text`.
     pub(super) fn of(text: &str, offset: usize) -> Self {
         let before = &text.as_bytes()[..offset.min(text.len())];
         let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
@@ -72,104 +74,104 @@ impl fmt::Display for Location {
     }
 }
 
-/// What stands in the way of a value. Keys are named, values never.
+/// Why a value cannot be rendered. Names keys, never values.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// The source is not among what was fetched: a bug of the caller.
+    /// The source was not fetched, which is a bug of the caller.
     #[error("it was not fetched")]
     NotFetched,
-    /// No such key, or null, or nothing that has keys.
+    /// The key does not exist or is null, or the value has no keys.
     #[error("{0}")]
     Pick(PickError),
-    /// `raw` of a map.
+    /// Format `raw` for a map.
     #[error("it is a map with {}; add #KEY, or format: json", keys(.0))]
     RawMap(Vec<String>),
-    /// `decode` of a map.
+    /// `decode` for a map.
     #[error("decode takes one value and this is a map with {}; add #KEY", keys(.0))]
     DecodeMap(Vec<String>),
-    /// A format that writes keys, and something without keys.
+    /// A format that needs a map, for a value that is not one.
     #[error("{wanted} takes a map, and {why}{}", if *wanted == ENV_FROM { "pick its keys one by one under `env`" } else { "use format: raw" })]
     NotAMap {
         /// The format, or `envFrom`.
         wanted: &'static str,
-        /// Why it is none.
+        /// Why the value is not a map.
         why: NoMap,
     },
-    /// Bytes in a text format.
+    /// Bytes that are not UTF-8, for a text format.
     #[error("{} is not UTF-8 text; use format: raw", value_of(.0))]
     NotText(Option<String>),
-    /// A nested value that cannot be written again.
+    /// A nested value that cannot be parsed and written again.
     #[error(
         "{} cannot be written again: it has more than {MOST_ELEMENTS} names and values, is nested deeper than {limit} levels, repeats a key, or holds half a surrogate pair",
         value_of(.0),
         limit = super::tree::DEPTH
     )]
     Nested(Option<String>),
-    /// Not base64.
+    /// The value is not base64.
     #[error("it is not base64 (RFC 4648, standard or URL-safe)")]
     Base64,
-    /// A key that is no variable name.
+    /// A key that is not a valid variable name.
     #[error(
         "key {0:?} cannot be a variable: expected letters, digits and _, not starting with a digit; use format: json"
     )]
     VariableName(String),
-    /// A key that steers loaders, shells or interpreters.
+    /// A key that would set a variable of a loader, shell or interpreter, in `envFrom`.
     #[error("a backend may not set the variable {0:?}; pick the keys you want one by one under `env`")]
     ForbiddenName(String),
-    /// The same in a file that is read as variables.
+    /// The same in a dotenv file.
     #[error("a backend may not set the variable {0:?}; use format: json, or a template with the keys you want")]
     ForbiddenKey(String),
-    /// A key the shell itself keeps.
+    /// A key that is a variable that shells set themselves.
     #[error("key {0:?} is a variable that shells set themselves, so it cannot be read back; use format: json")]
     ShellName(String),
-    /// A name the kernel does not take.
+    /// A name that an environment variable cannot have.
     #[error("variable {name:?}: {why}")]
     EnvName {
-        /// Prefix and key.
+        /// The prefix and the key.
         name: String,
-        /// Why not.
+        /// The reason.
         why: NameError,
     },
-    /// A value that no dotenv spelling brings back everywhere.
+    /// A value that cannot be written so that every dotenv reader reads it back.
     #[error("{} {why}; use format: json", value_of(.key))]
     Dotenv {
-        /// Its key; `None` in a template.
+        /// The value's key; `None` in a template.
         key: Option<String>,
-        /// Why not.
+        /// The reason.
         why: Unquotable,
     },
 }
 
-/// What variables of a whole map are called in the configuration.
+/// The name of [`ValueError::NotAMap`]'s `wanted` for variables from a whole map.
 pub(super) const ENV_FROM: &str = "envFrom";
 
-/// Why something is not a map.
+/// Why a value is not a map.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoMap {
     /// A JSON string.
     #[error("this is one text; leave the #KEY out, or ")]
     Text,
-    /// Something that was expected to be a JSON object.
+    /// A value that was expected to be a JSON object.
     #[error("this is {0}; ")]
     Json(#[from] JsonError),
 }
 
-/// Why no spelling brings a value back in both readers.
+/// Why a value cannot be quoted so that a shell and python-dotenv both read it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unquotable {
-    /// NUL ends a string in every shell.
+    /// A NUL byte ends a string in every shell.
     #[error("holds a NUL byte, which no variable can")]
     Nul,
-    /// Universal newlines.
+    /// A carriage return.
     #[error("holds a carriage return, which python-dotenv reads as a newline")]
     CarriageReturn,
-    /// `${…}`.
+    /// An expansion, `${…}`.
     #[error("holds \"${{…}}\", which python-dotenv expands in any quotes")]
     Expansion,
-    /// `\` at the end.
+    /// A backslash at the end.
     #[error("ends with a backslash, which python-dotenv takes for the escape of the closing quote")]
     LastBackslash,
-    /// It needs double quotes, in which `$` and backquote expand.
+    /// The value needs double quotes, in which `$` and backquote are expanded.
     #[error("{}", mixed(.0, .1))]
     Mixed(InnerQuote, Expanding),
     /// JSON null.
@@ -177,16 +179,16 @@ pub enum Unquotable {
     Null,
 }
 
-/// What keeps a value from standing between single quotes.
+/// What prevents single quotes around a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InnerQuote {
-    /// `'` ends them in a shell.
+    /// `'` ends the quotes in a shell.
     SingleQuote,
-    /// Two backslashes, which python-dotenv reads as one there.
+    /// Two backslashes, which python-dotenv reads as one.
     TwoBackslashes,
 }
 
-/// What keeps a value from standing between double quotes.
+/// What prevents double quotes around a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expanding {
     /// `$`
@@ -195,7 +197,7 @@ pub enum Expanding {
     Backquote,
 }
 
-/// One sentence: which two characters, and what each of them rules out.
+/// A sentence about the two characters, and which quotes each of them prevents.
 fn mixed(inner: &InnerQuote, expanding: &Expanding) -> String {
     let (inner, single) = match inner {
         InnerQuote::SingleQuote => ("a single quote", "single quotes end at it in a shell"),
@@ -211,76 +213,78 @@ fn mixed(inner: &InnerQuote, expanding: &Expanding) -> String {
     )
 }
 
-/// What stands in the way of a template that compiled.
+/// Why a compiled template cannot be rendered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateRenderError {
-    /// A reference without its value, or a key that is not there.
+    /// A reference whose value or key is missing.
     #[error("{reference}: {why}")]
     Reference {
-        /// As it is written in a config.
+        /// The reference as a config writes it.
         reference: String,
-        /// What stands in the way.
+        /// The reason.
         why: ValueError,
     },
-    /// No such key, and the key is not one that the template spells out.
+    /// A key that is computed, and so not quoted, does not exist.
     #[error("{reference}: it does not have the key that is computed here")]
     ComputedKey {
-        /// As it is written in a config.
+        /// The reference as a config writes it.
         reference: String,
     },
-    /// An undefined value that is not simply a missing key.
+    /// An undefined value, other than a missing key.
     #[error("this is undefined")]
     Undefined,
-    /// `for k, v in secret('db')`.
+    /// A value that cannot be unpacked, as in `for k, v in secret('db')`.
     #[error(
         "this does not have as many parts as there are names; if it is a map, its keys and values are \
          `for k, v in … | items`"
     )]
     Unpack,
-    /// `none` where text goes.
+    /// `none` where text is needed.
     #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
     Null,
-    /// A map or list where text goes.
+    /// A map or list where text is needed.
     #[error("this is a map or a list; pick one of its values, or use `| json`")]
     Collection,
-    /// Bytes where text goes.
+    /// Bytes where text is needed.
     #[error("this is not UTF-8 text; use `| b64encode`, or format: raw without a template")]
     Binary,
-    /// `b64decode` of something else.
+    /// `b64decode` of a value that is not base64.
     #[error("this is not base64 (RFC 4648, standard or URL-safe)")]
     Base64,
     /// `dotenv` or `properties` of a value that cannot be quoted.
     #[error("this value {0}")]
     Unquotable(Unquotable),
-    /// A number JSON does not have, or a nesting without end.
+    /// A value that JSON cannot express, such as an infinite number.
     #[error("this value cannot be quoted: it is no text, number, map or list")]
     NoDatum,
-    /// Out of fuel.
+    /// The limit of steps is exceeded.
     #[error("it does more than {FUEL} steps")]
     TooMuchWork,
-    /// Out of output.
+    /// The limit of output is exceeded.
     #[error("it writes more than {} MiB", OUTPUT >> 20)]
     TooMuchOutput,
-    /// Out of room for values.
+    /// The limit of memory for values is exceeded.
     #[error("the values it makes are larger than {} MiB in all", GROWTH >> 20)]
     TooMuchGrowth,
-    /// A Go template, with its name.
+    /// A Go template failed.
     #[error("in {name}: {why}")]
     Go {
         /// The template's name.
         name: String,
-        /// What stands in the way.
+        /// The reason.
         why: String,
     },
-    /// What minijinja says without its details, which can quote values.
+    /// Another error of minijinja, without its details, which can quote values.
     #[error("{0}; no details are given because they could quote a value")]
     Engine(String),
 }
 
+/// The value of a key, for a message.
 fn value_of(key: &Option<String>) -> String {
     key.as_ref().map_or_else(|| "the value".to_owned(), |key| format!("the value of key {key:?}"))
 }
 
+/// The keys, for a message; at most 20 are named.
 fn keys(keys: &[String]) -> String {
     const SHOWN: usize = 20;
     match keys.len() {

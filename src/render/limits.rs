@@ -1,8 +1,8 @@
-//! What one rendering of a template may use.
+//! Limits of one rendering of a template.
 
-/// Instructions of one rendering: enough for a loop over thousands of keys, over in a moment.
+/// The most instructions of one rendering: enough for a loop over thousands of keys, and done within a moment.
 pub(super) const FUEL: u64 = 100_000;
-/// Bytes of one rendering.
+/// The most bytes of output of one rendering.
 pub(super) const OUTPUT: usize = 4 << 20;
-/// Bytes of all values that one rendering makes on its way.
+/// The most bytes of all intermediate values of one rendering.
 pub(super) const GROWTH: usize = 16 << 20;

@@ -1,7 +1,7 @@
-//! Rendering: what was fetched becomes the bytes of a file or variable. Pure: no I/O, no environment, no clock.
+//! Rendering: turns fetched values into the bytes of a file or variable. Pure: no I/O, no environment, no clock.
 //!
-//! One reference is written in a [`Format`]; an [`AnyTemplate`] is text with references in it;
-//! [`variables`] spreads a map.
+//! A single reference is written in a [`Format`]; an [`AnyTemplate`] is text with references in it; [`variables`] turns
+//! a map into variables.
 
 use crate::config::{Decode, Format};
 use crate::domain::{
@@ -21,8 +21,8 @@ pub use any::{AnyTemplate, CompileError};
 pub use error::{Expanding, InnerQuote, Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
 pub use template::{SecretCallError, Step, Template, TemplateError, TemplateFault};
 
-/// One reference as bytes. Without a format: `raw` for one value, `json` for a map. `decode` is undone first, and what it
-/// leaves is one value that may itself be a JSON object.
+/// Renders one reference. The default format is `raw` for one value, `json` for a map. `decode` is applied first; its
+/// result is one value, which may be a JSON object.
 pub fn secret(
     reference: &SecretRef,
     format: Option<Format>,
@@ -42,8 +42,8 @@ pub fn secret(
     render().map_err(|why| RenderError::of(reference, why))
 }
 
-/// `envFrom`: every key of the map with `prefix` in front of it, and its value. A key whose value is null is left out. A name that steers loaders, shells or
-/// interpreters is refused: a backend does not get to choose it.
+/// The variables of `envFrom`: every key of the map with `prefix` before it, and its value. A key with a null value is
+/// left out. A name that affects loaders, shells or interpreters is refused, because the backend chose it.
 pub fn variables(
     reference: &SecretRef,
     prefix: &str,
@@ -65,17 +65,18 @@ pub fn variables(
     render().map_err(|why| RenderError::of(reference, why))
 }
 
-/// What one reference points at, borrowed from what was fetched.
+/// The part of a fetched value that a reference refers to.
 enum Part<'a> {
-    /// A map: a reference without a key, to a backend that has keys.
+    /// A map: the reference has no key, and the backend has keys.
     Map(&'a SecretMap),
-    /// The value under a key.
+    /// The value of a key.
     Value(MaybeOwned<'a, SecretValue>),
-    /// A value that never had keys; it may be a JSON object all the same.
+    /// A value without keys; it may still be a JSON object.
     Whole(&'a SecretBytes),
 }
 
 impl<'a> Part<'a> {
+    /// Picks the part from the fetched values.
     fn of(reference: &SecretRef, fetches: &'a Fetches) -> Result<Self, ValueError> {
         let fetched = fetches.get(&reference.source).ok_or(ValueError::NotFetched)?;
         match (&reference.key, &fetched.payload) {
@@ -94,7 +95,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// As a map: a whole value and a value under a key count when they are a JSON object.
+    /// The part as a map: a whole value or the value of a key must be a JSON object.
     fn map(&self) -> Result<MaybeOwned<'_, SecretMap>, NoMap> {
         match self {
             Self::Map(map) => Ok(MaybeOwned::Borrowed(map)),
@@ -108,6 +109,7 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// The keys of a map; empty for other parts.
     fn keys(&self) -> Vec<String> {
         match self {
             Self::Map(map) => map.keys().map(str::to_owned).collect(),

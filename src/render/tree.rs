@@ -1,4 +1,4 @@
-//! JSON below the top level of a secret: order and numbers stay as they were written.
+//! Parsed JSON below the top level of a secret: order and numbers stay as written.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use serde_json::value::RawValue;
 
 use crate::domain::has_too_many_elements;
 
-/// How deep a value may be nested.
+/// The deepest nesting of a value.
 pub(super) const DEPTH: usize = 64;
 
-/// A JSON value that can be written in any format. No `Debug`: it holds secrets.
+/// A JSON value that can be written in any format. No `Debug`, because it contains secrets.
 #[derive(Clone)]
 pub(super) enum Json {
     Null,
     Bool(bool),
-    /// As written.
+    /// The number as written.
     Number(String),
     Text(String),
     List(Vec<Json>),
     Map(Vec<(String, Json)>),
 }
 
-/// Not JSON, too large, too deep, a repeated key, or half a surrogate pair.
+/// The text is not JSON, too large, nested too deep, repeats a key, or has half a surrogate pair.
 pub(super) struct JsonError;
 
 impl Json {
@@ -35,7 +35,7 @@ impl Json {
     }
 }
 
-/// serde_json would read numbers into its own types; a raw value keeps their text and borrows it.
+/// Parses a value. Raw values keep the text of numbers, which serde_json would convert to its own types.
 fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
     let depth = depth.checked_sub(1).ok_or(JsonError)?;
     let unreadable = |_| JsonError;
@@ -61,6 +61,7 @@ fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
     })
 }
 
+/// Collects the entries of an object, unparsed, including repeated keys.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {

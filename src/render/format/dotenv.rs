@@ -1,20 +1,20 @@
-//! Dotenv lines that a shell's `.` and python-dotenv read back to the same value. Where their rules cannot be reconciled
-//! the value is refused.
+//! Writes dotenv lines that a shell's `.` and python-dotenv both read back to the same value. A value for which
+//! that is impossible is refused.
 //!
 //! | | between `'` | between `"` |
 //! |---|---|---|
 //! | shell (POSIX, 2.2.2 and 2.2.3) | everything literal | `\` escapes `$`, `` ` ``, `"`, `\`; `$` and `` ` `` expand |
 //! | python-dotenv | `\\` and `\'` are escapes | `\\`, `\'`, `\"`, `\n` and the like are escapes, `\$` is not |
 //!
-//! python-dotenv also expands `${NAME}` between either quotes, reads `\r` as a line break, and its versions up to 1.2.1
-//! take a `\` before the closing quote for the escape of that quote, whatever stands before it.
+//! python-dotenv also expands `${NAME}` in both quotes, reads `\r` as a line break, and its versions up to 1.2.1
+//! take a `\` before the closing quote as an escape of that quote, whatever precedes it.
 
 use super::super::error::{Expanding, InnerQuote, Unquotable, ValueError};
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 use crate::domain::is_forbidden_from_backend;
 
-/// `KEY='value'` lines. A key whose value is null is left out.
+/// A map as `KEY='value'` lines. A key with a null value is left out.
 pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     let mut out = String::new();
     for (key, value) in entries {
@@ -32,6 +32,7 @@ pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     Ok(out)
 }
 
+/// Refuses a key that is not a safe variable name.
 fn check_name(key: &str) -> Result<(), ValueError> {
     let is_name = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -47,7 +48,7 @@ fn check_name(key: &str) -> Result<(), ValueError> {
     Ok(())
 }
 
-/// Variables that are read-only in dash or bash, or do not keep what is assigned to them.
+/// Whether the variable is read-only in dash or bash, or does not keep an assigned value.
 fn is_kept_by_shells(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "_",
@@ -73,7 +74,7 @@ fn is_kept_by_shells(name: &str) -> bool {
     NAMES.contains(&name) || name.starts_with("BASH_") || name == "BASHPID"
 }
 
-/// One value, in quotes. Nested values are JSON text.
+/// One value in quotes. A nested value becomes JSON text.
 pub(in super::super) fn datum(datum: &Datum<'_>) -> Result<String, Unquotable> {
     match datum {
         Datum::Text(value) => quote(value),
@@ -82,6 +83,7 @@ pub(in super::super) fn datum(datum: &Datum<'_>) -> Result<String, Unquotable> {
     }
 }
 
+/// Quotes a value, preferably with single quotes.
 fn quote(value: &str) -> Result<String, Unquotable> {
     if value.contains('\0') {
         return Err(Unquotable::Nul);

@@ -1,11 +1,11 @@
-//! JSON: keys in the backend's order, numbers as written, nothing escaped that need not be (RFC 8259).
+//! Writes JSON: keys in the backend's order, numbers as written, only necessary escapes (RFC 8259).
 
 use std::fmt::Write;
 
 use super::super::tree::Json;
 use super::{Datum, Entry};
 
-/// A map on one line, no newline at its end.
+/// A map on one line, without a newline at the end.
 pub(super) fn map(entries: &[Entry<'_>]) -> String {
     let mut out = String::from("{");
     for (place, (key, datum)) in entries.iter().enumerate() {
@@ -23,7 +23,7 @@ pub(super) fn map(entries: &[Entry<'_>]) -> String {
     out
 }
 
-/// One value.
+/// One value as JSON.
 pub(in super::super) fn datum(datum: &Datum<'_>) -> String {
     let mut out = String::new();
     match datum {
@@ -33,6 +33,7 @@ pub(in super::super) fn datum(datum: &Datum<'_>) -> String {
     out
 }
 
+/// Appends a string.
 pub(super) fn text(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
@@ -49,6 +50,7 @@ pub(super) fn text(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends a parsed JSON value.
 pub(super) fn tree(out: &mut String, value: &Json) {
     match value {
         Json::Null => out.push_str("null"),

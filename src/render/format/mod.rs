@@ -1,4 +1,4 @@
-//! The formats: `raw` is one value byte for byte, `json` either, the others write a map.
+//! The output formats: `raw` writes one value unchanged, `json` a value or a map, the others a map.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub(super) mod json;
 pub(super) mod properties;
 pub(super) mod yaml;
 
-/// The part in a format; `None` is `raw` for one value and `json` for a map.
+/// Renders a part in a format; without one, a value is `raw` and a map is `json`.
 pub(super) fn render(part: &Part<'_>, format: Option<Format>) -> Result<SecretBytes, ValueError> {
     let format = format.unwrap_or(if part.one().is_some() { Format::Raw } else { Format::Json });
     let text = match format {
@@ -27,11 +27,13 @@ pub(super) fn render(part: &Part<'_>, format: Option<Format>) -> Result<SecretBy
     Ok(SecretBytes::from(text))
 }
 
+/// One value unchanged.
 fn raw(part: &Part<'_>) -> Result<SecretBytes, ValueError> {
     let bytes = part.one().ok_or_else(|| ValueError::RawMap(part.keys()))?;
     Ok(SecretBytes::copy_of(bytes.expose()))
 }
 
+/// A map, or one value, as JSON.
 fn json(part: &Part<'_>) -> Result<String, ValueError> {
     match (part, part.map()) {
         (_, Ok(map)) => Ok(json::map(&entries(&map)?)),
@@ -47,17 +49,19 @@ fn json(part: &Part<'_>) -> Result<String, ValueError> {
     }
 }
 
+/// The part as a map. `wanted` names the format in the error.
 fn map<'a>(part: &'a Part<'_>, wanted: &'static str) -> Result<MaybeOwned<'a, SecretMap>, ValueError> {
     part.map().map_err(|why| ValueError::NotAMap { wanted, why })
 }
 
-/// One value, ready to be quoted: text as it is, anything else as a tree.
+/// One value to be quoted: a string, or parsed JSON.
 pub(super) enum Datum<'a> {
     Text(Cow<'a, str>),
     Json(Json),
 }
 
 impl<'a> Datum<'a> {
+    /// Parses a value. `key` names it in errors.
     fn of(key: Option<&str>, value: &'a SecretValue) -> Result<Self, ValueError> {
         let key = || key.map(str::to_owned);
         let text = value.raw().expose_text().ok_or_else(|| ValueError::NotText(key()))?;
@@ -77,8 +81,10 @@ impl From<Json> for Datum<'_> {
     }
 }
 
+/// A key of a map and its value.
 type Entry<'a> = (&'a str, Datum<'a>);
 
+/// Parses every value of a map.
 fn entries(map: &SecretMap) -> Result<Vec<Entry<'_>>, ValueError> {
     map.iter().map(|(key, value)| Ok((key, Datum::of(Some(key), value)?))).collect()
 }

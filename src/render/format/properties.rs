@@ -1,11 +1,11 @@
-//! Java properties, as `Properties.load` reads them back: ISO 8859-1, so everything beyond ASCII is `\uXXXX`.
+//! Writes Java properties for `Properties.load`, which reads ISO 8859-1: characters beyond ASCII become `\uXXXX`.
 
 use std::fmt::Write;
 
 use super::super::tree::Json;
 use super::{Datum, Entry, json};
 
-/// `key=value` lines. A key whose value is null is left out.
+/// A map as `key=value` lines. A key with a null value is left out.
 pub(super) fn map(entries: &[Entry<'_>]) -> String {
     let mut out = String::new();
     for (key, value) in entries {
@@ -18,7 +18,7 @@ pub(super) fn map(entries: &[Entry<'_>]) -> String {
     out
 }
 
-/// One value; `None` for null, which properties do not have. Nested values are JSON text.
+/// One value, escaped; `None` for null, which properties cannot express. A nested value becomes JSON text.
 pub(in super::super) fn datum(datum: &Datum<'_>) -> Option<String> {
     let mut out = String::new();
     match datum {
@@ -29,12 +29,14 @@ pub(in super::super) fn datum(datum: &Datum<'_>) -> Option<String> {
     Some(out)
 }
 
+/// Where a text is written; the two need different escapes.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Key,
     Value,
 }
 
+/// Appends a text, escaped.
 fn escape(out: &mut String, text: &str, place: Place) {
     for (offset, character) in text.char_indices() {
         match character {
@@ -43,7 +45,7 @@ fn escape(out: &mut String, text: &str, place: Place) {
             '\t' => out.push_str("\\t"),
             '\x0c' => out.push_str("\\f"),
             '\\' => out.push_str("\\\\"),
-            // In a value only leading blanks are skipped, and `#`, `!`, `=`, `:` mean nothing.
+            // In a value, only a leading blank needs an escape, and `#`, `!`, `=`, `:` have no special meaning.
             ' ' if place == Place::Key || offset == 0 => out.push_str("\\ "),
             ':' | '=' | '#' | '!' if place == Place::Key => {
                 out.push('\\');

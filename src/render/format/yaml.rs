@@ -1,14 +1,15 @@
-//! YAML that 1.1 and 1.2 readers read alike: a block mapping, every string in double quotes, nested values in flow style.
+//! Writes YAML that parsers of 1.1 and 1.2 read alike: a block mapping, all strings in double quotes, nested values
+//! in flow style.
 
 use std::fmt::Write;
 
 use super::super::tree::Json;
 use super::{Datum, Entry};
 
-/// A simple key may be this long (YAML 1.2.2, 7.4.2: 1024 characters; every character may take ten when escaped).
+/// The longest implicit key, in bytes (YAML 1.2.2, 7.4.2 allows 1024 characters).
 const SIMPLE_KEY: usize = 1000;
 
-/// One line a key; an empty map is `{}`.
+/// A map with one line per key; an empty map is `{}`.
 pub(super) fn map(entries: &[Entry<'_>]) -> String {
     let mut out = String::new();
     for (key, datum) in entries {
@@ -19,13 +20,14 @@ pub(super) fn map(entries: &[Entry<'_>]) -> String {
     if entries.is_empty() { "{}\n".to_owned() } else { out }
 }
 
-/// One value, in flow style.
+/// One value in flow style.
 pub(in super::super) fn datum(datum: &Datum<'_>) -> String {
     let mut out = String::new();
     put(&mut out, datum);
     out
 }
 
+/// Appends a value in flow style.
 fn put(out: &mut String, datum: &Datum<'_>) {
     match datum {
         Datum::Text(value) => text(out, value),
@@ -33,6 +35,8 @@ fn put(out: &mut String, datum: &Datum<'_>) {
     }
 }
 
+/// Appends a key with its colon. A key that is too long gets the explicit form `? KEY`, followed by
+/// `behind_a_long_one`.
 fn put_key(out: &mut String, key: &str, behind_a_long_one: &str) {
     let start = out.len();
     text(out, key);
@@ -43,6 +47,7 @@ fn put_key(out: &mut String, key: &str, behind_a_long_one: &str) {
     out.push_str(": ");
 }
 
+/// Appends a string in double quotes.
 fn text(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
@@ -52,8 +57,8 @@ fn text(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            // What one of the versions calls a line break or does not allow literally: C0, DEL, C1, the Unicode
-            // separators, the byte order mark, the two non-characters.
+            // Characters that a version of YAML reads as line breaks or does not allow unescaped: C0, DEL, C1, the
+            // Unicode separators, the byte order mark, the two non-characters.
             '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
                 write!(out, "\\u{:04x}", u32::from(character)).expect("a String takes everything");
             }
@@ -63,6 +68,7 @@ fn text(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends a parsed JSON value in flow style.
 fn tree(out: &mut String, value: &Json) {
     match value {
         Json::Null => out.push_str("null"),
@@ -93,7 +99,7 @@ fn tree(out: &mut String, value: &Json) {
     }
 }
 
-/// To a YAML 1.1 reader `1e3` is a string; it asks for a point and a sign: `1.0e+3`.
+/// Appends a number. A YAML 1.1 parser reads `1e3` as a string: an exponent needs a point and a sign, `1.0e+3`.
 fn number(out: &mut String, written: &str) {
     let Some((mantissa, exponent)) = written.split_once(['e', 'E']) else { return out.push_str(written) };
     out.push_str(mantissa);

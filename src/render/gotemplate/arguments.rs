@@ -1,4 +1,5 @@
-//! How arguments fit a function's parameters: Go's rules of assignment between the types that templates have.
+//! Checks arguments against a function's parameters, by Go's rules of assignability for the types that templates
+//! have.
 
 use super::value::{Elements, Int, Value};
 
@@ -18,6 +19,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The type's name in Go.
     fn name(self) -> &'static str {
         match self {
             Self::Any => "interface {}",
@@ -31,7 +33,8 @@ impl Kind {
     }
 }
 
-/// The value as the parameter takes it. A literal number fits any integer type; nothing else is converted.
+/// The argument as the parameter receives it, or why it does not fit. A literal number fits any integer type; other
+/// values are not converted. `is_nil`: the argument is the literal `nil`.
 pub(super) fn fit(value: Value, kind: Kind, is_literal: bool, is_nil: bool) -> Result<Value, String> {
     let fits = match (kind, &value) {
         (_, Value::Pending) | (Kind::Any, _) => true,
@@ -64,6 +67,7 @@ pub(super) fn fit(value: Value, kind: Kind, is_literal: bool, is_nil: bool) -> R
     }
 }
 
+/// The zero value of a type.
 fn empty(kind: Kind) -> Value {
     match kind {
         Kind::Strings => Value::strings([""; 0]),

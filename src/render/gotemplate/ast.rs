@@ -1,17 +1,17 @@
-//! The syntax tree of a template, as Go's `text/template/parse` makes it.
+//! The syntax tree of a template, like that of Go's `text/template/parse`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::functions::Function;
 
-/// Byte offset in the source.
+/// Byte offset in the template's text.
 pub(super) type Offset = usize;
 
 /// A sequence of nodes.
 pub(super) type List = Vec<Node>;
 
-/// What a template is made of.
+/// A node of the tree.
 #[derive(Debug)]
 pub(super) enum Node {
     Text(String),
@@ -19,7 +19,7 @@ pub(super) enum Node {
     If(Branch),
     With(Branch),
     Range(Branch),
-    /// `{{template "name" pipeline}}`, and what `block` leaves in its place.
+    /// `{{template "name" pipeline}}`; also the place of a `block`.
     Template {
         at: Offset,
         name: String,
@@ -29,7 +29,7 @@ pub(super) enum Node {
     Continue,
 }
 
-/// `if`, `with` and `range`.
+/// An `if`, `with` or `range`.
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) pipe: Pipe,
@@ -37,30 +37,30 @@ pub(super) struct Branch {
     pub(super) otherwise: Option<List>,
 }
 
-/// A pipeline, with the variables it sets.
+/// A pipeline and the variables it sets.
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) at: Offset,
     pub(super) variables: Vec<String>,
-    /// `=` and not `:=`.
+    /// Whether it assigns with `=`; else it declares with `:=`.
     pub(super) is_assignment: bool,
     pub(super) commands: Vec<Command>,
 }
 
-/// One stage of a pipeline.
+/// One stage of a pipeline: a function with its arguments, or one operand.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) words: Vec<Word>,
 }
 
-/// One operand with its place.
+/// One operand and its place.
 #[derive(Debug)]
 pub(super) struct Word {
     pub(super) at: Offset,
     pub(super) term: Term,
 }
 
-/// An operand.
+/// The kind of an operand.
 #[derive(Debug)]
 pub(super) enum Term {
     Function(&'static Function),
@@ -76,5 +76,5 @@ pub(super) enum Term {
     Pipe(Box<Pipe>),
 }
 
-/// Templates by name: the main one and those it defines.
+/// Templates by name: the main one and those that it defines.
 pub(super) type Templates = BTreeMap<String, List>;

@@ -1,4 +1,4 @@
-//! What is wrong with a Go template: place and text, never a value.
+//! Errors of Go templates: place and message, never a value.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use crate::domain::Exit;
 
 use super::super::error::Location;
 
-/// A template that cannot be parsed, or that uses what is refused.
+/// A template that cannot be parsed, or that uses a refused function.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("template {name}:{}:{}: {why}", at.line, at.column)]
 pub struct TemplateError {
     /// The template's name.
     pub name: String,
-    /// Where.
+    /// The place.
     pub at: Location,
-    /// What is wrong.
+    /// The error.
     pub why: SyntaxError,
 }
 
@@ -25,35 +25,35 @@ impl TemplateError {
     }
 }
 
-/// What is wrong with a template's text.
+/// What is wrong in a template's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SyntaxError {
-    /// Not the grammar of `text/template`.
+    /// A syntax error.
     #[error("{0}")]
     Syntax(String),
-    /// A function that there is not.
+    /// An unknown function.
     #[error("function {0:?} not defined")]
     UnknownFunction(String),
-    /// A function that exists in consul-template and not here.
+    /// A function of consul-template that is not supported.
     #[error("function {name:?} is refused: {why}")]
     Refused {
         /// The function.
         name: String,
-        /// Why, and what to do instead.
+        /// The reason, and what to do instead.
         why: &'static str,
     },
-    /// A path that is no reference.
+    /// A path that is not a valid reference.
     #[error("{0}")]
     Reference(String),
-    /// Larger or deeper than a template needs.
+    /// The template exceeds a limit of size or depth.
     #[error("{0}")]
     TooLarge(&'static str),
 }
 
-/// Why a template that was parsed cannot be rendered. Types, function names and keys that the template spells out; never a value.
+/// Why rendering a parsed template stops. Names types, functions and keys written in the template; never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stop {
-    /// Byte offset.
+    /// Byte offset in the template's text.
     pub(super) at: usize,
     pub(super) why: String,
 }

@@ -1,4 +1,4 @@
-//! Fields and methods of the values: maps, what `secret` and `pkiCert` return, `json.Number`, `scratch`.
+//! Fields and methods of values: maps, the results of `secret` and `pkiCert`, `json.Number`, `scratch`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::MissingKey;
 use super::rendering::Rendering;
 use super::value::{Int, Map, Text, Value};
 
-/// A field of a value. Names only keys that the template spells out.
+/// A field of a value. Errors name only keys that the template contains literally.
 pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Value, String> {
     match value {
         Value::Pending => Ok(Value::Pending),
@@ -41,10 +41,10 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
     }
 }
 
-/// A method: the receiver is the first argument.
+/// A method; the receiver is the first argument.
 pub(super) type Method = fn(&mut Rendering<'_>, &[Value]) -> Result<Value, String>;
 
-/// The method of that name, if the value's type has one.
+/// The method with that name, if the value's type has one.
 pub(super) fn method(value: &Value, name: &str) -> Option<Method> {
     let table = match value {
         Value::Number(_) => NUMBER,
@@ -93,29 +93,33 @@ const SCRATCH: &[(&str, Method)] = &[
     }),
 ];
 
-/// What happens to a key that a map has already.
+/// How to treat a key that exists already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
     Replace,
     Keep,
 }
 
+/// Converts a `json.Number`.
 fn number(given: &[Value], convert: fn(&str) -> Option<Value>) -> Result<Value, String> {
     let [Value::Number(text)] = given else { return Err(count()) };
     let converted = std::str::from_utf8(text).ok().and_then(convert);
     converted.ok_or_else(|| "the number does not fit the type".to_owned())
 }
 
+/// The error of wrong arguments.
 fn count() -> String {
     "wrong number or types of arguments".to_owned()
 }
 
+/// Calls `work` with the locked map of a scratch and the arguments after it.
 fn scratch(given: &[Value], work: impl FnOnce(&mut Map, &[Value]) -> Result<Value, String>) -> Result<Value, String> {
     let Some((Value::Scratch(scratch), rest)) = given.split_first() else { return Err(count()) };
     let mut map = scratch.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     work(&mut map, rest)
 }
 
+/// Sets a key of the scratch; returns an empty string.
 fn set(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Result<Value, String> {
     scratch(given, |map, rest| {
         let [Value::String(key), value] = rest else { return Err(count()) };
@@ -126,6 +130,7 @@ fn set(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Result<V
     })
 }
 
+/// Sets a key of a map in the scratch, which is created if needed; returns an empty string.
 fn set_inner(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Result<Value, String> {
     scratch(given, |map, rest| {
         let [Value::String(name), Value::String(key), value] = rest else { return Err(count()) };
@@ -134,7 +139,7 @@ fn set_inner(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Re
         let Value::Map(inner, _) = inner else { return Err("it is not a map".to_owned()) };
         if existing == Existing::Replace || !inner.contains_key(key) {
             if Arc::get_mut(inner).is_none() {
-                // Somebody holds it as it is, and keeps it.
+                // The map is shared, so it will be copied.
                 run.grow(weight)?;
             }
             let value = run.nested(value.clone())?;

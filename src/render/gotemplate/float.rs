@@ -1,7 +1,7 @@
-//! Floating point numbers as `strconv.FormatFloat` writes them and `strconv.ParseFloat` reads them.
+//! Floating-point numbers as `strconv.FormatFloat` writes and `strconv.ParseFloat` reads them.
 
-/// Formats `b`, `e`, `E`, `f`, `g`, `G`; `None` is the shortest text that reads back as the same number. `is_sharp` is
-/// the flag `#`: always a point, and with `g` the zeros behind it.
+/// Formats a number with the verb `b`, `e`, `E`, `f`, `g` or `G`. Without a precision, the result is the shortest
+/// text that reads back as the same number. `is_sharp` is the flag `#`: always a point, and with `g` trailing zeros.
 pub(super) fn format(value: f64, verb: char, precision: Option<usize>, is_sharp: bool) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -25,7 +25,8 @@ pub(super) fn format(value: f64, verb: char, precision: Option<usize>, is_sharp:
     }
 }
 
-/// Reads a decimal or hexadecimal number, underscores between its digits, or a word; none that is too large.
+/// Parses a decimal or hexadecimal number with optional underscores between digits, or a word such as `inf`. `None`
+/// for other text, and for a number that is too large.
 pub(super) fn parse(text: &str) -> Option<f64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
@@ -47,7 +48,7 @@ pub(super) fn parse(text: &str) -> Option<f64> {
     Some(if lower.starts_with('-') { -value } else { value }).filter(|value| value.is_finite())
 }
 
-/// What stands behind `0x`: hexadecimal digits and a power of two.
+/// Parses the text after `0x`: hexadecimal digits and a power of two.
 pub(super) fn hexadecimal(body: &str) -> Option<f64> {
     let (mantissa, exponent) = body.split_once('p')?;
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -57,7 +58,7 @@ pub(super) fn hexadecimal(body: &str) -> Option<f64> {
     Some(value * 2f64.powi(exponent.checked_sub(4 * i32::try_from(part.len()).ok()?)?))
 }
 
-/// A whole number times a power of two.
+/// The number as an integer times a power of two.
 fn binary(value: f64) -> String {
     let bits = value.to_bits();
     let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff);
@@ -66,7 +67,7 @@ fn binary(value: f64) -> String {
     format!("{}{mantissa}p{power:+}", if value.is_sign_negative() { "-" } else { "" })
 }
 
-/// Rust writes `1.5e7`, Go `1.5e+07`.
+/// Converts Rust's exponent `1.5e7` to Go's `1.5e+07`.
 fn exponential(text: &str, verb: char) -> String {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
@@ -74,8 +75,9 @@ fn exponential(text: &str, verb: char) -> String {
     format!("{mantissa}{e}{sign}{digits:0>2}")
 }
 
+/// Formats with the verb `g` or `G`.
 fn general(value: f64, verb: char, precision: Option<usize>, keeps_zeros: bool) -> String {
-    // `#` keeps zeros up to a precision, which is 6 where none is given.
+    // `#` keeps zeros up to the precision, 6 by default.
     let precision = if keeps_zeros { precision.or(Some(6)) } else { precision };
     let wanted = precision.map(|p| p.max(1));
     let text = wanted.map_or_else(|| format!("{value:e}"), |p| format!("{value:.*e}", p - 1));
@@ -93,7 +95,7 @@ fn general(value: f64, verb: char, precision: Option<usize>, keeps_zeros: bool) 
             if !keeps_zeros && p > digits && digits > exponent { digits } else { p }
         }
     };
-    // strconv decides with 6 where the shortest text is wanted.
+    // strconv uses 6 as the limit for the shortest text.
     if exponent < -4 || exponent >= limit {
         return exponential(&format!("{mantissa}e{exponent}"), verb);
     }

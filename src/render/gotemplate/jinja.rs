@@ -1,21 +1,21 @@
-//! The Go templates that say the same as a reference or as a Jinja template, byte for byte: text, and fields of one secret at a
-//! time. A secret without the key is an error there, where Go writes `<no value>`.
+//! Translates simple Go templates, text and fields of one secret at a time, to a reference or a Jinja template with
+//! the same output. Only for a missing key they differ: it is an error there, where Go writes `<no value>`.
 
 use super::GoOptions;
 use super::ast::{List, Node, Pipe, Term};
 use super::functions;
 use super::parser;
 
-/// What a Go template can be written as.
+/// What a Go template is equivalent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Simpler {
-    /// It is one value of one secret: its reference.
+    /// The reference of one value of one secret.
     Reference(String),
     /// A Jinja template.
     Jinja(String),
 }
 
-/// The same in simpler words; `None` where that is not exact.
+/// Translates a template; `None` if there is no equivalent.
 pub fn simpler(text: &str, options: &GoOptions) -> Option<Simpler> {
     let templates = parser::parse("", text, &options.left, &options.right).ok()?;
     let mut found = Translation { text: String::new(), references: Vec::new() };
@@ -29,19 +29,21 @@ pub fn simpler(text: &str, options: &GoOptions) -> Option<Simpler> {
     }
 }
 
+/// The state of a translation.
 struct Translation {
     text: String,
-    /// Each value's reference, and how it is written in the template.
+    /// The reference of each value, and its expression in the Jinja template.
     references: Vec<(String, String)>,
 }
 
 impl Translation {
+    /// Translates a list of nodes; `secret` is the source of the surrounding `with`.
     fn list(&mut self, list: &List, secret: Option<&str>) -> Option<()> {
         for node in list {
             match node {
                 Node::Text(text) => {
                     let is_syntax = ["{{", "{%", "{#"].iter().any(|start| text.contains(start));
-                    // An opening brace of a text before the template's own would be one of two.
+                    // A trailing brace would combine with the brace of the next expression.
                     (!is_syntax && !text.ends_with('{')).then(|| self.text.push_str(text))?;
                 }
                 Node::With(branch) if secret.is_none() && branch.otherwise.is_none() => {
@@ -54,9 +56,10 @@ impl Translation {
         Some(())
     }
 
+    /// Translates a field of the secret.
     fn value(&mut self, pipe: &Pipe, secret: &str) -> Option<()> {
         let Term::Field(fields) = only_word(pipe)? else { return None };
-        // An envelope is opened here, where Go's template names it.
+        // This program unwraps KV v2's envelope, which a Go template names.
         let is_kv2 = secret.split('/').nth(1) == Some("data");
         let key = match fields.as_slice() {
             [data, inner, key] if data == "Data" && inner == "data" && is_kv2 => key,
@@ -70,7 +73,7 @@ impl Translation {
     }
 }
 
-/// The source that `secret "PATH"` reads.
+/// The reference in `secret "PATH"`, if the pipeline is that.
 fn source(pipe: &Pipe) -> Option<String> {
     let [command] = pipe.commands.as_slice() else { return None };
     let [function, path] = command.words.as_slice() else { return None };
@@ -83,6 +86,7 @@ fn source(pipe: &Pipe) -> Option<String> {
     is_plain.then_some(reference)
 }
 
+/// The only operand of a pipeline, if there is one.
 fn only_word(pipe: &Pipe) -> Option<&Term> {
     let [command] = pipe.commands.as_slice() else { return None };
     let [word] = command.words.as_slice() else { return None };

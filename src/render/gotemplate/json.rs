@@ -1,22 +1,24 @@
-//! `toJSON` and its kin: Go's `encoding/json`.
+//! `toJSON` and its variants, like Go's `encoding/json`.
 
 use super::float;
 use super::quote::runes;
 use super::value::Value;
 
-/// Writes a value; `indent` spaces a level, and `escapes` writes `<`, `>` and `&` as `\u00XX`.
+/// Writes a value as JSON, with `indent` spaces per level; `escapes`: write `<`, `>` and `&` as `\u00XX`.
 pub(super) fn write(value: &Value, indent: Option<usize>, escapes: bool) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     Writer { indent, escapes }.value(&mut out, value, 0)?;
     Ok(out)
 }
 
+/// The options of the output.
 struct Writer {
     indent: Option<usize>,
     escapes: bool,
 }
 
 impl Writer {
+    /// Appends a value.
     fn value(&self, out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), String> {
         match value {
             Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => out.extend_from_slice(b"null"),
@@ -53,6 +55,7 @@ impl Writer {
         Ok(())
     }
 
+    /// Appends the comma before all items but the first, and a line break.
     fn separate(&self, out: &mut Vec<u8>, at: usize, depth: usize) {
         if at > 0 {
             out.push(b',');
@@ -60,6 +63,7 @@ impl Writer {
         self.line(out, depth);
     }
 
+    /// Appends a line break and the indentation, if indented.
     fn line(&self, out: &mut Vec<u8>, depth: usize) {
         if let Some(indent) = self.indent {
             out.push(b'\n');
@@ -67,6 +71,7 @@ impl Writer {
         }
     }
 
+    /// Appends a string.
     fn string(&self, out: &mut Vec<u8>, text: &[u8]) {
         out.push(b'"');
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
@@ -97,7 +102,7 @@ impl Writer {
     }
 }
 
-/// As ES6 writes it.
+/// A number in the format of ES6.
 fn number(value: f64) -> Result<String, String> {
     if !value.is_finite() {
         return Err("a number that JSON does not have".to_owned());

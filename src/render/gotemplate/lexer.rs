@@ -1,8 +1,9 @@
-//! The words of a template: text, and what stands between the delimiters. A transcription of Go's `text/template/parse/lex.go`.
+//! Splits a template into tokens: text, and the tokens between delimiters. A port of Go's
+//! `text/template/parse/lex.go`.
 
 use super::error::SyntaxError;
 
-/// What a word is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -15,7 +16,7 @@ pub(super) enum Kind {
     Declare,
     Pipe,
     Comma,
-    /// Another printable character, which no rule expects.
+    /// Another printable character, which is always a syntax error.
     Char,
     Bool,
     CharConstant,
@@ -31,7 +32,7 @@ pub(super) enum Kind {
     End,
 }
 
-/// One word: `text[start..end]`.
+/// A token, with its offset and text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item<'t> {
     pub(super) kind: Kind,
@@ -41,7 +42,7 @@ pub(super) struct Item<'t> {
 
 const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
 
-/// Reads words one at a time, so that an error comes where reading gets to it.
+/// Produces tokens on demand, so that an error is reported only when parsing reaches it.
 #[derive(Debug, Clone)]
 pub(super) struct Lexer<'t> {
     input: &'t str,
@@ -53,27 +54,32 @@ pub(super) struct Lexer<'t> {
 }
 
 impl<'t> Lexer<'t> {
+    /// A lexer with these delimiters.
     pub(super) fn new(input: &'t str, left: &'t str, right: &'t str) -> Self {
         Self { input, left, right, at: 0, is_inside: false, parens: 0 }
     }
 
-    /// The next word; `End` again and again behind the last one.
+    /// The next token; `End` repeatedly after the last one.
     pub(super) fn item(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_inside { self.inside() } else { self.outside() }
     }
 
+    /// The remaining text.
     fn rest(&self) -> &'t str {
         &self.input[self.at..]
     }
 
+    /// The next character.
     fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
+    /// The token from `start` to the current position.
     fn since(&self, start: usize, kind: Kind) -> Item<'t> {
         Item { kind, at: start, text: &self.input[start..self.at] }
     }
 
+    /// The next token outside of delimiters.
     fn outside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         loop {
             let start = self.at;
@@ -104,9 +110,10 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Skips a comment and its right delimiter.
     fn comment(&mut self) -> Result<(), (usize, SyntaxError)> {
         let start = self.at;
-        // As Go: the search begins behind the opening mark.
+        // As in Go, the search begins after the opening mark.
         let Some(found) = self.input[start + 2..].find("*/") else {
             return Err((start, SyntaxError::Syntax("unclosed comment".into())));
         };
@@ -125,7 +132,7 @@ impl<'t> Lexer<'t> {
         self.at = self.input.len() - self.rest().trim_start_matches(is_space).len();
     }
 
-    /// Whether the closing delimiter is here, and whether a trim marker is in front of it.
+    /// Whether the right delimiter is next; `Some(true)` with a trim marker before it.
     fn right_delimiter(&self) -> Option<bool> {
         let rest = self.rest();
         if has_right_trim(rest) && rest[2..].starts_with(self.right) {
@@ -134,6 +141,7 @@ impl<'t> Lexer<'t> {
         rest.starts_with(self.right).then_some(false)
     }
 
+    /// The next token inside delimiters.
     fn inside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         let start = self.at;
         if let Some(is_trimmed) = self.right_delimiter() {
@@ -189,6 +197,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// The right delimiter, with its trim marker.
     fn close(&mut self, is_trimmed: bool) -> Item<'t> {
         if is_trimmed {
             self.at += 2;
@@ -203,7 +212,7 @@ impl<'t> Lexer<'t> {
         item
     }
 
-    /// A run of spaces; the last one may belong to a trim marker.
+    /// A run of white space; its last character may belong to a trim marker.
     fn space(&mut self) -> Item<'t> {
         let start = self.at;
         let mut last = start;
@@ -221,6 +230,7 @@ impl<'t> Lexer<'t> {
         self.since(start, Kind::Space)
     }
 
+    /// The rest of a quoted literal; `open` is the error if it has no end.
     fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         while let Some(c) = self.peek() {
             self.at += c.len_utf8();
@@ -237,6 +247,7 @@ impl<'t> Lexer<'t> {
         Err((start, SyntaxError::Syntax(open.into())))
     }
 
+    /// The rest of a field or variable.
     fn field_or_variable(&mut self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_at_terminator() {
             return Ok(self.since(start, if kind == Kind::Field { Kind::Dot } else { kind }));
@@ -245,6 +256,7 @@ impl<'t> Lexer<'t> {
         self.terminated(start, kind)
     }
 
+    /// The rest of an identifier or keyword.
     fn identifier(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         self.skip_word();
         let kind = match &self.input[start..self.at] {
@@ -256,10 +268,12 @@ impl<'t> Lexer<'t> {
         self.terminated(start, kind)
     }
 
+    /// Skips letters, digits and underscores.
     fn skip_word(&mut self) {
         self.at = self.input.len() - self.rest().trim_start_matches(is_alphanumeric).len();
     }
 
+    /// The token, if a valid terminator follows.
     fn terminated(&self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_at_terminator() {
             return Ok(self.since(start, kind));
@@ -268,6 +282,7 @@ impl<'t> Lexer<'t> {
         Err((self.at, SyntaxError::Syntax(format!("bad character {c:?}"))))
     }
 
+    /// Whether the next character may follow a word.
     fn is_at_terminator(&self) -> bool {
         match self.peek() {
             None | Some('.' | ',' | '|' | ':' | ')' | '(') => true,
@@ -275,6 +290,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// A number literal.
     fn number(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         let bytes = self.rest().as_bytes();
         let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
@@ -334,11 +350,13 @@ fn is_alphanumeric(c: char) -> bool {
     c == '_' || c.is_alphabetic() || (c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
 }
 
+/// Whether the text begins with a left trim marker.
 fn has_left_trim(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first() == Some(&b'-') && bytes.get(1).is_some_and(|b| is_space(char::from(*b)))
 }
 
+/// Whether the text begins with a right trim marker.
 fn has_right_trim(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(|b| is_space(char::from(*b))) && bytes.get(1) == Some(&b'-')

@@ -1,14 +1,15 @@
-//! String, character and number literals, as `strconv.Unquote` and Go's number syntax read them.
+//! Parses string, character and number literals, like `strconv.Unquote` and Go's number syntax.
 
 use super::ast::Term;
 use super::error::SyntaxError;
 use super::float;
 
+/// A syntax error.
 fn syntax(text: &str) -> SyntaxError {
     SyntaxError::Syntax(text.to_owned())
 }
 
-/// The bytes of a quoted string with its quotes.
+/// The bytes of a string literal, given with its quotes.
 pub(super) fn string(quoted: &str) -> Result<Vec<u8>, SyntaxError> {
     let inner = &quoted[1..quoted.len() - 1];
     if quoted.starts_with('`') {
@@ -27,11 +28,13 @@ pub(super) fn string(quoted: &str) -> Result<Vec<u8>, SyntaxError> {
     Ok(out)
 }
 
+/// One unquoted element: `\xNN` and octal escapes are bytes.
 enum Unquoted {
     Byte(u8),
     Char(char),
 }
 
+/// Unquotes the first element of a text; returns it with the rest.
 fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), SyntaxError> {
     let mut chars = text.chars();
     let c = chars.next().ok_or_else(|| syntax("invalid syntax in a literal"))?;
@@ -63,6 +66,7 @@ fn unquote(text: &str, quote: char) -> Result<(Unquoted, &str), SyntaxError> {
     Ok((Unquoted::Char(simple), rest))
 }
 
+/// Parses exactly `count` digits; returns the number with the rest.
 fn digits(text: &str, count: usize, radix: u32) -> Result<(u32, &str), SyntaxError> {
     let invalid = || syntax("invalid escape in a literal");
     let number = text.get(..count).filter(|number| number.bytes().all(|b| b.is_ascii_alphanumeric()));
@@ -70,13 +74,14 @@ fn digits(text: &str, count: usize, radix: u32) -> Result<(u32, &str), SyntaxErr
     Ok((value, &text[count..]))
 }
 
+/// Parses a Unicode code point of `count` hexadecimal digits.
 fn scalar(text: &str, count: usize) -> Result<(Unquoted, &str), SyntaxError> {
     let (value, rest) = digits(text, count, 16)?;
     let c = char::from_u32(value).ok_or_else(|| syntax("invalid escape in a literal"))?;
     Ok((Unquoted::Char(c), rest))
 }
 
-/// A number or character constant as Go's constant rules make it: `int`, or `float64` when it is written as one.
+/// A number or character constant: `int`, or `float64` if it is written as a float.
 pub(super) fn number(text: &str) -> Result<Term, SyntaxError> {
     if let Some(inner) = text.strip_prefix('\'') {
         let inner = inner.strip_suffix('\'').unwrap_or(inner);

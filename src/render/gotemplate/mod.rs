@@ -1,8 +1,8 @@
-//! Go's `text/template` with consul-template's functions, as OpenBao's agent renders it.
+//! Go's `text/template` with consul-template's functions, as OpenBao's agent renders them.
 //!
-//! The lexer, the parser and the evaluator are Go's; the functions are consul-template's. A rendering is bounded in steps, bytes and
-//! depth. References with a literal path are known before anything is fetched; one that is computed from a fetched value
-//! comes out of [`Template::render`], for another round.
+//! Lexer, parser and evaluator are ports of Go's; the functions are consul-template's. A rendering is limited in
+//! steps, bytes and depth. References with a literal path are known before anything is fetched; one with a path
+//! computed from a fetched value is returned by [`Template::render`], to be fetched in another round.
 
 use std::collections::BTreeSet;
 
@@ -39,10 +39,10 @@ use eval::Evaluator;
 use rendering::Rendering;
 use value::Value;
 
-/// The name of the main template among those it defines, as consul-template has it.
+/// The name of the main template, as in consul-template.
 const MAIN: &str = "";
 
-/// A parsed template: correct as far as can be known without its values.
+/// A parsed template, checked as far as possible without its values.
 #[derive(Debug)]
 pub struct Template {
     name: String,
@@ -53,17 +53,17 @@ pub struct Template {
     computed: Vec<Location>,
 }
 
-/// What one rendering comes to.
+/// The result of a rendering.
 #[derive(Debug)]
 pub enum Rendered {
-    /// The text with its values.
+    /// The output.
     Done(SecretBytes),
-    /// Something that it names is not fetched.
+    /// Sources that the template names and that are not fetched yet.
     Incomplete(Vec<Source>),
 }
 
 impl Template {
-    /// Parses the text; errors name the template `name`.
+    /// Parses a template; `name` names it in errors.
     pub fn parse(name: &str, text: &str, options: &GoOptions) -> Result<Self, TemplateError> {
         let fault = |(offset, why)| TemplateError { name: name.to_owned(), at: Location::of(text, offset), why };
         let templates = parser::parse(MAIN, text, &options.left, &options.right).map_err(fault)?;
@@ -80,29 +80,30 @@ impl Template {
         })
     }
 
-    /// Every reference with a literal path, each once, then those that were [adopted](Self::adopt).
+    /// Every reference with a literal path, each once, then the [adopted](Self::adopt) ones.
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.references.iter()
     }
 
-    /// Where references stand whose path is known only when the template is rendered.
+    /// The places of references whose path is computed when the template is rendered.
     pub fn computed(&self) -> &[Location] {
         &self.computed
     }
 
-    /// What it names with these values, and is not among its references.
+    /// The sources that the template names when rendered with these values, without those of its references.
     pub fn computed_sources(&self, fetches: &Fetches, now: u64) -> Vec<Source> {
         if self.computed.is_empty() {
             return Vec::new();
         }
         let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
-        // What stops it is reported when it is rendered.
+        // An error is reported by `render`.
         let _stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
         let is_known = |source: &Source| self.references.iter().any(|known| known.source == *source);
         evaluator.rendering.sources.into_iter().filter(|source| !is_known(source)).collect()
     }
 
-    /// Whether it names this source, which it was made to [adopt](Self::adopt), with these values too. One that stops half-way may.
+    /// Whether the template, rendered with these values, still names a source that was [adopted](Self::adopt). True
+    /// also if the rendering stops early.
     pub fn still_names(&self, source: &Source, fetches: &Fetches, now: u64) -> bool {
         let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
         let is_stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
@@ -111,12 +112,12 @@ impl Template {
             || evaluator.rendering.sources.iter().any(|named| named == source)
     }
 
-    /// From now on this source is among its references.
+    /// Adds a source to the template's references.
     pub fn adopt(&mut self, source: Source) {
         self.references.push(SecretRef { source, key: None });
     }
 
-    /// The text with its values; `now` is in seconds since 1970.
+    /// Renders the template; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<Rendered, RenderError> {
         let rendering = Rendering::new(fetches, self.missing_key, now);
         let mut evaluator = Evaluator::new(&self.templates, rendering);

@@ -1,10 +1,10 @@
-//! What `print`, `println` and an action write: Go's `fmt` with `%v`.
+//! Prints values as Go's `fmt` does with `%v`: for `print`, `println` and actions.
 
 use super::float;
 use super::quote::quote;
 use super::value::Value;
 
-/// Writes a value as `fmt.Fprint` does; `None` for one that holds pointers, whose text would be an address.
+/// Prints a value as `fmt.Fprint` does; `None` for a value that contains pointers, which Go prints as addresses.
 pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
     match value {
         Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => out.extend_from_slice(b"<nil>"),
@@ -40,7 +40,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
     Some(())
 }
 
-/// `fmt.Sprint`: a space between two operands of which neither is a string.
+/// Like `fmt.Sprint`: a space between two operands if neither is a string.
 pub(super) fn sprint(values: &[Value]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut was_string = true;
@@ -55,7 +55,7 @@ pub(super) fn sprint(values: &[Value]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `fmt.Sprintln`.
+/// Like `fmt.Sprintln`.
 pub(super) fn sprintln(values: &[Value]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (at, value) in values.iter().enumerate() {
@@ -68,7 +68,7 @@ pub(super) fn sprintln(values: &[Value]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `%#v`: Go's syntax.
+/// Prints a value in Go's syntax, like `%#v`.
 pub(super) fn syntax(out: &mut Vec<u8>, value: &Value) -> Option<()> {
     let separated = |out: &mut Vec<u8>, at: usize| {
         if at > 0 {

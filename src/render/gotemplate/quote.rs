@@ -1,10 +1,11 @@
-//! Text as Go quotes it: `strconv.Quote`, `template.HTMLEscapeString`, `template.JSEscapeString`, `url.QueryEscape`.
+//! Quotes text like Go's `strconv.Quote`, `template.HTMLEscapeString`, `template.JSEscapeString`, `url.QueryEscape`.
 
-/// Runs over bytes as Go ranges over a string: characters, and single bytes that are no UTF-8.
+/// Iterates over bytes as Go ranges over a string: characters, and single bytes that are not UTF-8.
 pub(super) fn runes(bytes: &[u8]) -> impl Iterator<Item = Result<char, u8>> {
     bytes.utf8_chunks().flat_map(|chunk| chunk.valid().chars().map(Ok).chain(chunk.invalid().iter().copied().map(Err)))
 }
 
+/// Like `unicode.IsPrint`, approximately.
 fn is_print(c: char) -> bool {
     // Go prints letters, marks, numbers, punctuation, symbols, and of the spaces only U+0020.
     if c.is_ascii() {
@@ -16,7 +17,7 @@ fn is_print(c: char) -> bool {
     !(c.is_control() || c.is_whitespace() || is_format || is_private || is_unassigned)
 }
 
-/// `strconv.Quote`, or `QuoteToASCII`.
+/// Like `strconv.Quote`, or `QuoteToASCII`.
 pub(super) fn quote(bytes: &[u8], delimiter: char, is_ascii: bool) -> String {
     let mut out = String::from(delimiter);
     for rune in runes(bytes) {
@@ -29,6 +30,7 @@ pub(super) fn quote(bytes: &[u8], delimiter: char, is_ascii: bool) -> String {
     out
 }
 
+/// Appends a character, escaped where necessary.
 fn quote_char(out: &mut String, c: char, delimiter: char, is_ascii: bool) {
     match c {
         c if c == delimiter || c == '\\' => out.extend(['\\', c]),
@@ -46,7 +48,7 @@ fn quote_char(out: &mut String, c: char, delimiter: char, is_ascii: bool) {
     }
 }
 
-/// `template.HTMLEscape`.
+/// Like `template.HTMLEscape`.
 pub(super) fn html(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for byte in text {
@@ -63,7 +65,7 @@ pub(super) fn html(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `template.JSEscape`.
+/// Like `template.JSEscape`.
 pub(super) fn js(text: &[u8]) -> Vec<u8> {
     let mut out = String::with_capacity(text.len());
     for rune in runes(text) {
@@ -81,7 +83,7 @@ pub(super) fn js(text: &[u8]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// `url.QueryEscape`.
+/// Like `url.QueryEscape`.
 pub(super) fn query(text: &[u8]) -> Vec<u8> {
     let mut out = String::with_capacity(text.len());
     for byte in text {

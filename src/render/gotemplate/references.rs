@@ -1,4 +1,4 @@
-//! The references that a template spells out: `secret` with literals, or with `print` and `printf` of literals.
+//! Finds the references in a template whose arguments are literals, or `print` and `printf` of literals.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use super::functions::{self, Function};
 use super::value::{Text, Value};
 use super::{print, printf};
 
-/// What was found.
+/// The references in a template.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) known: Vec<SecretRef>,
-    /// Offsets of calls whose arguments are computed.
+    /// Byte offsets of calls whose arguments are computed.
     pub(super) computed: Vec<usize>,
     seen: BTreeSet<SecretRef>,
     folding: Folding,
 }
 
-/// Finds them in all templates.
+/// Finds the references in all templates.
 pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)> {
     let folding = Folding { room: ROOM, is_spent: false };
     let mut found = Found { known: Vec::new(), computed: Vec::new(), seen: BTreeSet::new(), folding };
@@ -31,6 +31,7 @@ pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)>
 }
 
 impl Found {
+    /// Searches a list of nodes.
     fn list(&mut self, list: &List) -> Result<(), (usize, SyntaxError)> {
         for node in list {
             match node {
@@ -49,9 +50,10 @@ impl Found {
         Ok(())
     }
 
+    /// Searches a pipeline.
     fn pipe(&mut self, pipe: &Pipe) -> Result<(), (usize, SyntaxError)> {
         let is_api = |command: &Command| matches!(command.words[0].term, Term::Function(function) if functions::is_api(function));
-        // Only what goes into a path is put together.
+        // Constants are folded only as far as they go into a path.
         let needed = pipe.commands.iter().rposition(is_api).unwrap_or(0);
         let mut last = None;
         for (stage, command) in pipe.commands.iter().enumerate() {
@@ -70,6 +72,7 @@ impl Found {
         Ok(())
     }
 
+    /// Searches an operand.
     fn word(&mut self, word: &Word) -> Result<(), (usize, SyntaxError)> {
         match &word.term {
             Term::Pipe(pipe) => self.pipe(pipe),
@@ -79,6 +82,8 @@ impl Found {
         }
     }
 
+    /// Adds the reference of a call of `secret` or `pkiCert`. `piped` is the value of the stage before, if there is
+    /// one.
     fn call(
         &mut self,
         at: usize,
@@ -117,14 +122,14 @@ impl Found {
     }
 }
 
-/// As many as one rendering may compute.
+/// The most references, as in one rendering.
 const MOST_REFERENCES: usize = 1_000;
-/// What one template may put together before anything is rendered, in bytes.
+/// The most bytes that folding may produce for one template.
 const ROOM: usize = 8 << 20;
-/// No path is longer.
+/// The longest folded text in bytes; no path is longer.
 const LONGEST: usize = 4 << 10;
 
-/// Puts literals together.
+/// Folds constants: evaluates operands that consist of literals.
 #[derive(Debug)]
 struct Folding {
     room: usize,
@@ -132,6 +137,7 @@ struct Folding {
 }
 
 impl Folding {
+    /// Charges a value to the limit; `None` above it.
     fn take(&mut self, value: Value) -> Option<Value> {
         let left = self.room.checked_sub(value.weight());
         self.is_spent |= left.is_none();
@@ -139,7 +145,7 @@ impl Folding {
         left.map(|_| value)
     }
 
-    /// The value of an operand that is made of literals.
+    /// The value of an operand that consists of literals; `None` for others.
     fn word(&mut self, word: &Word) -> Option<Value> {
         let value = match &word.term {
             Term::String(text) => Value::String(text.clone()),
@@ -158,6 +164,7 @@ impl Folding {
         self.take(value)
     }
 
+    /// The value of a stage that consists of literals; `None` for others.
     fn command(&mut self, command: &Command, piped: Option<Option<&Value>>) -> Option<Value> {
         let (first, rest) = command.words.split_first()?;
         let Term::Function(function) = first.term else {

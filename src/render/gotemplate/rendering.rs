@@ -1,4 +1,4 @@
-//! What one rendering has besides its templates: what was fetched, the time, and its budget of steps and bytes.
+//! The state of one rendering: fetched values, the time, and limits of steps and bytes.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use crate::domain::{Fetches, Source};
 use super::super::limits::{FUEL, GROWTH};
 use super::value::{Scratch, Value};
 
-/// How deep values nest that a template puts together.
+/// The deepest nesting of a value that a template builds.
 const DEPTH: usize = 64;
 
-/// One rendering.
+/// The state of one rendering.
 pub(super) struct Rendering<'a> {
     pub(super) fetches: &'a Fetches,
     pub(super) missing_key: MissingKey,
-    /// What was called for, fetched or not.
+    /// The sources that were named, fetched or not.
     pub(super) sources: BTreeSet<Source>,
-    /// Whether some of it is not fetched.
+    /// Whether some of them are not fetched.
     pub(super) is_incomplete: bool,
     pub(super) scratch: Scratch,
-    /// Whether the scratch may hold what is not known yet.
+    /// Whether the scratch may contain pending values.
     pub(super) is_scratch_pending: bool,
     /// Seconds since 1970.
     pub(super) now: u64,
@@ -29,6 +29,7 @@ pub(super) struct Rendering<'a> {
 }
 
 impl<'a> Rendering<'a> {
+    /// The state at the start of a rendering.
     pub(super) fn new(fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
         let scratch = Scratch::default();
         Self {
@@ -44,30 +45,31 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    /// Takes one step.
+    /// Counts a step; fails at the limit.
     pub(super) fn step(&mut self) -> Result<(), String> {
         self.steps(1)
     }
 
-    /// Takes so many.
+    /// Counts several steps; fails at the limit.
     pub(super) fn steps(&mut self, count: u64) -> Result<(), String> {
         self.fuel = self.fuel.checked_sub(count).ok_or_else(|| format!("it does more than {FUEL} steps"))?;
         Ok(())
     }
 
-    /// Takes room for a value that is about to be made.
+    /// Charges memory for a value that is about to be built; fails at the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), String> {
         let too_much = || format!("the values it makes are larger than {} MiB in all", GROWTH >> 20);
         self.room = self.room.checked_sub(bytes).ok_or_else(too_much)?;
         Ok(())
     }
 
-    /// Takes room for everything in a value that was put together, and bounds its depth.
+    /// Charges a built value with everything in it, and checks its depth.
     pub(super) fn nested(&mut self, value: Value) -> Result<Value, String> {
         self.weigh(&value, DEPTH)?;
         Ok(value)
     }
 
+    /// Charges a value recursively.
     fn weigh(&mut self, value: &Value, depth: usize) -> Result<(), String> {
         let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
         self.grow(value.weight())?;

@@ -1,62 +1,62 @@
-//! The values of a template, with the Go types that decide how they print, compare and are passed.
+//! The values of a template, with the Go types that determine how they print, compare and are passed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// The bytes of a Go string, which need not be UTF-8.
 pub(super) type Text = Arc<[u8]>;
-/// A map with string keys, in the order that Go prints.
+/// A map with string keys, in the order of Go's output.
 pub(super) type Map = BTreeMap<Text, Value>;
 
-/// A value. No `Debug`: it may be a secret.
+/// A value. No `Debug`, because it may be a secret.
 #[derive(Clone)]
 pub(super) enum Value {
-    /// No value at all: a field of nothing.
+    /// No value: a field of nothing.
     Invalid,
-    /// An interface that holds nothing.
+    /// A nil interface.
     Nil,
-    /// A pointer to nothing, of this type.
+    /// A nil pointer of this type.
     NilPointer(&'static str),
-    /// Made of a secret that is not fetched yet: known in the next round.
+    /// It depends on a secret that is not fetched yet, so it is known only in a later round.
     Pending,
     Bool(bool),
     Int(i64, Int),
     Uint(u64, Uint),
     Float(f64),
-    /// `json.Number`: as written.
+    /// A `json.Number`, as written.
     Number(Text),
     String(Text),
     List(Arc<Vec<Value>>, Elements),
     Map(Arc<Map>, Elements),
-    /// The numbers of `loop`: from, up to.
+    /// The numbers of `loop`: from the first, up to but not including the second.
     Loop(i64, i64),
     Secret(Arc<Secret>),
     Pem(Arc<Pem>),
     Scratch(Scratch),
 }
 
-/// Which signed integer.
+/// The type of a signed integer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Int {
     Int,
     Int64,
 }
 
-/// Which unsigned integer.
+/// The type of an unsigned integer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Uint {
     Uint64,
     Byte,
 }
 
-/// What a list or map may hold.
+/// The element type of a list or map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elements {
     Any,
     Strings,
 }
 
-/// What `secret` returns: `*dependency.Secret`.
+/// The result of `secret`: `*dependency.Secret`.
 pub(super) struct Secret {
     pub(super) lease_id: String,
     pub(super) lease_duration: i64,
@@ -64,7 +64,7 @@ pub(super) struct Secret {
     pub(super) data: Value,
 }
 
-/// What `pkiCert` returns.
+/// The result of `pkiCert`.
 pub(super) struct Pem {
     pub(super) cert: Text,
     pub(super) key: Text,
@@ -73,12 +73,12 @@ pub(super) struct Pem {
     pub(super) data: Value,
 }
 
-/// What `scratch` returns; all uses in one rendering share it.
+/// The result of `scratch`; all uses in one rendering share it.
 #[derive(Clone, Default)]
 pub(super) struct Scratch(pub(super) Arc<Mutex<BTreeMap<Text, Value>>>);
 
 impl Elements {
-    /// The value of a key that is not there.
+    /// The value of a missing key.
     pub(super) fn zero(self) -> Value {
         match self {
             Self::Any => Value::Nil,
@@ -88,27 +88,32 @@ impl Elements {
 }
 
 impl Value {
+    /// A string.
     pub(super) fn text(text: impl AsRef<[u8]>) -> Self {
         Self::String(Text::from(text.as_ref()))
     }
 
+    /// An `int`.
     pub(super) fn int(value: i64) -> Self {
         Self::Int(value, Int::Int)
     }
 
+    /// A list of any values.
     pub(super) fn list(items: Vec<Value>) -> Self {
         Self::List(Arc::new(items), Elements::Any)
     }
 
+    /// A list of strings.
     pub(super) fn strings(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         Self::List(Arc::new(items.into_iter().map(Self::text).collect()), Elements::Strings)
     }
 
+    /// A map of any values.
     pub(super) fn map(map: Map) -> Self {
         Self::Map(Arc::new(map), Elements::Any)
     }
 
-    /// Go's name of the type.
+    /// The type's name in Go.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Invalid | Self::Nil | Self::Pending => "<nil>",
@@ -132,7 +137,7 @@ impl Value {
         }
     }
 
-    /// Whether `if` takes it for true.
+    /// Whether it counts as true in `if`.
     pub(super) fn is_true(&self) -> bool {
         match self {
             Self::Invalid | Self::Nil | Self::NilPointer(_) | Self::Pending => false,
@@ -152,7 +157,7 @@ impl Value {
         matches!(self, Self::Invalid | Self::Nil)
     }
 
-    /// What it weighs in itself, for the budget of one rendering.
+    /// Its size without nested values, in bytes, for the limit of one rendering.
     pub(super) fn weight(&self) -> usize {
         const NODE: usize = 32;
         match self {

@@ -1,9 +1,9 @@
-//! What bounds a template's values: minijinja bounds steps and nothing else, and fifty steps that double a text are enough
-//! to end the process. So the compiled instructions get checks of ours: behind all that makes a value, and in place of
-//! literal text, which could be captured; everything counts against one budget per rendering.
+//! Limits the size of a template's values. minijinja limits steps only, and fifty steps that double a text exhaust
+//! memory. So checks are added to the compiled instructions: after everything that builds a value, and instead of
+//! literal text, which could be captured. All sizes count against one limit per rendering.
 //!
-//! An operator or filter can make one value too large before it is counted: at most twice what there is (`~`, `+`). Where
-//! it could be more (`*`, `replace`, `indent`, `join`), the size is known and refused before.
+//! An operator or filter can still build one value before it is counted: at most twice the size of what exists (`~`,
+//! `+`). Where it could be more (`*`, `replace`, `indent`, `join`), the size is computed and checked before.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use super::super::error::TemplateRenderError;
 use super::trail::Trail;
 use super::value::{Binary, Keyed, Listed, Written, is_null, scalar};
 
-// No template can write a name with a hyphen.
+// Names with a hyphen, which no template can write.
 const CHECK: &str = "-check";
 const TIMES: &str = "-times";
 const EQUAL: &str = "-equal";
 const UNEQUAL: &str = "-unequal";
-/// "No slot": minijinja looks the filter up each time.
+/// The id of an unresolved filter: minijinja looks it up at each call.
 const NO_SLOT: u8 = u8::MAX;
-/// What a value weighs besides its text.
+/// The size of a value besides its text, in bytes.
 const NODE: usize = 32;
-/// How deep values nest.
+/// The deepest nesting of a value.
 const DEPTH: usize = 64;
 
-/// The template's instructions with the checks in them.
+/// Compiles a template to instructions with checks.
 pub(super) fn compile(text: &str) -> Result<Instructions<'_>, Error> {
     let tree = parse(text, "template", super::syntax())?;
     let mut generator = CodeGenerator::new("template", text);
     generator.compile_stmt(&tree);
     let (plain, _) = generator.finish();
-    // Where each instruction goes; one more, for jumps to the end.
+    // The new index of each instruction; one more, for jumps to the end.
     let mut places = vec![0];
     let mut pairs = Vec::new();
     for number in 0.. {
@@ -66,6 +66,7 @@ pub(super) fn compile(text: &str) -> Result<Instructions<'_>, Error> {
     Ok(bounded)
 }
 
+/// Whether two values are equal; JSON null equals `none`. An undefined operand is an error.
 fn equal(left: &Value, right: &Value) -> Result<bool, Error> {
     if left.is_undefined() || right.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
@@ -73,12 +74,13 @@ fn equal(left: &Value, right: &Value) -> Result<bool, Error> {
     Ok(if is_null(left) || is_null(right) { is_null(left) == is_null(right) } else { left == right })
 }
 
+/// An instruction with its check: the instruction or its replacement, and another one after it.
 fn checked<'t>(instruction: &Instruction<'t>) -> (Instruction<'t>, Option<Instruction<'t>>) {
     use Instruction as I;
     match instruction {
         I::EmitRaw(text) => (I::LoadConst(Value::from(*text)), Some(I::Emit)),
         I::Mul => (I::ApplyFilter(TIMES, Some(2), NO_SLOT), None),
-        // JSON null is an object here, and minijinja compares objects by what they are.
+        // JSON null is an object here, and minijinja compares objects by identity.
         I::Eq => (I::ApplyFilter(EQUAL, Some(2), NO_SLOT), None),
         I::Ne => (I::ApplyFilter(UNEQUAL, Some(2), NO_SLOT), None),
         I::StringConcat
@@ -93,7 +95,7 @@ fn checked<'t>(instruction: &Instruction<'t>) -> (Instruction<'t>, Option<Instru
     }
 }
 
-/// The checks themselves, and minijinja's filters whose result has no bound of its own.
+/// Adds the check filters, and replaces minijinja's filters whose result has no limit.
 pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     let own = || Arc::clone(trail);
     let trail = own();
@@ -146,12 +148,13 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     environment.remove_filter("format"); // its widths have no bound
 }
 
-/// As minijinja's own `indent`: a final line end goes.
+/// The text without its last line break, like minijinja's own `indent`.
 fn without_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
+/// Charges a value with everything in it. Secrets themselves are not charged again.
 fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Error> {
     let text = value.as_str().map(str::len).or_else(|| value.as_bytes().map(<[u8]>::len));
     trail.grow(text.unwrap_or_default() + NODE)?;
@@ -174,6 +177,7 @@ fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Error> {
     Ok(())
 }
 
+/// The operator `*`: numbers, or a text repeated.
 fn times(left: &Value, right: &Value, trail: &Trail) -> Result<Value, Error> {
     let impossible = || Error::from(ErrorKind::InvalidOperation);
     if left.is_undefined() || right.is_undefined() {

@@ -1,4 +1,4 @@
-//! What templates can do beyond minijinja's own: encodings, quoting, and printing that never guesses.
+//! The filters added to minijinja's own: encodings, quoting, and printing that refuses ambiguous values.
 
 use std::sync::Arc;
 
@@ -15,9 +15,11 @@ use super::super::tree::DEPTH;
 use super::trail::{Origin, Trail};
 use super::value::{Binary, is_null, scalar, tree};
 
-/// RFC 3986, 2.3: everything else is encoded, the slash too.
+/// Everything except RFC 3986's unreserved characters (2.3) is encoded, the slash too.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Adds the filters and the formatter. `b64decode` is the offset of the template's first use of that filter, for
+/// errors.
 pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b64decode: usize) {
     add_stricter(environment, trail);
     add_for_null(environment);
@@ -79,7 +81,7 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
     });
 }
 
-/// minijinja's own, where they take an undefined value for an empty one.
+/// Replaces those of minijinja's filters that treat an undefined value as an empty one.
 fn add_stricter(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     for name in ["escape", "e"] {
         let trail = Arc::clone(trail);
@@ -103,7 +105,7 @@ fn add_stricter(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     });
 }
 
-/// JSON null is `none`, which `default` replaces as it replaces what is missing.
+/// Makes JSON null count as `none`, and lets `default` replace it like a missing value.
 fn add_for_null(environment: &mut Environment<'static>) {
     environment.add_test("none", |value: &Value| is_null(value));
     for name in ["default", "d"] {
@@ -114,14 +116,17 @@ fn add_for_null(environment: &mut Environment<'static>) {
     }
 }
 
+/// The value, or the error of an undefined one.
 fn defined(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
+/// A value to be quoted.
 fn datum(value: &Value, trail: &Trail) -> Result<Datum<'static>, Error> {
     tree(value, DEPTH, trail).map(Datum::from)
 }
 
+/// A value as bytes.
 fn bytes(value: &Value, trail: &Trail) -> Result<Vec<u8>, Error> {
     match value.downcast_object_ref::<Binary>() {
         Some(binary) => Ok(binary.bytes.clone()),

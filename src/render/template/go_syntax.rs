@@ -1,13 +1,13 @@
-//! What tells a template of Go's language (consul-template, Vault agent) from one of Jinja.
+//! Recognizes a template in Go's language (consul-template, Vault Agent) that is read as Jinja.
 
 use crate::render::gotemplate;
 
-/// Where a text that is no template of ours has the first tag that only Go's language has: `{{ with …`, `{{ .Data.x }}`,
-/// `{{ secret "…" }}`, `{{ $x := …`.
+/// The offset of the first tag that only Go's language has, in a text that does not compile as Jinja: `{{ with …`, `{{
+/// .Data.x }}`, `{{ secret "…" }}`, `{{ $x := …`.
 pub(super) fn go_template(text: &str) -> Option<usize> {
     const ACTIONS: [&str; 9] = ["with", "range", "if", "else", "end", "define", "block", "template", "printf"];
     const FUNCTIONS: [&str; 4] = ["secret", "key", "file", "pkiCert"];
-    // What tells them apart stands at the beginning of a tag, of the first tags.
+    // The difference shows at the beginning of a tag, and among the first tags.
     tags(text)
         .take(MOST_TAGS)
         .find(|(_, tag)| {
@@ -20,8 +20,8 @@ pub(super) fn go_template(text: &str) -> Option<usize> {
         .map(|(at, _)| at)
 }
 
-/// Whether a tag calls a function as only Go's language does, without parentheses: `{{ NAME "text" }}`, `{{ index .Data … }}`,
-/// `{{ timestamp }}`.
+/// Whether a tag calls a function without parentheses, as only Go's language does: `{{ NAME "text" }}`, `{{ index .Data
+/// … }}`, `{{ timestamp }}`.
 fn is_word_call(word: &str, rest: &str) -> bool {
     let rest = rest.trim_start();
     let is_name = word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')) && word != "not";
@@ -33,12 +33,12 @@ fn is_word_call(word: &str, rest: &str) -> bool {
     }
 }
 
-/// How many tags are looked at.
+/// The most tags that are inspected.
 const MOST_TAGS: usize = 1000;
-/// How much of a tag is looked at, in bytes.
+/// The most bytes of a tag that are inspected.
 const LONGEST_TAG: usize = 200;
 
-/// The tags of a text: where each begins, and the first of what is in it. One begins behind the other.
+/// The tags of a text: offset, and the beginning of the content.
 fn tags(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut from = 0;
     std::iter::from_fn(move || {

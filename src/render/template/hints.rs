@@ -1,4 +1,4 @@
-//! What to write instead of a filter, test or method that other template languages have.
+//! Suggestions for filters, tests and methods of other template languages.
 
 use crate::config::nearest;
 
@@ -14,12 +14,12 @@ pub(super) fn test(name: &str) -> Option<&'static str> {
     instead.map(|(_, instead)| *instead).or_else(|| nearest(name, TESTS.iter().copied()))
 }
 
-/// What does the same as a method of Python's; `X` is the value.
+/// The equivalent of a method of Python's; `X` stands for the value.
 pub(super) fn method(name: &str) -> Option<&'static str> {
     METHODS.iter().find(|(method, _)| *method == name).map(|(_, instead)| *instead)
 }
 
-/// Those that are worth a suggestion.
+/// The filters that are suggested.
 const FILTERS: &[&str] = &[
     "abs",
     "b64decode",
@@ -67,7 +67,7 @@ const FILTERS: &[&str] = &[
     "yaml",
 ];
 
-/// Names of Jinja's own, of Ansible's, Sprig's and consul-template's.
+/// Filters of Jinja, Ansible, Sprig and consul-template, and their equivalents here.
 const FILTERS_ELSEWHERE: &[(&str, &str)] = &[
     ("b64", "b64encode"),
     ("b64dec", "b64decode"),
@@ -94,6 +94,7 @@ const FILTERS_ELSEWHERE: &[(&str, &str)] = &[
     ("urlquery", "urlencode"),
 ];
 
+/// The tests that are suggested.
 const TESTS: &[&str] = &[
     "boolean",
     "defined",
@@ -118,6 +119,7 @@ const TESTS: &[&str] = &[
     "upper",
 ];
 
+/// Tests of other languages, and their equivalents here.
 const TESTS_ELSEWHERE: &[(&str, &str)] = &[
     ("endswith", "endingwith"),
     ("startswith", "startingwith"),
@@ -128,6 +130,7 @@ const TESTS_ELSEWHERE: &[(&str, &str)] = &[
     ("bool", "boolean"),
 ];
 
+/// Methods of Python's, and their equivalents here.
 const METHODS: &[(&str, &str)] = &[
     ("capitalize", "X | capitalize"),
     ("decode", "X | b64decode"),

@@ -1,7 +1,8 @@
-//! Templates: minijinja over `secret('…')`, strict, with every reference known before anything is fetched.
+//! Jinja templates: minijinja with `secret('…')`, strict, with every reference known before anything is fetched.
 //!
-//! What bounds a template: its expressions and branches at compile time ([`scan`]); instructions, values ([`bound`]) and
-//! output when it is rendered. minijinja's own error texts can quote values, so only their kind and place are kept.
+//! A template is limited in its expressions and branches at compile time ([`scan`]), and in instructions, values
+//! ([`bound`]) and output when it is rendered. minijinja's error texts can quote values, so only kind and place are
+//! kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,18 +34,18 @@ pub use scan::Step;
 use trail::{MissingKey, Trail};
 use value::Answer;
 
-/// A compiled template: correct as far as can be known without its values.
+/// A compiled template, checked as far as possible without its values.
 #[derive(Debug)]
 pub struct Template {
     text: String,
     calls: Vec<Call>,
-    /// Where the first `b64decode` stands, which can give birth to bytes.
+    /// The offset of the first `b64decode`, which can produce bytes that are not text.
     b64decode: usize,
     chains: chains::Chains,
     optional: scan::Optional,
-    /// By literal, what the text picks of it.
+    /// What the text picks from each reference, by its literal.
     picks: Vec<scan::Pick>,
-    /// Keys that an error may name. Any other was computed, perhaps from a value.
+    /// Keys that an error may quote. Any other key was computed, perhaps from a secret value.
     written: BTreeSet<String>,
 }
 
@@ -57,13 +58,13 @@ struct Call {
     offset: usize,
 }
 
-/// A template that cannot be compiled.
+/// Why a template cannot be compiled.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("template {at}: {why}")]
 pub struct TemplateError {
-    /// Where.
+    /// The place.
     pub at: Location,
-    /// What is wrong.
+    /// The reason.
     pub why: TemplateFault,
 }
 
@@ -73,7 +74,7 @@ impl TemplateError {
         Exit::Data
     }
 
-    /// The text for whoever wrote the template into an annotation, where settings have names of their own.
+    /// The message for a template in an annotation, which names annotations instead of settings.
     pub fn in_annotation(&self) -> String {
         match self.why {
             TemplateFault::GoTemplate => {
@@ -85,25 +86,25 @@ impl TemplateError {
     }
 }
 
-/// What is wrong with a template's text.
+/// What is wrong in a template's text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateFault {
-    /// Not minijinja's grammar, or one of the statements there are none of (include, import, extends, block, macro).
+    /// A syntax error, or an unsupported statement (include, import, extends, block, macro).
     #[error("{0}")]
     Syntax(String),
-    /// Go's template language.
+    /// The template is in Go's language.
     #[error("{}", go_template("templateLanguage: go or language: go"))]
     GoTemplate,
-    /// The name `secret` used in another way than as `secret('literal')`.
+    /// The name `secret` used in any way other than `secret('literal')`.
     #[error("{0}")]
     Secret(SecretCallError),
-    /// A literal that is no reference.
+    /// A literal that is not a valid reference.
     #[error("secret() names a reference: {0}")]
     Reference(ReferenceError),
-    /// A literal with an option behind its reference.
+    /// A literal with an option after its reference.
     #[error("{}", .0.in_template())]
     Option(OptionBehind),
-    /// A name nobody sets.
+    /// A name that nothing defines.
     #[error("unknown name {name:?}; {}", known_names(.entry))]
     UnknownName {
         /// The name.
@@ -111,22 +112,22 @@ pub enum TemplateFault {
         /// The entry of `secrets` that has this name.
         entry: Option<String>,
     },
-    /// A filter there is not.
+    /// An unknown filter.
     #[error("unknown filter {name:?}{}{}", if *.is_go { ", which is consul-template's" } else { "" }, did_you_mean(.meant))]
     UnknownFilter {
         /// The name.
         name: String,
         /// Whether it is a function of Go templates.
         is_go: bool,
-        /// What was probably meant.
+        /// The filter that was probably meant.
         meant: Option<&'static str>,
     },
-    /// A test there is not.
+    /// An unknown test.
     #[error("unknown test {name:?}{}", did_you_mean(.meant))]
     UnknownTest {
         /// The name.
         name: String,
-        /// What was probably meant.
+        /// The test that was probably meant.
         meant: Option<&'static str>,
     },
     /// A method of Python's.
@@ -134,15 +135,15 @@ pub enum TemplateFault {
     Method {
         /// The name.
         name: String,
-        /// What to write.
+        /// The equivalent here.
         instead: &'static str,
     },
-    /// More than a template needs.
+    /// The template exceeds a limit of the parser.
     #[error("{0}")]
     TooComplex(&'static str),
 }
 
-/// What is said of a template of Go's: `setting` is where the language is said.
+/// The message about a template in Go's language; `setting` is the setting that selects that language.
 fn go_template(setting: &str) -> String {
     format!(
         "this is consul-template's language (Go templates), and the template is read as Jinja: say {setting}, or write \
@@ -150,6 +151,7 @@ fn go_template(setting: &str) -> String {
     )
 }
 
+/// A hint for an unknown name.
 fn known_names(entry: &Option<String>) -> String {
     match entry {
         Some(entry) => format!("the entry of `secrets` is secret('{entry}')"),
@@ -157,26 +159,27 @@ fn known_names(entry: &Option<String>) -> String {
     }
 }
 
+/// A suffix with a suggestion, or nothing.
 fn did_you_mean(meant: &Option<&'static str>) -> String {
     meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default()
 }
 
-/// How `secret` was misused.
+/// How `secret` is misused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretCallError {
-    /// Something else than one string literal in the parentheses.
+    /// The argument is not exactly one string literal.
     #[error("secret() takes exactly one string literal, so that every reference is known before anything is fetched")]
     Argument,
-    /// No parentheses.
+    /// It is not called.
     #[error("`secret` is only ever called: secret('REFERENCE')")]
     NotCalled,
-    /// Another meaning for the name.
+    /// The name is assigned to.
     #[error("`secret` is a function's name and cannot be set")]
     Shadowed,
 }
 
 impl Template {
-    /// Compiles the text. `named` is what the config has under `secrets`.
+    /// Compiles the text. `named` are the entries of the config's `secrets`.
     pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
         let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match (go_syntax::go_template(text), why) {
@@ -222,12 +225,12 @@ impl Template {
         })
     }
 
-    /// Every reference the template can ask for, in the order of the text's first mention.
+    /// Every reference in the template, in the order of first use.
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.calls.iter().map(|call| &call.reference)
     }
 
-    /// What the text picks by name, each with the reference to what it is picked of: `secret('db').username`.
+    /// What the text picks by key or item, each with its reference: `secret('db').username`.
     pub fn picks(&self) -> impl Iterator<Item = (&SecretRef, &[Step])> {
         self.picks.iter().filter_map(|pick| {
             let call = self.calls.iter().find(|call| call.literal == pick.literal)?;
@@ -235,7 +238,7 @@ impl Template {
         })
     }
 
-    /// The text with its values. Copies made on the way are wiped by the allocator.
+    /// Renders the template. Intermediate copies are wiped by the allocator.
     pub fn render(&self, fetches: &Fetches) -> Result<SecretBytes, RenderError> {
         let trail = Arc::new(Trail::default());
         let mut answers = BTreeMap::new();
@@ -264,17 +267,19 @@ impl Template {
         if let Err(error) = rendered {
             return Err(self.explained(&error, &trail));
         }
-        // Some filters, tests and functions take an undefined argument for none at all.
+        // Some filters, tests and functions silently accept an undefined argument.
         if let Some(miss) = trail.unexpected(|miss| self.optional.anything || self.optional.keys.contains(&miss.key)) {
             return Err(self.trouble(miss.offset, self.missing(miss)));
         }
         Ok(SecretBytes::from(output))
     }
 
+    /// An error at a byte offset.
     fn trouble(&self, offset: usize, why: TemplateRenderError) -> RenderError {
         RenderError::Template { at: Location::of(&self.text, offset), why }
     }
 
+    /// The error of a missing key. A key that the template does not contain literally is not quoted.
     fn missing(&self, miss: MissingKey) -> TemplateRenderError {
         let MissingKey { reference, key, known, .. } = miss;
         let why = match known {
@@ -284,7 +289,7 @@ impl Template {
         TemplateRenderError::Reference { reference, why: ValueError::Pick(why) }
     }
 
-    /// Kind and place of minijinja's error; its texts stay behind.
+    /// Translates an error of minijinja: keeps kind and place, and drops its text.
     fn explained(&self, error: &minijinja::Error, trail: &Trail) -> RenderError {
         let range = error.range().unwrap_or_default();
         let expression = self.text.get(range.clone()).unwrap_or_default();
@@ -306,7 +311,7 @@ impl Template {
     }
 }
 
-/// Filters and tests there are not, and methods.
+/// Refuses unknown filters and tests, and methods.
 fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateFault)> {
     let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
     let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
@@ -332,11 +337,12 @@ fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateF
     }
 }
 
-/// minijinja drops a final newline unless told to keep it.
+/// The default syntax, except that a final newline is kept.
 fn syntax() -> SyntaxConfig {
     SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters are valid")
 }
 
+/// The environment of a rendering: filters, limits, and the function `secret`.
 fn environment(trail: &Arc<Trail>, answers: BTreeMap<String, Answer>, b64decode: usize) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax());
@@ -359,7 +365,7 @@ fn environment(trail: &Arc<Trail>, answers: BTreeMap<String, Answer>, b64decode:
     environment
 }
 
-/// Whether an expression over `name` is true.
+/// Whether an expression over the variable `name` is true.
 fn holds(environment: &Environment<'_>, expression: &str, name: &str) -> bool {
     let answer = environment
         .compile_expression_owned(expression)

@@ -1,6 +1,7 @@
-//! The walk over a template's syntax tree: finds every `secret('…')`, and everything else that is done with that name.
+//! Walks a template's syntax tree: finds every `secret('…')`, and every other use of that name.
 //!
-//! The matches have no wildcard: a statement or expression that a feature of minijinja adds must be looked at here first.
+//! The matches have no wildcard, so that a statement or expression added by a feature of minijinja must be handled here
+//! first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,33 +12,33 @@ use minijinja::syntax::SyntaxConfig;
 use super::chains::{Chains, base, start};
 use super::{SecretCallError, TemplateFault};
 
-/// Tokens of one tag. The parser recurses over some of them without a limit of its own.
+/// The most tokens of one tag: the parser recurses over some of them without a limit of its own.
 const TOKENS: usize = 500;
-/// `elif`s of one template; they nest in the syntax tree.
+/// The most `elif`s of one template: they nest in the syntax tree.
 const BRANCHES: usize = 250;
 
-/// What a template is made of, each with the byte offset where it stands.
+/// What was found in a template, each with its byte offset.
 pub(super) struct Found {
     pub(super) calls: Vec<(usize, String)>,
     pub(super) used: Used,
     pub(super) chains: Chains,
     pub(super) optional: Optional,
-    /// What the text spells out: `secret('db').username`.
+    /// What the text picks literally: `secret('db').username`.
     pub(super) picks: Vec<Pick>,
-    /// Attribute names and string literals: what an error may quote as a key.
+    /// Attribute names and string literals, which an error may quote as keys.
     pub(super) written: BTreeSet<String>,
 }
 
-/// The names that a template calls, with their places.
+/// The filters, tests and methods that a template uses, with byte offsets.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     pub(super) filters: Vec<(usize, String)>,
     pub(super) tests: Vec<(usize, String)>,
-    /// Calls of `value.method()`.
+    /// Calls of methods, `value.method()`.
     pub(super) methods: Vec<(usize, String)>,
 }
 
-/// What the text picks of a whole `secret('…')`, step by step.
+/// A path of steps that the text picks from a `secret('…')`.
 #[derive(Debug, Clone)]
 pub(super) struct Pick {
     pub(super) literal: String,
@@ -45,31 +46,33 @@ pub(super) struct Pick {
 }
 
 impl Pick {
+    /// The same with one more step.
     fn with(mut self, step: Step) -> Self {
         self.path.push(step);
         self
     }
 }
 
-/// A step into a value.
+/// A step into a nested value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// To the value of a key.
+    /// The value of a key.
     Key(String),
-    /// To each item of a list, or to one.
+    /// Each item of a list, or one of them.
     Item,
 }
 
-/// What may be missing, because `default` or `is defined` looks at it.
+/// What may be missing, because the template checks it with `default` or `is defined`.
 #[derive(Debug, Default)]
 pub(super) struct Optional {
     pub(super) keys: BTreeSet<String>,
     /// Whole `secret('…')` calls.
     pub(super) literals: BTreeSet<String>,
-    /// Something that no literal names: a variable, a computed key, an attribute handled by a filter.
+    /// Something without a literal name: a variable, a computed key, an attribute passed to a filter.
     pub(super) anything: bool,
 }
 
+/// Scans a template; refuses misuse of `secret`, unknown names and syntax errors.
 pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, TemplateFault)> {
     let syntax_fault = |error: &minijinja::Error| {
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -97,7 +100,7 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
     }
 }
 
-/// Refuses what would exhaust the stack of a recursive parser. A token that is none is left for the parser to report.
+/// Refuses a text that would exhaust the stack of the recursive parser. Invalid tokens are left to the parser.
 fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)> {
     let (mut tokens, mut branches) = (0, 0);
     for (token, span) in tokenize(text, false, syntax.clone()).map_while(Result::ok) {
@@ -118,6 +121,7 @@ fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)
     Ok(())
 }
 
+/// The state of the walk.
 #[derive(Default)]
 struct Walk<'t> {
     calls: Vec<(usize, String)>,
@@ -125,12 +129,12 @@ struct Walk<'t> {
     misused: Vec<(usize, SecretCallError)>,
     /// Names that are read.
     names: Vec<(usize, &'t str)>,
-    /// Names that something sets, wherever.
+    /// Names that are set anywhere in the template.
     set: BTreeSet<&'t str>,
     chains: Chains,
     optional: Optional,
     picks: Vec<Pick>,
-    /// Names that stand for a `secret('…')` or for something in it.
+    /// Variables that hold a `secret('…')` or a part of one.
     stand_ins: BTreeMap<&'t str, Pick>,
     written: BTreeSet<String>,
 }
@@ -140,6 +144,7 @@ impl<'t> Walk<'t> {
         statements.iter().for_each(|statement| self.statement(statement));
     }
 
+    /// Walks a statement.
     fn statement(&mut self, statement: &Stmt<'t>) {
         match statement {
             Stmt::Template(template) => self.statements(&template.children),
@@ -189,7 +194,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// Something that is given a value.
+    /// Walks the target of an assignment.
     fn target(&mut self, target: &Expr<'t>) {
         match target {
             Expr::Var(name) if name.id == "secret" => {
@@ -204,6 +209,7 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Records what a variable now holds.
     fn stand_in(&mut self, target: &Expr<'t>, pick: Option<Pick>) {
         if let Expr::Var(name) = target {
             match pick {
@@ -213,7 +219,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What an expression picks of a `secret('…')`; nothing of one that is deeper than anybody writes.
+    /// What an expression picks from a `secret('…')`; `None` if nothing, or nested too deep.
     fn pick(&self, expression: &Expr<'t>) -> Option<Pick> {
         const DEEPEST: usize = 16;
         let pick = match expression {
@@ -243,18 +249,20 @@ impl<'t> Walk<'t> {
         pick.filter(|pick| pick.path.len() <= DEEPEST)
     }
 
+    /// Records what an expression picks, if anything.
     fn picked(&mut self, expression: &Expr<'t>) {
         let pick = self.pick(expression).filter(|pick| !pick.path.is_empty());
         self.picks.extend(pick);
     }
 
-    /// A value whose items are used one by one: what each of them is.
+    /// Records that every item of a value is used; returns what an item is.
     fn list(&mut self, expression: &Expr<'t>) -> Option<Pick> {
         let item = self.pick(expression).filter(|pick| !pick.path.is_empty())?.with(Step::Item);
         self.picks.push(item.clone());
         Some(item)
     }
 
+    /// Walks an expression, if there is one.
     fn optional(&mut self, expression: &Option<Expr<'t>>) {
         expression.iter().for_each(|expression| self.expression(expression));
     }
@@ -263,6 +271,7 @@ impl<'t> Walk<'t> {
         expressions.iter().for_each(|expression| self.expression(expression));
     }
 
+    /// Walks an expression.
     fn expression(&mut self, expression: &Expr<'t>) {
         self.chains.add(expression);
         match expression {
@@ -332,6 +341,7 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Walks a call; records `secret('…')`.
     fn call(&mut self, call: &Spanned<ast::Call<'t>>) {
         let Expr::Var(name) = &call.expr else {
             if let Expr::GetAttr(method) = &call.expr {
@@ -357,6 +367,7 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Records that an expression may be missing.
     fn may_be_missing(&mut self, expression: &Expr<'t>) {
         match expression {
             Expr::GetAttr(attribute) => {
@@ -376,6 +387,7 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Walks the arguments of a call.
     fn arguments(&mut self, arguments: &[CallArg<'t>]) {
         for argument in arguments {
             match argument {

@@ -1,4 +1,4 @@
-//! What a rendering notes on its way: keys that are missing, values that are misused, bytes made so far.
+//! What is recorded during a rendering: missing keys, misused values, and the bytes produced so far.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,48 +8,50 @@ use minijinja::{Error, ErrorKind};
 use super::super::error::TemplateRenderError;
 use super::super::limits::{GROWTH, OUTPUT};
 
-/// A key that was not there.
+/// A key that was looked up and does not exist.
 #[derive(Clone)]
 pub(super) struct MissingKey {
     pub(super) reference: String,
-    /// Of the `secret('…')` in the template's text.
+    /// Byte offset of the `secret('…')` in the template.
     pub(super) offset: usize,
     pub(super) key: String,
-    /// The keys that are there.
+    /// The existing keys.
     pub(super) known: Vec<String>,
 }
 
-/// Where an object came from.
+/// The origin of an object.
 pub(super) struct Origin {
     pub(super) reference: String,
-    /// Of the call in the template's text.
+    /// Byte offset of the call in the template.
     pub(super) offset: usize,
     pub(super) trail: Arc<Trail>,
 }
 
 impl Origin {
-    /// An object is being made text that is none. `fmt` has no error to say so (a `Display` that fails panics), so
-    /// nothing is written and the whole rendering fails afterwards.
+    /// Records that an object is used as text although it is not text. `fmt` cannot report that (a `Display` that fails
+    /// panics), so nothing is written and the rendering fails afterwards.
     pub(super) fn misused(&self, trouble: TemplateRenderError) -> fmt::Result {
         self.trail.state().misused.get_or_insert((self.offset, trouble));
         Ok(())
     }
 }
 
-/// What went wrong during one rendering, beside minijinja's errors.
+/// What went wrong during one rendering, besides minijinja's errors.
 #[derive(Default)]
 pub(super) struct Trail(Mutex<State>);
 
+/// The recorded events and counts.
 #[derive(Default)]
 struct State {
     misses: Vec<MissingKey>,
     refused: Option<TemplateRenderError>,
     misused: Option<(usize, TemplateRenderError)>,
-    /// Bytes of values made so far, and of text emitted, captured or not.
+    /// Bytes of all values produced so far.
     grown: usize,
     emitted: usize,
 }
 
+/// The detail text of errors from [`Trail::refuse`].
 const REFUSED: &str = "refused";
 
 /// Whether the error came from [`Trail::refuse`].
@@ -58,17 +60,18 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 }
 
 impl Trail {
+    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nobody panics while holding the trail")
     }
 
-    /// An error whose text is kept here.
+    /// Records a reason and returns an error that stands for it.
     pub(super) fn refuse(&self, trouble: TemplateRenderError) -> Error {
         self.state().refused = Some(trouble);
         Error::new(ErrorKind::InvalidOperation, REFUSED)
     }
 
-    /// Counts what was made.
+    /// Counts produced bytes; fails above the limit.
     pub(super) fn grow(&self, bytes: usize) -> Result<(), Error> {
         let mut state = self.state();
         state.grown = state.grown.saturating_add(bytes);
@@ -77,13 +80,13 @@ impl Trail {
         if is_over { Err(self.refuse(TemplateRenderError::TooMuchGrowth)) } else { Ok(()) }
     }
 
-    /// Whether so much more may be made.
+    /// Checks whether so many more bytes may be produced, without counting them.
     pub(super) fn room(&self, bytes: usize) -> Result<(), Error> {
         let is_over = self.state().grown.saturating_add(bytes) > GROWTH;
         if is_over { Err(self.refuse(TemplateRenderError::TooMuchGrowth)) } else { Ok(()) }
     }
 
-    /// Counts what is emitted.
+    /// Counts output; fails above the limit.
     pub(super) fn emit(&self, text: &str) -> Result<(), Error> {
         let mut state = self.state();
         state.emitted = state.emitted.saturating_add(text.len());
@@ -92,25 +95,28 @@ impl Trail {
         if is_over { Err(self.refuse(TemplateRenderError::TooMuchOutput)) } else { Ok(()) }
     }
 
+    /// Takes the reason recorded by [`Self::refuse`].
     pub(super) fn refused(&self) -> Option<TemplateRenderError> {
         self.state().refused.take()
     }
 
+    /// Takes the recorded misuse of an object, with its byte offset.
     pub(super) fn misused(&self) -> Option<(usize, TemplateRenderError)> {
         self.state().misused.take()
     }
 
+    /// Records a missing key.
     pub(super) fn missed(&self, miss: MissingKey) {
         self.state().misses.push(miss);
     }
 
-    /// A key that was not there although nothing in the template expects that.
+    /// The first missing key for which `is_optional` is false.
     pub(super) fn unexpected(&self, is_optional: impl Fn(&MissingKey) -> bool) -> Option<MissingKey> {
         self.state().misses.iter().find(|miss| !is_optional(miss)).cloned()
     }
 
-    /// The missing key behind an error in `expression`: one that is named there, else (for a value that was passed
-    /// around first) the only one there is.
+    /// The missing key that caused an error in `expression`: one that is named there, else, for a value passed through
+    /// variables, the only one there is.
     pub(super) fn miss(&self, expression: &str, kind: ErrorKind) -> Option<MissingKey> {
         let misses = &self.state().misses;
         if let Some(miss) = misses.iter().rev().find(|miss| expression.contains(&miss.key)) {

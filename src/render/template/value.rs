@@ -1,5 +1,5 @@
-//! Secrets as minijinja's values. Objects of our own know where they came from, remember what was asked of them in vain,
-//! and refuse to become text when they are none.
+//! Secrets as values of minijinja. These objects know their origin, record keys that are missing, and refuse to become
+//! text when they are not text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use super::super::error::{TemplateRenderError, ValueError};
 use super::super::tree::Json;
 use super::trail::{MissingKey, Origin, Trail};
 
-/// What `secret('…')` answers.
+/// The result of `secret('…')`.
 pub(super) enum Answer {
     Value(Value),
-    /// An undefined value, so that `default` works; any other use is an error.
+    /// An undefined value, which `default` replaces; any other use is an error.
     Missing(MissingKey),
 }
 
 impl Answer {
+    /// The value of a part; `offset` is that of the call.
     pub(super) fn of(
         part: &Part<'_>,
         reference: &SecretRef,
@@ -44,7 +45,7 @@ impl Answer {
         Ok(Self::Value(value))
     }
 
-    /// A missing key is no error yet, nor is null; everything else is.
+    /// The result for a part that could not be picked: a missing key or null is not an error yet, everything else is.
     pub(super) fn missing(
         reference: &SecretRef,
         offset: usize,
@@ -65,6 +66,7 @@ impl Answer {
     }
 }
 
+/// A map. Values that cannot be parsed are added to `faults`.
 fn keyed(
     map: &SecretMap,
     mut faults: Vec<(String, Option<JsonError>)>,
@@ -81,6 +83,7 @@ fn keyed(
     Value::from_object(Keyed { entries, faults, whole: whole.map(str::to_owned), origin: Arc::clone(origin) })
 }
 
+/// One value; `key` names it in errors.
 fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<Value, ValueError> {
     let unreadable = || ValueError::Nested(key.map(str::to_owned));
     match value {
@@ -92,6 +95,7 @@ fn one(key: Option<&str>, value: &SecretValue, origin: &Arc<Origin>) -> Result<V
     }
 }
 
+/// A string, or bytes if it is not UTF-8.
 fn text(bytes: &SecretBytes, origin: &Arc<Origin>) -> Value {
     match bytes.expose_text() {
         Some(text) => Value::from(text),
@@ -99,6 +103,7 @@ fn text(bytes: &SecretBytes, origin: &Arc<Origin>) -> Value {
     }
 }
 
+/// Parsed JSON as a value.
 fn nested(key: Option<&str>, json: Json, origin: &Arc<Origin>) -> Value {
     match json {
         Json::Null => Value::from_object(Null { key: key.map(str::to_owned), origin: Arc::clone(origin) }),
@@ -120,7 +125,7 @@ fn nested(key: Option<&str>, json: Json, origin: &Arc<Origin>) -> Value {
     }
 }
 
-/// A number of minijinja's where it prints as written; otherwise (`1.50`, `1e3`) an object that does.
+/// A number of minijinja's if it prints as written; otherwise (`1.50`, `1e3`) an object that does.
 fn number(written: String) -> Value {
     let integer = written.parse::<i64>().map(Value::from);
     let native = integer.or_else(|_| written.parse::<f64>().map(Value::from));
@@ -144,14 +149,15 @@ without_value!(Keyed, Listed, Written, Binary, Null);
 /// A map.
 pub(super) struct Keyed {
     pub(super) entries: Vec<(String, Value)>,
-    /// Keys whose value refuses any use, and why; `None` is nested too deep, or repeats a key below.
+    /// Keys whose value cannot be used, and why; `None` means nested too deep, or a repeated key in it.
     faults: Vec<(String, Option<JsonError>)>,
-    /// The text this was parsed from, of a reference to one value that is a JSON object: it prints as it was.
+    /// The original text, if the reference is to one value that is a JSON object: it prints unchanged.
     pub(super) whole: Option<String>,
     origin: Arc<Origin>,
 }
 
 impl Keyed {
+    /// The error of a faulty key.
     fn faulty(&self, key: &str, fault: Option<&JsonError>) -> TemplateRenderError {
         let why = match fault {
             Some(fault) => ValueError::Pick(PickError::Faulty(fault.clone())),
@@ -219,7 +225,8 @@ impl Object for Listed {
     }
 }
 
-/// A number that minijinja would print otherwise than it was written. It is text to arithmetic and comparison.
+/// A number that minijinja would print differently than it was written. In arithmetic and comparisons it is not a
+/// number.
 pub(super) struct Written(pub(super) String);
 
 impl Object for Written {
@@ -236,7 +243,7 @@ impl Object for Written {
     }
 }
 
-/// Bytes that are no text.
+/// Bytes that are not text.
 pub(super) struct Binary {
     pub(super) bytes: Vec<u8>,
     pub(super) origin: Arc<Origin>,
@@ -290,7 +297,7 @@ pub(super) fn is_null(value: &Value) -> bool {
     value.is_none() || value.downcast_object_ref::<Null>().is_some()
 }
 
-/// One value of the template as text. Undefined, null, maps, lists and bytes are none.
+/// A value as text. Fails for undefined, null, maps, lists and bytes.
 pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.to_owned());
@@ -320,7 +327,7 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
     Err(trail.refuse(if is_binary { TemplateRenderError::Binary } else { TemplateRenderError::Collection }))
 }
 
-/// One value of the template as JSON.
+/// A value as JSON.
 pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
     let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
     if let Some(map @ Keyed { entries, .. }) = value.downcast_object_ref() {

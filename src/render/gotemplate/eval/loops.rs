@@ -1,4 +1,4 @@
-//! `range`: over lists, maps, numbers and `loop`.
+//! Evaluates `range`: over lists, maps, numbers and `loop`.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use super::super::value::{Int, Value};
 use super::{Evaluator, Jump};
 
 impl Evaluator<'_> {
-    /// `range`, with its `else`.
+    /// Evaluates a `range` with its `else`.
     pub(super) fn range(&mut self, dot: &Value, branch: &Branch) -> Result<(), Jump> {
         let outer = self.variables.len();
         let value = self.pipeline(dot, &branch.pipe)?;
@@ -17,11 +17,12 @@ impl Evaluator<'_> {
         result
     }
 
+    /// Runs the body for every item of `value`, or the `else` list if there is none.
     fn iterate(&mut self, dot: &Value, branch: &Branch, value: &Value) -> Result<(), Jump> {
         let at = branch.pipe.at;
         let has_two = branch.pipe.variables.len() > 1;
         let is_empty = match value {
-            // A jump in it leaves this loop.
+            // A jump in the body only leaves this loop.
             Value::Pending => {
                 return match self.skip(at, [&branch.then].into_iter().chain(&branch.otherwise)) {
                     Err(Jump::Pending) => Ok(()),
@@ -59,7 +60,8 @@ impl Evaluator<'_> {
             }
         };
         match &branch.otherwise {
-            // As in Go a break ends this loop, which has ended, and a continue goes to the one around.
+            // As in Go: a break in `else` ends this loop, which is over anyway; a continue applies to the
+            // surrounding loop.
             Some(otherwise) if is_empty => match self.block(at, dot, otherwise) {
                 Err(Jump::Break) => Ok(()),
                 result => result,
@@ -68,6 +70,7 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Runs the body for the numbers from `from` up to, but not including, `to`; returns whether there are none.
     fn numbers(&mut self, branch: &Branch, from: i64, to: i64, kind: Int) -> Result<bool, Jump> {
         for (index, number) in (from..to).enumerate() {
             let index = Value::int(i64::try_from(index).unwrap_or(i64::MAX));
@@ -78,6 +81,7 @@ impl Evaluator<'_> {
         Ok(from >= to)
     }
 
+    /// Runs the body once; returns whether to go on. If a jump in it is pending, the loop ends.
     fn iteration(&mut self, branch: &Branch, index: Value, item: &Value) -> Result<ControlFlow<()>, Jump> {
         self.step(branch.pipe.at)?;
         let pipe = &branch.pipe;

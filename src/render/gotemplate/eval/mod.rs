@@ -1,4 +1,5 @@
-//! Walks the tree of a template over its values: Go's `text/template/exec.go`, with fuel, room and depth.
+//! Evaluates a template's tree with its values, like Go's `text/template/exec.go`, with limits of steps, memory and
+//! depth.
 
 use super::super::limits::OUTPUT;
 use super::ast::{Branch, Command, List, Node, Pipe, Templates, Term, Word};
@@ -11,14 +12,14 @@ use super::{arguments, fields, print};
 mod loops;
 mod skipped;
 
-/// How deep blocks, pipelines and templates call each other.
+/// The deepest nesting of blocks, pipelines and templates.
 const DEPTH: usize = 150;
 
-/// What a loop does next.
+/// Why evaluation leaves a list of nodes early.
 enum Jump {
     Break,
     Continue,
-    /// Whether one of these comes is not known yet.
+    /// It depends on a value that is not fetched yet whether the loop goes on.
     Pending,
     Stop(Stop),
 }
@@ -29,7 +30,7 @@ impl From<Stop> for Jump {
     }
 }
 
-/// Walks templates and collects what they write.
+/// Evaluates templates and collects their output.
 pub(super) struct Evaluator<'a> {
     templates: &'a Templates,
     pub(super) rendering: Rendering<'a>,
@@ -40,11 +41,12 @@ pub(super) struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
+    /// An evaluator without variables or output.
     pub(super) fn new(templates: &'a Templates, rendering: Rendering<'a>) -> Self {
         Self { templates, rendering, variables: Vec::new(), out: Vec::new(), written: 0, depth: 0 }
     }
 
-    /// Runs the template `name` with `dot` and returns what it wrote.
+    /// Runs the template `name` with `dot` and returns its output.
     pub(super) fn run(&mut self, name: &str, dot: &Value, at: usize) -> Result<Vec<u8>, Stop> {
         let Some(list) = self.templates.get(name) else {
             return Err(Stop { at, why: format!("template {name:?} not defined") });
@@ -60,6 +62,7 @@ impl<'a> Evaluator<'a> {
         result.map(|()| inner)
     }
 
+    /// Runs `work` one level deeper; fails at the limit of depth.
     fn deeper<T>(&mut self, at: usize, work: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         if self.depth == DEPTH {
             return Err(Stop { at, why: format!("templates and blocks call each other deeper than {DEPTH} levels") });
@@ -70,10 +73,12 @@ impl<'a> Evaluator<'a> {
         result
     }
 
+    /// Counts a step; fails at the limit.
     fn step(&mut self, at: usize) -> Result<(), Stop> {
         self.rendering.step().map_err(|why| Stop { at, why })
     }
 
+    /// Appends to the output; fails at the limit of output.
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Stop> {
         self.written = self.written.saturating_add(bytes.len());
         if self.written > OUTPUT {
@@ -83,6 +88,7 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
+    /// Evaluates the nodes of a list.
     fn walk(&mut self, dot: &Value, list: &List) -> Result<(), Jump> {
         for node in list {
             match node {
@@ -114,6 +120,7 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
+    /// Writes a value as Go prints it; a pending value writes nothing.
     fn print(&mut self, at: usize, value: &Value) -> Result<(), Stop> {
         match value {
             Value::Pending => Ok(()),
@@ -130,6 +137,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Evaluates a list one level deeper, in a scope of its own for variables.
     fn block(&mut self, at: usize, dot: &Value, list: &List) -> Result<(), Jump> {
         if self.depth == DEPTH {
             let why = format!("templates and blocks call each other deeper than {DEPTH} levels");
@@ -143,6 +151,7 @@ impl<'a> Evaluator<'a> {
         result
     }
 
+    /// Evaluates `if` or, with `sets_dot`, `with`. If the condition is pending, both lists are skipped.
     fn branch(&mut self, dot: &Value, mut branch: &Branch, sets_dot: bool) -> Result<(), Jump> {
         let mark = self.variables.len();
         let result = loop {
@@ -155,7 +164,7 @@ impl<'a> Evaluator<'a> {
                 (value, _) if value.is_true() => {
                     break self.block(at, if sets_dot { value } else { dot }, &branch.then);
                 }
-                // `else if` and `else with`, as many as there are.
+                // Chains of `else if` or `else with` are followed here.
                 (_, Some([Node::If(next)])) if !sets_dot => branch = next,
                 (_, Some([Node::With(next)])) if sets_dot => branch = next,
                 (_, Some(_)) => break branch.otherwise.as_ref().map_or(Ok(()), |list| self.block(at, dot, list)),
@@ -166,6 +175,7 @@ impl<'a> Evaluator<'a> {
         result
     }
 
+    /// Assigns to the innermost variable with that name.
     fn assign(&mut self, at: usize, name: &str, value: Value) -> Result<(), Stop> {
         match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
             Some((_, place)) => {
@@ -176,6 +186,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The value of a pipeline; sets its variables.
     pub(super) fn pipeline(&mut self, dot: &Value, pipe: &Pipe) -> Result<Value, Stop> {
         self.deeper(pipe.at, |run| {
             let mut value = None;
@@ -198,6 +209,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
+    /// The value of one stage. `last` is the value of the stage before, passed as the last argument.
     fn command(&mut self, dot: &Value, command: &Command, last: Option<Value>) -> Result<Value, Stop> {
         let Word { at, term } = &command.words[0];
         self.step(*at)?;
@@ -224,12 +236,13 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The value of the innermost variable with that name.
     fn variable(&self, at: usize, name: &str) -> Result<Value, Stop> {
         let found = self.variables.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone()).ok_or_else(|| Stop { at, why: format!("undefined variable: {name}") })
     }
 
-    /// The value of one operand without arguments.
+    /// The value of an operand without arguments.
     pub(super) fn word(&mut self, dot: &Value, word: &Word) -> Result<Value, Stop> {
         let at = word.at;
         match &word.term {
@@ -253,6 +266,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Follows field names from `receiver`. A name may be a method; the last one then gets the arguments.
     fn fields(
         &mut self,
         dot: &Value,
@@ -290,6 +304,7 @@ impl<'a> Evaluator<'a> {
         Ok(value)
     }
 
+    /// Calls a function. If an argument is pending, so is the result.
     fn call(
         &mut self,
         dot: &Value,
@@ -329,7 +344,7 @@ impl<'a> Evaluator<'a> {
         result.map_err(|why| Stop { at, why: format!("error calling {}: {why}", function.name) })
     }
 
-    /// `executeTemplate NAME [DOT]`: what the template writes, as a string.
+    /// Calls `executeTemplate NAME [DOT]`: returns the template's output as a string.
     fn execute_template(&mut self, given: &[Value]) -> Result<Value, String> {
         let (name, dot) = match given {
             [Value::String(name)] => (name, Value::Invalid),
@@ -339,13 +354,13 @@ impl<'a> Evaluator<'a> {
         };
         let name = String::from_utf8_lossy(name);
         if !self.templates.contains_key(&*name) {
-            // The name may be a value.
+            // The name may be a secret value, so it is not quoted.
             return Err("there is no template of that name".to_owned());
         }
         self.run(&name, &dot, 0).map(Value::text).map_err(|stop| stop.why)
     }
 
-    /// `and` and `or` evaluate no more than they need.
+    /// Evaluates the arguments of `and` or `or` only as far as needed.
     fn lazy(&mut self, dot: &Value, words: &[Word], last: Option<Value>, stops_at: bool) -> Result<Value, Stop> {
         let mut value = Value::Invalid;
         for word in words {

@@ -1,4 +1,4 @@
-//! What is not walked because what decides about it is not fetched yet: what it may set is not known either.
+//! Skips nodes whose execution depends on a value that is not fetched yet; what they may set becomes pending too.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use super::super::value::Value;
 use super::{Evaluator, Jump};
 
 impl Evaluator<'_> {
-    /// Passes over these lists: every variable that they may set, and the scratch, is from now on as unknown as they are. Where they
-    /// may leave the loop around, what comes behind them in it is unknown too.
+    /// Skips these lists: every outer variable that they may set becomes pending, and so does the scratch if they
+    /// may use it. If they may leave the surrounding loop, the result is [`Jump::Pending`].
     pub(super) fn skip<'l>(&mut self, at: usize, lists: impl IntoIterator<Item = &'l List>) -> Result<(), Jump> {
         let mut skipped = Skipped::new(self.templates);
         for list in lists {
@@ -27,12 +27,12 @@ impl Evaluator<'_> {
     }
 }
 
-/// What lists would do when they were walked.
+/// The possible effects of the skipped lists.
 struct Skipped<'l, 't> {
     templates: &'t Templates,
-    /// Variables of their own.
+    /// Variables declared in the lists.
     declared: Vec<&'l str>,
-    /// Variables from outside that they set.
+    /// Outer variables that the lists may set.
     assigned: BTreeSet<&'l str>,
     uses_scratch: bool,
     leaves_loop: bool,
@@ -41,6 +41,7 @@ struct Skipped<'l, 't> {
 }
 
 impl<'l, 't> Skipped<'l, 't> {
+    /// No effects yet.
     fn new(templates: &'t Templates) -> Self {
         Self {
             templates,
@@ -53,6 +54,7 @@ impl<'l, 't> Skipped<'l, 't> {
         }
     }
 
+    /// Adds the effects of a list.
     fn list(&mut self, list: &'l List) {
         let mark = self.declared.len();
         for node in list {
@@ -70,7 +72,7 @@ impl<'l, 't> Skipped<'l, 't> {
                     self.loops -= is_loop;
                     self.declared.truncate(inner);
                 }
-                // What a template uses is not looked for when another one calls it: any of them may use the scratch.
+                // A called template is not searched: if there is any, it may use the scratch.
                 Node::Template { pipe, .. } => {
                     pipe.iter().for_each(|pipe| self.pipe(pipe));
                     self.uses_scratch |= self.templates.len() > 1;
@@ -81,6 +83,7 @@ impl<'l, 't> Skipped<'l, 't> {
         self.declared.truncate(mark);
     }
 
+    /// Adds the effects of a pipeline.
     fn pipe(&mut self, pipe: &'l Pipe) {
         pipe.commands.iter().flat_map(|command| &command.words).for_each(|word| self.word(word));
         for name in &pipe.variables {
@@ -92,6 +95,7 @@ impl<'l, 't> Skipped<'l, 't> {
         }
     }
 
+    /// Adds the effects of an operand.
     fn word(&mut self, word: &'l Word) {
         self.nodes += 1;
         match &word.term {

@@ -1,4 +1,4 @@
-//! The functions that call a backend: `secret` and `pkiCert`, and `executeTemplate`, `scratch`.
+//! The functions that read secrets, `secret` and `pkiCert`, and the functions `executeTemplate` and `scratch`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::super::value::{Map, Pem, Secret, Text, Value};
 use super::encoding::{Numbers, from_json};
 use super::{Call, Function, Outcome};
 
-/// How many secrets one rendering may name.
+/// The most secrets that one rendering may name.
 const MOST_REFERENCES: usize = 1_000;
 
 pub(super) const TABLE: &[Function] = &[
@@ -24,16 +24,17 @@ pub(super) const TABLE: &[Function] = &[
     Function::with("scratch", &[], |run, _| Ok(Value::Scratch(run.scratch.clone()))),
 ];
 
-/// Whether the function names a reference.
+/// Whether the function's arguments name a reference.
 pub(in super::super) fn is_api(function: &Function) -> bool {
     matches!(function.name, "secret" | "pkiCert")
 }
 
-/// The reference that the arguments of `secret` name.
+/// The reference named by the arguments of `secret` or `pkiCert`. Parameters make it a write, and `pkiCert` always
+/// writes.
 pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<SecretRef, String> {
     let words: Vec<_> = given.iter().map(|text| String::from_utf8_lossy(text)).collect();
     let Some((path, parameters)) = words.split_first() else { return Err("the path is missing".to_owned()) };
-    // As a URL: a fragment names nothing.
+    // As in a URL, the fragment is ignored.
     let path = path.trim().split('#').next().unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = path.trim_matches('/').replace('%', "%25");
@@ -56,9 +57,11 @@ pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<Secr
     Ok(reference)
 }
 
+/// Builds the result from the fetched source that the arguments name. If it is not fetched, records it and returns a
+/// pending value.
 fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
     let texts: Vec<Text> = given.iter().map(|value| Text::from(super::bytes(value))).collect();
-    // The parser has checked literal paths; the texts about a computed one would quote it.
+    // Errors about literal paths were reported by the parser; for a computed path, they would quote a value.
     let computed = "the path that is computed here is none of a secret, or a parameter is no \"key=value\" pair";
     let source = reference(function, &texts).map_err(|_| computed.to_owned())?.source;
     if run.sources.len() >= MOST_REFERENCES && !run.sources.contains(&source) {
@@ -75,7 +78,7 @@ fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&F
     }
 }
 
-/// What `secret` returns: with KV v2's envelope around it.
+/// The result of `secret`; the data of KV v2 is in its envelope.
 fn secret(fetched: &Fetched) -> Result<Secret, String> {
     let mut data = match &fetched.payload {
         Payload::Map(map) => entries(map)?,
@@ -96,10 +99,12 @@ fn secret(fetched: &Fetched) -> Result<Secret, String> {
     })
 }
 
+/// The entries of a secret map as template values.
 fn entries(map: &SecretMap) -> Result<Map, String> {
     map.iter().map(|(key, value)| Ok((Text::from(key.as_bytes()), decoded(value)?))).collect()
 }
 
+/// A secret value as a template value.
 fn decoded(value: &SecretValue) -> Outcome {
     match value {
         SecretValue::Text(text) => Ok(Value::text(text.expose())),
@@ -107,13 +112,14 @@ fn decoded(value: &SecretValue) -> Outcome {
     }
 }
 
+/// Parses JSON to a template value.
 fn parsed(json: &[u8]) -> Outcome {
     let text = std::str::from_utf8(json).map_err(|_| "the answer is no UTF-8")?;
     let json = Json::parse(text).ok().and_then(|json| from_json(&json, Numbers::AsWritten));
     json.ok_or_else(|| "the answer's data is too large, too deep or repeats a key".to_owned())
 }
 
-/// What `pkiCert` returns.
+/// The result of `pkiCert`.
 fn pem(fetched: &Fetched) -> Outcome {
     let Payload::Map(map) = &fetched.payload else { return Err("the answer is no certificate".to_owned()) };
     let text = |key: &str| {

@@ -1,11 +1,11 @@
-//! Go's predefined functions, but for comparison.
+//! Go's predefined functions, except comparisons.
 
 use super::super::arguments::Kind::{Any, String as Str};
 use super::super::value::{Uint, Value};
 use super::super::{print, printf, quote};
 use super::{Function, Outcome, cannot_print};
 
-/// Bytes of one `printf`.
+/// The most bytes that one `printf` may produce.
 const MOST: usize = 4 << 20;
 
 pub(super) const TABLE: &[Function] = &[
@@ -31,12 +31,14 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("call", &[Any], |_| Err("there are no values that are functions".to_owned())).rest(Any),
 ];
 
+/// The arguments printed as one text.
 fn joined(given: &[Value]) -> Result<Vec<u8>, String> {
     let shown: Vec<Value> =
         given.iter().map(|value| if value.is_nothing() { Value::text("<no value>") } else { value.clone() }).collect();
     print::sprint(&shown).ok_or_else(cannot_print)
 }
 
+/// The length of a string, list or map.
 fn length(value: &Value) -> Result<i64, String> {
     let length = match value {
         Value::String(text) | Value::Number(text) => text.len(),
@@ -49,6 +51,7 @@ fn length(value: &Value) -> Result<i64, String> {
     Ok(i64::try_from(length).unwrap_or(i64::MAX))
 }
 
+/// `index`: follows keys and indexes into a value.
 fn index(given: &[Value]) -> Outcome {
     let mut value = given[0].clone();
     if matches!(value, Value::Invalid | Value::Nil) {
@@ -70,11 +73,13 @@ fn index(given: &[Value]) -> Outcome {
     Ok(value)
 }
 
+/// An index below `length`.
 fn place(key: &Value, length: usize) -> Result<usize, String> {
     let at = number(key)?;
     if at < length { Ok(at) } else { Err("index out of range".to_owned()) }
 }
 
+/// An integer argument as an index.
 fn number(key: &Value) -> Result<usize, String> {
     let at = match key {
         Value::Int(at, _) => usize::try_from(*at).ok(),
@@ -85,6 +90,7 @@ fn number(key: &Value) -> Result<usize, String> {
     at.ok_or_else(|| "index out of range".to_owned())
 }
 
+/// `slice`: a part of a string or list.
 fn slice(given: &[Value]) -> Outcome {
     let keys = &given[1..];
     if keys.len() > 3 {

@@ -1,4 +1,4 @@
-//! Lists and maps: `in`, `containsAll` and its kin, `loop`, `explodeMap`, `mergeMap`.
+//! Functions of lists and maps: `in`, `containsAll` and its variants, `loop`, `explodeMap`, `mergeMap`.
 
 use super::super::arguments::Kind::{Any, List, Map as AnyMap};
 use super::super::value::{Map, Text, Value};
@@ -46,12 +46,15 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
+/// The `contains…` functions. `all` is the result unless some item decides otherwise; `inverted`: an item decides if it
+/// is contained.
 fn some(given: &[Value], all: bool, inverted: bool) -> Outcome {
     let Value::List(items, _) = &given[0] else { return Ok(Value::Bool(all)) };
     let is_decided = items.iter().any(|item| is_in(&given[1], item) != inverted);
     Ok(Value::Bool(is_decided != all))
 }
 
+/// Adds a value at a path of nested maps.
 fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     let Some((first, rest)) = path.split_first() else { return Ok(()) };
     if path == [b""] {
@@ -59,7 +62,7 @@ fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     }
     let key = Text::from(*first);
     if rest == [b""] {
-        // A folder without a value.
+        // A path that ends in `/` is a folder without a value.
         map.entry(key).or_insert_with(|| Value::map(Map::new()));
         return Ok(());
     }
@@ -80,7 +83,8 @@ fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The first map with what the second one has besides.
+/// The first map with the entries of the second one added. With `overrides`, the second one's values replace the
+/// first one's.
 fn merge(base: &Value, other: &Value, overrides: bool, depth: usize) -> Outcome {
     let (Value::Map(base, kind), Value::Map(other, _)) = (base, other) else { return Ok(base.clone()) };
     let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;

@@ -1,4 +1,4 @@
-//! `eq ne lt le gt ge`, by Go's basic kinds.
+//! The comparisons `eq ne lt le gt ge`, by Go's basic kinds.
 
 use std::cmp::Ordering;
 
@@ -27,14 +27,17 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("ge", &[Any, Any], |given| Ok(Value::Bool(!less(given)?))),
 ];
 
+/// The error of a missing argument.
 fn missing() -> String {
     "missing argument for comparison".to_owned()
 }
 
+/// The error of incompatible types.
 fn incompatible() -> String {
     "incompatible types for comparison".to_owned()
 }
 
+/// Whether two values are equal; an error for types that cannot be compared.
 fn equal(left: &Value, right: &Value) -> Result<bool, String> {
     Ok(match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left == right,
@@ -54,6 +57,7 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
     })
 }
 
+/// Whether the first argument is less than the second.
 fn less(given: &[Value]) -> Result<bool, String> {
     let order = match (&given[0], &given[1]) {
         (Value::Bool(_), Value::Bool(_)) => return Err("invalid type for comparison".to_owned()),

@@ -1,4 +1,4 @@
-//! base64, digests, JSON and YAML.
+//! Functions for base64, digests, JSON and YAML.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -38,30 +38,33 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
+/// Decodes base64, ignoring line breaks.
 pub(super) fn decode(engine: &impl base64::Engine, value: &Value) -> Outcome {
-    // Go's decoder skips line ends.
+    // Go's decoder ignores line breaks.
     let text: Vec<u8> = bytes(value).iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
     engine.decode(text).map(Value::text).map_err(|_| "the text is no base64".to_owned())
 }
 
+/// Bytes in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The digest of bytes, in hexadecimal.
 pub(super) fn digest_hex(algorithm: &'static digest::Algorithm, bytes: &[u8]) -> String {
     hex(digest::digest(algorithm, bytes).as_ref())
 }
 
-/// What JSON numbers become.
+/// The Go type of JSON numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Numbers {
-    /// `json.Number`: an answer of the API.
+    /// `json.Number`, as in responses of the API.
     AsWritten,
-    /// `float64`: `parseJSON`.
+    /// `float64`, as in `parseJSON`.
     Floats,
 }
 
-/// `None`: a number that is too large for its type.
+/// Parsed JSON as a template value; `None` if a number is too large for its type.
 pub(super) fn from_json(json: &Json, numbers: Numbers) -> Option<Value> {
     Some(match json {
         Json::Null => Value::Nil,

@@ -1,4 +1,5 @@
-//! Upper, lower and title case, as Go's packages map them: `strings` a character to a character, `cases` by words.
+//! Upper, lower and title case as Go's packages convert them: `strings` character by character, `cases` word by
+//! word.
 
 /// `strings.ToUpper`.
 pub(super) fn upper(text: &str) -> String {
@@ -7,11 +8,12 @@ pub(super) fn upper(text: &str) -> String {
 
 /// `strings.ToLower`.
 pub(super) fn lower(text: &str) -> String {
-    // Only one letter has more than one in lower case, and Go takes the first.
+    // Only one letter has several characters in lower case; Go uses the first.
     text.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
-/// One letter's upper case where that is one letter, else the letter; some of Greek have both.
+/// The upper case of a letter if it is one character, else the letter itself; some Greek letters have a
+/// one-character variant.
 fn upper_letter(c: char) -> char {
     let mut all = c.to_uppercase();
     let first = all.next().unwrap_or(c);
@@ -24,21 +26,21 @@ fn upper_letter(c: char) -> char {
     char::from_u32(u32::from(c) + distance).unwrap_or(c)
 }
 
-/// One letter's title case where that is one letter.
+/// The title case of a letter if it is one character.
 fn title_letter(c: char) -> char {
     match c {
-        // Two letters in one sign.
+        // Digraphs that are one character.
         '\u{1c4}'..='\u{1c6}' => '\u{1c5}',
         '\u{1c7}'..='\u{1c9}' => '\u{1c8}',
         '\u{1ca}'..='\u{1cc}' => '\u{1cb}',
         '\u{1f1}'..='\u{1f3}' => '\u{1f2}',
-        // Georgian has capitals for whole words only.
+        // Georgian has capitals only for whole words.
         '\u{10d0}'..='\u{10fa}' | '\u{10fd}'..='\u{10ff}' => c,
         _ => upper_letter(c),
     }
 }
 
-/// `strings.Title`: the first letter behind everything that is no part of a word.
+/// `strings.Title`: the first letter after every character that is not part of a word.
 pub(super) fn each_word(text: &str) -> String {
     let is_inside = |c: char| c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace());
     let mut was = ' ';
@@ -49,7 +51,8 @@ pub(super) fn each_word(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// `cases.Title` without lowering the others: the first letter of each word that has a case, as Unicode separates words.
+/// `cases.Title` with the option that keeps other letters: the first cased letter of each word, with Unicode word
+/// boundaries.
 pub(super) fn title(text: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
@@ -64,7 +67,7 @@ pub(super) fn title(text: &str) -> String {
         }
         is_inside = match c {
             _ if has_case => true,
-            // Between letters these separate no words.
+            // Between letters, these characters do not end a word.
             '\'' | '.' | ':' | '\u{b7}' | '\u{2018}' | '\u{2019}' | '\u{2024}' | '\u{2027}' => {
                 is_inside && rest.peek().copied().is_some_and(is_word)
             }
@@ -74,7 +77,7 @@ pub(super) fn title(text: &str) -> String {
     out
 }
 
-/// A letter's title case; where that is several letters, the first one is large.
+/// Appends the title case of a letter; if it is several characters, only the first one is upper case.
 fn push_title(out: &mut String, c: char) {
     match title_letter(c) {
         same if same == c && c.is_lowercase() => match c {

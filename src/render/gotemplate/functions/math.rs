@@ -1,4 +1,4 @@
-//! consul-template's arithmetic: integers are `int64`, and one float makes all of it floats.
+//! consul-template's arithmetic: integers are `int64`; if one operand is a float, the result is a float.
 
 use std::cmp::Ordering;
 
@@ -37,11 +37,12 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("maximum", &[Any, Any], |given| pick(given, Ordering::Greater)),
 ];
 
+/// The error of a division by zero.
 fn by_zero() -> String {
     "division by zero".to_owned()
 }
 
-/// The second argument where it stands so to the first, else the first; each keeps its type.
+/// The second argument if it compares to the first as `wanted`, else the first; each keeps its type.
 fn pick(given: &[Value], wanted: Ordering) -> Outcome {
     let (a, b) = (&given[1], &given[0]);
     let order = match (a, b) {
@@ -62,7 +63,8 @@ fn pick(given: &[Value], wanted: Ordering) -> Outcome {
     })
 }
 
-/// `a` is the second argument, so that a value can be piped: `{{ 5 | subtract 2 }}` is 3.
+/// Applies an operation by the types of its operands. The second argument is the left operand, because a value is
+/// piped: `{{ 5 | subtract 2 }}` is 3.
 fn apply(
     given: &[Value],
     signed: fn(i64, i64) -> Result<i64, String>,

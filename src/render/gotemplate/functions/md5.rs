@@ -1,6 +1,6 @@
-//! MD5 (RFC 1321), for `md5sum`: a fingerprint that templates print, never a protection.
+//! MD5 (RFC 1321) for the function `md5sum`; never used for security.
 
-/// The digest.
+/// The MD5 digest of a message.
 pub(super) fn digest(message: &[u8]) -> [u8; 16] {
     const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
     let mut padded = message.to_vec();

@@ -1,4 +1,4 @@
-//! The functions of a template: Go's own, consul-template's, and those of Sprig that templates for secrets use.
+//! The functions of templates: Go's own, consul-template's, and the Sprig functions that templates for secrets use.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -23,14 +23,14 @@ mod time;
 
 pub(super) use api::{is_api, reference};
 
-/// What a function returns; an error names no value.
+/// A function's result; errors never quote a value.
 pub(super) type Outcome = Result<Value, String>;
 
-/// One function.
+/// A function and its parameters.
 pub(super) struct Function {
     pub(super) name: &'static str,
     parameters: &'static [Kind],
-    /// Those of a variadic function behind the fixed ones.
+    /// The type of further arguments, for a variadic function.
     rest: Option<Kind>,
     pub(super) call: Call,
 }
@@ -38,13 +38,13 @@ pub(super) struct Function {
 /// How a function is called.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
-    /// Its result depends on its arguments only.
+    /// The result depends only on the arguments.
     Pure(fn(&[Value]) -> Outcome),
-    /// It uses the rendering: what was fetched, its room.
+    /// It uses the state of the rendering: fetched values, limits.
     With(fn(&mut Rendering<'_>, &[Value]) -> Outcome),
-    /// `and`, `or`: stops at the first argument that is as true as this.
+    /// `and`, `or`: evaluation stops at the first argument whose truth is `stops_at`.
     Lazy { stops_at: bool },
-    /// `executeTemplate`: the evaluator runs it.
+    /// `executeTemplate`, which the evaluator runs.
     ExecuteTemplate,
 }
 
@@ -55,10 +55,12 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
+    /// A pure function.
     const fn pure(name: &'static str, parameters: &'static [Kind], call: fn(&[Value]) -> Outcome) -> Self {
         Self { name, parameters, rest: None, call: Call::Pure(call) }
     }
 
+    /// A function that uses the rendering.
     const fn with(
         name: &'static str,
         parameters: &'static [Kind],
@@ -67,20 +69,23 @@ impl Function {
         Self { name, parameters, rest: None, call: Call::With(call) }
     }
 
+    /// `and` or `or`.
     const fn lazy(name: &'static str, stops_at: bool) -> Self {
         Self { name, parameters: &[Kind::Any], rest: Some(Kind::Any), call: Call::Lazy { stops_at } }
     }
 
+    /// Makes the function variadic.
     const fn rest(mut self, kind: Kind) -> Self {
         self.rest = Some(kind);
         self
     }
 
-    /// The kind of the parameter at `place`.
+    /// The type of the parameter at an index.
     pub(super) fn kind(&self, place: usize) -> Kind {
         self.parameters.get(place).copied().or(self.rest).unwrap_or(Kind::Any)
     }
 
+    /// Checks the number of arguments.
     pub(super) fn check_count(&self, count: usize) -> Result<(), String> {
         let wanted = self.parameters.len();
         match self.rest {
@@ -111,7 +116,7 @@ const OWN_PROCESS: &str = "templates see no environment, because ours holds what
 const CONSUL: &str = "it reads Consul or Nomad; only Vault, OpenBao and AWS are read here";
 const FILES: &str = "templates read no files; use `from: file:PATH` for a file of its own";
 
-/// Functions of consul-template that are refused.
+/// Functions of consul-template that are not supported, with the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("env", OWN_PROCESS),
     ("mustEnv", OWN_PROCESS),
@@ -162,7 +167,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|table| table.iter()).map(|function| function.name)
 }
 
-/// The function of that name, or why there is none.
+/// The function with that name, or why there is none.
 pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
     static BY_NAME: LazyLock<HashMap<&str, &Function>> = LazyLock::new(|| {
         TABLES.iter().flat_map(|table| table.iter()).map(|function| (function.name, function)).collect()
@@ -186,12 +191,12 @@ pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
     Err(SyntaxError::UnknownFunction(name.to_owned()))
 }
 
-/// Whether consul-template has such a function, supported here or not.
+/// Whether consul-template has a function with that name, supported here or not.
 pub(in crate::render) fn is_function(name: &str) -> bool {
     !matches!(find(name), Err(SyntaxError::UnknownFunction(_)))
 }
 
-/// The bytes of a string argument.
+/// The bytes of a string argument; empty for other types.
 fn bytes(value: &Value) -> &[u8] {
     match value {
         Value::String(text) | Value::Number(text) => text,
@@ -199,12 +204,12 @@ fn bytes(value: &Value) -> &[u8] {
     }
 }
 
-/// A string argument as text; bytes that are no UTF-8 are replaced.
+/// A string argument as text; invalid UTF-8 is replaced.
 fn string(value: &Value) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes(value))
 }
 
-/// An integer argument.
+/// An integer argument; 0 for other types.
 fn integer(value: &Value) -> i64 {
     match value {
         Value::Int(number, _) => *number,
@@ -212,13 +217,14 @@ fn integer(value: &Value) -> i64 {
     }
 }
 
-/// What a value prints as.
+/// A value as Go prints it.
 fn printed(value: &Value) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     super::print::value(&mut out, value).ok_or_else(cannot_print)?;
     Ok(out)
 }
 
+/// The error of a value that cannot be printed.
 fn cannot_print() -> String {
     "a value that holds pointers cannot be printed".to_owned()
 }

@@ -1,38 +1,40 @@
-//! Regular expressions as Go reads them, written as regex-lite reads them.
+//! Translates regular expressions from Go's syntax to that of regex-lite.
 //!
-//! The two languages differ in what they take for a special character, and regex-lite folds case among ASCII letters only. What is
-//! not the same in both is written in another way, or refused.
+//! The two differ in which characters are special, and regex-lite folds the case of ASCII letters only. What
+//! differs is rewritten, or refused.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The most that a repetition may count to, in Go.
+/// The largest count of a repetition in Go.
 const MOST_REPEATED: u32 = 1000;
 
-/// The pattern in regex-lite's language; `None` where Go refuses it, or regex-lite cannot do what Go does.
+/// The pattern in regex-lite's syntax; `None` if Go refuses it, or regex-lite cannot express it.
 pub(super) fn translate(pattern: &str) -> Option<String> {
     let mut translation = Translation { rest: pattern.chars().peekable(), out: String::new(), folds: vec![false] };
     translation.all()?;
     Some(translation.out)
 }
 
+/// The state of a translation.
 struct Translation<'p> {
     rest: Peekable<Chars<'p>>,
     out: String,
-    /// Whether case counts, in each group that is open.
+    /// Whether case is ignored, for each open group.
     folds: Vec<bool>,
 }
 
-/// One thing behind a backslash.
+/// The meaning of a backslash sequence.
 enum Escape {
     Literal(char),
-    /// A class or an assertion, in regex-lite's language.
+    /// A class or an assertion, in regex-lite's syntax.
     Same(&'static str),
-    /// `\Q`: what follows is literal up to `\E`.
+    /// `\Q`: the text up to `\E` is literal.
     Quote,
 }
 
 impl Translation<'_> {
+    /// Translates the rest of the pattern.
     fn all(&mut self) -> Option<()> {
         while let Some(c) = self.rest.next() {
             match c {
@@ -58,7 +60,7 @@ impl Translation<'_> {
                     self.out.push(c);
                     continue;
                 }
-                // Where nothing stands before it, regex-lite refuses it too.
+                // regex-lite also refuses one with nothing before it.
                 '*' | '+' | '?' => {
                     self.out.push(c);
                     self.repeated()?;
@@ -78,11 +80,12 @@ impl Translation<'_> {
         Some(())
     }
 
+    /// Whether case is ignored in the innermost group.
     fn folds(&self) -> bool {
         self.folds.last().copied().unwrap_or(false)
     }
 
-    /// A character that stands for itself; where case does not count, also in the other spellings that Go knows.
+    /// Appends a literal character; if case is ignored, with the other characters that Go folds to it.
     fn literal(&mut self, c: char) -> Option<()> {
         let folded = self.folded(c, c)?;
         let literal = written(c);
@@ -93,7 +96,8 @@ impl Translation<'_> {
         Some(())
     }
 
-    /// What Go takes for the same as a letter between these two beside what regex-lite does.
+    /// The characters that Go, but not regex-lite, folds to a letter of this range; `None` for a range beyond
+    /// ASCII.
     fn folded(&self, from: char, to: char) -> Option<&'static str> {
         let has = |lower: char| (from..=to).contains(&lower) || (from..=to).contains(&lower.to_ascii_uppercase());
         match () {
@@ -108,7 +112,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Behind a repetition: `?` makes it take as little as it can; another one is an error.
+    /// Translates what follows a repetition: `?` makes it lazy; another repetition is an error.
     fn repeated(&mut self) -> Option<()> {
         if self.rest.next_if_eq(&'?').is_some() {
             self.out.push('?');
@@ -125,7 +129,7 @@ impl Translation<'_> {
         (!is_repeated).then_some(())
     }
 
-    /// `{2}`, `{2,}` or `{2,3}`; inside `None`: the brace stands for itself.
+    /// Parses `{2}`, `{2,}` or `{2,3}`. The inner `None` means that the brace is a literal.
     fn count(&mut self) -> Option<Option<String>> {
         let mut ahead = self.rest.clone();
         let mut text = String::from("{");
@@ -151,7 +155,7 @@ impl Translation<'_> {
         Some(Some(text))
     }
 
-    /// Behind `(`: a group with a name or flags.
+    /// Translates what follows `(`: a group, with a name or flags.
     fn open(&mut self) -> Option<()> {
         self.out.push('(');
         let mut folds = self.folds();
@@ -195,7 +199,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Behind `[`, up to its `]`.
+    /// Translates a class, from after `[` to its `]`.
     fn class(&mut self) -> Option<()> {
         self.out.push('[');
         if self.rest.next_if_eq(&'^').is_some() {
@@ -238,7 +242,7 @@ impl Translation<'_> {
         }
     }
 
-    /// The end of a range, where one begins here.
+    /// Parses the end of a range, if one begins here.
     fn range_end(&mut self) -> Option<Option<char>> {
         let mut ahead = self.rest.clone();
         if ahead.next() != Some('-') || ahead.peek() == Some(&']') {
@@ -254,7 +258,7 @@ impl Translation<'_> {
         }
     }
 
-    /// `[:alpha:]` in a class.
+    /// Parses `[:alpha:]` and the like in a class.
     fn posix(&mut self) -> Option<String> {
         let mut ahead = self.rest.clone();
         if ahead.next() != Some(':') {
@@ -272,6 +276,7 @@ impl Translation<'_> {
         Some(name + ":]")
     }
 
+    /// Parses a backslash sequence in a class.
     fn class_escape(&mut self) -> Option<Escape> {
         match self.rest.peek()? {
             'A' | 'z' | 'b' | 'B' | 'Q' => None,
@@ -279,20 +284,20 @@ impl Translation<'_> {
         }
     }
 
-    /// Behind a backslash.
+    /// Parses a backslash sequence, from after the backslash.
     fn escape(&mut self) -> Option<Escape> {
         let c = self.rest.next()?;
         Some(Escape::Literal(match c {
             'd' => return Some(Escape::Same("\\d")),
             'D' => return Some(Escape::Same("\\D")),
-            // A vertical tab is no white space in Go.
+            // Go's white space has no vertical tab.
             's' => return Some(Escape::Same("[\\t\\n\\f\\r ]")),
             'S' => return Some(Escape::Same("[\\x{0}-\\x{8}\\x{b}\\x{e}-\\x{1f}\\x{21}-\\x{10ffff}]")),
             'w' => return Some(Escape::Same("\\w")),
             'W' => return Some(Escape::Same("\\W")),
             'A' => return Some(Escape::Same("\\A")),
             'z' => return Some(Escape::Same("\\z")),
-            // In braces behind it regex-lite would see which boundary it is.
+            // In a group, because regex-lite would read a brace after it as a part of it.
             'b' => return Some(Escape::Same("(?:\\b)")),
             'B' => return Some(Escape::Same("\\B")),
             'Q' => return Some(Escape::Quote),
@@ -303,7 +308,7 @@ impl Translation<'_> {
             't' => '\t',
             'v' => '\u{b}',
             'x' => self.hexadecimal()?,
-            // A digit alone would be a reference to a group.
+            // A digit without further octal digits would be a back reference.
             '0' => self.octal(0)?,
             '1'..='7' if self.rest.peek().is_some_and(|c| ('0'..='7').contains(c)) => self.octal(c.to_digit(8)?)?,
             c if c.is_ascii() && !c.is_ascii_alphanumeric() => c,
@@ -311,6 +316,7 @@ impl Translation<'_> {
         }))
     }
 
+    /// Up to two more octal digits of a character's code.
     fn octal(&mut self, mut code: u32) -> Option<char> {
         for _ in 0..2 {
             let Some(digit) = self.rest.next_if(|c| ('0'..='7').contains(c)) else { break };
@@ -319,6 +325,7 @@ impl Translation<'_> {
         char::from_u32(code)
     }
 
+    /// A character's code after `\x`: two digits, or digits in braces.
     fn hexadecimal(&mut self) -> Option<char> {
         if self.rest.next_if_eq(&'{').is_none() {
             let high = self.rest.next()?.to_digit(16)?;
@@ -333,7 +340,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Behind `\Q`.
+    /// Translates the text after `\Q`, up to `\E`.
     fn quoted(&mut self) -> Option<()> {
         while let Some(c) = self.rest.next() {
             if c == '\\' && self.rest.next_if_eq(&'E').is_some() {
@@ -345,7 +352,7 @@ impl Translation<'_> {
     }
 }
 
-/// A character that stands for itself, in a class too.
+/// A literal character in regex-lite's syntax, inside or outside of a class.
 fn written(c: char) -> String {
     if c.is_ascii() && !c.is_ascii_alphanumeric() { format!("\\x{{{:x}}}", u32::from(c)) } else { c.to_string() }
 }

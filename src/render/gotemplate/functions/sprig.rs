@@ -1,4 +1,4 @@
-//! Functions of Sprig that templates for secrets use.
+//! The functions of Sprig that templates for secrets use.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -125,6 +125,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("sprig_toPrettyJson", &[Any], |given| json::write(&given[0], Some(2), true).map(Value::text)),
 ];
 
+/// The items of a list argument.
 fn items(value: &Value) -> Result<&[Value], String> {
     match value {
         Value::List(items, _) => Ok(items),
@@ -132,11 +133,13 @@ fn items(value: &Value) -> Result<&[Value], String> {
     }
 }
 
+/// The arguments that are not nil, quoted and joined with blanks.
 fn quoted(given: &[Value], quote: fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>, String> {
     let shown = given.iter().filter(|value| !value.is_nothing()).map(|value| Ok(quote(&printed(value)?)));
     Ok(shown.collect::<Result<Vec<_>, String>>()?.join(&b' '))
 }
 
+/// Indents every line; `before` precedes the result.
 fn indent(run: &mut Rendering<'_>, given: &[Value], before: &str) -> Outcome {
     let width = usize::try_from(integer(&given[0])).map_err(|_| "a negative width")?;
     let whole = string(&given[1]);

@@ -90,11 +90,12 @@ pub(super) const TABLE: &[Function] = &[
 
 const NO_NUMBER: &str = "the text is no number of that type";
 
+/// Parses a number.
 fn number<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
     string(value).parse().map_err(|_| NO_NUMBER.to_owned())
 }
 
-/// A regular expression in Go's syntax; linear in text and pattern.
+/// Compiles a regular expression in Go's syntax. Matching takes linear time in text and pattern.
 pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
     let built = pattern::translate(pattern).and_then(|text| RegexBuilder::new(&text).size_limit(1 << 20).build().ok());
     built.ok_or_else(|| {
@@ -103,11 +104,13 @@ pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
     })
 }
 
+/// Replaces every occurrence of `from`.
 pub(super) fn replace(run: &mut Rendering<'_>, text: &str, from: &str, to: &str) -> Outcome {
     run.grow(text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len()))?;
     Ok(Value::text(text.replace(from, to)))
 }
 
+/// Joins the printed items of a list.
 pub(super) fn join(run: &mut Rendering<'_>, separator: &[u8], list: &Value) -> Outcome {
     let Value::List(items, _) = list else { return Ok(Value::text("")) };
     let parts: Vec<Vec<u8>> = items.iter().map(super::printed).collect::<Result<_, _>>()?;
@@ -115,7 +118,7 @@ pub(super) fn join(run: &mut Rendering<'_>, separator: &[u8], list: &Value) -> O
     Ok(Value::text(parts.join(separator)))
 }
 
-/// As consul-template: white space around it goes, and nothing has no parts.
+/// Splits like consul-template: white space around the text is removed, and an empty text has no parts.
 fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
     let text = text.trim();
     match (text, separator) {
@@ -125,7 +128,7 @@ fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
     }
 }
 
-/// Whether a list holds the value, or a string the other.
+/// Whether a list contains the value, or a string contains the other.
 pub(super) fn is_in(list: &Value, value: &Value) -> bool {
     let is_same = |item: &Value| match (item, value) {
         (Value::String(a), Value::String(b)) | (Value::Number(a), Value::Number(b)) => a == b,

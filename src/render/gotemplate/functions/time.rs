@@ -1,4 +1,4 @@
-//! `timestamp`: now, in UTC, in one of Go's layouts.
+//! The function `timestamp`: the present time in UTC, in a layout of Go's.
 
 use super::super::arguments::Kind::String as Str;
 use super::super::value::Value;
@@ -28,14 +28,15 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// Seconds since 1970 in Go's layout.
+/// Formats seconds since 1970 in a layout of Go's.
 pub(super) fn layout(layout: &str, now: u64) -> String {
     let patterns = patterns(now);
     let mut out = String::new();
     let mut rest = layout;
     while let Some(c) = rest.chars().next() {
         let found = patterns.iter().find(|(pattern, _)| rest.starts_with(pattern));
-        // "Janet" and "Month" are words, "_2006" is a year behind a line.
+        // As in Go: "Jan" and "Mon" are literal within a word such as "Janet", and "_2006" is a literal "_" and a
+        // year.
         let is_word =
             |pattern: &str| matches!(pattern, "Jan" | "Mon") && rest[3..].starts_with(|c: char| c.is_ascii_lowercase());
         let taken = match found {
@@ -61,7 +62,7 @@ pub(super) fn layout(layout: &str, now: u64) -> String {
     out
 }
 
-/// What stands in a layout for what: longer patterns first, as Go looks for them.
+/// The elements of a layout and their text, longer ones first, in the order Go tries them.
 fn patterns(now: u64) -> [(&'static str, String); 36] {
     let (days, seconds) = (now / 86_400, now % 86_400);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -109,7 +110,7 @@ fn patterns(now: u64) -> [(&'static str, String); 36] {
     ]
 }
 
-/// Year, month, day, day of the year, of a day since 1970.
+/// Year, month, day and day of the year of a day counted from 1970-01-01.
 fn date(days: u64) -> (u64, usize, u64, u64) {
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let (mut year, mut rest) = (1970, days);

@@ -1,4 +1,4 @@
-//! From words to the tree. A transcription of Go's `text/template/parse/parse.go`, with a bound on nesting.
+//! Builds the tree from tokens. A port of Go's `text/template/parse/parse.go`, with limits.
 
 use super::ast::{Branch, List, Node, Templates};
 use super::error::SyntaxError;
@@ -7,20 +7,21 @@ use super::literal;
 
 mod pipelines;
 
-/// How deep blocks and parentheses nest.
+/// The deepest nesting of blocks and parentheses.
 const DEPTH: usize = 100;
-/// How many `else if` or `else with` a place in a template is below: the tree is as deep.
+/// The most `else if` or `else with` branches that one place is nested in: they nest in the tree.
 const CHAIN: usize = 500;
-/// Bytes of one template.
+/// The most bytes of one template.
 const TEXT: usize = 1 << 20;
-/// Words between the delimiters of one template, delimiters and blanks among them.
+/// The most tokens of one template, including white space and delimiters.
 const WORDS: usize = 40_000;
-/// Names of variables that one place of a template sees; each use looks for its name among them.
+/// The most variables in scope at one place: each use searches all of them.
 const VARIABLES: usize = 200;
 
+/// A result, or an error with its byte offset.
 type Parsed<T> = Result<T, (usize, SyntaxError)>;
 
-/// Parses `text` into the templates it holds; the main one is called `name`.
+/// Parses `text` into the templates it defines; the main one gets the name `name`.
 pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<Templates> {
     if text.len() > TEXT {
         return Err((0, SyntaxError::TooLarge("the template is larger than 1 MiB")));
@@ -53,22 +54,24 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
     Ok(templates)
 }
 
+/// The state of the parser.
 struct Parser<'t> {
     lexer: Lexer<'t>,
-    /// Words that were read and put back, the next one last.
+    /// Tokens that were read and put back; the next one is last.
     window: Vec<Item<'t>>,
     variables: Vec<String>,
     loops: usize,
     depth: usize,
-    /// Parts of chains of `else if` that are open.
+    /// How many `else if` branches surround the present position.
     chained: usize,
     words: usize,
     templates: Templates,
 }
 
+/// One step of a list of nodes.
 enum Step<'t> {
     Node(Node),
-    /// A definition, which leaves nothing in its place.
+    /// A definition, which produces no node.
     Nothing,
     End(Item<'t>),
     Else(Item<'t>),
@@ -76,6 +79,7 @@ enum Step<'t> {
 }
 
 impl<'t> Parser<'t> {
+    /// The next token, white space included.
     fn next(&mut self) -> Parsed<Item<'t>> {
         if let Some(item) = self.window.pop() {
             return Ok(item);
@@ -88,16 +92,19 @@ impl<'t> Parser<'t> {
         Ok(item)
     }
 
+    /// Puts a token back.
     fn back(&mut self, item: Item<'t>) {
         self.window.push(item);
     }
 
+    /// The next token without consuming it.
     fn peek(&mut self) -> Parsed<Item<'t>> {
         let item = self.next()?;
         self.back(item);
         Ok(item)
     }
 
+    /// The next token that is not white space.
     fn next_word(&mut self) -> Parsed<Item<'t>> {
         loop {
             let item = self.next()?;
@@ -107,17 +114,20 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// The same without consuming it; the white space is consumed.
     fn peek_word(&mut self) -> Parsed<Item<'t>> {
         let item = self.next_word()?;
         self.back(item);
         Ok(item)
     }
 
+    /// The next token that is not white space, which must be of this kind.
     fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Item<'t>> {
         let item = self.next_word()?;
         if item.kind == kind { Ok(item) } else { Err((item.at, unexpected(&item, context))) }
     }
 
+    /// Runs `parse` one level deeper; fails at the limit of depth.
     fn deeper<T>(&mut self, at: usize, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth == DEPTH {
             return Err((at, SyntaxError::TooLarge("blocks and parentheses are nested deeper than 100 levels")));
@@ -128,6 +138,7 @@ impl<'t> Parser<'t> {
         result
     }
 
+    /// Parses a text or an action; a definition only at the top level.
     fn text_or_action(&mut self, is_top: bool) -> Parsed<Step<'t>> {
         let item = self.next_word()?;
         match item.kind {
@@ -146,7 +157,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Nodes up to `end` or `else`.
+    /// Parses nodes up to `end` or `else`, which is returned. `opened` is the offset of the enclosing action.
     fn list(&mut self, opened: usize) -> Parsed<(List, Step<'t>)> {
         let mut list = List::new();
         loop {
@@ -159,6 +170,7 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// Parses an action, from after its left delimiter.
     fn action(&mut self) -> Parsed<Step<'t>> {
         let item = self.next_word()?;
         let at = item.at;
@@ -196,6 +208,7 @@ impl<'t> Parser<'t> {
         Ok(Step::Node(node))
     }
 
+    /// Parses `if`, `with` or `range`, with its chain of `else` branches.
     fn branch(&mut self, at: usize, word: &'static str) -> Parsed<Branch> {
         let mark = self.variables.len();
         let is_range = usize::from(word == "range");
@@ -224,7 +237,7 @@ impl<'t> Parser<'t> {
         }
         self.variables.truncate(mark);
         self.chained -= chain.len() - 1;
-        // Each is what the one before it does otherwise.
+        // Each branch becomes the `otherwise` of the one before.
         let mut chain = chain.into_iter().rev();
         let mut branch = chain.next().expect("there is a first one");
         branch.otherwise = otherwise;
@@ -234,6 +247,7 @@ impl<'t> Parser<'t> {
         }))
     }
 
+    /// Parses the list after `else`, up to its `end`.
     fn otherwise(&mut self, at: usize) -> Parsed<List> {
         match self.list(at)? {
             (_, Step::Else(item)) => {
@@ -243,6 +257,7 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// Parses a template's name, a string literal.
     fn name(&mut self, context: &str) -> Parsed<String> {
         let item = self.next_word()?;
         if !matches!(item.kind, Kind::String | Kind::RawString) {
@@ -251,6 +266,7 @@ impl<'t> Parser<'t> {
         Ok(String::from_utf8_lossy(&literal::string(item.text).map_err(|why| (item.at, why))?).into_owned())
     }
 
+    /// Parses the rest of `template`.
     fn template(&mut self, at: usize) -> Parsed<Node> {
         let name = self.name("template clause")?;
         let next = self.next_word()?;
@@ -261,6 +277,7 @@ impl<'t> Parser<'t> {
         Ok(Node::Template { at, name, pipe: Some(self.pipeline("template clause", Kind::RightDelimiter)?) })
     }
 
+    /// Parses the rest of `block`: a definition, and a call in its place.
     fn block(&mut self, at: usize) -> Parsed<Node> {
         let name = self.name("block clause")?;
         let pipe = self.pipeline("block clause", Kind::RightDelimiter)?;
@@ -268,13 +285,14 @@ impl<'t> Parser<'t> {
         Ok(Node::Template { at, name, pipe: Some(pipe) })
     }
 
+    /// Parses the rest of `define`.
     fn definition(&mut self, at: usize) -> Parsed<()> {
         let name = self.name("define clause")?;
         self.expect(Kind::RightDelimiter, "define clause")?;
         self.body(at, &name, "define clause")
     }
 
-    /// The body of a definition, which sees no variable and no loop of its surroundings.
+    /// Parses the body of a definition, in which outer variables and loops are not visible.
     fn body(&mut self, at: usize, name: &str, context: &str) -> Parsed<()> {
         let variables = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
         let loops = std::mem::take(&mut self.loops);
@@ -295,11 +313,12 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// Whether a template is only white space, so that a second definition may replace it.
+/// Whether a template is only white space, so that another definition may replace it.
 fn is_empty(list: &List) -> bool {
     list.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
+/// The error of an unexpected token.
 fn unexpected(item: &Item<'_>, context: &str) -> SyntaxError {
     let found = match item.kind {
         Kind::End => "EOF".to_owned(),

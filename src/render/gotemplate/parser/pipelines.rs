@@ -1,4 +1,4 @@
-//! Pipelines: declarations, commands, operands and terms.
+//! Parses pipelines: declarations, commands, operands and terms.
 
 use super::super::ast::{Command, Pipe, Term, Word};
 use super::super::error::SyntaxError;
@@ -7,7 +7,7 @@ use super::super::{functions, literal};
 use super::{Parsed, Parser, VARIABLES, unexpected};
 
 impl Parser<'_> {
-    /// A pipeline, up to and with the word that ends it.
+    /// Parses a pipeline, including the token that ends it.
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
         let at = self.peek_word()?.at;
         let mut pipe = Pipe { at, variables: Vec::new(), is_assignment: false, commands: Vec::new() };
@@ -50,6 +50,7 @@ impl Parser<'_> {
         Ok(pipe)
     }
 
+    /// Parses the variables that a pipeline declares or assigns, if any.
     fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
         loop {
             let variable = self.peek_word()?;
@@ -86,6 +87,7 @@ impl Parser<'_> {
         }
     }
 
+    /// Adds a variable to the pipeline and to the scope.
     fn declare(&mut self, pipe: &mut Pipe, variable: &Item<'_>) -> Parsed<()> {
         pipe.variables.push(variable.text.to_owned());
         if !self.variables.iter().any(|name| name == variable.text) {
@@ -97,6 +99,7 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// Parses one stage of a pipeline, with the `|` after it.
     fn command(&mut self) -> Parsed<Command> {
         let mut words = Vec::new();
         let first = self.peek_word()?;
@@ -120,6 +123,7 @@ impl Parser<'_> {
         Ok(Command { words })
     }
 
+    /// Parses a term with the fields after it; `None` if there is no term.
     fn operand(&mut self) -> Parsed<Option<Word>> {
         let Some(Word { at, term }) = self.term()? else { return Ok(None) };
         let mut fields = Vec::new();
@@ -147,6 +151,7 @@ impl Parser<'_> {
         Ok(Some(Word { at, term }))
     }
 
+    /// Parses one term; `None` if the next token cannot begin one.
     fn term(&mut self) -> Parsed<Option<Word>> {
         let item = self.next_word()?;
         let at = item.at;

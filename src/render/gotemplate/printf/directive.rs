@@ -1,11 +1,11 @@
-//! One directive of a format: a value with its verb and flags.
+//! Formats one value with a verb and flags.
 
 use super::super::float;
 use super::super::print;
 use super::super::quote::{quote, runes};
 use super::super::value::Value;
 
-/// What stands between `%` and the verb.
+/// The flags, width and precision between `%` and the verb.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Flags {
     pub(super) plus: bool,
@@ -17,18 +17,18 @@ pub(super) struct Flags {
     pub(super) precision: Option<usize>,
 }
 
-/// A verb with what stands before it.
+/// A verb with its flags.
 pub(super) struct Directive {
     pub(super) verb: char,
     pub(super) flags: Flags,
-    /// `%#v`: in Go's syntax.
+    /// Whether it is `%#v`: Go's syntax.
     pub(super) is_syntax: bool,
-    /// How long the whole text may get.
+    /// The limit of the whole output, in bytes.
     pub(super) most: usize,
 }
 
 impl Directive {
-    /// `None` for a value that holds pointers, and when it gets too long.
+    /// Formats a value; `None` for a value that contains pointers, and above the limit.
     pub(super) fn write(&self, out: &mut Vec<u8>, value: &Value) -> Option<()> {
         match (self.verb, value) {
             ('T', _) => self.pad(out, value.type_name().as_bytes(), self.zero()),
@@ -78,7 +78,7 @@ impl Directive {
         }
     }
 
-    /// Inside of a list or map nothing is `<nil>` with every verb, without padding.
+    /// Formats an item of a list or map: nil is `<nil>` with every verb, without padding.
     fn item(&self, out: &mut Vec<u8>, item: &Value) -> Option<()> {
         if is_nil(item) {
             out.extend_from_slice(b"<nil>");
@@ -87,6 +87,7 @@ impl Directive {
         self.write(out, item)
     }
 
+    /// Writes the error for a verb that does not fit the value, as Go does: `%!d(string=text)`.
     fn bad(&self, out: &mut Vec<u8>, value: &Value) -> Option<()> {
         out.extend_from_slice(format!("%!{}(", self.verb).as_bytes());
         if is_nil(value) {
@@ -94,18 +95,19 @@ impl Directive {
         } else {
             out.extend_from_slice(value.type_name().as_bytes());
             out.push(b'=');
-            // As Go: with %v, which every value that comes here has, and the same flags.
+            // As in Go: with %v, which fits every value here, and the same flags.
             Directive { verb: 'v', flags: self.flags, is_syntax: false, most: self.most }.write(out, value)?;
         }
         out.push(b')');
         Some(())
     }
 
-    /// Whether zeros pad: only on the left.
+    /// Whether to pad with zeros, which is possible only on the left.
     fn zero(&self) -> bool {
         self.flags.zero && !self.flags.minus
     }
 
+    /// Formats a string.
     fn string(&self, out: &mut Vec<u8>, value: &Value, text: &[u8]) -> Option<()> {
         let cut = |text: &[u8]| match self.flags.precision {
             None => text.to_vec(),
@@ -154,6 +156,7 @@ impl Directive {
         }
     }
 
+    /// Formats an integer, given by its sign and magnitude.
     fn integer(&self, out: &mut Vec<u8>, value: &Value, is_negative: bool, number: u64) -> Option<()> {
         let flags = &self.flags;
         let zero = self.zero();
@@ -205,6 +208,7 @@ impl Directive {
         self.pad(out, format!("{sign}{prefix}{digits}").as_bytes(), false)
     }
 
+    /// Formats a float.
     fn float(&self, out: &mut Vec<u8>, number: f64) -> Option<()> {
         let flags = &self.flags;
         let (verb, default) = match self.verb {
@@ -234,6 +238,7 @@ impl Directive {
         self.pad(out, format!("{sign}{digits}").as_bytes(), false)
     }
 
+    /// Appends a text, padded to the width.
     fn pad(&self, out: &mut Vec<u8>, text: &[u8], zero: bool) -> Option<()> {
         let missing = self.flags.width.unwrap_or_default().saturating_sub(runes(text).count());
         if out.len() + text.len() + missing > self.most {
@@ -251,6 +256,7 @@ impl Directive {
     }
 }
 
+/// Whether the value prints as nil.
 fn is_nil(value: &Value) -> bool {
     value.is_nothing() || matches!(value, Value::Pending)
 }

@@ -1,4 +1,4 @@
-//! `fmt.Sprintf`: verbs, flags, widths, precisions and argument indexes.
+//! Go's `fmt.Sprintf`: verbs, flags, widths, precisions and argument indexes.
 
 use super::print;
 use super::quote::runes;
@@ -8,10 +8,10 @@ mod directive;
 
 use directive::{Directive, Flags};
 
-/// Go reads no further digit of a width, a precision or an index behind a larger number.
+/// Go stops reading a width, a precision or an index above this number.
 const LARGE: usize = 1_000_000;
 
-/// Formats; `None` for a value that holds pointers, or a result larger than `most`.
+/// Formats the values; `None` for a value that contains pointers, or a result larger than `most` bytes.
 pub(super) fn sprintf(format: &[u8], values: &[Value], most: usize) -> Option<Vec<u8>> {
     let mut state = Sprintf { format, at: 0, values, next: 0, is_reordered: false, is_good: true, most };
     let mut out = Vec::new();
@@ -43,6 +43,7 @@ pub(super) fn sprintf(format: &[u8], values: &[Value], most: usize) -> Option<Ve
     (out.len() <= most).then_some(out)
 }
 
+/// The state while a format is processed.
 struct Sprintf<'a> {
     format: &'a [u8],
     at: usize,
@@ -54,6 +55,7 @@ struct Sprintf<'a> {
 }
 
 impl Sprintf<'_> {
+    /// Processes a directive, from after its `%`.
     fn directive(&mut self, out: &mut Vec<u8>) -> Option<()> {
         self.is_good = true;
         let flags = self.flags(out);
@@ -71,7 +73,7 @@ impl Sprintf<'_> {
                 None => bad(out, "MISSING"),
                 Some(value) => {
                     self.next += 1;
-                    // %+v and %#v are verbs of their own, whose flag is no sign and no prefix.
+                    // In %+v and %#v the flag belongs to the verb, and means neither a sign nor a prefix.
                     let is_syntax = verb == 'v' && flags.sharp;
                     let flags = if verb == 'v' { Flags { plus: false, sharp: false, ..flags } } else { flags };
                     Directive { verb, flags, is_syntax, most: self.most }.write(out, value)?;
@@ -81,7 +83,7 @@ impl Sprintf<'_> {
         Some(())
     }
 
-    /// Everything between `%` and the verb.
+    /// Parses everything between `%` and the verb.
     fn flags(&mut self, out: &mut Vec<u8>) -> Flags {
         let mut flags = Flags::default();
         while let Some(byte) = self.format.get(self.at) {
@@ -98,7 +100,7 @@ impl Sprintf<'_> {
         let mut after_index = false;
         self.index(&mut after_index);
         self.width(&mut flags, &mut after_index, out);
-        // At the end a dot is the verb.
+        // At the end of the format, a dot is the verb.
         if self.format.get(self.at) == Some(&b'.') && self.at + 1 < self.format.len() {
             self.at += 1;
             self.is_good &= !after_index;
@@ -111,6 +113,7 @@ impl Sprintf<'_> {
         flags
     }
 
+    /// Parses a width: a number, or `*` for the next value.
     fn width(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
         if self.format.get(self.at) != Some(&b'*') {
             flags.width = self.number();
@@ -128,6 +131,7 @@ impl Sprintf<'_> {
         *after_index = false;
     }
 
+    /// Parses a precision: a number, or `*` for the next value.
     fn precision(&mut self, flags: &mut Flags, after_index: &mut bool, out: &mut Vec<u8>) {
         if self.format.get(self.at) != Some(&b'*') {
             flags.precision = Some(self.number().unwrap_or(0));
@@ -141,11 +145,12 @@ impl Sprintf<'_> {
         *after_index = false;
     }
 
+    /// Parses a decimal number; `None` if there is none.
     fn number(&mut self) -> Option<usize> {
         let mut number = None;
         while let Some(digit) = self.format.get(self.at).filter(|byte| byte.is_ascii_digit()) {
             if number.is_some_and(|number| number > LARGE) {
-                // As Go: no verb is left.
+                // As in Go, the rest of the format is skipped, so that no verb is left.
                 self.at = self.format.len();
                 return None;
             }
@@ -155,6 +160,7 @@ impl Sprintf<'_> {
         number
     }
 
+    /// Takes the next value as a width or precision.
     fn star(&mut self) -> Option<i64> {
         let value = self.values.get(self.next)?;
         self.next += 1;
@@ -166,7 +172,7 @@ impl Sprintf<'_> {
         usize::try_from(number.unsigned_abs()).is_ok_and(|size| size <= LARGE).then_some(number)
     }
 
-    /// `[3]`: the next value to take.
+    /// Parses an argument index such as `[3]`, which selects the next value.
     fn index(&mut self, found: &mut bool) {
         *found = false;
         if self.format.get(self.at) != Some(&b'[') {

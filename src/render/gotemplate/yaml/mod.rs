@@ -1,7 +1,7 @@
-//! `toYAML`: what Go's `yaml.Marshal` (version 2) writes, to the byte.
+//! `toYAML`: writes exactly what Go's `yaml.Marshal` (version 2) does.
 //!
-//! The emitter keeps the state of libyaml's: the column, and whether the last thing on the line was white space or
-//! indentation. What a text looks like is decided in `scalar`, what it would be taken for in `resolve`.
+//! The emitter has the state of libyaml's: the column, and whether the last output on the line was white space or
+//! indentation. `scalar` chooses the style of a text, `resolve` tells how a parser would read it unquoted.
 
 use base64::Engine as _;
 
@@ -14,26 +14,27 @@ mod scalar;
 
 use scalar::{Analysis, Style};
 
-/// Writes a value as a document, without the white space around it.
+/// Writes a value as a document, trimmed.
 pub(super) fn write(value: &Value) -> Result<Vec<u8>, String> {
     let mut emitter = Emitter { indent: None, column: 0, is_white: true, is_indented: true, out: String::new() };
     emitter.node(value, Context::Root)?;
     Ok(emitter.out.trim().as_bytes().to_vec())
 }
 
-/// Where a node stands.
+/// The position of a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Context {
     Root,
     Item,
-    /// A value, or a key behind `?`.
+    /// A value, or a key after `?`.
     Entry,
     /// A key before `:`.
     Key,
 }
 
+/// The output and its state.
 struct Emitter {
-    /// Of the block that is written; none around the document.
+    /// Indentation of the present block; none around the document.
     indent: Option<usize>,
     column: usize,
     is_white: bool,
@@ -42,6 +43,7 @@ struct Emitter {
 }
 
 impl Emitter {
+    /// Writes a node.
     fn node(&mut self, value: &Value, context: Context) -> Result<(), String> {
         match value {
             Value::Map(map, _) if map.is_empty() => self.plain("{}"),
@@ -80,6 +82,7 @@ impl Emitter {
         Ok(())
     }
 
+    /// Writes a key and its value.
     fn entry(&mut self, key: &[u8], item: &Value) -> Result<(), String> {
         if scalar::is_simple_key(key) {
             self.text(key, Context::Key);
@@ -93,11 +96,12 @@ impl Emitter {
         self.node(item, Context::Entry)
     }
 
-    /// A text without anything special in it.
+    /// Writes a text that needs no quotes.
     fn plain(&mut self, text: &str) {
         self.indicator(text, true, false);
     }
 
+    /// Writes a string in a suitable style; bytes that are not UTF-8 as `!!binary`.
     fn text(&mut self, bytes: &[u8], context: Context) {
         let outer = self.indent.replace(self.indent.map_or(2, |indent| indent + 2));
         match std::str::from_utf8(bytes) {
@@ -115,6 +119,7 @@ impl Emitter {
         self.indent = outer;
     }
 
+    /// Writes a text in a style.
     fn styled(&mut self, text: &str, style: Style, context: Context) {
         let folds = context != Context::Key;
         match style {
@@ -124,7 +129,7 @@ impl Emitter {
         }
     }
 
-    /// Plain, or in single quotes.
+    /// Writes a text plain or in single quotes; `folds`: long lines may be folded.
     fn flow(&mut self, text: &str, style: Style, folds: bool) {
         let quote = if style == Style::Single { "'" } else { "" };
         self.indicator(quote, true, false);
@@ -163,6 +168,7 @@ impl Emitter {
         self.indicator(quote, false, false);
     }
 
+    /// Writes a text in double quotes.
     fn double(&mut self, text: &str, folds: bool) {
         self.indicator("\"", true, false);
         let mut was_space = false;
@@ -187,6 +193,7 @@ impl Emitter {
         self.indicator("\"", false, false);
     }
 
+    /// Writes a text as a literal block.
     fn literal(&mut self, text: &str) {
         let hints = scalar::hints(text);
         self.indicator(&hints, true, false);
@@ -204,12 +211,13 @@ impl Emitter {
         }
     }
 
+    /// Writes a character and updates the column.
     fn put(&mut self, c: char) {
         self.out.push(c);
         self.column = if scalar::is_break(c) { 0 } else { self.column + 1 };
     }
 
-    /// Begins a line with the indentation, or stays where that has just been written.
+    /// Begins an indented line, unless that was just done.
     fn line(&mut self) {
         let indent = self.indent.unwrap_or(0);
         if !self.is_indented || self.column > indent || (self.column == indent && !self.is_white) {
@@ -221,7 +229,7 @@ impl Emitter {
         (self.is_white, self.is_indented) = (true, true);
     }
 
-    /// Signs that hold no value, behind a space where they need one.
+    /// Writes an indicator or a plain text, after a space if needed.
     fn indicator(&mut self, signs: &str, needs_space: bool, is_indentation: bool) {
         if needs_space && !self.is_white {
             self.put(' ');
@@ -233,6 +241,7 @@ impl Emitter {
     }
 }
 
+/// A float in YAML.
 fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => ".nan".to_owned(),
@@ -241,13 +250,13 @@ fn number(value: f64) -> String {
     }
 }
 
-/// As `int64` where it is one, else as `float64`.
+/// A `json.Number` as `int64` if it fits, else as `float64`; `None` if it is neither.
 fn json_number(text: &str) -> Option<String> {
     let whole = text.parse::<i64>().ok().map(|whole| whole.to_string());
     whole.or_else(|| text.parse::<f64>().ok().filter(|value| value.is_finite()).map(number))
 }
 
-/// base64 in lines of 70 characters.
+/// Bytes as base64, in lines of 70 characters.
 fn binary(bytes: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     if text.len() < 70 {

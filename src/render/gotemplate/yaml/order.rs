@@ -1,11 +1,11 @@
-//! The order of keys: letters behind everything else, and digits by the number that they make.
+//! The order of keys as in Go's yaml: letters after everything else, and digits by the number they form.
 
 use super::super::value::{Map, Text, Value};
 
-/// The entries in the order that Go writes.
+/// The entries in the order that Go writes them.
 pub(super) fn sorted(map: &Map) -> Vec<(&Text, &Value)> {
-    // Numbers inside of words are compared in a way that may go in a circle ("a2" < "a10" < "a1b" < "a2"), which the
-    // standard library's sort need not survive.
+    // The comparison of numbers within words is not transitive ("a2" < "a10" < "a1b" < "a2"), and the standard
+    // library's sort may panic on such an order.
     merge_sorted(map.iter().map(|entry| (String::from_utf8_lossy(entry.0).chars().collect(), entry)).collect())
         .into_iter()
         .map(|(_, entry)| entry)
@@ -14,6 +14,7 @@ pub(super) fn sorted(map: &Map) -> Vec<(&Text, &Value)> {
 
 type Entry<'a> = (Vec<char>, (&'a Text, &'a Value));
 
+/// A merge sort, which tolerates an inconsistent order.
 fn merge_sorted(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
     if entries.len() < 2 {
         return entries;
@@ -29,6 +30,7 @@ fn merge_sorted(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
     merged
 }
 
+/// Whether a key sorts before another one.
 fn is_less(left: &[char], right: &[char]) -> bool {
     let Some(at) = left.iter().zip(right).position(|(a, b)| a != b) else { return left.len() < right.len() };
     let (a, b) = (left[at], right[at]);
@@ -37,14 +39,14 @@ fn is_less(left: &[char], right: &[char]) -> bool {
         (false, false) => {}
         (_, is_letter) => return is_letter,
     }
-    // A zero behind digits that are more than zeros makes the number ten times as large.
+    // A zero after digits that are not all zeros makes the number ten times as large.
     let before = left[..at].iter().rev().take_while(|c| c.is_ascii_digit());
     let start = i64::from((a == '0' || b == '0') && before.into_iter().any(|c| *c != '0'));
     let (left, right) = (number(start, &left[at..]), number(start, &right[at..]));
     if left == right { a < b } else { left < right }
 }
 
-/// The number, and how many digits it has.
+/// The number at the start of a text, continued from `start`, and how many digits it has.
 fn number(start: i64, text: &[char]) -> (i64, usize) {
     let digits = text.iter().map_while(|c| c.to_digit(10));
     digits

@@ -1,8 +1,8 @@
-//! How a text is written in YAML: plain, quoted or as a block; libyaml's analysis, with what Go changed.
+//! Chooses the style of a text in YAML: plain, quoted or a block. libyaml's analysis, with Go's changes.
 
-/// Text is folded behind this column.
+/// Text is folded after this column.
 pub(super) const WIDTH: usize = 80;
-/// Longer keys stand behind a `?`.
+/// Longer keys are written after a `?`.
 const LONGEST_KEY: usize = 128;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum Style {
     Literal,
 }
 
-/// What a text allows.
+/// Which styles a text allows.
 pub(super) struct Analysis {
     is_empty: bool,
     has_line_end: bool,
@@ -23,6 +23,7 @@ pub(super) struct Analysis {
 }
 
 impl Analysis {
+    /// Analyses a text.
     pub(super) fn of(text: &str) -> Self {
         let (mut has_sign, mut is_special, mut break_space, mut space_break) = (false, false, false, false);
         let (mut was_space, mut was_break, mut was_blank) = (false, false, true);
@@ -61,7 +62,7 @@ impl Analysis {
         }
     }
 
-    /// The style; `is_string` is whether a reader takes the plain text for one.
+    /// The style to use. `is_string`: a parser reads the plain text as a string.
     pub(super) fn style(&self, is_string: bool, is_key: bool) -> Style {
         if self.has_line_end {
             return if self.block && !is_key { Style::Literal } else { Style::Double };
@@ -75,16 +76,17 @@ impl Analysis {
     }
 }
 
-/// Whether a key stands before its `:` without a `?`.
+/// Whether a key is written before its `:` without a `?`.
 pub(super) fn is_simple_key(key: &[u8]) -> bool {
     match std::str::from_utf8(key) {
         Ok(text) => !text.contains(is_break) && text.len() <= LONGEST_KEY,
-        // One line of base64.
+        // Base64 that fits one line.
         Err(_) => key.len().div_ceil(3) * 4 < 70,
     }
 }
 
-/// The head of a block: an indentation where the text begins with white space, and what to do with the last line ends.
+/// The header of a literal block: an indentation indicator if the text begins with white space, and a chomping
+/// indicator.
 pub(super) fn hints(text: &str) -> String {
     let indentation = if text.starts_with(|c| c == ' ' || is_break(c)) { "2" } else { "" };
     let mut ends = text.chars().rev();
@@ -97,21 +99,22 @@ pub(super) fn hints(text: &str) -> String {
     format!("|{indentation}{chomp}")
 }
 
-/// A line end of YAML 1.1.
+/// Whether the character is a line break in YAML 1.1.
 pub(super) fn is_break(c: char) -> bool {
     matches!(c, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Nothing above U+FFFF is.
+/// Whether the character is written unescaped in double quotes; none above U+FFFF is.
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
 }
 
-/// Whether double quotes need an escape; behind a byte order mark at the beginning all is escaped.
+/// Whether a character needs an escape in double quotes. If the text begins with a byte order mark, all do.
 pub(super) fn is_escaped(text: &str, c: char) -> bool {
     !is_printable(c) || is_break(c) || matches!(c, '"' | '\\') || text.starts_with('\u{feff}')
 }
 
+/// Appends an escaped character.
 pub(super) fn escape(out: &mut String, c: char) {
     let short = match c {
         '\0' => '0',
