@@ -211,7 +211,7 @@ fn way(errno: Errno) -> String {
         Errno::EACCES | Errno::EPERM | Errno::EROFS => format!(
             "; mount a tmpfs there that user {} may write (docker: --tmpfs has mode 1777), or name a directory on memory with \
              --volume, such as {ELSEWHERE}",
-            crate::sys::fs::ourselves().0
+            crate::sys::fs::effective_ids().0
         ),
         _ => String::new(),
     }

@@ -16,7 +16,7 @@ const TRIES: u32 = 32;
 /// Returns a path for a volume of our own: below the runtime directory (`$XDG_RUNTIME_DIR`) if that is private and on
 /// memory, else a directory in `/dev/shm` that it creates. A name that another user has taken is skipped.
 pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeError> {
-    let (uid, _) = fs::ourselves();
+    let (uid, _) = fs::effective_ids();
     match runtime_dir {
         Some(path) if is_private_memory(path, uid) => Ok(path.join("secret-exec")),
         _ => private_in(Path::new(SHARED), uid),
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_name_somebody_made_first_is_passed_over() {
         let shared = tempfile::tempdir_in(SHARED).unwrap();
-        let (uid, _) = fs::ourselves();
+        let (uid, _) = fs::effective_ids();
         std::os::unix::fs::symlink("/etc", shared.path().join(format!("secret-exec-{uid}"))).unwrap();
         std::fs::write(shared.path().join(format!("secret-exec-{uid}.1")), "").unwrap();
         let first = private_in(shared.path(), uid).unwrap();
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_runtime_directory_counts_only_when_it_is_private_and_on_memory() {
         use std::os::unix::fs::PermissionsExt;
-        let (uid, _) = fs::ourselves();
+        let (uid, _) = fs::effective_ids();
         let runtime = tempfile::tempdir_in(SHARED).unwrap();
         assert_eq!(private_fallback(Some(runtime.path())), Ok(runtime.path().join("secret-exec")));
         std::fs::set_permissions(runtime.path(), std::fs::Permissions::from_mode(0o770)).unwrap();

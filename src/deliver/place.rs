@@ -97,7 +97,7 @@ fn refuse_foreign(folder: &Folder, plan: &VolumePlan) -> Result<(), VolumeError>
     if mode & WORLD_WRITABLE != 0 {
         return Err(VolumeError::Shared { path: plan.path.clone(), mode });
     }
-    let (our_uid, our_gid) = fs::ourselves();
+    let (our_uid, our_gid) = fs::effective_ids();
     let is_trusted = uid == 0 || uid == our_uid || plan.owner.uid == Some(uid);
     let is_our_group = gid == our_gid || plan.owner.gid == Some(gid);
     if !is_trusted || (mode & GROUP_WRITABLE != 0 && !is_our_group) {
@@ -136,7 +136,7 @@ pub(super) fn set_owner_and_mode(
         match fs::set_mode(file, mode) {
             // Without CAP_FOWNER root can set the mode of its own files only: take ownership for a moment, which
             // CAP_CHOWN allows.
-            Err(Errno::EPERM) if owner.uid == Some(now.uid) && fs::ourselves().0 == 0 => {
+            Err(Errno::EPERM) if owner.uid == Some(now.uid) && fs::effective_ids().0 == 0 => {
                 fs::set_owner(file, Some(0), None).and_then(|()| fs::set_mode(file, mode)).map_err(refused)?;
                 now.uid = 0;
             }

@@ -24,7 +24,7 @@ pub(super) struct Owners {
 impl Owners {
     /// The owners for a volume of `owner`.
     pub(super) fn of(owner: Ownership) -> Self {
-        let ourselves = fs::ourselves().0;
+        let ourselves = fs::effective_ids().0;
         Self { files: owner.uid.unwrap_or(ourselves), ourselves }
     }
 
@@ -138,7 +138,7 @@ pub(super) fn open_to_empty(parent: &Folder, name: &OsStr, owners: Owners) -> fs
     if !mount::is_same(parent, &passed)? {
         return Err(Errno::EXDEV);
     }
-    let is_closed = found.mode & OWNER != OWNER && found.uid == fs::ourselves().0;
+    let is_closed = found.mode & OWNER != OWNER && found.uid == fs::effective_ids().0;
     let folder = match passed.open(".".as_ref()) {
         Err(Errno::EACCES) if is_closed => {
             fs::set_mode_of_passed(&passed, OWNER)?;

@@ -112,7 +112,7 @@ pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
         Ok(_) => {}
         // Root without CAP_DAC_OVERRIDE cannot enter what it gave to the owner; the owner can, at the first delivery.
         Err(VolumeError::System { why: Errno::EACCES | Errno::EPERM, .. })
-            if owner.uid.is_some_and(|uid| uid != fs::ourselves().0) => {}
+            if owner.uid.is_some_and(|uid| uid != fs::effective_ids().0) => {}
         Err(error) => return Err(error),
     }
     Ok(volume)
@@ -376,7 +376,7 @@ impl Volume {
                 VolumeError::Full { path, needed: generation::occupied_bytes(files), size }
             }
             VolumeError::System { why: why @ (Errno::EACCES | Errno::EPERM), .. } if self.owner.uid.is_some() => {
-                VolumeError::Unwritable { path, owner: self.owner, writer: fs::ourselves().0, why }
+                VolumeError::Unwritable { path, owner: self.owner, writer: fs::effective_ids().0, why }
             }
             other => other,
         }

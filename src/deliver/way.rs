@@ -68,7 +68,7 @@ fn open_own(plan: &VolumePlan) -> Result<bool, VolumeError> {
     let found = path::walk(&plan.path, plan.owner.trust())?;
     let error = |doing| VolumeError::system(doing, &plan.path);
     let meta = fs::meta(&found.at).map_err(error("look at"))?;
-    if !found.missing.is_empty() || meta.uid != fs::ourselves().0 || meta.mode & 0o700 == 0o700 {
+    if !found.missing.is_empty() || meta.uid != fs::effective_ids().0 || meta.mode & 0o700 == 0o700 {
         return Ok(false);
     }
     fs::set_mode_of_passed(&found.at, meta.mode | 0o700).map_err(error("set the mode of"))?;

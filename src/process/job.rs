@@ -93,7 +93,7 @@ impl TerminalJob {
         signals::stop_ourselves();
         self.give_terminal();
         // A sandboxed process cannot start the child that leading a new group would require.
-        if shares && !terminal::leads_its_group() {
+        if shares && !terminal::is_group_leader() {
             self.left = terminal::leave_group();
         }
         // Continue the app. If our sender continued it as well, this changes nothing. It is needed where nobody does:

@@ -281,5 +281,5 @@ fn may_be_listed(parent: &Path, file: &Path) -> bool {
     }
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|about| about.dev()).ok();
     let is_mounted = device(file).is_some() && device(file) != device(parent);
-    !is_mounted && fs::ourselves().0 != 0
+    !is_mounted && fs::effective_ids().0 != 0
 }

@@ -47,7 +47,7 @@ pub fn refuse_few_files() -> Result<(), Vec<Diagnostic>> {
 /// Returns a warning where the program file is readable, so that a process with the app's uid could read our memory
 /// during the start. `None` where that is not possible, or where we have no secrets that the app does not get.
 pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan, mode: Option<Mode>) -> Option<String> {
-    let (uid, _) = fs::ourselves();
+    let (uid, _) = fs::effective_ids();
     let logs_in = plan.sources.iter().any(|planned| !matches!(planned.source, Source::File(_)));
     let stays_itself = run_as.drop.uid() == uid;
     let shares_uid = match mode {

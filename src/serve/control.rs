@@ -161,7 +161,7 @@ impl Control {
     /// Serves requests for ever, in the current runtime, without blocking it.
     pub async fn serve(&self, running: &impl Running) -> io::Result<Infallible> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let own_uid = fs::ourselves().0;
+        let own_uid = fs::effective_ids().0;
         Ok(connection_limit::serve(&listener, LIMITS, async |stream| handle_connection(stream, own_uid, running).await)
             .await)
     }
@@ -281,7 +281,7 @@ async fn connect(state: &Path, path: &str) -> Result<UnixStream, AskError> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(20)).await,
             Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
                 let owner = metadata(state).map_or("?".to_owned(), |meta| meta.uid().to_string());
-                return Err(AskError::Forbidden { path: path.to_owned(), owner, own_uid: fs::ourselves().0 });
+                return Err(AskError::Forbidden { path: path.to_owned(), owner, own_uid: fs::effective_ids().0 });
             }
             Err(why) => return Err(AskError::Nobody { path: path.to_owned(), why }),
         }

@@ -197,7 +197,7 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
 /// accepted only if it is the root of a mount of ours (docker and Kubernetes create tmpfs that way); [`set_mode_and_owner`] then
 /// requires it to be empty.
 fn refuse_foreign(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
-    let own_uid = fs::ourselves().0;
+    let own_uid = fs::effective_ids().0;
     let Meta { uid, mode, .. } = found;
     if mode & WORLD_WRITABLE != 0 && !(is_mount && uid == own_uid) {
         return Err(StateError::Shared { path: path.to_owned(), mode });
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_parent_that_another_user_could_rename_in_is_refused_like_for_a_volume() {
-        if fs::ourselves().0 != 0 {
+        if fs::effective_ids().0 != 0 {
             return eprintln!(
                 "SKIPPED a_parent_that_another_user_could_rename_in…: only root can give a directory away"
             );

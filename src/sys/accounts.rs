@@ -1,6 +1,6 @@
-//! Users and groups from the container's own `/etc/passwd` and `/etc/group`, parsed: a static program has no NSS.
+//! Users and groups parsed from the container's own `/etc/passwd` and `/etc/group`: a static program has no NSS.
 //!
-//! Whom a line that is not well-formed means is not guessed: it is skipped. The first of two equal ones counts.
+//! Malformed lines are skipped. Of two lines for the same name or number, the first counts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,28 +10,28 @@ use super::privilege::{Groups, Identity, State};
 /// A line of `/etc/passwd` (passwd(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its name.
+    /// User name.
     pub name: String,
-    /// Its number.
+    /// User id.
     pub uid: u32,
-    /// Its primary group.
+    /// Primary group.
     pub gid: u32,
-    /// Its home.
+    /// Home directory.
     pub home: PathBuf,
 }
 
 /// A line of `/etc/group` (group(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Its name.
+    /// Group name.
     pub name: String,
-    /// Its number.
+    /// Group id.
     pub gid: u32,
-    /// Names of those who are in it besides those whose primary group it is.
+    /// Names of the listed members; users whose primary group it is need not be among them.
     pub members: Vec<String>,
 }
 
-/// A user or group as asked for.
+/// A user or group as the config names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account<'a> {
     /// By number.
@@ -40,50 +40,50 @@ pub enum Account<'a> {
     Name(&'a str),
 }
 
-/// Why nobody answers to it.
+/// Why a user or group cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
-    /// A file is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("cannot read {}, which says who a name or a number without a group is: write numbers (UID:GID)", path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// Its line cannot be read.
+    /// The user's line in `/etc/passwd` is malformed.
     #[error(
         "user {0:?} stands in /etc/passwd in a line that is none: expected NAME:PASSWORD:UID:GID:COMMENT:HOME:SHELL; mend it, \
          or write numbers (UID:GID)"
     )]
     BadLine(String),
-    /// No such name.
+    /// No user of that name.
     #[error("there is no user {0:?} in /etc/passwd: write its number and group (UID:GID)")]
     NoUser(String),
-    /// No such name.
+    /// No group of that name.
     #[error("there is no group {0:?} in /etc/group: write its number")]
     NoGroup(String),
-    /// A number says nothing of a group.
+    /// A uid that is not in `/etc/passwd`, without a group.
     #[error("user {0} is not in /etc/passwd, so its group is unknown: write {0}:GID")]
     NoGroupOf(u32),
 }
 
-/// Everybody the container knows.
+/// The container's users and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accounts {
     users: Vec<User>,
     groups: Vec<Group>,
-    /// Names at the head of lines that are none.
+    /// Names at the start of malformed lines of `/etc/passwd`.
     broken: Vec<String>,
 }
 
 impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group`; a missing file is an empty one.
+    /// Reads `/etc/passwd` and `/etc/group`; a missing file counts as empty.
     pub fn read() -> Result<Self, AccountsError> {
         Ok(Self::parse(&read(Path::new("/etc/passwd"))?, &read(Path::new("/etc/group"))?))
     }
 
-    /// Parses the text of both.
+    /// Parses the texts of both files.
     pub fn parse(passwd: &str, group: &str) -> Self {
         Self {
             users: passwd.lines().filter_map(user).collect(),
@@ -92,22 +92,22 @@ impl Accounts {
         }
     }
 
-    /// The user of that name.
+    /// The user with that name.
     pub fn user_named(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
     }
 
-    /// The user of that number.
+    /// The user with that uid.
     pub fn user_with(&self, uid: u32) -> Option<&User> {
         self.users.iter().find(|user| user.uid == uid)
     }
 
-    /// The group of that name.
+    /// The group with that name.
     pub fn group_named(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
     }
 
-    /// The groups that list a user, and its primary one; rising.
+    /// The groups that list the user, and its primary group; sorted.
     pub fn groups_of(&self, user: &User) -> Vec<u32> {
         let listing = self.groups.iter().filter(|group| group.members.contains(&user.name));
         let mut gids: Vec<u32> = listing.map(|group| group.gid).chain([user.gid]).collect();
@@ -116,7 +116,7 @@ impl Accounts {
         gids
     }
 
-    /// The number of a group.
+    /// The gid of a group; a number need not exist in `/etc/group`.
     pub fn gid(&self, group: Account<'_>) -> Result<u32, AccountsError> {
         match group {
             Account::Id(gid) => Ok(gid),
@@ -126,7 +126,7 @@ impl Accounts {
         }
     }
 
-    /// The number of a user.
+    /// The uid of a user; a number need not exist in `/etc/passwd`.
     pub fn uid(&self, user: Account<'_>) -> Result<u32, AccountsError> {
         match user {
             Account::Id(uid) => Ok(uid),
@@ -134,15 +134,17 @@ impl Accounts {
         }
     }
 
+    /// The error for an unknown user name, which may stand in a malformed line.
     fn no_user(&self, name: &str) -> AccountsError {
         let is_there = self.broken.iter().any(|broken| broken == name);
         let error = if is_there { AccountsError::BadLine } else { AccountsError::NoUser };
         error(name.to_owned())
     }
 
-    /// Whom `USER[:GROUP]` means. With a group exactly that one; without, the user's own.
+    /// Resolves `USER[:GROUP]`. With a group, the identity has that group only; without one, the user's own groups.
     ///
-    /// A number that `/etc/passwd` does not know needs a group, unless it is `state`'s own: then nothing changes.
+    /// A uid that is not in `/etc/passwd` needs a group, unless it is that of `state`: then the groups stay
+    /// unchanged.
     pub fn identity(
         &self,
         user: Account<'_>,
@@ -170,9 +172,10 @@ impl Accounts {
     }
 }
 
+/// The text of a file; empty if it does not exist.
 fn read(path: &Path) -> Result<String, AccountsError> {
     match std::fs::read(path) {
-        // Names are compared as text; one that is not UTF-8 is nobody's.
+        // Names are compared as strings; one that is not UTF-8 matches none.
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(String::new())
@@ -181,7 +184,7 @@ fn read(path: &Path) -> Result<String, AccountsError> {
     }
 }
 
-/// `name:password:UID:GID:comment:home:shell`; as for the C library, what is behind the numbers may be missing.
+/// Parses `name:password:UID:GID:comment:home:shell`; as in the C library, the fields after GID may be missing.
 fn user(line: &str) -> Option<User> {
     let fields: Vec<&str> = line.split(':').collect();
     let ([name, _, uid, gid] | [name, _, uid, gid, ..]) = fields[..] else { return None };
@@ -194,11 +197,12 @@ fn user(line: &str) -> Option<User> {
     Some(User { name: name_of(name)?, uid: id(uid)?, gid: id(gid)?, home: home.into() })
 }
 
+/// The name at the start of a line; `None` for a comment.
 fn head(line: &str) -> Option<String> {
     line.split_once(':').map(|(name, _)| name.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('#'))
 }
 
-/// `name:password:GID:member,member`; the members may be missing.
+/// Parses `name:password:GID:member,member`; the members may be missing.
 fn group(line: &str) -> Option<Group> {
     let fields: Vec<&str> = line.split(':').collect();
     let (name, gid, members) = match fields[..] {
@@ -210,13 +214,13 @@ fn group(line: &str) -> Option<Group> {
     Some(Group { name: name_of(name)?, gid: id(gid)?, members: members.map(str::to_owned).collect() })
 }
 
-/// Lines that begin with `+` or `-` belong to NIS, those with `#` to nobody.
+/// A valid name. Refuses those that begin with `+` or `-` (NIS entries), `#` (comments) or white space.
 fn name_of(text: &str) -> Option<String> {
     let is_name = !text.is_empty() && !text.starts_with(['+', '-', '#', ' ', '\t']);
     is_name.then(|| text.to_owned())
 }
 
-/// Digits only, at most 2^32−2: elsewhere 4294967296 is root.
+/// A uid or gid: digits only, at most 2^32−2 (some parsers read 4294967296 as 0, root).
 fn id(text: &str) -> Option<u32> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|id| is_plain && *id != u32::MAX)

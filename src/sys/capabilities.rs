@@ -1,14 +1,14 @@
-//! Capability sets of this thread, by raw system calls (capabilities(7)); allowed between fork and execve.
+//! Capability sets of this thread, by raw system calls (capabilities(7)); usable between fork and execve.
 
 use std::io;
 
-/// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
+/// `_LINUX_CAPABILITY_VERSION_3`: two 32-bit words per set.
 const VERSION: u32 = 0x2008_0522;
 
-/// An unused argument of prctl: the kernel compares whole words, and a plain `0` is half of one.
+/// An unused argument of prctl: a full word, as the kernel compares it; a plain `0` would be an int.
 const NONE: libc::c_ulong = 0;
 
-/// The bits we ask for.
+/// The capabilities that this program checks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Capability {
     Setgid = 6,
@@ -16,7 +16,7 @@ pub(super) enum Capability {
     Setpcap = 8,
 }
 
-/// The three sets that `capget` answers.
+/// The three sets that `capget` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sets {
     pub(super) effective: u64,
@@ -27,6 +27,7 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) const EMPTY: Self = Self { effective: 0, permitted: 0, inheritable: 0 };
 
+    /// Whether the capability is effective.
     pub(super) fn has(&self, capability: Capability) -> bool {
         self.effective & (1 << capability as u32) != 0
     }
@@ -46,7 +47,7 @@ struct Word {
     inheritable: u32,
 }
 
-/// This thread's sets.
+/// Reads this thread's sets.
 pub(super) fn read() -> Result<Sets, nix::Error> {
     let mut header = Header { version: VERSION, pid: 0 };
     let mut words = [Word::default(); 2];
@@ -61,7 +62,7 @@ pub(super) fn read() -> Result<Sets, nix::Error> {
     })
 }
 
-/// Empties all three. Giving up is always allowed.
+/// Empties all three sets. Always permitted.
 pub(super) fn clear() -> Result<(), nix::Error> {
     let mut header = Header { version: VERSION, pid: 0 };
     let words = [Word::default(); 2];
@@ -83,7 +84,7 @@ pub(super) fn is_bounding_empty() -> bool {
     (0..64).map_while(is_bounding).all(|is_in| !is_in)
 }
 
-/// `None` above the last capability the kernel knows.
+/// Whether the capability is in the bounding set; `None` above the last one that the kernel knows.
 fn is_bounding(number: libc::c_ulong) -> Option<bool> {
     // SAFETY: no memory is touched.
     match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number, NONE, NONE, NONE) } {
@@ -93,7 +94,7 @@ fn is_bounding(number: libc::c_ulong) -> Option<bool> {
     }
 }
 
-/// Empties the ambient set. Kernels before 4.3 have none, which is as good.
+/// Empties the ambient set. Kernels before 4.3 have no such set, which counts as empty.
 pub(super) fn clear_ambient() -> Result<(), nix::Error> {
     match ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0) {
         Ok(_) | Err(nix::Error::EINVAL) => Ok(()),
@@ -106,18 +107,19 @@ pub(super) fn is_ambient_empty() -> bool {
     (0..64).map_while(|number| ambient(libc::PR_CAP_AMBIENT_IS_SET, number).ok()).all(|is_in| is_in == 0)
 }
 
+/// The prctl of one operation on the ambient set.
 fn ambient(operation: libc::c_int, number: libc::c_ulong) -> Result<libc::c_int, nix::Error> {
     let operation = libc::c_ulong::try_from(operation).expect("a small positive constant");
     // SAFETY: no memory is touched.
     nix::Error::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation, number, NONE, NONE) })
 }
 
-/// How many threads we are, or the next best proof: without /proc, the kernel refuses `unshare(CLONE_VM)` to a process
-/// with threads (EINVAL) and does nothing for one without.
+/// Whether this process has one thread. Counted in /proc; without /proc by a call that only a single-threaded
+/// process may make: `unshare(CLONE_VM)` fails with EINVAL if there are more threads, and does nothing otherwise.
 pub(super) fn is_alone() -> io::Result<bool> {
     match std::fs::read_dir("/proc/self/task") {
         Ok(tasks) => Ok(tasks.count() == 1),
-        // SAFETY: no memory is touched; of a single thread, nothing is unshared.
+        // SAFETY: no memory is touched; in a single-threaded process, nothing is unshared.
         Err(_) => match nix::Error::result(unsafe { libc::unshare(libc::CLONE_VM) }) {
             Ok(_) => Ok(true),
             Err(nix::Error::EINVAL) => Ok(false),

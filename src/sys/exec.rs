@@ -1,4 +1,4 @@
-//! Becoming the app: everything of ours undone in one order, then `execve`.
+//! Executes the app: restores what this program changed for itself, in a fixed order, then calls `execve`.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -7,25 +7,25 @@ use super::harden::{STACK, SavedSignalState};
 use super::image::Image;
 use super::signals::{self, Disposition, Signal, SignalSet};
 
-/// Why the app did not start. In each case this process goes on, hardened as before.
+/// Why the app did not start. In each case this process continues, hardened as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ExecError {
-    /// A signal that ends us came before: 128+n, and the app must not start.
+    /// A terminating signal arrived before: exit code 128+n, and the app must not start.
     #[error("ended by {0} before the command started")]
     Interrupted(Signal),
-    /// 127: it is not there (any more).
+    /// 127: the file does not exist (any more).
     #[error("not found")]
     NotFound,
-    /// 126: it is neither a program nor a script that says who reads it; it is not given to a shell.
+    /// 126: neither a program nor a script with `#!`; it is not run by a shell.
     #[error("neither a program for this machine nor a script that begins with #!")]
     NotAProgram,
-    /// 126: it, or the interpreter or loader it names, cannot be executed.
+    /// 126: the file, or the interpreter or loader it names, cannot be executed.
     #[error("cannot be executed: {0}")]
     Refused(&'static str),
 }
 
 impl ExecError {
-    /// What `execve` said, about a file that was there when it was looked up.
+    /// Translates the errno of `execve`. `is_there` says whether the file exists.
     pub(super) fn from_errno(errno: nix::Error, is_there: bool) -> Self {
         match errno {
             nix::Error::ENOENT if is_there => Self::Refused("the interpreter or loader it names does not exist"),
@@ -35,7 +35,7 @@ impl ExecError {
         }
     }
 
-    /// The exit code it leads to.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Self::Interrupted(signal) => 128 + signal.number(),
@@ -45,16 +45,16 @@ impl ExecError {
     }
 }
 
-/// Replaces this process by the app. Returns only the reason why it could not.
+/// Replaces this process with the app. Returns only on failure.
 ///
-/// A waiting signal that would end the app is looked at last, because pid 1 loses it when the mask is given back; other
-/// waiting ones reach the app.
+/// Pending signals that would end the app are checked last, because pid 1 would lose them once the mask is
+/// restored; other pending signals reach the app.
 pub fn replace(image: &Image, original: &SavedSignalState) -> ExecError {
     if let Some(signal) = original.pending_end() {
         return ExecError::Interrupted(signal);
     }
     let errno = enter(image, original);
-    // Still here: as hardened as before, so that the message is written and everything wiped.
+    // execve failed: harden the process again, so that the message is written and secrets are wiped.
     signals::swap_mask(SignalSet::READ);
     signals::set_disposition(Signal::PIPE, Disposition::Ignore);
     signals::set_disposition(Signal::CHLD, Disposition::Default);
@@ -63,26 +63,28 @@ pub fn replace(image: &Image, original: &SavedSignalState) -> ExecError {
     ExecError::from_errno(errno, image.path().exists())
 }
 
-/// The way into the app, for this process or a forked one. Only system calls: allowed between fork and execve.
+/// Restores the caller's descriptors, limits, dispositions and mask, then calls `execve`; for this process or a
+/// forked child. Returns only on failure. Only system calls: usable between fork and execve.
 pub(super) fn enter(image: &Image, original: &SavedSignalState) -> nix::Error {
-    // 1. Nothing of ours stays open; what the caller passed does.
+    // 1. This program's descriptors are closed on exec; those the caller passed stay open.
     if let Err(error) = descriptors::close_others_on_exec(&original.inherited) {
         return nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EBADF));
     }
     // 2. The caller's limits.
     set_soft_limit(Resource::RLIMIT_CORE, original.core);
     set_soft_limit(Resource::RLIMIT_STACK, original.stack);
-    // 3. Dispositions while signals still wait, then the mask: what waited meets what the caller had set.
+    // 3. Dispositions while signals are still blocked, then the mask: pending signals are handled as the caller had
+    // set.
     for signal in (1..=64).filter_map(Signal::from_number) {
         let ignored = original.ignored.contains(signal);
         signals::set_disposition(signal, if ignored { Disposition::Ignore } else { Disposition::Default });
     }
     signals::swap_mask(original.mask);
-    // 4. execve makes it dumpable again; no-new-privs stays.
+    // 4. execve makes the process dumpable again; no-new-privs stays.
     image.execve()
 }
 
-/// A soft limit up to the hard one is always accepted.
+/// Sets a soft limit, at most the hard one, which is always permitted.
 fn set_soft_limit(resource: Resource, soft: u64) {
     if let Ok((_, hard)) = getrlimit(resource) {
         let _accepted = setrlimit(resource, soft.min(hard), hard);

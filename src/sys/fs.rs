@@ -1,7 +1,8 @@
-//! Folders and files by descriptor: every call names one component below an open folder, and none follows a link.
+//! Folders and files by descriptor: every call names one component below an open folder, and none follows a
+//! symbolic link.
 //!
-//! A path is walked by its caller, a component at a time; so whoever may rename a folder on the way, or put a link in
-//! its place, cannot lead a later call elsewhere.
+//! Callers walk a path one component at a time; so a process that renames a folder on the way, or replaces it with
+//! a link, cannot redirect a later call.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,7 +17,7 @@ use nix::unistd::{self, Gid, Uid, UnlinkatFlags};
 pub use nix::Result;
 pub use nix::errno::Errno;
 
-/// What stands under a name.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -32,15 +33,15 @@ pub enum Kind {
 /// Kind, owner, mode and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
-    /// What it is.
+    /// Type.
     pub kind: Kind,
-    /// Its user.
+    /// Owning user.
     pub uid: u32,
-    /// Its group.
+    /// Owning group.
     pub gid: u32,
     /// Permission bits with setuid, setgid and sticky: `mode & 07777`.
     pub mode: u32,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
@@ -57,7 +58,7 @@ impl From<FileStat> for Meta {
     }
 }
 
-/// An open directory. Closed on exec.
+/// An open directory, close-on-exec.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
@@ -68,59 +69,60 @@ impl AsFd for Folder {
 }
 
 impl From<OwnedFd> for Folder {
-    /// One that is open already.
+    /// Wraps a directory that is already open.
     fn from(folder: OwnedFd) -> Self {
         Self(folder)
     }
 }
 
 impl Folder {
-    /// `/`, to start a walk from; like [`Self::pass`] it needs no right to list.
+    /// Opens `/`, to start a walk from. Like [`Self::pass`], this needs no permission to list it.
     pub fn root() -> Result<Self> {
         fcntl::open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    /// The folder `name`, to pass through (`O_PATH`): leading folders need not be readable.
+    /// Opens the folder `name` only to pass through it (`O_PATH`), which needs no read permission.
     pub fn pass(&self, name: &OsStr) -> Result<Self> {
         self.at(name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).map(Self)
     }
 
-    /// The folder `name`, to be listed, owned and given a mode.
+    /// Opens the folder `name`, to list it or to change its owner and mode.
     pub fn open(&self, name: &OsStr) -> Result<Self> {
         self.at(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map(Self)
     }
 
-    /// The file `name`, to be read. A fifo that stands there instead does not block.
+    /// Opens the file `name` for reading. Does not block if it is a fifo.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         self.at(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()).map(File::from)
     }
 
-    /// A new file `name` (`O_EXCL`), to be written; for its owner only until its mode is set.
+    /// Creates the file `name` (`O_EXCL`) for writing, with mode 0600.
     pub fn create_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY;
         self.at(name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
     }
 
+    /// openat(2) with `O_NOFOLLOW` and `O_CLOEXEC`.
     fn at(&self, name: &OsStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
         fcntl::openat(&self.0, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, mode)
     }
 
-    /// Makes the folder `name`, for its owner only (0700).
+    /// Creates the folder `name` with mode 0700.
     pub fn make(&self, name: &OsStr) -> Result<()> {
         stat::mkdirat(&self.0, name, Mode::S_IRWXU)
     }
 
-    /// Makes the symbolic link `name`.
+    /// Creates the symbolic link `name`.
     pub fn link(&self, target: &OsStr, name: &OsStr) -> Result<()> {
         unistd::symlinkat(target, &self.0, name)
     }
 
-    /// Where the symbolic link `name` points.
+    /// The target of the symbolic link `name`.
     pub fn target(&self, name: &OsStr) -> Result<OsString> {
         fcntl::readlinkat(&self.0, name)
     }
 
-    /// What stands under `name`, if anything.
+    /// Type and metadata of `name`; `None` if it does not exist. A link is not followed.
     pub fn find(&self, name: &OsStr) -> Result<Option<Meta>> {
         match stat::fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(found.into())),
@@ -129,12 +131,13 @@ impl Folder {
         }
     }
 
-    /// Every name in it but `.` and `..`. Not for a folder from [`Self::pass`].
+    /// Every name in the folder except `.` and `..`. Fails for a folder from [`Self::pass`] without read
+    /// permission.
     pub fn names(&self) -> Result<Vec<OsString>> {
         self.some_names(usize::MAX)
     }
 
-    /// The same, but not more than `most` of them.
+    /// The same, at most `most` names.
     pub fn some_names(&self, most: usize) -> Result<Vec<OsString>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut names = Vec::new();
@@ -151,15 +154,15 @@ impl Folder {
         Ok(names)
     }
 
-    /// Renames within this folder; what stood under `to` is replaced in the same step.
+    /// Renames within this folder; atomically replaces an existing `to`.
     pub fn replace(&self, from: &OsStr, to: &OsStr) -> Result<()> {
         fcntl::renameat(&self.0, from, &self.0, to)
     }
 
-    /// Renames within this folder; `EEXIST` when something stands under `to`.
+    /// Renames within this folder; fails with `EEXIST` if `to` exists.
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> Result<()> {
         match fcntl::renameat2(&self.0, from, &self.0, to, RenameFlags::RENAME_NOREPLACE) {
-            // Kernels and sandboxes without the flag: look first, then rename.
+            // Kernels and sandboxes without the flag: check first, then rename.
             Err(Errno::EINVAL | Errno::ENOSYS) => match self.find(to)? {
                 Some(_) => Err(Errno::EEXIST),
                 None => self.replace(from, to),
@@ -184,14 +187,16 @@ impl Folder {
     }
 }
 
-/// fcntl(2): which signal says that a lease is broken. The same on every architecture; `libc` has no name for it.
+/// fcntl(2): sets the signal that reports a broken lease. The same on every architecture; `libc` has no name for
+/// it.
 const F_SETSIG: libc::c_int = 10;
 
-/// Whether somebody else has this file open, too. `false` also where the kernel does not say: not the owner's, no leases.
+/// Whether the file is also open through another open file description. Also `false` where the kernel cannot tell:
+/// another user's file, or a file system without leases.
 pub fn is_open_elsewhere(file: &File) -> bool {
     let descriptor = file.as_raw_fd();
-    // Whoever opens the file while we have the lease makes the kernel signal us: with one that is ignored by default.
-    // SAFETY: an open descriptor and plain numbers; nothing is written to our memory.
+    // While the lease is held, another open makes the kernel send a signal: SIGURG, which is ignored by default.
+    // SAFETY: an open descriptor and plain numbers; no memory is written.
     let result = unsafe {
         libc::fcntl(descriptor, F_SETSIG, libc::SIGURG);
         libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_WRLCK)
@@ -204,35 +209,36 @@ pub fn is_open_elsewhere(file: &File) -> bool {
     Errno::last() == Errno::EAGAIN
 }
 
-/// Kind, owner, mode and size of what is open.
+/// Type, owner, mode and size of an open file or folder.
 pub fn meta(file: &impl AsFd) -> Result<Meta> {
     stat::fstat(file).map(Meta::from)
 }
 
-/// Sets the permission bits of what is open, whatever the umask.
+/// Sets the permission bits of an open file or folder, independent of the umask.
 pub fn set_mode(file: &impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode))
 }
 
-/// The same for a folder from [`Folder::pass`], which its owner cannot open before: through /proc, so that nothing is followed.
+/// The same for a folder from [`Folder::pass`], which its owner may not be able to open: through /proc, so that no
+/// link is followed.
 pub fn set_mode_of_passed(folder: &Folder, mode: u32) -> Result<()> {
     let opened = format!("/proc/self/fd/{}", folder.0.as_raw_fd());
     let mode = Mode::from_bits_truncate(mode);
     stat::fchmodat(fcntl::AT_FDCWD, opened.as_str(), mode, stat::FchmodatFlags::FollowSymlink)
 }
 
-/// Sets user and group of what is open; `None` leaves one alone.
+/// Sets user and group of an open file or folder; `None` leaves one unchanged.
 pub fn set_owner(file: &impl AsFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     unistd::fchown(file, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
 }
 
-/// Whose rights our calls have now: effective user and group.
-pub fn ourselves() -> (u32, u32) {
+/// The effective user and group of this process.
+pub fn effective_ids() -> (u32, u32) {
     (unistd::geteuid().as_raw(), unistd::getegid().as_raw())
 }
 
-/// Our supplementary groups.
-pub fn our_other_groups() -> Result<Vec<u32>> {
+/// The supplementary groups of this process.
+pub fn supplementary_groups() -> Result<Vec<u32>> {
     Ok(unistd::getgroups()?.into_iter().map(Gid::as_raw).collect())
 }
 

@@ -1,13 +1,14 @@
-//! glibc's heap in a program that must stay small: what is freed goes back to the kernel. Other C libraries need none of this.
+//! Settings of glibc's heap that keep memory use small: freed memory is returned to the kernel. Other C libraries
+//! need none.
 
-/// Keeps all threads in one arena and large blocks outside of it, so that freed memory can be returned. Call it before a
-/// second thread starts.
+/// Makes all threads use one arena and keeps large blocks outside of it, so that freed memory can be returned. Must
+/// be called before a second thread starts.
 pub fn keep_small() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in
         [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, 128 << 10), (libc::M_TRIM_THRESHOLD, 256 << 10)]
     {
-        // A parameter that is refused leaves the default.
+        // A refused parameter keeps its default.
         // SAFETY: mallopt changes only the allocator's own parameters.
         let _ = unsafe { libc::mallopt(parameter, value) };
     }

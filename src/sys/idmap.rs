@@ -1,16 +1,17 @@
-//! Which ids this user namespace has: in a rootless container most have no meaning, and no call takes them.
+//! The uids and gids mapped in this user namespace: in a rootless container most ids are not, and system calls
+//! refuse them.
 
-/// The ids of one kind that can be used here (user_namespaces(7), "User and group ID mappings").
+/// The mapped ids of one kind, as ranges of first id and count (user_namespaces(7), "User and group ID mappings").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IdMap(Vec<(u32, u32)>);
 
 impl IdMap {
-    /// From `/proc/self/uid_map` or `gid_map`; all ids where that cannot be read.
+    /// Reads `/proc/self/uid_map` or `gid_map`; all ids if it cannot be read.
     pub(super) fn read(path: &str) -> Self {
         std::fs::read_to_string(path).ok().and_then(|text| Self::parse(&text)).unwrap_or_else(Self::all)
     }
 
-    /// Outside of every user namespace.
+    /// Every id, as outside of any user namespace.
     pub(super) fn all() -> Self {
         Self(vec![(0, u32::MAX)])
     }
@@ -20,7 +21,7 @@ impl IdMap {
         Self(Vec::new())
     }
 
-    /// Lines of an id here, the same id outside, and how many follow; `None` when it is something else.
+    /// Parses lines of an id inside, the same id outside, and a count; `None` for other text.
     fn parse(text: &str) -> Option<Self> {
         let line = |line: &str| {
             let fields: Vec<u32> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
@@ -30,13 +31,13 @@ impl IdMap {
         text.lines().map(line).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether a process here can have this id.
+    /// Whether a process in this namespace can have the id.
     pub(super) fn contains(&self, id: u32) -> bool {
         self.0.iter().any(|(first, count)| id.checked_sub(*first).is_some_and(|offset| offset < *count))
     }
 }
 
-/// Whether supplementary groups may be set: `deny` where an unprivileged user made the namespace.
+/// Whether setgroups(2) is permitted: not where an unprivileged user created the namespace.
 pub(super) fn may_set_groups() -> bool {
     std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny")
 }

@@ -1,4 +1,4 @@
-//! What is executed: path, arguments and environment as `execve` takes them, in memory that is wiped.
+//! What is executed: path, arguments and environment in `execve`'s form, in memory that is wiped on drop.
 
 use std::ffi::{CString, OsStr, c_char};
 use std::fmt;
@@ -7,57 +7,58 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// What the kernel needs besides our strings: the program's path, a script's interpreter, the auxiliary vector.
+/// What the kernel adds to these strings, in bytes: the program's path, a script's interpreter, the auxiliary
+/// vector.
 const RESERVE: usize = 4096;
 
-/// Why something cannot be executed as asked. Names variables, never values.
+/// Why something cannot be executed. Names variables, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// The path or an argument holds a NUL byte.
     #[error("{0} holds a NUL byte")]
     ArgumentWithNul(Argument),
-    /// An argument is longer than the kernel takes.
+    /// An argument exceeds the kernel's limit for one string.
     #[error("{argument} is {length} bytes long; the kernel takes {limit} at most")]
     ArgumentTooLong {
-        /// Which.
+        /// The argument.
         argument: Argument,
-        /// As the kernel counts it.
+        /// Its length with the NUL.
         length: usize,
-        /// The most it takes.
+        /// The limit.
         limit: usize,
     },
     /// A variable's name is empty or holds `=` or NUL.
     #[error("{0:?} cannot be the name of an environment variable")]
     Name(String),
-    /// A value holds a NUL byte, and the environment is made of strings that end in one.
+    /// A value contains a NUL byte, which ends a string of the environment.
     #[error("the value of {0} holds a NUL byte, which no environment variable can: deliver it as a file")]
     ValueWithNul(String),
-    /// One variable is longer than the kernel takes.
+    /// One variable exceeds the kernel's limit for one string.
     #[error("{name} is {length} bytes long, the kernel takes {limit} at most for one variable: deliver it as a file")]
     VariableTooLong {
         /// The variable.
         name: String,
-        /// Name, `=`, value and NUL.
+        /// Length of name, `=`, value and NUL.
         length: usize,
-        /// The most the kernel takes.
+        /// The limit.
         limit: usize,
     },
-    /// Everything together is more than the kernel takes.
+    /// All strings together exceed the kernel's limit.
     #[error(
         "arguments and environment are {total} bytes together, the kernel takes {limit} (stack limit/4); \
          the largest variables are {}: deliver them as files", .largest.join(", ")
     )]
     TooLarge {
-        /// As the kernel counts.
+        /// The total as the kernel counts it.
         total: usize,
-        /// The most the kernel takes.
+        /// The limit.
         limit: usize,
-        /// At most three names, the longest first.
+        /// Names of the three largest variables, the largest first.
         largest: Vec<String>,
     },
 }
 
-/// An argument by its place.
+/// An argument by its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argument(pub usize);
 
@@ -70,18 +71,18 @@ impl fmt::Display for Argument {
     }
 }
 
-/// How much the kernel takes.
+/// The kernel's limits, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For one string with its NUL (`MAX_ARG_STRLEN`).
+    /// One string with its NUL (`MAX_ARG_STRLEN`).
     pub string: usize,
-    /// For all strings and the pointers to them.
+    /// All strings and the pointers to them.
     pub total: usize,
 }
 
 impl Limits {
-    /// What applies to a program started now: 32 pages a string; a quarter of the stack limit, but at least 128 KiB and
-    /// at most 6 MiB, in all (execve(2), "Limits on size of arguments and environment").
+    /// The limits for a program started now: 32 pages per string; in all, a quarter of the stack limit, but at
+    /// least 128 KiB and at most 6 MiB (execve(2), "Limits on size of arguments and environment").
     pub fn now() -> Self {
         // SAFETY: reads a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
@@ -93,23 +94,24 @@ impl Limits {
     }
 }
 
-/// A program that can be executed: nothing is left to fail but `execve` itself, and nothing to allocate.
+/// A program ready to be executed: checked, and without any allocation left to do. Only `execve` itself can fail.
 ///
-/// Each block of strings is one allocation that never grows, so no copy of a value stays behind; it is wiped on drop.
+/// Each block of strings is one allocation that never grows, so no copy of a value is left in freed memory; it is
+/// wiped on drop.
 #[derive(Debug)]
 pub struct Image {
     path: CString,
     arguments: Block,
     environment: Block,
-    /// Which variables hold the child's process id, and where their value begins.
+    /// The variables that get the child's process id: index in the environment, and where the value begins.
     with_pid: Vec<(usize, usize)>,
 }
 
-/// Room for the digits of any process id, and NULs until they are known.
+/// Space for the digits of any process id; NULs until it is known.
 const ROOM_FOR_PID: [u8; 10] = [0; 10];
 
 impl Image {
-    /// Builds the blocks and checks them against what the kernel takes.
+    /// Builds the blocks and checks them against `limits`.
     ///
     /// `arguments` begins with the name the program sees (`argv[0]`).
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -121,7 +123,8 @@ impl Image {
         Self::for_child(path, arguments, environment, &[], limits)
     }
 
-    /// The same for a child: the variables of `own_pid` get its process id as their value when it is known, after fork.
+    /// The same for a child: the variables named in `own_pid` get the child's process id as their value, after
+    /// fork.
     pub fn for_child<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         path: &Path,
         arguments: &[impl AsRef<OsStr>],
@@ -161,7 +164,8 @@ impl Image {
         Ok(Self { path, arguments, environment, with_pid })
     }
 
-    /// Writes the process id of the caller, a forked child, into the variables that shall hold it. Allowed after fork.
+    /// Writes the process id of the calling forked child into the variables of `own_pid`. Usable between fork and
+    /// execve.
     pub(super) fn write_own_pid(&self) {
         let mut digits = [0_u8; ROOM_FOR_PID.len()];
         let mut rest = std::process::id();
@@ -175,8 +179,8 @@ impl Image {
             }
         }
         for (variable, start) in &self.with_pid {
-            // SAFETY: the string was made with room for as many bytes after its `=` (`for_child`), in memory of ours that
-            // is reached through these pointers only; what follows the digits is NUL already.
+            // SAFETY: the string was built with space for as many bytes after its `=` (`for_child`), in memory owned
+            // by `self` that is reached only through these pointers; what follows the digits is NUL already.
             unsafe {
                 let value = self.environment.pointers[*variable].cast_mut().cast::<u8>().add(*start);
                 value.copy_from_nonoverlapping(digits[at..].as_ptr(), digits.len() - at);
@@ -184,12 +188,12 @@ impl Image {
         }
     }
 
-    /// Where the program is.
+    /// The program's path.
     pub fn path(&self) -> PathBuf {
         OsStr::from_bytes(self.path.as_bytes()).into()
     }
 
-    /// Executes it. Returns only the reason why it could not. Only a system call: allowed after fork.
+    /// Executes it. Returns only on failure. Only a system call: usable between fork and execve.
     pub(super) fn execve(&self) -> nix::Error {
         // SAFETY: the path and every string end in NUL and both arrays in a null pointer (see `Block::new`); all of it
         // lives as long as `self`.
@@ -198,6 +202,7 @@ impl Image {
     }
 }
 
+/// Checks one variable's name, value and length.
 fn check_variable(name: &[u8], value: &[u8], limits: Limits) -> Result<(), ImageError> {
     let shown = || String::from_utf8_lossy(name).into_owned();
     if name.is_empty() || name.contains(&b'=') || name.contains(&0) {
@@ -213,19 +218,20 @@ fn check_variable(name: &[u8], value: &[u8], limits: Limits) -> Result<(), Image
     Ok(())
 }
 
+/// Names of the three largest variables, the largest first.
 fn largest(mut variables: Vec<(&[u8], &[u8])>) -> Vec<String> {
     variables.sort_by_key(|(name, value)| std::cmp::Reverse(name.len() + value.len()));
     variables.iter().take(3).map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
-/// Strings with their NULs in one wiped allocation, and the null-terminated array of pointers to them.
+/// NUL-terminated strings in one wiped allocation, and the null-terminated array of pointers to them.
 struct Block {
     strings: Zeroizing<Vec<u8>>,
     pointers: Vec<*const c_char>,
 }
 
 impl Block {
-    /// The pieces of one string are joined; they hold no NUL.
+    /// Joins the three pieces of each string. No piece may contain NUL.
     fn new<'a>(strings: impl Iterator<Item = [&'a [u8]; 3]> + Clone) -> Self {
         let bytes = strings.clone().map(|pieces| pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1).sum();
         let mut block = Zeroizing::new(Vec::with_capacity(bytes));
@@ -242,11 +248,12 @@ impl Block {
         Self { strings: block, pointers }
     }
 
+    /// The array for `execve`.
     fn as_ptr(&self) -> *const *const c_char {
         self.pointers.as_ptr()
     }
 
-    /// As the kernel counts: the strings and the pointers.
+    /// The size as the kernel counts it: the strings and the pointers.
     fn weight(&self) -> usize {
         self.strings.len() + self.pointers.len() * size_of::<*const c_char>()
     }

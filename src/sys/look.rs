@@ -1,6 +1,8 @@
-//! A look at the system with the rights we are going to have: by a child that gives up ours, answers, and is gone.
+//! Looks at the system with the rights that this process will have later, in a short-lived child that drops the
+//! present ones.
 //!
-//! Access by another identity cannot be computed (ACLs, security modules), and access(2) asks for ours only.
+//! Access by another identity cannot be computed (ACLs, security modules), and access(2) checks only the present
+//! identity.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,23 +15,24 @@ use super::privilege::{self, Plan};
 use super::signals::{self, Signal, SignalSet, Signals};
 use super::wait;
 
-/// What `look` answers after the drop; an error where nobody can tell. A few bytes: they must fit into a pipe.
+/// Runs `look` in a child after the drop of privileges and returns its result; an error if the drop or the child
+/// fails. The result must be a few bytes: it must fit into a pipe.
 ///
-/// Only while there is one thread, because the child goes on with all that Rust may do.
+/// Only while there is one thread, because the child runs arbitrary Rust code after fork.
 pub fn after(plan: &Plan, look: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
     privilege::alone().map_err(io::Error::other)?;
     let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC)?;
     let had_child_signal = signals::pending().contains(Signal::CHLD);
-    // SAFETY: this is the only thread, so no lock is held that the child would find taken.
+    // SAFETY: this is the only thread, so no lock is held that would stay locked in the child.
     let child = match unsafe { libc::fork() } {
         0 => {
             drop(reader);
             let looked = privilege::drop_in_child(plan).is_ok().then(|| panic::catch_unwind(AssertUnwindSafe(look)));
             if let Some(Ok(answer)) = looked {
-                // The first byte says that there is an answer, which may be empty.
+                // The first byte marks a result, which may be empty.
                 let _nobody_reads = File::from(writer).write_all(&[&[1], answer.as_slice()].concat());
             }
-            // SAFETY: ends the child here; nothing of the parent's runs.
+            // SAFETY: ends the child here; no code of the parent runs in it.
             unsafe { libc::_exit(0) }
         }
         child if child > 0 => Pid::from_raw(child),
@@ -39,7 +42,7 @@ pub fn after(plan: &Plan, look: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>>
     let mut answer = Vec::new();
     let is_read = File::from(reader).read_to_end(&mut answer);
     wait::reap(child);
-    // Its end is nobody else's business: the app may have SIGCHLD blocked, and would find this one waiting.
+    // Consume its SIGCHLD: the app may have that signal blocked, and would find it pending.
     if !had_child_signal && let Ok(waiting) = Signals::only(SignalSet::EMPTY.with(Signal::CHLD)) {
         let _gone = waiting.next_received();
     }

@@ -1,7 +1,8 @@
-//! System calls: the only place with `unsafe`. Imports nothing of the house, knows nothing of secrets or configuration.
+//! System calls: the only module with `unsafe`. Imports no other module of this crate, knows no secrets or
+//! configuration.
 //!
-//! A start reads: [`harden::harden`] → … → [`privilege::alone`] → [`privilege::apply`] → [`privilege::verify`] →
-//! [`exec::replace`] (or [`spawn::Spawn`] for a parent that stays).
+//! The order of a start: [`harden::harden`] → … → [`privilege::alone`] → [`privilege::apply`] →
+//! [`privilege::verify`] → [`exec::replace`] (or [`spawn::Spawn`] for a parent that stays).
 
 #![expect(unsafe_code, reason = "system calls that have no safe wrapper; every block says why it is sound")]
 

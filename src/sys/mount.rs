@@ -1,4 +1,4 @@
-//! Memory-backed file systems: proving that a folder is on one, its size, and mounting one.
+//! Memory-backed file systems: check that a folder is on one, get its size, mount one.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -12,37 +12,38 @@ use super::fs::{Folder, Result};
 /// `RAMFS_MAGIC` of linux/magic.h, which nix does not name.
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
 
-/// Whether what is open is on tmpfs or ramfs, by the kernel's own word (fstatfs(2)), not by a table of mounts.
+/// Whether an open file or folder is on tmpfs or ramfs, as fstatfs(2) reports, not a table of mounts.
 pub fn is_memory(file: &impl AsFd) -> Result<bool> {
     let kind = statfs::fstatfs(file)?.filesystem_type();
     Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
-/// The size of the file system, in bytes; `None` where it has no limit.
+/// The size of the file system in bytes; `None` if it has no limit.
 pub fn size(file: &impl AsFd) -> Result<Option<u64>> {
     let found = statfs::fstatfs(file)?;
     let block = u64::try_from(found.block_size()).unwrap_or(0);
     Ok(Some(found.blocks().saturating_mul(block)).filter(|size| *size > 0))
 }
 
-/// How many more files the file system of this file may have; `None` where it has no limit of its own.
+/// How many more files the file system can hold; `None` if it has no limit of its own.
 pub fn free_inodes(file: &impl AsFd) -> Result<Option<u64>> {
     let found = statfs::fstatfs(file)?;
     Ok(Some(found.files_free()).filter(|_| found.files() > 0))
 }
 
-/// Whether a folder and one below it are of the same mount. Kernels before 5.8 do not number mounts: there a directory of the same
-/// file system that is mounted into itself counts as the same.
+/// Whether two open folders are on the same mount. Kernels before 5.8 do not number mounts: there a bind mount
+/// within the same file system counts as the same.
 pub fn is_same(folder: &impl AsFd, below: &impl AsFd) -> Result<bool> {
     let (folder, below) = (place(folder)?, place(below)?);
     Ok(folder.device == below.device && folder.mount == below.mount)
 }
 
-/// Whether it is the root of a mount, by the kernel's own word (Linux 5.8); `false` where the kernel does not say.
+/// Whether the folder is the root of a mount, as statx(2) reports (Linux 5.8); `false` on older kernels.
 pub fn is_root(folder: &impl AsFd) -> Result<bool> {
     Ok(place(folder)?.is_root)
 }
 
+/// The file system and mount of an open file.
 #[derive(Debug)]
 struct Place {
     device: (u32, u32),
@@ -51,10 +52,11 @@ struct Place {
     is_root: bool,
 }
 
+/// Reads device, mount and mount root with statx(2).
 fn place(file: &impl AsFd) -> Result<Place> {
     const MOUNT_ROOT: u64 = libc::STATX_ATTR_MOUNT_ROOT as u64;
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: an open descriptor, an empty C string, and room for what statx(2) writes.
+    // SAFETY: an open descriptor, an empty C string, and space for what statx(2) writes.
     let result = unsafe {
         libc::statx(
             file.as_fd().as_raw_fd(),
@@ -65,7 +67,7 @@ fn place(file: &impl AsFd) -> Result<Place> {
         )
     };
     Errno::result(result)?;
-    // SAFETY: all of it is numbers, which were zeroed before.
+    // SAFETY: every field is a number, zeroed before.
     let found = unsafe { found.assume_init() };
     Ok(Place {
         device: (found.stx_dev_major, found.stx_dev_minor),
@@ -74,20 +76,21 @@ fn place(file: &impl AsFd) -> Result<Place> {
     })
 }
 
-/// A tmpfs to mount, for its owner only (0700).
+/// A tmpfs to mount, with mode 0700.
 #[derive(Debug, Clone, Copy)]
 pub struct Tmpfs {
-    /// In bytes; the kernel rounds up to a page.
+    /// Size in bytes; the kernel rounds it up to a page.
     pub size: u64,
-    /// The owner of its root; `None` is whoever mounts.
+    /// The owner of its root; `None` is the mounting user.
     pub uid: Option<u32>,
-    /// The group of its root.
+    /// The group of its root; `None` is the mounting user's.
     pub gid: Option<u32>,
 }
 
+/// The mount options.
 impl Tmpfs {
     fn options(&self) -> String {
-        // To tmpfs a size of 0 means no limit at all.
+        // A size of 0 would mean no limit.
         let mut text = format!("size={},mode=0700", self.size.max(1));
         for (name, id) in [("uid", self.uid), ("gid", self.gid)] {
             if let Some(id) = id {
@@ -97,11 +100,11 @@ impl Tmpfs {
         text
     }
 
-    /// Mounts it over `folder`, which was opened at `path`; never swapped out where the kernel can promise that (6.4).
+    /// Mounts it over `folder`, which was opened at `path`; never swapped out where the kernel supports that (6.4).
     ///
-    /// The folder already open is what lies beneath; open the path again afterwards.
+    /// `folder` still refers to the directory underneath; open the path again afterwards.
     pub fn mount(&self, folder: &Folder, path: &Path) -> Result<()> {
-        // Through the descriptor, so that a path renamed since leads nowhere else; by path where there is no /proc.
+        // Through the descriptor, so that renaming the path since has no effect; by path if there is no /proc.
         let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
         match self.mount_at(&by_descriptor) {
             Err(Errno::ENOENT) => self.mount_at(path),
@@ -109,6 +112,7 @@ impl Tmpfs {
         }
     }
 
+    /// Mounts it at a path, without `noswap` where the kernel does not know that option.
     fn mount_at(&self, target: &Path) -> Result<()> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let options = self.options();

@@ -1,6 +1,7 @@
-//! The one safe walk to a directory: it follows no link of others, and passes no folder in which others may rename.
+//! The one safe walk to a directory: follows no link of untrusted users and passes no folder in which they may
+//! rename entries.
 //!
-//! The volume and the state directory are both found by it, because both hold secrets.
+//! Used for the volume and for the state directory, because both hold secrets.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -9,28 +10,28 @@ use std::path::{Component, Path, PathBuf};
 use super::fs::{self, Errno, Folder, Kind, Meta};
 use super::mount;
 
-/// Whom a walk trusts beside root and ourselves.
+/// The user and group that a walk trusts besides root and this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
-    /// A user who may own a folder on the way.
+    /// A user that may own folders on the way.
     pub uid: Option<u32>,
-    /// A group that may write in one.
+    /// A group that may write to folders on the way.
     pub gid: Option<u32>,
     /// What the directory is for.
     pub purpose: Purpose,
 }
 
-/// What the directory at the end is for.
+/// The use of the directory at the end of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Files for others, on a memory mount of their own: no link is followed on memory, and a folder of a disk in which
-    /// everybody may write is passed, because the mount below it cannot be renamed.
+    /// The volume: files for others, on its own memory mount. No link on a memory file system is followed, and a
+    /// world-writable folder on a disk is passed, because the mount below it cannot be renamed.
     Volume,
-    /// What only this process reads.
+    /// The state directory, read only by this process.
     State,
 }
 
-/// Why a path is not walked to its end.
+/// Why a path cannot be walked to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Relative, `/` itself, or with `..`.
@@ -44,10 +45,10 @@ pub enum PathError {
         /// Why it is not followed.
         why: &'static str,
     },
-    /// Something on the way, or the end, is no directory.
+    /// A component of the path is not a directory.
     #[error("{} is not a directory", .0.display())]
     NotAFolder(PathBuf),
-    /// Everybody may rename what lies in this folder.
+    /// Any user may rename entries of this folder.
     #[error("everybody may replace what is in {} (mode {mode:04o}, without the sticky bit)", .path.display())]
     Replaceable {
         /// The folder.
@@ -55,31 +56,32 @@ pub enum PathError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Somebody else may rename what lies in this folder.
+    /// An untrusted user may rename entries of this folder.
     #[error("{} is on the way and belongs to {uid}:{gid} (mode {mode:04o})", .path.display())]
     Way {
         /// The folder.
         path: PathBuf,
-        /// Its user.
+        /// Its owning user.
         uid: u32,
-        /// Its group.
+        /// Its owning group.
         gid: u32,
         /// Its permission bits.
         mode: u32,
     },
-    /// A call failed.
+    /// A system call failed.
     #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
     System {
-        /// What was tried, as a verb.
+        /// The attempted action, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         why: Errno,
     },
 }
 
 impl PathError {
+    /// Turns an errno into a `System` error.
     fn system<'a>(doing: &'static str, path: &'a Path) -> impl Fn(Errno) -> Self + 'a {
         move |why| Self::System { doing, path: path.to_owned(), why }
     }
@@ -88,29 +90,30 @@ impl PathError {
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 
-/// Everybody may write.
+/// Mode bit: others may write.
 pub const WORLD_WRITABLE: u32 = 0o002;
-/// The group may write.
+/// Mode bit: the group may write.
 pub const GROUP_WRITABLE: u32 = 0o020;
-/// Only who owns a name, or the folder, may remove it.
+/// Mode bit: only the owner of an entry, or of the folder, may remove or rename the entry.
 pub const STICKY: u32 = 0o1000;
 
-/// How far a path exists.
+/// The part of a path that exists.
 #[derive(Debug)]
 pub struct Walk {
-    /// The deepest folder that exists; only to pass through.
+    /// The deepest existing folder, opened only to pass through.
     pub at: Folder,
-    /// Its real path.
+    /// Its path without links.
     pub real: PathBuf,
-    /// What is missing below it.
+    /// The components that do not exist below it.
     pub missing: VecDeque<OsString>,
 }
 
-/// Walks `path` as far as it exists.
+/// Walks `path` as far as it exists, without following untrusted links or passing folders with untrusted writers.
 ///
-/// A link is followed only when root or we made it (`/var/run` is one), so nobody else decides where the directory is. Nor
-/// does the walk pass a folder in which somebody else may rename what it holds: its own user, unless that is root, we or
-/// the one trusted; its group, unless the sticky bit keeps it from that, or it is one of ours; everybody.
+/// A link is followed only if root or this process's user owns it (`/var/run` is one). A folder is passed only if
+/// nobody untrusted may rename its entries: its owner must be root, this process's user or the trusted one; a group
+/// with write permission must be trusted or restricted by the sticky bit; others must not be able to write, except as
+/// [`refuse_replaceable`] says.
 pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
     let mut missing = components(path)?;
     let root = Folder::root().map_err(PathError::system("open", Path::new("/")))?;
@@ -119,7 +122,7 @@ pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
     while let Some(name) = missing.pop_front() {
         let here = walk.real.join(&name);
         let Some(found) = walk.at.find(&name).map_err(PathError::system("look at", &here))? else {
-            // Only the target of a link can still hold a "..", which has no meaning below what does not exist.
+            // Only a link's target can still contain "..", which has no meaning below a missing component.
             if missing.iter().any(|name| name == "..") {
                 return Err(PathError::System { doing: "find", path: here, why: Errno::ENOENT });
             }
@@ -163,6 +166,7 @@ pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
     Ok(walk)
 }
 
+/// The components of an absolute path below `/`, without `..`.
 fn components(path: &Path) -> Result<VecDeque<OsString>, PathError> {
     let mut names = VecDeque::new();
     for part in path.components() {
@@ -175,21 +179,22 @@ fn components(path: &Path) -> Result<VecDeque<OsString>, PathError> {
     if !path.is_absolute() || names.is_empty() { Err(PathError::Path(path.to_owned())) } else { Ok(names) }
 }
 
+/// Reads the target of a link, if the link is trusted.
 fn follow(walk: &Walk, name: &OsStr, link: Meta, trust: Trust) -> Result<PathBuf, PathError> {
     let here = walk.real.join(name);
     if trust.purpose == Purpose::Volume && is_memory(&walk.at, &walk.real)? {
         return Err(PathError::Link { link: here, why: "on memory, where no link is followed" });
     }
-    if link.uid != 0 && link.uid != fs::ourselves().0 {
+    if link.uid != 0 && link.uid != fs::effective_ids().0 {
         return Err(PathError::Link { link: here, why: "of another user, who may point it elsewhere" });
     }
     walk.at.target(name).map(PathBuf::from).map_err(PathError::system("read the link", &here))
 }
 
-/// The one trust rule: refuses a folder in which somebody else may put something else in the place of what is below.
+/// The trust rule: refuses a folder in which an untrusted user may replace an entry.
 ///
-/// The sticky bit keeps a group and everybody from it, but not the folder's own user. On a disk everybody may write in an
-/// emptyDir (0777, with fsGroup 2777): a volume mounted below it has to work.
+/// The sticky bit restricts the group and others, but not the folder's owner. A world-writable folder on a disk is
+/// accepted for the volume: an emptyDir is one (0777, with fsGroup 2777), and a volume mounted below it has to work.
 fn refuse_replaceable(folder: &Folder, path: &Path, trust: Trust) -> Result<(), PathError> {
     let Meta { uid, gid, mode, .. } = meta(folder, path)?;
     if mode & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE
@@ -197,7 +202,7 @@ fn refuse_replaceable(folder: &Folder, path: &Path, trust: Trust) -> Result<(), 
     {
         return Err(PathError::Replaceable { path: path.to_owned(), mode });
     }
-    let is_trusted_user = uid == 0 || uid == fs::ourselves().0 || trust.uid == Some(uid);
+    let is_trusted_user = uid == 0 || uid == fs::effective_ids().0 || trust.uid == Some(uid);
     let may_group = mode & (GROUP_WRITABLE | STICKY) == GROUP_WRITABLE;
     if !is_trusted_user || (may_group && !is_trusted_group(gid, trust).map_err(PathError::system("look at", path))?) {
         return Err(PathError::Way { path: path.to_owned(), uid, gid, mode });
@@ -205,9 +210,10 @@ fn refuse_replaceable(folder: &Folder, path: &Path, trust: Trust) -> Result<(), 
     Ok(())
 }
 
-/// Root's, the trusted one, ours: an fsGroup is among the supplementary groups of every process of its pod.
+/// Whether the group is root's, the trusted one, or one of this process's: an fsGroup is a supplementary group of
+/// every process in its pod.
 fn is_trusted_group(gid: u32, trust: Trust) -> fs::Result<bool> {
-    Ok(gid == 0 || gid == fs::ourselves().1 || trust.gid == Some(gid) || fs::our_other_groups()?.contains(&gid))
+    Ok(gid == 0 || gid == fs::effective_ids().1 || trust.gid == Some(gid) || fs::supplementary_groups()?.contains(&gid))
 }
 
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, PathError> {
@@ -218,7 +224,7 @@ fn is_memory(folder: &Folder, path: &Path) -> Result<bool, PathError> {
     mount::is_memory(folder).map_err(PathError::system("find the file system of", path))
 }
 
-/// The folder at the end of a walk, and what had to be made for it: the parents and the names, outermost first.
+/// The folder at the end of a walk, and the folders created for it: pairs of parent and name, outermost first.
 #[derive(Debug)]
 pub struct Made {
     /// The directory.
@@ -227,9 +233,11 @@ pub struct Made {
 }
 
 impl Walk {
-    /// Makes what is missing: folders on the way 0755, so that the reader gets through, the last one 0700.
+    /// Creates the missing folders: those on the way with mode 0755, so that readers can pass, the last one with
+    /// 0700.
     pub fn make(&self, trust: Trust) -> Result<Made, PathError> {
-        // A parent that is only passed through need not be readable; the volume itself is listed and owned.
+        // A parent that is only passed needs no read permission; the directory itself is listed and its owner is
+        // set.
         let here = if self.missing.is_empty() { self.at.open(".".as_ref()) } else { self.at.pass(".".as_ref()) };
         let mut folder = here.map_err(PathError::system("open", &self.real))?;
         let mut path = self.real.clone();
@@ -261,12 +269,13 @@ impl Walk {
 }
 
 impl Made {
-    /// Takes back what was made for nothing. What cannot be removed is an empty directory and harms nobody.
+    /// Removes the created folders, for example after a later failure. One that cannot be removed stays, empty.
     pub fn undo(&self) {
         undo(&self.new);
     }
 }
 
+/// Removes the folders, innermost first; failures are ignored.
 fn undo(new: &[(Folder, OsString)]) {
     for (parent, name) in new.iter().rev() {
         let _ = parent.remove_folder(name);
@@ -283,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_parent_of_another_user_is_not_passed_for_any_purpose() {
-        if fs::ourselves().0 != 0 {
+        if fs::effective_ids().0 != 0 {
             return eprintln!(
                 "SKIPPED a_parent_of_another_user_is_not_passed_for_any_purpose: only root can give it away"
             );

@@ -1,4 +1,5 @@
-//! A handle to a process that is not our child: a process that gets its number later is not meant (pidfd_open(2)).
+//! A handle to a process that need not be a child: it never refers to a later process with the same pid
+//! (pidfd_open(2)).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,23 +8,23 @@ use nix::unistd::Pid;
 
 use super::signals::{self, Signal, To};
 
-/// A handle. Check which process it is **after** opening it.
+/// A handle to a process. Check which process it is **after** opening the handle.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: Pid,
-    /// `None` before Linux 5.3, or where an old seccomp profile does not know the call: then the number has to do, and
-    /// what remains is the moment between the check and the signal.
+    /// `None` before Linux 5.3, or where an old seccomp profile refuses the call: then the pid is used, and a race
+    /// between the check and the signal remains.
     fd: Option<OwnedFd>,
 }
 
 impl ProcessHandle {
-    /// Opens it.
+    /// Opens a handle.
     pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: no memory is touched.
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
         let fd = RawFd::try_from(answer).expect("a descriptor fits");
         if fd >= 0 {
-            // SAFETY: the kernel just gave it to us (close-on-exec), and nobody else knows it.
+            // SAFETY: the kernel just returned this descriptor (close-on-exec), and nothing else owns it.
             return Ok(Self { pid, fd: Some(unsafe { OwnedFd::from_raw_fd(fd) }) });
         }
         match io::Error::last_os_error() {
@@ -32,7 +33,7 @@ impl ProcessHandle {
         }
     }
 
-    /// Sends it a signal; ESRCH when it is gone.
+    /// Sends a signal to the process; fails with ESRCH if it has ended.
     pub fn send(&self, signal: Signal) -> io::Result<()> {
         let Some(fd) = &self.fd else { return signals::send(To::Process(self.pid), signal) };
         let no_info = std::ptr::null::<libc::siginfo_t>();

@@ -1,30 +1,30 @@
-//! What /proc says about processes (proc(5)), read as bytes: a process names itself, and may choose anything.
+//! Processes in /proc (proc(5)), read as bytes: a process chooses its own name, which may be anything.
 
 use std::io;
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
-/// A line of `/proc/PID/stat`, as far as somebody asks.
+/// The used fields of `/proc/PID/stat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// Its name (`comm`): at most 15 bytes, those of the program unless it chose others.
+    /// Its name (`comm`): at most 15 bytes, by default those of the program's file.
     pub name: Vec<u8>,
-    /// Whether it is over: a zombie, though other threads of it may still run.
+    /// Whether it is a zombie or dead; other threads of a zombie may still run.
     pub is_over: bool,
-    /// Its parent.
+    /// The parent's pid.
     pub parent: Pid,
-    /// When it started, in ticks since boot. With the number, this is who it is.
+    /// Start time in ticks since boot. Together with the pid it identifies the process.
     pub started: u64,
 }
 
 impl Stat {
-    /// `None` when it is gone.
+    /// Reads it; `None` if the process has ended.
     pub fn read(pid: Pid) -> Option<Self> {
         Self::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// The name stands in brackets, and may hold brackets and blanks itself.
+    /// Parses the line. The name is in brackets and may itself contain brackets and blanks.
     fn parse(line: &[u8]) -> Option<Self> {
         let begins = line.iter().position(|byte| *byte == b'(')? + 1;
         let ends = line.iter().rposition(|byte| *byte == b')').filter(|ends| *ends >= begins)?;
@@ -40,17 +40,17 @@ impl Stat {
     }
 }
 
-/// Whose a process is, and how far in.
+/// The users of a process and its PID namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// Real, effective, saved and file system user.
     pub uids: [u32; 4],
-    /// Whether it lives in a PID namespace below this one: another container, seen from the host.
+    /// Whether it is in a PID namespace below this one: another container, seen from the host.
     pub is_nested: bool,
 }
 
 impl Owner {
-    /// `None` when the process is gone.
+    /// Reads it; `None` if the process has ended.
     pub fn read(pid: Pid) -> Option<Self> {
         Self::parse(&String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/status")).ok()?))
     }
@@ -63,19 +63,19 @@ impl Owner {
     }
 }
 
-/// The first argument a process shows. It may have written something else there.
+/// The first argument of a process. The process may have changed it.
 pub fn first_argument(pid: Pid) -> Option<Vec<u8>> {
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     arguments.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)
 }
 
-/// The program a process runs; `None` for one we may not look into.
+/// The path of the program that a process runs; `None` without permission to read it.
 pub fn program(pid: Pid) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
-/// Everybody in this PID namespace. An error when /proc is not mounted, or belongs to another namespace: its numbers would
-/// be those of others.
+/// Every process in this PID namespace. Fails if /proc is not mounted or belongs to another namespace, whose pids
+/// would be those of other processes.
 pub fn pids() -> io::Result<Vec<Pid>> {
     let own_pid = std::fs::read_link("/proc/self")?;
     if own_pid.to_str().and_then(|text| text.parse().ok()) != Some(nix::unistd::getpid().as_raw()) {

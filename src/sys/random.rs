@@ -1,8 +1,9 @@
-//! Chance: only for jitter, never for keys.
+//! Random numbers for jitter, never for keys.
 
-/// A number from 0 up to, but not including, 1.
+/// A random number from 0 up to, but not including, 1.
 pub fn unit() -> f64 {
-    // Without the kernel's randomness (an unheard-of seccomp profile) everybody waits the longest, which is safe.
+    // Without the kernel's randomness (an unusual seccomp profile) the largest value is used: every wait is the
+    // longest, which is safe.
     getrandom::u32().map_or(1.0 - f64::EPSILON, |number| f64::from(number) / 4_294_967_296.0)
 }
 

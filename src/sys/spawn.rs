@@ -1,4 +1,4 @@
-//! Starting a child: fork, the way into it made of system calls only, and its failures told through a pipe.
+//! Starts a child: fork, then only system calls up to execve; failures in the child are reported through a pipe.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,55 +14,56 @@ use super::privilege::{self, PrivilegeError};
 use super::signals::Signal;
 use super::wait;
 
-/// Which process group the child lives in.
+/// The child's process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// Ours.
+    /// This process's group.
     Shared,
-    /// One of its own.
+    /// A new group.
     Own,
-    /// One of its own, which gets the terminal on standard input.
+    /// A new group, which becomes the foreground group of the terminal on standard input.
     Foreground,
 }
 
-/// What the child reads.
+/// The child's standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdin {
-    /// What we would.
+    /// The same as this process's.
     Inherited,
-    /// Nothing.
+    /// `/dev/null`.
     Null,
 }
 
-/// A child to be started. It gets the caller's mask, dispositions, limits and descriptors back.
+/// A child to start. It gets the caller's original mask, dispositions, limits and descriptors.
 #[derive(Debug, Clone, Copy)]
 pub struct Spawn<'a> {
-    /// What is executed.
+    /// The program to execute.
     pub image: &'a Image,
-    /// What the caller gave us.
+    /// The caller's original settings.
     pub original: &'a SavedSignalState,
     /// Its process group.
     pub group: Group,
     /// Its standard input.
     pub stdin: Stdin,
-    /// What it gets when the thread that started it ends: only the main thread, which lives as long as we do, may.
+    /// The signal it gets when the thread that started it ends. Only for the main thread, which lives as long as
+    /// this process.
     pub death_signal: Option<Signal>,
-    /// Privileges it drops on its way; `None` when we have dropped them ourselves.
+    /// Privileges that the child drops; `None` if this process has dropped them already.
     pub privileges: Option<&'a privilege::Plan>,
 }
 
-/// Why there is no child.
+/// Why no child was started.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
-    /// No process, or no pipe.
+    /// fork or the pipe failed.
     #[error("cannot start a process{}", hint(.0))]
     Fork(#[source] io::Error),
-    /// A step on the way failed.
+    /// A step in the child failed before execve.
     #[error("cannot prepare the process: {doing}")]
     Prepare {
-        /// Which.
+        /// The step.
         doing: &'static str,
-        /// Why.
+        /// The error.
         source: nix::Error,
     },
     /// Its privileges could not be dropped, or the drop could not be proven.
@@ -73,7 +74,7 @@ pub enum SpawnError {
     Exec(#[from] ExecError),
 }
 
-/// What to do about the reasons that limits have.
+/// Advice for errors that come from limits; empty for others.
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => {
@@ -85,7 +86,7 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where the child's way ended; with an errno it goes through the pipe.
+/// The step at which the child failed; sent through the pipe with an errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Group,
@@ -96,8 +97,8 @@ enum Stage {
 }
 
 impl Spawn<'_> {
-    /// Starts it; returns when the program runs, or with the reason why it does not. Other threads may be alive: the
-    /// child has a copy of this one only, and touches no lock one of them could have held.
+    /// Starts the child; returns once the program runs, or the reason why it does not. Other threads may exist: the
+    /// child has a copy of the calling thread only, and takes no lock that another could hold.
     pub fn start(&self) -> Result<Pid, SpawnError> {
         let is_main_thread = unistd::gettid() == unistd::getpid();
         assert!(self.death_signal.is_none() || is_main_thread, "a child lives as long as the thread that started it");
@@ -107,14 +108,15 @@ impl Spawn<'_> {
             Stdin::Null => Some(OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Fork)?)),
         };
         let parent = unistd::getpid();
-        // SAFETY: the child makes system calls only (`enter_child`), so no lock another thread held can block it.
+        // SAFETY: the child makes system calls only (`enter_child`), so a lock held by another thread cannot block
+        // it.
         match unsafe { libc::fork() } {
             0 => self.enter_child(parent, null.as_ref().map(AsRawFd::as_raw_fd), writer.as_raw_fd()),
             child if child > 0 => {
                 drop(writer);
                 let child = Pid::from_raw(child);
                 if self.group != Group::Shared {
-                    // The child does the same; whoever is first. It may have executed already, which is no error.
+                    // The child does the same, in any order. It may have executed already, which is no error.
                     let _set_by_child = unistd::setpgid(child, child);
                 }
                 self.started(child, reader)
@@ -123,7 +125,7 @@ impl Spawn<'_> {
         }
     }
 
-    /// An empty pipe that closes says that `execve` happened.
+    /// Reads the child's report. A pipe that closes empty means that `execve` succeeded.
     fn started(&self, child: Pid, reader: OwnedFd) -> Result<Pid, SpawnError> {
         let mut report = Vec::new();
         let is_read = File::from(reader).read_to_end(&mut report);
@@ -141,7 +143,7 @@ impl Spawn<'_> {
         })
     }
 
-    /// Between fork and execve: system calls only, nothing that allocates, locks or panics.
+    /// The child's code between fork and execve: only system calls, without allocation, locks or panics.
     fn enter_child(&self, parent: Pid, null: Option<RawFd>, report: RawFd) -> ! {
         let (stage, errno) = self.prepare(parent, null).err().unwrap_or_else(|| {
             // From here on only execve can fail.
@@ -149,19 +151,20 @@ impl Spawn<'_> {
             (Stage::Exec, exec::enter(self.image, self.original))
         });
         let bytes = encode(stage, errno);
-        // SAFETY: writes bytes of ours; _exit runs nothing of the parent's.
+        // SAFETY: writes local bytes; _exit runs no code of the parent.
         unsafe {
             libc::write(report, bytes.as_ptr().cast(), bytes.len());
             libc::_exit(127)
         }
     }
 
+    /// Process group, terminal, standard input, privileges and death signal of the child.
     fn prepare(&self, parent: Pid, null: Option<RawFd>) -> Result<(), (Stage, nix::Error)> {
         if self.group != Group::Shared {
             unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(|errno| (Stage::Group, errno))?;
         }
         if self.group == Group::Foreground {
-            // A terminal that went away (ENOTTY, EIO) is no reason not to start. SIGTTOU is blocked here.
+            // A terminal that has gone (ENOTTY, EIO) is ignored. SIGTTOU is blocked here.
             // SAFETY: no memory is touched.
             unsafe { libc::tcsetpgrp(libc::STDIN_FILENO, libc::getpid()) };
         }
@@ -179,7 +182,7 @@ impl Spawn<'_> {
             // SAFETY: no memory is touched.
             let answer = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.number())) };
             nix::Error::result(answer).map_err(|errno| (Stage::DeathSignal, errno))?;
-            // The parent may have ended before it was set.
+            // The parent may have ended before the signal was set.
             if unistd::getppid() != parent {
                 return Err((Stage::DeathSignal, nix::Error::ESRCH));
             }
@@ -188,6 +191,7 @@ impl Spawn<'_> {
     }
 }
 
+/// The report: stage and errno as two native 32-bit numbers.
 fn encode(stage: Stage, errno: nix::Error) -> [u8; 8] {
     let (stage, errno) = match stage {
         Stage::Group => (0, errno as i32),
@@ -201,6 +205,7 @@ fn encode(stage: Stage, errno: nix::Error) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
+/// Decodes a report; `None` if it is malformed.
 fn decode(report: &[u8]) -> Option<(Stage, nix::Error)> {
     let (stage, errno) = report.split_at_checked(4)?;
     let stage = u32::from_ne_bytes(stage.try_into().ok()?);

@@ -1,4 +1,4 @@
-//! The terminal on standard input: whose it is, and handing it over.
+//! The terminal on standard input: who controls it, and handing it over.
 
 use std::io::{self, IsTerminal};
 
@@ -8,19 +8,19 @@ use nix::unistd::{self, Pid};
 use super::signals::{self, Signal, To};
 use super::wait;
 
-/// What control we have over a terminal.
+/// This process's control over a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TtyControl {
-    /// No terminal: nobody's keys reach us.
+    /// No terminal: no keys send signals.
     Without,
-    /// There is one, but others of our process group (a pipeline) or another group use it as well: its keys reach our
-    /// whole group, and it is not ours to hand over.
+    /// There is a terminal, but it is shared with other processes of this group (a pipeline) or with another group:
+    /// its keys signal the whole group, and it must not be handed over.
     Shared,
-    /// Standard input is a terminal, our group has it, and nobody else of a pipeline needs it.
+    /// Standard input is a terminal, this process group is its foreground group, and no pipeline uses it.
     Foreground,
 }
 
-/// Our control over the terminal on standard input, or over the controlling one.
+/// This process's control over the terminal on standard input, or over its controlling terminal.
 pub fn tty_control() -> TtyControl {
     let stdin = io::stdin();
     let Ok(foreground) = unistd::tcgetpgrp(&stdin) else {
@@ -38,40 +38,40 @@ pub fn tty_control() -> TtyControl {
 }
 
 fn has_controlling_terminal() -> bool {
-    // Opening it works only with a controlling terminal; the file itself exists in every container.
+    // Opening it succeeds only with a controlling terminal; the file exists in every container.
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Whether our own group is in the foreground of the terminal on standard input.
+/// Whether this process's group is the foreground group of the terminal on standard input.
 pub fn is_in_foreground() -> bool {
     unistd::tcgetpgrp(io::stdin()).is_ok_and(|group| group == unistd::getpgrp())
 }
 
-/// Makes `group` the foreground of the terminal on standard input. A terminal that went away is no error worth ending
-/// for; SIGTTOU is blocked, so this works from the background as well.
+/// Makes `group` the foreground group of the terminal on standard input. A terminal that has gone is ignored. Works
+/// from the background too, because SIGTTOU is blocked.
 pub fn hand_to(group: Pid) {
     let _gone = unistd::tcsetpgrp(io::stdin(), group);
 }
 
-/// Whether we are the leader of our process group, and so cannot make one of our own.
-pub fn leads_its_group() -> bool {
+/// Whether this process is the leader of its process group, and so cannot create a new one directly.
+pub fn is_group_leader() -> bool {
     unistd::getpgrp() == unistd::getpid()
 }
 
-/// Leaves our process group for one of our own: what is sent to the group then reaches the others of it alone. Returns the
-/// group that was left; `None` when we stay, as the leader of a session has to (setpgid(2)).
+/// Moves this process to a process group of its own, so that signals to the old group no longer reach it. Returns
+/// the old group; `None` if it stays, as the leader of a session must (setpgid(2)).
 ///
-/// The leader of a group needs a child for a moment, in whose group it goes.
+/// The leader of a group needs a short-lived child, whose group it joins.
 pub fn leave_group() -> Option<Pid> {
     let (own, group) = (unistd::getpid(), unistd::getpgrp());
     if unistd::getsid(None) == Ok(own) {
         return None;
     }
     let zero = Pid::from_raw(0);
-    if !leads_its_group() {
+    if !is_group_leader() {
         return unistd::setpgid(zero, zero).is_ok().then_some(group);
     }
-    // SAFETY: the child makes one system call, again and again.
+    // SAFETY: the child makes one system call repeatedly.
     match unsafe { libc::fork() } {
         0 => loop {
             // SAFETY: no memory is involved.
@@ -88,7 +88,7 @@ pub fn leave_group() -> Option<Pid> {
     }
 }
 
-/// Back into the group that was left, if anybody is still in it (or it was ours).
+/// Moves back to the group that was left, if it still exists.
 pub fn join_group(group: Pid) {
     let _gone = unistd::setpgid(Pid::from_raw(0), group);
 }

@@ -1,4 +1,4 @@
-//! Children: what became of them, orphans taken in, and who is left.
+//! Children: their changes of state, adopted orphans, and which still run.
 
 use std::io;
 
@@ -18,7 +18,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The exit code that stands for it: its own, or 128+n.
+    /// The exit code: its own, or 128+n for a signal.
     pub fn code(self) -> u8 {
         match self {
             Self::Code(code) => code,
@@ -27,33 +27,34 @@ impl Ended {
     }
 }
 
-/// What became of a child.
+/// A child's change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It is over and reaped: the number may belong to somebody else from now on.
+    /// It ended and was reaped: its pid may be reused from now on.
     Ended(Ended),
     /// A signal stopped it.
     Stopped(Signal),
-    /// It goes on.
+    /// It was continued.
     Continued,
 }
 
-/// An answer of [`next_change`].
+/// The result of [`next_change`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waited {
-    /// Something became of this child.
+    /// This child changed its state.
     Changed(Pid, Change),
-    /// There are children; nothing became of them.
+    /// There are children, without a change.
     Nothing,
-    /// There are none.
+    /// There are no children.
     Childless,
 }
 
-/// What became of any child, without waiting. Call it until it has nothing to say: one SIGCHLD stands for many.
+/// The next change of any child, without waiting. Call it until it returns no change: one SIGCHLD may stand for
+/// several.
 pub fn next_change() -> io::Result<Waited> {
     let mut status = 0;
     let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
-    // SAFETY: the kernel writes one integer, which is ours. (nix loses children ended by a real-time signal.)
+    // SAFETY: the kernel writes one integer, which is a local. (nix loses children ended by a real-time signal.)
     match unsafe { libc::waitpid(-1, &raw mut status, flags) } {
         0 => Ok(Waited::Nothing),
         pid if pid > 0 => Ok(Waited::Changed(Pid::from_raw(pid), change(status))),
@@ -64,6 +65,7 @@ pub fn next_change() -> io::Result<Waited> {
     }
 }
 
+/// Decodes the status of waitpid(2).
 fn change(status: i32) -> Change {
     let signal = |number| Signal::from_number(number).expect("the kernel's signals are 1 to 64");
     if libc::WIFEXITED(status) {
@@ -80,42 +82,44 @@ fn change(status: i32) -> Change {
 /// Waits for one child to end and reaps it.
 pub(super) fn reap(child: Pid) {
     let mut status = 0;
-    // SAFETY: the kernel writes one integer, which is ours.
+    // SAFETY: the kernel writes one integer, which is a local.
     while unsafe { libc::waitpid(child.as_raw(), &raw mut status, 0) } < 0 && nix::Error::last() == nix::Error::EINTR {}
 }
 
-/// From now on orphans among our descendants become our children, as they do with pid 1.
+/// Makes orphaned descendants children of this process from now on, as those of pid 1 are.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// Whether a child is over and waits to be reaped. It stays so: only `next_change` reaps.
+/// Whether a child has ended and is not reaped yet. It stays so: only `next_change` reaps.
 pub fn is_over(child: Pid) -> io::Result<bool> {
     // SAFETY: an all-zero siginfo is valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = libc::id_t::try_from(child.as_raw()).expect("a process has a positive number");
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the kernel writes one siginfo, which is ours.
+    // SAFETY: the kernel writes one siginfo, which is a local.
     if unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: waitid filled it in, or left it zero when there is nothing to tell.
+    // SAFETY: waitid filled it in, or left it zero if the child has not ended.
     Ok(unsafe { info.si_pid() } != 0)
 }
 
-/// Our own children that still run. Only we can reap them, so their numbers cannot pass to others meanwhile.
+/// The children of this process that still run. Only this process can reap them, so their pids cannot be reused
+/// meanwhile.
 ///
-/// An error without /proc.
+/// Fails without /proc.
 pub fn children() -> io::Result<Vec<Pid>> {
     let own_pid = nix::unistd::getpid();
-    // One that ended since is no error.
+    // One that has ended since is left out.
     let is_running = |pid: &Pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own_pid && !stat.is_over);
     Ok(proc::pids()?.into_iter().filter(is_running).collect())
 }
 
-/// Whether there is no child but `one`, reaped to the last.
+/// Whether this process has no child except `one`.
 ///
-/// A zombie counts as there: other threads of it may still run, and its end will be told. An error without /proc.
+/// A zombie counts as a child: other threads of it may still run, and its end is still to be reported. Fails
+/// without /proc.
 pub fn is_only_child(one: Pid) -> io::Result<bool> {
     let own_pid = nix::unistd::getpid();
     let is_other = |pid: Pid| pid != one && Stat::read(pid).is_some_and(|stat| stat.parent == own_pid);

@@ -1,4 +1,4 @@
-//! Waiting in a runtime until a descriptor of ours has something to read.
+//! Waits in a tokio runtime until a descriptor is readable.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A descriptor that a runtime watches. It is a duplicate: what it was made from stays where it is.
+/// A descriptor registered with a runtime: a duplicate, so that the original keeps its owner.
 #[derive(Debug)]
 pub struct Watched(AsyncFd<OwnedFd>);
 
 impl Watched {
-    /// Watches `fd`, in the runtime this is called in.
+    /// Watches `fd` in the current runtime.
     pub fn new(fd: &impl AsFd) -> io::Result<Self> {
         let duplicate = fd.as_fd().try_clone_to_owned()?;
         // SAFETY: an `OwnedFd` stays open, and the same, as long as it is owned; the `AsyncFd` owns it.
@@ -19,9 +19,9 @@ impl Watched {
         watched.map(Self).map_err(Into::into)
     }
 
-    /// Returns when there is something to read. Read until there is nothing more before asking again.
+    /// Waits until the descriptor is readable. Read until it would block before calling this again.
     pub async fn readable(&self) -> io::Result<()> {
-        // Cleared before the reader reads: what comes meanwhile is told again.
+        // Cleared before the caller reads, so that data arriving meanwhile is reported again.
         self.0.readable().await.map(|mut guard| guard.clear_ready())
     }
 }

@@ -1,4 +1,4 @@
-//! Why privileges are not dropped, or not provably, and the steps of the drop and of its proof.
+//! Why a drop of privileges fails or is not proven, and the steps of the drop and of its proof.
 
 use std::fmt;
 
@@ -20,22 +20,22 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Why privileges are not dropped, or not provably.
+/// Why a drop of privileges fails or is not proven.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrivilegeError {
-    /// Another identity was asked for than we may take.
+    /// The plan needs a capability that this process does not have.
     #[error("cannot change {what} from {from} to {to}: {capability} is missing")]
     Missing {
         /// `the user`, `the group` or `the supplementary groups`.
         what: &'static str,
-        /// What we are.
+        /// The present value.
         from: String,
-        /// What was asked for.
+        /// The required value.
         to: String,
-        /// What we would need.
+        /// The missing capability.
         capability: &'static str,
     },
-    /// An id that nobody can have in this user namespace.
+    /// An id that is not mapped in this user namespace.
     #[error(
         "cannot change {what} to {id}, which this user namespace does not have (a rootless container has those of \
          /etc/subuid and /etc/subgid)"
@@ -46,41 +46,42 @@ pub enum PrivilegeError {
         /// The id.
         id: u32,
     },
-    /// Root's group would stay with an identity that does not list it.
+    /// Root's group would stay with an identity that does not include it.
     #[error(
         "cannot drop the supplementary group 0, which is root's: {obstacle}; start without it (supplementalGroups, \
          --group-add), start as root, or leave runAs out, which keeps every group"
     )]
     RootGroup {
-        /// Why no group can be dropped.
+        /// Why groups cannot be dropped.
         obstacle: Obstacle,
     },
-    /// More groups than a process can have.
+    /// More groups than the kernel permits.
     #[error("a process cannot have {0} groups (65536 are the most); USER:GROUP takes that group alone")]
     TooManyGroups(usize),
-    /// Capabilities belong to a thread: others would keep theirs.
+    /// There are other threads, which would keep their capabilities: those belong to a thread.
     #[error("cannot drop privileges while there are other threads")]
     NotAlone,
-    /// Nothing tells how many threads there are.
+    /// The threads cannot be counted.
     #[error("cannot tell whether this is the only thread: /proc is not mounted")]
     Uncounted(#[source] nix::Error),
     /// A system call failed.
     #[error("cannot {step}")]
     Failed {
-        /// Which.
+        /// The step.
         step: Step,
-        /// Why.
+        /// The error.
         source: nix::Error,
     },
-    /// Afterwards it was not as it has to be.
+    /// After the drop, something was not as planned.
     #[error("the drop of privileges is not proven: could not {step}")]
     Unproven {
-        /// What was not so.
+        /// The failed check.
         step: Step,
     },
 }
 
 impl PrivilegeError {
+    /// The error of a failed step.
     pub(in crate::sys) fn from_step(step: Step, fault: StepError) -> Self {
         match fault {
             StepError::Wrong => Self::Unproven { step },
@@ -91,7 +92,7 @@ impl PrivilegeError {
 
 macro_rules! steps {
     ($($step:ident $text:literal,)*) => {
-        /// One step of the drop or of its proof; reads behind "cannot".
+        /// One step of the drop or of its proof; its text continues "cannot" or "could not".
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Step {
             $(#[doc = $text] $step,)*
@@ -135,9 +136,9 @@ steps! {
 /// What went wrong in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sys) enum StepError {
-    /// It is not as it has to be.
+    /// The state is not as planned.
     Wrong,
-    /// The call failed.
+    /// The system call failed.
     Errno(nix::Error),
 }
 

@@ -1,8 +1,8 @@
-//! Becoming less: identity and capabilities planned (pure), dropped in one order, and proven dropped.
+//! Dropping privileges: identity and capabilities are planned (pure), dropped in a fixed order, and proven dropped.
 //!
-//! The order is that of capabilities(7) and setresuid(2): what a step needs is given up only after it. The proof that
-//! nothing can be regained comes after the capabilities are gone: a start with ambient CAP_SETUID, or with the
-//! NO_SETUID_FIXUP bit, would still become root before.
+//! The order follows capabilities(7) and setresuid(2): whatever a step needs is given up only after it. The proof
+//! that nothing can be regained comes after the capabilities are gone: before that, a start with ambient CAP_SETUID, or
+//! with the NO_SETUID_FIXUP bit, could still become root.
 
 mod apply;
 mod error;
@@ -22,7 +22,7 @@ pub use plan::{Plan, plan};
 pub use state::{Groups, Identity, State};
 pub use verify::{alone, verify};
 
-/// Both for a forked child, which has one thread: system calls only, nothing that allocates or locks.
+/// Drop and proof for a forked child, which has one thread: system calls only, without allocation or locks.
 pub(in crate::sys) fn drop_in_child(plan: &Plan) -> Result<(), (Step, StepError)> {
     drop_all(plan)?;
     read_back(plan)?;

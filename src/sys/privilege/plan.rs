@@ -1,22 +1,22 @@
-//! The plan of a drop: what will be done, and what has to be true afterwards. Pure.
+//! The plan of a drop: what to do, and what must be true afterwards. Pure.
 
 use super::super::capabilities::Capability;
 use super::error::{Obstacle, PrivilegeError};
 use super::state::{Groups, Identity, MOST_GROUPS, State};
 
-/// What will be done, and what has to be true afterwards. Whatever the identity: no capability, no new privileges.
+/// What to do, and what must be true afterwards. With any identity: no capability, no new privileges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Afterwards, sorted.
+    /// The supplementary groups afterwards, sorted.
     pub(super) groups: Vec<u32>,
     pub(super) set_groups: bool,
-    /// Groups the target does not list, which stay because they cannot be dropped.
+    /// Groups that the target does not include and that stay because they cannot be dropped.
     pub(super) kept: Vec<u32>,
     pub(super) set_gid: bool,
     pub(super) set_uid: bool,
-    /// Without CAP_SETPCAP the bounding set stays; no-new-privs makes it unreachable.
+    /// Without CAP_SETPCAP the bounding set stays; no-new-privs makes it useless.
     pub(super) clear_bounding: bool,
 }
 
@@ -36,18 +36,19 @@ impl Plan {
         &self.groups
     }
 
-    /// Supplementary groups that the target does not list and that stay, because they cannot be dropped.
+    /// Supplementary groups that the target does not include and that stay because they cannot be dropped.
     pub fn kept_groups(&self) -> &[u32] {
         &self.kept
     }
 
-    /// Whether files and folders may answer otherwise afterwards: another identity, or root without its capabilities.
+    /// Whether access to files may be different afterwards: another identity, or root without its capabilities.
     pub fn changes_access(&self) -> bool {
         self.set_uid || self.set_gid || self.set_groups || self.clear_bounding || self.uid == 0
     }
 }
 
-/// Plans the drop from `state` to `target`; without a target the identity stays. Being it already is a success.
+/// Plans the drop from `state` to `target`; without a target the identity stays. Fails if a needed capability is
+/// missing or an id is not mapped. A process that has the identity already needs no capability.
 pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeError> {
     let has = |capability| state.capabilities.has(capability);
     let (uid, gid) = target.map_or((state.uid(), state.gid()), |target| (target.uid, target.gid));
@@ -81,13 +82,15 @@ pub fn plan(target: Option<&Identity>, state: &State) -> Result<Plan, PrivilegeE
 
 /// The supplementary groups of a plan.
 struct GroupPlan {
-    /// Afterwards, sorted.
+    /// The supplementary groups afterwards, sorted.
     groups: Vec<u32>,
-    /// Groups the target does not list, which stay because they cannot be dropped.
+    /// Groups that the target does not include and that stay because they cannot be dropped.
     kept: Vec<u32>,
     is_change: bool,
 }
 
+/// Plans the supplementary groups. Without permission to change them the present ones stay, but root's group is
+/// refused.
 fn plan_groups(target: Option<&Identity>, state: &State, uid: u32, gid: u32) -> Result<GroupPlan, PrivilegeError> {
     let has_setgid = state.capabilities.has(Capability::Setgid);
     let namespace = &state.namespace;
@@ -117,7 +120,7 @@ fn plan_groups(target: Option<&Identity>, state: &State, uid: u32, gid: u32) -> 
     if wanted.len() > MOST_GROUPS {
         return Err(PrivilegeError::TooManyGroups(wanted.len()));
     }
-    // Whether the primary group stands among the others as well changes nothing.
+    // It makes no difference whether the primary group is also among the supplementary ones.
     let others = |groups: &[u32]| groups.iter().copied().filter(|group| *group != gid).collect::<Vec<_>>();
     let is_change = others(&wanted) != others(&current);
     if is_change && !has_setgid {
@@ -131,12 +134,14 @@ fn plan_groups(target: Option<&Identity>, state: &State, uid: u32, gid: u32) -> 
     Ok(GroupPlan { groups: if is_change { wanted } else { current }, kept, is_change })
 }
 
+/// Sorted and without duplicates.
 pub(super) fn sorted(mut groups: Vec<u32>) -> Vec<u32> {
     groups.sort_unstable();
     groups.dedup();
     groups
 }
 
+/// The groups for a message.
 pub(super) fn list(groups: &[u32]) -> String {
     if groups.is_empty() {
         return "none".to_owned();

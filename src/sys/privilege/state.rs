@@ -1,4 +1,4 @@
-//! What this process is now, and whom it can become.
+//! The present identity of this process, and the identity it should take.
 
 use std::path::PathBuf;
 
@@ -8,47 +8,48 @@ use super::super::capabilities::{self, Sets};
 use super::super::idmap::{self, IdMap};
 use super::error::{PrivilegeError, Step};
 
-/// Nobody's id: the kernel reads it as "leave this one".
+/// Not a valid id: setresuid(2) and setresgid(2) leave that id unchanged.
 pub(super) const LEAVE: u32 = u32::MAX;
 
 /// `NGROUPS_MAX`.
 pub(super) const MOST_GROUPS: usize = 65_536;
 
+/// Real, effective and saved user, and the same of the group.
 pub(super) fn read_ids() -> Result<([u32; 3], [u32; 3]), nix::Error> {
     let (uid, gid) = (unistd::getresuid()?, unistd::getresgid()?);
     Ok(([uid.real, uid.effective, uid.saved].map(Uid::as_raw), [gid.real, gid.effective, gid.saved].map(Gid::as_raw)))
 }
 
-/// The identity to take; resolved (see `accounts`).
+/// The identity to take, resolved (see `accounts`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The user.
+    /// The uid.
     pub uid: u32,
-    /// Its group.
+    /// The primary gid.
     pub gid: u32,
-    /// Its other groups.
+    /// The supplementary groups.
     pub groups: Groups,
-    /// Its name, when `/etc/passwd` has one: for USER and LOGNAME.
+    /// The name in `/etc/passwd`, if it is there: for USER and LOGNAME.
     pub name: Option<String>,
-    /// Its home, when `/etc/passwd` has one: for HOME.
+    /// The home in `/etc/passwd`, if it is there: for HOME.
     pub home: Option<PathBuf>,
 }
 
-/// Which supplementary groups are wanted.
+/// Which supplementary groups to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
-    /// These and no others: what `/etc/group` says of the user.
+    /// Exactly these: the groups of the user in `/etc/group`.
     ///
-    /// Groups that cannot be changed stay, with an identity that we already have or in a user namespace that denies
+    /// Groups that cannot be changed stay, if the identity is the present one or the user namespace denies
     /// setgroups(2): see [`super::Plan::kept_groups`].
     Exactly(Vec<u32>),
-    /// None but the primary one (`UID:GID`); groups that cannot be changed stay as above.
+    /// None (`UID:GID`); groups that cannot be changed stay as above.
     PrimaryOnly,
-    /// Those we have.
+    /// The present ones.
     Unchanged,
 }
 
-/// What this process is now.
+/// The present identity and capabilities of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Real, effective, saved.
@@ -68,7 +69,7 @@ pub(super) struct Namespace {
 }
 
 impl State {
-    /// Asks the kernel.
+    /// Reads the state from the kernel.
     pub fn read() -> Result<Self, PrivilegeError> {
         let failed = |step| move |source| PrivilegeError::Failed { step, source };
         let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;

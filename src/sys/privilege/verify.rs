@@ -1,4 +1,4 @@
-//! The proof of a drop: that this is the only thread, that the kernel says what was planned, and that nothing is regained.
+//! The proof of a drop: this is the only thread, the kernel reports what was planned, and nothing can be regained.
 
 use std::io;
 use std::time::Duration;
@@ -10,18 +10,20 @@ use super::error::{PrivilegeError, Step, StepError};
 use super::plan::{Plan, sorted};
 use super::state::{LEAVE, MOST_GROUPS, read_ids};
 
-/// Proves that this is the only thread; ids are set for all threads, capabilities and no-new-privs for one.
+/// Proves that this is the only thread: ids are set for all threads, but capabilities and no-new-privs for one
+/// only. Waits up to 200 ms for ending threads.
 ///
-/// The kernel wakes whoever joins a thread before it takes the thread off its lists (`mm_release` comes before
-/// `release_task`), so one that was joined may be counted for a moment more, on a busy node for a long one.
+/// The kernel wakes the joiner of a thread before it removes the thread from its lists (`mm_release` comes before
+/// `release_task`), so a joined thread may still be counted for a moment, longer on a busy node.
 pub fn alone() -> Result<(), PrivilegeError> {
     const PAUSE: Duration = Duration::from_millis(5);
     alone_after(capabilities::is_alone, || std::thread::sleep(PAUSE))
 }
 
-/// How often the threads are counted: for 200 ms.
+/// How often the threads are counted, over 200 ms.
 pub(super) const COUNTS: u32 = 41;
 
+/// Counts up to [`COUNTS`] times, with a pause in between, until this is the only thread.
 pub(super) fn alone_after(
     mut is_alone: impl FnMut() -> io::Result<bool>,
     pause: impl Fn(),
@@ -42,8 +44,8 @@ pub(super) fn alone_after(
     Err(PrivilegeError::NotAlone)
 }
 
-/// Proves that what was planned is so and that nothing can be regained: by asking the kernel, by trying, and by reading
-/// /proc where it is mounted.
+/// Proves that the state is as planned and that nothing can be regained: by reading it from the kernel, by trying
+/// to regain it, and by reading /proc if it is mounted.
 pub fn verify(plan: &Plan) -> Result<(), PrivilegeError> {
     let by_kernel = read_back(plan).and_then(|()| try_to_regain(plan));
     by_kernel.map_err(|(step, fault)| PrivilegeError::from_step(step, fault))?;
@@ -53,13 +55,15 @@ pub fn verify(plan: &Plan) -> Result<(), PrivilegeError> {
     }
 }
 
+/// Reads ids, groups, capabilities and flags from the kernel and compares them to the plan. Only system calls.
 pub(super) fn read_back(plan: &Plan) -> Result<(), (Step, StepError)> {
     let check = |step: Step, is_so: bool| if is_so { Ok(()) } else { Err((step, StepError::Wrong)) };
     let failed = |step: Step| move |errno: nix::Error| (step, errno.into());
     let (uids, gids) = read_ids().map_err(failed(Step::ReadUids))?;
     check(Step::ReadUids, uids == [plan.uid; 3])?;
     check(Step::ReadGids, gids == [plan.gid; 3])?;
-    // On the stack: a forked child does not allocate. The small buffer, because a stack may be limited to less than the other.
+    // On the stack, because a forked child must not allocate. The small buffer first, because the stack may be too
+    // small for the large one.
     let has_groups = match has_groups::<256>(&plan.groups) {
         Err(nix::Error::EINVAL) => has_groups::<MOST_GROUPS>(&plan.groups),
         found => found,
@@ -71,12 +75,12 @@ pub(super) fn read_back(plan: &Plan) -> Result<(), (Step, StepError)> {
     check(Step::ReadBounding, !plan.clear_bounding || capabilities::is_bounding_empty())?;
     let is_forbidden = prctl::get_no_new_privs().map_err(failed(Step::ReadNoNewPrivs))?;
     check(Step::ReadNoNewPrivs, is_forbidden)?;
-    // Or another process of the same user could read our memory and trace us.
+    // Dumpable, another process of the same user could read this one's memory and trace it.
     let is_dumpable = prctl::get_dumpable().map_err(failed(Step::ReadDumpable))?;
     check(Step::ReadDumpable, !is_dumpable)
 }
 
-/// Whether these are our supplementary groups; EINVAL when there are more than `MOST`.
+/// Whether these are this process's supplementary groups; EINVAL if it has more than `MOST`.
 #[inline(never)]
 pub(super) fn has_groups<const MOST: usize>(groups: &[u32]) -> Result<bool, nix::Error> {
     let mut buffer = [0_u32; MOST];
@@ -85,15 +89,16 @@ pub(super) fn has_groups<const MOST: usize>(groups: &[u32]) -> Result<bool, nix:
     let count = nix::Error::result(unsafe { libc::getgroups(most, buffer.as_mut_ptr()) })?;
     let count = usize::try_from(count).expect("not negative");
     buffer[..count].sort_unstable();
-    // A runtime may have set one twice.
+    // A container runtime may have set one twice.
     Ok(buffer[..count].chunk_by(|one, next| one == next).map(|same| same[0]).eq(groups.iter().copied()))
 }
 
-/// Each attempt has to be refused. Root keeps its number without its powers, so it tries to become somebody else.
+/// Tries to change user, group and supplementary groups; each attempt must fail. For root, the attempt is another
+/// user.
 pub(super) fn try_to_regain(plan: &Plan) -> Result<(), (Step, StepError)> {
     let another = |own: u32| if own == 0 { 65_534 } else { 0 };
     let (uid, gid) = (another(plan.uid), another(plan.gid));
-    // SAFETY: no memory is touched; if one succeeds, the caller ends.
+    // SAFETY: no memory is touched; if an attempt succeeds, the caller ends the process.
     let answers = unsafe {
         [
             (Step::RegainUid, nix::Error::result(libc::setresuid(LEAVE, uid, LEAVE))),
@@ -103,13 +108,14 @@ pub(super) fn try_to_regain(plan: &Plan) -> Result<(), (Step, StepError)> {
     };
     answers.into_iter().try_for_each(|(step, answer)| match answer {
         Err(nix::Error::EPERM) => Ok(()),
-        // A user namespace that has no such id: there is nothing to become.
+        // A user namespace without such an id: it cannot be taken.
         Err(nix::Error::EINVAL) if step != Step::RegainGroups => Ok(()),
         _ => Err((step, StepError::Wrong)),
     })
 }
 
-/// Whether the text of `/proc/self/status` says the same. Lines an old kernel does not have are not asked for.
+/// Whether the text of `/proc/self/status` matches the plan. Lines that an old kernel does not have are not
+/// required.
 pub(super) fn is_confirmed(status: &str, plan: &Plan) -> bool {
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let numbers = |name: &str| -> Option<Vec<u32>> {

@@ -1,4 +1,4 @@
-//! Landlock: which files this thread, and what it starts, may open (landlock(7)).
+//! Landlock: restricts which files this thread and its later threads and children may open (landlock(7)).
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -7,13 +7,13 @@ use landlock::{
 
 use super::plan::{Files, Profile};
 
-/// The newest version whose rights are used; on an older kernel those that it knows.
+/// The newest ABI whose rights are used; an older kernel applies those it knows.
 const NEWEST: ABI = ABI::V6;
 
-/// A static program reads these where others find getrandom(2) in libc.
+/// A static program reads these where getrandom(2) is not available.
 const SOURCES_OF_RANDOM: [&str; 2] = ["/dev/urandom", "/dev/random"];
 
-/// Applies the rules to this thread.
+/// Applies the rules to this thread. The error says why nothing is restricted.
 pub(super) fn restrict(files: &Files, profile: Profile) -> Result<(), String> {
     match try_restrict(files, profile) {
         Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => Ok(()),
@@ -22,6 +22,7 @@ pub(super) fn restrict(files: &Files, profile: Profile) -> Result<(), String> {
     }
 }
 
+/// Builds and applies the ruleset.
 fn try_restrict(files: &Files, profile: Profile) -> Result<RulesetStatus, RulesetError> {
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -37,13 +38,15 @@ fn try_restrict(files: &Files, profile: Profile) -> Result<RulesetStatus, Rulese
     Ok(created.restrict_self()?.ruleset)
 }
 
-/// Everything a directory of our own needs: regular files, directories, links and one socket. No devices, no programs.
+/// All rights on a directory of this program: files, directories, links and a socket, but no devices, fifos or
+/// execution.
 fn changes() -> BitFlags<AccessFs> {
     let never = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeFifo | AccessFs::IoctlDev;
     AccessFs::from_all(NEWEST) & !never
 }
 
-/// What is refused of TCP, to every port. Who listens has bound before, except for the webhook; that one calls nobody.
+/// The TCP operations that are refused for every port. Profiles other than the webhook have bound their ports
+/// before; the webhook makes no connections.
 fn network(profile: Profile) -> AccessNet {
     match profile {
         Profile::Sidecar | Profile::SignallingSidecar | Profile::Supervisor => AccessNet::BindTcp,
@@ -51,10 +54,11 @@ fn network(profile: Profile) -> AccessNet {
     }
 }
 
-/// Nobody is reached through an abstract socket. Signals leave only those who have somebody to signal.
+/// Which scopes are restricted: abstract Unix sockets always, signals to processes outside for profiles that send
+/// none.
 fn scopes(profile: Profile) -> BitFlags<Scope> {
     match profile {
-        // The app is outside: it runs in another container, or was started before.
+        // The app is outside the scope: it runs in another container, or was started before.
         Profile::SignallingSidecar | Profile::Supervisor => Scope::AbstractUnixSocket.into(),
         Profile::Sidecar | Profile::Webhook => Scope::AbstractUnixSocket | Scope::Signal,
     }

@@ -1,4 +1,4 @@
-//! The seccomp filter, made of the list of a profile, and its installation (seccomp(2)).
+//! Builds the seccomp filter of a profile and installs it (seccomp(2)).
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,19 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetA
 use super::plan::{Enforcement, Profile};
 use super::syscalls;
 
-/// Filters this thread, and those it starts.
+/// Filters the system calls of this thread and of threads it starts later.
 pub(super) fn install(profile: Profile, enforcement: Enforcement) -> Result<(), String> {
     let (allowed, unsupported) = programs(profile, enforcement)?;
-    // The stricter answer of the two counts (seccomp(2)). The second one first: installing is not on the list.
+    // The stricter result of the two counts (seccomp(2)). The allow-list is installed last: it does not permit
+    // installing another.
     for program in [&unsupported, &allowed] {
         seccompiler::apply_filter(program).map_err(|error| format!("seccomp is refused here ({error})"))?;
     }
     Ok(())
 }
 
-/// The list, and the few calls that do not exist for us: libc then takes an older one, whose arguments can be checked.
+/// Two programs: the allow-list, and the few calls that fail with ENOSYS, for which libc uses older calls whose
+/// arguments can be checked.
 fn programs(profile: Profile, enforcement: Enforcement) -> Result<(BpfProgram, BpfProgram), String> {
     let violation = match enforcement {
         Enforcement::Log => SeccompAction::Log,
@@ -29,6 +31,7 @@ fn programs(profile: Profile, enforcement: Enforcement) -> Result<(BpfProgram, B
     Ok((allowed, compile(unsupported, SeccompAction::Allow, missing)?))
 }
 
+/// Compiles rules to a BPF program: `matched` for calls that match a rule, `otherwise` for all others.
 fn compile(
     rules: BTreeMap<i64, Vec<SeccompRule>>,
     otherwise: SeccompAction,

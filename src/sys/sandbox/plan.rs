@@ -1,56 +1,56 @@
-//! What stays allowed: values, made before anything is applied.
+//! What a confined process may do: plain values, built before anything is applied.
 
 use std::path::PathBuf;
 
-/// What a process may still do.
+/// What a confined process may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Which system calls.
+    /// Which system calls are allowed.
     pub profile: Profile,
-    /// Which files.
+    /// Which files may be used.
     pub files: Files,
-    /// What happens to everything else.
+    /// What happens to every other system call.
     pub enforcement: Enforcement,
     /// How a refused system call is reported on stderr.
     pub lines: LineFormat,
 }
 
-/// Which kind of process.
+/// The kind of process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Calls backends, writes files, signals nobody.
+    /// Connects to backends, writes files, sends no signals.
     Sidecar,
-    /// The same, and signals a process of another container.
+    /// The same, and sends signals to a process of another container.
     SignallingSidecar,
-    /// Calls backends, writes files, and has a child that was started before.
+    /// Connects to backends, writes files, and has a child that was started before.
     Supervisor,
-    /// Answers; calls nobody and writes nothing.
+    /// Serves requests; makes no connections and writes no files.
     Webhook,
 }
 
-/// Files and directories, with everything below them. Those that do not exist are left out.
+/// Files and directories, the latter with everything below them. Those that do not exist are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// May be read and listed.
+    /// Paths that may be read and listed.
     pub read: Vec<PathBuf>,
-    /// May be changed in every way but executed.
+    /// Paths that may be read and changed, but not executed.
     pub write: Vec<PathBuf>,
 }
 
-/// What happens to a system call that is not on the list.
+/// What happens to a system call that is not on the allow-list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforcement {
-    /// It is carried out, and the kernel's audit log names it.
+    /// It is executed, and logged in the kernel's audit log.
     Log,
-    /// It fails with EPERM, and a line on stderr names it.
+    /// It fails with EPERM, and is reported on stderr.
     On,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

@@ -1,8 +1,8 @@
-//! Which system calls each kind of process may make, and with which arguments. Pure lists.
+//! Which system calls each profile may make, and with which arguments. Pure lists.
 //!
-//! Enough for the whole test suite on x86_64: it runs confined, and a refused call of a program fails its test. Longer than
-//! what it uses: calls are listed that libc, tokio, rustls, ring or the AWS SDK make on other kernels in place of those. For
-//! aarch64 the lists compile, and nobody has run them.
+//! Sufficient for the whole test suite on x86_64, which runs confined: a refused call fails its test. Longer than
+//! what the tests use: the lists include calls that libc, tokio, rustls, ring or the AWS SDK make on other kernels
+//! instead. For aarch64 the lists compile, but have not been run.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule}
 
 use super::plan::Profile;
 
-/// Calls that fail with ENOSYS: their flags are in memory, where a filter cannot look, and libc knows what to do without.
+/// Calls that fail with ENOSYS: their flags are in memory, which a filter cannot read, and libc falls back to
+/// others.
 pub(super) const UNSUPPORTED: [i64; 2] = [libc::SYS_clone3, libc::SYS_openat2];
 
-/// Memory, time, threads, signals and the end: what libc and any program needs.
+/// Memory, time, threads, signals and exit: what libc and any program needs.
 const PROCESS: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -66,7 +67,7 @@ const PROCESS: &[i64] = &[
     libc::SYS_uname,
 ];
 
-/// Descriptors that are open, and files that are read. Which ones is for Landlock to say.
+/// Open descriptors, and reading files. Landlock restricts which files.
 const DESCRIPTORS: &[i64] = &[
     libc::SYS_close,
     libc::SYS_close_range,
@@ -108,7 +109,7 @@ const DESCRIPTORS: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// The same by their older names, which aarch64 never had.
+/// The same under their older names, which aarch64 does not have.
 #[cfg(target_arch = "x86_64")]
 const OLDER_NAMES: &[i64] = &[
     libc::SYS_access,
@@ -130,7 +131,7 @@ const OLDER_NAMES: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_NAMES: &[i64] = &[];
 
-/// Connections that exist or come in.
+/// Existing and incoming connections.
 const CONNECTIONS: &[i64] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -150,10 +151,10 @@ const CONNECTIONS: &[i64] = &[
     libc::SYS_socketpair,
 ];
 
-/// The same number everywhere; libc has no name for it on aarch64.
+/// The number is the same on every architecture; libc has no name for it on aarch64.
 const SYS_FCHMODAT2: i64 = 452;
 
-/// Files that change, in directories of our own.
+/// Changing files, in directories of this program.
 const CHANGES: &[i64] = &[
     libc::SYS_copy_file_range,
     libc::SYS_fallocate,
@@ -187,13 +188,13 @@ const OLDER_CHANGES: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_CHANGES: &[i64] = &[38]; // renameat, which libc has no name for on aarch64
 
-/// The end of children.
+/// Waiting for children.
 const CHILDREN: &[i64] = &[libc::SYS_wait4, libc::SYS_waitid];
 
-/// Signals for the app, which is our child or a process of another container.
+/// Sending signals to the app, which is a child or a process of another container.
 const SIGNALS: &[i64] = &[libc::SYS_kill, libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal, libc::SYS_rt_sigqueueinfo];
 
-/// All rules of a profile. An empty list of rules allows every argument.
+/// The allow-list of a profile. A call with an empty list of rules is allowed with every argument.
 pub(super) fn allowed(profile: Profile) -> BTreeMap<i64, Vec<SeccompRule>> {
     let mut lists = vec![PROCESS, DESCRIPTORS, OLDER_NAMES, CONNECTIONS];
     if profile != Profile::Webhook {
@@ -205,29 +206,29 @@ pub(super) fn allowed(profile: Profile) -> BTreeMap<i64, Vec<SeccompRule>> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         lists.into_iter().flatten().map(|number| (*number, Vec::new())).collect();
     rules.extend(limited(profile));
-    // Answered with ENOSYS by the other filter, which counts: this one only must not be stricter.
+    // The other filter fails these with ENOSYS and takes precedence; they only must not be stricter here.
     rules.extend(UNSUPPORTED.map(|number| (number, Vec::new())));
     rules
 }
 
-/// Calls of which only some arguments are allowed.
+/// Calls that are allowed with some arguments only.
 fn limited(profile: Profile) -> Vec<(i64, Vec<SeccompRule>)> {
     let mut rules = vec![
-        // Threads, never processes, and never with a namespace of their own.
+        // New threads, but not processes, and not with new namespaces.
         (libc::SYS_clone, vec![rule(&[(0, Only::Bits { mask: THREAD | NAMESPACES, value: THREAD })])]),
         (libc::SYS_ioctl, values(1, &IOCTLS)),
-        // Nothing becomes executable.
+        // No memory becomes executable.
         (libc::SYS_mmap, vec![rule(&[(2, Only::Bits { mask: PROT_EXEC, value: 0 })])]),
         (libc::SYS_mprotect, vec![rule(&[(2, Only::Bits { mask: PROT_EXEC, value: 0 })])]),
         (libc::SYS_prctl, values(0, &PRCTLS)),
-        // Our own limits: getrlimit is made of it.
+        // Only this process's own limits: getrlimit uses it.
         (libc::SYS_prlimit64, values(0, &[0])),
-        // abort is made of it: ourselves only.
+        // Only this process itself: abort uses it.
         (libc::SYS_tgkill, values(0, &[u64::from(std::process::id())])),
         (libc::SYS_socket, sockets(profile)),
     ];
     if profile == Profile::Supervisor {
-        // A terminal is handed on to the app and taken back.
+        // To hand the terminal to the app and take it back.
         rules.push((libc::SYS_setpgid, Vec::new()));
     }
     rules
@@ -247,12 +248,13 @@ const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
 const AF_NETLINK: u64 = 16;
-/// SOCK_STREAM, SOCK_DGRAM, SOCK_RAW without the flags beside them.
+/// Mask of SOCK_STREAM, SOCK_DGRAM and SOCK_RAW without the flags beside them.
 const KIND: u64 = 0xf;
 const STREAM: u64 = 1;
 const DATAGRAM: u64 = 2;
 
-/// TCP, UDP (names) and local sockets; of netlink what getaddrinfo asks for our own addresses. No raw sockets.
+/// TCP, UDP (name lookups) and Unix sockets; netlink only as getaddrinfo uses it to read local addresses. No raw
+/// sockets.
 fn sockets(profile: Profile) -> Vec<SeccompRule> {
     let of = |family, kind| rule(&[(0, Only::Is(family)), (1, Only::Bits { mask: KIND, value: kind })]);
     match profile {
@@ -265,26 +267,26 @@ fn sockets(profile: Profile) -> Vec<SeccompRule> {
     }
 }
 
-/// What an argument may be.
+/// The permitted values of an argument.
 enum Only {
     Is(u64),
     Bits { mask: u64, value: u64 },
 }
 
-/// One way to call: all of these arguments as they are listed.
+/// A rule that matches if all of these arguments match.
 fn rule(arguments: &[(u8, Only)]) -> SeccompRule {
     let conditions = arguments.iter().map(|(place, only)| {
         let (operator, value) = match only {
             Only::Is(value) => (SeccompCmpOp::Eq, *value),
             Only::Bits { mask, value } => (SeccompCmpOp::MaskedEq(*mask), *value),
         };
-        // The kernel looks at 32 bits of each of these arguments.
+        // The kernel uses 32 bits of each of these arguments.
         SeccompCondition::new(*place, SeccompCmpArgLen::Dword, operator, value).expect("at most six arguments")
     });
     SeccompRule::new(conditions.collect()).expect("a rule has a condition")
 }
 
-/// A call with one of these values at that place.
+/// Rules that match if the argument at `place` has one of these values.
 fn values(place: u8, values: &[u64]) -> Vec<SeccompRule> {
     values.iter().map(|value| rule(&[(place, Only::Is(*value))])).collect()
 }
@@ -293,7 +295,7 @@ macro_rules! named {
     ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
 }
 
-/// Names of what an intruder tries and of what a newer library may begin to use; others are reported by number.
+/// Names of calls that an intruder would try or a newer library may use; others are reported by number.
 const NAMES: &[(i64, &str)] = named! {
     SYS_accept SYS_accept4 SYS_acct SYS_add_key SYS_bpf SYS_chdir SYS_chroot SYS_clone SYS_connect SYS_delete_module
     SYS_execve SYS_execveat SYS_fanotify_init SYS_finit_module SYS_init_module SYS_inotify_add_watch SYS_inotify_init1
@@ -307,7 +309,7 @@ const NAMES: &[(i64, &str)] = named! {
     SYS_unlinkat SYS_umount2 SYS_unshare SYS_userfaultfd SYS_vmsplice
 };
 
-/// The name of a call, without memory or locks: a signal handler looks it up.
+/// The name of a call, looked up without allocation or locks, for a signal handler.
 pub(super) fn name(number: libc::c_int) -> Option<&'static str> {
     let (_, name) = NAMES.iter().find(|(known, _)| *known == i64::from(number))?;
     name.strip_prefix("SYS_")

@@ -1,4 +1,5 @@
-//! A refused system call: SIGSYS becomes one line on stderr and the errno EPERM, and the program goes on.
+//! Handles refused system calls: SIGSYS prints one line on stderr and makes the call fail with EPERM; the program
+//! continues.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,10 +9,10 @@ use super::syscalls;
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 static IS_WEBHOOK: AtomicBool = AtomicBool::new(false);
-/// One bit for each number that was reported: a refused call that is repeated makes one line.
+/// One bit per system call that was reported, so that each is reported once.
 static REPORTED: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 
-/// Installs the handler of SIGSYS. The signal is never blocked (see `SignalSet::READ`).
+/// Installs the handler of SIGSYS. That signal is never blocked (see `SignalSet::READ`).
 pub(super) fn report_to_stderr(format: LineFormat, profile: Profile) {
     IS_WEBHOOK.store(profile == Profile::Webhook, Ordering::Relaxed);
     IS_JSON.store(format == LineFormat::Json, Ordering::Relaxed);
@@ -25,7 +26,7 @@ pub(super) fn report_to_stderr(format: LineFormat, profile: Profile) {
     }
 }
 
-/// `siginfo_t` of a SIGSYS, which libc has no name for.
+/// `siginfo_t` of a SIGSYS; libc does not define it.
 #[repr(C)]
 struct Refused {
     signal: libc::c_int,
@@ -39,10 +40,11 @@ struct Refused {
 /// `SYS_SECCOMP` of asm-generic/siginfo.h.
 const BY_SECCOMP: libc::c_int = 1;
 
+/// The signal handler: reports the refused call and makes it fail with EPERM.
 extern "C" fn on_refused(_: libc::c_int, info: *const Refused, context: *mut libc::ucontext_t) {
-    // SAFETY: with SA_SIGINFO the kernel passes both, and the first is as large as any siginfo_t.
+    // SAFETY: with SA_SIGINFO the kernel passes both pointers, and a `Refused` fits into any siginfo_t.
     let (info, context) = unsafe { (&*info, &mut *context) };
-    // Somebody may send us SIGSYS by kill(2): nothing was refused then.
+    // SIGSYS may also be sent by kill(2): then no call was refused.
     if info.code != BY_SECCOMP {
         return;
     }
@@ -50,7 +52,7 @@ extern "C" fn on_refused(_: libc::c_int, info: *const Refused, context: *mut lib
     refuse(context);
 }
 
-/// Makes the call fail with EPERM. The kernel left the registers as they were before it.
+/// Makes the call fail with EPERM by setting its result in the saved registers.
 fn refuse(context: &mut libc::ucontext_t) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -62,7 +64,7 @@ fn refuse(context: &mut libc::ucontext_t) {
     }
 }
 
-/// Writes the line, once for each number. No allocation and no lock: this is a signal handler.
+/// Writes the line to stderr, once per call number. No allocation and no lock: this runs in a signal handler.
 fn report(number: libc::c_int) {
     let index = usize::try_from(number).unwrap_or(0) % (REPORTED.len() * 64);
     let bit = 1 << (index % 64);
@@ -82,11 +84,11 @@ fn report(number: libc::c_int) {
     line.push_number(number.unsigned_abs());
     line.push("); if something fails now, start with --sandbox log and report it");
     line.push(tail);
-    // SAFETY: the bytes are ours.
+    // SAFETY: the bytes are on this function's stack.
     let _nobody_may_listen = unsafe { libc::write(libc::STDERR_FILENO, line.bytes.as_ptr().cast(), line.length) };
 }
 
-/// A line on the stack.
+/// A line of text in a fixed buffer; longer text is cut.
 struct Line {
     bytes: [u8; 256],
     length: usize,

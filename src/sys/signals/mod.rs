@@ -1,4 +1,5 @@
-//! Signals by number, real-time ones too: names, sets, the mask, the signalfd they are read from, and sending them.
+//! Signals by number, including real-time signals: names, sets, the mask, the signalfd to read them from, and
+//! sending them.
 //!
 //! Table of contents:
 

@@ -6,27 +6,28 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::set::{SET_BYTES, SignalSet};
 use super::signal::Signal;
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The kernel: a terminal's key reaches everybody in its foreground group at once.
+    /// The kernel: a key pressed in a terminal signals its whole foreground process group.
     Kernel,
-    /// A process, by `kill` and the like.
+    /// A process, by `kill` or similar.
     Process,
-    /// A process, by `sigqueue`, with a value.
+    /// A process, by `sigqueue`, with this value.
     Queued(usize),
 }
 
-/// A signal that was read.
+/// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Which.
+    /// The signal.
     pub signal: Signal,
-    /// From whom.
+    /// Its sender.
     pub origin: Origin,
 }
 
-/// Where [`SignalSet::READ`] is read from: a signalfd, close-on-exec and non-blocking, for `poll` or an async reactor.
+/// The signalfd that [`SignalSet::READ`] is read from: close-on-exec and non-blocking, for `poll` or an async
+/// reactor.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 
@@ -36,7 +37,7 @@ impl Signals {
         Self::only(SignalSet::READ)
     }
 
-    /// Opens it for some of them; the others go on waiting for whom they are meant.
+    /// Opens it for the signals of `set` only; the others stay pending.
     pub fn only(set: SignalSet) -> io::Result<Self> {
         let set = set.bits();
         // SAFETY: the set is eight bytes, which is the size said.
@@ -47,11 +48,11 @@ impl Signals {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave it to us, and nobody else knows it.
+        // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The next signal; `None` when there is none (yet).
+    /// Reads the next signal without waiting; `None` if none is pending.
     pub fn next_received(&self) -> io::Result<Option<Received>> {
         // SAFETY: an all-zero signalfd_siginfo is valid.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };

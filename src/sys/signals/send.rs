@@ -7,28 +7,28 @@ use nix::unistd::Pid;
 use super::set::{SignalSet, swap_mask};
 use super::signal::Signal;
 
-/// Whom a signal goes to.
+/// The target of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
     /// One process.
     Process(Pid),
-    /// Everybody in its process group.
+    /// Every process of this process group.
     Group(Pid),
 }
 
-/// Sends a signal.
+/// Sends a signal. Panics for a target that would mean many processes (0, -1).
 pub fn send(to: To, signal: Signal) -> io::Result<()> {
     let target = match to {
         To::Process(pid) => pid.as_raw(),
         To::Group(pid) => -pid.as_raw(),
     };
-    // 0, -1 and init's group would reach far more than was meant.
+    // 0, -1 and init's group would mean far more processes than intended.
     assert!(target != 0 && target != -1, "a signal has one addressee");
     // SAFETY: no memory is touched.
     if unsafe { libc::kill(target, signal.raw()) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Sends a signal with a value, as `sigqueue` had sent it to us.
+/// Sends a signal with a value, as `sigqueue` does.
 pub fn send_with_value(pid: Pid, signal: Signal, value: usize) -> io::Result<()> {
     let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) };
     // SAFETY: the value is only a number to the kernel; no memory is touched.
@@ -39,12 +39,14 @@ pub fn send_with_value(pid: Pid, signal: Signal, value: usize) -> io::Result<()>
     }
 }
 
-/// Stops this process the way Ctrl-Z would have; returns when somebody continues it.
+/// Stops this process as Ctrl-Z would; returns when it is continued.
 ///
-/// At once when nobody could continue it: the kernel does not let SIGTSTP stop an orphaned process group.
+/// Returns at once in an orphaned process group, which the kernel does not let SIGTSTP stop: nothing could continue
+/// it.
 pub fn stop_ourselves() {
     let before = swap_mask(SignalSet::READ.without(Signal::TSTP));
-    // SAFETY: raise touches no memory; by default this signal stops, and the thread goes on here afterwards.
+    // SAFETY: raise touches no memory; this signal's default stops the process, and the thread continues here
+    // afterwards.
     unsafe { libc::raise(libc::SIGTSTP) };
     swap_mask(before);
 }

@@ -1,22 +1,22 @@
-//! Sets of signals: the mask, what is pending, what is ignored.
+//! Sets of signals, for the mask, pending signals and ignored signals.
 
 use std::fmt;
 
 use super::signal::Signal;
 
-/// What the kernel takes for a signal set: 64 signals, one bit each.
+/// The size of the kernel's signal set: 64 signals, one bit each.
 pub(super) const SET_BYTES: usize = size_of::<u64>();
 
-/// A set of signals, as the kernel has it (libc hides two real-time signals of its own from its sets).
+/// A set of signals as the kernel defines it (libc's sets hide two real-time signals that libc uses itself).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignalSet(u64);
 
 impl SignalSet {
-    /// None.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// Every signal that is blocked and read from the signalfd: all but the ones that report a fault of our own, and the
-    /// two libc uses to make `setresuid` reach all threads. (KILL and STOP cannot be blocked; the kernel skips them.)
+    /// Every signal that is blocked and read from the signalfd: all but those that report a fault of this process,
+    /// and the two that libc uses to make `setresuid` reach all threads. (KILL and STOP cannot be blocked.)
     pub const READ: Self = {
         let faults = [
             libc::SIGFPE,
@@ -40,24 +40,24 @@ impl SignalSet {
         set
     };
 
-    /// Whether `signal` is in it.
+    /// Whether `signal` is in the set.
     pub fn contains(self, signal: Signal) -> bool {
         self.0 & signal.bit() != 0
     }
 
-    /// With `signal` in it.
+    /// The set plus `signal`.
     #[must_use]
     pub fn with(self, signal: Signal) -> Self {
         Self(self.0 | signal.bit())
     }
 
-    /// With `signal` not in it.
+    /// The set without `signal`.
     #[must_use]
     pub fn without(self, signal: Signal) -> Self {
         Self(self.0 & !signal.bit())
     }
 
-    /// Its signals in rising order.
+    /// The signals of the set in rising order.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
         (1..=64).map(Signal).filter(move |signal| self.contains(*signal))
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for SignalSet {
     }
 }
 
-/// Sets this thread's mask and answers the one before. Only system calls: allowed between fork and execve.
+/// Sets this thread's mask and returns the previous one. Only system calls: usable between fork and execve.
 pub(in crate::sys) fn swap_mask(set: SignalSet) -> SignalSet {
     let mut before = 0_u64;
     // SAFETY: both point to eight bytes, which is the size said; raw, because libc's wrapper edits the set.
@@ -88,7 +88,7 @@ pub(in crate::sys) fn swap_mask(set: SignalSet) -> SignalSet {
     SignalSet(before)
 }
 
-/// Signals that are blocked and wait, of this thread and of the process.
+/// Blocked signals that are pending for this thread or the process.
 pub fn pending() -> SignalSet {
     let mut set = 0_u64;
     // SAFETY: the kernel writes eight bytes, which is the size said.
@@ -97,16 +97,17 @@ pub fn pending() -> SignalSet {
     SignalSet(set)
 }
 
-/// Whether a disposition is handed over by `execve`, or set.
+/// A disposition without a handler function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sys) enum Disposition {
-    /// What the kernel does by itself.
+    /// The kernel's default action.
     Default,
-    /// Thrown away.
+    /// The signal is discarded.
     Ignore,
 }
 
-/// Sets one disposition. libc refuses KILL, STOP and its own two, which nobody can have changed; so that is no error.
+/// Sets the disposition of one signal. libc refuses KILL, STOP and its own two, whose disposition cannot differ;
+/// that is ignored.
 pub(in crate::sys) fn set_disposition(signal: Signal, disposition: Disposition) {
     let handler = match disposition {
         Disposition::Default => libc::SIG_DFL,
@@ -116,11 +117,11 @@ pub(in crate::sys) fn set_disposition(signal: Signal, disposition: Disposition) 
     unsafe { libc::signal(signal.raw(), handler) };
 }
 
-/// Which signals are ignored right now.
+/// The signals that this process ignores now.
 pub(in crate::sys) fn ignored() -> SignalSet {
     let mut set = SignalSet::EMPTY;
     for signal in (1..=64).map(Signal) {
-        // SAFETY: an all-zero sigaction is valid; the kernel's answer is written to our own.
+        // SAFETY: an all-zero sigaction is valid; the kernel writes to this local one.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: a null new action only reads; numbers libc refuses leave `action` at SIG_DFL.
         let answer = unsafe { libc::sigaction(signal.raw(), std::ptr::null(), &raw mut action) };
@@ -131,7 +132,7 @@ pub(in crate::sys) fn ignored() -> SignalSet {
     set
 }
 
-/// Whether `signal` would end a process with these ignored and blocked signals and no handlers.
+/// Whether `signal` would end a process that ignores and blocks these signals and has no handlers.
 pub(in crate::sys) fn would_end(signal: Signal, ignored: SignalSet, mask: SignalSet) -> bool {
     signal.default_ends() && !ignored.contains(signal) && !mask.contains(signal)
 }

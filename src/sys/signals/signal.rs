@@ -1,8 +1,8 @@
-//! One signal: its number, its names, what the kernel does by default.
+//! One signal: its number, its names, its default action.
 
 use std::fmt;
 
-/// A signal, 1 to 64. `nix` knows no real-time signals, which are forwarded like the others.
+/// A signal number, 1 to 64. `nix` has no real-time signals, which this program forwards like the others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(pub(super) u8);
 
@@ -41,29 +41,29 @@ const NAMES: [(&str, i32); 31] = [
 ];
 
 impl Signal {
-    /// The terminal or the session is gone; by custom: read your configuration again.
+    /// The terminal or the session has ended; by convention: reload the configuration.
     pub const HUP: Self = Self::known(libc::SIGHUP);
     /// Ctrl-C.
     pub const INT: Self = Self::known(libc::SIGINT);
     /// Ctrl-\.
     pub const QUIT: Self = Self::known(libc::SIGQUIT);
-    /// Please end.
+    /// Request to end.
     pub const TERM: Self = Self::known(libc::SIGTERM);
-    /// The end, undeniably.
+    /// Ends the process; cannot be caught.
     pub const KILL: Self = Self::known(libc::SIGKILL);
-    /// A reader is gone.
+    /// A write to a pipe without a reader.
     pub const PIPE: Self = Self::known(libc::SIGPIPE);
-    /// A child ended, stopped or went on.
+    /// A child ended, stopped or continued.
     pub const CHLD: Self = Self::known(libc::SIGCHLD);
-    /// Go on.
+    /// Continues a stopped process.
     pub const CONT: Self = Self::known(libc::SIGCONT);
-    /// Stop, undeniably.
+    /// Stops the process; cannot be caught.
     pub const STOP: Self = Self::known(libc::SIGSTOP);
     /// Ctrl-Z.
     pub const TSTP: Self = Self::known(libc::SIGTSTP);
     /// The terminal's size changed.
     pub const WINCH: Self = Self::known(libc::SIGWINCH);
-    /// Out-of-band data, and what a broken file lease says here.
+    /// Out-of-band data; here also the signal of a broken file lease.
     pub const URG: Self = Self::known(libc::SIGURG);
     /// A descriptor is ready, or a file lease is broken.
     pub const IO: Self = Self::known(libc::SIGIO);
@@ -74,12 +74,12 @@ impl Signal {
         Self(number as u8)
     }
 
-    /// A signal by its number; `None` outside 1 to 64.
+    /// The signal with that number; `None` outside 1 to 64.
     pub fn from_number(number: i32) -> Option<Self> {
         u8::try_from(number).ok().filter(|number| (1..=64).contains(number)).map(Self)
     }
 
-    /// A signal by its name: `HUP`, `SIGHUP`, `RTMIN+3`, `RTMAX-1`.
+    /// The signal with that name: `HUP`, `SIGHUP`, `RTMIN+3`, `RTMAX-1`.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("SIG").unwrap_or(name);
         if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
@@ -99,7 +99,7 @@ impl Signal {
         Self::from_number(number).filter(|_| (first..=last).contains(&number))
     }
 
-    /// Its number.
+    /// The signal's number.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -108,7 +108,7 @@ impl Signal {
         i32::from(self.0)
     }
 
-    /// What the kernel does when nobody handles or ignores it.
+    /// Whether the signal's default action ends the process.
     pub(super) fn default_ends(self) -> bool {
         !matches!(
             i32::from(self.0),
