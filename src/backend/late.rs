@@ -153,7 +153,7 @@ mod tests {
         assert!(late.by_secret.borrow().is_empty(), "nothing is waited for");
     }
 
-    /// A lease that nobody knows would live to its end.
+    /// A lease that is not recorded would live to its end.
     #[tokio::test]
     async fn what_comes_and_is_not_used_is_known() {
         let late = LateIssues::default();

@@ -190,7 +190,8 @@ impl Backend {
         }
     }
 
-    /// Revokes every token of ours (leases end with it) and, where the token is not revocable, each lease individually.
+    /// Revokes every token of this process (leases end with it) and, where the token is not revocable, each lease
+    /// individually.
     /// All requests are sent at once, each once; returns their results.
     pub(crate) async fn revoke_all(&self) -> Vec<Result<Revocation, Failure>> {
         let come = self.late.give_up().await;

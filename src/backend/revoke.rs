@@ -39,7 +39,7 @@ pub(crate) fn leases(fetches: &Fetches) -> Vec<(&Source, &Lease)> {
     fetches.iter().filter_map(|(source, fetched)| Some((source, fetched.lease.as_ref()?))).collect()
 }
 
-/// A value that expires, with no process of ours running that would replace it.
+/// A value that expires after this program has ended, so that it will not be replaced.
 pub(crate) struct ExpiringValue<'a> {
     pub(crate) source: &'a Source,
     /// The predicate of a message that begins with "it has ".

@@ -247,7 +247,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Converts a template over a secret's keys, such as `${.user}:${.password}`. Only keys are supported; other uses of Go
-/// templates have to be written as a template of ours.
+/// templates have to be rewritten as a template of this project.
 fn key_template(source: &str, key: &str) -> Result<String, String> {
     const ONLY: &str =
         "its template does more than name keys, as ${.password} does; write it under `env` as a template";

@@ -51,8 +51,8 @@ impl Dialect {
     }
 }
 
-/// A key of the config that a dialect's annotation sets. It is validated like an annotation of ours, and refused for
-/// keys that no annotation may set.
+/// A key of the config that a dialect's annotation sets. It is validated like an annotation of this project, and
+/// refused for keys that no annotation may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The key's parts; after a part `[]`, each value is an item of a list.

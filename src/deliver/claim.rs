@@ -1,8 +1,8 @@
-//! Decides whether a volume is ours: by what an earlier run of this program left in it, or by its path.
+//! Decides whether a volume belongs to this program: by what an earlier run left in it, or by its path.
 //!
-//! In exec and supervise modes the app owns the volume: it may put anything under our names there, or change modes. In
-//! a volume that is ours the next start repairs this; files of another owner, and a volume that is not known to be
-//! ours, are never touched.
+//! In exec and supervise modes the app owns the volume: it may put anything under this program's names there, or change
+//! modes. In a volume of this program the next start repairs this; files of another owner, and a volume that is not
+//! known to belong to this program, are never touched.
 
 use std::path::Path;
 
@@ -15,20 +15,20 @@ use super::VolumeError;
 use super::layout::{self, DATA};
 use super::remove::Owners;
 
-/// Every directory below this one is ours because of its path.
+/// Every directory below this one belongs to this program, because of its path.
 pub(super) const HOME: &str = "/run/secret-exec";
 
 /// Whether something else under one of our names may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// The volume is ours: an earlier run used it, or its path is below [`HOME`].
+    /// The volume belongs to this program: an earlier run used it, or its path is below [`HOME`].
     Own,
     /// The directory may be in use for something else.
     Unknown,
 }
 
 impl Claim {
-    /// Decides whether the directory `volume` at `path` is ours. Errors: it cannot be listed.
+    /// Decides whether the directory `volume` at `path` belongs to this program. Errors: it cannot be listed.
     pub(super) fn of(volume: &Folder, path: &Path, owners: Owners) -> Result<Self, VolumeError> {
         if is_own_path(path) {
             return Ok(Self::Own);
@@ -61,13 +61,13 @@ pub(super) fn has_own_entries(volume: &Folder, owners: Owners) -> fs::Result<boo
     Ok(false)
 }
 
-/// Whether a generation is ours. The kubelet's generations have the same names, but belong to root and are readable by
-/// everyone.
+/// Whether a generation is one of this program. The kubelet's generations have the same names, but belong to root and
+/// are readable by everyone.
 fn is_generation_of(found: Meta, owners: Owners) -> bool {
     owners.has(found.uid) && (found.uid != 0 || found.mode & 0o007 == 0)
 }
 
-/// Whether `..data` points to a generation that is ours or is missing.
+/// Whether `..data` points to a generation of this program, or to a missing one.
 fn leads_to_one(volume: &Folder, owners: Owners) -> fs::Result<bool> {
     let target = volume.target(DATA.as_ref())?;
     let leads = layout::is_generation(&target);

@@ -163,7 +163,7 @@ pub enum VolumeError {
         .0.display()
     )]
     NoInodes(PathBuf),
-    /// Something in the volume has the name of a file to be delivered, and is not ours.
+    /// Something that this program did not create has the name of a file to be delivered.
     #[error("{} is there already and is not ours: remove it, or choose another name", .0.display())]
     Taken(PathBuf),
     /// Two files have the same name, or one's name is another's folder.

@@ -41,7 +41,8 @@ pub(super) fn is_generation(name: &OsStr) -> bool {
 
 /// Returns a name in `volume` that this program cannot have made; `None` if there is none.
 ///
-/// The kubelet's mounts have the same names, but its generations have mode 0755; ours are never open to everyone.
+/// The kubelet's mounts have the same names, but its generations have mode 0755; those of this program are never open
+/// to everyone.
 pub(super) fn foreign_name(volume: &Folder) -> fs::Result<Option<OsString>> {
     for name in volume.names()? {
         if !is_own_name(volume, &name)? {

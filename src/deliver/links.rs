@@ -60,8 +60,8 @@ pub fn link<'a>(
     Ok(())
 }
 
-/// Removes something that is not ours but has the name of one of our links or folders: only below [`claim::HOME`] and
-/// only if it belongs to the files' owner; otherwise an error.
+/// Removes something that this program did not create but that has the name of one of its links or folders: only below
+/// [`claim::HOME`] and only if it belongs to the files' owner; otherwise an error.
 fn replace(parent: &Folder, path: &Path, owners: Owners) -> Result<(), VolumeError> {
     let name = path.file_name().unwrap_or_default();
     let found = parent.find(name).map_err(VolumeError::system("look at", path))?;

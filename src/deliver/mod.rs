@@ -87,7 +87,7 @@ impl Ownership {
         if self.group == GroupAccess::None { 0o700 } else { 0o750 }
     }
 
-    /// The mode of a generation and its folders: nobody writes.
+    /// The mode of a generation and its folders: not writable for any user.
     fn folder_mode(self) -> u32 {
         if self.group == GroupAccess::None { 0o500 } else { 0o550 }
     }

@@ -1,5 +1,5 @@
-//! Removes a folder of ours with everything that the files' owner put into it: through descriptors, following no links,
-//! within bounds.
+//! Removes a folder of this program with everything that the files' owner put into it: through descriptors, following
+//! no links, within limits.
 
 use std::ffi::OsStr;
 

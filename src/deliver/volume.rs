@@ -77,7 +77,7 @@ pub struct Volume {
     claim: Claim,
     retired: Vec<Retired>,
     orphans: Orphans,
-    /// The names in the generations of earlier runs: names that are ours, whatever has them now.
+    /// The names in the generations of earlier runs: names that this program used, whatever has them now.
     known: BTreeSet<OsString>,
 }
 

@@ -1,4 +1,4 @@
-//! Repairs the path to a volume of ours, where its owner changed modes or replaced a directory.
+//! Repairs the path to a volume of this program, where its owner changed modes or replaced a directory.
 
 use std::path::Path;
 

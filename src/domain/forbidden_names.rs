@@ -16,15 +16,16 @@ pub fn is_forbidden_from_backend(name: &str) -> bool {
         || ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|prefix| upper.starts_with(prefix))
 }
 
-/// Whether a name that begins as those of a tool is an app's own, or a switch of the tool that loads and trusts nothing.
+/// Whether a name that begins like a tool's variables is an app's own variable, or a harmless setting of the tool: one that
+/// makes it neither load code nor trust anything.
 fn is_ordinary(upper: &str) -> bool {
     let last = upper.rsplit('_').next().unwrap_or_default();
     HARMLESS.binary_search(&upper).is_ok()
         || (SHARED.iter().any(|prefix| upper.starts_with(prefix)) && VALUES.binary_search(&last).is_ok())
 }
 
-/// Those of [`PREFIXES`] whose tools read a fixed set of names, none of which ends as a credential or an address does, but for
-/// the ones in [`NAMES`]. A tool that makes an option of every name (`PIP_USER`) is not among them.
+/// Those of [`PREFIXES`] whose tools read a fixed set of names, none of which ends like a credential or an address,
+/// except those in [`NAMES`]. Tools that turn every name into an option (`PIP_USER`) are not listed.
 const SHARED: &[&str] = &[
     "ANSIBLE_SSH_",
     "DBUS_",

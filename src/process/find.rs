@@ -122,7 +122,7 @@ impl Searcher {
         !is_us && !seen.stat.is_over && !seen.owner.is_nested
     }
 
-    /// Whether we may signal the process: also, all its uids are ours.
+    /// Whether we may signal the process: also, all its uids are equal to our uid.
     fn may_signal(self, seen: &Seen) -> bool {
         self.is_candidate(seen) && seen.owner.uids == [self.uid; 4]
     }

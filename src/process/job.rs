@@ -9,7 +9,7 @@ use crate::sys::terminal::{self, TtyControl};
 #[derive(Debug)]
 pub(super) struct TerminalJob {
     tty_control: TtyControl,
-    /// The process group of the app, when it is not ours.
+    /// The process group of the app, when it differs from this process's group.
     group: Option<Pid>,
     /// Whether we made the app's group the foreground group. Only then is the terminal taken back: otherwise it may
     /// belong to a shell that runs us in the background.
@@ -35,7 +35,7 @@ impl TerminalJob {
     /// The process group in which to start the app.
     pub(super) fn place(&self) -> Group {
         match self.tty_control {
-            // The terminal is not ours to hand over: the app stays in the group that its keys reach.
+            // This process may not hand the terminal over: the app stays in the group that its keys reach.
             TtyControl::Shared => Group::Shared,
             TtyControl::Without => Group::Own,
             TtyControl::Foreground if terminal::is_in_foreground() => Group::Foreground,

@@ -228,8 +228,8 @@ impl Supervisor {
         match received.signal {
             // SIGCHLD only announces that there is a child to reap.
             Signal::CHLD => Vec::new(),
-            // The kernel sent it for a descriptor of ours: a file of a retired generation was opened while we had a
-            // lease on it.
+            // The kernel sent it for one of this process's descriptors: a file of a retired generation was opened while
+            // this process had a lease on it.
             Signal::URG | Signal::IO if received.origin == Origin::Kernel => Vec::new(),
             // `fg` made our group the foreground group: the app's has to follow.
             Signal::CONT if self.tty_control == TtyControl::Foreground => {

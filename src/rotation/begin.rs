@@ -134,7 +134,7 @@ impl<'a> Rotation<'a> {
                 schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
                 backend.accept(id, &fetched);
                 if request.run == Run::Earlier {
-                    // The value may have changed while no process of ours was running.
+                    // The value may have changed while this program was not running.
                     schedule.is_of_earlier_run(id, now);
                 } else {
                     self.statistics.first_fetch(&backend, &fetched);

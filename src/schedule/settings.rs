@@ -19,7 +19,7 @@ pub struct Settings {
     pub parallel: usize,
     /// Requests under way at once for one mount: 4.
     pub parallel_per_mount: usize,
-    /// How a request that times out is told from a server that does not answer.
+    /// How a request that times out is distinguished from a server that does not respond.
     pub silence: Silence,
     /// The timeout of a read: 1 s, or four times what the last one took.
     pub read_limit: Duration,
@@ -43,7 +43,7 @@ pub struct Window {
     pub most: Duration,
 }
 
-/// How a request that hangs is told from a server that does not answer.
+/// How a request that hangs is distinguished from a server that does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
     /// By [`Work::CheckHealth`](super::Work::CheckHealth).

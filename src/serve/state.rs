@@ -239,8 +239,8 @@ fn set_mode_and_owner(folder: &Folder, found: Meta, path: &Path, owner: Option<O
     fs::set_owner(folder, uid, gid).map_err(StateError::system("set the owner of", path))
 }
 
-/// Returns an error for a directory with names that are not ours. One that everyone may write to must be empty, because
-/// files with our names may be anyone's.
+/// Returns an error for a directory with names that this program does not use. One that everyone may write to must be
+/// empty, because files with this program's names may be anyone's.
 fn refuse_used(folder: &Folder, found: Meta, path: &Path) -> Result<(), StateError> {
     let names = folder.names().map_err(StateError::system("list", path))?;
     if found.mode & WORLD_WRITABLE != 0 {

@@ -1,4 +1,4 @@
-//! Cleans a volume of ours: removes what earlier runs left, and what the app put under our names.
+//! Cleans a volume of this program: removes what earlier runs left, and what the app put under this program's names.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -53,7 +53,7 @@ impl Volume {
         remove(&self.folder, name, Owners::of(self.owner)).map_err(VolumeError::system("remove", &self.path.join(name)))
     }
 
-    /// Removes a link of ours, or what has its name instead.
+    /// Removes a link that this program made, or what has its name instead.
     pub(super) fn clear(&self, name: &OsStr) -> Result<(), VolumeError> {
         match self.find(name)? {
             None => Ok(()),
@@ -62,8 +62,8 @@ impl Volume {
         }
     }
 
-    /// Removes something that is not ours but has one of our names: only in a volume that is ours, and only if it
-    /// belongs to the files' owner; otherwise an error.
+    /// Removes something that this program did not create but that has one of its names: only in a volume of this
+    /// program, and only if it belongs to the files' owner; otherwise an error.
     pub(super) fn replace(&self, name: &OsStr) -> Result<(), VolumeError> {
         let path = self.path.join(name);
         let Some(found) = self.look_at(name)? else { return Ok(()) };
@@ -105,8 +105,8 @@ impl Volume {
         Ok(generations.filter_map(|name| open(&name).and_then(|folder| folder.names()).ok()).flatten().collect())
     }
 
-    /// Whether a name is or was one of ours, whatever has it now. Below [`HOME`](crate::deliver::claim::HOME) every
-    /// name is.
+    /// Whether a name is or was used by this program, whatever has it now. Below [`HOME`](crate::deliver::claim::HOME)
+    /// every name is.
     fn is_name_of_a_delivery(&self, name: &OsStr) -> Result<bool, VolumeError> {
         let is_reserved = name == DATA || name == DATA_TMP || layout::is_generation(name) || layout::is_new_name(name);
         let is_known = is_reserved || is_own_path(&self.path) || self.known.contains(name);

@@ -80,7 +80,7 @@ impl RequestReader<'_> {
         for (key, value) in &self.pod.annotations {
             let Some(name) = key.strip_prefix(PREFIX).and_then(|key| key.strip_prefix("command.")) else { continue };
             if name.is_empty() {
-                continue; // an unknown annotation, which is told with the others
+                continue; // an unknown annotation, reported with the others
             }
             if !mode.wraps() {
                 self.deny(format!("annotation {key}: only with {}: exec or supervise", annotation_key("mode")));

@@ -29,7 +29,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Whether the body contains this phrase (one of ours; the body is never shown).
+    /// Whether the body contains this phrase. The body itself is never shown.
     pub(super) fn contains(&self, phrase: &str) -> bool {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
@@ -56,7 +56,7 @@ impl Answer {
 /// Top-level names in Vault's responses: of errors, of successes, of the health check.
 const OF_VAULT: [&str; 7] = ["errors", "data", "auth", "warnings", "request_id", "initialized", "sealed"];
 
-/// The capabilities of our token on the one path that was asked for.
+/// The capabilities of our token on the one path that was queried.
 pub(super) fn capabilities(answer: &Answer) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Whole {

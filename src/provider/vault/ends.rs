@@ -169,7 +169,7 @@ mod tests {
         let certificate = rcgen::generate_simple_self_signed(["x.test".to_owned()]).unwrap().cert.pem();
         let json = format!(r#"{{"certificate":{},"issuing_ca":"x"}}"#, serde_json::to_string(&certificate).unwrap());
         assert!(ends("vault:pki/sign/x?", &json).is_some());
-        // What can be read again is somebody's, and stays until he changes it.
+        // A value that can be read again is stored by a person, and stays until it is changed.
         assert_eq!(ends("vault:pki/cert/ca", &json), None);
     }
 }
