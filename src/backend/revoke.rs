@@ -123,6 +123,7 @@ pub(crate) async fn revoke_login(
 }
 
 impl Retry {
+    /// Sends the request, repeatedly after transient failures if that is allowed.
     async fn send<T, F: Future<Output = Result<T, Failure>>>(self, request: impl Fn() -> F) -> Result<T, Failure> {
         match self {
             Self::Transient => retry_revocation(request).await,

@@ -69,6 +69,7 @@ pub(super) fn layer(annotations: Annotations<'_>, mistakes: &mut ConfigErrors) -
     }
 }
 
+/// The pairs, borrowed.
 fn as_texts(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }

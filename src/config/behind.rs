@@ -75,6 +75,7 @@ fn is_in_parameters(text: &str) -> bool {
     !text.contains('#') && text.contains('?')
 }
 
+/// Whether `value` is valid for the option `name`.
 fn takes(name: &str, value: &str) -> bool {
     match name {
         "format" => FORMATS.contains(&value),

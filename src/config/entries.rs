@@ -223,6 +223,7 @@ fn cut(reference: &str) -> &str {
     reference.split_once('#').map_or(reference, |(name, _)| name)
 }
 
+/// Parses a format's name.
 fn format(text: &str) -> Result<Format, String> {
     match text {
         "raw" => Ok(Format::Raw),

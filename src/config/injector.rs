@@ -158,6 +158,7 @@ impl Resources {
         }
     }
 
+    /// Reads the section `resources`, which was validated before.
     fn read(node: &Node) -> Self {
         let amounts = |key: &str| {
             let entries = node.field(key).map_or(&[][..], Node::entries);
@@ -203,6 +204,7 @@ impl Injector {
         if mistakes.is_empty() { Ok(injector) } else { Err(mistakes) }
     }
 
+    /// Reads a config that was validated before; adds the mistakes that concern several keys.
     fn read(node: &Node, file: &str, mistakes: &mut ConfigErrors) -> Self {
         let mut injector = Self { addresses: Addresses::Listed(Vec::new()), ..Self::unconfigured() };
         match node.field("image") {
@@ -296,6 +298,7 @@ impl Injector {
             }
     }
 
+    /// The message about an address that the operator does not allow.
     fn not_allowed(&self) -> String {
         let listed = match &self.addresses {
             Addresses::Listed(listed) => listed.as_slice(),

@@ -190,6 +190,7 @@ pub(super) const METHODS: &[&str] = &["kubernetes", "jwt", "approle", "aws", "ce
 
 const ROLE: Field = Field::single("role", Form::Plain, "The Vault role.");
 
+/// A key `mount`.
 const fn mount(doc: &'static str) -> Field {
     Field::single("mount", Form::Mount, doc)
 }

@@ -18,6 +18,7 @@ pub(super) struct Single {
 
 /// Every key with a single value, in the order of the description.
 pub(super) fn singles() -> Vec<Single> {
+    /// Collects the paths of all keys with a single value.
     fn walk(shape: &'static Shape, path: &mut Vec<&'static str>, found: &mut Vec<Single>) {
         if shape.is_single() {
             found.push(Single { path: path.clone() });

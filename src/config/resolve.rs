@@ -62,6 +62,7 @@ fn resolve_with(layers: &Layers<'_>, answers: Answers) -> Result<Config, Vec<Con
 }
 
 impl Reader<'_> {
+    /// Reads the whole configuration from the merged tree.
     fn config(&mut self, layers: &Layers<'_>, merged: &Merged<'_>, answers: Answers) -> Config {
         let secrets = self.secrets();
         let named = secrets.iter().map(|(name, secret)| (name.clone(), secret.reference.clone())).collect();
@@ -148,6 +149,7 @@ impl Reader<'_> {
         });
     }
 
+    /// Reads the section `volume`.
     fn volume(&mut self) -> Volume {
         Volume {
             path: self.read("volume.path", value::directory).unwrap_or_else(|| VOLUME_PATH.into()),
@@ -158,11 +160,13 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads `passEnv`.
     fn patterns(&mut self) -> Vec<String> {
         let items = self.tree.field("passEnv").map_or(&[][..], Node::items);
         items.iter().filter_map(Node::text).filter_map(|text| value::pattern(text).ok()).collect()
     }
 
+    /// Reads `onChange`.
     fn actions(&mut self) -> Vec<Action> {
         let items = self.tree.field("onChange").map_or(&[][..], Node::items);
         let mut found = Vec::new();
@@ -206,6 +210,7 @@ impl Reader<'_> {
     }
 }
 
+/// Parses the value of `onExpired`.
 fn on_expired(text: &str) -> Result<OnExpired, String> {
     match text {
         "keep" => Ok(OnExpired::Keep),
@@ -225,6 +230,7 @@ pub fn sandbox(text: &str) -> Result<Sandbox, String> {
     }
 }
 
+/// Parses the value of `logFormat`.
 fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

@@ -24,6 +24,7 @@ enum Document {
 }
 
 impl Location {
+    /// The context of the key `name` below this one.
     fn below(&self, name: &str) -> Self {
         Self { document: self.document, path: join(&self.path, name) }
     }
@@ -33,10 +34,12 @@ impl Location {
         self.document == Document::Config || self.path.is_empty()
     }
 
+    /// Whether the schema lists the field: that of the injector leaves out what cannot be set in a pod.
     fn takes(&self, field: &Field) -> bool {
         self.document == Document::Config || in_a_container(&join(&self.path, field.name)).is_none()
     }
 
+    /// Whether the schema requires the field.
     fn requires(&self, field: &Field) -> bool {
         field.presence == Presence::Required && self.is_complete()
     }
@@ -68,6 +71,7 @@ fn whole(shape: &Shape, document: Document, name: &str, title: &str, example: Va
     format!("{text}\n")
 }
 
+/// The example of a config.
 fn config_example() -> Value {
     json!({
         "vault": { "address": "https://vault.example.com:8200", "auth": { "method": "kubernetes", "role": "web" } },
@@ -81,6 +85,7 @@ fn config_example() -> Value {
     })
 }
 
+/// The example of an injector's config.
 fn injector_example() -> Value {
     json!({
         "image": "registry.example.com/secret-exec:1.0",

@@ -30,6 +30,7 @@ pub(super) enum Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// The place of a line, for messages.
     fn place(&self, line: usize) -> Place {
         match self {
             Self::File(file) => Place::Line { file: (*file).to_owned(), line },
@@ -86,6 +87,7 @@ struct Stop {
 }
 
 impl Stop {
+    /// An error in a line.
     fn at(line: usize, text: impl Into<String>) -> Self {
         Self { line, text: text.into() }
     }
@@ -319,6 +321,7 @@ struct Size {
 }
 
 impl Size {
+    /// Counts a node with everything below it.
     fn add(&mut self, node: &Node, depth: usize) {
         self.nodes += 1;
         self.depth = self.depth.max(depth);

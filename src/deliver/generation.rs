@@ -107,10 +107,12 @@ fn parent<'a>(folders: &'a BTreeMap<&Path, Folder>, generation: &'a Folder, name
     name.parent().and_then(|above| folders.get(above)).unwrap_or(generation)
 }
 
+/// The last component of a file's name.
 fn last(name: &Path) -> &OsStr {
     name.file_name().expect("a file name has a last component, which is not \"..\"")
 }
 
+/// The errno of an I/O error; `EIO` if it has none.
 fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -96,8 +96,8 @@ pub enum IdentityFile {
     Key,
 }
 
-/// The setting that names the file.
 impl IdentityFile {
+    /// The setting that names the file.
     fn setting(self) -> &'static str {
         match self {
             Self::Jwt => "vault.auth.tokenFile",

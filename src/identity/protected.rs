@@ -103,6 +103,7 @@ struct FileId {
 }
 
 impl FileId {
+    /// The identity of a file by its metadata.
     fn of(found: &FileStat) -> Self {
         Self { device: found.st_dev, inode: found.st_ino }
     }

@@ -189,6 +189,7 @@ impl Running {
 struct Waiting<T>(Vec<(HookId, T)>);
 
 impl<T> Waiting<T> {
+    /// Adds an image to the end of the queue, or replaces the waiting one of the same hook.
     fn push(&mut self, id: HookId, image: T) {
         match self.0.iter_mut().find(|(other, _)| *other == id) {
             Some((_, waiting)) => *waiting = image,
@@ -196,6 +197,7 @@ impl<T> Waiting<T> {
         }
     }
 
+    /// Takes the first image of the queue.
     fn next(&mut self) -> Option<(HookId, T)> {
         (!self.0.is_empty()).then(|| self.0.remove(0))
     }

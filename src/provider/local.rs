@@ -71,6 +71,7 @@ impl Local {
         state.live.len()
     }
 
+    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +144,7 @@ impl State {
 }
 
 impl Terms {
+    /// The lease with this id.
     fn lease(self, id: LeaseId) -> Lease {
         Lease { id, ttl: self.ttl, renewable: self.renewable }
     }

@@ -176,6 +176,7 @@ impl Date {
     }
 }
 
+/// A secret's state in reports.
 fn state(secret: &SecretStatus) -> SecretState {
     match secret.state {
         State::Pending => SecretState::Waiting,
@@ -195,6 +196,7 @@ pub(super) fn whose(backend: &Backend) -> Whose {
     }
 }
 
+/// The operation in reports.
 fn operation(work: Work) -> Operation {
     match work {
         Work::Login(_) => Operation::Login,
@@ -208,6 +210,7 @@ fn operation(work: Work) -> Operation {
     }
 }
 
+/// The class of a failure in reports.
 fn class(class: &Class) -> ErrorClass {
     match class {
         Class::Transient => ErrorClass::Transient,

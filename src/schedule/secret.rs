@@ -189,6 +189,7 @@ impl Secret {
         matches!(self.current, CurrentValue::Lease { .. })
     }
 
+    /// Whether there is no value yet.
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.current, CurrentValue::Nothing)
     }

@@ -61,6 +61,7 @@ impl Page {
         }
     }
 
+    /// Appends formatted text.
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         self.text.write_fmt(text).expect("writing to a String cannot fail");
     }

@@ -18,6 +18,7 @@ static IGNORED_AT_START: AtomicU64 = AtomicU64::new(0);
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = remember_ignored;
 
+/// Stores the ignored signals; called by libc before `main`.
 extern "C" fn remember_ignored() {
     let ignored = signals::ignored();
     IGNORED_AT_START.store(ignored.bits(), Ordering::Relaxed);
@@ -143,6 +144,7 @@ fn is_elevated() -> bool {
     is_secure || uid != nix::unistd::geteuid() || gid != nix::unistd::getegid()
 }
 
+/// Configures glibc to look host names up without loading modules.
 #[cfg(target_env = "gnu")]
 fn use_built_in_host_lookup() {
     unsafe extern "C" {

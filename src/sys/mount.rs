@@ -87,8 +87,8 @@ pub struct Tmpfs {
     pub gid: Option<u32>,
 }
 
-/// The mount options.
 impl Tmpfs {
+    /// The mount options.
     fn options(&self) -> String {
         // A size of 0 would mean no limit.
         let mut text = format!("size={},mode=0700", self.size.max(1));

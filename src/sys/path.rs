@@ -216,10 +216,12 @@ fn is_trusted_group(gid: u32, trust: Trust) -> fs::Result<bool> {
     Ok(gid == 0 || gid == fs::effective_ids().1 || trust.gid == Some(gid) || fs::supplementary_groups()?.contains(&gid))
 }
 
+/// Type, owner and mode of a folder; `path` is for messages.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, PathError> {
     fs::meta(folder).map_err(PathError::system("look at", path))
 }
 
+/// Whether a folder is on a memory file system; `path` is for messages.
 fn is_memory(folder: &Folder, path: &Path) -> Result<bool, PathError> {
     mount::is_memory(folder).map_err(PathError::system("find the file system of", path))
 }

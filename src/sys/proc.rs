@@ -55,6 +55,7 @@ impl Owner {
         Self::parse(&String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/status")).ok()?))
     }
 
+    /// Parses the text of `/proc/PID/status`.
     fn parse(status: &str) -> Option<Self> {
         let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let uids: Vec<u32> = line("Uid")?.split_ascii_whitespace().map_while(|uid| uid.parse().ok()).collect();

@@ -37,6 +37,7 @@ pub fn tty_control() -> TtyControl {
     }
 }
 
+/// Whether the process has a controlling terminal.
 fn has_controlling_terminal() -> bool {
     // Opening it succeeds only with a controlling terminal; the file exists in every container.
     std::fs::File::open("/dev/tty").is_ok()

@@ -58,6 +58,7 @@ pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig,
     }
 }
 
+/// The endpoint of a service in environment or profile, as the SDK resolves it.
 fn endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let of_service = key.ok().and_then(|key| services.load_config(key));

@@ -151,6 +151,7 @@ impl Transport {
         self.connectors().clear();
     }
 
+    /// Locks the connectors.
     fn connectors(&self) -> std::sync::MutexGuard<'_, Vec<(Route, Timeouts, SharedHttpConnector)>> {
         self.0.connectors.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

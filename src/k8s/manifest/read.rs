@@ -22,6 +22,7 @@ pub(super) struct ReadError {
 }
 
 impl ReadError {
+    /// An error in a line.
     fn at(line: usize, text: impl Into<String>) -> Self {
         Self { line: line.max(1), text: text.into() }
     }

@@ -90,10 +90,12 @@ impl ServiceError<&str> {
         ServiceError { code: self.code.to_owned(), message: self.message.to_owned(), status: self.status }
     }
 
+    /// What the error means.
     fn meaning(&self) -> Meaning {
         Meaning::of(self.code, self.status)
     }
 
+    /// The failure for an overloaded or failing service.
     fn busy(&self, answer: Option<&HttpResponse>) -> Failure {
         let code = sanitize_code(self.code);
         if self.meaning() == Meaning::Throttled {
@@ -170,10 +172,12 @@ pub(super) fn named_by() -> String {
 }
 
 impl ServiceError<String> {
+    /// What the error means.
     fn meaning(&self) -> Meaning {
         Meaning::of(&self.code, self.status)
     }
 
+    /// The failure for refused credentials, which concerns every secret.
     fn common(&self, region: &str) -> Failure {
         let code = sanitize_code(&self.code);
         Failure::new(
@@ -182,6 +186,7 @@ impl ServiceError<String> {
         )
     }
 
+    /// The failure for one secret.
     fn about(&self, source: &AwsSource, region: &str, action: &str) -> Failure {
         let code = in_brackets(&sanitize_code(&self.code));
         let id = &source.id;
@@ -252,6 +257,7 @@ fn has_arn_suffix(id: &str) -> bool {
     })
 }
 
+/// The message about a secret that does not exist, with a hint at the likely mistake.
 fn not_found(source: &AwsSource, region: &str) -> String {
     let what = match (&source.stage, &source.version) {
         (None, None) => "no such secret".to_owned(),

@@ -170,6 +170,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Adds a mistake at a line.
     fn mistake(&mut self, line: usize, text: impl Into<String>) {
         self.mistakes.push(ConfigError::new(&Place::Line { file: self.file.to_owned(), line }, text));
     }
@@ -290,6 +291,7 @@ impl Reader<'_> {
     }
 }
 
+/// The message about braces without quotes.
 fn quotes() -> &'static str {
     "braces need quotes: \"{{random}}\""
 }
@@ -300,6 +302,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
+/// Whether a plain scalar is null.
 fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
@@ -315,6 +318,7 @@ fn plain(text: String) -> Data {
     }
 }
 
+/// Whether a text is exactly one JSON number.
 fn is_json_number(text: &str) -> bool {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
         && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok_and(|raw| raw.get() == text)

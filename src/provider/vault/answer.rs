@@ -103,6 +103,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// The failure for a malformed response.
 fn malformed(why: impl Into<String>) -> Failure {
     Failure::new(Class::Malformed, why)
 }

@@ -34,6 +34,7 @@ pub(super) enum RequestKind<'a> {
 }
 
 impl RequestKind<'_> {
+    /// Whether the request is part of a login.
     fn is_login(&self) -> bool {
         matches!(self, Self::Login(_) | Self::Unwrap)
     }

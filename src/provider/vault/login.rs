@@ -22,6 +22,7 @@ use super::explain::{self, RequestKind};
 use super::token::{Origin, Revocation, Token, TokenKind};
 use super::{Session, Unwrapped, Vault, header};
 
+/// The request that looks up our own token.
 pub(super) fn look_up() -> LookupTokenSelfRequest {
     LookupTokenSelfRequest {}
 }

@@ -81,6 +81,7 @@ impl Vault {
         Ok(Self::over(Transport::new(config, limits)?, namespace, now))
     }
 
+    /// A client over this transport, not logged in.
     fn over(transport: Transport, namespace: Option<HeaderValue>, now: fn() -> SystemTime) -> Self {
         let (session, unwrapped, kv2) = (Mutex::new(None), Mutex::new(None), Mutex::default());
         Self { transport, namespace, now, session, unwrapped, kv2 }

@@ -267,6 +267,7 @@ pub(super) struct Null {
 }
 
 impl Null {
+    /// The error of using null as text.
     fn trouble(&self) -> TemplateRenderError {
         match &self.key {
             Some(key) => TemplateRenderError::Reference {

@@ -99,6 +99,7 @@ impl Line {
         Self { bytes: [0; 256], length: 0 }
     }
 
+    /// Appends text, as far as there is space.
     fn push(&mut self, text: &str) {
         for byte in text.bytes() {
             if let Some(place) = self.bytes.get_mut(self.length) {
@@ -108,6 +109,7 @@ impl Line {
         }
     }
 
+    /// Appends a decimal number.
     fn push_number(&mut self, mut number: u32) {
         let mut digits = [0; 10];
         let mut begins = digits.len();

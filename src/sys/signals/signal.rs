@@ -68,6 +68,7 @@ impl Signal {
     /// A descriptor is ready, or a file lease is broken.
     pub const IO: Self = Self::known(libc::SIGIO);
 
+    /// A signal by a constant number; panics outside 1 to 64.
     pub(super) const fn known(number: i32) -> Self {
         assert!(number >= 1 && number <= 64);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked in the line above")]
