@@ -289,7 +289,7 @@ impl Executor for Backend {
             _ => tokio::time::timeout(limit, self.send(work)).await.ok(),
         };
         match answered {
-            Some((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.at_work()), nothing),
+            Some((Outcome::Failed(failure), nothing)) => (Outcome::Failed(failure.after_contact()), nothing),
             Some(answered) => answered,
             None => {
                 // The connection may be broken: close it, so that the next request opens a new one.

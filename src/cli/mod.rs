@@ -222,7 +222,7 @@ fn configure(
         },
     };
     let resolved = match &invocation.command {
-        Command::Check(what) if what.policy || what.local_skeleton => config::resolve_unasked(&layers),
+        Command::Check(what) if what.policy || what.local_skeleton => config::resolve_without_requests(&layers),
         _ => config::resolve(&layers),
     };
     let mut config = resolved.map_err(problems)?;

@@ -84,7 +84,7 @@ fn parse_read_only(name: &EnvName, value: &str) -> Result<SecretRef, String> {
         )));
     }
     let reference = reference(value).map_err(looks_like)?;
-    match beyond_reading(&reference.source) {
+    match extra_effect(&reference.source) {
         Some(what) => {
             Err(format!("its value {what}, which a variable alone may not; put it under `env` in the config"))
         }
@@ -210,7 +210,7 @@ fn reference(value: &str) -> Result<SecretRef, String> {
 }
 
 /// What a source does besides reading with our own identity.
-fn beyond_reading(source: &Source) -> Option<&'static str> {
+fn extra_effect(source: &Source) -> Option<&'static str> {
     match source {
         Source::Vault(vault) => match vault.operation {
             VaultOperation::Write(_) => Some("is a write"),

@@ -72,7 +72,7 @@ pub use overruled::overruled;
 pub use pinned::{is_hidden, is_steering};
 pub use place::{ConfigError, Place};
 pub use proxies::{Proxies, ProxyError, without_userinfo};
-pub use resolve::{log_level, mistakes_of_flags, resolve, resolve_unasked, sandbox};
+pub use resolve::{log_level, mistakes_of_flags, resolve, resolve_without_requests, sandbox};
 pub use schema::{injector_schema, schema};
 pub use value::duration;
 

@@ -33,7 +33,7 @@ pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
 }
 
 /// The same for a command that sends no request to a backend: settings for requests may be missing.
-pub fn resolve_unasked(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
+pub fn resolve_without_requests(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Nobody)
 }
 
@@ -43,7 +43,7 @@ pub fn mistakes_of_flags(flags: &[Flag]) -> Vec<ConfigError> {
         options().into_iter().filter_map(|option| Some(format!("--{}", option.flag?.name))).collect();
     let flags: Vec<Flag> = flags.iter().filter(|flag| names.contains(&flag.name)).cloned().collect();
     let layers = Layers { environment: &[], annotations: None, file: None, flags: &flags, wraps: Wraps::Nothing };
-    let mistakes = resolve_unasked(&layers).err().unwrap_or_default();
+    let mistakes = resolve_without_requests(&layers).err().unwrap_or_default();
     mistakes.into_iter().filter(|mistake| matches!(mistake.place, Place::Flag(_))).collect()
 }
 

@@ -84,7 +84,7 @@ pub enum Speaker {
     /// The backend; also when there was no response.
     Backend,
     /// Something between us and the backend, such as a proxy or load balancer.
-    SomebodyElse,
+    Intermediary,
 }
 
 /// How much of the backend a transient failure concerns.
@@ -160,18 +160,18 @@ impl Failure {
     }
 
     /// The same failure, in a response that something else sent.
-    pub fn of_somebody_else(self) -> Self {
-        Self { speaker: Speaker::SomebodyElse, ..self }
+    pub fn by_intermediary(self) -> Self {
+        Self { speaker: Speaker::Intermediary, ..self }
     }
 
     /// The failure as it counts once the backend has answered before: an error response of something else is then
     /// transient, and not a refusal.
-    pub fn at_work(self) -> Self {
+    pub fn after_contact(self) -> Self {
         match self.speaker {
             Speaker::Backend => self,
-            Speaker::SomebodyElse if matches!(self.class, Class::Throttled { .. }) => self,
-            Speaker::SomebodyElse if self.class.is_retried() => self.unclear(),
-            Speaker::SomebodyElse => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.unclear() },
+            Speaker::Intermediary if matches!(self.class, Class::Throttled { .. }) => self,
+            Speaker::Intermediary if self.class.is_retried() => self.unclear(),
+            Speaker::Intermediary => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.unclear() },
         }
     }
 }
@@ -183,11 +183,11 @@ mod tests {
     #[test]
     fn a_page_of_somebody_else_refuses_nothing_at_work() {
         let refused = Failure::new(Class::Denied, "no");
-        assert_eq!(refused.clone().at_work(), refused);
-        let failure = refused.of_somebody_else().at_work();
+        assert_eq!(refused.clone().after_contact(), refused);
+        let failure = refused.by_intermediary().after_contact();
         assert_eq!((failure.class, failure.effect), (Class::Transient, Effect::Perhaps));
         assert_eq!(failure.extent, Extent::Unclear);
         let throttled = Class::Throttled { retry_after: None };
-        assert_eq!(Failure::new(throttled.clone(), "later").of_somebody_else().at_work().class, throttled);
+        assert_eq!(Failure::new(throttled.clone(), "later").by_intermediary().after_contact().class, throttled);
     }
 }

@@ -129,7 +129,7 @@ impl Delivery {
 
     /// Renders everything that uses this source, to find out whether it can be rendered; the app's environment only
     /// where the app is restarted.
-    pub(super) fn try_out(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
+    pub(super) fn try_render(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
         let source = &plan.sources[index].source;
         if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
             plan.environment(&values.fetches).map_err(|mut problems| problems.swap_remove(0))?;
@@ -316,7 +316,7 @@ mod tests {
         values.store(&source, value_of(r#"{"k":"two"}"#));
         assert_eq!(delivery.environment_changed(&plan, &mut values), ["B"]);
         values.store(&source, value_of(r#"{"other":"canary"}"#));
-        let why = delivery.try_out(index, &plan, &values).unwrap_err().text;
+        let why = delivery.try_render(index, &plan, &values).unwrap_err().text;
         assert!(!why.contains("canary"), "{why}");
     }
 }

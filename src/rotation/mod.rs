@@ -317,7 +317,7 @@ impl<'a> Rotation<'a> {
             if matches!(life, Life::Unbounded | Life::ReadEvery(_)) { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.store(&source, fetched);
         let is_new = before.is_none();
-        let tried = self.delivery.try_out(index, &self.plan, &self.values);
+        let tried = self.delivery.try_render(index, &self.plan, &self.values);
         let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
         if let Err(failure) = self.adopt_computed().and(tried) {
             self.values.restore(&source, before);

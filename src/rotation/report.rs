@@ -41,25 +41,25 @@ impl Statistics {
 
     /// Counts the login of the start.
     pub(super) fn first_login(&mut self, backend: &Backend) {
-        self.counters.request(whose(backend), Operation::Login);
+        self.counters.request(backend_kind(backend), Operation::Login);
         self.counters.logins += 1;
     }
 
     /// Counts a fetch of the start.
     pub(super) fn first_fetch(&mut self, backend: &Backend, fetched: &Fetched) {
         let operation = if fetched.lease.is_some() { Operation::Issue } else { Operation::Read };
-        self.counters.request(whose(backend), operation);
+        self.counters.request(backend_kind(backend), operation);
         self.counters.issued += u64::from(fetched.lease.is_some());
     }
 
     /// Counts a request.
     pub(super) fn started(&mut self, backend: &Backend, work: Work) {
-        self.counters.request(whose(backend), operation(work));
+        self.counters.request(backend_kind(backend), operation(work));
     }
 
     /// Counts a failed request.
     pub(super) fn failed(&mut self, id: BackendId, backend: &Backend, work: Work, failure: &Failure, now: Duration) {
-        self.counters.failure(whose(backend), operation(work), class(&failure.class));
+        self.counters.failure(backend_kind(backend), operation(work), class(&failure.class));
         self.failed.insert((id, work.secret()), now);
     }
 }
@@ -83,7 +83,7 @@ impl Rotation<'_> {
             let status = schedule.status(now);
             if let (Some(token), Kind::Vault(logins)) = (&status.token, &backend.kind) {
                 tokens.push(TokenReport {
-                    backend: whose(backend),
+                    backend: backend_kind(backend),
                     login: logins.auth.to_string(),
                     accessor: logins.current().and_then(|vault| vault.token()?.accessor),
                     expires: token.expires.map(|at| date.of(at)),
@@ -187,7 +187,7 @@ fn state(secret: &SecretStatus) -> SecretState {
 }
 
 /// The backend in the counters.
-pub(super) fn whose(backend: &Backend) -> Whose {
+pub(super) fn backend_kind(backend: &Backend) -> Whose {
     match &backend.kind {
         Kind::Vault(_) => Whose::Vault,
         Kind::Aws(_) => Whose::Aws,

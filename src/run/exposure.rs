@@ -52,7 +52,9 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
     let stays_itself = run_as.drop.uid() == uid;
     let shares_uid = match mode {
         Some(Mode::Exec | Mode::Supervise) => stays_itself,
-        Some(Mode::Init | Mode::Sidecar) | None => (config.run_as.is_some() && stays_itself) || signals_another(config),
+        Some(Mode::Init | Mode::Sidecar) | None => {
+            (config.run_as.is_some() && stays_itself) || signals_other_process(config)
+        }
     };
     // Root can read our memory whatever the file's mode.
     let is_exposed = uid != 0 && config.local.is_none() && logs_in && shares_uid && harden::is_program_readable();
@@ -65,6 +67,6 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
 }
 
 /// Whether `onChange` signals a process in a shared PID namespace, which has our uid.
-fn signals_another(config: &Config) -> bool {
+fn signals_other_process(config: &Config) -> bool {
     config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }))
 }

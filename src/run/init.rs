@@ -12,7 +12,7 @@ use super::running::Listeners;
 
 /// Fetches and delivers everything once. Leaves nothing issued, except with `--leave-leases`.
 pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnostic>> {
-    let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::becoming_the_owner);
+    let run_as = RunAsPlan::plan(config, Some(Mode::Init)).and_then(RunAsPlan::switch_to_owner);
     let (mut prepared, backends) = Prepared::make(config, caller, Mode::Init, run_as, Vec::new())?;
     // With `--leave-leases` a checkpoint is written, which a sidecar of the same configuration resumes.
     let listeners =

@@ -33,7 +33,7 @@ pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagn
         vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))]
     };
     copy(&mut from, &target).map_err(cannot)?;
-    try_it(&target, caller).map_err(|why| {
+    run_copy(&target, caller).map_err(|why| {
         let text = format!("installed to {}, but it does not run there: {why}", target.display());
         vec![Diagnostic::new(Exit::NotExecutable, text)]
     })?;
@@ -82,7 +82,7 @@ fn write(from: &mut fs::File, beside: &Path) -> io::Result<()> {
 
 /// Runs the copy once. A copy on a file system mounted noexec, or for another architecture, is reported now and not
 /// when the app starts.
-fn try_it(target: &Path, caller: &ProcessContext) -> Result<(), String> {
+fn run_copy(target: &Path, caller: &ProcessContext) -> Result<(), String> {
     let arguments = [target.as_os_str(), "version".as_ref()];
     let nothing: &[(&str, &str)] = &[];
     let image = Image::new(target, &arguments, nothing, Limits::now()).map_err(|error| error.to_string())?;

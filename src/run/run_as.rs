@@ -31,7 +31,7 @@ impl RunAsPlan {
         let state = State::read().map_err(broken)?;
         let accounts = match Accounts::read() {
             // Only numbers are configured: an unreadable file is not needed.
-            Err(_) if names_nobody(config, &state) => Accounts::default(),
+            Err(_) if needs_no_lookup(config, &state) => Accounts::default(),
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
         if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
@@ -69,8 +69,8 @@ impl RunAsPlan {
 
     /// For a mode that delivers once and runs no app: if `runAs` could not create files of `volume.owner`, switch to
     /// that owner instead, so that no file has to change its owner after the drop. `runAs` stays if we may not switch.
-    pub(super) fn becoming_the_owner(mut self) -> Result<Self, Vec<Diagnostic>> {
-        if !self.writes_as_itself() {
+    pub(super) fn switch_to_owner(mut self) -> Result<Self, Vec<Diagnostic>> {
+        if !self.can_create_as_owner() {
             let state = State::read().map_err(|error| vec![Diagnostic::from_error(Exit::Privileges, &error)])?;
             let owner = Identity {
                 uid: self.owner.uid.unwrap_or(self.drop.uid()),
@@ -87,7 +87,7 @@ impl RunAsPlan {
     }
 
     /// Whether the identity we switch to can create files of the owner: the same user, and one of its groups.
-    pub(super) fn writes_as_itself(&self) -> bool {
+    pub(super) fn can_create_as_owner(&self) -> bool {
         let drop = &self.drop;
         let is_member = |gid| gid == drop.gid() || drop.groups().contains(&gid);
         self.owner.uid.is_none_or(|uid| uid == drop.uid()) && self.owner.gid.is_none_or(is_member)
@@ -96,7 +96,7 @@ impl RunAsPlan {
     /// Returns a problem (64) for a foreign file owner in a mode that rotates: rotated files are created by us, without
     /// a change of owner.
     pub(super) fn refuse_foreign_owner(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
-        if self.writes_as_itself() {
+        if self.can_create_as_owner() {
             return Ok(());
         }
         let text = format!(
@@ -119,7 +119,7 @@ impl RunAsPlan {
 }
 
 /// Whether no look-up is needed: every user and group of the config is a number with its group, or our own.
-fn names_nobody(config: &Config, state: &State) -> bool {
+fn needs_no_lookup(config: &Config, state: &State) -> bool {
     let is_id = |account: Option<&Account>| matches!(account, None | Some(Account::Id(_)));
     let run_as = config.run_as.as_ref();
     let has_numbers = |run_as: &RunAs| match (&run_as.user, &run_as.group) {

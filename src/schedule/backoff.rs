@@ -32,11 +32,11 @@ pub(super) fn transient_backoff(failures: u32, limit: Option<Duration>, jitter: 
 /// Returns the wait after a refusal: 1 min, doubling up to 10 min, less up to a quarter by jitter, so that clients that
 /// were refused at the same time do not retry at the same time.
 pub(super) fn refusal_backoff(failures: u32, jitter: f64) -> Duration {
-    less_a_quarter(doubled(SLOW_FIRST, failures).min(SLOW_LAST), jitter)
+    with_jitter(doubled(SLOW_FIRST, failures).min(SLOW_LAST), jitter)
 }
 
 /// Returns `wait` reduced by up to a quarter, by jitter.
-pub(super) fn less_a_quarter(wait: Duration, jitter: f64) -> Duration {
+pub(super) fn with_jitter(wait: Duration, jitter: f64) -> Duration {
     scaled(wait, 1.0 - unit(jitter) / 4.0)
 }
 

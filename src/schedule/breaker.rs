@@ -363,7 +363,7 @@ impl Breaker {
     }
 
     /// The end of the `Retry-After` in force, if it is later than `now`.
-    pub(super) fn patient_until(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn retry_after_until(&self, now: Duration) -> Option<Duration> {
         self.hold.map(|hold| hold.until).filter(|until| *until > now)
     }
 }

@@ -51,7 +51,7 @@ enum CurrentValue {
         refusals: u32,
         lease: Lease,
         /// From then on the lease is replaced instead of renewed, because its renewal keeps failing.
-        gives_way: Option<Duration>,
+        renewal_deadline: Option<Duration>,
     },
     /// A value that expires without a lease (certificate, signed key, token): replaced long before its end.
     Ends(LeaseTerm),
@@ -137,11 +137,11 @@ impl Secret {
     /// answers.
     pub(super) fn step(&self, current: Option<TokenId>, server: Server, now: Duration) -> Step {
         match &self.current {
-            CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. }
+            CurrentValue::Lease { term, token, lease: Lease::Alive, renewal_deadline, .. }
                 if *token == current && term.need(now) == NextStep::Renewal =>
             {
-                let gives_way = server == Server::Answers && gives_way.is_some_and(|at| at <= now);
-                if gives_way { Step::Issue } else { Step::Renew }
+                let renewal_deadline = server == Server::Answers && renewal_deadline.is_some_and(|at| at <= now);
+                if renewal_deadline { Step::Issue } else { Step::Renew }
             }
             CurrentValue::Nothing | CurrentValue::Lease { .. } | CurrentValue::Ends(_) => Step::Issue,
             CurrentValue::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,
@@ -170,8 +170,8 @@ impl Secret {
     /// When a pending renewal is given up in favour of a replacement; `None` for a value that is not renewed.
     pub(super) fn renewed_by(&self, current: Option<TokenId>, settings: &Settings) -> Option<Duration> {
         match &self.current {
-            CurrentValue::Lease { term, token, lease: Lease::Alive, gives_way, .. } if *token == current => {
-                term.is_extendable().then(|| gives_way.unwrap_or(term.gives_way(settings)))
+            CurrentValue::Lease { term, token, lease: Lease::Alive, renewal_deadline, .. } if *token == current => {
+                term.is_extendable().then(|| renewal_deadline.unwrap_or(term.renewal_deadline(settings)))
             }
             _ => None,
         }
@@ -213,7 +213,7 @@ impl Secret {
         }
         let reissued = self.reissue.map(|interval| requested_at.saturating_add(less(interval, settings, jitter)));
         let leased = |term: LeaseTerm| {
-            let lease = CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, gives_way: None };
+            let lease = CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, renewal_deadline: None };
             (lease, Some(term.due(settings, jitter)))
         };
         (self.current, self.due) = match (answer.life, self.plan.operation) {
@@ -245,9 +245,9 @@ impl Secret {
 
     /// Records a renewed lease and schedules the next request.
     pub(super) fn renewed(&mut self, life: Lifetime, settings: &Settings, requested_at: Duration, jitter: f64) {
-        if let CurrentValue::Lease { term, refusals, gives_way, .. } = &mut self.current {
+        if let CurrentValue::Lease { term, refusals, renewal_deadline, .. } = &mut self.current {
             term.renew(life, requested_at, settings);
-            (*refusals, *gives_way) = (0, None);
+            (*refusals, *renewal_deadline) = (0, None);
             self.due = Some(term.due(settings, jitter));
             self.reissued = false;
         }
@@ -288,8 +288,8 @@ impl Secret {
         let count = self.history.failed(failure);
         let due = timing.due(count, now, jitter);
         self.due = Some(match &mut self.current {
-            CurrentValue::Lease { term, gives_way, .. } if step == Step::Renew && extent != Extent::Backend => {
-                let at = *gives_way.get_or_insert(term.gives_way_after(now, settings));
+            CurrentValue::Lease { term, renewal_deadline, .. } if step == Step::Renew && extent != Extent::Backend => {
+                let at = *renewal_deadline.get_or_insert(term.renewal_deadline_after(now, settings));
                 if at > now { due.min(at) } else { due }
             }
             _ => due,
@@ -298,8 +298,8 @@ impl Secret {
 
     /// Cancels the replacement instead of renewal: the renewal failed because the backend was down.
     pub(super) fn keep_renewing(&mut self) {
-        if let CurrentValue::Lease { gives_way, .. } = &mut self.current {
-            *gives_way = None;
+        if let CurrentValue::Lease { renewal_deadline, .. } = &mut self.current {
+            *renewal_deadline = None;
         }
     }
 

@@ -161,15 +161,15 @@ impl LeaseTerm {
 
     /// When a renewal that keeps failing is given up in favour of a replacement: at the start of the window of the last
     /// grant.
-    pub(super) fn gives_way(&self, settings: &Settings) -> Duration {
+    pub(super) fn renewal_deadline(&self, settings: &Settings) -> Duration {
         let life = self.end.saturating_sub(self.granted);
         let window = scaled(life, unit(settings.window.share)).min(settings.window.most).max(settings.window.least);
         self.end.saturating_sub(window).max(self.granted.saturating_add(soonest(life)))
     }
 
     /// The same for a renewal that fails at `now`: at least half of the remaining time is left for retrying it.
-    pub(super) fn gives_way_after(&self, now: Duration, settings: &Settings) -> Duration {
-        self.gives_way(settings).max(now.saturating_add(part(self.left(now), 2)))
+    pub(super) fn renewal_deadline_after(&self, now: Duration, settings: &Settings) -> Duration {
+        self.renewal_deadline(settings).max(now.saturating_add(part(self.left(now), 2)))
     }
 
     /// Whether a renewal may extend it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
 
-use super::backoff::{EXPIRED_WITHIN, less_a_quarter, refusal_backoff, transient_backoff};
+use super::backoff::{EXPIRED_WITHIN, refusal_backoff, transient_backoff, with_jitter};
 use super::breaker::{Deadline, FailureTiming};
 use super::history::LastFailure;
 use super::secret::Server;
@@ -27,7 +27,7 @@ pub(super) struct Tokens {
     /// Logins because of a dead token since a token was last seen alive.
     deaths: u32,
     /// From then on the token is replaced instead of renewed, because its renewal keeps failing.
-    gives_way: Option<Duration>,
+    renewal_deadline: Option<Duration>,
     /// When the last login or renewal was sent.
     last_sent: Duration,
     /// No login because of a dead token before this time.
@@ -70,7 +70,7 @@ impl Tokens {
             last_failure: None,
             check_failures: 0,
             deaths: 0,
-            gives_way: None,
+            renewal_deadline: None,
             last_sent: Duration::ZERO,
             no_login_before: Duration::ZERO,
             issued: 0,
@@ -104,7 +104,7 @@ impl Tokens {
     pub(super) fn deadline(&self, settings: &Settings) -> Deadline {
         let term = self.current.as_ref().and_then(|current| current.term);
         let extendable = term.filter(LeaseTerm::is_extendable);
-        let renewal = extendable.map(|term| self.gives_way.unwrap_or(term.gives_way(settings)));
+        let renewal = extendable.map(|term| self.renewal_deadline.unwrap_or(term.renewal_deadline(settings)));
         Deadline { end: term.map(|term| term.end()), renewal }
     }
 
@@ -116,9 +116,9 @@ impl Tokens {
     /// The request it needs if it is sent now. A renewal that keeps failing turns into a login while the server
     /// answers.
     pub(super) fn step(&self, server: Server, now: Duration) -> TokenStep {
-        let gives_way = server == Server::Answers && self.gives_way.is_some_and(|at| at <= now);
+        let renewal_deadline = server == Server::Answers && self.renewal_deadline.is_some_and(|at| at <= now);
         match self.current.as_ref().map(|current| current.term) {
-            Some(Some(term)) if term.need(now) == NextStep::Renewal && !gives_way => TokenStep::Renew,
+            Some(Some(term)) if term.need(now) == NextStep::Renewal && !renewal_deadline => TokenStep::Renew,
             _ => TokenStep::Login,
         }
     }
@@ -210,7 +210,7 @@ impl Tokens {
     fn schedule_next(&mut self, settings: &Settings, jitter: f64) {
         let term = self.current.as_ref().and_then(|current| current.term);
         self.due = term.map(|term| term.due(settings, jitter));
-        (self.check, self.check_failures, self.last_failure, self.gives_way) = (None, 0, None, None);
+        (self.check, self.check_failures, self.last_failure, self.renewal_deadline) = (None, 0, None, None);
     }
 
     /// Records a failed request that is retried, and schedules the retry. After a failed renewal also sets when a login
@@ -229,7 +229,7 @@ impl Tokens {
         if let (TokenStep::Renew, Some(term)) = (step, self.current.as_ref().and_then(|current| current.term))
             && failure.extent != Extent::Backend
         {
-            let at = *self.gives_way.get_or_insert(term.gives_way_after(now, settings));
+            let at = *self.renewal_deadline.get_or_insert(term.renewal_deadline_after(now, settings));
             due = if at > now { due.min(at) } else { due };
         }
         self.due = Some(due);
@@ -238,7 +238,7 @@ impl Tokens {
 
     /// Cancels the login instead of renewal: the renewal failed because the backend was down.
     pub(super) fn keep_renewing(&mut self) {
-        self.gives_way = None;
+        self.renewal_deadline = None;
     }
 
     /// Records a refused login, and schedules the retry in minutes, but within `limit`; leases of the old token stay
@@ -246,7 +246,7 @@ impl Tokens {
     pub(super) fn login_refused(&mut self, failure: Failure, limit: Option<Duration>, now: Duration, jitter: f64) {
         let count = self.count(&failure);
         let wait = refusal_backoff(count, jitter);
-        let wait = limit.map_or(wait, |limit| wait.min(less_a_quarter(limit, jitter)));
+        let wait = limit.map_or(wait, |limit| wait.min(with_jitter(limit, jitter)));
         self.due = Some(now.saturating_add(wait));
         self.last_failure = Some(LastFailure { failure, count });
     }

@@ -29,7 +29,7 @@ const SHARE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The failure of an attempt that the deadline ended.
-fn late() -> Failure {
+fn deadline_exceeded() -> Failure {
     Failure::new(Class::Transient, "no answer before the deadline (--timeout)").perhaps_done()
 }
 
@@ -124,7 +124,7 @@ impl Start {
     }
 
     /// Runs `request`; returns a transient failure when `server` does not answer within [`Self::share`].
-    pub(crate) async fn in_time<T>(&self, server: &str, request: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn within_share<T>(&self, server: &str, request: impl Future<Output = T>) -> Result<T, Failure> {
         let share = self.share();
         timeout(share, request).await.map_err(|_| {
             let why = format!("{server} gave no answer within {:.1} s", share.as_secs_f64());
@@ -146,7 +146,7 @@ impl Start {
         tokio::select! {
             biased;
             answer = attempt => Ok(answer),
-            () = self.ended() => Err(late()),
+            () = self.ended() => Err(deadline_exceeded()),
             never = self.report_waiting(what) => match never {},
         }
     }

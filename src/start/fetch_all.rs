@@ -78,7 +78,7 @@ pub(super) async fn fetch_all(
     }
     // Values that were fetched may lack a key: report every problem in one start.
     problems.extend(plan.unusable(&answers.fetches));
-    if !leaves_to_next_start(&answers) {
+    if !keeps_for_next_start(&answers) {
         backends.revoke_all(&answers.fetches).await;
         if let Some(checkpoint) = checkpoint.take() {
             checkpoint.remove();
@@ -147,7 +147,7 @@ fn take_in(
 
 /// Whether a failed start revokes nothing: a running app may use the earlier run's values, and the next start resumes
 /// them together with what was issued now.
-pub(super) fn leaves_to_next_start(answers: &Answers) -> bool {
+pub(super) fn keeps_for_next_start(answers: &Answers) -> bool {
     if answers.is_resumed {
         info!("what the earlier run had is not revoked: the next start takes it up");
     }
@@ -250,7 +250,7 @@ impl Fetching<'_> {
         loop {
             let attempt = async {
                 let proof = credentials.proof().await?;
-                let answer = start.in_time(vault.address(), log_in(vault, &proof, requests)).await;
+                let answer = start.within_share(vault.address(), log_in(vault, &proof, requests)).await;
                 answer.and_then(|answer| answer).map_err(LoginError::Rejected)
             };
             let answer = start.login(&waited_for, attempt).await.map_err(LoginError::Rejected);

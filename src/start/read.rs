@@ -15,7 +15,7 @@ use crate::sys::clock;
 use super::deadline::Start;
 
 /// The largest number of parallel requests for the same source.
-const MOST_BESIDE: u32 = 3;
+const MAX_PARALLEL: u32 = 3;
 
 /// The result for each source: its value and when it was requested, or why it cannot be read.
 pub(crate) type Answers = Vec<(Source, Result<(Fetched, Duration), Diagnostic>)>;
@@ -35,8 +35,8 @@ pub(crate) enum Batching {
 
 impl Batching {
     /// The largest number of parallel requests for the same source. A write is sent once.
-    fn most_beside(self, sources: &[&Source]) -> u32 {
-        if self == Self::Together || sources.iter().any(|source| source.is_write()) { 1 } else { MOST_BESIDE }
+    fn max_parallel(self, sources: &[&Source]) -> u32 {
+        if self == Self::Together || sources.iter().any(|source| source.is_write()) { 1 } else { MAX_PARALLEL }
     }
 }
 
@@ -116,7 +116,7 @@ async fn answered(provider: &impl Fetch, ask: Batching, sources: &[&Source], sta
     let is_final = |answers: &OfEach| {
         answers.iter().any(|answer| answer.as_ref().map_or_else(|failure| !failure.class.is_retried(), |_| true))
     };
-    let most = ask.most_beside(sources);
+    let most = ask.max_parallel(sources);
     let mut count = 1;
     let mut under_way = FuturesUnordered::from_iter([send()]);
     loop {

@@ -24,7 +24,7 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::watch::Watched;
 
 use super::deadline::{Needs, Patience, Start};
-use super::fetch_all::{fetch_all, leaves_to_next_start};
+use super::fetch_all::{fetch_all, keeps_for_next_start};
 
 /// Everything fetched, with the means to revoke it.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Session {
 
     /// Returns `result`; if it is a failure, revokes everything issued first (unless the next start resumes it).
     pub(crate) fn guard<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
-        if result.is_err() && !leaves_to_next_start(&self.answers) {
+        if result.is_err() && !keeps_for_next_start(&self.answers) {
             self.revoke_all();
         }
         result

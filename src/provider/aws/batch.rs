@@ -71,7 +71,7 @@ pub(super) fn is_answer_to(wanted: &str, arn: Option<&str>, name: Option<&str>) 
 }
 
 /// Returns an error for a version that its rotation is still creating: it is never delivered.
-pub(super) fn deliverable(source: &AwsSource) -> Result<(), Failure> {
+pub(super) fn refuse_pending(source: &AwsSource) -> Result<(), Failure> {
     if source.stage.as_deref() == Some(PENDING) { Err(pending()) } else { Ok(()) }
 }
 
@@ -137,6 +137,6 @@ mod tests {
     #[test]
     fn a_pending_version_is_never_delivered() {
         let source = AwsSource { stage: Some(PENDING.into()), ..source("x") };
-        assert_eq!(deliverable(&source).unwrap_err().class, Class::Malformed);
+        assert_eq!(refuse_pending(&source).unwrap_err().class, Class::Malformed);
     }
 }

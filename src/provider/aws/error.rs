@@ -101,11 +101,11 @@ impl ServiceError<&str> {
         if self.meaning() == Meaning::Throttled {
             return Failure::new(
                 Class::Throttled { retry_after: answer.and_then(retry_after) },
-                format!("throttled ({})", said(code, self.status)),
+                format!("throttled ({})", status_and_code(code, self.status)),
             );
         }
         let by = if code.is_empty() { named_by() } else { String::new() };
-        Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", said(code, self.status)))
+        Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", status_and_code(code, self.status)))
     }
 }
 
@@ -223,7 +223,7 @@ impl ServiceError<String> {
             ),
             _ => {
                 let by = if self.code.is_empty() { named_by() } else { String::new() };
-                let said = said(sanitize_code(&self.code), self.status);
+                let said = status_and_code(sanitize_code(&self.code), self.status);
                 Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said}){by}"))
             }
         }
@@ -231,7 +231,7 @@ impl ServiceError<String> {
 }
 
 /// The status, and the code if there is one.
-fn said(code: String, status: u16) -> String {
+fn status_and_code(code: String, status: u16) -> String {
     if code.is_empty() { status.to_string() } else { format!("{status}, {code}") }
 }
 

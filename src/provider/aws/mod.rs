@@ -71,7 +71,7 @@ impl Aws {
 
     /// The same, without a retry.
     async fn describe_once(&self, source: &AwsSource) -> Result<Description, Failure> {
-        batch::deliverable(source)?;
+        batch::refuse_pending(source)?;
         let group = self.group(source).await?;
         let client = self.client(&group).await?;
         let answer = client.describe_secret().secret_id(&source.id).send().await;
@@ -207,7 +207,7 @@ impl Aws {
         let mut groups: BTreeMap<Group, Vec<(usize, &AwsSource)>> = BTreeMap::new();
         for (place, source) in sources.iter().enumerate() {
             let group = match aws(source) {
-                Some(source) => match batch::deliverable(source) {
+                Some(source) => match batch::refuse_pending(source) {
                     Ok(()) => self.group(source).await.map(|group| (group, source)),
                     Err(failure) => Err(failure),
                 },

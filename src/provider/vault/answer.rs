@@ -93,7 +93,7 @@ impl<'a> Envelope<'a> {
             return Err(malformed(format!("the answer has more than {MOST_ELEMENTS} names and values")));
         }
         serde_json::from_slice(answer.body.expose())
-            .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?").of_somebody_else())
+            .map_err(|_| malformed("the answer is no Vault answer; is vault.address right?").by_intermediary())
     }
 
     /// The lease, if there is one.
@@ -264,9 +264,7 @@ pub(super) fn version(answer: &Answer) -> Option<u64> {
 
 /// The lease in the response to a renewal.
 pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
-    Envelope::of(answer)?
-        .lease()
-        .ok_or_else(|| malformed("the answer to the renewal names no lease").of_somebody_else())
+    Envelope::of(answer)?.lease().ok_or_else(|| malformed("the answer to the renewal names no lease").by_intermediary())
 }
 
 /// The token in the response to a login or renewal.

@@ -133,7 +133,7 @@ pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Opt
     if answer.is_from_vault() || speaks_tls {
         refusal_of_vault(request, answer, namespace)
     } else {
-        refusal_of_intermediary(answer).of_somebody_else()
+        refusal_of_intermediary(answer).by_intermediary()
     }
 }
 
@@ -421,8 +421,8 @@ mod tests {
     fn what_is_no_json_is_the_word_of_somebody_else() {
         let said = |body: &str| Answer { body: SecretBytes::from(body.to_owned()), ..answer(403, "") };
         let speaker = |body: &str| refusal(&RequestKind::RenewLease, &said(body), None).speaker;
-        assert_eq!(speaker("<html>permission denied</html>"), Speaker::SomebodyElse);
-        assert_eq!(speaker("{\"errors\":"), Speaker::SomebodyElse);
+        assert_eq!(speaker("<html>permission denied</html>"), Speaker::Intermediary);
+        assert_eq!(speaker("{\"errors\":"), Speaker::Intermediary);
         assert_eq!((speaker(""), speaker("{\"errors\":[]}")), (Speaker::Backend, Speaker::Backend));
         assert!(!is_dead_token(&said("<html>invalid token</html>")));
     }

@@ -20,7 +20,7 @@ impl Kv2 {
     }
 
     /// Records that this mount is KV version 2.
-    pub(super) fn learn(&mut self, mount: &str) {
+    pub(super) fn add_mount(&mut self, mount: &str) {
         self.mounts.insert(mount.to_owned());
     }
 

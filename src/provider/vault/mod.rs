@@ -153,7 +153,7 @@ impl Vault {
         if answer.is_success() {
             return Ok(());
         }
-        let refusal = explain::refusal(&RequestKind::Read("sys/health"), &answer, None).at_work();
+        let refusal = explain::refusal(&RequestKind::Read("sys/health"), &answer, None).after_contact();
         if refusal.extent == Extent::Request { Ok(()) } else { Err(refusal.of_backend()) }
     }
 
@@ -255,7 +255,7 @@ impl Vault {
             return Err(failure);
         }
         let failure = explain::refusal(&request, &answer, self.namespace());
-        if failure.speaker == Speaker::SomebodyElse {
+        if failure.speaker == Speaker::Intermediary {
             return Err(failure);
         }
         let token = self.age_of_live_token();
@@ -337,7 +337,7 @@ impl Vault {
         let answer = self.ask(question).await.ok().filter(Answer::is_success)?;
         let mount = answer::versioned_mount(&answer)?;
         let meant = kv2::with_data(source, &mount)?;
-        self.kv2().learn(&mount);
+        self.kv2().add_mount(&mount);
         let meant = Source::Vault(meant);
         let mount = mount.trim_end_matches('/');
         Some(format!("`{mount}` is a KV version 2 mount: did you mean {meant}?"))

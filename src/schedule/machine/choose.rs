@@ -71,7 +71,7 @@ impl Schedule {
         };
         // A request that has been under way for long probably hangs in its mount and does not count against the
         // parallel requests.
-        let counts = |flight: &&InFlight| !self.breaker.is_closed() || flight.is_young(now);
+        let counts = |flight: &&InFlight| !self.breaker.is_closed() || flight.is_recent(now);
         let others = self.in_flight.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
         let gate = self.breaker.gate(slot, others, deadline, now)?;
         Some(due.max(gate))
@@ -87,7 +87,7 @@ impl Schedule {
     /// first. Slow requests do not count against the parallel requests.
     fn mount_gate(&self, id: SecretId, deadline: Deadline, now: Duration) -> Option<Duration> {
         let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
-        let is_beside = |flight: &&InFlight| self.mount_id(flight.slot) == Some(mount) && flight.is_young(now);
+        let is_beside = |flight: &&InFlight| self.mount_id(flight.slot) == Some(mount) && flight.is_recent(now);
         let others = self.in_flight.iter().filter(is_beside);
         let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
         if self.is_unaffected(id, now) {
@@ -143,7 +143,7 @@ impl Schedule {
         if step != Step::Issue || !tokens.is_login_due(self.server(), now) {
             return true;
         }
-        let hangs = self.in_flight.iter().any(|flight| flight.slot == Slot::Token && !flight.is_young(now));
+        let hangs = self.in_flight.iter().any(|flight| flight.slot == Slot::Token && !flight.is_recent(now));
         hangs && end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{part, scaled};
-use crate::schedule::backoff::{EXPIRED_WITHIN, less_a_quarter, unit};
+use crate::schedule::backoff::{EXPIRED_WITHIN, unit, with_jitter};
 use crate::schedule::breaker::Slot;
 use crate::schedule::secret::Secret;
 use crate::schedule::settings::Reads;
@@ -107,7 +107,7 @@ impl Schedule {
             && now >= self.refused_again.max(tried.saturating_add(EXPIRED_WITHIN))
         {
             self.secrets[index].try_again(now);
-            self.refused_again = now.saturating_add(less_a_quarter(EXPIRED_WITHIN, self.jitter));
+            self.refused_again = now.saturating_add(with_jitter(EXPIRED_WITHIN, self.jitter));
         }
         if let Some(tokens) = &mut self.tokens
             && (is_urgent || !tokens.is_live(now))

@@ -167,7 +167,7 @@ struct InFlight {
 
 impl InFlight {
     /// Whether it has been under way for less than [`SLOW`].
-    fn is_young(&self, now: Duration) -> bool {
+    fn is_recent(&self, now: Duration) -> bool {
         self.requested_at.saturating_add(SLOW) > now
     }
 }

@@ -10,7 +10,7 @@ use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
 use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, PatienceFor, TokenId, Work};
 
-use super::throttled::SentAway;
+use super::throttled::ThrottledWork;
 use super::{InFlight, Schedule};
 
 /// During an outage, work that is due within this time limits the back-off.
@@ -93,17 +93,17 @@ impl Schedule {
                 if let Some(mount) = self.mount_id(flight.slot) {
                     let timing = FailureTiming { limit: self.urgency(|of| of == mount, now), ..timing };
                     let breaker = &mut self.mounts[mount.0].breaker;
-                    let was_patient = breaker.patient_until(now).is_some();
+                    let was_patient = breaker.retry_after_until(now).is_some();
                     breaker.failed(flight.slot, flight.ran_in_mount, timing, now, jitter);
                     if let (Some(until), Some(id), false) =
-                        (breaker.patient_until(now), flight.work.secret(), was_patient)
+                        (breaker.retry_after_until(now), flight.work.secret(), was_patient)
                     {
                         let of = PatienceFor::MountOf(id);
                         self.events.push_back(Event::Patience(of, until.saturating_sub(now)));
                     }
                 }
                 if matches!(failure.class, Class::Throttled { .. }) {
-                    self.sent_away(flight, timing, now, jitter);
+                    self.handle_throttling(flight, timing, now, jitter);
                 }
             }
         }
@@ -178,16 +178,16 @@ impl Schedule {
 
     /// Handles a 429: decides whether it limits the whole backend or only what was throttled, and opens the backend's
     /// breaker in the first case.
-    fn sent_away(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
+    fn handle_throttling(&mut self, flight: &InFlight, timing: FailureTiming, now: Duration, jitter: f64) {
         let who = match flight.work {
-            Work::Renew(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_) => SentAway::Renewals,
-            _ => self.mount_id(flight.slot).map_or(SentAway::Login, SentAway::Mount),
+            Work::Renew(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_) => ThrottledWork::Renewals,
+            _ => self.mount_id(flight.slot).map_or(ThrottledWork::Login, ThrottledWork::Mount),
         };
-        if self.throttled.sent_away(who, now) {
+        if self.throttled.record(who, now) {
             let limit = self.urgency(|_| true, now);
-            let was_patient = self.breaker.patient_until(now).is_some();
+            let was_patient = self.breaker.retry_after_until(now).is_some();
             self.backend_failed(flight, FailureTiming { reach: Reach::All, limit, ..timing }, now, jitter);
-            if let (Some(until), false) = (self.breaker.patient_until(now), was_patient) {
+            if let (Some(until), false) = (self.breaker.retry_after_until(now), was_patient) {
                 self.events.push_back(Event::Patience(PatienceFor::Everything, until.saturating_sub(now)));
             }
         }
