@@ -7,7 +7,8 @@ use der::DateTime;
 /// Characters of a commit that are printed.
 const SHORT: usize = 12;
 
-/// The version of this build. `deploy/image/build` and the release set both variables; a plain `cargo build` has neither.
+/// The version of this build. `deploy/image/build` and the release set both variables; a plain `cargo build` has
+/// neither.
 pub(super) fn version() -> String {
     describe(env!("CARGO_PKG_VERSION"), option_env!("SECRET_EXEC_REVISION"), option_env!("SOURCE_DATE_EPOCH"))
 }

@@ -1,5 +1,6 @@
-//! An option behind a reference, as only `--file NAME=REF,format=dotenv` takes it: elsewhere it would become a part of the key
-//! or of the path in silence. A key that looks so is picked in a template: `secret('vault:PATH')['KEY']`.
+//! Detects an option after a reference. Only `--file NAME=REF,format=dotenv` accepts one; elsewhere it would silently
+//! become a part of the key or path. A key that looks like that can be picked in a template:
+//! `secret('vault:PATH')['KEY']`.
 
 use std::fmt;
 
@@ -7,17 +8,17 @@ use super::annotations::PREFIX;
 use super::nearest::nearest;
 use super::place::Place;
 
-/// What looks like an option at the end of a reference.
+/// A text at the end of a reference that looks like an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionBehind {
     name: &'static str,
-    /// Only one that the option takes: what else stands there may be anything.
+    /// Its value, if it is valid for the option; any other text may be a secret.
     value: Option<String>,
 }
 
 const OPTIONS: [&str; 4] = ["format", "decode", "mode", "refresh"];
 const FORMATS: [&str; 5] = ["raw", "json", "yaml", "dotenv", "properties"];
-/// What may stand between a reference and an option.
+/// Characters that may separate a reference from an option.
 const MARKS: [char; 3] = [',', ';', '|'];
 
 /// The option at the end of a reference, if there is one.
@@ -26,7 +27,7 @@ pub fn option_behind(reference: &str) -> Option<OptionBehind> {
     named(text).or_else(|| bare(text)).or_else(|| parameter(text))
 }
 
-/// `,format=dotenv`, with `:` or blanks too.
+/// An option with its name, such as `,format=dotenv`, also with `:` or blanks.
 fn named(text: &str) -> Option<OptionBehind> {
     let (head, value) = text.rsplit_once(['=', ':'])?;
     let (head, value) = (head.trim_end(), value.trim().trim_matches(['"', '\'']));
@@ -50,7 +51,7 @@ fn named(text: &str) -> Option<OptionBehind> {
     (is_certain || value.is_some()).then_some(OptionBehind { name, value })
 }
 
-/// `,dotenv`.
+/// A value without the option's name, such as `,dotenv`.
 fn bare(text: &str) -> Option<OptionBehind> {
     let (before, value) = text.rsplit_once(MARKS)?;
     let value = value.trim();
@@ -58,7 +59,8 @@ fn bare(text: &str) -> Option<OptionBehind> {
     (!is_in_parameters(before)).then(|| OptionBehind { name, value: Some(value.to_owned()) })
 }
 
-/// `?format=dotenv`, which would be a write of it over the secret. No path of Vault's own takes these values.
+/// An option written as a parameter, such as `?format=dotenv`, which would be a write to the secret. No Vault path
+/// accepts these values.
 fn parameter(text: &str) -> Option<OptionBehind> {
     let (_, parameters) = text.split('#').next()?.split_once('?')?;
     let mut pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
@@ -70,7 +72,7 @@ fn parameter(text: &str) -> Option<OptionBehind> {
     Some(OptionBehind { name, value: Some(value.to_owned()) })
 }
 
-/// Whether the end of a text is among the parameters of its path.
+/// Whether a reference ends within its parameters.
 fn is_in_parameters(text: &str) -> bool {
     !text.contains('#') && text.contains('?')
 }
@@ -95,7 +97,7 @@ impl fmt::Display for OptionBehind {
 }
 
 impl OptionBehind {
-    /// The option as a field beside `from`.
+    /// The option as a field of an entry, beside `from`.
     pub(super) fn field(&self) -> String {
         match (&self.value, self.name) {
             (Some(mode), "mode") => format!("mode: \"{mode}\""),
@@ -103,7 +105,7 @@ impl OptionBehind {
         }
     }
 
-    /// What is wrong with it in an entry of the configuration, and where it goes.
+    /// The message about the option in an entry of the configuration, with the place where it belongs.
     pub(super) fn elsewhere(&self, place: &Place, path: &str) -> String {
         let entry = format!("{{ from: REF, {} }}", self.field());
         let is_of_files = matches!(self.name, "mode" | "refresh");

@@ -123,8 +123,8 @@ pub fn is_near_reference(value: &str) -> bool {
     is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
 }
 
-/// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`. A path may contain a blank by
-/// accident; a sentence has several words, begins after a blank, or has its `#` at the start of a word.
+/// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`. A path may contain a blank
+/// by accident; a sentence has several words, begins after a blank, or has its `#` at the start of a word.
 fn is_sentence(bare: &str) -> bool {
     let Some((scheme, rest)) = bare.trim_start_matches('>').split_once(':') else { return false };
     let path = rest.split('#').next().unwrap_or_default();

@@ -65,7 +65,7 @@ pub(super) struct Merged<'a> {
     pub(super) proxies: Proxies,
     /// The name of an inherited variable that contains a token, which is ignored.
     pub(super) token_variable: Option<&'static str>,
-    /// Where Secrets Manager is, if a variable says so.
+    /// The address of Secrets Manager, if a variable sets it.
     pub(super) aws_endpoint: Option<&'a str>,
 }
 

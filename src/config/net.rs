@@ -150,7 +150,7 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     found.map_err(|(at, why)| if is_alone { why } else { format!("entry {at}: {why}") })
 }
 
-/// Checks `HOST[:PORT]`, where people write an address or a pattern.
+/// Checks `HOST[:PORT]`; addresses and patterns are refused with a hint.
 fn redirect_host(entry: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected HOST[:PORT], such as vault-0.vault-internal:8200";
     if entry.is_empty() {

@@ -16,8 +16,8 @@ pub fn is_forbidden_from_backend(name: &str) -> bool {
         || ["VAULT_", "BAO_", "SECRET_EXEC_"].iter().any(|prefix| upper.starts_with(prefix))
 }
 
-/// Whether a name that begins like a tool's variables is an app's own variable, or a harmless setting of the tool: one that
-/// makes it neither load code nor trust anything.
+/// Whether a name that begins like a tool's variables is an app's own variable, or a harmless setting of the tool: one
+/// that makes it neither load code nor trust anything.
 fn is_ordinary(upper: &str) -> bool {
     let last = upper.rsplit('_').next().unwrap_or_default();
     HARMLESS.binary_search(&upper).is_ok()
@@ -46,7 +46,7 @@ const SHARED: &[&str] = &[
     "XDG_",
 ];
 
-/// The last word of a name that says what an app logs in with, or where it is. Sorted.
+/// Last words of names for credentials and addresses of an app. Sorted.
 const VALUES: &[&str] = &[
     "DSN",
     "EMAIL",
@@ -71,7 +71,7 @@ const VALUES: &[&str] = &[
     "USERNAME",
 ];
 
-/// Ordinary names below one of [`PREFIXES`]. Sorted.
+/// Harmless names that begin with one of [`PREFIXES`]. Sorted.
 #[rustfmt::skip] // one name a line would be pages long
 const HARMLESS: &[&str] = &[
     "CONDA_DEFAULT_ENV", "DOTNET_CLI_TELEMETRY_OPTOUT", "DOTNET_GENERATE_ASPNET_CERTIFICATE", "DOTNET_NOLOGO",
@@ -107,7 +107,8 @@ const PREFIXES: &[&str] = &[
     "TCMALLOC_", "TEXMF", "TF_CLI_", "TS_NODE_", "UVICORN_", "UWSGI_", "XDEBUG_", "XDG_",
 ];
 
-/// Options of Java's start scripts, and emulators that are spoken to without TLS. Not `_OPTS` alone: an app's own options end so.
+/// Options of Java's start scripts, and emulators that are spoken to without TLS. Not `_OPTS` alone: an app's own
+/// options end so.
 const SUFFIXES: &[&str] = &["_CLASSPATH", "_EMULATOR_HOST", "_JAVA_OPTIONS", "_JAVA_OPTS", "_JVMFLAGS"];
 
 /// Sorted.

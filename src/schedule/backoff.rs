@@ -1,5 +1,5 @@
-//! Back-off after a failure: exponential with full jitter after transient failures (`transient_backoff`), minutes after refusals
-//! (`refusal_backoff`).
+//! Back-off after a failure: exponential with full jitter after transient failures (`transient_backoff`), minutes after
+//! refusals (`refusal_backoff`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a running supervisor or sidecar says of itself, and what the servers ask of it.
+//! What a running supervisor or sidecar reports about itself, and what its servers need from it.
 //!
 //! The running process builds a [`Report`] when it is requested; `status`, health and metrics use it. It contains names
 //! and references, and has no field for a value.

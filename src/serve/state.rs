@@ -194,8 +194,8 @@ fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
 }
 
 /// Returns an error unless the directory belongs to us or to its future owner. One that everyone may write to is
-/// accepted only if it is the root of a mount of ours (docker and Kubernetes create tmpfs that way); [`set_mode_and_owner`] then
-/// requires it to be empty.
+/// accepted only if it is the root of a mount of ours (docker and Kubernetes create tmpfs that way);
+/// [`set_mode_and_owner`] then requires it to be empty.
 fn refuse_foreign(found: Meta, is_mount: bool, path: &Path, owner: Option<Owner>) -> Result<(), StateError> {
     let own_uid = fs::effective_ids().0;
     let Meta { uid, mode, .. } = found;

@@ -320,7 +320,7 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     })
 }
 
-/// Where there is no code of AWS's.
+/// The hint for a response without an AWS error code.
 const NOT_STS: &str = "no reason was given: a proxy or another server may answer in its place (AWS_ENDPOINT_URL, \
                        AWS_ENDPOINT_URL_STS, HTTPS_PROXY)";
 

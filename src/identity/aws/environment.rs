@@ -65,11 +65,11 @@ fn endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Opt
     of_service.or_else(|| sdk.endpoint_url().map(str::to_owned)).filter(|url| !url.trim().is_empty())
 }
 
-/// Switches to other endpoints of AWS's own, by variable and by key of a profile.
+/// The switches to other AWS endpoints: environment variable and key of a profile.
 const FIPS: (&str, &str) = ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
 const DUAL_STACK: (&str, &str) = ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
 
-/// A switch that is neither on nor off: the SDK would leave it out, and go to another endpoint than was meant.
+/// Refuses a switch that is neither true nor false: the SDK would ignore it and use another endpoint.
 pub(super) fn check_switches() -> Result<(), Unusable> {
     let is_switch = |value: &str| ["", "true", "false"].iter().any(|known| value.eq_ignore_ascii_case(known));
     let wrong =
@@ -77,7 +77,8 @@ pub(super) fn check_switches() -> Result<(), Unusable> {
     wrong.map_or(Ok(()), |name| Err(Unusable::new(name, "is neither true nor false")))
 }
 
-/// A switch to another endpoint of AWS's beside an address for the service: the SDK's rules refuse both together.
+/// Refuses a switch to another AWS endpoint together with an address for the service: the SDK's rules exclude each
+/// other.
 pub(super) fn check_one_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Result<(), Unusable> {
     let switches = [(FIPS, sdk.use_fips()), (DUAL_STACK, sdk.use_dual_stack())];
     let on = switches.into_iter().find(|(_, is_on)| *is_on == Some(true)).map(|(switch, _)| switch);
@@ -104,7 +105,7 @@ pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
     ENDPOINTS.iter().find(is_there).copied().filter(|_| !authority.is_empty())
 }
 
-/// The variable that gives Secrets Manager another address than AWS's, if one does.
+/// The variable that sets an address of Secrets Manager other than AWS's, if there is one.
 pub(crate) fn secrets_manager_variable() -> Option<&'static str> {
     let value = |name: &str| Env::default().get(name).ok().filter(|value| !value.trim().is_empty());
     let is_ignored =
@@ -132,11 +133,12 @@ fn address(text: &str) -> Result<(), &'static str> {
 /// Explains why the providers that only the environment configures gave no credentials: a web identity (IRSA), and, if
 /// the settings themselves are wrong (`is_of_settings`), a container endpoint (ECS, EKS Pod Identity).
 pub(super) fn why_no_credentials(env: &Env, is_of_settings: bool) -> Option<Unusable> {
-    web_identity(env).or_else(|| half_a_pair(env)).or_else(|| is_of_settings.then(|| container(env))?)
+    web_identity(env).or_else(|| incomplete_key_pair(env)).or_else(|| is_of_settings.then(|| container(env))?)
 }
 
-/// One of the variables that are of use together only. An empty one is none, as for the SDK.
-fn half_a_pair(env: &Env) -> Option<Unusable> {
+/// Returns an error if only one of two variables is set that are useful only together. An empty one counts as not set,
+/// as in the SDK.
+fn incomplete_key_pair(env: &Env) -> Option<Unusable> {
     let is_set = |name: &str| env.get(name).is_ok_and(|value| !value.trim().is_empty());
     let (id, key, token) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN");
     let is_key = is_set(key) || is_set("SECRET_ACCESS_KEY");

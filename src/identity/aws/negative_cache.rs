@@ -1,4 +1,5 @@
-//! Caches for a moment that no AWS credentials are available: each search takes seconds, and every secret would wait for one.
+//! Caches for a moment that no AWS credentials are available: each search takes seconds, and every secret would wait
+//! for one.
 
 use std::time::Duration;
 

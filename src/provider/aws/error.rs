@@ -104,7 +104,7 @@ impl ServiceError<&str> {
                 format!("throttled ({})", status_and_code(code, self.status)),
             );
         }
-        let by = if code.is_empty() { named_by() } else { String::new() };
+        let by = if code.is_empty() { address_hint() } else { String::new() };
         Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", status_and_code(code, self.status)))
     }
 }
@@ -143,7 +143,7 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
         Meaning::Other if refused.raw().status().is_success() => {
             let why = format!(
                 "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?{}",
-                named_by()
+                address_hint()
             );
             Ok(Failure::new(Class::Malformed, why))
         }
@@ -163,11 +163,11 @@ fn of_intermediary(status: u16, region: &str) -> Failure {
         407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
         _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
     };
-    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", named_by()))
+    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", address_hint()))
 }
 
-/// Behind what probably another server said: the variable that leads there.
-pub(super) fn named_by() -> String {
+/// A suffix for messages about a response that another server probably sent: the variable that sets its address.
+pub(super) fn address_hint() -> String {
     secrets_manager_variable().map(|name| format!("; its address is from {name}")).unwrap_or_default()
 }
 
@@ -222,7 +222,7 @@ impl ServiceError<String> {
                 ),
             ),
             _ => {
-                let by = if self.code.is_empty() { named_by() } else { String::new() };
+                let by = if self.code.is_empty() { address_hint() } else { String::new() };
                 let said = status_and_code(sanitize_code(&self.code), self.status);
                 Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said}){by}"))
             }

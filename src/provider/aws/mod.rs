@@ -249,7 +249,7 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
         (Some(text), _) => SecretBytes::from(text),
         (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
         (None, None) => {
-            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", error::named_by())));
+            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", error::address_hint())));
         }
     };
     match Failure::of_too_many_secrets() {

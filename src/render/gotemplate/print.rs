@@ -40,7 +40,7 @@ pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
     Some(())
 }
 
-/// Like `fmt.Sprint`: a space between two operands if neither is a string.
+/// Like `fmt.Sprint`: a space between two operands if neither is a string. `None` if a value contains pointers.
 pub(super) fn sprint(values: &[Value]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut was_string = true;
@@ -55,7 +55,7 @@ pub(super) fn sprint(values: &[Value]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Like `fmt.Sprintln`.
+/// Like `fmt.Sprintln`. `None` if a value contains pointers.
 pub(super) fn sprintln(values: &[Value]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (at, value) in values.iter().enumerate() {

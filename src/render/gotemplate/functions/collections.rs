@@ -83,8 +83,8 @@ fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds the entries of the second map to the first. Nested maps are merged; any other value of the first one stays unless
-/// it is false or empty, or `overrides` is set.
+/// Adds the entries of the second map to the first. Nested maps are merged; any other value of the first one stays
+/// unless it is false or empty, or `overrides` is set.
 fn merge(base: &Value, other: &Value, overrides: bool, depth: usize) -> Outcome {
     let (Value::Map(base, kind), Value::Map(other, _)) = (base, other) else { return Ok(base.clone()) };
     let depth = depth.checked_sub(1).ok_or("values are nested deeper than 64 levels")?;
