@@ -95,13 +95,13 @@ pub(crate) enum EndedValues {
 }
 
 impl SavedValue {
-    /// Whether it ends with the token that it was requested with.
+    /// Whether the value ends with the token that it was requested with.
     pub(crate) fn is_bound(&self) -> bool {
         self.fetched.lease.is_some() || matches!(self.fetched.ends, Some(Ends::WithToken(_)))
     }
 
-    /// The same value, marked as ended. If it depended on a token, it ended at `token_end` at the latest; the result
-    /// depends on no token.
+    /// Marks the value as ended. If it depended on a token, it ended at `token_end` at the latest; the result depends
+    /// on no token.
     fn ended(mut self, token_end: Duration) -> Self {
         if self.is_bound() {
             let until_end = token_end.saturating_sub(self.requested_at);

@@ -337,7 +337,7 @@ impl Entry {
         }
     }
 
-    /// Whether it ends with the token that it was requested with.
+    /// Whether the value ends with the token that it was requested with.
     pub(super) fn is_bound(&self) -> bool {
         self.lease.is_some() || matches!(self.ends, Some(WrittenEnds::WithToken))
     }

@@ -42,7 +42,8 @@ pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Con
     check_all(pairs, &[])
 }
 
-/// The same, with the settings from another injector's annotations.
+/// Every mistake in a pod's annotations, and in the settings from another injector's annotations, that can be found
+/// without the other layers.
 pub fn check_all<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, settings: &[Setting]) -> Vec<ConfigError> {
     let mut mistakes = ConfigErrors::default();
     from_pairs(pairs, settings, &mut mistakes);

@@ -89,7 +89,7 @@ fn is_nearly(text: &str) -> bool {
     (starts("vault:") || starts("bao:")) && !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Whether it is transit ciphertext: `vault:v1:…`, with a higher number after a rotation.
+/// Whether the path is transit ciphertext: `vault:v1:…`, with a higher number after a rotation.
 pub(super) fn is_ciphertext(path: &str) -> bool {
     let number = path.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(number, _)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))

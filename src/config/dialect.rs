@@ -27,7 +27,7 @@ impl Dialect {
     /// Every dialect.
     pub const ALL: [Self; 3] = [Self::Vault, Self::OpenBao, Self::BankVaults];
 
-    /// Its name in the injector's config.
+    /// The dialect's name in the injector's config.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vault => "vault",

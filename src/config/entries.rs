@@ -251,7 +251,7 @@ fn error_without_secrets(error: &ReferenceError) -> String {
     }
 }
 
-/// Whether it has the characters of a scheme, and may be quoted.
+/// Whether the text consists of characters of a scheme, so that messages may quote it.
 fn looks_like_a_scheme(text: &str) -> bool {
     (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'+')
 }

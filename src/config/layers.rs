@@ -213,7 +213,7 @@ fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> 
     layer.tree
 }
 
-/// Whether it is a variable that the kubelet sets for a Service whose name begins with `secret-exec`.
+/// Whether the variable is one that the kubelet sets for a Service whose name begins with `secret-exec`.
 fn is_service_link(rest: &str, value: &str) -> bool {
     let port_of_protocol = |rest: &str| {
         ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {

@@ -25,7 +25,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether it is an annotation, or a line of the annotation with a config.
+    /// Whether the place is an annotation, or a line of the annotation with a config.
     pub fn is_annotation(&self) -> bool {
         match self {
             Self::Annotation(_) => true,

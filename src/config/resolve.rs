@@ -32,7 +32,8 @@ pub fn resolve(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Backends)
 }
 
-/// The same for a command that sends no request to a backend: settings for requests may be missing.
+/// Builds the configuration for a command that sends no request to a backend: settings for requests may be missing.
+/// Returns all mistakes, sorted by place.
 pub fn resolve_without_requests(layers: &Layers<'_>) -> Result<Config, Vec<ConfigError>> {
     resolve_with(layers, Answers::Nobody)
 }

@@ -121,7 +121,7 @@ impl Node {
 }
 
 impl Text {
-    /// Whether it is YAML's null.
+    /// Whether the node is YAML's null.
     pub(super) fn is_null(&self) -> bool {
         self.style == Style::Plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }

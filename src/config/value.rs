@@ -104,7 +104,7 @@ pub(super) fn plain(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// The same for an HTTP header that is signed: ASCII only.
+/// Validates a string for an HTTP header that is signed: ASCII only, no control characters, no white space at its ends.
 pub(super) fn header(text: &str) -> Result<String, Expected> {
     let text = plain(text)?;
     if text.is_ascii() { Ok(text) } else { Err("has a character that no header can carry; expected ASCII".to_owned()) }

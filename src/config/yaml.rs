@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str, origin: &Origin<'_>, mistakes: &mut ConfigErrors
     parse_bounded(text, origin, MAX_NODES, mistakes)
 }
 
-/// The same, with a limit on the number of nodes.
+/// Parses a text with a limit on the number of nodes. Returns `None` for a syntax error, which is reported.
 pub(super) fn parse_bounded(
     text: &str,
     origin: &Origin<'_>,

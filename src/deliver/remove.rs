@@ -53,7 +53,7 @@ pub(super) fn remove(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Resul
     remove_at_most(MOST, parent, name, owners)
 }
 
-/// The same, removing no more than `most` entries; then E2BIG.
+/// Removes a folder with its content, but no more than `most` entries; then returns E2BIG.
 fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
     let top = match open_to_empty(parent, name, owners) {
         Err(Errno::ENOENT) => return Ok(()),

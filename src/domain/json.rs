@@ -309,8 +309,8 @@ fn fault_of_string(token: &[u8]) -> Fault {
     (FieldFault::NotJson, 0)
 }
 
-/// The same JSON without white space between tokens and without needless escapes (Vault's encoder writes `<` as
-/// `\u003c`), as a whole map is written. Numbers stay as written.
+/// The JSON without white space between tokens and without needless escapes (Vault's encoder writes `<` as `\u003c`),
+/// in the form in which a whole map is written. Numbers stay as written.
 fn compact(json: &str) -> SecretBytes {
     let mut out = Vec::with_capacity(json.len());
     let mut rest = json;

@@ -37,7 +37,7 @@ impl Mode {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// Whether it starts the app's command.
+    /// Whether the mode starts the app's command.
     pub fn wraps(self) -> bool {
         matches!(self, Self::Exec | Self::Supervise)
     }

@@ -21,7 +21,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same for the first `most` characters of the text; `…` marks a cut.
+/// The first `most` characters of the text, with control and invisible characters escaped; `…` marks a cut.
 pub fn excerpt(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => printable(text).into_owned(),

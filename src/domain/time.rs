@@ -24,7 +24,7 @@ impl Seconds {
         Duration::from_secs(self.0)
     }
 
-    /// Whether it is 0.
+    /// Whether the duration is 0.
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }

@@ -127,7 +127,7 @@ impl Protected {
         Self { path, at_start }
     }
 
-    /// Whether it leads to one of these files now, or led to one at the start.
+    /// Whether the path leads to one of these files now, or led to one at the start.
     fn is_one_of(&self, ids: impl IntoIterator<Item = FileId>) -> bool {
         let now = FileId::at(&self.path);
         ids.into_iter().any(|id| now == Some(id) || self.at_start == Some(id))

@@ -151,7 +151,7 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     }
 }
 
-/// Whether it is a string that is not empty.
+/// Whether the value is a string that is not empty.
 fn is_said(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }

@@ -31,7 +31,7 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
     inject_into(pod, None, injector)
 }
 
-/// The same, with the namespace of the request or the enclosing object for a pod that does not name one.
+/// Plans the injection into a pod like [`inject`]. `namespace` is used if the pod does not name its own.
 pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) -> Result<Injected, Denial> {
     if !asks(pod, &injector.dialects) {
         return Ok(Injected::default());

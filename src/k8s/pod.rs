@@ -104,7 +104,7 @@ pub struct Mount {
 }
 
 impl Container {
-    /// Whether it mounts the volume with that name.
+    /// Whether the container mounts the volume with that name.
     pub fn mounts(&self, volume: &str) -> bool {
         self.mounts.iter().any(|mount| mount.volume == volume)
     }
@@ -114,7 +114,7 @@ impl Container {
         self.env.iter().any(|(known, _)| known == name)
     }
 
-    /// Whether it is an injected container, by its name.
+    /// Whether the container is an injected one, by its name.
     pub(super) fn is_own(&self) -> bool {
         is_injected_name(&self.name)
     }
@@ -124,7 +124,7 @@ impl Container {
         self.command.as_ref().is_some_and(|words| words.first().is_some_and(|word| word == PROGRAM_FILE))
     }
 
-    /// Whether it was injected into already: it mounts the volume, or its command is wrapped.
+    /// Whether the container was injected into already: it mounts the volume, or its command is wrapped.
     pub(super) fn is_injected(&self) -> bool {
         self.mounts(SIDECAR_NAME) || self.is_wrapped()
     }

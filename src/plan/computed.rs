@@ -83,7 +83,7 @@ impl Plan {
 }
 
 impl Filling {
-    /// Whether it is a template that computes the path of a reference.
+    /// Whether the content is a template that computes the path of a reference.
     pub(crate) fn computes(&self) -> bool {
         matches!(self, Self::Template(template) if !template.computed().is_empty())
     }

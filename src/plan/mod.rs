@@ -80,7 +80,7 @@ impl Filling {
         }
     }
 
-    /// Whether it is a Go template.
+    /// Whether the content is a Go template.
     fn is_go(&self) -> bool {
         matches!(self, Self::Template(render::AnyTemplate::Go(_)))
     }

@@ -27,7 +27,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether it is retried soon.
+    /// Whether a failure of this class is retried soon.
     pub fn is_retried(&self) -> bool {
         matches!(self, Self::Transient | Self::Throttled { .. })
     }
@@ -134,32 +134,32 @@ impl Failure {
         (SecretBytes::live() > MOST_SECRET_BYTES).then(|| Self::new(Class::Malformed, why()))
     }
 
-    /// The same failure, of a request that may have been carried out.
+    /// Marks the failure as one of a request that may have been carried out.
     pub fn perhaps_done(self) -> Self {
         Self { effect: Effect::Perhaps, ..self }
     }
 
-    /// The same failure, where no server answered.
+    /// Marks the failure as one of the whole backend: no server answered.
     pub fn of_backend(self) -> Self {
         Self { extent: Extent::Backend, ..self }
     }
 
-    /// The same failure, where only a health check shows whether the server is down.
+    /// Marks the failure as one where only a health check shows whether the server is down.
     pub fn unclear(self) -> Self {
         Self { extent: Extent::Unclear, ..self }
     }
 
-    /// The same failure, as a timeout.
+    /// Marks the failure as a timeout.
     pub fn silent(self) -> Self {
         Self { extent: Extent::Silence, ..self }
     }
 
-    /// The same failure, of a cause that has to be repaired.
+    /// Marks the failure as one whose cause has to be repaired.
     pub fn standing(self) -> Self {
         Self { outlook: Outlook::Standing, ..self }
     }
 
-    /// The same failure, in a response that something else sent.
+    /// Marks the failure as one in a response that something between us and the backend sent.
     pub fn by_intermediary(self) -> Self {
         Self { speaker: Speaker::Intermediary, ..self }
     }

@@ -33,7 +33,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Without values. `None` if the kernel returns no random key.
+    /// A store without values. `None` if the kernel returns no random key.
     pub(super) fn new(plan: &Plan, environment: Environment) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new()).ok()?;
         Some(Self {

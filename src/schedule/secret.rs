@@ -355,7 +355,7 @@ impl Secret {
         }
     }
 
-    /// Whether it waits because of a failure: for the backend, or for the retry of a refused request.
+    /// Whether the secret waits because of a failure: for the backend, or for the retry of a refused request.
     pub(super) fn is_blocked(&self, now: Duration) -> bool {
         let waits = self.due.is_some_and(|due| due > now);
         self.history.last_failure().is_some() && (waits || self.history.is_retried())
@@ -421,7 +421,7 @@ impl Secret {
         self.plan.refresh
     }
 
-    /// Whether it is read at intervals and its last request succeeded.
+    /// Whether the secret is read at intervals and its last request succeeded.
     pub(super) fn is_read_at_intervals(&self) -> bool {
         matches!(self.current, CurrentValue::Plain { .. })
             && self.plan.operation == Operation::Read

@@ -167,7 +167,8 @@ impl LeaseTerm {
         self.end.saturating_sub(window).max(self.granted.saturating_add(soonest(life)))
     }
 
-    /// The same for a renewal that fails at `now`: at least half of the remaining time is left for retrying it.
+    /// When a renewal that fails at `now` is given up in favour of a replacement: at least half of the remaining time
+    /// is left for retrying it.
     pub(super) fn renewal_deadline_after(&self, now: Duration, settings: &Settings) -> Duration {
         self.renewal_deadline(settings).max(now.saturating_add(part(self.left(now), 2)))
     }

@@ -322,7 +322,7 @@ impl Report {
 }
 
 impl SecretReport {
-    /// Its name, or else its reference.
+    /// The secret's name, or else its reference.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.reference)
     }

@@ -57,7 +57,7 @@ pub(crate) struct StartOptions {
 }
 
 impl StartOptions {
-    /// Without a checkpoint, for a start that a person or an app waits for.
+    /// A start without a checkpoint, that a person or an app waits for.
     pub(crate) fn fresh() -> Self {
         Self { found: Found::NOTHING, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
     }

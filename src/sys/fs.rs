@@ -137,7 +137,7 @@ impl Folder {
         self.some_names(usize::MAX)
     }
 
-    /// The same, at most `most` names.
+    /// At most `most` names in the folder, without `.` and `..`.
     pub fn some_names(&self, most: usize) -> Result<Vec<OsString>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut names = Vec::new();
@@ -219,8 +219,8 @@ pub fn set_mode(file: &impl AsFd, mode: u32) -> Result<()> {
     stat::fchmod(file, Mode::from_bits_truncate(mode))
 }
 
-/// The same for a folder from [`Folder::pass`], which its owner may not be able to open: through /proc, so that no
-/// link is followed.
+/// Sets the permission bits of a folder from [`Folder::pass`], which its owner may not be able to open: through /proc,
+/// so that no link is followed.
 pub fn set_mode_of_passed(folder: &Folder, mode: u32) -> Result<()> {
     let opened = format!("/proc/self/fd/{}", folder.0.as_raw_fd());
     let mode = Mode::from_bits_truncate(mode);

@@ -123,8 +123,8 @@ impl Image {
         Self::for_child(path, arguments, environment, &[], limits)
     }
 
-    /// The same for a child: the variables named in `own_pid` get the child's process id as their value, after
-    /// fork.
+    /// Builds the image of a child and checks it against `limits`. The variables named in `own_pid` get the child's
+    /// process id as their value, after fork.
     pub fn for_child<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         path: &Path,
         arguments: &[impl AsRef<OsStr>],

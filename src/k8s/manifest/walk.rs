@@ -32,13 +32,14 @@ pub(super) fn find(doc: &Doc, dialects: &[Dialect], path: &mut Vec<String>, foun
     }
 }
 
-/// Whether it is a map with `spec.containers`, or an object of kind `Pod` with a `spec`.
+/// Whether the value is a pod or a pod template: a map with `spec.containers`, or an object of kind `Pod` with a
+/// `spec`.
 pub(super) fn is_pod(doc: &Doc) -> bool {
     let has_containers = matches!(doc.get("spec").and_then(|spec| spec.get("containers")), Some(Doc::List(_)));
     has_containers || (doc.text("kind") == Some("Pod") && doc.get("spec").is_some())
 }
 
-/// Whether it has an annotation of this project or of an enabled dialect.
+/// Whether the pod has an annotation of this project or of an enabled dialect.
 fn asks(doc: &Doc, dialects: &[Dialect]) -> bool {
     annotations(doc).any(|key| counts(key, dialects))
 }

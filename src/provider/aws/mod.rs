@@ -69,7 +69,7 @@ impl Aws {
         }
     }
 
-    /// The same, without a retry.
+    /// Describes a source with one request (`DescribeSecret`): its current version and the date of its next rotation.
     async fn describe_once(&self, source: &AwsSource) -> Result<Description, Failure> {
         batch::refuse_pending(source)?;
         let group = self.group(source).await?;

@@ -34,7 +34,7 @@ impl Answer {
         self.body.expose().windows(phrase.len()).any(|window| window == phrase.as_bytes())
     }
 
-    /// Whether it gives no reason: no body, or an empty list of errors.
+    /// Whether the response gives no reason: no body, or an empty list of errors.
     pub(super) fn has_no_reason(&self) -> bool {
         let body: Vec<u8> = self.body.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         [&b""[..], b"{}", br#"{"errors":[]}"#, br#"{"errors":null}"#].contains(&body.as_slice())

@@ -24,7 +24,7 @@ impl Call {
         Self { method: RequestMethod::GET, path: path.to_owned(), query, body: None }
     }
 
-    /// The same with this query.
+    /// Sets the query of the request.
     pub(super) fn with_query(self, query: &str) -> Self {
         Self { query: Some(query.to_owned()), ..self }
     }

@@ -53,7 +53,7 @@ pub(super) fn interval(map: &SecretMap, duration: Seconds) -> Option<Ends> {
     (is_repeated && !duration.is_zero()).then(|| Ends::ReadEvery(duration.life()))
 }
 
-/// Whether it looks like a duration, such as `90m` or `1h30m`.
+/// Whether the text looks like a duration, such as `90m` or `1h30m`.
 fn is_duration(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
 }

@@ -147,7 +147,7 @@ impl Vault {
         answered
     }
 
-    /// The same connection in another namespace, for a token of an earlier configuration, which is only valid there.
+    /// Moves the connection to another namespace, for a token of an earlier configuration, which is only valid there.
     pub fn in_namespace(mut self, namespace: Option<&str>) -> Result<Self, Failure> {
         let value = namespace.map(HeaderValue::try_from).transpose();
         self.namespace = value.map_err(|_| Failure::new(Class::Malformed, "a namespace that no header can carry"))?;

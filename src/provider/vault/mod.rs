@@ -370,7 +370,7 @@ impl Fetch for Vault {
 }
 
 impl Vault {
-    /// As `accepted`, but checks after a denial whether the token is dead.
+    /// Returns a successful response, like `accepted`; after a denial it also checks whether the token is dead.
     async fn accepted_or_dead(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
         let accepted = self.accepted(request, answer);
         let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;

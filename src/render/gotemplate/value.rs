@@ -137,7 +137,7 @@ impl Value {
         }
     }
 
-    /// Whether it counts as true in `if`.
+    /// Whether the value counts as true in `if`.
     pub(super) fn is_true(&self) -> bool {
         match self {
             Self::Invalid | Self::Nil | Self::NilPointer(_) | Self::Pending => false,
@@ -152,12 +152,12 @@ impl Value {
         }
     }
 
-    /// Whether it is nil or no value.
+    /// Whether the value is nil or no value at all.
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self, Self::Invalid | Self::Nil)
     }
 
-    /// Its size without nested values, in bytes, for the limit of one rendering.
+    /// The value's size without nested values, in bytes, for the limit of one rendering.
     pub(super) fn weight(&self) -> usize {
         const NODE: usize = 32;
         match self {

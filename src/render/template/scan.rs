@@ -46,7 +46,7 @@ pub(super) struct Pick {
 }
 
 impl Pick {
-    /// The same with one more step.
+    /// The pick with one more step at the end.
     fn with(mut self, step: Step) -> Self {
         self.path.push(step);
         self

@@ -166,7 +166,7 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Whether it has been under way for less than [`SLOW`].
+    /// Whether the request has been under way for less than [`SLOW`].
     fn is_recent(&self, now: Duration) -> bool {
         self.requested_at.saturating_add(SLOW) > now
     }
@@ -208,8 +208,8 @@ impl Schedule {
         id
     }
 
-    /// Also issues this secret again at this interval, which an operator set on the secret itself. A secret with a
-    /// lease is renewed instead.
+    /// Sets an interval at which this secret is issued again, which an operator set on the secret itself. A secret with
+    /// a lease is renewed instead.
     pub fn reissue_every(&mut self, id: SecretId, interval: Duration) {
         self.secrets[id.0].reissue_every(interval);
     }

@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether it is a valid key of a Secret (Kubernetes: letters, digits, `-`, `_` and `.`).
+/// Whether the name is a valid key of a Secret (Kubernetes: letters, digits, `-`, `_` and `.`).
 fn is_secret_key(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with("..")

@@ -114,7 +114,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The same without consuming it; the white space is consumed.
+    /// The next token that is not white space, without consuming it; the white space before it is consumed.
     fn peek_word(&mut self) -> Parsed<Item<'t>> {
         let item = self.next_word()?;
         self.back(item);

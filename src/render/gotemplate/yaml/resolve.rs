@@ -17,7 +17,7 @@ pub(super) fn is_string(text: &str) -> bool {
     !is_other && !is_base60(text)
 }
 
-/// Whether it is a number; underscores have been removed.
+/// Whether the text is a number; underscores have been removed.
 fn is_number(plain: &str) -> bool {
     let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(plain);
     is_integer(plain.starts_with('-'), plain.len() > unsigned.len(), unsigned)
@@ -25,7 +25,7 @@ fn is_number(plain: &str) -> bool {
         || binary(plain).is_some_and(|digits| i64::from_str_radix(&digits, 2).is_ok())
 }
 
-/// Whether it is an integer with Go's prefixes; a number of more than 63 bits only without a sign.
+/// Whether the text is an integer with Go's prefixes; a number of more than 63 bits only without a sign.
 fn is_integer(is_negative: bool, is_signed: bool, unsigned: &str) -> bool {
     let lower = unsigned.to_ascii_lowercase();
     let (digits, radix) = match lower.as_bytes() {
@@ -52,7 +52,7 @@ fn binary(plain: &str) -> Option<String> {
     negative.or_else(|| plain.strip_prefix("0b").map(str::to_owned))
 }
 
-/// Whether it matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?` and is finite.
+/// Whether the text matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?` and is finite.
 fn is_float(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_made_of_digits = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -60,7 +60,7 @@ fn is_float(text: &str) -> bool {
     is_made_of_digits && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Whether it matches `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`.
+/// Whether the text is a number in base 60: `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`.
 fn is_base60(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
@@ -76,7 +76,7 @@ fn is_base60(text: &str) -> bool {
         && is_digits(fraction)
 }
 
-/// Whether it is a date, or a date and a time.
+/// Whether the text is a date, or a date and a time.
 fn is_timestamp(text: &str) -> bool {
     let (date, time) = match text.find(['T', 't', ' ']) {
         Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
@@ -114,7 +114,7 @@ fn small(text: &str) -> Option<u32> {
     is_small.then(|| text.parse().ok()).flatten()
 }
 
-/// Whether it is a time of day.
+/// Whether the text is a time of day.
 fn is_clock(text: &str) -> bool {
     let (whole, fraction) = text.split_once(['.', ',']).map_or((text, None), |(whole, rest)| (whole, Some(rest)));
     let parts: Vec<_> = whole.split(':').map(small).collect();
@@ -122,7 +122,7 @@ fn is_clock(text: &str) -> bool {
         && fraction.is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether it is a time zone's offset without its sign.
+/// Whether the text is a time zone's offset, `HH:MM`, without its sign.
 fn is_zone(text: &str) -> bool {
     let parts: Vec<_> = text.split(':').map(|part| small(part).filter(|_| part.len() == 2)).collect();
     matches!(parts[..], [Some(..=24), Some(..=60)])
