@@ -275,6 +275,8 @@ impl Backend {
 impl Executor for Backend {
     type Output = Fetched;
 
+    /// Executes one request with a time limit. An issue request that exceeds it keeps running, so that what it issues
+    /// late can be revoked or used.
     async fn execute(self: Rc<Self>, work: Work, limit: Duration) -> (Outcome, Option<Fetched>) {
         let answered = match (work, &self.kind) {
             (Work::Issue(id), Kind::Vault(logins)) => {

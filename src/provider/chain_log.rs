@@ -27,6 +27,7 @@ impl LoggedVerifier {
 }
 
 impl ServerCertVerifier for LoggedVerifier {
+    /// Verifies the certificate with the inner verifier, and logs the chain and the result at level debug.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -47,6 +47,7 @@ impl Files {
 }
 
 impl Fetch for Files {
+    /// Reads every file; a source of another kind is an error.
     async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let read = |source: &&Source| match source {
             Source::File(path) => {

@@ -193,6 +193,7 @@ impl Anybody {
 }
 
 impl ServerCertVerifier for Anybody {
+    /// Accepts every certificate (`vault.skipVerify`).
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

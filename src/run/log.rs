@@ -56,6 +56,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
+    /// Writes an event as one line of text: program, level, message, and fields whose value is not in the message.
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         match self.0 {
             Program::Exec => out.write_str("secret-exec: ")?,

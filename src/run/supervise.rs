@@ -217,6 +217,7 @@ impl Reach for Child<'_, '_, '_> {
         self.supervision.run_hook(id, image);
     }
 
+    /// Restarts the app with newly rendered environment variables; the error says why it is not restarted.
     fn restart(&mut self) -> Result<(), String> {
         let Supervised { app, caller, live, .. } = self.all;
         let rotation = live.rotation.borrow();

@@ -165,6 +165,7 @@ impl Answer {
 }
 
 impl From<&Fetched> for Answer {
+    /// How long a fetched value lives, for the schedule.
     fn from(fetched: &Fetched) -> Self {
         let life = match (&fetched.lease, fetched.ends) {
             (Some(lease), Some(Ends::Expires(ttl) | Ends::WithToken(ttl))) if !lease.renewable => {

@@ -76,6 +76,7 @@ pub trait Pages {
 }
 
 impl<R: Running> Pages for R {
+    /// The pages `/livez`, `/readyz` and `/metrics` of a running process.
     fn page(&self, path: &str) -> Option<Page> {
         Some(match path {
             // There is only one loop, so a response shows that it is alive.

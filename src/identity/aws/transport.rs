@@ -191,6 +191,8 @@ struct Dispatch {
 }
 
 impl HttpConnector for Dispatch {
+    /// Sends a request of the SDK directly or through its proxy, logs the result, and receives the whole body within
+    /// limits of size and time.
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         // The SDK's resolver panics when it cannot start a thread.
         if is_name(request.uri())

@@ -299,6 +299,7 @@ impl<'a, S> Watched<'a, S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
+    /// Reads from the stream; the first bytes of a request end the idle phase.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

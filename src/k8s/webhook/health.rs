@@ -11,6 +11,7 @@ use crate::serve::{Health, Page, Pages};
 use super::server::Server;
 
 impl Pages for Server {
+    /// The pages `/livez`, `/readyz` and `/metrics` of the webhook.
     fn page(&self, path: &str) -> Option<Page> {
         match path {
             "/livez" => Some(Page::ok()),

@@ -176,6 +176,7 @@ impl Aws {
 }
 
 impl Fetch for Aws {
+    /// Fetches the sources; those whose credentials are refused are fetched once more with new credentials.
     async fn fetch(&self, sources: &[&Source]) -> Vec<Result<Fetched, Failure>> {
         let mut answers = self.fetch_once(sources).await;
         let is_refused = |answer: &Result<Fetched, Failure>| answer.as_ref().is_err_and(error::is_of_credentials);

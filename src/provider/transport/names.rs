@@ -25,6 +25,7 @@ pub(super) struct NoSuchName(pub(super) String);
 pub(super) struct NotLookedUp(pub(super) String);
 
 impl Resolve for NameOverrideResolver {
+    /// Resolves a host name, or the one that replaces it. Fails if no thread can be started for the lookup.
     fn resolve(&self, name: Name) -> Resolving {
         let host = match &self.instead {
             Some((from, host)) if from.eq_ignore_ascii_case(name.as_str()) => host.clone(),

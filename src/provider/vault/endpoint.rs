@@ -67,6 +67,7 @@ pub(super) struct Envelope {
 }
 
 impl MiddleWare for Envelope {
+    /// Completes a request: the path's prefix, and the headers for namespace and token.
     fn request<E: Endpoint>(&self, _: &E, request: &mut http::Request<Vec<u8>>) -> Result<(), ClientError> {
         *request.uri_mut() = versioned(request.uri());
         let headers = request.headers_mut();
