@@ -94,7 +94,7 @@ pub(super) enum WrittenEnds {
 }
 
 impl WrittenEnds {
-    /// Converts without the duration.
+    /// Converts the kind of end, without its duration.
     pub(super) fn of(ends: Ends) -> Self {
         match ends {
             Ends::Expires(_) => Self::Expires,

@@ -136,7 +136,7 @@ pub(super) fn why_no_credentials(env: &Env, is_of_settings: bool) -> Option<Unus
     web_identity(env).or_else(|| incomplete_key_pair(env)).or_else(|| is_of_settings.then(|| container(env))?)
 }
 
-/// Returns an error if only one of two variables is set that are useful only together. An empty one counts as not set,
+/// The problem if only one of two variables is set that are useful only together. An empty one counts as not set,
 /// as in the SDK.
 fn incomplete_key_pair(env: &Env) -> Option<Unusable> {
     let is_set = |name: &str| env.get(name).is_ok_and(|value| !value.trim().is_empty());
