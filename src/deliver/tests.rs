@@ -39,7 +39,7 @@ impl Shm {
         VolumePlan { path: self.path.clone(), owner: Ownership::default(), size: 1 << 20 }
     }
 
-    /// As a writer of ours leaves it, so that nothing about it has to change.
+    /// In the state in which this program leaves it, so that nothing about it has to change.
     fn make_volume(&self) {
         fs::create_dir_all(&self.path).unwrap();
         fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).unwrap();

@@ -151,7 +151,7 @@ fn a_volume_full_of_files_is_in_the_way_of_no_login() {
     for purpose in [Purpose::Identity, Purpose::AwsToken, Purpose::Certificates] {
         assert_eq!(world.protected.check(&world.path("app/token"), purpose).err(), None, "{purpose:?}");
     }
-    // On the volume's own file system it cannot be told.
+    // On the volume's own file system the two cannot be distinguished.
     assert_eq!(world.refused(world.path("app/a")), Some(ProtectedFileError::Crowded(world.path("volume"))));
     let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
     fs::write(elsewhere.path().join("a"), "a").unwrap();

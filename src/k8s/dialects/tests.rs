@@ -107,7 +107,7 @@ fn keys_of_the_other_prefix_are_not_passed_over() {
     assert!(text.contains("annotations of openbao.org/ and of vault.hashicorp.com/ in one pod"), "{text}");
 }
 
-/// Who never wrote an annotation of ours is told of none.
+/// Messages to an author of other annotations name no annotation of this project.
 #[test]
 fn what_is_wrong_is_said_in_the_words_of_the_pod() {
     for (prefix, annotations, expected) in [
@@ -501,7 +501,7 @@ fn files_are_go_templates_by_themselves_and_denied_where_they_are_malformed() {
         let place = "annotation vault.hashicorp.com/agent-inject-template-c: ";
         assert!(denial.contains(place) && denial.contains(expected), "{text}: {denial}");
     }
-    // Its delimiters count, and a template of ours in its place is Jinja again.
+    // Its delimiters apply, and an annotation of this project in its place is a Jinja template again.
     let (pod, _) = injected_with(&[
         ("agent-inject-template-c", "<% secret \"a/b\" %>"),
         ("agent-template-left-delim-c", "<%"),

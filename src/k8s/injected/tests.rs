@@ -117,7 +117,7 @@ fn a_container_that_the_pod_brings_along_is_refused_wherever_it_stands() {
             spec[list] = json!(all);
             refused(&pod(&[FILE, ROLE], spec), &format!("the pod already has a container {name}"));
         }
-        // A true copy of ours in another list, or beside it.
+        // An exact copy of the injected container in another list, or beside it.
         let mut twice = whole();
         let own = at(&mut twice, SIDECAR_NAME).clone();
         let all = twice["spec"].as_object_mut().unwrap().entry(list).or_insert_with(|| json!([]));
@@ -150,7 +150,7 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
     patched["spec"]["volumes"][2]["projected"]["defaultMode"] = json!(420);
     let before = patched.clone();
     assert_eq!(injected(&patched), before);
-    // Given to ours alone, or over what is ours, it is another container.
+    // A mount of the injected container only, or over one of its own, makes it another container.
     let mut alone = patched.clone();
     at(&mut alone, "/spec/containers/0")["volumeMounts"].as_array_mut().unwrap().pop();
     refused(&alone, "it mounts volume kube-api-access-x at");

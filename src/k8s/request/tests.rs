@@ -52,7 +52,7 @@ fn denied_text(annotations: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn a_template_counts_with_what_it_refers_to_and_no_more() {
-    // Only Secrets Manager is asked, whatever the text around says: no login to Vault, no token.
+    // Only Secrets Manager is needed, whatever the surrounding text: no login to Vault, no token.
     let aws = injected(&pod(&[("template.a", "# vault: none\n{{ secret('aws-sm:prod/db').user }}")], app()));
     assert!(!words(&injected_container(&aws)["args"]).iter().any(|word| word.starts_with("vault.auth.")));
     let text = denied_text(&[("template.a", "{{ secret('vault:secret/data/db').user }}")]).join("\n");

@@ -1,4 +1,4 @@
-//! A server that grants tokens and leases as Vault does, fails as it is told, and accuses whoever breaks a rule.
+//! A server that grants tokens and leases as Vault does, fails as configured, and records violations of its rules.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ fn json(text: &str) -> Value {
     read::read(text).unwrap().unwrap().0.to_json()
 }
 
-/// What the injected container is told, and the app's mounts.
+/// The arguments of the injected container, and the app's mounts.
 fn injected(text: &str, dialects: &[Dialect]) -> (Vec<String>, Value) {
     let pod = json(text);
     let done = inject(&pod, &injector(dialects)).unwrap_or_else(|denial| panic!("{denial:#?}\n{text}"));
