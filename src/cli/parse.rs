@@ -130,7 +130,7 @@ impl Found {
         }
     }
 
-    /// A word that is not a command: the second half of a NAME=REF written as two words, an unknown word after
+    /// The mistake of a word that is not a command: the second half of a NAME=REF in two words, an unknown word after
     /// `help`, or a misspelled command.
     fn unknown_command(
         error: &Error,

@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Role, address, namespace, mount and method of the login, and logging.
+    /// Translates role, address, namespace, mount and method of the login, and logging.
     fn login(&mut self) {
         let account = self.pod.service_account.as_deref().unwrap_or("default");
         let (name, role) = self.filled(&["vault-role", "bao-role"]).unwrap_or(("vault-role", account));
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The mode, the settings of the app's environment, and the containers to wrap.
+    /// Translates the mode, the settings of the app's environment, and the containers to wrap.
     fn environment(&mut self) {
         let is_daemon = self.is_set(&["vault-env-daemon", "bao-env-daemon", "secret-init-daemon"]);
         self.made.mode = Some(if is_daemon { Mode::Supervise } else { Mode::Exec });

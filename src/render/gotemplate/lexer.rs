@@ -79,7 +79,7 @@ impl<'t> Lexer<'t> {
         Item { kind, at: start, text: &self.input[start..self.at] }
     }
 
-    /// The next token outside of delimiters.
+    /// Reads the next token outside of delimiters.
     fn outside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         loop {
             let start = self.at;
@@ -141,7 +141,7 @@ impl<'t> Lexer<'t> {
         rest.starts_with(self.right).then_some(false)
     }
 
-    /// The next token inside delimiters.
+    /// Reads the next token inside delimiters.
     fn inside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         let start = self.at;
         if let Some(is_trimmed) = self.right_delimiter() {
@@ -197,7 +197,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The right delimiter, with its trim marker.
+    /// Reads the right delimiter, with its trim marker.
     fn close(&mut self, is_trimmed: bool) -> Item<'t> {
         if is_trimmed {
             self.at += 2;
@@ -212,7 +212,7 @@ impl<'t> Lexer<'t> {
         item
     }
 
-    /// A run of white space; its last character may belong to a trim marker.
+    /// Reads a run of white space; its last character may belong to a trim marker.
     fn space(&mut self) -> Item<'t> {
         let start = self.at;
         let mut last = start;
@@ -230,7 +230,7 @@ impl<'t> Lexer<'t> {
         self.since(start, Kind::Space)
     }
 
-    /// The rest of a quoted literal; `open` is the error if it has no end.
+    /// Reads the rest of a quoted literal; `open` is the error if it has no end.
     fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         while let Some(c) = self.peek() {
             self.at += c.len_utf8();
@@ -247,7 +247,7 @@ impl<'t> Lexer<'t> {
         Err((start, SyntaxError::Syntax(open.into())))
     }
 
-    /// The rest of a field or variable.
+    /// Reads the rest of a field or variable.
     fn field_or_variable(&mut self, start: usize, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
         if self.is_at_terminator() {
             return Ok(self.since(start, if kind == Kind::Field { Kind::Dot } else { kind }));
@@ -256,7 +256,7 @@ impl<'t> Lexer<'t> {
         self.terminated(start, kind)
     }
 
-    /// The rest of an identifier or keyword.
+    /// Reads the rest of an identifier or keyword.
     fn identifier(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         self.skip_word();
         let kind = match &self.input[start..self.at] {
@@ -290,7 +290,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// A number literal.
+    /// Reads a number literal.
     fn number(&mut self, start: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         let bytes = self.rest().as_bytes();
         let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));

@@ -10,7 +10,7 @@ use super::Reader;
 const TLS_PATH: &str = "/vault/tls/";
 
 impl Reader<'_> {
-    /// Role, method, mount, address, namespace and the method's parameters.
+    /// Translates role, method, mount, address, namespace and the method's parameters.
     pub(super) fn login(&mut self) {
         if let Some(role) = self.filled("role") {
             self.set("role", &["vault", "auth", "role"], role);
@@ -54,7 +54,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The CA and the client's certificate, if they are files of the Secret in `tls-secret`.
+    /// Translates the CA and the client's certificate, which must be files of the Secret in `tls-secret`.
     pub(super) fn tls(&mut self) {
         let secret = self.filled("tls-secret").map(str::to_owned);
         let has_ca = self.injector.operator_value("vault.ca").is_some()

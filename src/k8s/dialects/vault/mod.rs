@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The mode, the containers that get the files, and whether processes are shared.
+    /// Translates the mode, the containers that get the files, and whether processes are shared.
     fn mode_and_containers(&mut self) {
         let is_populated = self.is_set("agent-pre-populate", true);
         if self.is_set("agent-pre-populate-only", false) {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         names
     }
 
-    /// User and group of the injected container.
+    /// Translates user and group of the injected container; refuses root.
     fn user(&mut self) {
         const ROOT: &str = "root is refused here; leave it out: the files are readable for every user of the pod";
         let number = |name: &str| self.filled(name).and_then(|value| value.parse::<u32>().ok());
@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The operator's resources, overridden by the annotations.
+    /// Translates the resources: the operator's, overridden by the annotations.
     fn resources(&mut self) {
         let mut all = self.injector.resources.clone();
         let mut is_said = false;
@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
         self.made.resources = is_said.then_some(all);
     }
 
-    /// Intervals of refresh and renewal, and the delay before revocation.
+    /// Translates the intervals of refresh and renewal, and the delay before revocation.
     fn times(&mut self) {
         const GRACE: &str = "agent-revoke-grace";
         const INTERVAL: &str = "template-static-secret-render-interval";
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Level and format of the log.
+    /// Translates level and format of the log.
     fn logs(&mut self) {
         if let Some(level) = self.filled("log-level") {
             let level = match level.to_ascii_lowercase().as_str() {

@@ -73,7 +73,7 @@ impl Annotations {
         self.annotations.push((key.to_owned(), value.into()));
     }
 
-    /// Mode, containers, directory, resources and user.
+    /// Adds the annotations for mode, containers, directory, resources and user.
     fn injection(&mut self, translation: &Translation, pod: &Pod) {
         if let Some(mode) = translation.mode.filter(|mode| *mode != Mode::Sidecar) {
             self.add("mode", mode.name());
@@ -108,7 +108,7 @@ impl Annotations {
         self.shares_processes = translation.shares_processes;
     }
 
-    /// The settings as annotations; what has no annotation of its own goes to `config`.
+    /// Adds the settings as annotations; what has no annotation of its own goes to `config`.
     fn settings<'a>(&mut self, rest: impl Iterator<Item = &'a Setting>, files: Files) {
         let mut config: Vec<(String, Doc)> = Vec::new();
         for setting in rest {

@@ -165,7 +165,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Role, namespace, address and mount of Vault.
+    /// Translates role, namespace, address and mount of Vault.
     fn vault(&mut self) {
         for (name, key) in
             [("roleName", "vault-role"), ("vaultNamespace", "vault-namespace"), ("vaultAddress", "vault-address")]
@@ -267,7 +267,7 @@ impl Reader<'_> {
         (mode != 0o440).then(|| format!("{mode:04o}"))
     }
 
-    /// The region of AWS.
+    /// Translates the region of AWS.
     fn aws(&mut self) {
         if let Some(region) = self.parameter("region") {
             self.add("aws-region", region);
@@ -324,7 +324,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Which containers mount the volume, and at which path.
+    /// Finds the containers that mount the volume, and the path, and adds annotations for them.
     fn mounts(&mut self, pod: &Doc) {
         let mut paths = BTreeSet::new();
         let mut names = Vec::new();
