@@ -326,7 +326,7 @@ fn what_a_poisoned_state_says_makes_no_line_and_names_no_other_file() {
         assert!(text.contains(from));
         let poisoned = text.replace(from, to);
         folder.unlink("state.json".as_ref()).unwrap();
-        std::io::Write::write_all(&mut folder.create_file("state.json".as_ref()).unwrap(), poisoned.as_bytes())
+        std::io::Write::write_all(&mut folder.create_file("state.json".as_ref(), 0o600).unwrap(), poisoned.as_bytes())
             .unwrap();
         let LoadedCheckpoint::Usable(Some(token), values) = find(&folder, &key("c"), &[source()], now(1)) else {
             panic!("not taken up")

@@ -284,7 +284,7 @@ impl Checkpoint {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(why) => return Err(why),
         }
-        let mut file = self.folder.create_file(beside.as_ref())?;
+        let mut file = self.folder.create_file(beside.as_ref(), 0o600)?;
         if let Err(error) = file.write_all(bytes) {
             let _gone = self.folder.unlink(beside.as_ref());
             return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));

@@ -73,14 +73,15 @@ pub(super) fn fill(generation: &Folder, files: &[Artifact], owner: Ownership, pa
                 folders.insert(below, folder);
             }
         }
-        let mut written =
-            parent(&folders, generation, name).create_file(last(name)).map_err(VolumeError::system("create", &here))?;
+        let mode = owner.file_mode(file.mode);
+        let created = parent(&folders, generation, name).create_file(last(name), mode);
+        let mut written = created.map_err(VolumeError::system("create", &here))?;
         written.write_all(file.bytes.expose()).map_err(|error| VolumeError::System {
             doing: "write",
             path: here.clone(),
             why: errno(&error),
         })?;
-        place::set_owner_and_mode(&written, owner, owner.file_mode(file.mode), &here)?;
+        place::set_owner_and_mode(&written, owner, mode, &here)?;
     }
     // A folder sorts before its content, so the reverse order is bottom-up.
     for (below, folder) in folders.iter().rev() {

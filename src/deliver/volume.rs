@@ -266,8 +266,13 @@ impl Volume {
 
     /// The stable names that have to be created. Something else with such a name is removed, if it may be.
     fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
+        let present: BTreeSet<OsString> = self.list()?.into_iter().collect();
         let mut missing = Vec::new();
         for name in names {
+            if !present.contains(*name) {
+                missing.push(*name);
+                continue;
+            }
             match self.find(name)? {
                 None => missing.push(*name),
                 Some(Kind::Link) if self.is_stable(name)? => {}
@@ -385,12 +390,8 @@ impl Volume {
 
 /// Returns an error if two files cannot exist side by side.
 fn refuse_clashes(files: &[Artifact]) -> Result<(), VolumeError> {
-    for (place, file) in files.iter().enumerate() {
-        if let Some(other) = files[..place].iter().find(|other| other.name.clashes_with(&file.name)) {
-            return Err(VolumeError::Clash(other.name.clone(), file.name.clone()));
-        }
-    }
-    Ok(())
+    let clash = FileName::first_clash(files.iter().map(|file| &file.name));
+    clash.map_or(Ok(()), |(earlier, name)| Err(VolumeError::Clash(earlier.clone(), name.clone())))
 }
 
 /// The first component of a file's path.

@@ -96,10 +96,11 @@ impl Folder {
         self.at(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()).map(File::from)
     }
 
-    /// Creates the file `name` (`O_EXCL`) for writing, with mode 0600.
-    pub fn create_file(&self, name: &OsStr) -> Result<File> {
+    /// A new file `name` (`O_EXCL`), open for writing. It has what `mode` gives its owner, less the umask, and nothing for
+    /// anybody else until its mode is set.
+    pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY;
-        self.at(name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
+        self.at(name, flags, Mode::from_bits_truncate(mode & 0o700)).map(File::from)
     }
 
     /// openat(2) with `O_NOFOLLOW` and `O_CLOEXEC`.
@@ -261,14 +262,14 @@ mod tests {
         assert_eq!(folder.pass("folder".as_ref()).unwrap_err(), Errno::ENOTDIR);
         assert_eq!(folder.open("folder".as_ref()).unwrap_err(), Errno::ENOTDIR);
         assert_eq!(folder.open_file("file".as_ref()).unwrap_err(), Errno::ELOOP);
-        assert_eq!(folder.create_file("file".as_ref()).unwrap_err(), Errno::EEXIST);
+        assert_eq!(folder.create_file("file".as_ref(), 0o600).unwrap_err(), Errno::EEXIST);
         assert_eq!(folder.find("file".as_ref()).unwrap().map(|found| found.kind), Some(Kind::Link));
     }
 
     #[test]
     fn a_file_that_somebody_reads_is_known() {
         let (dir, folder) = shm();
-        folder.create_file("a".as_ref()).unwrap();
+        folder.create_file("a".as_ref(), 0o600).unwrap();
         let file = folder.open_file("a".as_ref()).unwrap();
         assert!(!is_open_elsewhere(&file));
         let theirs = File::open(dir.path().join("a")).unwrap();
