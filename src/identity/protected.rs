@@ -8,10 +8,13 @@
 mod kernel;
 mod walk;
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -21,7 +24,7 @@ use nix::sys::stat::{self, FileStat, Mode};
 
 use crate::config::{Config, VaultAuth};
 
-use walk::{contains_file, parents, walk};
+use walk::{contains_file, files_below, parents, walk};
 
 /// Where Kubernetes, AWS's webhooks and our injection mount tokens.
 const TOKEN_DIRECTORIES: [&str; 7] = [
@@ -96,7 +99,7 @@ impl fmt::Display for ProtectedFileError {
 }
 
 /// Device and inode, which identify a file whatever its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct FileId {
     device: u64,
     inode: u64,
@@ -119,17 +122,42 @@ impl FileId {
 struct Protected {
     path: PathBuf,
     at_start: Option<FileId>,
+    /// The results of this pass; `None` if each comparison looks the path up again.
+    pass: Option<Found>,
+}
+
+/// Cached results of the comparisons of one pass with a protected path.
+#[derive(Debug, Clone, Default)]
+struct Found {
+    now: OnceCell<Option<FileId>>,
+    /// All files below it; `None` if there are too many.
+    below: OnceCell<Option<BTreeSet<FileId>>>,
 }
 
 impl Protected {
     fn new(path: PathBuf) -> Self {
         let at_start = FileId::at(&path);
-        Self { path, at_start }
+        Self { path, at_start, pass: None }
+    }
+
+    /// The file that the path leads to now, if any.
+    fn now(&self) -> Option<FileId> {
+        let look = || FileId::at(&self.path);
+        self.pass.as_ref().map_or_else(look, |found| *found.now.get_or_init(look))
+    }
+
+    /// Whether this directory contains the file at any depth, for example as a hard link or a bind mount. `None` if it has
+    /// too many entries to compare.
+    fn contains(&self, id: FileId) -> Option<bool> {
+        match &self.pass {
+            None => contains_file(&self.path, id),
+            Some(found) => found.below.get_or_init(|| files_below(&self.path)).as_ref().map(|ids| ids.contains(&id)),
+        }
     }
 
     /// Whether the path leads to one of these files now, or led to one at the start.
     fn is_one_of(&self, ids: impl IntoIterator<Item = FileId>) -> bool {
-        let now = FileId::at(&self.path);
+        let now = self.now();
         ids.into_iter().any(|id| now == Some(id) || self.at_start == Some(id))
     }
 
@@ -153,6 +181,8 @@ pub struct ProtectedFiles {
     credentials: Vec<Protected>,
     state: Vec<Protected>,
     volume: Vec<Protected>,
+    /// In a pass: for a directory, those above it.
+    parents: Option<RefCell<BTreeMap<FileId, Vec<FileId>>>>,
 }
 
 impl ProtectedFiles {
@@ -176,7 +206,16 @@ impl ProtectedFiles {
             credentials: protected(credentials),
             state: protected(vec![config.state.clone()]),
             volume: protected(vec![config.volume.path.clone()]),
+            parents: None,
         }
+    }
+
+    /// Returns a copy for reading many files right after one another, which looks up each protected path once.
+    pub fn for_one_pass(&self) -> Self {
+        let mut pass = Self { parents: Some(RefCell::default()), ..self.clone() };
+        let lists = [&mut pass.logins, &mut pass.identities, &mut pass.credentials, &mut pass.state, &mut pass.volume];
+        lists.into_iter().flatten().for_each(|known| known.pass = Some(Found::default()));
+        pass
     }
 
     /// Returns an error if the path must not be read. A path that does not exist is judged by its spelling.
@@ -210,8 +249,20 @@ impl ProtectedFiles {
         let (directory, name) = walk(path)?;
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = stat::fstat(&fcntl::openat(&directory, name.as_os_str(), flags, Mode::empty())?)?;
-        self.refuse(&found, &name, &parents(directory)?, purpose)?;
+        self.refuse(&found, &name, &self.parents(directory)?, purpose)?;
         Ok(FileId::of(&found))
+    }
+
+    /// A directory and all directories above it.
+    fn parents(&self, directory: OwnedFd) -> Result<Vec<FileId>, OpenError> {
+        let Some(known) = &self.parents else { return parents(directory) };
+        let id = FileId::of(&stat::fstat(&directory)?);
+        if let Some(found) = known.borrow().get(&id) {
+            return Ok(found.clone());
+        }
+        let found = parents(directory)?;
+        known.borrow_mut().insert(id, found.clone());
+        Ok(found)
     }
 
     /// Returns an error if the file is protected. `parents` are the directories above it.
@@ -227,9 +278,8 @@ impl ProtectedFiles {
         // The app may put hard links into the volume. Only files of the same file system can be linked there, and a
         // file with a single name has no second one.
         let has_other_names = purpose == Purpose::Content || found.st_nlink > 1;
-        let may_hold = |known: &Protected| {
-            has_other_names && FileId::at(&known.path).is_none_or(|directory| directory.device == id.device)
-        };
+        let may_hold =
+            |known: &Protected| has_other_names && known.now().is_none_or(|directory| directory.device == id.device);
         for (list, refusal) in [
             (&self.state, ProtectedFileError::State as fn(PathBuf) -> ProtectedFileError),
             (&self.volume, ProtectedFileError::Volume),
@@ -238,7 +288,7 @@ impl ProtectedFiles {
                 if is_below(known) {
                     return Err(refusal(known.path.clone()));
                 }
-                match may_hold(known).then(|| contains_file(&known.path, id)) {
+                match may_hold(known).then(|| known.contains(id)) {
                     None | Some(Some(false)) => {}
                     Some(Some(true)) => return Err(refusal(known.path.clone())),
                     Some(None) => return Err(ProtectedFileError::Crowded(known.path.clone())),
@@ -257,7 +307,7 @@ impl ProtectedFiles {
         }
         let is_ca = purpose == Purpose::Certificates && name != "token";
         // If that cannot be determined, it is refused.
-        let holds_it = |known: &&Protected| is_below(known) || contains_file(&known.path, id).unwrap_or(true);
+        let holds_it = |known: &&Protected| is_below(known) || known.contains(id).unwrap_or(true);
         match self.credentials.iter().find(holds_it) {
             Some(known) if !is_ca => Err(ProtectedFileError::Credentials(known.path.clone())),
             _ => Ok(()),

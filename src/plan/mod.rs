@@ -16,6 +16,7 @@ use crate::domain::{
 };
 use crate::identity::file::{self, FileError};
 use crate::identity::protected::ProtectedFiles;
+use crate::render::gotemplate::ConvertedSecrets;
 use crate::render::{self, Step};
 use crate::sys::clock;
 
@@ -87,9 +88,18 @@ impl Filling {
 
     /// Renders it with the fetched values.
     pub(crate) fn render(&self, fetches: &Fetches) -> Result<SecretBytes, render::RenderError> {
+        self.render_among(&ConvertedSecrets::default(), fetches)
+    }
+
+    /// The same as one of several, all of them with `fetches`.
+    fn render_among(
+        &self,
+        converted: &ConvertedSecrets,
+        fetches: &Fetches,
+    ) -> Result<SecretBytes, render::RenderError> {
         match self {
             Self::Secret { reference, format, decode } => render::secret(reference, *format, *decode, fetches),
-            Self::Template(template) => template.render(fetches, clock::unix()),
+            Self::Template(template) => template.render(fetches, converted, clock::unix()),
         }
     }
 }
@@ -100,6 +110,7 @@ impl Plan {
         let named: BTreeMap<String, SecretRef> =
             config.secrets.iter().map(|(name, entry)| (name.clone(), entry.reference.clone())).collect();
         let mut problems = Vec::new();
+        let protected = &protected.for_one_pass();
         let mut filling =
             |content: &Content, place: &Place, what: &str| match compile(content, place, what, &named, protected) {
                 Ok(filling) => Some(filling),
@@ -238,10 +249,11 @@ impl Plan {
     /// Renders every file. Returns all problems at once.
     pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
+        let converted = ConvertedSecrets::default();
         let artifacts = self
             .files
             .iter()
-            .filter_map(|file| match file.filling.render(fetches) {
+            .filter_map(|file| match file.filling.render_among(&converted, fetches) {
                 Ok(bytes) => Some(Artifact { name: file.name.clone(), bytes, mode: file.mode }),
                 Err(error) => {
                     problems.push(Diagnostic::new(error.exit(), format!("cannot write file {}: {error}", file.name)));
@@ -255,10 +267,11 @@ impl Plan {
     /// Renders every variable, those of `envFrom` last. A name that two of them set is a problem.
     pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
+        let converted = ConvertedSecrets::default();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
         let mut names: BTreeSet<EnvName> = self.variables.iter().map(|variable| variable.name.clone()).collect();
         for variable in &self.variables {
-            match variable.filling.render(fetches) {
+            match variable.filling.render_among(&converted, fetches) {
                 Ok(value) => set.push((variable.name.clone(), value)),
                 Err(error) => {
                     problems.push(Diagnostic::new(error.exit(), format!("cannot set env {}: {error}", variable.name)));

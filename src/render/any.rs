@@ -6,7 +6,7 @@ use crate::config::{Language, Place};
 use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, ValueError};
-use super::gotemplate::{self, Rendered};
+use super::gotemplate::{self, ConvertedSecrets, Rendered};
 use super::template::{self, Step};
 
 /// A compiled template in either language.
@@ -70,11 +70,17 @@ impl AnyTemplate {
         }
     }
 
-    /// Renders the template with the fetched values; `now` is in seconds since 1970.
-    pub fn render(&self, fetches: &Fetches, now: u64) -> Result<SecretBytes, RenderError> {
+    /// Renders the template with the fetched values; `now` is in seconds since 1970. Templates that are rendered with the
+    /// same `fetches` share `converted`.
+    pub fn render(
+        &self,
+        fetches: &Fetches,
+        converted: &ConvertedSecrets,
+        now: u64,
+    ) -> Result<SecretBytes, RenderError> {
         match self {
             Self::Jinja(template) => template.render(fetches),
-            Self::Go(template) => match template.render(fetches, now)? {
+            Self::Go(template) => match template.render_among(converted, fetches, now)? {
                 Rendered::Done(bytes) => Ok(bytes),
                 Rendered::Incomplete(sources) => {
                     let reference = sources.first().map(ToString::to_string).unwrap_or_default();

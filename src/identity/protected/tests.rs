@@ -28,6 +28,7 @@ impl World {
             credentials: list(&["pod"]),
             state: list(&["state"]),
             volume: list(&["volume"]),
+            parents: None,
         };
         Self { protected, folder }
     }
@@ -40,6 +41,8 @@ impl World {
         let path = path.as_ref();
         let checked = self.protected.check(path, Purpose::Content).err();
         let opened = self.protected.open(path, Purpose::Content);
+        let in_a_pass = self.protected.for_one_pass().open(path, Purpose::Content);
+        assert_eq!(format!("{:?}", opened.as_ref().err()), format!("{:?}", in_a_pass.err()), "{path:?}");
         match (checked, opened) {
             (None, Ok(_) | Err(OpenError::System(_))) => None,
             (Some(checked), Err(OpenError::Refused(opened))) => {

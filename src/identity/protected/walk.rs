@@ -1,6 +1,6 @@
 //! Walks a path one component at a time, as the kernel does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -25,15 +25,17 @@ const MOST_ENTRIES: usize = 20_000;
 /// An error if it passes through a kernel file system.
 pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
     let mut rest: VecDeque<OsString> = components(path);
-    let mut at = directory(if path.is_absolute() { "/" } else { "." })?;
+    let (mut at, mut device) = directory(if path.is_absolute() { "/" } else { "." })?;
     let mut links: u32 = 0;
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     while let Some(name) = rest.pop_front() {
         let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
-        if is_kernel(&found)? {
+        let about = stat::fstat(&found)?;
+        // On the same device is the same file system.
+        if about.st_dev != device && is_kernel(&found)? {
             return Err(ProtectedFileError::Kernel.into());
         }
-        let kind = SFlag::from_bits_truncate(stat::fstat(&found)?.st_mode) & SFlag::S_IFMT;
+        let kind = SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT;
         if kind == SFlag::S_IFLNK {
             links = links.saturating_add(1);
             if links > MOST_LINKS {
@@ -42,7 +44,7 @@ pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
             let target = fcntl::readlinkat(&at, name.as_os_str())?;
             let target = Path::new(&target);
             if target.is_absolute() {
-                at = directory("/")?;
+                (at, device) = directory("/")?;
             }
             for part in components(target).into_iter().rev() {
                 rest.push_front(part);
@@ -50,7 +52,7 @@ pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
         } else if rest.is_empty() {
             return Ok((at, name));
         } else if kind == SFlag::S_IFDIR {
-            at = found;
+            (at, device) = (found, about.st_dev);
         } else {
             return Err(Errno::ENOTDIR.into());
         }
@@ -69,13 +71,14 @@ fn components(path: &Path) -> VecDeque<OsString> {
     names
 }
 
-/// Opens a directory; an error if it is on a kernel file system.
-fn directory(path: &str) -> Result<OwnedFd, OpenError> {
+/// Opens a directory and returns it with its device; an error if it is on a kernel file system.
+fn directory(path: &str) -> Result<(OwnedFd, u64), OpenError> {
     let found = fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     if is_kernel(&found)? {
         return Err(ProtectedFileError::Kernel.into());
     }
-    Ok(found)
+    let device = stat::fstat(&found)?.st_dev;
+    Ok((found, device))
 }
 
 /// A directory and all directories above it, up to the root, across mounts.
@@ -96,6 +99,26 @@ pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
 /// Whether a directory contains this file at any depth, for example as a hard link or a bind mount. `None` if it has
 /// too many entries to compare.
 pub(super) fn contains_file(directory: &Path, id: FileId) -> Option<bool> {
+    let mut is_there = false;
+    visit(directory, |found| {
+        is_there = found == id;
+        is_there
+    })
+    .map(|()| is_there)
+}
+
+/// All files and directories below a directory, at any depth. `None` if there are too many.
+pub(super) fn files_below(directory: &Path) -> Option<BTreeSet<FileId>> {
+    let mut all = BTreeSet::new();
+    visit(directory, |found| {
+        all.insert(found);
+        false
+    })
+    .map(|()| all)
+}
+
+/// Calls `is_enough` with each file and directory below a directory until it returns true. `None` if there are too many.
+fn visit(directory: &Path, mut is_enough: impl FnMut(FileId) -> bool) -> Option<()> {
     let mut waiting = vec![directory.to_owned()];
     let mut left = MOST_ENTRIES;
     while let Some(directory) = waiting.pop() {
@@ -103,13 +126,13 @@ pub(super) fn contains_file(directory: &Path, id: FileId) -> Option<bool> {
             left = left.checked_sub(1)?;
             // `lstat` instead of the directory entry's inode, so that mount points count.
             let Ok(found) = entry.path().symlink_metadata() else { continue };
-            if (FileId { device: found.dev(), inode: found.ino() }) == id {
-                return Some(true);
+            if is_enough(FileId { device: found.dev(), inode: found.ino() }) {
+                return Some(());
             }
             if found.is_dir() {
                 waiting.push(entry.path());
             }
         }
     }
-    Some(false)
+    Some(())
 }

@@ -13,6 +13,7 @@ use super::error::{Location, RenderError, TemplateRenderError};
 
 mod arguments;
 mod ast;
+mod converted;
 mod error;
 mod eval;
 mod fields;
@@ -31,6 +32,7 @@ mod rendering;
 mod value;
 mod yaml;
 
+pub use converted::ConvertedSecrets;
 pub use error::{SyntaxError, TemplateError};
 pub(super) use functions::is_function;
 pub use jinja::{Simpler, simpler};
@@ -95,7 +97,9 @@ impl Template {
         if self.computed.is_empty() {
             return Vec::new();
         }
-        let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
+        let converted = ConvertedSecrets::default();
+        let rendering = Rendering::new(fetches, &converted, self.missing_key, now);
+        let mut evaluator = Evaluator::new(&self.templates, rendering);
         // An error is reported by `render`.
         let _stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
         let is_known = |source: &Source| self.references.iter().any(|known| known.source == *source);
@@ -105,7 +109,9 @@ impl Template {
     /// Whether the template, rendered with these values, still names a source that was [adopted](Self::adopt). True
     /// also if the rendering stops early.
     pub fn still_names(&self, source: &Source, fetches: &Fetches, now: u64) -> bool {
-        let mut evaluator = Evaluator::new(&self.templates, Rendering::new(fetches, self.missing_key, now));
+        let converted = ConvertedSecrets::default();
+        let rendering = Rendering::new(fetches, &converted, self.missing_key, now);
+        let mut evaluator = Evaluator::new(&self.templates, rendering);
         let is_stopped = evaluator.run(MAIN, &Value::Invalid, 0).is_err();
         is_stopped
             || evaluator.rendering.is_incomplete
@@ -119,7 +125,17 @@ impl Template {
 
     /// Renders the template; `now` is in seconds since 1970.
     pub fn render(&self, fetches: &Fetches, now: u64) -> Result<Rendered, RenderError> {
-        let rendering = Rendering::new(fetches, self.missing_key, now);
+        self.render_among(&ConvertedSecrets::default(), fetches, now)
+    }
+
+    /// The same as one of several templates, all of them with `fetches`.
+    pub fn render_among(
+        &self,
+        converted: &ConvertedSecrets,
+        fetches: &Fetches,
+        now: u64,
+    ) -> Result<Rendered, RenderError> {
+        let rendering = Rendering::new(fetches, converted, self.missing_key, now);
         let mut evaluator = Evaluator::new(&self.templates, rendering);
         match evaluator.run(MAIN, &Value::Invalid, 0) {
             Ok(_) if evaluator.rendering.is_incomplete => {

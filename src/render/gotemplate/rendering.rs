@@ -6,6 +6,7 @@ use crate::config::MissingKey;
 use crate::domain::{Fetches, Source};
 
 use super::super::limits::{FUEL, GROWTH};
+use super::converted::ConvertedSecrets;
 use super::value::{Scratch, Value};
 
 /// The deepest nesting of a value that a template builds.
@@ -14,6 +15,7 @@ const DEPTH: usize = 64;
 /// The state of one rendering.
 pub(super) struct Rendering<'a> {
     pub(super) fetches: &'a Fetches,
+    pub(super) converted: &'a ConvertedSecrets,
     pub(super) missing_key: MissingKey,
     /// The sources that were named, fetched or not.
     pub(super) sources: BTreeSet<Source>,
@@ -29,11 +31,16 @@ pub(super) struct Rendering<'a> {
 }
 
 impl<'a> Rendering<'a> {
-    /// The state at the start of a rendering.
-    pub(super) fn new(fetches: &'a Fetches, missing_key: MissingKey, now: u64) -> Self {
+    pub(super) fn new(
+        fetches: &'a Fetches,
+        converted: &'a ConvertedSecrets,
+        missing_key: MissingKey,
+        now: u64,
+    ) -> Self {
         let scratch = Scratch::default();
         Self {
             fetches,
+            converted,
             missing_key,
             sources: BTreeSet::new(),
             is_incomplete: false,

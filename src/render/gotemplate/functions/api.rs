@@ -16,10 +16,13 @@ const MOST_REFERENCES: usize = 1_000;
 
 pub(super) const TABLE: &[Function] = &[
     Function::with("secret", &[Str], |run, given| {
-        fetched(run, "secret", given, |fetched| Ok(Value::Secret(secret(fetched)?.into())))
+        fetched(run, "secret", given, |run, source, fetched| {
+            run.converted.get_or_convert(source, fetched, secret).map(Value::Secret)
+        })
     })
     .rest(Str),
-    Function::with("pkiCert", &[Str], |run, given| fetched(run, "pkiCert", given, pem)).rest(Str),
+    Function::with("pkiCert", &[Str], |run, given| fetched(run, "pkiCert", given, |_, _, fetched| pem(fetched)))
+        .rest(Str),
     Function { name: "executeTemplate", parameters: &[Str], rest: Some(Any), call: Call::ExecuteTemplate },
     Function::with("scratch", &[], |run, _| Ok(Value::Scratch(run.scratch.clone()))),
 ];
@@ -59,7 +62,12 @@ pub(in super::super) fn reference(function: &str, given: &[Text]) -> Result<Secr
 
 /// Builds the result from the fetched source that the arguments name. If it is not fetched, records it and returns a
 /// pending value.
-fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&Fetched) -> Outcome) -> Outcome {
+fn fetched(
+    run: &mut Rendering<'_>,
+    function: &str,
+    given: &[Value],
+    make: fn(&Rendering<'_>, &Source, &Fetched) -> Outcome,
+) -> Outcome {
     let texts: Vec<Text> = given.iter().map(|value| Text::from(super::bytes(value))).collect();
     // Errors about literal paths were reported by the parser; for a computed path, they would quote a value.
     let computed = "the path that is computed here is none of a secret, or a parameter is no \"key=value\" pair";
@@ -67,15 +75,15 @@ fn fetched(run: &mut Rendering<'_>, function: &str, given: &[Value], make: fn(&F
     if run.sources.len() >= MOST_REFERENCES && !run.sources.contains(&source) {
         return Err(format!("it names more than {MOST_REFERENCES} secrets"));
     }
-    let found = run.fetches.get(&source);
-    run.sources.insert(source);
-    match found {
-        Some(fetched) => make(fetched),
+    let outcome = match run.fetches.get(&source) {
+        Some(fetched) => make(run, &source, fetched),
         None => {
             run.is_incomplete = true;
             Ok(Value::Pending)
         }
-    }
+    };
+    run.sources.insert(source);
+    outcome
 }
 
 /// The result of `secret`; the data of KV v2 is in its envelope.
