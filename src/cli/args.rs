@@ -70,9 +70,9 @@ impl Invocation {
 /// values included.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, Vec<ConfigError>> {
     let (options, wrapped) = split(args);
-    let line = options::command();
+    let sufficient = options::command_for(&options);
     let unknown = |word: &str| format!(" (a command to run follows --: secret-exec [OPTIONS] -- {word})");
-    let matches = match parse::parse(&line, &options, unknown) {
+    let matches = match parse::parse(sufficient, options::command, &options, unknown) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return Ok(Invocation::of(Command::Print(text))),
         Err(Stop::ConfigErrors(mut mistakes, rest)) => {
@@ -204,17 +204,18 @@ fn check(own: &ArgMatches, command: Option<Vec<OsString>>) -> Result<Check, Conf
 /// `mistakes`.
 fn flags(matches: &ArgMatches, mistakes: &mut Vec<ConfigError>) -> Vec<Flag> {
     let mut found: Vec<(usize, Flag)> = Vec::new();
-    for name in options::setting_names() {
+    for id in matches.ids().filter(|id| options::is_setting(id.as_str())) {
+        let name = id.as_str();
         let flag = format!("--{name}");
-        if !is_given(matches, &name) {
+        if !is_given(matches, name) {
             continue;
         }
-        let Ok(Some(values)) = matches.try_get_many::<OsString>(&name) else {
-            let at = matches.index_of(&name).unwrap_or_default();
+        let Ok(Some(values)) = matches.try_get_many::<OsString>(name) else {
+            let at = matches.index_of(name).unwrap_or_default();
             found.push((at, Flag::new(flag, "")));
             continue;
         };
-        for (at, value) in matches.indices_of(&name).into_iter().flatten().zip(values) {
+        for (at, value) in matches.indices_of(name).into_iter().flatten().zip(values) {
             match value.to_str() {
                 Some(value) => found.push((at, Flag::new(flag.clone(), value))),
                 None => mistakes.push(mistake(&flag, "the value is not UTF-8")),
@@ -248,6 +249,20 @@ mod tests {
         parse(line.split_whitespace().map(OsString::from).collect()).map_err(|mistakes| {
             mistakes.iter().map(|m| format!("{}: {}", m.place, m.text)).collect::<Vec<_>>().join("\n")
         })
+    }
+
+    #[test]
+    fn every_option_sets_something_or_belongs_to_one_command() {
+        let named = |command: &clap::Command| {
+            let ids: Vec<_> = command.get_arguments().map(|arg| arg.get_id().to_string()).collect();
+            ids
+        };
+        let whole = options::command();
+        let settings: Vec<_> = named(&whole).into_iter().filter(|id| !options::is_source(id)).collect();
+        assert!(settings.iter().all(|id| options::is_setting(id)), "{settings:?}");
+        let others = whole.get_subcommands().flat_map(named).filter(|id| !settings.contains(id));
+        let taken: Vec<_> = others.filter(|id| options::is_setting(id)).collect();
+        assert!(taken.is_empty(), "{taken:?}");
     }
 
     #[test]

@@ -26,8 +26,7 @@ use super::output::{self, print};
 use super::parse::{self, Stop};
 use super::shell::{Shell, man_page};
 
-/// The whole program `secret-inject`: parses the command line, runs the command, prints problems, returns the exit
-/// code.
+/// The program `secret-inject`: parses the command line, runs the command, prints problems, returns the exit code.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let shown: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -52,8 +51,7 @@ fn problems(mistakes: Vec<ConfigError>) -> Vec<Diagnostic> {
 
 /// Parses the command line, checks the values of its options, and runs the command.
 fn start(args: &[OsString]) -> Ended {
-    let line = options::command();
-    let matches = match parse::parse(&line, args, |_| String::new()) {
+    let matches = match parse::parse(options::command(), options::command, args, |_| String::new()) {
         Ok(matches) => matches,
         Err(Stop::Print(text)) => return print(&text),
         Err(Stop::ConfigErrors(mistakes, rest)) => {
@@ -78,9 +76,12 @@ fn start(args: &[OsString]) -> Ended {
         "migrate" => migrate(&options),
         "certs" => make_certs(&options),
         "schema" => print(&config::injector_schema()),
-        "completions" => print(&Shell::read(own).completions(line)),
-        "man" => print(&man_page(line, own.get_one::<String>("command").map(String::as_str)).map_err(problems)?),
-        _ => print(&line.render_version()),
+        "completions" => print(&Shell::read(own).completions(options::command())),
+        "man" => {
+            let page = man_page(options::command(), own.get_one::<String>("command").map(String::as_str));
+            print(&page.map_err(problems)?)
+        }
+        _ => print(&options::command().render_version()),
     }
 }
 
@@ -232,9 +233,8 @@ fn migrate(options: &Options<'_>) -> Ended {
     Ok(Exit::App(u8::from(!made.left.is_empty() || (is_check && !made.changed.is_empty()))))
 }
 
-/// The command `manifest`: injects into the given manifests and prints them. With `--check` prints nothing to stdout
-/// and exits 1 if something would change. Without `--config`, the config is that of a KRM function's `functionConfig`,
-/// if the input has one.
+/// The command `manifest`: injects into the given manifests and prints them, or with `--check` exits 1 if something would
+/// change. Without `--config`, the config is that of a KRM function's `functionConfig`, if the input has one.
 fn offline(options: &Options<'_>) -> Ended {
     let inputs = manifests(options)?;
     let injector = match options.path("config") {

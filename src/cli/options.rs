@@ -1,6 +1,8 @@
 //! The clap definition of `secret-exec`'s command line: the options listed by `config`, and those of single
 //! commands.
 
+use std::ffi::OsString;
+
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
@@ -49,6 +51,10 @@ const QUIET_IN_STATUS: [&str; 12] = [
     "sandbox",
 ];
 
+/// Options and arguments that set nothing: they say what one command does.
+const OF_ONE_COMMAND: [&str; 9] =
+    ["online", "policy", "local-skeleton", "json", "watch", "ready", "path", "shell", "command"];
+
 const ABOUT: &str = "secret-exec stands between a container and its secrets: it proves who the workload is to \
                      Vault/OpenBao or AWS Secrets Manager, fetches secrets, writes them to memory only, drops privileges \
                      and starts the app.";
@@ -79,24 +85,36 @@ Examples:
 
 /// The whole command line of `secret-exec`.
 pub(super) fn command() -> Command {
-    with_options(|_| true)
+    with_options(|_| true, |_| true)
+}
+
+/// The command line with the options of only those commands that are among `words`.
+pub(super) fn command_for(words: &[OsString]) -> Command {
+    with_options(|_| true, |name| words.iter().any(|word| word == name))
 }
 
 /// The command line for completions: without the options that `status` and `refresh` accept but do not use.
 pub(super) fn for_completions() -> Command {
-    with_options(|arg| !is_one_of(arg, &QUIET_IN_STATUS))
+    with_options(|arg| !is_one_of(arg, &QUIET_IN_STATUS), |_| true)
 }
 
-/// Builds the command line. `has` decides which options `status` and `refresh` get.
-fn with_options(has: impl Fn(&Arg) -> bool) -> Command {
+/// Builds the command line. `has` decides which options `status` and `refresh` get, and `is_needed` which commands get their
+/// options at all.
+fn with_options(has: impl Fn(&Arg) -> bool, is_needed: impl Fn(&str) -> bool) -> Command {
     let settings = settings();
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let with = |name, about| {
+        if !is_needed(name) {
+            return of(name, about);
+        }
         let quiet = QUIET_IN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, options)| options);
         let shown = |arg: &Arg| if is_one_of(arg, quiet) { arg.clone().hide(true) } else { arg.clone() };
         of(name, about).args(settings.iter().filter(|arg| !is_one_of(arg, &WRAPPING)).map(shown))
     };
     let asking = |name, about| {
+        if !is_needed(name) {
+            return of(name, about);
+        }
         let hidden = settings
             .iter()
             .filter(|arg| !is_one_of(arg, &WRAPPING) && has(arg))
@@ -150,9 +168,9 @@ pub(super) fn for_shells() -> [Command; 2] {
     ]
 }
 
-/// The names of the options that set something, in the order of the help.
-pub(super) fn setting_names() -> Vec<String> {
-    settings().iter().map(|arg| arg.get_id().to_string()).filter(|name| !is_source(name)).collect()
+/// Whether the option is a setting, and not a switch or argument of a single command.
+pub(super) fn is_setting(name: &str) -> bool {
+    !is_source(name) && !OF_ONE_COMMAND.contains(&name)
 }
 
 /// Whether the option names a file of settings.

@@ -19,12 +19,20 @@ pub(super) enum Stop {
 
 /// Parses the arguments after the program's name. `unknown_command` returns text to append to the message about an
 /// unknown command.
+///
+/// `sufficient` has the options of the commands that the arguments name. `whole` builds those of all commands, which takes
+/// longer than parsing and is only needed for help and for error messages.
 pub(super) fn parse(
-    command: &Command,
+    sufficient: Command,
+    whole: fn() -> Command,
     args: &[OsString],
     unknown_command: impl Fn(&str) -> String,
 ) -> Result<ArgMatches, Stop> {
-    let mut command = command.clone();
+    let line = std::iter::once(OsString::from(sufficient.get_name())).chain(args.iter().cloned());
+    if let Ok(matches) = sufficient.try_get_matches_from(line) {
+        return Ok(matches);
+    }
+    let mut command = whole();
     let mut words = args.to_vec();
     let mut mistakes = Vec::new();
     let mut meant = Vec::new();
