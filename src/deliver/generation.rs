@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use der::DateTime;
 use zeroize::Zeroizing;
 
 use crate::sys::fs::{self, Errno, Folder, Kind, Meta};
@@ -27,23 +28,10 @@ pub(super) fn occupied_bytes(files: &[Artifact]) -> u64 {
 /// The name of a generation written at `wall` (time since 1970), in kubelet's format:
 /// `..2026_11_21_23_13_46.123456789`.
 pub(super) fn name(wall: Duration) -> OsString {
-    let (days, seconds) = (wall.as_secs() / 86_400, wall.as_secs() % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let date = DateTime::from_unix_duration(Duration::from_secs(wall.as_secs())).unwrap_or(DateTime::INFINITY);
+    let (year, month, day) = (date.year(), date.month(), date.day());
+    let (hour, minute, second) = (date.hour(), date.minutes(), date.seconds());
     format!("..{year:04}_{month:02}_{day:02}_{hour:02}_{minute:02}_{second:02}.{:09}", wall.subsec_nanos()).into()
-}
-
-/// Converts a day since 1970-01-01 to year, month and day (Gregorian). Years are counted from March, so that a leap day
-/// ends a year.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
 /// Creates the folder of a new generation, under the first free name for a time from `wall` on, and returns the name.

@@ -2,56 +2,20 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use der::DateTime;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-const DAY: u64 = 86_400;
+use crate::domain::later;
 
-/// Formats a time as `2026-11-22T00:30:00Z`. Times before 1970 become 1970.
+/// Formats a time as `2026-11-22T00:30:00Z`. Times before 1970 become 1970, and those after 9999 its last second.
 fn rfc3339(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (year, month, day) = date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let since = later(at.max(UNIX_EPOCH), Duration::ZERO).duration_since(UNIX_EPOCH).unwrap_or_default();
+    DateTime::from_unix_duration(since).map_or_else(|_| String::new(), |date| date.to_string())
 }
 
 /// Parses exactly the format of [`rfc3339`].
 fn parse(text: &str) -> Option<SystemTime> {
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None }
-    };
-    let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
-    let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
-    let at = UNIX_EPOCH + Duration::from_secs(days * DAY + seconds);
-    (rfc3339(at) == text).then_some(at)
-}
-
-/// Converts days since 1970 to a date (proleptic Gregorian). Years are counted from March of year 0, so that a leap day
-/// is the last day of a year.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + DAYS_TO_1970;
-    let era = days / ERA;
-    let of_era = days % ERA;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-/// Days from 0000-03-01 to 1970-01-01.
-const DAYS_TO_1970: u64 = 719_468;
-/// The days in 400 years.
-const ERA: u64 = 146_097;
-
-/// The inverse of [`date`]; a date that does not exist results in some day, or `None`.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    let from_march = if month > 2 { month.checked_sub(3)? } else { month + 9 };
-    let day_of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
-    let of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + day_of_year;
-    (year / 400 * ERA + of_era).checked_sub(DAYS_TO_1970)
+    text.parse::<DateTime>().ok().map(|date| UNIX_EPOCH + date.unix_duration())
 }
 
 pub(super) fn serialize<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
@@ -110,7 +74,7 @@ mod tests {
     fn every_day_comes_back_as_itself() {
         let mut seen = String::new();
         for day in 0..60_000 {
-            let moment = at(day * DAY + 7);
+            let moment = at(day * 86_400 + 7);
             let text = rfc3339(moment);
             assert!(text > seen, "{text} after {seen}");
             assert_eq!(parse(&text), Some(moment), "{text}");
