@@ -1,8 +1,9 @@
-//! Counters of the webhook, in the text format of Prometheus.
+//! Counters of the webhook, as metrics of Prometheus.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::serve::{Histogram, Kind, MetricsText};
 
 use super::admission::Verdict;
 
@@ -55,50 +56,38 @@ impl Metrics {
     /// The metrics page. `open` and `evicted` are numbers of connections.
     pub(super) fn page(&self, open: u64, evicted: u64) -> String {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut out = String::new();
-        let mut head = |name: &str, kind: &str, help: &str, lines: &[(String, f64)]| {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (line, value) in lines {
-                let _ = writeln!(out, "{line} {value}");
-            }
-        };
-        let one = |name: &str, value: u64| vec![(name.to_owned(), value as f64)];
-        let name = "secret_inject_admissions_total";
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let mut page = MetricsText::default();
         let results = [
             ("injected", &self.injected),
             ("unchanged", &self.unchanged),
             ("denied", &self.denied),
             ("bad_request", &self.bad),
         ];
-        let lines: Vec<_> =
-            results.iter().map(|(result, n)| (format!("{name}{{result=\"{result}\"}}"), value(n) as f64)).collect();
-        head(name, "counter", "Reviews by what came of them.", &lines);
-        let name = "secret_inject_admission_seconds";
-        let seconds = |micros: u64| micros as f64 / 1e6;
-        let mut lines: Vec<_> = BOUNDS
-            .iter()
-            .zip(&self.buckets)
-            .map(|(bound, n)| (format!("{name}_bucket{{le=\"{}\"}}", seconds(*bound)), value(n) as f64))
-            .collect();
-        lines.push((format!("{name}_bucket{{le=\"+Inf\"}}"), value(&self.count) as f64));
-        lines.push((format!("{name}_sum"), seconds(value(&self.micros))));
-        lines.push((format!("{name}_count"), value(&self.count) as f64));
-        head(name, "histogram", "How long a review took, without its transport.", &lines);
-        let name = "secret_inject_connections";
-        head(name, "gauge", "Open TLS connections.", &one(name, open));
-        let name = "secret_inject_connections_evicted_total";
-        head(name, "counter", "Connections that were cut to make room for others.", &one(name, evicted));
-        let name = "secret_inject_tls_handshakes_failed_total";
-        head(name, "counter", "Handshakes that came to nothing.", &one(name, value(&self.handshakes_failed)));
-        let name = "secret_inject_certificate_reloads_total";
-        head(name, "counter", "Certificates that were taken over.", &one(name, value(&self.reloads)));
-        let name = "secret_inject_certificate_reloads_failed_total";
-        head(
-            name,
-            "counter",
-            "Certificates that could not be; the old one stays.",
-            &one(name, value(&self.reloads_failed)),
-        );
-        out
+        let results = results.map(|(result, count)| (vec![("result", result)], value(count)));
+        page.family(Kind::Counter, "secret_inject_admissions_total", "Reviews by what came of them.", results);
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound));
+        let buckets: Vec<_> = bounds.zip(self.buckets.iter().map(value)).collect();
+        let histogram = Histogram { buckets: &buckets, sum: seconds(value(&self.micros)), count: value(&self.count) };
+        let help = "How long a review took, without its transport.";
+        page.histogram("secret_inject_admission_seconds", help, &histogram);
+        page.number(Kind::Gauge, "secret_inject_connections", "Open TLS connections.", open);
+        for (name, help, number) in [
+            ("secret_inject_connections_evicted_total", "Connections that were cut to make room for others.", evicted),
+            (
+                "secret_inject_tls_handshakes_failed_total",
+                "Handshakes that came to nothing.",
+                value(&self.handshakes_failed),
+            ),
+            ("secret_inject_certificate_reloads_total", "Certificates that were taken over.", value(&self.reloads)),
+            (
+                "secret_inject_certificate_reloads_failed_total",
+                "Certificates that could not be; the old one stays.",
+                value(&self.reloads_failed),
+            ),
+        ] {
+            page.number(Kind::Counter, name, help, number);
+        }
+        page.into_text()
     }
 }

@@ -1,19 +1,9 @@
-//! Formats a report in Prometheus' text format (0.0.4). Labels contain names and references, never a value.
+//! Formats a report as metrics of Prometheus. Labels contain names and references, never a value.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::metrics_text::{Kind, Labels, MetricsText};
 use super::report::{Action, Backend, Counters, ErrorClass, Operation, Report, SecretReport, SecretState, TokenReport};
-
-/// The type of a metric.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    /// It only grows, from 0 at the start.
-    Counter,
-    /// It may grow and shrink.
-    Gauge,
-}
 
 /// The readiness, as `/readyz` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +12,6 @@ pub(super) enum Health {
     NotReady,
 }
 
-/// The labels of a sample, with their values.
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-
 /// All metrics of a report.
 pub(super) fn text(report: &Report, health: Health) -> String {
     let mut page = Page::default();
@@ -32,44 +19,17 @@ pub(super) fn text(report: &Report, health: Health) -> String {
     page.secrets(&report.secrets);
     page.tokens(&report.tokens);
     page.counters(&report.counters, &report.tokens);
-    page.text
+    page.0.into_text()
 }
 
 #[derive(Debug, Default)]
-struct Page {
-    text: String,
-}
+struct Page(MetricsText);
 
 impl Page {
-    /// Appends a metric family: its head, and one sample for each set of labels. Of several samples with equal labels
-    /// the largest is used, because duplicates would make the whole page invalid.
-    fn family<'a>(&mut self, kind: Kind, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels<'a>, u64)>) {
-        let mut kept = BTreeMap::new();
-        for (labels, number) in samples {
-            let place = kept.entry(labels).or_insert(number);
-            *place = number.max(*place);
-        }
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-        };
-        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        for (labels, number) in kept {
-            let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            self.push(format_args!("{name}{labels} {number}\n"));
-        }
-    }
-
-    /// Appends formatted text.
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        self.text.write_fmt(text).expect("writing to a String cannot fail");
-    }
-
     /// Appends the metrics about the process.
     fn process(&mut self, report: &Report, health: Health) {
         let mut one = |name: &str, help: &str, labels: Labels<'_>, number: u64| {
-            self.family(Kind::Gauge, name, help, [(labels, number)]);
+            self.0.family(Kind::Gauge, name, help, [(labels, number)]);
         };
         let labels = vec![("version", report.version.as_str()), ("mode", report.mode.name())];
         one("secret_exec_build_info", "What is running; always 1.", labels, 1);
@@ -94,7 +54,7 @@ impl Page {
             })
         });
         let help = "1 for the state a secret is in, 0 for the others.";
-        self.family(Kind::Gauge, "secret_exec_secret_state", help, states);
+        self.0.family(Kind::Gauge, "secret_exec_secret_state", help, states);
         self.dates(
             "secret_exec_secret_expiry_timestamp_seconds",
             "When the secret's value dies; missing where it does not by itself.",
@@ -120,13 +80,13 @@ impl Page {
 
     /// Appends a family of times; samples without a time are omitted.
     fn dates<'a>(&mut self, name: &str, help: &str, samples: impl Iterator<Item = (Labels<'a>, Option<SystemTime>)>) {
-        self.family(Kind::Gauge, name, help, samples.filter_map(|(labels, at)| Some((labels, seconds(at?)))));
+        self.0.family(Kind::Gauge, name, help, samples.filter_map(|(labels, at)| Some((labels, seconds(at?)))));
     }
 
     /// Appends the counters.
     fn counters(&mut self, counters: &Counters, tokens: &[TokenReport]) {
         let mut family = |name: &str, help: &str, samples: Vec<(Labels<'static>, u64)>| {
-            self.family(Kind::Counter, name, help, samples);
+            self.0.family(Kind::Counter, name, help, samples);
         };
         // Series that may occur start at 0: a rate does not see a series that begins with 1.
         let logins = tokens.iter().map(|token| (token.backend, Operation::Login));
@@ -181,33 +141,4 @@ fn of_secret(secret: &SecretReport) -> Labels<'_> {
 /// Unix time in seconds; 0 for times before 1970.
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Escapes a label's value: backslash, quote and line feed.
-fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rendered(samples: Vec<(Labels<'_>, u64)>) -> String {
-        let mut page = Page::default();
-        page.family(Kind::Gauge, "x", "Help.", samples);
-        page.text
-    }
-
-    #[test]
-    fn labels_are_escaped_and_stand_in_braces_only_when_there_are_some() {
-        let text = rendered(vec![(vec![("a", "q\"b\\c\nd"), ("b", "é")], 7)]);
-        assert_eq!(text, "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\c\\nd\",b=\"é\"} 7\n");
-        assert_eq!(rendered(vec![(vec![], 1)]), "# HELP x Help.\n# TYPE x gauge\nx 1\n");
-    }
-
-    #[test]
-    fn of_two_equal_samples_the_greater_stands_there_once() {
-        let text = rendered(vec![(vec![("a", "1")], 5), (vec![("a", "1")], 9), (vec![("a", "1")], 7)]);
-        assert!(text.ends_with("gauge\nx{a=\"1\"} 9\n"), "{text}");
-    }
 }

@@ -9,12 +9,14 @@ mod connection_limit;
 mod control;
 mod http;
 mod metrics;
+mod metrics_text;
 mod report;
 mod state;
 mod time;
 
 pub use control::{Answer, Ask, AskError, Control, Status, ask};
 pub use http::{Health, ListenError, Page, Pages};
+pub(crate) use metrics_text::{Histogram, Kind, MetricsText};
 pub use report::{
     Action, Backend, Counters, ErrorClass, Failures, Next, Notifications, NotifyResult, Operation, Pace, Refreshed,
     Report, Requests, Running, SecretReport, SecretState, TokenReport, Trouble,
