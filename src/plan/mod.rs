@@ -279,7 +279,7 @@ impl Plan {
             }
         }
         for map in &self.maps {
-            match render::variables(&map.reference, &map.prefix, fetches) {
+            match self.spread(map, fetches) {
                 Err(error) => problems.push(Diagnostic::new(error.exit(), format!("cannot set variables: {error}"))),
                 Ok(variables) => {
                     for (name, value) in variables {
@@ -296,6 +296,16 @@ impl Plan {
             }
         }
         if problems.is_empty() { Ok(set) } else { Err(problems) }
+    }
+
+    /// The variables of a map, without those of its names that no backend may give and that `env` sets.
+    pub(crate) fn spread(
+        &self,
+        map: &EnvFrom,
+        fetches: &Fetches,
+    ) -> Result<Vec<(EnvName, SecretBytes)>, render::RenderError> {
+        let is_set = |name: &str| self.variables.iter().any(|variable| variable.name.as_str() == name);
+        render::variables(&map.reference, &map.prefix, is_set, fetches)
     }
 }
 

@@ -115,12 +115,21 @@ pub enum ValueError {
         "key {0:?} cannot be a variable: expected letters, digits and _, not starting with a digit; use format: json"
     )]
     VariableName(String),
-    /// A key that would set a variable of a loader, shell or interpreter, in `envFrom`.
-    #[error("a backend may not set the variable {0:?}; pick the keys you want one by one under `env`")]
-    ForbiddenName(String),
+    /// Keys that would set variables of a loader, shell or interpreter, in `envFrom`.
+    #[error(
+        "a backend may not set {}; name each you want under `env`, and envFrom leaves it out, or give envFrom {}",
+        variables(.names),
+        if *.is_prefixed { "another prefix" } else { "a prefix" }
+    )]
+    ForbiddenNames {
+        /// The prefix and the key, of each.
+        names: Vec<String>,
+        /// Whether there is a prefix.
+        is_prefixed: bool,
+    },
     /// The same in a dotenv file.
-    #[error("a backend may not set the variable {0:?}; use format: json, or a template with the keys you want")]
-    ForbiddenKey(String),
+    #[error("a backend may not set {}; use format: json, or a template with the keys you want", variables(.0))]
+    ForbiddenKeys(Vec<String>),
     /// A key that is a variable that shells set themselves.
     #[error("key {0:?} is a variable that shells set themselves, so it cannot be read back; use format: json")]
     ShellName(String),
@@ -236,9 +245,15 @@ pub enum TemplateRenderError {
     /// A value that cannot be unpacked, as in `for k, v in secret('db')`.
     #[error(
         "this does not have as many parts as there are names; if it is a map, its keys and values are \
-         `for k, v in … | items`"
+         `for k, v in … | items`; one text has none"
     )]
     Unpack,
+    /// A loop over a single value, or `| items` of it, with the kind of the value.
+    #[error(
+        "this is {0} and has no items; a loop goes over a list, or over the keys of a whole secret: \
+         `for k, v in secret('REFERENCE') | items`"
+    )]
+    NoItems(&'static str),
     /// `none` where text is needed.
     #[error("this is null, which is never delivered; use `| default('…', true)` if it may be missing")]
     Null,
@@ -284,18 +299,27 @@ fn value_of(key: &Option<String>) -> String {
     key.as_ref().map_or_else(|| "the value".to_owned(), |key| format!("the value of key {key:?}"))
 }
 
-/// The keys, for a message; at most 20 are named.
+/// The keys, for a message.
 fn keys(keys: &[String]) -> String {
-    const SHOWN: usize = 20;
-    match keys.len() {
-        0 => "no keys at all".to_owned(),
-        1 => format!("the key {:?}", keys[0]),
-        count => {
-            let mut shown: Vec<_> = keys.iter().take(SHOWN).map(|key| format!("{key:?}")).collect();
-            if count > SHOWN {
-                shown.push(format!("and {} more", count - SHOWN));
-            }
-            format!("the keys {}", shown.join(", "))
-        }
+    match keys {
+        [] => "no keys at all".to_owned(),
+        [key] => format!("the key {key:?}"),
+        keys => format!("the keys {}", list(keys)),
     }
+}
+
+/// The variables, for a message.
+fn variables(names: &[String]) -> String {
+    let what = if names.len() == 1 { "the variable" } else { "the variables" };
+    format!("{what} {}", list(names))
+}
+
+/// The names in quotes; at most 20.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("and {} more", names.len() - SHOWN));
+    }
+    shown.join(", ")
 }

@@ -43,24 +43,29 @@ pub fn secret(
 }
 
 /// The variables of `envFrom`: every key of the map with `prefix` before it, and its value. A key with a null value is
-/// left out. A name that affects loaders, shells or interpreters is refused, because the backend chose it.
+/// left out. A name that affects loaders, shells or interpreters is refused, because the backend chose it, or left out where
+/// the configuration sets it itself (`is_set`).
 pub fn variables(
     reference: &SecretRef,
     prefix: &str,
+    is_set: impl Fn(&str) -> bool,
     fetches: &Fetches,
 ) -> Result<Vec<(EnvName, SecretBytes)>, RenderError> {
     let render = || {
         let part = Part::of(reference, fetches)?;
         let map = part.map().map_err(|why| ValueError::NotAMap { wanted: error::ENV_FROM, why })?;
-        let variable = |(key, value): (&str, &SecretValue)| {
-            let name = format!("{prefix}{key}");
-            if is_forbidden_from_backend(&name) {
-                return Err(ValueError::ForbiddenName(name));
-            }
+        let given = map.iter().filter(|(_, value)| !value.is_null());
+        let given = given.map(|(key, value)| (format!("{prefix}{key}"), value));
+        let (forbidden, given): (Vec<_>, Vec<_>) = given.partition(|(name, _)| is_forbidden_from_backend(name));
+        let names: Vec<String> = forbidden.into_iter().map(|(name, _)| name).filter(|name| !is_set(name)).collect();
+        if !names.is_empty() {
+            return Err(ValueError::ForbiddenNames { names, is_prefixed: !prefix.is_empty() });
+        }
+        let variable = |(name, value): (String, &SecretValue)| {
             let name = EnvName::parse(&name).map_err(|why| ValueError::EnvName { name, why })?;
             Ok((name, SecretBytes::copy_of(value.raw().expose())))
         };
-        map.iter().filter(|(_, value)| !value.is_null()).map(variable).collect::<Result<Vec<_>, _>>()
+        given.into_iter().map(variable).collect::<Result<Vec<_>, _>>()
     };
     render().map_err(|why| RenderError::of(reference, why))
 }

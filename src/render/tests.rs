@@ -177,6 +177,10 @@ fn a_dotenv_key_is_a_name_that_may_be_set() {
         (r#"{"":"x"}"#, "key \"\" cannot be"),
         (r#"{"a\nb":"x"}"#, "key \"a\\nb\" cannot be"),
         (r#"{"LD_PRELOAD":"x"}"#, "a backend may not set the variable \"LD_PRELOAD\"; use format: json, or a template"),
+        (
+            r#"{"A":"b","LD_PRELOAD":"x","N":null,"PATH":"y","ENV":null}"#,
+            "a backend may not set the variables \"LD_PRELOAD\", \"PATH\"; use",
+        ),
         (r#"{"UID":"x"}"#, "key \"UID\" is a variable that shells set themselves"),
         (r#"{"_":"x"}"#, "key \"_\" is a variable that shells set themselves"),
     ] {
@@ -212,22 +216,38 @@ fn every_key_becomes_a_variable() {
         ("vault:newline", Backend::Map(r#"{"A\nLD_PRELOAD":"1"}"#)),
         ("vault:empty", Backend::Map(r#"{"":"1"}"#)),
         ("vault:blank", Backend::Map(r#"{"A B":"1"}"#)),
+        ("vault:bad", Backend::Map(r#"{"A":"1","LD_PRELOAD":"x","PATH":"p","BASH_ENV":"y"}"#)),
+        ("vault:said", Backend::Map(r#"{"A":"1","BASH_ENV":"y"}"#)),
     ]);
-    let variables = |text, prefix| variables(&reference(text), prefix, &known);
+    let variables = |text, prefix| variables(&reference(text), prefix, |name| name == "BASH_ENV", &known);
     let got: Vec<_> = variables("vault:x", "APP_").unwrap();
     let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.expose_text().unwrap())).collect();
     assert_eq!(got, [("APP_A", "1"), ("APP_b.c", r#"{"d":[1]}"#), ("APP_PATH", "p")]);
     let got = variables("vault:null", "").unwrap();
     assert_eq!((got.len(), got[0].0.as_str(), got[0].1.expose()), (1, "B", &b"null"[..]));
+    let got = variables("vault:said", "").unwrap();
+    assert_eq!((got.len(), got[0].0.as_str()), (1, "A"), "what the configuration sets itself is left out");
     let got = variables("vault:x#b.c", "").unwrap();
     assert_eq!((got[0].0.as_str(), got[0].1.expose()), ("d", &b"[1]"[..]));
 
     for (text, prefix, expected) in [
-        ("vault:x", "", "a backend may not set the variable \"PATH\"; pick the keys you want one by one under `env`"),
+        (
+            "vault:x",
+            "",
+            "a backend may not set the variable \"PATH\"; name each you want under `env`, and envFrom leaves it out, or give envFrom \
+             a prefix",
+        ),
         (
             "vault:x",
             "LD_",
-            "a backend may not set the variable \"LD_A\"; pick the keys you want one by one under `env`",
+            "a backend may not set the variables \"LD_A\", \"LD_b.c\", \"LD_PATH\"; name each you want under `env`, and envFrom leaves \
+             it out, or give envFrom another prefix",
+        ),
+        (
+            "vault:bad",
+            "",
+            "a backend may not set the variables \"LD_PRELOAD\", \"PATH\"; name each you want under `env`, and envFrom leaves it out, \
+             or give envFrom a prefix",
         ),
         ("vault:blank", "P_", "variable \"P_A B\": an environment name cannot hold a blank"),
         (

@@ -239,7 +239,7 @@ fn variable(plan: &Plan, index: usize, values: &Values) -> Option<hmac::Tag> {
         Some(variable) => Some(values.tag(&[variable.filling.render(&values.fetches).ok()?.expose()])),
         None => {
             let map = &plan.maps[index - plan.variables.len()];
-            let variables = crate::render::variables(&map.reference, &map.prefix, &values.fetches).ok()?;
+            let variables = plan.spread(map, &values.fetches).ok()?;
             let parts: Vec<&[u8]> =
                 variables.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.expose()]).collect();
             Some(values.tag(&parts))

@@ -179,6 +179,9 @@ fn a_key_from_a_backend_may_not_become_a_loaders_variable() {
     let run = local(&case, "envFrom: [ { from: \"vault:secret/data/bad\" } ]");
     let outcome = case.refused(run, 65, &["LD_PRELOAD", "vault:secret/data/bad"]);
     assert!(!outcome.err().contains("evil"), "{outcome}");
+    // What the configuration names itself, the operator has chosen.
+    let said = "env: { LD_PRELOAD: { template: \"\" } }\nenvFrom: [ { from: \"vault:secret/data/bad\" } ]";
+    has(&environment(local(&case, said)), "LD_PRELOAD=");
 }
 
 #[test]

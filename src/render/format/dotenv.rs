@@ -17,6 +17,16 @@ use crate::domain::is_forbidden_from_backend;
 /// A map as `KEY='value'` lines. A key with a null value is left out.
 pub(super) fn map(entries: &[Entry<'_>]) -> Result<String, ValueError> {
     let mut out = String::new();
+    let is_given = |(_, value): &&Entry<'_>| !matches!(datum(value), Err(Unquotable::Null));
+    let forbidden: Vec<String> = entries
+        .iter()
+        .filter(|(key, _)| is_forbidden_from_backend(key))
+        .filter(is_given)
+        .map(|(key, _)| (*key).to_owned())
+        .collect();
+    if !forbidden.is_empty() {
+        return Err(ValueError::ForbiddenKeys(forbidden));
+    }
     for (key, value) in entries {
         let value = match datum(value) {
             Ok(value) => value,
@@ -38,9 +48,6 @@ fn check_name(key: &str) -> Result<(), ValueError> {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !is_name {
         return Err(ValueError::VariableName(key.to_owned()));
-    }
-    if is_forbidden_from_backend(key) {
-        return Err(ValueError::ForbiddenKey(key.to_owned()));
     }
     if is_kept_by_shells(key) {
         return Err(ValueError::ShellName(key.to_owned()));
