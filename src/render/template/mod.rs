@@ -304,10 +304,26 @@ impl Template {
                 Some(miss) => self.missing(miss),
                 None if kind == ErrorKind::UndefinedError => TemplateRenderError::Undefined,
                 None if kind == ErrorKind::CannotUnpack => TemplateRenderError::Unpack,
+                None if let Some(what) = without_items(error.detail()) => TemplateRenderError::NoItems(what),
                 None => TemplateRenderError::Engine(kind.to_string()),
             },
         };
         RenderError::Template { at, why }
+    }
+}
+
+/// The kind of a value that was used as a list or map. minijinja names kinds of values here, and quotes none.
+fn without_items(detail: Option<&str>) -> Option<&'static str> {
+    let detail = detail?;
+    if detail == "cannot convert value into pairs" {
+        return Some("no map");
+    }
+    match detail.strip_suffix(" is not iterable")? {
+        "string" => Some("one text"),
+        "number" => Some("a number"),
+        "bool" => Some("true or false"),
+        "none" => Some("null"),
+        _ => Some("one value"),
     }
 }
 

@@ -212,7 +212,7 @@ fn a_missing_key_is_named_with_the_keys_there_are() {
         (
             "{% for k, v in secret('db') %}{{ k }}{% endfor %}",
             "line 1, column 8: this does not have as many parts as there are names; if it is a map, its keys and values are \
-             `for k, v in … | items`"
+             `for k, v in … | items`; one text has none"
                 .into(),
         ),
         ("{{ secret('db').nope | upper }}", format!("line 1, column 24: {missing}")),
@@ -706,4 +706,32 @@ fn an_option_behind_a_reference_is_a_filter_here() {
         let error = Template::compile(text, &BTreeMap::new()).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("line 1, column"), "{error}");
     }
+}
+
+#[test]
+fn a_loop_over_one_value_says_what_a_loop_goes_over() {
+    for (text, what) in [
+        ("{% for c in secret('db').n %}{{ c }}{% endfor %}", "a number"),
+        ("{% for c in secret('db').t %}{{ c }}{% endfor %}", "true or false"),
+        ("{% for c in secret('db').e %}{{ c }}{% endfor %}", "one value"),
+        ("{% for k, v in secret('db').username | items %}{{ k }}{% endfor %}", "no map"),
+        ("{% for k, v in secret('db').o.l | items %}{{ k }}{% endfor %}", "no map"),
+        ("{% for k, v in secret('db').n | items %}{{ k }}{% endfor %}", "no map"),
+    ] {
+        let said = refused(text);
+        assert!(
+            said.contains("line 1, column") && said.contains(&format!("this is {what} and has no items")),
+            "{text}: {said}"
+        );
+        assert!(said.contains("for k, v in secret('REFERENCE') | items"), "{text}: {said}");
+    }
+    let text = refused("{% for k, v in secret('db').username %}{{ k }}{% endfor %}");
+    assert!(
+        text.contains("line 1, column 8: this does not have as many parts") && text.ends_with("one text has none"),
+        "{text}"
+    );
+    let null = refused("{% for v in secret('db').o.l %}{{ v }}{% endfor %}");
+    assert!(null.contains("this is null, which is never delivered"), "{null}");
+    let null = refused("{% for v in secret('db').no %}{{ v }}{% endfor %}");
+    assert!(null.contains("null") || null.contains("has no items"), "{null}");
 }
