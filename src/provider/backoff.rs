@@ -22,9 +22,7 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
     let bound = FIRST.1.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST);
     let spread = scaled(bound.saturating_sub(FIRST.0), jitter.clamp(0.0, 1.0));
     match retry_after {
-        Some(retry_after) => {
-            retry_after.min(LONGEST_RETRY_AFTER).saturating_add(spread.min(FIRST.1.max(part(retry_after, 10))))
-        }
+        Some(retry_after) => honoured(retry_after).saturating_add(spread.min(FIRST.1.max(part(retry_after, 10)))),
         None => FIRST.0.saturating_add(spread),
     }
 }
@@ -34,12 +32,24 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
 pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(
-            header.parse().map_or(LONGEST_RETRY_AFTER, |seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
-        );
+        return Some(header.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(header).ok()?;
-    Some(date.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// What is waited because of a `Retry-After`.
+pub fn honoured(retry_after: Duration) -> Duration {
+    retry_after.min(LONGEST_RETRY_AFTER)
+}
+
+/// A `Retry-After` as it was sent, for messages.
+pub fn as_sent(retry_after: Duration) -> String {
+    const YEAR: u64 = 365 * 24 * 3600;
+    match retry_after.as_secs() {
+        seconds if seconds > YEAR => "more than a year".to_owned(),
+        seconds => format!("{seconds} s"),
+    }
 }
 
 #[cfg(test)]
@@ -94,8 +104,8 @@ mod tests {
             (" 7 ", Some(7)),
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sun, 06 Nov 1994 08:49:17 GMT", Some(0)),
-            ("99999999999999999999999999", Some(600)),
-            ("Fri, 06 Nov 2093 08:49:37 GMT", Some(600)),
+            ("3600", Some(3600)),
+            ("Fri, 06 Nov 2093 08:49:37 GMT", Some(3_124_224_000)),
             ("-1", None),
             ("1.5", None),
             ("soon", None),
@@ -103,5 +113,14 @@ mod tests {
         ] {
             assert_eq!(retry_after(header, now), expected.map(Duration::from_secs), "{header:?}");
         }
+        assert_eq!(retry_after("99999999999999999999999999", now), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn a_long_retry_after_is_said_as_it_was_sent_and_not_waited_for() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!((as_sent(hour), honoured(hour)), ("3600 s".to_owned(), LONGEST_RETRY_AFTER));
+        assert_eq!(as_sent(Duration::MAX), "more than a year");
+        assert!(delay(3, Some(Duration::MAX), ALMOST_ONE) < Duration::from_secs(661));
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
 
+use super::backoff;
+
 /// The kind of a failure, which decides what happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
@@ -49,7 +51,9 @@ impl fmt::Display for Class {
         match self {
             Self::Transient => f.write_str("transient"),
             Self::Throttled { retry_after: None } => f.write_str("throttled"),
-            Self::Throttled { retry_after: Some(wait) } => write!(f, "throttled, Retry-After {} s", wait.as_secs()),
+            Self::Throttled { retry_after: Some(wait) } => {
+                write!(f, "throttled, Retry-After {}", backoff::as_sent(*wait))
+            }
             Self::Denied => f.write_str("denied"),
             Self::NotFound => f.write_str("not found"),
             Self::Malformed => f.write_str("malformed"),

@@ -206,16 +206,18 @@ impl Start {
         // A person waits for the start, so the pause is shorter than a running sidecar's. `Retry-After` has its jitter
         // already.
         let pause = if retry_after.is_some() { pause } else { pause.min(LONGEST_PAUSE) };
-        let Some(pause) = self.pause(pause, retry_after) else {
+        let Some(pause) = self.pause(pause, retry_after.map(backoff::honoured)) else {
             if let Some(wait) = retry_after.filter(|_| !self.failed.get()) {
-                let (wait, left) = (wait.as_secs(), self.left().as_secs());
+                let (wait, left) = (backoff::as_sent(wait), self.left().as_secs());
                 warn!(
-                    "{what}: no other try: the server asks to wait {wait} s (Retry-After), and {left} s are left (--timeout)"
+                    "{what}: no other try: the server asks to wait {wait} (Retry-After), and {left} s are left (--timeout)"
                 );
             }
             return false;
         };
-        warn!("{what}: {failure}; trying again in {} ms", pause.as_millis());
+        let is_less = retry_after.is_some_and(|wait| backoff::honoured(wait) < wait);
+        let least = if is_less { ", which is the most that is waited" } else { "" };
+        warn!("{what}: {failure}; trying again in {} ms{least}", pause.as_millis());
         debug!(
             "try {} failed ({}); the next is in {} ms, {} s before the deadline (--timeout)",
             tries.saturating_add(1),

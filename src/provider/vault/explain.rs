@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::identity::{JwtMethod, Proof};
-use crate::provider::{Class, Failure};
+use crate::provider::{Class, Failure, backoff};
 
 use super::answer::Answer;
 use super::reason;
@@ -238,7 +238,7 @@ fn other_operation_hint(request: &RequestKind<'_>) -> &'static str {
 fn status_and_retry_after(answer: &Answer) -> String {
     let wait = answer.retry_after.filter(|wait| !wait.is_zero());
     match wait {
-        Some(wait) => format!("{}, Retry-After {} s", answer.status, wait.as_secs()),
+        Some(wait) => format!("{}, Retry-After {}", answer.status, backoff::as_sent(wait)),
         None => answer.status.to_string(),
     }
 }
