@@ -8,11 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{EnvName, SecretRef, Source, VaultOperation};
 
+use super::annotations::PREFIX;
 use super::bank_vaults;
 use super::behind::option_behind;
+use super::flags::PINNED;
+use super::layer::Annotations;
+use super::layers::Layers;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, EnvEntry, Inherit};
-use super::place::Place;
+use super::place::{ConfigError, Place};
 use super::tree::ConfigErrors;
 use super::value;
 
@@ -111,6 +115,34 @@ fn too_long(value: &str, inherit: Inherit) -> Option<String> {
 /// The message about a value that resembles a reference.
 fn looks_like(why: String) -> String {
     format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")
+}
+
+/// A mistake about a variable in the words of whoever can mend it. A pod's author has no command line and no config file: at
+/// admission the hints name annotations, and in a container that may be an injected one (`--pinned`) they name both.
+pub(super) fn hinted(mistake: &ConfigError, layers: &Layers<'_>) -> String {
+    let name = match &mistake.place {
+        Place::Variable(name) if !name.contains(char::REPLACEMENT_CHARACTER) => name,
+        _ => "NAME",
+    };
+    let hints = [
+        ("name the variable under passEnv", format!("{PREFIX}config: \"passEnv: [{name}]\"")),
+        ("--inherit bank-vaults", format!("{PREFIX}inherit: bank-vaults")),
+    ];
+    let is_admission = matches!(layers.annotations, Some(Annotations::Admitted(..)));
+    let may_be_injected = layers.flags.iter().any(|flag| flag.name == PINNED);
+    let mut text = mistake.text.clone();
+    for (hint, annotation) in hints {
+        if is_admission {
+            text = text.replace(hint, &format!("say {annotation}"));
+        } else if may_be_injected {
+            text = text.replace(hint, &format!("{hint} (as an annotation, {annotation})"));
+        }
+    }
+    if is_admission {
+        text = text.replace("under `env` in the config", "under `env`");
+        text = text.replace("under `env`", &format!("under `env` in {PREFIX}config"));
+    }
+    text
 }
 
 /// Whether a value is a reference in any supported form, or was probably meant as one.

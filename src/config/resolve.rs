@@ -120,7 +120,7 @@ impl Reader<'_> {
         }
         self.backends(&mut config, answers, merged);
         for mistake in about_variables.sorted() {
-            self.mistakes.add(&mistake.place, mistake.text);
+            self.mistakes.add(&mistake.place, inherited::hinted(&mistake, layers));
         }
         config
     }

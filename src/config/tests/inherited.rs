@@ -362,3 +362,31 @@ fn what_stands_around_a_reference_by_accident_does_not_hide_it() {
     let name = inherited("D\u{fffd}", "vault:canary#k", &[]).unwrap_err();
     assert!(name[0].contains("the variable's name is not UTF-8"), "{name:?}");
 }
+
+#[test]
+fn in_a_pod_the_hints_name_annotations() {
+    let environment =
+        [("DB".to_owned(), " vault:a/canary#k".to_owned()), ("LOGIN".to_owned(), "vault:login".to_owned())];
+    let said = |annotations, flags: &[Flag]| {
+        let file = Some(Text { name: "c.yaml", text: VAULT });
+        let layers = Layers { environment: &environment, annotations, file, flags, wraps: Wraps::Command };
+        let mistakes = resolve(&layers).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.text).collect::<Vec<_>>()
+    };
+    let admitted = said(Some(Annotations::Admitted(&[], &[])), &[]);
+    assert!(admitted[0].ends_with("if it is none, say secret-exec.dev/config: \"passEnv: [DB]\""), "{admitted:?}");
+    assert!(admitted[1].contains("or say secret-exec.dev/inherit: bank-vaults;"), "{admitted:?}");
+    assert!(admitted.iter().all(|text| !text.contains("--inherit") && !text.contains("under passEnv")), "{admitted:?}");
+    let injected = said(None, &[Flag::new(PINNED, "")]);
+    assert!(
+        injected[0]
+            .ends_with("name the variable under passEnv (as an annotation, secret-exec.dev/config: \"passEnv: [DB]\")"),
+        "{injected:?}"
+    );
+    assert!(
+        injected[1].contains("--inherit bank-vaults (as an annotation, secret-exec.dev/inherit: bank-vaults)"),
+        "{injected:?}"
+    );
+    let wrapper = said(None, &[]);
+    assert!(wrapper.iter().all(|text| !text.contains("secret-exec.dev")), "{wrapper:?}");
+}
