@@ -32,7 +32,10 @@ impl ProcessContext {
     /// The problem for a pending signal that would end us, if there is one.
     pub fn interruption(&self) -> Option<Diagnostic> {
         let signal = self.original.pending_end()?;
-        Some(Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started")))
+        Some(Diagnostic::new(
+            Exit::Signal(signal.number()),
+            format!("ended by {signal} while the configuration was read"),
+        ))
     }
 
     /// The exit code for a pending signal that would end us, for a command with nothing else to do.

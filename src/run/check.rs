@@ -8,8 +8,10 @@ use std::ffi::OsString;
 use crate::backend::Backends;
 use crate::config::Config;
 use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Source, VaultOperation};
+use crate::identity::aws::AwsIdentity;
 use crate::plan::{Plan, access, local_file, policy};
-use crate::start::{Session, StartOptions};
+use crate::provider::Failure;
+use crate::start::{Session, StartOptions, runtime};
 use crate::sys::clock;
 use tracing::warn;
 
@@ -81,9 +83,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     if what.local_skeleton {
         return Ok((local_file::local_file(&plan, clock::wall()), Vec::new()));
     }
-    for line in plan.doubts() {
-        warn!("{line}");
-    }
+    plan.doubts().into_iter().for_each(|line| warn!("{line}"));
     let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);
     let mut problems = mode.map(|mode| modes::refused(config, mode)).unwrap_or_default();
@@ -103,7 +103,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     if what.online {
         let session = preloaded(config, protected.clone()).map_err(|problem| vec![problem]).and_then(|preloaded| {
             let backends = Backends::connect(config, &plan, &protected, aws_ca)?;
-            Session::open(config, &mut plan, &preloaded, backends, &caller.original, StartOptions::fresh())
+            Session::open(config, &mut plan, &preloaded, backends, &caller.original, StartOptions::fresh(None))
         });
         match session {
             Ok(mut session) => {
@@ -117,6 +117,8 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
             }
             Err(more) => problems.extend(more),
         }
+    } else {
+        problems.extend(missing_region(config, &plan));
     }
     let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
     let confines = confines(config, what, &plan, caller);
@@ -126,6 +128,16 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
         CheckOutput::Table(style) => explanation.table(style),
     };
     Ok((text, problems))
+}
+
+/// What a start says of a secret of AWS whose region nobody names: the files of `~/.aws` are looked at, and nobody is asked.
+fn missing_region(config: &Config, plan: &Plan) -> Option<Diagnostic> {
+    let has_none = |source: &Source| matches!(source, Source::Aws(aws) if aws.region.is_none());
+    let planned = plan.sources.iter().find(|planned| has_none(&planned.source)).filter(|_| config.local.is_none())?;
+    let identity = AwsIdentity::new(config.aws.clone(), None);
+    let region = runtime().ok()?.block_on(async { identity.region(None).await });
+    let failure = Failure::from(region.err()?);
+    Some(Diagnostic::new(failure.class.exit(), format!("cannot read {}: {failure}", planned.shown)))
 }
 
 /// The user and groups that the app would get, in words.

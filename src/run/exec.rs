@@ -26,7 +26,7 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
         &prepared.preloaded,
         backends,
         &caller.original,
-        StartOptions::fresh(),
+        StartOptions::fresh(Some(Mode::Exec)),
     )?;
     let ready = session.refuse_expiring_values(config).and_then(|()| {
         let variables = prepared.plan.environment(&session.answers.fetches)?;

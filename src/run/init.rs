@@ -26,7 +26,7 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
         Some(_) if config.state_place != Place::Missing => Successor::Sidecar,
         _ => Successor::Nobody,
     };
-    let options = StartOptions { checkpoint, ..StartOptions::fresh() };
+    let options = StartOptions { checkpoint, ..StartOptions::fresh(Some(Mode::Init)) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let accepted = session.refuse_expiring_values(config);

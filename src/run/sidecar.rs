@@ -45,7 +45,8 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
     // The volume exists, no backend was contacted yet, and this is the only thread: the sandbox can be applied.
     Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Sidecar).apply();
-    let options = StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless };
+    let options =
+        StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless, mode: Some(Mode::Sidecar) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let delivered = prepared.deliver(&session.answers.fetches);

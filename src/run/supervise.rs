@@ -41,7 +41,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     let mut listeners = Listeners::prepare(config, &prepared.run_as, Mode::Supervise, caller)?;
     // From here on we run with the app's privileges and are not dumpable.
     prepared.preload_and_drop_privileges(&backends)?;
-    let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh() };
+    let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh(Some(Mode::Supervise)) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let ready = prepared.plan.environment(&session.answers.fetches).and_then(|variables| {

@@ -14,7 +14,7 @@ use crate::backend::revoke::{Bound, ExpiringValue, expiring_values};
 use crate::backend::{Answers, Backends};
 use crate::checkpoint::{Checkpoint, Found};
 use crate::config::Config;
-use crate::domain::{Diagnostic, Exit, Fetches, http_date, later};
+use crate::domain::{Diagnostic, Exit, Fetches, Mode, http_date, later};
 use crate::identity::PreloadedFiles;
 use crate::plan::Plan;
 use crate::plan::computed::Rendered;
@@ -54,12 +54,14 @@ pub(crate) struct StartOptions {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) patience: Patience,
     pub(crate) needs: Needs,
+    /// How the program runs; `None` for `check`.
+    pub(crate) mode: Option<Mode>,
 }
 
 impl StartOptions {
     /// A start without a checkpoint, that a person or an app waits for.
-    pub(crate) fn fresh() -> Self {
-        Self { found: Found::NOTHING, checkpoint: None, patience: Patience::Short, needs: Needs::Start }
+    pub(crate) fn fresh(mode: Option<Mode>) -> Self {
+        Self { found: Found::NOTHING, checkpoint: None, patience: Patience::Short, needs: Needs::Start, mode }
     }
 }
 
@@ -75,7 +77,7 @@ impl Session {
         options: StartOptions,
     ) -> Result<Self, Vec<Diagnostic>> {
         let runtime = runtime()?;
-        let StartOptions { found, mut checkpoint, patience, needs } = options;
+        let StartOptions { found, mut checkpoint, patience, needs, mode } = options;
         let answers = runtime.block_on(async {
             let start = Start::within(config.timeout, patience, needs);
             let signals = Signals::only(original.ending())
@@ -102,7 +104,7 @@ impl Session {
                     if let Some(answers) = late {
                         revoke_all(&backends, &answers, &mut checkpoint).await;
                     }
-                    Err(vec![interrupted(signal)])
+                    Err(vec![ended_early(signal, mode)])
                 }
             }
         })?;
@@ -316,5 +318,15 @@ async fn ending(signals: &Signals) -> Result<Signal, Vec<Diagnostic>> {
 
 /// The problem of a start that a signal ended before the app ran.
 pub(crate) fn interrupted(signal: Signal) -> Diagnostic {
-    Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before the app started"))
+    ended_early(signal, Some(Mode::Exec))
+}
+
+/// A signal that came before the start had done what it is for: in a sidecar and in init there is no app.
+fn ended_early(signal: Signal, mode: Option<Mode>) -> Diagnostic {
+    let before = match mode {
+        Some(Mode::Exec | Mode::Supervise) => "the app started",
+        Some(Mode::Init | Mode::Sidecar) => "the secrets were delivered",
+        None => "every reference was tried",
+    };
+    Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} before {before}"))
 }

@@ -210,3 +210,21 @@ fn a_profile_that_gives_no_credentials_says_why() {
     let folder = case.dir.to_str().unwrap();
     refused(&case, &[region, ("AWS_CONFIG_FILE", folder)], 77, &["(AWS_CONFIG_FILE): it is a directory"]);
 }
+
+#[test]
+fn check_without_a_region_says_what_a_start_says() {
+    let case = Case::new();
+    let check = |variables: &[(&str, &str)], more: &[&str]| {
+        let run = case.run().args(&["--env", "X=aws-sm:some/name"]).args(more).env("HOME", &case.dir);
+        variables.iter().fold(run, |run, (name, value)| run.env(name, value)).command("check").output()
+    };
+    check(&[], &[]).refused(64, &["cannot read aws-sm:some/name: no region: set aws.region or AWS_REGION"]);
+    check(&[("AWS_PROFILE", "gone")], &[]).refused(77, &["AWS_PROFILE is \"gone\""]);
+    check(&[KEYS[0]], &[]).ok();
+    case.write(".aws/config", "[default]\nregion = eu-west-1\n");
+    check(&[], &[]).ok();
+    std::fs::remove_file(case.dir.join(".aws/config")).unwrap();
+    let arn = "--env=Y=arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf";
+    let own = case.run().args(&[arn]).env("HOME", &case.dir).command("check").output();
+    own.ok();
+}

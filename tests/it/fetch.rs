@@ -350,6 +350,43 @@ fn retry_after_is_honoured() {
 }
 
 #[test]
+fn a_retry_after_beyond_the_deadline_is_told_as_it_was_sent() {
+    for (sent, said) in [("3600", "3600 s"), ("99999999999999999999", "more than a year")] {
+        let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+        let (proxy, config) = through_a_proxy(&case, &space);
+        let plan = Plan::Answer(429, format!("Retry-After: {sent}\r\n"), "{\"errors\":[]}".into());
+        proxy.next([Plan::Forward, plan]);
+        let asked = format!("no other try: the server asks to wait {said} (Retry-After)");
+        case.refused(case.with_config(&config), 69, &[&asked, &format!("Retry-After {said}")]);
+    }
+}
+
+#[test]
+fn a_signal_at_the_start_is_said_in_the_words_of_the_mode() {
+    for (command, said) in [
+        ("sidecar", "before the secrets were delivered"),
+        ("init", "before the secrets were delivered"),
+        ("check", "before every reference was tried"),
+        ("", "before the app started"),
+    ] {
+        let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+        let (proxy, config) = through_a_proxy(&case, &space);
+        proxy.always(Plan::Hang);
+        let key = if command.is_empty() { "env" } else { "files" };
+        let run = case.with_files(&config.replace("env:", &format!("{key}:")));
+        let running = match command {
+            "" => run.sh("true").start(),
+            "check" => run.command(command).arg("--online").start(),
+            command => run.command(command).start(),
+        };
+        wait_for("a request", || (!proxy.requests().is_empty()).then_some(()));
+        running.signal(libc::SIGTERM);
+        let outcome = running.end();
+        assert!(outcome.err().contains(&format!("ended by SIGTERM {said}")), "{command}: {outcome}");
+    }
+}
+
+#[test]
 fn a_backend_that_stays_away_ends_with_69_at_the_deadline() {
     for plan in [Plan::Close, Plan::Hang, Plan::Answer(503, String::new(), "{\"errors\":[\"Vault is sealed\"]}".into())]
     {
