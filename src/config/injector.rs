@@ -268,6 +268,10 @@ impl Injector {
                 false => mistakes.add(&node.place, self.not_allowed()),
             }
         }
+        // Where no operator is known, a region stands in for the operator's; one that the pod names may be it.
+        if let (Addresses::Any, Some(region)) = (&self.addresses, tree.at("aws.region").and_then(Node::text)) {
+            pinned.insert("aws.region".to_owned(), normal("aws.region", region));
+        }
         pinned.extend(also.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
         for (key, text) in &pinned {
             match tree.at(key) {
