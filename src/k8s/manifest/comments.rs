@@ -21,6 +21,20 @@ pub(super) fn lost(before: &str, after: &str) -> Vec<(usize, String)> {
     all.map(|(line, comment)| (line, comment.to_owned())).collect()
 }
 
+/// The line of the first anchor (`&name`); one-based.
+pub(super) fn first_anchor(text: &str) -> Option<usize> {
+    let mut options = granit_parser::options! {};
+    options.set_emit_comments(false);
+    let mut events = Parser::new_from_str_with_options(text, options).map_while(Result::ok);
+    let (_, span) = events.find(|(event, _)| {
+        matches!(event, Event::Scalar(_, _, anchor, _) | Event::MappingStart(_, anchor, _) | Event::SequenceStart(_, anchor, _) if *anchor != 0)
+    })?;
+    let end = span.byte_range()?.end.min(text.len());
+    // A block begins behind its anchor, perhaps on a later line.
+    let at = text.get(..end)?.rfind('&')?;
+    Some(text[..at].matches('\n').count() + 1)
+}
+
 /// Every comment with its one-based line: a `#` at the start of a line or after white space, outside of every
 /// value.
 fn comments(text: &str) -> Vec<(usize, &str)> {
@@ -65,6 +79,19 @@ fn values(text: &str) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_anchor_is_found() {
+        for (text, line) in [
+            ("a: 1\nb: &x 2\nc: *x\n", Some(2)),
+            ("a: 1\nb: &x\n  c: 2\nd: *x\n", Some(2)),
+            ("a: &x { b: 1 }\nd: [*x]\n", Some(1)),
+            ("- 1\n- &x [2]\n", Some(2)),
+            ("a: \"&x\" # &y\nb: c&d\n", None),
+        ] {
+            assert_eq!(first_anchor(text), line, "{text}");
+        }
+    }
 
     #[test]
     fn comments_are_told_from_values() {

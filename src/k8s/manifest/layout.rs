@@ -205,7 +205,8 @@ impl Edits<'_> {
         let column = self.column(entries.first()?.start);
         let place = |key: &str| old.iter().position(|(known, _)| known == key);
         if !new.iter().any(|(key, _)| place(key).is_some()) {
-            self.edit(node.start, node.end, rendered(&Doc::Map(new.to_vec()), column));
+            // With a comment behind the last value: the new one may be a block of text, of which it would become a part.
+            self.edit(node.start, self.line_end(node.end), rendered(&Doc::Map(new.to_vec()), column));
             return Some(());
         }
         for ((key, _), entry) in old.iter().zip(entries) {

@@ -16,7 +16,7 @@ use crate::config::{DIALECT_PREFIXES, Dialect, Injector, Text};
 use super::super::inject::inject_into;
 use super::doc::Doc;
 use super::walk::is_pod;
-use super::{called, is_only_directives, read_error, rewritten, segments, separate, shown};
+use super::{Segment, called, is_only_directives, read_error, rewritten, segments, separate, shown};
 use super::{comments, read};
 use classes::Classes;
 
@@ -71,12 +71,7 @@ pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migrat
             let after = made.document(&doc, &place, &classes, injector)?;
             let text = rewritten(&segment, &doc, &after, written);
             if written == read::Written::Yaml {
-                made.left.extend(comments::lost(segment.body, &text[segment.separator.len()..]).into_iter().map(
-                    |(line, comment)| {
-                        let line = segment.line + line - 1;
-                        format!("{}:{line}: a comment, for what it stands at is written anew: {comment}", file.name)
-                    },
-                ));
+                made.rewritten(file.name, &segment, &place, &text[segment.separator.len()..]);
             }
             Some(text)
         });
@@ -89,6 +84,23 @@ pub fn migrate(files: &[Text<'_>], injector: Option<&Injector>) -> Result<Migrat
 }
 
 impl Migration {
+    /// What the new text of a document has lost: comments, and anchors, for which the document is written anew as a whole.
+    fn rewritten(&mut self, file: &str, segment: &Segment<'_>, place: &str, after: &str) {
+        let is_gone = |_: &usize| comments::first_anchor(after).is_none();
+        let anchor = comments::first_anchor(segment.body).filter(is_gone).map(|line| segment.line + line - 1);
+        let because = anchor.map(|line| format!(" (because of the anchor in line {line})")).unwrap_or_default();
+        if let Some(line) = anchor {
+            self.warnings.push(format!(
+                "{place}: the document is written anew as a whole, because of the anchor in line {line}: what its aliases stand \
+                 for is written out; take the anchor out first to keep the spelling"
+            ));
+        }
+        self.left.extend(comments::lost(segment.body, after).into_iter().map(|(line, comment)| {
+            let line = segment.line + line - 1;
+            format!("{file}:{line}: a comment, for what it stands at is written anew{because}: {comment}")
+        }));
+    }
+
     /// The document with its pods migrated; `None` if nothing changes.
     fn document(&mut self, doc: &Doc, place: &str, classes: &Classes, injector: Option<&Injector>) -> Option<Doc> {
         let mut pods = Vec::new();

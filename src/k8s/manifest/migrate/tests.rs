@@ -391,7 +391,12 @@ fn what_cannot_stay_is_named_with_its_line() {
         .replace("metadata:\n", "metadata:\n  labels: &l {a: b} # lab\n")
         + "  nodeSelector: *l\n";
     let made = run(&shared);
-    assert!(made.left.iter().any(|text| text.ends_with("anew: # lab")) && made.left.len() >= 5, "{:#?}", made.left);
+    assert!(
+        made.left.iter().any(|text| text.ends_with("anew (because of the anchor in line 4): # lab"))
+            && made.left.len() >= 5,
+        "{:#?}",
+        made.left
+    );
 }
 
 #[test]
@@ -452,5 +457,57 @@ fn what_is_wrong_is_said_of_the_annotations_that_are_there() {
         made.left[0].contains("annotation vault.hashicorp.com/agent-inject-template-a: template a:1:7"),
         "{:?}",
         made.left
+    );
+}
+
+/// Without an injector's config nobody knows the operator's region.
+#[test]
+fn without_a_config_any_region_is_taken() {
+    for region in ["eu-west-1", "us-east-1", "eu-central-2", "cn-north-1", "us-gov-west-1"] {
+        let class = format!(
+            "kind: SecretProviderClass\nmetadata: {{ name: db }}\nspec:\n  provider: aws\n  parameters:\n    region: {region}\n    \
+             objects: |\n      - {{ objectName: prod/stripe, objectType: secretsmanager }}\n"
+        );
+        let text = format!("{class}---\n{WITH_VOLUME}");
+        let made = migrate(&[Text { name: "in.yaml", text: &text }], None).unwrap();
+        assert_eq!(made.left, Vec::<String>::new(), "{region}");
+        assert!(made.text.contains(&format!("    secret-exec.dev/aws-region: {region}\n")), "{region}: {}", made.text);
+    }
+    let class = "kind: SecretProviderClass\nmetadata: { name: db }\nspec:\n  provider: aws\n  parameters:\n    region: no region\n    \
+                 objects: |\n      - { objectName: prod/stripe, objectType: secretsmanager }\n";
+    let text = format!("{class}---\n{WITH_VOLUME}");
+    let made = migrate(&[Text { name: "in.yaml", text: &text }], None).unwrap();
+    assert!(made.left.iter().any(|text| text.contains("region")), "{:?}", made.left);
+}
+
+#[test]
+fn a_document_that_is_written_anew_for_an_anchor_says_so() {
+    let before = pod(
+        "vault.hashicorp.com/agent-inject: \"true\"\nvault.hashicorp.com/role: web\nvault.hashicorp.com/agent-inject-secret-db: secret/data/db   # db",
+    );
+    let made = run(&before);
+    assert!(made.warnings.iter().all(|text| !text.contains("anchor")), "{:?}", made.warnings);
+    let made = run(&before.replace("name: app\n", "name: &name app\n"));
+    let said = made.warnings.iter().find(|text| text.contains("anchor")).expect("a warning");
+    assert!(said.contains("in.yaml: document at line 1 (Pod web): the document is written anew as a whole"), "{said}");
+    assert!(said.contains("because of the anchor in line 15"), "{said} {before}");
+    assert!(
+        made.left.iter().any(|text| text.ends_with("is written anew (because of the anchor in line 15): # the app")),
+        "{:?}",
+        made.left
+    );
+}
+
+#[test]
+fn a_comment_behind_the_last_annotation_loses_nothing_but_itself() {
+    let before = "kind: Pod   # as it is\nmetadata:\n  annotations:\n    vault.hashicorp.com/agent-inject: \"true\"\n    \
+                  vault.hashicorp.com/role: web\n    vault.hashicorp.com/agent-inject-secret-db: secret/data/db   # db\nspec:\n  \
+                  containers:\n  - name: app   # the app\n    image: app:1\n";
+    let made = run(before);
+    assert_eq!(made.left, ["in.yaml:6: a comment, for what it stands at is written anew: # db"], "{}", made.text);
+    assert!(
+        made.text.starts_with("kind: Pod   # as it is\n") && made.text.contains("- name: app   # the app\n"),
+        "{}",
+        made.text
     );
 }
