@@ -601,7 +601,7 @@ fn credentials_that_expire_before_their_end_are_dropped_and_asked_for_again() {
 
 #[test]
 fn no_credentials_at_all_are_said_in_one_line() {
-    let environment = [("AWS_ACCESS_KEY_ID", "")];
+    let environment = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
     with_moto("no_credentials_at_all_are_said_in_one_line", &environment, || async {
         for reference in ["aws-sm:a", "aws-sm:a?role=arn:aws:iam::1:role/r"] {
             let failure = one(reference).await.unwrap_err();
@@ -620,6 +620,7 @@ fn instance_metadata_that_stays_silent_is_given_up_within_seconds() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let environment = [
         ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_SECRET_ACCESS_KEY", ""),
         ("AWS_EC2_METADATA_DISABLED", ""),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str()),
     ];
