@@ -108,6 +108,7 @@ fn a_reference_in_an_apps_environment_is_denied_where_nobody_resolves_it() {
         " vault:secret/data/db#p",
         "\"vault:secret/data/db#p\"",
         "aws-sm:prod/db#p",
+        "aws-sm://prod/db#p",
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db",
         "pg://${vault:secret/data/db#p}@db",
         ">>vault:pki/issue/web#certificate#{}",
@@ -125,7 +126,15 @@ fn a_reference_in_an_apps_environment_is_denied_where_nobody_resolves_it() {
             denied(&[&annotations[..], &[("config", "passEnv: [OTHER]")]].concat(), spec(value), "named by passEnv in");
         }
     }
-    for value in ["vault:v1:c2VjcmV0", "vault:/x#y", "https://vault:8200/#a", "secret", ""] {
+    for value in [
+        "vault:v1:c2VjcmV0",
+        "vault:/x#y",
+        "https://vault:8200/#a",
+        "vault: fix the login (#12)",
+        "fix: vault: broken (#12)",
+        "secret",
+        "",
+    ] {
         injected(&pod(&[FILE, ROLE], spec(value)));
     }
 }
