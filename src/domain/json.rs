@@ -41,7 +41,7 @@ pub enum JsonError {
         /// The key.
         key: String,
         /// What is wrong.
-        why: FieldFault,
+        why: FieldError,
         /// The line.
         line: usize,
         /// The column.
@@ -57,12 +57,12 @@ pub enum Flaw {
     TrailingComma,
     /// A key that cannot be decoded.
     #[error("a key that {0}")]
-    Key(FieldFault),
+    Key(FieldError),
 }
 
 /// A fault of one key or value of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FieldFault {
+pub enum FieldError {
     /// The same key with two different values: parsers differ in which one they take.
     #[error("stands there twice, with different values")]
     Repeated,
@@ -120,7 +120,7 @@ struct Scanner<'a> {
 }
 
 /// A fault, and the offset of the byte where it is.
-type Fault = (FieldFault, usize);
+type Fault = (FieldError, usize);
 
 impl Scanner<'_> {
     /// Skips white space and returns the next byte without consuming it.
@@ -160,7 +160,7 @@ impl Scanner<'_> {
                     let value = value.map_err(|(why, at)| self.field(&key, why, at));
                     match places.get(&key).and_then(|place: &usize| fields.entries.get_mut(*place)) {
                         Some((_, Ok(first))) if matches!(&value, Ok(value) if value.is_same(first)) => {}
-                        Some((_, first)) => *first = Err(self.field(&key, FieldFault::Repeated, key_at)),
+                        Some((_, first)) => *first = Err(self.field(&key, FieldError::Repeated, key_at)),
                         None => {
                             places.insert(key.clone(), fields.entries.len());
                             fields.entries.push((key, value));
@@ -210,10 +210,10 @@ impl Scanner<'_> {
         let token = &rest[..length];
         self.at = from.saturating_add(length);
         Ok(match std::str::from_utf8(token) {
-            Err(error) => Err((FieldFault::NotUtf8, from.saturating_add(error.valid_up_to()))),
+            Err(error) => Err((FieldError::NotUtf8, from.saturating_add(error.valid_up_to()))),
             Ok(json) => match serde_json::from_str::<&RawValue>(json) {
                 Ok(raw) => Ok(SecretValue::Json(compact(raw.get()))),
-                Err(error) => Err((FieldFault::NotJson, from.saturating_add(offset_of(token, &error)))),
+                Err(error) => Err((FieldError::NotJson, from.saturating_add(offset_of(token, &error)))),
             },
         })
     }
@@ -231,7 +231,7 @@ impl Scanner<'_> {
     }
 
     /// A fault of the value of `key` at a byte offset.
-    fn field(&self, key: &str, why: FieldFault, at: usize) -> JsonError {
+    fn field(&self, key: &str, why: FieldError, at: usize) -> JsonError {
         let (line, column) = place(self.text, at);
         JsonError::Field { key: key.to_owned(), why, line, column }
     }
@@ -276,10 +276,10 @@ fn nested_length(json: &[u8]) -> Option<usize> {
 fn fault_of_string(token: &[u8]) -> Fault {
     let text = match std::str::from_utf8(token) {
         Ok(text) => text,
-        Err(error) => return (FieldFault::NotUtf8, error.valid_up_to()),
+        Err(error) => return (FieldError::NotUtf8, error.valid_up_to()),
     };
     if let Some(at) = text.bytes().position(|byte| byte < b' ') {
-        return (FieldFault::Control, at);
+        return (FieldError::Control, at);
     }
     let mut at = 0_usize;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
@@ -299,14 +299,14 @@ fn fault_of_string(token: &[u8]) -> Fault {
                 at = at.saturating_add(2);
                 continue;
             }
-            None => return (FieldFault::NotJson, at),
+            None => return (FieldError::NotJson, at),
         };
         if !is_pair {
-            return (FieldFault::Surrogate, at);
+            return (FieldError::Surrogate, at);
         }
         at = at.saturating_add(12);
     }
-    (FieldFault::NotJson, 0)
+    (FieldError::NotJson, 0)
 }
 
 /// The JSON without white space between tokens and without needless escapes (Vault's encoder writes `<` as `\u003c`),
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn one_value_that_is_wrong_leaves_the_others_and_is_named_with_its_place() {
-        use FieldFault::*;
+        use FieldError::*;
         let deep = format!("{{\"bad\":{}1{},\"ok\":\"x\"}}", "[".repeat(5_000), "]".repeat(5_000));
         for (text, why, line, column) in [
             ("{\"ok\":\"x\",\"bad\":1,\"bad\":2}".as_bytes(), Repeated, 1, 19),
@@ -434,7 +434,7 @@ mod tests {
     fn an_object_with_a_comma_too_many_or_a_key_that_is_no_text_still_has_its_other_keys() {
         for (text, why, column) in [
             (r#"{"ok":"x" , }"#, Flaw::TrailingComma, 11),
-            (r#"{"\ud800":1,"ok":"x"}"#, Flaw::Key(FieldFault::Surrogate), 3),
+            (r#"{"\ud800":1,"ok":"x"}"#, Flaw::Key(FieldError::Surrogate), 3),
         ] {
             let read = fields(text.as_bytes()).unwrap();
             assert_eq!(read.entries[0].1.as_ref().unwrap().raw().expose(), b"x");

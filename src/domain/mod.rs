@@ -24,7 +24,7 @@ pub use bounds::{
 pub use certificate::{CertificateSummary, certificate_summary, not_after};
 pub use exit::{Diagnostic, Exit, without_errno, worst};
 pub use forbidden_names::is_forbidden_from_backend;
-pub use json::{FieldFault, Flaw, JsonError};
+pub use json::{FieldError, Flaw, JsonError};
 pub use lease::{Ends, Fetched, Fetches, Lease, LeaseId, Version};
 pub use mode::{Feature, LIMITS, Limit, Mode};
 pub use names::{EnvName, FileMode, FileName, NameError};

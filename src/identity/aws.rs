@@ -37,7 +37,7 @@ mod transport;
 
 pub use body::BodyError;
 use checked::Checked;
-pub use credentials_error::{AwsFault, Meaning, Metadata, explain};
+pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
 pub(crate) use environment::secrets_manager_variable;
 use negative_cache::NegativeCache;
@@ -87,13 +87,17 @@ impl AwsIdentity {
     }
 
     /// The region of a secret: its own (from an ARN), the configured one, the environment's, or the profile's.
-    pub async fn region(&self, own: Option<&str>) -> Result<String, AwsFault> {
+    pub async fn region(&self, own: Option<&str>) -> Result<String, AwsCredentialsError> {
         let region = match own.or(self.settings.region.as_deref()) {
             Some(region) => region.to_owned(),
             None => match self.ambient_region().await {
                 Some(region) => region.to_string(),
                 // A profile that is malformed or missing may be the reason.
-                None => return Err(profile::explain_files().await.map_or(AwsFault::NoRegion, AwsFault::Misconfigured)),
+                None => {
+                    return Err(profile::explain_files()
+                        .await
+                        .map_or(AwsCredentialsError::NoRegion, AwsCredentialsError::Misconfigured));
+                }
             },
         };
         signed::checked_region(&region)?;
@@ -102,7 +106,7 @@ impl AwsIdentity {
 
     /// The settings for a client of one region, with the credentials of `role`, else of the configured role, else of
     /// the workload itself.
-    pub async fn sdk(&self, region: &str, role: Option<&str>) -> Result<SdkConfig, AwsFault> {
+    pub async fn sdk(&self, region: &str, role: Option<&str>) -> Result<SdkConfig, AwsCredentialsError> {
         let region = Region::new(region.to_owned());
         let base = self.base(&region).await?;
         let services = Services(base.clone());
@@ -123,10 +127,10 @@ impl AwsIdentity {
         server_id: Option<&str>,
         region: Option<&str>,
         now: SystemTime,
-    ) -> Result<SignedRequest, AwsFault> {
+    ) -> Result<SignedRequest, AwsCredentialsError> {
         let endpoint = signed::Endpoint::of(region)?;
         let base = self.base(&region.map_or(GLOBAL, |region| Region::new(region.to_owned()))).await?;
-        let provider = base.credentials_provider().ok_or(AwsFault::NoCredentials(Metadata::Silent))?;
+        let provider = base.credentials_provider().ok_or(AwsCredentialsError::NoCredentials(Metadata::Silent))?;
         let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
         signed::sign(credentials, &endpoint, server_id, now)
     }
@@ -163,7 +167,7 @@ impl AwsIdentity {
 
     /// The settings with the workload's own credentials. `hint` is the region of STS where neither the config nor the
     /// environment has one.
-    async fn base(&self, hint: &Region) -> Result<SdkConfig, AwsFault> {
+    async fn base(&self, hint: &Region) -> Result<SdkConfig, AwsCredentialsError> {
         let mut base = self.base.lock().await;
         if let Some(base) = &*base {
             return Ok(base.clone());
@@ -199,7 +203,7 @@ impl AwsIdentity {
 
 /// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and timeouts, and without retries,
 /// which are the caller's.
-async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsFault> {
+async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsCredentialsError> {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())

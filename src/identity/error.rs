@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::domain::Exit;
 
-use super::aws::AwsFault;
+use super::aws::AwsCredentialsError;
 
 /// Why there are no credentials for the login. Completes "cannot log in: ", says what to do, and never contains a
 /// file's content.
@@ -62,7 +62,7 @@ pub enum ProofError {
     /// A file cannot be used.
     File(IdentityError),
     /// There are no AWS credentials, or they cannot sign.
-    Aws(AwsFault),
+    Aws(AwsCredentialsError),
 }
 
 impl From<IdentityError> for ProofError {
@@ -71,8 +71,8 @@ impl From<IdentityError> for ProofError {
     }
 }
 
-impl From<AwsFault> for ProofError {
-    fn from(fault: AwsFault) -> Self {
+impl From<AwsCredentialsError> for ProofError {
+    fn from(fault: AwsCredentialsError) -> Self {
         Self::Aws(fault)
     }
 }

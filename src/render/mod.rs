@@ -19,7 +19,7 @@ mod tree;
 
 pub use any::{AnyTemplate, CompileError};
 pub use error::{Expanding, InnerQuote, Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
-pub use template::{SecretCallError, Step, Template, TemplateError, TemplateFault};
+pub use template::{SecretCallError, Step, Template, TemplateError, TemplateErrorKind};
 
 /// Renders one reference. The default format is `raw` for one value, `json` for a map. `decode` is applied first; its
 /// result is one value, which may be a JSON object.

@@ -8,7 +8,8 @@ use crate::domain::{Fetched, Mode, Source, Version};
 use crate::provider::{Class, Extent, Failure};
 use crate::schedule::{BackendId, SecretId, SecretStatus, State, Work};
 use crate::serve::{
-    Backend as Whose, Counters, ErrorClass, Next, Operation, Report, SecretReport, SecretState, TokenReport, Trouble,
+    Backend as Whose, Counters, ErrorClass, FailureReport, Next, Operation, Report, SecretReport, SecretState,
+    TokenReport,
 };
 use crate::sys::clock;
 
@@ -143,20 +144,20 @@ impl Rotation<'_> {
         secret: Option<SecretId>,
         failure: Option<&Failure>,
         date: &Date,
-    ) -> Option<Trouble> {
+    ) -> Option<FailureReport> {
         let failure = failure?;
         let own = (failure, self.statistics.failed.get(&(id, secret)).copied().unwrap_or(date.now));
         let outage = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
         let shared =
             outage.and_then(Outage::reason).filter(|_| matches!(failure.extent, Extent::Backend | Extent::Unclear));
         let (failure, at) = shared.unwrap_or(own);
-        Some(Trouble { class: class(&failure.class), why: failure.why.clone(), at: date.of(at) })
+        Some(FailureReport { class: class(&failure.class), why: failure.why.clone(), at: date.of(at) })
     }
 }
 
 /// A local failure in the form of the report.
-fn local_trouble(text: &str, date: &Date) -> Trouble {
-    Trouble { class: ErrorClass::Local, why: text.to_owned(), at: date.wall }
+fn local_trouble(text: &str, date: &Date) -> FailureReport {
+    FailureReport { class: ErrorClass::Local, why: text.to_owned(), at: date.wall }
 }
 
 /// The time since boot and the wall-clock time of the same moment.

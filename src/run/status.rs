@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::Config;
 use crate::domain::{Diagnostic, Exit, printable};
 use crate::serve::{
-    self, Answer, Ask, AskError, Next, Report, SecretReport, SecretState, Status, TokenReport, Trouble,
+    self, Answer, Ask, AskError, FailureReport, Next, Report, SecretReport, SecretState, Status, TokenReport,
 };
 use crate::start::runtime;
 use crate::sys::clock;
@@ -177,7 +177,7 @@ fn secret_ends(secret: &SecretReport, now: SystemTime) -> String {
 
 /// The rows about failures: of logins, secrets and the delivery.
 fn failing(report: &Report, now: SystemTime) -> Vec<Vec<String>> {
-    let row = |what: String, trouble: &Trouble| {
+    let row = |what: String, trouble: &FailureReport| {
         vec![what, format!("{} {}", trouble.class, when(trouble.at, now)), printable(&trouble.why).into_owned()]
     };
     let tokens = report
@@ -260,7 +260,7 @@ mod tests {
 
     fn report() -> Report {
         let trouble =
-            Trouble { class: ErrorClass::Denied, why: "permission denied (403)\u{1b}[2J".into(), at: at(990) };
+            FailureReport { class: ErrorClass::Denied, why: "permission denied (403)\u{1b}[2J".into(), at: at(990) };
         Report {
             version: "0.1.0".into(),
             mode: Mode::Sidecar,

@@ -18,7 +18,7 @@ pub use control::{Answer, Ask, AskError, Control, Status, ask};
 pub use http::{Health, ListenError, Page, Pages};
 pub(crate) use metrics_text::{Histogram, Kind, MetricsText};
 pub use report::{
-    Action, Backend, Counters, ErrorClass, Failures, Next, Notifications, NotifyResult, Operation, Pace, Refreshed,
-    Report, Requests, Running, SecretReport, SecretState, TokenReport, Trouble,
+    Action, Backend, Counters, ErrorClass, FailureReport, Failures, Next, Notifications, NotifyResult, Operation, Pace,
+    Refreshed, Report, Requests, Running, SecretReport, SecretState, TokenReport,
 };
 pub use state::{Owner, StateDir, StateError};

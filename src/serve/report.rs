@@ -136,7 +136,7 @@ pub struct Report {
     /// The current generation of files; `None` before the first, or where no file is written.
     pub generation: Option<String>,
     /// Why fetched values could not be delivered (a full volume, a template); `None` when they are.
-    pub undelivered: Option<Trouble>,
+    pub undelivered: Option<FailureReport>,
     /// The tokens, one for each login.
     pub tokens: Vec<TokenReport>,
     /// One entry for each source, in the order of the config.
@@ -161,7 +161,7 @@ pub struct TokenReport {
     /// The next request about it.
     pub next: Option<Next>,
     /// The last failure since the last success.
-    pub last_error: Option<Trouble>,
+    pub last_error: Option<FailureReport>,
 }
 
 /// A source that is read.
@@ -187,7 +187,7 @@ pub struct SecretReport {
     #[serde(with = "time::maybe")]
     pub expires: Option<SystemTime>,
     /// The last failure since the last success.
-    pub last_error: Option<Trouble>,
+    pub last_error: Option<FailureReport>,
 }
 
 /// The next request, and its time.
@@ -202,7 +202,7 @@ pub struct Next {
 
 /// A failure, and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct FailureReport {
     /// Its class.
     pub class: ErrorClass,
     /// The reason and what to do, as in log lines; never a value.

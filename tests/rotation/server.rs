@@ -17,7 +17,7 @@ fn own() -> (Stage, &'static OpenBao, String) {
 }
 
 /// What it is called, how it begins, and how it ends, but for the unsealing.
-type Trouble<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+type FailureReport<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
 
 #[test]
 fn killed_sealed_or_without_its_storage_the_server_finds_everybody_where_they_were() {
@@ -34,7 +34,7 @@ fn killed_sealed_or_without_its_storage_the_server_finds_everybody_where_they_we
     running.until("first delivery", || (stage.file("b") == "zero").then_some(()));
     let first = stage.file("db.json");
     let (storage, aside) = (bao.folder().join("storage"), bao.folder().join("aside"));
-    let troubles: [Trouble; 3] = [
+    let troubles: [FailureReport; 3] = [
         ("killed", &|| bao.stop(), &|| bao.start_again()),
         ("sealed", &|| drop(bao.write("sys/seal", Value::Null)), &|| ()),
         (

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use secret_exec::domain::Mode;
 use secret_exec::serve::{
-    Action, Backend, Control, Counters, ErrorClass, Health, Next, NotifyResult, Operation, Pace, Refreshed, Report,
-    Running, SecretReport, SecretState, StateDir, TokenReport, Trouble,
+    Action, Backend, Control, Counters, ErrorClass, FailureReport, Health, Next, NotifyResult, Operation, Pace,
+    Refreshed, Report, Running, SecretReport, SecretState, StateDir, TokenReport,
 };
 use tokio::sync::oneshot;
 
@@ -64,7 +64,7 @@ pub fn at(seconds: u64) -> SystemTime {
 
 /// One of everything.
 pub fn report() -> Report {
-    let trouble = Trouble { class: ErrorClass::Transient, why: "no connection".into(), at: at(1_700_000_100) };
+    let trouble = FailureReport { class: ErrorClass::Transient, why: "no connection".into(), at: at(1_700_000_100) };
     let mut counters = Counters { renewals: 3, logins: 1, issued: 2, generations: 4, ..Counters::default() };
     counters.request(Backend::Vault, Operation::Login);
     counters.request(Backend::Vault, Operation::Read);

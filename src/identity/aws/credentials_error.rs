@@ -27,7 +27,7 @@ use super::profile::FilesError;
 
 /// Why no AWS credentials are available. Never contains a credential or a response's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AwsFault {
+pub enum AwsCredentialsError {
     /// A name without any region.
     #[error("no region: set aws.region or AWS_REGION, or use the secret's ARN")]
     NoRegion,
@@ -191,7 +191,7 @@ pub(crate) fn retry_after(answer: &HttpResponse) -> Option<Duration> {
 }
 
 /// Explains why a request got no response of its service: credentials, connection, or timeout.
-pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
+pub fn explain(error: &(dyn Error + 'static)) -> AwsCredentialsError {
     // The innermost credentials error is the cause: assuming a role fails because the base has no credentials.
     let mut refused = None;
     let mut credentials = None;
@@ -205,34 +205,34 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsFault {
     }
     let what = if credentials.is_some() { "loading AWS credentials" } else { "the request was not answered" };
     if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
-        return AwsFault::Misconfigured(part.to_string());
+        return AwsCredentialsError::Misconfigured(part.to_string());
     }
     if let Some(files) = chain(error).find_map(|cause| cause.downcast_ref::<FilesError>()) {
-        return AwsFault::Misconfigured(files.to_string());
+        return AwsCredentialsError::Misconfigured(files.to_string());
     }
     if let Some(variable) = chain(error).find_map(|cause| cause.downcast_ref::<Unusable>()) {
-        return AwsFault::Misconfigured(variable.to_string());
+        return AwsCredentialsError::Misconfigured(variable.to_string());
     }
     if let Some(proxy) = chain(error).find_map(|cause| cause.downcast_ref::<ProxyError>()) {
-        return AwsFault::Proxy(proxy.clone());
+        return AwsCredentialsError::Proxy(proxy.clone());
     }
     if let Some(why) = oversized(error) {
-        return AwsFault::Oversized { what, why };
+        return AwsCredentialsError::Oversized { what, why };
     }
     match credentials {
-        Some(CredentialsError::CredentialsNotLoaded(_)) => AwsFault::NoCredentials(metadata(error)),
-        Some(CredentialsError::InvalidConfiguration(_)) => AwsFault::Misconfigured(
+        Some(CredentialsError::CredentialsNotLoaded(_)) => AwsCredentialsError::NoCredentials(metadata(error)),
+        Some(CredentialsError::InvalidConfiguration(_)) => AwsCredentialsError::Misconfigured(
             "look at AWS_PROFILE and its files (SSO and credential_process are not supported), AWS_CONTAINER_CREDENTIALS_* and AWS_CONTAINER_AUTHORIZATION_TOKEN*".to_owned(),
         ),
-        Some(CredentialsError::ProviderError(_)) if is_missing_file(error) => AwsFault::Misconfigured(format!(
+        Some(CredentialsError::ProviderError(_)) if is_missing_file(error) => AwsCredentialsError::Misconfigured(format!(
             "{reason} (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE)"
         )),
         // Instance metadata, the last provider, could not be reached: this is no AWS machine, and no other provider had
         // credentials.
-        Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsFault::NoCredentials(Metadata::Silent),
+        Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsCredentialsError::NoCredentials(Metadata::Silent),
         Some(_) | None => {
             let way = chain(error).find_map(|cause| cause.downcast_ref::<NotReached>());
-            AwsFault::Unreachable { what, why: peer::explain(way, &reason) }
+            AwsCredentialsError::Unreachable { what, why: peer::explain(way, &reason) }
         }
     }
 }
@@ -298,7 +298,7 @@ fn is_missing_file(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The refusal of STS, if this error is its response.
-fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
+fn sts(error: &(dyn Error + 'static)) -> Option<AwsCredentialsError> {
     type Assume = SdkError<AssumeRoleError, HttpResponse>;
     type WebIdentity = SdkError<AssumeRoleWithWebIdentityError, HttpResponse>;
     let (what, hint, code, answer) = if let Some(Assume::ServiceError(answer)) = error.downcast_ref() {
@@ -313,10 +313,12 @@ fn sts(error: &(dyn Error + 'static)) -> Option<AwsFault> {
     let code = code.unwrap_or_default();
     let hint = if code.is_empty() { NOT_STS } else { hint };
     Some(match Meaning::of(code, answer.status().as_u16()) {
-        Meaning::Throttled => AwsFault::Throttled { what, retry_after: retry_after(answer) },
-        Meaning::Failed => AwsFault::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) },
-        Meaning::Credentials => AwsFault::Refused { what, code: sanitize_code(code), hint: CREDENTIALS },
-        Meaning::Denied | Meaning::Other => AwsFault::Refused { what, code: sanitize_code(code), hint },
+        Meaning::Throttled => AwsCredentialsError::Throttled { what, retry_after: retry_after(answer) },
+        Meaning::Failed => {
+            AwsCredentialsError::Unreachable { what, why: format!("STS failed ({})", answer.status().as_u16()) }
+        }
+        Meaning::Credentials => AwsCredentialsError::Refused { what, code: sanitize_code(code), hint: CREDENTIALS },
+        Meaning::Denied | Meaning::Other => AwsCredentialsError::Refused { what, code: sanitize_code(code), hint },
     })
 }
 

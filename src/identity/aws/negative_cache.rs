@@ -83,7 +83,7 @@ mod tests {
             let error = runtime.block_on(chain.provide_credentials()).unwrap_err();
             assert_eq!(
                 credentials_error::explain(&error),
-                credentials_error::AwsFault::NoCredentials(Metadata::Silent)
+                credentials_error::AwsCredentialsError::NoCredentials(Metadata::Silent)
             );
         }
         assert_eq!(chain.chain.0.load(Ordering::Relaxed), 1);

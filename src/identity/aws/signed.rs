@@ -11,7 +11,7 @@ use aws_sigv4::sign::v4;
 
 use crate::domain::SecretBytes;
 
-use super::{AwsFault, SignedRequest};
+use super::{AwsCredentialsError, SignedRequest};
 
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -28,12 +28,12 @@ const PARTITIONS: [(&str, &str); 6] = [
 ];
 
 /// Checks the name of a region, which becomes part of a host name.
-pub(super) fn checked_region(region: &str) -> Result<(), AwsFault> {
+pub(super) fn checked_region(region: &str) -> Result<(), AwsCredentialsError> {
     let is_name = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if region.split('-').count() > 1 && region.split('-').all(is_name) {
         return Ok(());
     }
-    Err(AwsFault::Region(region.to_owned()))
+    Err(AwsCredentialsError::Region(region.to_owned()))
 }
 
 /// The STS host, and the region to sign for.
@@ -45,7 +45,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// The regional endpoint, or the global one (of the commercial partition only).
-    pub(super) fn of(region: Option<&str>) -> Result<Self, AwsFault> {
+    pub(super) fn of(region: Option<&str>) -> Result<Self, AwsCredentialsError> {
         let Some(region) = region else {
             return Ok(Self { host: "sts.amazonaws.com".to_owned(), region: "us-east-1".to_owned() });
         };
@@ -62,12 +62,12 @@ pub(super) fn sign(
     endpoint: &Endpoint,
     server_id: Option<&str>,
     now: SystemTime,
-) -> Result<SignedRequest, AwsFault> {
+) -> Result<SignedRequest, AwsCredentialsError> {
     let url = format!("https://{}/", endpoint.host);
     let mut headers = vec![("Content-Type", CONTENT_TYPE)];
     if let Some(id) = server_id {
         if !id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err(AwsFault::ServerId);
+            return Err(AwsCredentialsError::ServerId);
         }
         headers.push((SERVER_ID, id));
     }
@@ -82,8 +82,9 @@ pub(super) fn sign(
         .expect("every parameter is set")
         .into();
     let request = SignableRequest::new("POST", &url, headers.iter().copied(), SignableBody::Bytes(BODY.as_bytes()))
-        .map_err(|_| AwsFault::Unsignable)?;
-    let (instructions, _) = sign_request(request, &parameters).map_err(|_| AwsFault::Unsignable)?.into_parts();
+        .map_err(|_| AwsCredentialsError::Unsignable)?;
+    let (instructions, _) =
+        sign_request(request, &parameters).map_err(|_| AwsCredentialsError::Unsignable)?.into_parts();
 
     // Vault ignores the case of header names, and refuses unknown `x-amz-…` headers; it knows these.
     let mut all: BTreeMap<Cow<'_, str>, [&str; 1]> = BTreeMap::new();
@@ -157,13 +158,13 @@ mod tests {
         assert_eq!(host("cn-north-1").unwrap(), "sts.cn-north-1.amazonaws.com.cn");
         assert_eq!(host("us-gov-west-1").unwrap(), "sts.us-gov-west-1.amazonaws.com");
         for bad in ["", "evil.example.com/", "eu-west-1.evil", "EU-WEST-1", "eu", "a--b", "eu-west-1#"] {
-            assert!(matches!(host(bad), Err(AwsFault::Region(_))), "{bad}");
+            assert!(matches!(host(bad), Err(AwsCredentialsError::Region(_))), "{bad}");
         }
     }
 
     #[test]
     fn a_server_id_with_a_line_break_is_refused() {
         let sign = |id| sign(credentials(None), &Endpoint::of(None).unwrap(), Some(id), now());
-        assert!(matches!(sign("a\r\nX-Evil: 1"), Err(AwsFault::ServerId)));
+        assert!(matches!(sign("a\r\nX-Evil: 1"), Err(AwsCredentialsError::ServerId)));
     }
 }

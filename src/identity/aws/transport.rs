@@ -34,7 +34,7 @@ use crate::identity::lookup;
 use crate::identity::thread;
 use crate::sys::clock;
 
-use super::AwsFault;
+use super::AwsCredentialsError;
 use super::body::BodyError;
 use super::credentials_error::{innermost, sanitize_code};
 use super::environment::is_near;
@@ -106,9 +106,9 @@ impl Transport {
     }
 
     /// Reads the private CA bundle, if one is configured, so that an error can be reported.
-    pub(super) fn load_roots(&self) -> Result<(), AwsFault> {
+    pub(super) fn load_roots(&self) -> Result<(), AwsCredentialsError> {
         if let (Some(path), None) = (&self.0.ca_bundle, self.0.tls.get()) {
-            let wrong = |why: String| AwsFault::CaBundle { path: path.clone(), why };
+            let wrong = |why: String| AwsCredentialsError::CaBundle { path: path.clone(), why };
             let pem = file::read(path).map_err(|error| wrong(error.to_string()))?;
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
             let certificates = certificates.map_err(|_| wrong("not PEM".to_owned()))?;

@@ -9,27 +9,31 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
 use crate::identity::aws::{
-    AwsFault, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code,
+    AwsCredentialsError, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code,
     secrets_manager_variable,
 };
 
 use super::super::{Class, Failure};
 
-impl From<AwsFault> for Failure {
-    fn from(fault: AwsFault) -> Self {
+impl From<AwsCredentialsError> for Failure {
+    fn from(fault: AwsCredentialsError) -> Self {
         let class = match &fault {
-            AwsFault::NoRegion | AwsFault::Region(_) | AwsFault::Environment(_) | AwsFault::Proxy(_) => {
-                Class::Misconfigured
-            }
-            AwsFault::ServerId | AwsFault::Unsignable | AwsFault::Oversized { .. } | AwsFault::CaBundle { .. } => {
-                Class::Malformed
-            }
-            AwsFault::NoCredentials(_) | AwsFault::Misconfigured(_) | AwsFault::Refused { .. } => Class::Denied,
-            AwsFault::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
-            AwsFault::Unreachable { .. } => Class::Transient,
+            AwsCredentialsError::NoRegion
+            | AwsCredentialsError::Region(_)
+            | AwsCredentialsError::Environment(_)
+            | AwsCredentialsError::Proxy(_) => Class::Misconfigured,
+            AwsCredentialsError::ServerId
+            | AwsCredentialsError::Unsignable
+            | AwsCredentialsError::Oversized { .. }
+            | AwsCredentialsError::CaBundle { .. } => Class::Malformed,
+            AwsCredentialsError::NoCredentials(_)
+            | AwsCredentialsError::Misconfigured(_)
+            | AwsCredentialsError::Refused { .. } => Class::Denied,
+            AwsCredentialsError::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
+            AwsCredentialsError::Unreachable { .. } => Class::Transient,
         };
         let failure = Self::new(class, fault.to_string());
-        if matches!(fault, AwsFault::Unreachable { .. }) { failure.of_backend() } else { failure }
+        if matches!(fault, AwsCredentialsError::Unreachable { .. }) { failure.of_backend() } else { failure }
     }
 }
 
@@ -117,17 +121,17 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
     let SdkError::ServiceError(refused) = &error else {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         return Ok(match (explain(&error), status) {
-            (AwsFault::Unreachable { .. }, Some(status)) if status >= 300 => {
+            (AwsCredentialsError::Unreachable { .. }, Some(status)) if status >= 300 => {
                 let said = ServiceError { code: "", message: "", status };
                 match said.meaning() {
                     Meaning::Other => of_intermediary(status, region),
                     _ => said.busy(error.raw_response()),
                 }
             }
-            (AwsFault::Unreachable { what: "the request was not answered", why }, _) => {
+            (AwsCredentialsError::Unreachable { what: "the request was not answered", why }, _) => {
                 Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}")).of_backend()
             }
-            (AwsFault::Oversized { why, .. }, _) => {
+            (AwsCredentialsError::Oversized { why, .. }, _) => {
                 Failure::new(Class::Malformed, format!("the answer of Secrets Manager in {region} is not read: {why}"))
             }
             (fault, _) => fault.into(),
@@ -405,8 +409,8 @@ mod tests {
 
     #[test]
     fn faults_of_the_identity_have_classes() {
-        assert_eq!(Failure::from(AwsFault::NoRegion).class.exit(), Exit::Usage);
-        let unreachable = AwsFault::Unreachable { what: "assuming the role", why: "timed out".into() };
+        assert_eq!(Failure::from(AwsCredentialsError::NoRegion).class.exit(), Exit::Usage);
+        let unreachable = AwsCredentialsError::Unreachable { what: "assuming the role", why: "timed out".into() };
         assert_eq!(Failure::from(unreachable).class, Class::Transient);
     }
 }

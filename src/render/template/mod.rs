@@ -65,7 +65,7 @@ pub struct TemplateError {
     /// The place.
     pub at: Location,
     /// The reason.
-    pub why: TemplateFault,
+    pub why: TemplateErrorKind,
 }
 
 impl TemplateError {
@@ -77,7 +77,7 @@ impl TemplateError {
     /// The message for a template in an annotation, which names annotations instead of settings.
     pub fn in_annotation(&self) -> String {
         match self.why {
-            TemplateFault::GoTemplate => {
+            TemplateErrorKind::GoTemplate => {
                 let setting = format!("{PREFIX}template-language: go");
                 format!("template {}: {}", self.at, go_template(&setting))
             }
@@ -88,7 +88,7 @@ impl TemplateError {
 
 /// What is wrong in a template's text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateFault {
+pub enum TemplateErrorKind {
     /// A syntax error, or an unsupported statement (include, import, extends, block, macro).
     #[error("{0}")]
     Syntax(String),
@@ -183,10 +183,10 @@ impl Template {
     pub fn compile(text: &str, named: &BTreeMap<String, SecretRef>) -> Result<Self, TemplateError> {
         let fault = |offset: usize, why| TemplateError { at: Location::of(text, offset), why };
         let found = scan::scan(text, &syntax()).map_err(|(offset, why)| match (go_syntax::go_template(text), why) {
-            (Some(offset), _) => fault(offset, TemplateFault::GoTemplate),
-            (None, TemplateFault::UnknownName { name, .. }) => {
+            (Some(offset), _) => fault(offset, TemplateErrorKind::GoTemplate),
+            (None, TemplateErrorKind::UnknownName { name, .. }) => {
                 let entry = named.contains_key(&name).then(|| name.clone());
-                fault(offset, TemplateFault::UnknownName { name, entry })
+                fault(offset, TemplateErrorKind::UnknownName { name, entry })
             }
             (None, why) => fault(offset, why),
         })?;
@@ -200,10 +200,10 @@ impl Template {
                 continue;
             }
             if let Some(option) = option_behind(&literal) {
-                return Err(fault(offset, TemplateFault::Option(option)));
+                return Err(fault(offset, TemplateErrorKind::Option(option)));
             }
             let reference = SecretRef::parse(&literal, named);
-            let reference = reference.map_err(|why| fault(offset, TemplateFault::Reference(why)))?;
+            let reference = reference.map_err(|why| fault(offset, TemplateErrorKind::Reference(why)))?;
             places.insert(literal.clone(), calls.len());
             calls.push(Call { literal, reference, offset });
         }
@@ -328,27 +328,27 @@ fn without_items(detail: Option<&str>) -> Option<&'static str> {
 }
 
 /// Refuses unknown filters and tests, and methods.
-fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateFault)> {
+fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateErrorKind)> {
     let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
     let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
     for (offset, name) in &used.filters {
         if judged.insert(name) && !holds(&known, "name is filter", name) {
             if let Some(offset) = go_syntax::go_template(text) {
-                return Err((offset, TemplateFault::GoTemplate));
+                return Err((offset, TemplateErrorKind::GoTemplate));
             }
             let (is_go, meant) = (gotemplate::is_function(name), hints::filter(name));
-            return Err((*offset, TemplateFault::UnknownFilter { name: name.clone(), is_go, meant }));
+            return Err((*offset, TemplateErrorKind::UnknownFilter { name: name.clone(), is_go, meant }));
         }
     }
     judged.clear();
     for (offset, name) in &used.tests {
         if judged.insert(name) && !holds(&known, "name is test", name) {
-            return Err((*offset, TemplateFault::UnknownTest { name: name.clone(), meant: hints::test(name) }));
+            return Err((*offset, TemplateErrorKind::UnknownTest { name: name.clone(), meant: hints::test(name) }));
         }
     }
     let method = used.methods.iter().find_map(|(offset, name)| Some((*offset, name, hints::method(name)?)));
     match method {
-        Some((offset, name, instead)) => Err((offset, TemplateFault::Method { name: name.clone(), instead })),
+        Some((offset, name, instead)) => Err((offset, TemplateErrorKind::Method { name: name.clone(), instead })),
         None => Ok(()),
     }
 }

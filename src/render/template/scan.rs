@@ -10,7 +10,7 @@ use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::chains::{Chains, base, start};
-use super::{SecretCallError, TemplateFault};
+use super::{SecretCallError, TemplateErrorKind};
 
 /// The most tokens of one tag: the parser recurses over some of them without a limit of its own.
 const TOKENS: usize = 500;
@@ -73,10 +73,10 @@ pub(super) struct Optional {
 }
 
 /// Scans a template; refuses misuse of `secret`, unknown names and syntax errors.
-pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, TemplateFault)> {
+pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, TemplateErrorKind)> {
     let syntax_fault = |error: &minijinja::Error| {
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        (error.range().unwrap_or_default().start, TemplateFault::Syntax(detail))
+        (error.range().unwrap_or_default().start, TemplateErrorKind::Syntax(detail))
     };
     bound(text, syntax)?;
     let tree = parse(text, "template", syntax.clone()).map_err(|error| syntax_fault(&error))?;
@@ -84,9 +84,9 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
     walk.statement(&tree);
     let is_known = |name: &str| ["range", "dict", "namespace", "loop"].contains(&name) || walk.set.contains(name);
     let unknown = walk.names.iter().filter(|(_, name)| !is_known(name));
-    let unknown =
-        unknown.map(|(offset, name)| (*offset, TemplateFault::UnknownName { name: (*name).to_owned(), entry: None }));
-    let misused = walk.misused.iter().map(|(offset, misuse)| (*offset, TemplateFault::Secret(*misuse)));
+    let unknown = unknown
+        .map(|(offset, name)| (*offset, TemplateErrorKind::UnknownName { name: (*name).to_owned(), entry: None }));
+    let misused = walk.misused.iter().map(|(offset, misuse)| (*offset, TemplateErrorKind::Secret(*misuse)));
     match misused.chain(unknown).min_by_key(|(offset, _)| *offset) {
         Some(fault) => Err(fault),
         None => Ok(Found {
@@ -101,7 +101,7 @@ pub(super) fn scan(text: &str, syntax: &SyntaxConfig) -> Result<Found, (usize, T
 }
 
 /// Refuses a text that would exhaust the stack of the recursive parser. Invalid tokens are left to the parser.
-fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)> {
+fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateErrorKind)> {
     let (mut tokens, mut branches) = (0, 0);
     for (token, span) in tokenize(text, false, syntax.clone()).map_while(Result::ok) {
         match token {
@@ -110,7 +110,7 @@ fn bound(text: &str, syntax: &SyntaxConfig) -> Result<(), (usize, TemplateFault)
             _ => {}
         }
         tokens += 1;
-        let too_complex = |what| Err((start(span), TemplateFault::TooComplex(what)));
+        let too_complex = |what| Err((start(span), TemplateErrorKind::TooComplex(what)));
         if tokens > TOKENS {
             return too_complex("this tag is too long; split it with {% set %}");
         }

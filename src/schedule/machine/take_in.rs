@@ -268,7 +268,7 @@ impl Schedule {
                     (Work::CheckToken, Outcome::Done | Outcome::Granted(_)) => tokens.is_alive(),
                     (Work::RevokeOldToken(id), _) => tokens.revoked(id),
                     (_, outcome) => {
-                        let Refused { failure, of } = refusal(outcome);
+                        let FailedWork { failure, of } = refusal(outcome);
                         let is_denied = failure.class == Class::Denied;
                         if of == Subject::TheToken || (work == Work::CheckToken && is_denied) {
                             tokens.died(now, jitter);
@@ -289,8 +289,8 @@ impl Schedule {
 
     /// Applies the refusal of a secret's request. A denial under an older token is ignored and retried; a first denial
     /// makes a token check due.
-    fn secret_refused(&mut self, flight: &InFlight, refused: Refused, now: Duration, jitter: f64) {
-        let (Slot::Secret(id), Refused { failure, of }) = (flight.slot, refused) else { return };
+    fn secret_refused(&mut self, flight: &InFlight, refused: FailedWork, now: Duration, jitter: f64) {
+        let (Slot::Secret(id), FailedWork { failure, of }) = (flight.slot, refused) else { return };
         let is_denied = failure.class == Class::Denied;
         let secret = &mut self.secrets[id.0];
         let current = self.tokens.as_ref().and_then(Tokens::current);
@@ -360,7 +360,7 @@ fn step_of(work: Work) -> Step {
 }
 
 /// A refusal, and what was refused.
-struct Refused {
+struct FailedWork {
     failure: Failure,
     of: Subject,
 }
@@ -373,11 +373,11 @@ enum Subject {
 
 /// Converts an outcome that is no success to a refusal. An outcome that does not fit its work is a bug of the driver
 /// and counts as a malformed answer.
-fn refusal(outcome: Outcome) -> Refused {
+fn refusal(outcome: Outcome) -> FailedWork {
     match outcome {
-        Outcome::Failed(failure) => Refused { failure, of: Subject::TheRequest },
-        Outcome::TokenDead(failure) => Refused { failure, of: Subject::TheToken },
-        _ => Refused {
+        Outcome::Failed(failure) => FailedWork { failure, of: Subject::TheRequest },
+        Outcome::TokenDead(failure) => FailedWork { failure, of: Subject::TheToken },
+        _ => FailedWork {
             failure: Failure::new(Class::Malformed, "the answer does not fit the request"),
             of: Subject::TheRequest,
         },

@@ -28,7 +28,7 @@ pub(super) fn report_to_stderr(format: LineFormat, profile: Profile) {
 
 /// `siginfo_t` of a SIGSYS; libc does not define it.
 #[repr(C)]
-struct Refused {
+struct SigsysInfo {
     signal: libc::c_int,
     errno: libc::c_int,
     code: libc::c_int,
@@ -41,8 +41,8 @@ struct Refused {
 const BY_SECCOMP: libc::c_int = 1;
 
 /// The signal handler: reports the refused call and makes it fail with EPERM.
-extern "C" fn on_refused(_: libc::c_int, info: *const Refused, context: *mut libc::ucontext_t) {
-    // SAFETY: with SA_SIGINFO the kernel passes both pointers, and a `Refused` fits into any siginfo_t.
+extern "C" fn on_refused(_: libc::c_int, info: *const SigsysInfo, context: *mut libc::ucontext_t) {
+    // SAFETY: with SA_SIGINFO the kernel passes both pointers, and a `SigsysInfo` fits into any siginfo_t.
     let (info, context) = unsafe { (&*info, &mut *context) };
     // SIGSYS may also be sent by kill(2): then no call was refused.
     if info.code != BY_SECCOMP {
