@@ -60,11 +60,11 @@ pub(crate) enum Bound {
 pub(crate) fn expiring_values(fetches: &Fetches) -> impl Iterator<Item = ExpiringValue<'_>> {
     fetches.iter().filter_map(|(source, fetched)| {
         let (what, ttl, bound) = match (&fetched.lease, fetched.ends) {
-            (Some(lease), _) => ("a lease that nobody would renew", lease.ttl, Bound::ToOurToken),
+            (Some(lease), _) => ("a lease that nothing would renew", lease.ttl, Bound::ToOurToken),
             (None, Some(Ends::WithToken(ttl))) => {
-                ("an end, at the latest with our token, and nobody would replace it", ttl, Bound::ToOurToken)
+                ("an end, at the latest with our token, and nothing would replace it", ttl, Bound::ToOurToken)
             }
-            (None, Some(Ends::Expires(ttl))) => ("an end, and nobody would replace it", ttl, Bound::ToNothing),
+            (None, Some(Ends::Expires(ttl))) => ("an end, and nothing would replace it", ttl, Bound::ToNothing),
             (None, Some(Ends::Rotates(_) | Ends::ReadEvery(_)) | None) => return None,
         };
         Some(ExpiringValue { source, what, ttl, bound })

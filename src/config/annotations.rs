@@ -255,7 +255,7 @@ pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<C
         let pair = line.split_once('=').filter(|(key, _)| !key.is_empty());
         match pair.and_then(|(key, quoted)| Some((key, unquoted(quoted)?))) {
             Some((key, _)) if pairs.iter().any(|(known, _)| known == key) => {
-                mistakes.add(&place, format!("the annotation {key} stands twice"));
+                mistakes.add(&place, format!("duplicate annotation {key}"));
             }
             Some((key, value)) => pairs.push((key.to_owned(), value)),
             None => mistakes.add(&place, "expected key=\"value\" as the downward API writes annotations"),

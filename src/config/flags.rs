@@ -123,7 +123,7 @@ impl<'a> Reader<'a, '_> {
         };
         let place = Place::Flag(format!("{} {name}", flag.name));
         if !self.seen.insert((map, name)) {
-            self.mistakes.add(&place, "stands twice");
+            self.mistakes.add(&place, "given twice");
             return;
         }
         let (reference, options) = split_options(reference, map);

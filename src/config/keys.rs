@@ -62,7 +62,7 @@ pub(super) static ROOT: Shape = Shape::Object(&Object {
         )
         .switch()
         .default("false"),
-        Field::single("leaveLeases", Form::Bool, "Accept secrets with a lease where nobody stays to renew them.")
+        Field::single("leaveLeases", Form::Bool, "Accept secrets with a lease where no process stays to renew them.")
             .switch()
             .default("false"),
         Field::new(
@@ -276,7 +276,7 @@ static AUTH: Tagged = Tagged {
         },
         Variant {
             name: "token-file",
-            doc: "A token somebody else keeps alive; we never revoke it.",
+            doc: "A token that something else renews; it is never revoked.",
             object: Object {
                 fields: &[Field::single(
                     "path",
@@ -316,7 +316,7 @@ static ASSUME_ROLE: Object = Object {
 static VOLUME: Object = Object {
     fields: &[
         Field::single("path", Form::Directory, "An absolute path.").default("/run/secret-exec/files"),
-        Field::single("owner", Form::Owner, "UID:GID, UID or :GID.").default_is("runAs, else ourselves"),
+        Field::single("owner", Form::Owner, "UID:GID, UID or :GID.").default_is("runAs, else the current user"),
         Field::single("size", Form::Size, "Of a tmpfs that we mount.").default("8Mi"),
         Field::single(
             "links",

@@ -13,7 +13,7 @@ pub(super) fn without_quotes(error: &ReferenceError) -> String {
     use ReferenceError as E;
     match error {
         E::UnknownParameter(_) => "it has an unknown parameter; expected stage, version or role".to_owned(),
-        E::RepeatedParameter(_) => "a parameter stands twice".to_owned(),
+        E::RepeatedParameter(_) => "duplicate parameter".to_owned(),
         E::NearVersion(_) => "a parameter is near version; did you mean version?".to_owned(),
         E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
         E::Empty

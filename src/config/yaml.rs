@@ -298,8 +298,8 @@ fn accept_key(node: Node, seen: &mut HashMap<String, Option<usize>>, mistakes: &
     }
     if let Some(first) = seen.get(&key.text) {
         let text = match first {
-            Some(line) => format!("the key {:?} stands twice (first in line {line})", key.text),
-            None => format!("the key {:?} stands twice", key.text),
+            Some(line) => format!("duplicate key `{}` (first in line {line})", key.text),
+            None => format!("duplicate key `{}`", key.text),
         };
         mistakes.add(&node.place, text);
         return Pending::Skip;
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(mistake("a: 1\n b: 2\n").split(" at column ").next(), Some("c.yaml:2: broken YAML"));
         assert_eq!(mistake("a: 1\n---\nb: 2\n"), "c.yaml:2: a second document starts here; expected one");
         assert_eq!(mistake("a: !!str 1\n"), "c.yaml:1: tags (`!…`) are not supported; leave the tag out");
-        assert_eq!(mistake("a: 1\nb: 2\na: 3\n"), "c.yaml:3: the key \"a\" stands twice (first in line 1)");
+        assert_eq!(mistake("a: 1\nb: 2\na: 3\n"), "c.yaml:3: duplicate key `a` (first in line 1)");
         assert!(mistake("a: 1\n[b]: 2\n").starts_with("c.yaml:2: a key must be"));
         assert!(mistake("x: &x {a: 1}\ny:\n  <<: *x\n").starts_with("c.yaml:3: merge keys"));
         assert!(mistake("a: *b\n").starts_with("c.yaml:1: broken YAML"));

@@ -83,7 +83,7 @@ pub(super) fn may_reset(volume: &Folder, claim: Claim, owners: Owners) -> fs::Re
 
 /// Logs that something was removed because it had one of our names.
 pub(super) fn log_removed(path: &Path) {
-    warn!("removed {}: it stood in the place of a name of ours, and we did not write it", path.display());
+    warn!("removed {}: it was in the place of a file that secret-exec writes, and is not one", path.display());
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub enum Flaw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
     /// The same key with two different values: parsers differ in which one they take.
-    #[error("stands there twice, with different values")]
+    #[error("occurs twice, with different values")]
     Repeated,
     /// `\ud800` without the second half of its surrogate pair.
     #[error("holds half a surrogate pair, which is no character")]

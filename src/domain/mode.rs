@@ -104,7 +104,7 @@ pub struct Limit {
 use Mode::{Exec, Init, Sidecar, Supervise};
 
 const NEEDS_STAY: &str =
-    "needs somebody who stays: it does nothing in mode {name}, only with {mode}: sidecar or supervise";
+    "needs a process that stays: it does nothing in mode {name}, only with {mode}: sidecar or supervise";
 const NEEDS_APP: &str =
     "is about the app's own environment: it does nothing in mode {name}, only with {mode}: exec or supervise";
 
@@ -115,25 +115,25 @@ pub const LIMITS: &[Limit] = &[
         option: "env, envFrom",
         modes: &[Sidecar, Init],
         program: Some(
-            "nobody can set another container's environment; write a file, or wrap the command (secret-exec … -- COMMAND)",
+            "a container cannot set another container's environment; write a file, or wrap the command (secret-exec … -- COMMAND)",
         ),
-        pod: "nobody can set another container's environment; use {file}, or {mode}: exec or supervise",
+        pod: "a container cannot set another container's environment; use {file}, or {mode}: exec or supervise",
     },
     Limit {
         feature: Feature::StopWhenExpired,
         option: "onExpired: stop",
         modes: &[Sidecar, Init, Exec],
-        program: Some("stop needs --supervise: nobody else can stop the app"),
-        pod: "stop needs {mode}: supervise; nobody else can stop the app",
+        program: Some("stop needs --supervise: only its parent can stop the app"),
+        pod: "stop needs {mode}: supervise; only its parent can stop the app",
     },
     Limit {
         feature: Feature::OnChange,
         option: "onChange",
         modes: &[Exec, Init],
         program: Some(
-            "nobody stays who would see a change: wrap the command with --supervise, run a sidecar, or leave it out",
+            "no process stays that would see a change: wrap the command with --supervise, run a sidecar, or leave it out",
         ),
-        pod: "nothing changes in mode {name}: nobody stays to rotate",
+        pod: "nothing changes in mode {name}: no process stays to rotate",
     },
     Limit {
         feature: Feature::Restart,

@@ -68,7 +68,7 @@ pub(super) fn find(
             let at = expected.iter().position(|known| known.list == list && name(&known.container) == name(container));
             let difference = match at {
                 None => Some(format!("the injected one does not stand in {list}")),
-                Some(at) if found[at].is_some() => Some("it stands twice".to_owned()),
+                Some(at) if found[at].is_some() => Some("it occurs twice".to_owned()),
                 Some(at) => {
                     found[at] = Some(index);
                     Comparison { pod, request, injector }.difference(container, &expected[at].container)

@@ -583,7 +583,11 @@ fn what_a_mode_cannot_do_is_refused() {
         (("on-expired", "stop"), "sidecar", "secret-exec.dev/mode: supervise"),
         (("supervise", "true"), "exec", "say secret-exec.dev/mode: supervise"),
         (("env.A", "vault:secret/data/a#b"), "sidecar", "use secret-exec.dev/file.NAME"),
-        (("config", "envFrom: [{ from: \"vault:a\" }]"), "init", "nobody can set another container's environment"),
+        (
+            ("config", "envFrom: [{ from: \"vault:a\" }]"),
+            "init",
+            "a container cannot set another container's environment",
+        ),
         (("file.x", "file:/etc/passwd"), "sidecar", "reads no file for the app"),
         (("config", "files: { x: { templateFile: /t } }"), "sidecar", "never an annotation's"),
         (("state", "/x"), "sidecar", "never an annotation's"),

@@ -63,7 +63,7 @@ pub(crate) fn least(config: &Config, plan: &Plan) -> String {
 
 /// Appends the Vault policy.
 fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
-    out.push_str("# Vault/OpenBao policy (HCL). Renewing and revoking ourselves is in the default policy.\n");
+    out.push_str("# Vault/OpenBao policy (HCL). The default policy lets a token renew and revoke itself.\n");
     for (path, capability) in paths {
         let path = path.replace('\\', "\\\\").replace('"', "\\\"");
         // Writing to a String cannot fail.

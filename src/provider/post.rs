@@ -37,7 +37,7 @@ pub async fn post(url: &str) -> Result<(), PostError> {
     let answer = client.post(url).send().await.map_err(|error| {
         let why = match () {
             () if error.is_timeout() => "no answer within 5 s",
-            () if error.is_connect() => "nobody listens there",
+            () if error.is_connect() => "nothing listens there",
             () => "the connection was cut",
         };
         PostError::Unanswered(why)

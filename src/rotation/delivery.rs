@@ -165,7 +165,7 @@ impl Delivery {
                 match volume.read(&file.name).map_err(|error| error.to_string())? {
                     Some(bytes) => bytes,
                     None => {
-                        warn!("file {} was removed from the volume by somebody else", file.name);
+                        warn!("file {} was removed from the volume by another process", file.name);
                         continue;
                     }
                 }

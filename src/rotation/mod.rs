@@ -187,11 +187,11 @@ impl<'a> Rotation<'a> {
             match task {
                 BackgroundTask::Discarded => {}
                 BackgroundTask::Posted { url, answer: Ok(()) } => {
-                    info!(url, "told {url} of the change");
+                    info!(url, "notified {url} of the change");
                     self.statistics.counters.notified(Notified::Http, crate::serve::NotifyResult::Yes);
                 }
                 BackgroundTask::Posted { url, answer: Err(error) } => {
-                    warn!(url, "cannot tell {url} of the change: {error}");
+                    warn!(url, "cannot notify {url} of the change: {error}");
                     self.statistics.counters.notified(Notified::Http, crate::serve::NotifyResult::Failed);
                 }
             }

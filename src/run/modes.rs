@@ -48,7 +48,7 @@ pub(super) fn without_effect(config: &Config, mode: Mode) -> Vec<String> {
     let found = named.into_iter().filter(|(feature, _, is_set)| *is_set && mode.limit(*feature).is_some());
     let why = match mode {
         Mode::Supervise => "only a sidecar waits before it revokes",
-        _ => "nobody stays; use --supervise or a sidecar",
+        _ => "no process stays to do it; use --supervise or a sidecar",
     };
     found.filter(|_| !has_sidecar_after).map(|(_, name, _)| format!("{name} has no effect here: {why}")).collect()
 }

@@ -86,19 +86,23 @@ pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, liv
     };
     let result = match outcome {
         HookOutcome::Ended(Ended::Code(0)) => {
-            info!(action = NotifyKind::Run.word(), "{name} was told of the change");
+            info!(action = NotifyKind::Run.word(), "{name} was notified of the change");
             NotifyResult::Yes
         }
         HookOutcome::Ended(ended) => {
-            warn!(action = NotifyKind::Run.word(), "{name} was told of the change and failed (exit {})", ended.code());
+            warn!(
+                action = NotifyKind::Run.word(),
+                "{name} was notified of the change and failed (exit {})",
+                ended.code()
+            );
             NotifyResult::Failed
         }
         HookOutcome::TimedOut(_) => {
-            warn!(action = NotifyKind::Run.word(), "{name} was told of the change and took too long");
+            warn!(action = NotifyKind::Run.word(), "{name} was notified of the change and took too long");
             NotifyResult::Failed
         }
         HookOutcome::NotStarted(error) => {
-            warn!(action = NotifyKind::Run.word(), "{name} cannot be told of the change: {error}");
+            warn!(action = NotifyKind::Run.word(), "{name} cannot be notified of the change: {error}");
             NotifyResult::Failed
         }
     };

@@ -126,9 +126,13 @@ impl Page {
         let none = || Action::ALL.iter().map(|action| (vec![("action", action.word())], 0));
         let rows = &counters.notifications;
         let notified = rows.iter().map(|row| (vec![("action", row.action.word())], row.count));
-        family("secret_exec_notifications_total", "The app was told of a change.", none().chain(notified).collect());
+        family(
+            "secret_exec_notifications_total",
+            "Notifications of the app about a change.",
+            none().chain(notified).collect(),
+        );
         let failed = rows.iter().map(|row| (vec![("action", row.action.word())], row.failed));
-        let help = "The app could not be told of a change.";
+        let help = "Notifications of the app that failed.";
         family("secret_exec_notification_failures_total", help, none().chain(failed).collect());
     }
 }

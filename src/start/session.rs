@@ -130,7 +130,7 @@ impl Session {
                 let ExpiringValue { source, what, .. } = expiring;
                 let text = format!(
                     "cannot leave {source} behind: it has {what}; use --supervise or a sidecar, \
-                     or accept with --leave-leases that it dies at {}",
+                     or accept with --leave-leases that it expires at {}",
                     self.end_of(&expiring)
                 );
                 Diagnostic::new(Exit::Usage, text)
@@ -158,7 +158,7 @@ impl Session {
         }
         for expiring in expiring_values(&self.answers.fetches).filter(|expiring| expiring.bound == Bound::ToNothing) {
             let (source, end) = (expiring.source, self.end_of(&expiring));
-            info!(event = "leave", reference = %source, "leaving {source} behind: nobody replaces it, it dies at {end}");
+            info!(event = "leave", reference = %source, "leaving {source} behind: nothing replaces it, it expires at {end}");
         }
         if !self.needs_token() {
             let runtime = self.runtime.as_ref().expect("not suspended");
@@ -179,7 +179,7 @@ impl Session {
             info!(
                 event = "leave",
                 reference = %source,
-                "leaving the lease of {source} behind: nobody renews it, it dies at {end}"
+                "leaving the lease of {source} behind: nothing renews it, it expires at {end}"
             );
         }
         Ok(())

@@ -24,13 +24,13 @@ fn a_signed_key_that_dies_while_the_app_runs_is_refused_or_accepted() {
     let path = signer(&space);
     let login = space.approle(&case, &[&path]);
     let config = format!("{}env: {{ K: \"vault:{path}?public_key={KEY}#signed_key\" }}\n", space.vault(&login));
-    let says = ["it has an end, and nobody would replace it", "--supervise", "--leave-leases", "dies at"];
+    let says = ["it has an end, and nothing would replace it", "--supervise", "--leave-leases", "expires at"];
     case.refused(case.with_config(&config), 64, &says);
     let files = config.replace("env:", "files:");
     case.with_files(&files).command("init").output().refused(64, &says);
     let outcome = case.with_config(&config).arg("--leave-leases").sh("printf %s \"$K\"").output();
     assert!(outcome.ok().contains("-cert-v01@openssh.com"), "{outcome}");
-    assert!(outcome.err().contains("nobody replaces it, it dies at"), "{outcome}");
+    assert!(outcome.err().contains("nothing replaces it, it expires at"), "{outcome}");
     // A signed key needs no token of ours.
     assert!(space.accessors().iter().all(|accessor| !space.bao.token_lives(accessor)));
 

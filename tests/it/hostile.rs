@@ -262,7 +262,7 @@ fn a_life_without_end_ends_no_start() {
         say(stream, "200 OK", "", body)
     });
     let outcome = reads_vault(&case, &script, ONE).arg("--leave-leases").app(&["/bin/true"]).output();
-    assert!(outcome.err().contains("it dies at "), "{outcome}");
+    assert!(outcome.err().contains("it expires at "), "{outcome}");
     outcome.ok();
-    case.refused(reads_vault(&case, &script, ONE), 64, &["it dies at "]);
+    case.refused(reads_vault(&case, &script, ONE), 64, &["it expires at "]);
 }

@@ -74,7 +74,10 @@ fn after_a_pod_is_deleted_no_lease_is_left() {
     assert_eq!(postgres.sql_as(user, password, "SELECT current_user"), Ok(user.to_owned()));
     assert_eq!((stage.logins(), stage.space.leases(&database, "web")), (1, 1));
     let said = pod.logs("secret-exec-init");
-    assert!(said.contains("left to the sidecar") && !said.contains("nobody renews it"), "somebody comes after: {said}");
+    assert!(
+        said.contains("left to the sidecar") && !said.contains("nothing renews it"),
+        "somebody comes after: {said}"
+    );
     assert_eq!(pod.delete(), [0, 0]);
     stage.leases_end(&database, "web");
     stage.tokens_end();

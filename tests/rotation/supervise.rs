@@ -172,8 +172,8 @@ fn actions_that_a_mode_has_not_are_refused() {
     let run = sidecar("\"signal:HUP@nginx\"").arg("--supervise").app(&case.marking_app());
     refused(run, "leave the process out");
     for action in ["restart", "[\"signal:HUP\"]", "[{ run: [/bin/true] }]", "\"http:http://127.0.0.1:9/\""] {
-        refused(sidecar(action).app(&case.marking_app()), "onChange: nobody stays who would see a change");
-        refused(sidecar(action).command("init"), "onChange: nobody stays who would see a change");
+        refused(sidecar(action).app(&case.marking_app()), "onChange: no process stays that would see a change");
+        refused(sidecar(action).command("init"), "onChange: no process stays that would see a change");
     }
     refused(
         sidecar("none").args(&["--on-change", "signal:HUP"]).app(&case.marking_app()),

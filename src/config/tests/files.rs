@@ -219,9 +219,9 @@ fn files_do_not_clash() {
         "c.yaml:4: files.a: clashes with a/b (c.yaml:3): one would be a file and a folder"
     );
     let text = format!("{VAULT}files:\n  a: vault:x#k\n  a: vault:y#k\n");
-    assert_eq!(file(&text).mistake(), "c.yaml:4: the key \"a\" stands twice (first in line 3)");
+    assert_eq!(file(&text).mistake(), "c.yaml:4: duplicate key `a` (first in line 3)");
     let text = format!("{VAULT}env:\n  A: vault:x#k\n  A: vault:y#k\n");
-    assert_eq!(file(&text).mistake(), "c.yaml:4: the key \"A\" stands twice (first in line 3)");
+    assert_eq!(file(&text).mistake(), "c.yaml:4: duplicate key `A` (first in line 3)");
 }
 
 #[test]

@@ -330,9 +330,9 @@ fn mistakes_in_flags_name_the_flag() {
     }
     assert!(flags(&[("--set", "files={a: [")]).mistake().starts_with("--set files: broken YAML at column"));
     let twice = flags(&[("--file", "a=file:/x"), ("--file", "a=file:/y")]);
-    assert_eq!(twice.mistake(), "--file a: stands twice");
+    assert_eq!(twice.mistake(), "--file a: given twice");
     let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
-    assert_eq!(twice.mistake(), "--env A: stands twice");
+    assert_eq!(twice.mistake(), "--env A: given twice");
 }
 
 #[test]

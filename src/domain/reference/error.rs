@@ -58,7 +58,7 @@ pub enum ReferenceError {
     #[error("version must be a number from 1 up")]
     Version,
     /// A parameter given twice.
-    #[error("parameter {0:?} stands twice")]
+    #[error("duplicate parameter {0:?}")]
     RepeatedParameter(String),
     /// A parameter without a name.
     #[error("a parameter without a name; expected name=value")]

@@ -122,7 +122,7 @@ fn a_container_that_the_pod_brings_along_is_refused_wherever_it_stands() {
         let own = at(&mut twice, SIDECAR_NAME).clone();
         let all = twice["spec"].as_object_mut().unwrap().entry(list).or_insert_with(|| json!([]));
         all.as_array_mut().unwrap().push(own);
-        let expected = if list == "initContainers" { "it stands twice" } else { "does not stand in" };
+        let expected = if list == "initContainers" { "it occurs twice" } else { "does not stand in" };
         refused(&twice, expected);
     }
 }

@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for Ordered {
         let mut seen = std::collections::HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, Doc>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom("a key that stands twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
             entries.push((key, value));
         }

@@ -62,7 +62,7 @@ pub(super) fn read(text: &str) -> Result<Option<(Doc, Written)>, ReadError> {
     if text.trim_start().starts_with('{') {
         match serde_json::from_str::<Doc>(text) {
             Ok(doc) => return Ok(Some((doc, Written::Json))),
-            Err(error) if error.is_data() => return Err(ReadError::at(error.line(), "a key stands twice")),
+            Err(error) if error.is_data() => return Err(ReadError::at(error.line(), "duplicate key")),
             Err(_) => {} // a flow map of YAML
         }
     }
@@ -203,7 +203,7 @@ impl Builder {
                 Key::Expected => {
                     let name = key_text(doc).map_err(|error| ReadError::at(line, error))?;
                     if !seen.insert(name.clone()) {
-                        return Err(ReadError::at(line, format!("the key {name:?} stands twice")));
+                        return Err(ReadError::at(line, format!("duplicate key `{name}`")));
                     }
                     *key = Key::Named(name);
                 }

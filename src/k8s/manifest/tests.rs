@@ -172,7 +172,7 @@ fn mistakes_name_document_and_path() {
     );
     assert!(mistakes[1].starts_with("in.yaml:2"), "{mistakes:?}");
     let twice = deployment().replace("  replicas: 2\n", "  replicas: 2\n  replicas: 3\n");
-    assert_eq!(run(&twice).unwrap_err(), ["in.yaml:8: the key \"replicas\" stands twice"]);
+    assert_eq!(run(&twice).unwrap_err(), ["in.yaml:8: duplicate key `replicas`"]);
     let unquoted = deployment().replace("vault-role: web", "inject: yes");
     assert!(run(&unquoted).unwrap_err()[0].contains("expected a text; put it in quotes"));
 }

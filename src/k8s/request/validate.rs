@@ -261,7 +261,7 @@ impl RequestReader<'_> {
         self.validate_user(mode, targets, config);
         if mode.wraps() {
             if would_be_root(self.pod, targets, config) {
-                let text = "the app would run as root; say whom it runs as, or \"0\" when root is meant";
+                let text = "the app would run as root; set the user it runs as, or \"0\" for root";
                 self.deny_annotation("run-as", text);
             }
             return;

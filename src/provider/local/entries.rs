@@ -151,7 +151,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, V
             for (key, node) in pairs {
                 let Some((source, entry)) = reader.entry(key, node) else { continue };
                 if let Some(first) = entries.get(&source) {
-                    reader.mistake(entry.line, format!("{source} stands twice (first in line {})", first.line));
+                    reader.mistake(entry.line, format!("duplicate entry {source} (first in line {})", first.line));
                     continue;
                 }
                 entries.insert(source, entry);
@@ -215,7 +215,7 @@ impl Reader<'_> {
                 continue;
             };
             if seen.contains(&field) {
-                self.mistake(key.line, format!("{name}: {field} stands twice"));
+                self.mistake(key.line, format!("{name}: duplicate key `{field}`"));
                 continue;
             }
             let is_value = matches!(field.as_str(), "data" | "value" | "base64");
@@ -271,7 +271,7 @@ impl Reader<'_> {
                 continue;
             };
             if fields.iter().any(|(known, _)| *known == field) {
-                self.mistake(key.line, format!("{name}: key {field:?} stands twice"));
+                self.mistake(key.line, format!("{name}: duplicate key `{field}`"));
                 continue;
             }
             let data = self.data(name, node);
@@ -422,9 +422,9 @@ vault:o: { value: canary, ttl: 5s, renewable: canary }
             "9: vault:i: renewable needs a ttl: without one there is no lease",
             "10: aws-sm:j: only a vault: reference has a lease, so ttl cannot stand here",
             "11: vault:k: expected one of data, value and base64",
-            "12: vault:l: key \"k\" stands twice",
+            "12: vault:l: duplicate key `k`",
             "13: vault:m: a key must be text; braces need quotes: \"{{random}}\"",
-            "15: vault:n stands twice (first in line 14)",
+            "15: duplicate entry vault:n (first in line 14)",
             "16: vault:o: renewable must be true or false",
         ];
         assert_eq!(mistakes, expected.map(|text| format!("local.yaml:{text}")));

@@ -22,7 +22,7 @@ pub(in crate::k8s::dialects) static KEYS: &[Key] = &[
         "agent-inject",
         Bool,
         Honoured("asks for injection; no other key does"),
-        "not needed: any key of ours asks; `secret-exec.dev/inject: \"false\"` switches off",
+        "not needed: any annotation of secret-exec.dev requests injection; `secret-exec.dev/inject: \"false\"` switches off",
     ),
     key(
         "agent-inject-status",
