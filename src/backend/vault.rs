@@ -9,7 +9,7 @@ use crate::config::{self, VaultAuth};
 use crate::domain::SecretBytes;
 use crate::identity::aws::AwsIdentity;
 use crate::identity::{self, PreloadedFiles, Proof};
-use crate::provider::vault::{ENDLESS, Token, Vault};
+use crate::provider::vault::{ENDLESS, Namespace, Token, Vault};
 use crate::provider::{Class, Failure, Limits};
 use crate::schedule::{Outcome, TokenId};
 
@@ -53,12 +53,16 @@ impl Logins {
         tokens.current = Some(id);
     }
 
-    /// Adds the token of an earlier run, with its own namespace, so that it can be revoked when its leases have been
-    /// replaced. Does nothing if the connection cannot be set up.
-    pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token, namespace: Option<&str>) {
+    /// Adds the token of an earlier run, with its own namespace, so that it can be revoked when its leases have been replaced. Where the
+    /// namespace is not known, the configuration's is the most likely. Does nothing if the connection cannot be set up.
+    pub(crate) fn add_replaced(&self, id: TokenId, secret: &SecretBytes, token: &Token, namespace: Option<&Namespace>) {
         let latest = Rc::clone(&self.tokens.borrow().latest);
         let old = latest.successor(&self.config, Limits::default());
-        let Ok(old) = old.and_then(|old| old.in_namespace(namespace)) else { return };
+        let old = old.and_then(|old| match namespace {
+            Some(namespace) => old.in_namespace(namespace),
+            None => Ok(old),
+        });
+        let Ok(old) = old else { return };
         if old.adopt(SecretBytes::copy_of(secret.expose()), token.clone()).is_ok() {
             self.tokens.borrow_mut().by_id.insert(id, Rc::new(old));
         }

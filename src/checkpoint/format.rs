@@ -52,6 +52,7 @@ pub(super) struct WrittenToken {
     pub(super) ttl: Option<Duration>,
     pub(super) renewable: bool,
     pub(super) is_batch: bool,
+    /// Empty is the root namespace. `None`: an earlier version did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) namespace: Option<String>,
 }
@@ -125,7 +126,7 @@ impl WrittenToken {
             ttl: saved.token.ttl,
             renewable: saved.token.renewable,
             is_batch: saved.token.kind == TokenKind::Batch,
-            namespace: saved.namespace.clone(),
+            namespace: saved.namespace.as_ref().map(|namespace| namespace.name().unwrap_or_default().to_owned()),
         })
     }
 }

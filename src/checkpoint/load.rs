@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
-use crate::provider::vault::{Origin, Token, TokenKind, usable_accessor};
+use crate::provider::vault::{Namespace, Origin, Token, TokenKind, usable_accessor};
 use crate::sys::fs::{Errno, Folder};
 
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
@@ -60,7 +60,6 @@ fn of_this_configuration(
 ) -> LoadedCheckpoint {
     let token = written.token.take().map(saved_token);
     let why = match () {
-        () if written.format != FORMAT => Some("of another format"),
         // A token is never sent to another server than the one that issued it.
         () if written.address != key.address => {
             let what = "what an earlier run left is of another server, so everything is fetched anew";
@@ -71,6 +70,7 @@ fn of_this_configuration(
             );
             return LoadedCheckpoint::Nothing;
         }
+        () if written.format != FORMAT => Some("of another format"),
         () if written.boot != key.boot => Some("of another boot"),
         () if token.as_ref().is_some_and(|token| token.requested_at > now) => Some("of another clock"),
         () => None,
@@ -141,7 +141,7 @@ fn saved_token(token: WrittenToken) -> SavedToken {
     SavedToken {
         secret: SecretBytes::from(token.secret),
         requested_at: token.requested_at,
-        namespace: token.namespace,
+        namespace: token.namespace.map(|name| Namespace::named(Some(&name))),
         token: Token {
             accessor: token.accessor.and_then(usable_accessor),
             ttl: token.ttl,

@@ -22,7 +22,7 @@ use ring::digest;
 
 use crate::config::Config;
 use crate::domain::{Ends, Fetched, SecretBytes, Source};
-use crate::provider::vault::{Origin, Token, Vault};
+use crate::provider::vault::{Namespace, Origin, Token, Vault};
 
 pub(crate) use load::find;
 pub(crate) use write::{Checkpoint, Kept};
@@ -59,16 +59,20 @@ pub(crate) struct SavedToken {
     pub(crate) secret: SecretBytes,
     pub(crate) token: Token,
     pub(crate) requested_at: Duration,
-    /// The namespace of the token, where it is known: the next configuration may name another one.
-    pub(crate) namespace: Option<String>,
+    /// The namespace of the token; `None` in a state that an earlier version wrote.
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl SavedToken {
     /// The token of `vault`, requested at `requested_at`; `None` for the token of a token file.
     pub(crate) fn of(vault: &Vault, requested_at: Duration) -> Option<Self> {
         let token = vault.token().filter(|token| token.origin == Origin::Login)?;
-        let namespace = vault.namespace().map(str::to_owned);
-        Some(Self { secret: vault.copy_token()?, token, requested_at, namespace })
+        Some(Self {
+            secret: vault.copy_token()?,
+            token,
+            requested_at,
+            namespace: Some(Namespace::named(vault.namespace())),
+        })
     }
 }
 

@@ -40,7 +40,7 @@ fn token() -> SavedToken {
             uses: None,
         },
         requested_at: Duration::from_secs(100),
-        namespace: Some("team-a".into()),
+        namespace: Some(Namespace::Of("team-a".into())),
     }
 }
 
@@ -276,7 +276,7 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     let same = found("b", 3);
     assert!(matches!(same.loaded, LoadedCheckpoint::Usable(Some(_), ref values) if values.len() == 1));
     assert_eq!(same.replaced.len(), 1);
-    assert_eq!(same.replaced[0].namespace.as_deref(), Some("team-a"), "no other namespace knows it");
+    assert_eq!(same.replaced[0].namespace, Some(Namespace::Of("team-a".into())), "no other namespace knows it");
     let third = found("c", 3);
     assert_eq!(third.replaced.len(), 2);
     assert!(found("c", 700).replaced.is_empty(), "they have ended by themselves");
@@ -289,6 +289,39 @@ fn the_token_of_another_configuration_is_kept_until_it_is_replaced_whatever_beco
     assert!(found("c", 4).replaced.is_empty());
     delivered.remove();
     assert!(folder.names().unwrap().is_empty());
+}
+
+#[test]
+fn the_root_namespace_is_known_and_a_state_that_names_none_does_not_say_which_it_is() {
+    let (dir, folder) = place();
+    let replaced =
+        || super::load::find(&folder, &key("b"), &[], EndedValues::Keep, now(1)).replaced.remove(0).namespace;
+    for namespace in [Namespace::Root, Namespace::Of("team-a".into())] {
+        let token = SavedToken { namespace: Some(namespace.clone()), ..token() };
+        Checkpoint::new(&folder, key("a")).unwrap().write(Some(&token), vec![]);
+        assert_eq!(replaced(), Some(namespace));
+    }
+    let path = dir.path().join(STATE);
+    let written = std::fs::read_to_string(&path).unwrap();
+    let earlier = written.replace(",\"namespace\":\"team-a\"", "");
+    assert_ne!(earlier, written);
+    std::fs::write(&path, earlier).unwrap();
+    assert_eq!(replaced(), None, "of an earlier version");
+}
+
+#[test]
+fn a_token_of_another_server_is_not_revoked_here_whatever_else_differs() {
+    let (dir, folder) = place();
+    Checkpoint::new(&folder, key("a")).unwrap().write(Some(&token()), vec![]);
+    let path = dir.path().join(STATE);
+    let written = std::fs::read_to_string(&path).unwrap();
+    let earlier = written.replace("\"format\":2", "\"format\":1");
+    assert_ne!(earlier, written);
+    std::fs::write(&path, earlier).unwrap();
+    let found = |key: &CheckpointKey| find(&folder, key, &[], now(1));
+    assert!(matches!(found(&key("a")), LoadedCheckpoint::Stale(_)));
+    let elsewhere = CheckpointKey { address: "https://b:8200".into(), ..key("a") };
+    assert!(matches!(found(&elsewhere), LoadedCheckpoint::Nothing));
 }
 
 #[test]

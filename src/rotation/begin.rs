@@ -154,7 +154,7 @@ impl<'a> Rotation<'a> {
         for old in self.checkpoint.as_ref().map_or(&[][..], Checkpoint::replaced) {
             let id = schedule.resume_token(backend::grant(&old.token), old.requested_at, random::unit());
             if let Some(id) = id {
-                logins.add_replaced(id, &old.secret, &old.token, old.namespace.as_deref());
+                logins.add_replaced(id, &old.secret, &old.token, old.namespace.as_ref());
             }
         }
     }

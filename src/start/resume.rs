@@ -11,6 +11,7 @@ use crate::backend::{Answers, Backends, Request, Run};
 use crate::checkpoint::{Checkpoint, Found, LoadedCheckpoint, SavedToken, SavedValue};
 use crate::domain::Source;
 use crate::provider::Class;
+use crate::provider::vault::Namespace;
 
 use super::deadline::Start;
 
@@ -88,6 +89,9 @@ pub(super) fn reuse(value: SavedValue, answers: &mut Answers, checkpoint: &mut O
 /// Revokes the token of an earlier run that will not be used. Failures are logged.
 async fn revoke_stale(backends: &Backends, token: SavedToken) {
     let Some((vault, _)) = &backends.vault else { return };
+    if token.namespace.as_ref().is_some_and(|namespace| *namespace != Namespace::named(vault.namespace())) {
+        return warn!("the earlier run's token is of another namespace, so it is not revoked, and ends by itself");
+    }
     if vault.adopt(token.secret, token.token).is_err() {
         return;
     }

@@ -19,7 +19,7 @@ use crate::provider::{Class, Failure};
 use super::answer::{self, Answer};
 use super::endpoint::Call;
 use super::explain::{self, RequestKind};
-use super::token::{Origin, Revocation, Token, TokenKind};
+use super::token::{Namespace, Origin, Revocation, Token, TokenKind};
 use super::{Session, Unwrapped, Vault, header};
 
 /// The request that looks up our own token.
@@ -148,8 +148,8 @@ impl Vault {
     }
 
     /// Moves the connection to another namespace, for a token of an earlier configuration, which is only valid there.
-    pub fn in_namespace(mut self, namespace: Option<&str>) -> Result<Self, Failure> {
-        let value = namespace.map(HeaderValue::try_from).transpose();
+    pub(crate) fn in_namespace(mut self, namespace: &Namespace) -> Result<Self, Failure> {
+        let value = namespace.name().map(HeaderValue::try_from).transpose();
         self.namespace = value.map_err(|_| Failure::new(Class::Malformed, "a namespace that no header can carry"))?;
         Ok(self)
     }

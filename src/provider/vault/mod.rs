@@ -37,7 +37,7 @@ use explain::RequestKind;
 use kv2::Kv2;
 
 pub use login::ENDLESS;
-pub(crate) use token::usable_accessor;
+pub(crate) use token::{Namespace, usable_accessor};
 pub use token::{Origin, Revocation, Token, TokenKind};
 
 /// A connection to a server, with one token.

@@ -60,3 +60,23 @@ pub enum Revocation {
         ttl: Option<Duration>,
     },
 }
+
+/// Where a token was issued: no other namespace knows it, and the next configuration may name another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    Root,
+    Of(String),
+}
+
+impl Namespace {
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        name.filter(|name| !name.is_empty()).map_or(Self::Root, |name| Self::Of(name.to_owned()))
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Root => None,
+            Self::Of(name) => Some(name),
+        }
+    }
+}
