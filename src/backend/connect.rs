@@ -21,7 +21,7 @@ use crate::provider::local::Local;
 use crate::provider::vault::Vault;
 use crate::sys::clock;
 
-use super::revoke::{REVOKE_WITHIN, Retry, Revoked, leases, log_revocation, revoke_each, revoke_login};
+use super::revoke::{REVOKE_WITHIN, Revoked, leases, log_revocation, revoke_each, revoke_login};
 use super::{Kind, Logins, VersionedReader};
 
 /// The clients of a plan's secret stores. With `--local` the local file is the only one that is used.
@@ -113,9 +113,9 @@ impl Backends {
         let each: Vec<&Lease> = leases.iter().map(|(_, lease)| *lease).collect();
         let work = async {
             if let Some(local) = &self.local {
-                revoke_each(&**local, &each, Retry::Transient, log).await;
+                revoke_each(&**local, &each, log).await;
             } else if let Some((vault, _)) = &self.vault {
-                revoke_login(vault, &each, Retry::Transient, log).await;
+                revoke_login(vault, &each, log).await;
             }
         };
         if timeout(REVOKE_WITHIN, work).await.is_err() {

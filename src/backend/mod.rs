@@ -31,7 +31,7 @@ use crate::sys::clock;
 use aws::VersionedReader;
 pub(crate) use connect::Backends;
 use late::LateIssues;
-use revoke::{Retry, revoke_each, revoke_login};
+use revoke::{revoke_each, revoke_login};
 pub(crate) use vault::Logins;
 
 /// Everything fetched during the start, passed on to rotation.
@@ -204,11 +204,11 @@ impl Backend {
         match &self.kind {
             Kind::Vault(logins) => {
                 let vaults = logins.all();
-                let all = vaults.iter().map(|vault| revoke_login(vault, &leases, Retry::Never, |_| {}));
+                let all = vaults.iter().map(|vault| revoke_login(vault, &leases, |_| {}));
                 futures_util::future::join_all(all).await.into_iter().flatten().collect()
             }
             Kind::Local(local) => {
-                let revoked = revoke_each(&**local, &leases, Retry::Never, |_| {}).await;
+                let revoked = revoke_each(&**local, &leases, |_| {}).await;
                 revoked.into_iter().map(|revoked| revoked.map(|()| Revocation::Revoked)).collect()
             }
             Kind::Aws(_) | Kind::Files(_) => Vec::new(),
@@ -372,5 +372,5 @@ fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
 /// Fetches one source.
 async fn fetch_one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
     let answer = provider.fetch(&[source]).await.pop();
-    answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer")))
+    answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer").perhaps_done()))
 }

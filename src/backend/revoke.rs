@@ -71,13 +71,6 @@ pub(crate) fn expiring_values(fetches: &Fetches) -> impl Iterator<Item = Expirin
     })
 }
 
-/// Whether transient failures of a revocation are retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
-    Transient,
-    Never,
-}
-
 /// The result of one revocation, for logging.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Revoked<'a> {
@@ -89,11 +82,10 @@ pub(crate) enum Revoked<'a> {
 pub(crate) async fn revoke_each(
     provider: &impl Fetch,
     leases: &[&Lease],
-    retry: Retry,
     log: impl Fn(Revoked<'_>),
 ) -> Vec<Result<(), Failure>> {
     let all = leases.iter().map(async |lease| {
-        let revoked = retry.send(|| provider.revoke(&lease.id)).await;
+        let revoked = retry_revocation(|| provider.revoke(&lease.id)).await;
         log(Revoked::Lease(lease, &revoked));
         revoked
     });
@@ -105,31 +97,20 @@ pub(crate) async fn revoke_each(
 pub(crate) async fn revoke_login(
     vault: &Vault,
     leases: &[&Lease],
-    retry: Retry,
     log: impl Fn(Revoked<'_>),
 ) -> Vec<Result<Revocation, Failure>> {
     let token = vault.token();
     let mut results = Vec::new();
     if token.as_ref().is_some_and(|token| !super::grant(token).revocable) {
-        let revoked = revoke_each(vault, leases, retry, &log).await;
+        let revoked = revoke_each(vault, leases, &log).await;
         results.extend(revoked.into_iter().map(|revoked| revoked.map(|()| Revocation::Revoked)));
     }
     if token.is_none_or(|token| token.origin == Origin::Login) {
-        let revoked = retry.send(|| vault.revoke_token()).await;
+        let revoked = retry_revocation(|| vault.revoke_token()).await;
         log(Revoked::Token(&revoked));
         results.push(revoked);
     }
     results
-}
-
-impl Retry {
-    /// Sends the request, repeatedly after transient failures if that is allowed.
-    async fn send<T, F: Future<Output = Result<T, Failure>>>(self, request: impl Fn() -> F) -> Result<T, Failure> {
-        match self {
-            Self::Transient => retry_revocation(request).await,
-            Self::Never => request().await,
-        }
-    }
 }
 
 /// Repeats a request that fails with a retryable failure, up to [`TRIES`] times with back-off. The caller bounds the
@@ -180,26 +161,26 @@ mod tests {
         }
     }
 
-    fn revoke(store: &Failing, retry: Retry) -> (Vec<bool>, usize) {
+    fn revoke(store: &Failing) -> (Vec<bool>, usize) {
         let lease = |id: &str| Lease { id: LeaseId::parse(id).unwrap(), ttl: Duration::from_secs(60), renewable: true };
         let leases = [lease("database/creds/web/a"), lease("database/creds/web/b")];
         let logged = Cell::new(0);
         let log = |_: Revoked<'_>| logged.set(logged.get() + 1);
         let leases: Vec<&Lease> = leases.iter().collect();
-        let work = revoke_each(store, &leases, retry, log);
+        let work = revoke_each(store, &leases, log);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let results = runtime.block_on(work);
         (results.iter().map(Result::is_ok).collect(), logged.get())
     }
 
     #[test]
-    fn every_lease_is_revoked_and_logged_and_a_transient_failure_is_repeated_where_that_is_wanted() {
+    fn every_lease_is_revoked_and_logged_and_a_transient_failure_is_repeated_a_few_times() {
         let store = Failing { failures: Cell::new(1), revoked: RefCell::default() };
-        assert_eq!(revoke(&store, Retry::Transient), (vec![true, true], 2));
+        assert_eq!(revoke(&store), (vec![true, true], 2));
         let mut revoked = store.revoked.take();
         revoked.sort();
         assert_eq!(revoked, ["database/creds/web/a", "database/creds/web/b"]);
-        let store = Failing { failures: Cell::new(1), revoked: RefCell::default() };
-        assert_eq!(revoke(&store, Retry::Never), (vec![false, true], 2));
+        let store = Failing { failures: Cell::new(100), revoked: RefCell::default() };
+        assert_eq!(revoke(&store), (vec![false, false], 2));
     }
 }

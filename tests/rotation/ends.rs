@@ -320,3 +320,20 @@ fn an_app_that_is_killed_ends_everything() {
     assert_eq!(outcome.code(), Some(128 + 9), "{outcome}");
     life.stage.nothing_is_left();
 }
+
+#[test]
+fn a_revocation_that_fails_for_a_moment_at_the_end_is_sent_again() {
+    let stage = Stage::new("5m", "1h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    let vault = stage.space.vault_at(&proxy.address(), &login);
+    let config = format!("{vault}files: {{ db.json: \"vault:{}\" }}\n", stage.creds());
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    running.until("first delivery", || (!stage.file("db.json").is_empty()).then_some(()));
+    proxy.next([Plan::Answer(503, String::new(), "{\"errors\":[]}".into()), Plan::Close]);
+    running.signal(libc::SIGTERM);
+    let outcome = running.end();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    assert_eq!(proxy.count("/revoke-self"), 3, "{outcome}");
+    stage.nothing_is_left();
+}
