@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::provider::{Class, Extent, Failure};
+use crate::provider::{Class, Effect, Extent, Failure};
 
 /// The record of earlier requests.
 #[derive(Debug, Default)]
@@ -83,9 +83,14 @@ impl History {
         self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class.is_retried())
     }
 
-    /// Whether the last request was denied or not found, which an operator may have corrected by now. A malformed
-    /// answer does not count: asking again could issue another credential.
+    /// Whether the last request was refused (denied, not found, or rejected with nothing done), which an operator may have
+    /// corrected by now. An answer that cannot be used does not count: asking again could issue another credential.
     pub(super) fn is_refused(&self) -> bool {
-        self.last_failure.as_ref().is_some_and(|t| matches!(t.failure.class, Class::Denied | Class::NotFound))
+        let is_refusal = |failure: &Failure| match failure.class {
+            Class::Denied | Class::NotFound => true,
+            Class::Malformed => failure.effect == Effect::None,
+            Class::Transient | Class::Throttled { .. } | Class::Misconfigured => false,
+        };
+        self.last_failure.as_ref().is_some_and(|last| is_refusal(&last.failure))
     }
 }

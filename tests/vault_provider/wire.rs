@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustls::HandshakeKind;
 use secret_exec::config::Ca;
+use secret_exec::domain::LeaseId;
 use secret_exec::provider::vault::Vault;
-use secret_exec::provider::{Class, Failure, Limits};
+use secret_exec::provider::{Class, Effect, Failure, Fetch, Limits, Speaker};
 
 use crate::fake::{Fake, Proxy, Seen, answer, greets_with};
 use crate::server::{ROOT, Server, server};
@@ -183,6 +184,38 @@ async fn a_server_in_trouble_is_worth_another_try_and_says_when() {
 }
 
 #[tokio::test]
+async fn a_page_with_200_revokes_nothing_and_a_read_of_nothing_is_somebody_elses_answer() {
+    for (body, is_revoked, is_answer) in [
+        ("", true, false),
+        ("{}", true, false),
+        ("<html>canary", false, false),
+        ("[]", false, false),
+        (r#"{"message":"maintenance"}"#, false, false),
+        (r#"{"warnings":["canary"],"data":null}"#, true, true),
+    ] {
+        let fake = Fake::start(move |seen| {
+            if seen.head.contains("lookup-self") { look_up(seen) } else { Some(answer("200 OK", "", body)) }
+        });
+        let vault = with_token(&fake.address(), "s.x").await;
+        let revoked = vault.revoke(&LeaseId::parse("database/creds/web/abc").unwrap()).await;
+        assert_eq!(revoked.is_ok(), is_revoked, "{body}: {revoked:?}");
+        if let Err(failure) = revoked {
+            assert!(
+                failure.why.contains("something else answers") && failure.speaker == Speaker::Intermediary,
+                "{failure}"
+            );
+        }
+        // Whoever answers a read, a credential may have been made.
+        let failure = fetch(&vault, "vault:database/creds/web").await.unwrap_err();
+        assert_eq!((failure.class, failure.effect), (Class::Malformed, Effect::Perhaps), "{body}");
+        assert_eq!(failure.speaker == Speaker::Backend, is_answer, "{body}");
+        // A write may well be answered with nothing.
+        let failure = fetch(&vault, "vault:sys/x?").await.unwrap_err();
+        assert_eq!(failure.speaker == Speaker::Backend, !body.starts_with('<'), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let fake = Fake::start(|_| Some(answer("200 OK", "", &"x".repeat(9 << 20))));
     let failure = connect(&config(&fake.address())).login(&token(ROOT), 0).await.unwrap_err();
@@ -246,7 +279,7 @@ async fn a_standbys_redirect_is_followed_once_and_never_to_another_scheme() {
     let upgrade = Fake::always("301 Moved", "Location: https://vault.test/v1/x?canary\r\n", "");
     let failure = connect(&config(&upgrade.address())).login(&token("s.x"), 0).await.unwrap_err();
     let why = format!("{} redirects to https://vault.test; set vault.address to that", upgrade.address());
-    assert_eq!(failure, Failure::new(Class::Malformed, why));
+    assert_eq!(failure, Failure::new(Class::Malformed, why).by_intermediary());
 }
 
 #[tokio::test]

@@ -106,7 +106,9 @@ impl From<TransportError> for Failure {
             TransportError::CutShort(_) => failure.unclear(),
             // A failure of this machine, not of the backend.
             TransportError::NotLookedUp(_) => failure,
-            TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => failure,
+            // Vault redirects to no page, and a standby's own address is on the list of hosts.
+            TransportError::Redirect { .. } => failure.by_intermediary(),
+            TransportError::TooLarge | TransportError::Proxy(_) => failure,
             _ => failure.of_backend(),
         };
         match error {

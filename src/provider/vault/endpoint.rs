@@ -9,6 +9,17 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use serde::Serialize;
 
+use crate::domain::SecretBytes;
+use crate::provider::{Class, Failure};
+
+/// A token as a header value that `Debug` hides.
+pub(super) fn header(secret: &SecretBytes) -> Result<HeaderValue, Failure> {
+    let mut header = HeaderValue::from_bytes(secret.expose())
+        .map_err(|_| Failure::new(Class::Malformed, "the token has a character no header can carry"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
 /// One request to a logical path. `rustify` percent-encodes the path segment by segment.
 pub(super) struct Call {
     method: RequestMethod,

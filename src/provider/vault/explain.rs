@@ -163,6 +163,17 @@ fn refusal_of_intermediary(answer: &Answer) -> Failure {
     if status >= 500 || status == 408 { failure.perhaps_done().unclear() } else { failure }
 }
 
+/// The reason of a redirect that was not followed.
+const REDIRECT: &str = "the server redirects elsewhere; is vault.address right?";
+
+/// The failure of a success that cannot be used: a credential may have been issued all the same. Vault never answers a read without
+/// a word, so such an answer is somebody else's.
+pub(super) fn unusable(failure: Failure, request: &RequestKind<'_>, answer: &Answer) -> Failure {
+    let failure = failure.perhaps_done();
+    let is_servers = answer.is_from_vault() && !answer.has_no_reason();
+    if matches!(request, RequestKind::Read(_)) && !is_servers { failure.by_intermediary() } else { failure }
+}
+
 /// The failure for a response of Vault, by its status.
 fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
     let status = answer.status;
@@ -220,7 +231,7 @@ fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Optio
             failure(Class::Malformed, &why)
         }
         407 => failure(Class::Denied, "the proxy wants a user name and password"),
-        300..400 => failure(Class::Malformed, "the server redirects elsewhere; is vault.address right?"),
+        300..400 => failure(Class::Malformed, REDIRECT).by_intermediary(),
         _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
     }
 }

@@ -17,10 +17,10 @@ use crate::identity::{ClientCertificate, JwtMethod, Proof, SecretId, SignedReque
 use crate::provider::{Class, Failure};
 
 use super::answer::{self, Answer};
-use super::endpoint::Call;
+use super::endpoint::{Call, header};
 use super::explain::{self, RequestKind};
 use super::token::{Namespace, Origin, Revocation, Token, TokenKind};
-use super::{Session, Unwrapped, Vault, header};
+use super::{Session, Unwrapped, Vault};
 
 /// The request that looks up our own token.
 pub(super) fn look_up() -> LookupTokenSelfRequest {

@@ -32,7 +32,7 @@ use super::transport::{Limits, Transport, TransportError};
 use super::{Fetch, backoff, in_parallel};
 
 use answer::Answer;
-use endpoint::{Call, Envelope};
+use endpoint::{Call, Envelope, header};
 use explain::RequestKind;
 use kv2::Kv2;
 
@@ -242,7 +242,8 @@ impl Vault {
         };
         let answer = self.ask(call).await?;
         if answer.is_success() {
-            let fetched = answer::fetched(&answer, source, (self.now)())?;
+            let fetched = answer::fetched(&answer, source, (self.now)());
+            let fetched = fetched.map_err(|failure| explain::unusable(failure, &request, &answer))?;
             drop(answer);
             return match Failure::of_too_many_secrets() {
                 Some(failure) => Err(failure.perhaps_done()),
@@ -372,20 +373,17 @@ impl Fetch for Vault {
 impl Vault {
     /// Returns a successful response, like `accepted`; after a denial it also checks whether the token is dead.
     async fn accepted_or_dead(&self, request: &RequestKind<'_>, answer: Answer) -> Result<Answer, Failure> {
-        let accepted = self.accepted(request, answer);
+        // Vault answers a revocation with an empty body, and a renewal with JSON. A page with 200 is neither.
+        let accepted = if answer.is_success() && answer.is_from_vault() {
+            Ok(answer)
+        } else {
+            Err(explain::refusal(request, &answer, self.namespace()))
+        };
         let is_denied = |failure: &Failure| failure.class == Class::Denied && failure.speaker == Speaker::Backend;
         let is_denied = accepted.as_ref().is_err_and(is_denied);
         let token = self.age_of_live_token();
         if is_denied && self.is_dead(&Round::default()).await { Err(explain::dead_token(token)) } else { accepted }
     }
-}
-
-/// A token as a header value that `Debug` hides.
-fn header(secret: &SecretBytes) -> Result<HeaderValue, Failure> {
-    let mut header = HeaderValue::from_bytes(secret.expose())
-        .map_err(|_| Failure::new(Class::Malformed, "the token has a character no header can carry"))?;
-    header.set_sensitive(true);
-    Ok(header)
 }
 
 /// Converts a `rustify` error. It contains bodies and URLs, so only our own errors inside it are used.

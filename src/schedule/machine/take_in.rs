@@ -378,7 +378,7 @@ fn refusal(outcome: Outcome) -> FailedWork {
         Outcome::Failed(failure) => FailedWork { failure, of: Subject::TheRequest },
         Outcome::TokenDead(failure) => FailedWork { failure, of: Subject::TheToken },
         _ => FailedWork {
-            failure: Failure::new(Class::Malformed, "the answer does not fit the request"),
+            failure: Failure::new(Class::Malformed, "the answer does not fit the request").perhaps_done(),
             of: Subject::TheRequest,
         },
     }

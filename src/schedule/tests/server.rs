@@ -65,6 +65,8 @@ pub(super) enum What {
     Denies(SecretId),
     /// 403 for the renewal of one secret's lease.
     DeniesRenewal(SecretId),
+    /// A redirect to somewhere else, or 405, for one secret: nothing is done.
+    Rejects(SecretId),
     /// Answers to one secret's requests cannot be read.
     Garbles(SecretId),
 }
@@ -304,7 +306,10 @@ impl Server {
                 What::Breaks(id) if of == Some(id) => return (failed(Class::Transient, "500"), QUICK),
                 What::Denies(id) if of == Some(id) => return (failed(Class::Denied, "403"), QUICK),
                 What::DeniesRenewal(id) if work == Work::Renew(id) => return (failed(Class::Denied, "403"), QUICK),
-                What::Garbles(id) if of == Some(id) => return (failed(Class::Malformed, "no JSON"), QUICK),
+                What::Rejects(id) if of == Some(id) => return (failed(Class::Malformed, "405"), QUICK),
+                What::Garbles(id) if of == Some(id) => {
+                    return (Outcome::Failed(Failure::new(Class::Malformed, "no JSON").perhaps_done()), QUICK);
+                }
                 _ => {}
             }
         }
