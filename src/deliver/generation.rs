@@ -178,13 +178,24 @@ fn has_content(file: &mut File, bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether another process has a file of the generation open. What cannot be examined counts as not open.
+/// Whether another process has a file of the generation open. What cannot be examined counts as not open, and so does what
+/// is nested deeper, or comes after more names, than a delivery has: the app may have put it there.
 pub(super) fn is_in_use(generation: &Folder) -> bool {
-    let names = generation.names().unwrap_or_default();
-    names.iter().any(|name| match generation.find(name) {
-        Ok(Some(found)) if found.kind == Kind::Folder => generation.open(name).is_ok_and(|below| is_in_use(&below)),
+    const MAX_LEVELS: u32 = 64;
+    const MAX_NAMES: usize = 20_000;
+    is_in_use_within(MAX_LEVELS, &mut { MAX_NAMES }, generation)
+}
+
+fn is_in_use_within(levels: u32, names_left: &mut usize, folder: &Folder) -> bool {
+    let Some(levels) = levels.checked_sub(1) else { return false };
+    let names = folder.some_names(*names_left).unwrap_or_default();
+    *names_left = names_left.saturating_sub(names.len());
+    names.iter().any(|name| match folder.find(name) {
+        Ok(Some(found)) if found.kind == Kind::Folder => {
+            folder.open(name).is_ok_and(|below| is_in_use_within(levels, names_left, &below))
+        }
         Ok(Some(found)) if found.kind == Kind::File => {
-            generation.open_file(name).is_ok_and(|file| fs::is_open_elsewhere(&file))
+            folder.open_file(name).is_ok_and(|file| fs::is_open_elsewhere(&file))
         }
         _ => false,
     })

@@ -143,6 +143,42 @@ fn a_change_swaps_the_whole_set_and_keeps_the_old_one_for_a_second_or_for_its_re
 }
 
 #[test]
+fn a_generation_that_the_app_filled_is_not_searched_without_end() {
+    let shm = Shm::new();
+    let mut volume = prepare(&shm.plan()).unwrap();
+    for (value, levels, is_kept) in [("1", 3, true), ("2", 900, false)] {
+        volume.write(&files(&[("a", value)]), at(0)).unwrap();
+        let generation = fs::canonicalize(shm.path.join("..data")).unwrap();
+        fs::set_permissions(&generation, fs::Permissions::from_mode(0o700)).unwrap();
+        let folder = generation.join("x/".repeat(levels));
+        fs::create_dir_all(&folder).unwrap();
+        let _open = fs::File::create(folder.join("open")).unwrap();
+        volume.write(&files(&[("a", "other")]), at(0)).unwrap();
+        volume.sweep(at(1)).unwrap();
+        assert_eq!(generation.exists(), is_kept, "{levels} levels");
+    }
+}
+
+#[test]
+fn a_generation_that_takes_long_to_remove_keeps_no_other_and_is_removed_in_turns() {
+    let shm = Shm::new();
+    let mut volume = prepare(&shm.plan()).unwrap();
+    let mut generations = Vec::new();
+    for value in ["1", "2", "3"] {
+        volume.write(&files(&[("a", value)]), at(0)).unwrap();
+        generations.push(fs::canonicalize(shm.path.join("..data")).unwrap());
+    }
+    fs::set_permissions(&generations[0], fs::Permissions::from_mode(0o700)).unwrap();
+    (0..200_001).for_each(|n| symlink("x", generations[0].join(n.to_string())).unwrap());
+    let mut left = |second| {
+        volume.sweep(at(second)).unwrap();
+        generations.iter().map(|found| found.exists()).collect::<Vec<_>>()
+    };
+    assert_eq!(left(1), [true, false, true]);
+    assert_eq!(left(2), [false, false, true]);
+}
+
+#[test]
 fn the_same_content_writes_nothing() {
     let shm = Shm::new();
     let artifacts = files(&[("a", "1"), ("sub/b", &"x".repeat(10_000)), ("empty", "")]);

@@ -213,21 +213,6 @@ impl Volume {
         Ok(Some(SecretBytes::new(bytes)))
     }
 
-    /// Removes generations retired at least [`GRACE`] ago, or [`GRACE_OF_READERS`] if one of their files is open.
-    pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
-        let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
-        self.retired = young;
-        for retired in old {
-            let is_in_use = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_in_use(&found));
-            if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_in_use() {
-                self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
-            } else {
-                self.remove(&retired.name)?;
-            }
-        }
-        Ok(())
-    }
-
     /// When [`Self::sweep`] is to be called next, as time since boot.
     pub fn sweep_due(&self) -> Option<Duration> {
         self.retired.iter().map(|retired| retired.due).min()

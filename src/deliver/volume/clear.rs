@@ -12,9 +12,31 @@ use super::super::claim::{Claim, is_own_path, log_removed};
 use super::super::layout::{self, DATA, DATA_TMP};
 use super::super::remove::{Owners, open_to_empty, remove};
 use super::super::{VolumeError, generation};
-use super::{Moment, Orphans, Volume};
+use super::{GRACE, GRACE_OF_READERS, Moment, Orphans, Retired, Volume};
 
 impl Volume {
+    /// Removes generations retired at least [`GRACE`] ago, or [`GRACE_OF_READERS`] if one of their files is open.
+    pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
+        let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
+        self.retired = young;
+        let mut swept = Ok(());
+        for retired in old {
+            let is_in_use = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_in_use(&found));
+            if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_in_use() {
+                self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
+                continue;
+            }
+            match self.remove(&retired.name) {
+                // The app filled it: one call removes so many names, and the next goes on.
+                Err(VolumeError::System { why: Errno::E2BIG, .. }) => {
+                    self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
+                }
+                removed => swept = swept.and(removed),
+            }
+        }
+        swept
+    }
+
     /// Removes what a killed run left and the generations that an earlier run retired, until it has succeeded once.
     /// Returns why some generation could not be removed, which is no obstacle to a delivery.
     pub(super) fn remove_orphans(&mut self) -> Result<Option<VolumeError>, VolumeError> {
