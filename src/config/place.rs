@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::domain::{Diagnostic, Exit};
+use crate::domain::{Diagnostic, Exit, excerpt};
+
+/// The most characters of an annotation's key in a message. Kubernetes refuses longer names, but only after admission.
+const MAX_KEY: usize = 120;
 
 /// Where a setting comes from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +44,7 @@ impl fmt::Display for Place {
             Self::Line { file, line } => write!(f, "{file}:{line}"),
             Self::Flag(flag) => f.write_str(flag),
             Self::Variable(name) => write!(f, "environment variable {name}"),
-            Self::Annotation(key) => write!(f, "annotation {key}"),
+            Self::Annotation(key) => write!(f, "annotation {}", excerpt(key, MAX_KEY)),
             Self::Missing => f.write_str("config"),
         }
     }

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use super::names::is_invisible;
 
-/// The text with control and invisible characters escaped as Rust does: `
-/// `, `\u{1b}`.
+/// The text with control and invisible characters escaped as Rust does: `\n`, `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_invisible) {
         return Cow::Borrowed(text);

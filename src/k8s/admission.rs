@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::config::Injector;
+use crate::domain::printable;
 
 use super::inject::inject_into;
 use super::review;
@@ -91,13 +92,13 @@ pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> 
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(STANDARD.encode(patch.to_string()));
             if !warnings.is_empty() {
-                let short: Vec<String> = warnings.into_iter().map(|text| cut(text, MAX_WARNING)).collect();
+                let short: Vec<String> = warnings.iter().map(|text| shown(text)).collect();
                 response["warnings"] = json!(short);
             }
             answer.verdict = Verdict::Injected;
         }
         Decision::Deny(sentences) => {
-            answer.message = cut(sentences.join("; "), MAX_MESSAGE);
+            answer.message = cut(printable(&sentences.join("; ")).into_owned(), MAX_MESSAGE);
             response["allowed"] = json!(false);
             response["status"] =
                 json!({ "status": "Failure", "code": 422, "reason": "Invalid", "message": answer.message });
@@ -140,7 +141,7 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     let namespace = request.get("namespace").and_then(Value::as_str);
     match inject_into(pod, namespace, injector) {
         Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
-            Some(warning) => Decision::Warn(cut(warning, MAX_WARNING)),
+            Some(warning) => Decision::Warn(shown(&warning)),
             None => Decision::Leave,
         },
         Ok(injected) => Decision::Patch {
@@ -162,6 +163,11 @@ fn called(request: &Value) -> String {
     let name = of("/name").or(of("/object/metadata/name")).or(of("/object/metadata/generateName"));
     let text = format!("{}/{}", of("/namespace").unwrap_or("?"), name.unwrap_or("?"));
     cut(text.escape_default().to_string(), 400)
+}
+
+/// A warning as it is answered: escaped and cut.
+fn shown(warning: &str) -> String {
+    cut(printable(warning).into_owned(), MAX_WARNING)
 }
 
 /// Cuts a text to at most `most` bytes, at a character boundary; `…` marks the cut.
@@ -246,6 +252,20 @@ mod tests {
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains("did you mean secret-exec.dev/file.a?"), "{message}");
         assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(422)));
+    }
+
+    #[test]
+    fn a_name_with_marks_that_nobody_sees_or_without_end_hides_no_reason() {
+        for (key, expected) in [
+            ("fi\u{200b}le.a".to_owned(), "fi\\u{200b}le.a: unknown annotation; did you mean secret-exec.dev/file.a?"),
+            (format!("file.{}", "a".repeat(10_000)), "aaaa…: Kubernetes has no such key"),
+        ] {
+            let (answer, response) =
+                answer(&review("CREATE", pod(json!({ format!("secret-exec.dev/{key}"): "vault:x#y" }))));
+            assert_eq!(answer.verdict, Verdict::Denied);
+            let message = response["status"]["message"].as_str().unwrap();
+            assert!(message.contains(expected) && message.len() < 1000, "{message}");
+        }
     }
 
     #[test]
