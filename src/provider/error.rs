@@ -143,6 +143,14 @@ impl Failure {
         Self { effect: Effect::Perhaps, ..self }
     }
 
+    /// Adds what an earlier attempt failed with: a deadline alone says nothing about the cause.
+    pub(crate) fn after(self, earlier: Option<String>) -> Self {
+        match earlier.filter(|earlier| *earlier != self.why) {
+            Some(earlier) => Self { why: format!("{}; before that: {earlier}", self.why), ..self },
+            None => self,
+        }
+    }
+
     /// Marks the failure as one of the whole backend: no server answered.
     pub fn of_backend(self) -> Self {
         Self { extent: Extent::Backend, ..self }

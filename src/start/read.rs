@@ -1,5 +1,6 @@
 //! Reads the sources of a start in parallel, with retries.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -52,10 +53,15 @@ pub(crate) async fn read(
     let mut answers = Answers::new();
     let mut open = planned;
     let mut tries = 0;
+    let mut earlier: BTreeMap<&Source, String> = BTreeMap::new();
     while !open.is_empty() {
         let round = round(provider, ask, &open, start, &on_answer).await;
         let mut again: Vec<(&Planned, Failure)> = Vec::new();
         for (planned, answer) in open.into_iter().zip(round) {
+            let answer = answer.map_err(|failure| {
+                let before = earlier.insert(&planned.source, failure.why.clone());
+                if start.left().is_zero() { failure.after(before) } else { failure }
+            });
             match answer {
                 Ok(answer) => answers.push((planned.source.clone(), Ok(answer))),
                 Err(failure) if is_repeatable(&planned.source, &failure) => again.push((planned, failure)),
@@ -250,6 +256,26 @@ mod tests {
         let (_, requested_at) = answers[0].1.as_ref().unwrap();
         assert_eq!(store.requests.borrow().len(), 2);
         assert!(*requested_at >= before + Duration::from_millis(90), "after the pause, not before it");
+    }
+
+    #[test]
+    fn a_deadline_says_what_came_before_it() {
+        let store = Scripted::new([Err(transient()), Err(transient())]);
+        let plan = plan_of(&[("--file", "f=vault:secret/data/x#k"), ("--file", "g=vault:secret/data/y#k")]);
+        let start = Start::within(Duration::from_secs(1), Patience::Long, Needs::Start);
+        let hangs_again = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            store.hung.set(100);
+        };
+        let reading = read(&store, Batching::Together, plan.sources.iter().collect(), &start, |_, _, _| {});
+        let (answers, ()) = block_on(futures_util::future::join(reading, hangs_again));
+        for (_, answer) in answers {
+            let text = answer.unwrap_err().text;
+            assert!(
+                text.ends_with(": no answer before the deadline (--timeout); before that: no connection"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

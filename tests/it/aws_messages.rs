@@ -228,3 +228,24 @@ fn check_without_a_region_says_what_a_start_says() {
     let own = case.run().args(&[arn]).env("HOME", &case.dir).command("check").output();
     own.ok();
 }
+
+#[test]
+fn what_answers_in_the_place_of_a_credentials_endpoint_is_not_called_a_connection() {
+    let case = Case::new();
+    let asked = |script: &Script| {
+        let run = case.run().args(&["--timeout", "8s", "--env", "X=aws-sm:some/name"]).env("HOME", &case.dir);
+        let run = run.env("AWS_REGION", "eu-west-1").env("AWS_EC2_METADATA_DISABLED", "true");
+        run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", script.address()).sh("true").output()
+    };
+    for body in ["<html>canary", r#"{"AccessKeyId":"ASIA1","SecretAccessKey":"canary","Token":null}"#] {
+        let outcome = asked(&Script::start(move |_, _, stream| say(stream, "200 OK", "", body)));
+        outcome.refused(69, &["aws-sm:some/name", "what answers there gives no credentials", "_FULL_URI"]);
+        assert!(!outcome.err().contains("canary") && !outcome.err().contains("the connection failed"), "{outcome}");
+    }
+    let many = "[".repeat(30_000);
+    let outcome = asked(&Script::start(move |_, _, stream| say(stream, "200 OK", "", &many)));
+    outcome.refused(65, &["aws-sm:some/name: loading AWS credentials: the answer has more than 20000 names"]);
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{";
+    let outcome = asked(&Script::start(move |_, _, stream| std::io::Write::write_all(stream, head.as_bytes())));
+    outcome.refused(69, &["loading AWS credentials: the connection ended before the answer was complete"]);
+}

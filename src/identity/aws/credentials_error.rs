@@ -179,6 +179,7 @@ impl Meaning {
             | "OptInRequired"
             | "RegionDisabledException" => Self::Denied,
             _ if status == 429 => Self::Throttled,
+            _ if status == 408 => Self::Failed,
             _ if status >= 500 && !matches!(code, "NotImplemented" | "UnknownOperation") => Self::Failed,
             _ => Self::Other,
         }
@@ -232,7 +233,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsCredentialsError {
         Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsCredentialsError::NoCredentials(Metadata::Silent),
         Some(_) | None => {
             let way = chain(error).find_map(|cause| cause.downcast_ref::<NotReached>());
-            AwsCredentialsError::Unreachable { what, why: peer::explain(way, &reason) }
+            let is_answer = credentials.is_some() && way.is_none() && reason == CONNECTION;
+            let reason = if is_answer { NO_CREDENTIALS_THERE } else { &reason };
+            AwsCredentialsError::Unreachable { what, why: peer::explain(way, reason) }
         }
     }
 }
@@ -254,6 +257,8 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     for cause in chain(error) {
         if let Some(error) = cause.downcast_ref::<NoThread>() {
             found = Some(error.to_string());
+        } else if let Some(BodyError::CutShort) = cause.downcast_ref() {
+            found = Some(BodyError::CutShort.to_string());
         } else if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             found = Some(tls(error));
         } else if let Some(error) = cause.downcast_ref::<io::Error>() {
@@ -268,8 +273,15 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
             found = Some(NO_NAME.to_owned());
         }
     }
-    found.unwrap_or_else(|| "the connection failed".to_owned())
+    found.unwrap_or_else(|| CONNECTION.to_owned())
 }
+
+/// The reason where no other is known.
+const CONNECTION: &str = "the connection failed";
+
+/// The reason where something answers that is no credentials endpoint, or one that has no credentials.
+const NO_CREDENTIALS_THERE: &str = "what answers there gives no credentials; is it what AWS_CONTAINER_CREDENTIALS_FULL_URI or \
+                                    AWS_CONTAINER_CREDENTIALS_RELATIVE_URI should name, or instance metadata?";
 
 /// Describes a TLS error.
 fn tls(error: &rustls::Error) -> String {
@@ -380,6 +392,7 @@ mod tests {
             ("whatever", 429, Meaning::Throttled),
             ("InternalServiceError", 500, Meaning::Failed),
             ("whatever", 503, Meaning::Failed),
+            ("", 408, Meaning::Failed),
             ("ExpiredTokenException", 400, Meaning::Credentials),
             ("AccessDenied", 403, Meaning::Denied),
             ("ResourceNotFoundException", 400, Meaning::Other),

@@ -131,7 +131,7 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
             (AwsCredentialsError::Unreachable { what: "the request was not answered", why }, _) => {
                 Failure::new(Class::Transient, format!("cannot reach Secrets Manager in {region}: {why}")).of_backend()
             }
-            (AwsCredentialsError::Oversized { why, .. }, _) => {
+            (AwsCredentialsError::Oversized { what: "the request was not answered", why }, _) => {
                 Failure::new(Class::Malformed, format!("the answer of Secrets Manager in {region} is not read: {why}"))
             }
             (fault, _) => fault.into(),
