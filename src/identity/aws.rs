@@ -88,6 +88,7 @@ impl AwsIdentity {
 
     /// The region of a secret: its own (from an ARN), the configured one, the environment's, or the profile's.
     pub async fn region(&self, own: Option<&str>) -> Result<String, AwsCredentialsError> {
+        profile::check_files().map_err(|error| AwsCredentialsError::Misconfigured(error.to_string()))?;
         let region = match own.or(self.settings.region.as_deref()) {
             Some(region) => region.to_owned(),
             None => match self.ambient_region().await {
@@ -172,6 +173,7 @@ impl AwsIdentity {
         if let Some(base) = &*base {
             return Ok(base.clone());
         }
+        profile::check_files().map_err(|error| AwsCredentialsError::Misconfigured(error.to_string()))?;
         let region = match &self.settings.region {
             Some(region) => Region::new(region.clone()),
             None => self.ambient_region().await.unwrap_or_else(|| hint.clone()),

@@ -249,3 +249,29 @@ fn what_answers_in_the_place_of_a_credentials_endpoint_is_not_called_a_connectio
     let outcome = asked(&Script::start(move |_, _, stream| std::io::Write::write_all(stream, head.as_bytes())));
     outcome.refused(69, &["loading AWS credentials: the connection ended before the answer was complete"]);
 }
+
+/// The SDK reads them whole, and waits for whoever writes, in a thread that nothing interrupts.
+#[test]
+fn a_profile_file_that_never_ends_is_refused_and_an_empty_device_is_none() {
+    let case = Case::new();
+    let pipe = case.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let huge = case.write("huge", "");
+    std::fs::File::options().write(true).open(&huge).unwrap().set_len(2 << 20).unwrap();
+    let (pipe, huge) = (pipe.to_str().unwrap().to_owned(), huge.to_str().unwrap().to_owned());
+    let no_region = &KEYS[1..];
+    for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        for (path, why) in [
+            ("/dev/zero", "it is not a regular file"),
+            (&*pipe, "it is not a regular file"),
+            (&*huge, "it is larger than 1 MiB"),
+        ] {
+            let says = [&format!("cannot read {path} ({name})"), why];
+            refused(&case, &with(&[(name, path)]), 77, &says);
+            refused(&case, &[no_region, &[(name, path)]].concat(), 77, &says);
+        }
+        let nobody = format!("http://127.0.0.1:{}", free_port());
+        let empty = with(&[(name, "/dev/null"), ("AWS_ENDPOINT_URL", &nobody)]);
+        refused(&case, &empty, 69, &["connection refused"]);
+    }
+}

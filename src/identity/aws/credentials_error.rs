@@ -233,7 +233,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsCredentialsError {
         Some(CredentialsError::ProviderError(_)) if is_no_metadata(error) => AwsCredentialsError::NoCredentials(Metadata::Silent),
         Some(_) | None => {
             let way = chain(error).find_map(|cause| cause.downcast_ref::<NotReached>());
-            let is_answer = credentials.is_some() && way.is_none() && reason == CONNECTION;
+            let is_answer = credentials.is_some() && chain(error).any(|cause| is_no_credentials(&cause.to_string()));
             let reason = if is_answer { NO_CREDENTIALS_THERE } else { &reason };
             AwsCredentialsError::Unreachable { what, why: peer::explain(way, reason) }
         }
@@ -282,6 +282,19 @@ const CONNECTION: &str = "the connection failed";
 /// The reason where something answers that is no credentials endpoint, or one that has no credentials.
 const NO_CREDENTIALS_THERE: &str = "what answers there gives no credentials; is it what AWS_CONTAINER_CREDENTIALS_FULL_URI or \
                                     AWS_CONTAINER_CREDENTIALS_RELATIVE_URI should name, or instance metadata?";
+
+/// Whether this is what the SDK says of an answer without credentials in it. Its types cannot be named.
+fn is_no_credentials(text: &str) -> bool {
+    [
+        "invalid JSON in response",
+        "Expected field `",
+        "Invalid field in response",
+        "Non-success status from HTTP",
+        "failed to load",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
+}
 
 /// Describes a TLS error.
 fn tls(error: &rustls::Error) -> String {

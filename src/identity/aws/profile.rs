@@ -1,7 +1,8 @@
 //! Explains what is wrong with the files that AWS variables name, with the file's name, which the SDK's errors omit.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use aws_config::SdkConfig;
 use aws_config::profile;
@@ -89,6 +90,31 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
     }
 }
 
+/// Refuses a profile file whose reading would not end: the SDK reads files whole, in the thread that everything else runs in.
+pub(super) fn check_files() -> std::result::Result<(), FilesError> {
+    for (variable, name) in FILES {
+        if let Some((path, _)) = path(variable, name)
+            && let Some(why) = never_ends(&path)
+        {
+            return Err(FilesError::File { variable, path, why: why.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Why reading the file would not end soon. `/dev/null` stands for an empty file.
+fn never_ends(path: &Path) -> Option<&'static str> {
+    const DEV_NULL: u64 = libc::makedev(1, 3);
+    const MAX_BYTES: u64 = 1 << 20;
+    let found = std::fs::metadata(path).ok()?;
+    let is_empty_device = found.file_type().is_char_device() && found.rdev() == DEV_NULL;
+    match () {
+        () if found.is_file() => (found.len() > MAX_BYTES).then_some("it is larger than 1 MiB"),
+        () if found.is_dir() || is_empty_device => None,
+        () => Some("it is not a regular file"),
+    }
+}
+
 /// What is wrong with the profile files, as text.
 pub(super) async fn explain_files() -> Option<String> {
     profile().await.map(|error| error.to_string())
@@ -96,7 +122,8 @@ pub(super) async fn explain_files() -> Option<String> {
 
 /// Checks the profile files and the selected profile.
 async fn profile() -> Option<FilesError> {
-    let shared = match (read("AWS_CONFIG_FILE", "config"), read("AWS_SHARED_CREDENTIALS_FILE", "credentials")) {
+    let [config, credentials] = FILES;
+    let shared = match (read(config), read(credentials)) {
         (Ok(config), Ok(_)) => config,
         (Err(error), _) | (_, Err(error)) => return Some(error),
     };
@@ -130,12 +157,21 @@ async fn profile() -> Option<FilesError> {
     }
 }
 
-/// The content of a profile file; empty if it does not exist at its default path.
-fn read(variable: &'static str, name: &str) -> std::result::Result<String, FilesError> {
+/// The variables that name the profile files, and their names in `~/.aws`.
+const FILES: [(&str, &str); 2] = [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")];
+
+/// The path of a profile file, and whether the variable names it.
+fn path(variable: &str, name: &str) -> Option<(PathBuf, bool)> {
     let named = Env::default().get(variable).ok().filter(|path| !path.is_empty());
-    let is_named = named.is_some();
-    let usual = || Some(PathBuf::from(Env::default().get("HOME").ok()?).join(".aws").join(name));
-    let Some(path) = named.map(PathBuf::from).or_else(usual) else { return Ok(String::new()) };
+    match named {
+        Some(path) => Some((PathBuf::from(path), true)),
+        None => Some((PathBuf::from(Env::default().get("HOME").ok()?).join(".aws").join(name), false)),
+    }
+}
+
+/// The content of a profile file; empty if it does not exist at its default path.
+fn read((variable, name): (&'static str, &str)) -> std::result::Result<String, FilesError> {
+    let Some((path, is_named)) = path(variable, name) else { return Ok(String::new()) };
     let unreadable = |path: PathBuf, why: String| FilesError::File { variable, path, why };
     match file::read(&path) {
         Ok(bytes) => match bytes.expose_text() {
