@@ -29,6 +29,7 @@ mod printf;
 mod quote;
 mod references;
 mod rendering;
+mod toml;
 mod value;
 mod yaml;
 

@@ -54,6 +54,8 @@ pub(super) enum Uint {
 pub(super) enum Elements {
     Any,
     Strings,
+    /// As `Any`, in a map whose keys may be of any type to Go, as `parseYAML` returns them.
+    AnyKeys,
 }
 
 /// The result of `secret`: `*dependency.Secret`.
@@ -81,7 +83,7 @@ impl Elements {
     /// The value of a missing key.
     pub(super) fn zero(self) -> Value {
         match self {
-            Self::Any => Value::Nil,
+            Self::Any | Self::AnyKeys => Value::Nil,
             Self::Strings => Value::text(""),
         }
     }
@@ -126,10 +128,11 @@ impl Value {
             Self::Float(_) => "float64",
             Self::Number(_) => "json.Number",
             Self::String(_) => "string",
-            Self::List(_, Elements::Any) => "[]interface {}",
+            Self::List(_, Elements::Any | Elements::AnyKeys) => "[]interface {}",
             Self::List(_, Elements::Strings) => "[]string",
             Self::Map(_, Elements::Any) => "map[string]interface {}",
             Self::Map(_, Elements::Strings) => "map[string]string",
+            Self::Map(_, Elements::AnyKeys) => "map[interface {}]interface {}",
             Self::Loop(..) => "<-chan int64",
             Self::Secret(_) => "*dependency.Secret",
             Self::Pem(_) => "dependency.PemEncoded",

@@ -1,4 +1,4 @@
-//! Functions for base64, digests, JSON and YAML.
+//! Functions for base64, digests, JSON, YAML and TOML.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -7,7 +7,7 @@ use ring::{digest, hmac};
 use super::super::super::tree::Json;
 use super::super::arguments::Kind::{Any, String as Str};
 use super::super::value::{Map, Text, Value};
-use super::super::{json, yaml};
+use super::super::{json, toml, yaml};
 use super::{Function, Outcome, bytes, md5, string};
 
 pub(super) const TABLE: &[Function] = &[
@@ -26,6 +26,11 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("toUnescapedJSON", &[Any], |given| json::write(&given[0], None, false).map(Value::text)),
     Function::pure("toUnescapedJSONPretty", &[Any], |given| json::write(&given[0], Some(2), false).map(Value::text)),
     Function::pure("toYAML", &[Any], |given| yaml::write(&given[0]).map(Value::text)),
+    Function::pure("toTOML", &[Any], |given| toml::write(&given[0]).map(Value::text)),
+    Function::with("parseYAML", &[Str], |run, given| match string(&given[0]) {
+        text if text.is_empty() => Ok(Value::map(Map::new())),
+        text => run.nested(yaml::parse(&text)?),
+    }),
     Function::pure("parseJSON", &[Str], |given| {
         if bytes(&given[0]).is_empty() {
             return Ok(Value::map(Map::new()));

@@ -127,8 +127,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("plugin", "it starts a program"),
     ("writeToFile", "it writes past the volume; make it a file of its own under `files`"),
     ("sockaddr", "it reads the network interfaces of our process"),
-    ("parseYAML", "it is not supported; a text in a secret is read by parseJSON"),
-    ("toTOML", "it is not supported; write the lines, with printf \"%q\" for texts"),
     ("secrets", "listing is not supported; name each secret"),
     ("byKey", CONSUL),
     ("byMeta", CONSUL),

@@ -109,3 +109,30 @@ fn no_error_says_a_value() {
         assert!(!said.contains(CANARY), "{body}: {said}");
     }
 }
+
+#[test]
+fn yaml_in_a_template_is_bounded() {
+    let laughs: String = (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(9))).collect();
+    let deep = "[".repeat(10_000);
+    for (yaml, expected) in [
+        (format!("a0: &a0 [x, x]\n{laughs}"), "larger than 16 MiB"),
+        (deep, "yaml: line 1"),
+        ("a: &a [*a]".to_owned(), "yaml: line 1: an alias of a collection that contains it"),
+        ("a: \"".to_owned(), "yaml: line 1: not valid YAML"),
+        ("1: a".to_owned(), "yaml: line 1: a key that is no string is not supported here"),
+        ("a: !!int x".to_owned(), "yaml: line 1: a value does not fit its tag"),
+        (
+            format!(
+                "a: &a {{{}}}\nb: {{{}}}",
+                (0..400).map(|n| format!("k{n}: 1, ")).collect::<String>(),
+                "<<: *a, ".repeat(300)
+            ),
+            "yaml: line 2: it merges more than 100,000 entries",
+        ),
+        ("a: {<<: x}".to_owned(), "yaml: line 1: map merge requires map or sequence of maps"),
+    ] {
+        let text = format!("{{{{ parseYAML `{yaml}` | toJSON }}}}");
+        let error = rendered(&text).unwrap_err();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}

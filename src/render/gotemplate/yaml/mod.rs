@@ -1,4 +1,4 @@
-//! `toYAML`: writes exactly what Go's `yaml.Marshal` (version 2) does.
+//! `toYAML`: writes exactly what Go's `yaml.Marshal` (version 2) does. `parse` is `parseYAML`.
 //!
 //! The emitter has the state of libyaml's: the column, and whether the last output on the line was white space or
 //! indentation. `scalar` chooses the style of a text, `resolve` tells how a parser would read it unquoted.
@@ -9,9 +9,11 @@ use super::float;
 use super::value::Value;
 
 mod order;
+mod parse;
 mod resolve;
 mod scalar;
 
+pub(super) use parse::parse;
 use scalar::{Analysis, Style};
 
 /// Writes a value as a document, trimmed.

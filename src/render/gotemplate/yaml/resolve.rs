@@ -1,4 +1,4 @@
-//! Whether Go's parser of YAML 1.1 reads plain text as a string.
+//! What Go's parser of YAML 1.1 reads plain text as.
 
 const WORDS: [&str; 39] = [
     "", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE", "y", "Y", "yes", "Yes", "YES",
@@ -6,27 +6,59 @@ const WORDS: [&str; 39] = [
     "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
 ];
 
-/// Whether plain text is read as a string.
+/// What plain text is read as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Plain {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// Above the largest `i64`.
+    Uint(u64),
+    Float(f64),
+    Timestamp,
+    String,
+}
+
+/// Whether plain text is read as a string, by the parser of YAML 1.1 or by one that knows numbers in base 60.
 pub(super) fn is_string(text: &str) -> bool {
-    let is_other = WORDS.contains(&text)
-        || match text.bytes().next() {
-            Some(b'.') => is_float(text),
-            Some(b'0'..=b'9' | b'+' | b'-') => is_timestamp(text) || is_number(&text.replace('_', "")),
-            _ => false,
-        };
-    !is_other && !is_base60(text)
+    resolve(text) == Plain::String && !is_base60(text)
 }
 
-/// Whether the text is a number; underscores have been removed.
-fn is_number(plain: &str) -> bool {
+/// Reads plain text as Go's parser does.
+pub(super) fn resolve(text: &str) -> Plain {
+    if WORDS.contains(&text) {
+        return word(text);
+    }
+    match text.bytes().next() {
+        Some(b'.') if is_float(text) => text.parse().map_or(Plain::String, Plain::Float),
+        Some(b'0'..=b'9' | b'+' | b'-') if is_timestamp(text) => Plain::Timestamp,
+        Some(b'0'..=b'9' | b'+' | b'-') => number(&text.replace('_', "")).unwrap_or(Plain::String),
+        _ => Plain::String,
+    }
+}
+
+/// The value of one of [`WORDS`].
+fn word(text: &str) -> Plain {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "~" | "null" => Plain::Null,
+        "true" | "y" | "yes" | "on" => Plain::Bool(true),
+        "false" | "n" | "no" | "off" => Plain::Bool(false),
+        ".nan" => Plain::Float(f64::NAN),
+        "-.inf" => Plain::Float(f64::NEG_INFINITY),
+        _ => Plain::Float(f64::INFINITY),
+    }
+}
+
+/// Reads a number; underscores have been removed.
+fn number(plain: &str) -> Option<Plain> {
     let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(plain);
-    is_integer(plain.starts_with('-'), plain.len() > unsigned.len(), unsigned)
-        || is_float(plain)
-        || binary(plain).is_some_and(|digits| i64::from_str_radix(&digits, 2).is_ok())
+    let float = || plain.parse().ok().filter(|_| is_float(plain)).map(Plain::Float);
+    let in_base_2 = || i64::from_str_radix(&binary(plain)?, 2).ok().map(Plain::Int);
+    integer(plain.starts_with('-'), plain.len() > unsigned.len(), unsigned).or_else(float).or_else(in_base_2)
 }
 
-/// Whether the text is an integer with Go's prefixes; a number of more than 63 bits only without a sign.
-fn is_integer(is_negative: bool, is_signed: bool, unsigned: &str) -> bool {
+/// Reads an integer with Go's prefixes; a number of more than 63 bits only without a sign.
+fn integer(is_negative: bool, is_signed: bool, unsigned: &str) -> Option<Plain> {
     let lower = unsigned.to_ascii_lowercase();
     let (digits, radix) = match lower.as_bytes() {
         [b'0', b'x', ..] => (&lower[2..], 16),
@@ -36,14 +68,14 @@ fn is_integer(is_negative: bool, is_signed: bool, unsigned: &str) -> bool {
         _ => (&*lower, 10),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return false;
+        return None;
     }
-    let most = match (is_negative, is_signed) {
-        (true, _) => 1 << 63,
-        (_, true) => i64::MAX.unsigned_abs(),
-        _ => u64::MAX,
-    };
-    u64::from_str_radix(digits, radix).is_ok_and(|number| number <= most)
+    let number = u64::from_str_radix(digits, radix).ok()?;
+    match (is_negative, i64::try_from(number)) {
+        (true, _) => 0_i64.checked_sub_unsigned(number).map(Plain::Int),
+        (false, Ok(number)) => Some(Plain::Int(number)),
+        (false, Err(_)) => (!is_signed).then_some(Plain::Uint(number)),
+    }
 }
 
 /// The digits after `0b`, with a sign before the prefix moved to the digits.

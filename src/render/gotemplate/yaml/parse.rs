@@ -1,0 +1,146 @@
+//! `parseYAML`: reads what Go's `yaml.Unmarshal` (version 2) reads into an empty interface.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::super::value::{Elements, Map, Text, Value};
+use super::resolve::{Plain, resolve};
+
+/// The deepest nesting.
+const DEPTH: usize = 64;
+/// The most entries that `<<` takes over, in the whole document.
+const MERGED: usize = 100_000;
+
+/// A list or map that is not complete yet, with the number of its anchor.
+enum Open {
+    List(usize, Vec<Value>),
+    /// The entries so far, and the key whose value comes next.
+    Map(usize, Map, Option<Key>),
+}
+
+/// A key of a map.
+enum Key {
+    Text(Text),
+    /// `<<`: its value is one map or several, whose entries are taken over.
+    Merge,
+}
+
+/// A scalar or a complete collection.
+struct Node {
+    value: Value,
+    is_merge: bool,
+}
+
+/// Parses the first document. Errors have a line, and never quote the text.
+pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut anchors: HashMap<usize, Value> = HashMap::new();
+    let mut left = MERGED;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| format!("yaml: line {}: not valid YAML", error.marker().line()))?;
+        let at = |why: &str| format!("yaml: line {}: {why}", span.start.line());
+        let (anchor, node) = match event {
+            Event::Alias(anchor) => {
+                let value =
+                    anchors.get(&anchor).cloned().ok_or_else(|| at("an alias of a collection that contains it"))?;
+                (0, Node { value, is_merge: false })
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_merge = text == "<<" && style == ScalarStyle::Plain;
+                let value = scalar(&text, style, tag.as_deref()).ok_or_else(|| at("a value does not fit its tag"))?;
+                (anchor, Node { value, is_merge })
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                open.push(Open::List(anchor, Vec::new()));
+                continue;
+            }
+            Event::MappingStart(_, anchor, _) => {
+                open.push(Open::Map(anchor, Map::new(), None));
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => match open.pop() {
+                Some(Open::List(anchor, items)) => (anchor, Node { value: Value::list(items), is_merge: false }),
+                Some(Open::Map(anchor, map, _)) => {
+                    (anchor, Node { value: Value::Map(map.into(), Elements::AnyKeys), is_merge: false })
+                }
+                None => continue,
+            },
+            Event::DocumentEnd => break,
+            _ => continue,
+        };
+        if anchor > 0 {
+            anchors.insert(anchor, node.value.clone());
+        }
+        if open.len() > DEPTH {
+            return Err(at("values are nested deeper than 64 levels"));
+        }
+        match open.last_mut() {
+            None => return Ok(node.value),
+            Some(Open::List(_, items)) => items.push(node.value),
+            Some(Open::Map(_, map, next)) => match next.take() {
+                None => *next = Some(key(node).ok_or_else(|| at("a key that is no string is not supported here"))?),
+                Some(Key::Text(key)) => _ = map.insert(key, node.value),
+                Some(Key::Merge) => merge(map, &node.value, &mut left).map_err(at)?,
+            },
+        }
+    }
+    Ok(Value::Nil)
+}
+
+/// The key that a node is, if it can be one.
+fn key(node: Node) -> Option<Key> {
+    match node.value {
+        _ if node.is_merge => Some(Key::Merge),
+        Value::String(text) => Some(Key::Text(text)),
+        _ => None,
+    }
+}
+
+/// Takes over the entries of a map, or of a list of maps, of which the first one wins. `left` is how many may still be.
+fn merge(map: &mut Map, from: &Value, left: &mut usize) -> Result<(), &'static str> {
+    let maps = match from {
+        Value::List(maps, _) => maps.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    for more in maps.iter().rev() {
+        let Value::Map(more, _) = more else { return Err("map merge requires map or sequence of maps") };
+        *left = left.checked_sub(more.len()).ok_or("it merges more than 100,000 entries")?;
+        map.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    Ok(())
+}
+
+/// The value of a scalar; `None` if it does not fit its tag.
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<Value> {
+    let (handle, suffix) = tag.map_or(("", ""), Tag::parts);
+    let uri = format!("{handle}{suffix}");
+    let core = uri.strip_prefix("tag:yaml.org,2002:");
+    let plain = || match resolve(text) {
+        Plain::Null => Value::Nil,
+        Plain::Bool(value) => Value::Bool(value),
+        Plain::Int(value) => Value::int(value),
+        Plain::Uint(value) => Value::Uint(value, super::super::value::Uint::Uint64),
+        Plain::Float(value) => Value::Float(value),
+        Plain::Timestamp | Plain::String => Value::text(text),
+    };
+    match (core, style) {
+        (Some("str"), _) => Some(Value::text(text)),
+        (Some("binary"), _) => {
+            let digits: String = text.split_ascii_whitespace().collect();
+            STANDARD.decode(digits).ok().map(Value::text)
+        }
+        (Some("int"), _) => Some(plain()).filter(|value| matches!(value, Value::Int(..) | Value::Uint(..))),
+        (Some("float"), _) => match plain() {
+            Value::Float(value) => Some(Value::Float(value)),
+            Value::Int(value, _) => Some(Value::Float(value as f64)),
+            _ => None,
+        },
+        (Some("bool"), _) => Some(plain()).filter(|value| matches!(value, Value::Bool(_))),
+        (Some("null"), _) => Some(plain()).filter(|value| matches!(value, Value::Nil)),
+        (_, ScalarStyle::Plain) => Some(plain()),
+        _ => Some(Value::text(text)),
+    }
+}
