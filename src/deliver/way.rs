@@ -44,6 +44,11 @@ fn repair_below(home: &Path, below: &Path, plan: &VolumePlan) -> Result<bool, Vo
         if !mount::is_same(&at, &folder).map_err(VolumeError::system("look at", &here))? {
             break;
         }
+        // What was opened counts: its owner may have put something else there meanwhile.
+        let found = fs::meta(&folder).map_err(VolumeError::system("look at", &here))?;
+        if !owners.has(found.uid) {
+            break;
+        }
         let mode = if here == plan.path { 0o700 } else { 0o755 };
         is_changed |= reopen(&folder, &here, found, mode)?;
         at = folder;
