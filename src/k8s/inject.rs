@@ -10,6 +10,7 @@ use super::arguments;
 use super::containers::{self, AwsIdentityEnv, Role};
 use super::denial::{Denial, dedup_and_truncate};
 use super::injected::{self, Expected, is_same_kind};
+use super::mount_path::place;
 use super::names::{IDENTITY, PROGRAM, SIDECAR_NAME, STATE};
 use super::patch::Op;
 use super::pod::{Container, Pod, asks};
@@ -230,7 +231,7 @@ impl Plan<'_> {
         let mut missing = Vec::new();
         for mount in containers::mounts(self.request) {
             let text = |key| mount.get(key).and_then(Value::as_str).unwrap_or_default();
-            let at_path = container.mounts.iter().find(|known| known.path == text("mountPath"));
+            let at_path = container.mounts.iter().find(|known| place(&known.path) == place(text("mountPath")));
             if at_path
                 .is_some_and(|known| known.volume == text("name") && known.sub_path.as_deref() == sub_path(&mount))
             {

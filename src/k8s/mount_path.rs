@@ -1,7 +1,7 @@
 //! Where files may be mounted in an app's container: not over the kernel's or the system's directories, the pod's
 //! tokens or injected mounts.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::names::VOLUME_PATH;
 
@@ -35,6 +35,22 @@ const SYSTEM: [&str; 17] = [
 ];
 /// Files that the kubelet mounts.
 const KUBELET: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+
+/// The place that a path names, however it is written: a runtime cleans it, and `/var/run` is a link to `/run` in most images.
+pub(super) fn place(path: &str) -> PathBuf {
+    let mut place = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => place.push(name),
+            Component::ParentDir => _ = place.pop(),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    match place.strip_prefix("/var/run") {
+        Ok(below) => Path::new("/run").join(below),
+        Err(_) => place,
+    }
+}
 
 /// Why nothing may be mounted at the path, as the end of a sentence "PATH is …"; `None` if it is allowed.
 pub(super) fn refused(path: &Path) -> Option<String> {

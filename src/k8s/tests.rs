@@ -497,10 +497,11 @@ fn a_namesake_is_not_mistaken_for_ours() {
     denied(&[FILE, ROLE], spec, "the pod already has a container secret-exec");
     let spec = json!({ "containers": [{ "name": "app" }], "volumes": [{ "name": "secret-exec-state" }] });
     denied(&[FILE, ROLE], spec, "the pod already has a volume secret-exec-state");
-    let spec = json!({ "containers": [{
-        "name": "app", "volumeMounts": [{ "name": "cache", "mountPath": "/run/secret-exec" }],
-    }] });
-    denied(&[FILE, ROLE], spec, "container app already mounts volume cache at /run/secret-exec");
+    for path in ["/run/secret-exec", "//run/./secret-exec/", "/tmp/../run/secret-exec", "/var/run/secret-exec"] {
+        let spec =
+            json!({ "containers": [{ "name": "app", "volumeMounts": [{ "name": "cache", "mountPath": path }] }] });
+        denied(&[FILE, ROLE], spec, &format!("container app already mounts volume cache at {path}, where"));
+    }
 }
 
 #[test]
