@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::{Fetched, Payload, Source};
+use crate::domain::{Fetched, Source};
 
-use super::value::Secret;
+use super::value::{Secret, Value};
 
-/// Bytes of values that are kept; what is beyond is converted each time.
+/// Bytes of memory that are kept; what is beyond is converted each time.
 const MOST: usize = 1 << 20;
 
 /// What `secret` returned for each source. Kept no longer than the values it was made of are the same.
@@ -24,13 +24,13 @@ impl ConvertedSecrets {
         &self,
         source: &Source,
         fetched: &Fetched,
-        convert: fn(&Fetched) -> Result<Secret, String>,
+        convert: impl FnOnce(&Fetched) -> Result<Secret, String>,
     ) -> Result<Arc<Secret>, String> {
         if let Some(known) = self.secrets.borrow().get(source) {
             return Ok(known.clone());
         }
         let secret = Arc::new(convert(fetched)?);
-        let bytes = self.bytes.get().saturating_add(size(fetched));
+        let bytes = self.bytes.get().saturating_add(footprint(&secret.data));
         if bytes <= MOST {
             self.bytes.set(bytes);
             self.secrets.borrow_mut().insert(source.clone(), secret.clone());
@@ -39,12 +39,16 @@ impl ConvertedSecrets {
     }
 }
 
-fn size(fetched: &Fetched) -> usize {
-    let values = match &fetched.payload {
-        Payload::Map(map) => map.iter().map(|(key, value)| key.len().saturating_add(value.raw().expose().len())).sum(),
-        Payload::Whole(bytes) => bytes.expose().len(),
+/// The memory that a value takes, roughly: a map's entry is a key and a value, each with its own allocation.
+fn footprint(value: &Value) -> usize {
+    const NODE: usize = 64;
+    let inner = match value {
+        Value::Number(text) | Value::String(text) => text.len(),
+        Value::List(items, _) => items.iter().map(footprint).sum(),
+        Value::Map(map, _) => map.iter().map(|(key, value)| NODE + key.len() + footprint(value)).sum(),
+        _ => 0,
     };
-    fetched.metadata.as_ref().map_or(0, |metadata| metadata.expose().len()).saturating_add(values)
+    NODE.saturating_add(inner)
 }
 
 impl fmt::Debug for ConvertedSecrets {
@@ -55,25 +59,26 @@ impl fmt::Debug for ConvertedSecrets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::Value;
     use super::*;
-    use crate::domain::{SecretBytes, VaultOperation, VaultSource};
+    use crate::domain::{Payload, SecretBytes, VaultOperation, VaultSource};
 
-    fn converted_twice(bytes: usize) -> bool {
-        let source =
-            Source::Vault(VaultSource { path: "kv/a".into(), operation: VaultOperation::Read { version: None } });
-        let payload = Payload::Whole(SecretBytes::new(vec![b'x'; bytes]));
+    fn is_converted_twice(data: &Value) -> bool {
+        let operation = VaultOperation::Read { version: None };
+        let source = Source::Vault(VaultSource { path: "kv/a".into(), operation });
+        let payload = Payload::Whole(SecretBytes::new(Vec::new()));
         let fetched = Fetched { payload, version: None, lease: None, ends: None, metadata: None };
-        let convert =
-            |_: &Fetched| Ok(Secret { lease_id: String::new(), lease_duration: 0, renewable: false, data: Value::Nil });
+        let convert = |_: &Fetched| {
+            Ok(Secret { lease_id: String::new(), lease_duration: 0, renewable: false, data: data.clone() })
+        };
         let all = ConvertedSecrets::default();
         let [first, second] = [(); 2].map(|()| all.get_or_convert(&source, &fetched, convert).unwrap());
         !Arc::ptr_eq(&first, &second)
     }
 
     #[test]
-    fn a_secret_is_converted_once_unless_it_is_large() {
-        assert!(!converted_twice(100));
-        assert!(converted_twice(MOST + 1));
+    fn a_secret_is_converted_once_unless_it_takes_much_memory() {
+        assert!(!is_converted_twice(&Value::text("x".repeat(1000))));
+        assert!(is_converted_twice(&Value::text("x".repeat(MOST + 1))));
+        assert!(is_converted_twice(&Value::list(vec![Value::Bool(true); 20_000])));
     }
 }

@@ -117,6 +117,7 @@ fn yaml_in_a_template_is_bounded() {
     for (yaml, expected) in [
         (format!("a0: &a0 [x, x]\n{laughs}"), "larger than 16 MiB"),
         (deep, "yaml: line 1"),
+        (format!("[{}]", "1,".repeat(25_000)), "yaml: line 1: it has more than 20,000 values"),
         ("a: &a [*a]".to_owned(), "yaml: line 1: an alias of a collection that contains it"),
         ("a: \"".to_owned(), "yaml: line 1: not valid YAML"),
         ("1: a".to_owned(), "yaml: line 1: a key that is no string is not supported here"),

@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use crate::domain::MOST_ELEMENTS;
+
 use super::super::value::{Elements, Map, Text, Value};
 use super::resolve::{Plain, resolve};
 
@@ -39,9 +41,14 @@ pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: HashMap<usize, Value> = HashMap::new();
     let mut left = MERGED;
+    let mut nodes = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| format!("yaml: line {}: not valid YAML", error.marker().line()))?;
         let at = |why: &str| format!("yaml: line {}: {why}", span.start.line());
+        nodes += 1;
+        if nodes > MOST_ELEMENTS {
+            return Err(at("it has more than 20,000 values"));
+        }
         let (anchor, node) = match event {
             Event::Alias(anchor) => {
                 let value =
