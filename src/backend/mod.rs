@@ -191,8 +191,7 @@ impl Backend {
     }
 
     /// Revokes every token of this process (leases end with it) and, where the token is not revocable, each lease
-    /// individually.
-    /// All requests are sent at once, each once; returns their results.
+    /// individually. All requests are sent at once, each again for about two seconds where that can help; returns their results.
     pub(crate) async fn revoke_all(&self) -> Vec<Result<Revocation, Failure>> {
         let come = self.late.give_up().await;
         let mut leases: Vec<Lease> = self.leases.borrow().values().cloned().collect();

@@ -179,9 +179,9 @@ fn has_content(file: &mut File, bytes: &[u8]) -> bool {
 }
 
 /// Whether another process has a file of the generation open. What cannot be examined counts as not open, and so does what
-/// is nested deeper, or comes after more names, than a delivery has: the app may have put it there.
+/// is nested deeper than the name of a file can be, or comes after 20,000 names: the app may have put it there.
 pub(super) fn is_in_use(generation: &Folder) -> bool {
-    const MAX_LEVELS: u32 = 64;
+    const MAX_LEVELS: u32 = 513;
     const MAX_NAMES: usize = 20_000;
     is_in_use_within(MAX_LEVELS, &mut { MAX_NAMES }, generation)
 }

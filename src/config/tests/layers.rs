@@ -166,6 +166,15 @@ fn a_proxy_that_cannot_be_used_is_a_mistake_where_it_is_needed() {
         (&[("ALL_PROXY", "socks5h://p:1"), ("AWS_ENDPOINT_URL", "https://localhost:4566")], aws),
         (&[("ALL_PROXY", "socks5h://p:1"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://[::1]:4566")], aws),
         (
+            &[
+                ("ALL_PROXY", "socks5h://p:1"),
+                ("AWS_ENDPOINT_URL", "https://aws.internal"),
+                ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+                ("NO_PROXY", ".amazonaws.com"),
+            ],
+            aws,
+        ),
+        (
             &[("ALL_PROXY", "socks5h://p:1"), ("AWS_ENDPOINT_URL", "https://aws.internal"), ("NO_PROXY", ".internal")],
             aws,
         ),

@@ -26,11 +26,12 @@ pub(super) fn first_anchor(text: &str) -> Option<usize> {
     let mut options = granit_parser::options! {};
     options.set_emit_comments(false);
     let mut events = Parser::new_from_str_with_options(text, options).map_while(Result::ok);
-    let (_, span) = events.find(|(event, _)| {
+    let (event, span) = events.find(|(event, _)| {
         matches!(event, Event::Scalar(_, _, anchor, _) | Event::MappingStart(_, anchor, _) | Event::SequenceStart(_, anchor, _) if *anchor != 0)
     })?;
-    let end = span.byte_range()?.end.min(text.len());
-    // A block begins behind its anchor, perhaps on a later line.
+    let range = span.byte_range()?;
+    // A block begins behind its anchor, perhaps on a later line; a scalar may contain the sign itself.
+    let end = if matches!(event, Event::Scalar(..)) { range.start } else { range.end }.min(text.len());
     let at = text.get(..end)?.rfind('&')?;
     Some(text[..at].matches('\n').count() + 1)
 }
@@ -87,6 +88,7 @@ mod tests {
             ("a: 1\nb: &x\n  c: 2\nd: *x\n", Some(2)),
             ("a: &x { b: 1 }\nd: [*x]\n", Some(1)),
             ("- 1\n- &x [2]\n", Some(2)),
+            ("a: &x |\n  foo && bar\n  b & c\nd: *x\n", Some(1)),
             ("a: \"&x\" # &y\nb: c&d\n", None),
         ] {
             assert_eq!(first_anchor(text), line, "{text}");

@@ -1,5 +1,6 @@
 //! `toJSON` and its variants, like Go's `encoding/json`.
 
+use super::super::limits::check_written;
 use super::float;
 use super::quote::runes;
 use super::value::Value;
@@ -20,6 +21,7 @@ struct Writer {
 impl Writer {
     /// Appends a value.
     fn value(&self, out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), String> {
+        check_written(out.len())?;
         match value {
             Value::Invalid | Value::Nil | Value::NilPointer(_) | Value::Pending => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),

@@ -82,7 +82,9 @@ impl<'a> Rendering<'a> {
         self.grow(value.weight())?;
         match value {
             Value::List(items, _) => items.iter().try_for_each(|item| self.weigh(item, depth)),
-            Value::Map(map, _) => map.values().try_for_each(|item| self.weigh(item, depth)),
+            Value::Map(map, _) => {
+                map.iter().try_for_each(|(key, item)| self.grow(key.len()).and_then(|()| self.weigh(item, depth)))
+            }
             Value::Scratch(_) => Err("a scratch cannot be put into a value".to_owned()),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! `toTOML`: writes exactly what the encoder of `github.com/BurntSushi/toml` (version 1) does.
 
+use super::super::limits::check_written;
 use super::float;
 use super::value::{Elements, Map, Value};
 
@@ -16,6 +17,7 @@ pub(super) fn write(value: &Value) -> Result<Vec<u8>, String> {
 /// Appends the entries of a table at the path `keys`: first the values, then the tables below it.
 fn table(out: &mut Vec<u8>, keys: &mut Vec<String>, map: &Map, elements: Elements) -> Result<(), String> {
     for (key, value) in entries(map, elements)? {
+        check_written(out.len())?;
         keys.push(key);
         let indent = "  ".repeat(keys.len() - 1);
         match value {
@@ -29,6 +31,7 @@ fn table(out: &mut Vec<u8>, keys: &mut Vec<String>, map: &Map, elements: Element
             Value::List(items, _) if is_tables(value) => {
                 for item in items.iter() {
                     let Value::Map(inner, elements) = item else { continue };
+                    check_written(out.len())?;
                     blank_line(out);
                     out.extend_from_slice(format!("{indent}[[{}]]\n", keys.join(".")).as_bytes());
                     table(out, keys, inner, *elements)?;
@@ -83,6 +86,7 @@ fn written_key(key: &[u8]) -> String {
 
 /// Appends a value in one line.
 fn element(out: &mut Vec<u8>, value: &Value) -> Result<(), String> {
+    check_written(out.len())?;
     match value {
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value, _) => out.extend_from_slice(value.to_string().as_bytes()),

@@ -114,9 +114,14 @@ fn no_error_says_a_value() {
 fn yaml_in_a_template_is_bounded() {
     let laughs: String = (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(9))).collect();
     let deep = "[".repeat(10_000);
+    let tower = |n: usize| format!("- &a{n} {}*a{}{}\n", "[".repeat(40), n - 1, "]".repeat(40));
+    let towers = format!("- &a0 [x]\n{}", (1..200).map(tower).collect::<String>());
     for (yaml, expected) in [
         (format!("a0: &a0 [x, x]\n{laughs}"), "larger than 16 MiB"),
         (deep, "yaml: line 1"),
+        (format!("- &a {{? \"{}\" : 1}}\n{}", "K".repeat(100_000), "- *a\n".repeat(9_000)), "larger than 16 MiB"),
+        (format!("- &k \"{}\"\n{}", "K".repeat(100_000), "- {*k : 1}\n".repeat(3_000)), "larger than 16 MiB"),
+        (towers, "values are nested deeper than 64 levels"),
         (format!("[{}]", "1,".repeat(25_000)), "yaml: line 1: it has more than 20,000 values"),
         ("a: &a [*a]".to_owned(), "yaml: line 1: an alias of a collection that contains it"),
         ("a: \"".to_owned(), "yaml: line 1: not valid YAML"),
@@ -136,4 +141,12 @@ fn yaml_in_a_template_is_bounded() {
         let error = rendered(&text).unwrap_err();
         assert!(error.contains(expected), "{expected}: {error}");
     }
+}
+
+#[test]
+fn a_long_key_of_many_tables_is_not_written_without_end() {
+    let tables: String = (0..5_000).map(|n| format!("\"a{n}\":{{}},")).collect();
+    let json = format!("{{\"{}\":{{{}}}}}", "K".repeat(50_000), tables.trim_end_matches(','));
+    let error = rendered(&format!("{{{{ parseJSON `{json}` | toTOML }}}}")).unwrap_err();
+    assert!(error.contains("what it writes is larger than 16 MiB"), "{error}");
 }

@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 
+use super::super::limits::check_written;
 use super::float;
 use super::value::Value;
 
@@ -47,6 +48,7 @@ struct Emitter {
 impl Emitter {
     /// Writes a node.
     fn node(&mut self, value: &Value, context: Context) -> Result<(), String> {
+        check_written(self.out.len())?;
         match value {
             Value::Map(map, _) if map.is_empty() => self.plain("{}"),
             Value::List(items, _) if items.is_empty() => self.plain("[]"),

@@ -16,11 +16,25 @@ const DEPTH: usize = 64;
 /// The most entries that `<<` takes over, in the whole document.
 const MERGED: usize = 100_000;
 
-/// A list or map that is not complete yet, with the number of its anchor.
-enum Open {
-    List(usize, Vec<Value>),
+/// A list or map that is not complete yet.
+struct Open {
+    /// The number of its anchor; 0 for none.
+    anchor: usize,
+    /// The largest height of what it contains so far.
+    height: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Value>),
     /// The entries so far, and the key whose value comes next.
-    Map(usize, Map, Option<Key>),
+    Map(Map, Option<Key>),
+}
+
+impl Open {
+    fn new(anchor: usize, content: Content) -> Self {
+        Self { anchor, height: 0, content }
+    }
 }
 
 /// A key of a map.
@@ -31,63 +45,67 @@ enum Key {
 }
 
 /// A scalar or a complete collection.
+#[derive(Clone)]
 struct Node {
     value: Value,
+    /// The number of collections that are nested in each other; 0 for a scalar.
+    height: usize,
     is_merge: bool,
 }
 
 /// Parses the first document. Errors have a line, and never quote the text.
 pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
     let mut open: Vec<Open> = Vec::new();
-    let mut anchors: HashMap<usize, Value> = HashMap::new();
+    let mut anchors: HashMap<usize, Node> = HashMap::new();
     let mut left = MERGED;
-    let mut nodes = 0;
-    for event in Parser::new_from_str(text) {
+    for (nodes, event) in Parser::new_from_str(text).enumerate() {
         let (event, span) = event.map_err(|error| format!("yaml: line {}: not valid YAML", error.marker().line()))?;
         let at = |why: &str| format!("yaml: line {}: {why}", span.start.line());
-        nodes += 1;
-        if nodes > MOST_ELEMENTS {
+        if nodes >= MOST_ELEMENTS {
             return Err(at("it has more than 20,000 values"));
         }
         let (anchor, node) = match event {
             Event::Alias(anchor) => {
-                let value =
-                    anchors.get(&anchor).cloned().ok_or_else(|| at("an alias of a collection that contains it"))?;
-                (0, Node { value, is_merge: false })
+                let known = anchors.get(&anchor).cloned();
+                let known = known.ok_or_else(|| at("an alias of a collection that contains it"))?;
+                (0, Node { is_merge: false, ..known })
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_merge = text == "<<" && style == ScalarStyle::Plain;
                 let value = scalar(&text, style, tag.as_deref()).ok_or_else(|| at("a value does not fit its tag"))?;
-                (anchor, Node { value, is_merge })
+                (anchor, Node { value, height: 0, is_merge })
             }
             Event::SequenceStart(_, anchor, _) => {
-                open.push(Open::List(anchor, Vec::new()));
+                open.push(Open::new(anchor, Content::List(Vec::new())));
                 continue;
             }
             Event::MappingStart(_, anchor, _) => {
-                open.push(Open::Map(anchor, Map::new(), None));
+                open.push(Open::new(anchor, Content::Map(Map::new(), None)));
                 continue;
             }
-            Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                Some(Open::List(anchor, items)) => (anchor, Node { value: Value::list(items), is_merge: false }),
-                Some(Open::Map(anchor, map, _)) => {
-                    (anchor, Node { value: Value::Map(map.into(), Elements::AnyKeys), is_merge: false })
-                }
-                None => continue,
-            },
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(Open { anchor, height, content }) = open.pop() else { continue };
+                let value = match content {
+                    Content::List(items) => Value::list(items),
+                    Content::Map(map, _) => Value::Map(map.into(), Elements::AnyKeys),
+                };
+                (anchor, Node { value, height: height + 1, is_merge: false })
+            }
             Event::DocumentEnd => break,
             _ => continue,
         };
-        if anchor > 0 {
-            anchors.insert(anchor, node.value.clone());
-        }
-        if open.len() > DEPTH {
+        // What an alias stands for counts with all its levels.
+        if open.len().saturating_add(node.height) > DEPTH {
             return Err(at("values are nested deeper than 64 levels"));
         }
-        match open.last_mut() {
-            None => return Ok(node.value),
-            Some(Open::List(_, items)) => items.push(node.value),
-            Some(Open::Map(_, map, next)) => match next.take() {
+        if anchor > 0 {
+            anchors.insert(anchor, node.clone());
+        }
+        let Some(outer) = open.last_mut() else { return Ok(node.value) };
+        outer.height = outer.height.max(node.height);
+        match &mut outer.content {
+            Content::List(items) => items.push(node.value),
+            Content::Map(map, next) => match next.take() {
                 None => *next = Some(key(node).ok_or_else(|| at("a key that is no string is not supported here"))?),
                 Some(Key::Text(key)) => _ = map.insert(key, node.value),
                 Some(Key::Merge) => merge(map, &node.value, &mut left).map_err(at)?,
