@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use tracing::{debug, info, warn};
 
 use crate::config::{Action, Ca, Config, LogFormat, RoleId, Sandbox, VaultAuth};
-use crate::domain::Source;
+use crate::domain::{SecretBytes, Source};
+use crate::identity::file;
 use crate::sys::fs;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
 
@@ -233,7 +234,9 @@ pub(super) fn aws_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathB
             (Ok(rest), Some(home)) => home.join(rest),
             _ => path,
         };
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // Bounded, and without waiting for a writer: the variable may name a pipe or a device.
+        let bytes = file::read(&path).ok();
+        let text = bytes.as_ref().and_then(SecretBytes::expose_text).unwrap_or_default().to_owned();
         found.push(path);
         for line in text.lines() {
             if let Some((key, value)) = line.split_once('=')

@@ -164,7 +164,11 @@ const FILES: [(&str, &str); 2] = [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CR
 fn path(variable: &str, name: &str) -> Option<(PathBuf, bool)> {
     let named = Env::default().get(variable).ok().filter(|path| !path.is_empty());
     match named {
-        Some(path) => Some((PathBuf::from(path), true)),
+        Some(path) => match (path.strip_prefix("~/"), Env::default().get("HOME")) {
+            // The SDK expands it.
+            (Some(below), Ok(home)) => Some((PathBuf::from(home).join(below), true)),
+            _ => Some((PathBuf::from(path), true)),
+        },
         None => Some((PathBuf::from(Env::default().get("HOME").ok()?).join(".aws").join(name), false)),
     }
 }
