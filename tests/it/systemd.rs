@@ -171,16 +171,18 @@ fn the_example_unit_works() {
 #[test]
 fn a_sidecars_state_directory_on_a_disk_is_said_to_keep_nothing() {
     let case = Case::new();
-    let (volume, reference) = (case.volume(), case.secret("s", "7"));
-    let run = |mode: &str, state: &Path| {
+    let reference = case.secret("s", "7");
+    // Each has a volume of its own: what the first one has delivered, or not, is not the second one's.
+    let run = |mode: &str, volume: &str, state: &Path| {
+        let volume = case.memory.join(volume);
         let run = case.run_bare().arg("--volume").arg(&volume).args(&["--file", &format!("a={reference}")]);
         run.command(mode).arg("--state").arg(state)
     };
-    let mut running = run("sidecar", &case.path("state")).start();
+    let mut running = run("sidecar", "one", &case.path("state")).start();
     running.reports("is on a disk: nothing is kept there, so a restart begins anew");
     running.signal(libc::SIGTERM);
     running.end();
-    let mut running = run("sidecar", &case.memory.join("state")).start();
+    let mut running = run("sidecar", "two", &case.memory.join("state")).start();
     running.reports("delivered 1 file");
     running.signal(libc::SIGTERM);
     assert!(!running.end().err().contains("on a disk"));

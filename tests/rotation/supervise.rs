@@ -181,11 +181,12 @@ fn actions_that_a_mode_has_not_are_refused() {
     );
     assert!(!case.ran());
     sidecar("none").app(&case.marking_app()).output().ok();
-    sidecar("restart").command("check").app(&case.marking_app()).output().refused(64, &["nobody stays"]);
+    sidecar("restart").command("check").app(&case.marking_app()).output().refused(64, &["no process stays"]);
     let run = sidecar("none").args(&["--metrics", "127.0.0.1:0", "--set", "onExpired=remove"]).app(&["true"]).output();
     assert_eq!(run.code(), Some(0), "{run}");
     for option in ["metrics", "onExpired: remove"] {
-        let says = format!("warning: {option} has no effect here: nobody stays; use --supervise or a sidecar");
+        let says =
+            format!("warning: {option} has no effect here: no process stays to do it; use --supervise or a sidecar");
         assert!(run.err().contains(&says), "{run}");
     }
     // The configuration of the sidecar that comes after it.
