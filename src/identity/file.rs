@@ -38,7 +38,7 @@ pub enum FileError {
     /// A pipe, a socket or a device, whose content may never end.
     #[error("it is not a regular file")]
     NotRegular,
-    /// Larger than [`MOST_BYTES`].
+    /// Larger than `MOST_BYTES`.
     #[error("it is larger than {} MiB", MOST_BYTES >> 20)]
     TooLarge,
     /// A pipe to which nothing is written.

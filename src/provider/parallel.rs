@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 /// making a busy server faster.
 const PARALLEL: usize = 4;
 
-/// Runs all requests, up to [`PARALLEL`] at a time; returns their results in order. A slow request does not keep later
+/// Runs all requests, up to `PARALLEL` at a time; returns their results in order. A slow request does not keep later
 /// ones from being sent.
 pub async fn in_parallel<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let numbered = requests.into_iter().enumerate().map(async |(number, request)| (number, request.await));

@@ -113,7 +113,7 @@ pub struct Walk {
 /// A link is followed only if root or this process's user owns it (`/var/run` is one). A folder is passed only if
 /// nobody untrusted may rename its entries: its owner must be root, this process's user or the trusted one; a group
 /// with write permission must be trusted or restricted by the sticky bit; others must not be able to write, except as
-/// [`refuse_replaceable`] says.
+/// `refuse_replaceable` says.
 pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
     let mut missing = components(path)?;
     let root = Folder::root().map_err(PathError::system("open", Path::new("/")))?;

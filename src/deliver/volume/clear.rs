@@ -15,7 +15,7 @@ use super::super::{VolumeError, generation};
 use super::{GRACE, GRACE_OF_READERS, Moment, Orphans, Retired, Volume};
 
 impl Volume {
-    /// Removes generations retired at least [`GRACE`] ago, or [`GRACE_OF_READERS`] if one of their files is open.
+    /// Removes generations retired at least `GRACE` ago, or `GRACE_OF_READERS` if one of their files is open.
     pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
         let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
         self.retired = young;
