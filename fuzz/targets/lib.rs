@@ -13,6 +13,7 @@ use secret_exec::domain::{Fetched, Fetches, Payload, SecretBytes, SecretMap, Sec
 use secret_exec::k8s::admission::{Answer, Verdict};
 use secret_exec::k8s::manifest::Output;
 use secret_exec::render::AnyTemplate;
+use secret_exec::render::gotemplate::ConvertedSecrets;
 use serde_json::{Value, json};
 
 /// Every target by its name.
@@ -176,7 +177,7 @@ pub fn gotemplate(bytes: &[u8]) {
                 template.computed_sources(&fetches, 1_700_000_000).into_iter().map(|source| (source, fetched())),
             );
         }
-        let rendered = template.render(&fetches, 1_700_000_000);
+        let rendered = template.render(&fetches, &ConvertedSecrets::default(), 1_700_000_000);
         assert!(start.elapsed() < Duration::from_secs(20), "it takes long");
         let is_complete =
             template.computed_sources(&fetches, 1_700_000_000).iter().all(|source| fetches.contains_key(source));
@@ -185,7 +186,7 @@ pub fn gotemplate(bytes: &[u8]) {
             // A computed path that is not fetched is named.
             Err(error) => assert!(!is_complete || !error.to_string().contains(CANARY), "{error}"),
         }
-        let again = template.render(&fetches, 1_700_000_000);
+        let again = template.render(&fetches, &ConvertedSecrets::default(), 1_700_000_000);
         assert_eq!(rendered.map(|bytes| bytes.expose().to_vec()), again.map(|bytes| bytes.expose().to_vec()));
     }
 }
