@@ -7,7 +7,7 @@ pub(super) const OUTPUT: usize = 4 << 20;
 /// The most bytes of all intermediate values of one rendering.
 pub(super) const GROWTH: usize = 16 << 20;
 
-/// Fails if what a function has written so far is larger than all values of a rendering may be.
+/// Fails if what a function writes is larger than the whole output of a template may be.
 pub(super) fn check_written(bytes: usize) -> Result<(), String> {
-    if bytes <= GROWTH { Ok(()) } else { Err(format!("what it writes is larger than {} MiB", GROWTH >> 20)) }
+    if bytes <= OUTPUT { Ok(()) } else { Err(format!("what it writes is larger than {} MiB", OUTPUT >> 20)) }
 }

@@ -37,7 +37,7 @@ fn incompatible() -> String {
     "incompatible types for comparison".to_owned()
 }
 
-/// Whether two values are equal; an error for types that cannot be compared.
+/// Returns whether two values are equal, or an error if their types have no equality.
 fn equal(left: &Value, right: &Value) -> Result<bool, String> {
     Ok(match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left == right,

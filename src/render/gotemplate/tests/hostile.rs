@@ -122,10 +122,13 @@ fn yaml_in_a_template_is_bounded() {
         (format!("- &a {{? \"{}\" : 1}}\n{}", "K".repeat(100_000), "- *a\n".repeat(9_000)), "larger than 16 MiB"),
         (format!("- &k \"{}\"\n{}", "K".repeat(100_000), "- {*k : 1}\n".repeat(3_000)), "larger than 16 MiB"),
         (towers, "values are nested deeper than 64 levels"),
-        (format!("[{}]", "1,".repeat(25_000)), "yaml: line 1: it has more than 20,000 values"),
+        (format!("[{}]", "1,".repeat(25_000)), "yaml: line 1: it has more than 20,000 keys, values and brackets"),
         ("a: &a [*a]".to_owned(), "yaml: line 1: an alias of a collection that contains it"),
         ("a: \"".to_owned(), "yaml: line 1: not valid YAML"),
-        ("1: a".to_owned(), "yaml: line 1: a key that is no string is not supported here"),
+        (
+            "1: a".to_owned(),
+            "yaml: line 1: a key that is no string to YAML 1.1 (1, true, on, n) is not supported; put it in quotes",
+        ),
         ("a: !!int x".to_owned(), "yaml: line 1: a value does not fit its tag"),
         (
             format!(
@@ -144,9 +147,25 @@ fn yaml_in_a_template_is_bounded() {
 }
 
 #[test]
+fn a_value_that_occurs_often_is_not_written_without_end() {
+    let long = format!("{{{{ $s := parseJSON `\"{}\"` }}}}", "K".repeat(100_000));
+    let often = format!("{{{{ sprig_list {} | FUNCTION }}}}", "$s ".repeat(60));
+    let deep = format!("{}\"{}\"{}", "[".repeat(60), "a ".repeat(100_000), "]".repeat(60));
+    for (text, function) in [
+        (format!("{long}{often}"), "toJSON"),
+        (format!("{long}{often}"), "toYAML"),
+        (format!("{long}{often}"), "toTOML"),
+        (format!("{{{{ parseJSON `{deep}` | FUNCTION }}}}"), "toYAML"),
+    ] {
+        let error = rendered(&text.replace("FUNCTION", function)).unwrap_err();
+        assert!(error.contains("what it writes is larger than 4 MiB"), "{function}: {error}");
+    }
+}
+
+#[test]
 fn a_long_key_of_many_tables_is_not_written_without_end() {
     let tables: String = (0..5_000).map(|n| format!("\"a{n}\":{{}},")).collect();
     let json = format!("{{\"{}\":{{{}}}}}", "K".repeat(50_000), tables.trim_end_matches(','));
     let error = rendered(&format!("{{{{ parseJSON `{json}` | toTOML }}}}")).unwrap_err();
-    assert!(error.contains("what it writes is larger than 16 MiB"), "{error}");
+    assert!(error.contains("what it writes is larger than 4 MiB"), "{error}");
 }

@@ -78,9 +78,9 @@ impl Emitter {
             Value::Float(value) => self.plain(&number(*value)),
             Value::Number(text) => match json_number(&String::from_utf8_lossy(text)) {
                 Some(number) => self.plain(&number),
-                None => self.text(text, context),
+                None => self.text(text, context)?,
             },
-            Value::String(text) => self.text(text, context),
+            Value::String(text) => self.text(text, context)?,
             other => return Err(format!("a value of type {} has no YAML here; write its .Data", other.type_name())),
         }
         Ok(())
@@ -89,11 +89,11 @@ impl Emitter {
     /// Writes a key and its value.
     fn entry(&mut self, key: &[u8], item: &Value) -> Result<(), String> {
         if scalar::is_simple_key(key) {
-            self.text(key, Context::Key);
+            self.text(key, Context::Key)?;
             self.indicator(":", false, false);
         } else {
             self.indicator("?", true, true);
-            self.text(key, Context::Entry);
+            self.text(key, Context::Entry)?;
             self.line();
             self.indicator(":", true, true);
         }
@@ -106,7 +106,11 @@ impl Emitter {
     }
 
     /// Writes a string in a suitable style; bytes that are not UTF-8 as `!!binary`.
-    fn text(&mut self, bytes: &[u8], context: Context) {
+    fn text(&mut self, bytes: &[u8], context: Context) -> Result<(), String> {
+        // At worst it is broken at each blank, and each line is indented.
+        let breaks = bytes.iter().filter(|byte| matches!(byte, b' ' | b'\n')).count();
+        let indented = breaks.saturating_mul(self.indent.unwrap_or_default());
+        check_written(self.out.len().saturating_add(bytes.len()).saturating_add(indented))?;
         let outer = self.indent.replace(self.indent.map_or(2, |indent| indent + 2));
         match std::str::from_utf8(bytes) {
             Ok(text) => {
@@ -121,6 +125,7 @@ impl Emitter {
             }
         }
         self.indent = outer;
+        Ok(())
     }
 
     /// Writes a text in a style.

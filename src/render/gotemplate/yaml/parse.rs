@@ -35,6 +35,29 @@ impl Open {
     fn new(anchor: usize, content: Content) -> Self {
         Self { anchor, height: 0, content }
     }
+
+    /// Adds an item, a key or the value of the last key. `left` is how many entries may still be merged.
+    fn add(&mut self, node: Node, left: &mut usize) -> Result<(), &'static str> {
+        self.height = self.height.max(node.height);
+        match &mut self.content {
+            Content::List(items) => items.push(node.value),
+            Content::Map(map, next) => match next.take() {
+                None => *next = Some(key(node)?),
+                Some(Key::Text(key)) => _ = map.insert(key, node.value),
+                Some(Key::Merge) => merge(map, &node.value, left)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// The complete collection, behind the number of its anchor.
+    fn into_node(self) -> (usize, Node) {
+        let value = match self.content {
+            Content::List(items) => Value::list(items),
+            Content::Map(map, _) => Value::Map(map.into(), Elements::AnyKeys),
+        };
+        (self.anchor, Node { value, height: self.height + 1, is_merge: false })
+    }
 }
 
 /// A key of a map.
@@ -62,7 +85,7 @@ pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
         let (event, span) = event.map_err(|error| format!("yaml: line {}: not valid YAML", error.marker().line()))?;
         let at = |why: &str| format!("yaml: line {}: {why}", span.start.line());
         if nodes >= MOST_ELEMENTS {
-            return Err(at("it has more than 20,000 values"));
+            return Err(at("it has more than 20,000 keys, values and brackets"));
         }
         let (anchor, node) = match event {
             Event::Alias(anchor) => {
@@ -84,12 +107,8 @@ pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(Open { anchor, height, content }) = open.pop() else { continue };
-                let value = match content {
-                    Content::List(items) => Value::list(items),
-                    Content::Map(map, _) => Value::Map(map.into(), Elements::AnyKeys),
-                };
-                (anchor, Node { value, height: height + 1, is_merge: false })
+                let Some(complete) = open.pop() else { continue };
+                complete.into_node()
             }
             Event::DocumentEnd => break,
             _ => continue,
@@ -102,25 +121,17 @@ pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
             anchors.insert(anchor, node.clone());
         }
         let Some(outer) = open.last_mut() else { return Ok(node.value) };
-        outer.height = outer.height.max(node.height);
-        match &mut outer.content {
-            Content::List(items) => items.push(node.value),
-            Content::Map(map, next) => match next.take() {
-                None => *next = Some(key(node).ok_or_else(|| at("a key that is no string is not supported here"))?),
-                Some(Key::Text(key)) => _ = map.insert(key, node.value),
-                Some(Key::Merge) => merge(map, &node.value, &mut left).map_err(at)?,
-            },
-        }
+        outer.add(node, &mut left).map_err(at)?;
     }
     Ok(Value::Nil)
 }
 
-/// The key that a node is, if it can be one.
-fn key(node: Node) -> Option<Key> {
+/// The key that a node is.
+fn key(node: Node) -> Result<Key, &'static str> {
     match node.value {
-        _ if node.is_merge => Some(Key::Merge),
-        Value::String(text) => Some(Key::Text(text)),
-        _ => None,
+        _ if node.is_merge => Ok(Key::Merge),
+        Value::String(text) => Ok(Key::Text(text)),
+        _ => Err("a key that is no string to YAML 1.1 (1, true, on, n) is not supported; put it in quotes"),
     }
 }
 
