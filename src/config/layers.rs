@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::annotations;
+use super::aws_endpoint::secrets_manager_endpoint;
 use super::check::{self, Author};
 use super::flags::{self, Flag};
 use super::home::{self, Home};
@@ -115,9 +116,7 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     home::expand(&mut tree, home, mistakes);
     let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
     let token_variable = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find(is_set);
-    let endpoints = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"];
-    let ignores = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|word| word.eq_ignore_ascii_case("true"));
-    let aws_endpoint = endpoints.into_iter().filter_map(variable).find(|url| !ignores && !url.trim().is_empty());
+    let aws_endpoint = secrets_manager_endpoint(variable).map(|(_, url)| url);
     let proxies = Proxies::read(variable);
     Merged { tree, local, reading: worse(reading, result), proxies, token_variable, aws_endpoint }
 }

@@ -41,6 +41,7 @@ pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
 pub(crate) use environment::secrets_manager_variable;
 use negative_cache::NegativeCache;
+pub(crate) use profile::profile_files;
 use profile::{ExplainedFiles, Services};
 use transport::Transport;
 

@@ -18,7 +18,7 @@ use crate::domain::SecretBytes;
 use super::protected::{OpenError, ProtectedFileError, ProtectedFiles, Purpose};
 
 /// The largest file that is read: the size limit of a Kubernetes Secret.
-const MOST_BYTES: u64 = 1 << 20;
+pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// Why a file cannot be read. Completes "cannot be read: "; the path is added by the caller.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Action, Ca, Config, LogFormat, RoleId, Sandbox, VaultAuth};
 use crate::domain::{SecretBytes, Source};
+use crate::identity::aws::profile_files;
 use crate::identity::file;
 use crate::sys::fs;
 use crate::sys::sandbox::{self, Enforcement, Files, LineFormat, Profile};
@@ -225,20 +226,11 @@ pub(super) fn aws_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathB
         .iter()
         .filter_map(|name| variable(name))
         .collect();
-    let home = variable("HOME");
-    let profiles = [("AWS_CONFIG_FILE", ".aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
-    for (name, default) in profiles {
-        let default = || home.as_ref().map(|home| home.join(default));
-        let Some(path) = variable(name).or_else(default) else { continue };
-        let path = match (path.strip_prefix("~"), &home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => path,
-        };
+    for file in profile_files(variable) {
         // Bounded, and without waiting for a writer: the variable may name a pipe or a device.
-        let bytes = file::read(&path).ok();
-        let text = bytes.as_ref().and_then(SecretBytes::expose_text).unwrap_or_default().to_owned();
-        found.push(path);
-        for line in text.lines() {
+        let bytes = file::read(&file.path).ok();
+        found.push(file.path);
+        for line in bytes.as_ref().and_then(SecretBytes::expose_text).unwrap_or_default().lines() {
             if let Some((key, value)) = line.split_once('=')
                 && matches!(key.trim(), "web_identity_token_file" | "ca_bundle")
             {
@@ -285,4 +277,26 @@ fn may_be_listed(parent: &Path, file: &Path) -> bool {
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|about| about.dev()).ok();
     let is_mounted = device(file).is_some() && device(file) != device(parent);
     !is_mounted && fs::effective_ids().0 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn profile_files_are_read_without_waiting_for_a_writer_or_for_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe, "/dev/zero".into()] {
+            let (done, result) = mpsc::channel();
+            let named = path.clone();
+            thread::spawn(move || done.send(aws_files(|name| (name == "AWS_CONFIG_FILE").then(|| named.clone()))));
+            assert_eq!(result.recv_timeout(Duration::from_secs(10)), Ok(vec![path, "~/.aws/credentials".into()]));
+        }
+    }
 }

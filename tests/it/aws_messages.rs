@@ -271,8 +271,11 @@ fn a_profile_file_that_never_ends_is_refused_and_an_empty_device_is_none() {
             refused(&case, &[no_region, &[(name, path)]].concat(), 77, &says);
         }
         let home = pipe.strip_suffix("/pipe").unwrap();
-        let in_home = with(&[(name, "~/pipe"), ("HOME", home)]);
-        refused(&case, &in_home, 77, &[&format!("cannot read {pipe} ({name})"), "it is not a regular file"]);
+        for path in ["~/pipe", "~//pipe", "~/./pipe"] {
+            let in_home = with(&[(name, path), ("HOME", home)]);
+            refused(&case, &in_home, 77, &[&format!("cannot read {pipe} ({name})"), "it is not a regular file"]);
+        }
+        refused(&case, &[no_region, &[(name, "/dev/null")]].concat(), 64, &["no region"]);
         let nobody = format!("http://127.0.0.1:{}", free_port());
         let empty = with(&[(name, "/dev/null"), ("AWS_ENDPOINT_URL", &nobody)]);
         refused(&case, &empty, 69, &["connection refused"]);

@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use aws_types::os_shim_internal::Env;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use crate::config::secrets_manager_endpoint;
 use crate::identity::file;
 
 /// An environment variable or profile setting that cannot be used.
@@ -107,11 +108,7 @@ pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
 
 /// The variable that sets an address of Secrets Manager other than AWS's, if there is one.
 pub(crate) fn secrets_manager_variable() -> Option<&'static str> {
-    let value = |name: &str| Env::default().get(name).ok().filter(|value| !value.trim().is_empty());
-    let is_ignored =
-        value("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let named = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"].into_iter().find(|name| value(name).is_some());
-    named.filter(|_| !is_ignored)
+    secrets_manager_endpoint(|name| Env::default().get(name).ok()).map(|(name, _)| name)
 }
 
 /// Checks that the text is an HTTP address; empty is allowed.

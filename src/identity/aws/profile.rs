@@ -1,8 +1,9 @@
 //! Explains what is wrong with the files that AWS variables name, with the file's name, which the SDK's errors omit.
 
 use std::error::Error;
+use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use aws_config::SdkConfig;
 use aws_config::profile;
@@ -11,7 +12,7 @@ use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use crate::identity::file;
+use crate::identity::file::{self, FileError};
 
 use super::environment;
 
@@ -92,27 +93,28 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
 
 /// Refuses a profile file whose reading would not end: the SDK reads files whole, in the thread that everything else runs in.
 pub(super) fn check_files() -> std::result::Result<(), FilesError> {
-    for (variable, name) in FILES {
-        if let Some((path, _)) = path(variable, name)
-            && let Some(why) = never_ends(&path)
-        {
-            return Err(FilesError::File { variable, path, why: why.to_owned() });
+    for ProfileFile { path, variable, .. } in own_files() {
+        if let Some(error) = never_ends(&path) {
+            return Err(FilesError::File { variable, path, why: error.to_string() });
         }
     }
     Ok(())
 }
 
-/// Why reading the file would not end soon. `/dev/null` stands for an empty file.
-fn never_ends(path: &Path) -> Option<&'static str> {
-    const DEV_NULL: u64 = libc::makedev(1, 3);
-    const MAX_BYTES: u64 = 1 << 20;
+/// Why reading the file would not end soon.
+fn never_ends(path: &Path) -> Option<FileError> {
     let found = std::fs::metadata(path).ok()?;
-    let is_empty_device = found.file_type().is_char_device() && found.rdev() == DEV_NULL;
     match () {
-        () if found.is_file() => (found.len() > MAX_BYTES).then_some("it is larger than 1 MiB"),
-        () if found.is_dir() || is_empty_device => None,
-        () => Some("it is not a regular file"),
+        () if found.is_file() => (found.len() > file::MOST_BYTES).then_some(FileError::TooLarge),
+        () if found.is_dir() || is_null_device(&found) => None,
+        () => Some(FileError::NotRegular),
     }
+}
+
+/// Whether it is `/dev/null`, which stands for an empty file.
+fn is_null_device(found: &Metadata) -> bool {
+    const DEV_NULL: u64 = libc::makedev(1, 3);
+    found.file_type().is_char_device() && found.rdev() == DEV_NULL
 }
 
 /// What is wrong with the profile files, as text.
@@ -122,7 +124,7 @@ pub(super) async fn explain_files() -> Option<String> {
 
 /// Checks the profile files and the selected profile.
 async fn profile() -> Option<FilesError> {
-    let [config, credentials] = FILES;
+    let [config, credentials] = own_files();
     let shared = match (read(config), read(credentials)) {
         (Ok(config), Ok(_)) => config,
         (Err(error), _) | (_, Err(error)) => return Some(error),
@@ -157,26 +159,46 @@ async fn profile() -> Option<FilesError> {
     }
 }
 
-/// The variables that name the profile files, and their names in `~/.aws`.
-const FILES: [(&str, &str); 2] = [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")];
+/// A file with profiles, which may not exist.
+#[derive(Debug)]
+pub(crate) struct ProfileFile {
+    /// Where the SDK reads it.
+    pub(crate) path: PathBuf,
+    /// The variable that may name it.
+    variable: &'static str,
+    is_named: bool,
+}
 
-/// The path of a profile file, and whether the variable names it.
-fn path(variable: &str, name: &str) -> Option<(PathBuf, bool)> {
-    let named = Env::default().get(variable).ok().filter(|path| !path.is_empty());
-    match named {
-        Some(path) => match (path.strip_prefix("~/"), Env::default().get("HOME")) {
-            // The SDK expands it.
-            (Some(below), Ok(home)) => Some((PathBuf::from(home).join(below), true)),
-            _ => Some((PathBuf::from(path), true)),
+/// The config and the credentials file, as the SDK finds them: `~` at the start of a path is `HOME`, and stays where there is
+/// none. `variable` returns the value of an environment variable.
+pub(crate) fn profile_files(variable: impl Fn(&str) -> Option<PathBuf>) -> [ProfileFile; 2] {
+    let home = variable("HOME");
+    [("AWS_CONFIG_FILE", "~/.aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")].map(
+        |(name, default)| {
+            let named = variable(name);
+            let is_named = named.is_some();
+            let path = named.unwrap_or_else(|| default.into());
+            let mut parts = path.components();
+            let path = match (parts.next(), &home) {
+                (Some(Component::Normal(first)), Some(home)) if first == "~" => home.join(parts.collect::<PathBuf>()),
+                _ => path,
+            };
+            ProfileFile { path, variable: name, is_named }
         },
-        None => Some((PathBuf::from(Env::default().get("HOME").ok()?).join(".aws").join(name), false)),
-    }
+    )
+}
+
+/// The same for the process's own environment.
+fn own_files() -> [ProfileFile; 2] {
+    profile_files(|name| Env::default().get(name).ok().filter(|value| !value.is_empty()).map(PathBuf::from))
 }
 
 /// The content of a profile file; empty if it does not exist at its default path.
-fn read((variable, name): (&'static str, &str)) -> std::result::Result<String, FilesError> {
-    let Some((path, is_named)) = path(variable, name) else { return Ok(String::new()) };
+fn read(ProfileFile { path, variable, is_named }: ProfileFile) -> std::result::Result<String, FilesError> {
     let unreadable = |path: PathBuf, why: String| FilesError::File { variable, path, why };
+    if std::fs::metadata(&path).is_ok_and(|found| is_null_device(&found)) {
+        return Ok(String::new());
+    }
     match file::read(&path) {
         Ok(bytes) => match bytes.expose_text() {
             Some(text) => Ok(text.to_owned()),
