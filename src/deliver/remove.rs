@@ -59,7 +59,9 @@ fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> f
         Err(Errno::ENOENT) => return Ok(()),
         found => found?,
     };
-    let mut removal = Removal { owners, left: most, moved: 0 };
+    // Nobody can have made the names that come, so looking for a free one takes nothing from what may be removed.
+    let moved = getrandom::u64().unwrap_or_default();
+    let mut removal = Removal { owners, left: most, moved };
     loop {
         let names = top.some_names(AT_ONCE)?;
         if names.is_empty() {
@@ -80,6 +82,7 @@ fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> f
 struct Removal {
     owners: Owners,
     left: u32,
+    /// The number in the last name that a folder was moved to.
     moved: u64,
 }
 
@@ -113,11 +116,11 @@ impl Removal {
         }
     }
 
-    /// Moves a folder into `top` under an unused name. (The owner may have made files with such names.)
+    /// Moves a folder into `top` under an unused name.
     fn move_up(&mut self, folder: &Folder, name: &OsStr, top: &Folder) -> fs::Result<()> {
         loop {
-            self.moved = self.moved.saturating_add(1);
-            let free = format!("..moved_{}", self.moved);
+            self.moved = self.moved.wrapping_add(1);
+            let free = format!("..moved_{:x}", self.moved);
             if top.find(free.as_ref())?.is_none() {
                 return folder.move_into(name, top, free.as_ref());
             }
@@ -168,5 +171,25 @@ mod tests {
         let remove = || remove_at_most(10, &parent, "top".as_ref(), owners);
         assert_eq!((remove(), remove(), remove(), remove()), (Err(Errno::E2BIG), Err(Errno::E2BIG), Ok(()), Ok(())));
         assert!(!dir.path().join("top").exists());
+    }
+
+    #[test]
+    fn names_that_are_taken_do_not_keep_a_removal_from_going_on() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let shm = Folder::root().unwrap().pass("dev".as_ref()).unwrap().pass("shm".as_ref()).unwrap();
+        let parent = shm.open(dir.path().file_name().unwrap()).unwrap();
+        let top = dir.path().join("top");
+        // The folder comes first, so that the names are taken when its own folder is moved up.
+        for number in 1..=95 {
+            std::fs::create_dir_all(top.join(format!("..moved_{number}"))).unwrap();
+            std::fs::create_dir_all(top.join(format!("folder_{number}/below"))).unwrap();
+        }
+        let owners = Owners::of(Ownership::default());
+        let mut calls = 0;
+        while remove_at_most(50, &parent, "top".as_ref(), owners) == Err(Errno::E2BIG) {
+            calls += 1;
+            assert!(calls < 100, "it makes no progress");
+        }
+        assert!(!top.exists());
     }
 }

@@ -146,7 +146,7 @@ fn a_change_swaps_the_whole_set_and_keeps_the_old_one_for_a_second_or_for_its_re
 fn a_generation_that_the_app_filled_is_not_searched_without_end() {
     let shm = Shm::new();
     let mut volume = prepare(&shm.plan()).unwrap();
-    for (value, levels, is_kept) in [("1", 3, true), ("2", 900, false)] {
+    for (value, levels, is_kept) in [("1", 3, true), ("2", 511, true), ("3", 900, false)] {
         volume.write(&files(&[("a", value)]), at(0)).unwrap();
         let generation = fs::canonicalize(shm.path.join("..data")).unwrap();
         fs::set_permissions(&generation, fs::Permissions::from_mode(0o700)).unwrap();
