@@ -140,8 +140,8 @@ impl Secret {
             CurrentValue::Lease { term, token, lease: Lease::Alive, renewal_deadline, .. }
                 if *token == current && term.need(now) == NextStep::Renewal =>
             {
-                let renewal_deadline = server == Server::Answers && renewal_deadline.is_some_and(|at| at <= now);
-                if renewal_deadline { Step::Issue } else { Step::Renew }
+                let is_past_deadline = server == Server::Answers && renewal_deadline.is_some_and(|at| at <= now);
+                if is_past_deadline { Step::Issue } else { Step::Renew }
             }
             CurrentValue::Nothing | CurrentValue::Lease { .. } | CurrentValue::Ends(_) => Step::Issue,
             CurrentValue::Plain { .. } if self.plan.operation == Operation::Write => Step::Issue,

@@ -116,9 +116,9 @@ impl Tokens {
     /// The request it needs if it is sent now. A renewal that keeps failing turns into a login while the server
     /// answers.
     pub(super) fn step(&self, server: Server, now: Duration) -> TokenStep {
-        let renewal_deadline = server == Server::Answers && self.renewal_deadline.is_some_and(|at| at <= now);
+        let is_past_deadline = server == Server::Answers && self.renewal_deadline.is_some_and(|at| at <= now);
         match self.current.as_ref().map(|current| current.term) {
-            Some(Some(term)) if term.need(now) == NextStep::Renewal && !renewal_deadline => TokenStep::Renew,
+            Some(Some(term)) if term.need(now) == NextStep::Renewal && !is_past_deadline => TokenStep::Renew,
             _ => TokenStep::Login,
         }
     }

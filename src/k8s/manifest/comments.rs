@@ -32,7 +32,11 @@ pub(super) fn first_anchor(text: &str) -> Option<usize> {
     let range = span.byte_range()?;
     // A block begins behind its anchor, perhaps on a later line; a scalar may contain the sign itself.
     let end = if matches!(event, Event::Scalar(..)) { range.start } else { range.end }.min(text.len());
-    let at = text.get(..end)?.rfind('&')?;
+    let is_in_comment = |at: usize| {
+        let line = &text[text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+        line.match_indices('#').any(|(mark, _)| line[..mark].chars().next_back().is_none_or(char::is_whitespace))
+    };
+    let at = text.get(..end)?.rmatch_indices('&').map(|(at, _)| at).find(|at| !is_in_comment(*at))?;
     Some(text[..at].matches('\n').count() + 1)
 }
 
@@ -88,6 +92,7 @@ mod tests {
             ("a: 1\nb: &x\n  c: 2\nd: *x\n", Some(2)),
             ("a: &x { b: 1 }\nd: [*x]\n", Some(1)),
             ("- 1\n- &x [2]\n", Some(2)),
+            ("a: &x\n  # R&D\n  k: 1\nb: *x\n", Some(1)),
             ("a: &x |\n  foo && bar\n  b & c\nd: *x\n", Some(1)),
             ("a: \"&x\" # &y\nb: c&d\n", None),
         ] {
