@@ -17,6 +17,7 @@ mod bank_vaults;
 mod behind;
 mod check;
 mod dialect;
+pub(crate) mod document;
 mod entries;
 mod flags;
 mod form;

@@ -1,19 +1,21 @@
 //! The tree that every layer is parsed into: single values, lists and maps, each with its place.
 
+use std::fmt;
+
 use super::place::{ConfigError, Place};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The value.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// Where it was set.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// The value of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A single value, in its written form.
     Text(Text),
     /// Values in order.
@@ -25,12 +27,19 @@ pub(super) enum Kind {
 }
 
 /// A single value. Its type is decided by the key, not by its spelling.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text {
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Text {
     /// The text, with YAML's escapes decoded.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// How it was written.
-    pub(super) style: Style,
+    pub(crate) style: Style,
+}
+
+/// Without the text, which may be a secret in a file of local values.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text").field("style", &self.style).finish_non_exhaustive()
+    }
 }
 
 /// The key with which an editor finds the schema of a file; ignored otherwise.
@@ -38,7 +47,7 @@ pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// How a single value was written. Other YAML readers take an unquoted `0440` or `true` for another type than a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// Unquoted YAML.
     Plain,
     /// Quoted YAML, or a block scalar.
@@ -49,13 +58,13 @@ pub(super) enum Style {
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The key.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Where the key was written.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// Its value.
-    pub(super) value: Node,
+    pub(crate) value: Node,
 }
 
 impl Node {
@@ -122,7 +131,7 @@ impl Node {
 
 impl Text {
     /// Whether the node is YAML's null.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.style == Style::Plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 }

@@ -19,7 +19,6 @@ use crate::sys::clock;
 use super::{Class, Failure, Fetch};
 
 mod entries;
-mod tree;
 
 use entries::{Entry, Terms};
 

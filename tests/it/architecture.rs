@@ -552,7 +552,6 @@ const LARGER: &[(&str, usize)] = &[
     ("k8s/pod.rs struct Container", 11),
     ("k8s/request/mod.rs struct InjectionRequest", 12),
     ("k8s/request/mod.rs fn read", 110),
-    ("provider/local/tree.rs fn parse", 80),
     ("render/template/scan.rs fn expression", 80),
     ("rotation/begin.rs fn add", 80),
     ("rotation/mod.rs file", 420),

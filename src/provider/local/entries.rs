@@ -6,11 +6,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::config::document::{self, Entry as Field, Kind, Node, Style, Text};
 use crate::config::{ConfigError, Place, duration};
 use crate::domain::{Payload, SecretBytes, SecretRef, SecretValue, Source};
 
 use super::super::{Class, Failure};
-use super::tree::{Kind, Node, parse as parse_tree};
 
 /// The placeholder for a random string, new at each fetch.
 const RANDOM: &str = "{{random}}";
@@ -22,7 +22,8 @@ pub(super) struct Entry {
     pub(super) value: Value,
     /// `None` without a lease.
     pub(super) terms: Option<Terms>,
-    line: usize,
+    /// Where the entry was written.
+    place: Place,
 }
 
 /// The lease of a value.
@@ -141,159 +142,135 @@ fn random_text() -> Result<String, Failure> {
 
 /// Parses the whole file. Mistakes name the reference and the line, never a value.
 pub(super) fn parse(file: &str, text: &str) -> Result<BTreeMap<Source, Entry>, Vec<ConfigError>> {
-    let mut reader = Reader { file, mistakes: Vec::new() };
+    let (root, mistakes) = document::parse(file, text);
+    let mut reader = Reader { mistakes };
     let mut entries: BTreeMap<Source, Entry> = BTreeMap::new();
-    match parse_tree(text) {
-        Err((line, why)) => reader.mistake(line, why),
-        Ok(None) => {}
-        Ok(Some(Node { kind: Kind::Plain(text), .. })) if is_null(&text) => {}
-        Ok(Some(Node { kind: Kind::Map(pairs), .. })) => {
-            for (key, node) in pairs {
-                let Some((source, entry)) = reader.entry(key, node) else { continue };
+    match root.map(|root| (root.kind, root.place)) {
+        None | Some((Kind::Bad, _)) => {}
+        Some((Kind::Text(text), _)) if text.is_null() => {}
+        Some((Kind::Map(fields), _)) => {
+            for field in fields {
+                let Some((source, entry)) = reader.entry(field) else { continue };
                 if let Some(first) = entries.get(&source) {
-                    reader.mistake(entry.line, format!("duplicate entry {source} (first in line {})", first.line));
+                    reader.mistake(&entry.place, format!("duplicate entry {source} (first in {})", first.place));
                     continue;
                 }
                 entries.insert(source, entry);
             }
         }
-        Ok(Some(node)) => {
-            reader.mistake(node.line, "expected a map: reference → { data: …, ttl: … }, { value: … } or { base64: … }");
+        Some((_, place)) => {
+            reader.mistake(&place, "expected a map: reference → { data: …, ttl: … }, { value: … } or { base64: … }");
         }
     }
-    if reader.mistakes.is_empty() { Ok(entries) } else { Err(reader.mistakes) }
+    if reader.mistakes.is_empty() {
+        return Ok(entries);
+    }
+    reader.mistakes.sort();
+    Err(reader.mistakes)
 }
 
-struct Reader<'a> {
-    file: &'a str,
+struct Reader {
     mistakes: Vec<ConfigError>,
 }
 
-impl Reader<'_> {
-    /// Adds a mistake at a line.
-    fn mistake(&mut self, line: usize, text: impl Into<String>) {
-        self.mistakes.push(ConfigError::new(&Place::Line { file: self.file.to_owned(), line }, text));
+impl Reader {
+    /// Adds a mistake at a place.
+    fn mistake(&mut self, place: &Place, text: impl Into<String>) {
+        self.mistakes.push(ConfigError::new(place, text));
     }
 
     /// Parses one reference and its value.
-    fn entry(&mut self, key: Node, node: Node) -> Option<(Source, Entry)> {
-        let line = key.line;
-        let (Kind::Plain(name) | Kind::Quoted(name)) = key.kind else {
-            self.mistake(line, "expected a reference before the colon");
-            return None;
-        };
+    fn entry(&mut self, Field { key: name, place, value }: Field) -> Option<(Source, Entry)> {
         let source = match SecretRef::parse(&name, &BTreeMap::new()) {
             Ok(SecretRef { source, key: None }) => Some(source),
             Ok(SecretRef { source, key: Some(_) }) => {
                 self.mistake(
-                    line,
+                    &place,
                     format!("{source}: leave the \"#\" and the key out; the entry is for the whole secret"),
                 );
                 None
             }
             Err(error) => {
-                self.mistake(line, format!("{name:?} {error}"));
+                self.mistake(&place, format!("{name:?} {error}"));
                 None
             }
         };
-        let entry = self.body(&name, node, source.as_ref());
+        let entry = self.body(&name, place, value, source.as_ref());
         Some((source?, entry?))
     }
 
     /// Parses the map behind a reference: `data`, `value` or `base64`, and the lease.
-    fn body(&mut self, name: &str, node: Node, source: Option<&Source>) -> Option<Entry> {
-        let Kind::Map(pairs) = node.kind else {
-            self.mistake(node.line, format!("{name}: expected {{ data: … }}, {{ value: … }} or {{ base64: … }}"));
-            return None;
+    fn body(&mut self, name: &str, place: Place, node: Node, source: Option<&Source>) -> Option<Entry> {
+        let fields = match node.kind {
+            Kind::Map(fields) => fields,
+            Kind::Bad => return None,
+            Kind::Text(_) | Kind::List(_) => {
+                self.mistake(&node.place, format!("{name}: expected {{ data: … }}, {{ value: … }} or {{ base64: … }}"));
+                return None;
+            }
         };
         let before = self.mistakes.len();
         let (mut value, mut ttl, mut renewable): (Option<Value>, Option<Duration>, Option<bool>) = (None, None, None);
-        let mut seen = Vec::new();
-        for (key, node) in pairs {
-            let (Kind::Plain(field) | Kind::Quoted(field)) = key.kind else {
-                self.mistake(key.line, format!("{name}: expected data, value, base64, ttl or renewable"));
-                continue;
-            };
-            if seen.contains(&field) {
-                self.mistake(key.line, format!("{name}: duplicate key `{field}`"));
-                continue;
+        let (mut has_ttl, mut is_broken) = (false, false);
+        for field in fields {
+            let key = field.key.as_str();
+            if matches!(key, "data" | "value" | "base64") && value.is_some() {
+                self.mistake(&field.place, format!("{name}: only one of data, value and base64"));
             }
-            let is_value = matches!(field.as_str(), "data" | "value" | "base64");
-            if is_value && value.is_some() {
-                self.mistake(key.line, format!("{name}: only one of data, value and base64"));
-            }
-            let line = node.line;
-            match (field.as_str(), node.kind) {
-                ("data", Kind::Map(pairs)) => value = Some(Value::Data(self.fields(name, pairs))),
-                ("data", _) => self.mistake(line, format!("{name}: data must be a map of keys and values")),
-                ("value", Kind::Quoted(text)) => value = Some(Value::Text(text)),
-                ("value", Kind::Plain(text)) if !is_null(&text) => value = Some(Value::Text(text)),
-                ("value", _) => self.mistake(line, format!("{name}: value must be one text; {}", quotes())),
-                ("base64", Kind::Plain(text) | Kind::Quoted(text)) => match bytes(&text) {
+            has_ttl |= key == "ttl";
+            let place = field.value.place;
+            match (key, field.value.kind) {
+                (_, Kind::Bad) => is_broken = true,
+                ("data", Kind::Map(fields)) => value = Some(Value::Data(data_of(fields))),
+                ("data", _) => self.mistake(&place, format!("{name}: data must be a map of keys and values")),
+                ("value", Kind::Text(text)) if !text.is_null() => value = Some(Value::Text(text.text)),
+                ("value", _) => self.mistake(&place, format!("{name}: value must be one text")),
+                ("base64", Kind::Text(text)) => match bytes(&text.text) {
                     Some(bytes) => value = Some(Value::Bytes(bytes)),
-                    None => self.mistake(line, format!("{name}: base64 is not valid base64 (RFC 4648, with padding)")),
+                    None => {
+                        self.mistake(&place, format!("{name}: base64 is not valid base64 (RFC 4648, with padding)"))
+                    }
                 },
-                ("base64", _) => self.mistake(line, format!("{name}: base64 must be one text")),
-                ("ttl", Kind::Plain(text) | Kind::Quoted(text)) if duration(&text).is_ok() => {
-                    ttl = duration(&text).ok();
+                ("base64", _) => self.mistake(&place, format!("{name}: base64 must be one text")),
+                ("ttl", Kind::Text(text)) if duration(&text.text).is_ok() => ttl = duration(&text.text).ok(),
+                ("ttl", _) => self.mistake(&place, format!("{name}: ttl must be a duration, such as 10s, 5m or 1h30m")),
+                ("renewable", Kind::Text(text)) if matches!(text.text.as_str(), "true" | "false") => {
+                    renewable = Some(text.text == "true");
                 }
-                ("ttl", _) => self.mistake(line, format!("{name}: ttl must be a duration, such as 10s, 5m or 1h30m")),
-                ("renewable", Kind::Plain(text)) if text == "true" || text == "false" => {
-                    renewable = Some(text == "true");
-                }
-                ("renewable", _) => self.mistake(line, format!("{name}: renewable must be true or false")),
+                ("renewable", _) => self.mistake(&place, format!("{name}: renewable must be true or false")),
                 _ => self.mistake(
-                    key.line,
-                    format!("{name}: unknown key {field:?}; expected data, value, base64, ttl or renewable"),
+                    &field.place,
+                    format!("{name}: unknown key {key:?}; expected data, value, base64, ttl or renewable"),
                 ),
             }
-            seen.push(field);
         }
         if ttl.is_some() && source.is_some_and(|source| !matches!(source, Source::Vault(_))) {
-            self.mistake(node.line, format!("{name}: only a vault: reference has a lease, so ttl cannot stand here"));
+            self.mistake(&place, format!("{name}: only a vault: reference has a lease, so ttl cannot stand here"));
         }
-        if renewable.is_some() && !seen.iter().any(|field| field == "ttl") {
-            self.mistake(node.line, format!("{name}: renewable needs a ttl: without one there is no lease"));
+        if renewable.is_some() && !has_ttl {
+            self.mistake(&place, format!("{name}: renewable needs a ttl: without one there is no lease"));
         }
-        if value.is_none() && self.mistakes.len() == before {
-            self.mistake(node.line, format!("{name}: expected one of data, value and base64"));
+        if value.is_none() && !is_broken && self.mistakes.len() == before {
+            self.mistake(&place, format!("{name}: expected one of data, value and base64"));
         }
         let terms = ttl.map(|ttl| Terms { ttl, renewable: renewable.unwrap_or(false) });
-        value.map(|value| Entry { value, terms, line: node.line })
-    }
-
-    /// Parses the keys and values below `data` or below one of its maps.
-    fn fields(&mut self, name: &str, pairs: Vec<(Node, Node)>) -> Vec<(String, Data)> {
-        let mut fields: Vec<(String, Data)> = Vec::with_capacity(pairs.len());
-        for (key, node) in pairs {
-            let (Kind::Plain(field) | Kind::Quoted(field)) = key.kind else {
-                self.mistake(key.line, format!("{name}: a key must be text; {}", quotes()));
-                continue;
-            };
-            if fields.iter().any(|(known, _)| *known == field) {
-                self.mistake(key.line, format!("{name}: duplicate key `{field}`"));
-                continue;
-            }
-            let data = self.data(name, node);
-            fields.push((field, data));
-        }
-        fields
-    }
-
-    /// Parses one value below `data`.
-    fn data(&mut self, name: &str, node: Node) -> Data {
-        match node.kind {
-            Kind::Quoted(text) => Data::Text(text),
-            Kind::Plain(text) => plain(text),
-            Kind::List(items) => Data::List(items.into_iter().map(|item| self.data(name, item)).collect()),
-            Kind::Map(pairs) => Data::Map(self.fields(name, pairs)),
-        }
+        value.map(|value| Entry { value, terms, place })
     }
 }
 
-/// The message about braces without quotes.
-fn quotes() -> &'static str {
-    "braces need quotes: \"{{random}}\""
+/// The keys and values below `data` or below one of its maps. A mistake in them has been reported by the parser.
+fn data_of(fields: Vec<Field>) -> Vec<(String, Data)> {
+    fields.into_iter().map(|field| (field.key, datum(field.value))).collect()
+}
+
+/// One value below `data`.
+fn datum(node: Node) -> Data {
+    match node.kind {
+        Kind::Text(text) => scalar(text),
+        Kind::List(items) => Data::List(items.into_iter().map(datum).collect()),
+        Kind::Map(fields) => Data::Map(data_of(fields)),
+        Kind::Bad => Data::Literal("null".to_owned()),
+    }
 }
 
 /// Decodes base64, ignoring white space.
@@ -302,19 +279,15 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// Whether a plain scalar is null.
-fn is_null(text: &str) -> bool {
-    matches!(text, "" | "~" | "null" | "Null" | "NULL")
-}
-
-/// An unquoted scalar, by YAML's core schema. What JSON cannot express (`0x1f`, `.inf`, `+5`) stays a string.
-fn plain(text: String) -> Data {
-    match text.as_str() {
-        text if is_null(text) => Data::Literal("null".to_owned()),
+/// A scalar, by YAML's core schema. What JSON cannot express (`0x1f`, `.inf`, `+5`) stays a string.
+fn scalar(scalar: Text) -> Data {
+    match scalar.text.as_str() {
+        _ if scalar.is_null() => Data::Literal("null".to_owned()),
+        _ if scalar.style != Style::Plain => Data::Text(scalar.text),
         "true" | "True" | "TRUE" => Data::Literal("true".to_owned()),
         "false" | "False" | "FALSE" => Data::Literal("false".to_owned()),
-        number if is_json_number(number) => Data::Literal(text),
-        _ => Data::Text(text),
+        number if is_json_number(number) => Data::Literal(scalar.text),
+        _ => Data::Text(scalar.text),
     }
 }
 
@@ -358,6 +331,18 @@ mod tests {
             assert_eq!(value.raw().expose_text(), Some(raw), "{key}");
             assert_eq!(matches!(*value, SecretValue::Text(_)), is_text, "{key}");
         }
+    }
+
+    #[test]
+    fn what_the_configuration_may_contain_works_here_too() {
+        let text = "vault:a: { data: &d { k: x }, ttl: 1h30m }\nvault:b: { data: *d }\n";
+        let entries = parse("local.yaml", text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let texts: Vec<_> = entries
+            .values()
+            .map(|entry| entry.value.payload().unwrap().value("k").unwrap().raw().expose_text().unwrap().to_owned())
+            .collect();
+        assert_eq!(texts, ["x", "x"]);
+        assert_eq!(entries.values().next().unwrap().terms.unwrap().ttl, Duration::from_secs(5400));
     }
 
     #[test]
@@ -422,9 +407,9 @@ vault:o: { value: canary, ttl: 5s, renewable: canary }
             "9: vault:i: renewable needs a ttl: without one there is no lease",
             "10: aws-sm:j: only a vault: reference has a lease, so ttl cannot stand here",
             "11: vault:k: expected one of data, value and base64",
-            "12: vault:l: duplicate key `k`",
-            "13: vault:m: a key must be text; braces need quotes: \"{{random}}\"",
-            "15: duplicate entry vault:n (first in line 14)",
+            "12: duplicate key `k` (first in line 12)",
+            "13: a key must be a single word or text, not a list or a map; a template that begins with `{{` needs quotes around it, or stands below `|`",
+            "15: duplicate key `vault:n` (first in line 14)",
             "16: vault:o: renewable must be true or false",
         ];
         assert_eq!(mistakes, expected.map(|text| format!("local.yaml:{text}")));
@@ -434,9 +419,11 @@ vault:o: { value: canary, ttl: 5s, renewable: canary }
     fn broken_yaml_is_said_with_its_line() {
         let broken = mistakes("vault:a: { value: x }\nvault:b: { value: [canary }\n");
         assert_eq!(broken.len(), 1);
-        assert!(broken[0].starts_with("local.yaml:2: not valid YAML at column"), "{broken:?}");
+        assert!(broken[0].starts_with("local.yaml:2: broken YAML at column"), "{broken:?}");
         assert_eq!(mistakes("- a\n").len(), 1);
-        assert_eq!(mistakes("vault:a: &x { value: y }\nvault:b: *x\n").len(), 1);
+        assert_eq!(mistakes("vault:a: { value: {{random}} }\n").len(), 1);
+        let twice = "vault:a?x=1&y=2: { value: x }\nvault:a?y=2&x=1: { value: x }\n";
+        assert_eq!(mistakes(twice), ["local.yaml:2: duplicate entry vault:a?x=…&y=… (first in local.yaml:1)"]);
         assert_eq!(mistakes("vault:a: { value: !!binary AAAA }\n").len(), 1);
         assert_eq!(mistakes("vault:a: { value: x }\n---\nvault:b: { value: x }\n").len(), 1);
     }
