@@ -546,7 +546,6 @@ const LARGER: &[(&str, usize)] = &[
     ("config/keys.rs file", 440),
     ("config/model.rs file", 480),
     ("config/model.rs struct Config", 30),
-    ("k8s/annotation_docs.rs fn markdown", 110),
     ("k8s/inject.rs file", 430),
     ("k8s/pod.rs struct Pod", 17),
     ("k8s/pod.rs struct Container", 11),
