@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Resources;
 
+use super::aws_identity_env::AwsIdentityEnv;
 use super::names::{
     ENTRY_POINT, FILES, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, LINKS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH,
     SIDECAR_NAME, STATE, STATE_OWN, STATE_PATH, TLS, TLS_PATH, VOLUME_PATH,
@@ -98,7 +99,7 @@ pub(super) fn container(
             mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
-        mounts.extend(request.audience.iter().map(|_| identity_mount()));
+        mounts.extend(request.identity.audience.iter().map(|_| identity_mount()));
         let tls = json!({ "name": TLS, "mountPath": TLS_PATH, "readOnly": true });
         mounts.extend(request.dialect.tls.iter().map(|_| tls.clone()));
         env.extend(aws_identity_env.env.iter().map(|(_, value)| value.clone()));
@@ -113,7 +114,7 @@ pub(super) fn container(
 
 /// The metrics port, which a PodMonitor finds by its name; `None` if metrics listen on loopback only.
 fn metrics_port(request: &InjectionRequest) -> Option<u16> {
-    let (host, port) = request.config.metrics.as_deref()?.rsplit_once(':')?;
+    let (host, port) = request.admitted.config.metrics.as_deref()?.rsplit_once(':')?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_local = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     port.parse().ok().filter(|port| *port > 0 && !is_local)
@@ -122,13 +123,6 @@ fn metrics_port(request: &InjectionRequest) -> Option<u16> {
 /// The mount of the identity token.
 fn identity_mount() -> Value {
     json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true })
-}
-
-/// Variables (by name) and mounts (by path) of an AWS identity, copied from an app container.
-#[derive(Debug, Default)]
-pub(super) struct AwsIdentityEnv {
-    pub(super) env: Vec<(String, Value)>,
-    pub(super) mounts: Vec<(String, Value)>,
 }
 
 /// The arguments of an injected container.
@@ -150,7 +144,7 @@ fn arguments(role: Role, request: &InjectionRequest) -> Vec<String> {
 /// changed in a running pod.
 fn settings(request: &InjectionRequest, volume: &str) -> Vec<String> {
     let mut words = vec!["--pinned".to_owned(), "--volume".to_owned(), volume.to_owned()];
-    for flag in &request.arguments {
+    for flag in &request.admitted.arguments {
         words.extend([flag.name.clone(), flag.value.clone()]);
     }
     // Kubelet replaces $(NAME) in arguments, and `$$` with `$`.
@@ -163,7 +157,7 @@ pub(super) fn wrapped(command: &[String], request: &InjectionRequest) -> Value {
     if request.mode == Mode::Supervise {
         words.push("--supervise".to_owned());
     }
-    words.extend(settings(request, &request.config.volume.path.to_string_lossy()));
+    words.extend(settings(request, &request.admitted.config.volume.path.to_string_lossy()));
     words.push("--".to_owned());
     words.extend(command.iter().cloned());
     json!(words)
@@ -220,7 +214,7 @@ fn amount(value: &Value) -> Option<u64> {
 /// The resources of an injected container in a Guaranteed pod: limits for CPU and memory, and equal requests. A
 /// missing limit is the larger of the request and what the container needs.
 fn guaranteed(request: &InjectionRequest) -> Resources {
-    let memory = request.config.volume.size.saturating_add(OWN_MEMORY).max(GUARANTEED_MEMORY);
+    let memory = request.admitted.config.volume.size.saturating_add(OWN_MEMORY).max(GUARANTEED_MEMORY);
     let Resources { mut requests, mut limits } = request.resources.clone();
     for (name, least) in [("cpu", GUARANTEED_CPU.to_owned()), ("memory", size(memory))] {
         let more = requests.get(name).filter(|text| quantity::thousandths(text) > quantity::thousandths(&least));
@@ -246,13 +240,13 @@ pub(super) fn volumes(request: &InjectionRequest) -> Vec<(&'static str, Value)> 
     let memory =
         |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
     let mut volumes = Vec::new();
-    if !request.mode.wraps() || !request.config.files.is_empty() {
-        volumes.push((SIDECAR_NAME, memory(SIDECAR_NAME, &size(request.config.volume.size))));
+    if !request.mode.wraps() || !request.admitted.config.files.is_empty() {
+        volumes.push((SIDECAR_NAME, memory(SIDECAR_NAME, &size(request.admitted.config.volume.size))));
     }
     if request.mode == Mode::Sidecar {
         volumes.push((STATE, memory(STATE, STATE_SIZE)));
     }
-    if let Some(audience) = &request.audience {
+    if let Some(audience) = &request.identity.audience {
         let token = json!({ "path": "token", "audience": audience, "expirationSeconds": TOKEN_SECONDS });
         let sources = json!([{ "serviceAccountToken": token }]);
         volumes.push((IDENTITY, json!({ "name": IDENTITY, "projected": { "sources": sources } })));
@@ -279,7 +273,7 @@ fn size(bytes: u64) -> String {
 
 /// The volume mounts to add to a container that gets secrets.
 pub(super) fn mounts(request: &InjectionRequest) -> Vec<Value> {
-    let path = request.config.volume.path.to_string_lossy();
+    let path = request.admitted.config.volume.path.to_string_lossy();
     match request.mode {
         Mode::Sidecar | Mode::Init if path == FILES_PATH => {
             let mut mounts = vec![json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH, "readOnly": true })];
@@ -295,8 +289,8 @@ pub(super) fn mounts(request: &InjectionRequest) -> Vec<Value> {
         }
         Mode::Exec | Mode::Supervise => {
             let mut mounts = vec![json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH, "readOnly": true })];
-            mounts.extend(request.audience.iter().map(|_| identity_mount()));
-            if !request.config.files.is_empty() {
+            mounts.extend(request.identity.audience.iter().map(|_| identity_mount()));
+            if !request.admitted.config.files.is_empty() {
                 mounts.push(json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH }));
             }
             mounts

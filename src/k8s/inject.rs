@@ -1,13 +1,12 @@
 //! Injection: a pod and the operator's config in, RFC 6902 operations or a denial out. Pure and deterministic.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use crate::config::{Action, Injector, Sidecar};
 
 use super::arguments;
-use super::containers::{self, AwsIdentityEnv, Role};
+use super::aws_identity_env;
+use super::containers::{self, Role};
 use super::denial::{Denial, dedup_and_truncate};
 use super::injected::{self, Expected, is_same_kind};
 use super::mount_path::place;
@@ -68,16 +67,6 @@ fn unwrapped(command: &[String]) -> &[String] {
     command.iter().position(|word| word == "--").map_or(&[], |at| &command[at + 1..])
 }
 
-/// The last entry of each name, in order: kubelet uses the last one.
-fn last_of_each(named: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    let mut seen = BTreeSet::new();
-    let mut kept: Vec<_> = named.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect();
-    kept.reverse();
-    kept
-}
-
-/// The most mounts of AWS identity tokens that are copied; platforms have one.
-const MAX_TOKEN_MOUNTS: usize = 8;
 /// The state while the injection is planned.
 struct Plan<'a> {
     value: &'a Value,
@@ -197,6 +186,7 @@ impl Plan<'_> {
         }
         let names_a_process = self
             .request
+            .admitted
             .config
             .on_change
             .iter()
@@ -250,7 +240,7 @@ impl Plan<'_> {
 
     /// The injected containers of this pod, in the order they start.
     fn expected(&self) -> Vec<Expected> {
-        let aws_identity_env = self.aws_identity_env();
+        let aws_identity_env = aws_identity_env::find(self.value, self.pod, self.request);
         let make = |list, role| Expected {
             list,
             container: containers::container(role, self.request, self.pod, &self.injector.image, &aws_identity_env),
@@ -340,56 +330,6 @@ impl Plan<'_> {
     /// Whether a value exists at the path and is not null.
     fn is_there(&self, path: &str) -> bool {
         self.value.pointer(&format!("/{path}")).is_some_and(|value| !value.is_null())
-    }
-
-    /// The AWS identity that another webhook or the author gave an app container (IRSA or EKS Pod Identity), for
-    /// the injected container.
-    fn aws_identity_env(&self) -> AwsIdentityEnv {
-        const VARIABLES: [&str; 10] = [
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_DEFAULT_REGION",
-            "AWS_REGION",
-            "AWS_ROLE_ARN",
-            "AWS_ROLE_SESSION_NAME",
-            "AWS_STS_REGIONAL_ENDPOINTS",
-            "AWS_USE_DUALSTACK_ENDPOINT",
-            "AWS_USE_FIPS_ENDPOINT",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-        ];
-        const TOKENS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
-        if !self.request.needs_aws || self.request.mode.wraps() {
-            return AwsIdentityEnv::default();
-        }
-        let identified = |c: &&(usize, &Container)| TOKENS.iter().any(|name| c.1.has_variable(name));
-        let apps: Vec<(usize, &Container)> = self.pod.containers.iter().enumerate().collect();
-        let named = apps.iter().find(|c| identified(c) && self.request.targets.contains(&c.1.name));
-        let Some((index, _)) = named.or_else(|| apps.iter().find(identified)) else {
-            return AwsIdentityEnv::default();
-        };
-        let list = |key: &str| {
-            let found = self.value.pointer(&format!("/spec/containers/{index}/{key}"));
-            found.and_then(Value::as_array).cloned().unwrap_or_default()
-        };
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let env = list("env").into_iter().map(|variable| (text(&variable, "name"), variable));
-        let env = last_of_each(env.filter(|(name, _)| VARIABLES.contains(&name.as_str())).collect());
-        let files: Vec<&str> = env
-            .iter()
-            .filter(|(name, _)| TOKENS.contains(&name.as_str()))
-            .filter_map(|(_, variable)| variable.get("value").and_then(Value::as_str))
-            .collect();
-        // A mount without a name is invalid, and would be copied again each time.
-        let mounts = list("volumeMounts").into_iter().filter(|mount| !text(mount, "name").is_empty());
-        let mounts = mounts.map(|mount| (text(&mount, "mountPath"), mount));
-        let holds = |path: &str| {
-            let below =
-                |file: &&str| file.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
-            path.len() > 1 && files.iter().any(below)
-        };
-        let mut mounts = last_of_each(mounts.filter(|(path, _)| holds(path)).collect());
-        mounts.truncate(MAX_TOKEN_MOUNTS);
-        AwsIdentityEnv { env, mounts }
     }
 }
 

@@ -143,7 +143,7 @@ impl Comparison<'_> {
         let mut said = Vec::new();
         for flag in old {
             let pinned = flag.value.split_once('=').filter(|_| flag.name == "--set").and_then(|(key, value)| {
-                let (_, pin) = self.request.fixed.iter().find(|(known, _)| known == key)?;
+                let (_, pin) = self.request.admitted.fixed.iter().find(|(known, _)| known == key)?;
                 Some((key, pin == value || (key == "vault.address" && self.injector.may_name(value))))
             });
             match pinned {

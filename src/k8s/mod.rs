@@ -19,6 +19,7 @@ mod metrics;
 mod mount_path;
 mod names;
 mod arguments;
+mod aws_identity_env;
 mod containers;
 pub mod patch;
 pub mod pod;

@@ -26,7 +26,7 @@ use super::notify::{Reach, hook_ended, notify};
 use super::prepare::Prepared;
 use super::ready::Readiness;
 use super::run_as::RunAsPlan;
-use super::running::{Listeners, RunningState};
+use super::running::{Listeners, RunningState, Servers};
 
 /// How long the app may take to end before KILL, when it is stopped because a secret expired.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -78,20 +78,18 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
         confinement.apply();
     }
     session.resume()?;
-    let supervised = session.block_on(async {
-        let looked_after = Supervised { config, app: &app, caller, live: &live };
-        let ended = match started {
-            Ok(supervision) => live.serving(&servers, looked_after.run(supervision)).await,
-            Err(error) => Err(error),
-        };
-        if let Err(SuperviseError::Spawn(_) | SuperviseError::Interrupted(_)) = ended {
-            live.withdraw();
-        }
+    let ended = session.block_on(async {
+        let ended = Supervised { config, app: &app, caller, live: &live }.until_ended(started, &servers).await;
         // The app has ended, and what was issued is not needed any more.
         live.revoke_all().await;
         ended
     });
-    match supervised {
+    exit(ended, &app)
+}
+
+/// The app's exit, or why there is none.
+fn exit(ended: Result<Over, SuperviseError>, app: &App<'_>) -> Result<Exit, Vec<Diagnostic>> {
+    match ended {
         Ok(Over::Ended(ended)) => Ok(Exit::App(ended.code())),
         Ok(Over::Expired(reference)) => {
             let text = format!("stopped the app: {reference} has expired, and onExpired is stop");
@@ -124,6 +122,22 @@ struct Stopping {
 }
 
 impl Supervised<'_, '_> {
+    /// Looks after the app, if it was started, and serves status and health until it has ended.
+    async fn until_ended(
+        &self,
+        started: Result<Supervision, SuperviseError>,
+        servers: &Servers,
+    ) -> Result<Over, SuperviseError> {
+        let ended = match started {
+            Ok(supervision) => self.live.serving(servers, self.run(supervision)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(SuperviseError::Spawn(_) | SuperviseError::Interrupted(_)) = ended {
+            self.live.withdraw();
+        }
+        ended
+    }
+
     /// Rotates, notifies and forwards signals until the app has ended.
     async fn run(&self, mut supervision: Supervision) -> Result<Over, SuperviseError> {
         let watched = Watched::new(&supervision)?;

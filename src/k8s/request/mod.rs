@@ -42,22 +42,45 @@ pub(super) struct InjectionRequest {
     pub(super) commands: BTreeMap<String, Vec<String>>,
     /// Resources of the injected container.
     pub(super) resources: Resources,
-    /// The whole configuration as flags: the operator's part and the annotations'.
-    pub(super) arguments: Vec<Flag>,
-    /// The whole configuration, as the injected program will resolve it.
-    pub(super) config: Config,
-    /// The audience of the identity token; `None` if no login needs a token.
-    pub(super) audience: Option<String>,
-    /// Whether AWS credentials are needed.
-    pub(super) needs_aws: bool,
+    /// The configuration of the injected program.
+    pub(super) admitted: AdmittedConfig,
+    /// The identities that the injected program needs.
+    pub(super) identity: NeededIdentity,
     /// The user of the injected container and the owner of the files.
     pub(super) file_owner: FileOwner,
-    /// Config keys that no annotation may set, with their values.
-    pub(super) fixed: Vec<(String, String)>,
     /// The parts of another injector's annotations that are not configuration.
     pub(super) dialect: Translation,
     /// Warnings, which do not prevent the injection.
     pub(super) warnings: Vec<String>,
+}
+
+/// The whole configuration: the operator's part and the annotations'.
+#[derive(Debug)]
+pub(super) struct AdmittedConfig {
+    /// As flags, which the injected program gets.
+    pub(super) arguments: Vec<Flag>,
+    /// As the injected program will resolve it.
+    pub(super) config: Config,
+    /// Config keys that no annotation may set, with their values.
+    pub(super) fixed: Vec<(String, String)>,
+}
+
+/// The identities that the injected program needs.
+#[derive(Debug)]
+pub(super) struct NeededIdentity {
+    /// The audience of the identity token; `None` if no login needs a token.
+    pub(super) audience: Option<String>,
+    /// Whether AWS credentials are needed.
+    pub(super) needs_aws: bool,
+}
+
+/// The parts of a request that do not depend on its configuration.
+struct Outline {
+    mode: Mode,
+    targets: BTreeSet<String>,
+    commands: BTreeMap<String, Vec<String>>,
+    resources: Resources,
+    file_owner: FileOwner,
 }
 
 /// The owner of the files.
@@ -151,60 +174,9 @@ impl RequestReader<'_> {
     /// Parses and validates everything; returns all reasons of a denial together, as far as they do not depend on each
     /// other.
     fn read(mut self) -> Result<InjectionRequest, Denial> {
-        match self.pod.os.as_deref() {
-            None | Some("linux") => {}
-            Some("windows") => self.deny("a pod for Windows; secrets can be injected into Linux pods only"),
-            Some(_) => self.deny("a pod for another operating system; secrets can be injected into Linux pods only"),
-        }
-        let mode = self.mode();
-        let targets = self.targets();
-        if targets.len() > MAX_TARGETS {
-            return Err(vec![format!(
-                "{} containers would get the secrets; expected at most {MAX_TARGETS}",
-                targets.len()
-            )]);
-        }
-        if mode.wraps() && targets.len() * annotation_bytes(self.pod) > MAX_WRITTEN {
-            self.deny(format!(
-                "the configuration would be written into the commands of {} containers, {} MiB in all; expected at most {} \
-                 MiB: name fewer containers, or shorten the annotations",
-                targets.len(),
-                (targets.len() * annotation_bytes(self.pod)).div_ceil(1 << 20),
-                MAX_WRITTEN >> 20
-            ));
-            return Err(self.denial);
-        }
-        let commands = self.commands(mode, &targets);
-        if mode.wraps() {
-            self.deny_variables(&targets);
-        }
-        let resources = self.resources();
-        let file_owner = self.file_owner(mode);
-        // A mistake in one of these would cause further messages about the same mistake.
-        if !self.denial.is_empty() {
-            let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            self.denial.extend(sentences(&crate::config::annotations::check_all(pairs, &self.dialect.settings)));
-            return Err(dedup_and_truncate(self.denial));
-        }
+        let Outline { mode, targets, commands, resources, file_owner } = self.outline()?;
         let login = Login::read(&self.requested, self.injector);
-        let mut also = login.pinned();
-        also.extend(self.dialect.operator.iter().map(|(key, text)| (key.as_str(), text.clone())));
-        if mode.wraps() && !self.dialect.directories.is_empty() {
-            let text =
-                format!("files of another injector's annotations need {}: sidecar or init", annotation_key("mode"));
-            self.deny_annotation("mode", &text);
-            return Err(dedup_and_truncate(self.denial));
-        }
-        if self.dialect.directories.len() > 1 {
-            also.push(("volume.links", LINKS_PATH.to_owned()));
-        }
-        if let FileOwner::Group(gid) = file_owner {
-            also.push(("volume.owner", format!(":{gid}")));
-        }
-        let pinned = self
-            .injector
-            .pinned(&self.requested, &also)
-            .map_err(|mistakes| dedup_and_truncate(sentences(&mistakes)))?;
+        let pinned = self.pinned(mode, file_owner, &login)?;
         let configs = self.resolve(mode, &targets, &pinned, &login)?;
         let references = configs.iter().map(references).collect::<Result<Vec<_>, _>>().map_err(dedup_and_truncate)?;
         let needs_vault = references.iter().any(|all| all.reach(|source| matches!(source, Source::Vault(_))));
@@ -213,8 +185,8 @@ impl RequestReader<'_> {
         if needs_aws && !mode.wraps() {
             self.deny_endpoints(&targets);
         }
-        let is_said = needs_vault || self.requested.mentions("vault.auth");
-        if is_said && login.lacks_role {
+        let has_login = needs_vault || self.requested.mentions("vault.auth");
+        if has_login && login.lacks_role {
             self.deny(missing_role());
         }
         for (config, references) in configs.iter().zip(&references) {
@@ -231,21 +203,77 @@ impl RequestReader<'_> {
         let fixed = pinned.iter().filter_map(|flag| flag.value.split_once('='));
         let fixed = fixed.filter(|(key, _)| *key != "volume.owner");
         let fixed = fixed.map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
-        let is_token = login.audience.is_some() && if mode.wraps() { is_said } else { needs_vault };
+        let needs_token = if mode.wraps() { has_login } else { needs_vault };
         Ok(InjectionRequest {
             mode,
             targets,
             commands,
             resources,
-            arguments: self.arguments(pinned, is_said),
-            audience: login.audience.filter(|_| is_token),
-            needs_aws,
-            config,
+            admitted: AdmittedConfig { arguments: self.arguments(pinned, has_login), config, fixed },
+            identity: NeededIdentity { audience: login.audience.filter(|_| needs_token), needs_aws },
             file_owner,
-            fixed,
             dialect: self.dialect,
             warnings: self.warnings,
         })
+    }
+
+    /// Reads what does not depend on the configuration. A mistake in it ends the reading, because it would cause further
+    /// messages about the same mistake.
+    fn outline(&mut self) -> Result<Outline, Denial> {
+        match self.pod.os.as_deref() {
+            None | Some("linux") => {}
+            Some("windows") => self.deny("a pod for Windows; secrets can be injected into Linux pods only"),
+            Some(_) => self.deny("a pod for another operating system; secrets can be injected into Linux pods only"),
+        }
+        let mode = self.mode();
+        let targets = self.targets();
+        if targets.len() > MAX_TARGETS {
+            return Err(vec![format!(
+                "{} containers would get the secrets; expected at most {MAX_TARGETS}",
+                targets.len()
+            )]);
+        }
+        let written = targets.len() * annotation_bytes(self.pod);
+        if mode.wraps() && written > MAX_WRITTEN {
+            self.deny(format!(
+                "the configuration would be written into the commands of {} containers, {} MiB in all; expected at most {} \
+                 MiB: name fewer containers, or shorten the annotations",
+                targets.len(),
+                written.div_ceil(1 << 20),
+                MAX_WRITTEN >> 20
+            ));
+            return Err(std::mem::take(&mut self.denial));
+        }
+        let commands = self.commands(mode, &targets);
+        if mode.wraps() {
+            self.deny_variables(&targets);
+        }
+        let (resources, file_owner) = (self.resources(), self.file_owner(mode));
+        if !self.denial.is_empty() {
+            let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            self.denial.extend(sentences(&crate::config::annotations::check_all(pairs, &self.dialect.settings)));
+            return Err(dedup_and_truncate(std::mem::take(&mut self.denial)));
+        }
+        Ok(Outline { mode, targets, commands, resources, file_owner })
+    }
+
+    /// The operator's part of the configuration as flags: keys that no annotation may set.
+    fn pinned(&mut self, mode: Mode, file_owner: FileOwner, login: &Login) -> Result<Vec<Flag>, Denial> {
+        let mut also = login.pinned();
+        also.extend(self.dialect.operator.iter().map(|(key, text)| (key.as_str(), text.clone())));
+        if mode.wraps() && !self.dialect.directories.is_empty() {
+            let text =
+                format!("files of another injector's annotations need {}: sidecar or init", annotation_key("mode"));
+            self.deny_annotation("mode", &text);
+            return Err(dedup_and_truncate(std::mem::take(&mut self.denial)));
+        }
+        if self.dialect.directories.len() > 1 {
+            also.push(("volume.links", LINKS_PATH.to_owned()));
+        }
+        if let FileOwner::Group(gid) = file_owner {
+            also.push(("volume.owner", format!(":{gid}")));
+        }
+        self.injector.pinned(&self.requested, &also).map_err(|mistakes| dedup_and_truncate(sentences(&mistakes)))
     }
 
     /// The operator's part and the annotations' settings as flags: the injected program reads these and no

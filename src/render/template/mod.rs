@@ -25,11 +25,12 @@ mod chains;
 mod filters;
 mod go_syntax;
 mod hints;
+mod pick;
 mod scan;
 mod trail;
 mod value;
 
-pub use scan::Step;
+pub use pick::Step;
 
 use trail::{MissingKey, Trail};
 use value::Answer;
@@ -44,7 +45,7 @@ pub struct Template {
     chains: chains::Chains,
     optional: scan::Optional,
     /// What the text picks from each reference, by its literal.
-    picks: Vec<scan::Pick>,
+    picks: Vec<pick::Pick>,
     /// Keys that an error may quote. Any other key was computed, perhaps from a secret value.
     written: BTreeSet<String>,
 }

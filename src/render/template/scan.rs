@@ -10,6 +10,7 @@ use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::chains::{Chains, base, start};
+use super::pick::{Pick, Step};
 use super::{SecretCallError, TemplateErrorKind};
 
 /// The most tokens of one tag: the parser recurses over some of them without a limit of its own.
@@ -36,30 +37,6 @@ pub(super) struct Used {
     pub(super) tests: Vec<(usize, String)>,
     /// Calls of methods, `value.method()`.
     pub(super) methods: Vec<(usize, String)>,
-}
-
-/// A path of steps that the text picks from a `secret('…')`.
-#[derive(Debug, Clone)]
-pub(super) struct Pick {
-    pub(super) literal: String,
-    pub(super) path: Vec<Step>,
-}
-
-impl Pick {
-    /// The pick with one more step at the end.
-    fn with(mut self, step: Step) -> Self {
-        self.path.push(step);
-        self
-    }
-}
-
-/// A step into a nested value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// The value of a key.
-    Key(String),
-    /// Each item of a list, or one of them.
-    Item,
 }
 
 /// What may be missing, because the template checks it with `default` or `is defined`.
@@ -298,29 +275,8 @@ impl<'t> Walk<'t> {
                 self.expression(&choice.true_expr);
                 self.optional(&choice.false_expr);
             }
-            Expr::Filter(filter) => {
-                self.optional(&filter.expr);
-                self.used.filters.push((start(filter.span()), filter.name.to_owned()));
-                match filter.name {
-                    "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
-                    "join" | "first" | "last" | "batch" | "slice" => {
-                        filter.expr.iter().for_each(|expression| _ = self.list(expression));
-                    }
-                    "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
-                        self.optional.anything = true;
-                    }
-                    _ => {}
-                }
-                self.arguments(&filter.args);
-            }
-            Expr::Test(test) => {
-                self.expression(&test.expr);
-                self.used.tests.push((start(test.span()), test.name.to_owned()));
-                if ["defined", "undefined"].contains(&test.name) {
-                    self.may_be_missing(&test.expr);
-                }
-                self.arguments(&test.args);
-            }
+            Expr::Filter(filter) => self.filter(filter),
+            Expr::Test(test) => self.test(test),
             Expr::GetAttr(attribute) => {
                 self.written.insert(attribute.name.to_owned());
                 self.picked(expression);
@@ -339,6 +295,33 @@ impl<'t> Walk<'t> {
                 self.expressions(&map.values);
             }
         }
+    }
+
+    /// Walks a filter, and records what it uses of its value.
+    fn filter(&mut self, filter: &Spanned<ast::Filter<'t>>) {
+        self.optional(&filter.expr);
+        self.used.filters.push((start(filter.span()), filter.name.to_owned()));
+        match filter.name {
+            "default" | "d" => filter.expr.iter().for_each(|expression| self.may_be_missing(expression)),
+            "join" | "first" | "last" | "batch" | "slice" => {
+                filter.expr.iter().for_each(|expression| _ = self.list(expression));
+            }
+            "map" | "groupby" | "select" | "reject" | "selectattr" | "rejectattr" => {
+                self.optional.anything = true;
+            }
+            _ => {}
+        }
+        self.arguments(&filter.args);
+    }
+
+    /// Walks a test such as `is defined`.
+    fn test(&mut self, test: &Spanned<ast::Test<'t>>) {
+        self.expression(&test.expr);
+        self.used.tests.push((start(test.span()), test.name.to_owned()));
+        if ["defined", "undefined"].contains(&test.name) {
+            self.may_be_missing(&test.expr);
+        }
+        self.arguments(&test.args);
     }
 
     /// Walks a call; records `secret('…')`.
