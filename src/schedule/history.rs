@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::provider::{Class, Effect, Extent, Failure};
+use crate::provider::{Class, Extent, Failure};
 
 /// The record of earlier requests.
 #[derive(Debug, Default)]
@@ -83,14 +83,10 @@ impl History {
         self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class.is_retried())
     }
 
-    /// Whether the last request was refused (denied, not found, or rejected with nothing done), which an operator may have
-    /// corrected by now. An answer that cannot be used does not count: asking again could issue another credential.
+    /// Whether the last request was refused (denied, not found, rejected) or answered with nothing that can be used,
+    /// which may have been corrected by now.
     pub(super) fn is_refused(&self) -> bool {
-        let is_refusal = |failure: &Failure| match failure.class {
-            Class::Denied | Class::NotFound => true,
-            Class::Malformed => failure.effect == Effect::None,
-            Class::Transient | Class::Throttled { .. } | Class::Misconfigured => false,
-        };
-        self.last_failure.as_ref().is_some_and(|last| is_refusal(&last.failure))
+        let is_refusal = |class: &Class| matches!(class, Class::Denied | Class::NotFound | Class::Malformed);
+        self.last_failure.as_ref().is_some_and(|last| is_refusal(&last.failure.class))
     }
 }

@@ -406,8 +406,7 @@ impl Secret {
         is_beside
     }
 
-    /// Whether its retry after a denial (or not found) is later than `end` and now, so that it should be moved forward.
-    /// A malformed answer to a request that may have issued a credential does not count.
+    /// Whether its retry after a refusal is later than `end` and now, so that it should be moved forward.
     pub(super) fn is_refused(&self, end: Option<Duration>, now: Duration) -> bool {
         let sooner = end.unwrap_or(now).max(now);
         self.history.is_refused() && self.due.is_some_and(|due| due > sooner)

@@ -41,6 +41,16 @@ struct Current {
     id: TokenId,
     term: Option<LeaseTerm>,
     revocable: bool,
+    trust: Trust,
+}
+
+/// Whether the server has accepted the token for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It was granted after one that died; nothing has been accepted under it yet.
+    Untried,
+    /// It has been accepted, or there is no reason for doubt.
+    Accepted,
 }
 
 /// A token that was replaced or is dead. Kept while a lease depends on it.
@@ -175,13 +185,14 @@ impl Tokens {
         requested_at: Duration,
         jitter: f64,
     ) {
-        if let Some(Current { id, term, revocable }) = self.current.take() {
+        if let Some(Current { id, term, revocable, .. }) = self.current.take() {
             let end = term.map(|term| term.end());
             self.old.push(Old { id, end, revocable, revoke_at: None, failures: 0 });
         }
         self.issued = self.issued.max(id.0.saturating_add(1));
         let term = grant.life.map(|life| term_of(grant, life, requested_at));
-        self.current = Some(Current { id, term, revocable: grant.revocable });
+        let trust = if self.deaths > 0 { Trust::Untried } else { Trust::Accepted };
+        self.current = Some(Current { id, term, revocable: grant.revocable, trust });
         self.schedule_next(settings, jitter);
     }
 
@@ -251,11 +262,33 @@ impl Tokens {
         self.last_failure = Some(LastFailure { failure, count });
     }
 
-    /// Because something has expired meanwhile, moves the retry of a refused login forward to 10 s after the last try.
-    pub(super) fn hasten_refused(&mut self) {
-        if self.last_failure.as_ref().is_some_and(|last_failure| !last_failure.failure.class.is_retried()) {
-            let at = self.last_sent.saturating_add(EXPIRED_WITHIN);
+    /// Because something has expired meanwhile, moves the retry of a refused login, and the login after a token that was
+    /// dead at once (or the lookup that shows it), forward to 10 s after the last try, less up to a quarter.
+    pub(super) fn hasten_refused(&mut self, jitter: f64) {
+        let is_refused =
+            self.last_failure.as_ref().is_some_and(|last_failure| !last_failure.failure.class.is_retried());
+        let at = self.last_sent.saturating_add(with_jitter(EXPIRED_WITHIN, jitter));
+        if is_refused || self.current.is_none() {
             self.due = self.due.map(|due| due.min(at));
+        }
+        self.check = self.check.map(|check| check.min(at));
+    }
+
+    /// Whether [`hasten_refused`](Self::hasten_refused) would move something that is due after `now`.
+    pub(super) fn is_hastened(&self, now: Duration) -> bool {
+        let later = |due: Option<Duration>| due.is_some_and(|due| due > now);
+        later(self.check) || (later(self.due) && (self.current.is_none() || self.last_failure.is_some()))
+    }
+
+    /// Whether the current token followed one that died, and the server has accepted it for nothing yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.trust == Trust::Untried)
+    }
+
+    /// Records that a request under this token succeeded.
+    pub(super) fn is_accepted(&mut self, id: Option<TokenId>) {
+        if let Some(current) = self.current.as_mut().filter(|current| Some(current.id) == id) {
+            current.trust = Trust::Accepted;
         }
     }
 
@@ -305,15 +338,24 @@ impl Tokens {
         self.check = self.check.map(|at| at.min(now.max(self.no_login_before)));
     }
 
-    /// Makes a token check due, because a request that used to work was denied. Not before a login could follow.
+    /// Makes a token check due, because a request that used to work was denied. Not before a login could follow, except
+    /// for a token that has not been accepted yet.
     pub(super) fn request_check(&mut self, now: Duration) {
-        if self.current.is_some() {
+        if self.is_untried() {
+            self.check.get_or_insert(now);
+        } else if self.current.is_some() {
             self.check.get_or_insert(now.max(self.no_login_before));
         }
     }
 
+    /// Whether a first lookup of a token that has not been accepted yet is due.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.is_untried() && self.check.is_some() && self.check_failures == 0
+    }
+
     /// Records that the token was seen alive.
     pub(super) fn is_alive(&mut self) {
+        self.current.iter_mut().for_each(|current| current.trust = Trust::Accepted);
         (self.check, self.check_failures, self.deaths) = (None, 0, 0);
     }
 
@@ -324,7 +366,7 @@ impl Tokens {
     }
 
     /// Records that the token, and with it every lease, is dead. One new login is due at once; the next one for this
-    /// reason only after a minute, doubling to ten.
+    /// reason only after a minute, doubling to ten, unless something has expired ([`hasten_refused`](Self::hasten_refused)).
     pub(super) fn died(&mut self, now: Duration, jitter: f64) {
         let Some(Current { id, mut term, .. }) = self.current.take() else { return };
         if let Some(term) = &mut term {

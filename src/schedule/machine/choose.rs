@@ -60,6 +60,9 @@ impl Schedule {
                 (self.tokens.as_ref()?.revoke_due(id, now)?, Deadline::default())
             }
             Slot::Secret(id) => {
+                if self.waits_for_first_answer() {
+                    return None;
+                }
                 let secret = &self.secrets[id.0];
                 let due = secret.due()?;
                 let deadline = self.deadline(id);
@@ -131,6 +134,14 @@ impl Schedule {
     fn issuing_until(&self) -> Duration {
         let issues = self.in_flight.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
         issues.map(|flight| flight.requested_at.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
+    }
+
+    /// Whether another secret's request, or a lookup, shows soon whether the server accepts the current token, whose
+    /// predecessor died.
+    fn waits_for_first_answer(&self) -> bool {
+        let Some(tokens) = &self.tokens else { return false };
+        let is_tried = |flight: &InFlight| flight.work.secret().is_some() && flight.token == self.current();
+        tokens.is_doubted() || (tokens.is_untried() && self.in_flight.iter().any(is_tried))
     }
 
     /// Whether the token permits this step now. An issue waits for a login that is due or under way, unless that login

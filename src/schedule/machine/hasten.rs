@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{part, scaled};
-use crate::schedule::backoff::{EXPIRED_WITHIN, unit, with_jitter};
+use crate::schedule::backoff::{EXPIRED_WITHIN, longest_backoff, unit, with_jitter};
 use crate::schedule::breaker::Slot;
 use crate::schedule::secret::Secret;
 use crate::schedule::settings::Reads;
@@ -17,7 +17,6 @@ pub(super) struct Round {
     /// When the reads are sent.
     at: Duration,
     refresh: Duration,
-    /// Until when a delivery waits for their results.
     /// Until when what they bring is waited for.
     until: Duration,
 }
@@ -90,11 +89,12 @@ impl Schedule {
         }
     }
 
-    /// Makes due, every 10 s, one secret that was refused and has expired or is about to; a refused login likewise.
+    /// Makes due, every 10 s, one secret that was refused and has expired or is about to; a refused login, or the login
+    /// after a token that was dead at once, likewise.
     pub(super) fn hasten(&mut self, now: Duration) {
         let ends_soon =
             |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN));
-        let is_urgent = self.secrets.iter().any(|secret| secret.is_leased() && ends_soon(secret));
+        let is_urgent = self.secrets.iter().any(ends_soon);
         let refused = self
             .secrets
             .iter()
@@ -102,28 +102,55 @@ impl Schedule {
             .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
         let longest = refused
             .min_by_key(|(_, secret)| secret.history.last_sent())
-            .map(|(index, secret)| (index, secret.history.last_sent()));
-        if let Some((index, tried)) = longest
-            && now >= self.refused_again.max(tried.saturating_add(EXPIRED_WITHIN))
+            .map(|(index, secret)| (index, self.hastened_at(secret)));
+        if let Some((index, at)) = longest
+            && now >= self.refused_again.max(at)
         {
             self.secrets[index].try_again(now);
             self.refused_again = now.saturating_add(with_jitter(EXPIRED_WITHIN, self.jitter));
         }
+        let jitter = self.jitter;
         if let Some(tokens) = &mut self.tokens
-            && (is_urgent || !tokens.is_live(now))
+            && (is_urgent || (!tokens.is_live(now) && tokens.last_failure().is_some()))
         {
-            tokens.hasten_refused();
+            tokens.hasten_refused(jitter);
+        }
+    }
+
+    /// When a secret that was refused is tried again although its back-off is longer: half way to its end, but within
+    /// 10 s of the last try.
+    fn hastened_at(&self, secret: &Secret) -> Duration {
+        let tried = secret.history.last_sent();
+        let left = self.expiry(secret).map_or(Duration::ZERO, |end| end.saturating_sub(tried));
+        tried.saturating_add(longest_backoff(left).min(EXPIRED_WITHIN))
+    }
+
+    /// Makes due what was refused and has expired or is about to, because another secret that was refused has been
+    /// answered: what was wrong with it may have been wrong with all.
+    pub(super) fn hasten_all(&mut self, now: Duration) {
+        for index in 0..self.secrets.len() {
+            let secret = &self.secrets[index];
+            let end = self.expiry(secret);
+            let is_over = end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN));
+            let is_just_tried = secret.history.last_sent().saturating_add(part(EXPIRED_WITHIN, 2)) > now;
+            if is_over && !is_just_tried && secret.is_refused(end, now) {
+                self.secrets[index].try_again(now);
+            }
         }
     }
 
     /// When [`hasten`](Self::hasten) would next move something.
     pub(super) fn next_hastened(&self, now: Duration) -> Duration {
-        let refused = self.secrets.iter().filter_map(|secret| {
-            let end = self.expiry(secret).filter(|end| secret.is_refused(Some(*end), now))?;
+        let is_login_hastened = self.tokens.as_ref().is_some_and(|tokens| tokens.is_hastened(now));
+        let hastened = self.secrets.iter().filter_map(|secret| {
+            let end = self.expiry(secret)?;
             let soon = end.saturating_sub(EXPIRED_WITHIN);
-            Some(soon.max(secret.history.last_sent().saturating_add(EXPIRED_WITHIN)).max(self.refused_again))
+            if secret.is_refused(Some(end), now) {
+                return Some(soon.max(self.hastened_at(secret)).max(self.refused_again));
+            }
+            is_login_hastened.then_some(soon)
         });
-        refused.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
+        hastened.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 
     /// When the next request under way becomes slow.

@@ -73,7 +73,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 ///
 /// **A dead token.** The first `Denied` for something that was not denied before leads to one token lookup, unless the
 /// driver already reports [`Outcome::TokenDead`]. A dead token leads to one new login at once, and to further ones only
-/// after a minute, doubling to ten, until a token is seen alive again. A refusal of a request that was sent under an
+/// after a minute, doubling to ten, until a token is seen alive again; while something has expired, every 10 s. Under a
+/// token that follows a dead one a single secret's request runs, until the server has accepted it. A refusal of a request that was sent under an
 /// older token is ignored. If the token is alive, the denial is the secret's own.
 ///
 /// **Refusals.** Denied, not found and malformed concern only the secret: it is requested again after a minute,
@@ -100,8 +101,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// then 4, 8. A renewal that keeps failing while the server answers is given up in favour of a replacement in the
 /// window of the current TTL.
 ///
-/// **Expired values.** A value that has expired, or will within 10 s, is requested every 10 s whatever its back-off:
-/// refused secrets one at a time, a refused login likewise.
+/// **Expired values.** A value that has expired, or will within 10 s, is requested every 10 s whatever its back-off
+/// (before its end, also after half of what is left): refused secrets one at a time, a refused login likewise. When one
+/// that was refused is answered, the others are due.
 ///
 /// **Changes.** When a read finds a changed value, secrets with the same read interval are read again half a second
 /// later ([`Settings::together_within`]), so that what changed together is delivered together.

@@ -220,6 +220,13 @@ impl Schedule {
             Outcome::Fetched(answer) => answer.over().map_or(Outcome::Fetched(answer), Outcome::Failed),
             outcome => outcome,
         };
+        let is_success = !matches!(outcome, Outcome::Failed(_) | Outcome::TokenDead(_));
+        if let (true, Some(id)) = (is_success, flight.work.secret()) {
+            self.tokens.iter_mut().for_each(|tokens| tokens.is_accepted(flight.token));
+            if self.secrets[id.0].history.is_refused() {
+                self.hasten_all(now);
+            }
+        }
         match (flight.work, outcome) {
             (Work::CheckHealth, _) => {}
             (Work::Renew(id), Outcome::Renewed(life)) => {
@@ -305,7 +312,9 @@ impl Schedule {
             return self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
         }
         let refusal = secret.refused(step_of(flight.work), failure, &self.settings, now, jitter);
-        if let (DenialMeaning::Suspicious, Some(tokens)) = (refusal, &mut self.tokens) {
+        if let Some(tokens) = &mut self.tokens
+            && (refusal == DenialMeaning::Suspicious || (is_denied && tokens.is_untried()))
+        {
             tokens.request_check(now);
         }
     }

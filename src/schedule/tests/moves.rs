@@ -132,7 +132,9 @@ fn a_refusal_that_was_asked_under_an_older_token_says_nothing() {
     assert_eq!(all(&mut schedule, seconds(301)), [Work::Login(TokenId(1))]);
     schedule.done(Work::Login(TokenId(1)), Outcome::Granted(grant(DAY)), seconds(301), 0.0);
     schedule.done(Work::Read(B), failed(Class::Denied), seconds(302), 0.0);
-    assert_eq!(all(&mut schedule, seconds(302)), [Work::Read(A), Work::Read(B)], "both again, no second login");
+    assert_eq!(all(&mut schedule, seconds(302)), [Work::Read(A)], "both again, no second login");
+    schedule.done(Work::Read(A), Outcome::Fetched(PLAIN), seconds(303), 0.0);
+    assert_eq!(all(&mut schedule, seconds(303)), [Work::Read(B)], "once the new token is known to be good");
 }
 
 #[test]

@@ -359,46 +359,6 @@ fn a_refresh_asks_at_once_whatever_the_server_asked_for() {
 }
 
 #[test]
-fn what_was_refused_and_has_expired_is_tried_every_ten_seconds_one_at_a_time() {
-    for refuses in [What::Denies, What::Rejects] {
-        let mut world = World::new(Server::new(vec![leased(60, DAY); 8]), 5);
-        world.server.token_ttl = seconds(DAY);
-        for id in 0..8 {
-            world.server.faults.push(stretch(100, 2000, refuses(SecretId(id))));
-        }
-        world.run(seconds(2012));
-        let requests = world.count(200, 2000, |work| matches!(work, Work::Issue(_)));
-        // One in 7.5 to 10 s, and each on its own once in 7.5 to 10 min.
-        assert!((150..=290).contains(&requests), "{requests}");
-        assert!((0..8).any(|id| world.state(id) == State::Fresh), "within ten seconds");
-    }
-}
-
-#[test]
-fn answers_that_cannot_be_read_may_be_credentials_and_are_not_hastened() {
-    let mut world = World::new(Server::new(vec![leased(60, DAY)]), 5);
-    world.server.token_ttl = seconds(DAY);
-    world.server.faults.push(stretch(100, 2000, What::Garbles(SecretId(0))));
-    world.run(seconds(2000));
-    // After 1, 2, 4, 8, 10 … minutes.
-    let requests = world.count(100, 2000, |work| matches!(work, Work::Issue(_)));
-    assert!((4..=7).contains(&requests), "{requests}");
-}
-
-#[test]
-fn a_login_that_was_refused_is_tried_every_ten_seconds_while_something_is_dead() {
-    for seed in 0..20 {
-        let mut world = World::new(Server::new(vec![leased(60, DAY), Kind::Plain]), seed);
-        world.run(seconds(300));
-        world.server.faults.push(stretch(300, 1500, What::DeniesLogins));
-        world.server.restart();
-        world.run(seconds(1511));
-        assert!(world.logins() <= 170, "{}", world.logins());
-        assert_eq!(world.state(0), State::Fresh, "seed {seed}");
-    }
-}
-
-#[test]
 fn a_value_that_is_over_when_it_comes_is_a_failure_and_no_loop() {
     for (operation, life) in [
         (Operation::Write, Life::Expires(Duration::ZERO)),

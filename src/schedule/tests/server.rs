@@ -55,6 +55,8 @@ pub(super) enum What {
     ThrottlesKind(IsIt, Duration),
     /// 403 for every login.
     DeniesLogins,
+    /// Logins are answered with tokens that nothing accepts.
+    GrantsDeadTokens,
     /// The request is carried out; its answer is cut.
     LosesAnswers,
     /// 429 with `Retry-After`.
@@ -107,6 +109,8 @@ pub(super) struct Server {
     pub(super) elsewhere: Vec<(SecretId, MountId)>,
     /// The first request from then on that is such a one hangs, once.
     pub(super) hangs_once: Vec<(Duration, IsIt)>,
+    /// The first issue from then on is carried out, and its answer says nothing, once.
+    pub(super) garbles_once: Vec<Duration>,
     /// The first request from then on that is such a one is asked for that much patience, once.
     pub(super) throttles_once: Vec<(Duration, IsIt, Duration)>,
     pub(super) token_ttl: Duration,
@@ -151,6 +155,7 @@ impl Server {
             mounts: Vec::new(),
             elsewhere: Vec::new(),
             hangs_once: Vec::new(),
+            garbles_once: Vec::new(),
             throttles_once: Vec::new(),
             token_ttl: Duration::from_secs(3600),
             token_max: Duration::from_secs(10 * 365 * 86_400),
@@ -239,6 +244,12 @@ impl Server {
             return (Outcome::Failed(Failure::new(Class::Throttled { retry_after: Some(wait) }, "429")), QUICK);
         }
         let (outcome, takes) = self.answer(work, token, now);
+        let is_issued = matches!((work, &outcome), (Work::Issue(_), Outcome::Fetched(_)));
+        if let (true, Some(index)) = (is_issued, self.garbles_once.iter().position(|from| *from <= now)) {
+            self.garbles_once.remove(index);
+            self.leases.iter_mut().next_back().into_iter().for_each(|lease| lease.lost = true);
+            return (Outcome::Failed(Failure::new(Class::Malformed, "no data").perhaps_done()), takes);
+        }
         if takes > limit {
             if let (Work::Issue(_), Outcome::Fetched(_)) = (work, &outcome) {
                 self.lost += 1;
@@ -254,7 +265,7 @@ impl Server {
         let faults: Vec<_> =
             self.faults.iter().filter(|f| f.from <= now && now < f.to).map(|fault| fault.what).collect();
         let failed = |class, why: &str| Outcome::Failed(Failure::new(class, why));
-        let (mut cut, mut takes) = (false, QUICK);
+        let (mut cut, mut dead, mut takes) = (false, false, QUICK);
         let until = |what: What| {
             self.faults
                 .iter()
@@ -298,6 +309,7 @@ impl Server {
                     return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
                 }
                 What::DeniesLogins if matches!(work, Work::Login(_)) => return (failed(Class::Denied, "403"), QUICK),
+                What::GrantsDeadTokens => dead = true,
                 What::SlowsMount(mount, time) if self.is_made_in(work, mount) => takes = time,
                 What::LosesAnswers => cut = true,
                 What::Throttles(wait) => {
@@ -314,6 +326,9 @@ impl Server {
             }
         }
         let outcome = self.carry_out(work, token, now);
+        if let (true, Work::Login(_)) = (dead, work) {
+            self.tokens.iter_mut().next_back().into_iter().for_each(|(_, token)| token.revoked = true);
+        }
         if cut && !matches!(outcome, Outcome::Failed(_)) {
             self.lost += 1;
             match work {
