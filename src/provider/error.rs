@@ -11,14 +11,15 @@ use super::backoff;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
     /// Retried soon: no connection, a connection that ended early, 5xx, sealed, standby (472, 473), missing consistency
-    /// (412), a request that arrived too slowly (408).
+    /// (412), and what a proxy or load balancer says in passing (408, 421, 423, 425, 460, 499).
     Transient,
     /// The server limits requests (429, or an SDK throttling error).
     Throttled {
         /// The `Retry-After` of the response.
         retry_after: Option<Duration>,
     },
-    /// Denied: by a policy, because of a dead token or a wrong role; every 4xx of a login except 408, 412 and 429.
+    /// Denied: by a policy, because of a dead token or a wrong role; every 4xx of a login that the server explains, except those that are
+    /// transient.
     Denied,
     /// The secret does not exist, or is deleted or destroyed.
     NotFound,

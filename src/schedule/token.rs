@@ -1,6 +1,8 @@
 //! The login token: renewed like a lease, replaced before its end by a new login, revoked once replaced, and dropped
 //! when it is dead.
 
+mod replaced;
+
 use std::time::Duration;
 
 use crate::provider::{Extent, Failure};
@@ -12,6 +14,8 @@ use super::secret::Server;
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, Lifetime, TokenId};
+
+use replaced::Old;
 
 /// The current token, the replaced ones, and what is due.
 #[derive(Debug)]
@@ -51,16 +55,6 @@ enum Trust {
     Untried,
     /// It has been accepted, or there is no reason for doubt.
     Accepted,
-}
-
-/// A token that was replaced or is dead. Kept while a lease depends on it.
-#[derive(Debug)]
-struct Old {
-    id: TokenId,
-    end: Option<Duration>,
-    revocable: bool,
-    revoke_at: Option<Duration>,
-    failures: u32,
 }
 
 /// The request that the token needs next.
@@ -379,47 +373,6 @@ impl Tokens {
         self.no_login_before = login.saturating_add(refusal_backoff(self.deaths, jitter));
         self.due = Some(login);
         (self.check, self.check_failures, self.last_failure) = (None, 0, None);
-    }
-
-    /// The ids of the replaced tokens.
-    pub(super) fn old(&self) -> impl Iterator<Item = TokenId> {
-        self.old.iter().map(|old| old.id)
-    }
-
-    /// When a replaced token is to be revoked; `None` if it is not revocable, has ended or is still needed.
-    pub(super) fn revoke_due(&self, id: TokenId, now: Duration) -> Option<Duration> {
-        let old = self.old.iter().find(|old| old.id == id && old.revocable)?;
-        old.revoke_at.filter(|_| old.end.is_none_or(|end| end > now))
-    }
-
-    /// How often the revocation of this token failed.
-    pub(super) fn revoke_failures(&self, id: TokenId) -> u32 {
-        self.old.iter().find(|old| old.id == id).map_or(0, |old| old.failures)
-    }
-
-    /// Schedules the revocation of a token that nothing depends on any more; an earlier time stays.
-    pub(super) fn handed_over(&mut self, id: TokenId, revoke_at: Duration) {
-        if let Some(old) = self.old.iter_mut().find(|old| old.id == id) {
-            old.revoke_at.get_or_insert(revoke_at);
-        }
-    }
-
-    /// Records a failed revocation, and schedules the retry.
-    pub(super) fn revoke_set_back(&mut self, id: TokenId, limit: Option<Duration>, now: Duration, jitter: f64) {
-        if let Some(old) = self.old.iter_mut().find(|old| old.id == id) {
-            old.failures = old.failures.saturating_add(1);
-            old.revoke_at = Some(now.saturating_add(transient_backoff(old.failures, limit, jitter)));
-        }
-    }
-
-    /// Drops a token that is revoked or cannot be.
-    pub(super) fn revoked(&mut self, id: TokenId) {
-        self.old.retain(|old| old.id != id);
-    }
-
-    /// Drops replaced tokens that no lease depends on and that need no revocation.
-    pub(super) fn forget(&mut self, now: Duration, is_leased_under: impl Fn(TokenId) -> bool) {
-        self.old.retain(|old| is_leased_under(old.id) || (old.revocable && old.end.is_none_or(|end| end > now)));
     }
 }
 

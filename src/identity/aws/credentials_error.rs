@@ -179,6 +179,8 @@ impl Meaning {
             | "OptInRequired"
             | "RegionDisabledException" => Self::Denied,
             _ if status == 429 => Self::Throttled,
+            // A proxy's, never the service's: RFC 9110 15.5.20, RFC 8470, load balancers of AWS, nginx.
+            "" if matches!(status, 421 | 423 | 425 | 460 | 499) => Self::Failed,
             _ if status == 408 => Self::Failed,
             _ if status >= 500 && !matches!(code, "NotImplemented" | "UnknownOperation") => Self::Failed,
             _ => Self::Other,
@@ -406,6 +408,11 @@ mod tests {
             ("InternalServiceError", 500, Meaning::Failed),
             ("whatever", 503, Meaning::Failed),
             ("", 408, Meaning::Failed),
+            ("", 421, Meaning::Failed),
+            ("", 425, Meaning::Failed),
+            ("", 499, Meaning::Failed),
+            ("", 522, Meaning::Failed),
+            ("ValidationException", 423, Meaning::Other),
             ("ExpiredTokenException", 400, Meaning::Credentials),
             ("AccessDenied", 403, Meaning::Denied),
             ("ResourceNotFoundException", 400, Meaning::Other),

@@ -149,7 +149,7 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
                 "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?{}",
                 address_hint()
             );
-            Ok(Failure::new(Class::Malformed, why))
+            Ok(Failure::new(Class::Malformed, why).by_intermediary())
         }
         Meaning::Other if said.code.is_empty() && said.status != 400 => Ok(of_intermediary(said.status, region)),
         Meaning::Throttled | Meaning::Failed => Ok(said.busy(Some(refused.raw()))),
@@ -167,7 +167,9 @@ fn of_intermediary(status: u16, region: &str) -> Failure {
         407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
         _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
     };
-    Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", address_hint()))
+    let failure = Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", address_hint()));
+    // The policy of a VPC endpoint is the service's own word.
+    if matches!(status, 401 | 403) { failure } else { failure.by_intermediary() }
 }
 
 /// A suffix for messages about a response that another server probably sent: the variable that sets its address.
@@ -370,6 +372,7 @@ mod tests {
         ] {
             let failure = of_intermediary(status, "eu-west-1");
             assert!(failure.class == class && failure.why.contains(said), "{}", failure.why);
+            assert_eq!(failure.after_contact().class.is_retried(), status != 403, "{status}");
         }
     }
 

@@ -130,11 +130,35 @@ fn known_reason(answer: &Answer, known: &[(&str, &'static str)]) -> Option<&'sta
 pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
     // Go's TLS listener says this in plain text.
     let speaks_tls = String::from_utf8_lossy(answer.body.expose()).contains("HTTP request to an HTTPS server");
-    if answer.is_from_vault() || speaks_tls {
+    if let Some(failure) = passing(answer.status) {
+        failure
+    } else if (answer.is_from_vault() && !is_others(answer)) || speaks_tls {
         refusal_of_vault(request, answer, namespace)
     } else {
         refusal_of_intermediary(answer).by_intermediary()
     }
+}
+
+/// The failure for a status that passes and that Vault itself never sends, whatever the body says.
+fn passing(status: u16) -> Option<Failure> {
+    let why = match status {
+        408 => "the server, or a proxy before it, did not wait for the whole request",
+        // RFC 9110, 15.5.20.
+        421 => "a proxy or load balancer sent the request to a server that is not meant for it",
+        423 => "a proxy or gateway says that it is locked",
+        // RFC 8470, 5.2.
+        425 => "a proxy or load balancer does not pass requests on before the TLS handshake is complete",
+        // Load balancers of AWS say 460, nginx says 499.
+        460 | 499 => "a proxy or load balancer calls the connection closed before the answer came",
+        _ => return None,
+    };
+    let failure = Failure::new(Class::Transient, format!("{why} ({status})"));
+    Some(if matches!(status, 421 | 423 | 425) { failure.unclear() } else { failure.perhaps_done().unclear() })
+}
+
+/// Whether a refusal has a status that Vault itself never sends, and no word of explanation.
+fn is_others(answer: &Answer) -> bool {
+    matches!(answer.status, 402 | 406 | 409..=411 | 414..=428 | 430..=471 | 474..=499) && answer.has_no_reason()
 }
 
 /// The failure for a response that is not Vault's: a proxy's page, or that of another server.
@@ -151,7 +175,7 @@ fn refusal_of_intermediary(answer: &Answer) -> Failure {
             Class::Throttled { retry_after: answer.retry_after },
             "a proxy or load balancer asks for patience: too many requests",
         ),
-        408 | 412 => (Class::Transient, page),
+        412 => (Class::Transient, page),
         502..=504 => (Class::Transient, "a proxy or load balancer found no server behind it"),
         500.. => (Class::Transient, page),
         401 | 403 => (Class::Denied, page),
@@ -160,7 +184,7 @@ fn refusal_of_intermediary(answer: &Answer) -> Failure {
     };
     let status_and_wait = if status == 429 { status_and_retry_after(answer) } else { status.to_string() };
     let failure = Failure::new(class, format!("{why} ({status_and_wait})"));
-    if status >= 500 || status == 408 { failure.perhaps_done().unclear() } else { failure }
+    if status >= 500 { failure.perhaps_done().unclear() } else { failure }
 }
 
 /// The reason of a redirect that was not followed.
@@ -179,8 +203,6 @@ fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Optio
     let status = answer.status;
     let failure = |class, why: &str| Failure::new(class, format!("{why} ({status})"));
     match status {
-        408 => failure(Class::Transient, "the server, or a proxy before it, did not wait for the whole request")
-            .perhaps_done(),
         412 => failure(Class::Transient, "the server has not caught up with its own writes yet"),
         429 => {
             let class = Class::Throttled { retry_after: answer.retry_after };
@@ -328,7 +350,7 @@ pub(super) fn dead_token(age: Option<Duration>) -> Failure {
 mod tests {
     use super::*;
     use crate::domain::SecretBytes;
-    use crate::provider::{Extent, Speaker};
+    use crate::provider::{Effect, Extent, Speaker};
     use std::time::Duration;
 
     fn answer(status: u16, errors: &str) -> Answer {
@@ -398,6 +420,38 @@ mod tests {
                 _ => Class::Denied,
             };
             assert_eq!(login(status, "").class, of_login, "{status}");
+        }
+    }
+
+    /// RFC 9110 15.5.20 (421), RFC 8470 (425), nginx (499), load balancers of AWS (460), Cloudflare (520 to 530).
+    #[test]
+    fn what_only_something_between_us_and_the_server_says_passes() {
+        let said = |status, body: &str| Answer { body: SecretBytes::from(body.to_owned()), ..answer(status, "") };
+        let proof = Proof::Token(SecretBytes::copy_of(b"canary"));
+        for status in
+            [408, 421, 423, 425, 460, 499, 502, 504, 509, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598]
+        {
+            for body in ["", "{}", "<html>", "error code: 522", r#"{"errors":["canary"]}"#] {
+                for request in [RequestKind::Read("x"), RequestKind::Login(&proof), RequestKind::RenewLease] {
+                    let failure = refusal(&request, &said(status, body), None);
+                    assert_eq!(failure.class, Class::Transient, "{status} {body} {request:?}");
+                    // 421, 423 and 425 say that nothing was done.
+                    let is_done = if matches!(status, 421 | 423 | 425) { Effect::None } else { Effect::Perhaps };
+                    assert_eq!(failure.effect, is_done, "{status} {body}");
+                }
+            }
+        }
+        // What Vault never says, and without a word: nobody is refused for good by that while a server works.
+        for status in [402, 406, 409, 410, 411, 414, 417, 418, 422, 424, 426, 431, 440, 444, 451, 463, 497] {
+            for request in [RequestKind::Read("x"), RequestKind::Login(&proof), RequestKind::RenewLease] {
+                for body in ["", "<html>"] {
+                    let failure = refusal(&request, &said(status, body), None);
+                    assert_eq!(failure.speaker, Speaker::Intermediary, "{status} {body} {request:?}");
+                    assert!(!failure.class.is_retried(), "{status} {body} {request:?}");
+                }
+                let failure = refusal(&request, &said(status, r#"{"errors":["no"]}"#), None);
+                assert_eq!((failure.speaker, failure.class.is_retried()), (Speaker::Backend, false), "{status}");
+            }
         }
     }
 
