@@ -175,7 +175,9 @@ fn security(request: &InjectionRequest, pod: &Pod) -> Value {
     let ids = match request.file_owner {
         FileOwner::User(user, group) => Some((user, group)),
         FileOwner::Group(_) if request.dialect.user.is_some() => request.dialect.user,
-        FileOwner::Group(_) | FileOwner::App => (pod.user.is_some() || pod.group.is_some()).then_some((OWN_ID, OWN_ID)),
+        FileOwner::Group(_) | FileOwner::App => {
+            (pod.security.user.is_some() || pod.security.group.is_some()).then_some((OWN_ID, OWN_ID))
+        }
     };
     if let (Some((user, group)), Some(map)) = (ids, context.as_object_mut()) {
         map.insert("runAsUser".to_owned(), json!(user));

@@ -38,7 +38,7 @@ pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) ->
     }
     let mut read = Pod::read(pod, &injector.dialects).map_err(|error| vec![error])?;
     read.namespace = read.namespace.or_else(|| namespace.map(str::to_owned));
-    if read.is_mirror {
+    if read.annotations.is_mirror {
         let text = "a mirror of a static pod: kubelet runs what its file says, so nothing is injected; inject into the file \
                     with secret-inject manifest";
         return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
@@ -177,7 +177,7 @@ impl Plan<'_> {
     /// Adds the files' group and a shared process namespace to the pod, where needed.
     fn pod_wide(&mut self) {
         if let FileOwner::Group(gid) = self.request.file_owner
-            && !self.pod.groups.contains(&u64::from(gid))
+            && !self.pod.security.groups.contains(&u64::from(gid))
         {
             if !self.is_there("spec/securityContext") {
                 self.ops.push(Op::add("spec/securityContext", json!({})));
@@ -193,7 +193,7 @@ impl Plan<'_> {
             .any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
         let is_shared =
             (names_a_process && self.request.mode == Mode::Sidecar) || self.request.dialect.shares_processes;
-        if is_shared && self.pod.shares_processes != Some(true) {
+        if is_shared && self.pod.security.shares_processes != Some(true) {
             self.ops.push(Op::add("spec/shareProcessNamespace", json!(true)));
         }
     }
@@ -303,7 +303,7 @@ impl Plan<'_> {
             let is_there = |mount: &Value| container.mounts.iter().any(|known| known.path == text(mount, "mountPath"));
             let mounts = list("volumeMounts").into_iter().filter(|mount| !is_there(mount));
             let (env, mounts) = (env.collect(), mounts.collect());
-            for (key, found) in [("runAsUser", container.user), ("runAsGroup", container.group)] {
+            for (key, found) in [("runAsUser", container.ids.user), ("runAsGroup", container.ids.group)] {
                 let id = expected.container.pointer(&format!("/securityContext/{key}"));
                 if let Some(id) = id.filter(|id| id.as_u64() != found) {
                     self.ops.push(Op::add(&format!("{path}/securityContext/{key}"), id.clone()));

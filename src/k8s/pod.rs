@@ -16,16 +16,12 @@ pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 /// The fields of a pod, or of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
-    /// Annotations of this project, sorted by key.
-    pub annotations: Vec<(String, String)>,
-    /// Annotations of enabled dialects, sorted by key.
-    pub foreign: Vec<(String, String)>,
+    /// The annotations that injection reads.
+    pub annotations: Annotations,
     /// `metadata.namespace`.
     pub namespace: Option<String>,
     /// `spec.serviceAccountName`.
     pub service_account: Option<String>,
-    /// The annotation `kubectl.kubernetes.io/default-container`.
-    pub default_container: Option<String>,
     /// `spec.containers`.
     pub containers: Vec<Container>,
     /// `spec.initContainers`.
@@ -36,6 +32,28 @@ pub struct Pod {
     pub volumes: Vec<String>,
     /// Fields about the pod's end.
     pub ending: Ending,
+    /// Users, groups and processes.
+    pub security: Security,
+    /// The operating system that its spec requires, by any field.
+    pub os: Option<String>,
+}
+
+/// The annotations that injection reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotations {
+    /// Those of this project, sorted by key.
+    pub own: Vec<(String, String)>,
+    /// Those of enabled dialects, sorted by key.
+    pub foreign: Vec<(String, String)>,
+    /// `kubectl.kubernetes.io/default-container`.
+    pub default_container: Option<String>,
+    /// Whether the pod is a mirror of a static pod (`kubernetes.io/config.mirror`).
+    pub is_mirror: bool,
+}
+
+/// A pod's users, groups and processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
     /// `spec.shareProcessNamespace`.
     pub shares_processes: Option<bool>,
     /// `spec.hostPID`.
@@ -46,10 +64,6 @@ pub struct Pod {
     pub user: Option<u64>,
     /// `spec.securityContext.runAsGroup`.
     pub group: Option<u64>,
-    /// The operating system that its spec requires, by any field.
-    pub os: Option<String>,
-    /// Whether it is a mirror of a static pod (`kubernetes.io/config.mirror`).
-    pub is_mirror: bool,
 }
 
 /// Fields about a pod's end.
@@ -84,6 +98,13 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// Whether `restartPolicy` is `Always`: on an init container, a native sidecar.
     pub stays: bool,
+    /// The user and group of its own.
+    pub ids: Ids,
+}
+
+/// The user and group of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ids {
     /// `securityContext.runAsUser`.
     pub user: Option<u64>,
     /// `securityContext.runAsGroup`.
@@ -147,17 +168,15 @@ fn speaks(key: &str, dialect: Dialect) -> bool {
     dialect.prefixes().iter().any(|prefix| key.starts_with(prefix))
 }
 
-impl Pod {
-    /// Reads a pod with the annotations of these dialects. The error names a field with an unexpected type.
-    pub fn read(pod: &Value, dialects: &[Dialect]) -> Result<Self, String> {
-        let metadata = member(pod, "metadata", "")?;
-        let annotations = member(metadata, "annotations", "metadata")?;
-        let mut injection = Vec::new();
+impl Annotations {
+    /// Reads the annotations of this project and of these dialects.
+    fn read(annotations: &Value, dialects: &[Dialect]) -> Result<Self, String> {
+        let mut own = Vec::new();
         let mut foreign = Vec::new();
         let mut default_container = None;
         for (key, value) in annotations.as_object().into_iter().flatten() {
             let list = if key.starts_with(PREFIX) {
-                Some(&mut injection)
+                Some(&mut own)
             } else {
                 dialects.iter().any(|dialect| speaks(key, *dialect)).then_some(&mut foreign)
             };
@@ -169,17 +188,24 @@ impl Pod {
                 default_container = value.as_str().map(str::to_owned);
             }
         }
-        injection.sort();
+        own.sort();
         foreign.sort();
+        Ok(Self { own, foreign, default_container, is_mirror: annotations.get(MIRROR).is_some() })
+    }
+}
+
+impl Pod {
+    /// Reads a pod with the annotations of these dialects. The error names a field with an unexpected type.
+    pub fn read(pod: &Value, dialects: &[Dialect]) -> Result<Self, String> {
+        let metadata = member(pod, "metadata", "")?;
         let spec = member(pod, "spec", "")?;
         let security = member(spec, "securityContext", "spec")?;
+        let groups = items(security, "supplementalGroups", "spec.securityContext")?;
         let volumes = items(spec, "volumes", "spec")?;
         Ok(Self {
-            annotations: injection,
-            foreign,
+            annotations: Annotations::read(member(metadata, "annotations", "metadata")?, dialects)?,
             namespace: text(metadata, "namespace"),
             service_account: text(spec, "serviceAccountName"),
-            default_container,
             containers: containers(spec, "containers")?,
             init_containers: containers(spec, "initContainers")?,
             ephemeral_containers: containers(spec, "ephemeralContainers")?,
@@ -189,16 +215,14 @@ impl Pod {
                 has_deadline: spec.get("activeDeadlineSeconds").is_some_and(Value::is_number),
                 grace: spec.get("terminationGracePeriodSeconds").and_then(Value::as_u64),
             },
-            shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
-            uses_host_pid: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
-            groups: items(security, "supplementalGroups", "spec.securityContext")?
-                .iter()
-                .filter_map(Value::as_u64)
-                .collect(),
-            user: security.get("runAsUser").and_then(Value::as_u64),
-            group: security.get("runAsGroup").and_then(Value::as_u64),
+            security: Security {
+                shares_processes: spec.get("shareProcessNamespace").and_then(Value::as_bool),
+                uses_host_pid: spec.get("hostPID").and_then(Value::as_bool) == Some(true),
+                groups: groups.iter().filter_map(Value::as_u64).collect(),
+                user: security.get("runAsUser").and_then(Value::as_u64),
+                group: security.get("runAsGroup").and_then(Value::as_u64),
+            },
             os: os(spec),
-            is_mirror: annotations.get(MIRROR).is_some(),
         })
     }
 }
@@ -284,8 +308,10 @@ fn container(value: &Value, path: &str) -> Result<Container, String> {
         env: env.iter().filter_map(|variable| Some((text(variable, "name")?, text(variable, "value")))).collect(),
         mounts: mounts.collect(),
         stays: value.get("restartPolicy").and_then(Value::as_str) == Some("Always"),
-        user: security.get("runAsUser").and_then(Value::as_u64),
-        group: security.get("runAsGroup").and_then(Value::as_u64),
+        ids: Ids {
+            user: security.get("runAsUser").and_then(Value::as_u64),
+            group: security.get("runAsGroup").and_then(Value::as_u64),
+        },
     })
 }
 
@@ -347,7 +373,7 @@ mod tests {
             json!({ "metadata": { "annotations": { "b": 1, "secret-exec.dev/b": "2", "secret-exec.dev/a": "1" } } });
         assert!(asks(&pod, &[]));
         let read = Pod::read(&pod, &[]).unwrap();
-        let keys: Vec<_> = read.annotations.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<_> = read.annotations.own.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["secret-exec.dev/a", "secret-exec.dev/b"]);
         assert!(!asks(&json!({ "metadata": { "annotations": { "secret-exec.development": "" } } }), &[]));
     }

@@ -546,8 +546,6 @@ const LARGER: &[(&str, usize)] = &[
     ("config/keys.rs file", 440),
     ("config/model.rs file", 480),
     ("config/model.rs struct Config", 30),
-    ("k8s/pod.rs struct Pod", 17),
-    ("k8s/pod.rs struct Container", 11),
     ("rotation/begin.rs fn add", 80),
     ("rotation/mod.rs file", 420),
     ("rotation/mod.rs struct Rotation", 16),

@@ -126,14 +126,19 @@ const MAX_SUGGESTIONS: usize = 20;
 
 /// Whether the pod has annotations of this webhook, without `mutate: skip`.
 pub(super) fn asks(pod: &Pod, prefix: &str) -> bool {
-    let mut own = pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
+    let mut own =
+        pod.annotations.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
     own.clone().next().is_some() && !own.any(|(key, value)| key == "mutate" && value == "skip")
 }
 
 /// Reads the annotations below `prefix`; `None` if no container has anything to resolve.
 pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation>, Denial> {
-    let pairs: Vec<(&str, &str)> =
-        pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str()))).collect();
+    let pairs: Vec<(&str, &str)> = pod
+        .annotations
+        .foreign
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+        .collect();
     refuse_too_many(pairs.len(), prefix)?;
     let mut reader = Reader { pod, prefix, pairs, made: Translation::default(), denial: Denial::new() };
     reader.check_values();

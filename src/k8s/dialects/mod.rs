@@ -24,10 +24,10 @@ pub(super) use translation::Translation;
 /// Translates the pod's annotations of a dialect; `None` if they ask for no injection. Refuses annotations of two
 /// injectors.
 pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>, Denial> {
-    if pod.foreign.is_empty() {
+    if pod.annotations.foreign.is_empty() {
         return Ok(None);
     }
-    let has = |prefix: &str| pod.foreign.iter().any(|(key, _)| key.starts_with(prefix));
+    let has = |prefix: &str| pod.annotations.foreign.iter().any(|(key, _)| key.starts_with(prefix));
     let agents: Vec<&str> = [OPENBAO_PREFIX, VAULT_PREFIX].into_iter().filter(|prefix| has(prefix)).collect();
     let banks: Vec<&str> = Dialect::BankVaults.prefixes().iter().copied().filter(|prefix| has(prefix)).collect();
     let asking: Vec<&str> = agents
@@ -37,7 +37,10 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
         .copied()
         .collect();
     let is_off = |prefix: &&str| {
-        pod.foreign.iter().any(|(key, value)| key.strip_prefix(prefix) == Some("agent-inject") && value == "false")
+        pod.annotations
+            .foreign
+            .iter()
+            .any(|(key, value)| key.strip_prefix(prefix) == Some("agent-inject") && value == "false")
     };
     if !agents.is_empty() && asking.iter().all(is_off) {
         return Ok(None);
@@ -58,7 +61,7 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
 /// Replaces keys of this project in the sentences with the dialect's keys, if the pod has annotations of a dialect
 /// only.
 pub(super) fn with_dialect_keys(denial: Denial, pod: &Pod) -> Denial {
-    let key = pod.foreign.first().filter(|_| pod.annotations.is_empty());
+    let key = pod.annotations.foreign.first().filter(|_| pod.annotations.own.is_empty());
     let Some(prefix) = key.and_then(|(key, _)| key.split_inclusive('/').next()) else { return denial };
     let words: &[(&str, &str)] = match prefix {
         VAULT_PREFIX | OPENBAO_PREFIX => &[

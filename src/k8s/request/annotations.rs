@@ -55,7 +55,7 @@ impl RequestReader<'_> {
             return served;
         }
         let apps: Vec<_> = pod.containers.iter().filter(|c| !is_own_container(c)).map(|c| c.name.clone()).collect();
-        match (apps.as_slice(), &pod.default_container) {
+        match (apps.as_slice(), &pod.annotations.default_container) {
             ([only], _) => BTreeSet::from([only.clone()]),
             (many, Some(default)) if many.contains(default) => BTreeSet::from([default.clone()]),
             ([], _) => {
@@ -77,7 +77,7 @@ impl RequestReader<'_> {
     /// The commands of wrapped containers in `command.NAME` annotations, by container name.
     pub(super) fn commands(&mut self, mode: Mode, targets: &BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
         let mut commands = BTreeMap::new();
-        for (key, value) in &self.pod.annotations {
+        for (key, value) in &self.pod.annotations.own {
             let Some(name) = key.strip_prefix(PREFIX).and_then(|key| key.strip_prefix("command.")) else { continue };
             if name.is_empty() {
                 continue; // an unknown annotation, reported with the others

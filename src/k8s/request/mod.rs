@@ -96,10 +96,10 @@ pub(super) enum FileOwner {
 
 /// Parses the request. `None` if the pod has no relevant annotation, or says `inject: "false"`.
 pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
-    if pod.annotations.is_empty() && pod.foreign.is_empty() {
+    if pod.annotations.own.is_empty() && pod.annotations.foreign.is_empty() {
         return Ok(None);
     }
-    refuse_too_many(pod.annotations.len(), PREFIX)?;
+    refuse_too_many(pod.annotations.own.len(), PREFIX)?;
     let bytes = annotation_bytes(pod);
     if bytes > MAX_ANNOTATION_BYTES {
         let (found, most) = (bytes.div_ceil(1 << 10), MAX_ANNOTATION_BYTES >> 10);
@@ -113,24 +113,24 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
         }
     }
     let dialect = dialects::read(pod, injector)?;
-    if pod.annotations.is_empty() && dialect.is_none() {
+    if pod.annotations.own.is_empty() && dialect.is_none() {
         return Ok(None);
     }
     let mut dialect = dialect.unwrap_or_default();
     let mut warnings = std::mem::take(&mut dialect.warnings);
-    if let (Some((key, _)), Some(setting)) = (pod.annotations.first(), dialect.settings.first()) {
+    if let (Some((key, _)), Some(setting)) = (pod.annotations.own.first(), dialect.settings.first()) {
         let other = setting.annotation.split('/').next().unwrap_or_default();
         warnings
             .insert(0, format!("{key} stands beside annotations of {other}: where both say something, {PREFIX} wins"));
     }
-    let requested = RequestedConfig::read(&pod.annotations, &dialect.settings);
+    let requested = RequestedConfig::read(&pod.annotations.own, &dialect.settings);
     let reader = RequestReader { pod, injector, requested, dialect, denial: Vec::new(), warnings };
     reader.read().map(Some).map_err(|denial| dialects::with_dialect_keys(denial, pod))
 }
 
 /// The size of all relevant annotations.
 fn annotation_bytes(pod: &Pod) -> usize {
-    pod.annotations.iter().chain(&pod.foreign).map(|(key, value)| key.len() + value.len()).sum()
+    pod.annotations.own.iter().chain(&pod.annotations.foreign).map(|(key, value)| key.len() + value.len()).sum()
 }
 
 /// The first names, for a message, and how many more there are.
@@ -146,7 +146,7 @@ fn list_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 /// The value of an annotation of this project; `name` is without the prefix.
 fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
-    let found = pod.annotations.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
+    let found = pod.annotations.own.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
     found.map(|(_, value)| value.as_str())
 }
 
@@ -250,7 +250,7 @@ impl RequestReader<'_> {
         }
         let (resources, file_owner) = (self.resources(), self.file_owner(mode));
         if !self.denial.is_empty() {
-            let pairs = self.pod.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let pairs = self.pod.annotations.own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             self.denial.extend(sentences(&crate::config::annotations::check_all(pairs, &self.dialect.settings)));
             return Err(dedup_and_truncate(std::mem::take(&mut self.denial)));
         }
@@ -324,7 +324,10 @@ impl RequestReader<'_> {
         for environment in &environments {
             let layers = Layers {
                 environment,
-                annotations: Some(crate::config::Annotations::Admitted(&self.pod.annotations, &self.dialect.settings)),
+                annotations: Some(crate::config::Annotations::Admitted(
+                    &self.pod.annotations.own,
+                    &self.dialect.settings,
+                )),
                 file: None,
                 flags: &flags,
                 wraps,

@@ -76,10 +76,10 @@ impl RequestReader<'_> {
                     alternatives_for_root()
                 ))
             }
-            (Mode::Sidecar, Action::Signal { .. }) if self.pod.shares_processes == Some(false) => {
+            (Mode::Sidecar, Action::Signal { .. }) if self.pod.security.shares_processes == Some(false) => {
                 Some("needs spec.shareProcessNamespace, which the pod says is false".to_owned())
             }
-            (Mode::Sidecar, Action::Signal { .. }) if self.pod.uses_host_pid => {
+            (Mode::Sidecar, Action::Signal { .. }) if self.pod.security.uses_host_pid => {
                 Some("needs spec.shareProcessNamespace, which Kubernetes refuses beside hostPID".to_owned())
             }
             _ => None,
@@ -228,12 +228,14 @@ impl RequestReader<'_> {
         let Some(RunAs { user: Account::Id(wanted), group }) = &config.run_as else { return };
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
-            let Some(user) = container.user.or(pod.user).filter(|user| *user != 0 && *user != u64::from(*wanted))
+            let Some(user) =
+                container.ids.user.or(pod.security.user).filter(|user| *user != 0 && *user != u64::from(*wanted))
             else {
                 continue;
             };
             let is_member = |gid: u32| {
-                let groups = container.group.or(pod.group).into_iter().chain(pod.groups.iter().copied());
+                let groups =
+                    container.ids.group.or(pod.security.group).into_iter().chain(pod.security.groups.iter().copied());
                 groups.into_iter().any(|known| known == u64::from(gid))
             };
             let is_shared = matches!(group, Some(Account::Id(gid)) if is_member(*gid))
@@ -296,5 +298,5 @@ pub(in crate::k8s) fn pod_text(limit: &Limit, mode: Mode) -> String {
 /// Whether an app runs as root by the pod's spec, and no `run-as` changes that.
 fn would_be_root(pod: &Pod, targets: &BTreeSet<String>, config: &Config) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name));
-    config.run_as.is_none() && all.any(|c| c.user.or(pod.user) == Some(0))
+    config.run_as.is_none() && all.any(|c| c.ids.user.or(pod.security.user) == Some(0))
 }

@@ -27,12 +27,13 @@ const MAX_SUGGESTIONS: usize = 20;
 
 /// Whether the pod has the annotation `agent-inject`, whatever its value.
 pub(super) fn mentions_injection(pod: &Pod, prefix: &str) -> bool {
-    pod.foreign.iter().any(|(key, _)| key.strip_prefix(prefix) == Some("agent-inject"))
+    pod.annotations.foreign.iter().any(|(key, _)| key.strip_prefix(prefix) == Some("agent-inject"))
 }
 
 /// Translates the annotations below `prefix`; `None` if they ask for no injection.
 pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Result<Option<Translation>, Denial> {
-    let pairs = pod.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
+    let pairs =
+        pod.annotations.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
     let pairs: Vec<(&str, &str)> = pairs.collect();
     let said = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
     match said("agent-inject").map(words::boolean) {
@@ -156,7 +157,7 @@ impl<'a> Reader<'a> {
         }
         self.made.containers = Some(self.containers(is_populated));
         if self.is_set("agent-share-process-namespace", false) {
-            if self.pod.shares_processes == Some(false) {
+            if self.pod.security.shares_processes == Some(false) {
                 self.deny("agent-share-process-namespace", "spec.shareProcessNamespace of the pod says false");
             }
             self.made.shares_processes = true;
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
         }
         let mut user = user;
         if self.is_set("agent-run-as-same-user", false) {
-            let first = self.pod.containers.iter().find(|c| !c.is_own()).and_then(|c| c.user);
+            let first = self.pod.containers.iter().find(|c| !c.is_own()).and_then(|c| c.ids.user);
             match first.and_then(|uid| u32::try_from(uid).ok()) {
                 Some(0) => {
                     self.deny("agent-run-as-same-user", "the first container runs as root, which is refused here")
