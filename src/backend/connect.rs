@@ -44,17 +44,17 @@ impl Backends {
         aws_ca: Option<PathBuf>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
-        let aws_identity = Arc::new(AwsIdentity::new(config.aws.clone(), aws_ca));
+        let aws_identity = Arc::new(AwsIdentity::new(config.backends.aws.clone(), aws_ca));
         let files = Rc::new(Files::new(protected.clone()));
         let mut backends = Self { vault: None, aws: None, files, local: None, aws_identity };
-        if let Some(path) = &config.local {
+        if let Some(path) = &config.backends.local {
             let mistaken = |mistakes: Vec<ConfigError>| mistakes.into_iter().map(Diagnostic::from).collect::<Vec<_>>();
             backends.local = Some(Rc::new(Local::open(path).map_err(mistaken)?));
             return Ok(backends);
         }
         if needs(|source| matches!(source, Source::Vault(_))) || plan.computes() {
             // Reached only for references inside templates: validation of the config alone does not see them.
-            let Some(vault) = &config.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
+            let Some(vault) = &config.backends.vault else { return Err(missing("vault.address (or VAULT_ADDR)")) };
             let Some(auth) = vault.auth.clone() else { return Err(missing("vault.auth")) };
             let connected = Vault::connect(vault, Limits::default(), clock::wall).map_err(|failure| {
                 vec![Diagnostic::new(
@@ -141,7 +141,7 @@ impl Backends {
             }
             Source::Vault(_) => {
                 let (vault, auth) = self.vault.as_ref().expect("connected for the sources of the plan");
-                let settings = config.vault.clone().expect("a connected server has settings");
+                let settings = config.backends.vault.clone().expect("a connected server has settings");
                 let (preloaded, aws) = (Rc::clone(preloaded), Arc::clone(&self.aws_identity));
                 Kind::Vault(Box::new(Logins::new(settings, auth.clone(), preloaded, aws, Rc::clone(vault))))
             }

@@ -39,13 +39,14 @@ impl CheckpointKey {
     /// The key of this boot, program version and configuration. `None` if no checkpoint is kept: with a local file, or
     /// without a boot id.
     pub(crate) fn of(config: &Config) -> Option<Self> {
-        if config.local.is_some() {
+        if config.backends.local.is_some() {
             return None;
         }
-        let address = config.vault.as_ref().map_or_else(String::new, |vault| vault.address.clone());
+        let address = config.backends.vault.as_ref().map_or_else(String::new, |vault| vault.address.clone());
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         // An init container differs from the sidecar that resumes its checkpoint only in `--leave-leases`.
-        let config = Config { leave_leases: false, ..config.clone() };
+        let mut config = config.clone();
+        config.app.leave_leases = false;
         let text = format!("{} {config:?}", env!("CARGO_PKG_VERSION"));
         let config = digest::digest(&digest::SHA256, text.as_bytes());
         let config = config.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

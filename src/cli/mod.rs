@@ -105,11 +105,11 @@ fn start(
 
 /// Runs a command with its configuration.
 fn carry_out(invocation: Invocation, config: &Config, caller: &ProcessContext) -> Result<Exit, Vec<Diagnostic>> {
-    output::set_format(config.log_format);
-    run::start_log(Program::Exec, config.log_format, config.log_level);
+    output::set_format(config.process.log_format);
+    run::start_log(Program::Exec, config.process.log_format, config.process.log_level);
     warn_of_overrides(config, caller);
     match invocation.command {
-        Command::Wrap(command) if config.supervise => run::supervise(config, &command, caller),
+        Command::Wrap(command) if config.app.supervise => run::supervise(config, &command, caller),
         Command::Wrap(command) => match run::exec(config, &command, caller)? {},
         Command::Init => run::init(config, caller).map(|()| Exit::App(0)),
         Command::Check(mut what) => {
@@ -143,13 +143,13 @@ fn carry_out(invocation: Invocation, config: &Config, caller: &ProcessContext) -
 /// Logs one line for each setting that makes the configuration weaker than its author may expect, or that is
 /// ignored.
 fn warn_of_overrides(config: &Config, caller: &ProcessContext) {
-    if config.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
+    if config.backends.vault.as_ref().is_some_and(|vault| vault.skip_verify) {
         warn!(
             target: run::ALWAYS,
             "vault.skipVerify: the server's certificate is not verified; whoever answers reads the login and every secret"
         );
     }
-    if let Some(vault) = config.vault.as_ref().filter(|_| config.local.is_none()) {
+    if let Some(vault) = config.backends.vault.as_ref().filter(|_| config.backends.local.is_none()) {
         unread::warn_of_unread(vault, caller);
     }
     let ignored = caller.ignored();
@@ -230,11 +230,11 @@ fn configure(
         [("--annotations", annotations.is_some()), ("--config", file.is_some()), (config::PINNED, caller.is_pinned())];
     let sources: Vec<&str> = sources.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
     refuse_empty(&invocation.command, &config, &sources)?;
-    if config.state_place == Place::Missing
-        && let Some(state) = caller.default_state(&config.state)
+    if config.process.state_place == Place::Missing
+        && let Some(state) = caller.default_state(&config.process.state)
         && !state.starts_with(&config.volume.path)
     {
-        config.state = state;
+        config.process.state = state;
     }
     Ok(config)
 }

@@ -64,9 +64,9 @@ pub use language::{GoOptions, Language, MissingKey};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{
-    Action, AssumeRole, Aws, Ca, CertificateFiles, Config, Content, Decode, EnvEntry, EnvFrom, FileEntry, Format,
-    Inherit, LogFormat, LogLevel, NamedSecret, OnExpired, Refresh, Renewal, RoleId, Sandbox, Template, Vault,
-    VaultAuth, Volume,
+    Action, AppSettings, AssumeRole, Aws, Backends, Ca, CertificateFiles, Config, Content, Decode, EnvEntry, EnvFrom,
+    FileEntry, Format, Inherit, LogFormat, LogLevel, NamedSecret, OnExpired, ProcessSettings, Refresh, Renewal, RoleId,
+    RotationSettings, Sandbox, Template, Vault, VaultAuth, Volume,
 };
 pub use nearest::nearest;
 pub use net::listen;
@@ -82,6 +82,6 @@ pub use value::duration;
 impl Config {
     /// Whether `passEnv` matches this inherited variable, which is then neither removed nor resolved.
     pub fn passes(&self, name: &str) -> bool {
-        self.pass_env.iter().any(|pattern| value::matches(pattern, name))
+        self.app.pass_env.iter().any(|pattern| value::matches(pattern, name))
     }
 }

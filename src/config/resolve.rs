@@ -12,7 +12,10 @@ use super::inherited;
 use super::keys::ROOT;
 use super::layer::Reading;
 use super::layers::{self, Layers, Merged, Wraps};
-use super::model::{Action, Aws, Config, Inherit, LogFormat, LogLevel, OnExpired, Refresh, Renewal, Sandbox, Volume};
+use super::model::{
+    Action, AppSettings, Aws, Backends, Config, Inherit, LogFormat, LogLevel, OnExpired, ProcessSettings, Refresh,
+    Renewal, RotationSettings, Sandbox, Volume,
+};
 use super::options::options;
 use super::place::{ConfigError, Place};
 use super::reader::{Reader, owner, run_as};
@@ -70,18 +73,51 @@ impl Reader<'_> {
         let env = self.variables(&named);
         let pass_env = self.patterns();
         let mut config = Config {
-            vault: None,
-            identity_files: self.identity_files(),
-            aws: Aws::default(),
+            backends: Backends {
+                vault: None,
+                identity_files: self.identity_files(),
+                aws: Aws::default(),
+                local: merged.local.map(PathBuf::from),
+            },
             volume: self.volume(),
             files: self.files(&named),
             env_from: self.variable_maps(&named),
             secrets,
             env,
-            scrub_aws: self.is_on("scrubAws"),
-            run_as: self.read("runAs", run_as),
-            supervise: self.is_on("supervise"),
-            leave_leases: self.is_on("leaveLeases"),
+            may_be_empty: false,
+            app: AppSettings {
+                run_as: self.read("runAs", run_as),
+                supervise: self.is_on("supervise"),
+                pass_env,
+                scrub_aws: self.is_on("scrubAws"),
+                leave_leases: self.is_on("leaveLeases"),
+            },
+            rotation: self.rotation(),
+            process: self.process(),
+        };
+        if config.process.state.starts_with(&config.volume.path) {
+            let text = "must not be inside the volume, which the app reads";
+            let place = self.place("state");
+            self.mistakes.about(&place, "state", text);
+        }
+        let mut about_variables = ConfigErrors::default();
+        let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);
+        config.may_be_empty = inherit.bank_vaults;
+        if layers.wraps == Wraps::Command {
+            let pass_env = &config.app.pass_env;
+            let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
+            config.env.extend(found);
+        }
+        self.backends(&mut config, answers, merged);
+        for mistake in about_variables.sorted() {
+            self.mistakes.add(&mistake.place, inherited::hinted(&mistake, layers));
+        }
+        config
+    }
+
+    /// Reads when secrets are fetched, renewed and replaced.
+    fn rotation(&mut self) -> RotationSettings {
+        RotationSettings {
             on_change: self.actions(),
             refresh: Refresh {
                 vault: self.read("refresh.vault", value::duration).unwrap_or(REFRESH.vault),
@@ -95,34 +131,19 @@ impl Reader<'_> {
             on_expired: self.read("onExpired", on_expired).unwrap_or(OnExpired::Keep),
             timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),
             revoke_delay: self.read("revokeDelay", value::duration).unwrap_or(Duration::ZERO),
+        }
+    }
+
+    /// Reads the settings of the process itself.
+    fn process(&mut self) -> ProcessSettings {
+        ProcessSettings {
             state: self.read("state", value::directory).unwrap_or_else(|| STATE.into()),
             state_place: self.place("state"),
-            local: merged.local.map(PathBuf::from),
             metrics: self.read("metrics", net::listen),
             sandbox: self.read("sandbox", sandbox).unwrap_or(Sandbox::On),
             log_format: self.read("logFormat", log_format).unwrap_or(LogFormat::Text),
             log_level: self.read("logLevel", log_level).unwrap_or(LogLevel::Info),
-            may_be_empty: false,
-            pass_env,
-        };
-        if config.state.starts_with(&config.volume.path) {
-            let text = "must not be inside the volume, which the app reads";
-            let place = self.place("state");
-            self.mistakes.about(&place, "state", text);
         }
-        let mut about_variables = ConfigErrors::default();
-        let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);
-        config.may_be_empty = inherit.bank_vaults;
-        if layers.wraps == Wraps::Command {
-            let pass_env = &config.pass_env;
-            let found = inherited::entries(layers.environment, inherit, pass_env, &config.env, &mut about_variables);
-            config.env.extend(found);
-        }
-        self.backends(&mut config, answers, merged);
-        for mistake in about_variables.sorted() {
-            self.mistakes.add(&mistake.place, inherited::hinted(&mistake, layers));
-        }
-        config
     }
 
     /// The files of `vault.auth` that contain credentials.
@@ -136,9 +157,9 @@ impl Reader<'_> {
     fn backends(&mut self, config: &mut Config, answers: Answers, merged: &Merged<'_>) {
         let vault = need(config, |source| matches!(source, Source::Vault(_)));
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
-        let answers = if config.local.is_some() { Answers::LocalFile } else { answers };
-        config.vault = self.vault(&vault, answers, merged);
-        config.aws = self.aws(&aws, answers, merged);
+        let answers = if config.backends.local.is_some() { Answers::LocalFile } else { answers };
+        config.backends.vault = self.vault(&vault, answers, merged);
+        config.backends.aws = self.aws(&aws, answers, merged);
         // A variable of a backend's own tools is only a mistake where its value is used.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {

@@ -357,7 +357,8 @@ mod tests {
             flags: &[],
             wraps: config::Wraps::Nothing,
         };
-        let config = config::Config { state: state.clone(), ..config::resolve(&layers).unwrap() };
+        let mut config = config::resolve(&layers).unwrap();
+        config.process.state = state.clone();
         let preloaded = preload(&token_file(&path), ProtectedFiles::of(&config, None, Vec::new())).unwrap();
         assert_eq!(token(&token_file(&path), &preloaded).unwrap(), "s.one");
         for target in [state.join("state.json"), "/proc/self/status".into(), "/sys/kernel/uevent_seqnum".into()] {

@@ -189,8 +189,8 @@ impl ProtectedFiles {
     /// The files of the configuration, those with AWS credentials, and those in the home directory.
     pub fn of(config: &Config, home: Option<&Path>, aws_files: Vec<PathBuf>) -> Self {
         let mut identities = aws_files;
-        let mut logins = config.identity_files.clone();
-        if let Some(vault) = &config.vault {
+        let mut logins = config.backends.identity_files.clone();
+        if let Some(vault) = &config.backends.vault {
             logins.extend(vault.auth.iter().flat_map(VaultAuth::secret_files).map(Path::to_owned));
             logins.extend(vault.client_certificate.iter().map(|files| files.key.clone()));
         }
@@ -204,7 +204,7 @@ impl ProtectedFiles {
             logins: protected(logins),
             identities: protected(identities),
             credentials: protected(credentials),
-            state: protected(vec![config.state.clone()]),
+            state: protected(vec![config.process.state.clone()]),
             volume: protected(vec![config.volume.path.clone()]),
             parents: None,
         }

@@ -114,7 +114,7 @@ pub(super) fn container(
 
 /// The metrics port, which a PodMonitor finds by its name; `None` if metrics listen on loopback only.
 fn metrics_port(request: &InjectionRequest) -> Option<u16> {
-    let (host, port) = request.admitted.config.metrics.as_deref()?.rsplit_once(':')?;
+    let (host, port) = request.admitted.config.process.metrics.as_deref()?.rsplit_once(':')?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_local = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     port.parse().ok().filter(|port| *port > 0 && !is_local)

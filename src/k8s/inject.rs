@@ -188,6 +188,7 @@ impl Plan<'_> {
             .request
             .admitted
             .config
+            .rotation
             .on_change
             .iter()
             .any(|action| matches!(action, Action::Signal { process: Some(_), .. }));

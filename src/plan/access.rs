@@ -14,7 +14,7 @@ pub(crate) type NamedFile = (&'static str, PathBuf, Purpose);
 /// Whether an AWS identity is needed: for Secrets Manager, or for Vault's aws login.
 pub(crate) fn needs_aws(config: &Config, plan: &Plan) -> bool {
     plan.sources.iter().any(|planned| matches!(planned.source, Source::Aws(_)))
-        || config.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })))
+        || config.backends.vault.as_ref().is_some_and(|vault| matches!(vault.auth, Some(VaultAuth::Aws { .. })))
 }
 
 /// The problems of references and paths that must not be read, each with its place. `variables` are the files named by
@@ -48,7 +48,7 @@ pub(crate) fn refused(
 fn paths(config: &Config, protected: &ProtectedFiles, variables: &[NamedFile]) -> Vec<Diagnostic> {
     let mut named: Vec<(&str, &Path, Purpose)> =
         variables.iter().map(|(name, path, purpose)| (*name, path.as_path(), *purpose)).collect();
-    if let Some(vault) = &config.vault {
+    if let Some(vault) = &config.backends.vault {
         match &vault.ca {
             Some(Ca::File(path)) => named.push(("vault.caFile", path, Purpose::Certificates)),
             Some(Ca::Directory(path)) => named.push(("vault.caPath", path, Purpose::Certificates)),

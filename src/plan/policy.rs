@@ -69,7 +69,8 @@ fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
     }
-    let foreign_token = config.vault.as_ref().is_some_and(|v| matches!(v.auth, Some(VaultAuth::TokenFile { .. })));
+    let foreign_token =
+        config.backends.vault.as_ref().is_some_and(|v| matches!(v.auth, Some(VaultAuth::TokenFile { .. })));
     if foreign_token {
         out.push_str("# Under a token that is not ours each lease is revoked by itself:\n");
         out.push_str("path \"sys/leases/revoke\" { capabilities = [\"update\"] }\n");
@@ -92,7 +93,8 @@ fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
         }));
     }
     let own = secrets.iter().filter_map(|source| source.role.clone());
-    let roles: BTreeSet<String> = own.chain(config.aws.assume_role.iter().map(|role| role.arn.clone())).collect();
+    let roles: BTreeSet<String> =
+        own.chain(config.backends.aws.assume_role.iter().map(|role| role.arn.clone())).collect();
     if !roles.is_empty() {
         out.push_str(
             "# The statements on secrets belong to the assumed roles, sts:AssumeRole to the workload's own identity.\n",
@@ -111,6 +113,6 @@ fn resource(source: &AwsSource, config: &Config) -> String {
     if source.id.starts_with("arn:") {
         return source.id.clone();
     }
-    let region = source.region.as_deref().or(config.aws.region.as_deref()).unwrap_or("REGION");
+    let region = source.region.as_deref().or(config.backends.aws.region.as_deref()).unwrap_or("REGION");
     format!("arn:aws:secretsmanager:{region}:ACCOUNT:secret:{}-??????", source.id)
 }

@@ -64,7 +64,7 @@ impl<'a> Rotation<'a> {
             |source| matches!(source, Source::Aws(_)),
             |source| matches!(source, Source::File(_)),
         ];
-        if config.local.is_some() {
+        if config.backends.local.is_some() {
             rotation.add(backends, answers, preloaded, |_| true);
         } else {
             kinds.into_iter().for_each(|is_its| rotation.add(backends, answers, preloaded, is_its));
@@ -99,7 +99,7 @@ impl<'a> Rotation<'a> {
             Kind::Vault(_) => Authentication::Token,
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => Authentication::Nothing,
         };
-        let settings = settings(&self.config.renewal, &kind);
+        let settings = settings(&self.config.rotation.renewal, &kind);
         let mut schedule = Schedule::new(authentication, settings);
         let backend = Rc::new(Backend::new(kind, sources.iter().map(|(_, source)| source.clone()).collect()));
         if let Kind::Vault(logins) = &backend.kind
@@ -173,8 +173,8 @@ impl<'a> Rotation<'a> {
     /// The refresh interval of the source's backend.
     pub(super) fn general_interval(&self, index: SourceId) -> Duration {
         match self.plan.sources[index].source {
-            Source::Aws(_) => self.config.refresh.aws,
-            Source::Vault(_) | Source::File(_) => self.config.refresh.vault,
+            Source::Aws(_) => self.config.rotation.refresh.aws,
+            Source::Vault(_) | Source::File(_) => self.config.rotation.refresh.vault,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Rotation<'_> {
                 self.expired.insert(index);
                 let reference = self.plan.sources[index].shown.clone();
                 warn!(event = "expire", reference, "{reference} has expired, and nothing has replaced it yet");
-                if self.config.on_expired == OnExpired::Remove {
+                if self.config.rotation.on_expired == OnExpired::Remove {
                     self.delivery.remove(index, now);
                 }
                 events.push(RotationEvent::Expired { reference });

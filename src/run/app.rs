@@ -60,7 +60,7 @@ impl<'a> App<'a> {
         place: &ChildContext<'_>,
     ) -> Result<Image, Vec<Diagnostic>> {
         let path = self.found.as_ref().expect("its problems were told before");
-        let own_pid = if place.config.supervise { own_pid(&variables, place.caller) } else { Vec::new() };
+        let own_pid = if place.config.app.supervise { own_pid(&variables, place.caller) } else { Vec::new() };
         image(path, self.command, variables, &own_pid, place).map_err(|problem| vec![problem])
     }
 }
@@ -93,8 +93,8 @@ fn image(
 ) -> Result<Image, Diagnostic> {
     let environment = environ::plan(environ::Sources {
         inherited: &place.caller.environment,
-        pass_env: &place.config.pass_env,
-        aws: if place.config.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
+        pass_env: &place.config.app.pass_env,
+        aws: if place.config.app.scrub_aws { AwsCredentials::Scrub } else { AwsCredentials::Keep },
         home: place.home,
         set,
         dir: place.directory,

@@ -84,7 +84,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
         return Ok((local_file::local_file(&plan, clock::wall()), Vec::new()));
     }
     plan.doubts().into_iter().for_each(|line| warn!("{line}"));
-    let wrapping = if config.supervise { Mode::Supervise } else { Mode::Exec };
+    let wrapping = if config.app.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);
     let mut problems = mode.map(|mode| modes::refused(config, mode)).unwrap_or_default();
     let run_as = RunAsPlan::plan(config, mode);
@@ -108,7 +108,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
         match session {
             Ok(mut session) => {
                 tried = answers(&session.answers.fetches);
-                if what.command.is_some() && !config.supervise {
+                if what.command.is_some() && !config.app.supervise {
                     problems.extend(session.refuse_expiring_values(config).err().unwrap_or_default());
                 }
                 problems.extend(plan.artifacts(&session.answers.fetches).err().unwrap_or_default());
@@ -133,8 +133,9 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
 /// What a start says of a secret of AWS whose region nobody names: the files of `~/.aws` are looked at, and nobody is asked.
 fn missing_region(config: &Config, plan: &Plan) -> Option<Diagnostic> {
     let has_none = |source: &Source| matches!(source, Source::Aws(aws) if aws.region.is_none());
-    let planned = plan.sources.iter().find(|planned| has_none(&planned.source)).filter(|_| config.local.is_none())?;
-    let identity = AwsIdentity::new(config.aws.clone(), None);
+    let planned =
+        plan.sources.iter().find(|planned| has_none(&planned.source)).filter(|_| config.backends.local.is_none())?;
+    let identity = AwsIdentity::new(config.backends.aws.clone(), None);
     let region = runtime().ok()?.block_on(async { identity.region(None).await });
     let failure = Failure::from(region.err()?);
     Some(Diagnostic::new(failure.class.exit(), format!("cannot read {}: {failure}", planned.shown)))
@@ -142,7 +143,7 @@ fn missing_region(config: &Config, plan: &Plan) -> Option<Diagnostic> {
 
 /// The user and groups that the app would get, in words.
 fn identity(config: &Config, run_as: &RunAsPlan) -> String {
-    if run_as.drop.uid() == 0 && config.run_as.is_none() {
+    if run_as.drop.uid() == 0 && config.app.run_as.is_none() {
         return "root, which every mode refuses: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             .to_owned();
     }
@@ -151,7 +152,7 @@ fn identity(config: &Config, run_as: &RunAsPlan) -> String {
 
 /// The sandbox of the process that keeps running: the supervisor of a command, else a sidecar. Empty in exec mode.
 fn confines(config: &Config, what: &Check, plan: &Plan, caller: &ProcessContext) -> Vec<Vec<String>> {
-    let stays = match (&what.command, config.supervise) {
+    let stays = match (&what.command, config.app.supervise) {
         (Some(_), true) => Stays::Supervisor,
         (Some(_), false) => return Vec::new(),
         (None, _) => Stays::Sidecar,

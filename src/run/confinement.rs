@@ -73,13 +73,13 @@ const LIBC: [&str; 3] =
 impl Confinement {
     /// Plans the sandbox. Reads the file system, and changes nothing.
     pub(super) fn plan(config: &Config, plan: &Plan, volume: &Path, caller: &ProcessContext, stays: Stays) -> Self {
-        let enforcement = match config.sandbox {
+        let enforcement = match config.process.sandbox {
             Sandbox::Off => return Self::Off,
             Sandbox::Log => Enforcement::Log,
             Sandbox::On => Enforcement::On,
         };
         // A command that is started later would inherit the sandbox for good.
-        let needs_execve = config.on_change.iter().find_map(|action| match action {
+        let needs_execve = config.rotation.on_change.iter().find_map(|action| match action {
             Action::Restart => Some("onChange: restart"),
             Action::Run(_) => Some("onChange: run"),
             Action::Signal { .. } | Action::Http { .. } => None,
@@ -88,7 +88,7 @@ impl Confinement {
             return Self::Impossible { setting };
         }
         let signals_others =
-            config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
+            config.rotation.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }));
         let profile = match stays {
             Stays::Supervisor => Profile::Supervisor,
             Stays::Sidecar if signals_others => Profile::SignallingSidecar,
@@ -96,9 +96,9 @@ impl Confinement {
         };
         let files = Files {
             read: readable(config, plan, caller, profile),
-            write: vec![volume.to_owned(), config.state.clone()],
+            write: vec![volume.to_owned(), config.process.state.clone()],
         };
-        let lines = match config.log_format {
+        let lines = match config.process.log_format {
             LogFormat::Text => LineFormat::Text,
             LogFormat::Json => LineFormat::Json,
         };
@@ -171,10 +171,10 @@ fn readable(config: &Config, plan: &Plan, caller: &ProcessContext, profile: Prof
     for directories in [caller.path("SSL_CERT_DIR")].iter().flatten() {
         std::env::split_paths(directories).for_each(|path| found.directory(&path));
     }
-    if let Some(local) = &config.local {
+    if let Some(local) = &config.backends.local {
         found.file(local);
     }
-    if let Some(vault) = &config.vault {
+    if let Some(vault) = &config.backends.vault {
         match &vault.ca {
             Some(Ca::File(path)) => found.file(path),
             Some(Ca::Directory(path)) => found.directory(path),

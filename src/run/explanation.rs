@@ -152,22 +152,23 @@ fn listed(problems: &[Diagnostic]) -> serde_json::Value {
 
 /// The logins that the plan needs.
 fn logins(config: &Config, plan: &Plan) -> Vec<Login> {
-    if let Some(path) = &config.local {
+    if let Some(path) = &config.backends.local {
         let auth = format!("{} answers every reference", path.display());
         return vec![Login { backend: "local", address: "nowhere".to_owned(), auth, namespace: None, role: None }];
     }
     let needs = |wanted: fn(&Source) -> bool| plan.sources.iter().any(|planned| wanted(&planned.source));
     let mut logins = Vec::new();
     if let Some(vault) =
-        config.vault.as_ref().filter(|_| needs(|source| matches!(source, Source::Vault(_))) || plan.computes())
+        config.backends.vault.as_ref().filter(|_| needs(|source| matches!(source, Source::Vault(_))) || plan.computes())
     {
         let auth = vault.auth.as_ref().map(VaultAuth::to_string).unwrap_or_default();
         let (address, namespace) = (vault.address.clone(), vault.namespace.clone());
         logins.push(Login { backend: "vault", address, auth, namespace, role: None });
     }
     if needs(|source| matches!(source, Source::Aws(_))) {
-        let role = config.aws.assume_role.as_ref().map(|role| role.arn.clone());
-        let region = config.aws.region.clone().unwrap_or_else(|| "region of the ARN or environment".to_owned());
+        let role = config.backends.aws.assume_role.as_ref().map(|role| role.arn.clone());
+        let region =
+            config.backends.aws.region.clone().unwrap_or_else(|| "region of the ARN or environment".to_owned());
         let address = format!("AWS Secrets Manager ({region})");
         let auth = "the SDK's default chain".to_owned();
         logins.push(Login { backend: "aws", address, auth, namespace: None, role });

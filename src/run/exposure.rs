@@ -53,11 +53,12 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
     let shares_uid = match mode {
         Some(Mode::Exec | Mode::Supervise) => stays_itself,
         Some(Mode::Init | Mode::Sidecar) | None => {
-            (config.run_as.is_some() && stays_itself) || signals_other_process(config)
+            (config.app.run_as.is_some() && stays_itself) || signals_other_process(config)
         }
     };
     // Root can read our memory whatever the file's mode.
-    let is_exposed = uid != 0 && config.local.is_none() && logs_in && shares_uid && harden::is_program_readable();
+    let is_exposed =
+        uid != 0 && config.backends.local.is_none() && logs_in && shares_uid && harden::is_program_readable();
     is_exposed.then(|| {
         format!(
             "uid {uid}, which the app has too, may read this program's file, so a process of that uid can look into us \
@@ -68,5 +69,5 @@ pub(super) fn readable_program(config: &Config, plan: &Plan, run_as: &RunAsPlan,
 
 /// Whether `onChange` signals a process in a shared PID namespace, which has our uid.
 fn signals_other_process(config: &Config) -> bool {
-    config.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }))
+    config.rotation.on_change.iter().any(|action| matches!(action, Action::Signal { process: Some(_), .. }))
 }

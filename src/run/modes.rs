@@ -17,15 +17,15 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     for entry in &config.env_from {
         check(Feature::Environment, &entry.place, format!("envFrom {}", entry.reference));
     }
-    if config.on_expired == OnExpired::Stop {
+    if config.rotation.on_expired == OnExpired::Stop {
         check(Feature::StopWhenExpired, &Place::Missing, "onExpired".to_owned());
     }
     // With --leave-leases an `init` has the configuration of the sidecar that follows it.
-    let is_before_a_sidecar = mode == Mode::Init && config.leave_leases;
-    if !config.on_change.is_empty() && !is_before_a_sidecar {
+    let is_before_a_sidecar = mode == Mode::Init && config.app.leave_leases;
+    if !config.rotation.on_change.is_empty() && !is_before_a_sidecar {
         check(Feature::OnChange, &Place::Missing, "onChange".to_owned());
     }
-    for action in &config.on_change {
+    for action in &config.rotation.on_change {
         let feature = match action {
             Action::Restart => Feature::Restart,
             Action::Signal { process: None, .. } => Feature::SignalChild,
@@ -39,11 +39,11 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
 
 /// Warnings about settings that have no effect in this mode, each with the reason.
 pub(super) fn without_effect(config: &Config, mode: Mode) -> Vec<String> {
-    let has_sidecar_after = mode == Mode::Init && config.leave_leases;
+    let has_sidecar_after = mode == Mode::Init && config.app.leave_leases;
     let named = [
-        (Feature::Metrics, "metrics", config.metrics.is_some()),
-        (Feature::OnExpired, "onExpired: remove", config.on_expired == OnExpired::Remove),
-        (Feature::RevokeDelay, "revokeDelay", mode == Mode::Supervise && !config.revoke_delay.is_zero()),
+        (Feature::Metrics, "metrics", config.process.metrics.is_some()),
+        (Feature::OnExpired, "onExpired: remove", config.rotation.on_expired == OnExpired::Remove),
+        (Feature::RevokeDelay, "revokeDelay", mode == Mode::Supervise && !config.rotation.revoke_delay.is_zero()),
     ];
     let found = named.into_iter().filter(|(feature, _, is_set)| *is_set && mode.limit(*feature).is_some());
     let why = match mode {

@@ -32,7 +32,7 @@ pub(super) fn notify(
     caller: &ProcessContext,
     reach: &mut impl Reach,
 ) {
-    for (place, action) in config.on_change.iter().enumerate() {
+    for (place, action) in config.rotation.on_change.iter().enumerate() {
         // Signals, hooks and URLs announce new files; a changed environment only matters for a restart.
         let concerns = change.files || (*action == Action::Restart && !change.environment.is_empty());
         if !concerns {
@@ -72,7 +72,7 @@ pub(super) fn notify(
         let result = if result.is_ok() { NotifyResult::Yes } else { NotifyResult::Failed };
         live.rotation.borrow_mut().notified(word, result);
     }
-    if !change.environment.is_empty() && !config.on_change.contains(&Action::Restart) {
+    if !change.environment.is_empty() && !config.rotation.on_change.contains(&Action::Restart) {
         let names = change.environment.join(", ");
         warn!("the app still has the old value of {names}: only onChange: restart gives it the new one");
     }
@@ -80,7 +80,7 @@ pub(super) fn notify(
 
 /// Logs and counts the result of a hook.
 pub(super) fn hook_ended(id: HookId, outcome: &HookOutcome, config: &Config, live: &RunningState<'_>) {
-    let name = match config.on_change.get(id.0) {
+    let name = match config.rotation.on_change.get(id.0) {
         Some(Action::Run(command)) => command[0].as_str(),
         _ => "a hook",
     };

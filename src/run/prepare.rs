@@ -118,7 +118,12 @@ pub(super) fn named_files(config: &Config, plan: &Plan, caller: &ProcessContext)
 
 /// Reads the files of the Vault login that need our current privileges.
 pub(super) fn preloaded(config: &Config, protected: ProtectedFiles) -> Result<PreloadedFiles, Diagnostic> {
-    let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
+    let auth = config
+        .backends
+        .vault
+        .as_ref()
+        .and_then(|vault| vault.auth.as_ref())
+        .filter(|_| config.backends.local.is_none());
     match auth {
         None => Ok(PreloadedFiles::default()),
         Some(auth) => identity::preload(auth, protected)
@@ -136,11 +141,11 @@ fn volume(
     let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
     wanted.owner.group = plan.group_access(config);
     let diagnostic = |error: deliver::VolumeError| vec![Diagnostic::new(error.exit(), error.to_string())];
-    if let Some(directory) = config.volume.links.as_ref().filter(|_| config.local.is_none()) {
+    if let Some(directory) = config.volume.links.as_ref().filter(|_| config.backends.local.is_none()) {
         deliver::link(directory, &wanted, config.files.iter().map(|file| &file.name)).map_err(diagnostic)?;
     }
     match deliver::prepare(&wanted) {
-        Err(error) if config.local.is_some() => {
+        Err(error) if config.backends.local.is_some() => {
             wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(diagnostic)?;
             warn!("--local: files go to {} instead, because {error}", wanted.path.display());
             let kept = deliver::prepare(&wanted);

@@ -34,17 +34,17 @@ impl RunAsPlan {
             Err(_) if needs_no_lookup(config, &state) => Accounts::default(),
             accounts => accounts.map_err(|error| vec![usage(&error)])?,
         };
-        if mode.is_some() && state.uid() == 0 && config.run_as.is_none() {
+        if mode.is_some() && state.uid() == 0 && config.app.run_as.is_none() {
             let who = if mode.is_some_and(Mode::wraps) { "whom the app runs as" } else { "whom to become" };
             let text = format!(
                 "running as root, and nothing says {who}: set runAs (--run-as USER[:GROUP]), or --run-as 0 if root is meant"
             );
             return Err(vec![Diagnostic::new(Exit::Usage, text)]);
         }
-        let wanted = config.run_as.as_ref().map(|run_as| identity(run_as, &accounts, &state)).transpose()?;
+        let wanted = config.app.run_as.as_ref().map(|run_as| identity(run_as, &accounts, &state)).transpose()?;
         let (drop, wanted) = match privilege::plan(wanted.as_ref(), &state) {
             Ok(drop) => (drop, wanted),
-            Err(error) if config.local.is_some() => {
+            Err(error) if config.backends.local.is_some() => {
                 warn!("--local: the app runs as yourself ({}:{}): {error}", state.uid(), state.gid());
                 (privilege::plan(None, &state).map_err(broken)?, None)
             }
@@ -121,7 +121,7 @@ impl RunAsPlan {
 /// Whether no look-up is needed: every user and group of the config is a number with its group, or our own.
 fn needs_no_lookup(config: &Config, state: &State) -> bool {
     let is_id = |account: Option<&Account>| matches!(account, None | Some(Account::Id(_)));
-    let run_as = config.run_as.as_ref();
+    let run_as = config.app.run_as.as_ref();
     let has_numbers = |run_as: &RunAs| match (&run_as.user, &run_as.group) {
         (Account::Id(uid), None) => *uid == state.uid(),
         (user, group) => is_id(Some(user)) && is_id(group.as_ref()),
@@ -142,7 +142,8 @@ fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>
         let is_open = found.mode() & 0o070 != 0 && drop.kept_groups().contains(&found.gid());
         is_open.then(|| found.gid())
     };
-    let opened = login_files(config).chain([config.state.as_path()]).find_map(|path| Some((path, opened(&path)?)));
+    let opened =
+        login_files(config).chain([config.process.state.as_path()]).find_map(|path| Some((path, opened(&path)?)));
     if let (true, Some((path, gid))) = (mode.is_some_and(Mode::wraps), opened) {
         let text = format!(
             "cannot drop the supplementary group {gid}, which opens {} to the app: start without it \
@@ -160,7 +161,12 @@ fn check_kept_groups(drop: &privilege::Plan, config: &Config, mode: Option<Mode>
 
 /// The files that prove the login.
 fn login_files(config: &Config) -> impl Iterator<Item = &Path> {
-    let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref()).filter(|_| config.local.is_none());
+    let auth = config
+        .backends
+        .vault
+        .as_ref()
+        .and_then(|vault| vault.auth.as_ref())
+        .filter(|_| config.backends.local.is_none());
     auth.into_iter().flat_map(VaultAuth::secret_files)
 }
 

@@ -126,17 +126,17 @@ impl Listeners {
         caller: &ProcessContext,
     ) -> Result<Self, Vec<Diagnostic>> {
         let owner = Owner { uid: run_as.drop.uid(), gid: run_as.drop.gid() };
-        let owner = config.run_as.is_some().then_some(owner);
-        let state = match StateDir::prepare(&config.state, owner) {
+        let owner = config.app.run_as.is_some().then_some(owner);
+        let state = match StateDir::prepare(&config.process.state, owner) {
             Ok(state) => Some(state),
             // On a laptop it may belong to another user, or to root, from an earlier run.
-            Err(error) if config.local.is_some() => {
+            Err(error) if config.backends.local.is_some() => {
                 warn!("--local: status and refresh do not work: {error}");
                 None
             }
             // An injected supervisor has none, because the app could read it in the same container; it does not resume
             // either.
-            Err(error) if config.state_place == Place::Missing && mode == Mode::Supervise => {
+            Err(error) if config.process.state_place == Place::Missing && mode == Mode::Supervise => {
                 let text = "no state directory, so status and refresh do not work (metrics does)";
                 if caller.is_pinned() {
                     debug!("{text}: {error}")
@@ -146,7 +146,7 @@ impl Listeners {
                 None
             }
             // The default directory was not configured, so nothing depends on it.
-            Err(error) if config.state_place == Place::Missing => {
+            Err(error) if config.process.state_place == Place::Missing => {
                 warn!("no state directory, so status and refresh do not work, and a restart begins anew: {error}");
                 None
             }
@@ -158,7 +158,7 @@ impl Listeners {
                 "the state directory {path} is on a disk: nothing is kept there, so a restart begins anew (--state, on a tmpfs)"
             );
         }
-        let health = config.metrics.as_deref().map(Health::listen).transpose();
+        let health = config.process.metrics.as_deref().map(Health::listen).transpose();
         let health = health.map_err(|error| vec![Diagnostic::new(Exit::Usage, error.to_string())])?;
         Ok(Self { state, health })
     }

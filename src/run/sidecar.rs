@@ -39,7 +39,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
     let sources: Vec<Source> = prepared.plan.sources.iter().map(|planned| planned.source.clone()).collect();
     let now = clock::boottime();
     // With `onExpired: remove`, a file that was removed when its secret expired must not reappear for a moment.
-    let ended = if config.on_expired == OnExpired::Keep { EndedValues::Keep } else { EndedValues::Drop };
+    let ended = if config.rotation.on_expired == OnExpired::Keep { EndedValues::Keep } else { EndedValues::Drop };
     let found = kept.as_ref().map(|(folder, key)| find(folder, key, &sources, ended, now));
     let found = found.unwrap_or(Found::NOTHING);
     let checkpoint = kept.and_then(|(folder, key)| Checkpoint::new(folder, key));
@@ -86,7 +86,7 @@ async fn run_until_signal(config: &Config, caller: &ProcessContext, live: &Runni
                 Notice::Received(received) => match received.signal {
                     Signal::TERM | Signal::INT | Signal::QUIT if ends_at.is_some() => ends_at = Some(now),
                     Signal::TERM | Signal::INT | Signal::QUIT => {
-                        let delay = config.revoke_delay;
+                        let delay = config.rotation.revoke_delay;
                         info!("asked to end by {}; revoking in {} s", received.signal, delay.as_secs());
                         ends_at = Some(now.saturating_add(delay));
                     }

@@ -78,7 +78,7 @@ pub fn refresh(config: &Config, shown: Refresh) -> Result<(String, Vec<Diagnosti
 /// Sends a request to the control socket and returns the response.
 fn ask(config: &Config, ask: Ask) -> Result<Answer, Vec<Diagnostic>> {
     let shown = |error: AskError| vec![Diagnostic::new(Exit::Unavailable, error.to_string())];
-    runtime()?.block_on(serve::ask(&config.state, ask, ANSWER_WITHIN)).map_err(shown)
+    runtime()?.block_on(serve::ask(&config.process.state, ask, ANSWER_WITHIN)).map_err(shown)
 }
 
 /// The problem of a response that does not fit the request.

@@ -50,7 +50,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
         Ok(image)
     });
     let image = session.guard(ready)?;
-    let is_restarted = config.on_change.contains(&Action::Restart);
+    let is_restarted = config.rotation.on_change.contains(&Action::Restart);
     let confinement =
         Confinement::plan(config, &prepared.plan, prepared.volume_path(config), caller, Stays::Supervisor);
     let environment = if is_restarted { Environment::Again } else { Environment::Once };
@@ -189,7 +189,9 @@ impl Supervised<'_, '_> {
                 let mut child = Child { all: self, supervision, now };
                 notify(&change, self.config, self.live, self.caller, &mut child);
             }
-            RotationEvent::Expired { reference } if self.config.on_expired == OnExpired::Stop && stopping.is_none() => {
+            RotationEvent::Expired { reference }
+                if self.config.rotation.on_expired == OnExpired::Stop && stopping.is_none() =>
+            {
                 warn!("stopping the app: {reference} has expired, and onExpired is stop");
                 let _over = supervision.signal(Signal::TERM);
                 *stopping = Some(Stopping { reference, kill_at: Some(now.saturating_add(STOP_GRACE)) });

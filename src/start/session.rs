@@ -79,7 +79,7 @@ impl Session {
         let runtime = runtime()?;
         let StartOptions { found, mut checkpoint, patience, needs, mode } = options;
         let answers = runtime.block_on(async {
-            let start = Start::within(config.timeout, patience, needs);
+            let start = Start::within(config.rotation.timeout, patience, needs);
             let signals = Signals::only(original.ending())
                 .map_err(|error| vec![Diagnostic::bug(&format!("cannot open a signalfd: {error}"))])?;
             let fetched = {
@@ -122,7 +122,7 @@ impl Session {
 
     /// For a mode that does not keep running: refuses values that expire by themselves, unless `--leave-leases` is set.
     pub(crate) fn refuse_expiring_values(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
-        if config.leave_leases {
+        if config.app.leave_leases {
             return Ok(());
         }
         let refused: Vec<_> = expiring_values(&self.answers.fetches)

@@ -43,11 +43,11 @@ fn short_forms_stand_for_keys() {
     assert_eq!(config.files[0].place.to_string(), "annotation secret-exec.dev/config:2");
     assert_eq!(config.files[1].place.to_string(), "annotation secret-exec.dev/file.api.token");
     assert!(matches!(&config.files[2].content, Content::Secret { format: Some(Format::Dotenv), .. }));
-    assert_eq!(config.timeout.as_secs(), 5);
-    assert_eq!(config.vault.unwrap().namespace.as_deref(), Some("team-b"));
+    assert_eq!(config.rotation.timeout.as_secs(), 5);
+    assert_eq!(config.backends.vault.unwrap().namespace.as_deref(), Some("team-b"));
     assert_eq!(config.volume.path.to_str(), Some("/run/v"));
-    assert_eq!(config.on_change.len(), 1);
-    assert!(config.aws.assume_role.is_some());
+    assert_eq!(config.rotation.on_change.len(), 1);
+    assert!(config.backends.aws.assume_role.is_some());
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_role_is_the_pods_and_the_rest_the_operators() {
         flags: &[("--set", "vault.address=https://v"), ("--set", "vault.auth.method=kubernetes")],
         ..Given::default()
     };
-    let auth = given.config().vault.unwrap().auth.unwrap();
+    let auth = given.config().backends.vault.unwrap().auth.unwrap();
     assert!(matches!(auth, VaultAuth::Kubernetes { role, .. } if role == "web"));
 }
 

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn the_readme_example_is_a_configuration() {
     let config = file(EXAMPLE).config();
-    let vault = config.vault.unwrap();
+    let vault = config.backends.vault.unwrap();
     assert_eq!(vault.address, "https://vault.example.com:8200");
     assert_eq!(vault.namespace.as_deref(), Some("team-a"));
     assert_eq!(vault.ca, Some(Ca::Pem("-----BEGIN CERTIFICATE-----\n".into())));
@@ -20,8 +20,8 @@ fn the_readme_example_is_a_configuration() {
             audience: "vault".into(),
         })
     );
-    assert_eq!(config.aws.region.as_deref(), Some("eu-west-1"));
-    assert_eq!(config.aws.assume_role.unwrap().arn, "arn:aws:iam::123456789012:role/reader");
+    assert_eq!(config.backends.aws.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.backends.aws.assume_role.unwrap().arn, "arn:aws:iam::123456789012:role/reader");
     assert_eq!(config.volume.size, 8 << 20);
     assert_eq!(config.secrets["db"].reference.to_string(), "vault:database/creds/web");
     let names: Vec<_> = config.files.iter().map(|file| file.name.as_str()).collect();
@@ -32,23 +32,23 @@ fn the_readme_example_is_a_configuration() {
     assert_eq!((reference.to_string(), *format), ("vault:database/creds/web".to_owned(), Some(Format::Dotenv)));
     assert_eq!(config.env.len(), 2);
     assert_eq!(config.env_from[0].prefix, "APP_");
-    assert_eq!(config.on_change, [Action::Signal { number: 1, process: None }]);
-    assert_eq!(config.refresh, Refresh { vault: Duration::from_secs(300), aws: Duration::from_secs(3600) });
-    assert_eq!(config.run_as.unwrap().to_string(), "1000:1000");
+    assert_eq!(config.rotation.on_change, [Action::Signal { number: 1, process: None }]);
+    assert_eq!(config.rotation.refresh, Refresh { vault: Duration::from_secs(300), aws: Duration::from_secs(3600) });
+    assert_eq!(config.app.run_as.unwrap().to_string(), "1000:1000");
 }
 
 #[test]
 fn nothing_at_all_is_the_defaults() {
     for text in ["", "files:\n", "vault: {}\n", "onChange:\n"] {
         let config = file(text).config();
-        assert_eq!(config.vault, None);
+        assert_eq!(config.backends.vault, None);
         assert_eq!(config.volume.path.to_str(), Some("/run/secret-exec/files"));
         assert_eq!(config.volume.size, 8 << 20);
-        assert_eq!(config.state.to_str(), Some("/run/secret-exec-state"));
-        assert_eq!(config.timeout, Duration::from_secs(60));
-        assert_eq!((config.log_format, config.log_level), (LogFormat::Text, LogLevel::Info));
-        assert_eq!(config.on_expired, OnExpired::Keep);
-        assert!(config.on_change.is_empty() && !config.supervise && config.run_as.is_none());
+        assert_eq!(config.process.state.to_str(), Some("/run/secret-exec-state"));
+        assert_eq!(config.rotation.timeout, Duration::from_secs(60));
+        assert_eq!((config.process.log_format, config.process.log_level), (LogFormat::Text, LogLevel::Info));
+        assert_eq!(config.rotation.on_expired, OnExpired::Keep);
+        assert!(config.rotation.on_change.is_empty() && !config.app.supervise && config.app.run_as.is_none());
     }
 }
 
@@ -129,17 +129,17 @@ fn a_vault_reference_needs_an_address_and_a_login() {
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
     assert!(mistakes[0].starts_with("config: vault.address is missing, and c.yaml:1 needs it"), "{mistakes:?}");
     assert!(mistakes[1].starts_with("config: vault.auth is missing, and c.yaml:1 needs it"), "{mistakes:?}");
-    assert!(file("files: { a: aws-sm:a }").config().vault.is_none());
+    assert!(file("files: { a: aws-sm:a }").config().backends.vault.is_none());
     let local = Given { flags: &[("--local", "l.yaml")], ..file("files: { a: vault:secret/data/a#k }") };
-    assert_eq!(local.config().local.unwrap().to_str(), Some("l.yaml"));
+    assert_eq!(local.config().backends.local.unwrap().to_str(), Some("l.yaml"));
 }
 
 #[test]
 fn a_template_may_need_vault() {
     let config = file(&format!("{VAULT}files: {{ a: {{ template: x }} }}")).config();
-    assert!(config.vault.unwrap().auth.is_some());
-    assert!(file("files: { a: { template: x } }").config().vault.is_none());
-    assert!(file(VAULT).config().vault.is_none());
+    assert!(config.backends.vault.unwrap().auth.is_some());
+    assert!(file("files: { a: { template: x } }").config().backends.vault.is_none());
+    assert!(file(VAULT).config().backends.vault.is_none());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn every_method_has_its_own_fields() {
     let auth = |fields: &str| {
         let text = format!("vault: {{ address: \"https://v\", auth: {{ {fields} }} }}\nfiles: {{ a: vault:a }}\n");
         let result = file(&text).resolve();
-        result.map(|config| config.vault.unwrap().auth.unwrap()).map_err(|mut mistakes| {
+        result.map(|config| config.backends.vault.unwrap().auth.unwrap()).map_err(|mut mistakes| {
             assert_eq!(mistakes.len(), 1, "{mistakes:?}");
             mistakes.remove(0)
         })
@@ -325,7 +325,7 @@ fn a_mode_without_quotes_is_shown_with_them() {
 
 #[test]
 fn actions_in_all_their_forms() {
-    let actions = |text: &str| file(&format!("onChange: {text}")).resolve().map(|config| config.on_change);
+    let actions = |text: &str| file(&format!("onChange: {text}")).resolve().map(|config| config.rotation.on_change);
     let signal = |number, process: Option<&str>| Action::Signal { number, process: process.map(str::to_owned) };
     assert_eq!(actions("[none]"), Ok(vec![]));
     assert_eq!(actions("none"), Ok(vec![]));
@@ -360,7 +360,7 @@ fn actions_in_all_their_forms() {
 
 #[test]
 fn refresh_is_for_vault_unless_it_says_more() {
-    let refresh = |text: &str| file(&format!("refresh: {text}")).config().refresh;
+    let refresh = |text: &str| file(&format!("refresh: {text}")).config().rotation.refresh;
     let hour = Duration::from_secs(3600);
     assert_eq!(refresh("10m"), Refresh { vault: Duration::from_secs(600), aws: hour });
     assert_eq!(refresh("{ aws: 2h }"), Refresh { vault: Duration::from_secs(300), aws: 2 * hour });
@@ -373,8 +373,8 @@ fn refresh_is_for_vault_unless_it_says_more() {
 #[test]
 fn renewal_has_the_rules_as_defaults_and_bounds_that_keep_them() {
     let seconds = Duration::from_secs;
-    let renewal = |text: &str| file(&format!("renewal: {text}")).config().renewal;
-    assert_eq!(file("").config().renewal, Renewal { at: None, jitter: 10, hand_over: seconds(300) });
+    let renewal = |text: &str| file(&format!("renewal: {text}")).config().rotation.renewal;
+    assert_eq!(file("").config().rotation.renewal, Renewal { at: None, jitter: 10, hand_over: seconds(300) });
     assert_eq!(renewal("{ at: 30% }"), Renewal { at: Some(30), jitter: 10, hand_over: seconds(300) });
     let all = Renewal { at: Some(80), jitter: 20, hand_over: seconds(3600) };
     assert_eq!(renewal("{ at: 80%, jitter: '20%', handOver: 1h }"), all);

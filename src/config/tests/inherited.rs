@@ -217,7 +217,7 @@ fn an_explicit_entry_wins() {
     let config = given.config();
     let places: Vec<_> = config.env.iter().map(|entry| entry.place.to_string()).collect();
     assert_eq!(places, ["c.yaml:1", "environment variable X"]);
-    assert!(config.vault.is_none());
+    assert!(config.backends.vault.is_none());
     let nothing = Given { wraps: Some(Wraps::Nothing), ..given };
     assert_eq!(nothing.config().env.len(), 1);
 }

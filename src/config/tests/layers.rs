@@ -13,7 +13,7 @@ fn later_layers_win() {
         flags: &[("--set", "vault.address=https://flag")],
         wraps: None,
     };
-    let address = |given: Given<'_>| given.config().vault.unwrap().address;
+    let address = |given: Given<'_>| given.config().backends.vault.unwrap().address;
     let auth = "vault: { auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
     assert_eq!(address(Given { ..full }), "https://flag");
     assert_eq!(address(Given { flags: &[], ..full }), "https://variable");
@@ -35,7 +35,7 @@ fn maps_merge_and_lists_are_replaced() {
     let config = given.config();
     let names: Vec<_> = config.files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
-    assert_eq!(config.on_change, [Action::Signal { number: 1, process: None }]);
+    assert_eq!(config.rotation.on_change, [Action::Signal { number: 1, process: None }]);
 }
 
 #[test]
@@ -49,14 +49,15 @@ fn a_later_choice_replaces_an_earlier_one() {
     assert_eq!(config.files[1].content, Content::Template(Template::Text("y".into()), Language::Jinja));
 
     let pem = "vault: { address: \"https://v\", ca: \"-----BEGIN CERTIFICATE-----\", auth: { method: cert, certFile: /c, keyFile: /k } }\nfiles: { a: vault:x }";
-    let ca = |environment: &[(&str, &str)]| Given { environment, ..file(pem) }.config().vault.unwrap().ca.unwrap();
+    let ca =
+        |environment: &[(&str, &str)]| Given { environment, ..file(pem) }.config().backends.vault.unwrap().ca.unwrap();
     assert!(matches!(ca(&[("VAULT_CACERT", "/ca.pem")]), Ca::Pem(_)));
     assert_eq!(ca(&[("SECRET_EXEC_VAULT_CA_FILE", "/ca.pem")]), Ca::File("/ca.pem".into()));
 
     let text = format!("{VAULT}files: {{ a: vault:x }}");
     let given =
         Given { flags: &[("--set", "vault.auth.path=/t"), ("--set", "vault.auth.method=token-file")], ..file(&text) };
-    assert_eq!(given.config().vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/t".into() }));
+    assert_eq!(given.config().backends.vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/t".into() }));
 }
 
 #[test]
@@ -109,17 +110,17 @@ fn tools_of_the_backends_fill_gaps() {
         ..file(text)
     };
     let config = given.config();
-    let vault = config.vault.unwrap();
+    let vault = config.backends.vault.unwrap();
     assert_eq!((vault.address.as_str(), vault.namespace.as_deref(), vault.ca), ("https://bao", Some("team"), None));
-    assert_eq!(config.aws.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.backends.aws.region.as_deref(), Some("eu-west-1"));
     let both = Given { environment: &[("BAO_ADDR", "https://bao"), ("VAULT_ADDR", "https://vault")], ..file(text) };
-    assert_eq!(both.config().vault.unwrap().address, "https://vault");
+    assert_eq!(both.config().backends.vault.unwrap().address, "https://vault");
 }
 
 #[test]
 fn what_vaults_own_clients_obey_fills_gaps() {
     let text = "vault: { address: \"https://v\", auth: { method: token-file, path: /t } }\nfiles: { a: vault:x }";
-    let vault = |environment: &[(&str, &str)]| Given { environment, ..file(text) }.config().vault.unwrap();
+    let vault = |environment: &[(&str, &str)]| Given { environment, ..file(text) }.config().backends.vault.unwrap();
     const PEM: &str = "-----BEGIN CERTIFICATE-----";
     assert_eq!(vault(&[("VAULT_CAPATH", "/ca")]).ca, Some(Ca::Directory("/ca".into())));
     assert_eq!(vault(&[("BAO_CACERT_BYTES", PEM), ("VAULT_CAPATH", "/ca")]).ca, Some(Ca::Pem(PEM.into())));
@@ -137,7 +138,7 @@ fn what_vaults_own_clients_obey_fills_gaps() {
     let pem = format!(
         "vault: {{ address: \"https://v\", ca: \"{PEM}\", auth: {{ method: token-file, path: /t }} }}\nfiles: {{ a: vault:x }}"
     );
-    let kept = Given { environment: &[("VAULT_CAPATH", "/ca")], ..file(&pem) }.config().vault.unwrap().ca;
+    let kept = Given { environment: &[("VAULT_CAPATH", "/ca")], ..file(&pem) }.config().backends.vault.unwrap().ca;
     assert_eq!(kept, Some(Ca::Pem(PEM.into())));
 }
 
@@ -220,12 +221,12 @@ fn variables_say_any_single_valued_key() {
         ("SECRET_EXEC_METRICS", "127.0.0.1:9"),
     ])
     .config();
-    assert_eq!(config.run_as.unwrap().to_string(), "1000:1000");
-    assert!(config.leave_leases);
-    assert_eq!(config.on_change, [Action::Signal { number: 1, process: Some("nginx".into()) }]);
+    assert_eq!(config.app.run_as.unwrap().to_string(), "1000:1000");
+    assert!(config.app.leave_leases);
+    assert_eq!(config.rotation.on_change, [Action::Signal { number: 1, process: Some("nginx".into()) }]);
     assert_eq!((config.volume.path.to_str(), config.volume.size), (Some("/run/y"), 1 << 20));
-    assert_eq!(config.refresh.aws.as_secs(), 7200);
-    assert_eq!(config.log_level, LogLevel::Debug);
+    assert_eq!(config.rotation.refresh.aws.as_secs(), 7200);
+    assert_eq!(config.process.log_level, LogLevel::Debug);
 }
 
 #[test]
@@ -286,11 +287,11 @@ fn flags_are_keys_too() {
         ("--set", "files.\"x=y\"=db#a"),
     ])
     .config();
-    assert_eq!(config.on_change.len(), 2);
-    assert_eq!((config.timeout.as_secs(), config.log_format), (6, LogFormat::Json));
-    assert_eq!(config.sandbox, Sandbox::Log);
-    assert!(config.supervise && config.leave_leases);
-    assert_eq!((config.pass_env.len(), config.passes("B_X"), config.passes("C")), (2, true, false));
+    assert_eq!(config.rotation.on_change.len(), 2);
+    assert_eq!((config.rotation.timeout.as_secs(), config.process.log_format), (6, LogFormat::Json));
+    assert_eq!(config.process.sandbox, Sandbox::Log);
+    assert!(config.app.supervise && config.app.leave_leases);
+    assert_eq!((config.app.pass_env.len(), config.passes("B_X"), config.passes("C")), (2, true, false));
     let names: Vec<_> = config.files.iter().map(|file| (file.name.as_str(), file.place.to_string())).collect();
     let place = |text: &str| text.to_owned();
     assert_eq!(
@@ -351,8 +352,8 @@ fn a_tilde_is_the_home_directory_where_a_login_or_a_ca_is_named() {
     let at = |environment: &[(&str, &str)]| Given { environment, ..file(text) }.config();
     for home in ["/home/me", "/home/me/"] {
         let config = at(&[("HOME", home)]);
-        assert_eq!(config.identity_files, [std::path::PathBuf::from("/home/me/.vault-token")]);
-        let vault = config.vault.unwrap();
+        assert_eq!(config.backends.identity_files, [std::path::PathBuf::from("/home/me/.vault-token")]);
+        let vault = config.backends.vault.unwrap();
         assert_eq!(vault.auth, Some(VaultAuth::TokenFile { path: "/home/me/.vault-token".into() }));
         assert_eq!(vault.ca, Some(Ca::File("/home/me/ca.pem".into())));
     }
@@ -362,7 +363,10 @@ fn a_tilde_is_the_home_directory_where_a_login_or_a_ca_is_named() {
         environment: &[("HOME", "/h"), ("VAULT_ADDR", "https://v")],
         ..file("files: { a: vault:x }")
     };
-    assert_eq!(given.config().vault.unwrap().auth, Some(VaultAuth::TokenFile { path: "/h/.vault-token".into() }));
+    assert_eq!(
+        given.config().backends.vault.unwrap().auth,
+        Some(VaultAuth::TokenFile { path: "/h/.vault-token".into() })
+    );
     // Nobody's home, and a home that whoever sets the environment would choose.
     for environment in [&[][..], &[("HOME", "")], &[("HOME", "me")]] {
         let mistakes = Given { environment, ..file(text) }.mistakes();
@@ -392,7 +396,7 @@ fn a_token_in_the_environment_is_seen_where_a_login_is_missing() {
 
 #[test]
 fn what_the_file_overrules_is_named_once() {
-    let config = |text: &str| file(text).config().vault.unwrap();
+    let config = |text: &str| file(text).config().backends.vault.unwrap();
     let text = "vault: { address: \"https://v/\", namespace: team-a, caFile: /ca.pem, auth: { method: token-file, path: /t } }\n\
                 files: { a: vault:x }";
     let vault = config(text);

@@ -221,11 +221,17 @@ renewal: { at: 50%, handOver: 1m }
     let said = said(&original, Wraps::Nothing);
     assert_eq!(read.files, said.files);
     assert_eq!(read.files.len(), 7);
-    assert_eq!((&read.secrets, &read.on_change, &read.renewal), (&said.secrets, &said.on_change, &said.renewal));
-    assert_eq!((read.refresh, read.timeout, &read.run_as), (said.refresh, said.timeout, &said.run_as));
+    assert_eq!(
+        (&read.secrets, &read.rotation.on_change, &read.rotation.renewal),
+        (&said.secrets, &said.rotation.on_change, &said.rotation.renewal)
+    );
+    assert_eq!(
+        (read.rotation.refresh, read.rotation.timeout, &read.app.run_as),
+        (said.rotation.refresh, said.rotation.timeout, &said.app.run_as)
+    );
     assert_eq!(read.volume.size, said.volume.size);
-    assert_eq!(read.state.to_str(), Some("/run/secret-exec-state/own"));
-    let auth = read.vault.unwrap().auth.unwrap();
+    assert_eq!(read.process.state.to_str(), Some("/run/secret-exec-state/own"));
+    let auth = read.backends.vault.unwrap().auth.unwrap();
     assert!(
         matches!(auth, VaultAuth::Kubernetes { token_file, .. } if token_file.ends_with("secret-exec-identity/token"))
     );
@@ -243,9 +249,9 @@ passEnv: [ 'KEEP_*', LANG ]
     let command = json!({ "containers": [{ "name": "app", "command": ["/app", "--set", "$(X)"] }] });
     let read = without_places(reads(&injected(&pod(&original, command))).unwrap());
     let said = said(&original, Wraps::Command);
-    assert_eq!((&read.env, &read.env_from, &read.pass_env), (&said.env, &said.env_from, &said.pass_env));
-    assert!(read.supervise);
-    assert_eq!(read.on_change, said.on_change);
+    assert_eq!((&read.env, &read.env_from, &read.app.pass_env), (&said.env, &said.env_from, &said.app.pass_env));
+    assert!(read.app.supervise);
+    assert_eq!(read.rotation.on_change, said.rotation.on_change);
 }
 
 #[test]

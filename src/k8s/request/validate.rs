@@ -31,13 +31,13 @@ impl RequestReader<'_> {
         if !mode.wraps() {
             self.deny_references(mode, targets, config);
         }
-        if config.supervise && mode != Mode::Supervise {
+        if config.app.supervise && mode != Mode::Supervise {
             self.deny_annotation("supervise", &format!("say {}: supervise instead", annotation_key("mode")));
         }
-        if let (OnExpired::Stop, Some(limit)) = (config.on_expired, mode.limit(Feature::StopWhenExpired)) {
+        if let (OnExpired::Stop, Some(limit)) = (config.rotation.on_expired, mode.limit(Feature::StopWhenExpired)) {
             self.deny(format!("onExpired: {}", pod_text(limit, mode)));
         }
-        for action in &config.on_change {
+        for action in &config.rotation.on_change {
             if let Some(text) = self.action_limit(mode, action, config) {
                 self.deny_annotation("on-change", &text);
             }
@@ -69,7 +69,7 @@ impl RequestReader<'_> {
             return Some(pod_text(limit, mode));
         }
         match (mode, action) {
-            (Mode::Sidecar, Action::Signal { .. }) if config.run_as.is_none() && self.dialect.user.is_none() => {
+            (Mode::Sidecar, Action::Signal { .. }) if config.app.run_as.is_none() && self.dialect.user.is_none() => {
                 Some(format!(
                     "a signal reaches processes of the same user only; say which with {}: \"UID:GID\"; {}",
                     annotation_key("run-as"),
@@ -155,7 +155,7 @@ impl RequestReader<'_> {
                 self.deny(format!("{}: {text}", entry.place));
             }
         }
-        let auth = config.vault.as_ref().and_then(|vault| vault.auth.as_ref());
+        let auth = config.backends.vault.as_ref().and_then(|vault| vault.auth.as_ref());
         if let Some(VaultAuth::AppRole { .. } | VaultAuth::Cert { .. } | VaultAuth::TokenFile { .. }) = auth {
             let text = format!(
                 "vault.auth.method {} needs files that an injected container does not have; expected kubernetes, jwt or aws",
@@ -163,7 +163,7 @@ impl RequestReader<'_> {
             );
             self.deny(text);
         }
-        if matches!(&config.vault, Some(vault) if matches!(&vault.ca, Some(Ca::File(path)) if !path.starts_with(TLS_PATH)))
+        if matches!(&config.backends.vault, Some(vault) if matches!(&vault.ca, Some(Ca::File(path)) if !path.starts_with(TLS_PATH)))
         {
             self.deny_annotation(
                 "vault-ca-file",
@@ -213,7 +213,7 @@ impl RequestReader<'_> {
             _ => None,
         };
         self.warnings.extend(never_ends.map(str::to_owned));
-        let (delay, grace) = (config.revoke_delay.as_secs(), ending.grace.unwrap_or(GRACE));
+        let (delay, grace) = (config.rotation.revoke_delay.as_secs(), ending.grace.unwrap_or(GRACE));
         if mode == Mode::Sidecar && delay > 0 && delay >= grace {
             self.warnings.push(format!(
                 "annotation {}: {delay} s is not less than terminationGracePeriodSeconds ({grace}), in which the app ends \
@@ -225,7 +225,7 @@ impl RequestReader<'_> {
 
     /// Denies a `run-as` that differs from the app's user, if the app could not read the files or become that user.
     fn validate_user(&mut self, mode: Mode, targets: &BTreeSet<String>, config: &Config) {
-        let Some(RunAs { user: Account::Id(wanted), group }) = &config.run_as else { return };
+        let Some(RunAs { user: Account::Id(wanted), group }) = &config.app.run_as else { return };
         let pod = self.pod;
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
             let Some(user) =
@@ -298,5 +298,5 @@ pub(in crate::k8s) fn pod_text(limit: &Limit, mode: Mode) -> String {
 /// Whether an app runs as root by the pod's spec, and no `run-as` changes that.
 fn would_be_root(pod: &Pod, targets: &BTreeSet<String>, config: &Config) -> bool {
     let mut all = pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name));
-    config.run_as.is_none() && all.any(|c| c.ids.user.or(pod.security.user) == Some(0))
+    config.app.run_as.is_none() && all.any(|c| c.ids.user.or(pod.security.user) == Some(0))
 }
