@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::domain::SecretRef;
 
+use super::behind::option_behind;
 use super::language::Language;
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, Template};
@@ -111,6 +112,10 @@ pub(super) fn content(value: &str) -> Option<Result<Content, String>> {
 fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
     match parse(scheme, rest)? {
         Parsed::Reference(text) => {
+            if let Some(option) = option_behind(&text) {
+                let entry = format!("NAME: {{ from: REF, {} }}", option.field());
+                return Err(format!("{option} stands behind it, which belongs under `env` in the config, as {entry}"));
+            }
             let reference = SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
             Ok(Content::Secret { reference, format: None, decode: None })
         }
@@ -129,6 +134,9 @@ fn inline(value: &str) -> Result<Content, String> {
         let end = closing(inner).ok_or("it has a \"${\" without its \"}\"")?;
         match parse(scheme, &inner[..end])? {
             Parsed::Reference(text) => {
+                if let Some(option) = option_behind(&text) {
+                    return Err(option.in_template());
+                }
                 SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
                 let _ = write!(template, "{{{{ secret({}) }}}}", quoted(&text));
             }
@@ -181,6 +189,12 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
     if path.is_empty() || path.contains(char::is_whitespace) || rest.ends_with(char::is_whitespace) {
         return Err("it has no path, or white space in its path or at its end".to_owned());
     }
+    if path.contains("?version=") {
+        return Err(
+            "it has a version in its path, which bank-vaults writes behind its key; write vault:PATH#KEY#VERSION"
+                .to_owned(),
+        );
+    }
     let mut source = format!("vault:{}", path.replace('%', "%25").replace('?', "%3F"));
     let key = if is_write {
         let (key, data) = match rest.find("#{") {
@@ -202,6 +216,9 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
             None => rest,
         }
     };
+    if key.contains("?version=") {
+        return Err("\"?version=\" stands in its key; write vault:PATH#KEY#VERSION".to_owned());
+    }
     match key {
         "" => Err("it has no key".to_owned()),
         key if key.contains("${") => key_template(&source, key).map(Parsed::Template),

@@ -155,20 +155,36 @@ pub fn is_near_reference(value: &str) -> bool {
     is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
 }
 
-/// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`. A path may contain a blank
-/// by accident; a sentence has several words, begins after a blank, or has its `#` at the start of a word.
+/// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`, `vault:fix#12`. A path may
+/// contain a blank by accident; a sentence has several words, begins after a blank, or names an issue: a number or a
+/// bracket, which no key of a path without a slash is (Vault has no secret there).
 fn is_sentence(bare: &str) -> bool {
-    let Some((scheme, rest)) = bare.trim_start_matches('>').split_once(':') else { return false };
-    let path = rest.split('#').next().unwrap_or_default();
-    let (words, is_one_path) = (path.split_whitespace().count(), path.contains('/'));
+    let Some((scheme, rest)) = bare.split_once(':') else { return false };
+    let (path, key) = rest.split_once('#').unwrap_or((rest, ""));
+    let words = path.split_whitespace().count();
     let begins_behind_blank = path.starts_with(char::is_whitespace);
-    let is_number = rest.contains('#') && path.ends_with(|c: char| c.is_whitespace() || "([{".contains(c));
-    match scheme {
-        "aws-sm" => words > 2 || (words == 2 && (begins_behind_blank || is_number)),
-        "vault" | "bao" if words < 2 => is_number && !is_one_path,
-        "vault" | "bao" => begins_behind_blank || is_number || (words > 2 && !first_word(path).contains('/')),
+    let is_in_bracket = rest.contains('#') && path.ends_with(['(', '[', '{']);
+    let scheme = scheme.trim_start_matches(|c: char| c == '>' || c.is_whitespace()).trim_end();
+    match scheme.to_ascii_lowercase().as_str() {
+        "aws-sm" => {
+            let is_issue = is_in_bracket || (path.ends_with(char::is_whitespace) && is_number(key));
+            words > 2 || (words == 2 && (begins_behind_blank || is_issue))
+        }
+        "vault" | "bao" => {
+            let is_issue = !path.contains('/') && (is_in_bracket || is_number(key));
+            let is_text = words > 2 && !first_word(path).contains('/');
+            let goes_on = begins_behind_blank && key.trim().contains(char::is_whitespace) && !path.contains('/');
+            is_issue || goes_on || (words > 1 && (begins_behind_blank || is_in_bracket || is_text))
+        }
         _ => false,
     }
+}
+
+/// Whether a text begins with a number as prose has it: `12`, `12)`, `3, #4`.
+fn is_number(text: &str) -> bool {
+    let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let ends = |c: char| c.is_whitespace() || ",.;:!?)]}".contains(c) || is_around(c);
+    behind.len() < text.len() && (behind.is_empty() || behind.starts_with(ends))
 }
 
 /// The first word of a text; empty if there is none.
@@ -176,33 +192,69 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// The correct spelling of a reference whose scheme is in other letter case or followed by slashes.
+/// The correct spelling of a reference whose scheme is misspelled, in other letter case or followed by slashes, or that
+/// stands in another tool's brackets.
 fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     let bare = value.trim_matches(is_around);
     if let Some(spelling) = bank_vaults::misspelled(bare, inherit.bank_vaults).filter(|_| inherit.vault) {
         return Some(spelling);
     }
-    // Text with spaces is a sentence.
-    let (scheme, rest) = bare.split_once(':').filter(|_| !bare.contains(char::is_whitespace))?;
-    let is_in_other_letters = |name: &str| scheme != name && scheme.eq_ignore_ascii_case(name);
+    if let Some(spelling) = wrapped(bare, inherit) {
+        return Some(spelling);
+    }
+    let (scheme, rest) = bare.split_once(':')?;
+    let exact = scheme;
+    let scheme = scheme.trim_end().to_ascii_lowercase();
     let is_path = rest.contains('#') && !bank_vaults::is_ciphertext(rest);
-    match rest.strip_prefix('/') {
-        Some(rest) if scheme.eq_ignore_ascii_case("aws-sm") => {
+    match (scheme.as_str(), rest.strip_prefix('/')) {
+        ("aws-sm", Some(rest)) => {
             let is_url = inherit.aws_sm && rest.starts_with('/') && rest.len() > 1;
             is_url.then_some("aws-sm:NAME#KEY, without the slashes")
         }
-        Some(rest) => {
-            let is_url = rest.starts_with('/') && ["vault", "bao"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-            (inherit.vault && is_url && is_path).then_some("vault:PATH#KEY, without the slashes")
+        ("vault" | "bao", Some(rest)) => {
+            (inherit.vault && rest.starts_with('/') && is_path).then_some("vault:PATH#KEY, without the slashes")
         }
-        None if is_in_other_letters("vault") || is_in_other_letters("bao") => {
-            (inherit.vault && is_path).then_some("vault:PATH#KEY")
+        ("vault" | "bao", None) if exact != scheme => (inherit.vault && is_path).then_some("vault:PATH#KEY"),
+        ("aws-sm", None) if exact != scheme => (inherit.aws_sm && !rest.trim().is_empty()).then_some("aws-sm:NAME#KEY"),
+        ("arn", _) if exact != scheme => is_meant(&format!("arn:{rest}"), inherit).then_some("arn:… in small letters"),
+        // Other names are another tool's, unless they are followed by all that a reference of ours has.
+        ("valut" | "vualt" | "vautl" | "valt" | "vlt" | "openbao", None) => {
+            let is_whole = is_path && rest.contains('/') && !rest.contains(char::is_whitespace);
+            (inherit.vault && is_whole).then_some("vault:PATH#KEY")
         }
-        None if is_in_other_letters("aws-sm") => (inherit.aws_sm && !rest.is_empty()).then_some("aws-sm:NAME#KEY"),
-        None if is_in_other_letters("arn") => {
-            is_meant(&format!("arn:{rest}"), inherit).then_some("arn:… in small letters")
+        ("awssm" | "aws_sm" | "asw-sm" | "aws-ms", None) => {
+            let is_whole = is_path && !rest.contains(char::is_whitespace);
+            (inherit.aws_sm && is_whole).then_some("aws-sm:NAME#KEY")
         }
-        None => None,
+        _ => None,
+    }
+}
+
+/// The correct spelling of a reference in brackets or behind a sign, such as `{{ vault:PATH#KEY }}`, `$(vault:PATH#KEY)` or
+/// `@vault:PATH#KEY`, or in a template of ours.
+fn wrapped(bare: &str, inherit: Inherit) -> Option<&'static str> {
+    const BRACKETS: [(char, char); 4] = [('{', '}'), ('(', ')'), ('<', '>'), ('[', ']')];
+    let mut calls = bare.match_indices("secret(").map(|(at, call)| bare[at + call.len()..].trim_start());
+    let is_template = bare.contains("{{")
+        && calls.any(|argument| {
+            let argument = argument.strip_prefix(['"', '\'']).unwrap_or_default();
+            (inherit.vault && argument.starts_with("vault:")) || (inherit.aws_sm && argument.starts_with("aws-sm:"))
+        });
+    if is_template {
+        return Some("a template under `env` in the config: { template: \"…{{ secret('REF') }}…\" }");
+    }
+    let mut inner = bare.trim_start_matches(['$', '%', '@', '#', '!', '&']);
+    while let Some((_, close)) = BRACKETS.into_iter().find(|(open, _)| inner.starts_with(*open)) {
+        inner = inner[1..].strip_suffix(close)?.trim();
+    }
+    let is_whole = inner.len() < bare.len() && !inner.contains(char::is_whitespace) && !is_sentence(inner);
+    if !is_whole || bank_vaults::form(bare).is_some() || !is_meant(inner, inherit) {
+        return None;
+    }
+    match inner.split(':').next() {
+        Some("aws-sm") => Some("aws-sm:NAME#KEY, without what stands around it"),
+        Some("arn") => Some("arn:…, without what stands around it"),
+        _ => Some("vault:PATH#KEY, without what stands around it"),
     }
 }
 

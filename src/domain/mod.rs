@@ -33,4 +33,4 @@ pub use printable::{excerpt, printable};
 pub(crate) use reference::encoded_path;
 pub use reference::{AwsSource, ReferenceError, SecretRef, Source, VaultOperation, VaultSource};
 pub use secret::{SecretBytes, SecretValue};
-pub use time::{LONGEST_LIFE, Seconds, http_date, later, part, scaled};
+pub use time::{LONGEST_LIFE, Seconds, http_date, later, part, retry_after, scaled};

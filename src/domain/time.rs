@@ -100,9 +100,43 @@ pub fn http_date(at: SystemTime) -> String {
     httpdate::fmt_http_date(later(at.max(UNIX_EPOCH), Duration::ZERO))
 }
 
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date relative to `now` (an IMF-fixdate or a
+/// date of RFC 850 or asctime); `None` when it is none of them. A date that is past is no wait.
+pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(header.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = httpdate::parse_http_date(header).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        for (header, expected) in [
+            ("0", Some(0)),
+            (" 7 ", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:17 GMT", Some(0)),
+            ("3600", Some(3600)),
+            ("Fri, 06 Nov 2093 08:49:37 GMT", Some(3_124_224_000)),
+            ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
+            ("Sun Nov  6 08:49:47 1994", Some(10)),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(header, now), expected.map(Duration::from_secs), "{header:?}");
+        }
+        assert_eq!(retry_after("99999999999999999999999999", now), Some(Duration::MAX));
+    }
 
     #[test]
     fn a_life_is_read_from_any_number_and_is_never_longer_than_a_century() {

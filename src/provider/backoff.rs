@@ -1,6 +1,6 @@
 //! The wait before a retry, as pure functions of the attempt, `Retry-After` and jitter.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::domain::{part, scaled};
 
@@ -25,17 +25,6 @@ pub fn delay(attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Durati
         Some(retry_after) => honoured(retry_after).saturating_add(spread.min(FIRST.1.max(part(retry_after, 10)))),
         None => FIRST.0.saturating_add(spread),
     }
-}
-
-/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date relative to `now`, at most ten minutes; `None` when it
-/// is neither.
-pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
-    let header = header.trim();
-    if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(header.parse().map_or(Duration::MAX, Duration::from_secs));
-    }
-    let date = httpdate::parse_http_date(header).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// What is waited because of a `Retry-After`.
@@ -94,26 +83,6 @@ mod tests {
                 && delay(9, Some(retry_after), ALMOST_ONE) <= retry_after * 11 / 10
         );
         assert!(delay(0, Some(Duration::ZERO), 0.9) < Duration::from_millis(251));
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-        for (header, expected) in [
-            ("0", Some(0)),
-            (" 7 ", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
-            ("Sun, 06 Nov 1994 08:49:17 GMT", Some(0)),
-            ("3600", Some(3600)),
-            ("Fri, 06 Nov 2093 08:49:37 GMT", Some(3_124_224_000)),
-            ("-1", None),
-            ("1.5", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(retry_after(header, now), expected.map(Duration::from_secs), "{header:?}");
-        }
-        assert_eq!(retry_after("99999999999999999999999999", now), Some(Duration::MAX));
     }
 
     #[test]

@@ -80,6 +80,31 @@ fn an_ordinary_value_stays() {
         "aws-sm: rotate the keys (#12)",
         "aws-sm: rotate the keys",
         "aws-sm:rotate all the keys",
+        "vault:fix#12",
+        "Vault:fix#12",
+        "bao:fix#12",
+        "(vault:fix#12)",
+        "vault:closes #3, #4",
+        "vault:see #12.",
+        "vault:fix login#12",
+        "Vault: the #general channel",
+        "vault : corrige le login (#12)",
+        "{\"vault:a/b#c\": 1}",
+        "[\"vault:a/b#c\"]",
+        "<vault:a/b#c> and more",
+        "@vault:team see #general",
+        "op://vault/item/field#x",
+        "ref+vault://secret/db#/password",
+        "vault+kv://secret/db#password",
+        "vals+vault:secret/db#password",
+        "<path:secret/data/db#password>",
+        "secretsmanager:a/b#c",
+        "aws-secretsmanager:/a/b",
+        "awssm:a/b",
+        "hashivault:a/b#c",
+        "$(VAULT:a/b)",
+        "{{ with secret \"secret/data/db\" }}{{ .Data.data.k }}{{ end }}",
+        "{{ secret('name').k }}",
         ARN,
     ] {
         assert!(!is_resolved("DB", value, &[]), "{value}");
@@ -147,6 +172,24 @@ fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
         ("pg://x:${Vault:a/canary#b}@db", "${vault:PATH#KEY}"),
         (">> vault:a/canary#b", ">>vault:PATH#KEY#{"),
         (">vault:a/canary#b", ">>vault:PATH#KEY#{"),
+        ("Vault: a/canary#b", "vault:PATH#KEY"),
+        ("VAULT:canary #b", "vault:PATH#KEY"),
+        ("vault :a/canary#b", "vault:PATH#KEY"),
+        ("AWS-SM: canary", "aws-sm:NAME#KEY"),
+        ("valut:a/canary#b", "vault:PATH#KEY"),
+        ("openbao:a/canary#b", "vault:PATH#KEY"),
+        ("awssm:canary#b", "aws-sm:NAME#KEY"),
+        ("{{ vault:a/canary#b }}", "vault:PATH#KEY, without what stands around it"),
+        ("{{vault:canary#b}}", "vault:PATH#KEY, without what stands around it"),
+        ("$(vault:a/canary#b)", "vault:PATH#KEY, without what stands around it"),
+        ("$vault:a/canary#b", "vault:PATH#KEY, without what stands around it"),
+        ("%{vault:a/canary#b}", "vault:PATH#KEY, without what stands around it"),
+        ("@vault:a/canary#b", "vault:PATH#KEY, without what stands around it"),
+        ("<vault:a/canary#b>", "vault:PATH#KEY, without what stands around it"),
+        ("\"<vault:a/canary#b>\"", "vault:PATH#KEY, without what stands around it"),
+        ("[aws-sm:canary]", "aws-sm:NAME#KEY, without what stands around it"),
+        ("x={{ secret('vault:a/canary#b') }}", "a template under `env`"),
+        ("{{ secret(\"aws-sm:canary\").b }}", "a template under `env`"),
     ] {
         for flags in [&[][..], &[("--inherit", "vault,aws-sm,bank-vaults")]] {
             let mistakes = inherited("DB", value, flags).expect_err(value);
@@ -258,6 +301,10 @@ fn white_space_does_not_hide_a_reference() {
         "vault: canary#c",
         "vault: secret/data/canary #c",
         "vault:secret/data/my canary#c",
+        "vault:canary #c",
+        "vault: canary #c",
+        "vault:my canary #c",
+        "vault:secret/data/canary #12",
         "aws-sm:canary b",
         "aws-sm: canary",
         "aws-sm:canary\n",
@@ -297,6 +344,24 @@ fn an_option_behind_an_inherited_reference_is_told_where_it_goes() {
         let mistakes = inherited("DB", value, &[]).expect_err(value);
         assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
         assert!(mistakes[0].contains("under `env` in the config, as DB: { from: REF,"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn an_option_behind_a_reference_of_bank_vaults_is_told_where_it_goes() {
+    for (value, expected) in [
+        ("vault:a/canary#k,format=raw", "format=raw stands behind it, which belongs under `env`"),
+        ("bao:a/canary#k,decode=base64", "decode=base64 stands behind it"),
+        ("vault:a/canary#k?version=1", "\"?version=\" stands in its key; write vault:PATH#KEY#VERSION"),
+        ("vault:a/canary?version=1#k", "a version in its path"),
+        ("x ${vault:a/canary#k?version=1}", "\"?version=\" stands in its key; write vault:PATH#KEY#VERSION"),
+        ("x ${vault:a/canary?version=1#k}", "a version in its path"),
+        ("x ${vault:a/canary#k,format=raw} y", "format=raw is no part of a reference; leave it out"),
+        ("${bao:a/canary#k,base64}", "decode=base64 is no part of a reference; write secret('REF') | b64decode"),
+    ] {
+        let mistakes = inherited("DB", value, &[("--inherit", "bank-vaults")]).expect_err(value);
+        assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
         assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
     }
 }

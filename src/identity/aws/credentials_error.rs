@@ -17,7 +17,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::config::ProxyError;
+use crate::domain;
 use crate::identity::thread::NoThread;
+use crate::sys::clock;
 
 use super::body::BodyError;
 use super::checked::NotVisible;
@@ -188,9 +190,9 @@ impl Meaning {
     }
 }
 
-/// The `Retry-After` of a response, in seconds.
+/// The `Retry-After` of a response.
 pub(crate) fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    domain::retry_after(answer.headers().get("retry-after")?, clock::wall())
 }
 
 /// Explains why a request got no response of its service: credentials, connection, or timeout.
@@ -398,6 +400,8 @@ pub(super) fn metadata(error: &(dyn Error + 'static)) -> Metadata {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
 
     #[test]
@@ -420,6 +424,20 @@ mod tests {
         ] {
             assert_eq!(Meaning::of(code, status), meaning, "{code}");
         }
+    }
+
+    #[test]
+    fn a_wait_may_be_a_date() {
+        let wait = |header: String| {
+            let answer = http::Response::builder().status(429).header("retry-after", header).body(());
+            let answer = answer.unwrap().map(|()| SdkBody::empty());
+            retry_after(&HttpResponse::try_from(answer).unwrap())
+        };
+        assert_eq!(wait("7".into()), Some(Duration::from_secs(7)));
+        let date = domain::http_date(clock::wall() + Duration::from_secs(100));
+        assert!(wait(date.clone()).is_some_and(|wait| (98..=100).contains(&wait.as_secs())), "{date}");
+        assert_eq!(wait("Sun Nov  6 08:49:37 1994".into()), Some(Duration::ZERO));
+        assert_eq!(wait("soon".into()), None);
     }
 
     #[test]

@@ -25,11 +25,11 @@ use rustify::errors::ClientError;
 use tokio::sync::OnceCell;
 
 use crate::config;
-use crate::domain::{Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
+use crate::domain::{self, Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
 
 use super::error::{Class, Extent, Failure, Speaker};
 use super::transport::{Limits, Transport, TransportError};
-use super::{Fetch, backoff, in_parallel};
+use super::{Fetch, in_parallel};
 
 use answer::Answer;
 use endpoint::{Call, Envelope, header};
@@ -197,7 +197,7 @@ impl Vault {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         Ok(Answer {
             status: response.status().as_u16(),
-            retry_after: retry_after.and_then(|value| backoff::retry_after(value, (self.now)())),
+            retry_after: retry_after.and_then(|value| domain::retry_after(value, (self.now)())),
             body: SecretBytes::new(response.into_body()),
         })
     }
