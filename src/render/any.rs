@@ -7,7 +7,8 @@ use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, ValueError};
 use super::gotemplate::{self, ConvertedSecrets, Rendered};
-use super::template::{self, Step};
+use super::step::Step;
+use super::template;
 
 /// A compiled template in either language.
 #[derive(Debug)]
@@ -61,12 +62,11 @@ impl AnyTemplate {
         }
     }
 
-    /// The members that the text picks by name from each reference, as far as known without the values. Empty for a
-    /// Go template.
+    /// The members that the text picks by name from each reference, as far as known without the values.
     pub fn picks(&self) -> Box<dyn Iterator<Item = (&SecretRef, &[Step])> + '_> {
         match self {
             Self::Jinja(template) => Box::new(template.picks()),
-            Self::Go(_) => Box::new(std::iter::empty()),
+            Self::Go(template) => Box::new(template.picks()),
         }
     }
 

@@ -14,12 +14,14 @@ mod error;
 mod format;
 pub mod gotemplate;
 mod limits;
+mod step;
 mod template;
 mod tree;
 
 pub use any::{AnyTemplate, CompileError};
 pub use error::{Expanding, InnerQuote, Location, NoMap, RenderError, TemplateRenderError, Unquotable, ValueError};
-pub use template::{SecretCallError, Step, Template, TemplateError, TemplateErrorKind};
+pub use step::Step;
+pub use template::{SecretCallError, Template, TemplateError, TemplateErrorKind};
 
 /// Renders one reference. The default format is `raw` for one value, `json` for a map. `decode` is applied first; its
 /// result is one value, which may be a JSON object.

@@ -177,6 +177,30 @@ fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
         let run = case.with_files(&config).arg("--local").arg(local);
         assert_eq!(run.sh("cat $SECRET_EXEC_DIR/a").output().ok(), said, "{template}: {skeleton}");
     }
+    for (template, said) in [
+        ("{{ with secret `secret/data/n` }}{{ .Data.data.user }}:{{ index .Data.data `a b` }}{{ end }}", "R:R"),
+        ("{{ with secret `kv/n` }}{{ range .Data.servers }}{{ .host }}:{{ .port }};{{ end }}{{ end }}", "R:R;"),
+        (
+            "{{ with secret `kv/n` }}{{ range $k, $v := .Data.m }}{{ $v.x }}{{ end }}{{ .Data.l | sprig_join `,` }}{{ end }}",
+            "RR",
+        ),
+        ("{{ with secret `secret/data/n` }}{{ with .Data.data.a }}{{ .b.c }}{{ end }}{{ end }}", "R"),
+        (
+            "{{ with secret `secret/data/n` }}{{ range $k, $v := .Data.data }}{{ $k }}={{ $v }};{{ end }}{{ end }}",
+            "KEY=R;",
+        ),
+        (
+            "{{ with pkiCert `pki/issue/w` `common_name=x` }}{{ .Cert | len | lt 99 }}{{ .Key | len | lt 99 }}{{ end }}",
+            "truetrue",
+        ),
+    ] {
+        let case = Case::new();
+        let config = format!("files:\n  a: {{ language: go, template: {template:?} }}\n");
+        let skeleton = case.with_files(&config).command("check").arg("--local-skeleton").output().ok();
+        let local = case.write("skeleton.yaml", skeleton.replace("{{random}}", "R"));
+        let run = case.with_files(&config).arg("--local").arg(local);
+        assert_eq!(run.sh("cat $SECRET_EXEC_DIR/a").output().ok(), said, "{template}: {skeleton}");
+    }
     let case = Case::new();
     let config =
         "files: { ca.pem: \"vault:pki/ca/pem\", chain: \"vault:pki/ca_chain\", key: \"vault:ssh/public_key\" }\n";

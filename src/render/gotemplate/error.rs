@@ -42,6 +42,9 @@ pub enum SyntaxError {
         /// The reason, and what to do instead.
         why: &'static str,
     },
+    /// A call of a template that no `define` or `block` defines.
+    #[error("template {0:?} not defined")]
+    UndefinedTemplate(String),
     /// A path that is not a valid reference.
     #[error("{0}")]
     Reference(String),

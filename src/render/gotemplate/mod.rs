@@ -4,16 +4,19 @@
 //! steps, bytes and depth. References with a literal path are known before anything is fetched; one with a path
 //! computed from a fetched value is returned by [`Template::render`], to be fetched in another round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use crate::config::{GoOptions, MissingKey};
 use crate::domain::{Fetches, SecretBytes, SecretRef, Source};
 
 use super::error::{Location, RenderError, TemplateRenderError};
+use super::step::Step;
 
 mod arguments;
 mod ast;
 mod converted;
+mod defined;
 mod error;
 mod eval;
 mod fields;
@@ -24,6 +27,7 @@ mod json;
 mod lexer;
 mod literal;
 mod parser;
+mod picks;
 mod print;
 mod printf;
 mod quote;
@@ -53,6 +57,9 @@ pub struct Template {
     missing_key: MissingKey,
     templates: ast::Templates,
     references: Vec<SecretRef>,
+    /// The references of calls, by the call's byte offset.
+    calls: BTreeMap<usize, SecretRef>,
+    picks: OnceLock<Vec<picks::Pick>>,
     computed: Vec<Location>,
 }
 
@@ -70,6 +77,7 @@ impl Template {
     pub fn parse(name: &str, text: &str, options: &GoOptions) -> Result<Self, TemplateError> {
         let fault = |(offset, why)| TemplateError { name: name.to_owned(), at: Location::of(text, offset), why };
         let templates = parser::parse(MAIN, text, &options.left, &options.right).map_err(fault)?;
+        defined::check(&templates, MAIN).map_err(fault)?;
         let found = references::find(&templates).map_err(fault)?;
         let mut places: BTreeSet<usize> = found.computed.into_iter().collect();
         let computed = std::iter::from_fn(|| places.pop_first()).map(|offset| Location::of(text, offset)).collect();
@@ -79,6 +87,8 @@ impl Template {
             missing_key: options.missing_key,
             templates,
             references: found.known,
+            calls: found.calls,
+            picks: OnceLock::new(),
             computed,
         })
     }
@@ -86,6 +96,12 @@ impl Template {
     /// Every reference with a literal path, each once, then the [adopted](Self::adopt) ones.
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.references.iter()
+    }
+
+    /// The parts of each secret that the template uses, as far as its text tells.
+    pub fn picks(&self) -> impl Iterator<Item = (&SecretRef, &[Step])> {
+        let picks = self.picks.get_or_init(|| picks::find(&self.templates, &self.calls, MAIN));
+        picks.iter().map(|(reference, path)| (reference, &**path))
     }
 
     /// The places of references whose path is computed when the template is rendered.

@@ -1,6 +1,6 @@
 //! Finds the references in a template whose arguments are literals, or `print` and `printf` of literals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::SecretRef;
 
@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) known: Vec<SecretRef>,
     /// Byte offsets of calls whose arguments are computed.
     pub(super) computed: Vec<usize>,
+    /// The references of calls, by the call's byte offset.
+    pub(super) calls: BTreeMap<usize, SecretRef>,
     seen: BTreeSet<SecretRef>,
     folding: Folding,
 }
@@ -23,7 +25,8 @@ pub(super) struct Found {
 /// Finds the references in all templates.
 pub(super) fn find(templates: &Templates) -> Result<Found, (usize, SyntaxError)> {
     let folding = Folding { room: ROOM, is_spent: false };
-    let mut found = Found { known: Vec::new(), computed: Vec::new(), seen: BTreeSet::new(), folding };
+    let mut found =
+        Found { known: Vec::new(), computed: Vec::new(), calls: BTreeMap::new(), seen: BTreeSet::new(), folding };
     for list in templates.values() {
         found.list(list)?;
     }
@@ -112,6 +115,7 @@ impl Found {
         };
         let reference = functions::reference(function.name, &texts);
         let reference = reference.map_err(|why| (at, SyntaxError::Reference(format!("{}: {why}", function.name))))?;
+        self.calls.insert(at, reference.clone());
         if self.seen.insert(reference.clone()) {
             self.known.push(reference);
         }

@@ -18,6 +18,7 @@ use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, Secre
 
 use super::error::{Location, RenderError, TemplateRenderError, ValueError};
 use super::limits::FUEL;
+use super::step::Step;
 use super::{Part, gotemplate};
 
 mod bound;
@@ -29,8 +30,6 @@ mod pick;
 mod scan;
 mod trail;
 mod value;
-
-pub use pick::Step;
 
 use trail::{MissingKey, Trail};
 use value::Answer;

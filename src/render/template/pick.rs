@@ -1,5 +1,7 @@
 //! What a template picks from a secret: the steps from the secret to the value.
 
+use super::super::step::Step;
+
 /// A path of steps that the text picks from a `secret('…')`.
 #[derive(Debug, Clone)]
 pub(super) struct Pick {
@@ -13,13 +15,4 @@ impl Pick {
         self.path.push(step);
         self
     }
-}
-
-/// A step into a nested value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// The value of a key.
-    Key(String),
-    /// Each item of a list, or one of them.
-    Item,
 }

@@ -9,8 +9,9 @@ use minijinja::machinery::ast::{self, CallArg, Expr, Spanned, Stmt};
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::super::step::Step;
 use super::chains::{Chains, base, start};
-use super::pick::{Pick, Step};
+use super::pick::Pick;
 use super::{SecretCallError, TemplateErrorKind};
 
 /// The most tokens of one tag: the parser recurses over some of them without a limit of its own.

@@ -45,9 +45,65 @@ fn an_error_has_name_line_and_column() {
         ("{{ break }}", "{{break}} outside {{range}}"),
         ("{{ 1 | 2 }}", "non executable command in pipeline stage 2"),
         ("{{ secret \"/../a\" }}", "secret: "),
+        ("a\n {{ template \"x\" }}", "template t:2:5: template \"x\" not defined"),
+        ("{{ if false }}{{ template \"x\" . }}{{ end }}", "template \"x\" not defined"),
+        (
+            "{{ define \"a\" }}\n{{ template \"b\" }}{{ end }}{{ template \"a\" }}",
+            "template t:2:4: template \"b\" not defined",
+        ),
+        ("{{ executeTemplate \"x\" }}", "template t:1:20: template \"x\" not defined"),
+        ("{{ print (executeTemplate \"x\" .) }}", "template \"x\" not defined"),
     ] {
         let error = rendered(text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_template_that_is_never_called_may_call_any() {
+    for text in ["{{ define \"a\" }}{{ template \"b\" }}{{ end }}", "{{ block \"a\" . }}{{ end }}"] {
+        assert_eq!(rendered(text).as_deref(), Ok(""), "{text}");
+    }
+}
+
+#[test]
+fn the_parts_that_a_template_uses_are_found() {
+    let picks = |text: &str| {
+        let template = Template::parse("t", text, &GoOptions::default()).unwrap();
+        let shown = |(of, path): (&SecretRef, &[Step])| {
+            let steps: Vec<_> = path.iter().map(|step| if let Step::Key(key) = step { key } else { "*" }).collect();
+            format!("{}:{}", of.to_string().trim_start_matches("vault:"), steps.join("."))
+        };
+        template.picks().map(shown).collect::<Vec<_>>().join(" ")
+    };
+    for (text, expected) in [
+        ("{{ with secret \"s/data/a\" }}{{ .Data.data.user }}{{ .Data.metadata.version }}{{ end }}", "s/data/a:user"),
+        ("{{ (secret \"database/creds/a\").Data.password }}", "database/creds/a:password"),
+        ("{{ $x := secret \"kv/a\" }}{{ index $x.Data \"b c\" }}{{ $x.LeaseID }}", "kv/a:b c"),
+        (
+            "{{ with secret \"kv/a\" }}{{ range .Data.hosts }}{{ .name }}{{ end }}{{ end }}",
+            "kv/a:hosts kv/a:hosts.* kv/a:hosts.*.name",
+        ),
+        ("{{ with secret \"kv/a\" }}{{ range $k, $v := .Data }}{{ $k }}={{ $v }}{{ end }}{{ end }}", ""),
+        ("{{ with secret \"kv/a\" }}{{ range $k, $v := .Data.m }}{{ $v }}{{ end }}{{ end }}", "kv/a:m kv/a:m.KEY"),
+        ("{{ with secret \"kv/a\" }}{{ with .Data.a }}{{ .b | toUpper }}{{ end }}{{ end }}", "kv/a:a kv/a:a.b"),
+        (
+            "{{ with secret \"kv/a\" }}{{ (index .Data.l 0).x }}{{ .Data.p | sprig_join \",\" }}{{ end }}",
+            "kv/a:l kv/a:l.* kv/a:l.*.x kv/a:p kv/a:p.*",
+        ),
+        ("{{ define \"d\" }}{{ .Data.k }}{{ end }}{{ template \"d\" secret \"kv/a\" }}", "kv/a:k"),
+        ("{{ define \"d\" }}{{ template \"d\" .Data }}{{ end }}{{ template \"d\" secret \"kv/a\" }}", "kv/a:Data"),
+        (
+            "{{ with pkiCert \"pki/issue/w\" \"common_name=x\" }}{{ .Key }}{{ end }}",
+            "pki/issue/w?common_name=…:certificate pki/issue/w?common_name=…:private_key",
+        ),
+        ("{{ with secret \"kv/a\" }}{{ if .Data.a }}{{ $.Data.z }}{{ .Data.b }}{{ end }}{{ end }}", "kv/a:a kv/a:b"),
+        ("{{ with secret (printf \"kv/%s\" \"a\") }}{{ .Data.a }}{{ end }}", "kv/a:a"),
+    ] {
+        let mut found: Vec<_> = picks(text).split(' ').map(str::to_owned).collect();
+        // A template that calls itself goes on as deep as it may.
+        found.retain(|pick| !pick.contains("Data.Data"));
+        assert_eq!(found.join(" "), expected, "{text}");
     }
 }
 
