@@ -1,15 +1,33 @@
 //! `toJSON` and its variants, like Go's `encoding/json`.
 
 use super::super::limits::check_written;
-use super::float;
 use super::quote::runes;
-use super::value::Value;
+use super::value::{Elements, Map, Text, Value};
+use super::{float, key};
 
 /// Writes a value as JSON, with `indent` spaces per level; `escapes`: write `<`, `>` and `&` as `\u00XX`.
 pub(super) fn write(value: &Value, indent: Option<usize>, escapes: bool) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     Writer { indent, escapes }.value(&mut out, value, 0)?;
     Ok(out)
+}
+
+/// The entries by name. Integers are names in JSON too; other keys are an error, as in Go.
+fn named(map: &Map, elements: Elements) -> Result<Vec<(Text, &Value)>, String> {
+    let mut named = Vec::with_capacity(map.len());
+    for (key, item) in key::entries(map, elements) {
+        let name = match key {
+            Value::String(text) => (text, 1),
+            Value::Int(number, _) => (Text::from(number.to_string().as_bytes()), 0),
+            Value::Uint(number, _) => (Text::from(number.to_string().as_bytes()), 0),
+            other => return Err(format!("a key of type {} is no name in JSON", other.type_name())),
+        };
+        named.push((name, item));
+    }
+    if elements == Elements::AnyKeys {
+        named.sort_by(|(left, _), (right, _)| left.cmp(right));
+    }
+    Ok(named.into_iter().map(|((name, _), item)| (name, item)).collect())
 }
 
 /// The options of the output.
@@ -41,11 +59,11 @@ impl Writer {
                 out.push(b']');
             }
             Value::Map(map, _) if map.is_empty() => out.extend_from_slice(b"{}"),
-            Value::Map(map, _) => {
+            Value::Map(map, elements) => {
                 out.push(b'{');
-                for (at, (key, item)) in map.iter().enumerate() {
+                for (at, (key, item)) in named(map, *elements)?.into_iter().enumerate() {
                     self.separate(out, at, depth + 1);
-                    self.string(out, key);
+                    self.string(out, &key);
                     out.extend_from_slice(if self.indent.is_some() { b": " } else { b":" });
                     self.value(out, item, depth + 1)?;
                 }

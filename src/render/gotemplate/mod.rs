@@ -24,6 +24,7 @@ mod float;
 mod functions;
 mod jinja;
 mod json;
+mod key;
 mod lexer;
 mod literal;
 mod parser;

@@ -1,8 +1,8 @@
 //! Prints values as Go's `fmt` does with `%v`: for `print`, `println` and actions.
 
-use super::float;
 use super::quote::quote;
 use super::value::Value;
+use super::{float, key};
 
 /// Prints a value as `fmt.Fprint` does; `None` for a value that contains pointers, which Go prints as addresses.
 pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
@@ -23,13 +23,13 @@ pub(super) fn value(out: &mut Vec<u8>, value: &Value) -> Option<()> {
             }
             out.push(b']');
         }
-        Value::Map(map, _) => {
+        Value::Map(map, elements) => {
             out.extend_from_slice(b"map[");
-            for (at, (key, item)) in map.iter().enumerate() {
+            for (at, (key, item)) in key::entries(map, *elements).enumerate() {
                 if at > 0 {
                     out.push(b' ');
                 }
-                out.extend_from_slice(key);
+                self::value(out, &key)?;
                 out.push(b':');
                 self::value(out, item)?;
             }
@@ -88,12 +88,12 @@ pub(super) fn syntax(out: &mut Vec<u8>, value: &Value) -> Option<()> {
             }
             out.push(b'}');
         }
-        Value::Map(map, _) => {
+        Value::Map(map, elements) => {
             out.extend_from_slice(value.type_name().as_bytes());
             out.push(b'{');
-            for (at, (key, item)) in map.iter().enumerate() {
+            for (at, (key, item)) in key::entries(map, *elements).enumerate() {
                 separated(out, at);
-                out.extend_from_slice(quote(key, '"', false).as_bytes());
+                syntax(out, &key)?;
                 out.push(b':');
                 syntax(out, item)?;
             }

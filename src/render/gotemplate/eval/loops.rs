@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::super::ast::Branch;
 use super::super::error::Stop;
+use super::super::key;
 use super::super::value::{Int, Value};
 use super::{Evaluator, Jump};
 
@@ -39,9 +40,9 @@ impl Evaluator<'_> {
                 }
                 items.is_empty()
             }
-            Value::Map(map, _) => {
-                for (key, item) in map.iter() {
-                    if self.iteration(branch, Value::String(key.clone()), item)?.is_break() {
+            Value::Map(map, elements) => {
+                for (key, item) in key::entries(map, *elements) {
+                    if self.iteration(branch, key, item)?.is_break() {
                         break;
                     }
                 }

@@ -1,8 +1,8 @@
 //! Go's predefined functions, except comparisons.
 
 use super::super::arguments::Kind::{Any, String as Str};
-use super::super::value::{Uint, Value};
-use super::super::{print, printf, quote};
+use super::super::value::{Elements, Uint, Value};
+use super::super::{key, print, printf, quote};
 use super::{Function, Outcome, cannot_print};
 
 /// The most bytes that one `printf` may produce.
@@ -57,12 +57,15 @@ fn index(given: &[Value]) -> Outcome {
     if matches!(value, Value::Invalid | Value::Nil) {
         return Err("index of untyped nil".to_owned());
     }
-    for key in &given[1..] {
+    for at in &given[1..] {
         value = match &value {
-            Value::List(items, _) => items[place(key, items.len())?].clone(),
-            Value::String(text) | Value::Number(text) => Value::Uint(text[place(key, text.len())?].into(), Uint::Byte),
-            Value::Map(map, elements) => match key {
-                Value::String(key) => map.get(key).cloned().unwrap_or_else(|| elements.zero()),
+            Value::List(items, _) => items[place(at, items.len())?].clone(),
+            Value::String(text) | Value::Number(text) => Value::Uint(text[place(at, text.len())?].into(), Uint::Byte),
+            Value::Map(map, elements) => match at {
+                at if *elements == Elements::AnyKeys || matches!(at, Value::String(_)) => {
+                    let found = key::get(map, *elements, at);
+                    found.cloned().unwrap_or_else(|| elements.zero())
+                }
                 Value::Nil | Value::Invalid => return Err("value is nil; should be of type string".to_owned()),
                 other => return Err(format!("value has type {}; should be string", other.type_name())),
             },

@@ -1,9 +1,9 @@
 //! Formats one value with a verb and flags.
 
-use super::super::float;
 use super::super::print;
 use super::super::quote::{quote, runes};
 use super::super::value::Value;
+use super::super::{float, key};
 
 /// The flags, width and precision between `%` and the verb.
 #[derive(Clone, Copy, Default)]
@@ -52,13 +52,13 @@ impl Directive {
                 out.push(b']');
                 Some(())
             }
-            (_, Value::Map(map, _)) => {
+            (_, Value::Map(map, elements)) => {
                 out.extend_from_slice(b"map[");
-                for (at, (key, item)) in map.iter().enumerate() {
+                for (at, (key, item)) in key::entries(map, *elements).enumerate() {
                     if at > 0 {
                         out.push(b' ');
                     }
-                    self.write(out, &Value::String(key.clone()))?;
+                    self.item(out, &key)?;
                     out.push(b':');
                     self.item(out, item)?;
                 }

@@ -52,11 +52,11 @@ impl Emitter {
         match value {
             Value::Map(map, _) if map.is_empty() => self.plain("{}"),
             Value::List(items, _) if items.is_empty() => self.plain("[]"),
-            Value::Map(map, _) => {
+            Value::Map(map, elements) => {
                 let outer = self.indent.replace(self.indent.map_or(0, |indent| indent + 2));
-                for (key, item) in order::sorted(map) {
+                for (key, item) in order::sorted(map, *elements) {
                     self.line();
-                    self.entry(key, item)?;
+                    self.entry(&key, item)?;
                 }
                 self.indent = outer;
             }
@@ -87,15 +87,16 @@ impl Emitter {
     }
 
     /// Writes a key and its value.
-    fn entry(&mut self, key: &[u8], item: &Value) -> Result<(), String> {
-        if scalar::is_simple_key(key) {
-            self.text(key, Context::Key)?;
-            self.indicator(":", false, false);
-        } else {
+    fn entry(&mut self, key: &Value, item: &Value) -> Result<(), String> {
+        let is_long = matches!(key, Value::String(text) if !scalar::is_simple_key(text));
+        if is_long {
             self.indicator("?", true, true);
-            self.text(key, Context::Entry)?;
+            self.node(key, Context::Entry)?;
             self.line();
             self.indicator(":", true, true);
+        } else {
+            self.node(key, Context::Key)?;
+            self.indicator(":", false, false);
         }
         self.node(item, Context::Entry)
     }

@@ -1,18 +1,40 @@
 //! The order of keys as in Go's yaml: letters after everything else, and digits by the number they form.
 
-use super::super::value::{Map, Text, Value};
+use std::cmp::Ordering;
 
-/// The entries in the order that Go writes them.
-pub(super) fn sorted(map: &Map) -> Vec<(&Text, &Value)> {
+use super::super::key;
+use super::super::value::{Elements, Map, Value};
+
+/// The entries in the order that Go writes them: numbers and booleans by their value, nil, strings.
+pub(super) fn sorted(map: &Map, elements: Elements) -> Vec<(Value, &Value)> {
+    let (mut others, mut strings) = (Vec::new(), Vec::new());
+    for (key, item) in key::entries(map, elements) {
+        match &key {
+            Value::String(text) => strings.push((String::from_utf8_lossy(text).chars().collect(), (key, item))),
+            _ => others.push((key, item)),
+        }
+    }
+    others.sort_by(|(left, _), (right, _)| compare(left, right));
     // The comparison of numbers within words is not transitive ("a2" < "a10" < "a1b" < "a2"), and the standard
     // library's sort may panic on such an order.
-    merge_sorted(map.iter().map(|entry| (String::from_utf8_lossy(entry.0).chars().collect(), entry)).collect())
-        .into_iter()
-        .map(|(_, entry)| entry)
-        .collect()
+    others.extend(merge_sorted(strings).into_iter().map(|(_, entry)| entry));
+    others
 }
 
-type Entry<'a> = (Vec<char>, (&'a Text, &'a Value));
+/// Compares keys that are no strings. The entries come in with equal types in order.
+fn compare(left: &Value, right: &Value) -> Ordering {
+    let rank = |key: &Value| match key {
+        Value::Bool(value) => (f64::from(u8::from(*value)), 0),
+        Value::Int(number, _) => (*number as f64, 1),
+        Value::Uint(number, _) => (*number as f64, 2),
+        Value::Float(number) => (*number, 3),
+        _ => (f64::INFINITY, 4),
+    };
+    let (left, right) = (rank(left), rank(right));
+    left.0.total_cmp(&right.0).then(left.1.cmp(&right.1))
+}
+
+type Entry<'a> = (Vec<char>, (Value, &'a Value));
 
 /// A merge sort, which tolerates an inconsistent order.
 fn merge_sorted(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {

@@ -8,6 +8,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use crate::domain::MOST_ELEMENTS;
 
+use super::super::key;
 use super::super::value::{Elements, Map, Text, Value};
 use super::resolve::{Plain, resolve};
 
@@ -42,7 +43,7 @@ impl Open {
         match &mut self.content {
             Content::List(items) => items.push(node.value),
             Content::Map(map, next) => match next.take() {
-                None => *next = Some(key(node)?),
+                None => *next = Some(key_of(node)?),
                 Some(Key::Text(key)) => _ = map.insert(key, node.value),
                 Some(Key::Merge) => merge(map, &node.value, left)?,
             },
@@ -127,11 +128,10 @@ pub(in super::super) fn parse(text: &str) -> Result<Value, String> {
 }
 
 /// The key that a node is.
-fn key(node: Node) -> Result<Key, &'static str> {
+fn key_of(node: Node) -> Result<Key, &'static str> {
     match node.value {
         _ if node.is_merge => Ok(Key::Merge),
-        Value::String(text) => Ok(Key::Text(text)),
-        _ => Err("a key that is no string to YAML 1.1 (1, true, on, n) is not supported; put it in quotes"),
+        value => key::encode(&value).map(Key::Text).ok_or("a key is a list, a map, .nan, -0.0 or no UTF-8"),
     }
 }
 
