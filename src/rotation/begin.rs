@@ -10,7 +10,7 @@ use crate::backend::{self, Answers, Backend, Backends, Kind, Logins, Request, Ru
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
-use crate::domain::{Diagnostic, Source};
+use crate::domain::{Diagnostic, Fetched, Source};
 use crate::identity::PreloadedFiles;
 use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
@@ -128,25 +128,37 @@ impl<'a> Rotation<'a> {
             }
             if let Some(fetched) = answers.fetches.remove(&source) {
                 let request = answers.requests.get(&source).copied().unwrap_or(Request { at: now, run: Run::This });
-                // A batched read does not return the next rotation date; assume it is near until the first description
-                // returns it.
-                let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
-                schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
-                backend.accept(id, &fetched);
-                if request.run == Run::Earlier {
-                    // The value may have changed while this program was not running.
-                    schedule.is_of_earlier_run(id, now);
-                } else {
-                    self.statistics.first_fetch(&backend, &fetched);
-                }
-                self.statistics.version(&source, fetched.version.as_ref());
-                self.values.store(&source, fetched);
+                self.resume_value(&mut schedule, &backend, id, request, (&source, fetched));
             }
             self.places[index] = (BackendId(self.driver.backends().count()), id);
         }
         // The delivered values replace what was issued to a run with another configuration: review its tokens.
         schedule.delivered(&[], now);
         self.driver.add(schedule, backend);
+    }
+
+    /// Takes over a value that the start or an earlier run fetched.
+    fn resume_value(
+        &mut self,
+        schedule: &mut Schedule,
+        backend: &Rc<Backend>,
+        id: SecretId,
+        request: Request,
+        (source, fetched): (&Source, Fetched),
+    ) {
+        // A batched read does not return the next rotation date; assume it is near until the first description
+        // returns it.
+        let rotates_in = matches!(backend.kind, Kind::Aws(_)).then_some(Duration::ZERO);
+        schedule.resume(id, Answer { rotates_in, ..Answer::from(&fetched) }, request.at, random::unit());
+        backend.accept(id, &fetched);
+        if request.run == Run::Earlier {
+            // The value may have changed while this program was not running.
+            schedule.is_of_earlier_run(id, clock::boottime());
+        } else {
+            self.statistics.first_fetch(backend, &fetched);
+        }
+        self.statistics.version(source, fetched.version.as_ref());
+        self.values.store(source, fetched);
     }
 
     /// Adds the tokens of runs with other configurations, before the login that replaces them.
