@@ -56,7 +56,8 @@ impl From<String> for SecretBytes {
 impl Drop for SecretBytes {
     fn drop(&mut self) {
         LIVE.fetch_sub(self.0.len(), Ordering::Relaxed);
-        self.0.zeroize();
+        // As a slice: wiped one element at a time, as a box is, it takes four times as long.
+        self.0.as_mut().zeroize();
     }
 }
 
