@@ -40,11 +40,64 @@ pub(super) struct Item<'t> {
     pub(super) text: &'t str,
 }
 
-const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+/// The most tokens of one template, including white space and delimiters.
+const WORDS: usize = 40_000;
 
-/// Produces tokens on demand, so that an error is reported only when parsing reaches it.
+/// The tokens of a template, and the error behind them, which is reported only when parsing reaches it.
+#[derive(Debug)]
+pub(super) struct Tokens<'t> {
+    input: &'t str,
+    tokens: Vec<Token>,
+    error: (usize, SyntaxError),
+}
+
+/// A token, with the offsets of its text, which fit into 32 bits: no template is larger than 1 MiB.
+#[derive(Debug)]
+struct Token {
+    kind: Kind,
+    start: u32,
+    end: u32,
+}
+
+/// Splits a template at these delimiters. The last token is `End`, unless there is an error.
+pub(super) fn tokens<'t>(input: &'t str, left: &'t str, right: &'t str) -> Tokens<'t> {
+    let mut lexer = Lexer { input, left, right, at: 0, is_inside: false, parens: 0 };
+    let offset = |at: usize| u32::try_from(at).expect("no template is larger than 1 MiB");
+    let mut tokens = Vec::with_capacity(128);
+    let error = loop {
+        match if lexer.is_inside { lexer.inside() } else { lexer.outside() } {
+            Err(error) => break error,
+            Ok(item) if tokens.len() == WORDS => {
+                break (item.at, SyntaxError::TooLarge("its actions have more than 40,000 words"));
+            }
+            Ok(Item { kind, at, text }) => {
+                tokens.push(Token { kind, start: offset(at), end: offset(at + text.len()) });
+                if kind == Kind::End {
+                    break (input.len(), SyntaxError::Syntax("unexpected EOF".into()));
+                }
+            }
+        }
+    };
+    Tokens { input, tokens, error }
+}
+
+impl<'t> Tokens<'t> {
+    /// The kind of the token at this place; `None` behind the last one.
+    pub(super) fn kind(&self, place: usize) -> Option<Kind> {
+        self.tokens.get(place).map(|token| token.kind)
+    }
+
+    /// The token at this place, or the error that is there.
+    pub(super) fn item(&self, place: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
+        let Some(token) = self.tokens.get(place) else { return Err(self.error.clone()) };
+        let (at, end) = (token.start as usize, token.end as usize);
+        Ok(Item { kind: token.kind, at, text: &self.input[at..end] })
+    }
+}
+
+/// The position in a template.
 #[derive(Debug, Clone)]
-pub(super) struct Lexer<'t> {
+struct Lexer<'t> {
     input: &'t str,
     left: &'t str,
     right: &'t str,
@@ -54,24 +107,28 @@ pub(super) struct Lexer<'t> {
 }
 
 impl<'t> Lexer<'t> {
-    /// A lexer with these delimiters.
-    pub(super) fn new(input: &'t str, left: &'t str, right: &'t str) -> Self {
-        Self { input, left, right, at: 0, is_inside: false, parens: 0 }
-    }
-
-    /// The next token; `End` repeatedly after the last one.
-    pub(super) fn item(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
-        if self.is_inside { self.inside() } else { self.outside() }
-    }
-
     /// The remaining text.
     fn rest(&self) -> &'t str {
         &self.input[self.at..]
     }
 
+    /// The remaining bytes. Delimiters and everything that ends a token are found in bytes; only words and errors
+    /// need characters.
+    fn bytes(&self) -> &'t [u8] {
+        &self.input.as_bytes()[self.at..]
+    }
+
+    /// The next byte.
+    fn byte(&self) -> Option<u8> {
+        self.input.as_bytes().get(self.at).copied()
+    }
+
     /// The next character.
     fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
+        match self.byte() {
+            Some(byte) if byte.is_ascii() => Some(char::from(byte)),
+            _ => self.rest().chars().next(),
+        }
     }
 
     /// The token from `start` to the current position.
@@ -83,13 +140,12 @@ impl<'t> Lexer<'t> {
     fn outside(&mut self) -> Result<Item<'t>, (usize, SyntaxError)> {
         loop {
             let start = self.at;
-            let Some(found) = self.rest().find(self.left) else {
+            let Some(delimiter) = self.left_delimiter() else {
                 self.at = self.input.len();
                 return Ok(self.since(start, if start == self.at { Kind::End } else { Kind::Text }));
             };
-            let delimiter = start + found;
             let behind = delimiter + self.left.len();
-            let is_trimmed = has_left_trim(&self.input[behind..]);
+            let is_trimmed = has_left_trim(&self.input.as_bytes()[behind..]);
             let text = &self.input[start..delimiter];
             let text = if is_trimmed { text.trim_end_matches(is_space) } else { text };
             if !text.is_empty() {
@@ -107,6 +163,20 @@ impl<'t> Lexer<'t> {
             self.is_inside = true;
             self.parens = 0;
             return Ok(Item { kind: Kind::LeftDelimiter, at: delimiter, text: self.left });
+        }
+    }
+
+    /// The offset of the next left delimiter. A search for one character is much faster than for a string, and a
+    /// template is mostly text.
+    fn left_delimiter(&self) -> Option<usize> {
+        let first = self.left.chars().next()?;
+        let mut at = self.at;
+        loop {
+            at += self.input[at..].find(first)?;
+            if self.input[at..].starts_with(self.left) {
+                return Some(at);
+            }
+            at += first.len_utf8();
         }
     }
 
@@ -129,16 +199,18 @@ impl<'t> Lexer<'t> {
     }
 
     fn skip_space(&mut self) {
-        self.at = self.input.len() - self.rest().trim_start_matches(is_space).len();
+        while self.byte().is_some_and(is_space_byte) {
+            self.at += 1;
+        }
     }
 
     /// Whether the right delimiter is next; `Some(true)` with a trim marker before it.
     fn right_delimiter(&self) -> Option<bool> {
-        let rest = self.rest();
-        if has_right_trim(rest) && rest[2..].starts_with(self.right) {
+        let (rest, right) = (self.bytes(), self.right.as_bytes());
+        if has_right_trim(rest) && rest[2..].starts_with(right) {
             return Some(true);
         }
-        rest.starts_with(self.right).then_some(false)
+        rest.starts_with(right).then_some(false)
     }
 
     /// Reads the next token inside delimiters.
@@ -165,8 +237,8 @@ impl<'t> Lexer<'t> {
             ':' => Err((start, SyntaxError::Syntax("expected :=".into()))),
             '|' => Ok(self.since(start, Kind::Pipe)),
             ',' => Ok(self.since(start, Kind::Comma)),
-            '"' => self.quoted(start, '"', "unterminated quoted string", Kind::String),
-            '\'' => self.quoted(start, '\'', "unterminated character constant", Kind::CharConstant),
+            '"' => self.quoted(start, b'"', "unterminated quoted string", Kind::String),
+            '\'' => self.quoted(start, b'\'', "unterminated character constant", Kind::CharConstant),
             '`' => {
                 let Some(end) = self.rest().find('`') else {
                     return Err((start, SyntaxError::Syntax("unterminated raw quoted string".into())));
@@ -215,13 +287,10 @@ impl<'t> Lexer<'t> {
     /// Reads a run of white space; its last character may belong to a trim marker.
     fn space(&mut self) -> Item<'t> {
         let start = self.at;
-        let mut last = start;
-        while let Some(c) = self.peek().filter(|c| is_space(*c)) {
-            last = self.at;
-            self.at += c.len_utf8();
-        }
-        let marker = &self.input[last..];
-        if has_right_trim(marker) && marker[2..].starts_with(self.right) {
+        self.skip_space();
+        let last = self.at - 1;
+        let marker = &self.input.as_bytes()[last..];
+        if has_right_trim(marker) && marker[2..].starts_with(self.right.as_bytes()) {
             self.at = last;
             if last == start && self.parens == 0 {
                 return self.close(true);
@@ -231,16 +300,17 @@ impl<'t> Lexer<'t> {
     }
 
     /// Reads the rest of a quoted literal; `open` is the error if it has no end.
-    fn quoted(&mut self, start: usize, quote: char, open: &str, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
-        while let Some(c) = self.peek() {
-            self.at += c.len_utf8();
-            match c {
-                '\\' => match self.peek() {
-                    Some(next) if next != '\n' => self.at += next.len_utf8(),
+    fn quoted(&mut self, start: usize, quote: u8, open: &str, kind: Kind) -> Result<Item<'t>, (usize, SyntaxError)> {
+        // No byte of a longer character is one of these.
+        while let Some(byte) = self.byte() {
+            self.at += 1;
+            match byte {
+                b'\\' => match self.byte() {
+                    Some(next) if next != b'\n' => self.at += 1,
                     _ => break,
                 },
-                '\n' => break,
-                c if c == quote => return Ok(self.since(start, kind)),
+                b'\n' => break,
+                byte if byte == quote => return Ok(self.since(start, kind)),
                 _ => {}
             }
         }
@@ -262,7 +332,9 @@ impl<'t> Lexer<'t> {
         let kind = match &self.input[start..self.at] {
             "true" | "false" => Kind::Bool,
             "nil" => Kind::Nil,
-            word if KEYWORDS.contains(&word) => Kind::Keyword,
+            "block" | "break" | "continue" | "define" | "else" | "end" | "if" | "range" | "template" | "with" => {
+                Kind::Keyword
+            }
             _ => Kind::Identifier,
         };
         self.terminated(start, kind)
@@ -270,7 +342,9 @@ impl<'t> Lexer<'t> {
 
     /// Skips letters, digits and underscores.
     fn skip_word(&mut self) {
-        self.at = self.input.len() - self.rest().trim_start_matches(is_alphanumeric).len();
+        while let Some(c) = self.peek().filter(|c| is_alphanumeric(*c)) {
+            self.at += c.len_utf8();
+        }
     }
 
     /// The token, if a valid terminator follows.
@@ -286,7 +360,7 @@ impl<'t> Lexer<'t> {
     fn is_at_terminator(&self) -> bool {
         match self.peek() {
             None | Some('.' | ',' | '|' | ':' | ')' | '(') => true,
-            Some(c) => is_space(c) || self.rest().starts_with(self.right),
+            Some(c) => is_space(c) || self.bytes().starts_with(self.right.as_bytes()),
         }
     }
 
@@ -347,17 +421,19 @@ fn is_space(c: char) -> bool {
 }
 
 fn is_alphanumeric(c: char) -> bool {
-    c == '_' || c.is_alphabetic() || (c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
+    if c.is_ascii() { c == '_' || c.is_ascii_alphanumeric() } else { c.is_alphanumeric() }
+}
+
+fn is_space_byte(byte: u8) -> bool {
+    is_space(char::from(byte))
 }
 
 /// Whether the text begins with a left trim marker.
-fn has_left_trim(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first() == Some(&b'-') && bytes.get(1).is_some_and(|b| is_space(char::from(*b)))
+fn has_left_trim(text: &[u8]) -> bool {
+    matches!(text, [b'-', space, ..] if is_space_byte(*space))
 }
 
 /// Whether the text begins with a right trim marker.
-fn has_right_trim(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(|b| is_space(char::from(*b))) && bytes.get(1) == Some(&b'-')
+fn has_right_trim(text: &[u8]) -> bool {
+    matches!(text, [space, b'-', ..] if is_space_byte(*space))
 }

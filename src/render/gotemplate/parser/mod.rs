@@ -2,7 +2,7 @@
 
 use super::ast::{Branch, List, Node, Templates};
 use super::error::SyntaxError;
-use super::lexer::{Item, Kind, Lexer};
+use super::lexer::{self, Item, Kind, Tokens};
 use super::literal;
 
 mod pipelines;
@@ -13,8 +13,6 @@ const DEPTH: usize = 100;
 const CHAIN: usize = 500;
 /// The most bytes of one template.
 const TEXT: usize = 1 << 20;
-/// The most tokens of one template, including white space and delimiters.
-const WORDS: usize = 40_000;
 /// The most variables in scope at one place: each use searches all of them.
 const VARIABLES: usize = 200;
 
@@ -26,18 +24,10 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
     if text.len() > TEXT {
         return Err((0, SyntaxError::TooLarge("the template is larger than 1 MiB")));
     }
-    let lexer = Lexer::new(text, left, right);
+    let tokens = lexer::tokens(text, left, right);
     let variables = vec!["$".to_owned()];
-    let mut parser = Parser {
-        lexer,
-        window: Vec::new(),
-        variables,
-        loops: 0,
-        depth: 0,
-        chained: 0,
-        words: 0,
-        templates: Templates::new(),
-    };
+    let mut parser =
+        Parser { tokens, place: 0, variables, loops: 0, depth: 0, chained: 0, templates: Templates::new() };
     let mut main = List::new();
     loop {
         match parser.text_or_action(true)? {
@@ -56,15 +46,14 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
 
 /// The state of the parser.
 struct Parser<'t> {
-    lexer: Lexer<'t>,
-    /// Tokens that were read and put back; the next one is last.
-    window: Vec<Item<'t>>,
+    tokens: Tokens<'t>,
+    /// The index of the next token.
+    place: usize,
     variables: Vec<String>,
     loops: usize,
     depth: usize,
     /// How many `else if` branches surround the present position.
     chained: usize,
-    words: usize,
     templates: Templates,
 }
 
@@ -81,44 +70,34 @@ enum Step<'t> {
 impl<'t> Parser<'t> {
     /// The next token, white space included.
     fn next(&mut self) -> Parsed<Item<'t>> {
-        if let Some(item) = self.window.pop() {
-            return Ok(item);
-        }
-        let item = self.lexer.item()?;
-        self.words += 1;
-        if self.words > WORDS {
-            return Err((item.at, SyntaxError::TooLarge("its actions have more than 40,000 words")));
-        }
+        let item = self.peek()?;
+        self.place += 1;
         Ok(item)
     }
 
-    /// Puts a token back.
-    fn back(&mut self, item: Item<'t>) {
-        self.window.push(item);
+    /// Puts the last token back.
+    fn back(&mut self) {
+        self.place -= 1;
     }
 
     /// The next token without consuming it.
-    fn peek(&mut self) -> Parsed<Item<'t>> {
-        let item = self.next()?;
-        self.back(item);
-        Ok(item)
+    fn peek(&self) -> Parsed<Item<'t>> {
+        self.tokens.item(self.place)
     }
 
     /// The next token that is not white space.
     fn next_word(&mut self) -> Parsed<Item<'t>> {
-        loop {
-            let item = self.next()?;
-            if item.kind != Kind::Space {
-                return Ok(item);
-            }
-        }
+        let item = self.peek_word()?;
+        self.place += 1;
+        Ok(item)
     }
 
     /// The next token that is not white space, without consuming it; the white space before it is consumed.
     fn peek_word(&mut self) -> Parsed<Item<'t>> {
-        let item = self.next_word()?;
-        self.back(item);
-        Ok(item)
+        while self.tokens.kind(self.place) == Some(Kind::Space) {
+            self.place += 1;
+        }
+        self.peek()
     }
 
     /// The next token that is not white space, which must be of this kind.
@@ -150,7 +129,7 @@ impl<'t> Parser<'t> {
                     self.definition(item.at)?;
                     return Ok(Step::Nothing);
                 }
-                self.back(word);
+                self.back();
                 self.action()
             }
             _ => Err((item.at, unexpected(&item, "input"))),
@@ -175,7 +154,7 @@ impl<'t> Parser<'t> {
         let item = self.next_word()?;
         let at = item.at;
         if item.kind != Kind::Keyword {
-            self.back(item);
+            self.back();
             let pipe = self.pipeline("command", Kind::RightDelimiter)?;
             return Ok(Step::Node(Node::Action(pipe)));
         }
@@ -273,7 +252,7 @@ impl<'t> Parser<'t> {
         if next.kind == Kind::RightDelimiter {
             return Ok(Node::Template { at, name, pipe: None });
         }
-        self.back(next);
+        self.back();
         Ok(Node::Template { at, name, pipe: Some(self.pipeline("template clause", Kind::RightDelimiter)?) })
     }
 

@@ -27,7 +27,7 @@ impl Parser<'_> {
                 | Kind::String
                 | Kind::Variable
                 | Kind::LeftParen => {
-                    self.back(item);
+                    self.back();
                     let command = self.command()?;
                     pipe.commands.push(command);
                 }
@@ -57,9 +57,9 @@ impl Parser<'_> {
             if variable.kind != Kind::Variable {
                 return Ok(());
             }
-            self.next_word()?;
-            let behind = self.next()?;
-            let next = if behind.kind == Kind::Space { self.next_word()? } else { behind };
+            let start = self.place;
+            self.next()?;
+            let next = self.next_word()?;
             match next.kind {
                 Kind::Assign | Kind::Declare => {
                     pipe.is_assignment = next.kind == Kind::Assign;
@@ -76,11 +76,7 @@ impl Parser<'_> {
                     }
                 }
                 _ => {
-                    self.back(next);
-                    if behind.kind == Kind::Space {
-                        self.back(behind);
-                    }
-                    self.back(variable);
+                    self.place = start;
                     return Ok(());
                 }
             }
@@ -111,7 +107,7 @@ impl Parser<'_> {
             let item = self.next()?;
             match item.kind {
                 Kind::Space => continue,
-                Kind::RightDelimiter | Kind::RightParen => self.back(item),
+                Kind::RightDelimiter | Kind::RightParen => self.back(),
                 Kind::Pipe => {}
                 _ => return Err((item.at, unexpected(&item, "operand"))),
             }
@@ -175,7 +171,7 @@ impl Parser<'_> {
             }
             Kind::String | Kind::RawString => Term::String(literal::string(item.text).map_err(fault)?.into()),
             _ => {
-                self.back(item);
+                self.back();
                 return Ok(None);
             }
         };
