@@ -93,6 +93,7 @@ impl Writer {
 
     /// Appends a string.
     fn string(&self, out: &mut Vec<u8>, text: &[u8]) {
+        out.reserve(text.len() + 2);
         out.push(b'"');
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
         let plain = text.iter().take_while(|byte| is_plain(byte)).count();

@@ -19,8 +19,15 @@ fn is_print(c: char) -> bool {
 
 /// Like `strconv.Quote`, or `QuoteToASCII`.
 pub(super) fn quote(bytes: &[u8], delimiter: char, is_ascii: bool) -> String {
-    let mut out = String::from(delimiter);
-    for rune in runes(bytes) {
+    let mut out = String::with_capacity(bytes.len() + 2);
+    out.push(delimiter);
+    // Most strings need no escapes.
+    let is_plain =
+        |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\' && u32::from(*byte) != u32::from(delimiter);
+    let plain = bytes.iter().position(|byte| !is_plain(byte)).unwrap_or(bytes.len());
+    let (plain, others) = bytes.split_at(plain);
+    out.push_str(std::str::from_utf8(plain).expect("they are ASCII"));
+    for rune in runes(others) {
         match rune {
             Err(byte) => out.push_str(&format!("\\x{byte:02x}")),
             Ok(c) => quote_char(&mut out, c, delimiter, is_ascii),

@@ -35,6 +35,8 @@ pub(super) struct Evaluator<'a> {
     templates: &'a Templates,
     pub(super) rendering: Rendering<'a>,
     variables: Vec<(String, Value)>,
+    /// The arguments of the calls that are being evaluated, innermost last.
+    arguments: Vec<Value>,
     out: Vec<u8>,
     written: usize,
     depth: usize,
@@ -43,7 +45,15 @@ pub(super) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator without variables or output.
     pub(super) fn new(templates: &'a Templates, rendering: Rendering<'a>) -> Self {
-        Self { templates, rendering, variables: Vec::new(), out: Vec::new(), written: 0, depth: 0 }
+        Self {
+            templates,
+            rendering,
+            variables: Vec::new(),
+            arguments: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            depth: 0,
+        }
     }
 
     /// Runs the template `name` with `dot` and returns its output.
@@ -125,7 +135,7 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::Pending => Ok(()),
             Value::Invalid | Value::Nil => self.write(at, b"<no value>"),
-            Value::String(text) | Value::Number(text) => self.write(at, &text.clone()),
+            Value::String(text) | Value::Number(text) => self.write(at, text),
             other => {
                 let mut out = Vec::new();
                 if print::value(&mut out, other).is_none() {
@@ -319,27 +329,34 @@ impl<'a> Evaluator<'a> {
         if let Call::Lazy { stops_at } = function.call {
             return self.lazy(dot, words, last, stops_at);
         }
-        let mut values = Vec::with_capacity(count);
+        let mark = self.arguments.len();
         for (place, word) in words.iter().enumerate() {
             let value = self.word(dot, word)?;
             let kind = function.kind(place);
             let is_literal = matches!(word.term, Term::Int(_) | Term::Float(_));
             let is_nil = matches!(word.term, Term::Nil);
-            values.push(arguments::fit(value, kind, is_literal, is_nil).map_err(|why| Stop { at: word.at, why })?);
+            let fitting = arguments::fit(value, kind, is_literal, is_nil).map_err(|why| Stop { at: word.at, why })?;
+            self.arguments.push(fitting);
         }
         if let Some(value) = last {
-            values
-                .push(arguments::fit(value, function.kind(words.len()), false, false).map_err(|why| Stop { at, why })?);
+            let kind = function.kind(words.len());
+            self.arguments.push(arguments::fit(value, kind, false, false).map_err(|why| Stop { at, why })?);
         }
+        let values = &self.arguments[mark..];
         if values.iter().any(|value| matches!(value, Value::Pending)) {
+            self.arguments.truncate(mark);
             return Ok(Value::Pending);
         }
         let result = match function.call {
-            Call::Pure(call) => call(&values),
-            Call::With(call) => call(&mut self.rendering, &values),
-            Call::ExecuteTemplate => self.execute_template(&values),
+            Call::Pure(call) => call(values),
+            Call::With(call) => call(&mut self.rendering, values),
+            Call::ExecuteTemplate => {
+                let values = self.arguments.split_off(mark);
+                self.execute_template(&values)
+            }
             Call::Lazy { .. } => Ok(Value::Invalid),
         };
+        self.arguments.truncate(mark);
         let result = result.and_then(|value| self.rendering.grow(value.weight()).map(|()| value));
         result.map_err(|why| Stop { at, why: format!("error calling {}: {why}", function.name) })
     }

@@ -3,11 +3,17 @@
 
 /// `strings.ToUpper`.
 pub(super) fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
     text.chars().map(upper_letter).collect()
 }
 
 /// `strings.ToLower`.
 pub(super) fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     // Only one letter has several characters in lower case; Go uses the first.
     text.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }

@@ -138,9 +138,10 @@ pub(super) fn is_in(list: &Value, value: &Value) -> bool {
     };
     match (list, value) {
         (Value::List(items, _), _) => items.iter().any(is_same),
-        (Value::String(text), Value::String(part)) => {
-            part.is_empty() || text.windows(part.len()).any(|window| window == &part[..])
-        }
+        (Value::String(text), Value::String(part)) => part.first().is_none_or(|first| {
+            let mut starts = text.iter().enumerate().filter(|(_, byte)| *byte == first);
+            starts.any(|(at, _)| text[at..].starts_with(part))
+        }),
         _ => false,
     }
 }

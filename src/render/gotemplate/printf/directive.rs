@@ -1,5 +1,7 @@
 //! Formats one value with a verb and flags.
 
+use std::borrow::Cow;
+
 use super::super::print;
 use super::super::quote::{quote, runes};
 use super::super::value::Value;
@@ -109,8 +111,8 @@ impl Directive {
 
     /// Formats a string.
     fn string(&self, out: &mut Vec<u8>, value: &Value, text: &[u8]) -> Option<()> {
-        let cut = |text: &[u8]| match self.flags.precision {
-            None => text.to_vec(),
+        let cut = match self.flags.precision {
+            None => Cow::Borrowed(text),
             Some(most) => {
                 let mut kept = Vec::new();
                 for rune in runes(text).take(most) {
@@ -119,21 +121,20 @@ impl Directive {
                         Err(byte) => kept.push(byte),
                     }
                 }
-                kept
+                Cow::Owned(kept)
             }
         };
         match self.verb {
-            'v' | 's' => self.pad(out, &cut(text), self.zero()),
+            'v' | 's' => self.pad(out, &cut, self.zero()),
             'q' => {
-                let text = cut(text);
                 let is_raw = self.flags.sharp
-                    && std::str::from_utf8(&text).is_ok_and(|text| {
+                    && std::str::from_utf8(&cut).is_ok_and(|text| {
                         text.chars().all(|c| c == '\t' || (!c.is_control() && c != '`' && c != '\u{feff}'))
                     });
                 let quoted = if is_raw {
-                    format!("`{}`", String::from_utf8_lossy(&text))
+                    format!("`{}`", String::from_utf8_lossy(&cut))
                 } else {
-                    quote(&text, '"', self.flags.plus)
+                    quote(&cut, '"', self.flags.plus)
                 };
                 self.pad(out, quoted.as_bytes(), self.zero())
             }
@@ -240,7 +241,7 @@ impl Directive {
 
     /// Appends a text, padded to the width.
     fn pad(&self, out: &mut Vec<u8>, text: &[u8], zero: bool) -> Option<()> {
-        let missing = self.flags.width.unwrap_or_default().saturating_sub(runes(text).count());
+        let missing = self.flags.width.map_or(0, |width| width.saturating_sub(runes(text).count()));
         if out.len() + text.len() + missing > self.most {
             return None;
         }

@@ -15,13 +15,13 @@ const LARGE: usize = 1_000_000;
 pub(super) fn sprintf(format: &[u8], values: &[Value], most: usize) -> Option<Vec<u8>> {
     let mut state = Sprintf { format, at: 0, values, next: 0, is_reordered: false, is_good: true, most };
     let mut out = Vec::new();
-    while state.at < format.len() {
-        if format[state.at] != b'%' {
-            out.push(format[state.at]);
-            state.at += 1;
-            continue;
+    while let Some(rest) = format.get(state.at..).filter(|rest| !rest.is_empty()) {
+        let plain = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..plain]);
+        state.at += plain + 1;
+        if plain == rest.len() {
+            break;
         }
-        state.at += 1;
         state.directive(&mut out)?;
     }
     if !state.is_reordered && state.next < values.len() {
