@@ -8,13 +8,14 @@ use super::functions::Function;
 /// Byte offset in the template's text.
 pub(super) type Offset = usize;
 
-/// A sequence of nodes.
-pub(super) type List = Vec<Node>;
+/// A sequence of nodes. As everything in the tree, it takes exactly the room that it needs: there may be many templates,
+/// and they are kept.
+pub(super) type List = Box<[Node]>;
 
 /// A node of the tree.
 #[derive(Debug)]
 pub(super) enum Node {
-    Text(String),
+    Text(Box<str>),
     Action(Pipe),
     If(Branch),
     With(Branch),
@@ -22,7 +23,7 @@ pub(super) enum Node {
     /// `{{template "name" pipeline}}`; also the place of a `block`.
     Template {
         at: Offset,
-        name: String,
+        name: Box<str>,
         pipe: Option<Pipe>,
     },
     Break,
@@ -41,16 +42,16 @@ pub(super) struct Branch {
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) at: Offset,
-    pub(super) variables: Vec<String>,
+    pub(super) variables: Box<[Box<str>]>,
     /// Whether it assigns with `=`; else it declares with `:=`.
     pub(super) is_assignment: bool,
-    pub(super) commands: Vec<Command>,
+    pub(super) commands: Box<[Command]>,
 }
 
 /// One stage of a pipeline: a function with its arguments, or one operand.
 #[derive(Debug)]
 pub(super) struct Command {
-    pub(super) words: Vec<Word>,
+    pub(super) words: Box<[Word]>,
 }
 
 /// One operand and its place.
@@ -64,16 +65,32 @@ pub(super) struct Word {
 #[derive(Debug)]
 pub(super) enum Term {
     Function(&'static Function),
-    Variable { name: String, fields: Vec<String> },
+    Variable { name: Box<str>, fields: Fields },
     Dot,
     Nil,
-    Field(Vec<String>),
-    Chain { term: Box<Word>, fields: Vec<String> },
+    Field(Fields),
+    Chain { term: Box<Word>, fields: Fields },
     Bool(bool),
     Int(i64),
     Float(f64),
     String(Arc<[u8]>),
     Pipe(Box<Pipe>),
+}
+
+/// The names of fields behind a value, as they are written: `.Data.key`.
+#[derive(Debug, Default)]
+pub(super) struct Fields(pub(super) Box<str>);
+
+impl Fields {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names, without dots.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.').skip(1)
+    }
 }
 
 /// Templates by name: the main one and those that it defines.

@@ -61,9 +61,9 @@ impl Translation {
         let Term::Field(fields) = only_word(pipe)? else { return None };
         // This program unwraps KV v2's envelope, which a Go template names.
         let is_kv2 = secret.split('/').nth(1) == Some("data");
-        let key = match fields.as_slice() {
-            [data, inner, key] if data == "Data" && inner == "data" && is_kv2 => key,
-            [data, key] if data == "Data" && !is_kv2 => key,
+        let key = match fields.names().collect::<Vec<_>>()[..] {
+            ["Data", "data", key] if is_kv2 => key,
+            ["Data", key] if !is_kv2 => key,
             _ => return None,
         };
         let written = format!("{{{{ secret('{secret}').{key} }}}}");
@@ -75,8 +75,8 @@ impl Translation {
 
 /// The reference in `secret "PATH"`, if the pipeline is that.
 fn source(pipe: &Pipe) -> Option<String> {
-    let [command] = pipe.commands.as_slice() else { return None };
-    let [function, path] = command.words.as_slice() else { return None };
+    let [command] = &*pipe.commands else { return None };
+    let [function, path] = &*command.words else { return None };
     let (Term::Function(function), Term::String(path)) = (&function.term, &path.term) else { return None };
     if !pipe.variables.is_empty() || function.name != "secret" {
         return None;
@@ -88,8 +88,8 @@ fn source(pipe: &Pipe) -> Option<String> {
 
 /// The only operand of a pipeline, if there is one.
 fn only_word(pipe: &Pipe) -> Option<&Term> {
-    let [command] = pipe.commands.as_slice() else { return None };
-    let [word] = command.words.as_slice() else { return None };
+    let [command] = &*pipe.commands else { return None };
+    let [word] = &*command.words else { return None };
     pipe.variables.is_empty().then_some(&word.term)
 }
 

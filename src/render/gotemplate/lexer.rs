@@ -87,6 +87,14 @@ impl<'t> Tokens<'t> {
         self.tokens.get(place).map(|token| token.kind)
     }
 
+    /// The text of the tokens at these places.
+    pub(super) fn text(&self, places: std::ops::Range<usize>) -> &'t str {
+        match &self.tokens[places] {
+            [] => "",
+            [first, .., last] | [first @ last] => &self.input[first.start as usize..last.end as usize],
+        }
+    }
+
     /// The token at this place, or the error that is there.
     pub(super) fn item(&self, place: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
         let Some(token) = self.tokens.get(place) else { return Err(self.error.clone()) };

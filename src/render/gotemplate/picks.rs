@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::{SecretRef, Source};
 
 use super::super::step::Step;
-use super::ast::{Branch, Command, List, Node, Pipe, Templates, Term, Word};
+use super::ast::{Branch, Command, Fields, List, Node, Pipe, Templates, Term, Word};
 
 /// A part of a secret that a template uses: its reference, and the steps into its value.
 pub(super) type Pick = (SecretRef, Vec<Step>);
@@ -18,7 +18,7 @@ const DEPTH: usize = 50;
 
 /// The parts that the template `main` uses. `calls` are the references of its calls of `secret` and `pkiCert`, by place.
 pub(super) fn find(templates: &Templates, calls: &BTreeMap<usize, SecretRef>, main: &str) -> Vec<Pick> {
-    let root = vec![("$".to_owned(), Part::Other)];
+    let root = vec![("$".into(), Part::Other)];
     let mut walk = Walk { templates, calls, variables: root, picks: BTreeSet::new(), steps: MOST_STEPS, depth: DEPTH };
     walk.template(main, &Part::Other);
     walk.picks.into_iter().collect()
@@ -42,7 +42,7 @@ enum Part {
 struct Walk<'a> {
     templates: &'a Templates,
     calls: &'a BTreeMap<usize, SecretRef>,
-    variables: Vec<(String, Part)>,
+    variables: Vec<(Box<str>, Part)>,
     picks: BTreeSet<Pick>,
     steps: usize,
     depth: usize,
@@ -52,7 +52,7 @@ impl Walk<'_> {
     fn template(&mut self, name: &str, dot: &Part) {
         let Some(list) = self.templates.get(name).filter(|_| self.depth > 0) else { return };
         self.depth -= 1;
-        let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
+        let outer = std::mem::replace(&mut self.variables, vec![("$".into(), dot.clone())]);
         self.list(list, dot);
         self.variables = outer;
         self.depth += 1;
@@ -77,7 +77,7 @@ impl Walk<'_> {
     }
 
     /// Walks through a branch; `inner` gives what `.` stands for in it.
-    fn branch(&mut self, branch: &Branch, dot: &Part, inner: impl Fn(&mut Self, Part, &[String]) -> Part) {
+    fn branch(&mut self, branch: &Branch, dot: &Part, inner: impl Fn(&mut Self, Part, &[Box<str>]) -> Part) {
         let outer = self.variables.len();
         let part = self.pipe(&branch.pipe, dot);
         let inner = inner(self, part, &branch.pipe.variables);
@@ -93,7 +93,7 @@ impl Walk<'_> {
     }
 
     /// An element of what a `range` goes over. Whether that is a list or a map is in its variables' names, if anywhere.
-    fn element(&mut self, part: Part, variables: &[String]) -> Part {
+    fn element(&mut self, part: Part, variables: &[Box<str>]) -> Part {
         let Part::Inside(reference, mut path) = part else { return Part::Other };
         let of_map = |name: &str| ["k", "key", "name"].contains(&name.trim_start_matches('$'));
         let is_map = path.is_empty() || matches!(variables, [index, _] if of_map(index));
@@ -106,9 +106,9 @@ impl Walk<'_> {
     }
 
     fn assign(&mut self, name: &str, part: Part) {
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+        match self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
             Some((_, known)) => *known = part,
-            None => self.variables.push((name.to_owned(), part)),
+            None => self.variables.push((name.into(), part)),
         }
     }
 
@@ -164,7 +164,7 @@ impl Walk<'_> {
         match &word.term {
             Term::Function(function) => self.called(word.at, function.name),
             Term::Dot => dot.clone(),
-            Term::Field(names) => self.fields(dot.clone(), names),
+            Term::Field(fields) => self.fields(dot.clone(), fields),
             Term::Variable { name, fields } => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
                 let part = known.map_or(Part::Other, |(_, part)| part.clone());
@@ -193,8 +193,8 @@ impl Walk<'_> {
     }
 
     /// Follows field names.
-    fn fields(&mut self, mut part: Part, names: &[String]) -> Part {
-        for name in names {
+    fn fields(&mut self, mut part: Part, fields: &Fields) -> Part {
+        for name in fields.names() {
             part = self.field(part, name);
         }
         part

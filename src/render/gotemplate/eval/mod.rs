@@ -2,7 +2,7 @@
 //! depth.
 
 use super::super::limits::OUTPUT;
-use super::ast::{Branch, Command, List, Node, Pipe, Templates, Term, Word};
+use super::ast::{Branch, Command, Fields, List, Node, Pipe, Templates, Term, Word};
 use super::error::Stop;
 use super::functions::{Call, Function};
 use super::rendering::Rendering;
@@ -34,7 +34,7 @@ impl From<Stop> for Jump {
 pub(super) struct Evaluator<'a> {
     templates: &'a Templates,
     pub(super) rendering: Rendering<'a>,
-    variables: Vec<(String, Value)>,
+    variables: Vec<(Box<str>, Value)>,
     /// The arguments of the calls that are being evaluated, innermost last.
     arguments: Vec<Value>,
     out: Vec<u8>,
@@ -62,7 +62,7 @@ impl<'a> Evaluator<'a> {
             return Err(Stop { at, why: format!("template {name:?} not defined") });
         };
         let outer = std::mem::take(&mut self.out);
-        let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
+        let variables = std::mem::replace(&mut self.variables, vec![("$".into(), dot.clone())]);
         let result = self.deeper(at, |run| match run.walk(dot, list) {
             Ok(()) | Err(Jump::Break | Jump::Continue | Jump::Pending) => Ok(()),
             Err(Jump::Stop(stop)) => Err(stop),
@@ -187,7 +187,7 @@ impl<'a> Evaluator<'a> {
 
     /// Assigns to the innermost variable with that name.
     fn assign(&mut self, at: usize, name: &str, value: Value) -> Result<(), Stop> {
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+        match self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
             Some((_, place)) => {
                 *place = value;
                 Ok(())
@@ -226,7 +226,7 @@ impl<'a> Evaluator<'a> {
         let arguments = &command.words[1..];
         match term {
             Term::Function(function) => return self.call(dot, *at, function, arguments, last),
-            Term::Field(names) => return self.fields(dot, *at, dot, names, arguments, last),
+            Term::Field(fields) => return self.fields(dot, *at, dot, fields, arguments, last),
             Term::Chain { term, fields } => {
                 let receiver = self.word(dot, term)?;
                 return self.fields(dot, *at, &receiver, fields, arguments, last);
@@ -248,7 +248,7 @@ impl<'a> Evaluator<'a> {
 
     /// The value of the innermost variable with that name.
     fn variable(&self, at: usize, name: &str) -> Result<Value, Stop> {
-        let found = self.variables.iter().rev().find(|(known, _)| known == name);
+        let found = self.variables.iter().rev().find(|(known, _)| **known == *name);
         found.map(|(_, value)| value.clone()).ok_or_else(|| Stop { at, why: format!("undefined variable: {name}") })
     }
 
@@ -263,7 +263,7 @@ impl<'a> Evaluator<'a> {
             }
             Term::Dot => Ok(dot.clone()),
             Term::Nil => Ok(Value::Nil),
-            Term::Field(names) => self.fields(dot, at, dot, names, &[], None),
+            Term::Field(fields) => self.fields(dot, at, dot, fields, &[], None),
             Term::Chain { term, fields } => {
                 let receiver = self.deeper(at, |run| run.word(dot, term))?;
                 self.fields(dot, at, &receiver, fields, &[], None)
@@ -282,13 +282,14 @@ impl<'a> Evaluator<'a> {
         dot: &Value,
         at: usize,
         receiver: &Value,
-        names: &[String],
+        fields: &Fields,
         arguments: &[Word],
         last: Option<Value>,
     ) -> Result<Value, Stop> {
         let mut value = receiver.clone();
-        for (place, name) in names.iter().enumerate() {
-            let is_last = place + 1 == names.len();
+        let mut names = fields.names().peekable();
+        while let Some(name) = names.next() {
+            let is_last = names.peek().is_none();
             let has_arguments = is_last && (!arguments.is_empty() || last.is_some());
             if matches!(value, Value::Scratch(_)) && self.rendering.is_scratch_pending {
                 return Ok(Value::Pending);

@@ -18,7 +18,7 @@ impl Evaluator<'_> {
         let Skipped { assigned, uses_scratch, leaves_loop, nodes, .. } = skipped;
         self.rendering.steps(nodes).map_err(|why| Stop { at, why })?;
         for name in assigned {
-            if let Some((_, place)) = self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+            if let Some((_, place)) = self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
                 *place = Value::Pending;
             }
         }
@@ -89,7 +89,7 @@ impl<'l, 't> Skipped<'l, 't> {
         for name in &pipe.variables {
             if !pipe.is_assignment {
                 self.declared.push(name);
-            } else if !self.declared.contains(&name.as_str()) {
+            } else if !self.declared.contains(&&**name) {
                 self.assigned.insert(name);
             }
         }

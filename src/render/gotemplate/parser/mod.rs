@@ -1,6 +1,6 @@
 //! Builds the tree from tokens. A port of Go's `text/template/parse/parse.go`, with limits.
 
-use super::ast::{Branch, List, Node, Templates};
+use super::ast::{Branch, Command, List, Node, Templates, Word};
 use super::error::SyntaxError;
 use super::lexer::{self, Item, Kind, Tokens};
 use super::literal;
@@ -26,17 +26,27 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
     }
     let tokens = lexer::tokens(text, left, right);
     let variables = vec!["$".to_owned()];
-    let mut parser =
-        Parser { tokens, place: 0, variables, loops: 0, depth: 0, chained: 0, templates: Templates::new() };
-    let mut main = List::new();
+    let mut parser = Parser {
+        tokens,
+        place: 0,
+        variables,
+        loops: 0,
+        depth: 0,
+        chained: 0,
+        nodes: Vec::new(),
+        commands: Vec::new(),
+        words: Vec::new(),
+        templates: Templates::new(),
+    };
     loop {
         match parser.text_or_action(true)? {
-            Step::Node(node) => main.push(node),
+            Step::Node(node) => parser.nodes.push(node),
             Step::Nothing => {}
             Step::End(item) | Step::Else(item) => return Err((item.at, unexpected(&item, "input"))),
             Step::Input => break,
         }
     }
+    let main = parser.nodes.into();
     let mut templates = parser.templates;
     if !is_empty(&main) || !templates.contains_key(name) {
         templates.insert(name.to_owned(), main);
@@ -54,6 +64,10 @@ struct Parser<'t> {
     depth: usize,
     /// How many `else if` branches surround the present position.
     chained: usize,
+    /// The nodes, stages and operands of what is being parsed, innermost last.
+    nodes: Vec<Node>,
+    commands: Vec<Command>,
+    words: Vec<Word>,
     templates: Templates,
 }
 
@@ -122,7 +136,7 @@ impl<'t> Parser<'t> {
         let item = self.next_word()?;
         match item.kind {
             Kind::End => Ok(Step::Input),
-            Kind::Text => Ok(Step::Node(Node::Text(item.text.to_owned()))),
+            Kind::Text => Ok(Step::Node(Node::Text(item.text.into()))),
             Kind::LeftDelimiter => {
                 let word = self.next_word()?;
                 if is_top && word.kind == Kind::Keyword && word.text == "define" {
@@ -138,13 +152,13 @@ impl<'t> Parser<'t> {
 
     /// Parses nodes up to `end` or `else`, which is returned. `opened` is the offset of the enclosing action.
     fn list(&mut self, opened: usize) -> Parsed<(List, Step<'t>)> {
-        let mut list = List::new();
+        let mark = self.nodes.len();
         loop {
             match self.text_or_action(false)? {
-                Step::Node(node) => list.push(node),
+                Step::Node(node) => self.nodes.push(node),
                 Step::Nothing => {}
                 Step::Input => return Err((opened, SyntaxError::Syntax("unexpected EOF: this has no {{end}}".into()))),
-                end => return Ok((list, end)),
+                end => return Ok((self.nodes.drain(mark..).collect(), end)),
             }
         }
     }
@@ -191,7 +205,7 @@ impl<'t> Parser<'t> {
     fn branch(&mut self, at: usize, word: &'static str) -> Parsed<Branch> {
         let mark = self.variables.len();
         let is_range = usize::from(word == "range");
-        let mut chain = Vec::new();
+        let mut chain = Vec::with_capacity(1);
         let mut otherwise = None;
         loop {
             let pipe = self.pipeline(word, Kind::RightDelimiter)?;
@@ -222,7 +236,7 @@ impl<'t> Parser<'t> {
         branch.otherwise = otherwise;
         Ok(chain.fold(branch, |behind, before| {
             let node = if word == "if" { Node::If(behind) } else { Node::With(behind) };
-            Branch { otherwise: Some(vec![node]), ..before }
+            Branch { otherwise: Some(Box::new([node])), ..before }
         }))
     }
 
@@ -250,10 +264,14 @@ impl<'t> Parser<'t> {
         let name = self.name("template clause")?;
         let next = self.next_word()?;
         if next.kind == Kind::RightDelimiter {
-            return Ok(Node::Template { at, name, pipe: None });
+            return Ok(Node::Template { at, name: name.into(), pipe: None });
         }
         self.back();
-        Ok(Node::Template { at, name, pipe: Some(self.pipeline("template clause", Kind::RightDelimiter)?) })
+        Ok(Node::Template {
+            at,
+            name: name.into(),
+            pipe: Some(self.pipeline("template clause", Kind::RightDelimiter)?),
+        })
     }
 
     /// Parses the rest of `block`: a definition, and a call in its place.
@@ -261,7 +279,7 @@ impl<'t> Parser<'t> {
         let name = self.name("block clause")?;
         let pipe = self.pipeline("block clause", Kind::RightDelimiter)?;
         self.body(at, &name, "block clause")?;
-        Ok(Node::Template { at, name, pipe: Some(pipe) })
+        Ok(Node::Template { at, name: name.into(), pipe: Some(pipe) })
     }
 
     /// Parses the rest of `define`.

@@ -1,6 +1,6 @@
 //! Parses pipelines: declarations, commands, operands and terms.
 
-use super::super::ast::{Command, Pipe, Term, Word};
+use super::super::ast::{Command, Fields, Pipe, Term, Word};
 use super::super::error::SyntaxError;
 use super::super::lexer::{Item, Kind};
 use super::super::{functions, literal};
@@ -10,8 +10,8 @@ impl Parser<'_> {
     /// Parses a pipeline, including the token that ends it.
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
         let at = self.peek_word()?.at;
-        let mut pipe = Pipe { at, variables: Vec::new(), is_assignment: false, commands: Vec::new() };
-        self.declarations(&mut pipe, context)?;
+        let (variables, is_assignment) = self.declarations(context)?;
+        let mark = self.commands.len();
         loop {
             let item = self.next_word()?;
             match item.kind {
@@ -29,15 +29,16 @@ impl Parser<'_> {
                 | Kind::LeftParen => {
                     self.back();
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.commands.push(command);
                 }
                 _ => return Err((item.at, unexpected(&item, context))),
             }
         }
-        if pipe.commands.is_empty() {
+        let commands: Box<[Command]> = self.commands.drain(mark..).collect();
+        if commands.is_empty() {
             return Err((at, SyntaxError::Syntax(format!("missing value for {context}"))));
         }
-        for (stage, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (stage, command) in commands.iter().enumerate().skip(1) {
             let first = &command.words[0];
             if matches!(
                 first.term,
@@ -47,27 +48,28 @@ impl Parser<'_> {
                 return Err((first.at, SyntaxError::Syntax(text)));
             }
         }
-        Ok(pipe)
+        Ok(Pipe { at, variables: variables.into(), is_assignment, commands })
     }
 
-    /// Parses the variables that a pipeline declares or assigns, if any.
-    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
+    /// Parses the variables that a pipeline declares or assigns, if any, and whether it assigns them.
+    fn declarations(&mut self, context: &str) -> Parsed<(Vec<Box<str>>, bool)> {
+        let mut variables = Vec::new();
         loop {
             let variable = self.peek_word()?;
             if variable.kind != Kind::Variable {
-                return Ok(());
+                return Ok((variables, false));
             }
             let start = self.place;
             self.next()?;
             let next = self.next_word()?;
             match next.kind {
                 Kind::Assign | Kind::Declare => {
-                    pipe.is_assignment = next.kind == Kind::Assign;
-                    return self.declare(pipe, &variable);
+                    self.declare(&mut variables, &variable)?;
+                    return Ok((variables, next.kind == Kind::Assign));
                 }
                 Kind::Comma => {
-                    self.declare(pipe, &variable)?;
-                    if context != "range" || pipe.variables.len() > 1 {
+                    self.declare(&mut variables, &variable)?;
+                    if context != "range" || variables.len() > 1 {
                         return Err((next.at, SyntaxError::Syntax(format!("too many declarations in {context}"))));
                     }
                     let after = self.peek_word()?;
@@ -77,15 +79,15 @@ impl Parser<'_> {
                 }
                 _ => {
                     self.place = start;
-                    return Ok(());
+                    return Ok((variables, false));
                 }
             }
         }
     }
 
-    /// Adds a variable to the pipeline and to the scope.
-    fn declare(&mut self, pipe: &mut Pipe, variable: &Item<'_>) -> Parsed<()> {
-        pipe.variables.push(variable.text.to_owned());
+    /// Adds a variable to those of the pipeline and to the scope.
+    fn declare(&mut self, variables: &mut Vec<Box<str>>, variable: &Item<'_>) -> Parsed<()> {
+        variables.push(variable.text.into());
         if !self.variables.iter().any(|name| name == variable.text) {
             self.variables.push(variable.text.to_owned());
         }
@@ -97,12 +99,12 @@ impl Parser<'_> {
 
     /// Parses one stage of a pipeline, with the `|` after it.
     fn command(&mut self) -> Parsed<Command> {
-        let mut words = Vec::new();
+        let mark = self.words.len();
         let first = self.peek_word()?;
         loop {
             self.peek_word()?;
             if let Some(word) = self.operand()? {
-                words.push(word);
+                self.words.push(word);
             }
             let item = self.next()?;
             match item.kind {
@@ -113,6 +115,7 @@ impl Parser<'_> {
             }
             break;
         }
+        let words: Box<[Word]> = self.words.drain(mark..).collect();
         if words.is_empty() {
             return Err((first.at, SyntaxError::Syntax("empty command".into())));
         }
@@ -122,29 +125,24 @@ impl Parser<'_> {
     /// Parses a term with the fields after it; `None` if there is no term.
     fn operand(&mut self) -> Parsed<Option<Word>> {
         let Some(Word { at, term }) = self.term()? else { return Ok(None) };
-        let mut fields = Vec::new();
-        while self.peek()?.kind == Kind::Field {
-            let item = self.next()?;
-            fields.push(item.text[1..].to_owned());
-        }
-        if fields.is_empty() {
-            return Ok(Some(Word { at, term }));
-        }
+        let fields = self.fields()?;
         let term = match term {
-            Term::Field(mut all) => {
-                all.append(&mut fields);
-                Term::Field(all)
-            }
-            Term::Variable { name, fields: mut all } => {
-                all.append(&mut fields);
-                Term::Variable { name, fields: all }
-            }
+            term if fields.is_empty() => term,
             Term::Bool(_) | Term::String(_) | Term::Int(_) | Term::Float(_) | Term::Nil | Term::Dot => {
                 return Err((at, SyntaxError::Syntax("unexpected . after term".into())));
             }
             term => Term::Chain { term: Box::new(Word { at, term }), fields },
         };
         Ok(Some(Word { at, term }))
+    }
+
+    /// Parses the fields that follow without white space.
+    fn fields(&mut self) -> Parsed<Fields> {
+        let start = self.place;
+        while self.peek()?.kind == Kind::Field {
+            self.place += 1;
+        }
+        Ok(Fields(self.tokens.text(start..self.place).into()))
     }
 
     /// Parses one term; `None` if the next token cannot begin one.
@@ -160,9 +158,12 @@ impl Parser<'_> {
                 if !self.variables.iter().any(|name| name == item.text) {
                     return Err((at, SyntaxError::Syntax(format!("undefined variable {:?}", item.text))));
                 }
-                Term::Variable { name: item.text.to_owned(), fields: Vec::new() }
+                Term::Variable { name: item.text.into(), fields: self.fields()? }
             }
-            Kind::Field => Term::Field(vec![item.text[1..].to_owned()]),
+            Kind::Field => {
+                self.back();
+                Term::Field(self.fields()?)
+            }
             Kind::Bool => Term::Bool(item.text == "true"),
             Kind::CharConstant | Kind::Number => literal::number(item.text).map_err(fault)?,
             Kind::LeftParen => {
