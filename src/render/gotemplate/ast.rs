@@ -1,7 +1,7 @@
 //! The syntax tree of a template, like that of Go's `text/template/parse`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::functions::Function;
 
@@ -73,7 +73,7 @@ pub(super) enum Term {
     Bool(bool),
     Int(i64),
     Float(f64),
-    String(Arc<[u8]>),
+    String(Rc<[u8]>),
     Pipe(Box<Pipe>),
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::domain::{Fetched, Source};
 
@@ -15,7 +15,7 @@ const MOST: usize = 1 << 20;
 /// What `secret` returned for each source. Kept no longer than the values it was made of are the same.
 #[derive(Default)]
 pub struct ConvertedSecrets {
-    secrets: RefCell<BTreeMap<Source, Arc<Secret>>>,
+    secrets: RefCell<BTreeMap<Source, Rc<Secret>>>,
     bytes: Cell<usize>,
 }
 
@@ -25,11 +25,11 @@ impl ConvertedSecrets {
         source: &Source,
         fetched: &Fetched,
         convert: impl FnOnce(&Fetched) -> Result<Secret, String>,
-    ) -> Result<Arc<Secret>, String> {
+    ) -> Result<Rc<Secret>, String> {
         if let Some(known) = self.secrets.borrow().get(source) {
             return Ok(known.clone());
         }
-        let secret = Arc::new(convert(fetched)?);
+        let secret = Rc::new(convert(fetched)?);
         let bytes = self.bytes.get().saturating_add(footprint(&secret.data));
         if bytes <= MOST {
             self.bytes.set(bytes);
@@ -72,7 +72,7 @@ mod tests {
         };
         let all = ConvertedSecrets::default();
         let [first, second] = [(); 2].map(|()| all.get_or_convert(&source, &fetched, convert).unwrap());
-        !Arc::ptr_eq(&first, &second)
+        !Rc::ptr_eq(&first, &second)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Fields and methods of values: maps, the results of `secret` and `pkiCert`, `json.Number`, `scratch`.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::config::MissingKey;
 
@@ -115,7 +115,7 @@ fn count() -> String {
 /// Calls `work` with the locked map of a scratch and the arguments after it.
 fn scratch(given: &[Value], work: impl FnOnce(&mut Map, &[Value]) -> Result<Value, String>) -> Result<Value, String> {
     let Some((Value::Scratch(scratch), rest)) = given.split_first() else { return Err(count()) };
-    let mut map = scratch.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut map = scratch.0.borrow_mut();
     work(&mut map, rest)
 }
 
@@ -138,12 +138,12 @@ fn set_inner(run: &mut Rendering<'_>, given: &[Value], existing: Existing) -> Re
         let weight = inner.weight();
         let Value::Map(inner, _) = inner else { return Err("it is not a map".to_owned()) };
         if existing == Existing::Replace || !inner.contains_key(key) {
-            if Arc::get_mut(inner).is_none() {
+            if Rc::get_mut(inner).is_none() {
                 // The map is shared, so it will be copied.
                 run.grow(weight)?;
             }
             let value = run.nested(value.clone())?;
-            Arc::make_mut(inner).insert(Text::clone(key), value);
+            Rc::make_mut(inner).insert(Text::clone(key), value);
         }
         Ok(Value::text(""))
     })

@@ -1,10 +1,11 @@
 //! The values of a template, with the Go types that determine how they print, compare and are passed.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
 
 /// The bytes of a Go string, which need not be UTF-8.
-pub(super) type Text = Arc<[u8]>;
+pub(super) type Text = Rc<[u8]>;
 /// A map with string keys, in the order of Go's output.
 pub(super) type Map = BTreeMap<Text, Value>;
 
@@ -26,12 +27,12 @@ pub(super) enum Value {
     /// A `json.Number`, as written.
     Number(Text),
     String(Text),
-    List(Arc<Vec<Value>>, Elements),
-    Map(Arc<Map>, Elements),
+    List(Rc<Vec<Value>>, Elements),
+    Map(Rc<Map>, Elements),
     /// The numbers of `loop`: from the first, up to but not including the second.
     Loop(i64, i64),
-    Secret(Arc<Secret>),
-    Pem(Arc<Pem>),
+    Secret(Rc<Secret>),
+    Pem(Rc<Pem>),
     Scratch(Scratch),
 }
 
@@ -77,7 +78,7 @@ pub(super) struct Pem {
 
 /// The result of `scratch`; all uses in one rendering share it.
 #[derive(Clone, Default)]
-pub(super) struct Scratch(pub(super) Arc<Mutex<BTreeMap<Text, Value>>>);
+pub(super) struct Scratch(pub(super) Rc<RefCell<BTreeMap<Text, Value>>>);
 
 impl Elements {
     /// The value of a missing key.
@@ -102,17 +103,17 @@ impl Value {
 
     /// A list of any values.
     pub(super) fn list(items: Vec<Value>) -> Self {
-        Self::List(Arc::new(items), Elements::Any)
+        Self::List(Rc::new(items), Elements::Any)
     }
 
     /// A list of strings.
     pub(super) fn strings(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
-        Self::List(Arc::new(items.into_iter().map(Self::text).collect()), Elements::Strings)
+        Self::List(Rc::new(items.into_iter().map(Self::text).collect()), Elements::Strings)
     }
 
     /// A map of any values.
     pub(super) fn map(map: Map) -> Self {
-        Self::Map(Arc::new(map), Elements::Any)
+        Self::Map(Rc::new(map), Elements::Any)
     }
 
     /// The type's name in Go.
