@@ -2,104 +2,28 @@
 //! `text/template/parse/lex.go`.
 
 use super::error::SyntaxError;
-
-/// The kind of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Text,
-    LeftDelimiter,
-    RightDelimiter,
-    LeftParen,
-    RightParen,
-    Space,
-    Assign,
-    Declare,
-    Pipe,
-    Comma,
-    /// Another printable character, which is always a syntax error.
-    Char,
-    Bool,
-    CharConstant,
-    Number,
-    String,
-    RawString,
-    Identifier,
-    Variable,
-    Field,
-    Dot,
-    Nil,
-    Keyword,
-    End,
-}
-
-/// A token, with its offset and text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item<'t> {
-    pub(super) kind: Kind,
-    pub(super) at: usize,
-    pub(super) text: &'t str,
-}
+use super::tokens::{Item, Kind, Tokens};
 
 /// The most tokens of one template, including white space and delimiters.
 const WORDS: usize = 40_000;
 
-/// The tokens of a template, and the error behind them, which is reported only when parsing reaches it.
-#[derive(Debug)]
-pub(super) struct Tokens<'t> {
-    input: &'t str,
-    tokens: Vec<Token>,
-    error: (usize, SyntaxError),
-}
-
-/// A token, with the offsets of its text, which fit into 32 bits: no template is larger than 1 MiB.
-#[derive(Debug)]
-struct Token {
-    kind: Kind,
-    start: u32,
-    end: u32,
-}
-
 /// Splits a template at these delimiters. The last token is `End`, unless there is an error.
 pub(super) fn tokens<'t>(input: &'t str, left: &'t str, right: &'t str) -> Tokens<'t> {
     let mut lexer = Lexer { input, left, right, at: 0, is_inside: false, parens: 0 };
-    let offset = |at: usize| u32::try_from(at).expect("no template is larger than 1 MiB");
-    let mut tokens = Vec::with_capacity(128);
-    let error = loop {
+    let mut tokens = Tokens::new(input);
+    loop {
         match if lexer.is_inside { lexer.inside() } else { lexer.outside() } {
-            Err(error) => break error,
+            Err(error) => return tokens.until(error),
             Ok(item) if tokens.len() == WORDS => {
-                break (item.at, SyntaxError::TooLarge("its actions have more than 40,000 words"));
+                return tokens.until((item.at, SyntaxError::TooLarge("its actions have more than 40,000 words")));
             }
-            Ok(Item { kind, at, text }) => {
-                tokens.push(Token { kind, start: offset(at), end: offset(at + text.len()) });
-                if kind == Kind::End {
-                    break (input.len(), SyntaxError::Syntax("unexpected EOF".into()));
+            Ok(item) => {
+                tokens.push(item);
+                if item.kind == Kind::End {
+                    return tokens;
                 }
             }
         }
-    };
-    Tokens { input, tokens, error }
-}
-
-impl<'t> Tokens<'t> {
-    /// The kind of the token at this place; `None` behind the last one.
-    pub(super) fn kind(&self, place: usize) -> Option<Kind> {
-        self.tokens.get(place).map(|token| token.kind)
-    }
-
-    /// The text of the tokens at these places.
-    pub(super) fn text(&self, places: std::ops::Range<usize>) -> &'t str {
-        match &self.tokens[places] {
-            [] => "",
-            [first, .., last] | [first @ last] => &self.input[first.start as usize..last.end as usize],
-        }
-    }
-
-    /// The token at this place, or the error that is there.
-    pub(super) fn item(&self, place: usize) -> Result<Item<'t>, (usize, SyntaxError)> {
-        let Some(token) = self.tokens.get(place) else { return Err(self.error.clone()) };
-        let (at, end) = (token.start as usize, token.end as usize);
-        Ok(Item { kind: token.kind, at, text: &self.input[at..end] })
     }
 }
 

@@ -34,6 +34,7 @@ mod printf;
 mod quote;
 mod references;
 mod rendering;
+mod tokens;
 mod toml;
 mod value;
 mod yaml;

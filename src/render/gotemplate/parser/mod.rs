@@ -2,8 +2,9 @@
 
 use super::ast::{Branch, Command, List, Node, Templates, Word};
 use super::error::SyntaxError;
-use super::lexer::{self, Item, Kind, Tokens};
+use super::lexer;
 use super::literal;
+use super::tokens::{Item, Kind, Tokens};
 
 mod pipelines;
 

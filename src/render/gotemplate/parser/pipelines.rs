@@ -2,7 +2,7 @@
 
 use super::super::ast::{Command, Fields, Pipe, Term, Word};
 use super::super::error::SyntaxError;
-use super::super::lexer::{Item, Kind};
+use super::super::tokens::{Item, Kind};
 use super::super::{functions, literal};
 use super::{Parsed, Parser, VARIABLES, unexpected};
 
