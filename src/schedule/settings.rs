@@ -14,11 +14,8 @@ pub struct Settings {
     /// How long the old token is kept after the delivery of what replaced its leases: as long as a retired generation
     /// of files.
     pub settle: Duration,
-    /// Requests under way at once: 8, which with 12 probes a minute limits a minute of outage to 20 requests. A backend
-    /// that batches reads may have more.
-    pub parallel: usize,
-    /// Requests under way at once for one mount: 4.
-    pub parallel_per_mount: usize,
+    /// How many requests may be under way at once.
+    pub parallel: Parallel,
     /// How a request that times out is distinguished from a server that does not respond.
     pub silence: Silence,
     /// The timeout of a read: 1 s, or four times what the last one took.
@@ -30,6 +27,16 @@ pub struct Settings {
     pub reads: Reads,
     /// The shortest time between two [`refresh`](super::Schedule::refresh)es.
     pub refresh_every: Duration,
+}
+
+/// How many requests may be under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parallel {
+    /// For a backend: 8, which with 12 probes a minute limits a minute of outage to 20 requests. A backend that batches
+    /// reads may have more.
+    pub backend: usize,
+    /// For one mount: 4.
+    pub mount: usize,
 }
 
 /// The hand-over window: the last part of a lifetime, in which old and new credential may be valid side by side.
@@ -68,8 +75,7 @@ impl Default for Settings {
             spread: 0.1,
             window: Window { share: 0.1, least: Duration::from_secs(2), most: Duration::from_secs(300) },
             settle: Duration::from_secs(30),
-            parallel: 8,
-            parallel_per_mount: 4,
+            parallel: Parallel { backend: 8, mount: 4 },
             silence: Silence::Health,
             read_limit: Duration::from_secs(1),
             together_within: Duration::from_millis(500),

@@ -548,7 +548,6 @@ const LARGER: &[(&str, usize)] = &[
     ("schedule/machine/mod.rs struct Schedule", 16),
     ("schedule/machine/take_in.rs fn take_in", 90),
     ("schedule/secret.rs file", 440),
-    ("schedule/settings.rs struct Settings", 11),
     ("schedule/token.rs struct Tokens", 11),
 ];
 

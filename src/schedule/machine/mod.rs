@@ -183,7 +183,7 @@ impl Schedule {
                 Authentication::Nothing => None,
             },
             secrets: Vec::new(),
-            breaker: Breaker::new(Scope::Backend, settings.parallel),
+            breaker: Breaker::new(Scope::Backend, settings.parallel.backend),
             mounts: Vec::new(),
             last_answer: Duration::ZERO,
             last_health: Duration::ZERO,

@@ -17,7 +17,7 @@ pub(super) struct Mount {
 
 impl Mount {
     pub(super) fn new(settings: &Settings) -> Self {
-        let breaker = Breaker::new(Scope::Mount, settings.parallel_per_mount);
+        let breaker = Breaker::new(Scope::Mount, settings.parallel.mount);
         Self { breaker, took_to_issue: Duration::ZERO, took_to_read: Duration::ZERO }
     }
 

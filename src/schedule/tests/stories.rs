@@ -70,7 +70,7 @@ fn on_recovery_the_token_goes_first_then_by_expiry_in_bounded_parallel() {
     assert!(token <= 1, "the probe, then the token: {ran:?}");
     let renewed: Vec<_> = ran[2..12].iter().filter_map(|work| work.secret()).collect();
     assert!(renewed.is_sorted(), "{renewed:?}");
-    assert!(world.most_under_way <= Settings::default().parallel);
+    assert!(world.most_under_way <= Settings::default().parallel.backend);
     assert_eq!((world.count_events(Event::BackendDown), world.count_events(Event::BackendUp)), (1, 1));
     world.assert_innocent();
 }
