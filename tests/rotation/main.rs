@@ -16,7 +16,7 @@
 //! | … one breaker per backend; on recovery token first, then by expiry | – | `on_recovery_…`, `src/schedule/breaker.rs` |
 //! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `partial::*` (two databases), `hangs::one_request_…`, `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
 //! | … what one path answers (502, 503, 472, a proxy's page, a cut) is its own while the health is good | `paths::what_one_path_…` | `partial::what_one_mount_answers_…`, `an_outage_is_over_with_it_…` |
-//! | … what has expired or is about to is probed every 10 s | – | `partial::what_…`, `a_login_that_was_refused_…` |
+//! | … what has expired or is about to is probed every 10 s, whatever refused it; no storm of logins | `recovery::*` | `recovery`: refused, unusable, tokens that nothing accepts (1 and 50 roles) |
 //! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
 //! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…`, `hangs::an_hour_of_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
@@ -53,6 +53,7 @@ mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show
 mod paths; // one path that answers as if nobody did
 mod partial; // one database down, stopped or slow behind a server that works
+mod recovery; // what has expired, and how soon it is tried again
 mod server; // the real server killed, sealed, without its storage; its certificate replaced
 mod sidecar; // renewal, hand-over, changes, the end
 mod supervise; // an app of our own: told, started anew, stopped
