@@ -75,6 +75,19 @@ fn every_link_of_every_page_leads_somewhere() {
     assert!(checked > 50, "{checked}");
 }
 
+/// A browser takes `<no value>` for an element and shows nothing.
+#[test]
+fn no_text_of_a_page_reads_as_an_element() {
+    for page in pages() {
+        for line in prose(&read(&page)).lines() {
+            let outside: String = line.split('`').step_by(2).collect();
+            let element = outside.match_indices('<').find(|(at, _)| outside[at + 1..].starts_with(char::is_alphabetic));
+            let element = element.filter(|(at, _)| !outside[at + 1..].starts_with("http"));
+            assert_eq!(element, None, "{}: {line}", page.display());
+        }
+    }
+}
+
 #[test]
 fn every_page_of_the_docs_is_in_the_book_and_can_be_reached() {
     let summary = links(&read(&root().join("docs/SUMMARY.md")));

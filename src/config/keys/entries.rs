@@ -27,7 +27,7 @@ const RIGHT: Field =
 const ON_MISSING: Field = Field::single(
     "errorOnMissingKey",
     Form::Bool,
-    "A key that is not there is an error in a Go template, and not the text <no value>.",
+    "A key that is not there is an error in a Go template, and not the text `<no value>`.",
 )
 .default("false");
 const CONTENT: Option<Choice> = Some(Choice {
