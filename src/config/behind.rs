@@ -116,6 +116,7 @@ impl OptionBehind {
             }
             (_, None) => "envFrom takes none but prefix".to_owned(),
             (Place::Annotation(_), Some(("files", name))) if self.name == "format" => {
+                let name = name.trim_matches('"');
                 format!("say it in {PREFIX}format.{name}: {}", self.value.as_deref().unwrap_or("…"))
             }
             (Place::Annotation(_), Some((map, name))) => {

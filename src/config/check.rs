@@ -5,6 +5,7 @@
 
 use crate::domain::{EnvName, FileName};
 
+use super::annotations::PREFIX;
 use super::form::alternatives;
 use super::nearest::{nearest, suggestion};
 use super::place::Place;
@@ -238,7 +239,14 @@ fn object_whole(node: &Node, fields: &[&Field], choice: Option<&Choice>, path: &
     match present.as_slice() {
         [] if choice.presence == Presence::Required && strays.next().is_none() => {
             let heads: Vec<_> = heads().collect();
-            mistakes.about(&node.place, path, format!("expected one of {}", alternatives(&heads)));
+            let expected = match (&node.place, path.strip_prefix("files.")) {
+                (Place::Annotation(_), Some(name)) => {
+                    let name = name.trim_matches('"');
+                    format!("nothing says what the file holds: say {PREFIX}file.{name} or {PREFIX}template.{name} too")
+                }
+                _ => format!("expected one of {}", alternatives(&heads)),
+            };
+            mistakes.about(&node.place, path, expected);
         }
         [] => {}
         [one] => {

@@ -117,7 +117,7 @@ impl<'a> Reader<'a, '_> {
 
     /// Handles `--file NAME=REF` and `--env NAME=REF`.
     fn entry(&mut self, flag: &'a Flag, map: &'a str) {
-        let Some((name, reference)) = flag.value.split_once('=') else {
+        let Some((name, reference)) = flag.value.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             self.mistakes.add(&Place::Flag(flag.name.clone()), "expected NAME=REF, such as x=vault:secret/data/x#key");
             return;
         };

@@ -46,11 +46,18 @@ pub(super) fn entries(
         }
         let foreign = if inherit.vault { bank_vaults::form(value) } else { None };
         let misspelled = misspelled(value, inherit);
-        let is_meant = is_meant(bare, inherit) || foreign.is_some() || misspelled.is_some();
+        let is_template = is_template(value, inherit);
+        let is_meant = is_meant(bare, inherit) || foreign.is_some() || misspelled.is_some() || is_template;
         if !is_meant || !seen.insert(name) {
             continue;
         }
         let place = Place::Variable(name.clone());
+        if is_template {
+            let entry = format!("{name}: {{ template: … }}");
+            let why = format!("it is a template, which belongs under `env` in the config, as {entry}");
+            mistakes.add(&place, looks_like(why));
+            continue;
+        }
         if let Some(spelling) = misspelled {
             mistakes.add(&place, looks_like(format!("it is misspelled; write {spelling}")));
             continue;
@@ -152,7 +159,10 @@ pub fn is_near_reference(value: &str) -> bool {
         return false;
     }
     let inherit = Inherit { vault: true, aws_sm: true, arn: true, bank_vaults: false };
-    is_meant(bare, inherit) || bank_vaults::form(value).is_some() || misspelled(value, inherit).is_some()
+    is_meant(bare, inherit)
+        || bank_vaults::form(value).is_some()
+        || misspelled(value, inherit).is_some()
+        || is_template(value, inherit)
 }
 
 /// Whether a value that begins like a reference is a sentence: `vault: fix the login (#12)`, `vault:fix#12`. A path may
@@ -230,19 +240,20 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     }
 }
 
-/// The correct spelling of a reference in brackets or behind a sign, such as `{{ vault:PATH#KEY }}`, `$(vault:PATH#KEY)` or
-/// `@vault:PATH#KEY`, or in a template of ours.
-fn wrapped(bare: &str, inherit: Inherit) -> Option<&'static str> {
-    const BRACKETS: [(char, char); 4] = [('{', '}'), ('(', ')'), ('<', '>'), ('[', ']')];
-    let mut calls = bare.match_indices("secret(").map(|(at, call)| bare[at + call.len()..].trim_start());
-    let is_template = bare.contains("{{")
+/// Whether a value is a template of ours with references.
+fn is_template(value: &str, inherit: Inherit) -> bool {
+    let mut calls = value.match_indices("secret(").map(|(at, call)| value[at + call.len()..].trim_start());
+    value.contains("{{")
         && calls.any(|argument| {
             let argument = argument.strip_prefix(['"', '\'']).unwrap_or_default();
             (inherit.vault && argument.starts_with("vault:")) || (inherit.aws_sm && argument.starts_with("aws-sm:"))
-        });
-    if is_template {
-        return Some("a template under `env` in the config: { template: \"…{{ secret('REF') }}…\" }");
-    }
+        })
+}
+
+/// The correct spelling of a reference in brackets or behind a sign, such as `{{ vault:PATH#KEY }}`, `$(vault:PATH#KEY)` or
+/// `@vault:PATH#KEY`.
+fn wrapped(bare: &str, inherit: Inherit) -> Option<&'static str> {
+    const BRACKETS: [(char, char); 4] = [('{', '}'), ('(', ')'), ('<', '>'), ('[', ']')];
     let mut inner = bare.trim_start_matches(['$', '%', '@', '#', '!', '&']);
     while let Some((_, close)) = BRACKETS.into_iter().find(|(open, _)| inner.starts_with(*open)) {
         inner = inner[1..].strip_suffix(close)?.trim();

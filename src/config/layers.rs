@@ -169,13 +169,17 @@ fn gaps<'a>(environment: &'a [&'a (String, String)]) -> impl Iterator<Item = Nod
 }
 
 /// Settings that have a flag but no variable.
-const FLAGS_ONLY: [(&str, &str); 8] = [
+const FLAGS_ONLY: [(&str, &str); 12] = [
     ("ENV", "--env NAME=REFERENCE"),
+    ("ENV_FROM", "--set envFrom=[REFERENCE]"),
     ("FILE", "--file NAME=REFERENCE"),
+    ("FILES", "--file NAME=REFERENCE"),
     ("JSON", "--json"),
     ("LOCAL", "--local FILE"),
     ("ONLINE", "--online"),
+    ("PASS_ENV", "--set passEnv=[NAME]"),
     ("PINNED", "--pinned"),
+    ("SECRETS", "--set secrets.NAME=REFERENCE"),
     ("SET", "--set KEY=VALUE"),
     ("SUPERVISE", "--supervise"),
 ];

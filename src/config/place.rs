@@ -36,6 +36,28 @@ impl Place {
             Self::Flag(_) | Self::Variable(_) | Self::Missing => false,
         }
     }
+
+    /// The start of a message about a file or variable: the place, and `what` (`file x`, `env X`) unless the place names
+    /// it already, as `--env X` does.
+    pub fn of(&self, what: &str) -> String {
+        let name = what.split_once(' ').map_or(what, |(_, name)| name);
+        if self.names_entry(name) { self.to_string() } else { format!("{self}: {what}") }
+    }
+
+    /// Whether the place names the file or variable `name`.
+    pub(super) fn names_entry(&self, name: &str) -> bool {
+        match self {
+            Self::Flag(flag) => {
+                let written = flag.split_once(' ').map_or("", |(_, written)| written);
+                let key = ["files.", "env.", "secrets."].iter().find_map(|map| written.strip_prefix(map));
+                let rest = key.unwrap_or(written).strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || (key.is_some() && rest.starts_with('.')))
+            }
+            Self::Variable(variable) => variable == name,
+            Self::Annotation(key) => key.strip_suffix(name).is_some_and(|kind| kind.ends_with('.')),
+            Self::Line { .. } | Self::Missing => false,
+        }
+    }
 }
 
 impl fmt::Display for Place {

@@ -152,10 +152,21 @@ fn names(place: &Place, path: &str) -> bool {
     let (Place::Flag(name) | Place::Variable(name) | Place::Annotation(name)) = place else { return false };
     let bare =
         |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
-    let path = bare(path);
+    // An item of a list that a flag gives.
+    let path = bare(path.split('[').next().filter(|_| path.ends_with(']')).unwrap_or(path));
     let one = path.strip_prefix("files").map(|rest| format!("file{rest}")).unwrap_or_default();
     let name = bare(name);
     name.ends_with(&path) || (!one.is_empty() && name.ends_with(&one))
+}
+
+/// The path without the file or variable that the place names: `mode` of `--file x` for `files.x.mode`.
+fn relative<'a>(place: &Place, path: &'a str) -> &'a str {
+    let below = ["files.", "env.", "secrets."].iter().find_map(|map| path.strip_prefix(map));
+    let entry = below.and_then(|below| match below.strip_prefix('"') {
+        Some(quoted) => quoted.split_once("\"."),
+        None => below.split_once('.'),
+    });
+    entry.filter(|(name, _)| place.names_entry(name)).map_or(path, |(_, field)| field)
 }
 
 /// Escapes control characters, so that a name cannot forge a log line.
@@ -184,6 +195,7 @@ impl ConfigErrors {
     /// Adds a mistake about the key at `path`, which is put before the text unless the place names it already.
     pub(super) fn about(&mut self, place: &Place, path: &str, text: impl std::fmt::Display) {
         let is_named = path.is_empty() || names(place, path);
+        let path = relative(place, path);
         self.0.push(ConfigError::new(place, if is_named { text.to_string() } else { format!("{path}: {text}") }));
     }
 

@@ -30,13 +30,14 @@ pub(crate) fn refused(
         let Source::File(path) = &reference.source else { continue };
         if comes_by_annotation(config, place, reference) {
             let text = format!(
-                "{place}: {what}: annotations may not name files ({reference}); only a config file or a flag may"
+                "{}: annotations may not name files ({reference}); only a config file or a flag may",
+                place.of(&what)
             );
             problems.push(Diagnostic::new(Exit::Usage, text));
         } else if let Err(refusal) = protected.check(path, Purpose::Content) {
             problems.push(Diagnostic::new(
                 Exit::Usage,
-                format!("{place}: {what}: cannot read {}: {refusal}", reference.source),
+                format!("{}: cannot read {}: {refusal}", place.of(&what), reference.source),
             ));
         }
     }

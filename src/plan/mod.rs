@@ -324,7 +324,7 @@ fn compile(
     named: &BTreeMap<String, SecretRef>,
     protected: &ProtectedFiles,
 ) -> Result<Filling, Diagnostic> {
-    let data = |text: String| Diagnostic::new(Exit::Data, format!("{place}: {what}: {text}"));
+    let data = |text: String| Diagnostic::new(Exit::Data, format!("{}: {text}", place.of(what)));
     let (template, language) = match content {
         Content::Secret { reference, format, decode } => {
             return Ok(Filling::Secret { reference: reference.clone(), format: *format, decode: *decode });
@@ -336,7 +336,7 @@ fn compile(
         TemplateSource::Text(text) => render::AnyTemplate::compile(name, text, language, named),
         TemplateSource::File(path) => {
             let text = file::read_unprotected_text(path, protected).map_err(|error| {
-                let text = format!("{place}: {what}: cannot read templateFile {}: {error}", path.display());
+                let text = format!("{}: cannot read templateFile {}: {error}", place.of(what), path.display());
                 Diagnostic::new(if matches!(error, FileError::Protected(_)) { Exit::Usage } else { Exit::Data }, text)
             })?;
             render::AnyTemplate::compile(name, &text, language, named)

@@ -8,7 +8,7 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let mut check = |feature: Feature, place: &Place, what: String| {
         if let Some(why) = mode.limit(feature).and_then(|limit| limit.program) {
-            problems.push(Diagnostic::new(Exit::Usage, format!("{place}: {what}: {why}")));
+            problems.push(Diagnostic::new(Exit::Usage, format!("{}: {why}", place.of(&what))));
         }
     };
     for entry in &config.env {

@@ -115,7 +115,7 @@ fn two_annotations_do_not_say_the_same() {
     );
     let role = annotated(&[("secret-exec.dev/vault-role", "a"), ("secret-exec.dev/vault-auth-role", "b")]);
     assert!(role.mistake().contains("cannot stand together"));
-    assert!(annotated(&[("secret-exec.dev/format.a", "json")]).mistake().contains("expected one of from"));
+    assert!(annotated(&[("secret-exec.dev/format.a", "json")]).mistake().contains("nothing says what the file holds"));
 }
 
 #[test]

@@ -188,8 +188,6 @@ fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
         ("<vault:a/canary#b>", "vault:PATH#KEY, without what stands around it"),
         ("\"<vault:a/canary#b>\"", "vault:PATH#KEY, without what stands around it"),
         ("[aws-sm:canary]", "aws-sm:NAME#KEY, without what stands around it"),
-        ("x={{ secret('vault:a/canary#b') }}", "a template under `env`"),
-        ("{{ secret(\"aws-sm:canary\").b }}", "a template under `env`"),
     ] {
         for flags in [&[][..], &[("--inherit", "vault,aws-sm,bank-vaults")]] {
             let mistakes = inherited("DB", value, flags).expect_err(value);
@@ -344,6 +342,16 @@ fn an_option_behind_an_inherited_reference_is_told_where_it_goes() {
         let mistakes = inherited("DB", value, &[]).expect_err(value);
         assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
         assert!(mistakes[0].contains("under `env` in the config, as DB: { from: REF,"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn a_template_in_a_variable_is_told_where_it_goes() {
+    for value in ["x={{ secret('vault:a/canary#b') }}", "{{ secret( \"aws-sm:canary\").b }}"] {
+        let mistakes = inherited("DB", value, &[]).expect_err(value);
+        let expected = "it is a template, which belongs under `env` in the config, as DB: { template: … }";
+        assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
         assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
     }
 }

@@ -237,6 +237,8 @@ fn a_variable_of_ours_that_is_unknown_is_a_mistake() {
     assert_eq!(mistake, "environment variable SECRET_EXEC_LOCAL: is not a variable; it is a flag only: --local FILE");
     let mistake = environment(&[("SECRET_EXEC_ENV", "canary")]).mistake();
     assert!(mistake.ends_with("is not a variable; it is a flag only: --env NAME=REFERENCE"), "{mistake}");
+    let mistake = environment(&[("SECRET_EXEC_FILES", "canary")]).mistake();
+    assert!(mistake.ends_with("is not a variable; it is a flag only: --file NAME=REFERENCE"), "{mistake}");
     let mistake = environment(&[("SECRET_EXEC_QUUX", "canary")]).mistake();
     assert!(mistake.contains("SECRET_EXEC_QUUX: unknown") && !mistake.contains("canary"), "{mistake}");
     assert!(environment(&[("SECRET_EXEC_RUN_AS", "")]).mistake().contains("is empty"));
@@ -330,7 +332,7 @@ fn mistakes_in_flags_name_the_flag() {
         ("--file", "canary", "--file: expected NAME=REF, such as x=vault:secret/data/x#key"),
         ("--file", "a=file:b", "--file a: a file: reference needs an absolute path"),
         ("--env", "A=", "--env A: is empty; expected a reference, such as vault:PATH#KEY, or leave the key out"),
-        ("--env", "=file:/x", "--env : is empty"),
+        ("--env", "=file:/x", "--env: expected NAME=REF, such as x=vault:secret/data/x#key"),
         ("--run-as", "", "--run-as: is empty; expected USER[:GROUP], such as \"1000:1000\", or leave the key out"),
         ("--supervise", "maybe", "--supervise: expected true or false"),
         ("--local", "", "--local: expected a file"),
@@ -418,4 +420,57 @@ fn what_the_file_overrules_is_named_once() {
         ["VAULT_NAMESPACE (team-b) does not count: vault.namespace is team-a"]
     );
     assert_eq!(lines(&[("VAULT_CACERT", "/b.pem")]), ["VAULT_CACERT does not count: vault.caFile is /ca.pem"]);
+}
+
+#[test]
+fn a_message_names_its_place_once() {
+    for (flag, value, expected) in [
+        ("--env", "X=vault:a#b,format=jsn", "--env X: format: expected raw, json, yaml, dotenv or properties"),
+        ("--file", "x=vault:a#b,mode=999", "--file x: mode: expected an octal mode in quotes, such as \"0440\""),
+        (
+            "--file",
+            "db.env=vault:a#b,mode=999",
+            "--file db.env: mode: expected an octal mode in quotes, such as \"0440\"",
+        ),
+        ("--set", "files.x.mode=999", "--set files.x.mode: expected an octal mode in quotes, such as \"0440\""),
+        ("--on-change", "foo", "--on-change: expected none, restart, signal:NAME, signal:NAME@PROCESS or http:URL"),
+        ("--env", "=vault:a#b", "--env: expected NAME=REF, such as x=vault:secret/data/x#key"),
+    ] {
+        assert_eq!(flags(&[(flag, value)]).mistakes()[0], expected);
+    }
+    let annotations = |pairs: &[(&str, &str)]| Given { annotations: Some(pairs), ..Given::default() }.mistakes();
+    assert_eq!(
+        annotations(&[("secret-exec.dev/file.db.env", "vault:a"), ("secret-exec.dev/format.db.env", "foo")])[0],
+        "annotation secret-exec.dev/format.db.env: format: expected raw, json, yaml, dotenv or properties"
+    );
+    assert_eq!(
+        annotations(&[("secret-exec.dev/format.db.env", "json")])[0],
+        "annotation secret-exec.dev/format.db.env: files.\"db.env\": nothing says what the file holds: say \
+         secret-exec.dev/file.db.env or secret-exec.dev/template.db.env too"
+    );
+    let said = annotations(&[("secret-exec.dev/file.db.env", "vault:a,format=json")]);
+    assert!(said[0].ends_with("say it in secret-exec.dev/format.db.env: json"), "{said:?}");
+}
+
+#[test]
+fn a_place_that_names_the_file_or_variable_stands_alone() {
+    let flag = |text: &str| Place::Flag(text.to_owned());
+    for (place, what, expected) in [
+        (flag("--env X"), "env X", "--env X"),
+        (flag("--env X"), "env Y", "--env X: env Y"),
+        (flag("--file db.env"), "file db.env", "--file db.env"),
+        (flag("--set env.X.template"), "env X", "--set env.X.template"),
+        (flag("--set files.x.templateFile"), "file x", "--set files.x.templateFile"),
+        (flag("--set files"), "file x", "--set files: file x"),
+        (Place::Variable("X".to_owned()), "env X", "environment variable X"),
+        (Place::Annotation("secret-exec.dev/template.x".to_owned()), "file x", "annotation secret-exec.dev/template.x"),
+        (
+            Place::Annotation("secret-exec.dev/config".to_owned()),
+            "file fig",
+            "annotation secret-exec.dev/config: file fig",
+        ),
+        (Place::Line { file: "c".to_owned(), line: 1 }, "file x", "c:1: file x"),
+    ] {
+        assert_eq!(place.of(what), expected);
+    }
 }
