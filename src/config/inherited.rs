@@ -63,7 +63,7 @@ pub(super) fn entries(
             continue;
         }
         if let (true, Some(made)) = (inherit.bank_vaults, bank_vaults::content(value)) {
-            let made = made.map_err(looks_like);
+            let made = made.map_err(|why| looks_like(why.replace("as NAME: {", &format!("as {name}: {{"))));
             let name = mistakes.take(EnvName::parse(name), &place, "");
             if let (Some(name), Some(content)) = (name, mistakes.take(made, &place, "")) {
                 found.push(EnvEntry { name, content, place });

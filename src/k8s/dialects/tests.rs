@@ -526,3 +526,22 @@ fn the_namespace_of_a_request_counts() {
     let done = super::super::inject::inject_into(&pod, Some("kube-system"), &injector());
     assert!(done.unwrap_err()[0].contains("kube-system"));
 }
+
+#[test]
+fn a_pod_without_files_is_told_which_annotation_was_meant() {
+    for (key, value, expected) in [
+        (
+            "agent-inject-secrt-a",
+            "a/b",
+            "agent-inject-secrt-a: unknown; did you mean vault.hashicorp.com/agent-inject-secret-a?",
+        ),
+        ("agent-inject-secret-a", "", "agent-inject-secret-a: is empty; expected the path of a secret"),
+        ("agent-inject-secret-", "a/b", "agent-inject-secret-: expected a name behind it"),
+        ("agent-inject-secret", "a/b", "agent-inject-secret: expected a name behind it"),
+        ("agent-inject-secret-a", "vault:a/b#k", "agent-inject-secret-a: expected a path alone"),
+        ("agent-inject-containers", "nope", "agent-inject-containers: names no container of this pod, which has app"),
+    ] {
+        let text = denial(&[(key, value)]);
+        assert!(text.contains(expected), "{key}: {text}");
+    }
+}

@@ -155,7 +155,14 @@ impl<'a> Reader<'a> {
             self.made.mode = Some(Mode::Init);
             self.set("agent-pre-populate-only", &["leaveLeases"], "true");
         }
-        self.made.containers = Some(self.containers(is_populated));
+        let containers = self.containers(is_populated);
+        const NAMED: &str = "agent-inject-containers";
+        if containers.is_empty() && self.value(NAMED).is_some() {
+            let apps = self.pod.containers.iter().filter(|c| !c.is_own()).map(|c| c.name.as_str());
+            let text = format!("names no container of this pod, which has {}", apps.collect::<Vec<_>>().join(", "));
+            self.deny(NAMED, &text);
+        }
+        self.made.containers = Some(containers);
         if self.is_set("agent-share-process-namespace", false) {
             if self.pod.security.shares_processes == Some(false) {
                 self.deny("agent-share-process-namespace", "spec.shareProcessNamespace of the pod says false");

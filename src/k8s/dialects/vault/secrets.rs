@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::config::nearest;
+
 use super::super::super::mount_path;
 use super::super::super::names::VOLUME_PATH;
+use super::super::table::find;
 use super::super::words;
 use super::Reader;
+use super::keys::KEYS;
 
 const SECRET: &str = "agent-inject-secret-";
 const TEMPLATE: &str = "agent-inject-template-";
@@ -53,6 +57,9 @@ impl<'a> Reader<'a> {
                 content,
             }));
         }
+        if files.is_empty() {
+            self.explain_no_file();
+        }
         let mut directories: Vec<String> = Vec::new();
         for file in &files {
             if !directories.contains(&file.directory) {
@@ -72,6 +79,23 @@ impl<'a> Reader<'a> {
             self.set_file(&file, &name);
         }
         self.made.directories = directories;
+    }
+
+    /// Refuses annotations that were meant to create a file, where none creates one: without a name or a path, or
+    /// misspelled.
+    fn explain_no_file(&mut self) {
+        for (key, value) in self.pairs.clone() {
+            if key == SECRET.trim_end_matches('-') || key == SECRET || key == TEMPLATE {
+                self.deny(key, "expected a name behind it, as in agent-inject-secret-NAME");
+            } else if key.starts_with(SECRET) && value.trim().is_empty() {
+                self.deny(key, "is empty; expected the path of a secret, such as secret/data/web");
+            } else if find(KEYS, key).is_none()
+                && let Some((start, name)) = key.rsplit_once('-')
+                && let Some(meant) = nearest(&format!("{start}-"), [SECRET, TEMPLATE])
+            {
+                self.deny(key, &format!("unknown; did you mean {}{meant}{name}?", self.prefix));
+            }
+        }
     }
 
     /// The NAME parts of the annotations that create files, sorted, each once.
@@ -99,6 +123,10 @@ impl<'a> Reader<'a> {
             None if self.filled(&format!("{TEMPLATE_FILE}{raw}")).is_some() => return None,
             None => (format!("{SECRET}{raw}"), self.default_template(secret)?),
         };
+        if template.is_none() && secret.trim_start().starts_with("vault:") {
+            self.deny(&annotation, "expected a path alone, such as secret/data/web, without vault: and #KEY");
+            return None;
+        }
         let directory = self.directory(raw)?;
         let is_kept = match self.value(&format!("preserve-secret-case-{raw}")) {
             Some(value) => words::boolean(value).unwrap_or(false),
