@@ -13,8 +13,7 @@ use super::place::{ConfigError, Place};
 use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
-/// The prefix of our annotations.
-pub const PREFIX: &str = "secret-exec.dev/";
+pub use super::place::PREFIX;
 
 /// Keys that only the injector reads.
 const INJECTOR: [&str; 4] = ["inject", "mode", "containers", "resources"];

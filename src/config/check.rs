@@ -5,10 +5,9 @@
 
 use crate::domain::{EnvName, FileName};
 
-use super::annotations::PREFIX;
 use super::form::alternatives;
 use super::nearest::{nearest, suggestion};
-use super::place::Place;
+use super::place::{PREFIX, Place};
 use super::shape::{Choice, Field, Names, Presence, Shape, SingleItem, Source, Tagged};
 use super::tree::{ConfigErrors, Entry, Kind, Node, Style, join};
 use super::value;

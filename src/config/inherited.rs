@@ -52,14 +52,9 @@ pub(super) fn entries(
             continue;
         }
         let place = Place::Variable(name.clone());
-        if is_template {
-            let entry = format!("{name}: {{ template: … }}");
-            let why = format!("it is a template, which belongs under `env` in the config, as {entry}");
+        let why = if is_template { Some(misplaced_template(name)) } else { misspelled.map(as_misspelled) };
+        if let Some(why) = why {
             mistakes.add(&place, looks_like(why));
-            continue;
-        }
-        if let Some(spelling) = misspelled {
-            mistakes.add(&place, looks_like(format!("it is misspelled; write {spelling}")));
             continue;
         }
         if let (true, Some(made)) = (inherit.bank_vaults, bank_vaults::content(value)) {
@@ -238,6 +233,16 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Why a template in the variable is a mistake.
+fn misplaced_template(name: &str) -> String {
+    format!("it is a template, which belongs under `env` in the config, as {name}: {{ template: … }}")
+}
+
+/// Why a reference with another spelling is a mistake.
+fn as_misspelled(spelling: &str) -> String {
+    format!("it is misspelled; write {spelling}")
 }
 
 /// Whether a value is a template of ours with references.

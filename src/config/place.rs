@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::domain::{Diagnostic, Exit, excerpt};
 
+/// The prefix of our annotations.
+pub const PREFIX: &str = "secret-exec.dev/";
+
 /// The most characters of an annotation's key in a message. Kubernetes refuses longer names, but only after admission.
 const MAX_KEY: usize = 120;
 

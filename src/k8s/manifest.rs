@@ -7,6 +7,7 @@ mod comments;
 mod counterparts;
 mod doc;
 mod layout;
+mod ranges;
 pub mod migrate;
 mod read;
 mod scalar;

@@ -359,7 +359,10 @@ fn a_template_in_a_variable_is_told_where_it_goes() {
 #[test]
 fn an_option_behind_a_reference_of_bank_vaults_is_told_where_it_goes() {
     for (value, expected) in [
-        ("vault:a/canary#k,format=raw", "format=raw stands behind it, which belongs under `env` in the config, as DB: {"),
+        (
+            "vault:a/canary#k,format=raw",
+            "format=raw stands behind it, which belongs under `env` in the config, as DB: {",
+        ),
         ("bao:a/canary#k,decode=base64", "decode=base64 stands behind it"),
         ("vault:a/canary#k?version=1", "\"?version=\" stands in its key; write vault:PATH#KEY#VERSION"),
         ("vault:a/canary?version=1#k", "a version in its path"),

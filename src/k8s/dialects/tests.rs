@@ -158,7 +158,8 @@ fn files_have_their_default_templates_names_and_places() {
         ("agent-inject-secret-x", "a/b"),
     ]);
     assert!(said(&made.unwrap()).contains(&"files.conf/x.ini.template={{ 1 }}".to_owned()));
-    assert!(said(&vault(&[("agent-inject-secret-x", " ")]).unwrap()).iter().all(|text| !text.starts_with("files.")));
+    let made = vault(&[("agent-inject-secret-x", " "), ("agent-inject-secret-y", "a/b")]);
+    assert!(said(&made.unwrap()).iter().all(|text| !text.starts_with("files.x")));
 }
 
 #[test]
@@ -338,7 +339,7 @@ fn every_key_is_honoured_ignored_or_denied() {
             Fate::Denied(why) => assert!(said.unwrap_err().contains(&format!("{whole}{why}")), "{key}"),
         }
     }
-    let made = vault(&[("agent-inject-secrets-a", "a/b"), ("rol", "web")]).unwrap();
+    let made = vault(&[("agent-inject-secret-a", "a/b"), ("agent-inject-secrets-b", "a/b"), ("rol", "web")]).unwrap();
     assert!(made.warnings[1].contains("did you mean vault.hashicorp.com/role?"), "{:?}", made.warnings);
 }
 

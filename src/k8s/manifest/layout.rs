@@ -2,156 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
-
 use super::counterparts::counterparts;
 use super::doc::Doc;
+use super::ranges::{Entry, Kind, Node, parse};
 use super::write;
 
-/// The text with the changes from `old` to `new`; `None` where that is not simple (anchors, merge keys, flow style
-/// around a change), so that the document must be written anew.
+/// The text with the changes from `old` to `new`; `None` where that is not simple (an anchor, merge key or flow
+/// style around a change), so that the document must be written anew.
 pub(super) fn rewrite(text: &str, old: &Doc, new: &Doc) -> Option<String> {
     let root = parse(text)?;
     let mut edits = Edits { text, found: Vec::new() };
     edits.value(old, new, &root)?;
     edits.apply()
-}
-
-/// The byte range of a value, without trailing white space.
-struct Node {
-    start: usize,
-    end: usize,
-    kind: Kind,
-}
-
-enum Kind {
-    /// A map in block style.
-    Map(Vec<Entry>),
-    /// A list in block style.
-    List(Vec<Node>),
-    /// A scalar, or a value in flow style: replaced as a whole.
-    Leaf,
-}
-
-/// A key of a block map and its value.
-struct Entry {
-    /// Start of the key.
-    start: usize,
-    value: Node,
-}
-
-/// A collection whose end is not reached yet.
-enum Open {
-    Map {
-        start: usize,
-        entries: Vec<Entry>,
-        key: Option<(usize, usize)>,
-    },
-    List {
-        start: usize,
-        items: Vec<Node>,
-    },
-    /// Flow style, with this many nested collections.
-    Flow {
-        start: usize,
-        depth: usize,
-    },
-}
-
-/// The tree of byte ranges; `None` for YAML that is not edited (aliases, anchors, tags, merge keys).
-fn parse(text: &str) -> Option<Node> {
-    let mut options = granit_parser::options! {};
-    options.set_emit_comments(false);
-    let mut open: Vec<Open> = Vec::new();
-    let mut root = None;
-    for event in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = event.ok()?;
-        let range = span.byte_range()?;
-        let done = match event {
-            Event::Alias(_) => return None,
-            Event::Scalar(_, _, anchor, _) | Event::MappingStart(_, anchor, _) | Event::SequenceStart(_, anchor, _)
-                if anchor != 0 =>
-            {
-                return None;
-            }
-            Event::MappingStart(StructureStyle::Block, _, None) => {
-                open.push(Open::Map { start: range.start, entries: Vec::new(), key: None });
-                None
-            }
-            Event::SequenceStart(StructureStyle::Block, _, None) => {
-                open.push(Open::List { start: range.start, items: Vec::new() });
-                None
-            }
-            Event::MappingStart(..) | Event::SequenceStart(..) => {
-                match open.last_mut() {
-                    Some(Open::Flow { depth, .. }) => *depth += 1,
-                    _ => open.push(Open::Flow { start: range.start, depth: 1 }),
-                }
-                None
-            }
-            Event::MappingEnd | Event::SequenceEnd => match open.last_mut()? {
-                Open::Flow { depth, .. } if *depth > 1 => {
-                    *depth -= 1;
-                    None
-                }
-                _ => Some(close(open.pop()?, range.end)),
-            },
-            Event::Scalar(_, _, _, Some(_)) => return None,
-            Event::Scalar(name, ScalarStyle::Plain, ..) if name == "<<" => return None,
-            Event::Scalar(..) if matches!(open.last(), Some(Open::Flow { .. })) => None,
-            Event::Scalar(..) => {
-                let end = range.start + text.get(range)?.trim_end().len();
-                Some(Node { start: span.byte_range()?.start, end, kind: Kind::Leaf })
-            }
-            _ => None,
-        };
-        if let Some(node) = done {
-            match open.last_mut() {
-                None => root = Some(node),
-                Some(above) => put(above, node, text)?,
-            }
-        }
-    }
-    root
-}
-
-/// Adds a value to the collection that contains it.
-fn put(above: &mut Open, node: Node, text: &str) -> Option<()> {
-    match above {
-        Open::List { items, .. } => items.push(node),
-        Open::Map { entries, key, .. } => match key.take() {
-            None => *key = Some((node.start, node.end)),
-            Some((start, key_end)) => {
-                let value = if node.start < node.end { node } else { empty(text, key_end)? };
-                entries.push(Entry { start, value });
-            }
-        },
-        Open::Flow { .. } => return None,
-    }
-    Some(())
-}
-
-/// The position of an omitted value: after the colon.
-fn empty(text: &str, key_end: usize) -> Option<Node> {
-    let rest = &text[key_end..];
-    let blanks = rest.len() - rest.trim_start_matches(' ').len();
-    let at = key_end + blanks + 1;
-    rest[blanks..].starts_with(':').then_some(Node { start: at, end: at, kind: Kind::Leaf })
-}
-
-/// The node of a completed collection.
-fn close(open: Open, end: usize) -> Node {
-    match open {
-        Open::Map { start, entries, .. } => {
-            let end = entries.last().map_or(start, |entry| entry.value.end);
-            Node { start, end, kind: Kind::Map(entries) }
-        }
-        Open::List { start, items } => {
-            let end = items.last().map_or(start, |item| item.end);
-            Node { start, end, kind: Kind::List(items) }
-        }
-        Open::Flow { start, .. } => Node { start, end, kind: Kind::Leaf },
-    }
 }
 
 /// A byte range and its replacement.
@@ -205,13 +67,28 @@ impl Edits<'_> {
         let column = self.column(entries.first()?.start);
         let place = |key: &str| old.iter().position(|(known, _)| known == key);
         if !new.iter().any(|(key, _)| place(key).is_some()) {
+            if node.has_anchor {
+                return None;
+            }
             // With a comment behind the last value: the new one may be a block of text, of which it would become a part.
-            self.edit(node.start, self.line_end(node.end), rendered(&Doc::Map(new.to_vec()), column));
+            let end = self.line_end(node.end);
+            let mut text = self.comments(entries, end, column);
+            text.push_str(&rendered(&Doc::Map(new.to_vec()), column));
+            self.edit(node.start, end, text);
             return Some(());
         }
+        // Comments behind what is removed go above what is added.
+        let adds = new.iter().any(|(key, _)| place(key).is_none());
+        let mut moved = String::new();
         for ((key, _), entry) in old.iter().zip(entries) {
             if !new.iter().any(|(kept, _)| kept == key) {
-                self.remove(entry.start, entry.value.end)?;
+                (!entry.value.has_anchor).then_some(())?;
+                let end = self.line_end(entry.value.end);
+                let comments = self.comments(std::slice::from_ref(entry), end, column);
+                let stays = if adds || comments.is_empty() { "" } else { comments.trim_end_matches(' ') };
+                let indent = if stays.is_empty() { 0 } else { column };
+                self.remove(entry.start, entry.value.end, format!("{}{stays}", " ".repeat(indent)))?;
+                moved.push_str(if adds { &comments } else { "" });
             }
         }
         // The kept entry after which the next new ones are added, and new entries before any kept one.
@@ -231,7 +108,10 @@ impl Edits<'_> {
                 None => {
                     let added = (key.clone(), value.clone());
                     match last {
-                        Some(at) => self.add_below(entries[at].value.end, &Doc::Map(vec![added]), column),
+                        Some(at) => {
+                            let comments = std::mem::take(&mut moved);
+                            self.add_below(entries[at].value.end, &comments, &Doc::Map(vec![added]), column);
+                        }
                         None => first_ones.push(added),
                     }
                 }
@@ -239,7 +119,7 @@ impl Edits<'_> {
         }
         if !first_ones.is_empty() {
             let first = new.iter().find_map(|(key, _)| place(key))?;
-            self.add_above(entries[first].start, &Doc::Map(first_ones), column);
+            self.add_above(entries[first].start, &moved, &Doc::Map(first_ones), column);
         }
         Some(())
     }
@@ -254,6 +134,9 @@ impl Edits<'_> {
                 return Some(());
             }
             self.found.truncate(before);
+        }
+        if entry.value.has_anchor {
+            return None;
         }
         self.edit(entry.start, entry.value.end, rendered(&Doc::Map(vec![(old.0.clone(), new.clone())]), column));
         Some(())
@@ -270,7 +153,8 @@ impl Edits<'_> {
         let first = kept.iter().flatten().next().copied()?;
         let stays: BTreeSet<usize> = kept.iter().flatten().copied().collect();
         for at in (0..old.len()).filter(|at| !stays.contains(at)) {
-            self.remove(dashes[at], items[at].end)?;
+            (!items[at].has_anchor).then_some(())?;
+            self.remove(dashes[at], items[at].end, String::new())?;
         }
         let mut last = None;
         for (item, kept) in new.iter().zip(&kept) {
@@ -279,32 +163,45 @@ impl Edits<'_> {
                     self.value(&old[*at], item, &items[*at])?;
                     last = Some(*at);
                 }
-                (None, Some(at)) => self.add_below(items[at].end, &Doc::List(vec![item.clone()]), column),
-                (None, None) => self.add_above(dashes[first], &Doc::List(vec![item.clone()]), column),
+                (None, Some(at)) => self.add_below(items[at].end, "", &Doc::List(vec![item.clone()]), column),
+                (None, None) => self.add_above(dashes[first], "", &Doc::List(vec![item.clone()]), column),
             }
         }
         Some(())
     }
 
-    /// Removes whole lines; `None` if other text precedes the range on its line.
-    fn remove(&mut self, start: usize, end: usize) -> Option<()> {
+    /// The comments behind and between entries, up to byte `end`, each as a line of its own.
+    fn comments(&self, entries: &[Entry], end: usize, column: usize) -> String {
+        let mut out = String::new();
+        for (at, entry) in entries.iter().enumerate() {
+            let until = entries.get(at + 1).map_or(end, |next| next.start);
+            let gap = self.text.get(entry.value.end..until).unwrap_or_default();
+            for comment in gap.lines().map(str::trim).filter(|line| line.starts_with('#')) {
+                out.push_str(&format!("{comment}\n{}", " ".repeat(column)));
+            }
+        }
+        out
+    }
+
+    /// Replaces whole lines by others; `None` if other text precedes the range on its line.
+    fn remove(&mut self, start: usize, end: usize, kept: String) -> Option<()> {
         let line = self.line_start(start);
         self.text[line..start].chars().all(|c| c == ' ').then_some(())?;
         let end = self.line_end(end);
-        self.edit(line, (end + 1).min(self.text.len()), String::new());
+        self.edit(line, (end + 1).min(self.text.len()), kept);
         Some(())
     }
 
-    /// Adds lines below the line of byte `end`.
-    fn add_below(&mut self, end: usize, added: &Doc, column: usize) {
+    /// Adds lines below the line of byte `end`, with `comments` above them.
+    fn add_below(&mut self, end: usize, comments: &str, added: &Doc, column: usize) {
         let at = self.line_end(end);
-        self.edit(at, at, format!("\n{}{}", " ".repeat(column), rendered(added, column)));
+        self.edit(at, at, format!("\n{}{comments}{}", " ".repeat(column), rendered(added, column)));
     }
 
     /// Adds lines above an entry or item, and above its comments.
-    fn add_above(&mut self, start: usize, added: &Doc, column: usize) {
+    fn add_above(&mut self, start: usize, comments: &str, added: &Doc, column: usize) {
         let line = self.line_start(start);
-        let (indent, text) = (" ".repeat(column), rendered(added, column));
+        let (indent, text) = (" ".repeat(column), format!("{comments}{}", rendered(added, column)));
         if !self.text[line..start].chars().all(|c| c == ' ') {
             // The entry is on the line of its item's dash.
             return self.edit(start, start, format!("{text}\n{indent}"));
@@ -464,8 +361,7 @@ spec:
     fn items_and_keys_are_added_and_taken_away_with_their_lines() {
         let before = "a:\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: y # y\n- name: z\nb: 1 # gone\n";
         let after = "a:\n- name: new\n- name: x\n  k: \"text\\n\\nmore\\n\"\n- name: z\n  k: \"two\\n\\n\"\nc:\n";
-        let expected =
-            "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\n  k: |+\n    two\n\nc: null\n";
+        let expected = "a:\n- name: new\n# one\n- name: x\n  k: |\n    text\n\n    more\n- name: z\n  k: |+\n    two\n\n# gone\nc: null\n";
         assert_eq!(rewritten(before, after).as_deref(), Some(expected));
     }
 
@@ -482,9 +378,55 @@ spec:
 
     #[test]
     fn what_shares_values_is_left_to_the_writer() {
-        for before in ["a: &x 1\nb: *x\n", "x: &x { a: 1 }\ny:\n  <<: *x\n"] {
-            let found = rewritten(before, "a: 2\nb: 3\n");
-            assert_eq!(found, None, "{before}");
+        for (before, after) in [
+            ("a: &x 1\nb: *x\n", "a: 2\nb: 3\n"),
+            ("x: &x { a: 1 }\ny:\n  <<: *x\n", "a: 2\nb: 3\n"),
+            ("k: 1\nx: &x\n  a: 1\ny: *x\n", "k: 1\nx:\n  a: 2\ny: { a: 1 }\n"),
+            ("k: 1\nx:\n  a: &x 1\ny: *x\n", "k: 1\ny: 1\n"),
+            ("l:\n- a: &x 1\n- b: *x\n", "l:\n- b: 1\n"),
+        ] {
+            assert_eq!(rewritten(before, after), None, "{before}");
+        }
+    }
+
+    #[test]
+    fn anchors_away_from_the_change_stay() {
+        for (before, after, expected) in [
+            ("a: &x 1 # a\nb: *x # b\nc: 1\n", "a: 1\nb: 1\nc: 2\n", "a: &x 1 # a\nb: *x # b\nc: 2\n"),
+            ("a: &x 1\nb: *x # b\n", "a: 1\nb: 2\n", "a: &x 1\nb: 2 # b\n"),
+            (
+                "x: &x\n  a: 1 # one\nw:\n  <<: *x\n  b: 1\nz:\n  k: 1\n",
+                "x: { a: 1 }\nw: { b: 1, a: 1 }\nz: { k: 1, new: 2 }\n",
+                "x: &x\n  a: 1 # one\nw:\n  <<: *x\n  b: 1\nz:\n  k: 1\n  new: 2\n",
+            ),
+            (
+                "l:\n- name: &i x\n- name: *i # it\nk: 1\n",
+                "l: [{ name: x }, { name: x, m: 1 }]\nk: 1\n",
+                "l:\n- name: &i x\n- name: *i # it\n  m: 1\nk: 1\n",
+            ),
+        ] {
+            assert_eq!(rewritten(before, after).as_deref(), Some(expected), "{before}");
+        }
+    }
+
+    #[test]
+    fn comments_behind_what_is_taken_away_stand_where_it_stood() {
+        for (before, after, expected) in [
+            (
+                "m:\n  a: 1 # one\n  # above\n  b: 2 # two\n  c: 3 # three\n",
+                "m: { new: 1, c: 3 }\n",
+                "m:\n  # one\n  # two\n  new: 1\n  # above\n  c: 3 # three\n",
+            ),
+            (
+                "m:\n  a: 1 # one\n  # above\n  b: 2 # two\nk: 1\n",
+                "m: { new: 1 }\nk: 1\n",
+                "m:\n  # one\n  # above\n  # two\n  new: 1\nk: 1\n",
+            ),
+        ] {
+            let found = rewritten(before, after).unwrap();
+            let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(lines(&found), lines(expected), "{found}");
+            assert_eq!(doc(&found), doc(after), "{found}");
         }
     }
 

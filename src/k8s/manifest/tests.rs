@@ -98,7 +98,7 @@ apiVersion: v1
     );
     assert!(out.contains("defaultMode: 0400,") && out.contains("version: \"1.10\"}\n"), "{out}");
     // Where anchors are followed all is written anew, in a spelling that every reader takes for the same.
-    let out = ok(&text.replace("name: v", "name: &v v")).text;
+    let out = ok(&text.replace("  volumes:", "  volumes: &v")).text;
     assert!(out.contains("stdin: true\n") && out.contains("defaultMode: 256\n"), "{out}");
     assert!(out.contains("version: \"1.10\"\n"), "{out}");
     assert!(out.ends_with("kind: Pod\napiVersion: v1\n"), "{out}");
