@@ -77,20 +77,7 @@ impl Edits<'_> {
             self.edit(node.start, end, text);
             return Some(());
         }
-        // Comments behind what is removed go above what is added.
-        let adds = new.iter().any(|(key, _)| place(key).is_none());
-        let mut moved = String::new();
-        for ((key, _), entry) in old.iter().zip(entries) {
-            if !new.iter().any(|(kept, _)| kept == key) {
-                (!entry.value.has_anchor).then_some(())?;
-                let end = self.line_end(entry.value.end);
-                let comments = self.comments(std::slice::from_ref(entry), end, column);
-                let stays = if adds || comments.is_empty() { "" } else { comments.trim_end_matches(' ') };
-                let indent = if stays.is_empty() { 0 } else { column };
-                self.remove(entry.start, entry.value.end, format!("{}{stays}", " ".repeat(indent)))?;
-                moved.push_str(if adds { &comments } else { "" });
-            }
-        }
+        let mut moved = self.removed(old, new, entries, column)?;
         // The kept entry after which the next new ones are added, and new entries before any kept one.
         let mut last: Option<usize> = None;
         let mut first_ones = Vec::new();
@@ -122,6 +109,32 @@ impl Edits<'_> {
             self.add_above(entries[first].start, &moved, &Doc::Map(first_ones), column);
         }
         Some(())
+    }
+
+    /// Removes entries. Returns the comments behind them, which go above what is added; where nothing is added, they stay.
+    fn removed(
+        &mut self,
+        old: &[(String, Doc)],
+        new: &[(String, Doc)],
+        entries: &[Entry],
+        column: usize,
+    ) -> Option<String> {
+        let is_in = |list: &[(String, Doc)], key: &String| list.iter().any(|(known, _)| known == key);
+        let adds = new.iter().any(|(key, _)| !is_in(old, key));
+        let mut moved = String::new();
+        for ((key, _), entry) in old.iter().zip(entries) {
+            if is_in(new, key) {
+                continue;
+            }
+            (!entry.value.has_anchor).then_some(())?;
+            let end = self.line_end(entry.value.end);
+            let comments = self.comments(std::slice::from_ref(entry), end, column);
+            let stays = if adds || comments.is_empty() { "" } else { comments.trim_end_matches(' ') };
+            let indent = if stays.is_empty() { 0 } else { column };
+            self.remove(entry.start, entry.value.end, format!("{}{stays}", " ".repeat(indent)))?;
+            moved.push_str(if adds { &comments } else { "" });
+        }
+        Some(moved)
     }
 
     /// Edits the value of a kept key, or replaces the entry.
