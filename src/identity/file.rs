@@ -75,24 +75,28 @@ pub fn words(error: &io::Error) -> String {
 
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<SecretBytes, FileError> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    read_open(file.map_err(|error| cannot_open(path, error))?)
+    read_bytes(path).map(SecretBytes::new)
 }
 
 /// Reads a whole file whose content is delivered; an error for a protected file.
 pub fn read_unprotected(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
-    read_for(path, protected, Purpose::Content)
+    read_for(path, protected, Purpose::Content).map(SecretBytes::new)
 }
 
 /// Reads a whole file that proves the workload's identity; an error if its path now leads into the state directory, the
 /// volume or a kernel file system.
 pub fn read_identity(path: &Path, protected: &ProtectedFiles) -> Result<SecretBytes, FileError> {
-    read_for(path, protected, Purpose::Identity)
+    read_for(path, protected, Purpose::Identity).map(SecretBytes::new)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    read_open(file.map_err(|error| cannot_open(path, error))?)
 }
 
 /// Opens and reads a file for this purpose, unless it is protected.
-fn read_for(path: &Path, protected: &ProtectedFiles, purpose: Purpose) -> Result<SecretBytes, FileError> {
+fn read_for(path: &Path, protected: &ProtectedFiles, purpose: Purpose) -> Result<Vec<u8>, FileError> {
     let file = protected.open(path, purpose).map_err(|error| match error {
         OpenError::Refused(refusal) => FileError::Protected(refusal),
         OpenError::System(error) => cannot_open(path, error),
@@ -112,7 +116,7 @@ fn cannot_open(path: &Path, error: io::Error) -> FileError {
 }
 
 /// Reads an open file.
-fn read_open(file: File) -> Result<SecretBytes, FileError> {
+fn read_open(file: File) -> Result<Vec<u8>, FileError> {
     let about = file.metadata().map_err(FileError::System)?;
     if about.is_dir() {
         return Err(FileError::Directory);
@@ -125,7 +129,7 @@ fn read_open(file: File) -> Result<SecretBytes, FileError> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(FileError::TooLarge);
     }
-    Ok(SecretBytes::new(bytes))
+    Ok(bytes)
 }
 
 /// How long nothing may be written to a pipe before it is given up.
@@ -144,7 +148,6 @@ pub fn is_read_once(path: &Path) -> bool {
 /// Reads text from a file, a pipe (`<(…)`), or standard input for `-`. `interrupted` is checked while waiting for a
 /// writer.
 pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String, FileError> {
-    let text = |bytes: SecretBytes| bytes.expose_text().map(str::to_owned).ok_or(FileError::NotText);
     if is_stdin(path) {
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(FileError::System)?);
         return text(read_pipe(stdin, interrupted)?);
@@ -155,12 +158,12 @@ pub fn read_source(path: &Path, interrupted: impl Fn() -> bool) -> Result<String
             let pipe = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(FileError::System)?;
             text(read_pipe(pipe, interrupted)?)
         }
-        _ => text(read(path)?),
+        _ => read_text(path),
     }
 }
 
 /// Reads a pipe to its end, unless nothing is written for [`PATIENCE`] or it is interrupted.
-fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretBytes, FileError> {
+fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<Vec<u8>, FileError> {
     const SLICE: u16 = 100;
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
@@ -176,7 +179,7 @@ fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretByt
         }
         silent = Duration::ZERO;
         match pipe.read(&mut buffer) {
-            Ok(0) => return Ok(SecretBytes::new(bytes)),
+            Ok(0) => return Ok(bytes),
             Ok(count) => bytes.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(FileError::System(error)),
@@ -190,12 +193,17 @@ fn read_pipe(mut pipe: File, interrupted: impl Fn() -> bool) -> Result<SecretByt
 
 /// Reads a file as a string.
 pub fn read_text(path: &Path) -> Result<String, FileError> {
-    read(path)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
+    text(read_bytes(path)?)
 }
 
 /// Reads a file as a string, unless it is protected.
 pub fn read_unprotected_text(path: &Path, protected: &ProtectedFiles) -> Result<String, FileError> {
-    read_unprotected(path, protected)?.expose_text().map(str::to_owned).ok_or(FileError::NotText)
+    text(read_for(path, protected, Purpose::Content)?)
+}
+
+/// Bytes as a string, without a copy.
+fn text(bytes: Vec<u8>) -> Result<String, FileError> {
+    String::from_utf8(bytes).map_err(|_| FileError::NotText)
 }
 
 #[cfg(test)]
