@@ -9,22 +9,21 @@ mod kernel;
 mod walk;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{self, OFlag};
-use nix::sys::stat::{self, FileStat, Mode};
+use nix::sys::stat::{self, FileStat};
 
 use crate::config::{Config, VaultAuth};
 
-use walk::{contains_file, files_below, parents, walk};
+use walk::{Walked, contains_file, files_below, parents, walk};
 
 /// Where Kubernetes, AWS's webhooks and our injection mount tokens.
 const TOKEN_DIRECTORIES: [&str; 7] = [
@@ -181,8 +180,8 @@ pub struct ProtectedFiles {
     credentials: Vec<Protected>,
     state: Vec<Protected>,
     volume: Vec<Protected>,
-    /// In a pass: for a directory, those above it.
-    parents: Option<RefCell<BTreeMap<FileId, Vec<FileId>>>>,
+    /// In a pass: the directory of the last file.
+    pass: Option<Rc<RefCell<Option<Walked>>>>,
 }
 
 impl ProtectedFiles {
@@ -206,13 +205,13 @@ impl ProtectedFiles {
             credentials: protected(credentials),
             state: protected(vec![config.process.state.clone()]),
             volume: protected(vec![config.volume.path.clone()]),
-            parents: None,
+            pass: None,
         }
     }
 
     /// Returns a copy for reading many files right after one another, which looks up each protected path once.
     pub fn for_one_pass(&self) -> Self {
-        let mut pass = Self { parents: Some(RefCell::default()), ..self.clone() };
+        let mut pass = Self { pass: Some(Rc::default()), ..self.clone() };
         let lists = [&mut pass.logins, &mut pass.identities, &mut pass.credentials, &mut pass.state, &mut pass.volume];
         lists.into_iter().flatten().for_each(|known| known.pass = Some(Found::default()));
         pass
@@ -240,29 +239,30 @@ impl ProtectedFiles {
             if FileId::of(&stat::fstat(&file)?) == compared {
                 return Ok(file);
             }
+            // A directory on the way may be another one by now.
+            self.pass.iter().for_each(|walked| drop(walked.take()));
         }
         Err(OpenError::System(io::ErrorKind::ResourceBusy.into()))
     }
 
     /// Returns which file a path leads to now; an error if it is protected.
     fn compare(&self, path: &Path, purpose: Purpose) -> Result<FileId, OpenError> {
-        let (directory, name) = walk(path)?;
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let found = stat::fstat(&fcntl::openat(&directory, name.as_os_str(), flags, Mode::empty())?)?;
-        self.refuse(&found, &name, &self.parents(directory)?, purpose)?;
-        Ok(FileId::of(&found))
-    }
-
-    /// A directory and all directories above it.
-    fn parents(&self, directory: OwnedFd) -> Result<Vec<FileId>, OpenError> {
-        let Some(known) = &self.parents else { return parents(directory) };
-        let id = FileId::of(&stat::fstat(&directory)?);
-        if let Some(found) = known.borrow().get(&id) {
-            return Ok(found.clone());
+        if let Some(walked) = self.pass.as_deref().map(RefCell::borrow)
+            && let Some((found, name, parents)) = walked.as_ref().and_then(|walked| walked.find(path))
+        {
+            self.refuse(&found, name, parents, purpose)?;
+            return Ok(FileId::of(&found));
         }
-        let found = parents(directory)?;
-        known.borrow_mut().insert(id, found.clone());
-        Ok(found)
+        let target = walk(path)?;
+        let found = target.about;
+        let Some(pass) = &self.pass else {
+            self.refuse(&found, &target.name, &parents(&target.directory)?, purpose)?;
+            return Ok(FileId::of(&found));
+        };
+        let walked = Walked::new(path, target, pass.take())?;
+        self.refuse(&found, &walked.name, &walked.parents, purpose)?;
+        *pass.borrow_mut() = Some(walked);
+        Ok(FileId::of(&found))
     }
 
     /// Returns an error if the file is protected. `parents` are the directories above it.

@@ -28,7 +28,7 @@ impl World {
             credentials: list(&["pod"]),
             state: list(&["state"]),
             volume: list(&["volume"]),
-            parents: None,
+            pass: None,
         };
         Self { protected, folder }
     }
@@ -43,6 +43,10 @@ impl World {
         let opened = self.protected.open(path, Purpose::Content);
         let in_a_pass = self.protected.for_one_pass().open(path, Purpose::Content);
         assert_eq!(format!("{:?}", opened.as_ref().err()), format!("{:?}", in_a_pass.err()), "{path:?}");
+        let pass = self.protected.for_one_pass();
+        drop(pass.open(&self.path("app/a"), Purpose::Content));
+        let after_another = pass.open(path, Purpose::Content);
+        assert_eq!(format!("{:?}", opened.as_ref().err()), format!("{:?}", after_another.err()), "{path:?}");
         match (checked, opened) {
             (None, Ok(_) | Err(OpenError::System(_))) => None,
             (Some(checked), Err(OpenError::Refused(opened))) => {
@@ -52,6 +56,20 @@ impl World {
             (Some(checked), Err(OpenError::System(_))) => Some(checked),
             (checked, opened) => panic!("{path:?}: {checked:?} at the start, {opened:?} at a read"),
         }
+    }
+}
+
+#[test]
+fn a_directory_that_is_replaced_in_a_pass_is_walked_again() {
+    let world = World::new();
+    fs::write(world.path("state/a"), "state").unwrap();
+    let pass = world.protected.for_one_pass();
+    pass.open(&world.path("app/a"), Purpose::Content).unwrap();
+    fs::rename(world.path("app"), world.path("moved")).unwrap();
+    symlink("state", world.path("app")).unwrap();
+    for name in ["app/a", "app/state.json"] {
+        let opened = pass.open(&world.path(name), Purpose::Content);
+        assert!(matches!(opened, Err(OpenError::Refused(ProtectedFileError::State(_)))), "{name}: {opened:?}");
     }
 }
 

@@ -1,15 +1,15 @@
 //! Walks a path one component at a time, as the kernel does.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
-use nix::sys::stat::{self, Mode, SFlag};
+use nix::sys::stat::{self, FileStat, Mode, SFlag};
 
 use super::kernel::is_kernel;
 use super::{FileId, OpenError, ProtectedFileError};
@@ -21,21 +21,23 @@ const MOST_PARENTS: u32 = 4096;
 /// The most entries of the state directory or the volume that are compared with a file.
 const MOST_ENTRIES: usize = 20_000;
 
-/// Resolves a path: returns the directory that contains what it leads to, with all links followed, and the name in it.
-/// An error if it passes through a kernel file system.
-pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
+/// What a path leads to: the directory that contains it, its name there, and its metadata.
+pub(super) struct Target {
+    pub(super) directory: OwnedFd,
+    pub(super) name: OsString,
+    pub(super) about: FileStat,
+    /// How many links were followed.
+    pub(super) links: u32,
+}
+
+/// Resolves a path, with all links followed. An error if it passes through a kernel file system.
+pub(super) fn walk(path: &Path) -> Result<Target, OpenError> {
     let mut rest: VecDeque<OsString> = components(path);
     let (mut at, mut device) = directory(if path.is_absolute() { "/" } else { "." })?;
     let mut links: u32 = 0;
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     while let Some(name) = rest.pop_front() {
-        let found = fcntl::openat(&at, name.as_os_str(), flags, Mode::empty())?;
-        let about = stat::fstat(&found)?;
-        // On the same device is the same file system.
-        if about.st_dev != device && is_kernel(&found)? {
-            return Err(ProtectedFileError::Kernel.into());
-        }
-        let kind = SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT;
+        let (found, about) = look(&at, device, &name)?;
+        let kind = kind(&about);
         if kind == SFlag::S_IFLNK {
             links = links.saturating_add(1);
             if links > MOST_LINKS {
@@ -50,14 +52,73 @@ pub(super) fn walk(path: &Path) -> Result<(OwnedFd, OsString), OpenError> {
                 rest.push_front(part);
             }
         } else if rest.is_empty() {
-            return Ok((at, name));
+            return Ok(Target { directory: at, name, about, links });
         } else if kind == SFlag::S_IFDIR {
             (at, device) = (found, about.st_dev);
         } else {
             return Err(Errno::ENOTDIR.into());
         }
     }
-    Ok((at, ".".into()))
+    let about = stat::fstat(&at)?;
+    Ok(Target { directory: at, name: ".".into(), about, links })
+}
+
+/// The directory in which a walk ended, so that the next file in it needs no walk of its own.
+#[derive(Debug)]
+pub(super) struct Walked {
+    /// Its path, if that has no links.
+    path: Option<PathBuf>,
+    directory: OwnedFd,
+    device: u64,
+    /// The name of the file in it.
+    pub(super) name: OsString,
+    /// The directory, and all above it.
+    pub(super) parents: Vec<FileId>,
+}
+
+impl Walked {
+    /// The directory in which a walk of `path` ended. `last` is that of the walk before.
+    pub(super) fn new(path: &Path, target: Target, last: Option<Self>) -> Result<Self, OpenError> {
+        let Target { directory, name, links, .. } = target;
+        let id = FileId::of(&stat::fstat(&directory)?);
+        let parents = match last.map(|last| last.parents).filter(|known| known.first() == Some(&id)) {
+            Some(known) => known,
+            None => parents(&directory)?,
+        };
+        let path = directory_of(path).filter(|_| links == 0).map(Path::to_owned);
+        Ok(Self { path, directory, device: id.device, name, parents })
+    }
+
+    /// The metadata of a file in this directory, its name, and the directories above it. `None` if that takes a walk.
+    pub(super) fn find<'p>(&self, path: &'p Path) -> Option<(FileStat, &'p OsStr, &[FileId])> {
+        let name =
+            path.file_name().filter(|_| self.path.as_deref().is_some_and(|here| directory_of(path) == Some(here)))?;
+        let (_, about) = look(&self.directory, self.device, name).ok()?;
+        (kind(&about) == SFlag::S_IFREG).then_some((about, name, &self.parents))
+    }
+}
+
+/// The directory part of a path that ends with a name.
+fn directory_of(path: &Path) -> Option<&Path> {
+    let name = path.file_name()?;
+    path.parent().filter(|_| path.as_os_str().as_bytes().ends_with(name.as_bytes()))
+}
+
+/// Opens an entry of a directory without following it; an error if it is in a kernel file system.
+fn look(directory: &OwnedFd, device: u64, name: &OsStr) -> Result<(OwnedFd, FileStat), OpenError> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = fcntl::openat(directory, name, flags, Mode::empty())?;
+    let about = stat::fstat(&found)?;
+    // On the same device is the same file system.
+    if about.st_dev != device && is_kernel(&found)? {
+        return Err(ProtectedFileError::Kernel.into());
+    }
+    Ok((found, about))
+}
+
+/// The type bits.
+fn kind(about: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT
 }
 
 /// The components of a path; a trailing slash becomes `.`, because it requires a directory.
@@ -82,16 +143,18 @@ fn directory(path: &str) -> Result<(OwnedFd, u64), OpenError> {
 }
 
 /// A directory and all directories above it, up to the root, across mounts.
-pub(super) fn parents(mut at: OwnedFd) -> Result<Vec<FileId>, OpenError> {
-    let mut found = vec![FileId::of(&stat::fstat(&at)?)];
+pub(super) fn parents(directory: &OwnedFd) -> Result<Vec<FileId>, OpenError> {
+    let mut found = vec![FileId::of(&stat::fstat(directory)?)];
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut above = None;
     for _ in 0..MOST_PARENTS {
-        at = fcntl::openat(&at, "..", flags, Mode::empty())?;
+        let at = fcntl::openat(above.as_ref().unwrap_or(directory), "..", flags, Mode::empty())?;
         let id = FileId::of(&stat::fstat(&at)?);
         if found.last() == Some(&id) {
             return Ok(found);
         }
         found.push(id);
+        above = Some(at);
     }
     Err(Errno::ENAMETOOLONG.into())
 }
