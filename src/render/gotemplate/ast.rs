@@ -89,7 +89,7 @@ impl Fields {
 
     /// The names, without dots.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.split('.').skip(1)
+        self.0.strip_prefix('.').into_iter().flat_map(|names| names.split('.'))
     }
 }
 

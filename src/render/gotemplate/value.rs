@@ -10,7 +10,10 @@ pub(super) type Text = Rc<[u8]>;
 pub(super) type Map = BTreeMap<Text, Value>;
 
 /// A value. No `Debug`, because it may be a secret.
+///
+/// With a tag of a byte, everything behind it would be moved as bytes that are not aligned, which processors do slowly.
 #[derive(Clone)]
+#[repr(u64)]
 pub(super) enum Value {
     /// No value: a field of nothing.
     Invalid,

@@ -226,14 +226,14 @@ impl<'a> Evaluator<'a> {
         let arguments = &command.words[1..];
         match term {
             Term::Function(function) => return self.call(dot, *at, function, arguments, last),
-            Term::Field(fields) => return self.fields(dot, *at, dot, fields, arguments, last),
+            Term::Field(fields) => return self.fields(dot, *at, dot.clone(), fields, arguments, last),
             Term::Chain { term, fields } => {
                 let receiver = self.word(dot, term)?;
-                return self.fields(dot, *at, &receiver, fields, arguments, last);
+                return self.fields(dot, *at, receiver, fields, arguments, last);
             }
             Term::Variable { name, fields } if !fields.is_empty() => {
                 let receiver = self.variable(*at, name)?;
-                return self.fields(dot, *at, &receiver, fields, arguments, last);
+                return self.fields(dot, *at, receiver, fields, arguments, last);
             }
             _ => {}
         }
@@ -259,14 +259,14 @@ impl<'a> Evaluator<'a> {
             Term::Function(function) => self.call(dot, at, function, &[], None),
             Term::Variable { name, fields } => {
                 let receiver = self.variable(at, name)?;
-                self.fields(dot, at, &receiver, fields, &[], None)
+                self.fields(dot, at, receiver, fields, &[], None)
             }
             Term::Dot => Ok(dot.clone()),
             Term::Nil => Ok(Value::Nil),
-            Term::Field(fields) => self.fields(dot, at, dot, fields, &[], None),
+            Term::Field(fields) => self.fields(dot, at, dot.clone(), fields, &[], None),
             Term::Chain { term, fields } => {
                 let receiver = self.deeper(at, |run| run.word(dot, term))?;
-                self.fields(dot, at, &receiver, fields, &[], None)
+                self.fields(dot, at, receiver, fields, &[], None)
             }
             Term::Bool(value) => Ok(Value::Bool(*value)),
             Term::Int(value) => Ok(Value::int(*value)),
@@ -281,12 +281,12 @@ impl<'a> Evaluator<'a> {
         &mut self,
         dot: &Value,
         at: usize,
-        receiver: &Value,
+        receiver: Value,
         fields: &Fields,
         arguments: &[Word],
         last: Option<Value>,
     ) -> Result<Value, Stop> {
-        let mut value = receiver.clone();
+        let mut value = receiver;
         let mut names = fields.names().peekable();
         while let Some(name) = names.next() {
             let is_last = names.peek().is_none();
