@@ -32,8 +32,13 @@ pub enum SyntaxError {
     #[error("{0}")]
     Syntax(String),
     /// An unknown function.
-    #[error("function {0:?} not defined")]
-    UnknownFunction(String),
+    #[error("function {name:?} not defined{hint}")]
+    UnknownFunction {
+        /// The function.
+        name: String,
+        /// What was probably meant, with punctuation before it; may be empty.
+        hint: String,
+    },
     /// A function of consul-template that is not supported.
     #[error("function {name:?} is refused: {why}")]
     Refused {

@@ -159,6 +159,26 @@ const REFUSED: &[(&str, &str)] = &[
     ("tree", CONSUL),
 ];
 
+/// The functions of Sprig about dates, which are not supported.
+const DATES: &[&str] = &[
+    "sprig_ago",
+    "sprig_date",
+    "sprig_dateInZone",
+    "sprig_dateModify",
+    "sprig_date_in_zone",
+    "sprig_date_modify",
+    "sprig_duration",
+    "sprig_durationRound",
+    "sprig_htmlDate",
+    "sprig_htmlDateInZone",
+    "sprig_mustDateModify",
+    "sprig_mustToDate",
+    "sprig_must_date_modify",
+    "sprig_now",
+    "sprig_toDate",
+    "sprig_unixEpoch",
+];
+
 /// The names of all functions.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -182,16 +202,24 @@ pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
             why: "it prints everything a value holds; print the fields",
         });
     }
+    if DATES.contains(&name) {
+        let why = "dates of Sprig are not supported; timestamp \"2006-01-02\" writes the present time in such a layout, in UTC";
+        return Err(SyntaxError::Refused { name: name.to_owned(), why });
+    }
     if name.starts_with("sprig_") {
         let why = "only the functions of Sprig that docs/go-templates.md lists are here";
         return Err(SyntaxError::Refused { name: name.to_owned(), why });
     }
-    Err(SyntaxError::UnknownFunction(name.to_owned()))
+    let sprig = format!("sprig_{name}");
+    let is_sprig = BY_NAME.contains_key(&*sprig) || DATES.contains(&&*sprig);
+    let hint =
+        if is_sprig { format!("; Sprig's functions are named with sprig_ here: {sprig}") } else { String::new() };
+    Err(SyntaxError::UnknownFunction { name: name.to_owned(), hint })
 }
 
 /// Whether consul-template has a function with that name, supported here or not.
 pub(in crate::render) fn is_function(name: &str) -> bool {
-    !matches!(find(name), Err(SyntaxError::UnknownFunction(_)))
+    !matches!(find(name), Err(SyntaxError::UnknownFunction { .. }))
 }
 
 /// The bytes of a string argument; empty for other types.

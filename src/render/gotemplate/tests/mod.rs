@@ -38,6 +38,12 @@ fn actions_write_what_go_writes() {
 fn an_error_has_name_line_and_column() {
     for (text, expected) in [
         ("\n {{ nope }}", "template t:2:5: function \"nope\" not defined"),
+        ("{{ upper 1 }}", "function \"upper\" not defined; Sprig's functions are named with sprig_ here: sprig_upper"),
+        (
+            "{{ sprig_now | sprig_date \"2006\" }}",
+            "function \"sprig_now\" is refused: dates of Sprig are not supported; timestamp ",
+        ),
+        ("{{ now }}", "function \"now\" not defined; Sprig's functions are named with sprig_ here: sprig_now"),
         ("{{ if }}{{ end }}", "template t:1:7: missing value for if"),
         ("{{ $x }}", "template t:1:4: undefined variable \"$x\""),
         ("{{ env \"HOME\" }}", "is refused"),
