@@ -240,9 +240,31 @@ mod tests {
     fn a_mirror_of_a_static_pod_is_left_alone_with_a_warning() {
         let mut mirror = good();
         mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("hash");
+        mirror["metadata"]["ownerReferences"] =
+            json!([{ "apiVersion": "v1", "kind": "Node", "name": "n", "controller": true }]);
         let (answer, response) = answer(&review("CREATE", mirror));
         assert_eq!((answer.verdict, &response["allowed"]), (Verdict::Unchanged, &json!(true)));
         assert!(response["warnings"][0].as_str().unwrap().contains("a mirror of a static pod"), "{response}");
+    }
+
+    #[test]
+    fn the_annotation_of_a_mirror_switches_nothing_off_where_no_node_owns_the_pod() {
+        for owners in [
+            json!(null),
+            json!([]),
+            json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "Node" }]),
+            json!("Node"),
+        ] {
+            let mut pod = good();
+            pod["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("hash");
+            pod["metadata"]["ownerReferences"] = owners;
+            let (denied, response) = answer(&review("CREATE", pod.clone()));
+            assert_eq!(denied.verdict, Verdict::Denied, "{response}");
+            let message = response["status"]["message"].as_str().unwrap();
+            assert!(message.contains("kubernetes.io/config.mirror") && message.contains("remove it"), "{message}");
+            pod["metadata"]["annotations"]["secret-exec.dev/inject"] = json!("false");
+            assert_eq!(answer(&review("CREATE", pod)).0.verdict, Verdict::Unchanged);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::injected::{self, Expected, is_same_kind};
 use super::mount_path::place;
 use super::names::{IDENTITY, PROGRAM, SIDECAR_NAME, STATE};
 use super::patch::Op;
-use super::pod::{Container, Pod, asks};
+use super::pod::{Container, MIRROR, Mirror, Pod, asks};
 use super::quantity;
 use super::request::{self, FileOwner, InjectionRequest};
 use crate::domain::Mode;
@@ -38,12 +38,19 @@ pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) ->
     }
     let mut read = Pod::read(pod, &injector.dialects).map_err(|error| vec![error])?;
     read.namespace = read.namespace.or_else(|| namespace.map(str::to_owned));
-    if read.annotations.is_mirror {
+    if read.annotations.mirror == Mirror::OfNode {
         let text = "a mirror of a static pod: kubelet runs what its file says, so nothing is injected; inject into the file \
                     with secret-inject manifest";
         return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
     }
     let Some(request) = request::parse(&read, injector)? else { return Ok(Injected::default()) };
+    if read.annotations.mirror == Mirror::Pretended {
+        // The API server refuses the token of an injected pod with it, and kubelet runs no such pod without a file.
+        return Err(vec![format!(
+            "annotation {MIRROR}: this pod is no mirror of a static pod, because no Node is among its ownerReferences; \
+             remove it, or say secret-exec.dev/inject: \"false\""
+        )]);
+    }
     let mut plan = Plan {
         value: pod,
         pod: &read,

@@ -47,8 +47,19 @@ pub struct Annotations {
     pub foreign: Vec<(String, String)>,
     /// `kubectl.kubernetes.io/default-container`.
     pub default_container: Option<String>,
-    /// Whether the pod is a mirror of a static pod (`kubernetes.io/config.mirror`).
-    pub is_mirror: bool,
+    /// What `kubernetes.io/config.mirror` says about the pod.
+    pub mirror: Mirror,
+}
+
+/// Whether a pod is the mirror of a static pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirror {
+    /// It does not say so.
+    No,
+    /// It says so, and a Node is among its owners, as in every mirror.
+    OfNode,
+    /// It says so, and no Node owns it.
+    Pretended,
 }
 
 /// A pod's users, groups and processes.
@@ -170,7 +181,7 @@ fn speaks(key: &str, dialect: Dialect) -> bool {
 
 impl Annotations {
     /// Reads the annotations of this project and of these dialects.
-    fn read(annotations: &Value, dialects: &[Dialect]) -> Result<Self, String> {
+    fn read(annotations: &Value, mirror: Mirror, dialects: &[Dialect]) -> Result<Self, String> {
         let mut own = Vec::new();
         let mut foreign = Vec::new();
         let mut default_container = None;
@@ -190,7 +201,7 @@ impl Annotations {
         }
         own.sort();
         foreign.sort();
-        Ok(Self { own, foreign, default_container, is_mirror: annotations.get(MIRROR).is_some() })
+        Ok(Self { own, foreign, default_container, mirror })
     }
 }
 
@@ -198,12 +209,13 @@ impl Pod {
     /// Reads a pod with the annotations of these dialects. The error names a field with an unexpected type.
     pub fn read(pod: &Value, dialects: &[Dialect]) -> Result<Self, String> {
         let metadata = member(pod, "metadata", "")?;
+        let annotations = member(metadata, "annotations", "metadata")?;
         let spec = member(pod, "spec", "")?;
         let security = member(spec, "securityContext", "spec")?;
         let groups = items(security, "supplementalGroups", "spec.securityContext")?;
         let volumes = items(spec, "volumes", "spec")?;
         Ok(Self {
-            annotations: Annotations::read(member(metadata, "annotations", "metadata")?, dialects)?,
+            annotations: Annotations::read(annotations, mirror(metadata, annotations), dialects)?,
             namespace: text(metadata, "namespace"),
             service_account: text(spec, "serviceAccountName"),
             containers: containers(spec, "containers")?,
@@ -224,6 +236,17 @@ impl Pod {
             },
             os: os(spec),
         })
+    }
+}
+
+/// Whether the pod is the mirror of a static pod, by its annotations and owners.
+fn mirror(metadata: &Value, annotations: &Value) -> Mirror {
+    let owners = metadata.get("ownerReferences").and_then(Value::as_array);
+    let mut kinds = owners.into_iter().flatten().filter_map(|owner| owner.get("kind").and_then(Value::as_str));
+    match annotations.get(MIRROR) {
+        None => Mirror::No,
+        Some(_) if kinds.any(|kind| kind == "Node") => Mirror::OfNode,
+        Some(_) => Mirror::Pretended,
     }
 }
 

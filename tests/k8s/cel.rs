@@ -111,9 +111,15 @@ fn the_policy_refuses_a_pod_that_asks_and_was_not_injected() {
     }
     let mut other = pod(Some(many(0, &[("file.a", "vault:a#b")])));
     other["spec"]["initContainers"] = json!([{ "name": "migrate", "image": "app:1" }]);
-    let mut mirror = other.clone();
-    mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("0123");
-    assert_eq!(policy(&[other, mirror]), Some(vec![Some(false), None]));
+    let mut annotated = other.clone();
+    annotated["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("0123");
+    let owned_by = |kind: &str| {
+        let mut pod = annotated.clone();
+        pod["metadata"]["ownerReferences"] = json!([{ "apiVersion": "v1", "kind": kind, "name": "Node", "uid": "u" }]);
+        pod
+    };
+    let pods = [other, annotated.clone(), owned_by("ReplicaSet"), owned_by("Node")];
+    assert_eq!(policy(&pods), Some(vec![Some(false), Some(false), Some(false), None]));
 }
 
 #[test]
