@@ -129,7 +129,8 @@ fn matches(
     owner: Ownership,
     seen: &mut BTreeSet<std::path::PathBuf>,
 ) -> fs::Result<bool> {
-    for name in folder.names()? {
+    // One more than there can be is enough to find one that is not expected.
+    for name in folder.some_names(expected.len().saturating_add(1))? {
         let here = path.join(&name);
         let is_so = match expected.get(here.as_path()) {
             None => false,
@@ -178,12 +179,14 @@ fn has_content(file: &mut File, bytes: &[u8]) -> bool {
     }
 }
 
+/// How many names of retired generations are examined in one turn.
+pub(super) const MAX_EXAMINED: usize = 4000;
+
 /// Whether another process has a file of the generation open. What cannot be examined counts as not open, and so does what
-/// is nested deeper than the name of a file can be, or comes after 20,000 names: the app may have put it there.
-pub(super) fn is_in_use(generation: &Folder) -> bool {
+/// is nested deeper than the name of a file can be, or comes after `names_left` names: the app may have put it there.
+pub(super) fn is_in_use(generation: &Folder, names_left: &mut usize) -> bool {
     const MAX_LEVELS: u32 = 513;
-    const MAX_NAMES: usize = 20_000;
-    is_in_use_within(MAX_LEVELS, &mut { MAX_NAMES }, generation)
+    is_in_use_within(MAX_LEVELS, names_left, generation)
 }
 
 fn is_in_use_within(levels: u32, names_left: &mut usize, folder: &Folder) -> bool {

@@ -8,9 +8,11 @@ use crate::sys::mount;
 
 use super::Ownership;
 
-/// How many entries one call removes: far more than a delivery has, and less than a second's work. The next start
+/// How many entries a start removes altogether: far more than a delivery has, and a few seconds' work. The next start
 /// continues.
-const MOST: u32 = 200_000;
+const MOST_AT_START: u32 = 200_000;
+/// How many entries a process that also renews removes at a time: a tenth of a second's work. The next turn continues.
+const MOST_IN_A_TURN: u32 = 4000;
 /// How many names are read at once.
 const AT_ONCE: usize = 4096;
 
@@ -39,7 +41,30 @@ impl Owners {
     }
 }
 
-/// Removes a folder with its content. It is no error if it does not exist.
+/// How many entries may still be removed.
+#[derive(Debug)]
+pub(super) struct Budget(u32);
+
+impl Budget {
+    /// The budget of a start, which has nothing else to do.
+    pub(super) fn of_start() -> Self {
+        Self(MOST_AT_START)
+    }
+
+    /// The budget of one turn of a process that has other work.
+    pub(super) fn of_turn() -> Self {
+        Self(MOST_IN_A_TURN)
+    }
+
+    /// Counts an entry; E2BIG when the limit is reached.
+    fn count(&mut self) -> fs::Result<()> {
+        self.0 = self.0.checked_sub(1).ok_or(Errno::E2BIG)?;
+        Ok(())
+    }
+}
+
+/// Removes a folder with its content, but no more entries than `budget` has left; then returns E2BIG. It is no error if
+/// the folder does not exist.
 ///
 /// No link is followed, and no folder of another owner or another mount is emptied. After an error the rest stays under
 /// the same name.
@@ -49,26 +74,21 @@ impl Owners {
 ///
 /// However deeply folders are nested in it, two descriptors suffice: nested folders are moved up before their parent is
 /// removed.
-pub(super) fn remove(parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
-    remove_at_most(MOST, parent, name, owners)
-}
-
-/// Removes a folder with its content, but no more than `most` entries; then returns E2BIG.
-fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
+pub(super) fn remove(budget: &mut Budget, parent: &Folder, name: &OsStr, owners: Owners) -> fs::Result<()> {
     let top = match open_to_empty(parent, name, owners) {
         Err(Errno::ENOENT) => return Ok(()),
         found => found?,
     };
     // Nobody can have made the names that come, so looking for a free one takes nothing from what may be removed.
     let moved = getrandom::u64().unwrap_or_default();
-    let mut removal = Removal { owners, left: most, moved };
+    let mut removal = Removal { owners, budget, moved };
     loop {
         let names = top.some_names(AT_ONCE)?;
         if names.is_empty() {
             return parent.remove_folder(name);
         }
         for below in names {
-            removal.count()?;
+            removal.budget.count()?;
             match top.find(&below)?.map(|found| found.kind) {
                 Some(Kind::Folder) => removal.flatten(&top, &below)?,
                 Some(_) => top.unlink(&below)?,
@@ -79,20 +99,14 @@ fn remove_at_most(most: u32, parent: &Folder, name: &OsStr, owners: Owners) -> f
 }
 
 /// The progress of a removal.
-struct Removal {
+struct Removal<'a> {
     owners: Owners,
-    left: u32,
+    budget: &'a mut Budget,
     /// The number in the last name that a folder was moved to.
     moved: u64,
 }
 
-impl Removal {
-    /// Counts an entry; E2BIG when the limit is reached.
-    fn count(&mut self) -> fs::Result<()> {
-        self.left = self.left.checked_sub(1).ok_or(Errno::E2BIG)?;
-        Ok(())
-    }
-
+impl Removal<'_> {
     /// Removes a folder of `top`, after moving its subfolders into `top`.
     fn flatten(&mut self, top: &Folder, name: &OsStr) -> fs::Result<()> {
         let folder = open_to_empty(top, name, self.owners)?;
@@ -102,7 +116,7 @@ impl Removal {
                 return top.remove_folder(name);
             }
             for below in names {
-                self.count()?;
+                self.budget.count()?;
                 match folder.find(&below)?.map(|found| found.kind) {
                     Some(Kind::Folder) => {
                         // Moving a folder changes its `..` entry, so it has to be writable.
@@ -124,7 +138,7 @@ impl Removal {
             if top.find(free.as_ref())?.is_none() {
                 return folder.move_into(name, top, free.as_ref());
             }
-            self.count()?;
+            self.budget.count()?;
         }
     }
 }
@@ -168,8 +182,8 @@ mod tests {
             std::fs::create_dir_all(dir.path().join(format!("top/{name}"))).unwrap();
         }
         let owners = Owners::of(Ownership::default());
-        let remove = || remove_at_most(10, &parent, "top".as_ref(), owners);
-        assert_eq!((remove(), remove(), remove(), remove()), (Err(Errno::E2BIG), Err(Errno::E2BIG), Ok(()), Ok(())));
+        let turn = || remove(&mut Budget(10), &parent, "top".as_ref(), owners);
+        assert_eq!((turn(), turn(), turn(), turn()), (Err(Errno::E2BIG), Err(Errno::E2BIG), Ok(()), Ok(())));
         assert!(!dir.path().join("top").exists());
     }
 
@@ -186,7 +200,7 @@ mod tests {
         }
         let owners = Owners::of(Ownership::default());
         let mut calls = 0;
-        while remove_at_most(50, &parent, "top".as_ref(), owners) == Err(Errno::E2BIG) {
+        while remove(&mut Budget(50), &parent, "top".as_ref(), owners) == Err(Errno::E2BIG) {
             calls += 1;
             assert!(calls < 100, "it makes no progress");
         }

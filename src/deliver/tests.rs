@@ -169,13 +169,63 @@ fn a_generation_that_takes_long_to_remove_keeps_no_other_and_is_removed_in_turns
         generations.push(fs::canonicalize(shm.path.join("..data")).unwrap());
     }
     fs::set_permissions(&generations[0], fs::Permissions::from_mode(0o700)).unwrap();
-    (0..200_001).for_each(|n| symlink("x", generations[0].join(n.to_string())).unwrap());
+    (0..6000).for_each(|n| symlink("x", generations[0].join(n.to_string())).unwrap());
     let mut left = |second| {
         volume.sweep(at(second)).unwrap();
         generations.iter().map(|found| found.exists()).collect::<Vec<_>>()
     };
-    assert_eq!(left(1), [true, false, true]);
+    assert_eq!(left(1), [true, true, true]);
     assert_eq!(left(2), [false, false, true]);
+}
+
+/// Everything that a running process does to a volume that the app filled.
+#[test]
+fn no_turn_removes_or_looks_at_more_names_than_it_has_time_for() {
+    const MANY: usize = 10_000;
+    let shm = Shm::new();
+    let mut volume = prepare(&shm.plan()).unwrap();
+    volume.write(&files(&[("a", "1"), ("b", "1")]), at(0)).unwrap();
+    let filled = |folder: &Path| {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+        (0..MANY).for_each(|n| symlink("x", folder.join(n.to_string())).unwrap());
+    };
+    let nested = |folder: &Path| {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+        (0..MANY / 500).for_each(|n| fs::create_dir_all(folder.join(n.to_string()).join("x/".repeat(500))).unwrap());
+    };
+    // Under a stable name, in the generation, beside it, and under a temporary name.
+    fs::remove_file(shm.path.join("a")).unwrap();
+    fs::create_dir(shm.path.join("a")).unwrap();
+    filled(&shm.path.join("a"));
+    fs::create_dir(shm.path.join("..new_0")).unwrap();
+    filled(&shm.path.join("..new_0"));
+    nested(&fs::canonicalize(shm.path.join("..data")).unwrap());
+    filled(&shm.path);
+    let count = || {
+        let (mut folders, mut count) = (vec![shm.path.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                count += 1;
+                folders.extend(entry.file_type().unwrap().is_dir().then(|| entry.path()));
+            }
+        }
+        count
+    };
+    let before = count();
+    assert!(before > 4 * MANY, "{before}");
+    volume.write(&files(&[("a", "2"), ("b", "2")]), at(1)).unwrap();
+    let mut left = count();
+    assert!(before - left <= 4100, "{before} {left}");
+    assert_eq!((shm.read("a"), shm.read("b")), ("2".into(), "2".into()));
+    let mut second = 1;
+    while shm.generations() > 1 {
+        second += 1;
+        volume.sweep(at(second)).unwrap();
+        let now = count();
+        assert!(left - now <= 4100 && second < 30, "{left} {now} after {second} turns");
+        left = now;
+    }
+    assert_eq!(shm.names().len(), MANY + 4, "what has no name of ours stays");
 }
 
 #[test]

@@ -32,12 +32,16 @@ use crate::sys::clock;
 
 use super::claim::Claim;
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
+use super::remove::Budget;
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
 /// How long a retired generation stays, so that a process which opened its directory can still open its files.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long it stays while a process has a file of it open, and may open another one of the same generation.
 const GRACE_OF_READERS: Duration = Duration::from_secs(30);
+
+/// How many names of one kind are looked at: the app may have made any number. The next start finds more.
+const MOST_NAMES: usize = 20_000;
 
 /// The largest file that is read back; we write none that is larger.
 const MOST_BYTES: usize = 16 << 20;
@@ -77,8 +81,11 @@ pub struct Volume {
     claim: Claim,
     retired: Vec<Retired>,
     orphans: Orphans,
-    /// The names in the generations of earlier runs: names that this program used, whatever has them now.
+    /// The names that this program used, whatever has them now: those in the generations of earlier runs, those of the
+    /// links into `..data`, and those of this run.
     known: BTreeSet<OsString>,
+    /// How many entries may be removed until the next turn.
+    budget: Budget,
 }
 
 /// What earlier runs left behind: partial generations, retired ones, temporary links.
@@ -103,8 +110,8 @@ struct Retired {
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
-    let mut volume =
-        Volume { path, folder, owner, claim, retired: Vec::new(), orphans: Orphans::Later, known: BTreeSet::new() };
+    let (retired, known, budget) = (Vec::new(), BTreeSet::new(), Budget::of_start());
+    let mut volume = Volume { path, folder, owner, claim, retired, orphans: Orphans::Later, known, budget };
     // A directory that cannot be listed is reported by the next step.
     volume.known = volume.names_of_generations().unwrap_or_default();
     match volume.remove_orphans() {
@@ -128,6 +135,14 @@ impl Volume {
     /// (unless another process adds names meanwhile: then the new content is visible, but not under every name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
+        let written = self.write_within_budget(files, now);
+        // The first delivery belongs to the start; the next ones share the process with renewals.
+        self.budget = Budget::of_turn();
+        written
+    }
+
+    /// Writes, and removes what has our names within the budget.
+    fn write_within_budget(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         if let Some(left) = self.remove_orphans().map_err(|error| self.explain(error, files))? {
             warn!("what an earlier start left stays: {left}");
             self.orphans = Orphans::Removed;
@@ -142,9 +157,8 @@ impl Volume {
         };
         if current.as_ref().is_some_and(is_same) {
             // An earlier run that was killed after the rename may have left names unfinished.
-            self.link_new(&missing)
-                .and_then(|()| self.show_new(&missing))
-                .map_err(|error| self.explain(error, files))?;
+            let linked = self.link_new(&missing).and_then(|()| self.show_new(&missing));
+            linked.map_err(|error| self.explain(error, files))?;
             self.remove_stale(&names)?;
             return Ok(Written::Unchanged);
         }
@@ -227,6 +241,7 @@ impl Volume {
 
     /// Removes all delivered files at once. The directory stays.
     pub fn withdraw(&mut self) -> Result<(), VolumeError> {
+        self.budget = Budget::of_start();
         self.clear(DATA.as_ref())?;
         self.remove_stale(&BTreeSet::new())?;
         self.orphans = Orphans::Later;
@@ -250,14 +265,9 @@ impl Volume {
     }
 
     /// The stable names that have to be created. Something else with such a name is removed, if it may be.
-    fn missing<'a>(&self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
-        let present: BTreeSet<OsString> = self.list()?.into_iter().collect();
+    fn missing<'a>(&mut self, names: &BTreeSet<&'a OsStr>) -> Result<Vec<&'a OsStr>, VolumeError> {
         let mut missing = Vec::new();
         for name in names {
-            if !present.contains(*name) {
-                missing.push(*name);
-                continue;
-            }
             match self.find(name)? {
                 None => missing.push(*name),
                 Some(Kind::Link) if self.is_stable(name)? => {}
@@ -284,13 +294,13 @@ impl Volume {
     }
 
     /// Creates `..data_tmp`, pointing to the new generation.
-    fn link_data(&self, generation: &OsStr) -> Result<(), VolumeError> {
+    fn link_data(&mut self, generation: &OsStr) -> Result<(), VolumeError> {
         self.clear(DATA_TMP.as_ref())?;
         self.folder.link(generation, DATA_TMP.as_ref()).map_err(VolumeError::system("make", &self.path.join(DATA_TMP)))
     }
 
     /// Creates the missing links under temporary names, so that making them visible later needs no space.
-    fn link_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
+    fn link_new(&mut self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let (target, new) = (stable(name), new_name(place));
             let mut linked = self.folder.link(&target, &new);
@@ -304,23 +314,24 @@ impl Volume {
     }
 
     /// Renames the links from their temporary to their stable names.
-    fn show_new(&self, missing: &[&OsStr]) -> Result<(), VolumeError> {
+    fn show_new(&mut self, missing: &[&OsStr]) -> Result<(), VolumeError> {
         for (place, name) in missing.iter().enumerate() {
             let path = self.path.join(name);
             self.folder.rename(&new_name(place), name).map_err(|errno| match errno {
                 Errno::EEXIST => VolumeError::Taken(path),
                 why => VolumeError::System { doing: "make", path, why },
             })?;
+            self.known.insert((*name).to_owned());
         }
         Ok(())
     }
 
     /// Removes the stable links that are not in `names`; touches nothing else.
-    fn remove_stale(&self, names: &BTreeSet<&OsStr>) -> Result<(), VolumeError> {
-        for name in self.list()? {
-            let is_own = name.as_encoded_bytes().starts_with(b"..");
-            let is_kept = is_own || names.contains(name.as_os_str());
-            if !is_kept && self.find(&name)? == Some(Kind::Link) && self.is_stable(&name)? {
+    fn remove_stale(&mut self, names: &BTreeSet<&OsStr>) -> Result<(), VolumeError> {
+        let stale: Vec<OsString> =
+            self.known.iter().filter(|name| !names.contains(name.as_os_str())).cloned().collect();
+        for name in stale {
+            if self.find(&name)? == Some(Kind::Link) && self.is_stable(&name)? {
                 self.clear(&name)?;
             }
         }
@@ -328,11 +339,11 @@ impl Volume {
     }
 
     /// Removes the new generation after an error. What cannot be removed now is removed by the next start.
-    fn undo(&self, generation: &OsStr, links: usize) {
+    fn undo(&mut self, generation: &OsStr, links: usize) {
         for name in (0..links).map(new_name).chain([DATA_TMP.into()]) {
             let _ = self.clear(&name);
         }
-        let _ = self.remove(generation);
+        let _ = self.remove_in_turns(generation);
     }
 
     /// The kind of the entry `name`; `None` if there is none.
@@ -345,9 +356,9 @@ impl Volume {
         self.folder.find(name).map_err(VolumeError::system("look at", &self.path.join(name)))
     }
 
-    /// The names in the volume.
-    fn list(&self) -> Result<Vec<OsString>, VolumeError> {
-        self.folder.names().map_err(VolumeError::system("list", &self.path))
+    /// The names in the volume for which `is_wanted` holds, at most [`MOST_NAMES`].
+    fn list(&self, is_wanted: impl FnMut(&OsStr) -> bool) -> Result<Vec<OsString>, VolumeError> {
+        self.folder.some_names_where(MOST_NAMES, is_wanted).map_err(VolumeError::system("list", &self.path))
     }
 
     /// Whether the file system lacks inodes for a generation: its directory, link and files.

@@ -140,12 +140,17 @@ impl Folder {
 
     /// At most `most` names in the folder, without `.` and `..`.
     pub fn some_names(&self, most: usize) -> Result<Vec<OsString>> {
+        self.some_names_where(most, |_| true)
+    }
+
+    /// At most `most` of the names for which `is_wanted` holds, without `.` and `..`; the others take no memory.
+    pub fn some_names_where(&self, most: usize, mut is_wanted: impl FnMut(&OsStr) -> bool) -> Result<Vec<OsString>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut names = Vec::new();
         for entry in Dir::openat(&self.0, ".", flags, Mode::empty())?.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
+            if name != b"." && name != b".." && is_wanted(OsStr::from_bytes(name)) {
                 names.push(OsStr::from_bytes(name).to_owned());
             }
             if names.len() >= most {

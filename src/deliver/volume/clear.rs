@@ -9,31 +9,43 @@ use tracing::warn;
 use crate::sys::fs::{Errno, Kind};
 
 use super::super::claim::{Claim, is_own_path, log_removed};
-use super::super::layout::{self, DATA, DATA_TMP};
-use super::super::remove::{Owners, open_to_empty, remove};
+use super::super::layout::{self, DATA, DATA_TMP, stable};
+use super::super::remove::{Budget, Owners, open_to_empty, remove};
 use super::super::{VolumeError, generation};
-use super::{GRACE, GRACE_OF_READERS, Moment, Orphans, Retired, Volume};
+use super::{GRACE, GRACE_OF_READERS, MOST_NAMES, Moment, Orphans, Retired, Volume};
 
 impl Volume {
     /// Removes generations retired at least `GRACE` ago, or `GRACE_OF_READERS` if one of their files is open.
+    ///
+    /// One call examines and removes a bounded number of names, because the app may have filled a generation while
+    /// renewals wait. The next call begins where this one ended.
     pub fn sweep(&mut self, now: Moment) -> Result<(), VolumeError> {
         let (old, young): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|retired| retired.due <= now.boot);
         self.retired = young;
+        self.budget = Budget::of_turn();
+        let mut names_left = generation::MAX_EXAMINED;
         let mut swept = Ok(());
-        for retired in old {
-            let is_in_use = || self.folder.open(&retired.name).is_ok_and(|found| generation::is_in_use(&found));
+        let mut old = old.into_iter();
+        for retired in old.by_ref() {
+            let later = |retired| Retired { due: now.boot.saturating_add(GRACE), ..retired };
+            let mut is_in_use = || {
+                let found = self.folder.open(&retired.name);
+                found.is_ok_and(|found| generation::is_in_use(&found, &mut names_left))
+            };
             if now.boot.saturating_sub(retired.at) < GRACE_OF_READERS && is_in_use() {
-                self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
+                self.retired.push(later(retired));
                 continue;
             }
             match self.remove(&retired.name) {
-                // The app filled it: one call removes so many names, and the next goes on.
                 Err(VolumeError::System { why: Errno::E2BIG, .. }) => {
-                    self.retired.push(Retired { due: now.boot.saturating_add(GRACE), ..retired });
+                    self.retired.push(later(retired));
+                    break;
                 }
                 removed => swept = swept.and(removed),
             }
         }
+        // The others come first in the next turn, so that the one that ended this turn keeps none of them.
+        self.retired.splice(0..0, old.map(|retired| Retired { due: now.boot.saturating_add(GRACE), ..retired }));
         swept
     }
 
@@ -45,12 +57,16 @@ impl Volume {
         }
         let current = self.current_or_clear()?;
         let mut left = None;
-        for name in self.list()? {
-            if layout::is_generation(&name) && current.as_ref() != Some(&name) {
+        let is_stable_link = |name: &OsStr| self.folder.target(name).is_ok_and(|target| target == stable(name));
+        let linked = self.list(is_stable_link)?;
+        self.known.extend(linked);
+        for name in self.list(layout::is_generation)? {
+            if current.as_ref() != Some(&name) {
                 left = self.remove(&name).err().or(left);
-            } else if name == DATA_TMP || layout::is_new_name(&name) {
-                self.clear(&name)?;
             }
+        }
+        for name in self.list(|name| name == DATA_TMP || layout::is_new_name(name))? {
+            self.clear(&name)?;
         }
         if left.is_none() {
             self.orphans = Orphans::Removed;
@@ -60,23 +76,34 @@ impl Volume {
 
     /// The visible generation. Something else under the name `..data` is removed if it may be, otherwise it is an
     /// error.
-    pub(super) fn current_or_clear(&self) -> Result<Option<OsString>, VolumeError> {
+    pub(super) fn current_or_clear(&mut self) -> Result<Option<OsString>, VolumeError> {
         match self.current() {
             Err(VolumeError::Taken(_)) => self.replace(layout::DATA.as_ref()).map(|()| None),
             found => found,
         }
     }
 
-    /// Removes a generation. Does nothing if the name belongs to something else than a folder.
-    pub(super) fn remove(&self, name: &OsStr) -> Result<(), VolumeError> {
+    /// Removes a generation, within the budget. Does nothing if the name belongs to something else than a folder.
+    pub(super) fn remove(&mut self, name: &OsStr) -> Result<(), VolumeError> {
         if self.find(name)? != Some(Kind::Folder) {
             return Ok(());
         }
-        remove(&self.folder, name, Owners::of(self.owner)).map_err(VolumeError::system("remove", &self.path.join(name)))
+        let removed = remove(&mut self.budget, &self.folder, name, Owners::of(self.owner));
+        removed.map_err(VolumeError::system("remove", &self.path.join(name)))
+    }
+
+    /// Removes a folder with the name of a generation; what exceeds the budget is left to the next turns.
+    pub(super) fn remove_in_turns(&mut self, name: &OsStr) -> Result<(), VolumeError> {
+        let removed = self.remove(name);
+        if let Err(VolumeError::System { why: Errno::E2BIG, .. }) = removed {
+            // No reader was promised anything of it, so it is due at once.
+            self.retired.push(Retired { name: name.to_owned(), at: Duration::ZERO, due: Duration::ZERO });
+        }
+        removed
     }
 
     /// Removes a link that this program made, or what has its name instead.
-    pub(super) fn clear(&self, name: &OsStr) -> Result<(), VolumeError> {
+    pub(super) fn clear(&mut self, name: &OsStr) -> Result<(), VolumeError> {
         match self.find(name)? {
             None => Ok(()),
             Some(Kind::Link) => self.folder.unlink(name).map_err(VolumeError::system("remove", &self.path.join(name))),
@@ -86,7 +113,7 @@ impl Volume {
 
     /// Removes something that this program did not create but that has one of its names: only in a volume of this
     /// program, and only if it belongs to the files' owner; otherwise an error.
-    pub(super) fn replace(&self, name: &OsStr) -> Result<(), VolumeError> {
+    pub(super) fn replace(&mut self, name: &OsStr) -> Result<(), VolumeError> {
         let path = self.path.join(name);
         let Some(found) = self.look_at(name)? else { return Ok(()) };
         if self.claim != Claim::Own || found.uid != Owners::of(self.owner).files() {
@@ -105,8 +132,9 @@ impl Volume {
         };
         if found.kind == Kind::Folder {
             let aside = self.set_aside(name).map_err(error)?;
-            if let Err(left) = self.remove(&aside) {
-                warn!("{left}; the next start tries it again");
+            match self.remove_in_turns(&aside) {
+                Ok(()) | Err(VolumeError::System { why: Errno::E2BIG, .. }) => {}
+                Err(left) => warn!("{left}; the next start tries it again"),
             }
         } else {
             self.folder.unlink(name).map_err(error)?;
@@ -115,7 +143,7 @@ impl Volume {
         Ok(())
     }
 
-    /// The names in all generations that can be listed.
+    /// The names in all generations that can be listed, at most [`MOST_NAMES`].
     pub(super) fn names_of_generations(&self) -> Result<BTreeSet<OsString>, VolumeError> {
         let owners = Owners::of(self.owner);
         let open = |name: &OsStr| match self.folder.open(name) {
@@ -123,8 +151,15 @@ impl Volume {
             Err(Errno::EACCES) => open_to_empty(&self.folder, name, owners),
             opened => opened,
         };
-        let generations = self.list()?.into_iter().filter(|name| layout::is_generation(name));
-        Ok(generations.filter_map(|name| open(&name).and_then(|folder| folder.names()).ok()).flatten().collect())
+        let mut names = BTreeSet::new();
+        for generation in self.list(layout::is_generation)? {
+            let left = MOST_NAMES.saturating_sub(names.len());
+            if left == 0 {
+                break;
+            }
+            names.extend(open(&generation).and_then(|folder| folder.some_names(left)).unwrap_or_default());
+        }
+        Ok(names)
     }
 
     /// Whether a name is or was used by this program, whatever has it now. Below [`HOME`](crate::deliver::claim::HOME)
