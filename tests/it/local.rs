@@ -201,6 +201,16 @@ fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
         let run = case.with_files(&config).arg("--local").arg(local);
         assert_eq!(run.sh("cat $SECRET_EXEC_DIR/a").output().ok(), said, "{template}: {skeleton}");
     }
+    // Deeper than a skeleton goes, which is read nevertheless.
+    let case = Case::new();
+    let deep = ".a".repeat(3_000);
+    let config = format!(
+        "files:\n  a: {{ language: go, template: '{{{{ with secret \"secret/data/n\" }}}}{{{{ .Data.data{deep} }}}}{{{{ end }}}}' }}\n"
+    );
+    let skeleton = case.with_files(&config).command("check").arg("--local-skeleton").output().ok();
+    let local = case.write("skeleton.yaml", &skeleton);
+    let run = case.with_files("files: { a: \"vault:secret/data/n\" }").arg("--local").arg(local);
+    run.sh("test -s $SECRET_EXEC_DIR/a").output().ok();
     let case = Case::new();
     let config =
         "files: { ca.pem: \"vault:pki/ca/pem\", chain: \"vault:pki/ca_chain\", key: \"vault:ssh/public_key\" }\n";

@@ -11,8 +11,12 @@ use super::ast::{Branch, Command, Fields, List, Node, Pipe, Templates, Term, Wor
 /// A part of a secret that a template uses: its reference, and the steps into its value.
 pub(super) type Pick = (SecretRef, Vec<Step>);
 
-/// The most operands that are looked at; templates can call each other.
+/// The most nodes, operands and steps of paths that are looked at; templates can call each other.
 const MOST_STEPS: usize = 200_000;
+/// The longest path into a value. A `--local` file may be nested 64 levels deep, which its own two levels are part of.
+const LONGEST_PATH: usize = 60;
+/// The longest name in such a path, in bytes.
+const LONGEST_NAME: usize = 256;
 /// The deepest nesting of calls of templates.
 const DEPTH: usize = 50;
 
@@ -49,8 +53,18 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Takes from the steps that are left; false if there are too few.
+    fn take(&mut self, count: usize) -> bool {
+        let left = self.steps.checked_sub(count);
+        self.steps = left.unwrap_or(0);
+        left.is_some()
+    }
+
     fn template(&mut self, name: &str, dot: &Part) {
         let Some(list) = self.templates.get(name).filter(|_| self.depth > 0) else { return };
+        if !self.take(1) {
+            return;
+        }
         self.depth -= 1;
         let outer = std::mem::replace(&mut self.variables, vec![("$".into(), dot.clone())]);
         self.list(list, dot);
@@ -60,6 +74,9 @@ impl Walk<'_> {
 
     fn list(&mut self, list: &List, dot: &Part) {
         for node in list {
+            if !self.take(1) {
+                return;
+            }
             match node {
                 Node::Action(pipe) => {
                     self.pipe(pipe, dot);
@@ -94,15 +111,12 @@ impl Walk<'_> {
 
     /// An element of what a `range` goes over. Whether that is a list or a map is in its variables' names, if anywhere.
     fn element(&mut self, part: Part, variables: &[Box<str>]) -> Part {
-        let Part::Inside(reference, mut path) = part else { return Part::Other };
+        let Part::Inside(reference, path) = part else { return Part::Other };
         let of_map = |name: &str| ["k", "key", "name"].contains(&name.trim_start_matches('$'));
         let is_map = path.is_empty() || matches!(variables, [index, _] if of_map(index));
         let is_whole = path.is_empty();
-        path.push(if is_map { Step::Key("KEY".to_owned()) } else { Step::Item });
-        if !is_whole {
-            self.picks.insert((reference.clone(), path.clone()));
-        }
-        Part::Inside(reference, path)
+        let step = if is_map { Step::Key("KEY".to_owned()) } else { Step::Item };
+        if is_whole { Part::Inside(reference, vec![step]) } else { self.inside(reference, path, step) }
     }
 
     fn assign(&mut self, name: &str, part: Part) {
@@ -159,8 +173,9 @@ impl Walk<'_> {
     }
 
     fn word(&mut self, word: &Word, dot: &Part) -> Part {
-        let Some(left) = self.steps.checked_sub(1) else { return Part::Other };
-        self.steps = left;
+        if !self.take(1) {
+            return Part::Other;
+        }
         match &word.term {
             Term::Function(function) => self.called(word.at, function.name),
             Term::Dot => dot.clone(),
@@ -195,6 +210,9 @@ impl Walk<'_> {
     /// Follows field names.
     fn fields(&mut self, mut part: Part, fields: &Fields) -> Part {
         for name in fields.names() {
+            if part == Part::Other || !self.take(1) {
+                return Part::Other;
+            }
             part = self.field(part, name);
         }
         part
@@ -218,8 +236,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes a step, which is recorded.
+    /// Goes a step further, which is recorded. What is too deep or has too long a name is left out.
     fn inside(&mut self, reference: SecretRef, mut path: Vec<Step>, step: Step) -> Part {
+        let is_too_long = matches!(&step, Step::Key(name) if name.len() > LONGEST_NAME);
+        if is_too_long || path.len() == LONGEST_PATH || !self.take(path.len()) {
+            return Part::Other;
+        }
         path.push(step);
         self.picks.insert((reference.clone(), path.clone()));
         Part::Inside(reference, path)

@@ -166,3 +166,24 @@ fn a_long_key_of_many_tables_is_not_written_without_end() {
     let error = rendered(&format!("{{{{ parseJSON `{json}` | toTOML }}}}")).unwrap_err();
     assert!(error.contains("what it writes is larger than 4 MiB"), "{error}");
 }
+
+#[test]
+fn what_is_looked_at_for_the_parts_is_bounded() {
+    let picks = |text: &str| {
+        let template = Template::parse("t", text, &GoOptions::default()).unwrap();
+        let longest = template.picks().map(|(_, path)| path.len()).max();
+        (template.picks().count(), longest.unwrap_or(0))
+    };
+    let call = |of: usize| format!("{{{{ template \"t{of}\" . }}}}");
+    let doubled: String =
+        (0..45).map(|of| format!("{{{{ define \"t{of}\" }}}}{0}{0}{{{{ end }}}}", call(of + 1))).collect();
+    assert_eq!(picks(&format!("{doubled}{{{{ define \"t45\" }}}}{{{{ end }}}}{}", call(0))), (0, 0));
+    let within = |fields: &str| format!("{{{{ with secret \"kv/a\" }}}}{{{{ .Data{fields} }}}}{{{{ end }}}}");
+    for deep in [3_000, 20_000] {
+        assert_eq!(picks(&within(&".a".repeat(deep))), (60, 60));
+    }
+    assert_eq!(picks(&within(&format!(".a.{}.b", "b".repeat(10_000)))), (1, 1));
+    let ranges = "{{ range . }}".repeat(80);
+    let text = format!("{{{{ with secret \"kv/a\" }}}}{{{{ with .Data.a }}}}{ranges}{}", "{{ end }}".repeat(82));
+    assert_eq!(picks(&text), (60, 60));
+}
