@@ -1,4 +1,5 @@
-//! Finds calls of templates that are not defined. Go finds them only while it renders.
+//! Finds calls of templates that are not defined and certain to run. Go finds them only while it renders, as it does here
+//! where a call is within a branch, or in an argument that `and` and `or` may leave out.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +7,10 @@ use super::ast::{Command, List, Node, Pipe, Templates, Term, Word};
 use super::error::SyntaxError;
 use super::functions::Call;
 
-/// Checks every template that the template `main` may call, directly or through others.
+/// Checks every template that the template `main` is certain to call, directly or through others.
 pub(super) fn check(templates: &Templates, main: &str) -> Result<(), (usize, SyntaxError)> {
     let mut search = Search { templates, reached: BTreeSet::new(), open: Vec::new() };
-    search.reach(main);
+    search.called(0, main)?;
     while let Some(list) = search.open.pop() {
         search.list(list)?;
     }
@@ -24,28 +25,22 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Adds a template to the search; false if there is none of that name.
-    fn reach(&mut self, name: &str) -> bool {
-        let Some((name, list)) = self.templates.get_key_value(name) else { return false };
+    /// Adds a template to the search; fails if there is none of that name.
+    fn called(&mut self, at: usize, name: &str) -> Result<(), (usize, SyntaxError)> {
+        let Some((name, list)) = self.templates.get_key_value(name) else {
+            return Err((at, SyntaxError::UndefinedTemplate(name.to_owned())));
+        };
         if self.reached.insert(name) {
             self.open.push(list);
         }
-        true
-    }
-
-    fn called(&mut self, at: usize, name: &str) -> Result<(), (usize, SyntaxError)> {
-        if self.reach(name) { Ok(()) } else { Err((at, SyntaxError::UndefinedTemplate(name.to_owned()))) }
+        Ok(())
     }
 
     fn list(&mut self, list: &'a List) -> Result<(), (usize, SyntaxError)> {
         for node in list {
             match node {
                 Node::Action(pipe) => self.pipe(pipe)?,
-                Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
-                    self.pipe(&branch.pipe)?;
-                    self.list(&branch.then)?;
-                    branch.otherwise.iter().try_for_each(|list| self.list(list))?;
-                }
+                Node::If(branch) | Node::With(branch) | Node::Range(branch) => self.pipe(&branch.pipe)?,
                 Node::Template { at, name, pipe } => {
                     pipe.iter().try_for_each(|pipe| self.pipe(pipe))?;
                     self.called(*at, name)?;
@@ -61,18 +56,17 @@ impl<'a> Search<'a> {
     }
 
     fn command(&mut self, command: &'a Command) -> Result<(), (usize, SyntaxError)> {
-        if let [Word { term: Term::Function(function), .. }, rest @ ..] = &*command.words
-            && matches!(function.call, Call::ExecuteTemplate)
-        {
-            match rest.first() {
-                Some(Word { at, term: Term::String(name) }) => self.called(*at, &String::from_utf8_lossy(name))?,
-                // A name that is computed may be any.
-                _ => self.templates.keys().for_each(|name| {
-                    self.reach(name);
-                }),
+        let mut certain = &*command.words;
+        if let [Word { term: Term::Function(function), .. }, rest @ ..] = certain {
+            match (&function.call, rest.first()) {
+                (Call::ExecuteTemplate, Some(Word { at, term: Term::String(name) })) => {
+                    self.called(*at, &String::from_utf8_lossy(name))?;
+                }
+                (Call::Lazy { .. }, Some(_)) => certain = &rest[..1],
+                _ => {}
             }
         }
-        command.words.iter().try_for_each(|word| self.word(word))
+        certain.iter().try_for_each(|word| self.word(word))
     }
 
     fn word(&mut self, word: &'a Word) -> Result<(), (usize, SyntaxError)> {

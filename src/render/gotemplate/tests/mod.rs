@@ -52,7 +52,7 @@ fn an_error_has_name_line_and_column() {
         ("{{ 1 | 2 }}", "non executable command in pipeline stage 2"),
         ("{{ secret \"/../a\" }}", "secret: "),
         ("a\n {{ template \"x\" }}", "template t:2:5: template \"x\" not defined"),
-        ("{{ if false }}{{ template \"x\" . }}{{ end }}", "template \"x\" not defined"),
+        ("{{ if true }}{{ template \"x\" . }}{{ end }}", "line 1, column 17: in t: template \"x\" not defined"),
         (
             "{{ define \"a\" }}\n{{ template \"b\" }}{{ end }}{{ template \"a\" }}",
             "template t:2:4: template \"b\" not defined",
@@ -67,8 +67,39 @@ fn an_error_has_name_line_and_column() {
 
 #[test]
 fn a_template_that_is_never_called_may_call_any() {
-    for text in ["{{ define \"a\" }}{{ template \"b\" }}{{ end }}", "{{ block \"a\" . }}{{ end }}"] {
+    for text in ["", "{{ define \"a\" }}{{ template \"b\" }}{{ end }}", "{{ block \"a\" . }}{{ end }}"] {
         assert_eq!(rendered(text).as_deref(), Ok(""), "{text}");
+    }
+}
+
+#[test]
+fn a_call_that_may_not_run_may_name_any_template() {
+    for text in [
+        "{{ if false }}{{ template \"x\" . }}{{ end }}",
+        "{{ if true }}{{ else }}{{ template \"x\" . }}{{ end }}",
+        "{{ if true }}{{ else if executeTemplate \"x\" . }}{{ end }}",
+        "{{ with \"\" }}{{ executeTemplate \"x\" . }}{{ end }}",
+        "{{ range loop 0 }}{{ template \"x\" . }}{{ end }}",
+        "{{ if false }}{{ template \"a\" . }}{{ end }}{{ define \"a\" }}{{ template \"x\" . }}{{ end }}",
+        "{{ define \"a\" }}{{ if . }}{{ template \"x\" . }}{{ end }}{{ end }}{{ template \"a\" }}",
+        "{{ define \"b\" }}{{ template \"x\" }}{{ end }}{{ define \"a\" }}{{ end }}{{ executeTemplate (print \"a\") }}",
+        "{{ $x := and false (executeTemplate \"x\" .) }}",
+        "{{ $x := or true (false) (executeTemplate \"x\" .) }}",
+    ] {
+        assert_eq!(rendered(text).as_deref(), Ok(""), "{text}");
+    }
+}
+
+#[test]
+fn a_call_that_is_certain_to_run_names_a_template_that_is_defined() {
+    for text in [
+        "{{ if executeTemplate \"x\" . }}{{ end }}",
+        "{{ with 1 | and (executeTemplate \"x\" .) }}{{ end }}",
+        "{{ $x := or (executeTemplate \"x\" .) 1 }}",
+        "{{ define \"a\" }}{{ range executeTemplate \"x\" . }}{{ end }}{{ end }}{{ executeTemplate \"a\" }}",
+    ] {
+        let error = Template::parse("t", text, &GoOptions::default()).unwrap_err().to_string();
+        assert!(error.ends_with("template \"x\" not defined"), "{text}: {error}");
     }
 }
 
