@@ -211,6 +211,8 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     let exact = scheme;
     let scheme = scheme.trim_end().to_ascii_lowercase();
     let is_path = rest.contains('#') && !bank_vaults::is_ciphertext(rest);
+    // Behind a blank there may be prose or a value of the app's own.
+    let is_other = exact != scheme && (!rest.starts_with(char::is_whitespace) || is_path_with_key(rest.trim()));
     match (scheme.as_str(), rest.strip_prefix('/')) {
         ("aws-sm", Some(rest)) => {
             let is_url = inherit.aws_sm && rest.starts_with('/') && rest.len() > 1;
@@ -219,8 +221,8 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
         ("vault" | "bao", Some(rest)) => {
             (inherit.vault && rest.starts_with('/') && is_path).then_some("vault:PATH#KEY, without the slashes")
         }
-        ("vault" | "bao", None) if exact != scheme => (inherit.vault && is_path).then_some("vault:PATH#KEY"),
-        ("aws-sm", None) if exact != scheme => (inherit.aws_sm && !rest.trim().is_empty()).then_some("aws-sm:NAME#KEY"),
+        ("vault" | "bao", None) if is_other => (inherit.vault && is_path).then_some("vault:PATH#KEY"),
+        ("aws-sm", None) if is_other => (inherit.aws_sm && !rest.trim().is_empty()).then_some("aws-sm:NAME#KEY"),
         ("arn", _) if exact != scheme => is_meant(&format!("arn:{rest}"), inherit).then_some("arn:… in small letters"),
         // Other names are another tool's, unless they are followed by all that a reference of ours has.
         ("valut" | "vualt" | "vautl" | "valt" | "vlt" | "openbao", None) => {
@@ -235,6 +237,13 @@ fn misspelled(value: &str, inherit: Inherit) -> Option<&'static str> {
     }
 }
 
+/// Whether a text is one word `X/Y#KEY` and no URL.
+fn is_path_with_key(text: &str) -> bool {
+    let Some((path, key)) = text.split_once('#') else { return false };
+    let is_path = path.contains('/') && !path.contains("//") && !path.ends_with('/');
+    is_path && !key.is_empty() && !text.contains(char::is_whitespace)
+}
+
 /// Why a template in the variable is a mistake.
 fn misplaced_template(name: &str) -> String {
     format!("it is a template, which belongs under `env` in the config, as {name}: {{ template: … }}")
@@ -245,7 +254,7 @@ fn as_misspelled(spelling: &str) -> String {
     format!("it is misspelled; write {spelling}")
 }
 
-/// Whether a value is a template of ours with references.
+/// Whether a value is a template of ours with references; a sentence about one is none.
 fn is_template(value: &str, inherit: Inherit) -> bool {
     let mut calls = value.match_indices("secret(").map(|(at, call)| value[at + call.len()..].trim_start());
     value.contains("{{")
@@ -253,6 +262,29 @@ fn is_template(value: &str, inherit: Inherit) -> bool {
             let argument = argument.strip_prefix(['"', '\'']).unwrap_or_default();
             (inherit.vault && argument.starts_with("vault:")) || (inherit.aws_sm && argument.starts_with("aws-sm:"))
         })
+        && !has_prose(value.trim_matches(is_around))
+}
+
+/// Whether a template has words and blanks beside its tags; text without blanks may be glued to them.
+fn has_prose(template: &str) -> bool {
+    let closing = |tag: &str| match tag.as_bytes().get(1)? {
+        b'{' => Some("}}"),
+        b'%' => Some("%}"),
+        b'#' => Some("#}"),
+        _ => None,
+    };
+    let is_prose = |text: &str| !text.trim().is_empty() && text.contains(char::is_whitespace);
+    let mut rest = template;
+    loop {
+        let mut tags = rest.match_indices('{').map(|(at, _)| at);
+        let next = tags.find_map(|at| Some((at, closing(&rest[at..])?)));
+        let Some((at, close)) = next else { return is_prose(rest) };
+        if is_prose(&rest[..at]) {
+            return true;
+        }
+        let Some(end) = rest[at + 2..].find(close) else { return false };
+        rest = &rest[at + 2 + end + 2..];
+    }
 }
 
 /// The correct spelling of a reference in brackets or behind a sign, such as `{{ vault:PATH#KEY }}`, `$(vault:PATH#KEY)` or
@@ -263,7 +295,11 @@ fn wrapped(bare: &str, inherit: Inherit) -> Option<&'static str> {
     while let Some((_, close)) = BRACKETS.into_iter().find(|(open, _)| inner.starts_with(*open)) {
         inner = inner[1..].strip_suffix(close)?.trim();
     }
-    let is_whole = inner.len() < bare.len() && !inner.contains(char::is_whitespace) && !is_sentence(inner);
+    // Without a key, `@aws-sm:team` may be anything.
+    let is_whole = inner.len() < bare.len()
+        && (!inner.starts_with("aws-sm:") || inner.contains('#'))
+        && !inner.contains(char::is_whitespace)
+        && !is_sentence(inner);
     if !is_whole || bank_vaults::form(bare).is_some() || !is_meant(inner, inherit) {
         return None;
     }

@@ -105,6 +105,25 @@ fn an_ordinary_value_stays() {
         "$(VAULT:a/b)",
         "{{ with secret \"secret/data/db\" }}{{ .Data.data.k }}{{ end }}",
         "{{ secret('name').k }}",
+        "Vault: https://vault.example.com/ui/#/secrets",
+        "Vault: vault.example.com/ui/#/secrets",
+        "VAULT: #alerts",
+        "Vault: team/#alerts",
+        "Vault: notes/today #todo",
+        "Vault: team/notes#",
+        "vault : notes/today #todo",
+        "\"Vault: notes/today #todo\"",
+        "Bao: docs#x",
+        "AWS-SM: enabled",
+        "AWS-SM: yes",
+        "AWS-SM: see docs/x#y",
+        "Aws-Sm: https://console.aws.amazon.com/#home",
+        "@aws-sm:team",
+        "#aws-sm:team",
+        "[aws-sm:x]",
+        "use {{ secret(\"vault:a/b\").k }} in your jinja",
+        "write {{ secret('aws-sm:a') }}",
+        "{{ secret('vault:a/b').k }} is what you write",
         ARN,
     ] {
         assert!(!is_resolved("DB", value, &[]), "{value}");
@@ -175,7 +194,11 @@ fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
         ("Vault: a/canary#b", "vault:PATH#KEY"),
         ("VAULT:canary #b", "vault:PATH#KEY"),
         ("vault :a/canary#b", "vault:PATH#KEY"),
-        ("AWS-SM: canary", "aws-sm:NAME#KEY"),
+        ("Vault: secret/data/canary#b", "vault:PATH#KEY"),
+        ("\"Vault: a/canary#b\"", "vault:PATH#KEY"),
+        ("vault : a/canary#b", "vault:PATH#KEY"),
+        ("vault :secret/data/canary#b", "vault:PATH#KEY"),
+        ("AWS-SM: a/canary#b", "aws-sm:NAME#KEY"),
         ("valut:a/canary#b", "vault:PATH#KEY"),
         ("openbao:a/canary#b", "vault:PATH#KEY"),
         ("awssm:canary#b", "aws-sm:NAME#KEY"),
@@ -187,7 +210,8 @@ fn a_scheme_in_other_letters_or_as_a_url_is_a_mistake() {
         ("@vault:a/canary#b", "vault:PATH#KEY, without what stands around it"),
         ("<vault:a/canary#b>", "vault:PATH#KEY, without what stands around it"),
         ("\"<vault:a/canary#b>\"", "vault:PATH#KEY, without what stands around it"),
-        ("[aws-sm:canary]", "aws-sm:NAME#KEY, without what stands around it"),
+        ("[vault:a/canary#b]", "vault:PATH#KEY, without what stands around it"),
+        ("[aws-sm:canary#b]", "aws-sm:NAME#KEY, without what stands around it"),
     ] {
         for flags in [&[][..], &[("--inherit", "vault,aws-sm,bank-vaults")]] {
             let mistakes = inherited("DB", value, flags).expect_err(value);
@@ -348,11 +372,19 @@ fn an_option_behind_an_inherited_reference_is_told_where_it_goes() {
 
 #[test]
 fn a_template_in_a_variable_is_told_where_it_goes() {
-    for value in ["x={{ secret('vault:a/canary#b') }}", "{{ secret( \"aws-sm:canary\").b }}"] {
+    for value in [
+        "x={{ secret('vault:a/canary#b') }}",
+        "{{ secret( \"aws-sm:canary\").b }}",
+        "user={{ secret('vault:a/canary').k }}",
+        " {{ secret('vault:a/canary').u }}:{{ secret('vault:a/canary').k }}\n",
+        "{% set x = secret('vault:a/canary') %}\n{{ x.k }}",
+        "{# the login #}{{ secret('vault:a/canary').k }}",
+        "{{ secret('vault:a/canary').k",
+    ] {
         let mistakes = inherited("DB", value, &[]).expect_err(value);
         let expected = "it is a template, which belongs under `env` in the config, as DB: { template: … }";
         assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
-        assert!(!mistakes[0].contains("canary"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("canary") && !mistakes[0].contains("misspelled"), "{mistakes:?}");
     }
 }
 
