@@ -546,7 +546,6 @@ const LARGER: &[(&str, usize)] = &[
     ("rotation/mod.rs file", 420),
     ("rotation/mod.rs struct Rotation", 16),
     ("schedule/machine/mod.rs struct Schedule", 16),
-    ("schedule/machine/take_in.rs fn take_in", 90),
     ("schedule/secret.rs file", 440),
     ("schedule/token.rs struct Tokens", 11),
 ];

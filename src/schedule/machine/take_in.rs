@@ -252,42 +252,44 @@ impl Schedule {
             (Work::Renew(_) | Work::Issue(_) | Work::Read(_), outcome) => {
                 self.secret_refused(flight, refusal(outcome), now, jitter);
             }
-            (work, outcome) => {
-                let limit = self.urgency(|_| true, now);
-                let Some(tokens) = &mut self.tokens else { return };
-                let limit = if tokens.is_live(now) { limit } else { Some(EXPIRED_WITHIN) };
-                match (work, outcome) {
-                    (Work::Login(id), Outcome::Granted(grant)) => {
-                        tokens.logged_in(id, grant, &settings, requested_at, jitter);
-                        self.secrets.iter_mut().for_each(|secret| secret.token_is_new(id, now));
-                        self.review_hand_over(now);
-                    }
-                    (Work::Login(id), Outcome::TokenUnchanged(grant)) => match tokens.current() {
-                        Some(_) => tokens.unchanged(grant, &settings, requested_at, jitter),
-                        None => tokens.logged_in(id, grant, &settings, requested_at, jitter),
-                    },
-                    (Work::Login(_), outcome) => {
-                        tokens.login_refused(refusal(outcome).failure, limit, now, jitter);
-                    }
-                    (Work::RenewToken, Outcome::Granted(grant)) => {
-                        tokens.extended(grant, &settings, requested_at, jitter)
-                    }
-                    (Work::CheckToken, Outcome::Done | Outcome::Granted(_)) => tokens.is_alive(),
-                    (Work::RevokeOldToken(id), _) => tokens.revoked(id),
-                    (_, outcome) => {
-                        let FailedWork { failure, of } = refusal(outcome);
-                        let is_denied = failure.class == Class::Denied;
-                        if of == Subject::TheToken || (work == Work::CheckToken && is_denied) {
-                            tokens.died(now, jitter);
-                            self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
-                        } else if work == Work::CheckToken {
-                            tokens.is_alive();
-                        } else {
-                            tokens.not_renewable(failure, &settings, jitter);
-                            if is_denied {
-                                tokens.request_check(now);
-                            }
-                        }
+            (_, outcome) => self.token_answered(flight, outcome, now, jitter),
+        }
+    }
+
+    /// Applies the outcome of a request for the token itself.
+    fn token_answered(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, jitter: f64) {
+        let (settings, requested_at) = (self.settings, flight.requested_at);
+        let limit = self.urgency(|_| true, now);
+        let Some(tokens) = &mut self.tokens else { return };
+        let limit = if tokens.is_live(now) { limit } else { Some(EXPIRED_WITHIN) };
+        match (flight.work, outcome) {
+            (Work::Login(id), Outcome::Granted(grant)) => {
+                tokens.logged_in(id, grant, &settings, requested_at, jitter);
+                self.secrets.iter_mut().for_each(|secret| secret.token_is_new(id, now));
+                self.review_hand_over(now);
+            }
+            (Work::Login(id), Outcome::TokenUnchanged(grant)) => match tokens.current() {
+                Some(_) => tokens.unchanged(grant, &settings, requested_at, jitter),
+                None => tokens.logged_in(id, grant, &settings, requested_at, jitter),
+            },
+            (Work::Login(_), outcome) => {
+                tokens.login_refused(refusal(outcome).failure, limit, now, jitter);
+            }
+            (Work::RenewToken, Outcome::Granted(grant)) => tokens.extended(grant, &settings, requested_at, jitter),
+            (Work::CheckToken, Outcome::Done | Outcome::Granted(_)) => tokens.is_alive(),
+            (Work::RevokeOldToken(id), _) => tokens.revoked(id),
+            (_, outcome) => {
+                let FailedWork { failure, of } = refusal(outcome);
+                let is_denied = failure.class == Class::Denied;
+                if of == Subject::TheToken || (flight.work == Work::CheckToken && is_denied) {
+                    tokens.died(now, jitter);
+                    self.secrets.iter_mut().for_each(|secret| secret.token_is_dead(now));
+                } else if flight.work == Work::CheckToken {
+                    tokens.is_alive();
+                } else {
+                    tokens.not_renewable(failure, &settings, jitter);
+                    if is_denied {
+                        tokens.request_check(now);
                     }
                 }
             }
