@@ -24,10 +24,9 @@ pub(super) struct Tokens {
     old: Vec<Old>,
     /// When the current token is renewed or replaced; `None`: never.
     due: Option<Duration>,
-    /// When a lookup of the current token is due.
-    check: Option<Duration>,
+    /// The lookup of the current token.
+    check: Check,
     last_failure: Option<LastFailure>,
-    check_failures: u32,
     /// Logins because of a dead token since a token was last seen alive.
     deaths: u32,
     /// From then on the token is replaced instead of renewed, because its renewal keeps failing.
@@ -38,6 +37,14 @@ pub(super) struct Tokens {
     no_login_before: Duration,
     /// The number of logins so far: the id of the next one.
     issued: u32,
+}
+
+/// The lookup of the current token, by which a dead token is told from a request that is denied.
+#[derive(Debug, Default)]
+struct Check {
+    /// `None`: not needed.
+    due: Option<Duration>,
+    failures: u32,
 }
 
 #[derive(Debug)]
@@ -70,9 +77,8 @@ impl Tokens {
             current: None,
             old: Vec::new(),
             due: Some(Duration::ZERO),
-            check: None,
+            check: Check::default(),
             last_failure: None,
-            check_failures: 0,
             deaths: 0,
             renewal_deadline: None,
             last_sent: Duration::ZERO,
@@ -134,7 +140,7 @@ impl Tokens {
 
     /// When a lookup of the token is due; `None`: none is needed.
     pub(super) fn check_due(&self) -> Option<Duration> {
-        self.check
+        self.check.due
     }
 
     /// The last failure since the last success.
@@ -215,7 +221,7 @@ impl Tokens {
     fn schedule_next(&mut self, settings: &Settings, jitter: f64) {
         let term = self.current.as_ref().and_then(|current| current.term);
         self.due = term.map(|term| term.due(settings, jitter));
-        (self.check, self.check_failures, self.last_failure, self.renewal_deadline) = (None, 0, None, None);
+        (self.check, self.last_failure, self.renewal_deadline) = (Check::default(), None, None);
     }
 
     /// Records a failed request that is retried, and schedules the retry. After a failed renewal also sets when a login
@@ -265,13 +271,13 @@ impl Tokens {
         if is_refused || self.current.is_none() {
             self.due = self.due.map(|due| due.min(at));
         }
-        self.check = self.check.map(|check| check.min(at));
+        self.check.due = self.check.due.map(|check| check.min(at));
     }
 
     /// Whether [`hasten_refused`](Self::hasten_refused) would move something that is due after `now`.
     pub(super) fn is_hastened(&self, now: Duration) -> bool {
         let later = |due: Option<Duration>| due.is_some_and(|due| due > now);
-        later(self.check) || (later(self.due) && (self.current.is_none() || self.last_failure.is_some()))
+        later(self.check.due) || (later(self.due) && (self.current.is_none() || self.last_failure.is_some()))
     }
 
     /// Whether the current token followed one that died, and the server has accepted it for nothing yet.
@@ -301,7 +307,7 @@ impl Tokens {
         if self.last_failure.is_some() {
             self.due = self.due.map(|due| due.min(now));
         }
-        self.check = self.check.map(|at| at.min(now.max(self.no_login_before)));
+        self.check.due = self.check.due.map(|at| at.min(now.max(self.no_login_before)));
     }
 
     /// Records a refused renewal of a token that may still be alive: it is not renewed any more and is replaced in its
@@ -329,34 +335,34 @@ impl Tokens {
         if self.last_failure.as_ref().is_some_and(|last_failure| last_failure.failure.class.is_retried()) {
             self.due = Some(now);
         }
-        self.check = self.check.map(|at| at.min(now.max(self.no_login_before)));
+        self.check.due = self.check.due.map(|at| at.min(now.max(self.no_login_before)));
     }
 
     /// Makes a token check due, because a request that used to work was denied. Not before a login could follow, except
     /// for a token that has not been accepted yet.
     pub(super) fn request_check(&mut self, now: Duration) {
         if self.is_untried() {
-            self.check.get_or_insert(now);
+            self.check.due.get_or_insert(now);
         } else if self.current.is_some() {
-            self.check.get_or_insert(now.max(self.no_login_before));
+            self.check.due.get_or_insert(now.max(self.no_login_before));
         }
     }
 
     /// Whether a first lookup of a token that has not been accepted yet is due.
     pub(super) fn is_doubted(&self) -> bool {
-        self.is_untried() && self.check.is_some() && self.check_failures == 0
+        self.is_untried() && self.check.due.is_some() && self.check.failures == 0
     }
 
     /// Records that the token was seen alive.
     pub(super) fn is_alive(&mut self) {
         self.current.iter_mut().for_each(|current| current.trust = Trust::Accepted);
-        (self.check, self.check_failures, self.deaths) = (None, 0, 0);
+        (self.check, self.deaths) = (Check::default(), 0);
     }
 
     /// Records that the check got no answer, and schedules it again.
     pub(super) fn check_set_back(&mut self, limit: Option<Duration>, now: Duration, jitter: f64) {
-        self.check_failures = self.check_failures.saturating_add(1);
-        self.check = Some(now.saturating_add(transient_backoff(self.check_failures, limit, jitter)));
+        self.check.failures = self.check.failures.saturating_add(1);
+        self.check.due = Some(now.saturating_add(transient_backoff(self.check.failures, limit, jitter)));
     }
 
     /// Records that the token, and with it every lease, is dead. One new login is due at once; the next one for this
@@ -372,7 +378,7 @@ impl Tokens {
         self.deaths = self.deaths.saturating_add(1);
         self.no_login_before = login.saturating_add(refusal_backoff(self.deaths, jitter));
         self.due = Some(login);
-        (self.check, self.check_failures, self.last_failure) = (None, 0, None);
+        (self.check, self.last_failure) = (Check::default(), None);
     }
 }
 
