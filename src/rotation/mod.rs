@@ -9,6 +9,7 @@
 mod begin;
 mod computed;
 mod delivery;
+mod event;
 mod log;
 mod outage;
 mod outcome;
@@ -40,6 +41,7 @@ use crate::sys::{clock, random};
 
 pub(crate) use begin::Handover;
 use delivery::{Delivery, Urgency};
+pub(crate) use event::{Advanced, Change, RotationEvent};
 use outage::{Outage, Subject};
 use report::Statistics;
 pub(crate) use values::Environment;
@@ -81,36 +83,6 @@ pub(crate) struct Rotation<'a> {
 enum BackgroundTask {
     Discarded,
     Posted { url: String, answer: Result<(), PostError> },
-}
-
-/// Something for the mode to act on.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum RotationEvent {
-    /// Something that the app uses has changed: send one notification.
-    Changed(Change),
-    /// A secret expired and nothing replaced it.
-    Expired {
-        /// The reference, as the operator wrote it.
-        reference: String,
-    },
-}
-
-/// What one delivery changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
-    /// Whether there is a new generation of files.
-    pub(crate) files: bool,
-    /// The names of the app's variables whose value has changed.
-    pub(crate) environment: Vec<String>,
-}
-
-/// The result of [`Rotation::advance`].
-#[derive(Debug)]
-pub(crate) struct Advanced {
-    /// In the order they happened.
-    pub(crate) events: Vec<RotationEvent>,
-    /// Nothing is due before this time has passed, unless a request ends first.
-    pub(crate) wait: Duration,
 }
 
 impl<'a> Rotation<'a> {

@@ -12,6 +12,7 @@ mod driver;
 mod history;
 mod machine;
 mod secret;
+mod secret_state;
 mod settings;
 mod status;
 mod term;

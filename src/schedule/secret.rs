@@ -9,6 +9,7 @@ use crate::provider::{Class, Extent, Failure};
 use super::backoff::{refusal_backoff, unit};
 use super::breaker::FailureTiming;
 use super::history::History;
+use super::secret_state::{DenialMeaning, Notice, Server, Shown, Step};
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
@@ -68,48 +69,6 @@ enum CurrentValue {
 enum Lease {
     Alive,
     Lost,
-}
-
-/// Whether an expiry was reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
-    None,
-    /// Seen expired at this time, not yet reported.
-    Seen(Duration),
-    /// It had already expired before this schedule began: reported without delay.
-    Overdue,
-    Reported,
-}
-
-/// Whether the latest value is delivered to the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    Not,
-    Delivered,
-}
-
-/// The request that a secret needs next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Renew,
-    Issue,
-    Read,
-}
-
-/// Whether the server answers, as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
-    Answers,
-    IsDown,
-}
-
-/// What a refusal means for the token.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum DenialMeaning {
-    /// Nothing: it concerns this secret only.
-    Own,
-    /// The secret was not denied before, so the token may be dead.
-    Suspicious,
 }
 
 impl Secret {

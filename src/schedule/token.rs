@@ -10,7 +10,7 @@ use crate::provider::{Extent, Failure};
 use super::backoff::{EXPIRED_WITHIN, refusal_backoff, transient_backoff, with_jitter};
 use super::breaker::{Deadline, FailureTiming};
 use super::history::LastFailure;
-use super::secret::Server;
+use super::secret_state::Server;
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, Lifetime, TokenId};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::schedule::backoff::EXPIRED_WITHIN;
 use crate::schedule::breaker::{Deadline, Other, Ran, Slot};
-use crate::schedule::secret::{Server, Step};
+use crate::schedule::secret_state::{Server, Step};
 use crate::schedule::settings::{Reads, Silence};
 use crate::schedule::status::Liveness;
 use crate::schedule::token::{TokenStep, Tokens};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::schedule::secret::{Notice, Secret};
+use crate::schedule::secret::Secret;
+use crate::schedule::secret_state::Notice;
 use crate::schedule::work::{Event, SecretId};
 
 use super::Schedule;

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use super::backoff::unit;
 use super::breaker::{Breaker, Ran, Scope, Slot};
-use super::secret::{Notice, Secret, Shown};
+use super::secret::Secret;
+use super::secret_state::{Notice, Shown};
 use super::settings::Settings;
 use super::status::{SecretStatus, State, Status, TokenStatus};
 use super::token::Tokens;
