@@ -263,21 +263,30 @@ impl Tokens {
     }
 
     /// Because something has expired meanwhile, moves the retry of a refused login, and the login after a token that was
-    /// dead at once (or the lookup that shows it), forward to 10 s after the last try, less up to a quarter.
+    /// dead at once (or the first lookup that shows it), forward to 10 s after the last try, less up to a quarter. What
+    /// failed in passing has a back-off of its own, which heeds `Retry-After`.
     pub(super) fn hasten_refused(&mut self, jitter: f64) {
-        let is_refused =
-            self.last_failure.as_ref().is_some_and(|last_failure| !last_failure.failure.class.is_retried());
         let at = self.last_sent.saturating_add(with_jitter(EXPIRED_WITHIN, jitter));
-        if is_refused || self.current.is_none() {
+        if self.is_login_refused() {
             self.due = self.due.map(|due| due.min(at));
         }
-        self.check.due = self.check.due.map(|check| check.min(at));
+        if self.check.failures == 0 {
+            self.check.due = self.check.due.map(|check| check.min(at));
+        }
     }
 
     /// Whether [`hasten_refused`](Self::hasten_refused) would move something that is due after `now`.
     pub(super) fn is_hastened(&self, now: Duration) -> bool {
         let later = |due: Option<Duration>| due.is_some_and(|due| due > now);
-        later(self.check.due) || (later(self.due) && (self.current.is_none() || self.last_failure.is_some()))
+        (later(self.check.due) && self.check.failures == 0) || (later(self.due) && self.is_login_refused())
+    }
+
+    /// Whether the last request was refused, or a token died and no login has been tried since.
+    fn is_login_refused(&self) -> bool {
+        match &self.last_failure {
+            Some(last_failure) => !last_failure.failure.class.is_retried(),
+            None => self.current.is_none(),
+        }
     }
 
     /// Whether the current token followed one that died, and the server has accepted it for nothing yet.

@@ -100,10 +100,8 @@ impl Schedule {
             .iter()
             .enumerate()
             .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
-        let longest = refused
-            .min_by_key(|(_, secret)| secret.history.last_sent())
-            .map(|(index, secret)| (index, self.hastened_at(secret)));
-        if let Some((index, at)) = longest
+        let first = refused.map(|(index, secret)| (index, self.hastened_at(secret))).min_by_key(|(_, at)| *at);
+        if let Some((index, at)) = first
             && now >= self.refused_again.max(at)
         {
             self.secrets[index].try_again(now);

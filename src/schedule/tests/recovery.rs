@@ -127,3 +127,38 @@ fn when_one_secret_is_allowed_again_the_others_that_were_refused_are_tried_at_on
         assert_eq!(dead, 0, "seed {seed}");
     }
 }
+
+#[test]
+fn lookups_that_are_throttled_wait_although_a_secret_has_expired() {
+    for (wait, most) in [(60, 40), (1, 200)] {
+        let mut world = World::new(Server::new(vec![leased(60, DAY), Kind::Plain]), 5);
+        world.server.token_ttl = seconds(DAY);
+        world.server.faults.push(stretch(100, 700, What::Denies(SecretId(0))));
+        let throttled = What::ThrottlesKind(|work| matches!(work, Work::CheckToken), seconds(wait));
+        world.server.faults.push(stretch(100, 700, throttled));
+        world.run(seconds(700));
+        let lookups = world.count(100, 700, |work| matches!(work, Work::CheckToken));
+        assert!((1..=most).contains(&lookups), "Retry-After {wait} s: {lookups} lookups in ten minutes");
+    }
+}
+
+#[test]
+fn logins_that_are_throttled_after_a_token_died_wait_as_long_as_the_server_says() {
+    for leases in [false, true] {
+        for (wait, most) in [(300, 20), (120, 40), (1, 200)] {
+            let mut kinds = vec![Kind::Plain, Kind::Plain];
+            kinds.extend(leases.then(|| leased(12 * 3600, DAY)));
+            let mut world = World::new(Server::new(kinds), 3);
+            world.server.token_ttl = seconds(DAY);
+            world.run(seconds(300));
+            let throttled = What::ThrottlesKind(|work| matches!(work, Work::Login(_)), seconds(wait));
+            world.server.faults.push(stretch(300, 3900, throttled));
+            world.server.restart();
+            world.run(seconds(3900));
+            let logins = world.count(300, 3900, |work| matches!(work, Work::Login(_)));
+            // A lease that died with its token is worth ten seconds; nothing else is.
+            let most = if leases { most.max(480) } else { most };
+            assert!((1..=most).contains(&logins), "leases {leases}, Retry-After {wait} s: {logins} logins in an hour");
+        }
+    }
+}
