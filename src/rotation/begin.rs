@@ -1,6 +1,6 @@
 //! Builds a [`Rotation`] from what the start fetched and delivered, with a schedule for each backend.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::schedule::{
 };
 use crate::sys::{clock, random};
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Files};
 use super::report::Statistics;
 use super::values::Values;
-use super::{Environment, Rotation, SourceId};
+use super::{Environment, Failures, RequestTimes, Rotation, Schedules, SourceId};
 
 /// What the start passes on, and the settings of the mode.
 pub(crate) struct Handover<'a, 's> {
@@ -43,21 +43,18 @@ impl<'a> Rotation<'a> {
             Values::new(&plan, environment).ok_or_else(|| vec![Diagnostic::bug("the kernel gave no random bytes")])?;
         let mut rotation = Self {
             config,
-            driver: Driver::default(),
-            places: vec![(BackendId(0), SecretId(0)); plan.sources.len()],
-            delivery: Delivery::new(&plan),
+            schedules: Schedules {
+                driver: Driver::default(),
+                places: vec![(BackendId(0), SecretId(0)); plan.sources.len()],
+            },
+            files: Files { delivery: Delivery::new(&plan), volume },
             plan,
-            volume,
             values,
-            expired: BTreeSet::new(),
-            last_failures: BTreeMap::new(),
+            failures: Failures::default(),
             background_tasks: FuturesUnordered::new(),
             statistics: Statistics::new(),
-            requested_at: HashMap::new(),
-            token_requested_at: answers.login_at,
+            requests: RequestTimes { under_way: HashMap::new(), of_token: answers.login_at },
             checkpoint: checkpoint.take(),
-            last_failure: BTreeMap::new(),
-            outages: BTreeMap::new(),
         };
         let kinds: [fn(&Source) -> bool; 3] = [
             |source| matches!(source, Source::Vault(_)),
@@ -69,12 +66,12 @@ impl<'a> Rotation<'a> {
         } else {
             kinds.into_iter().for_each(|is_its| rotation.add(backends, answers, preloaded, is_its));
         }
-        rotation.delivery.first(&rotation.plan, &mut rotation.values);
+        rotation.files.delivery.first(&rotation.plan, &mut rotation.values);
         rotation.values.delivered();
-        rotation.delivery.generation = rotation.volume.as_ref().and_then(Volume::generation);
-        rotation.statistics.counters.generations = u64::from(rotation.delivery.generation.is_some());
+        rotation.files.delivery.generation = rotation.files.volume.as_ref().and_then(Volume::generation);
+        rotation.statistics.counters.generations = u64::from(rotation.files.delivery.generation.is_some());
         rotation.save();
-        let backends: Vec<BackendId> = rotation.driver.backends().map(|(id, ..)| id).collect();
+        let backends: Vec<BackendId> = rotation.schedules.driver.backends().map(|(id, ..)| id).collect();
         for backend in backends {
             rotation.log_decisions(backend, |_| true, clock::boottime());
         }
@@ -130,11 +127,11 @@ impl<'a> Rotation<'a> {
                 let request = answers.requests.get(&source).copied().unwrap_or(Request { at: now, run: Run::This });
                 self.resume_value(&mut schedule, &backend, id, request, (&source, fetched));
             }
-            self.places[index] = (BackendId(self.driver.backends().count()), id);
+            self.schedules.places[index] = (BackendId(self.schedules.driver.backends().count()), id);
         }
         // The delivered values replace what was issued to a run with another configuration: review its tokens.
         schedule.delivered(&[], now);
-        self.driver.add(schedule, backend);
+        self.schedules.driver.add(schedule, backend);
     }
 
     /// Takes over a value that the start or an earlier run fetched.

@@ -37,7 +37,7 @@ impl Rotation<'_> {
         let Some(first) = added.first() else { return Ok(()) };
         // Templates compute paths of Vault only, whatever store the value came from.
         let reads_them = |backend: &Backend| matches!(backend.kind, Kind::Vault(_) | Kind::Local(_));
-        let backend = self.driver.backends().find(|(.., backend)| reads_them(backend)).map(|(id, ..)| id);
+        let backend = self.schedules.driver.backends().find(|(.., backend)| reads_them(backend)).map(|(id, ..)| id);
         let Some(backend) = backend else {
             return Err(Failure::new(
                 Class::Misconfigured,
@@ -45,13 +45,16 @@ impl Rotation<'_> {
             ));
         };
         let why = format!("a template names {first} with it, which is read first");
-        let executor: Rc<Backend> = Rc::clone(self.driver.executor(backend));
+        let executor: Rc<Backend> = Rc::clone(self.schedules.driver.executor(backend));
         for source in added {
             info!(event = "read", reference = %source, "a template names {source} now");
-            let refresh = self.general_interval(self.places.len());
-            let id =
-                self.driver.schedule(backend).add(Plan { operation: operation(&source), refresh, mount: MountId(0) });
-            self.places.push((backend, id));
+            let refresh = self.general_interval(self.schedules.places.len());
+            let id = self.schedules.driver.schedule(backend).add(Plan {
+                operation: operation(&source),
+                refresh,
+                mount: MountId(0),
+            });
+            self.schedules.places.push((backend, id));
             self.values.keep(&source);
             executor.add(source);
         }
@@ -77,8 +80,8 @@ impl Rotation<'_> {
             })
             .collect();
         for other in others {
-            let (backend, id) = self.places[other];
-            self.driver.schedule(backend).read_again(id, now);
+            let (backend, id) = self.schedules.places[other];
+            self.schedules.driver.schedule(backend).read_again(id, now);
         }
     }
 

@@ -31,6 +31,13 @@ pub(super) enum Urgency {
     Waits,
 }
 
+/// What is written, and where.
+pub(super) struct Files {
+    /// `None` when no file is written.
+    pub(super) volume: Option<Volume>,
+    pub(super) delivery: Delivery,
+}
+
 /// The values that wait to be written.
 #[derive(Debug)]
 pub(super) struct Delivery {

@@ -17,7 +17,7 @@ mod report;
 mod shutdown;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -40,9 +40,9 @@ use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
 pub(crate) use begin::Handover;
-use delivery::{Delivery, Urgency};
+use delivery::{Files, Urgency};
 pub(crate) use event::{Advanced, Change, RotationEvent};
-use outage::{Outage, Subject};
+use outage::Failures;
 use report::Statistics;
 pub(crate) use values::Environment;
 use values::Values;
@@ -54,29 +54,30 @@ type SourceId = usize;
 pub(crate) struct Rotation<'a> {
     config: &'a Config,
     plan: Plan,
-    /// `None` when no file is written.
-    volume: Option<Volume>,
-    driver: Driver<Backend>,
-    /// The backend and schedule id of each source of the plan.
-    places: Vec<(BackendId, SecretId)>,
+    schedules: Schedules,
     values: Values,
-    delivery: Delivery,
-    /// Sources reported as expired whose replacement is not delivered yet.
-    expired: BTreeSet<SourceId>,
-    /// The class of the last failure of each secret, of the login and of its renewal, so that each failure is logged
-    /// once.
-    last_failures: BTreeMap<(BackendId, Subject), Class>,
+    files: Files,
+    failures: Failures,
     /// Work whose result nothing waits for: revoking unused leases, posting to a URL.
     background_tasks: FuturesUnordered<Pin<Box<dyn Future<Output = BackgroundTask>>>>,
     statistics: Statistics,
-    /// When each request under way was sent.
-    requested_at: HashMap<(BackendId, Work), Duration>,
-    /// When the request that last granted or renewed our token was sent.
-    token_requested_at: Duration,
+    requests: RequestTimes,
     checkpoint: Option<Checkpoint>,
-    /// The last failure of each backend.
-    last_failure: BTreeMap<BackendId, Failure>,
-    outages: BTreeMap<BackendId, Outage>,
+}
+
+/// The schedules of all backends.
+struct Schedules {
+    driver: Driver<Backend>,
+    /// The backend and schedule id of each source of the plan.
+    places: Vec<(BackendId, SecretId)>,
+}
+
+/// When requests were sent.
+struct RequestTimes {
+    /// Of each request under way.
+    under_way: HashMap<(BackendId, Work), Duration>,
+    /// Of the one that last granted or renewed our token.
+    of_token: Duration,
 }
 
 /// A background task that has ended.
@@ -90,10 +91,10 @@ impl<'a> Rotation<'a> {
     pub(crate) fn advance(&mut self, now: Duration) -> Advanced {
         let mut events = Vec::new();
         self.check_tokens(now);
-        let started = self.driver.start(now);
+        let started = self.schedules.driver.start(now);
         for (backend, work) in &started.work {
-            self.requested_at.insert((*backend, *work), now);
-            let executor = self.driver.executor(*backend);
+            self.requests.under_way.insert((*backend, *work), now);
+            let executor = self.schedules.driver.executor(*backend);
             self.statistics.started(executor, *work);
             let reference = work.secret().map(|id| self.plan.sources[self.source_of(*backend, id)].shown.as_str());
             log::started(*work, reference, executor);
@@ -107,18 +108,18 @@ impl<'a> Rotation<'a> {
         }
         let mut wait = started.wait;
         let settles = self.settles_at(now);
-        if self.delivery.is_due(now) && settles.is_none() {
+        if self.files.delivery.is_due(now) && settles.is_none() {
             events.extend(self.deliver(now).map(RotationEvent::Changed));
             // The delivery may make a next request due.
             wait = Duration::ZERO;
         }
-        if let Some(volume) = &mut self.volume
+        if let Some(volume) = &mut self.files.volume
             && let Err(error) = volume.sweep(Moment::now())
         {
             debug!("cannot remove an old generation: {error}");
         }
-        let delivery = self.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
-        let sweep = self.volume.as_ref().and_then(Volume::sweep_due);
+        let delivery = self.files.delivery.wait(now).max(settles.map_or(Duration::ZERO, |at| at.saturating_sub(now)));
+        let sweep = self.files.volume.as_ref().and_then(Volume::sweep_due);
         let sweep = sweep.map_or(Duration::MAX, |due| due.saturating_sub(now));
         let wait = wait.min(delivery).min(sweep);
         trace!("schedule: nothing is due for {:.1} s", wait.as_secs_f64());
@@ -128,20 +129,20 @@ impl<'a> Rotation<'a> {
     /// Until when a delivery waits for related values that may have changed as well. A new credential is delivered at
     /// once.
     fn settles_at(&mut self, now: Duration) -> Option<Duration> {
-        if self.delivery.is_urgent() {
+        if self.files.delivery.is_urgent() {
             return None;
         }
-        self.driver.backends().filter_map(|(_, schedule, _)| schedule.settles_at(now)).max()
+        self.schedules.driver.backends().filter_map(|(_, schedule, _)| schedule.settles_at(now)).max()
     }
 
     /// Makes a login due where a token file has changed, and starts the revocation of leases whose token we cannot
     /// revoke.
     fn check_tokens(&mut self, now: Duration) {
         let backends: Vec<(BackendId, Rc<Backend>)> =
-            self.driver.backends().map(|(id, _, backend)| (id, Rc::clone(backend))).collect();
+            self.schedules.driver.backends().map(|(id, _, backend)| (id, Rc::clone(backend))).collect();
         for (id, backend) in backends {
             if matches!(&backend.kind, Kind::Vault(logins) if logins.is_identity_changed()) {
-                self.driver.schedule(id).identity_changed(now);
+                self.schedules.driver.schedule(id).identity_changed(now);
             }
             for lease in backend.take_left_over(now) {
                 let discard = Rc::clone(&backend).discard(lease);
@@ -168,7 +169,10 @@ impl<'a> Rotation<'a> {
                 }
             }
         }
-        self.driver.poll_completed(context).map(|completed| self.handle_completed(completed, clock::boottime()))
+        self.schedules
+            .driver
+            .poll_completed(context)
+            .map(|completed| self.handle_completed(completed, clock::boottime()))
     }
 
     /// The app's variables, rendered with the current values.
@@ -178,12 +182,12 @@ impl<'a> Rotation<'a> {
 
     /// The directory of the files; `None` if no file is written.
     pub(crate) fn directory(&self) -> Option<&Path> {
-        self.volume.as_ref().map(Volume::path)
+        self.files.volume.as_ref().map(Volume::path)
     }
 
     /// Removes the delivered files, because no app will read them any more.
     pub(crate) fn withdraw(&mut self) {
-        self.volume.iter_mut().for_each(Volume::withdraw_or_warn);
+        self.files.volume.iter_mut().for_each(Volume::withdraw_or_warn);
     }
 
     /// Posts the notification of a new generation to a URL, in the background; the result is only logged and counted.
@@ -204,14 +208,14 @@ impl<'a> Rotation<'a> {
     fn save(&mut self) {
         let Some(mut checkpoint) = self.checkpoint.take() else { return };
         let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
-        let under_way = self.requested_at.keys().filter(|(_, work)| lossy(work));
+        let under_way = self.requests.under_way.keys().filter(|(_, work)| lossy(work));
         let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
-        let logins = self.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
+        let logins = self.schedules.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
             Kind::Vault(logins) => Some(logins),
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
         });
         let vault = logins.and_then(|logins| logins.current());
-        let token = vault.and_then(|vault| SavedToken::of(&vault, self.token_requested_at));
+        let token = vault.and_then(|vault| SavedToken::of(&vault, self.requests.of_token));
         checkpoint.write(token.as_ref(), under_way);
         self.checkpoint = Some(checkpoint);
     }
@@ -219,19 +223,19 @@ impl<'a> Rotation<'a> {
     /// The name of a request in the checkpoint: the reference, or the login.
     fn named(&self, backend: BackendId, work: Work) -> String {
         let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].source.to_string());
-        reference.unwrap_or_else(|| format!("a login to {}", self.driver.executor(backend).name()))
+        reference.unwrap_or_else(|| format!("a login to {}", self.schedules.driver.executor(backend).name()))
     }
 
     /// The source of the plan for a secret of a schedule.
     fn source_of(&self, backend: BackendId, id: SecretId) -> SourceId {
-        let found = self.places.iter().position(|place| *place == (backend, id));
+        let found = self.schedules.places.iter().position(|place| *place == (backend, id));
         found.expect("every secret of a schedule was added for a source")
     }
 
     /// Handles an ended request: accepts its value, counts, logs, and reports the outcome to the schedule.
     fn handle_completed(&mut self, completed: Completed<Fetched>, now: Duration) {
         let Completed { backend, work, mut outcome, output } = completed;
-        let requested_at = self.requested_at.remove(&(backend, work)).unwrap_or(now);
+        let requested_at = self.requests.under_way.remove(&(backend, work)).unwrap_or(now);
         if let (Some(id), Some(fetched)) = (work.secret(), output)
             && let Err(failure) = self.accept_value(backend, id, fetched, requested_at, now)
         {
@@ -240,19 +244,19 @@ impl<'a> Rotation<'a> {
         self.count(backend, work, &outcome, requested_at, now);
         self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
-        self.driver.done(backend, work, outcome, now, random::unit());
+        self.schedules.driver.done(backend, work, outcome, now, random::unit());
         self.log_consequences(backend, work.secret(), now);
         if let (Some(id), true) = (work.secret(), brings_a_value)
-            && !self.delivery.is_waiting(self.source_of(backend, id))
+            && !self.files.delivery.is_waiting(self.source_of(backend, id))
         {
             // The value is the same as before, so it is delivered already.
-            self.driver.schedule(backend).delivered(&[id], now);
+            self.schedules.driver.schedule(backend).delivered(&[id], now);
         }
         if !matches!(work, Work::Read(_)) || self.checkpoint.as_ref().is_some_and(Checkpoint::is_changed) {
             self.save();
         }
-        if self.driver.under_way() == 0 {
-            self.driver.backends().for_each(|(_, _, backend)| backend.close_idle());
+        if self.schedules.driver.under_way() == 0 {
+            self.schedules.driver.backends().for_each(|(_, _, backend)| backend.close_idle());
         }
     }
 
@@ -268,8 +272,8 @@ impl<'a> Rotation<'a> {
     ) -> Result<(), Failure> {
         let index = self.source_of(backend, id);
         let source = self.plan.sources[index].source.clone();
-        let executor = Rc::clone(self.driver.executor(backend));
-        let is_known = self.values.is_known(&source, &fetched.payload) && !self.delivery.is_removed(index);
+        let executor = Rc::clone(self.schedules.driver.executor(backend));
+        let is_known = self.values.is_known(&source, &fetched.payload) && !self.files.delivery.is_removed(index);
         if is_known {
             executor.accept(id, &fetched);
             self.statistics.version(&source, fetched.version.as_ref());
@@ -289,7 +293,7 @@ impl<'a> Rotation<'a> {
             if matches!(life, Life::Unbounded | Life::ReadEvery(_)) { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.store(&source, fetched);
         let is_new = before.is_none();
-        let tried = self.delivery.try_render(index, &self.plan, &self.values);
+        let tried = self.files.delivery.try_render(index, &self.plan, &self.values);
         let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
         if let Err(failure) = self.adopt_computed().and(tried) {
             self.values.restore(&source, before);
@@ -312,9 +316,9 @@ impl<'a> Rotation<'a> {
             None => info!(event = "rotate", reference = %source, version, "read a new value of {source}"),
         }
         if urgency == Urgency::Waits {
-            self.driver.schedule(backend).changed(id, now);
+            self.schedules.driver.schedule(backend).changed(id, now);
         }
-        self.delivery.changed(index, urgency, now);
+        self.files.delivery.changed(index, urgency, now);
         Ok(())
     }
 
@@ -332,20 +336,20 @@ impl<'a> Rotation<'a> {
     /// Writes the waiting changes as one generation. A failure is local, and is retried later without a request to a
     /// backend. Returns what the app has to be notified of, if anything.
     fn deliver(&mut self, now: Duration) -> Option<Change> {
-        let artifacts = match self.delivery.compose(&self.plan, &self.values, self.volume.as_ref()) {
+        let artifacts = match self.files.delivery.compose(&self.plan, &self.values, self.files.volume.as_ref()) {
             Ok(artifacts) => artifacts,
             Err(text) => {
-                self.delivery.failed(text, now, random::unit());
+                self.files.delivery.failed(text, now, random::unit());
                 return None;
             }
         };
-        let written = match &mut self.volume {
+        let written = match &mut self.files.volume {
             None => Ok(Written::Unchanged),
             Some(volume) => volume.write(&artifacts, Moment::now()),
         };
         let generation = match written {
             Err(error) => {
-                self.delivery.failed(error.to_string(), now, random::unit());
+                self.files.delivery.failed(error.to_string(), now, random::unit());
                 self.statistics.counters.delivery_failures += 1;
                 return None;
             }
@@ -359,17 +363,17 @@ impl<'a> Rotation<'a> {
             info!(event = "deliver", generation = name.as_str(), "delivered {count} {noun} (generation {name})");
         }
         drop(artifacts);
-        let environment = self.delivery.environment_changed(&self.plan, &mut self.values);
-        let changed = self.delivery.delivered(generation.clone());
+        let environment = self.files.delivery.environment_changed(&self.plan, &mut self.values);
+        let changed = self.files.delivery.delivered(generation.clone());
         let mut by_backend: BTreeMap<BackendId, Vec<SecretId>> = BTreeMap::new();
         for index in changed {
-            self.expired.remove(&index);
-            let (backend, id) = self.places[index];
+            self.failures.expired.remove(&index);
+            let (backend, id) = self.schedules.places[index];
             by_backend.entry(backend).or_default().push(id);
         }
         for (backend, ids) in by_backend {
-            self.driver.schedule(backend).delivered(&ids, now);
-            self.driver.executor(backend).delivered(Settings::default().settle, now);
+            self.schedules.driver.schedule(backend).delivered(&ids, now);
+            self.schedules.driver.executor(backend).delivered(Settings::default().settle, now);
         }
         self.values.delivered();
         let change = Change { files: generation.is_some(), environment };
@@ -378,8 +382,9 @@ impl<'a> Rotation<'a> {
 
     /// Makes every read due now, for `secret-exec refresh` or SIGHUP.
     pub(crate) fn refresh(&mut self, now: Duration) -> Reply {
-        let backends: Vec<BackendId> = self.driver.backends().map(|(id, ..)| id).collect();
-        let answers = backends.into_iter().map(|id| self.driver.schedule(id).refresh(now)).collect::<Vec<_>>();
+        let backends: Vec<BackendId> = self.schedules.driver.backends().map(|(id, ..)| id).collect();
+        let answers =
+            backends.into_iter().map(|id| self.schedules.driver.schedule(id).refresh(now)).collect::<Vec<_>>();
         let waits = answers.into_iter().filter_map(|answer| match answer {
             Refreshed::Accepted => None,
             Refreshed::TooSoon(wait) => Some(wait),

@@ -24,11 +24,11 @@ impl Rotation<'_> {
         now: Duration,
         events: &mut Vec<RotationEvent>,
     ) {
-        let name = self.driver.executor(backend).name();
+        let name = self.schedules.driver.executor(backend).name();
         match event {
             Event::BackendDown => {
-                let outage = self.outages.entry(backend).or_default();
-                let news = self.last_failure.get(&backend).and_then(|failure| outage.begins(failure, now));
+                let outage = self.failures.outages.entry(backend).or_default();
+                let news = self.failures.last.get(&backend).and_then(|failure| outage.begins(failure, now));
                 self.warn_of_outage(backend, news);
             }
             Event::Patience(of, wait) => {
@@ -52,18 +52,18 @@ impl Rotation<'_> {
                     info!("{} has ended; no template names it any more", self.plan.sources[index].shown);
                     return;
                 }
-                self.expired.insert(index);
+                self.failures.expired.insert(index);
                 let reference = self.plan.sources[index].shown.clone();
                 warn!(event = "expire", reference, "{reference} has expired, and nothing has replaced it yet");
                 if self.config.rotation.on_expired == OnExpired::Remove {
-                    self.delivery.remove(index, now);
+                    self.files.delivery.remove(index, now);
                 }
                 events.push(RotationEvent::Expired { reference });
             }
             Event::Revived(id) => {
                 let index = self.source_of(backend, id);
-                if !self.delivery.is_waiting(index) {
-                    self.expired.remove(&index);
+                if !self.files.delivery.is_waiting(index) {
+                    self.failures.expired.remove(&index);
                 }
                 let reference = &self.plan.sources[index].shown;
                 info!(reference, "{reference} is valid again");
@@ -82,7 +82,7 @@ impl Rotation<'_> {
     ) {
         match (work, outcome) {
             (Work::Login(_) | Work::RenewToken, Outcome::Granted(_) | Outcome::TokenUnchanged(_)) => {
-                self.token_requested_at = requested_at;
+                self.requests.of_token = requested_at;
                 if work == Work::RenewToken {
                     self.statistics.counters.renewals += 1;
                 } else if let Outcome::Granted(_) = outcome {
@@ -104,7 +104,7 @@ impl Rotation<'_> {
             }
             (Work::Issue(_), Outcome::Fetched(_)) => self.statistics.counters.issued += 1,
             (_, Outcome::Failed(failure) | Outcome::TokenDead(failure)) => {
-                let executor = Rc::clone(self.driver.executor(backend));
+                let executor = Rc::clone(self.schedules.driver.executor(backend));
                 self.statistics.failed(backend, &executor, work, failure, now);
             }
             _ => {}
@@ -113,8 +113,8 @@ impl Rotation<'_> {
 
     /// Logs an outage, or a new reason of it.
     fn warn_of_outage(&self, backend: BackendId, news: Option<News>) {
-        let name = self.driver.executor(backend).name();
-        let reason = self.outages.get(&backend).and_then(Outage::reason);
+        let name = self.schedules.driver.executor(backend).name();
+        let reason = self.failures.outages.get(&backend).and_then(Outage::reason);
         let why = reason.map(|(failure, _)| failure.to_string()).unwrap_or_default();
         match news {
             Some(News::Begins) => {
@@ -127,8 +127,8 @@ impl Rotation<'_> {
 
     /// Logs the end of an outage, if its begin was logged.
     fn outage_is_over(&mut self, backend: BackendId) {
-        if self.outages.entry(backend).or_default().ends() {
-            info!("{} answers again", self.driver.executor(backend).name());
+        if self.failures.outages.entry(backend).or_default().ends() {
+            info!("{} answers again", self.schedules.driver.executor(backend).name());
         }
     }
 
@@ -137,7 +137,9 @@ impl Rotation<'_> {
         if !enabled!(Level::DEBUG) {
             return;
         }
-        let Some((_, schedule, executor)) = self.driver.backends().find(|(id, ..)| *id == backend) else { return };
+        let Some((_, schedule, executor)) = self.schedules.driver.backends().find(|(id, ..)| *id == backend) else {
+            return;
+        };
         let status = schedule.status(now);
         if let Some(until) = status.down_until {
             let left = until.saturating_sub(now).as_secs_f64();
@@ -154,16 +156,16 @@ impl Rotation<'_> {
 
     /// Logs an outcome, if it matters to an operator; a failure once, until its class changes.
     pub(super) fn log(&mut self, backend: BackendId, work: Work, outcome: &Outcome, now: Duration) {
-        let executor = Rc::clone(self.driver.executor(backend));
+        let executor = Rc::clone(self.schedules.driver.executor(backend));
         let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].shown.clone());
         match outcome {
             Outcome::Failed(failure) | Outcome::TokenDead(failure) => {
-                self.last_failure.insert(backend, failure.clone());
+                self.failures.last.insert(backend, failure.clone());
                 let what = log::doing(work, reference.as_deref(), &executor);
                 self.log_failure(backend, work, failure, &what, reference, now);
             }
             _ => {
-                if self.outages.entry(backend).or_default().answered() {
+                if self.failures.outages.entry(backend).or_default().answered() {
                     info!("{} answers again", executor.name());
                 }
                 if Subject::of(work).is_some() {
@@ -184,7 +186,7 @@ impl Rotation<'_> {
         reference: Option<String>,
         now: Duration,
     ) {
-        let outage = self.outages.entry(backend).or_default();
+        let outage = self.failures.outages.entry(backend).or_default();
         let (is_retried, class) = (failure.class.is_retried(), &failure.class);
         if outage.covers(failure) {
             debug!("cannot {what} ({class}): {failure}");
@@ -193,7 +195,7 @@ impl Rotation<'_> {
             return self.warn_of_outage(backend, news);
         }
         let subject = Subject::of(work);
-        let last = subject.and_then(|subject| self.last_failures.insert((backend, subject), class.clone()));
+        let last = subject.and_then(|subject| self.failures.classes.insert((backend, subject), class.clone()));
         if (is_retried && subject.is_none()) || last.as_ref() == Some(class) {
             debug!("cannot {what} ({class}): {failure}");
         } else if is_retried && failure.extent != Extent::Request {
@@ -208,18 +210,18 @@ impl Rotation<'_> {
     /// Forgets the logged failures of one secret, or of the login and its renewal (`None`), so that the next one is
     /// logged again.
     fn forget_failures(&mut self, backend: BackendId, of: Option<SecretId>) {
-        self.last_failures.retain(|(known, subject), _| *known != backend || subject.secret() != of);
+        self.failures.classes.retain(|(known, subject), _| *known != backend || subject.secret() != of);
     }
 
     /// Logs what follows from an outcome: at debug what the schedule does next, and the lines that waited until it was
     /// known whether the server is alive.
     pub(super) fn log_consequences(&mut self, backend: BackendId, of: Option<SecretId>, now: Duration) {
         self.log_decisions(backend, |shown| shown == of, now);
-        let liveness = self.driver.schedule(backend).liveness();
+        let liveness = self.schedules.driver.schedule(backend).liveness();
         if liveness == Liveness::Unknown {
             return;
         }
-        for Line { of, reference, text } in self.outages.entry(backend).or_default().take_kept() {
+        for Line { of, reference, text } in self.failures.outages.entry(backend).or_default().take_kept() {
             match liveness {
                 Liveness::Down => self.forget_failures(backend, of),
                 Liveness::Answers | Liveness::Unknown => warn!(reference, "{text}"),

@@ -69,8 +69,8 @@ impl Rotation<'_> {
     /// The references that a refresh does not read again, because that would issue a new credential.
     pub(crate) fn not_refreshed(&self) -> Vec<String> {
         let schedules: BTreeMap<BackendId, _> =
-            self.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
-        let placed = self.plan.sources.iter().zip(&self.places);
+            self.schedules.driver.backends().map(|(id, schedule, _)| (id, schedule)).collect();
+        let placed = self.plan.sources.iter().zip(&self.schedules.places);
         let left = placed.filter(|(_, (backend, id))| !schedules[backend].is_refreshed(*id));
         left.map(|(planned, _)| planned.shown.clone()).collect()
     }
@@ -80,7 +80,7 @@ impl Rotation<'_> {
         let date = Date { now, wall: clock::wall() };
         let mut secrets: BTreeMap<usize, SecretReport> = BTreeMap::new();
         let mut tokens = Vec::new();
-        for (id, schedule, backend) in self.driver.backends() {
+        for (id, schedule, backend) in self.schedules.driver.backends() {
             let status = schedule.status(now);
             if let (Some(token), Kind::Vault(logins)) = (&status.token, &backend.kind) {
                 tokens.push(TokenReport {
@@ -96,13 +96,13 @@ impl Rotation<'_> {
                 secrets.insert(self.source_of(id, secret.id), self.secret_report(id, backend, secret, &date));
             }
         }
-        let undelivered = self.delivery.trouble().map(|text| local_trouble(text, &date));
+        let undelivered = self.files.delivery.trouble().map(|text| local_trouble(text, &date));
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode,
             pid: std::process::id(),
             since: self.statistics.since,
-            generation: self.delivery.generation.clone(),
+            generation: self.files.delivery.generation.clone(),
             undelivered,
             tokens,
             secrets: secrets.into_values().collect(),
@@ -114,14 +114,14 @@ impl Rotation<'_> {
     fn secret_report(&self, id: BackendId, backend: &Backend, secret: &SecretStatus, date: &Date) -> SecretReport {
         let index = self.source_of(id, secret.id);
         let planned = &self.plan.sources[index];
-        let local = self.delivery.trouble().filter(|_| self.delivery.is_waiting(index));
+        let local = self.files.delivery.trouble().filter(|_| self.files.delivery.is_waiting(index));
         let local = local.map(|text| local_trouble(text, date));
         SecretReport {
             name: planned.name.clone(),
             reference: planned.source.to_string(),
             state: match &local {
                 // A value that replaced an expired one counts only when it is delivered.
-                _ if self.expired.contains(&index) => SecretState::Expired,
+                _ if self.failures.expired.contains(&index) => SecretState::Expired,
                 Some(_) => SecretState::Stale,
                 None => state(secret),
             },
@@ -147,7 +147,7 @@ impl Rotation<'_> {
     ) -> Option<FailureReport> {
         let failure = failure?;
         let own = (failure, self.statistics.failed.get(&(id, secret)).copied().unwrap_or(date.now));
-        let outage = self.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
+        let outage = self.failures.outages.get(&id).filter(|_| matches!(backend.kind, Kind::Vault(_)));
         let shared =
             outage.and_then(Outage::reason).filter(|_| matches!(failure.extent, Extent::Backend | Extent::Unclear));
         let (failure, at) = shared.unwrap_or(own);

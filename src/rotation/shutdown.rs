@@ -17,7 +17,8 @@ impl Rotation<'_> {
     pub(crate) async fn revoke_all(mut self) {
         let work = async {
             self.await_issuing().await;
-            let all: Vec<Rc<Backend>> = self.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
+            let all: Vec<Rc<Backend>> =
+                self.schedules.driver.backends().map(|(_, _, backend)| Rc::clone(backend)).collect();
             for backend in all {
                 let mut logged = Vec::new();
                 for revoked in backend.revoke_all().await {
@@ -50,11 +51,11 @@ impl Rotation<'_> {
         if self.is_issuing() {
             warn!("gave up what was under way; what it may still bring ends by itself");
         }
-        self.driver.abandon();
+        self.schedules.driver.abandon();
     }
 
     /// Whether a request under way may issue a token or a lease.
     fn is_issuing(&self) -> bool {
-        self.requested_at.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
+        self.requests.under_way.keys().any(|(_, work)| matches!(work, Work::Login(_) | Work::Issue(_)))
     }
 }

@@ -54,7 +54,7 @@ impl Schedule {
                 (self.tokens.as_ref()?.check_due()?, Deadline::default())
             }
             Slot::Old(id) => {
-                if self.in_flight.iter().any(|flight| flight.token == Some(id)) {
+                if self.requests.in_flight.iter().any(|flight| flight.token == Some(id)) {
                     return None;
                 }
                 (self.tokens.as_ref()?.revoke_due(id, now)?, Deadline::default())
@@ -75,7 +75,8 @@ impl Schedule {
         // A request that has been under way for long probably hangs in its mount and does not count against the
         // parallel requests.
         let counts = |flight: &&InFlight| !self.breaker.is_closed() || flight.is_recent(now);
-        let others = self.in_flight.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
+        let others =
+            self.requests.in_flight.iter().filter(counts).map(|flight| Other { slot: flight.slot, ran: flight.ran });
         let gate = self.breaker.gate(slot, others, deadline, now)?;
         Some(due.max(gate))
     }
@@ -91,7 +92,7 @@ impl Schedule {
     fn mount_gate(&self, id: SecretId, deadline: Deadline, now: Duration) -> Option<Duration> {
         let (mount, breaker) = (self.secrets[id.0].mount(), &self.mount_of(id).breaker);
         let is_beside = |flight: &&InFlight| self.mount_id(flight.slot) == Some(mount) && flight.is_recent(now);
-        let others = self.in_flight.iter().filter(is_beside);
+        let others = self.requests.in_flight.iter().filter(is_beside);
         let others = others.map(|flight| Other { slot: flight.slot, ran: flight.ran_in_mount });
         if self.is_unaffected(id, now) {
             breaker.gate_unaffected(others, deadline, now)
@@ -119,20 +120,22 @@ impl Schedule {
             return None;
         }
         if !self.breaker.is_closed() {
-            let others = self.in_flight.iter().map(|flight| Other { slot: flight.slot, ran: flight.ran });
+            let others = self.requests.in_flight.iter().map(|flight| Other { slot: flight.slot, ran: flight.ran });
             let gate = self.breaker.gate(Slot::Health, others, Deadline::default(), now)?;
-            return self.suspected.map(|at| at.max(gate));
+            return self.contact.suspected.map(|at| at.max(gate));
         }
-        let is_silent =
-            |flight: &&InFlight| self.last_answer <= flight.requested_at && self.last_health <= flight.requested_at;
-        let slow = self.in_flight.iter().filter(is_silent).map(|flight| flight.requested_at.saturating_add(SLOW));
-        slow.chain(self.suspected.map(|_| now)).min()
+        let is_silent = |flight: &&InFlight| {
+            self.contact.last_answer <= flight.requested_at && self.contact.last_health <= flight.requested_at
+        };
+        let slow =
+            self.requests.in_flight.iter().filter(is_silent).map(|flight| flight.requested_at.saturating_add(SLOW));
+        slow.chain(self.contact.suspected.map(|_| now)).min()
     }
 
     /// Until when a login waits for issue requests under way, so that their leases do not end with the old token. It
     /// does not wait for slow ones.
     fn issuing_until(&self) -> Duration {
-        let issues = self.in_flight.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
+        let issues = self.requests.in_flight.iter().filter(|flight| matches!(flight.work, Work::Issue(_)));
         issues.map(|flight| flight.requested_at.saturating_add(SLOW)).max().unwrap_or(Duration::ZERO)
     }
 
@@ -141,7 +144,7 @@ impl Schedule {
     fn waits_for_first_answer(&self) -> bool {
         let Some(tokens) = &self.tokens else { return false };
         let is_tried = |flight: &InFlight| flight.work.secret().is_some() && flight.token == self.current();
-        tokens.is_doubted() || (tokens.is_untried() && self.in_flight.iter().any(is_tried))
+        tokens.is_doubted() || (tokens.is_untried() && self.requests.in_flight.iter().any(is_tried))
     }
 
     /// Whether the token permits this step now. An issue waits for a login that is due or under way, unless that login
@@ -154,7 +157,7 @@ impl Schedule {
         if step != Step::Issue || !tokens.is_login_due(self.server(), now) {
             return true;
         }
-        let hangs = self.in_flight.iter().any(|flight| flight.slot == Slot::Token && !flight.is_recent(now));
+        let hangs = self.requests.in_flight.iter().any(|flight| flight.slot == Slot::Token && !flight.is_recent(now));
         hangs && end.is_some_and(|end| end <= now.saturating_add(EXPIRED_WITHIN))
     }
 
@@ -167,7 +170,7 @@ impl Schedule {
     pub fn liveness(&self) -> Liveness {
         if self.breaker.down_until().is_some() {
             Liveness::Down
-        } else if self.suspected.is_some() || self.is_under_way(Slot::Health) {
+        } else if self.contact.suspected.is_some() || self.is_under_way(Slot::Health) {
             Liveness::Unknown
         } else {
             Liveness::Answers
@@ -194,11 +197,11 @@ impl Schedule {
             Slot::Token => (tokens.map_or(0, Tokens::failures), 0, Duration::ZERO, Duration::ZERO),
             // During an outage a secret's request tells as much as a health check, and may be urgent: the health check
             // comes last.
-            Slot::Health if self.suspected.is_some() && !self.breaker.is_closed() => {
+            Slot::Health if self.contact.suspected.is_some() && !self.breaker.is_closed() => {
                 (0, 2, Duration::MAX, Duration::MAX)
             }
             // The health check decides whether the failure was the request's or the server's, so it comes first.
-            Slot::Health if self.suspected.is_some() => (0, 0, Duration::ZERO, Duration::ZERO),
+            Slot::Health if self.contact.suspected.is_some() => (0, 0, Duration::ZERO, Duration::ZERO),
             Slot::Check | Slot::Health => (0, 1, Duration::ZERO, Duration::ZERO),
             Slot::Secret(id) => {
                 let secret = &self.secrets[id.0];
@@ -227,12 +230,12 @@ impl Schedule {
             _ => Ran::Freely,
         };
         match (slot, &mut self.tokens) {
-            (Slot::Health, _) => (self.last_health, self.suspected) = (now, None),
+            (Slot::Health, _) => (self.contact.last_health, self.contact.suspected) = (now, None),
             (Slot::Token, Some(tokens)) => tokens.record_sent(now),
             (Slot::Secret(id), _) => self.secrets[id.0].history.record_sent(now),
             _ => {}
         }
-        self.in_flight.push(InFlight { slot, work, requested_at: now, token, ran, ran_in_mount, limit });
+        self.requests.in_flight.push(InFlight { slot, work, requested_at: now, token, ran, ran_in_mount, limit });
         work
     }
 
@@ -258,7 +261,7 @@ impl Schedule {
 
     /// Whether a request of this slot is under way.
     pub(super) fn is_under_way(&self, slot: Slot) -> bool {
-        self.in_flight.iter().any(|flight| flight.slot == slot)
+        self.requests.in_flight.iter().any(|flight| flight.slot == slot)
     }
 
     /// The current login.

@@ -32,7 +32,7 @@ impl Schedule {
     /// [`Settings::together_within`](super::super::Settings) later, so that values that changed together are delivered
     /// together.
     pub fn changed(&mut self, id: SecretId, now: Duration) {
-        if self.settings.reads == Reads::Apart || self.round.is_some_and(|round| now < round.until) {
+        if self.settings.reads == Reads::Apart || self.haste.round.is_some_and(|round| now < round.until) {
             return;
         }
         let refresh = self.secrets[id.0].refresh_interval();
@@ -43,7 +43,7 @@ impl Schedule {
                 beside = beside.saturating_add(1);
             }
         }
-        self.round = (beside > 0).then_some(Round { at, refresh, until: at.saturating_add(ANSWERS) });
+        self.haste.round = (beside > 0).then_some(Round { at, refresh, until: at.saturating_add(ANSWERS) });
     }
 
     /// Moves the other secrets' reads that are nearly due right behind the one that is sent, one gap (at most 1 s)
@@ -69,8 +69,8 @@ impl Schedule {
 
     /// Until when a delivery waits for the reads of a round; `None` if there is nothing to wait for.
     pub fn settles_at(&self, now: Duration) -> Option<Duration> {
-        let Round { at, until, .. } = self.round.filter(|round| now < round.until)?;
-        let is_reading = self.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
+        let Round { at, until, .. } = self.haste.round.filter(|round| now < round.until)?;
+        let is_reading = self.requests.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
         let is_due =
             |secret: &Secret| secret.history.last_failure().is_none() && secret.due().is_some_and(|due| due <= now);
         if now < at {
@@ -84,7 +84,7 @@ impl Schedule {
 
     /// Lets a secret whose read was sent before the round take part in the round.
     pub(super) fn joins_round(&mut self, id: SecretId, now: Duration) {
-        if let Some(Round { at, refresh, .. }) = self.round.filter(|round| now < round.at) {
+        if let Some(Round { at, refresh, .. }) = self.haste.round.filter(|round| now < round.at) {
             self.secrets[id.0].read_again_at(refresh, at);
         }
     }
@@ -102,10 +102,10 @@ impl Schedule {
             .filter(|(_, secret)| secret.is_refused(self.expiry(secret), now) && ends_soon(secret));
         let first = refused.map(|(index, secret)| (index, self.hastened_at(secret))).min_by_key(|(_, at)| *at);
         if let Some((index, at)) = first
-            && now >= self.refused_again.max(at)
+            && now >= self.haste.refused_again.max(at)
         {
             self.secrets[index].try_again(now);
-            self.refused_again = now.saturating_add(with_jitter(EXPIRED_WITHIN, self.jitter));
+            self.haste.refused_again = now.saturating_add(with_jitter(EXPIRED_WITHIN, self.jitter));
         }
         let jitter = self.jitter;
         if let Some(tokens) = &mut self.tokens
@@ -144,7 +144,7 @@ impl Schedule {
             let end = self.expiry(secret)?;
             let soon = end.saturating_sub(EXPIRED_WITHIN);
             if secret.is_refused(Some(end), now) {
-                return Some(soon.max(self.hastened_at(secret)).max(self.refused_again));
+                return Some(soon.max(self.hastened_at(secret)).max(self.haste.refused_again));
             }
             is_login_hastened.then_some(soon)
         });
@@ -153,7 +153,7 @@ impl Schedule {
 
     /// When the next request under way becomes slow.
     pub(super) fn next_slow(&self, now: Duration) -> Duration {
-        let slow = self.in_flight.iter().map(|flight| flight.requested_at.saturating_add(SLOW));
+        let slow = self.requests.in_flight.iter().map(|flight| flight.requested_at.saturating_add(SLOW));
         slow.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 

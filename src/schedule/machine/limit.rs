@@ -23,7 +23,7 @@ impl Schedule {
     /// The timeout of the request under way for `work`. After it the request is dropped and counts as a
     /// [silence](crate::provider::Extent::Silence).
     pub fn limit(&self, work: Work) -> Duration {
-        self.in_flight.iter().find(|flight| flight.work == work).map_or(LONGEST, |flight| flight.limit)
+        self.requests.in_flight.iter().find(|flight| flight.work == work).map_or(LONGEST, |flight| flight.limit)
     }
 
     /// The timeout of a request for `work` that is sent at `now`.

@@ -121,20 +121,38 @@ pub struct Schedule {
     secrets: Vec<Secret>,
     breaker: Breaker,
     mounts: Vec<Mount>,
+    requests: Requests,
+    contact: Contact,
+    haste: Haste,
+    jitter: f64,
+    events: VecDeque<Event>,
+}
+
+/// The requests under way.
+#[derive(Debug, Default)]
+struct Requests {
     in_flight: Vec<InFlight>,
-    /// When the server last answered, with success or refusal.
+    unanswered_issues: u64,
+}
+
+/// What is known of the server.
+#[derive(Debug, Default)]
+struct Contact {
+    /// When it last answered, with success or refusal.
     last_answer: Duration,
     /// When the last health check was sent.
     last_health: Duration,
     /// When a request failed in an unclear way, if the server has answered nothing since then.
     suspected: Option<Duration>,
     throttled: Throttled,
+}
+
+/// What moves requests forward.
+#[derive(Debug, Default)]
+struct Haste {
     /// No earlier than this, the next refused secret is retried because it has expired.
     refused_again: Duration,
     round: Option<Round>,
-    jitter: f64,
-    events: VecDeque<Event>,
-    unanswered_issues: u64,
     refreshed: Option<Duration>,
 }
 
@@ -186,17 +204,11 @@ impl Schedule {
             secrets: Vec::new(),
             breaker: Breaker::new(Scope::Backend, settings.parallel.backend),
             mounts: Vec::new(),
-            last_answer: Duration::ZERO,
-            last_health: Duration::ZERO,
-            suspected: None,
-            throttled: Throttled::default(),
-            refused_again: Duration::ZERO,
-            round: None,
+            requests: Requests::default(),
+            contact: Contact::default(),
+            haste: Haste::default(),
             jitter: 0.5,
-            in_flight: Vec::new(),
             events: VecDeque::new(),
-            unanswered_issues: 0,
-            refreshed: None,
             settings,
         }
     }
@@ -289,8 +301,8 @@ impl Schedule {
 
     /// Reports the outcome of a piece of work. Ignored if that work is not under way.
     pub fn done(&mut self, work: Work, outcome: Outcome, now: Duration, jitter: f64) {
-        let Some(at) = self.in_flight.iter().position(|flight| flight.work == work) else { return };
-        let flight = self.in_flight.swap_remove(at);
+        let Some(at) = self.requests.in_flight.iter().position(|flight| flight.work == work) else { return };
+        let flight = self.requests.in_flight.swap_remove(at);
         let jitter = unit(jitter);
         self.jitter = jitter;
         match outcome {
@@ -316,12 +328,13 @@ impl Schedule {
     /// once, regardless of back-off and `Retry-After`. Valid credentials are not re-issued.
     pub fn refresh(&mut self, now: Duration) -> Refreshed {
         let wait = self
+            .haste
             .refreshed
             .map_or(Duration::ZERO, |at| at.saturating_add(self.settings.refresh_every).saturating_sub(now));
         if !wait.is_zero() {
             return Refreshed::TooSoon(wait);
         }
-        self.refreshed = Some(now);
+        self.haste.refreshed = Some(now);
         self.secrets.iter_mut().for_each(|secret| secret.refresh(now));
         self.tokens.iter_mut().for_each(|tokens| tokens.refresh(now));
         self.breaker.lift(now);
@@ -371,8 +384,8 @@ impl Schedule {
             down_until: self.breaker.down_until(),
             token,
             secrets: secrets.collect(),
-            unanswered_issues: self.unanswered_issues,
-            under_way: self.in_flight.len(),
+            unanswered_issues: self.requests.unanswered_issues,
+            under_way: self.requests.in_flight.len(),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Schedule {
     pub(super) fn answered(&mut self, flight: &InFlight, now: Duration) {
         self.server_answered(now);
         if flight.slot != Slot::Health {
-            self.throttled.served(now);
+            self.contact.throttled.served(now);
         }
         let Some(mount) = self.mount_id(flight.slot) else { return };
         self.mounts[mount.0].took(flight.work, now.saturating_sub(flight.requested_at));
@@ -49,7 +49,7 @@ impl Schedule {
 
     /// Records that the server is alive, whatever it answered; on recovery, makes everything due that waited for it.
     fn server_answered(&mut self, now: Duration) {
-        (self.last_answer, self.suspected) = (now, None);
+        (self.contact.last_answer, self.contact.suspected) = (now, None);
         if self.breaker.answered() == Answered::Recovered {
             self.events.push_back(Event::BackendUp);
             self.secrets.iter_mut().for_each(|secret| secret.backend_is_back(now));
@@ -67,7 +67,7 @@ impl Schedule {
             _ => None,
         };
         if self.tokens.is_some() && matches!(flight.work, Work::Issue(_)) && failure.class == Class::Transient {
-            self.unanswered_issues = self.unanswered_issues.saturating_add(1);
+            self.requests.unanswered_issues = self.requests.unanswered_issues.saturating_add(1);
         }
         let is_first = match flight.slot {
             Slot::Secret(id) => self.secrets[id.0].history.silences() == 0,
@@ -84,7 +84,7 @@ impl Schedule {
             FailureScope::Backend(reach) => {
                 // A probe may have failed only because of its mount: the health check runs next to find out.
                 if failure.extent != Extent::Backend && flight.slot != Slot::Health && !self.has_no_health_check() {
-                    self.suspected = Some(now);
+                    self.contact.suspected = Some(now);
                 }
                 let timing = FailureTiming { reach, limit: self.urgency(|_| true, now), ..timing };
                 self.backend_failed(flight, timing, now, jitter);
@@ -148,12 +148,12 @@ impl Schedule {
 
     /// Decides what a failure concerns. An answer from a server that works is never an outage of the server.
     fn failure_scope(&self, flight: &InFlight, failure: &Failure) -> FailureScope {
-        let is_contradicted = self.last_answer > flight.requested_at;
+        let is_contradicted = self.contact.last_answer > flight.requested_at;
         let is_probe = flight.ran == Ran::AsProbe && !self.breaker.is_closed();
         match (failure.extent, flight.slot) {
             (Extent::Silence | Extent::Unclear | Extent::Backend, Slot::Health) => FailureScope::Backend(Reach::All),
             (Extent::Backend, _) => FailureScope::Backend(Reach::Slot),
-            _ if matches!(failure.class, Class::Throttled { .. }) && self.throttled.is_server_wide() => {
+            _ if matches!(failure.class, Class::Throttled { .. }) && self.contact.throttled.is_server_wide() => {
                 FailureScope::Backend(Reach::All)
             }
             (Extent::Silence | Extent::Unclear, _) if !is_contradicted && (is_probe || self.has_no_health_check()) => {
@@ -172,8 +172,8 @@ impl Schedule {
     fn note_or_suspect_server(&mut self, flight: &InFlight, failure: &Failure, now: Duration) {
         if failure.extent == Extent::Request {
             self.server_answered(now);
-        } else if self.last_answer <= flight.requested_at {
-            self.suspected = Some(now);
+        } else if self.contact.last_answer <= flight.requested_at {
+            self.contact.suspected = Some(now);
         }
     }
 
@@ -184,7 +184,7 @@ impl Schedule {
             Work::Renew(_) | Work::RenewToken | Work::CheckToken | Work::RevokeOldToken(_) => ThrottledWork::Renewals,
             _ => self.mount_id(flight.slot).map_or(ThrottledWork::Login, ThrottledWork::Mount),
         };
-        if self.throttled.record(who, now) {
+        if self.contact.throttled.record(who, now) {
             let limit = self.urgency(|_| true, now);
             let was_patient = self.breaker.retry_after_until(now).is_some();
             self.backend_failed(flight, FailureTiming { reach: Reach::All, limit, ..timing }, now, jitter);
