@@ -23,7 +23,7 @@ pub(crate) struct Change {
     pub(crate) environment: Vec<String>,
 }
 
-/// The result of [`Rotation::advance`].
+/// The result of [`Rotation::advance`](super::Rotation::advance).
 #[derive(Debug)]
 pub(crate) struct Advanced {
     /// In the order they happened.
