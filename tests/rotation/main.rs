@@ -160,11 +160,10 @@ pub fn delivered(volume: &Path, name: &str) -> String {
     fs::read_to_string(volume.join(name)).unwrap_or_default()
 }
 
-/// What a running one says of itself.
+/// What a running one says of itself. It listens only after the first files are there.
 #[track_caller]
 pub fn status(case: &Case) -> Value {
-    let outcome = case.run().command("status").arg("--json").output();
-    serde_json::from_str(&outcome.out()).unwrap_or_else(|_| panic!("{outcome}"))
+    wait_for("a status", || serde_json::from_str(&case.run().command("status").arg("--json").output().out()).ok())
 }
 
 /// State and class of the last error of the secret whose reference ends so.
