@@ -71,6 +71,8 @@ pub enum Effect {
     None,
     /// It may have been carried out: the response is missing or inconclusive.
     Perhaps,
+    /// It was carried out, but what it brought is of no use. Each repetition issues another credential.
+    Done,
 }
 
 /// Whether an immediate retry is likely to fail again.
@@ -142,6 +144,11 @@ impl Failure {
     /// Marks the failure as one of a request that may have been carried out.
     pub fn perhaps_done(self) -> Self {
         Self { effect: Effect::Perhaps, ..self }
+    }
+
+    /// The same failure, of a request that was carried out.
+    pub fn done(self) -> Self {
+        Self { effect: Effect::Done, ..self }
     }
 
     /// Adds what an earlier attempt failed with: a deadline alone says nothing about the cause.

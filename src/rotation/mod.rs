@@ -298,7 +298,7 @@ impl<'a> Rotation<'a> {
         if let Err(failure) = self.adopt_computed().and(tried) {
             self.values.restore(&source, before);
             self.discard(&executor, lease);
-            return Err(failure.perhaps_done());
+            return Err(failure.done());
         }
         if is_new {
             self.read_waiting(index, now);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::provider::{Class, Extent, Failure};
+use crate::provider::{Class, Effect, Extent, Failure};
 
 /// The record of earlier requests.
 #[derive(Debug, Default)]
@@ -84,9 +84,13 @@ impl History {
     }
 
     /// Whether the last request was refused (denied, not found, rejected) or answered with nothing that can be used,
-    /// which may have been corrected by now.
+    /// which may have been corrected by now. A credential that was issued and is over already does not count: each try
+    /// would issue another one.
     pub(super) fn is_refused(&self) -> bool {
-        let is_refusal = |class: &Class| matches!(class, Class::Denied | Class::NotFound | Class::Malformed);
-        self.last_failure.as_ref().is_some_and(|last| is_refusal(&last.failure.class))
+        let is_refusal = |failure: &Failure| {
+            matches!(failure.class, Class::Denied | Class::NotFound | Class::Malformed)
+                && failure.effect != Effect::Done
+        };
+        self.last_failure.as_ref().is_some_and(|last| is_refusal(&last.failure))
     }
 }

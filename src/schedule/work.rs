@@ -160,7 +160,7 @@ impl Answer {
         };
         let why = "what came lives for less than two seconds; are the clocks right here and at the server, and what life does \
                    the role give?";
-        (ttl < Self::SHORTEST).then(|| Failure::new(Class::Malformed, why).perhaps_done())
+        (ttl < Self::SHORTEST).then(|| Failure::new(Class::Malformed, why).done())
     }
 }
 

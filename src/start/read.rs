@@ -169,7 +169,7 @@ async fn revoke_unused(
 
 /// Whether a request may be repeated. A write is repeated only if it provably had no effect.
 fn is_repeatable(source: &Source, failure: &Failure) -> bool {
-    failure.class.is_retried() && !(source.is_write() && failure.effect == Effect::Perhaps)
+    failure.class.is_retried() && !(source.is_write() && failure.effect != Effect::None)
 }
 
 /// The problem of a source that cannot be read.
