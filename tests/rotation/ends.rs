@@ -166,13 +166,7 @@ fn under_a_token_of_somebody_else_the_lease_that_is_on_its_way_is_revoked_too() 
     let (login, accessor) =
         stage.space.token(&stage.case, &[&stage.creds(), "sys/leases/revoke"], json!({ "ttl": "1h" }));
     let proxy = Proxy::before(stage.space.bao.port);
-    let config = format!(
-        "{}files: {{ db.json: \"vault:{}\" }}\n",
-        stage.space.vault_at(&proxy.address(), &login),
-        stage.creds()
-    );
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || (!stage.file("db.json").is_empty()).then_some(()));
+    let mut running = stage.delivering(&stage.space.vault_at(&proxy.address(), &login));
     // The next one would live for an hour.
     let path = format!("{}/roles/brief", stage.database);
     let mut role = stage.space.bao.read(&path)["data"].clone();
@@ -196,13 +190,7 @@ fn a_login_that_hangs_does_not_keep_the_token_before_it_alive() {
     let settings = json!({ "token_ttl": "50s", "token_max_ttl": "50s" });
     let login = stage.space.approle_with(&stage.case, &[&stage.creds()], settings);
     let proxy = Proxy::before(stage.space.bao.port);
-    let config = format!(
-        "{}files: {{ db.json: \"vault:{}\" }}\n",
-        stage.space.vault_at(&proxy.address(), &login),
-        stage.creds()
-    );
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || (!stage.file("db.json").is_empty()).then_some(()));
+    let mut running = stage.delivering(&stage.space.vault_at(&proxy.address(), &login));
     proxy.on("/login", Plan::Hang);
     running.until("second login", || (proxy.count("/login") > 1).then_some(()));
     let asked = Instant::now();
@@ -255,9 +243,7 @@ fn a_credential_that_a_slow_database_was_making_is_not_left_behind() {
 fn a_credential_that_a_slow_database_was_making_again_is_not_left_behind() {
     let stage = Stage::new("6s", "24h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
-    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || (!stage.file("db.json").is_empty()).then_some(()));
+    let mut running = stage.delivering(&stage.space.vault(&login));
     slow(&stage);
     stage.space.bao.revoke_all(&stage.creds());
     running.until("second issue", || (stage.issued() == 2).then_some(()));

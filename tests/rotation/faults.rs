@@ -12,13 +12,7 @@ fn an_outage_costs_few_requests_and_no_credential() {
     let stage = Stage::new("8s", "1h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
     let proxy = Proxy::before(stage.space.bao.port);
-    let config = format!(
-        "{}files: {{ db.json: \"vault:{}\" }}\n",
-        stage.space.vault_at(&proxy.address(), &login),
-        stage.creds()
-    );
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
+    let mut running = stage.delivering(&stage.space.vault_at(&proxy.address(), &login));
     let first = stage.file("db.json");
     for plan in [Plan::Answer(503, String::new(), "{}".into()), Plan::Close, Plan::Cut(10)] {
         let before = proxy.requests().len();

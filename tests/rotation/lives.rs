@@ -137,9 +137,7 @@ fn lives_of_a_few_seconds_never_leave_a_dead_credential() {
     let stage = Stage::new("4s", "7s");
     let settings = json!({ "token_ttl": "6s", "token_max_ttl": "9s" });
     let login = stage.space.approle_with(&stage.case, &[&stage.creds()], settings);
-    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
+    let running = stage.delivering(&stage.space.vault(&login));
     let (started, first) = (Instant::now(), stage.file("db.json"));
     while started.elapsed() < Duration::from_secs(20) {
         assert!(stage.credential_works(), "a dead credential is delivered\n{}", running.stderr());

@@ -97,6 +97,15 @@ impl Stage {
         format!("{}/creds/brief", self.database)
     }
 
+    /// A sidecar with this `vault:` section that has delivered the credential as `db.json`.
+    #[track_caller]
+    pub fn delivering(&self, vault: &str) -> Running {
+        let config = format!("{vault}files: {{ db.json: \"vault:{}\" }}\n", self.creds());
+        let mut running = self.case.with_files(&config).command("sidecar").start();
+        running.until("credential", || (!self.file("db.json").is_empty()).then_some(()));
+        running
+    }
+
     /// How often the audit log has this request.
     pub fn count(&self, request: &str) -> usize {
         self.space.requests().iter().filter(|said| *said == request).count()

@@ -140,13 +140,7 @@ fn a_server_that_hangs_does_not_hold_the_end_up() {
     let stage = Stage::new("6s", "1h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
     let proxy = Proxy::before(stage.space.bao.port);
-    let config = format!(
-        "{}files: {{ db.json: \"vault:{}\" }}\n",
-        stage.space.vault_at(&proxy.address(), &login),
-        stage.creds()
-    );
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
+    let mut running = stage.delivering(&stage.space.vault_at(&proxy.address(), &login));
     proxy.always(Plan::Hang);
     let before = proxy.requests().len();
     running.until("renewal under way", || (proxy.requests().len() > before).then_some(()));

@@ -19,13 +19,7 @@ fn recovers(falls_sick: impl Fn(&Stage, &Proxy)) -> (usize, usize) {
     let stage = Stage::new("6s", "1h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
     let proxy = Proxy::before(stage.space.bao.port);
-    let config = format!(
-        "{}files: {{ db.json: \"vault:{}\" }}\n",
-        stage.space.vault_at(&proxy.address(), &login),
-        stage.creds()
-    );
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("first delivery", || (!stage.file("db.json").is_empty()).then_some(()));
+    let mut running = stage.delivering(&stage.space.vault_at(&proxy.address(), &login));
     falls_sick(&stage, &proxy);
     std::thread::sleep(SICK);
     assert!(!stage.credential_works(), "it was not sick enough");

@@ -43,9 +43,7 @@ fn a_lease_is_renewed_and_revoked_at_the_end() {
 fn a_login_with_another_password_than_the_delivered_one_is_refused() {
     let stage = Stage::new("1h", "24h");
     let login = stage.space.approle(&stage.case, &[&stage.creds()]);
-    let config = format!("{}files: {{ db.json: \"vault:{}\" }}\n", stage.space.vault(&login), stage.creds());
-    let mut running = stage.case.with_files(&config).command("sidecar").start();
-    running.until("credential", || Some(()).filter(|()| !stage.file("db.json").is_empty()));
+    let running = stage.delivering(&stage.space.vault(&login));
     let mut credential: serde_json::Value = stage.file("db.json").parse().unwrap();
     assert_eq!(stage.is_let_in(&credential), Ok(()));
     credential["password"] = json!(format!("{}x", credential["password"].as_str().unwrap()));
