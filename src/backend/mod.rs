@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::domain::{Fetched, Fetches, Lease, Source};
+use crate::domain::{Fetched, Fetches, LONGEST_LIFE, Lease, Source};
 use crate::provider::file::Files;
 use crate::provider::local::Local;
 use crate::provider::vault::{Origin, Revocation, Token, TokenKind, Vault};
@@ -344,7 +344,9 @@ impl Backend {
 pub(crate) fn grant(token: &Token) -> Grant {
     // Another process renews a token from a token file; a batch token cannot be renewed.
     let is_renewable = token.origin == Origin::Login && token.kind == TokenKind::Service;
-    let life = token.ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_renewable });
+    // One that can be renewed has an end: if the answer does not state it, a renewal will.
+    let ttl = token.ttl.or_else(|| (token.renewable && is_renewable).then_some(LONGEST_LIFE));
+    let life = ttl.map(|ttl| Lifetime { ttl, renewable: token.renewable && is_renewable });
     Grant { life, revocable: is_renewable }
 }
 

@@ -26,10 +26,21 @@ const SHORT: Duration = Duration::from_secs(10);
 /// lease under it.
 const ROUNDING: Duration = Duration::from_secs(2);
 
+/// What can be renewed is renewed after two thirds of this even if it states a longer TTL: daily. A TTL that is stated
+/// wrongly then does harm for a day at most, and one that is right costs a request a day.
+const LONGEST_BETWEEN_RENEWALS: Duration = Duration::from_secs(36 * 3600);
+
+/// No server means a TTL longer than this (20 years), so it is not believed before a renewal repeats it …
+const UNPROVEN: Duration = Duration::from_secs(20 * 365 * 86_400);
+/// … which is sent this long after the issue, less up to half by jitter.
+const PROOF: Duration = Duration::from_secs(4);
+
 /// The lifetime from the issue to the end that the server last granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LeaseTerm {
     issued: Duration,
+    /// The TTL at the issue: no renewal is believed to bring more.
+    longest: Duration,
     /// When the request for the last grant (issue or renewal) was sent.
     granted: Duration,
     end: Duration,
@@ -69,8 +80,9 @@ impl LeaseTerm {
     /// end is never later than the server's.
     pub(super) fn new(life: Lifetime, requested_at: Duration) -> Self {
         let renewability = if life.renewable { Renewability::Yes } else { Renewability::No };
-        let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
-        Self { issued: requested_at, granted: requested_at, end, renewability, overlap: Overlap::Window }
+        let longest = life.ttl.min(LONGEST_LIFE);
+        let end = requested_at.saturating_add(longest);
+        Self { issued: requested_at, longest, granted: requested_at, end, renewability, overlap: Overlap::Window }
     }
 
     /// The lifetime of something that cannot be renewed and may be duplicated without harm: it is replaced at two
@@ -85,9 +97,13 @@ impl LeaseTerm {
     }
 
     /// Records a renewal that was requested at `requested_at`, and judges by the time gained whether another one is
-    /// worthwhile.
+    /// worthwhile. A longer TTL than at the issue is cut to that: if it is true, this costs renewals as frequent as
+    /// before, and if it is not, nothing dies of it. An answer without a TTL leaves the known end.
     pub(super) fn renew(&mut self, life: Lifetime, requested_at: Duration, settings: &Settings) {
-        let end = requested_at.saturating_add(life.ttl.min(LONGEST_LIFE));
+        if life.ttl.is_zero() {
+            return self.finish();
+        }
+        let end = requested_at.saturating_add(life.ttl.min(self.longest));
         let gained = end.saturating_sub(self.end);
         let passed = requested_at.saturating_sub(self.granted);
         let was = self.renewability;
@@ -190,7 +206,7 @@ impl LeaseTerm {
     }
 
     /// When the next request is due. A renewal, and the replacement of what may be duplicated: at two thirds of the TTL
-    /// less up to a tenth. Other replacements: in the first half of the window (first quarter of a short one), so that
+    /// less up to a tenth; a renewal also after a day, and soon after the issue if the TTL is [`UNPROVEN`]. Other replacements: in the first half of the window (first quarter of a short one), so that
     /// the rest is left for retries. The hand-over of a long-lived login token: at a random moment before that half,
     /// once its end is known. What turns out to be non-renewable inside its window is due at once.
     pub(super) fn due(&self, settings: &Settings, jitter: f64) -> Duration {
@@ -205,10 +221,20 @@ impl LeaseTerm {
             first.saturating_add(scaled(last.saturating_sub(first), unit(jitter)))
         } else {
             let life = self.end.saturating_sub(self.granted);
-            let due = scaled(life, unit(settings.renew_after - unit(jitter) * settings.spread));
+            let is_proven = life <= UNPROVEN || self.granted > self.issued;
+            let due = match self.renewability {
+                Renewability::No => scaled(life, share_before_renewal(settings, jitter)),
+                _ if is_proven => scaled(life.min(LONGEST_BETWEEN_RENEWALS), share_before_renewal(settings, jitter)),
+                _ => scaled(PROOF, 1.0 - unit(jitter) / 2.0),
+            };
             self.granted.saturating_add(due.max(soonest(life)))
         }
     }
+}
+
+/// The share of a TTL after which it is renewed.
+fn share_before_renewal(settings: &Settings, jitter: f64) -> f64 {
+    unit(settings.renew_after - unit(jitter) * settings.spread)
 }
 
 /// The shortest time between the issue and a replacement, for this lifetime.

@@ -205,12 +205,14 @@ impl Tokens {
         self.schedule_next(settings, jitter);
     }
 
-    /// Records the renewal of the current token.
+    /// Records the renewal of the current token. One that states no life leaves the known end, before which a login
+    /// replaces the token.
     pub(super) fn extended(&mut self, grant: Grant, settings: &Settings, requested_at: Duration, jitter: f64) {
         if let Some(current) = &mut self.current {
             match (&mut current.term, grant.life) {
                 (Some(term), Some(life)) => term.renew(life, requested_at, settings),
-                (term, life) => *term = life.map(|life| term_of(grant, life, requested_at)),
+                (Some(term), None) => term.finish(),
+                (term @ None, life) => *term = life.map(|life| term_of(grant, life, requested_at)),
             }
         }
         self.deaths = 0;

@@ -12,11 +12,11 @@ use crate::{Stage, generation, stays};
 use support::*;
 
 /// A sidecar behind a proxy: a credential of 12 s, a token of 14 s, two KV secrets that are read every second.
-struct Life {
-    stage: Stage,
-    kv: String,
-    login: Login,
-    proxy: Proxy,
+pub struct Life {
+    pub stage: Stage,
+    pub kv: String,
+    pub login: Login,
+    pub proxy: Proxy,
     config: String,
     figures: Figures,
 }
@@ -33,7 +33,7 @@ struct Figures {
 }
 
 impl Life {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let stage = Stage::new("12s", "1h");
         let kv = stage.space.kv2(&[("a", json!({ "k": "0" })), ("b", json!({ "k": "0" }))]);
         let paths = [&*stage.creds(), &*format!("{kv}/data/*")];
@@ -47,7 +47,7 @@ impl Life {
         Self { stage, kv, login, proxy, config, figures: Figures::default() }
     }
 
-    fn start(&self) -> Running {
+    pub fn start(&self) -> Running {
         let mut running = self.stage.case.with_files(&self.config).command("sidecar").start();
         running.until("first delivery", || (self.stage.file("b") == "0").then_some(()));
         running
@@ -66,7 +66,7 @@ impl Life {
     }
 
     /// Logs in every half second with what is on disk, and changes `b` again and again.
-    fn log_in_for(&mut self, time: Duration) {
+    pub fn log_in_for(&mut self, time: Duration) {
         let (begin, mut next) = (Instant::now(), Instant::now());
         while begin.elapsed() < time {
             if Instant::now() >= next {
@@ -95,7 +95,7 @@ impl Life {
     }
 
     /// Ends it; at most so many credentials were issued, with at most so many logins. Adds it to the table under that name.
-    fn end(self, name: &str, running: Running, most: usize, most_logins: usize) {
+    pub fn end(self, name: &str, running: Running, most: usize, most_logins: usize) {
         let (issued, logins) = (self.stage.issued(), self.stage.logins(&self.login));
         let Figures { logins: tried, refused, latest_kv, change, .. } = &self.figures;
         // What is on disk came while nobody looked.

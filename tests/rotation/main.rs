@@ -31,6 +31,7 @@
 //! | … a start that fails revokes nothing that the earlier run had | `takeup::a_restart_that_fails_…` | – |
 //! | what is issued without a lease is replaced before its own end | `issued::*` | `src/provider/vault/{ends,validity}.rs` |
 //! | a retired generation goes after a second, or when its readers have gone | `watch::*`, `pair::*` | `src/deliver/tests.rs` |
+//! | a life that a server states wrongly costs no life and no storm | `misstated::*` | `misstated` |
 //! | 12 time: suspend, and no sleep over 30 s | – | `an_hour_of_suspend_…`, `restarts_and_jumps_…`, `on_a_calm_day_…` |
 //! | what has a life of its own: static roles, certificates, rotation dates | `lives::a_static_role_…`, `lives::a_certificate_…`, `others::a_new_version_…`, `others::the_first_description_…` | `a_static_role_…`, `a_certificate_…`, `the_interval_is_shorter_…` |
 
@@ -48,6 +49,7 @@ mod hangs; // one request that hangs, an absurd Retry-After, two changes a momen
 mod incident; // the emergency page: what its commands revoke, rotate and find
 mod issued; // what is issued without a lease and says itself when it ends: signed keys, secret ids, tokens
 mod lives; // what ends in its own way, and lives of a few seconds
+mod misstated; // lives that are not true, and leases that are not meant
 mod moods; // a server that changes its mood for two minutes; the metrics of a sidecar that runs
 mod others; // the other backends, many at once, ends in bad moments, memory
 mod pair; // files that belong together, read as the docs show

@@ -262,9 +262,13 @@ pub(super) fn version(answer: &Answer) -> Option<u64> {
     Some(kv2_metadata(&envelope, &map(envelope.data?).ok()?)?.version)
 }
 
-/// The lease in the response to a renewal.
-pub(super) fn renewed(answer: &Answer) -> Result<Lease, Failure> {
-    Envelope::of(answer)?.lease().ok_or_else(|| malformed("the answer to the renewal names no lease").by_intermediary())
+/// The lease in the response to the renewal of `lease`.
+pub(super) fn renewed(answer: &Answer, lease: &LeaseId) -> Result<Lease, Failure> {
+    match Envelope::of(answer)?.lease() {
+        Some(renewed) if renewed.id == *lease => Ok(renewed),
+        Some(_) => Err(malformed("the answer to the renewal is about another lease").by_intermediary()),
+        None => Err(malformed("the answer to the renewal names no lease").by_intermediary()),
+    }
 }
 
 /// The token in the response to a login or renewal.
@@ -515,7 +519,8 @@ mod tests {
             let body = format!(r#"{{"lease_id":"a/b","lease_duration":{number},"renewable":true,"data":{{"ttl":1}}}}"#);
             let fetched = fetched(&answer(200, &body), &read(), at(0)).unwrap();
             assert_eq!(fetched.lease.map(|lease| lease.ttl), Some(life), "{number}");
-            assert_eq!(renewed(&answer(200, &body)).unwrap().ttl, life, "{number}");
+            let id = LeaseId::parse("a/b").unwrap();
+            assert_eq!(renewed(&answer(200, &body), &id).unwrap().ttl, life, "{number}");
             let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{number},"num_uses":-1}}}}"#);
             let (_, token) = issued(&answer(200, &body), Origin::Login).unwrap();
             assert_eq!((token.ttl, token.uses), ((seconds > 0).then_some(life), Some(0)), "{number}");
@@ -530,6 +535,16 @@ mod tests {
                 Some(Ends::Expires(LONGEST_LIFE)),
                 "{end}"
             );
+        }
+    }
+
+    #[test]
+    fn a_renewal_of_another_lease_or_of_none_is_nothing_that_the_server_says() {
+        let id = LeaseId::parse("database/creds/web/one").unwrap();
+        for other in ["database/creds/web/two", "database/creds/web/on", ""] {
+            let body = format!(r#"{{"lease_id":"{other}","lease_duration":3600,"renewable":true}}"#);
+            let failure = renewed(&answer(200, &body), &id).unwrap_err();
+            assert_eq!(failure.after_contact().class, Class::Transient, "{other}");
         }
     }
 

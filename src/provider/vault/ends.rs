@@ -1,8 +1,8 @@
 //! Determines when a value without a lease expires: from the fields of the response, else from the certificate or token
 //! in it.
 //!
-//! A TTL is independent of clocks and is therefore preferred to a date, which needs a correct wall clock; both are
-//! preferred to the content of certificates and tokens.
+//! A TTL is independent of clocks and is therefore preferred to a date, which needs a correct wall clock. Of the dates,
+//! in fields and in certificates and tokens, the earliest counts.
 
 use std::time::{Duration, SystemTime};
 
@@ -37,9 +37,9 @@ pub(super) fn stated(map: &SecretMap, source: &VaultSource, now: SystemTime) -> 
     if let Some(life) = lives.filter(|life| !life.is_zero()).map(Seconds::life).min() {
         return Some(Ends::Expires(life));
     }
-    let moments = MOMENTS.iter().filter_map(|name| moment(map.value(name)?)).min();
-    let inside = || if is_write { inside(map) } else { tokens(map) };
-    let end = SystemTime::UNIX_EPOCH.checked_add(moments.or_else(inside)?);
+    let moments = MOMENTS.iter().filter_map(|name| moment(map.value(name)?));
+    let inside = if is_write { inside(map) } else { tokens(map) };
+    let end = SystemTime::UNIX_EPOCH.checked_add(moments.chain(inside).min()?);
     let left = end.map_or(LONGEST_LIFE, |end| end.duration_since(now).unwrap_or_default());
     Some(Ends::Expires(left.min(LONGEST_LIFE)))
 }
@@ -122,6 +122,8 @@ mod tests {
         for (reference, json, expected) in [
             ("vault:pki/issue/web?", r#"{"serial_number":"1","expiration":1600}"#, expires(600)),
             ("vault:pki/sign/web?csr=x", r#"{"expiration":"1600"}"#, expires(600)),
+            // A certificate says itself when it ends, whatever is stated beside it.
+            ("vault:x/y?", r#"{"token":"eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDB9.eA","expiration":4600}"#, expires(700)),
             ("vault:pki/issue/web?", r#"{"serial_number":"1","expiration":900}"#, expires(0)),
             (
                 "vault:auth/approle/role/x/secret-id?",

@@ -360,7 +360,7 @@ impl Fetch for Vault {
     async fn renew(&self, lease: &Lease) -> Result<Lease, Failure> {
         let body = serde_json::json!({ "lease_id": lease.id.as_str() });
         let answer = self.ask(Call::write("sys/leases/renew", &body)).await?;
-        answer::renewed(&self.accepted_or_dead(&RequestKind::RenewLease, answer).await?)
+        answer::renewed(&self.accepted_or_dead(&RequestKind::RenewLease, answer).await?, &lease.id)
     }
 
     async fn revoke(&self, lease: &LeaseId) -> Result<(), Failure> {

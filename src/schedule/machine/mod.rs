@@ -44,7 +44,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// revoked or forgotten ends its leases. A value without a lease does not depend on the token.
 ///
 /// **Renewal.** A renewable lease or token is renewed after two thirds of its TTL, less up to a tenth of it by jitter.
-/// It is never renewed after its end, nor in its last second (or last tenth, if that is shorter). Reaching `max_ttl` is
+/// It is never renewed after its end, nor in its last second (or last tenth, if that is shorter). A TTL that a server
+/// states is believed with limits: what is renewable is renewed daily whatever it states, and within seconds of its
+/// issue if it states more than 20 years; a renewal brings at most the TTL of the issue. Reaching `max_ttl` is
 /// detected by renewals that extend the lifetime by less than half of the time that has passed: after two of them in a
 /// row, or one within the window, there is no further renewal.
 ///

@@ -71,6 +71,8 @@ pub(super) enum What {
     Rejects(SecretId),
     /// Answers to one secret's requests cannot be read.
     Garbles(SecretId),
+    /// One kind of request is carried out, and its answer states this life instead of the real one.
+    Misstates(IsIt, Duration),
 }
 
 #[derive(Debug)]
@@ -131,6 +133,21 @@ pub(super) struct Server {
 /// The rule's window.
 pub(super) fn window(life: Duration) -> Duration {
     (life / 10).clamp(Duration::from_secs(2), Duration::from_secs(300))
+}
+
+/// The outcome with another life; zero is none for a token.
+fn stating(outcome: Outcome, ttl: Duration) -> Outcome {
+    match outcome {
+        Outcome::Granted(Grant { life: Some(life), revocable }) => {
+            let life = (!ttl.is_zero()).then_some(Lifetime { ttl, ..life });
+            Outcome::Granted(Grant { life, revocable })
+        }
+        Outcome::Renewed(life) => Outcome::Renewed(Lifetime { ttl, ..life }),
+        Outcome::Fetched(Answer { life: Life::Lease(life), rotates_in }) => {
+            Outcome::Fetched(Answer { life: Life::Lease(Lifetime { ttl, ..life }), rotates_in })
+        }
+        outcome => outcome,
+    }
 }
 
 /// What an operator made of it.
@@ -265,7 +282,7 @@ impl Server {
         let faults: Vec<_> =
             self.faults.iter().filter(|f| f.from <= now && now < f.to).map(|fault| fault.what).collect();
         let failed = |class, why: &str| Outcome::Failed(Failure::new(class, why));
-        let (mut cut, mut dead, mut takes) = (false, false, QUICK);
+        let (mut cut, mut dead, mut takes, mut misstated) = (false, false, QUICK, None);
         let until = |what: What| {
             self.faults
                 .iter()
@@ -312,6 +329,7 @@ impl Server {
                 What::GrantsDeadTokens => dead = true,
                 What::SlowsMount(mount, time) if self.is_made_in(work, mount) => takes = time,
                 What::LosesAnswers => cut = true,
+                What::Misstates(is_it, ttl) if is_it(work) => misstated = Some(ttl),
                 What::Throttles(wait) => {
                     return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
                 }
@@ -339,7 +357,7 @@ impl Server {
             }
             return (Outcome::Failed(Failure::new(Class::Transient, "cut").perhaps_done().of_backend()), QUICK);
         }
-        (outcome, takes)
+        (misstated.map_or_else(|| outcome.clone(), |ttl| stating(outcome.clone(), ttl)), takes)
     }
 
     /// Whether this is done in the database of that mount.

@@ -28,6 +28,12 @@ pub enum Plan {
     /// Forwarded at once, and the answer kept back for a while.
     #[allow(dead_code, reason = "not every suite that shares this needs it")]
     Late(Duration),
+    /// Forwarded, and the answer's body edited.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    Edit(fn(&str) -> String),
+    /// Forwarded, and the answer as a whole, with its head, replaced by these pieces, one every tenth of a second.
+    #[allow(dead_code, reason = "not every suite that shares this needs it")]
+    Pieces(fn(&[u8]) -> Vec<Vec<u8>>),
 }
 
 /// A running proxy; it ends with its last handle.
@@ -158,24 +164,42 @@ impl State {
                 "HTTP/1.1 {status} Planned\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
                 body.len()
             ),
-            Plan::Forward => self.forward(&mut client, &head, &body, None, Duration::ZERO),
-            Plan::Cut(bytes) => self.forward(&mut client, &head, &body, Some(bytes), Duration::ZERO),
+            Plan::Forward => passed_on(&mut client, &self.answer(&head, &body)?),
+            Plan::Cut(bytes) => {
+                let mut answer = self.answer(&head, &body)?;
+                answer.truncate(body_of(&answer) + bytes);
+                passed_on(&mut client, &answer)
+            }
             Plan::Delay(time) => {
                 std::thread::sleep(time);
-                self.forward(&mut client, &head, &body, None, Duration::ZERO)
+                passed_on(&mut client, &self.answer(&head, &body)?)
             }
-            Plan::Late(time) => self.forward(&mut client, &head, &body, None, time),
+            Plan::Late(time) => {
+                let answer = self.answer(&head, &body)?;
+                std::thread::sleep(time);
+                passed_on(&mut client, &answer)
+            }
+            Plan::Edit(edit) => {
+                let answer = self.answer(&head, &body)?;
+                let (head, body) = answer.split_at(body_of(&answer));
+                let head = String::from_utf8_lossy(head);
+                let status = head.lines().next().unwrap_or_default();
+                let body = edit(&String::from_utf8_lossy(body));
+                let length = body.len();
+                write!(client, "{status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+            }
+            Plan::Pieces(pieces) => {
+                for piece in pieces(&self.answer(&head, &body)?) {
+                    client.write_all(&piece)?;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                client.shutdown(Shutdown::Both)
+            }
         }
     }
 
-    fn forward(
-        &self,
-        client: &mut TcpStream,
-        head: &str,
-        body: &[u8],
-        cut: Option<usize>,
-        late: Duration,
-    ) -> std::io::Result<()> {
+    /// What the server answers, head and body.
+    fn answer(&self, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
         let (head, port) = match absolute(head) {
             Some((port, head)) => (head, port),
             None => (head.to_owned(), self.upstream),
@@ -190,14 +214,18 @@ impl State {
         server.write_all(body)?;
         let mut answer = Vec::new();
         server.read_to_end(&mut answer)?;
-        if let Some(bytes) = cut {
-            let start = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
-            answer.truncate(start + bytes);
-        }
-        std::thread::sleep(late);
-        client.write_all(&answer)?;
-        client.shutdown(Shutdown::Both)
+        Ok(answer)
     }
+}
+
+fn passed_on(client: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> {
+    client.write_all(answer)?;
+    client.shutdown(Shutdown::Both)
+}
+
+/// Where the body of an answer begins.
+fn body_of(answer: &[u8]) -> usize {
+    answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4)
 }
 
 fn read_head(client: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
