@@ -5,6 +5,7 @@
 
 mod admit;
 mod connections;
+mod handshake;
 mod health;
 mod respond;
 mod server;
@@ -34,13 +35,15 @@ use crate::sys::{clock, heap};
 
 use self::admit::Admissions;
 use self::connections::{Connections, Limits, Phase, Ticket, Watched};
+use self::handshake::Bounded;
 use self::server::{Room, Server};
 use super::metrics::{Metrics, add};
 use super::tls::{Files, Pair, TlsError};
 
 /// The most connections at one time, well below the usual limit of 1024 descriptors. A further connection evicts
-/// the one that has waited longest.
-const LIMITS: Limits = Limits { connections: 512, handshakes: 128 };
+/// the one that has waited longest. The API server does not repeat a review whose connection was cut, and begins up to
+/// 200 handshakes at once (`--max-mutating-requests-inflight`).
+const LIMITS: Limits = Limits { connections: 512, handshakes: 384 };
 /// The buffer of a connection, in bytes, for a request's head and a part of its body.
 const BUFFER: usize = 16 << 10;
 /// How often the certificate's files are checked. Kubelet itself takes about a minute to update a mounted Secret.
@@ -200,11 +203,13 @@ fn handle_connection(stream: TcpStream, current: &watch::Receiver<Arc<ServerConf
 
 /// Serves one connection until its client closes it. `ticket` tells when it must end earlier.
 async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, ticket: &Ticket, server: &Server) {
-    let Ok(mut stream) = acceptor.accept(stream).await else {
+    let Ok(mut stream) = acceptor.accept(Bounded::new(stream)).await else {
         // Port scanners and plain TCP probes: counted, not logged.
         return add(&server.metrics.handshakes_failed);
     };
-    stream.get_mut().1.set_buffer_limit(Some(BUFFER));
+    let (tcp, tls) = stream.get_mut();
+    tcp.lift();
+    tls.set_buffer_limit(Some(BUFFER));
     ticket.secured();
     let service =
         service_fn(|request| async move { Ok::<_, Infallible>(respond::respond(request, ticket, server).await) });

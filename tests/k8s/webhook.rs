@@ -1,5 +1,6 @@
 //! The server, from outside: what it answers, what it refuses, and that nobody can stop it from answering.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -134,6 +135,48 @@ fn five_hundred_connections_at_once_are_served() {
         assert_eq!(tls.request("POST", "/mutate", "application/json", good().as_bytes()).unwrap().status, 200);
     }
     assert!(webhook.metric("secret_inject_connections") >= 500.0);
+}
+
+/// An API server opens a connection for each pod of a burst, up to 200 (`--max-mutating-requests-inflight`), before the
+/// first handshake is complete. One that is cut is a pod that could not be created: a POST is not tried again.
+#[test]
+fn three_hundred_handshakes_at_once_are_completed() {
+    let webhook = Webhook::start();
+    let opened: Vec<_> = (0..300).map(|_| webhook.tcp()).collect();
+    for tcp in opened {
+        let reply = connect(tcp, &webhook.ca()).unwrap().request("GET", "/readyz", "x/y", b"").unwrap();
+        assert_eq!(reply.status, 200);
+    }
+    assert_eq!(webhook.metric("secret_inject_connections_evicted_total") as u64, 0);
+}
+
+/// A handshake message may have 64 KiB, which would be kept until it is complete.
+#[test]
+fn a_handshake_of_many_bytes_is_cut() {
+    let webhook = Webhook::start();
+    let all: Vec<_> = (0..380)
+        .map(|_| {
+            let mut tcp = webhook.tcp();
+            // A ClientHello of 60,000 bytes, in records.
+            let mut sent = vec![1, 0, 0xea, 0x60];
+            sent.resize(60_000, 0);
+            for part in sent.chunks(16_000) {
+                let head = [22, 3, 1, (part.len() >> 8) as u8, part.len() as u8];
+                let _ = tcp.write_all(&[&head[..], part].concat());
+            }
+            tcp
+        })
+        .collect();
+    for mut tcp in all {
+        // Cut long before the ten seconds of a handshake.
+        tcp.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        if let Err(error) = tcp.read_to_end(&mut Vec::new()) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+    }
+    let kib = webhook.memory("VmHWM");
+    assert!(kib < 48 << 10, "{kib} KiB");
+    assert_eq!(webhook.post(&good()).status, 200);
 }
 
 #[test]
