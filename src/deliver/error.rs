@@ -163,6 +163,12 @@ pub enum VolumeError {
         .0.display()
     )]
     NoInodes(PathBuf),
+    /// Another process keeps the files fresh.
+    #[error(
+        "another secret-exec keeps the files below {} fresh: name another directory with --volume (volume.path), or end it \
+         first", .0.display()
+    )]
+    Busy(PathBuf),
     /// Something that this program did not create has the name of a file to be delivered.
     #[error("{} is there already and is not ours: remove it, or choose another name", .0.display())]
     Taken(PathBuf),

@@ -14,12 +14,13 @@ const SHARED: &str = "/dev/shm";
 const TRIES: u32 = 32;
 
 /// Returns a path for a volume of our own: below the runtime directory (`$XDG_RUNTIME_DIR`) if that is private and on
-/// memory, else a directory in `/dev/shm` that it creates. A name that another user has taken is skipped.
-pub fn private_fallback(runtime_dir: Option<&Path>) -> Result<PathBuf, VolumeError> {
+/// memory, else a directory in `/dev/shm` that it creates. A name that another user has taken is skipped, and so are the
+/// first `busy` names: other processes of ours use them.
+pub fn private_fallback(runtime_dir: Option<&Path>, busy: u32) -> Result<PathBuf, VolumeError> {
     let (uid, _) = fs::effective_ids();
     match runtime_dir {
-        Some(path) if is_private_memory(path, uid) => Ok(path.join("secret-exec")),
-        _ => private_in(Path::new(SHARED), uid),
+        Some(path) if is_private_memory(path, uid) => Ok(path.join(numbered("secret-exec".to_owned(), busy))),
+        _ => private_in(Path::new(SHARED), uid, busy),
     }
 }
 
@@ -33,16 +34,13 @@ fn is_private_memory(path: &Path, uid: u32) -> bool {
 }
 
 /// Creates (or finds) a directory of `uid` in the shared directory.
-fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
+fn private_in(shared: &Path, uid: u32, busy: u32) -> Result<PathBuf, VolumeError> {
     let found = place::walk(shared, Ownership::default())?;
     if !found.missing.is_empty() || !place::is_memory(&found.at, shared)? {
         return Err(VolumeError::NotMemory { path: shared.join("secret-exec"), why: Errno::ENOENT });
     }
-    for attempt in 0..TRIES {
-        let name = match attempt {
-            0 => format!("secret-exec-{uid}"),
-            more => format!("secret-exec-{uid}.{more}"),
-        };
+    for attempt in busy..TRIES {
+        let name = numbered(format!("secret-exec-{uid}"), attempt);
         if is_own_name(&found.at, &name.clone().into(), uid)
             .map_err(VolumeError::system("make", &shared.join(&name)))?
         {
@@ -50,6 +48,11 @@ fn private_in(shared: &Path, uid: u32) -> Result<PathBuf, VolumeError> {
         }
     }
     Err(VolumeError::Taken(shared.join(format!("secret-exec-{uid}"))))
+}
+
+/// The name, with a number behind it unless that is 0.
+fn numbered(name: String, number: u32) -> String {
+    if number == 0 { name } else { format!("{name}.{number}") }
 }
 
 /// Creates the directory `name` if needed; returns whether it belongs to `uid` and nobody else may write to it.
@@ -72,9 +75,9 @@ mod tests {
         let (uid, _) = fs::effective_ids();
         std::os::unix::fs::symlink("/etc", shared.path().join(format!("secret-exec-{uid}"))).unwrap();
         std::fs::write(shared.path().join(format!("secret-exec-{uid}.1")), "").unwrap();
-        let first = private_in(shared.path(), uid).unwrap();
+        let first = private_in(shared.path(), uid, 0).unwrap();
         assert_eq!(first, shared.path().join(format!("secret-exec-{uid}.2")));
-        assert_eq!(private_in(shared.path(), uid).unwrap(), first, "and found again");
+        assert_eq!(private_in(shared.path(), uid, 0).unwrap(), first, "and found again");
     }
 
     #[test]
@@ -82,7 +85,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (uid, _) = fs::effective_ids();
         let runtime = tempfile::tempdir_in(SHARED).unwrap();
-        assert_eq!(private_fallback(Some(runtime.path())), Ok(runtime.path().join("secret-exec")));
+        let fallback = |busy| private_fallback(Some(runtime.path()), busy);
+        assert_eq!(fallback(0), Ok(runtime.path().join("secret-exec")));
+        assert_eq!(fallback(2), Ok(runtime.path().join("secret-exec.2")));
         std::fs::set_permissions(runtime.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
         assert!(!is_private_memory(runtime.path(), uid));
         assert!(!is_private_memory(Path::new("/proc"), uid));

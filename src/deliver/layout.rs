@@ -10,6 +10,8 @@ use crate::sys::fs::{self, Folder, Kind};
 pub(super) const DATA: &str = "..data";
 /// The temporary name of that link.
 pub(super) const DATA_TMP: &str = "..data_tmp";
+/// The file that a process locks which keeps the files fresh. It is empty, and stays.
+pub(super) const LOCK: &str = "..lock";
 /// The prefix of the temporary name of a stable link.
 const NEW: &str = "..new_";
 
@@ -63,6 +65,7 @@ fn is_own_name(volume: &Folder, name: &OsStr) -> fs::Result<bool> {
             let is_waiting = is_new_name(name) && Path::new(&target).starts_with(DATA);
             is_data || is_waiting || target == stable(name)
         }
-        Kind::File | Kind::Other => false,
+        Kind::File => name == LOCK && found.size == 0 && found.mode == 0o600,
+        Kind::Other => false,
     })
 }

@@ -133,10 +133,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::deliver::Ownership;
+    use crate::deliver::{Ownership, Writer};
 
     fn linked(directory: &Path, owner: Ownership) -> Result<(), VolumeError> {
-        let plan = VolumePlan { path: "/run/secret-exec/files".into(), owner, size: 1 << 20 };
+        let plan = VolumePlan { path: "/run/secret-exec/files".into(), owner, size: 1 << 20, writer: Writer::Once };
         let file = FileName::parse("0/a").unwrap();
         link(directory, &plan, std::iter::once(&file))
     }

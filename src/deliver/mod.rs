@@ -1,7 +1,7 @@
 //! Delivery: writes files into a directory on memory, one generation at a time, and builds the app's environment.
 //!
 //! `place` finds or mounts the directory and verifies it, `generation` fills one folder of it, `volume` makes that
-//! folder visible to readers by one rename, `links` makes directories of links to it. `claim` decides whether a
+//! folder visible to readers by one rename, `lock` keeps other writers out, `links` makes directories of links to it. `claim` decides whether a
 //! directory is ours, so that `way` and `remove` may remove what the app put there. Nothing is ever written to a
 //! directory that was not verified to be on memory.
 
@@ -13,6 +13,7 @@ mod fallback;
 mod generation;
 mod layout;
 mod links;
+mod lock;
 mod place;
 mod remove;
 mod volume;
@@ -24,6 +25,7 @@ mod tests;
 pub use error::VolumeError;
 pub use fallback::private_fallback;
 pub use links::link;
+pub use lock::Writer;
 pub use volume::{Moment, Volume, Written, prepare};
 
 use std::fmt;
@@ -116,4 +118,6 @@ pub struct VolumePlan {
     pub owner: Ownership,
     /// The size in bytes of a tmpfs that we mount.
     pub size: u64,
+    /// How long we write to it.
+    pub writer: Writer,
 }

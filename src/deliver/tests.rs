@@ -36,7 +36,7 @@ impl Shm {
     }
 
     fn plan(&self) -> VolumePlan {
-        VolumePlan { path: self.path.clone(), owner: Ownership::default(), size: 1 << 20 }
+        VolumePlan { path: self.path.clone(), owner: Ownership::default(), size: 1 << 20, writer: Writer::Once }
     }
 
     /// In the state in which this program leaves it, so that nothing about it has to change.
@@ -401,20 +401,21 @@ fn two_files_of_one_name_are_refused() {
 #[test]
 fn paths_that_cannot_be_a_volume_are_refused() {
     for path in ["relative", "/", "/dev/shm/../shm/x", ""] {
-        let plan = VolumePlan { path: path.into(), owner: Ownership::default(), size: 1 };
+        let plan = VolumePlan { path: path.into(), owner: Ownership::default(), size: 1, writer: Writer::Once };
         assert_eq!(prepare(&plan).unwrap_err(), VolumeError::Path(path.into()), "{path}");
     }
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     for below in ["file", "file/below"] {
-        let plan = VolumePlan { path: dir.path().join(below), owner: Ownership::default(), size: 1 };
+        let plan =
+            VolumePlan { path: dir.path().join(below), owner: Ownership::default(), size: 1, writer: Writer::Once };
         assert_eq!(prepare(&plan).unwrap_err(), VolumeError::NotAFolder(dir.path().join("file")));
     }
 }
 
 #[test]
 fn the_root_of_shared_memory_is_refused_with_a_path_below_it() {
-    let plan = VolumePlan { path: "/dev/shm".into(), owner: Ownership::default(), size: 1 };
+    let plan = VolumePlan { path: "/dev/shm".into(), owner: Ownership::default(), size: 1, writer: Writer::Once };
     let error = prepare(&plan).unwrap_err();
     assert_eq!(error.exit().code(), 73);
     assert!(error.to_string().ends_with("such as /dev/shm/files"), "{error}");
@@ -426,12 +427,14 @@ fn no_link_is_followed_on_memory_and_no_folder_trusted_that_everybody_may_rearra
     fs::create_dir(dir.path().join("real")).unwrap();
     symlink("real", dir.path().join("link")).unwrap();
     for below in ["link", "link/files"] {
-        let plan = VolumePlan { path: dir.path().join(below), owner: Ownership::default(), size: 1 };
+        let plan =
+            VolumePlan { path: dir.path().join(below), owner: Ownership::default(), size: 1, writer: Writer::Once };
         let error = prepare(&plan).unwrap_err();
         assert!(matches!(&error, VolumeError::Link { link, .. } if *link == dir.path().join("link")), "{error}");
     }
     fs::set_permissions(dir.path().join("real"), fs::Permissions::from_mode(0o777)).unwrap();
-    let plan = VolumePlan { path: dir.path().join("real/files"), owner: Ownership::default(), size: 1 };
+    let plan =
+        VolumePlan { path: dir.path().join("real/files"), owner: Ownership::default(), size: 1, writer: Writer::Once };
     assert!(matches!(prepare(&plan).unwrap_err(), VolumeError::Replaceable { .. }));
     fs::set_permissions(dir.path().join("real"), fs::Permissions::from_mode(0o1777)).unwrap();
     prepare(&plan).unwrap();

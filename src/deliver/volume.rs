@@ -4,6 +4,7 @@
 //! ..2026_11_21_23_13_46.123456789/   the generation: 0500, files 0400 (with a reading group 0550 and 0440)
 //! ..data -> ..2026_11_21_23_13_46.123456789
 //! db.env -> ..data/db.env            a stable name for each first component
+//! ..lock                             0600, empty; locked by the process that keeps the files fresh
 //! ```
 //!
 //! A delivery has these steps. No reader sees a change before step 3, and step 3 needs no further space:
@@ -32,6 +33,7 @@ use crate::sys::clock;
 
 use super::claim::Claim;
 use super::layout::{self, DATA, DATA_TMP, new_name, stable};
+use super::lock::Lock;
 use super::remove::Budget;
 use super::{Artifact, Ownership, VolumeError, VolumePlan, generation, place};
 
@@ -79,6 +81,7 @@ pub struct Volume {
     folder: Folder,
     owner: Ownership,
     claim: Claim,
+    lock: Option<Lock>,
     retired: Vec<Retired>,
     orphans: Orphans,
     /// The names that this program used, whatever has them now: those in the generations of earlier runs, those of the
@@ -105,13 +108,14 @@ struct Retired {
     due: Duration,
 }
 
-/// Finds or creates the directory, verifies that it is on memory, sets its owner, and removes what an earlier run left.
+/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier run left.
 /// Everything that needs privilege is done here, except writing files with another owner.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
+    let lock = Lock::of(&folder, &path, plan.writer)?;
     let (retired, known, budget) = (Vec::new(), BTreeSet::new(), Budget::of_start());
-    let mut volume = Volume { path, folder, owner, claim, retired, orphans: Orphans::Later, known, budget };
+    let mut volume = Volume { path, folder, owner, claim, lock, retired, orphans: Orphans::Later, known, budget };
     // A directory that cannot be listed is reported by the next step.
     volume.known = volume.names_of_generations().unwrap_or_default();
     match volume.remove_orphans() {
@@ -230,23 +234,6 @@ impl Volume {
     /// When [`Self::sweep`] is to be called next, as time since boot.
     pub fn sweep_due(&self) -> Option<Duration> {
         self.retired.iter().map(|retired| retired.due).min()
-    }
-
-    /// [Withdraws](Self::withdraw), and logs a failure as a warning.
-    pub(crate) fn withdraw_or_warn(&mut self) {
-        if let Err(error) = self.withdraw() {
-            warn!("what was delivered stays below {}: {error}", self.path().display());
-        }
-    }
-
-    /// Removes all delivered files at once. The directory stays.
-    pub fn withdraw(&mut self) -> Result<(), VolumeError> {
-        self.budget = Budget::of_start();
-        self.clear(DATA.as_ref())?;
-        self.remove_stale(&BTreeSet::new())?;
-        self.orphans = Orphans::Later;
-        self.retired.clear();
-        self.remove_orphans()?.map_or(Ok(()), Err)
     }
 
     /// The generation that `..data` points to; `None` when there is no such link, or its target does not exist.

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::backend::Backends;
 use crate::config::Config;
-use crate::deliver::{self, Moment, Volume, VolumePlan, Written};
+use crate::deliver::{self, Moment, Volume, VolumeError, VolumePlan, Writer, Written};
 use crate::domain::{Diagnostic, Fetches, Mode};
 use crate::identity::protected::{ProtectedFiles, Purpose};
 use crate::identity::{self, PreloadedFiles};
@@ -20,6 +20,9 @@ use super::confinement::aws_files;
 use super::exposure;
 use super::modes;
 use super::run_as::{RunAsPlan, drop_privileges};
+
+/// With `--local`, this many private directories may be in use by others.
+const MOST_BUSY: u32 = 30;
 
 /// Everything that is ready before the first request.
 #[derive(Debug)]
@@ -64,7 +67,12 @@ impl Prepared {
         if let Some(exposed) = exposure::readable_program(config, &plan, &run_as, Some(mode)) {
             warn!("{exposed}");
         }
-        let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &run_as, caller)?) };
+        let writer = match mode {
+            Mode::Init | Mode::Exec => Writer::Once,
+            Mode::Sidecar | Mode::Supervise if config.backends.local.is_some() => Writer::StaysOrGoes,
+            Mode::Sidecar | Mode::Supervise => Writer::Stays,
+        };
+        let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &run_as, caller, writer)?) };
         Ok((Self { plan, run_as, preloaded: Rc::new(preloaded), volume }, backends))
     }
 
@@ -137,8 +145,10 @@ fn volume(
     plan: &Plan,
     run_as: &RunAsPlan,
     caller: &ProcessContext,
+    writer: Writer,
 ) -> Result<Volume, Vec<Diagnostic>> {
-    let mut wanted = VolumePlan { path: config.volume.path.clone(), owner: run_as.owner, size: config.volume.size };
+    let (path, size) = (config.volume.path.clone(), config.volume.size);
+    let mut wanted = VolumePlan { path, owner: run_as.owner, size, writer };
     wanted.owner.group = plan.group_access(config);
     let diagnostic = |error: deliver::VolumeError| vec![Diagnostic::new(error.exit(), error.to_string())];
     if let Some(directory) = config.volume.links.as_ref().filter(|_| config.backends.local.is_none()) {
@@ -146,11 +156,20 @@ fn volume(
     }
     match deliver::prepare(&wanted) {
         Err(error) if config.backends.local.is_some() => {
-            wanted.path = deliver::private_fallback(caller.path("XDG_RUNTIME_DIR").as_deref()).map_err(diagnostic)?;
-            warn!("--local: files go to {} instead, because {error}", wanted.path.display());
-            let kept = deliver::prepare(&wanted);
-            wanted.owner = deliver::Ownership::default();
-            kept.or_else(|_| deliver::prepare(&wanted)).map_err(diagnostic)
+            let runtime_dir = caller.path("XDG_RUNTIME_DIR");
+            let mut busy = 0;
+            loop {
+                wanted.path = deliver::private_fallback(runtime_dir.as_deref(), busy).map_err(diagnostic)?;
+                let kept = deliver::prepare(&wanted);
+                let yours = || deliver::prepare(&VolumePlan { owner: deliver::Ownership::default(), ..wanted.clone() });
+                match kept.or_else(|_| yours()) {
+                    Err(VolumeError::Busy(_)) if busy < MOST_BUSY => busy += 1,
+                    prepared => {
+                        warn!("--local: files go to {} instead, because {error}", wanted.path.display());
+                        return prepared.map_err(diagnostic);
+                    }
+                }
+            }
         }
         prepared => prepared.map_err(diagnostic),
     }

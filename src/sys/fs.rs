@@ -58,6 +58,15 @@ impl From<FileStat> for Meta {
     }
 }
 
+/// Whether a file that does not exist is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// It is.
+    Missing,
+    /// It is not: `ENOENT`.
+    Nothing,
+}
+
 /// An open directory, close-on-exec.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
@@ -94,6 +103,15 @@ impl Folder {
     /// Opens the file `name` for reading. Does not block if it is a fifo.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         self.at(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()).map(File::from)
+    }
+
+    /// Opens the file `name` to lock it; creates an empty one, for its owner only, if `create` says so.
+    pub fn open_lock(&self, name: &OsStr, create: Create) -> Result<File> {
+        let flags = match create {
+            Create::Missing => OFlag::O_RDWR | OFlag::O_CREAT,
+            Create::Nothing => OFlag::O_RDWR,
+        };
+        self.at(name, flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
     }
 
     /// A new file `name` (`O_EXCL`), open for writing. It has what `mode` gives its owner, less the umask, and nothing for

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use secret_exec::deliver::{Artifact, GroupAccess, Moment, Ownership, VolumePlan, prepare};
+use secret_exec::deliver::{Artifact, GroupAccess, Moment, Ownership, VolumePlan, Writer, prepare};
 use secret_exec::domain::{FileName, SecretBytes};
 
 pub const APP: u32 = 65_001;
@@ -105,6 +105,7 @@ pub fn plan(path: &Path, uid: Option<u32>, gid: Option<u32>) -> VolumePlan {
         path: path.to_owned(),
         owner: Ownership { uid, gid, group: if gid.is_some() { GroupAccess::Reads } else { GroupAccess::None } },
         size: 1 << 20,
+        writer: Writer::Once,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -643,4 +643,36 @@ fn a_restart_after_an_end_in_an_outage_brings_nothing_back_that_is_removed_when_
 /// How a secret stands.
 fn standing_of(stage: &Stage, reference: &str) -> String {
     standing(&status(&stage.case), reference).0
+}
+
+#[test]
+fn a_second_sidecar_on_the_same_volume_is_refused_and_ends_nothing_of_the_first() {
+    let stage = Stage::new("1h", "24h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let vault = stage.space.vault(&login);
+    let first = stage.delivering(&vault);
+    let read = stage.file("db.json");
+    let config = format!("{vault}files: {{ db.json: \"vault:{}\" }}\n", stage.creds());
+    let run = || stage.case.with_files(&config).arg("--state").arg(stage.case.memory.join("other"));
+    for refused in [run().command("sidecar"), run().arg("--leave-leases").command("init")] {
+        let begun = Instant::now();
+        let outcome = refused.output();
+        assert!(begun.elapsed() >= Duration::from_secs(5), "it did not wait: {outcome}");
+        outcome.refused(73, &["another secret-exec keeps the files below", "--volume"]);
+    }
+    assert_eq!((stage.file("db.json"), stage.issued(), stage.logins(&login)), (read, 1, 1));
+    assert!(stage.credential_works());
+    // One that was killed makes room at once, and one that ends while it is waited for does too.
+    first.signal(libc::SIGKILL);
+    assert_eq!(first.end().signal(), Some(libc::SIGKILL));
+    let second = stage.case.with_files(&config).command("sidecar").start();
+    wait_for("status", || stage.case.run().command("status").output().code().filter(|code| *code == 0));
+    let mut third = run().command("sidecar").start();
+    third.reports("another secret-exec writes below");
+    second.signal(libc::SIGTERM);
+    assert_eq!(second.end().code(), Some(0));
+    third.until("credential", || (stage.logins(&login) == 2 && stage.credential_works()).then_some(()));
+    third.signal(libc::SIGTERM);
+    assert_eq!(third.end().code(), Some(0));
+    stage.nothing_is_left();
 }

@@ -49,6 +49,24 @@ impl Volume {
         swept
     }
 
+    /// [Withdraws](Self::withdraw), and logs a failure as a warning.
+    pub(crate) fn withdraw_or_warn(&mut self) {
+        if let Err(error) = self.withdraw() {
+            warn!("what was delivered stays below {}: {error}", self.path().display());
+        }
+    }
+
+    /// Removes all delivered files at once. The directory stays.
+    pub fn withdraw(&mut self) -> Result<(), VolumeError> {
+        self.budget = Budget::of_start();
+        self.clear(DATA.as_ref())?;
+        self.remove_stale(&BTreeSet::new())?;
+        self.orphans = Orphans::Later;
+        self.retired.clear();
+        self.lock.iter().for_each(|lock| lock.remove(&self.folder));
+        self.remove_orphans()?.map_or(Ok(()), Err)
+    }
+
     /// Removes what a killed run left and the generations that an earlier run retired, until it has succeeded once.
     /// Returns why some generation could not be removed, which is no obstacle to a delivery.
     pub(super) fn remove_orphans(&mut self) -> Result<Option<VolumeError>, VolumeError> {
