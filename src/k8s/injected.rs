@@ -115,7 +115,14 @@ impl Comparison<'_> {
             if shown.is_empty() {
                 "missing".clone_into(&mut shown);
             }
-            return Some(format!("its image is {shown}, expected {}", text(expected, "image")));
+            let expected = text(expected, "image");
+            let is_mirrored = image.rsplit('/').next() == expected.rsplit('/').next();
+            let advice = if is_mirrored {
+                " (where a webhook rewrites image names, the operator adds this one to imageMirrors)"
+            } else {
+                ""
+            };
+            return Some(format!("its image is {shown}, expected {expected}{advice}"));
         }
         if let Some(member) = NEVER_INJECTED.iter().find(|member| is_said(found.get(**member))) {
             return Some(format!("it has {member}"));
@@ -130,7 +137,13 @@ impl Comparison<'_> {
                     (found, None) => is_said(found),
                     (found, Some(expected)) => found.is_none_or(|found| !contains(found, expected)),
                 };
-                ["restartPolicy", "startupProbe"].into_iter().find(differs).map(|key| format!("its {key} differs"))
+                ["restartPolicy", "startupProbe"].into_iter().find(differs).map(|key| match (key, found.get(key)) {
+                    // An API server before 1.28 drops the field, and asks again.
+                    ("restartPolicy", None) => {
+                        format!("its {key} differs (before Kubernetes 1.29 the operator says nativeSidecar: false)")
+                    }
+                    _ => format!("its {key} differs"),
+                })
             })
     }
 

@@ -175,7 +175,19 @@ fn a_mirror_of_the_image_is_named_by_the_operator() {
     *at(&mut patched, &format!("{SIDECAR_NAME}/image")) = json!(mirrored);
     let before = patched.clone();
     assert_eq!(injected_by(&patched, &operator), before);
-    refused(&patched, "its image is mirror.example.com/proxy/secret-exec:1.0");
+    refused(
+        &patched,
+        "its image is mirror.example.com/proxy/secret-exec:1.0, expected registry.example.com/secret-exec:1.0 (where a webhook \
+         rewrites image names, the operator adds this one to imageMirrors)",
+    );
+}
+
+/// It drops the field before it asks again.
+#[test]
+fn an_api_server_that_knows_no_native_sidecars_is_told_by_its_missing_restart_policy() {
+    let mut dropped = whole();
+    at(&mut dropped, SIDECAR_NAME).as_object_mut().unwrap().remove("restartPolicy");
+    refused(&dropped, "its restartPolicy differs (before Kubernetes 1.29 the operator says nativeSidecar: false)");
 }
 
 #[test]
