@@ -16,6 +16,8 @@ pub(super) enum Kind {
     List,
     /// `map[string]interface{}`.
     Map,
+    /// `time.Time`.
+    Time,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Strings => "[]string",
             Self::List => "[]interface {}",
             Self::Map => "map[string]interface {}",
+            Self::Time => "time.Time",
         }
     }
 }
@@ -43,7 +46,8 @@ pub(super) fn fit(value: Value, kind: Kind, is_literal: bool, is_nil: bool) -> R
         | (Kind::Int64, Value::Int(_, Int::Int64))
         | (Kind::Strings, Value::List(_, Elements::Strings))
         | (Kind::List, Value::List(_, Elements::Any))
-        | (Kind::Map, Value::Map(_, Elements::Any)) => true,
+        | (Kind::Map, Value::Map(_, Elements::Any))
+        | (Kind::Time, Value::Time(_)) => true,
         (Kind::Int64, Value::Int(..)) => is_literal,
         (Kind::Strings | Kind::List | Kind::Map, Value::Invalid) => true,
         (Kind::Strings | Kind::List | Kind::Map, Value::Nil) => is_nil,

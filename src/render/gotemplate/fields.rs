@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::config::MissingKey;
 
 use super::rendering::Rendering;
+use super::time::Moment;
 use super::value::{Int, Map, Text, Value};
 
 /// A field of a value. Errors name only keys that the template contains literally.
@@ -49,6 +50,7 @@ pub(super) fn method(value: &Value, name: &str) -> Option<Method> {
     let table = match value {
         Value::Number(_) => NUMBER,
         Value::Scratch(_) => SCRATCH,
+        Value::Time(_) => TIME,
         _ => return None,
     };
     table.iter().find(|(known, _)| *known == name).map(|(_, method)| *method)
@@ -60,6 +62,35 @@ const NUMBER: &[(&str, Method)] = &[
     ("Int64", |_, given| number(given, |text| Some(Value::Int(text.parse().ok()?, Int::Int64)))),
     ("Float64", |_, given| number(given, |text| Some(Value::Float(text.parse().ok()?)))),
 ];
+
+/// The methods of `time.Time`.
+const TIME: &[(&str, Method)] = &[
+    ("Format", |run, given| match given {
+        [Value::Time(moment), Value::String(layout)] => {
+            run.grow(layout.len().saturating_mul(4))?;
+            Ok(Value::text(moment.format(&String::from_utf8_lossy(layout))))
+        }
+        _ => Err(count()),
+    }),
+    ("UTC", |_, given| given.first().cloned().ok_or_else(count)),
+    ("Local", |_, given| given.first().cloned().ok_or_else(count)),
+    ("String", |_, given| part(given, |moment| Some(Value::text(moment.printed())))),
+    ("Unix", |_, given| part(given, |moment| Some(Value::Int(moment.number("Unix")?, Int::Int64)))),
+    ("Year", |_, given| part(given, |moment| moment.number("Year").map(Value::int))),
+    ("YearDay", |_, given| part(given, |moment| moment.number("YearDay").map(Value::int))),
+    ("Day", |_, given| part(given, |moment| moment.number("Day").map(Value::int))),
+    ("Hour", |_, given| part(given, |moment| moment.number("Hour").map(Value::int))),
+    ("Minute", |_, given| part(given, |moment| moment.number("Minute").map(Value::int))),
+    ("Second", |_, given| part(given, |moment| moment.number("Second").map(Value::int))),
+];
+
+/// A part of a time.
+fn part(given: &[Value], part: fn(Moment) -> Option<Value>) -> Result<Value, String> {
+    match given {
+        [Value::Time(moment)] => part(*moment).ok_or_else(count),
+        _ => Err(count()),
+    }
+}
 
 /// The methods of `scratch`.
 const SCRATCH: &[(&str, Method)] = &[

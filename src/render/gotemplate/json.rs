@@ -70,6 +70,7 @@ impl Writer {
                 self.line(out, depth);
                 out.push(b'}');
             }
+            Value::Time(moment) => self.string(out, moment.rfc3339().as_bytes()),
             other => return Err(format!("a value of type {} has no JSON here; write its .Data", other.type_name())),
         }
         Ok(())

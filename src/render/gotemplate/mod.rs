@@ -34,6 +34,7 @@ mod printf;
 mod quote;
 mod references;
 mod rendering;
+mod time;
 mod tokens;
 mod toml;
 mod value;

@@ -159,6 +159,14 @@ impl Walk<'_> {
             "index" => self.index(of(given.first()), &rest[1.min(rest.len())..]),
             "sprig_get" => self.index(of(given.first()), rest.get(1..).unwrap_or_default()),
             "sprig_join" | "sprig_first" | "sprig_last" => self.item(of(given.last())),
+            // What is left of a list is a list, and of a map a map.
+            "sprig_rest" | "sprig_initial" | "sprig_reverse" | "sprig_compact" | "sprig_uniq" | "sprig_without"
+            | "sprig_slice" | "sprig_pick" | "sprig_omit" | "sprig_deepCopy" => of(given.first()),
+            "sprig_sortAlpha" | "sprig_toStrings" => {
+                let list = of(given.first());
+                self.item(list.clone());
+                list
+            }
             // The first that is not empty.
             "or" | "sprig_coalesce" => of(given.first()),
             "and" | "sprig_default" => of(given.last()),

@@ -185,7 +185,7 @@ impl Folding {
             given.push(value?.clone());
         }
         let text = match (function.name, &given[..]) {
-            ("print", values) => print::sprint(values)?,
+            ("print", values) => print::sprint(values).ok()?,
             (_, [Value::String(format), values @ ..]) => printf::sprintf(format, values, LONGEST)?,
             _ => return None,
         };

@@ -70,6 +70,12 @@ impl<'a> Rendering<'a> {
         Ok(())
     }
 
+    /// Charges the pieces that a text is about to be cut into; fails at the limit.
+    pub(super) fn pieces(&mut self, count: usize) -> Result<(), String> {
+        const PIECE: usize = 64;
+        self.grow(count.saturating_mul(PIECE))
+    }
+
     /// Charges a built value with everything in it, and checks its depth.
     pub(super) fn nested(&mut self, value: Value) -> Result<Value, String> {
         self.weigh(&value, DEPTH)?;

@@ -123,6 +123,7 @@ fn element(out: &mut Vec<u8>, value: &Value) -> Result<(), String> {
         Value::Nil | Value::Invalid | Value::NilPointer(_) | Value::Pending => {
             return Err("toTOML: toml: cannot encode array with nil element".to_owned());
         }
+        Value::Time(moment) => out.extend_from_slice(moment.rfc3339().as_bytes()),
         other => return Err(format!("a value of type {} has no TOML here; write its .Data", other.type_name())),
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::time::Moment;
+
 /// The bytes of a Go string, which need not be UTF-8.
 pub(super) type Text = Rc<[u8]>;
 /// A map with string keys, in the order of Go's output.
@@ -37,6 +39,7 @@ pub(super) enum Value {
     Secret(Rc<Secret>),
     Pem(Rc<Pem>),
     Scratch(Scratch),
+    Time(Moment),
 }
 
 /// The type of a signed integer.
@@ -141,6 +144,7 @@ impl Value {
             Self::Secret(_) => "*dependency.Secret",
             Self::Pem(_) => "dependency.PemEncoded",
             Self::Scratch(_) => "*template.Scratch",
+            Self::Time(_) => "time.Time",
         }
     }
 
@@ -155,7 +159,7 @@ impl Value {
             Self::Number(text) | Self::String(text) => !text.is_empty(),
             Self::List(list, _) => !list.is_empty(),
             Self::Map(map, _) => !map.is_empty(),
-            Self::Loop(..) | Self::Secret(_) | Self::Pem(_) | Self::Scratch(_) => true,
+            Self::Loop(..) | Self::Secret(_) | Self::Pem(_) | Self::Scratch(_) | Self::Time(_) => true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Evaluates a template's tree with its values, like Go's `text/template/exec.go`, with limits of steps, memory and
 //! depth.
 
-use super::super::limits::OUTPUT;
+use super::super::limits::{GROWTH, OUTPUT};
 use super::ast::{Branch, Command, Fields, List, Node, Pipe, Templates, Term, Word};
 use super::error::Stop;
 use super::functions::{Call, Function};
@@ -138,10 +138,7 @@ impl<'a> Evaluator<'a> {
             Value::String(text) | Value::Number(text) => self.write(at, text),
             other => {
                 let mut out = Vec::new();
-                if print::value(&mut out, other).is_none() {
-                    let why = format!("a value of type {} cannot be printed", other.type_name());
-                    return Err(Stop { at, why });
-                }
+                print::value(&mut out, other).map_err(|error| Stop { at, why: error.reason() })?;
                 self.write(at, &out)
             }
         }
@@ -347,6 +344,12 @@ impl<'a> Evaluator<'a> {
         if values.iter().any(|value| matches!(value, Value::Pending)) {
             self.arguments.truncate(mark);
             return Ok(Value::Pending);
+        }
+        // A value may occur many times among them.
+        if values.iter().map(Value::weight).fold(0, usize::saturating_add) > GROWTH {
+            self.arguments.truncate(mark);
+            let why = format!("error calling {}: its arguments are larger than {} MiB", function.name, GROWTH >> 20);
+            return Err(Stop { at, why });
         }
         let result = match function.call {
             Call::Pure(call) => call(values),

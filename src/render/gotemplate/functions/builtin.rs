@@ -1,9 +1,10 @@
 //! Go's predefined functions, except comparisons.
 
 use super::super::arguments::Kind::{Any, String as Str};
+use super::super::print::{self, Unprintable};
 use super::super::value::{Elements, Uint, Value};
-use super::super::{key, print, printf, quote};
-use super::{Function, Outcome, cannot_print};
+use super::super::{key, printf, quote};
+use super::{Function, Outcome};
 
 /// The most bytes that one `printf` may produce.
 const MOST: usize = 4 << 20;
@@ -12,13 +13,20 @@ pub(super) const TABLE: &[Function] = &[
     Function::lazy("and", false),
     Function::lazy("or", true),
     Function::pure("not", &[Any], |given| Ok(Value::Bool(!given[0].is_true()))),
-    Function::pure("print", &[], |given| print::sprint(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
-    Function::pure("println", &[], |given| print::sprintln(given).map(Value::text).ok_or_else(cannot_print)).rest(Any),
+    Function::pure("print", &[], |given| print::sprint(given).map(Value::text).map_err(Unprintable::reason)).rest(Any),
+    Function::pure("println", &[], |given| {
+        let line = print::spaced(given).map(|line| [line, vec![b'\n']].concat());
+        line.map(Value::text).map_err(Unprintable::reason)
+    })
+    .rest(Any),
     Function::pure("printf", &[Str], |given| {
         let made = printf::sprintf(super::bytes(&given[0]), &given[1..], MOST).map(Value::text);
         made.ok_or_else(|| match print::sprint(&given[1..]) {
-            None => cannot_print(),
-            Some(_) => format!("the result is larger than {} MiB", MOST >> 20),
+            Err(error) => error.reason(),
+            Ok(_) => format!(
+                "the result is larger than {} MiB, or a time has another verb than %v, %s, %q and %x",
+                MOST >> 20
+            ),
         })
     })
     .rest(Any),
@@ -35,7 +43,7 @@ pub(super) const TABLE: &[Function] = &[
 fn joined(given: &[Value]) -> Result<Vec<u8>, String> {
     let shown: Vec<Value> =
         given.iter().map(|value| if value.is_nothing() { Value::text("<no value>") } else { value.clone() }).collect();
-    print::sprint(&shown).ok_or_else(cannot_print)
+    print::sprint(&shown).map_err(Unprintable::reason)
 }
 
 /// The length of a string, list or map.

@@ -47,6 +47,7 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
             u64::try_from(*signed).is_ok_and(|signed| signed == *unsigned)
         }
         (Value::Float(left), Value::Float(right)) => left == right,
+        (Value::Time(left), Value::Time(right)) => left == right,
         (Value::String(left) | Value::Number(left), Value::String(right) | Value::Number(right)) => left == right,
         (left, right) if left.is_nothing() && right.is_nothing() => true,
         (left, right) if left.is_nothing() || right.is_nothing() => false,

@@ -1,4 +1,4 @@
-//! The functions of templates: Go's own, consul-template's, and the Sprig functions that templates for secrets use.
+//! The functions of templates: Go's own, consul-template's, and those of Sprig.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -109,7 +109,6 @@ const TABLES: &[&[Function]] = &[
     collections::TABLE,
     math::TABLE,
     time::TABLE,
-    sprig::TABLE,
 ];
 
 const OWN_PROCESS: &str = "templates see no environment, because ours holds what the app must not see; use a secret";
@@ -159,41 +158,25 @@ const REFUSED: &[(&str, &str)] = &[
     ("tree", CONSUL),
 ];
 
-/// The functions of Sprig about dates, which are not supported.
-const DATES: &[&str] = &[
-    "sprig_ago",
-    "sprig_date",
-    "sprig_dateInZone",
-    "sprig_dateModify",
-    "sprig_date_in_zone",
-    "sprig_date_modify",
-    "sprig_duration",
-    "sprig_durationRound",
-    "sprig_htmlDate",
-    "sprig_htmlDateInZone",
-    "sprig_mustDateModify",
-    "sprig_mustToDate",
-    "sprig_must_date_modify",
-    "sprig_now",
-    "sprig_toDate",
-    "sprig_unixEpoch",
-];
+/// All functions.
+fn all() -> impl Iterator<Item = &'static Function> {
+    TABLES.iter().chain(&sprig::TABLES).flat_map(|table| table.iter())
+}
 
 /// The names of all functions.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().flat_map(|table| table.iter()).map(|function| function.name)
+    all().map(|function| function.name)
 }
 
 /// The function with that name, or why there is none.
 pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
-    static BY_NAME: LazyLock<HashMap<&str, &Function>> = LazyLock::new(|| {
-        TABLES.iter().flat_map(|table| table.iter()).map(|function| (function.name, function)).collect()
-    });
+    static BY_NAME: LazyLock<HashMap<&str, &Function>> =
+        LazyLock::new(|| all().map(|function| (function.name, function)).collect());
     if let Some(function) = BY_NAME.get(name) {
         return Ok(function);
     }
-    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+    if let Some((_, why)) = REFUSED.iter().chain(sprig::REFUSED).find(|(refused, _)| *refused == name) {
         return Err(SyntaxError::Refused { name: name.to_owned(), why });
     }
     if name.starts_with("spew_") {
@@ -202,16 +185,15 @@ pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
             why: "it prints everything a value holds; print the fields",
         });
     }
-    if DATES.contains(&name) {
-        let why = "dates of Sprig are not supported; timestamp \"2006-01-02\" writes the present time in such a layout, in UTC";
-        return Err(SyntaxError::Refused { name: name.to_owned(), why });
+    if let Some(function) = sprig::without_must(name).and_then(|name| BY_NAME.get(name)) {
+        return Ok(function);
     }
     if name.starts_with("sprig_") {
         let why = "only the functions of Sprig that docs/go-templates.md lists are here";
         return Err(SyntaxError::Refused { name: name.to_owned(), why });
     }
     let sprig = format!("sprig_{name}");
-    let is_sprig = BY_NAME.contains_key(&*sprig) || DATES.contains(&&*sprig);
+    let is_sprig = BY_NAME.contains_key(&*sprig);
     let hint =
         if is_sprig { format!("; Sprig's functions are named with sprig_ here: {sprig}") } else { String::new() };
     Err(SyntaxError::UnknownFunction { name: name.to_owned(), hint })
@@ -246,11 +228,6 @@ fn integer(value: &Value) -> i64 {
 /// A value as Go prints it.
 fn printed(value: &Value) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    super::print::value(&mut out, value).ok_or_else(cannot_print)?;
+    super::print::value(&mut out, value).map_err(super::print::Unprintable::reason)?;
     Ok(out)
-}
-
-/// The error of a value that cannot be printed.
-fn cannot_print() -> String {
-    "a value that holds pointers cannot be printed".to_owned()
 }

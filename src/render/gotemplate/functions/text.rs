@@ -44,12 +44,14 @@ pub(super) const TABLE: &[Function] = &[
         }
         Ok(Value::text(out))
     }),
-    Function::pure("split", &[Str, Str], |given| Ok(Value::strings(split(&string(&given[1]), &string(&given[0]))))),
-    Function::pure("splitToMap", &[Str, Str, Str], |given| {
+    Function::with("split", &[Str, Str], |run, given| {
+        Ok(Value::strings(split(run, &string(&given[1]), &string(&given[0]))?))
+    }),
+    Function::with("splitToMap", &[Str, Str, Str], |run, given| {
         let (pairs, equals) = (string(&given[0]), string(&given[1]));
         let text = string(&given[2]);
         let mut map = Map::new();
-        for pair in split(&text, &pairs) {
+        for pair in split(run, &text, &pairs)? {
             let Some((key, value)) = pair.split_once(&*equals) else { continue };
             map.insert(Text::from(key.as_bytes()), Value::text(value));
         }
@@ -60,12 +62,7 @@ pub(super) const TABLE: &[Function] = &[
         Ok(Value::Bool(regex(&string(&given[0]))?.is_match(&string(&given[1]))))
     }),
     Function::with("regexReplaceAll", &[Str, Str, Str], |run, given| {
-        let regex = regex(&string(&given[0]))?;
-        let (by, text) = (string(&given[1]), string(&given[2]));
-        let found = regex.find_iter(&text).count();
-        let most = by.matches('$').count().saturating_mul(text.len()).saturating_add(by.len() * found);
-        run.grow(most.saturating_add(text.len()))?;
-        Ok(Value::text(regex.replace_all(&text, &*by).as_bytes()))
+        regex_replace(run, &string(&given[0]), &string(&given[2]), &string(&given[1]))
     }),
     Function::pure("parseBool", &[Str], |given| match bytes(&given[0]) {
         b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(Value::Bool(true)),
@@ -104,6 +101,15 @@ pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
     })
 }
 
+/// Replaces every match of a regular expression; `$1` and `${name}` in `by` are its groups.
+pub(super) fn regex_replace(run: &mut Rendering<'_>, pattern: &str, text: &str, by: &str) -> Outcome {
+    let regex = regex(pattern)?;
+    let found = regex.find_iter(text).count();
+    let most = by.matches('$').count().saturating_mul(text.len()).saturating_add(by.len() * found);
+    run.grow(most.saturating_add(text.len()))?;
+    Ok(Value::text(regex.replace_all(text, by).as_bytes()))
+}
+
 /// Replaces every occurrence of `from`.
 pub(super) fn replace(run: &mut Rendering<'_>, text: &str, from: &str, to: &str) -> Outcome {
     run.grow(text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len()))?;
@@ -119,13 +125,14 @@ pub(super) fn join(run: &mut Rendering<'_>, separator: &[u8], list: &Value) -> O
 }
 
 /// Splits like consul-template: white space around the text is removed, and an empty text has no parts.
-fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+fn split<'t>(run: &mut Rendering<'_>, text: &'t str, separator: &str) -> Result<Vec<&'t str>, String> {
     let text = text.trim();
-    match (text, separator) {
+    run.pieces(if separator.is_empty() { text.chars().count() } else { text.matches(separator).count() + 1 })?;
+    Ok(match (text, separator) {
         ("", _) => Vec::new(),
         (text, "") => text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect(),
         _ => text.split(separator).collect(),
-    }
+    })
 }
 
 /// Whether a list contains the value, or a string contains the other.

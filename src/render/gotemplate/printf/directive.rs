@@ -40,7 +40,7 @@ impl Directive {
             }
             ('v', _) if self.is_syntax => {
                 let mut text = Vec::new();
-                print::syntax(&mut text, value)?;
+                print::syntax(&mut text, value).ok()?;
                 self.pad(out, &text, false)
             }
             (_, Value::List(items, _)) => {
@@ -76,6 +76,9 @@ impl Directive {
                 self.float(out, *number)
             }
             (_, Value::String(text) | Value::Number(text)) => self.string(out, value, text),
+            ('v' | 's' | 'x' | 'X' | 'q', Value::Time(moment)) => self.string(out, value, moment.printed().as_bytes()),
+            // Go prints its fields, among them an address.
+            (_, Value::Time(_)) => None,
             _ => self.bad(out, value),
         }
     }

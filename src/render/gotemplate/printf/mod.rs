@@ -36,7 +36,7 @@ pub(super) fn sprintf(format: &[u8], values: &[Value], most: usize) -> Option<Ve
             }
             out.extend_from_slice(value.type_name().as_bytes());
             out.push(b'=');
-            print::value(&mut out, value)?;
+            print::value(&mut out, value).ok()?;
         }
         out.push(b')');
     }

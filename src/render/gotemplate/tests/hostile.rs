@@ -159,6 +159,47 @@ fn a_value_that_occurs_often_is_not_written_without_end() {
     }
 }
 
+/// Each would take gigabytes before its result was looked at.
+#[test]
+fn a_long_text_is_not_an_argument_many_times() {
+    let long = "{{ $s := sprig_repeat 3000000 \"a\" }}{{ $l := sprig_list $s }}";
+    for function in [
+        "print",
+        "println",
+        "html",
+        "js",
+        "urlquery",
+        "sprig_cat",
+        "sprig_quote",
+        "sprig_squote",
+        "printf \"x\"",
+        "sprig_join \"\"",
+    ] {
+        for value in ["$s ", "$l "] {
+            let many = if function == "sprig_join \"\"" {
+                format!("{long}{{{{ sprig_list {} | sprig_join \"\" | len }}}}", value.repeat(5_000))
+            } else {
+                format!("{long}{{{{ {function} {} | len }}}}", value.repeat(5_000))
+            };
+            let error = rendered(&many).unwrap_err();
+            assert!(error.contains("larger than"), "{function}: {error}");
+        }
+    }
+    for cut in [
+        "split \"\"",
+        "sprig_splitList \"\"",
+        "sprig_split \"\"",
+        "sprig_splitn \"\" -1",
+        "sprig_splitList \"a\"",
+        "splitToMap \"a\" \"b\"",
+    ] {
+        let error = rendered(&format!("{long}{{{{ $s | {cut} | len }}}}")).unwrap_err();
+        assert!(error.contains("the values it makes are larger than 16 MiB"), "{cut}: {error}");
+    }
+    let error = rendered(&format!("{long}{{{{ sprig_regexFindAll \"a\" $s -1 | len }}}}")).unwrap_err();
+    assert!(error.contains("the values it makes are larger than 16 MiB"), "{error}");
+}
+
 #[test]
 fn a_long_key_of_many_tables_is_not_written_without_end() {
     let tables: String = (0..5_000).map(|n| format!("\"a{n}\":{{}},")).collect();

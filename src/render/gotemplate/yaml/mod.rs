@@ -81,6 +81,7 @@ impl Emitter {
                 None => self.text(text, context)?,
             },
             Value::String(text) => self.text(text, context)?,
+            Value::Time(moment) => self.plain(&moment.rfc3339()),
             other => return Err(format!("a value of type {} has no YAML here; write its .Data", other.type_name())),
         }
         Ok(())

@@ -1,0 +1,255 @@
+//! Reads a time in a layout, like `time.Parse` of Go. A zone is an offset; a name of a zone counts as UTC.
+
+use super::layout::{Element, next};
+use super::{DAYS, MONTHS, Moment, SECONDS_A_DAY, Span, days_before, days_in};
+
+/// The numbers that are read.
+struct Read {
+    year: i64,
+    month: Option<u32>,
+    day: Option<u32>,
+    of_year: Option<u32>,
+    hour: u32,
+    minute: u32,
+    second: u32,
+    nanos: u32,
+    /// Whether it says that it is after noon.
+    is_pm: Option<bool>,
+    /// Seconds east of UTC.
+    offset: i64,
+}
+
+impl Moment {
+    /// Reads a time in a layout of Go's; `None` if the text does not have it.
+    pub(in super::super) fn parse(layout: &str, text: &str) -> Option<Self> {
+        let mut read = Read {
+            year: 0,
+            month: None,
+            day: None,
+            of_year: None,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            nanos: 0,
+            is_pm: None,
+            offset: 0,
+        };
+        let (mut layout, mut text) = (layout, text);
+        loop {
+            let (before, element, behind) = next(layout);
+            text = skip(text, before)?;
+            let Some(element) = element else { break };
+            text = read.element(element, text, behind)?;
+            layout = behind;
+        }
+        if text.is_empty() { read.moment() } else { None }
+    }
+}
+
+/// Skips the literal text of a layout. Blanks in it stand for any number of blanks.
+fn skip<'t>(mut text: &'t str, before: &str) -> Option<&'t str> {
+    let mut before = before;
+    while let Some(c) = before.chars().next() {
+        if c == ' ' {
+            if !text.is_empty() && !text.starts_with(' ') {
+                return None;
+            }
+            (before, text) = (before.trim_start_matches(' '), text.trim_start_matches(' '));
+            continue;
+        }
+        text = text.strip_prefix(c)?;
+        before = &before[c.len_utf8()..];
+    }
+    Some(text)
+}
+
+/// One or two digits, exactly two if `fixed`.
+fn number(text: &str, fixed: bool) -> Option<(u32, &str)> {
+    let digits = text.bytes().take(2).take_while(u8::is_ascii_digit).count();
+    match digits {
+        0 => None,
+        1 if fixed => None,
+        count => Some((text[..count].parse().ok()?, &text[count..])),
+    }
+}
+
+/// Exactly so many digits.
+fn digits(text: &str, count: usize) -> Option<(u32, &str)> {
+    let taken = text.get(..count).filter(|taken| taken.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some((taken.parse().ok()?, &text[count..]))
+}
+
+/// The place of the name that the text begins with, in any case of letters.
+fn name<'t>(text: &'t str, names: &[&str], length: Option<usize>) -> Option<(u32, &'t str)> {
+    let short = |name: &&str| length.unwrap_or(name.len());
+    let place = names.iter().position(|name| {
+        text.get(..short(name)).is_some_and(|start| start.eq_ignore_ascii_case(&name[..short(name)]))
+    })?;
+    Some((u32::try_from(place).ok()? + 1, &text[short(&names[place])..]))
+}
+
+/// A fraction behind the seconds, in nanoseconds.
+fn fraction(text: &str) -> Option<(u32, &str)> {
+    let rest = text.strip_prefix(['.', ','])?;
+    let count = rest.bytes().take_while(u8::is_ascii_digit).count();
+    if count == 0 {
+        return None;
+    }
+    let nanos: u32 = format!("{:0<9}", &rest[..count.min(9)]).parse().ok()?;
+    Some((nanos, &rest[count..]))
+}
+
+impl Read {
+    /// Reads an element, and returns what is behind it.
+    fn element<'t>(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
+        let place = match element {
+            Element::LongMonth | Element::Month | Element::NumMonth | Element::ZeroMonth => &mut self.month,
+            Element::Day | Element::UnderDay | Element::ZeroDay => &mut self.day,
+            Element::UnderYearDay | Element::ZeroYearDay => &mut self.of_year,
+            _ => return self.time(element, text, behind),
+        };
+        let blank = |most: usize| text.len() - text.bytes().take(most).take_while(|byte| *byte == b' ').count();
+        let (number, rest) = match element {
+            Element::LongMonth => name(text, &MONTHS, None)?,
+            Element::Month => name(text, &MONTHS, Some(3))?,
+            Element::UnderDay => number(&text[text.len() - blank(1)..], false)?,
+            Element::UnderYearDay => {
+                let shorter = &text[text.len() - blank(2)..];
+                digits(shorter, 3 - (text.len() - shorter.len()))?
+            }
+            Element::ZeroYearDay => digits(text, 3)?,
+            Element::ZeroMonth | Element::ZeroDay => number(text, true)?,
+            _ => number(text, false)?,
+        };
+        *place = Some(number);
+        Some(rest)
+    }
+
+    /// The elements of the year, the time of the day and the zone.
+    fn time<'t>(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
+        let (place, fixed) = match element {
+            Element::LongYear => {
+                let (year, rest) = digits(text, 4)?;
+                self.year = year.into();
+                return Some(rest);
+            }
+            Element::Year => {
+                let (year, rest) = digits(text, 2)?;
+                self.year = i64::from(year) + if year >= 69 { 1900 } else { 2000 };
+                return Some(rest);
+            }
+            Element::LongWeekday => return name(text, &DAYS, None).map(|(_, rest)| rest),
+            Element::Weekday => return name(text, &DAYS, Some(3)).map(|(_, rest)| rest),
+            Element::Noon | Element::SmallNoon => return self.noon(element, text),
+            Element::ZoneName => return zone_name(text),
+            Element::Zone { z, colon, parts } => return self.zone(text, z, colon, parts),
+            Element::Fraction { digits: count, trims, .. } => return self.fraction(text, count, trims),
+            Element::Hour => (&mut self.hour, false),
+            Element::Hour12 => (&mut self.hour, false),
+            Element::ZeroHour12 => (&mut self.hour, true),
+            Element::Minute => (&mut self.minute, false),
+            Element::ZeroMinute => (&mut self.minute, true),
+            Element::Second => (&mut self.second, false),
+            _ => (&mut self.second, true),
+        };
+        let rest;
+        (*place, rest) = number(text, fixed)?;
+        let is_second = matches!(element, Element::Second | Element::ZeroSecond);
+        // A fraction behind the seconds is read even if the layout has none.
+        let is_next = matches!(next(behind), ("", Some(Element::Fraction { .. }), _));
+        match fraction(rest) {
+            Some((nanos, behind)) if is_second && !is_next => {
+                self.nanos = nanos;
+                Some(behind)
+            }
+            _ => Some(rest),
+        }
+    }
+
+    fn noon<'t>(&mut self, element: Element, text: &'t str) -> Option<&'t str> {
+        let is_pm = match (element, text.get(..2)?) {
+            (Element::Noon, "PM") | (Element::SmallNoon, "pm") => true,
+            (Element::Noon, "AM") | (Element::SmallNoon, "am") => false,
+            _ => return None,
+        };
+        self.is_pm = Some(is_pm);
+        Some(&text[2..])
+    }
+
+    fn fraction<'t>(&mut self, text: &'t str, count: usize, trims: bool) -> Option<&'t str> {
+        if trims && !text.starts_with(['.', ',']) {
+            return Some(text);
+        }
+        let (nanos, rest) = fraction(text)?;
+        self.nanos = nanos;
+        let is_right = trims || text.len() - rest.len() == count + 1;
+        is_right.then_some(rest)
+    }
+
+    fn zone<'t>(&mut self, text: &'t str, z: bool, colon: bool, parts: u8) -> Option<&'t str> {
+        if let Some(rest) = text.strip_prefix('Z').filter(|_| z) {
+            return Some(rest);
+        }
+        let sign = match text.as_bytes().first()? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
+        let (mut rest, mut seconds) = (&text[1..], 0);
+        for (part, unit) in [3600, 60, 1].into_iter().enumerate().take(parts.into()) {
+            if part > 0 && colon {
+                rest = rest.strip_prefix(':')?;
+            }
+            let found;
+            (found, rest) = digits(rest, 2)?;
+            if found > if part == 0 { 24 } else { 60 } {
+                return None;
+            }
+            seconds += i64::from(found) * unit;
+        }
+        self.offset = sign * seconds;
+        Some(rest)
+    }
+
+    /// The time, if its numbers are one.
+    fn moment(self) -> Option<Moment> {
+        let hour = match self.is_pm {
+            Some(true) if self.hour < 12 => self.hour + 12,
+            Some(false) if self.hour == 12 => 0,
+            Some(_) | None => self.hour,
+        };
+        if hour > 23 || self.minute > 59 || self.second > 59 {
+            return None;
+        }
+        let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
+        if !(1..=12).contains(&month) || !(1..=days_in(self.year, month)).contains(&day) {
+            return None;
+        }
+        let mut days = days_before(self.year, month, day);
+        if let Some(of_year) = self.of_year {
+            let days_of_year = 337 + days_in(self.year, 2);
+            let named = days_before(self.year, 1, 1) + i64::from(of_year) - 1;
+            let fits = (self.month.is_none() && self.day.is_none()) || named == days;
+            if !(1..=days_of_year).contains(&of_year) || !fits {
+                return None;
+            }
+            days = named;
+        }
+        let of_day = i64::from(hour * 3600 + self.minute * 60 + self.second);
+        let whole = Moment { seconds: days * SECONDS_A_DAY + of_day - self.offset, nanos: 0 };
+        whole.plus(Span::nanos(self.nanos.into())).ok()
+    }
+}
+
+/// What is behind the name of a zone: three or four capital letters, or `GMT+3`, whose offset Go does not apply either.
+fn zone_name(text: &str) -> Option<&str> {
+    let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    let hours = text.strip_prefix("GMT").and_then(|rest| rest.strip_prefix(['+', '-']));
+    let digits = hours.map_or(0, |hours| hours.bytes().take_while(u8::is_ascii_digit).count());
+    match letters {
+        3 if digits > 0 => hours.map(|hours| &hours[digits..]),
+        3 => Some(&text[3..]),
+        4 if text.as_bytes()[3] == b'T' => Some(&text[4..]),
+        _ => None,
+    }
+}
