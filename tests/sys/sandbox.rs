@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -115,6 +115,7 @@ fn attempts(profile: &str, directory: &Path, neighbour: i32, listener: &TcpListe
     let vector = &raw const vector as i64;
     let pid = i64::from(neighbour);
     let here = i64::from(libc::AT_FDCWD);
+    let owner = [1, neighbour]; // F_OWNER_PID, and whose
     let page = 4096;
     let private = i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let mut all = vec![
@@ -164,6 +165,9 @@ fn attempts(profile: &str, directory: &Path, neighbour: i32, listener: &TcpListe
         ("personality", libc::SYS_personality, [0x0040_0000, 0, 0, 0, 0]),
         ("landlock_restrict_self", libc::SYS_landlock_restrict_self, [0; 5]),
         ("a system call of the future", 999, [0; 5]),
+        ("fcntl(F_SETOWN) to another", libc::SYS_fcntl, [0, i64::from(libc::F_SETOWN), pid, 0, 0]),
+        ("fcntl(F_SETOWN_EX) to another", libc::SYS_fcntl, [0, 15, owner.as_ptr() as i64, 0, 0]),
+        ("fcntl(F_SETSIG) of KILL", libc::SYS_fcntl, [0, 10, i64::from(libc::SIGKILL), 0, 0]),
     ];
     if matches!(profile, "sidecar" | "webhook") {
         all.push(("kill of another", libc::SYS_kill, [pid, 0, 0, 0, 0]));
@@ -188,8 +192,41 @@ fn attempts(profile: &str, directory: &Path, neighbour: i32, listener: &TcpListe
     let address = listener.local_addr().unwrap();
     if profile == "webhook" {
         println!("connect: {}", told(TcpStream::connect(address).map(drop)));
+        for (what, call) in
+            [("sendto", libc::SYS_sendto), ("sendmsg", libc::SYS_sendmsg), ("sendmmsg", libc::SYS_sendmmsg)]
+        {
+            println!("{what}(MSG_FASTOPEN): {}", answer(connect_by_sending(call, address)));
+        }
     } else {
         println!("listen at a TCP port: {}", told(TcpListener::bind("127.0.0.1:0").map(drop)));
+    }
+}
+
+/// Connects with the first bytes that are sent (`MSG_FASTOPEN` of tcp(7)), without connect(2).
+fn connect_by_sending(call: i64, address: SocketAddr) -> i64 {
+    let socket = syscall(libc::SYS_socket, [libc::AF_INET.into(), libc::SOCK_STREAM.into(), 0, 0, 0]);
+    let mut name = libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be() },
+        sin_zero: [0; 8],
+    };
+    let length = size_of_val(&name) as libc::socklen_t;
+    let mut vector = libc::iovec { iov_base: c"x".as_ptr().cast_mut().cast(), iov_len: 1 };
+    // SAFETY: an empty message header is all zeros.
+    let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+    message.msg_hdr.msg_name = (&raw mut name).cast();
+    message.msg_hdr.msg_namelen = length;
+    message.msg_hdr.msg_iov = &raw mut vector;
+    message.msg_hdr.msg_iovlen = 1;
+    let (flag, message) = (i64::from(libc::MSG_FASTOPEN), &raw const message as i64);
+    match call {
+        // SAFETY: as above; this call has six arguments.
+        libc::SYS_sendto => unsafe {
+            libc::syscall(call, socket, vector.iov_base, 1, flag, &raw const name, i64::from(length))
+        },
+        libc::SYS_sendmsg => syscall(call, [socket, message, flag, 0, 0]),
+        _ => syscall(call, [socket, message, 1, flag, 0]),
     }
 }
 
@@ -202,6 +239,10 @@ fn work(directory: &Path, listener: &TcpListener) {
     assert_eq!(fs::read_to_string(directory.join("link")).unwrap(), "x");
     fs::create_dir(directory.join("below")).unwrap();
     fs::rename(directory.join("other"), directory.join("below/other")).unwrap();
+    let [read, other] = [(), ()].map(|()| fs::File::open(directory.join("below/other")).unwrap());
+    assert!(secret_exec::sys::fs::is_open_elsewhere(&read), "a reader of a file is found");
+    drop(other);
+    assert!(!secret_exec::sys::fs::is_open_elsewhere(&read));
     fs::remove_dir_all(directory.join("below")).unwrap();
     drop(std::os::unix::net::UnixListener::bind(directory.join("socket")).unwrap());
     let address = listener.local_addr().unwrap();

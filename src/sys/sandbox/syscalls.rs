@@ -81,7 +81,6 @@ const DESCRIPTORS: &[i64] = &[
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
     libc::SYS_fadvise64,
-    libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
@@ -143,9 +142,6 @@ const CONNECTIONS: &[i64] = &[
     libc::SYS_recvfrom,
     libc::SYS_recvmmsg,
     libc::SYS_recvmsg,
-    libc::SYS_sendmmsg,
-    libc::SYS_sendmsg,
-    libc::SYS_sendto,
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_socketpair,
@@ -217,6 +213,11 @@ fn limited(profile: Profile) -> Vec<(i64, Vec<SeccompRule>)> {
         // New threads, but not processes, and not with new namespaces.
         (libc::SYS_clone, vec![rule(&[(0, Only::Bits { mask: THREAD | NAMESPACES, value: THREAD })])]),
         (libc::SYS_ioctl, values(1, &IOCTLS)),
+        (libc::SYS_fcntl, fcntls()),
+        // Not with the flag that connects, which neither `connect` nor Landlock sees.
+        (libc::SYS_sendto, vec![rule(&[(3, Only::Bits { mask: MSG_FASTOPEN, value: 0 })])]),
+        (libc::SYS_sendmsg, vec![rule(&[(2, Only::Bits { mask: MSG_FASTOPEN, value: 0 })])]),
+        (libc::SYS_sendmmsg, vec![rule(&[(3, Only::Bits { mask: MSG_FASTOPEN, value: 0 })])]),
         // No memory becomes executable.
         (libc::SYS_mmap, vec![rule(&[(2, Only::Bits { mask: PROT_EXEC, value: 0 })])]),
         (libc::SYS_mprotect, vec![rule(&[(2, Only::Bits { mask: PROT_EXEC, value: 0 })])]),
@@ -241,8 +242,21 @@ const NAMESPACES: u64 =
     0x80 | 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000;
 /// TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP, TIOCSPGRP, FIONBIO, FIONREAD, FIOCLEX, FIONCLEX (asm-generic/ioctls.h).
 const IOCTLS: [u64; 9] = [0x5401, 0x802c_542a, 0x5413, 0x540f, 0x5410, 0x5421, 0x541b, 0x5451, 0x5450];
+/// F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
+/// F_SETLEASE, F_GETLEASE, F_DUPFD_CLOEXEC (asm-generic/fcntl.h, linux/fcntl.h).
+const FCNTLS: [u64; 14] = [0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1024, 1025, 1030];
+const F_SETSIG: u64 = 10;
+const MSG_FASTOPEN: u64 = 0x2000_0000;
 /// PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_SET_VMA (names of mappings, by libc).
 const PRCTLS: [u64; 5] = [3, 15, 16, 39, 0x5356_4d41];
+
+/// Not those that have a signal sent to another process. Who has a file open is found with a lease whose signal is the
+/// one that is ignored by default.
+fn fcntls() -> Vec<SeccompRule> {
+    let mut rules = values(1, &FCNTLS);
+    rules.push(rule(&[(1, Only::Is(F_SETSIG)), (2, Only::Is(libc::SIGURG as u64))]));
+    rules
+}
 
 const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
