@@ -72,9 +72,7 @@ fn start(
     };
     let is_pinned = invocation.flags.iter().any(|flag| flag.name == config::PINNED);
     let settings = if is_pinned { Settings::Pinned } else { Settings::All };
-    if is_pinned {
-        environment::forget(config::is_hidden);
-    }
+    environment::forget(|name, value| config::is_always_hidden(name) || (is_pinned && config::is_hidden(name, value)));
     let unread = non_utf8_settings(&environment, settings);
     let caller = &ProcessContext::new(original, environment, settings);
     match &invocation.command {

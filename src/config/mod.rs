@@ -72,7 +72,7 @@ pub use nearest::nearest;
 pub use net::listen;
 pub use options::{ConfigOption, OptionFlag, options};
 pub use overruled::overruled;
-pub use pinned::{is_hidden, is_steering};
+pub use pinned::{is_always_hidden, is_hidden, is_steering};
 pub use place::{ConfigError, Place};
 pub use proxies::{Proxies, ProxyError, without_userinfo};
 pub use resolve::{log_level, mistakes_of_flags, resolve, resolve_without_requests, sandbox};

@@ -31,6 +31,10 @@ const AWS_IDENTITY: [&str; 17] = [
 /// Variables that redirect the C library's name resolution: search domains, and aliases from a file.
 const RESOLVER: [&str; 3] = ["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"];
 
+/// A variable that names a file with the domains of AWS's partitions. The SDK panics if that file is no use, so it never
+/// sees the variable; `AWS_ENDPOINT_URL` and its like set other endpoints.
+const PARTITIONS: &str = "SMITHY_CLIENT_SDK_CUSTOM_PARTITION";
+
 /// The addresses of ECS's and EKS's container credentials, which AWS's SDKs allow without TLS.
 const CONTAINER_CREDENTIALS: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
@@ -57,6 +61,7 @@ pub fn is_steering(name: &str, value: Option<&str>) -> bool {
         || name.starts_with("RESOLV_")
         || name.ends_with("_PROXY")
         || RESOLVER.contains(&name.as_str())
+        || name == PARTITIONS
         || matches!(name.as_str(), "SSL_CERT_FILE" | "SSL_CERT_DIR")
 }
 
@@ -85,6 +90,11 @@ fn is_platform_host(host: &str) -> bool {
 /// Whether a variable is hidden from libraries under `--pinned`: those above, and those that locate profiles.
 pub fn is_hidden(name: &str, value: &str) -> bool {
     is_steering(name, Some(value)) || matches!(name, "HOME" | "XDG_CONFIG_HOME")
+}
+
+/// Whether a variable is hidden from libraries with and without `--pinned`.
+pub fn is_always_hidden(name: &str) -> bool {
+    name == PARTITIONS
 }
 
 #[cfg(test)]
@@ -124,6 +134,7 @@ mod tests {
             "RES_OPTIONS",
             "HOSTALIASES",
             "RESOLV_HOST_CONF",
+            "SMITHY_CLIENT_SDK_CUSTOM_PARTITION",
         ] {
             assert!(is_steering(name, None) && is_steering(name, Some("x")), "{name}");
         }

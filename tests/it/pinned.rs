@@ -222,6 +222,29 @@ fn no_variable_leads_an_aws_identity_to_a_stranger() {
     }
 }
 
+/// The SDK reads the domains of AWS's partitions from a file that a variable names, and sends a token of STS there.
+#[test]
+fn no_variable_gives_the_partitions_of_aws_to_a_stranger() {
+    let case = Case::new();
+    let outputs = r#"{"dnsSuffix":"strangers.invalid","dualStackDnsSuffix":"strangers.invalid","implicitGlobalRegion":"r",
+        "name":"aws","supportsDualStack":false,"supportsFIPS":false}"#;
+    let partition = format!(r#"{{"id":"aws","outputs":{outputs},"regionRegex":"^.*$","regions":{{}}}}"#);
+    let file = case.write("partitions.json", format!(r#"{{"partitions":[{partition}],"version":"1.1"}}"#));
+    let (nowhere, endless) = ("/nonexistent".to_owned(), "/dev/zero".to_owned());
+    let token = case.write("token", "a-token").display().to_string();
+    for path in [file.display().to_string(), nowhere, endless] {
+        for args in [&["--pinned"][..], &[]] {
+            let run = case.run().args(args).args(&["--timeout", "2s", "--set", "aws.region=xx-nowhere-1"]);
+            let run = run.args(&["--env", "X=aws-sm:app"]).env("AWS_EC2_METADATA_DISABLED", "true").sh("true");
+            let run = run.env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x");
+            let run = run.env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
+            let outcome = run.env("SMITHY_CLIENT_SDK_CUSTOM_PARTITION", &path).output();
+            assert!([Some(69), Some(77)].contains(&outcome.code()), "{path}\n{outcome}");
+            assert!(!outcome.err().contains("strangers.invalid"), "{path}\n{outcome}");
+        }
+    }
+}
+
 #[test]
 fn an_unverified_server_is_a_warning_line_whatever_the_mode_and_level() {
     let case = Case::new();
