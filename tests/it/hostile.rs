@@ -167,6 +167,29 @@ fn answers_of_aws_without_end_are_given_up_whoever_sends_them() {
     fails_within_bounds(metadata, 77, "no AWS credentials");
 }
 
+/// The SDK appends the role to a path, and the lifetime to the time.
+#[test]
+fn no_role_and_no_lifetime_of_instance_metadata_ends_a_start_as_a_bug() {
+    let case = Case::new();
+    let run = |life: &'static str, role: &'static str| {
+        let credentials = r#"{"Code":"Success","AccessKeyId":"A","SecretAccessKey":"b","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
+        let script = Script::start(move |head, _, stream| match () {
+            () if head.contains("/api/token") => say(stream, "200 OK", life, "token"),
+            () if head.contains("/security-credentials/ ") => say(stream, "200 OK", "", role),
+            () if head.contains("/security-credentials/") => say(stream, "200 OK", "", credentials),
+            () => say(stream, "200 OK", "", r#"{"SecretString":"value"}"#),
+        });
+        let run = case.run().args(&["--env", "X=aws-sm:a", "--timeout", "5s"]).env("AWS_REGION", "eu-west-1");
+        let run = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", script.address());
+        run.env("AWS_ENDPOINT_URL", script.address()).sh("printf %s $X").output()
+    };
+    let longest = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 18446744073709551615\r\n";
+    assert_eq!(run(longest, "web").ok(), "value");
+    for role in ["a b", "web\n", "<html>"] {
+        run("X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 60\r\n", role).refused(65, &["not the name of a role"]);
+    }
+}
+
 #[test]
 fn a_slow_drip_of_aws_ends_with_the_deadline_and_so_do_headers_without_end() {
     let case = Case::new();

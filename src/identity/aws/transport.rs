@@ -35,7 +35,7 @@ use crate::identity::thread;
 use crate::sys::clock;
 
 use super::AwsCredentialsError;
-use super::body::BodyError;
+use super::body::{BodyError, bound_token_life, check_role};
 use super::credentials_error::{innermost, sanitize_code};
 use super::environment::is_near;
 use super::peer::{NO_NAME, PeerRoute, with_route};
@@ -207,7 +207,7 @@ impl HttpConnector for Dispatch {
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
         let sent = SentRequest::new(&request, &route);
-        let way = self.transport.way(request.uri(), &route);
+        let (way, uri) = (self.transport.way(request.uri(), &route), request.uri().to_owned());
         let answer = self.transport.connector(route, &self.settings).call(request);
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
@@ -218,7 +218,10 @@ impl HttpConnector for Dispatch {
             let Ok(body) = tokio::time::timeout(BODY, body).await else {
                 return Err(ConnectorError::timeout("the answer did not end".into()));
             };
-            *response.body_mut() = SdkBody::from(body?);
+            let body = body?;
+            check_role(&uri, &body)?;
+            bound_token_life(&mut response);
+            *response.body_mut() = SdkBody::from(body);
             Ok(response)
         })
     }
