@@ -182,10 +182,14 @@ impl Backend {
         .collect()
     }
 
-    /// Closes idle connections to Vault, so that their buffers do not keep the last response.
+    /// Closes idle connections to Vault, so that their buffers do not keep the last response, and drops the tokens that
+    /// have ended.
     pub(crate) fn close_idle(&self) {
         match &self.kind {
-            Kind::Vault(logins) => logins.all().iter().for_each(|vault| vault.close_idle()),
+            Kind::Vault(logins) => {
+                logins.drop_ended(clock::boottime());
+                logins.all().iter().for_each(|vault| vault.close_idle());
+            }
             Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => {}
         }
     }
@@ -202,6 +206,7 @@ impl Backend {
         let leases: Vec<&Lease> = leases.iter().collect();
         match &self.kind {
             Kind::Vault(logins) => {
+                logins.drop_ended(clock::boottime());
                 let vaults = logins.all();
                 let all = vaults.iter().map(|vault| revoke_login(vault, &leases, |_| {}));
                 futures_util::future::join_all(all).await.into_iter().flatten().collect()

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, VaultAuth};
 use crate::domain::SecretBytes;
@@ -12,6 +13,7 @@ use crate::identity::{self, PreloadedFiles, Proof};
 use crate::provider::vault::{ENDLESS, Namespace, Token, Vault};
 use crate::provider::{Class, Failure, Limits};
 use crate::schedule::{Outcome, TokenId};
+use crate::sys::clock;
 
 use super::grant;
 use super::login::{Credentials, LoginError, log_in};
@@ -29,9 +31,41 @@ pub(crate) struct Logins {
 struct Tokens {
     current: Option<TokenId>,
     by_id: BTreeMap<TokenId, Rc<Vault>>,
+    /// When each replaced token has ended by itself at the latest, if it does.
+    ends: BTreeMap<TokenId, Duration>,
     /// The connection of the last login, even if its token is dead. The next connection is derived from it, because it
     /// keeps what was unwrapped (a response-wrapped secret ID can be unwrapped only once).
     latest: Rc<Vault>,
+}
+
+impl Tokens {
+    /// Records when the tokens that are about to be replaced have ended: from now on they are not renewed.
+    fn note_ends(&mut self, now: Duration) {
+        for (id, vault) in &self.by_id {
+            if let Some(ttl) = vault.token().and_then(|token| token.ttl) {
+                self.ends.entry(*id).or_insert(now.saturating_add(ttl));
+            }
+        }
+    }
+
+    /// Drops the connections for which `is_over` holds, and their tokens also where somebody else has the connection:
+    /// the start has the first one.
+    fn drop_where(&mut self, is_over: impl Fn(&TokenId, &Vault) -> bool) {
+        self.by_id.retain(|id, vault| {
+            let is_over = is_over(id, vault);
+            if is_over {
+                vault.forget_token();
+            }
+            !is_over
+        });
+    }
+
+    /// Drops replaced tokens that have ended.
+    fn drop_ended(&mut self, now: Duration) {
+        let ends = std::mem::take(&mut self.ends);
+        self.drop_where(|id, _| ends.get(id).is_some_and(|end| *end <= now));
+        self.ends = ends.into_iter().filter(|(id, _)| self.by_id.contains_key(id)).collect();
+    }
 }
 
 impl Logins {
@@ -42,7 +76,8 @@ impl Logins {
         aws_identity: Arc<AwsIdentity>,
         first: Rc<Vault>,
     ) -> Self {
-        let tokens = Tokens { current: None, by_id: BTreeMap::new(), latest: first };
+        let (by_id, ends) = (BTreeMap::new(), BTreeMap::new());
+        let tokens = Tokens { current: None, by_id, ends, latest: first };
         Self { config, auth, preloaded, aws_identity, tokens: RefCell::new(tokens) }
     }
 
@@ -77,6 +112,12 @@ impl Logins {
     pub(crate) fn is_identity_changed(&self) -> bool {
         let Some(secret) = identity::token_of_file(&self.auth, &self.preloaded) else { return false };
         self.current().is_some_and(|vault| vault.token().is_some() && !vault.holds(&secret))
+    }
+
+    /// Drops replaced tokens that have ended by themselves, which nobody revokes: the schedule waits with a revocation
+    /// until the leases under a token are replaced, and a short-lived token ends before.
+    pub(super) fn drop_ended(&self, now: Duration) {
+        self.tokens.borrow_mut().drop_ended(now);
     }
 
     /// The connections of all logins that have not been revoked.
@@ -131,7 +172,8 @@ impl Logins {
                 let tokens = &mut *self.tokens.borrow_mut();
                 // Tokens that we cannot revoke end by themselves: drop their connections. A pending request keeps its
                 // own reference.
-                tokens.by_id.retain(|_, old| old.token().is_some_and(|token| grant(&token).revocable));
+                tokens.drop_where(|_, old| !old.token().is_some_and(|token| grant(&token).revocable));
+                tokens.note_ends(clock::boottime());
                 tokens.latest = Rc::clone(&next);
                 tokens.by_id.insert(id, next);
                 tokens.current = Some(id);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -193,6 +194,48 @@ fn a_sidecar_at_rest_holds_no_jwt_and_no_dead_token() {
         running.signal(libc::SIGTERM);
         running.end();
     }
+}
+
+/// A replaced token is revoked half a minute after its leases are replaced. One that ends before that is dropped by then.
+#[test]
+fn a_token_that_ends_before_its_turn_to_be_revoked_is_dropped() {
+    needs_root!();
+    let case = Case::new();
+    let (logins, issued) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let script = Script::start(move |head, _, stream| {
+        let body = match () {
+            () if head.contains("/login") => {
+                let number = logins.fetch_add(1, Ordering::Relaxed);
+                json!({ "auth": {
+                    "client_token": format!("hvs.a-token-of-a-script-{number}"), "lease_duration": 5, "renewable": false,
+                    "token_type": "service",
+                } })
+            }
+            () if head.contains("/creds/") => {
+                let number = issued.fetch_add(1, Ordering::Relaxed);
+                json!({ "lease_id": format!("db/creds/web/{number}"), "lease_duration": 4, "renewable": false, "data": { "p": "x" } })
+            }
+            () => json!({}),
+        };
+        say(stream, "200 OK", "", &body.to_string())
+    });
+    let jwt = case.write("jwt", "a.b.c");
+    let config = format!(
+        "vault: {{ address: \"{}\", auth: {{ method: jwt, role: r, tokenFile: {} }} }}\nfiles: {{ p: \"vault:db/creds/web#p\" }}\n",
+        script.address(),
+        jwt.display()
+    );
+    let mut running = case.with_files(&config).command("sidecar").user(APP, APP).start();
+    let pid = running.pid();
+    running.until("four logins", || (script.count("/login") >= 4).then_some(()));
+    for number in 0..2 {
+        let token = format!("hvs.a-token-of-a-script-{number}");
+        running.until("no ended token in memory", || (copies(pid, &token) == 0).then_some(()));
+    }
+    running.signal(libc::SIGTERM);
+    running.end();
+    let (revoked, logins) = (script.count("/revoke-self"), script.count("/login"));
+    assert!(revoked >= 1 && revoked + 2 <= logins, "{revoked} of {logins} logins");
 }
 
 /// All writable memory of a process, as root reads it.

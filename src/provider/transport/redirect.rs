@@ -8,6 +8,9 @@ use reqwest::Url;
 
 use super::failure::TransportError;
 
+/// No host name is longer (RFC 1035), and the message about a redirect shows it.
+const LONGEST_HOST: usize = 255;
+
 /// The target of a redirect; `None` when the response is not one. An error for a redirect that is not followed.
 pub(super) fn redirect(
     from: &Url,
@@ -24,7 +27,7 @@ pub(super) fn redirect(
     let Some(target) = location
         .filter(|location| is_location(location))
         .and_then(|location| from.join(location).ok())
-        .filter(Url::has_host)
+        .filter(|target| target.host_str().is_some_and(|host| host.len() <= LONGEST_HOST))
     else {
         let to = if response.headers().contains_key(LOCATION) { "what is no URL" } else { "nowhere" }.to_owned();
         return Err(TransportError::Redirect { from: origin(from), to, why: "; is this a Vault server?" });

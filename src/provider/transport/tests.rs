@@ -54,7 +54,7 @@ fn what_redirects_to_no_path_of_the_api_is_somebody_else() {
         let is_told = why.contains("a login page, a proxy or another server") && !why.contains("canary");
         assert!(is_told && !why.contains("set vault.address to"), "{to}: {why}");
     }
-    for to in ["not a url at all", "", "http://[x"] {
+    for to in ["not a url at all", "", "http://[x", &format!("https://{}/v1/x", "x".repeat(256))] {
         let why = follows(from, to, StatusCode::FOUND, &http::Method::GET, "vault").unwrap_err();
         assert!(why.contains("redirects to what is no URL; is this a Vault server?"), "{to}: {why}");
     }
