@@ -37,11 +37,20 @@ fn the_script_for_clusters_is_sound_as_far_as_it_can_be_seen_without_one() {
         let manifest = std::fs::read_to_string(directory.path().join(format!("{name}.yaml"))).unwrap();
         inject(&["manifest", "--config", &config], &manifest)
     };
-    for name in ["sidecar", "init", "exec", "supervise", "job", "wrong-never", "wrong-on-failure", "load", "after"] {
+    for name in
+        ["sidecar", "init", "exec", "supervise", "job", "wrong-never", "wrong-on-failure", "load", "during", "after"]
+    {
         let output = injected(name);
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("name: secret-exec\n"), "{name}: {}", text(&output.stdout));
     }
+    // The app ends where its variable has another value; a list in which only the last command counts would hide it.
+    for name in ["exec", "supervise"] {
+        let manifest = std::fs::read_to_string(directory.path().join(format!("{name}.yaml"))).unwrap();
+        assert!(manifest.contains("test $VALUE = one || exit 1;"), "{manifest}");
+    }
+    // With --set-image a copy keeps its annotations.
+    assert!(plan.contains(" debug sidecar --copy-to=stripped --container=app --image="), "{plan}");
     let denied = injected("denied");
     assert!(text(&denied.stderr).contains("did you mean secret-exec.dev/file.a?"), "{}", text(&denied.stderr));
     let output = injected("backend");
