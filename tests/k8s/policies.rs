@@ -157,8 +157,20 @@ fn a_pod_that_asks_is_restricted_and_injection_keeps_it_so() {
     off["metadata"]["annotations"]["secret-exec.dev/inject"] = json!("false");
     let mut other = asks(json!({}));
     other["metadata"]["annotations"] = json!({ "example.com/a": "" });
+    // As another injector's annotations are injected, or a copy without annotations: its container says that it gets secrets.
+    let injected = |context: Value| {
+        let mut pod = asks(context);
+        pod["metadata"]["annotations"] = json!({ "vault.hashicorp.com/agent-inject": "true" });
+        pod["spec"]["initContainers"] = json!([{ "name": "secret-exec", "securityContext": restricted.clone() }]);
+        pod
+    };
+    let mut stripped = injected(json!({}));
+    stripped["metadata"].as_object_mut().unwrap().remove("annotations");
     let mut cases = vec![
         (asks(restricted.clone()), false),
+        (injected(restricted.clone()), false),
+        (injected(json!({})), true),
+        (stripped, true),
         (without("runAsNonRoot"), true),
         (without("allowPrivilegeEscalation"), true),
         (without("capabilities"), true),
