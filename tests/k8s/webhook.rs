@@ -15,8 +15,14 @@ fn a_pod_is_injected_and_a_mistake_is_a_sentence() {
     let denied = webhook.post(&review(&json!({ "secret-exec.dev/fiel.a": "x" }))).json()["response"].clone();
     assert_eq!(denied["allowed"], false);
     assert!(denied["status"]["message"].as_str().unwrap().contains("did you mean secret-exec.dev/file.a?"));
+    // The log quotes as the answer does: what it says can be copied.
+    webhook.post(&review(&json!({
+        "secret-exec.dev/mode": "exec", "secret-exec.dev/vault-role": "web", "secret-exec.dev/env.A": "vault:a#b",
+    })));
+    let logged = webhook.line("has no command");
+    assert!(logged.contains("the container's command") && !logged.contains('\\'), "{logged}");
     assert_eq!(webhook.metric("secret_inject_admissions_total{result=\"injected\"}") as u64, 1);
-    assert_eq!(webhook.metric("secret_inject_admissions_total{result=\"denied\"}") as u64, 1);
+    assert_eq!(webhook.metric("secret_inject_admissions_total{result=\"denied\"}") as u64, 2);
 }
 
 #[test]

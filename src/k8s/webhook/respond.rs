@@ -10,6 +10,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use crate::domain::printable;
+
 use super::super::admission::Verdict;
 use super::admit::Outcome;
 use super::connections::{Phase, Ticket};
@@ -99,7 +101,7 @@ async fn mutate(request: Request<Incoming>, ticket: &Ticket, server: &Server) ->
             server.metrics.answered(answer.verdict, took);
             match answer.verdict {
                 Verdict::Injected => info!("injected into {}", answer.pod),
-                Verdict::Denied => info!("denied {}: {}", answer.pod, answer.message.escape_debug()),
+                Verdict::Denied => info!("denied {}: {}", answer.pod, printable(&answer.message)),
                 Verdict::Unchanged => debug!("left {} as it is", answer.pod),
             }
             typed(StatusCode::OK, "application/json", answer.body)
