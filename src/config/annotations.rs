@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 
 use super::check::Author;
 use super::dialect::Setting;
+use super::keys::ROOT;
 use super::layer::{Annotations, Layer, Reading, Text};
 use super::names::{kebab, singles};
 use super::nearest::nearest;
 use super::place::{ConfigError, Place};
+use super::shape::Shape;
 use super::tree::{ConfigErrors, Kind, Node};
 use super::yaml::{self, Origin};
 
@@ -129,13 +131,16 @@ pub(super) fn from_pairs<'a>(
                 let text = if unknown <= MAX_SUGGESTIONS { unknown_text(key) } else { "unknown annotation".to_owned() };
                 mistakes.add(&place, text);
             }
-            Ok(Some(path)) => match conflicting(&seen, &path) {
-                Some(other) => mistakes.add(&place, format!("cannot stand together with {other}")),
-                None => {
-                    layer.add(Node::given(value, &place).under(&path), mistakes);
-                    seen.insert(path, key);
+            Ok(Some(path)) => {
+                let value_path = value_path(&path);
+                match conflicting(&seen, &value_path) {
+                    Some(other) => mistakes.add(&place, format!("cannot stand together with {other}")),
+                    None => {
+                        layer.add(Node::given(value, &place).under(&path), mistakes);
+                        seen.insert(value_path, key);
+                    }
                 }
-            },
+            }
         }
     }
     let mut translated = Layer::new(Author::Annotation);
@@ -151,6 +156,17 @@ fn is_of_replaced_template(setting: &Setting, own: &Node) -> bool {
     let [map, name, field] = setting.path.as_slice() else { return false };
     let template = || own.field(map)?.field(name)?.field("template");
     READ.contains(&field.as_str()) && template().is_some()
+}
+
+/// The path of the value that an option sets: `volume.path` for `volume`, which is short for it.
+fn value_path(path: &[String]) -> Vec<String> {
+    let is_option = !NAMED.iter().any(|(_, map, _)| path.first().is_some_and(|first| first == map));
+    let shape = path.iter().try_fold(&ROOT, |shape, key| shape.under(key)).filter(|_| is_option);
+    let field = match shape {
+        Some(Shape::Short { into, .. }) => *into,
+        _ => None,
+    };
+    path.iter().map(String::as_str).chain(field).map(str::to_owned).collect()
 }
 
 /// An earlier annotation for the same key, or for the same file's content. (A template has a format of its own.)

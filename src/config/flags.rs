@@ -39,8 +39,8 @@ impl fmt::Debug for Flag {
     }
 }
 
-/// Reads all flags as a layer, and the value of `--local`. Of repeated flags the last takes precedence, but a file or
-/// variable may be set only once.
+/// Reads all flags as a layer, and the value of `--local`. Of a repeated flag with a single value the last takes precedence; a
+/// file, variable, secret or list may be set only once, and two flags may not contradict each other.
 pub(super) fn layer<'a>(flags: &'a [Flag], mistakes: &mut ConfigErrors) -> (Node, Option<&'a str>, Reading) {
     read(flags, Author::Operator, mistakes)
 }
@@ -103,7 +103,7 @@ impl<'a> Reader<'a, '_> {
     fn set_top_level_key(&mut self, name: &str, value: &str, place: &Place) {
         let singles: Vec<_> = singles().into_iter().filter(|single| single.path.len() == 1).collect();
         match singles.iter().find(|single| name.strip_prefix("--") == Some(&single.kebab())) {
-            Some(single) => self.layer.add(Node::given(value, place).under(&single.path), self.mistakes),
+            Some(single) => self.layer.add_consistent(Node::given(value, place).under(&single.path), self.mistakes),
             None => {
                 let names: Vec<_> = singles.iter().map(|single| format!("--{}", single.kebab())).collect();
                 let text = match nearest(name, names.iter().map(String::as_str)) {
@@ -132,11 +132,11 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         if options.is_empty() {
-            return self.layer.add(Node::given(reference, &place).under(&[map, name]), self.mistakes);
+            return self.layer.add_consistent(Node::given(reference, &place).under(&[map, name]), self.mistakes);
         }
-        self.layer.add(Node::given(reference, &place).under(&[map, name, "from"]), self.mistakes);
+        self.layer.add_consistent(Node::given(reference, &place).under(&[map, name, "from"]), self.mistakes);
         for (option, value) in options {
-            self.layer.add(Node::given(value, &place).under(&[map, name, option]), self.mistakes);
+            self.layer.add_consistent(Node::given(value, &place).under(&[map, name, option]), self.mistakes);
         }
     }
 
@@ -168,7 +168,7 @@ impl<'a> Reader<'a, '_> {
         } else {
             Node::given(value, &place)
         };
-        self.layer.add(node.under(&path), self.mistakes);
+        self.layer.add_consistent(node.under(&path), self.mistakes);
     }
 
     /// The layer, with the collected actions, and the value of `--local`.
@@ -176,7 +176,7 @@ impl<'a> Reader<'a, '_> {
         if let Some(first) = self.actions.first() {
             let place = first.place.clone();
             let list = Node { kind: Kind::List(self.actions), place };
-            self.layer.add(list.under(&["onChange"]), self.mistakes);
+            self.layer.add_consistent(list.under(&["onChange"]), self.mistakes);
         }
         (self.layer.tree, self.local, self.reading)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::check::{self, Author};
+use super::contradiction;
 use super::dialect::Setting;
 use super::keys::ROOT;
 use super::merge;
@@ -78,6 +79,20 @@ impl Layer {
     /// Validates a part and merges it over the existing ones.
     pub(super) fn add(&mut self, part: Node, mistakes: &mut ConfigErrors) {
         let part = check::layer(part, &ROOT, self.author, mistakes);
+        self.merge(part);
+    }
+
+    /// Validates a part and merges it with the existing ones, unless it contradicts one of them: then both are a mistake.
+    pub(super) fn add_consistent(&mut self, part: Node, mistakes: &mut ConfigErrors) {
+        let part = check::layer(part, &ROOT, self.author, mistakes);
+        match contradiction::find(&self.tree, &part, &ROOT) {
+            Some(found) => mistakes.add(found.later, found.text()),
+            None => self.merge(part),
+        }
+    }
+
+    /// Merges a part over the existing ones.
+    fn merge(&mut self, part: Node) {
         self.tree = merge::over(std::mem::replace(&mut self.tree, Node::empty()), part, &ROOT);
     }
 }

@@ -209,10 +209,10 @@ fn variables(environment: &[&(String, String)], mistakes: &mut ConfigErrors) -> 
         };
         mistakes.add(&Place::Variable(name.clone()), text);
     }
-    found.sort_by_key(|(single, ..)| single.path.len()); // SECRET_EXEC_VOLUME_PATH says more than SECRET_EXEC_VOLUME
+    found.sort_by(|(a, ..), (b, ..)| a.path.cmp(&b.path)); // messages that do not depend on the environment's order
     let mut layer = Layer::new(Author::Operator);
     for (single, name, value) in found {
-        layer.add(Node::given(value, &Place::Variable(name.clone())).under(&single.path), mistakes);
+        layer.add_consistent(Node::given(value, &Place::Variable(name.clone())).under(&single.path), mistakes);
     }
     layer.tree
 }

@@ -16,6 +16,7 @@ mod backends;
 mod bank_vaults;
 mod behind;
 mod check;
+mod contradiction;
 mod dialect;
 pub(crate) mod document;
 mod entries;

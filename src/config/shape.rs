@@ -261,12 +261,13 @@ impl Shape {
         matches!(self, Self::Single(_) | Self::Short { .. } | Self::List { single_item: SingleItem::Allowed, .. })
     }
 
-    /// The choice between fields, if there is one.
+    /// The choice between fields, if there is one. (Of the variants of a tagged map only one has a choice.)
     pub(super) fn choice(&self) -> Option<&'static Choice> {
         match self {
             Self::Short { long, .. } => long.choice.as_ref(),
             Self::Object(object) => object.choice.as_ref(),
-            _ => None,
+            Self::Tagged(tagged) => tagged.variants.iter().find_map(|variant| variant.object.choice.as_ref()),
+            Self::Single(_) | Self::List { .. } | Self::Map { .. } => None,
         }
     }
 }

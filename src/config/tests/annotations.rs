@@ -115,6 +115,16 @@ fn two_annotations_do_not_say_the_same() {
     );
     let role = annotated(&[("secret-exec.dev/vault-role", "a"), ("secret-exec.dev/vault-auth-role", "b")]);
     assert!(role.mistake().contains("cannot stand together"));
+    for (short, long, value, other) in [
+        ("volume", "volume-path", "/run/a", "/run/b"),
+        ("refresh", "refresh-vault", "5m", "6m"),
+        ("aws-assume-role", "aws-assume-role-arn", "arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"),
+    ] {
+        let (short, long) = (format!("secret-exec.dev/{short}"), format!("secret-exec.dev/{long}"));
+        let both = [(short.as_str(), value), (&long, other), ("secret-exec.dev/refresh-aws", "1h")];
+        let given = Given { annotations: Some(&both), ..Given::default() };
+        assert_eq!(given.mistake(), format!("annotation {long}: cannot stand together with {short}"));
+    }
     assert!(annotated(&[("secret-exec.dev/format.a", "json")]).mistake().contains("nothing says what the file holds"));
 }
 

@@ -213,8 +213,7 @@ fn variables_say_any_single_valued_key() {
         ("SECRET_EXEC_RUN_AS", "1000:1000"),
         ("SECRET_EXEC_LEAVE_LEASES", "true"),
         ("SECRET_EXEC_ON_CHANGE", "signal:HUP@nginx"),
-        ("SECRET_EXEC_VOLUME_PATH", "/run/y"),
-        ("SECRET_EXEC_VOLUME", "/run/x"),
+        ("SECRET_EXEC_VOLUME", "/run/y"),
         ("SECRET_EXEC_VOLUME_SIZE", "1Mi"),
         ("SECRET_EXEC_REFRESH_AWS", "2h"),
         ("SECRET_EXEC_LOG_LEVEL", "debug"),
@@ -345,6 +344,105 @@ fn mistakes_in_flags_name_the_flag() {
     assert_eq!(twice.mistake(), "--file a: given twice");
     let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
     assert_eq!(twice.mistake(), "--env A: given twice");
+}
+
+#[test]
+fn settings_of_one_layer_that_contradict_each_other_are_refused_with_both_places() {
+    const WHY: &str = "only one of the two can count; leave the other out";
+    let set = |first: &str, second: &str| flags(&[("--set", first), ("--set", second)]).mistakes();
+    for (first, second, later, earlier) in [
+        ("files.x.from=file:/a", "files.x.template=b", "files.x.template", "files.x.from"),
+        ("files.x.template=b", "files.x.from=file:/a", "files.x.from", "files.x.template"),
+        ("files.x.template=b", "files.x.templateFile=/b", "files.x.templateFile", "files.x.template"),
+        ("files.x.format=json", "files.x.template=b", "files.x.template", "files.x.format"),
+        ("files.x=file:/a", "files.x.from=file:/b", "files.x.from", "files.x"),
+        ("files={x: file:/a}", "files.x.template=b", "files.x.template", "files"),
+        ("env.X.from=file:/a", "env.X.template=b", "env.X.template", "env.X.from"),
+        ("secrets.x=file:/a", "secrets.x.from=file:/b", "secrets.x.from", "secrets.x"),
+        ("vault.ca=-----BEGIN CERTIFICATE-----", "vault.caFile=/ca", "vault.caFile", "vault.ca"),
+        ("vault.caPath=/ca", "vault.caFile=/ca", "vault.caFile", "vault.caPath"),
+        ("vault.auth.roleId=a", "vault.auth.roleIdFile=/a", "vault.auth.roleIdFile", "vault.auth.roleId"),
+        ("volume=/run/a", "volume.path=/run/b", "volume.path", "volume"),
+        ("refresh=5m", "refresh.vault=6m", "refresh.vault", "refresh"),
+        ("vault={address: \"http://a\"}", "vault.address=http://b", "vault.address", "vault"),
+    ] {
+        let expected = format!("--set {later}: contradicts --set {earlier}: {WHY}");
+        let mistakes = set(first, second);
+        assert!(mistakes.contains(&expected), "{expected}\n{mistakes:#?}");
+    }
+    for (first, second, later, earlier) in [
+        (("--file", "x=file:/a"), ("--set", "files.x.template=b"), "--set files.x.template", "--file x"),
+        (("--file", "x=file:/a"), ("--set", "files.x=file:/b"), "--set files.x", "--file x"),
+        (("--set", "files.x.format=json"), ("--file", "x=file:/a,format=raw"), "--file x", "--set files.x.format"),
+        (("--env", "X=file:/a"), ("--set", "env.X=file:/b"), "--set env.X", "--env X"),
+        (("--run-as", "1:1"), ("--set", "runAs=2:2"), "--set runAs", "--run-as"),
+        (("--supervise", ""), ("--set", "supervise=false"), "--set supervise", "--supervise"),
+        (("--volume", "/run/a"), ("--set", "volume.path=/run/b"), "--set volume.path", "--volume"),
+        (("--on-change", "none"), ("--set", "onChange=restart"), "--on-change", "--set onChange"),
+    ] {
+        assert_eq!(flags(&[first, second]).mistake(), format!("{later}: contradicts {earlier}: {WHY}"));
+    }
+    for (first, second, place) in [
+        ("files.x=file:/a", "files.x=file:/b", "files.x"),
+        ("env.X.template=a", "env.X.template=b", "env.X.template"),
+        ("secrets.x=file:/a", "secrets.x=file:/b", "secrets.x"),
+        ("passEnv=[A]", "passEnv=[B]", "passEnv"),
+        ("envFrom=[{from: file:/a}]", "envFrom=[{from: file:/b}]", "envFrom"),
+        ("onChange=signal:HUP", "onChange=restart", "onChange"),
+    ] {
+        assert_eq!(set(first, second), [format!("--set {place}: given twice")]);
+    }
+    for (first, second) in [
+        (("SECRET_EXEC_VAULT_CA", "-----BEGIN CERTIFICATE-----"), ("SECRET_EXEC_VAULT_CA_FILE", "/ca")),
+        (("SECRET_EXEC_VOLUME", "/run/a"), ("SECRET_EXEC_VOLUME_PATH", "/run/b")),
+        (("SECRET_EXEC_REFRESH", "5m"), ("SECRET_EXEC_REFRESH_VAULT", "6m")),
+    ] {
+        for pair in [[first, second], [second, first]] {
+            let expected =
+                format!("environment variable {}: contradicts environment variable {}: {WHY}", second.0, first.0);
+            assert_eq!(environment(&pair).mistake(), expected);
+        }
+    }
+}
+
+#[test]
+fn settings_of_one_layer_that_agree_or_that_a_script_appends_are_no_contradiction() {
+    for pair in [
+        [("--timeout", "5s"), ("--timeout", "6s")],
+        [("--set", "timeout=5s"), ("--set", "timeout=6s")],
+        [("--timeout", "6s"), ("--set", "timeout=6s")],
+        [("--set", "volume={path: /run/a}"), ("--set", "volume={path: /run/b}")],
+    ] {
+        assert!([5, 6, 60].contains(&flags(&pair).config().rotation.timeout.as_secs()), "{pair:?}");
+    }
+    let again = [("--timeout", "5s"), ("--timeout", "6s")];
+    assert_eq!(flags(&again).config().rotation.timeout.as_secs(), 6);
+    let config = flags(&[
+        ("--file", "x=file:/a,format=json"),
+        ("--set", "files.x.mode=0440"),
+        ("--set", "files.x.format=json"),
+        ("--set", "files={y: file:/y}"),
+        ("--set", "files={z: file:/z}"),
+        ("--on-change", "signal:HUP@a"),
+        ("--on-change", "signal:HUP@b"),
+        ("--set", "refresh=5m"),
+        ("--set", "refresh.aws=6m"),
+    ])
+    .config();
+    assert_eq!((config.files.len(), config.rotation.on_change.len()), (3, 2));
+    // Layers: what is said later counts.
+    let config = Given {
+        environment: &[("SECRET_EXEC_RUN_AS", "2:2")],
+        flags: &[("--run-as", "3:3"), ("--set", "files.x.template=c")],
+        ..file("runAs: \"1:1\"\nfiles: { x: file:/a }")
+    }
+    .config();
+    assert_eq!(config.app.run_as.unwrap().to_string(), "3:3");
+    assert!(matches!(config.files[0].content, Content::Template(..)));
+    let text = "vault: { address: \"https://v\", auth: { method: approle, roleId: a } }\nfiles: { x: vault:a }";
+    let config = Given { flags: &[("--set", "vault.auth.roleIdFile=/id"), ("--pinned", "")], ..file(text) }.config();
+    let auth = config.backends.vault.unwrap().auth;
+    assert!(matches!(&auth, Some(VaultAuth::AppRole { role_id: RoleId::File(path), .. }) if path == "/id"), "{auth:?}");
 }
 
 #[test]

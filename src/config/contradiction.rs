@@ -1,0 +1,83 @@
+//! Settings of one layer of which only one can count. Between layers the later one takes precedence, but within one layer
+//! the author has meant both.
+
+use super::place::Place;
+use super::shape::Shape;
+use super::tree::{Kind, Node, Text};
+
+/// Two settings that contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Contradiction<'a> {
+    earlier: &'a Place,
+    /// Where the later of the two is.
+    pub(super) later: &'a Place,
+}
+
+impl Contradiction<'_> {
+    /// The message at the later setting.
+    pub(super) fn text(self) -> String {
+        if self.earlier == self.later {
+            return "given twice".to_owned();
+        }
+        format!("contradicts {}: only one of the two can count; leave the other out", self.earlier)
+    }
+}
+
+/// Whether a setting that is given twice, in the same way, counts as it was given last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    /// A single value: a script appends the flag that changes it.
+    Last,
+    /// A file, variable or secret.
+    Refused,
+}
+
+/// The first setting of `part` that contradicts a setting of `earlier`, an earlier part of the same layer. Both are normalised by
+/// [`super::check::layer`].
+pub(super) fn find<'a>(earlier: &'a Node, part: &'a Node, shape: &'static Shape) -> Option<Contradiction<'a>> {
+    below(earlier, part, Some(shape), Repeated::Last)
+}
+
+/// The first contradiction at or below two nodes.
+fn below<'a>(
+    earlier: &'a Node,
+    later: &'a Node,
+    shape: Option<&'static Shape>,
+    repeated: Repeated,
+) -> Option<Contradiction<'a>> {
+    let both = Contradiction { earlier: &earlier.place, later: &later.place };
+    let (Kind::Map(old), Kind::Map(new)) = (&earlier.kind, &later.kind) else {
+        let is_list = matches!(later.kind, Kind::List(_));
+        let is_override = earlier.place == later.place && repeated == Repeated::Last && !is_list;
+        return (!is_override && !is_same(earlier, later)).then_some(both);
+    };
+    let choice = shape.and_then(Shape::choice);
+    let taken = choice.and_then(|choice| {
+        let mut ways = choice.ways.iter().filter_map(|way| Some((*way, way.first()?)));
+        ways.find_map(|(way, head)| Some((way, new.iter().find(|entry| entry.key == *head)?)))
+    });
+    if let (Some(choice), Some((way, head))) = (choice, taken) {
+        let is_other = |key: &str| !way.contains(&key) && choice.ways.iter().any(|way| way.contains(&key));
+        if let Some(other) = old.iter().find(|entry| is_other(&entry.key)) {
+            return Some(Contradiction { earlier: &other.place, later: &head.place });
+        }
+    }
+    let repeated = if matches!(shape, Some(Shape::Map { .. })) { Repeated::Refused } else { repeated };
+    new.iter().find_map(|new| {
+        let old = old.iter().find(|old| old.key == new.key)?;
+        below(&old.value, &new.value, shape.and_then(|shape| shape.under(&new.key)), repeated)
+    })
+}
+
+/// Whether two nodes say the same. One whose mistake has been reported contradicts nothing.
+fn is_same(a: &Node, b: &Node) -> bool {
+    match (&a.kind, &b.kind) {
+        (Kind::Bad, _) | (_, Kind::Bad) => true,
+        (Kind::Text(Text { text: a, .. }), Kind::Text(Text { text: b, .. })) => a == b,
+        (Kind::List(a), Kind::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        (Kind::Map(a), Kind::Map(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.key == b.key && is_same(&a.value, &b.value))
+        }
+        _ => false,
+    }
+}
