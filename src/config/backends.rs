@@ -46,16 +46,6 @@ pub(super) fn need(config: &Config, is_meant: impl Fn(&Source) -> bool) -> Need 
     }
 }
 
-/// The host of Secrets Manager in a region. `None` if it matters and is not known: the region may be in a profile.
-fn secrets_manager(region: Option<&str>, proxies: &Proxies) -> Option<String> {
-    match region {
-        None if proxies.has_exceptions() => None,
-        None => Some("secretsmanager.REGION.amazonaws.com".to_owned()),
-        Some(region) if region.starts_with("cn-") => Some(format!("secretsmanager.{region}.amazonaws.com.cn")),
-        Some(region) => Some(format!("secretsmanager.{region}.amazonaws.com")),
-    }
-}
-
 /// What answers the references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
@@ -208,24 +198,12 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the section `aws`.
-    pub(super) fn aws(&mut self, need: &Need, answers: Answers, merged: &Merged<'_>) -> Aws {
-        let proxies = &merged.proxies;
+    /// Reads the section `aws`. (Whether a proxy can be used depends on the files in `~/.aws`, which are read later.)
+    pub(super) fn aws(&mut self, merged: &Merged<'_>) -> Aws {
         let region = self.read("aws.region", value::region);
         let arn = self.read("aws.assumeRole.arn", value::role_arn);
         let external_id = self.read("aws.assumeRole.externalId", value::plain);
-        if matches!(need, Need::Yes(_)) && answers == Answers::Backends {
-            let way = match merged.aws_endpoint {
-                Some(endpoint) => proxies.choose_for(endpoint),
-                None => match secrets_manager(region.as_deref(), proxies) {
-                    Some(host) => proxies.choose("https", &host, None),
-                    None => Ok(None),
-                },
-            };
-            if let Err(error) = way {
-                self.mistakes.add(&Place::Variable(error.variable.to_owned()), error.at_its_place());
-            }
-        }
-        Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }), proxies: proxies.clone() }
+        let proxies = merged.proxies.clone();
+        Aws { region, assume_role: arn.map(|arn| AssumeRole { arn, external_id }), proxies }
     }
 }

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use super::annotations;
-use super::aws_endpoint::secrets_manager_endpoint;
 use super::check::{self, Author};
 use super::flags::{self, Flag};
 use super::home::{self, Home};
@@ -66,8 +65,6 @@ pub(super) struct Merged<'a> {
     pub(super) proxies: Proxies,
     /// The name of an inherited variable that contains a token, which is ignored.
     pub(super) token_variable: Option<&'static str>,
-    /// The address of Secrets Manager, if a variable sets it.
-    pub(super) aws_endpoint: Option<&'a str>,
 }
 
 /// Parses, validates and merges the layers.
@@ -116,9 +113,8 @@ pub(super) fn merged<'a>(layers: &Layers<'a>, mistakes: &mut ConfigErrors) -> Me
     home::expand(&mut tree, home, mistakes);
     let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
     let token_variable = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find(is_set);
-    let aws_endpoint = secrets_manager_endpoint(variable).map(|(_, url)| url);
     let proxies = Proxies::read(variable);
-    Merged { tree, local, reading: worse(reading, result), proxies, token_variable, aws_endpoint }
+    Merged { tree, local, reading: worse(reading, result), proxies, token_variable }
 }
 
 /// The worse of two results.

@@ -8,7 +8,6 @@
 //! the [`Config`] from the result; `arguments` writes a layer as flags again, for the arguments of an injected
 //! container.
 
-mod aws_endpoint;
 mod action;
 pub mod annotations;
 mod arguments;
@@ -53,7 +52,6 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use aws_endpoint::secrets_manager_endpoint;
 pub use behind::{OptionBehind, option_behind};
 pub use dialect::{
     BANK_VAULTS_PREFIX, DIALECT_PREFIXES, Dialect, OPENBAO_PREFIX, SECRETS_WEBHOOK_PREFIX, Setting, VAULT_PREFIX,

@@ -106,18 +106,13 @@ impl Proxies {
     }
 
     /// Selects the proxy for an address of the configuration; `None` for this machine.
-    pub(super) fn choose_for(&self, address: &str) -> Result<Option<&str>, ProxyError> {
+    pub fn choose_for(&self, address: &str) -> Result<Option<&str>, ProxyError> {
         let Ok(net::Url { scheme, host, authority, .. }) = net::url(address) else { return Ok(None) };
         if net::is_loopback(address) || host.to_ascii_lowercase().ends_with(".localhost") {
             return Ok(None);
         }
         let port = authority.strip_prefix(host).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
         self.choose(scheme, host, port)
-    }
-
-    /// Whether `NO_PROXY` excludes any host.
-    pub(super) fn has_exceptions(&self) -> bool {
-        !self.except.is_empty()
     }
 
     /// The variable that sets the proxy for a scheme, for messages.

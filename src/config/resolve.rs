@@ -159,7 +159,7 @@ impl Reader<'_> {
         let aws = need(config, |source| matches!(source, Source::Aws(_)));
         let answers = if config.backends.local.is_some() { Answers::LocalFile } else { answers };
         config.backends.vault = self.vault(&vault, answers, merged);
-        config.backends.aws = self.aws(&aws, answers, merged);
+        config.backends.aws = self.aws(merged);
         // A variable of a backend's own tools is only a mistake where its value is used.
         let tree = self.tree;
         self.mistakes.retain(|mistake| match layers::gap(&mistake.place) {

@@ -39,10 +39,9 @@ pub use body::BodyError;
 use checked::Checked;
 pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
-pub(crate) use environment::secrets_manager_variable;
 use negative_cache::NegativeCache;
-pub(crate) use profile::profile_files;
 use profile::{ExplainedFiles, Services};
+pub(crate) use profile::{hint_at_address, profile_files};
 use transport::Transport;
 
 /// The timeout of a TCP and TLS handshake.
@@ -54,6 +53,8 @@ const READ: Duration = Duration::from_secs(10);
 const METADATA: Duration = Duration::from_secs(1);
 /// The timeout of the whole credentials chain.
 const CHAIN: Duration = Duration::from_secs(15);
+/// The SDK's ID of the service that keeps secrets.
+const SECRETS_MANAGER: &str = "Secrets Manager";
 /// The SDK's ID of the service that issues credentials.
 const STS: &str = "STS";
 /// The signing region of the global STS endpoint.
@@ -112,7 +113,7 @@ impl AwsIdentity {
         let region = Region::new(region.to_owned());
         let base = self.base(&region).await?;
         let services = Services(base.clone());
-        environment::check_one_endpoint(&base, &services, "Secrets Manager")?;
+        environment::check_one_endpoint(&base, &services, SECRETS_MANAGER)?;
         let mut sdk = base.clone().into_builder().region(region);
         if let Some(role) = role.or(self.settings.assume_role.as_ref().map(|role| role.arn.as_str())) {
             environment::check_endpoint(&base, &services, STS)?;
@@ -120,6 +121,16 @@ impl AwsIdentity {
             sdk = sdk.credentials_provider(self.assumed(&base, role).await);
         }
         Ok(sdk.build())
+    }
+
+    /// The address that the environment or the profile gives Secrets Manager, if any.
+    pub fn endpoint(&self, sdk: &SdkConfig) -> Option<String> {
+        environment::endpoint(sdk, &Services(sdk.clone()), SECRETS_MANAGER)
+    }
+
+    /// Checks that the proxy for an address can be used, if it has one. Sends nothing.
+    pub fn check_proxy(&self, address: &str) -> Result<(), AwsCredentialsError> {
+        Ok(self.settings.proxies.choose_for(address).map(drop)?)
     }
 
     /// Signs `GetCallerIdentity` with the workload's own credentials (never those of an assumed role). Without a region
@@ -233,7 +244,7 @@ async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsCred
         .build();
     let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).configure(provider);
     let services = Services(sdk.clone());
-    environment::check_endpoint(&sdk, &services, "Secrets Manager")?;
+    environment::check_endpoint(&sdk, &services, SECRETS_MANAGER)?;
     if environment::has_web_identity() {
         environment::check_endpoint(&sdk, &services, STS)?;
         environment::check_one_endpoint(&sdk, &services, STS)?;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use crate::backend::Backends;
 use crate::config::Config;
 use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Source, VaultOperation};
 use crate::identity::aws::AwsIdentity;
 use crate::plan::{Plan, access, local_file, policy};
-use crate::provider::Failure;
+use crate::provider::aws::Aws;
 use crate::start::{Session, StartOptions, runtime};
 use crate::sys::clock;
 use tracing::warn;
@@ -118,7 +119,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
             Err(more) => problems.extend(more),
         }
     } else {
-        problems.extend(missing_region(config, &plan));
+        problems.extend(unusable_aws(config, &plan));
     }
     let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
     let confines = confines(config, what, &plan, caller);
@@ -130,15 +131,27 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     Ok((text, problems))
 }
 
-/// What a start says of a secret of AWS whose region nobody names: the files of `~/.aws` are looked at, and nobody is asked.
-fn missing_region(config: &Config, plan: &Plan) -> Option<Diagnostic> {
-    let has_none = |source: &Source| matches!(source, Source::Aws(aws) if aws.region.is_none());
-    let planned =
-        plan.sources.iter().find(|planned| has_none(&planned.source)).filter(|_| config.backends.local.is_none())?;
-    let identity = AwsIdentity::new(config.backends.aws.clone(), None);
-    let region = runtime().ok()?.block_on(async { identity.region(None).await });
-    let failure = Failure::from(region.err()?);
-    Some(Diagnostic::new(failure.class.exit(), format!("cannot read {}: {failure}", planned.shown)))
+/// What a start would fail with at the first secret of AWS that it cannot read: no region, a profile, an address or a proxy that
+/// cannot be used. The files of `~/.aws` are read, and nothing is sent.
+fn unusable_aws(config: &Config, plan: &Plan) -> Option<Diagnostic> {
+    if config.backends.local.is_some() {
+        return None;
+    }
+    let of_aws = plan.sources.iter().filter_map(|planned| match &planned.source {
+        Source::Aws(source) => Some((planned, source)),
+        Source::Vault(_) | Source::File(_) => None,
+    });
+    let secrets = Aws::new(Arc::new(AwsIdentity::new(config.backends.aws.clone(), None)));
+    let first = async {
+        for (planned, source) in of_aws {
+            if let Err(failure) = secrets.check(source).await {
+                let text = format!("cannot read {}: {failure}", planned.shown);
+                return Some(Diagnostic::new(failure.class.exit(), text));
+            }
+        }
+        None
+    };
+    runtime().ok()?.block_on(first)
 }
 
 /// The user and groups that the app would get, in words.

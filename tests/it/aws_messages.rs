@@ -55,6 +55,14 @@ fn what_leads_elsewhere_is_named_when_nobody_answers() {
     for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
         refused(&case, &with(&[(name, &nobody)]), 69, &["connection refused", &format!("({nobody}, from {name})")]);
     }
+    case.write(".aws/config", &format!("[default]\nendpoint_url = {nobody}\n"));
+    let by_file = format!("({nobody}, from endpoint_url in ~/.aws/config");
+    refused(&case, &with(&[]), 69, &["connection refused", &by_file]);
+    let server = Proxy::before(1);
+    server.always(Plan::Answer(302, "Location: http://login/\r\n".to_owned(), String::new()));
+    case.write(".aws/config", &format!("[default]\nendpoint_url = {}\n", server.address()));
+    refused(&case, &with(&[]), 65, &["that is a redirect", "its address may be from endpoint_url in ~/.aws/config"]);
+    std::fs::remove_file(case.dir.join(".aws/config")).unwrap();
     let hidden = nobody.replace("http://", "http://user:canary@");
     let shown = format!("requests go through the proxy {nobody} (HTTPS_PROXY), and NO_PROXY goes around it");
     refused(&case, &with(&[("HTTPS_PROXY", &hidden)]), 69, &["eu-west-1: connection refused; ", &shown]);
@@ -280,4 +288,64 @@ fn a_profile_file_that_never_ends_is_refused_and_an_empty_device_is_none() {
         let empty = with(&[(name, "/dev/null"), ("AWS_ENDPOINT_URL", &nobody)]);
         refused(&case, &empty, 69, &["connection refused"]);
     }
+}
+
+/// Where Secrets Manager is, is said by variables, by the profile, by its `services` section, or by AWS; a proxy that cannot be
+/// used is an error (64) only where a request would go through it, in `check` as in a start.
+#[test]
+fn a_proxy_is_judged_by_the_address_that_the_profile_gives_too() {
+    let case = Case::new();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let plain = "[default]\nendpoint_url = {}\n";
+    let services = "[default]\nservices = s\n[services s]\nsecrets_manager =\n  endpoint_url = {}\n";
+    let named = "[default]\nregion = us-east-1\n[profile p]\nendpoint_url = {}\n";
+    let check = |variables: &[(&str, &str)], template: bool| {
+        let run = case.run().env("HOME", &case.dir).env("AWS_EC2_METADATA_DISABLED", "true");
+        let secret =
+            if template { "env.X.template={{ secret('aws-sm:some/name') }}" } else { "env.X=aws-sm:some/name" };
+        let run = variables.iter().fold(run.args(&["--set", secret]), |run, (name, value)| run.env(name, value));
+        run.command("check").output()
+    };
+    let socks = ("ALL_PROXY", "socks5h://canary:1");
+    let used_for = |host: &str| {
+        format!(
+            "ALL_PROXY names a SOCKS proxy, which is not spoken; name an http:// proxy, or set NO_PROXY for that host; it would be used for {host}"
+        )
+    };
+    for (config, more, host) in [
+        ("", vec![], Some("secretsmanager.eu-west-1.amazonaws.com")),
+        ("", vec![("AWS_REGION", "cn-north-1")], Some("secretsmanager.cn-north-1.amazonaws.com.cn")),
+        ("", vec![("AWS_USE_FIPS_ENDPOINT", "true")], Some("secretsmanager-fips.eu-west-1.amazonaws.com")),
+        ("", vec![("NO_PROXY", ".amazonaws.com")], None),
+        ("", vec![("NO_PROXY", ".us-east-1.amazonaws.com")], Some("secretsmanager.eu-west-1.amazonaws.com")),
+        ("", vec![("AWS_ENDPOINT_URL", nobody.as_str())], None),
+        ("", vec![("AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://localhost:1")], None),
+        ("", vec![("AWS_ENDPOINT_URL", "https://aws.internal:8443")], Some("aws.internal")),
+        (plain, vec![], None),
+        (plain, vec![("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")], Some("secretsmanager.eu-west-1.amazonaws.com")),
+        (services, vec![], None),
+        (named, vec![], Some("secretsmanager.eu-west-1.amazonaws.com")),
+        (named, vec![("AWS_PROFILE", "p")], None),
+    ] {
+        case.write(".aws/config", &config.replace("{}", &nobody));
+        let variables = with(&[&more[..], &[socks]].concat());
+        for template in [false, true] {
+            let outcome = check(&variables, template);
+            match host {
+                Some(host) => outcome.refused(64, &["cannot read aws-sm:some/name: ", &used_for(host)]),
+                None => _ = outcome.ok(),
+            }
+            assert!(!outcome.err().contains("canary"), "{outcome}");
+        }
+        match host {
+            Some(host) => refused(&case, &variables, 64, &["cannot read aws-sm:some/name: ", &used_for(host)]),
+            None if config.is_empty() && !more[0].0.starts_with("AWS") => {} // AWS itself
+            None => refused(&case, &variables, 69, &["connection refused"]),
+        }
+    }
+    // An address of the profile that is behind the proxy.
+    case.write(".aws/config", &plain.replace("{}", "http://aws.internal:1"));
+    let http = with(&[("HTTP_PROXY", "http://p:x")]);
+    check(&http, false).refused(64, &["HTTP_PROXY has no valid host and port", "it would be used for aws.internal"]);
+    refused(&case, &http, 64, &["HTTP_PROXY has no valid host and port", "it would be used for aws.internal"]);
 }

@@ -8,7 +8,6 @@ use aws_config::SdkConfig;
 use aws_types::os_shim_internal::Env;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use crate::config::secrets_manager_endpoint;
 use crate::identity::file;
 
 /// An environment variable or profile setting that cannot be used.
@@ -60,7 +59,7 @@ pub(super) fn check_endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig,
 }
 
 /// The endpoint of a service in environment or profile, as the SDK resolves it.
-fn endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Option<String> {
+pub(super) fn endpoint(sdk: &SdkConfig, services: &impl LoadServiceConfig, id: &str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let of_service = key.ok().and_then(|key| services.load_config(key));
     of_service.or_else(|| sdk.endpoint_url().map(str::to_owned)).filter(|url| !url.trim().is_empty())
@@ -107,8 +106,14 @@ pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
 }
 
 /// The variable that sets an address of Secrets Manager other than AWS's, if there is one.
-pub(crate) fn secrets_manager_variable() -> Option<&'static str> {
-    secrets_manager_endpoint(|name| Env::default().get(name).ok()).map(|(name, _)| name)
+pub(super) fn secrets_manager_variable() -> Option<&'static str> {
+    let is_set = |name: &&str| Env::default().get(name).is_ok_and(|value| !value.trim().is_empty());
+    ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"].into_iter().find(is_set).filter(|_| !ignores_addresses())
+}
+
+/// Whether addresses of services in environment and files do not count.
+pub(super) fn ignores_addresses() -> bool {
+    Env::default().get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_ok_and(|word| word.eq_ignore_ascii_case("true"))
 }
 
 /// Checks that the text is an HTTP address; empty is allowed.

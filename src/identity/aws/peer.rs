@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::config::{Proxies, without_userinfo};
 
-use super::environment;
+use super::profile;
 
 /// A request without a response, and its route.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
         None => reason.to_owned(),
         Some((PeerRoute::Direct(address), _)) => {
             let authority = address.split_once("://").map_or(address.as_str(), |(_, authority)| authority);
-            let said = environment::endpoint_variable(authority).map(|name| format!(", from {name}"));
+            let said = profile::origin_of_address(authority).map(|name| format!(", from {name}"));
             format!("{reason} ({address}{})", said.unwrap_or_default())
         }
         Some((PeerRoute::Proxy(proxy, variable), failed)) => {

@@ -209,6 +209,32 @@ fn read(ProfileFile { path, variable, is_named }: ProfileFile) -> std::result::R
     }
 }
 
+/// What gives a service the address with this authority (`HOST:PORT`): a variable, or the config file.
+pub(super) fn origin_of_address(authority: &str) -> Option<&'static str> {
+    let is_in_file = || !authority.is_empty() && has_address(|value| value.contains(authority));
+    environment::endpoint_variable(authority).or_else(|| is_in_file().then_some(ENDPOINT_URL))
+}
+
+/// What gives Secrets Manager an address other than AWS's, as the end of a message; empty if there is none.
+pub(crate) fn hint_at_address() -> String {
+    match environment::secrets_manager_variable() {
+        Some(name) => format!("; its address is from {name}"),
+        None if has_address(|_| true) => format!("; its address may be from {ENDPOINT_URL}"),
+        None => String::new(),
+    }
+}
+
+/// The setting of the config file with an address.
+const ENDPOINT_URL: &str = "endpoint_url in ~/.aws/config (AWS_CONFIG_FILE)";
+
+/// Whether the config file has such an address, in whatever profile or section.
+fn has_address(is_meant: impl Fn(&str) -> bool) -> bool {
+    let [config, _] = own_files();
+    let text = if environment::ignores_addresses() { String::new() } else { read(config).unwrap_or_default() };
+    let settings = text.lines().filter_map(|line| line.split_once('='));
+    settings.map(|(key, value)| (key.trim(), value.trim())).any(|(key, value)| key == "endpoint_url" && is_meant(value))
+}
+
 /// The variables that name a file with a token.
 const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
 

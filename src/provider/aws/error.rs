@@ -9,8 +9,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
 use crate::identity::aws::{
-    AwsCredentialsError, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code,
-    secrets_manager_variable,
+    AwsCredentialsError, CREDENTIALS, Meaning, explain, hint_at_address, in_brackets, oversized, retry_after,
+    sanitize_code,
 };
 
 use super::super::{Class, Failure};
@@ -108,7 +108,7 @@ impl ServiceError<&str> {
                 format!("throttled ({})", status_and_code(code, self.status)),
             );
         }
-        let by = if code.is_empty() { address_hint() } else { String::new() };
+        let by = if code.is_empty() { hint_at_address() } else { String::new() };
         Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", status_and_code(code, self.status)))
     }
 }
@@ -147,7 +147,7 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
         Meaning::Other if refused.raw().status().is_success() => {
             let why = format!(
                 "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?{}",
-                address_hint()
+                hint_at_address()
             );
             Ok(Failure::new(Class::Malformed, why).by_intermediary())
         }
@@ -167,14 +167,10 @@ fn of_intermediary(status: u16, region: &str) -> Failure {
         407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
         _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
     };
-    let failure = Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", address_hint()));
+    let failure =
+        Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", hint_at_address()));
     // The policy of a VPC endpoint is the service's own word.
     if matches!(status, 401 | 403) { failure } else { failure.by_intermediary() }
-}
-
-/// A suffix for messages about a response that another server probably sent: the variable that sets its address.
-pub(super) fn address_hint() -> String {
-    secrets_manager_variable().map(|name| format!("; its address is from {name}")).unwrap_or_default()
 }
 
 impl ServiceError<String> {
@@ -228,7 +224,7 @@ impl ServiceError<String> {
                 ),
             ),
             _ => {
-                let by = if self.code.is_empty() { address_hint() } else { String::new() };
+                let by = if self.code.is_empty() { hint_at_address() } else { String::new() };
                 let said = status_and_code(sanitize_code(&self.code), self.status);
                 Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said}){by}"))
             }

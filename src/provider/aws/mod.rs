@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_types::Blob;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
 use crate::domain::{AwsSource, Fetched, Lease, LeaseId, Payload, SecretBytes, Source, Version};
-use crate::identity::aws::AwsIdentity;
+use crate::identity::aws::{AwsIdentity, hint_at_address};
 
 use super::{Class, Failure, Fetch};
 
@@ -90,6 +91,23 @@ impl Aws {
         let next_rotation = answer.next_rotation_date.and_then(|date| SystemTime::try_from(date).ok());
         let deleted = answer.deleted_date.and_then(|date| SystemTime::try_from(date).ok());
         Ok(Description { version: Version(version.clone()), next_rotation, deleted })
+    }
+
+    /// What the first request for a source would fail with, as far as that is known without sending it: region, profile,
+    /// addresses, proxy.
+    pub async fn check(&self, source: &AwsSource) -> Result<(), Failure> {
+        let group = self.group(source).await?;
+        let sdk = self.identity.sdk(&group.region, group.role.as_deref()).await?;
+        let place = Params::builder()
+            .region(group.region)
+            .set_use_fips(sdk.use_fips())
+            .set_use_dual_stack(sdk.use_dual_stack())
+            .set_endpoint(self.identity.endpoint(&sdk));
+        let Ok(place) = place.build() else { return Ok(()) }; // the request has the SDK's reason
+        match DefaultResolver::new().resolve_endpoint(&place).await {
+            Ok(endpoint) => Ok(self.identity.check_proxy(endpoint.url())?),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Drops the cached credentials, so that the next request obtains new ones.
@@ -250,7 +268,7 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
         (Some(text), _) => SecretBytes::from(text),
         (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
         (None, None) => {
-            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", error::address_hint())));
+            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", hint_at_address())));
         }
     };
     match Failure::of_too_many_secrets() {
