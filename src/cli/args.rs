@@ -334,6 +334,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_begins_with_a_dash_is_one_mistake() {
+        let expected = "--timeout: expected a value that does not begin with a dash: --timeout DURATION";
+        for line in ["--timeout -1s -- app", "init --timeout -1s", "--timeout -x -- app"] {
+            let text = parsed(line).unwrap_err();
+            assert_eq!(text, expected, "{line}");
+        }
+        assert_eq!(
+            parsed("--timeout --supervise -- app").unwrap_err(),
+            "--timeout: expected a value: --timeout DURATION"
+        );
+    }
+
+    #[test]
     fn settings_may_stand_before_and_after_the_command_word() {
         let invocation = parsed("--timeout 5s --set a=1 sidecar --set b=2 --config c.yaml").unwrap();
         assert_eq!(invocation.command, Command::Sidecar);

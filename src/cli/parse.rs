@@ -168,6 +168,17 @@ impl Found {
         Self::new(mistake(place, text), None)
     }
 
+    /// The mistake if the word at `at` is the value of an option before it, such as `-1s` of `--timeout -1s`.
+    fn value_with_dash(command: &Command, words: &[OsString], at: usize) -> Option<Self> {
+        let before = at.checked_sub(1).filter(|_| !starts_with(&words[at], "--"))?;
+        let arg = with_value(command, &words[before])?;
+        let option = words[before].to_string_lossy().into_owned();
+        let value = arg.get_value_names().and_then(<[_]>::first).map_or("VALUE", |name| name.as_str());
+        let text = format!("expected a value that does not begin with a dash: {option} {value}");
+        let found = Self::new(mistake(&option, text), Some((before, 2)));
+        Some(Self { meant: Some(option), ..found })
+    }
+
     /// An option that the command does not have: another command's, misspelled, or unknown. The next word is
     /// removed too if it looks like the option's value.
     fn unknown_option(argument: &str, command: &Command, words: &[OsString]) -> Self {
@@ -199,6 +210,9 @@ impl Found {
         };
         let at = words.iter().position(|word| *word == *argument || starts_with(word, &format!("{name}=")));
         let at = at.or_else(|| words.iter().position(|word| !name.starts_with("--") && starts_with(word, name)));
+        if let Some(found) = at.and_then(|at| Self::value_with_dash(command, words, at)) {
+            return found;
+        }
         let takes_next = |at: usize| {
             let is_alone = *words[at] == *name && name.starts_with("--");
             let next = words.get(at + 1).filter(|next| !starts_with(next, "-"));
@@ -226,6 +240,13 @@ fn has_long(command: &Command, long: &str) -> bool {
 /// The long names of the command's own options.
 fn longs(command: &Command) -> impl Iterator<Item = &str> {
     command.get_arguments().filter_map(clap::Arg::get_long)
+}
+
+/// The option that a word alone (`--timeout`) is, if it takes a value.
+fn with_value<'a>(command: &'a Command, word: &OsStr) -> Option<&'a clap::Arg> {
+    let long = word.to_str()?.strip_prefix("--")?;
+    let all = std::iter::once(command).chain(command.get_subcommands());
+    all.flat_map(Command::get_arguments).find(|arg| arg.get_long() == Some(long) && arg.get_action().takes_values())
 }
 
 /// Whether the word's bytes begin with `start`.

@@ -187,7 +187,7 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
     }
     let (path, rest) = rest.split_once('#').ok_or("it has no \"#\" and key")?;
     if path.is_empty() || path.contains(char::is_whitespace) || rest.ends_with(char::is_whitespace) {
-        return Err("it has no path, or white space in its path or at its end".to_owned());
+        return Err("it has no path, or white space in its path or at its end; write vault:PATH#KEY".to_owned());
     }
     if path.contains("?version=") {
         return Err(

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{EnvName, SecretRef, Source, VaultOperation};
+use crate::domain::{EnvName, SecretRef, Source, VaultOperation, with_clause};
 
 use super::annotations::PREFIX;
 use super::bank_vaults;
@@ -89,7 +89,7 @@ fn parse_read_only(name: &EnvName, value: &str) -> Result<SecretRef, String> {
             "{option} stands behind it, which belongs under `env` in the config, as {entry}"
         )));
     }
-    let reference = reference(value).map_err(looks_like)?;
+    let reference = reference(name, value).map_err(looks_like)?;
     match extra_effect(&reference.source) {
         Some(what) => {
             Err(format!("its value {what}, which a variable alone may not; put it under `env` in the config"))
@@ -116,7 +116,8 @@ fn too_long(value: &str, inherit: Inherit) -> Option<String> {
 
 /// The message about a value that resembles a reference.
 fn looks_like(why: String) -> String {
-    format!("its value looks like a reference, but {why}; if it is none, name the variable under passEnv")
+    let text = format!("its value looks like a reference, but {why}");
+    with_clause(&text, "if it is none, name the variable under passEnv")
 }
 
 /// A mistake about a variable in the words of whoever can mend it. A pod's author has no command line and no config file: at
@@ -310,6 +311,15 @@ fn wrapped(bare: &str, inherit: Inherit) -> Option<&'static str> {
     }
 }
 
+/// The form of a reference with the scheme of this text.
+fn spelling(text: &str) -> &'static str {
+    match text.split(':').next() {
+        Some("vault") => "vault:PATH#KEY",
+        Some("aws-sm") => "aws-sm:NAME#KEY",
+        _ => "arn:…",
+    }
+}
+
 /// Why a value would be passed to the app unchanged although it was meant as a reference, and how to write it; `bare`
 /// is the value from its scheme on.
 fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
@@ -320,11 +330,7 @@ fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
         return Some("it has bytes that are not UTF-8, which no reference has".to_owned());
     }
     let before = &value[..value.len() - bare.len()];
-    let spelling = match bare.split(':').next() {
-        Some("vault") => "vault:PATH#KEY",
-        Some("aws-sm") => "aws-sm:NAME#KEY",
-        _ => "arn:…",
-    };
+    let spelling = spelling(bare);
     let what = match before.chars().find(|c| !c.is_whitespace()) {
         None if before.is_empty() => return None,
         None => "a leading blank",
@@ -334,13 +340,21 @@ fn near_miss(name: &str, value: &str, bare: &str) -> Option<String> {
     Some(format!("it has {what}; write {name}={spelling} without"))
 }
 
-/// Parses a value as a reference.
-fn reference(value: &str) -> Result<SecretRef, String> {
+/// Parses the value of a variable as a reference.
+fn reference(name: &EnvName, value: &str) -> Result<SecretRef, String> {
     // White space in a path is valid in a config, but in a variable it is probably accidental, such as the final
     // newline of a file.
     let path = value.split_once('#').map_or(value, |(path, _)| path);
-    if value.ends_with(char::is_whitespace) || path.contains(char::is_whitespace) {
-        return Err("it has white space at its end or in its path".to_owned());
+    let spelling = spelling(value);
+    if path.trim_end().contains(char::is_whitespace) {
+        return Err(format!(
+            "it has white space in its path; write {name}={spelling} without (a path that has a blank belongs under `env` in the \
+             config)"
+        ));
+    }
+    if value.ends_with(char::is_whitespace) || path.ends_with(char::is_whitespace) {
+        let place = if value.ends_with(char::is_whitespace) { "at its end" } else { "before its \"#\"" };
+        return Err(format!("it has white space {place}; write {name}={spelling} without"));
     }
     SecretRef::parse(value, &BTreeMap::new()).map_err(|error| without_quotes(&error))
 }

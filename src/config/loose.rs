@@ -14,7 +14,7 @@ pub(super) fn without_quotes(error: &ReferenceError) -> String {
     match error {
         E::UnknownParameter(_) => "it has an unknown parameter; expected stage, version or role".to_owned(),
         E::RepeatedParameter(_) => "duplicate parameter".to_owned(),
-        E::NearVersion(_) => "a parameter is near version; did you mean version?".to_owned(),
+        E::NearVersion(_) => "it has a parameter that is near version (did you mean version?)".to_owned(),
         E::UnknownScheme { .. } | E::UnknownName { .. } | E::KeyOfKey(_) => "it is none we know".to_owned(),
         E::Empty
         | E::BankVaults(_)
@@ -25,7 +25,8 @@ pub(super) fn without_quotes(error: &ReferenceError) -> String {
         | E::Component
         | E::ApiVersion
         | E::Percent(_)
-        | E::Character(_)
+        | E::WhiteSpace(_)
+        | E::Control
         | E::Version
         | E::NamelessParameter
         | E::VersionAndWrite

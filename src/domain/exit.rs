@@ -102,6 +102,11 @@ pub fn without_errno(mut text: String) -> String {
     text
 }
 
+/// A message with one more clause: behind a semicolon, or in brackets after a question.
+pub fn with_clause(text: &str, clause: &str) -> String {
+    if text.ends_with('?') { format!("{text} ({clause})") } else { format!("{text}; {clause}") }
+}
+
 /// The exit code of several problems together; [`Exit::Bug`] if there are none.
 pub fn worst(problems: &[Diagnostic]) -> Exit {
     problems.iter().map(|problem| problem.exit).min().unwrap_or(Exit::Bug)
@@ -120,6 +125,12 @@ mod tests {
         for kept in ["(os error 2)", " (os error x)", " (os error )", " (os error 2", "é (os error"] {
             assert_eq!(without_errno(kept.to_owned()), kept);
         }
+    }
+
+    #[test]
+    fn a_clause_never_follows_a_question_mark_directly() {
+        assert_eq!(with_clause("no answer", "trying again"), "no answer; trying again");
+        assert_eq!(with_clause("is it there?", "trying again"), "is it there? (trying again)");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
 use negative_cache::NegativeCache;
 use profile::{ExplainedFiles, Services};
-pub(crate) use profile::{hint_at_address, profile_files};
+pub(crate) use profile::{profile_files, with_origin};
 use transport::Transport;
 
 /// The timeout of a TCP and TLS handshake.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes};
+use crate::domain::{Exit, MOST_SECRET_BYTES, SecretBytes, with_clause};
 
 use super::backoff;
 
@@ -154,9 +154,18 @@ impl Failure {
     /// Adds what an earlier attempt failed with: a deadline alone says nothing about the cause.
     pub(crate) fn after(self, earlier: Option<String>) -> Self {
         match earlier.filter(|earlier| *earlier != self.why) {
-            Some(earlier) => Self { why: format!("{}; before that: {earlier}", self.why), ..self },
+            Some(earlier) => Self { why: with_clause(&self.why, &format!("before that: {earlier}")), ..self },
             None => self,
         }
+    }
+
+    /// The failure for a message that names this address already: the reason says "it".
+    pub(crate) fn at(self, address: &str) -> Self {
+        let why = match self.why.match_indices(address).next().filter(|_| !address.is_empty()) {
+            Some((at, _)) if is_whole(&self.why[at + address.len()..]) => self.why.replacen(address, "it", 1),
+            _ => return self,
+        };
+        Self { why, ..self }
     }
 
     /// Marks the failure as one of the whole backend: no server answered.
@@ -196,9 +205,30 @@ impl Failure {
     }
 }
 
+/// Whether an address ends where this rest of a message begins, and is no part of a longer one.
+fn is_whole(rest: &str) -> bool {
+    rest.is_empty() || [" ", ",", ": ", "; "].iter().any(|end| rest.starts_with(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_the_message_names_is_not_named_again() {
+        for (why, expected) in [
+            ("http://a:1 refuses the connection; is it there?", "it refuses the connection; is it there?"),
+            ("the certificate of http://a:1 has expired", "the certificate of it has expired"),
+            ("no connection to http://a:1", "no connection to it"),
+            ("http://a:1 redirects to http://a:1/x", "it redirects to http://a:1/x"),
+            ("http://a:12 refuses", "http://a:12 refuses"),
+            ("http://a:1/x refuses", "http://a:1/x refuses"),
+            ("permission denied (403)", "permission denied (403)"),
+        ] {
+            assert_eq!(Failure::new(Class::Transient, why).at("http://a:1").why, expected);
+        }
+        assert_eq!(Failure::new(Class::Transient, "x").at("").why, "x");
+    }
 
     #[test]
     fn a_page_of_somebody_else_refuses_nothing_at_work() {

@@ -97,7 +97,9 @@ pub(super) fn revocation(revoked: &Result<Revocation, Failure>, backend: &Backen
         Ok(Revocation::Revoked) => info!(event = "revoke", "revoked what {name} issued"),
         Ok(Revocation::Batch { .. }) => info!("our token at {name} is a batch token, which ends by itself"),
         Ok(Revocation::NoToken | Revocation::Foreign) => {}
-        Err(failure) => warn!("cannot revoke what {name} issued, which ends by itself: {failure}"),
+        Err(failure) => {
+            warn!("cannot revoke what {name} issued, which ends by itself: {}", failure.clone().at(&name))
+        }
     }
 }
 

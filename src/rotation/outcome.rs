@@ -115,7 +115,7 @@ impl Rotation<'_> {
     fn warn_of_outage(&self, backend: BackendId, news: Option<News>) {
         let name = self.schedules.driver.executor(backend).name();
         let reason = self.failures.outages.get(&backend).and_then(Outage::reason);
-        let why = reason.map(|(failure, _)| failure.to_string()).unwrap_or_default();
+        let why = reason.map(|(failure, _)| failure.clone().at(&name).why).unwrap_or_default();
         match news {
             Some(News::Begins) => {
                 warn!("{name} does not answer; what was delivered stays while it is valid: {why}");
@@ -186,10 +186,12 @@ impl Rotation<'_> {
         reference: Option<String>,
         now: Duration,
     ) {
+        let name = self.schedules.driver.executor(backend).name();
+        let shown = if what.contains(&name) { failure.clone().at(&name) } else { failure.clone() };
         let outage = self.failures.outages.entry(backend).or_default();
         let (is_retried, class) = (failure.class.is_retried(), &failure.class);
         if outage.covers(failure) {
-            debug!("cannot {what} ({class}): {failure}");
+            debug!("cannot {what} ({class}): {shown}");
             // With one secret, or only a login to send, no other request detects the outage.
             let news = outage.failed(failure, now);
             return self.warn_of_outage(backend, news);
@@ -197,13 +199,13 @@ impl Rotation<'_> {
         let subject = Subject::of(work);
         let last = subject.and_then(|subject| self.failures.classes.insert((backend, subject), class.clone()));
         if (is_retried && subject.is_none()) || last.as_ref() == Some(class) {
-            debug!("cannot {what} ({class}): {failure}");
+            debug!("cannot {what} ({class}): {shown}");
         } else if is_retried && failure.extent != Extent::Request {
-            debug!("cannot {what} ({class}): {failure}");
-            outage.keep(Line { of: work.secret(), reference, text: format!("cannot {what}: {failure}") });
+            debug!("cannot {what} ({class}): {shown}");
+            outage.keep(Line { of: work.secret(), reference, text: format!("cannot {what}: {shown}") });
         } else {
             let event = (failure.class == Class::Denied).then_some("deny");
-            warn!(event, reference, "cannot {what}: {failure}");
+            warn!(event, reference, "cannot {what}: {shown}");
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backend::revoke::LAST_MOMENT;
-use crate::domain::part;
+use crate::domain::{part, with_clause};
 use crate::provider::{Class, Failure, Outlook, backoff};
 use crate::sys::{clock, random};
 
@@ -217,7 +217,8 @@ impl Start {
         };
         let is_less = retry_after.is_some_and(|wait| backoff::honoured(wait) < wait);
         let least = if is_less { ", which is the most that is waited" } else { "" };
-        warn!("{what}: {failure}; trying again in {} ms{least}", pause.as_millis());
+        let again = format!("trying again in {} ms{least}", pause.as_millis());
+        warn!("{}", with_clause(&format!("{what}: {failure}"), &again));
         debug!(
             "try {} failed ({}); the next is in {} ms, {} s before the deadline (--timeout)",
             tries.saturating_add(1),

@@ -269,7 +269,7 @@ impl Fetching<'_> {
                     start.fail();
                     return Err(Diagnostic::new(error.exit(), format!("{what}: {error}")));
                 }
-                Err(LoginError::Rejected(failure)) => failure,
+                Err(LoginError::Rejected(failure)) => failure.at(vault.address()),
             };
             if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
                 start.fail();

@@ -58,7 +58,7 @@ pub(super) async fn resume(
                 values.retain(|value| !matches!(value.source, Source::Vault(_)));
             }
             // An outage does not invalidate the token: the schedule checks it later.
-            Ok(Ok(Err(failure)) | Err(failure)) => silence = Some(failure.to_string()),
+            Ok(Ok(Err(failure)) | Err(failure)) => silence = Some(failure.at(vault.address()).to_string()),
             Err(_) => silence = Some(format!("no answer within {} s", CHECK_WITHIN.as_secs())),
         }
     }

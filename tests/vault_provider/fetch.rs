@@ -70,10 +70,25 @@ async fn a_path_without_data_is_told_the_right_one_even_when_it_is_denied() {
     let failure = fetch(&vault, "vault:secret/hint").await.unwrap_err();
     assert_eq!(failure, missing(&format!("there is nothing at that path (404); {hint}")));
 
+    for (reference, hint) in [
+        ("vault:secret", "that is a KV version 2 mount alone; a secret of it is vault:secret/data/PATH"),
+        ("vault:secret/data", "the secret's path is missing behind it: vault:secret/data/PATH"),
+        ("vault:secret/metadata", "the secret's path is missing behind it: vault:secret/data/PATH"),
+        ("vault:sys", "that is a mount alone (system); a secret of it is vault:sys/PATH"),
+    ] {
+        let failure = fetch(&vault, reference).await.unwrap_err();
+        assert_eq!(failure, missing(&format!("there is nothing at that path (404); {hint}")));
+    }
+    let failure = fetch(&vault, "vault:not-mounted").await.unwrap_err();
+    assert!(failure.why.ends_with("; a secret lies below its mount: vault:not-mounted/PATH"), "{failure}");
+
     let secret = server.token("hint", r#"path "secret/data/hint" { capabilities = ["read"] }"#, json!({}));
     let vault = with_token(&server.address(), &secret).await;
     let failure = fetch(&vault, "vault:secret/hint").await.unwrap_err();
     assert_eq!(failure, denied(&format!("permission denied (403): the policy needs read on secret/hint; {hint}")));
+    let failure = fetch(&vault, "vault:secret").await.unwrap_err();
+    let hint = "that is a KV version 2 mount alone; a secret of it is vault:secret/data/PATH";
+    assert_eq!(failure, denied(&format!("permission denied (403): the policy needs read on secret; {hint}")));
     let failure = fetch(&vault, "vault:secret/data/other").await.unwrap_err();
     assert_eq!(failure, denied("permission denied (403): the policy needs read on secret/data/other"));
     let failure = fetch(&vault, "vault:transit-of-others/decrypt/k?ciphertext=canary").await.unwrap_err();

@@ -332,8 +332,20 @@ fn white_space_does_not_hide_a_reference() {
         "aws-sm:canary\n",
     ] {
         let mistakes = inherited("DB", value, &[]).expect_err(value);
-        assert!(mistakes[0].contains("white space"), "{mistakes:?}");
+        let spelling = if value.starts_with("vault") { "DB=vault:PATH#KEY" } else { "DB=aws-sm:NAME#KEY" };
+        let expected = format!("; write {spelling} without");
+        assert!(mistakes[0].contains("it has white space ") && mistakes[0].contains(&expected), "{mistakes:?}");
         assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{mistakes:?}");
+    }
+    for (value, place) in [
+        ("vault:canary#b\n", "at its end; "),
+        ("vault:canary #c", "before its \"#\"; "),
+        ("vault:my canary#c", "in its path; "),
+        ("vault:canary", ""),
+    ] {
+        if let Err(mistakes) = inherited("DB", value, &[]) {
+            assert!(mistakes[0].contains(&format!("it has white space {place}")), "{mistakes:?}");
+        }
     }
     let arn = inherited("DB", &format!("{ARN} "), &[("--inherit", "arn")]).unwrap_err();
     assert!(arn[0].contains("white space"), "{arn:?}");

@@ -51,9 +51,12 @@ pub enum ReferenceError {
         "a \"%\" in the {0} that is no percent-encoding; in a path only %3F, %23 and %25 are, anything else is written as it is"
     )]
     Percent(&'static str),
-    /// A control character or white space at an end.
-    #[error("has a control character, or white space at its {0}")]
-    Character(&'static str),
+    /// White space at the start or end.
+    #[error("has white space {0}; leave it out")]
+    WhiteSpace(&'static str),
+    /// A control character.
+    #[error("has a control character (a line end, perhaps); leave it out")]
+    Control,
     /// `version=` with something other than a number from 1 up.
     #[error("version must be a number from 1 up")]
     Version,

@@ -77,10 +77,10 @@ impl SecretRef {
             return Err(ReferenceError::Empty);
         }
         if text.starts_with(char::is_whitespace) {
-            return Err(ReferenceError::Character("start"));
+            return Err(ReferenceError::WhiteSpace("at its start"));
         }
         if text.contains(|c: char| c.is_control()) {
-            return Err(ReferenceError::Character("middle"));
+            return Err(ReferenceError::Control);
         }
         if let Some(instead) = parse::bank_vaults(text) {
             return Err(ReferenceError::BankVaults(instead));
@@ -91,7 +91,8 @@ impl SecretRef {
             None => (text, None),
         };
         if place.ends_with(char::is_whitespace) {
-            return Err(ReferenceError::Character("end"));
+            let behind = if key.is_some() { "before its \"#\"" } else { "at its end" };
+            return Err(ReferenceError::WhiteSpace(behind));
         }
         match place.split_once(':') {
             Some(("vault", rest)) => Ok(Self { source: Source::Vault(vault(rest)?), key }),

@@ -125,8 +125,10 @@ fn what_is_wrong_is_said() {
         ("arn:aws:secretsmanager:eu-west-1:1:secret:x?stage=AWSPREVIOUS", E::Arn),
         ("arn:aws:secretsmanager:eu-west-1:1:secret:x :k", E::Arn),
         ("file:relative", E::RelativeFile),
-        (" vault:a", E::Character("start")),
-        ("vault:a\n", E::Character("middle")),
+        (" vault:a", E::WhiteSpace("at its start")),
+        ("vault:a\n", E::Control),
+        ("vault:a #b", E::WhiteSpace("before its \"#\"")),
+        ("vault:a ", E::WhiteSpace("at its end")),
     ] {
         assert_eq!(parse(text), Err(error), "{text}");
     }

@@ -12,6 +12,7 @@ use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use crate::domain::with_clause;
 use crate::identity::file::{self, FileError};
 
 use super::environment;
@@ -215,13 +216,14 @@ pub(super) fn origin_of_address(authority: &str) -> Option<&'static str> {
     environment::endpoint_variable(authority).or_else(|| is_in_file().then_some(ENDPOINT_URL))
 }
 
-/// What gives Secrets Manager an address other than AWS's, as the end of a message; empty if there is none.
-pub(crate) fn hint_at_address() -> String {
-    match environment::secrets_manager_variable() {
-        Some(name) => format!("; its address is from {name}"),
-        None if has_address(|_| true) => format!("; its address may be from {ENDPOINT_URL}"),
-        None => String::new(),
-    }
+/// A message about Secrets Manager, with what gives it an address other than AWS's, if anything does.
+pub(crate) fn with_origin(message: &str) -> String {
+    let origin = match environment::secrets_manager_variable() {
+        Some(name) => format!("its address is from {name}"),
+        None if has_address(|_| true) => format!("its address may be from {ENDPOINT_URL}"),
+        None => return message.to_owned(),
+    };
+    with_clause(message, &origin)
 }
 
 /// The setting of the config file with an address.

@@ -9,8 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::domain::AwsSource;
 use crate::identity::aws::{
-    AwsCredentialsError, CREDENTIALS, Meaning, explain, hint_at_address, in_brackets, oversized, retry_after,
-    sanitize_code,
+    AwsCredentialsError, CREDENTIALS, Meaning, explain, in_brackets, oversized, retry_after, sanitize_code, with_origin,
 };
 
 use super::super::{Class, Failure};
@@ -108,8 +107,9 @@ impl ServiceError<&str> {
                 format!("throttled ({})", status_and_code(code, self.status)),
             );
         }
-        let by = if code.is_empty() { hint_at_address() } else { String::new() };
-        Failure::new(Class::Transient, format!("Secrets Manager failed ({}){by}", status_and_code(code, self.status)))
+        let has_code = !code.is_empty();
+        let why = format!("Secrets Manager failed ({})", status_and_code(code, self.status));
+        Failure::new(Class::Transient, if has_code { why } else { with_origin(&why) })
     }
 }
 
@@ -146,10 +146,9 @@ fn common_failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
         // A success status with an error body: another server answers in the service's place.
         Meaning::Other if refused.raw().status().is_success() => {
             let why = format!(
-                "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?{}",
-                hint_at_address()
+                "the answer of Secrets Manager in {region} cannot be read; is a proxy or another server answering?"
             );
-            Ok(Failure::new(Class::Malformed, why).by_intermediary())
+            Ok(Failure::new(Class::Malformed, with_origin(&why)).by_intermediary())
         }
         Meaning::Other if said.code.is_empty() && said.status != 400 => Ok(of_intermediary(said.status, region)),
         Meaning::Throttled | Meaning::Failed => Ok(said.busy(Some(refused.raw()))),
@@ -167,8 +166,7 @@ fn of_intermediary(status: u16, region: &str) -> Failure {
         407 => (Class::Denied, "a proxy on the way wants a user name and password (http://USER:PASSWORD@HOST:PORT)"),
         _ => (Class::Malformed, "no reason was given: a proxy or another server may answer in its place"),
     };
-    let failure =
-        Failure::new(class, format!("Secrets Manager in {region} answers {status}; {why}{}", hint_at_address()));
+    let failure = Failure::new(class, with_origin(&format!("Secrets Manager in {region} answers {status}; {why}")));
     // The policy of a VPC endpoint is the service's own word.
     if matches!(status, 401 | 403) { failure } else { failure.by_intermediary() }
 }
@@ -224,9 +222,9 @@ impl ServiceError<String> {
                 ),
             ),
             _ => {
-                let by = if self.code.is_empty() { hint_at_address() } else { String::new() };
                 let said = status_and_code(sanitize_code(&self.code), self.status);
-                Failure::new(Class::Malformed, format!("Secrets Manager refuses the request ({said}){by}"))
+                let why = format!("Secrets Manager refuses the request ({said})");
+                Failure::new(Class::Malformed, if self.code.is_empty() { with_origin(&why) } else { why })
             }
         }
     }

@@ -14,7 +14,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
 use crate::domain::{AwsSource, Fetched, Lease, LeaseId, Payload, SecretBytes, Source, Version};
-use crate::identity::aws::{AwsIdentity, hint_at_address};
+use crate::identity::aws::{AwsIdentity, with_origin};
 
 use super::{Class, Failure, Fetch};
 
@@ -268,7 +268,7 @@ fn fetched(text: Option<String>, binary: Option<Blob>, version: Option<String>) 
         (Some(text), _) => SecretBytes::from(text),
         (None, Some(binary)) => SecretBytes::new(binary.into_inner()),
         (None, None) => {
-            return Err(Failure::new(Class::Malformed, format!("the answer has no value{}", hint_at_address())));
+            return Err(Failure::new(Class::Malformed, with_origin("the answer has no value")));
         }
     };
     match Failure::of_too_many_secrets() {

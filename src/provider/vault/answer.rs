@@ -363,21 +363,33 @@ pub(super) fn unwrapped(answer: &Answer) -> Result<SecretBytes, Failure> {
         .ok_or_else(|| Failure::new(Class::Denied, "what was wrapped is no secret id"))
 }
 
-/// The path of a mount, with its trailing slash, if it is KV version 2.
-pub(super) fn versioned_mount(answer: &Answer) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Mount {
-        path: String,
-        #[serde(rename = "type")]
-        kind: String,
-        options: Option<Options>,
+/// A mount of a secrets engine.
+#[derive(Debug, Deserialize)]
+pub(super) struct Mount {
+    /// Its path, with the trailing slash.
+    pub(super) path: String,
+    /// The engine.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    options: Option<MountOptions>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MountOptions {
+    version: Option<String>,
+}
+
+impl Mount {
+    /// The mount that an answer describes.
+    pub(super) fn of(answer: &Answer) -> Option<Self> {
+        serde_json::from_str(Envelope::of(answer).ok()?.data?.get()).ok()
     }
-    #[derive(Deserialize)]
-    struct Options {
-        version: String,
+
+    /// Whether it is KV version 2.
+    pub(super) fn is_versioned(&self) -> bool {
+        let version = self.options.as_ref().and_then(|options| options.version.as_deref());
+        self.kind == "kv" && version == Some("2")
     }
-    let mount: Mount = serde_json::from_str(Envelope::of(answer).ok()?.data?.get()).ok()?;
-    (mount.kind == "kv" && mount.options.is_some_and(|options| options.version == "2")).then_some(mount.path)
 }
 
 #[cfg(test)]

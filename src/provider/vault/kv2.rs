@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{VaultOperation, VaultSource};
+use crate::domain::{Source, VaultOperation, VaultSource, encoded_path, printable};
+
+use super::answer::Mount;
 
 /// Which paths are read exactly as written, and which mounts are known to be KV version 2.
 #[derive(Clone, Default)]
@@ -36,6 +38,31 @@ impl Kv2 {
             return None;
         }
         self.mounts.iter().rev().find_map(|mount| with_data(source, mount))
+    }
+}
+
+/// A hint at the path that was probably meant by one that has no secret; `mount` is what it lies in, if that is known.
+pub(super) fn hint(source: &VaultSource, mount: Option<&Mount>) -> Option<String> {
+    let path = encoded_path(&source.path);
+    let Some(mount) = mount else {
+        let is_mount = !source.path.contains('/');
+        return is_mount.then(|| format!("a secret lies below its mount: vault:{path}/PATH"));
+    };
+    let rest = source.path.strip_prefix(mount.path.trim_end_matches('/'))?.trim_start_matches('/');
+    let name = encoded_path(mount.path.trim_end_matches('/'));
+    match (rest, mount.is_versioned()) {
+        ("", true) => Some(format!("that is a KV version 2 mount alone; a secret of it is vault:{name}/data/PATH")),
+        ("", false) => {
+            Some(format!("that is a mount alone ({}); a secret of it is vault:{name}/PATH", printable(&mount.kind)))
+        }
+        ("data" | "metadata" | "subkeys", true) => {
+            Some(format!("the secret's path is missing behind it: vault:{name}/data/PATH"))
+        }
+        (_, true) => {
+            let meant = Source::Vault(with_data(source, &mount.path)?);
+            Some(format!("`{name}` is a KV version 2 mount: did you mean {meant}?"))
+        }
+        (_, false) => None,
     }
 }
 

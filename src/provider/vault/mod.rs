@@ -25,13 +25,13 @@ use rustify::errors::ClientError;
 use tokio::sync::OnceCell;
 
 use crate::config;
-use crate::domain::{self, Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource};
+use crate::domain::{self, Fetched, Lease, LeaseId, SecretBytes, Source, VaultOperation, VaultSource, with_clause};
 
 use super::error::{Class, Extent, Failure, Speaker};
 use super::transport::{Limits, Transport, TransportError};
 use super::{Fetch, in_parallel};
 
-use answer::Answer;
+use answer::{Answer, Mount};
 use endpoint::{Call, Envelope, header};
 use explain::RequestKind;
 use kv2::Kv2;
@@ -266,7 +266,7 @@ impl Vault {
         if failure.class == Class::Denied
             && let Some(hint) = self.other_operation(&request).await
         {
-            return Err(Failure::new(failure.class, format!("{}; {hint}", failure.why)));
+            return Err(Failure::new(failure.class, with_clause(&failure.why, &hint)));
         }
         if !matches!(failure.class, Class::Denied | Class::NotFound) {
             return Err(failure);
@@ -278,8 +278,8 @@ impl Vault {
             let why = format!("version {version} does not exist (404); the newest is version {newest}");
             return Err(Failure::new(Class::NotFound, why));
         }
-        match self.kv2_hint(source).await {
-            Some(hint) => Err(Failure::new(failure.class, format!("{}; {hint}", failure.why))),
+        match self.mount_hint(source).await {
+            Some(hint) => Err(Failure::new(failure.class, with_clause(&failure.why, &hint))),
             None => Err(failure),
         }
     }
@@ -329,19 +329,21 @@ impl Vault {
         answer::version(&self.ask(Call::read(path, None)).await.ok()?)
     }
 
-    /// A hint at the path that was probably meant, when the mount is KV version 2 and the path lacks `data/`.
-    async fn kv2_hint(&self, source: &VaultSource) -> Option<String> {
+    /// A hint at the path that was probably meant, when the path is a mount alone, or the mount is KV version 2 and the path
+    /// lacks `data/`.
+    async fn mount_hint(&self, source: &VaultSource) -> Option<String> {
         let VaultOperation::Read { .. } = &source.operation else {
             return None;
         };
         let question = Call::read(&format!("sys/internal/ui/mounts/{}", source.path), None);
-        let answer = self.ask(question).await.ok().filter(Answer::is_success)?;
-        let mount = answer::versioned_mount(&answer)?;
-        let meant = kv2::with_data(source, &mount)?;
-        self.kv2().add_mount(&mount);
-        let meant = Source::Vault(meant);
-        let mount = mount.trim_end_matches('/');
-        Some(format!("`{mount}` is a KV version 2 mount: did you mean {meant}?"))
+        let answer = self.ask(question).await.ok().filter(Answer::is_success);
+        let mount = answer.as_ref().and_then(Mount::of);
+        if let Some(mount) = mount.as_ref().filter(|mount| mount.is_versioned())
+            && kv2::with_data(source, &mount.path).is_some()
+        {
+            self.kv2().add_mount(&mount.path);
+        }
+        kv2::hint(source, mount.as_ref())
     }
 }
 
