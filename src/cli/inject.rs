@@ -245,10 +245,13 @@ fn offline(options: &Options<'_>) -> Ended {
         },
     };
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
-    let output = manifest::manifest(&files, &injector).map_err(data)?;
+    let (output, mistakes) = manifest::manifest_or_mistakes(&files, &injector);
     print_lines(
         output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str),
     );
+    if !mistakes.is_empty() {
+        return Err(data(mistakes));
+    }
     if !options.is_set("check") {
         return print(&output.text);
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::Injector;
 use crate::domain::printable;
 
-use super::inject::inject_into;
+use super::inject::planned;
 use super::review;
 
 const VERSION: &str = "admission.k8s.io/v1";
@@ -91,13 +91,11 @@ pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> 
         Decision::Patch { patch, warnings } => {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(STANDARD.encode(patch.to_string()));
-            if !warnings.is_empty() {
-                let short: Vec<String> = warnings.iter().map(|text| shown(text)).collect();
-                response["warnings"] = json!(short);
-            }
+            with_warnings(&mut response, &warnings);
             answer.verdict = Verdict::Injected;
         }
-        Decision::Deny(sentences) => {
+        Decision::Deny { sentences, warnings } => {
+            with_warnings(&mut response, &warnings);
             answer.message = cut(printable(&sentences.join("; ")).into_owned(), MAX_MESSAGE);
             response["allowed"] = json!(false);
             response["status"] =
@@ -110,12 +108,27 @@ pub fn admission(body: &[u8], injector: &Injector) -> Result<Answer, BadReview> 
     Ok(answer)
 }
 
+/// Adds the warnings to a response.
+fn with_warnings(response: &mut Value, warnings: &[String]) {
+    if !warnings.is_empty() {
+        let short: Vec<String> = warnings.iter().map(|text| shown(text)).collect();
+        response["warnings"] = json!(short);
+    }
+}
+
 /// The decision, with what the response needs.
 enum Decision {
     Leave,
     Warn(String),
     Patch { patch: Value, warnings: Vec<String> },
-    Deny(Vec<String>),
+    Deny { sentences: Vec<String>, warnings: Vec<String> },
+}
+
+impl Decision {
+    /// A denial without warnings.
+    fn deny(sentence: &str) -> Self {
+        Self::Deny { sentences: vec![sentence.to_owned()], warnings: Vec::new() }
+    }
 }
 
 /// Decides about a request. `is_cut`: the review has more elements than are read.
@@ -124,7 +137,7 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
     match request.get("operation").and_then(Value::as_str) {
         Some("CREATE") => {}
         // The missing part may contain the creation of a pod.
-        None if is_cut => return Decision::Deny(vec![TOO_LARGE.to_owned()]),
+        None if is_cut => return Decision::deny(TOO_LARGE),
         _ => return Decision::Leave,
     }
     if request.pointer("/kind/kind").and_then(Value::as_str) != Some("Pod")
@@ -133,22 +146,20 @@ fn decide(request: &Value, is_cut: bool, injector: &Injector) -> Decision {
         return Decision::Warn("secret-inject is asked about pods only; check the rules of its webhook".to_owned());
     }
     if is_cut {
-        return Decision::Deny(vec![TOO_LARGE.to_owned()]);
+        return Decision::deny(TOO_LARGE);
     }
     let Some(pod) = request.get("object").filter(|object| object.is_object()) else {
-        return Decision::Deny(vec!["the review has no pod".to_owned()]);
+        return Decision::deny("the review has no pod");
     };
     let namespace = request.get("namespace").and_then(Value::as_str);
-    match inject_into(pod, namespace, injector) {
-        Ok(injected) if injected.ops.is_empty() => match injected.warnings.into_iter().next() {
+    let mut warnings = Vec::new();
+    match planned(pod, namespace, injector, &mut warnings) {
+        Ok(ops) if ops.is_empty() => match warnings.into_iter().next() {
             Some(warning) => Decision::Warn(shown(&warning)),
             None => Decision::Leave,
         },
-        Ok(injected) => Decision::Patch {
-            patch: injected.ops.iter().map(super::patch::Op::to_json).collect(),
-            warnings: injected.warnings,
-        },
-        Err(denial) => Decision::Deny(denial),
+        Ok(ops) => Decision::Patch { patch: ops.iter().map(super::patch::Op::to_json).collect(), warnings },
+        Err(sentences) => Decision::Deny { sentences, warnings },
     }
 }
 
@@ -274,6 +285,16 @@ mod tests {
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains("did you mean secret-exec.dev/file.a?"), "{message}");
         assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(422)));
+        assert_eq!(response.get("warnings"), None);
+    }
+
+    #[test]
+    fn a_denial_has_the_warnings_of_the_pod() {
+        let asks = json!({ "secret-exec.dev/fiel.a": "x", "secret-exec.dev/containers": "app,late" });
+        let (answer, response) = answer(&review("CREATE", pod(asks)));
+        assert_eq!(answer.verdict, Verdict::Denied);
+        let warning = response["warnings"][0].as_str().unwrap_or_default();
+        assert!(warning.ends_with("no container late here yet"), "{response}");
     }
 
     #[test]

@@ -33,17 +33,30 @@ pub fn inject(pod: &Value, injector: &Injector) -> Result<Injected, Denial> {
 
 /// Plans the injection into a pod like [`inject`]. `namespace` is used if the pod does not name its own.
 pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) -> Result<Injected, Denial> {
+    let mut warnings = Vec::new();
+    let ops = planned(pod, namespace, injector, &mut warnings)?;
+    Ok(Injected { ops, warnings })
+}
+
+/// Plans the operations. `warnings` get what does not prevent the injection, of a pod that is denied too.
+pub(super) fn planned(
+    pod: &Value,
+    namespace: Option<&str>,
+    injector: &Injector,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Op>, Denial> {
     if !asks(pod, &injector.dialects) {
-        return Ok(Injected::default());
+        return Ok(Vec::new());
     }
     let mut read = Pod::read(pod, &injector.dialects).map_err(|error| vec![error])?;
     read.namespace = read.namespace.or_else(|| namespace.map(str::to_owned));
     if read.annotations.mirror == Mirror::OfNode {
         let text = "a mirror of a static pod: kubelet runs what its file says, so nothing is injected; inject into the file \
                     with secret-inject manifest";
-        return Ok(Injected { ops: Vec::new(), warnings: vec![text.to_owned()] });
+        warnings.push(text.to_owned());
+        return Ok(Vec::new());
     }
-    let Some(request) = request::parse(&read, injector)? else { return Ok(Injected::default()) };
+    let Some(request) = request::parse(&read, injector, warnings)? else { return Ok(Vec::new()) };
     if read.annotations.mirror == Mirror::Pretended {
         // The API server refuses the token of an injected pod with it, and kubelet runs no such pod without a file.
         return Err(vec![format!(
@@ -51,22 +64,10 @@ pub fn inject_into(pod: &Value, namespace: Option<&str>, injector: &Injector) ->
              remove it, or say secret-exec.dev/inject: \"false\""
         )]);
     }
-    let mut plan = Plan {
-        value: pod,
-        pod: &read,
-        injector,
-        request: &request,
-        ops: Vec::new(),
-        denial: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut plan =
+        Plan { value: pod, pod: &read, injector, request: &request, ops: Vec::new(), denial: Vec::new(), warnings };
     plan.make();
-    if plan.denial.is_empty() {
-        let warnings = request.warnings.iter().cloned().chain(plan.warnings).collect();
-        Ok(Injected { ops: plan.ops, warnings })
-    } else {
-        Err(dedup_and_truncate(plan.denial))
-    }
+    if plan.denial.is_empty() { Ok(plan.ops) } else { Err(dedup_and_truncate(plan.denial)) }
 }
 
 /// The app's command within a wrapped command.
@@ -82,7 +83,7 @@ struct Plan<'a> {
     request: &'a InjectionRequest,
     ops: Vec<Op>,
     denial: Denial,
-    warnings: Vec<String>,
+    warnings: &'a mut Vec<String>,
 }
 
 impl Plan<'_> {

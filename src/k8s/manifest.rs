@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use crate::config::annotations::PREFIX;
 use crate::config::{DIALECT_PREFIXES, Injector, Text};
 
-use super::inject::inject_into;
+use super::inject::planned;
 use doc::Doc;
 use read::{ReadError, Written};
 use stray::stray;
@@ -42,6 +42,13 @@ pub struct Output {
 
 /// Injects into every document of the files. On failure returns every mistake, with its document and path.
 pub fn manifest(files: &[Text<'_>], injector: &Injector) -> Result<Output, Vec<String>> {
+    let (output, mistakes) = manifest_or_mistakes(files, injector);
+    if mistakes.is_empty() { Ok(output) } else { Err(mistakes) }
+}
+
+/// Injects into every document of the files. Returns every mistake, with its document and path: then the manifests are
+/// incomplete, and only the warnings count.
+pub fn manifest_or_mistakes(files: &[Text<'_>], injector: &Injector) -> (Output, Vec<String>) {
     let mut output = Output::default();
     let mut mistakes = Vec::new();
     for file in files {
@@ -58,7 +65,7 @@ pub fn manifest(files: &[Text<'_>], injector: &Injector) -> Result<Output, Vec<S
             }
         }
     }
-    if mistakes.is_empty() { Ok(output) } else { Err(mistakes) }
+    (output, mistakes)
 }
 
 /// The injector's config within a KRM function's input, the `spec` of `functionConfig`, as YAML; `None` for other
@@ -206,14 +213,15 @@ fn inject_templates(
     for path in templates {
         let place = place(name, &path);
         let template = doc.at(&path).expect("the path was found in this document");
-        match inject_into(&template.to_json(), namespace, injector) {
-            Ok(injected) => {
-                output.warnings.extend(injected.warnings.into_iter().map(|text| format!("{place}: {text}")));
-                if !injected.ops.is_empty() {
-                    template.apply(&injected.ops);
-                    is_changed = true;
-                    output.changed.push(place);
-                }
+        let mut warnings = Vec::new();
+        let planned = planned(&template.to_json(), namespace, injector, &mut warnings);
+        output.warnings.extend(warnings.into_iter().map(|text| format!("{place}: {text}")));
+        match planned {
+            Ok(ops) if ops.is_empty() => {}
+            Ok(ops) => {
+                template.apply(&ops);
+                is_changed = true;
+                output.changed.push(place);
             }
             Err(denial) => mistakes.extend(denial.into_iter().map(|text| format!("{place}: {text}"))),
         }

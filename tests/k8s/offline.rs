@@ -78,6 +78,14 @@ fn mistakes_end_it_with_nothing_on_stdout() {
         ),
         "{stderr}"
     );
+    // What is only warned of, in the document that is denied and in others, may be the reason.
+    let late = "        secret-exec.dev/containers: web,late\n";
+    let warned = |text: &str| text.replace("        note: 'yes'\n", late);
+    let output = inject(&args, &format!("{}---\n{}", warned(DEPLOYMENT), warned(&bad)));
+    let stderr = text(&output.stderr);
+    let warnings = stderr.lines().filter(|line| line.starts_with("secret-inject: warning: "));
+    assert_eq!(warnings.filter(|line| line.ends_with("no container late here yet")).count(), 2, "{stderr}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{stderr}");
     assert_eq!(inject(&args, "a: [").status.code(), Some(65));
     assert_eq!(inject(&["manifest", "-f", "/none"], "").status.code(), Some(64));
     std::fs::write(config.path(), "imag: x\n").unwrap();

@@ -131,8 +131,9 @@ pub(super) fn asks(pod: &Pod, prefix: &str) -> bool {
     own.clone().next().is_some() && !own.any(|(key, value)| key == "mutate" && value == "skip")
 }
 
-/// Reads the annotations below `prefix`; `None` if no container has anything to resolve.
-pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation>, Denial> {
+/// Reads the annotations below `prefix`; `None` if no container has anything to resolve. `warnings` get those of a pod that is
+/// refused.
+pub(super) fn read(pod: &Pod, prefix: &'static str, warnings: &mut Vec<String>) -> Result<Option<Translation>, Denial> {
     let pairs: Vec<(&str, &str)> = pod
         .annotations
         .foreign
@@ -145,6 +146,7 @@ pub(super) fn read(pod: &Pod, prefix: &'static str) -> Result<Option<Translation
     reader.login();
     reader.environment();
     if !reader.denial.is_empty() {
+        warnings.append(&mut reader.made.warnings);
         return Err(dedup_and_truncate(reader.denial));
     }
     let has_work = reader.made.containers.as_ref().is_some_and(|names| !names.is_empty());

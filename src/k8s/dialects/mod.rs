@@ -22,8 +22,8 @@ use super::pod::Pod;
 pub(super) use translation::Translation;
 
 /// Translates the pod's annotations of a dialect; `None` if they ask for no injection. Refuses annotations of two
-/// injectors.
-pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>, Denial> {
+/// injectors. `warnings` get those of a pod that is refused.
+pub(super) fn read(pod: &Pod, injector: &Injector, warnings: &mut Vec<String>) -> Result<Option<Translation>, Denial> {
     if pod.annotations.foreign.is_empty() {
         return Ok(None);
     }
@@ -53,8 +53,8 @@ pub(super) fn read(pod: &Pod, injector: &Injector) -> Result<Option<Translation>
     }
     match asking.first() {
         None => Ok(None),
-        Some(prefix) if agents.contains(prefix) => vault::read(pod, prefix, injector),
-        Some(prefix) => bank_vaults::read(pod, prefix),
+        Some(prefix) if agents.contains(prefix) => vault::read(pod, prefix, injector, warnings),
+        Some(prefix) => bank_vaults::read(pod, prefix, warnings),
     }
 }
 

@@ -30,7 +30,7 @@ fn one_app() -> Value {
 
 fn translate(pod: &Value) -> Result<Option<Translation>, Denial> {
     let injector = injector();
-    read(&Pod::read(pod, &injector.dialects).unwrap(), &injector)
+    read(&Pod::read(pod, &injector.dialects).unwrap(), &injector, &mut Vec::new())
 }
 
 /// A pod of Vault's injector with these annotations beside `agent-inject` and `role`.

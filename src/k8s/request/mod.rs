@@ -50,8 +50,6 @@ pub(super) struct InjectionRequest {
     pub(super) file_owner: FileOwner,
     /// The parts of another injector's annotations that are not configuration.
     pub(super) dialect: Translation,
-    /// Warnings, which do not prevent the injection.
-    pub(super) warnings: Vec<String>,
 }
 
 /// The whole configuration: the operator's part and the annotations'.
@@ -94,8 +92,13 @@ pub(super) enum FileOwner {
     App,
 }
 
-/// Parses the request. `None` if the pod has no relevant annotation, or says `inject: "false"`.
-pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRequest>, Denial> {
+/// Parses the request. `None` if the pod has no relevant annotation, or says `inject: "false"`. `warnings` get what does not
+/// prevent the injection, of a pod that is refused too.
+pub(super) fn parse(
+    pod: &Pod,
+    injector: &Injector,
+    warnings: &mut Vec<String>,
+) -> Result<Option<InjectionRequest>, Denial> {
     if pod.annotations.own.is_empty() && pod.annotations.foreign.is_empty() {
         return Ok(None);
     }
@@ -112,12 +115,12 @@ pub(super) fn parse(pod: &Pod, injector: &Injector) -> Result<Option<InjectionRe
             return Err(vec![format!("annotation {}: expected \"true\" or \"false\"", annotation_key("inject"))]);
         }
     }
-    let dialect = dialects::read(pod, injector)?;
+    let dialect = dialects::read(pod, injector, warnings)?;
     if pod.annotations.own.is_empty() && dialect.is_none() {
         return Ok(None);
     }
     let mut dialect = dialect.unwrap_or_default();
-    let mut warnings = std::mem::take(&mut dialect.warnings);
+    warnings.append(&mut dialect.warnings);
     if let (Some((key, _)), Some(setting)) = (pod.annotations.own.first(), dialect.settings.first()) {
         let other = setting.annotation.split('/').next().unwrap_or_default();
         warnings
@@ -157,7 +160,7 @@ struct RequestReader<'a> {
     requested: RequestedConfig,
     dialect: Translation,
     denial: Denial,
-    warnings: Vec<String>,
+    warnings: &'a mut Vec<String>,
 }
 
 impl RequestReader<'_> {
@@ -213,7 +216,6 @@ impl RequestReader<'_> {
             identity: NeededIdentity { audience: login.audience.filter(|_| needs_token), needs_aws },
             file_owner,
             dialect: self.dialect,
-            warnings: self.warnings,
         })
     }
 

@@ -30,8 +30,13 @@ pub(super) fn mentions_injection(pod: &Pod, prefix: &str) -> bool {
     pod.annotations.foreign.iter().any(|(key, _)| key.strip_prefix(prefix) == Some("agent-inject"))
 }
 
-/// Translates the annotations below `prefix`; `None` if they ask for no injection.
-pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Result<Option<Translation>, Denial> {
+/// Translates the annotations below `prefix`; `None` if they ask for no injection. `warnings` get those of a pod that is refused.
+pub(super) fn read(
+    pod: &Pod,
+    prefix: &'static str,
+    injector: &Injector,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Translation>, Denial> {
     let pairs =
         pod.annotations.foreign.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())));
     let pairs: Vec<(&str, &str)> = pairs.collect();
@@ -52,7 +57,11 @@ pub(super) fn read(pod: &Pod, prefix: &'static str, injector: &Injector) -> Resu
     refuse_too_many(pairs.len(), prefix)?;
     let mut reader = Reader { pod, prefix, injector, pairs, made: Translation::default(), denial: Denial::new() };
     reader.read();
-    if reader.denial.is_empty() { Ok(Some(reader.made)) } else { Err(dedup_and_truncate(reader.denial)) }
+    if reader.denial.is_empty() {
+        return Ok(Some(reader.made));
+    }
+    warnings.append(&mut reader.made.warnings);
+    Err(dedup_and_truncate(reader.denial))
 }
 
 /// The state while annotations are translated.

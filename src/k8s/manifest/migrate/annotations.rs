@@ -31,7 +31,7 @@ pub(super) fn read(
 ) -> Result<Option<Annotations>, Vec<String>> {
     let mut pod = Pod::read(&pod.to_json(), &Dialect::ALL).map_err(|error| vec![error])?;
     pod.namespace = pod.namespace.or_else(|| namespace.map(str::to_owned));
-    let Some(translation) = dialects::read(&pod, injector)? else { return Ok(None) };
+    let Some(translation) = dialects::read(&pod, injector, &mut Vec::new())? else { return Ok(None) };
     let mut made = Annotations::default();
     let obstacles = obstacles(&translation);
     if !obstacles.is_empty() {
