@@ -100,7 +100,7 @@ pub enum PickError {
         known: Vec<String>,
     },
     /// Not a JSON object, or one in which the end of a value cannot be found.
-    #[error("no key can be picked: it is {0}")]
+    #[error("no key can be picked: it is {0}; without a key all of it is taken")]
     NotAnObject(json::JsonError),
     /// The key's value is faulty or ambiguous.
     #[error("it is {0}; other keys can be picked")]
@@ -213,6 +213,7 @@ mod tests {
     fn an_error_about_text_that_is_not_json_does_not_quote_it() {
         let error = whole("hunter2").value("c").unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+        assert!(error.ends_with("; without a key all of it is taken"), "{error}");
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl AwsIdentity {
         // The SDK would only report a failed connection for an invalid region of the profile.
         signed::checked_region(region.as_ref())?;
         self.transport.load_roots()?;
-        environment::check_user_agent()?;
+        environment::check_texts()?;
         environment::check_switches()?;
         Ok(base.insert(load(region, self.transport.clone()).await?).clone())
     }

@@ -259,7 +259,9 @@ fn failed(command: &str, error: SuperviseError) -> Diagnostic {
         SuperviseError::Spawn(SpawnError::Privileges(error)) => Diagnostic::new(Exit::Privileges, error.to_string()),
         // A limit of the environment, such as on processes or descriptors.
         SuperviseError::Spawn(error) => {
-            Diagnostic::new(Exit::NotExecutable, format!("cannot start {command}: {error}"))
+            let text = error.to_string();
+            let why = text.strip_prefix("cannot start a process: ").unwrap_or(&text);
+            Diagnostic::new(Exit::NotExecutable, format!("cannot start {command}: {why}"))
         }
         SuperviseError::System(error) => Diagnostic::new(Exit::Bug, format!("cannot look after {command}: {error}")),
     }

@@ -1,5 +1,7 @@
 //! What is wrong with AWS's environment, profile, endpoints and proxies, and that the message names it.
 
+use std::os::unix::ffi::OsStrExt;
+
 use support::*;
 
 const KEYS: [(&str, &str); 3] =
@@ -55,6 +57,13 @@ fn what_leads_elsewhere_is_named_when_nobody_answers() {
     for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
         refused(&case, &with(&[(name, &nobody)]), 69, &["connection refused", &format!("({nobody}, from {name})")]);
     }
+    let other = format!("{nobody}0");
+    let longer = with(&[("AWS_ENDPOINT_URL_STS", &other), ("AWS_ENDPOINT_URL", &nobody)]);
+    refused(&case, &longer, 69, &[&format!("({nobody}, from AWS_ENDPOINT_URL)")]);
+    let endpoint = format!("{nobody}/get");
+    let container = [KEYS[0], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint)];
+    let outcome = run(&case, &container).args(&["--timeout", "6s"]).output(); // the SDK tries three times
+    outcome.refused(69, &[&format!("({nobody}, from AWS_CONTAINER_CREDENTIALS_FULL_URI)")]);
     case.write(".aws/config", &format!("[default]\nendpoint_url = {nobody}\n"));
     let by_file = format!("({nobody}, from endpoint_url in ~/.aws/config");
     refused(&case, &with(&[]), 69, &["connection refused", &by_file]);
@@ -163,6 +172,10 @@ fn half_a_key_pair_is_told_as_such() {
 fn a_variable_that_no_request_can_carry_is_named() {
     let case = Case::new();
     refused(&case, &with(&[("AWS_EXECUTION_ENV", "a\nb")]), 64, &["AWS_EXECUTION_ENV has a line end"]);
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
+        let bytes = std::ffi::OsStr::from_bytes(b"canary\xff");
+        run(&case, &KEYS).env(name, bytes).output().refused(64, &[&format!("{name} is not UTF-8 text")]);
+    }
     let region = [("AWS_REGION", "eu-west-1\n"), KEYS[1], KEYS[2]];
     refused(&case, &region, 64, &["AWS_REGION", "has white space around it"]);
     // An empty one is none.
@@ -210,6 +223,10 @@ fn a_profile_that_gives_no_credentials_says_why() {
     refused(&case, &[region], 77, &["profile \"default\" has no aws_secret_access_key"]);
     case.write(".aws/config", "[default]\naws_access_key_id = \"AKIA SUITE\"\naws_secret_access_key = canary\n");
     refused(&case, &[region], 77, &["the access key id (of the profile in ~/.aws/credentials"]);
+    for (text, key) in [("credential_process = /x", "credential_process"), ("sso_session = s", "sso_session")] {
+        case.write(".aws/config", &format!("[default]\n{text}\n"));
+        refused(&case, &[region], 77, &[&format!("profile \"default\" has {key}, which is not supported")]);
+    }
     case.write(".aws/config", "[default\n");
     refused(&case, &KEYS[1..], 77, &[".aws/config", "on line 1"]);
     std::fs::write(case.dir.join(".aws/config"), b"[default]\nregion = \xff\n").unwrap();

@@ -65,7 +65,7 @@ pub(super) fn vault(text: &str) -> Result<VaultSource, ReferenceError> {
     };
     let mut parameters = query(parameters)?;
     let operation = match parameters.remove("version") {
-        None => match parameters.keys().find(|name| is_near_version(name)) {
+        None => match near_version(&parameters) {
             Some(name) => return Err(ReferenceError::NearVersion(name.clone())),
             None => VaultOperation::Write(parameters),
         },
@@ -73,6 +73,13 @@ pub(super) fn vault(text: &str) -> Result<VaultSource, ReferenceError> {
         Some(version) => VaultOperation::Read { version: Some(version_number(&version)?) },
     };
     Ok(VaultSource { path, operation })
+}
+
+/// A parameter that is probably a misspelled `version`; alone, also `v=1`.
+fn near_version(parameters: &BTreeMap<String, String>) -> Option<&String> {
+    let alone = parameters.first_key_value().filter(|_| parameters.len() == 1);
+    let short = alone.filter(|(name, value)| matches!(name.as_str(), "v" | "V") && version_number(value).is_ok());
+    parameters.keys().find(|name| is_near_version(name)).or(short.map(|(name, _)| name))
 }
 
 /// Whether a name is probably a misspelled `version`: as a write parameter it would overwrite the secret.

@@ -115,6 +115,7 @@ fn what_is_wrong_is_said() {
         ("vault:a?version=1&x=2", E::VersionAndWrite),
         ("vault:a?Version=1", E::NearVersion("Version".into())),
         ("vault:a?versions=1#k", E::NearVersion("versions".into())),
+        ("vault:a?v=1#k", E::NearVersion("v".into())),
         ("vault:a?x=2&ver=1", E::NearVersion("ver".into())),
         ("vault:a?version_id=1", E::NearVersion("version_id".into())),
         ("vault:a?x=1&x=2", E::RepeatedParameter("x".into())),

@@ -2,6 +2,7 @@
 //! names the variable. Values are never quoted: an address may contain a password.
 
 use std::borrow::Cow;
+use std::env::VarError;
 use std::net::IpAddr;
 
 use aws_config::SdkConfig;
@@ -31,8 +32,23 @@ const WHITE: &str = "has white space around its value; `echo` adds a line end, `
 const NO_ADDRESS: &str = "is not an address; expected https://HOST or http://HOST:PORT";
 const BAD_CHARACTER: &str = "has a line end or another character that no request can carry";
 
-/// Checks the variable that is part of every request's `User-Agent`.
-pub(super) fn check_user_agent() -> Result<(), Unusable> {
+/// The variables that the SDK takes for unset where they are not UTF-8.
+const TEXTS: [&str; 7] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// Checks that the variables of a login are text, and the one that is part of every request's `User-Agent`.
+pub(super) fn check_texts() -> Result<(), Unusable> {
+    let is_no_text = |name: &&str| matches!(Env::default().get(name), Err(VarError::NotUnicode(_)));
+    if let Some(name) = TEXTS.into_iter().chain(ENDPOINTS).find(is_no_text) {
+        return Err(Unusable::new(name, "is not UTF-8 text"));
+    }
     let name = "AWS_EXECUTION_ENV";
     let value = Env::default().get(name).unwrap_or_default();
     let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
@@ -99,10 +115,16 @@ fn name_of(url: &str) -> String {
     variable.map_or_else(|| "endpoint_url in ~/.aws/config (AWS_CONFIG_FILE)".to_owned(), |name| (*name).to_owned())
 }
 
-/// The variable that contains this authority (`HOST:PORT`) of a service.
+/// The variable with an address of this authority (`HOST:PORT`): a service's or a credentials endpoint's.
 pub(super) fn endpoint_variable(authority: &str) -> Option<&'static str> {
-    let is_there = |name: &&&str| Env::default().get(name).is_ok_and(|value| value.contains(authority));
-    ENDPOINTS.iter().find(is_there).copied().filter(|_| !authority.is_empty())
+    let is_there = |name: &&str| Env::default().get(name).is_ok_and(|value| has_authority(&value, authority));
+    ENDPOINTS.into_iter().chain(["AWS_CONTAINER_CREDENTIALS_FULL_URI"]).find(is_there)
+}
+
+/// Whether an address has this authority.
+pub(super) fn has_authority(url: &str, authority: &str) -> bool {
+    let own = url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().cloned());
+    own.is_some_and(|own| own.as_str().rsplit('@').next() == Some(authority))
 }
 
 /// The variable that sets an address of Secrets Manager other than AWS's, if there is one.

@@ -48,6 +48,14 @@ pub(super) enum FilesError {
         /// The missing setting.
         missing: &'static str,
     },
+    /// The selected profile has a way to credentials that is not supported.
+    #[error("profile {profile:?} has {key}, which is not supported; put credentials into the environment or a profile")]
+    Unsupported {
+        /// The selected profile.
+        profile: String,
+        /// The setting.
+        key: &'static str,
+    },
     /// A file cannot be read.
     #[error("cannot read {} ({variable}): {why}", path.display())]
     File {
@@ -150,15 +158,20 @@ async fn profile() -> Option<FilesError> {
             if let Some(wanted) = wanted {
                 return Some(FilesError::NoSource { profile: name.to_owned(), wanted: wanted.to_owned() });
             }
+            let unsupported = UNSUPPORTED.into_iter().find(|key| profile.get(key).is_some());
             let missing = match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
                 (Some(_), None) => Some("aws_secret_access_key"),
                 (None, Some(_)) => Some("aws_access_key_id"),
                 (Some(_), Some(_)) | (None, None) => None,
             };
-            missing.map(|missing| FilesError::Half { profile: name.to_owned(), missing })
+            let missing = missing.map(|missing| FilesError::Half { profile: name.to_owned(), missing });
+            missing.or_else(|| Some(FilesError::Unsupported { profile: name.to_owned(), key: unsupported? }))
         }
     }
 }
+
+/// The settings of a profile that need a program or a browser.
+const UNSUPPORTED: [&str; 4] = ["credential_process", "sso_session", "sso_start_url", "login_session"];
 
 /// A file with profiles, which may not exist.
 #[derive(Debug)]
@@ -212,7 +225,7 @@ fn read(ProfileFile { path, variable, is_named }: ProfileFile) -> std::result::R
 
 /// What gives a service the address with this authority (`HOST:PORT`): a variable, or the config file.
 pub(super) fn origin_of_address(authority: &str) -> Option<&'static str> {
-    let is_in_file = || !authority.is_empty() && has_address(|value| value.contains(authority));
+    let is_in_file = || !authority.is_empty() && has_address(|value| environment::has_authority(value, authority));
     environment::endpoint_variable(authority).or_else(|| is_in_file().then_some(ENDPOINT_URL))
 }
 
