@@ -161,11 +161,12 @@ impl Failure {
 
     /// The failure for a message that names this address already: the reason says "it".
     pub(crate) fn at(self, address: &str) -> Self {
-        let why = match self.why.match_indices(address).next().filter(|_| !address.is_empty()) {
-            Some((at, _)) if is_whole(&self.why[at + address.len()..]) => self.why.replacen(address, "it", 1),
-            _ => return self,
-        };
-        Self { why, ..self }
+        match self.why.split_once(address) {
+            Some((before, rest)) if !address.is_empty() && is_whole(rest) => {
+                Self { why: format!("{before}it{rest}"), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Marks the failure as one of the whole backend: no server answered.

@@ -64,12 +64,12 @@ fn what_leads_elsewhere_is_named_when_nobody_answers() {
     let container = [KEYS[0], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint)];
     let outcome = run(&case, &container).args(&["--timeout", "6s"]).output(); // the SDK tries three times
     outcome.refused(69, &[&format!("({nobody}, from AWS_CONTAINER_CREDENTIALS_FULL_URI)")]);
-    case.write(".aws/config", &format!("[default]\nendpoint_url = {nobody}\n"));
+    case.write(".aws/config", format!("[default]\nendpoint_url = {nobody}\n"));
     let by_file = format!("({nobody}, from endpoint_url in ~/.aws/config");
     refused(&case, &with(&[]), 69, &["connection refused", &by_file]);
     let server = Proxy::before(1);
     server.always(Plan::Answer(302, "Location: http://login/\r\n".to_owned(), String::new()));
-    case.write(".aws/config", &format!("[default]\nendpoint_url = {}\n", server.address()));
+    case.write(".aws/config", format!("[default]\nendpoint_url = {}\n", server.address()));
     refused(&case, &with(&[]), 65, &["that is a redirect", "its address may be from endpoint_url in ~/.aws/config"]);
     std::fs::remove_file(case.dir.join(".aws/config")).unwrap();
     let hidden = nobody.replace("http://", "http://user:canary@");
@@ -224,7 +224,7 @@ fn a_profile_that_gives_no_credentials_says_why() {
     case.write(".aws/config", "[default]\naws_access_key_id = \"AKIA SUITE\"\naws_secret_access_key = canary\n");
     refused(&case, &[region], 77, &["the access key id (of the profile in ~/.aws/credentials"]);
     for (text, key) in [("credential_process = /x", "credential_process"), ("sso_session = s", "sso_session")] {
-        case.write(".aws/config", &format!("[default]\n{text}\n"));
+        case.write(".aws/config", format!("[default]\n{text}\n"));
         refused(&case, &[region], 77, &[&format!("profile \"default\" has {key}, which is not supported")]);
     }
     case.write(".aws/config", "[default\n");
@@ -344,7 +344,7 @@ fn a_proxy_is_judged_by_the_address_that_the_profile_gives_too() {
         (named, vec![], Some("secretsmanager.eu-west-1.amazonaws.com")),
         (named, vec![("AWS_PROFILE", "p")], None),
     ] {
-        case.write(".aws/config", &config.replace("{}", &nobody));
+        case.write(".aws/config", config.replace("{}", &nobody));
         let variables = with(&[&more[..], &[socks]].concat());
         for template in [false, true] {
             let outcome = check(&variables, template);
@@ -361,7 +361,7 @@ fn a_proxy_is_judged_by_the_address_that_the_profile_gives_too() {
         }
     }
     // An address of the profile that is behind the proxy.
-    case.write(".aws/config", &plain.replace("{}", "http://aws.internal:1"));
+    case.write(".aws/config", plain.replace("{}", "http://aws.internal:1"));
     let http = with(&[("HTTP_PROXY", "http://p:x")]);
     check(&http, false).refused(64, &["HTTP_PROXY has no valid host and port", "it would be used for aws.internal"]);
     refused(&case, &http, 64, &["HTTP_PROXY has no valid host and port", "it would be used for aws.internal"]);

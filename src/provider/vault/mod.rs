@@ -266,7 +266,7 @@ impl Vault {
         if failure.class == Class::Denied
             && let Some(hint) = self.other_operation(&request).await
         {
-            return Err(Failure::new(failure.class, with_clause(&failure.why, &hint)));
+            return Err(Failure::new(failure.class, with_clause(&failure.why, hint)));
         }
         if !matches!(failure.class, Class::Denied | Class::NotFound) {
             return Err(failure);
