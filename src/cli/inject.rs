@@ -225,8 +225,7 @@ fn migrate(options: &Options<'_>) -> Ended {
     let warnings = made.warnings.iter().map(|text| format!("warning: {text}"));
     let left = made.left.iter().map(|text| format!("not migrated: {text}"));
     let changed = made.changed.iter().filter(|_| is_check).map(|text| format!("{text}: would be migrated"));
-    let lines: Vec<String> = warnings.chain(left).chain(changed).collect();
-    print_lines(lines.iter().map(String::as_str));
+    print_lines(warnings.chain(left).chain(changed));
     if !is_check {
         print(&made.text)?;
     }
@@ -246,24 +245,14 @@ fn offline(options: &Options<'_>) -> Ended {
     };
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
     let (output, mistakes) = manifest::manifest_or_mistakes(&files, &injector);
-    print_lines(
-        output.warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>().iter().map(String::as_str),
-    );
+    print_lines(output.warnings.iter().map(|text| format!("warning: {text}")));
     if !mistakes.is_empty() {
         return Err(data(mistakes));
     }
     if !options.is_set("check") {
         return print(&output.text);
     }
-    print_lines(
-        output
-            .changed
-            .iter()
-            .map(|text| format!("{text}: would be injected"))
-            .collect::<Vec<_>>()
-            .iter()
-            .map(String::as_str),
-    );
+    print_lines(output.changed.iter().map(|text| format!("{text}: would be injected")));
     Ok(Exit::App(u8::from(!output.changed.is_empty())))
 }
 
@@ -395,9 +384,9 @@ fn sandbox(options: &Options<'_>) -> Result<Sandbox, Vec<Diagnostic>> {
 }
 
 /// Prints each text on a line of its own to stderr. Failures to write are ignored.
-fn print_lines<'a>(texts: impl Iterator<Item = &'a str>) {
+fn print_lines(texts: impl Iterator<Item = String>) {
     let mut err = io::stderr().lock();
     for text in texts {
-        let _ = writeln!(err, "secret-inject: {}", printable(text));
+        let _ = writeln!(err, "secret-inject: {}", printable(&text));
     }
 }
