@@ -54,7 +54,8 @@ impl Postgres {
     /// Starts it, at first or after [`Postgres::shut_down`], and waits until it lets somebody in.
     pub fn run(&self) {
         let mut command = self.command("postgres");
-        command.args(["-F", "-h", "127.0.0.1", "-k", "", "-p"]).arg(self.port.to_string());
+        // OpenBao keeps a connection or more for each mount, and each test has a mount.
+        command.args(["-F", "-c", "max_connections=500", "-h", "127.0.0.1", "-k", "", "-p"]).arg(self.port.to_string());
         // SIGQUIT is PostgreSQL's own "stop at once, children too".
         let mut server = Server::start(command, user(), libc::SIGQUIT);
         wait_for("PostgreSQL", || {
