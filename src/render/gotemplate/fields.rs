@@ -38,8 +38,23 @@ pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Va
             "Data" => pem.data.clone(),
             _ => return Err(format!("can't evaluate field {name} in type dependency.PemEncoded")),
         }),
-        other => Err(format!("can't evaluate field {name} in type {}", other.type_name())),
+        Value::Time(moment) => time(*moment, name).ok_or_else(|| cannot_evaluate(value, name)),
+        other => Err(cannot_evaluate(other, name)),
     }
+}
+
+fn cannot_evaluate(value: &Value, name: &str) -> String {
+    format!("can't evaluate field {name} in type {}", value.type_name())
+}
+
+/// The result of a method of `time.Time` without arguments.
+fn time(moment: Moment, name: &str) -> Option<Value> {
+    Some(match name {
+        "UTC" | "Local" => Value::Time(moment),
+        "String" => Value::text(moment.printed()),
+        "Unix" => Value::Int(moment.unix(), Int::Int64),
+        number => Value::int(moment.number(number)?),
+    })
 }
 
 /// A method; the receiver is the first argument.
@@ -63,34 +78,14 @@ const NUMBER: &[(&str, Method)] = &[
     ("Float64", |_, given| number(given, |text| Some(Value::Float(text.parse().ok()?)))),
 ];
 
-/// The methods of `time.Time`.
-const TIME: &[(&str, Method)] = &[
-    ("Format", |run, given| match given {
-        [Value::Time(moment), Value::String(layout)] => {
-            run.grow(layout.len().saturating_mul(4))?;
-            Ok(Value::text(moment.format(&String::from_utf8_lossy(layout))))
-        }
-        _ => Err(count()),
-    }),
-    ("UTC", |_, given| given.first().cloned().ok_or_else(count)),
-    ("Local", |_, given| given.first().cloned().ok_or_else(count)),
-    ("String", |_, given| part(given, |moment| Some(Value::text(moment.printed())))),
-    ("Unix", |_, given| part(given, |moment| Some(Value::Int(moment.number("Unix")?, Int::Int64)))),
-    ("Year", |_, given| part(given, |moment| moment.number("Year").map(Value::int))),
-    ("YearDay", |_, given| part(given, |moment| moment.number("YearDay").map(Value::int))),
-    ("Day", |_, given| part(given, |moment| moment.number("Day").map(Value::int))),
-    ("Hour", |_, given| part(given, |moment| moment.number("Hour").map(Value::int))),
-    ("Minute", |_, given| part(given, |moment| moment.number("Minute").map(Value::int))),
-    ("Second", |_, given| part(given, |moment| moment.number("Second").map(Value::int))),
-];
-
-/// A part of a time.
-fn part(given: &[Value], part: fn(Moment) -> Option<Value>) -> Result<Value, String> {
-    match given {
-        [Value::Time(moment)] => part(*moment).ok_or_else(count),
-        _ => Err(count()),
+/// The methods of `time.Time` that take arguments.
+const TIME: &[(&str, Method)] = &[("Format", |run, given| match given {
+    [Value::Time(moment), Value::String(layout)] => {
+        run.grow(layout.len().saturating_mul(4))?;
+        Ok(Value::text(moment.format(&String::from_utf8_lossy(layout))))
     }
-}
+    _ => Err(count()),
+})];
 
 /// The methods of `scratch`.
 const SCRATCH: &[(&str, Method)] = &[

@@ -14,18 +14,9 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("toUpper", &[Str], |given| Ok(Value::text(upper(&string(&given[0]))))),
     Function::pure("toTitle", &[Str], |given| Ok(Value::text(title(&string(&given[0]))))),
     Function::pure("trimSpace", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
-    Function::pure("trim", &[Str, Str], |given| {
-        let set = string(&given[0]);
-        Ok(Value::text(string(&given[1]).trim_matches(|c| set.contains(c))))
-    }),
-    Function::pure("trimPrefix", &[Str, Str], |given| {
-        let text = bytes(&given[1]);
-        Ok(Value::text(text.strip_prefix(bytes(&given[0])).unwrap_or(text)))
-    }),
-    Function::pure("trimSuffix", &[Str, Str], |given| {
-        let text = bytes(&given[1]);
-        Ok(Value::text(text.strip_suffix(bytes(&given[0])).unwrap_or(text)))
-    }),
+    Function::pure("trim", &[Str, Str], trim),
+    Function::pure("trimPrefix", &[Str, Str], trim_prefix),
+    Function::pure("trimSuffix", &[Str, Str], trim_suffix),
     Function::with("replaceAll", &[Str, Str, Str], |run, given| {
         replace(run, &string(&given[2]), &string(&given[0]), &string(&given[1]))
     }),
@@ -86,6 +77,24 @@ pub(super) const TABLE: &[Function] = &[
 ];
 
 const NO_NUMBER: &str = "the text is no number of that type";
+
+/// The second text without the characters of the first at its ends.
+pub(super) fn trim(given: &[Value]) -> Outcome {
+    let set = string(&given[0]);
+    Ok(Value::text(string(&given[1]).trim_matches(|c| set.contains(c))))
+}
+
+/// The second text without the first at its start.
+pub(super) fn trim_prefix(given: &[Value]) -> Outcome {
+    let text = bytes(&given[1]);
+    Ok(Value::text(text.strip_prefix(bytes(&given[0])).unwrap_or(text)))
+}
+
+/// The second text without the first at its end.
+pub(super) fn trim_suffix(given: &[Value]) -> Outcome {
+    let text = bytes(&given[1]);
+    Ok(Value::text(text.strip_suffix(bytes(&given[0])).unwrap_or(text)))
+}
 
 /// Parses a number.
 fn number<T: std::str::FromStr>(value: &Value) -> Result<T, String> {

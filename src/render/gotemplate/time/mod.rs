@@ -81,11 +81,10 @@ impl Moment {
         Span(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
-    /// The number with that name of Go's methods of a time.
+    /// The part of date and time that Go's method of that name returns.
     pub(super) fn number(self, name: &str) -> Option<i64> {
         let civil = self.civil();
         Some(match name {
-            "Unix" => self.seconds,
             "Year" => civil.year,
             "YearDay" => civil.of_year.into(),
             "Day" => civil.day.into(),

@@ -18,16 +18,10 @@ pub(in super::super) const TABLE: &[Function] = &[
     Function::pure("sprig_lower", &[Str], |given| Ok(Value::text(letters::lower(&string(&given[0]))))),
     Function::pure("sprig_title", &[Str], |given| Ok(Value::text(letters::each_word(&string(&given[0]))))),
     Function::pure("sprig_trim", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
-    Function::pure("sprig_trimAll", &[Str, Str], trim_all),
-    Function::pure("sprig_trimall", &[Str, Str], trim_all),
-    Function::pure("sprig_trimPrefix", &[Str, Str], |given| {
-        let whole = bytes(&given[1]);
-        Ok(Value::text(whole.strip_prefix(bytes(&given[0])).unwrap_or(whole)))
-    }),
-    Function::pure("sprig_trimSuffix", &[Str, Str], |given| {
-        let whole = bytes(&given[1]);
-        Ok(Value::text(whole.strip_suffix(bytes(&given[0])).unwrap_or(whole)))
-    }),
+    Function::pure("sprig_trimAll", &[Str, Str], text::trim),
+    Function::pure("sprig_trimall", &[Str, Str], text::trim),
+    Function::pure("sprig_trimPrefix", &[Str, Str], text::trim_prefix),
+    Function::pure("sprig_trimSuffix", &[Str, Str], text::trim_suffix),
     Function::pure("sprig_nospace", &[Str], |given| {
         Ok(Value::text(string(&given[0]).split_whitespace().collect::<String>()))
     }),
@@ -146,11 +140,6 @@ pub(in super::super) const TABLE: &[Function] = &[
         Ok(Value::text(out))
     }),
 ];
-
-fn trim_all(given: &[Value]) -> Outcome {
-    let set = string(&given[0]);
-    Ok(Value::text(string(&given[1]).trim_matches(|c| set.contains(c))))
-}
 
 fn digest(algorithm: &'static digest::Algorithm, given: &[Value]) -> Outcome {
     Ok(Value::text(encoding::digest_hex(algorithm, bytes(&given[0]))))
