@@ -100,8 +100,9 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
     let own = || Arc::clone(trail);
     let trail = own();
     environment.add_filter(CHECK, move |value: &Value| {
-        weigh(value, DEPTH, &trail)?;
-        Ok(value.clone())
+        let value = listed(value, &trail)?;
+        weigh(&value, DEPTH, &trail)?;
+        Ok(value)
     });
     let trail = own();
     environment.add_filter(TIMES, move |left: &Value, right: &Value| times(left, right, &trail));
@@ -152,6 +153,20 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
 fn without_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// A list in the place of a value whose items are computed at each iteration: the sum of two lists is one, and fifty
+/// sums of a sum with itself have more items than any loop could end with.
+fn listed(value: &Value, trail: &Trail) -> Result<Value, Error> {
+    if value.as_object().is_none_or(|object| object.repr() != ObjectRepr::Iterable) {
+        return Ok(value.clone());
+    }
+    let mut items = Vec::new();
+    for item in value.try_iter()?.checked() {
+        trail.room(items.len().saturating_mul(NODE))?;
+        items.push(item?);
+    }
+    Ok(Value::from(items))
 }
 
 /// Charges a value with everything in it. Secrets themselves are not charged again.

@@ -495,6 +495,14 @@ fn a_template_ends() {
         ("{% set n = namespace(x=[1]) %}{% for i in range(50) %}{% set n.x = [n.x, n.x] %}{% endfor %}", GROWN),
         ("{% set n = namespace(x=(1,)) %}{% for i in range(50) %}{% set n.x = n.x + n.x %}{% endfor %}", GROWN),
         (
+            "{% set n = namespace(x=[1]) %}{% for i in range(50) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}",
+            GROWN,
+        ),
+        (
+            "{% set n = namespace(x=range(9)) %}{% for i in range(50) %}{% set n.x = n.x + n.x %}{% endfor %}{{ 2 in n.x }}",
+            GROWN,
+        ),
+        (
             "{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x | replace('', n.x) %}{% endfor %}",
             GROWN,
         ),
