@@ -52,7 +52,7 @@ impl Lock {
     /// Locks the volume. `None` where there is nothing to lock: no file for a [`Writer::Once`], or one that we may not open
     /// or that the app has put in its place.
     pub(super) fn of(volume: &Folder, path: &Path, writer: Writer) -> Result<Option<Self>, VolumeError> {
-        Ok(lock(volume, path, writer)?.map(|file| Self { _file: file, writer }))
+        Ok(lock(volume, path, writer, writer.patience())?.map(|file| Self { _file: file, writer }))
     }
 
     /// Removes the file of a lock that nobody else can hold. Who waits for it finds that it is gone, and makes another one.
@@ -65,9 +65,9 @@ impl Lock {
     }
 }
 
-/// Waits for the lock.
-fn lock(volume: &Folder, path: &Path, writer: Writer) -> Result<Option<File>, VolumeError> {
-    let (begun, patience) = (clock::boottime(), writer.patience());
+/// Waits for the lock, up to `patience`.
+fn lock(volume: &Folder, path: &Path, writer: Writer, patience: Duration) -> Result<Option<File>, VolumeError> {
+    let begun = clock::boottime();
     let mut has_said = false;
     loop {
         let create = if writer == Writer::Once { Create::Nothing } else { Create::Missing };
@@ -103,6 +103,9 @@ fn lock(volume: &Folder, path: &Path, writer: Writer) -> Result<Option<File>, Vo
 mod tests {
     use super::*;
 
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(5);
+
     fn open(folder: &Path) -> Folder {
         let relative = folder.strip_prefix("/").unwrap();
         relative.iter().fold(Folder::root().unwrap(), |at, name| at.open(name).unwrap())
@@ -112,29 +115,29 @@ mod tests {
     fn one_writer_that_stays_is_alone_until_it_has_ended() {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let volume = open(dir.path());
-        assert!(lock(&volume, dir.path(), Writer::Once).unwrap().is_none(), "nobody stays, and nothing is made");
+        assert!(lock(&volume, dir.path(), Writer::Once, SHORT).unwrap().is_none(), "nobody stays, and nothing is made");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let first = lock(&volume, dir.path(), Writer::Stays).unwrap().unwrap();
+        let first = lock(&volume, dir.path(), Writer::Stays, SHORT).unwrap().unwrap();
         assert_eq!(first.metadata().unwrap().mode() & 0o7777, 0o600);
         for other in [Writer::Once, Writer::Stays, Writer::StaysOrGoes] {
-            assert_eq!(lock(&volume, dir.path(), other).unwrap_err(), VolumeError::Busy(dir.path().to_owned()));
+            assert_eq!(lock(&volume, dir.path(), other, SHORT).unwrap_err(), VolumeError::Busy(dir.path().to_owned()));
         }
         drop(first);
-        let once = [Writer::Once; 2].map(|writer| lock(&volume, dir.path(), writer).unwrap().unwrap());
+        let once = [Writer::Once; 2].map(|writer| lock(&volume, dir.path(), writer, SHORT).unwrap().unwrap());
         drop(once);
-        assert!(lock(&volume, dir.path(), Writer::Stays).unwrap().is_some());
+        assert!(lock(&volume, dir.path(), Writer::Stays, SHORT).unwrap().is_some());
     }
 
     #[test]
     fn a_writer_that_ends_in_time_is_waited_for() {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let volume = open(dir.path());
-        let first = lock(&volume, dir.path(), Writer::Stays).unwrap().unwrap();
+        let first = lock(&volume, dir.path(), Writer::Stays, SHORT).unwrap().unwrap();
         let ends = std::thread::spawn(move || {
             sleep(Duration::from_millis(300));
             drop(first);
         });
-        assert!(lock(&volume, dir.path(), Writer::Stays).unwrap().is_some());
+        assert!(lock(&volume, dir.path(), Writer::Stays, LONG).unwrap().is_some());
         ends.join().unwrap();
     }
 
@@ -143,9 +146,9 @@ mod tests {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let (volume, path) = (open(dir.path()), dir.path().join(LOCK));
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(lock(&volume, dir.path(), Writer::Stays).unwrap().is_none());
+        assert!(lock(&volume, dir.path(), Writer::Stays, SHORT).unwrap().is_none());
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert!(lock(&volume, dir.path(), Writer::Stays).unwrap().is_none());
+        assert!(lock(&volume, dir.path(), Writer::Stays, SHORT).unwrap().is_none());
     }
 }
