@@ -301,7 +301,7 @@ impl Executor for Backend {
                 // The connection may be broken: close it, so that the next request opens a new one.
                 self.close_idle();
                 let why = format!("{} gave no answer within {:.1} s", self.name(), limit.as_secs_f64());
-                let failure = Failure::new(Class::Transient, why).perhaps_done().silent();
+                let failure = Failure::new(Class::Transient, why).lost().silent();
                 (Outcome::Failed(failure), None)
             }
         }

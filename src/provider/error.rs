@@ -69,8 +69,10 @@ impl fmt::Display for Class {
 pub enum Effect {
     /// It had none: it was refused, or did not arrive.
     None,
-    /// It may have been carried out: the response is missing or inconclusive.
+    /// It may have been carried out: the response is inconclusive.
     Perhaps,
+    /// It was sent, and what the server answered did not arrive: probably it was carried out, each time.
+    Lost,
     /// It was carried out, but what it brought is of no use. Each repetition issues another credential.
     Done,
 }
@@ -146,6 +148,11 @@ impl Failure {
         Self { effect: Effect::Perhaps, ..self }
     }
 
+    /// Marks the failure as one of a request whose answer did not arrive.
+    pub fn lost(self) -> Self {
+        Self { effect: Effect::Lost, ..self }
+    }
+
     /// The same failure, of a request that was carried out.
     pub fn done(self) -> Self {
         Self { effect: Effect::Done, ..self }
@@ -201,7 +208,7 @@ impl Failure {
             Speaker::Backend => self,
             Speaker::Intermediary if matches!(self.class, Class::Throttled { .. }) => self,
             Speaker::Intermediary if self.class.is_retried() => self.unclear(),
-            Speaker::Intermediary => Self { class: Class::Transient, effect: Effect::Perhaps, ..self.unclear() },
+            Speaker::Intermediary => Self { class: Class::Transient, effect: Effect::Lost, ..self.unclear() },
         }
     }
 }
@@ -236,7 +243,7 @@ mod tests {
         let refused = Failure::new(Class::Denied, "no");
         assert_eq!(refused.clone().after_contact(), refused);
         let failure = refused.by_intermediary().after_contact();
-        assert_eq!((failure.class, failure.effect), (Class::Transient, Effect::Perhaps));
+        assert_eq!((failure.class, failure.effect), (Class::Transient, Effect::Lost));
         assert_eq!(failure.extent, Extent::Unclear);
         let throttled = Class::Throttled { retry_after: None };
         assert_eq!(Failure::new(throttled.clone(), "later").by_intermediary().after_contact().class, throttled);

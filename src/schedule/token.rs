@@ -5,9 +5,9 @@ mod replaced;
 
 use std::time::Duration;
 
-use crate::provider::{Extent, Failure};
+use crate::provider::{Effect, Extent, Failure};
 
-use super::backoff::{EXPIRED_WITHIN, refusal_backoff, transient_backoff, with_jitter};
+use super::backoff::{EXPIRED_WITHIN, doubled, refusal_backoff, transient_backoff, with_jitter};
 use super::breaker::{Deadline, FailureTiming};
 use super::history::LastFailure;
 use super::secret_state::Server;
@@ -239,6 +239,13 @@ impl Tokens {
     ) {
         let count = self.count(&failure);
         let mut due = timing.due(count, now, jitter);
+        // Each such login probably left a token that nobody knows. Where something is about to expire, that is the lesser
+        // harm; what has expired is tried again within ten seconds all the same.
+        let is_urgent = timing.limit.is_some_and(|limit| limit < EXPIRED_WITHIN);
+        if step == TokenStep::Login && failure.effect == Effect::Lost && !is_urgent {
+            let wait = with_jitter(after_lost_logins(count).min(EXPIRED_WITHIN), jitter);
+            due = due.max(timing.sent.saturating_add(wait));
+        }
         if let (TokenStep::Renew, Some(term)) = (step, self.current.as_ref().and_then(|current| current.term))
             && failure.extent != Extent::Backend
         {
@@ -390,6 +397,14 @@ impl Tokens {
         self.no_login_before = login.saturating_add(refusal_backoff(self.deaths, jitter));
         self.due = Some(login);
         (self.check, self.last_failure) = (Check::default(), None);
+    }
+}
+
+/// The shortest wait after so many failed logins in a row, of which the last one's answer was lost.
+fn after_lost_logins(failures: u32) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        more => doubled(Duration::from_secs(4), more.saturating_sub(1)),
     }
 }
 

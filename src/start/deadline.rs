@@ -25,6 +25,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(250);
 /// The limits of the time after which an unanswered request is repeated.
 const SHARE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(10);
 
+/// The shortest pause after the second login whose answer was lost, and after each further one.
+const AFTER_LOST_LOGINS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -128,7 +131,7 @@ impl Start {
         let share = self.share();
         timeout(share, request).await.map_err(|_| {
             let why = format!("{server} gave no answer within {:.1} s", share.as_secs_f64());
-            Failure::new(Class::Transient, why).perhaps_done().silent()
+            Failure::new(Class::Transient, why).lost().silent()
         })
     }
 
@@ -193,6 +196,22 @@ impl Start {
 
     /// Waits before the next attempt, and logs it; returns `false` when another attempt is pointless.
     pub(crate) async fn wait(&self, what: &str, failure: &Failure, tries: u32) -> bool {
+        self.wait_at_least(Duration::ZERO, what, failure, tries).await
+    }
+
+    /// Like [`Self::wait`], for a login. `lost` answers to it did not arrive, of which each probably left a token that
+    /// nobody knows: after the second one it waits longer than for other failures.
+    pub(crate) async fn wait_for_login(&self, what: &str, failure: &Failure, tries: u32, lost: u32) -> bool {
+        let least = match lost {
+            0 | 1 => Duration::ZERO,
+            2 => AFTER_LOST_LOGINS.0,
+            _ => AFTER_LOST_LOGINS.1,
+        };
+        self.wait_at_least(least, what, failure, tries).await
+    }
+
+    /// [`Self::wait`], of at least `least`.
+    async fn wait_at_least(&self, least: Duration, what: &str, failure: &Failure, tries: u32) -> bool {
         let is_bounded = failure.outlook == Outlook::Standing && self.patience == Patience::Short;
         if is_bounded && tries >= STANDING_TRIES {
             return false;
@@ -205,7 +224,7 @@ impl Start {
         let pause = backoff::delay(tries, retry_after, random::unit());
         // A person waits for the start, so the pause is shorter than a running sidecar's. `Retry-After` has its jitter
         // already.
-        let pause = if retry_after.is_some() { pause } else { pause.min(LONGEST_PAUSE) };
+        let pause = if retry_after.is_some() { pause } else { pause.min(LONGEST_PAUSE) }.max(least);
         let Some(pause) = self.pause(pause, retry_after.map(backoff::honoured)) else {
             if let Some(wait) = retry_after.filter(|_| !self.failed.get()) {
                 let (wait, left) = (backoff::as_sent(wait), self.left().as_secs());

@@ -15,6 +15,7 @@ use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
 use crate::plan::computed::Rendered;
 use crate::plan::{Plan, Planned};
+use crate::provider::Effect;
 use crate::provider::vault::{ENDLESS, Vault};
 
 use super::deadline::{Needs, Start};
@@ -246,7 +247,7 @@ impl Fetching<'_> {
         let what = format!("cannot log in to {} with {auth}", vault.address());
         let waited_for = format!("the login to {} with {auth}", vault.address());
         let credentials = Credentials { auth, preloaded: self.preloaded, aws: &self.backends.aws_identity };
-        let mut tries = 0;
+        let (mut tries, mut lost) = (0, 0);
         loop {
             let attempt = async {
                 let proof = credentials.proof().await?;
@@ -271,7 +272,8 @@ impl Fetching<'_> {
                 }
                 Err(LoginError::Rejected(failure)) => failure.at(vault.address()),
             };
-            if !failure.class.is_retried() || !start.wait(&what, &failure, tries).await {
+            lost += u32::from(failure.effect == Effect::Lost);
+            if !failure.class.is_retried() || !start.wait_for_login(&what, &failure, tries, lost).await {
                 start.fail();
                 return Err(Diagnostic::new(failure.class.exit(), format!("{what}: {failure}")));
             }

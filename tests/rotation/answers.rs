@@ -180,3 +180,13 @@ fn an_issue_whose_answer_is_cut_costs_one_more_and_dies_with_the_token() {
     assert_eq!(running.end().code(), Some(0));
     life.stage.nothing_is_left();
 }
+
+#[test]
+fn a_start_whose_logins_are_not_answered_leaves_few_tokens() {
+    let life = Life::new("5m");
+    life.proxy.on(&life.login.path, Plan::Cut(20));
+    let outcome = life.stage.case.with_files(&life.config).arg("--timeout").arg("12s").command("sidecar").output();
+    assert_eq!(outcome.code(), Some(69), "{outcome}");
+    let logins = life.stage.logins(&life.login);
+    assert!((2..=4).contains(&logins), "{logins} logins\n{outcome}");
+}

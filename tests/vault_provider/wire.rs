@@ -123,9 +123,7 @@ async fn whoever_does_not_answer_is_named() {
     let failure = vault.login(&token(ROOT), 0).await.unwrap_err();
     assert_eq!(
         failure,
-        Failure::new(Class::Transient, format!("{} gave no answer within 300ms", silent.address()))
-            .perhaps_done()
-            .silent()
+        Failure::new(Class::Transient, format!("{} gave no answer within 300ms", silent.address())).lost().silent()
     );
     assert!(before.elapsed() < Duration::from_secs(10));
 

@@ -112,9 +112,8 @@ impl From<TransportError> for Failure {
             _ => failure.of_backend(),
         };
         match error {
-            TransportError::AnswerTimeout(..) | TransportError::CutShort(_) | TransportError::TooLarge => {
-                failure.perhaps_done()
-            }
+            TransportError::AnswerTimeout(..) | TransportError::CutShort(_) => failure.lost(),
+            TransportError::TooLarge => failure.perhaps_done(),
             TransportError::Tls(_) | TransportError::NotLookedUp(_) => failure.standing(),
             _ => failure,
         }

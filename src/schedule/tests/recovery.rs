@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::schedule::{SecretId, State, Work};
+use crate::schedule::{SecretId, State, TokenId, Work};
 
-use super::server::{Kind, Server, What};
+use super::server::{IsIt, Kind, Server, What};
 use super::world::{World, stretch};
 use super::{DAY, seconds};
 
@@ -160,5 +160,23 @@ fn logins_that_are_throttled_after_a_token_died_wait_as_long_as_the_server_says(
             let most = if leases { most.max(480) } else { most };
             assert!((1..=most).contains(&logins), "leases {leases}, Retry-After {wait} s: {logins} logins in an hour");
         }
+    }
+}
+
+#[test]
+fn logins_whose_answers_are_lost_are_few_because_each_leaves_a_token() {
+    for seed in 0..20 {
+        let mut world = World::new(Server::new(vec![leased(60, DAY), Kind::Plain]), seed);
+        world.run(seconds(100));
+        world.server.restart();
+        let is_it: IsIt = |work| matches!(work, Work::Login(_));
+        world.server.faults.push(stretch(100, 400, What::LosesAnswersTo(is_it)));
+        // The lease is renewed within 40 s, and then the token is found dead.
+        world.run(seconds(400));
+        // The first login of all was answered.
+        let most = most_in_a_minute(&world, |work| is_it(work) && work != Work::Login(TokenId(0)));
+        assert!(most <= 9, "seed {seed}: {most} logins in a minute");
+        world.run(seconds(420));
+        assert_eq!(world.state(0), State::Fresh, "seed {seed}");
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum What {
     GrantsDeadTokens,
     /// The request is carried out; its answer is cut.
     LosesAnswers,
+    /// The same, for one kind of request.
+    LosesAnswersTo(IsIt),
     /// 429 with `Retry-After`.
     Throttles(Duration),
     /// 500 for one secret: its database is down.
@@ -249,7 +251,7 @@ impl Server {
         limit: Duration,
         now: Duration,
     ) -> (Outcome, Duration) {
-        let silent = || Outcome::Failed(Failure::new(Class::Transient, "no answer").perhaps_done().silent());
+        let silent = || Outcome::Failed(Failure::new(Class::Transient, "no answer").lost().silent());
         if let Some(index) = self.hangs_once.iter().position(|(from, is_it)| *from <= now && is_it(work)) {
             self.hangs_once.remove(index);
             self.log.push(Request { at: now, work });
@@ -329,6 +331,7 @@ impl Server {
                 What::GrantsDeadTokens => dead = true,
                 What::SlowsMount(mount, time) if self.is_made_in(work, mount) => takes = time,
                 What::LosesAnswers => cut = true,
+                What::LosesAnswersTo(is_it) if is_it(work) => cut = true,
                 What::Misstates(is_it, ttl) if is_it(work) => misstated = Some(ttl),
                 What::Throttles(wait) => {
                     return (failed(Class::Throttled { retry_after: Some(wait) }, "429"), QUICK);
@@ -355,7 +358,7 @@ impl Server {
                 Work::Login(id) => self.tokens.retain(|(known, _)| *known != id),
                 _ => {}
             }
-            return (Outcome::Failed(Failure::new(Class::Transient, "cut").perhaps_done().of_backend()), QUICK);
+            return (Outcome::Failed(Failure::new(Class::Transient, "cut").lost().unclear()), QUICK);
         }
         (misstated.map_or_else(|| outcome.clone(), |ttl| stating(outcome.clone(), ttl)), takes)
     }
