@@ -131,7 +131,7 @@ impl Logins {
     }
 
     /// The login whose token is currently used.
-    pub(super) fn current_id(&self) -> Option<TokenId> {
+    pub(crate) fn current_id(&self) -> Option<TokenId> {
         self.tokens.borrow().current
     }
 

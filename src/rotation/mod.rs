@@ -14,6 +14,7 @@ mod log;
 mod outage;
 mod outcome;
 mod report;
+mod save;
 mod shutdown;
 mod values;
 
@@ -29,7 +30,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::{debug, info, trace, warn};
 
 use crate::backend::{Backend, Kind};
-use crate::checkpoint::{Checkpoint, SavedToken};
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::deliver::{Moment, Volume, Written};
 use crate::domain::{Diagnostic, EnvName, Fetched, Lease, SecretBytes};
@@ -204,28 +205,6 @@ impl<'a> Rotation<'a> {
         self.statistics.counters.notified(action, result);
     }
 
-    /// Writes the checkpoint that a restart resumes from.
-    fn save(&mut self) {
-        let Some(mut checkpoint) = self.checkpoint.take() else { return };
-        let lossy = |work: &Work| matches!(work, Work::Login(_) | Work::Issue(_));
-        let under_way = self.requests.under_way.keys().filter(|(_, work)| lossy(work));
-        let under_way = under_way.map(|(backend, work)| self.named(*backend, *work)).collect();
-        let logins = self.schedules.driver.backends().find_map(|(_, _, backend)| match &backend.kind {
-            Kind::Vault(logins) => Some(logins),
-            Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
-        });
-        let vault = logins.and_then(|logins| logins.current());
-        let token = vault.and_then(|vault| SavedToken::of(&vault, self.requests.of_token));
-        checkpoint.write(token.as_ref(), under_way);
-        self.checkpoint = Some(checkpoint);
-    }
-
-    /// The name of a request in the checkpoint: the reference, or the login.
-    fn named(&self, backend: BackendId, work: Work) -> String {
-        let reference = work.secret().map(|id| self.plan.sources[self.source_of(backend, id)].source.to_string());
-        reference.unwrap_or_else(|| format!("a login to {}", self.schedules.driver.executor(backend).name()))
-    }
-
     /// The source of the plan for a secret of a schedule.
     fn source_of(&self, backend: BackendId, id: SecretId) -> SourceId {
         let found = self.schedules.places.iter().position(|place| *place == (backend, id));
@@ -244,7 +223,11 @@ impl<'a> Rotation<'a> {
         self.count(backend, work, &outcome, requested_at, now);
         self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
+        let renewed = if let Outcome::Renewed(life) = &outcome { Some(*life) } else { None };
         self.schedules.driver.done(backend, work, outcome, now, random::unit());
+        if let (Some(life), Some(id)) = (renewed, work.secret()) {
+            self.checkpoint_renewal(backend, id, life);
+        }
         self.log_consequences(backend, work.secret(), now);
         if let (Some(id), true) = (work.secret(), brings_a_value)
             && !self.files.delivery.is_waiting(self.source_of(backend, id))

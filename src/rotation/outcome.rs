@@ -90,14 +90,7 @@ impl Rotation<'_> {
                     self.checkpoint.iter_mut().for_each(Checkpoint::logged_in);
                 }
             }
-            (Work::Renew(id), Outcome::Renewed(life)) => {
-                self.statistics.counters.renewals += 1;
-                let source = &self.plan.sources[self.source_of(backend, id)].source;
-                let life = *life;
-                if let Some(checkpoint) = &mut self.checkpoint {
-                    checkpoint.renewed(source, life.ttl, life.renewable, requested_at);
-                }
-            }
+            (Work::Renew(_), Outcome::Renewed(_)) => self.statistics.counters.renewals += 1,
             // The old token, and the tokens of other configurations, are revoked together.
             (Work::RevokeOldToken(_), Outcome::Done) => {
                 self.checkpoint.iter_mut().for_each(Checkpoint::forget_replaced);

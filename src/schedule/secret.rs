@@ -1,6 +1,8 @@
 //! The state of one secret in the schedule: when its value expires, what it needs next and when. It knows nothing of
 //! other secrets.
 
+mod intervals;
+
 use std::time::Duration;
 
 use crate::domain::{LONGEST_LIFE, part, scaled};
@@ -14,16 +16,12 @@ use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 
+use intervals::less;
+
 /// A refused renewal is retried once, 2–4 s later, before the lease is considered lost.
 const CONFIRM: Duration = Duration::from_secs(2);
-/// A rotating value with less than this left is about to rotate.
-const SOON_ROTATED: Duration = Duration::from_secs(1);
 /// The shortest read interval.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Near a rotation date a Secrets Manager secret is read this many times as often …
-const NEAR: u32 = 12;
-/// … but not more often than this.
-const NEAREST: Duration = Duration::from_secs(30);
 
 /// One secret and its state.
 #[derive(Debug)]
@@ -126,6 +124,14 @@ impl Secret {
         }
     }
 
+    /// When the last grant of its lease was requested, and the TTL that is believed of it; `None` without a lease.
+    pub(super) fn granted(&self) -> Option<(Duration, Duration)> {
+        match &self.current {
+            CurrentValue::Lease { term, .. } => Some(term.granted()),
+            _ => None,
+        }
+    }
+
     /// When a pending renewal is given up in favour of a replacement; `None` for a value that is not renewed.
     pub(super) fn renewed_by(&self, current: Option<TokenId>, settings: &Settings) -> Option<Duration> {
         match &self.current {
@@ -211,25 +217,6 @@ impl Secret {
             self.reissued = false;
         }
         self.history.succeeded(requested_at);
-    }
-
-    /// The wait until a rotating value is read again: until just after its rotation; if that is late, ever longer.
-    fn after_rotation(&mut self, ttl: Duration, requested_at: Duration, jitter: f64) -> Duration {
-        if ttl > SOON_ROTATED {
-            self.late_since = None;
-            let later = Duration::from_millis(250).saturating_add(scaled(Duration::from_millis(750), unit(jitter)));
-            return ttl.min(LONGEST_LIFE).saturating_add(later);
-        }
-        let late = requested_at.saturating_sub(*self.late_since.get_or_insert(requested_at));
-        scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
-    }
-
-    /// The read interval: `refresh`, or a twelfth of it (at least 30 s) within one interval of a rotation date.
-    fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
-        let refresh = self.plan.refresh;
-        let near = part(refresh, NEAR).max(NEAREST).min(refresh);
-        let Some(at) = rotation.filter(|at| now <= at.saturating_add(refresh)) else { return refresh };
-        at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
     }
 
     /// Records a retryable failure and schedules the retry, and after a failed renewal the replacement of the lease.
@@ -390,9 +377,4 @@ impl Secret {
     pub(super) fn pull_forward(&mut self, at: Duration) {
         self.due = self.due.map(|due| due.min(at));
     }
-}
-
-/// Returns `wait` less up to [`Settings::spread`] (a tenth), by jitter.
-fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
-    scaled(wait, 1.0 - unit(jitter) * unit(settings.spread))
 }

@@ -131,6 +131,11 @@ impl LeaseTerm {
         self.renewability = Renewability::No;
     }
 
+    /// When the last grant was requested, and the TTL that is believed of it.
+    pub(super) fn granted(&self) -> (Duration, Duration) {
+        (self.granted, self.end.saturating_sub(self.granted))
+    }
+
     /// When it ends, as time since boot.
     pub(super) fn end(&self) -> Duration {
         self.end

@@ -1,13 +1,14 @@
 //! The login token: renewed like a lease, replaced before its end by a new login, revoked once replaced, and dropped
 //! when it is dead.
 
+mod check;
 mod replaced;
 
 use std::time::Duration;
 
 use crate::provider::{Effect, Extent, Failure};
 
-use super::backoff::{EXPIRED_WITHIN, doubled, refusal_backoff, transient_backoff, with_jitter};
+use super::backoff::{EXPIRED_WITHIN, doubled, refusal_backoff, with_jitter};
 use super::breaker::{Deadline, FailureTiming};
 use super::history::LastFailure;
 use super::secret_state::Server;
@@ -15,6 +16,7 @@ use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Grant, Lifetime, TokenId};
 
+use check::Check;
 use replaced::Old;
 
 /// The current token, the replaced ones, and what is due.
@@ -37,14 +39,6 @@ pub(super) struct Tokens {
     no_login_before: Duration,
     /// The number of logins so far: the id of the next one.
     issued: u32,
-}
-
-/// The lookup of the current token, by which a dead token is told from a request that is denied.
-#[derive(Debug, Default)]
-struct Check {
-    /// `None`: not needed.
-    due: Option<Duration>,
-    failures: u32,
 }
 
 #[derive(Debug)]
@@ -118,6 +112,13 @@ impl Tokens {
         Deadline { end: term.map(|term| term.end()), renewal }
     }
 
+    /// When the last grant of the current token was requested, and the TTL that is believed of it; `None` if it does not
+    /// end.
+    pub(super) fn granted(&self) -> Option<(TokenId, (Duration, Duration))> {
+        let current = self.current.as_ref()?;
+        Some((current.id, current.term?.granted()))
+    }
+
     /// When the current token ends; `None` without a token or when it does not end.
     pub(super) fn current_end(&self) -> Option<Duration> {
         self.current.as_ref()?.term.map(|term| term.end())
@@ -136,11 +137,6 @@ impl Tokens {
     /// When the next login or renewal is due; `None`: never.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
-    }
-
-    /// When a lookup of the token is due; `None`: none is needed.
-    pub(super) fn check_due(&self) -> Option<Duration> {
-        self.check.due
     }
 
     /// The last failure since the last success.
@@ -354,49 +350,6 @@ impl Tokens {
             self.due = Some(now);
         }
         self.check.due = self.check.due.map(|at| at.min(now.max(self.no_login_before)));
-    }
-
-    /// Makes a token check due, because a request that used to work was denied. Not before a login could follow, except
-    /// for a token that has not been accepted yet.
-    pub(super) fn request_check(&mut self, now: Duration) {
-        if self.is_untried() {
-            self.check.due.get_or_insert(now);
-        } else if self.current.is_some() {
-            self.check.due.get_or_insert(now.max(self.no_login_before));
-        }
-    }
-
-    /// Whether a first lookup of a token that has not been accepted yet is due.
-    pub(super) fn is_doubted(&self) -> bool {
-        self.is_untried() && self.check.due.is_some() && self.check.failures == 0
-    }
-
-    /// Records that the token was seen alive.
-    pub(super) fn is_alive(&mut self) {
-        self.current.iter_mut().for_each(|current| current.trust = Trust::Accepted);
-        (self.check, self.deaths) = (Check::default(), 0);
-    }
-
-    /// Records that the check got no answer, and schedules it again.
-    pub(super) fn check_set_back(&mut self, limit: Option<Duration>, now: Duration, jitter: f64) {
-        self.check.failures = self.check.failures.saturating_add(1);
-        self.check.due = Some(now.saturating_add(transient_backoff(self.check.failures, limit, jitter)));
-    }
-
-    /// Records that the token, and with it every lease, is dead. One new login is due at once; the next one for this
-    /// reason only after a minute, doubling to ten, unless something has expired ([`hasten_refused`](Self::hasten_refused)).
-    pub(super) fn died(&mut self, now: Duration, jitter: f64) {
-        let Some(Current { id, mut term, .. }) = self.current.take() else { return };
-        if let Some(term) = &mut term {
-            term.cut(now);
-        }
-        let end = Some(term.map_or(now, |term| term.end()));
-        self.old.push(Old { id, end, revocable: false, revoke_at: None, failures: 0 });
-        let login = now.max(self.no_login_before);
-        self.deaths = self.deaths.saturating_add(1);
-        self.no_login_before = login.saturating_add(refusal_backoff(self.deaths, jitter));
-        self.due = Some(login);
-        (self.check, self.last_failure) = (Check::default(), None);
     }
 }
 

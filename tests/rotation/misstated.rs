@@ -76,3 +76,27 @@ fn a_first_answer_that_states_a_life_without_end_costs_nothing() {
     life.log_in_for(Duration::from_secs(26));
     life.end("", running, 1, 1);
 }
+
+/// Killed after such renewals, and started again: what the schedule did not believe, the next run does not either.
+fn renewals_before_a_kill_are(edit: fn(&str) -> String, most: usize, most_logins: usize) {
+    let mut life = Life::new();
+    let mut running = life.start();
+    RENEWALS.iter().for_each(|path| life.proxy.on(path, Plan::Edit(edit)));
+    running.until("both renewals", || RENEWALS.iter().all(|path| life.proxy.count(path) > 0).then_some(()));
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal(libc::SIGKILL);
+    running.end();
+    let running = life.start();
+    life.log_in_for(Duration::from_secs(20));
+    life.end("", running, most, most_logins);
+}
+
+#[test]
+fn a_renewal_that_states_hours_is_not_believed_by_a_restart_either() {
+    renewals_before_a_kill_are(|body| with(body, &json!({ "lease_duration": 36_000 })), 1, 1);
+}
+
+#[test]
+fn a_renewal_that_states_no_life_leaves_a_restart_what_was_known() {
+    renewals_before_a_kill_are(|body| with(body, &json!({ "lease_duration": 0 })), 4, 3);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::schedule::secret::Secret;
 use crate::schedule::secret_state::Notice;
-use crate::schedule::work::{Event, SecretId};
+use crate::schedule::work::{Event, SecretId, TokenId};
 
 use super::Schedule;
 
@@ -16,6 +16,17 @@ impl Schedule {
     /// When a secret's value expires: the earlier end of its lease and its token; `None` if it does not.
     pub(super) fn expiry(&self, secret: &Secret) -> Option<Duration> {
         secret.expiry(|id| self.tokens.as_ref().and_then(|tokens| tokens.end(id)))
+    }
+
+    /// When the last grant of a secret's lease was requested, and the TTL that is believed of it, which may be less than
+    /// what the server stated. For a checkpoint.
+    pub fn lease_granted(&self, id: SecretId) -> Option<(Duration, Duration)> {
+        self.secrets.get(id.0)?.granted()
+    }
+
+    /// The same of the current token, with its login.
+    pub fn token_granted(&self) -> Option<(TokenId, (Duration, Duration))> {
+        self.tokens.as_ref()?.granted()
     }
 
     /// Returns the event of the first value whose expiry is to be reported now, and marks it as reported.

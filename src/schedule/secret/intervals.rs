@@ -1,0 +1,42 @@
+//! How long a secret that is read at intervals, or rotates by itself, waits for its next read.
+
+use std::time::Duration;
+
+use crate::domain::{LONGEST_LIFE, part, scaled};
+use crate::schedule::backoff::unit;
+use crate::schedule::settings::Settings;
+
+use super::Secret;
+
+/// A rotating value with less than this left is about to rotate.
+const SOON_ROTATED: Duration = Duration::from_secs(1);
+/// Near a rotation date a Secrets Manager secret is read this many times as often …
+const NEAR: u32 = 12;
+/// … but not more often than this.
+const NEAREST: Duration = Duration::from_secs(30);
+
+impl Secret {
+    /// The wait until a rotating value is read again: until just after its rotation; if that is late, ever longer.
+    pub(super) fn after_rotation(&mut self, ttl: Duration, requested_at: Duration, jitter: f64) -> Duration {
+        if ttl > SOON_ROTATED {
+            self.late_since = None;
+            let later = Duration::from_millis(250).saturating_add(scaled(Duration::from_millis(750), unit(jitter)));
+            return ttl.min(LONGEST_LIFE).saturating_add(later);
+        }
+        let late = requested_at.saturating_sub(*self.late_since.get_or_insert(requested_at));
+        scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
+    }
+
+    /// The read interval: `refresh`, or a twelfth of it (at least 30 s) within one interval of a rotation date.
+    pub(super) fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
+        let refresh = self.plan.refresh;
+        let near = part(refresh, NEAR).max(NEAREST).min(refresh);
+        let Some(at) = rotation.filter(|at| now <= at.saturating_add(refresh)) else { return refresh };
+        at.saturating_sub(refresh).saturating_sub(now).min(refresh).max(near)
+    }
+}
+
+/// Returns `wait` less up to [`Settings::spread`] (a tenth), by jitter.
+pub(super) fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
+    scaled(wait, 1.0 - unit(jitter) * unit(settings.spread))
+}
