@@ -9,7 +9,7 @@ use crate::config::Resources;
 
 use super::aws_identity_env::AwsIdentityEnv;
 use super::names::{
-    ENTRY_POINT, FILES, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, LINKS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH,
+    API_TOKEN_PATH, ENTRY_POINT, FILES, FILES_PATH, IDENTITY, IDENTITY_PATH, INIT_NAME, LINKS, PROGRAM, PROGRAM_FILE, PROGRAM_PATH,
     SIDECAR_NAME, STATE, STATE_OWN, STATE_PATH, TLS, TLS_PATH, VOLUME_PATH,
 };
 use super::pod::{Container, Pod};
@@ -93,6 +93,7 @@ pub(super) fn container(
     let mut env = Vec::new();
     if role == Role::Install {
         mounts.push(json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH }));
+        mounts.push(in_place_of_api_token(PROGRAM));
     } else {
         mounts.push(json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH }));
         if role != Role::Init {
@@ -100,6 +101,13 @@ pub(super) fn container(
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
         mounts.extend(request.identity.audience.iter().map(|_| identity_mount()));
+        // One that holds few files: the program compares each file that it reads with those of this directory.
+        let smallest = match (&request.identity.audience, role) {
+            (Some(_), _) => IDENTITY,
+            (None, Role::Init) => SIDECAR_NAME,
+            (None, _) => STATE,
+        };
+        mounts.push(in_place_of_api_token(smallest));
         let tls = json!({ "name": TLS, "mountPath": TLS_PATH, "readOnly": true });
         mounts.extend(request.dialect.tls.iter().map(|_| tls.clone()));
         env.extend(aws_identity_env.env.iter().map(|(_, value)| value.clone()));
@@ -110,6 +118,12 @@ pub(super) fn container(
     }
     set("volumeMounts", Value::Array(mounts));
     Value::Object(container)
+}
+
+/// A mount that keeps the token of the Kubernetes API, which no injected container uses, out of it: the API server
+/// leaves containers alone that mount something there. `volume` is one that the container has anyway.
+pub(super) fn in_place_of_api_token(volume: &str) -> Value {
+    json!({ "name": volume, "mountPath": API_TOKEN_PATH, "readOnly": true })
 }
 
 /// The metrics port, which a PodMonitor finds by its name; `None` if metrics listen on loopback only.

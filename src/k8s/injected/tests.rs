@@ -130,7 +130,7 @@ fn a_container_that_the_pod_brings_along_is_refused_wherever_it_stands() {
 #[test]
 fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
     let mut patched = whole();
-    let token = json!({ "name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true });
+    let token = json!({ "name": "corporate-ca", "mountPath": "/usr/share/corporate", "readOnly": true });
     let variable = json!({ "name": "HTTPS_PROXY", "value": "http://proxy:3128" });
     for path in [SIDECAR_NAME, "/spec/containers/0"] {
         let container = at(&mut patched, path);
@@ -153,7 +153,7 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
     // A mount of the injected container only, or over one of its own, makes it another container.
     let mut alone = patched.clone();
     at(&mut alone, "/spec/containers/0")["volumeMounts"].as_array_mut().unwrap().pop();
-    refused(&alone, "it mounts volume kube-api-access-x at");
+    refused(&alone, "it mounts volume corporate-ca at");
     let mut alone = patched.clone();
     at(&mut alone, "/spec/containers/0")["env"] = json!([]);
     refused(&alone, "its variable HTTPS_PROXY is not the injector's");
@@ -165,6 +165,60 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
         }
         refused(&over, &format!("it mounts volume x at {path}"));
     }
+}
+
+/// As the API server's ServiceAccount admission adds it: to each container that mounts nothing there.
+fn with_api_token(pod: &mut Value) {
+    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            let mounts = container.as_object_mut().unwrap().entry("volumeMounts").or_insert_with(|| json!([]));
+            let mounts = mounts.as_array_mut().unwrap();
+            if !mounts.iter().any(|mount| mount["mountPath"] == path) {
+                mounts.push(json!({ "name": "kube-api-access-x", "mountPath": path, "readOnly": true }));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_injected_container_gets_the_token_of_the_kubernetes_api() {
+    let command = json!({ "containers": [{ "name": "app", "image": "app:1", "command": ["/app"] }] });
+    for (mode, more) in
+        [("sidecar", ""), ("sidecar", "nativeSidecar: false\n"), ("init", ""), ("exec", ""), ("supervise", "")]
+    {
+        let operator = injector(more);
+        let secret = if mode == "exec" || mode == "supervise" { ("env.A", "vault:secret/data/db#a") } else { FILE };
+        let mut patched = injected_by(&pod(&[secret, ROLE, ("mode", mode)], command.clone()), &operator);
+        with_api_token(&mut patched);
+        let lists = ["containers", "initContainers"].map(|list| patched["spec"][list].as_array().unwrap());
+        for container in lists.into_iter().flatten() {
+            let has_token = container.to_string().contains("kube-api-access");
+            assert_eq!(has_token, container["name"] == "app", "{mode} {more}: {container:#}");
+        }
+        let before = patched.clone();
+        assert_eq!(injected_by(&patched, &operator), before);
+    }
+    // The program compares each file that it reads with those of this directory, so it is not the one of the files.
+    let secret = ("file.db", "aws-sm:prod/db#password");
+    for (more, mode, expected) in [
+        (ROLE, "sidecar", "secret-exec-identity"),
+        (ROLE, "init", "secret-exec-identity"),
+        (secret, "sidecar", "secret-exec-state"),
+        (secret, "init", "secret-exec"),
+    ] {
+        let first = if more == ROLE { FILE } else { secret };
+        let patched = injected(&pod(&[first, more, ("mode", mode)], app()));
+        let mounts = patched.pointer("/spec/initContainers/0/volumeMounts").unwrap().as_array().unwrap();
+        let token = mounts.iter().find(|mount| mount["mountPath"].as_str().unwrap().contains("kubernetes.io"));
+        assert_eq!(token.map(|mount| &mount["name"]), Some(&json!(expected)), "{mode} {mounts:#?}");
+    }
+    // A copy of a pod that was injected without this.
+    let mut copy = whole();
+    at(&mut copy, SIDECAR_NAME)["volumeMounts"].as_array_mut().unwrap().pop();
+    assert_eq!(injected(&copy), whole());
+    with_api_token(&mut copy);
+    assert_eq!(injected(&copy), copy);
 }
 
 #[test]
