@@ -30,7 +30,7 @@ fn by_helm(values: &Value, cluster: &Value) -> Option<Result<Value, String>> {
 }
 
 #[track_caller]
-fn rendered(values: &Value) -> Option<Vec<Value>> {
+pub fn rendered(values: &Value) -> Option<Vec<Value>> {
     render(values, &Value::Null).map(Result::unwrap)
 }
 
@@ -330,7 +330,7 @@ fn the_charts_dialects_are_the_components() {
     let with = std::fs::read_to_string(&file).unwrap() + "components: [../dialects]\n";
     std::fs::write(&file, with).unwrap();
     let values = json!({ "certificates": { "mode": "certManager" }, "namespace": { "create": true },
-                         "injector": { "dialects": ["vault", "bank-vaults"] } });
+                         "injector": { "dialects": ["vault", "openbao", "bank-vaults"] } });
     let (Some(chart), Some(kustomize)) = (rendered(&values), applied(file.parent().unwrap())) else { return };
     let injector = of(&chart, "ConfigMap")["data"]["injector.yaml"].as_str().unwrap();
     Injector::parse(Text { name: "injector.yaml", text: injector }).unwrap();

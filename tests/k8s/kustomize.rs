@@ -143,7 +143,7 @@ fn yaml(text_of: &str) -> Option<Value> {
 }
 
 /// The text of a folder's objects by kustomize; `None` where it is not installed, or older than the fields used here.
-fn by_kustomize(folder: &Path) -> Option<String> {
+pub fn by_kustomize(folder: &Path) -> Option<String> {
     let folder = folder.to_str().unwrap();
     let kubectl = root().join(".venv/bin/kubectl");
     let kubectl = if kubectl.exists() { kubectl } else { "kubectl".into() };

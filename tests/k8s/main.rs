@@ -11,6 +11,7 @@ mod cel; // the expressions that the API server evaluates: who is called, who is
 mod cluster; // what `tests/cluster/run` would do, without a cluster
 mod cost; // what an admission costs as a pod grows
 mod deploy; // every manifest is valid, loads, and says what the contract says
+mod dialects; // the policy about other injectors' annotations, evaluated
 mod docs; // the reference is what the code knows
 mod helm; // the chart: the same objects as kustomize makes, and certificates that serve
 mod kustomize; // `deploy/` as it is applied: base and overlays, put together
@@ -22,4 +23,5 @@ mod peers; // every key of other injectors is answered
 mod policies; // admission policies about secrets in pods, evaluated
 mod release; // workflows, archives, packages, provenance
 mod setup; // the commands of `examples/kubernetes/vault-setup` run against a real server
+mod versions; // every supported version of Kubernetes takes what is applied and injected
 mod webhook; // the server: TLS, reload, limits, slow clients, drain

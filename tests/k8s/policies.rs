@@ -13,7 +13,7 @@ def refuses(spec, pod):
     context = {'object': pod, 'variables': {}}
     if not all(cel.evaluate(c['expression'], context) for c in spec.get('matchConditions', [])):
         return False
-    for variable in spec['variables']:
+    for variable in spec.get('variables', []):
         context['variables'][variable['name']] = cel.evaluate(variable['expression'], context)
     return not all(cel.evaluate(v['expression'], context) for v in spec['validations'])
 print(json.dumps([refuses(wanted['spec'], pod) for pod in wanted['pods']]))
@@ -27,8 +27,13 @@ fn policies() -> Option<Vec<Value>> {
 fn refused(name: &str, pods: &[Value]) -> Option<Vec<bool>> {
     let policies = policies()?;
     let policy = policies.iter().find(|policy| policy["metadata"]["name"] == name).unwrap();
+    refused_by(policy, pods)
+}
+
+/// Whether the policy refuses each of the pods.
+pub fn refused_by(policy: &Value, pods: &[Value]) -> Option<Vec<bool>> {
     let output = python(EVALUATE, &[], &json!({ "spec": policy["spec"], "pods": pods }).to_string())?;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "(tests/setup installs what is missing) {}", text(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
