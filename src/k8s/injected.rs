@@ -14,7 +14,9 @@ use crate::config::{Flag, Injector, check_as_annotations};
 
 use super::containers::in_place_of_api_token;
 use super::denial::Denial;
-use super::names::{API_TOKEN_PATH, ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name};
+use super::names::{
+    API_TOKEN_PATH, ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name,
+};
 use super::request::InjectionRequest;
 
 /// The most differing arguments that are accepted as those of other annotations.
