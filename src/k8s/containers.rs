@@ -89,27 +89,12 @@ pub(super) fn container(
     {
         set("ports", json!([{ "name": SIDECAR_NAME, "containerPort": port, "protocol": "TCP" }]));
     }
-    let mut mounts = Vec::new();
+    let mut mounts = own_mounts(role, request);
     let mut env = Vec::new();
-    if role == Role::Install {
-        mounts.push(json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH }));
-        mounts.push(in_place_of_api_token(PROGRAM));
-    } else {
-        mounts.push(json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH }));
+    if role != Role::Install {
         if role != Role::Init {
-            mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
             env.push(json!({ "name": "SECRET_EXEC_STATE", "value": STATE_OWN }));
         }
-        mounts.extend(request.identity.audience.iter().map(|_| identity_mount()));
-        // One that holds few files: the program compares each file that it reads with those of this directory.
-        let smallest = match (&request.identity.audience, role) {
-            (Some(_), _) => IDENTITY,
-            (None, Role::Init) => SIDECAR_NAME,
-            (None, _) => STATE,
-        };
-        mounts.push(in_place_of_api_token(smallest));
-        let tls = json!({ "name": TLS, "mountPath": TLS_PATH, "readOnly": true });
-        mounts.extend(request.dialect.tls.iter().map(|_| tls.clone()));
         env.extend(aws_identity_env.env.iter().map(|(_, value)| value.clone()));
         mounts.extend(aws_identity_env.mounts.iter().map(|(_, value)| value.clone()));
     }
@@ -118,6 +103,28 @@ pub(super) fn container(
     }
     set("volumeMounts", Value::Array(mounts));
     Value::Object(container)
+}
+
+/// The mounts of the injected volumes in an injected container.
+fn own_mounts(role: Role, request: &InjectionRequest) -> Vec<Value> {
+    if role == Role::Install {
+        return vec![json!({ "name": PROGRAM, "mountPath": PROGRAM_PATH }), in_place_of_api_token(PROGRAM)];
+    }
+    let mut mounts = vec![json!({ "name": SIDECAR_NAME, "mountPath": VOLUME_PATH })];
+    if role != Role::Init {
+        mounts.push(json!({ "name": STATE, "mountPath": STATE_PATH }));
+    }
+    mounts.extend(request.identity.audience.iter().map(|_| identity_mount()));
+    // One that holds few files: the program compares each file that it reads with those of this directory.
+    let smallest = match (&request.identity.audience, role) {
+        (Some(_), _) => IDENTITY,
+        (None, Role::Init) => SIDECAR_NAME,
+        (None, _) => STATE,
+    };
+    mounts.push(in_place_of_api_token(smallest));
+    let tls = json!({ "name": TLS, "mountPath": TLS_PATH, "readOnly": true });
+    mounts.extend(request.dialect.tls.iter().map(|_| tls.clone()));
+    mounts
 }
 
 /// A mount that keeps the token of the Kubernetes API, which no injected container uses, out of it: the API server
