@@ -96,9 +96,18 @@ impl Reader<'_> {
             process: self.process(),
         };
         if config.process.state.starts_with(&config.volume.path) {
-            let text = "must not be inside the volume, which the app reads";
-            let place = self.place("state");
-            self.mistakes.about(&place, "state", text);
+            let (state, volume) = (config.process.state.display(), config.volume.path.display());
+            match self.place("state") {
+                Place::Missing => {
+                    let text = format!(
+                        "{volume} holds the state directory {state}, which the app must not read: name a directory below it, \
+                         such as {volume}/files"
+                    );
+                    let place = self.place("volume.path");
+                    self.mistakes.about(&place, "volume.path", text);
+                }
+                place => self.mistakes.about(&place, "state", "must not be inside the volume, which the app reads"),
+            }
         }
         let mut about_variables = ConfigErrors::default();
         let inherit = self.read("inherit", value::inherit).unwrap_or(INHERIT);

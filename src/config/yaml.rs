@@ -266,11 +266,15 @@ fn too_large(line: usize) -> Stop {
 }
 
 /// The hint about an unquoted template.
-const QUOTE: &str = "a template that begins with `{{` needs quotes around it, or stands below `|`";
+const QUOTE: &str = "a template needs quotes around it, or stands below `|`";
 
-/// Whether a value in this line (counted from one) begins with `{{`, which opens two maps in YAML.
+/// Whether a value in this line (counted from one) begins with `{{`, which opens two maps in YAML, or has it without quotes.
 fn has_unquoted_template(text: &str, line: usize) -> bool {
     let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
+    if !value.starts_with(['"', '\'', '|', '>', '{', '[']) && value.contains("{{") {
+        return true;
+    }
     line.match_indices("{{").any(|(at, _)| {
         let before = line[..at].trim_end();
         before.ends_with([':', '-', ',']) || before.is_empty()
@@ -361,6 +365,8 @@ mod tests {
             "a:\n  b: {{ secret('db').x }} text\n",
             "a: { b: {{ secret('db').x | upper }}x }\n",
             "a: {{{ x }}}\n",
+            "a: user: {{ x }}\n",
+            "a: x={{ secret('a: b') }}\n",
         ] {
             let (node, mistakes) = read(text);
             assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");

@@ -176,6 +176,15 @@ impl Failure {
         }
     }
 
+    /// The failure of a login for a message that names the login already: the reason says "it".
+    pub(crate) fn of_named_login(self) -> Self {
+        let is_login = |what: &str| what.contains(" login (mount ") || what == "the token of the token file";
+        match self.why.split_once(" was refused (") {
+            Some((what, rest)) if is_login(what) => Self { why: format!("it was refused ({rest}"), ..self },
+            _ => self,
+        }
+    }
+
     /// Marks the failure as one of the whole backend: no server answered.
     pub fn of_backend(self) -> Self {
         Self { extent: Extent::Backend, ..self }
@@ -236,6 +245,16 @@ mod tests {
             assert_eq!(Failure::new(Class::Transient, why).at("http://a:1").why, expected);
         }
         assert_eq!(Failure::new(Class::Transient, "x").at("").why, "x");
+        for (why, expected) in [
+            (
+                "approle login (mount \"a\") was refused (400): the role id is wrong",
+                "it was refused (400): the role id is wrong",
+            ),
+            ("the token of the token file was refused (403): it is wrong", "it was refused (403): it is wrong"),
+            ("a proxy was refused (x)", "a proxy was refused (x)"),
+        ] {
+            assert_eq!(Failure::new(Class::Denied, why).of_named_login().why, expected);
+        }
     }
 
     #[test]

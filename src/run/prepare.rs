@@ -134,8 +134,10 @@ pub(super) fn preloaded(config: &Config, protected: ProtectedFiles) -> Result<Pr
         .filter(|_| config.backends.local.is_none());
     match auth {
         None => Ok(PreloadedFiles::default()),
-        Some(auth) => identity::preload(auth, protected)
-            .map_err(|error| Diagnostic::new(error.exit(), format!("cannot prepare the login ({auth}): {error}"))),
+        Some(auth) => identity::preload(auth, protected).map_err(|error| {
+            let why = auth.without_own_path(&error.to_string());
+            Diagnostic::new(error.exit(), format!("cannot prepare the login ({auth}): {why}"))
+        }),
     }
 }
 

@@ -268,9 +268,10 @@ impl Fetching<'_> {
                 }
                 Err(LoginError::NoCredentials(error)) => {
                     start.fail();
-                    return Err(Diagnostic::new(error.exit(), format!("{what}: {error}")));
+                    let why = auth.without_own_path(&error.to_string());
+                    return Err(Diagnostic::new(error.exit(), format!("{what}: {why}")));
                 }
-                Err(LoginError::Rejected(failure)) => failure.at(vault.address()),
+                Err(LoginError::Rejected(failure)) => failure.at(vault.address()).of_named_login(),
             };
             lost += u32::from(failure.effect == Effect::Lost);
             if !failure.class.is_retried() || !start.wait_for_login(&what, &failure, tries, lost).await {

@@ -177,3 +177,19 @@ fn a_limit_on_processes_is_named() {
     let outcome = run.app(&["true"]).output();
     assert!(outcome.err().contains("limit on processes"), "{outcome}");
 }
+
+#[test]
+fn a_login_is_named_once_in_its_own_refusal() {
+    let scene = Scene::new();
+    let mut login = scene.space.approle(&scene.case, &[&scene.paths()]);
+    let words: Vec<&str> = login.auth.split([' ', ',', '}']).collect();
+    let role = words[words.iter().position(|word| *word == "roleId:").unwrap() + 1].to_owned();
+    login.auth = login.auth.replace(&role, "none");
+    let outcome = scene.case.refused(scene.run(&login, &scene.app()), 77, &["it was refused (400)"]);
+    assert_eq!(outcome.err().matches("approle login").count(), 0, "{outcome}");
+    let token = scene.case.path("token");
+    std::fs::write(&token, "\n").unwrap();
+    login.auth = format!("{{ method: token-file, path: {} }}", token.display());
+    let outcome = scene.case.refused(scene.run(&login, &scene.app()), 77, &["token in"]);
+    assert_eq!(outcome.err().matches(&*token.to_string_lossy()).count(), 1, "{outcome}");
+}

@@ -128,6 +128,18 @@ impl VaultAuth {
     }
 }
 
+impl VaultAuth {
+    /// A reason for messages behind the words that name this login: without the path that those words name already.
+    pub fn without_own_path(&self, reason: &str) -> String {
+        match self {
+            Self::TokenFile { path } | Self::AppRole { secret_id_file: Some(path), .. } => {
+                reason.replacen(&format!("file {}", path.display()), "file", 1)
+            }
+            _ => reason.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for VaultAuth {
     /// The login for messages: `kubernetes (role web, mount kubernetes)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

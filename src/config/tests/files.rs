@@ -403,6 +403,12 @@ fn our_state_is_not_in_the_volume() {
     assert!(file("volume: /run/x\nstate: /run/x/state").mistake().contains("must not be inside the volume"));
     assert!(file("volume: /run/x\nstate: /run/x").mistake().contains("must not be inside the volume"));
     file("volume: /run/x\nstate: /run/xy").config();
+    let mistake = file("volume: /run").mistake();
+    assert!(
+        mistake.starts_with("c.yaml:1: volume.path: /run holds the state directory /run/secret-exec-state"),
+        "{mistake}"
+    );
+    assert!(mistake.ends_with("such as /run/files"), "{mistake}");
 }
 
 #[test]

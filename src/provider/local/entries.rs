@@ -408,7 +408,7 @@ vault:o: { value: canary, ttl: 5s, renewable: canary }
             "10: aws-sm:j: only a vault: reference has a lease, so ttl cannot stand here",
             "11: vault:k: expected one of data, value and base64",
             "12: duplicate key `k` (first in line 12)",
-            "13: a key must be a single word or text, not a list or a map; a template that begins with `{{` needs quotes around it, or stands below `|`",
+            "13: a key must be a single word or text, not a list or a map; a template needs quotes around it, or stands below `|`",
             "15: duplicate key `vault:n` (first in line 14)",
             "16: vault:o: renewable must be true or false",
         ];
