@@ -1,6 +1,7 @@
 //! The command line of `secret-inject`: arguments and files in, one exit code out.
 
 pub(super) mod options;
+mod read;
 
 use std::ffi::OsString;
 use std::fs;
@@ -118,9 +119,10 @@ impl Options<'_> {
     }
 }
 
-/// Reads a text file; a failure is a usage problem.
-fn read(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))
+/// Reads and parses the injector's config that `--config` names.
+fn injector_in(path: &Path) -> Result<Injector, Vec<Diagnostic>> {
+    let text = read::option("config", path, |path| fs::read_to_string(path))?;
+    injector(&path.display().to_string(), &text)
 }
 
 /// Parses the injector's config. `name` is the place that error messages name.
@@ -189,7 +191,7 @@ fn manifests(options: &Options<'_>) -> Result<Vec<(String, String)>, Vec<Diagnos
     let mut inputs = Vec::new();
     let mut unread = Vec::new();
     for file in files.iter().filter(|file| **file != "-") {
-        match read(file.as_ref()) {
+        match read::text(file.as_ref()) {
             Ok(text) => inputs.push((file.to_string_lossy().into_owned(), text)),
             Err(problem) => unread.extend(problem),
         }
@@ -217,7 +219,7 @@ fn migrate(options: &Options<'_>) -> Ended {
     let inputs = manifests(options)?;
     let files: Vec<Text<'_>> = inputs.iter().map(|(name, text)| Text { name, text }).collect();
     let injector = match options.path("config") {
-        Some(path) => Some(injector(&path.display().to_string(), &read(&path)?)?),
+        Some(path) => Some(injector_in(&path)?),
         None => None,
     };
     let made = manifest::migrate::migrate(&files, injector.as_ref()).map_err(data)?;
@@ -237,7 +239,7 @@ fn migrate(options: &Options<'_>) -> Ended {
 fn offline(options: &Options<'_>) -> Ended {
     let inputs = manifests(options)?;
     let injector = match options.path("config") {
-        Some(path) => injector(&path.display().to_string(), &read(&path)?)?,
+        Some(path) => injector_in(&path)?,
         None => match inputs.iter().find_map(|(_, text)| manifest::function_config(text)) {
             Some(text) => injector("functionConfig.spec", &text)?,
             None => Injector::unconfigured(),
@@ -321,8 +323,10 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 fn webhook(options: &Options<'_>) -> Ended {
     let path = options.required("config");
     let tls = tls::Files { cert: options.required("tls-cert"), key: options.required("tls-key") };
-    let injector = read(&path).and_then(|text| injector(&path.display().to_string(), &text));
-    let unread = [&tls.cert, &tls.key].into_iter().filter_map(|path| read(path).err()).flatten();
+    let injector = injector_in(&path);
+    let of_tls = [("tls-cert", &tls.cert), ("tls-key", &tls.key)];
+    let unread =
+        of_tls.into_iter().filter_map(|(name, path)| read::option(name, path, |path| fs::read(path)).err()).flatten();
     let mut problems: Vec<Diagnostic> = unread.collect();
     let injector = injector.map_err(|mistakes| problems.splice(0..0, mistakes).for_each(drop)).ok();
     let (Some(injector), true) = (injector, problems.is_empty()) else { return Err(problems) };

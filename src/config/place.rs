@@ -47,6 +47,25 @@ impl Place {
         if self.names_entry(name) { self.to_string() } else { format!("{self}: {what}") }
     }
 
+    /// The start of a message about a setting: the place, and the key unless the place names it already, as `--on-change`
+    /// does `onChange`.
+    pub fn of_key(&self, key: &str) -> String {
+        if self.names_key(key) { self.to_string() } else { format!("{self}: {key}") }
+    }
+
+    /// Whether the text of the place names the key already: `--run-as` for `runAs`, `--file x` for `files.x`.
+    pub(super) fn names_key(&self, path: &str) -> bool {
+        let (Self::Flag(name) | Self::Variable(name) | Self::Annotation(name)) = self else { return false };
+        let bare = |text: &str| -> String {
+            text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        // An item of a list that a flag gives.
+        let path = bare(path.split('[').next().filter(|_| path.ends_with(']')).unwrap_or(path));
+        let one = path.strip_prefix("files").map(|rest| format!("file{rest}")).unwrap_or_default();
+        let name = bare(name);
+        name.ends_with(&path) || (!one.is_empty() && name.ends_with(&one))
+    }
+
     /// Whether the place names the file or variable `name`.
     pub(super) fn names_entry(&self, name: &str) -> bool {
         match self {

@@ -128,6 +128,7 @@ impl Reader<'_> {
     fn rotation(&mut self) -> RotationSettings {
         RotationSettings {
             on_change: self.actions(),
+            on_change_place: self.place("onChange"),
             refresh: Refresh {
                 vault: self.read("refresh.vault", value::duration).unwrap_or(REFRESH.vault),
                 aws: self.read("refresh.aws", value::duration).unwrap_or(REFRESH.aws),
@@ -138,6 +139,7 @@ impl Reader<'_> {
                 hand_over: self.read("renewal.handOver", value::hand_over).unwrap_or(RENEWAL.hand_over),
             },
             on_expired: self.read("onExpired", on_expired).unwrap_or(OnExpired::Keep),
+            on_expired_place: self.place("onExpired"),
             timeout: self.read("timeout", value::duration).unwrap_or(TIMEOUT),
             revoke_delay: self.read("revokeDelay", value::duration).unwrap_or(Duration::ZERO),
         }

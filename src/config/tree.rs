@@ -147,18 +147,6 @@ pub(super) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// Whether the text of a place names the key already: `--run-as` for `runAs`, `--file x` for `files.x`.
-fn names(place: &Place, path: &str) -> bool {
-    let (Place::Flag(name) | Place::Variable(name) | Place::Annotation(name)) = place else { return false };
-    let bare =
-        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
-    // An item of a list that a flag gives.
-    let path = bare(path.split('[').next().filter(|_| path.ends_with(']')).unwrap_or(path));
-    let one = path.strip_prefix("files").map(|rest| format!("file{rest}")).unwrap_or_default();
-    let name = bare(name);
-    name.ends_with(&path) || (!one.is_empty() && name.ends_with(&one))
-}
-
 /// The path without the file or variable that the place names: `mode` of `--file x` for `files.x.mode`.
 fn relative<'a>(place: &Place, path: &'a str) -> &'a str {
     let below = ["files.", "env.", "secrets."].iter().find_map(|map| path.strip_prefix(map));
@@ -194,7 +182,7 @@ impl ConfigErrors {
 
     /// Adds a mistake about the key at `path`, which is put before the text unless the place names it already.
     pub(super) fn about(&mut self, place: &Place, path: &str, text: impl std::fmt::Display) {
-        let is_named = path.is_empty() || names(place, path);
+        let is_named = path.is_empty() || place.names_key(path);
         let path = relative(place, path);
         self.0.push(ConfigError::new(place, if is_named { text.to_string() } else { format!("{path}: {text}") }));
     }

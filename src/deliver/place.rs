@@ -18,7 +18,7 @@ pub(super) fn walk(path: &Path, owner: Ownership) -> Result<Walk, VolumeError> {
 
 /// Reads the metadata of an open folder.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, VolumeError> {
-    fs::meta(folder).map_err(VolumeError::system("look at", path))
+    fs::meta(folder).map_err(VolumeError::system("open", path))
 }
 
 /// Whether the folder is on tmpfs or ramfs.
@@ -52,7 +52,7 @@ pub(super) fn prepare(plan: &VolumePlan) -> Result<(Folder, Claim), VolumeError>
     }
     let owners = Owners::of(plan.owner);
     let claim = Claim::of(&folder, &plan.path, owners)?;
-    if !claim::may_reset(&folder, claim, owners).map_err(VolumeError::system("look at", &plan.path))? {
+    if !claim::may_reset(&folder, claim, owners).map_err(VolumeError::system("open", &plan.path))? {
         refuse_foreign(&folder, plan)?;
         refuse_occupied(&folder, plan)?;
     }

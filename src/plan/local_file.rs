@@ -116,6 +116,10 @@ fn sketched(key: &str, sketch: &Sketch, certificates: Option<&Certificates>) -> 
         Sketch::List(item) if **item == Sketch::Value && key == "ca_chain" => sketched(key, item, certificates),
         Sketch::List(item) => vec![sketched(key, item, certificates)].into(),
         Sketch::Value => {
+            // A number, as most stores have it: a template may count with it.
+            if key == "port" || key.ends_with("_port") || key.ends_with("Port") {
+                return 5432.into();
+            }
             let value = match (role(key), certificates) {
                 (Some(role), Some(certificates)) => certificates.text(role).to_owned(),
                 _ if key == "private_key_type" => "ec".to_owned(),

@@ -63,6 +63,21 @@ pub(crate) struct PlannedVariable {
     pub(crate) filling: Filling,
 }
 
+impl PlannedVariable {
+    /// The problem of a value with a NUL byte, at which the kernel would end the variable.
+    fn nul(&self) -> Diagnostic {
+        let what = match &self.filling {
+            Filling::Secret { reference, .. } => reference.to_string(),
+            Filling::Template(_) => "what its template writes".to_owned(),
+        };
+        let text = format!(
+            "cannot set env {}: {what} holds a NUL byte, which no variable can; deliver it as a file",
+            self.name
+        );
+        Diagnostic::new(Exit::Data, text)
+    }
+}
+
 /// What one file or variable is made of.
 #[derive(Debug)]
 pub(crate) enum Filling {
@@ -272,6 +287,7 @@ impl Plan {
         let mut names: BTreeSet<EnvName> = self.variables.iter().map(|variable| variable.name.clone()).collect();
         for variable in &self.variables {
             match variable.filling.render_among(&converted, fetches) {
+                Ok(value) if value.expose().contains(&0) => problems.push(variable.nul()),
                 Ok(value) => set.push((variable.name.clone(), value)),
                 Err(error) => {
                     problems.push(Diagnostic::new(error.exit(), format!("cannot set env {}: {error}", variable.name)));

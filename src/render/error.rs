@@ -141,6 +141,9 @@ pub enum ValueError {
         /// The reason.
         why: NameError,
     },
+    /// A value for a variable with a NUL byte.
+    #[error("{} holds a NUL byte, which no variable can; deliver it as a file, and name the others under `env`", value_of(&Some(.0.clone())))]
+    NulVariable(String),
     /// A value that cannot be written so that every dotenv reader reads it back.
     #[error("{} {why}; use format: json", value_of(.key))]
     Dotenv {

@@ -65,6 +65,10 @@ pub fn variables(
         }
         let variable = |(name, value): (String, &SecretValue)| {
             let name = EnvName::parse(&name).map_err(|why| ValueError::EnvName { name, why })?;
+            if value.raw().expose().contains(&0) {
+                let key = name.as_str().strip_prefix(prefix).unwrap_or(name.as_str());
+                return Err(ValueError::NulVariable(key.to_owned()));
+            }
             Ok((name, SecretBytes::copy_of(value.raw().expose())))
         };
         given.into_iter().map(variable).collect::<Result<Vec<_>, _>>()

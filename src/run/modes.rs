@@ -1,29 +1,29 @@
 //! What each mode cannot do: problems and warnings about a configuration, from the table of [`Mode`].
 
-use crate::config::{Action, Config, OnExpired, Place};
+use crate::config::{Action, Config, OnExpired};
 use crate::domain::{Diagnostic, Exit, Feature, Mode};
 
 /// The problems of settings that this mode cannot honour.
 pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    let mut check = |feature: Feature, place: &Place, what: String| {
+    let mut check = |feature: Feature, place: String| {
         if let Some(why) = mode.limit(feature).and_then(|limit| limit.program) {
-            problems.push(Diagnostic::new(Exit::Usage, format!("{}: {why}", place.of(&what))));
+            problems.push(Diagnostic::new(Exit::Usage, format!("{place}: {why}")));
         }
     };
     for entry in &config.env {
-        check(Feature::Environment, &entry.place, format!("env {}", entry.name));
+        check(Feature::Environment, entry.place.of(&format!("env {}", entry.name)));
     }
     for entry in &config.env_from {
-        check(Feature::Environment, &entry.place, format!("envFrom {}", entry.reference));
+        check(Feature::Environment, entry.place.of(&format!("envFrom {}", entry.reference)));
     }
     if config.rotation.on_expired == OnExpired::Stop {
-        check(Feature::StopWhenExpired, &Place::Missing, "onExpired".to_owned());
+        check(Feature::StopWhenExpired, config.rotation.on_expired_place.of_key("onExpired"));
     }
     // With --leave-leases an `init` has the configuration of the sidecar that follows it.
     let is_before_a_sidecar = mode == Mode::Init && config.app.leave_leases;
     if !config.rotation.on_change.is_empty() && !is_before_a_sidecar {
-        check(Feature::OnChange, &Place::Missing, "onChange".to_owned());
+        check(Feature::OnChange, config.rotation.on_change_place.of_key("onChange"));
     }
     for action in &config.rotation.on_change {
         let feature = match action {
@@ -32,7 +32,7 @@ pub(super) fn refused(config: &Config, mode: Mode) -> Vec<Diagnostic> {
             Action::Signal { process: Some(_), .. } => Feature::SignalProcess,
             Action::Run(_) | Action::Http { .. } => continue,
         };
-        check(feature, &Place::Missing, "onChange".to_owned());
+        check(feature, config.rotation.on_change_place.of_key("onChange"));
     }
     problems
 }

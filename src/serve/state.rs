@@ -114,7 +114,7 @@ pub enum StateError {
         mode: u32,
     },
     /// A system call failed.
-    #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
+    #[error("cannot {doing} {} for the state directory: {}; name another with --state", .path.display(), .why.desc().to_lowercase())]
     System {
         /// What was tried, as a verb.
         doing: &'static str,
@@ -141,7 +141,7 @@ impl StateDir {
         let here = found.missing.iter().fold(found.real.clone(), |path, name| path.join(name));
         let folder = if found.missing.is_empty() { found.at } else { found.make(trust)?.folder };
         let meta = meta(&folder, &here)?;
-        let is_mount = mount::is_root(&folder).map_err(StateError::system("look at", &here))?;
+        let is_mount = mount::is_root(&folder).map_err(StateError::system("open", &here))?;
         refuse_foreign(meta, is_mount, &here, owner)?;
         let folder = folder.open(".".as_ref()).map_err(StateError::system("open", &here))?;
         lock(&folder, &here)?;
@@ -190,7 +190,7 @@ impl From<PathError> for StateError {
 
 /// Reads the metadata of the directory.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, StateError> {
-    fs::meta(folder).map_err(StateError::system("look at", path))
+    fs::meta(folder).map_err(StateError::system("open", path))
 }
 
 /// Returns an error unless the directory belongs to us or to its future owner. One that everyone may write to is

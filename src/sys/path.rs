@@ -121,7 +121,7 @@ pub fn walk(path: &Path, trust: Trust) -> Result<Walk, PathError> {
     let mut links = 0;
     while let Some(name) = missing.pop_front() {
         let here = walk.real.join(&name);
-        let Some(found) = walk.at.find(&name).map_err(PathError::system("look at", &here))? else {
+        let Some(found) = walk.at.find(&name).map_err(PathError::system("open", &here))? else {
             // Only a link's target can still contain "..", which has no meaning below a missing component.
             if missing.iter().any(|name| name == "..") {
                 return Err(PathError::System { doing: "find", path: here, why: Errno::ENOENT });
@@ -204,7 +204,7 @@ fn refuse_replaceable(folder: &Folder, path: &Path, trust: Trust) -> Result<(), 
     }
     let is_trusted_user = uid == 0 || uid == fs::effective_ids().0 || trust.uid == Some(uid);
     let may_group = mode & (GROUP_WRITABLE | STICKY) == GROUP_WRITABLE;
-    if !is_trusted_user || (may_group && !is_trusted_group(gid, trust).map_err(PathError::system("look at", path))?) {
+    if !is_trusted_user || (may_group && !is_trusted_group(gid, trust).map_err(PathError::system("open", path))?) {
         return Err(PathError::Way { path: path.to_owned(), uid, gid, mode });
     }
     Ok(())
@@ -218,7 +218,7 @@ fn is_trusted_group(gid: u32, trust: Trust) -> fs::Result<bool> {
 
 /// Type, owner and mode of a folder; `path` is for messages.
 fn meta(folder: &Folder, path: &Path) -> Result<Meta, PathError> {
-    fs::meta(folder).map_err(PathError::system("look at", path))
+    fs::meta(folder).map_err(PathError::system("open", path))
 }
 
 /// Whether a folder is on a memory file system; `path` is for messages.

@@ -241,6 +241,7 @@ fn the_local_skeleton_has_the_keys_that_templates_pick() {
     let config = "secrets: { db: \"vault:secret/data/db\" }\n\
                   env:\n  A: { template: \"{{ secret('db').username }}:{{ secret('db')['pass word'] | urlencode }}\" }\n  \
                   B: { template: \"{% set whole = secret('db') %}{{ whole.host }}{% for k, v in secret('db') | items %}{{ k }}{% endfor %}\" }\n  \
+                  D: { template: \"{{ secret('db').port + 1 }}{{ secret('db').port | urlencode }}\" }\n  \
                   C: { template: \"{{ secret('aws-sm:one#deep').inner }}{{ secret('aws-sm:two').field }}\" }\n";
     let skeleton = case.with_config(config).command("check").arg("--local-skeleton").output().ok();
     for key in ["\"username\":", "\"pass word\":", "\"host\":", "deep", "inner", "field"] {

@@ -222,8 +222,23 @@ fn a_new_user_gets_a_new_home() {
 fn a_value_with_nul_is_refused_and_named() {
     let case = Case::new();
     let env = format!("TOKEN={}", case.secret("s", b"canary\0tail"));
-    let outcome = case.refused(case.run().args(&["--env", &env]), 65, &["TOKEN", "NUL"]);
+    let reference = case.secret("s", b"canary\0tail");
+    let outcome = case.refused(case.run().args(&["--env", &env]), 65, &["cannot set env TOKEN: ", &reference, "NUL"]);
     assert!(!outcome.err().contains("canary"), "{outcome}");
+    let entries = case.write("local.yaml", r#"vault:a/b: { data: { k: "canary\0tail", l: x } }"#);
+    let refused = |yaml: &str, says: &[&str]| {
+        let run = case.with_config(yaml).args(&["--local".as_ref(), entries.as_os_str()]);
+        let outcome = case.refused(run, 65, says);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+    };
+    refused(
+        "envFrom: [ { from: \"vault:a/b\", prefix: P_ } ]",
+        &["vault:a/b: the value of key \"k\" holds a NUL byte"],
+    );
+    refused(
+        r#"env: { X: { template: "{{ secret('vault:a/b').k }}" } }"#,
+        &["cannot set env X: what its template writes"],
+    );
 }
 
 #[test]

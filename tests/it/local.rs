@@ -152,7 +152,7 @@ fn the_skeletons_certificates_serve_tls_and_its_lists_are_lists() {
 #[test]
 fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
     for (template, said) in [
-        ("{% for s in secret('vault:secret/data/n').servers %}{{ s.host }}:{{ s['port'] }};{% endfor %}", "R:R;"),
+        ("{% for s in secret('vault:secret/data/n').servers %}{{ s.host }}:{{ s['port'] }};{% endfor %}", "R:5432;"),
         ("{{ secret('vault:secret/data/n').a.b.c }}", "R"),
         ("{{ secret('vault:secret/data/n').servers[0] }}{{ secret('vault:secret/data/n').x['k'] }}", "RR"),
         (
@@ -179,7 +179,7 @@ fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
     }
     for (template, said) in [
         ("{{ with secret `secret/data/n` }}{{ .Data.data.user }}:{{ index .Data.data `a b` }}{{ end }}", "R:R"),
-        ("{{ with secret `kv/n` }}{{ range .Data.servers }}{{ .host }}:{{ .port }};{{ end }}{{ end }}", "R:R;"),
+        ("{{ with secret `kv/n` }}{{ range .Data.servers }}{{ .host }}:{{ .port }};{{ end }}{{ end }}", "R:5432;"),
         (
             "{{ with secret `kv/n` }}{{ range $k, $v := .Data.m }}{{ $v.x }}{{ end }}{{ .Data.l | sprig_join `,` }}{{ end }}",
             "RR",

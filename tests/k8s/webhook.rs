@@ -474,7 +474,27 @@ fn a_wrong_start_says_what_is_wrong() {
             64,
             "--config, --tls-cert, --tls-key: missing; usage: secret-inject webhook [OPTIONS] --config FILE",
         ),
-        (&["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"], 64, "cannot read /none"),
+        (
+            &["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"],
+            64,
+            "--config: cannot read /none: no such",
+        ),
+        (
+            &["webhook", "--config", "/etc", "--tls-cert", "a", "--tls-key", "b"],
+            64,
+            "--config: cannot read /etc: it is a directory",
+        ),
+        (
+            &["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"],
+            64,
+            "--tls-cert: cannot read a: no such file\n",
+        ),
+        (
+            &["webhook", "--config", "/none", "--tls-cert", "a", "--tls-key", "b"],
+            64,
+            "--tls-key: cannot read b: no such file\n",
+        ),
+        (&["manifest", "--config", "/none"], 64, "--config: cannot read /none: no such file"),
         (&["certs", "--out", "/proc/none"], 73, "cannot write"),
         (&["certs", "--out", broken.path().to_str().unwrap()], 64, "ca.crt holds something that is no certificate"),
         (&["certs", "--out", "/tmp/x", "--days", "0"], 64, "from 1 to 3650"),

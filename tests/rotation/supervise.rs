@@ -167,7 +167,7 @@ fn actions_that_a_mode_has_not_are_refused() {
     let file = case.secret("a", "value");
     let refused = |run: Run, says: &str| run.output().refused(64, &[says]);
     let sidecar = |action: &str| case.with_files(&format!("onChange: {action}\nfiles: {{ a: \"{file}\" }}\n"));
-    refused(sidecar("restart").command("sidecar"), "restart needs --supervise");
+    refused(sidecar("restart").command("sidecar"), "config.yaml:2: onChange: restart needs --supervise");
     refused(sidecar("\"signal:HUP\"").command("sidecar"), "name the process");
     let run = sidecar("\"signal:HUP@nginx\"").arg("--supervise").app(&case.marking_app());
     refused(run, "leave the process out");
@@ -177,7 +177,7 @@ fn actions_that_a_mode_has_not_are_refused() {
     }
     refused(
         sidecar("none").args(&["--on-change", "signal:HUP"]).app(&case.marking_app()),
-        "wrap the command with --supervise, run a sidecar",
+        ": --on-change: no process stays that would see a change: wrap the command with --supervise, run a sidecar",
     );
     assert!(!case.ran());
     sidecar("none").app(&case.marking_app()).output().ok();

@@ -75,12 +75,16 @@ pub struct AppSettings {
 pub struct RotationSettings {
     /// The actions after a change.
     pub on_change: Vec<Action>,
+    /// Where they were set.
+    pub on_change_place: Place,
     /// How often secrets without a lease are read again.
     pub refresh: Refresh,
     /// When leases and the login are renewed and replaced.
     pub renewal: Renewal,
     /// What happens when a secret expires.
     pub on_expired: OnExpired,
+    /// Where that was set.
+    pub on_expired_place: Place,
     /// The time limit from the start to the first delivery.
     pub timeout: Duration,
     /// How long a sidecar continues after a signal before it revokes.

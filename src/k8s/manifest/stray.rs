@@ -22,8 +22,11 @@ const MAKERS: [(&str, &str); 4] = [
 /// Kinds whose annotations other injectors apply to pods.
 const INHERITED: [&str; 2] = ["Namespace", "ServiceAccount"];
 
-/// Labels that the manifests of `deploy/` use.
-const LABELS: [&str; 2] = ["inject", "secrets"];
+/// The label by which `deploy/policies` finds pods.
+const SECRETS: &str = "secrets";
+/// The label that a pod with annotations needs before Kubernetes 1.30. Alone, or with another value than `true`, it does
+/// nothing.
+const INJECT: &str = "inject";
 
 /// The path of a part of a document, and the warning about it.
 pub(super) type Stray = (Vec<String>, String);
@@ -54,7 +57,7 @@ pub(super) fn stray(doc: &Doc, templates: &[Vec<String>], dialects: &[Dialect]) 
             found.push((owner.to_vec(), text));
         }
     }
-    found.extend(labels(&parts));
+    found.extend(labels(&parts, dialects));
     found.extend(unread(&parts, dialects));
     found
 }
@@ -93,12 +96,19 @@ fn explained(holder: &Doc, owner: &[String], counted: &[&str], parts: &BTreeMap<
 }
 
 /// Warnings about labels of a pod that should be annotations.
-fn labels(parts: &[(Vec<String>, &Doc)]) -> Vec<Stray> {
+fn labels(parts: &[(Vec<String>, &Doc)], dialects: &[Dialect]) -> Vec<Stray> {
     let pods = parts.iter().filter(|(_, part)| is_pod(part));
     let stray = pods.filter_map(|(path, pod)| {
-        let labels = keys(pod.get("metadata").and_then(|metadata| metadata.get("labels")));
-        let stray: Vec<&str> =
-            labels.filter(|key| key.strip_prefix(PREFIX).is_some_and(|name| !LABELS.contains(&name))).collect();
+        let labels = pod.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let has_annotations = annotations(pod).any(|key| counts(key, dialects));
+        let is_stray = |key: &&str| {
+            key.strip_prefix(PREFIX).is_some_and(|name| match name {
+                SECRETS => false,
+                INJECT => !has_annotations || labels.and_then(|labels| labels.text(key)) != Some("true"),
+                _ => true,
+            })
+        };
+        let stray: Vec<&str> = keys(labels).filter(is_stray).collect();
         (!stray.is_empty())
             .then(|| (path.clone(), format!("has labels that count as annotations only: {}", listed(&stray))))
     });

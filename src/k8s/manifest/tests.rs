@@ -265,13 +265,18 @@ fn annotations_that_reach_no_pod_are_pointed_out_where_they_stand() {
                 .to_owned(),
             "(Pod): has labels that count as annotations only: secret-exec.dev/vault-role",
         ),
+        (
+            "kind: Pod\nmetadata: {labels: {secret-exec.dev/inject: 'true'}}\nspec: {containers: [{name: a}]}\n"
+                .to_owned(),
+            "(Pod): has labels that count as annotations only: secret-exec.dev/inject",
+        ),
     ] {
         assert_eq!(said_of(&text, ""), [expected], "{text}");
     }
     for text in [
         format!("kind: Service\nmetadata: {{{ours}}}\nspec: {{ports: []}}\n"),
         "kind: Kustomization\ncommonAnnotations: {secret-exec.dev/vault-role: w}\n".to_owned(),
-        "kind: Pod\nmetadata: {labels: {secret-exec.dev/inject: 'true', secret-exec.dev/secrets: 'true'}}\nspec: {containers: [{name: a}]}\n"
+        "kind: Pod\nmetadata: {labels: {secret-exec.dev/secrets: 'true'}}\nspec: {containers: [{name: a}]}\n"
             .to_owned(),
         format!("kind: Secret\nmetadata: {{{ours}}}\ndata: {{}}\n"),
     ] {
