@@ -201,7 +201,7 @@ fn configure(
     let file = file.and_then(&mut read);
     let annotations = annotations.and_then(&mut read);
     [&file, &annotations].into_iter().flatten().for_each(|(_, text)| output::set_format_of_text(text));
-    if let Some(problem) = caller.interruption() {
+    if let Some(problem) = caller.interruption("the configuration was read") {
         return Err(vec![problem]);
     }
     if !unread.is_empty() {
@@ -243,7 +243,7 @@ fn read_named((path, place): (OsString, Place), caller: &ProcessContext) -> Resu
         let text = "expected a path, and it is empty; name a file, or leave the option out";
         return Err(ConfigError::new(&place, text));
     }
-    match file::read_source(path.as_ref(), || caller.interruption().is_some()) {
+    match file::read_source(path.as_ref(), || caller.interruption("the configuration was read").is_some()) {
         Ok(text) => {
             let name = if path == "-" { "stdin".into() } else { path.to_string_lossy() };
             Ok((name.into_owned(), text))

@@ -81,7 +81,7 @@ pub struct Volume {
     folder: Folder,
     owner: Ownership,
     claim: Claim,
-    lock: Option<Lock>,
+    lock: Lock,
     retired: Vec<Retired>,
     orphans: Orphans,
     /// The names that this program used, whatever has them now: those in the generations of earlier runs, those of the
@@ -108,12 +108,16 @@ struct Retired {
     due: Duration,
 }
 
-/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier run left.
-/// Everything that needs privilege is done here, except writing files with another owner.
+/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier run
+/// left. Everything that needs privilege is done here, except writing files with another owner. [`VolumeError::Busy`], without
+/// any wait, where another process keeps its files fresh.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
-    let lock = Lock::of(&folder, &path, plan.writer)?;
+    let mut lock = Lock::of(plan.writer);
+    let _until_the_end = lock.for_a_delivery(&folder, &path)?;
+    // Root without CAP_DAC_OVERRIDE cannot open it in what it gave to the owner; see `lock_or_warn`.
+    lock.take(&folder, &path)?;
     let (retired, known, budget) = (Vec::new(), BTreeSet::new(), Budget::of_start());
     let mut volume = Volume { path, folder, owner, claim, lock, retired, orphans: Orphans::Later, known, budget };
     // A directory that cannot be listed is reported by the next step.
@@ -135,10 +139,16 @@ impl Volume {
         &self.path
     }
 
+    /// Locks the volume of a process that stays, as the user that it runs as from now on, unless it is locked already.
+    pub(crate) fn lock_or_warn(&mut self) -> Result<(), VolumeError> {
+        self.lock.take_or_warn(&self.folder, &self.path)
+    }
+
     /// Replaces the content of the volume by `files`, all at once. After an error the delivered files are unchanged
     /// (unless another process adds names meanwhile: then the new content is visible, but not under every name).
     pub fn write(&mut self, files: &[Artifact], now: Moment) -> Result<Written, VolumeError> {
         refuse_clashes(files)?;
+        let _until_the_end = self.lock.for_a_delivery(&self.folder, &self.path)?;
         let written = self.write_within_budget(files, now);
         // The first delivery belongs to the start; the next ones share the process with renewals.
         self.budget = Budget::of_turn();

@@ -29,13 +29,10 @@ pub enum Settings {
 }
 
 impl ProcessContext {
-    /// The problem for a pending signal that would end us, if there is one.
-    pub fn interruption(&self) -> Option<Diagnostic> {
+    /// The problem for a pending signal that would end us while something was done, if there is one.
+    pub fn interruption(&self, doing: &str) -> Option<Diagnostic> {
         let signal = self.original.pending_end()?;
-        Some(Diagnostic::new(
-            Exit::Signal(signal.number()),
-            format!("ended by {signal} while the configuration was read"),
-        ))
+        Some(Diagnostic::new(Exit::Signal(signal.number()), format!("ended by {signal} while {doing}")))
     }
 
     /// The exit code for a pending signal that would end us, for a command with nothing else to do.

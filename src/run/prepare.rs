@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
@@ -13,6 +14,7 @@ use crate::identity::protected::{ProtectedFiles, Purpose};
 use crate::identity::{self, PreloadedFiles};
 use crate::plan::Plan;
 use crate::plan::access::{self, NamedFile};
+use crate::sys::clock;
 
 use super::app::ChildContext;
 use super::caller::ProcessContext;
@@ -23,6 +25,9 @@ use super::run_as::{RunAsPlan, drop_privileges};
 
 /// With `--local`, this many private directories may be in use by others.
 const MOST_BUSY: u32 = 30;
+
+/// How long the end of another process on the volume is waited for at most: one that was killed may take a moment to disappear.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that is ready before the first request.
 #[derive(Debug)]
@@ -69,7 +74,6 @@ impl Prepared {
         }
         let writer = match mode {
             Mode::Init | Mode::Exec => Writer::Once,
-            Mode::Sidecar | Mode::Supervise if config.backends.local.is_some() => Writer::StaysOrGoes,
             Mode::Sidecar | Mode::Supervise => Writer::Stays,
         };
         let volume = if plan.files.is_empty() { None } else { Some(volume(config, &plan, &run_as, caller, writer)?) };
@@ -80,6 +84,7 @@ impl Prepared {
     pub(super) fn preload_and_drop_privileges(&mut self, backends: &Backends) -> Result<(), Vec<Diagnostic>> {
         backends.preload(&self.plan);
         drop_privileges(&self.run_as.drop)?;
+        self.volume.iter_mut().try_for_each(Volume::lock_or_warn).map_err(volume_problem)?;
         // The files are not shared before the first login.
         if let Some(preloaded) = Rc::get_mut(&mut self.preloaded) {
             preloaded.forget_readable();
@@ -152,29 +157,64 @@ fn volume(
     let (path, size) = (config.volume.path.clone(), config.volume.size);
     let mut wanted = VolumePlan { path, owner: run_as.owner, size, writer };
     wanted.owner.group = plan.group_access(config);
-    let diagnostic = |error: deliver::VolumeError| vec![Diagnostic::new(error.exit(), error.to_string())];
-    if let Some(directory) = config.volume.links.as_ref().filter(|_| config.backends.local.is_none()) {
-        deliver::link(directory, &wanted, config.files.iter().map(|file| &file.name)).map_err(diagnostic)?;
+    if config.backends.local.is_some() {
+        return deliver::prepare(&wanted).or_else(|error| private_volume(wanted, caller, &error));
     }
-    match deliver::prepare(&wanted) {
-        Err(error) if config.backends.local.is_some() => {
-            let runtime_dir = caller.path("XDG_RUNTIME_DIR");
-            let mut busy = 0;
-            loop {
-                wanted.path = deliver::private_fallback(runtime_dir.as_deref(), busy).map_err(diagnostic)?;
-                let kept = deliver::prepare(&wanted);
-                let yours = || deliver::prepare(&VolumePlan { owner: deliver::Ownership::default(), ..wanted.clone() });
-                match kept.or_else(|_| yours()) {
-                    Err(VolumeError::Busy(_)) if busy < MOST_BUSY => busy += 1,
-                    prepared => {
-                        warn!("--local: files go to {} instead, because {error}", wanted.path.display());
-                        return prepared.map_err(diagnostic);
-                    }
-                }
+    let volume = alone(&wanted, LOCK_PATIENCE.min(config.rotation.timeout), caller)?;
+    // Only whoever has the volume changes the links to it.
+    if let Some(directory) = &config.volume.links {
+        deliver::link(directory, &wanted, config.files.iter().map(|file| &file.name)).map_err(volume_problem)?;
+    }
+    Ok(volume)
+}
+
+/// A volume in a private directory, for `--local` where the configured one cannot be used because of `error`.
+fn private_volume(
+    mut wanted: VolumePlan,
+    caller: &ProcessContext,
+    error: &VolumeError,
+) -> Result<Volume, Vec<Diagnostic>> {
+    let runtime_dir = caller.path("XDG_RUNTIME_DIR");
+    let mut busy = 0;
+    loop {
+        wanted.path = deliver::private_fallback(runtime_dir.as_deref(), busy).map_err(volume_problem)?;
+        let kept = deliver::prepare(&wanted);
+        let yours = || deliver::prepare(&VolumePlan { owner: deliver::Ownership::default(), ..wanted.clone() });
+        match kept {
+            Err(VolumeError::Busy(_)) if busy < MOST_BUSY => busy += 1,
+            kept => {
+                warn!("--local: files go to {} instead, because {error}", wanted.path.display());
+                return kept.or_else(|_| yours()).map_err(volume_problem);
             }
         }
-        prepared => prepared.map_err(diagnostic),
     }
+}
+
+/// Prepares the volume, and waits up to `patience` for the end of another process that keeps its files fresh.
+fn alone(wanted: &VolumePlan, patience: Duration, caller: &ProcessContext) -> Result<Volume, Vec<Diagnostic>> {
+    const EVERY: Duration = Duration::from_millis(50);
+    let (begun, mut has_said) = (clock::boottime(), false);
+    loop {
+        match deliver::prepare(wanted) {
+            Err(VolumeError::Busy(path)) if clock::boottime().saturating_sub(begun) < patience => {
+                if let Some(signal) = caller.interruption("another secret-exec was waited for") {
+                    return Err(vec![signal]);
+                }
+                if !has_said {
+                    let (path, seconds) = (path.display(), patience.as_secs_f64());
+                    warn!("another secret-exec writes below {path}; waiting up to {seconds} s for its end");
+                    has_said = true;
+                }
+                std::thread::sleep(EVERY);
+            }
+            prepared => return prepared.map_err(volume_problem),
+        }
+    }
+}
+
+/// The problem for an error of the volume.
+fn volume_problem(error: VolumeError) -> Vec<Diagnostic> {
+    vec![Diagnostic::new(error.exit(), error.to_string())]
 }
 
 impl Prepared {
@@ -182,9 +222,7 @@ impl Prepared {
     pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Diagnostic>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
         let artifacts = self.plan.artifacts(fetches)?;
-        let written = volume
-            .write(&artifacts, Moment::now())
-            .map_err(|error| vec![Diagnostic::new(error.exit(), error.to_string())])?;
+        let written = volume.write(&artifacts, Moment::now()).map_err(volume_problem)?;
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),
             Written::Generation(name) => {

@@ -676,3 +676,52 @@ fn a_second_sidecar_on_the_same_volume_is_refused_and_ends_nothing_of_the_first(
     assert_eq!(third.end().code(), Some(0));
     stage.nothing_is_left();
 }
+
+#[test]
+fn a_second_sidecar_that_is_refused_changes_no_link_and_waits_no_longer_than_it_may() {
+    let stage = Stage::new("1h", "24h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let vault = stage.space.vault(&login);
+    let links = stage.case.memory.join("links");
+    let run = |name: &str| {
+        let config = format!("{vault}files: {{ 0/{name}: \"vault:{}\" }}\n", stage.creds());
+        let run = stage.case.with_files(&config).arg("--set").arg(format!("volume.links={}", links.display()));
+        run.command("sidecar").arg("--state").arg(stage.case.memory.join(format!("state-of-{name}")))
+    };
+    let first = run("first.json").start();
+    wait_for("delivery", || std::fs::read(links.join("0/first.json")).ok());
+    let begun = Instant::now();
+    let refused = run("second.json").arg("--timeout").arg("1s").output();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    refused.refused(73, &["another secret-exec keeps the files below"]);
+    assert!(std::fs::read(links.join("0/first.json")).is_ok(), "the link of the first one");
+    assert!(std::fs::symlink_metadata(links.join("0/second.json")).is_err());
+    let mut third = run("second.json").start();
+    third.reports("another secret-exec writes below");
+    third.signal(libc::SIGTERM);
+    assert_eq!(third.end().code(), Some(128 + libc::SIGTERM));
+    first.signal(libc::SIGTERM);
+    assert_eq!(first.end().code(), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn an_init_that_waits_for_a_backend_keeps_no_sidecar_away() {
+    let stage = Stage::new("1h", "24h");
+    let login = stage.space.approle(&stage.case, &[&stage.creds()]);
+    let vault = stage.space.vault(&login);
+    // A sidecar that was killed leaves the file of the lock behind.
+    kill(stage.delivering(&vault));
+    let config = format!("{vault}files: {{ other: \"vault:secret/data/x#y\" }}\n");
+    let init = stage.case.with_files(&config).command("init").arg("--set").arg("vault.address=http://127.0.0.1:1");
+    let mut init = init.arg("--state").arg(stage.case.memory.join("other")).start();
+    init.reports("trying again");
+    let sidecar = stage.delivering(&vault);
+    wait_for("status", || stage.case.run().command("status").output().code().filter(|code| *code == 0));
+    assert!(!sidecar.stderr().contains("another secret-exec"), "{}", sidecar.stderr());
+    init.signal(libc::SIGTERM);
+    init.end();
+    sidecar.signal(libc::SIGTERM);
+    assert_eq!(sidecar.end().code(), Some(0));
+    stage.nothing_is_left();
+}

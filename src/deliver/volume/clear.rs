@@ -63,7 +63,7 @@ impl Volume {
         self.remove_stale(&BTreeSet::new())?;
         self.orphans = Orphans::Later;
         self.retired.clear();
-        self.lock.iter().for_each(|lock| lock.remove(&self.folder));
+        self.lock.remove(&self.folder);
         self.remove_orphans()?.map_or(Ok(()), Err)
     }
 
