@@ -63,6 +63,12 @@ impl<'a> Rendering<'a> {
         Ok(())
     }
 
+    /// Counts comparisons of values, many of which take as long as a step; fails at the limit.
+    pub(super) fn compared(&mut self, count: usize) -> Result<(), String> {
+        const A_STEP: usize = 16;
+        self.steps(count.div_ceil(A_STEP) as u64)
+    }
+
     /// Charges memory for a value that is about to be built; fails at the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), String> {
         let too_much = || format!("the values it makes are larger than {} MiB in all", GROWTH >> 20);

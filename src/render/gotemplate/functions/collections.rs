@@ -1,16 +1,17 @@
 //! Functions of lists and maps: `in`, `containsAll` and its variants, `loop`, `explodeMap`, `mergeMap`.
 
 use super::super::arguments::Kind::{Any, List, Map as AnyMap};
+use super::super::rendering::Rendering;
 use super::super::value::{Map, Text, Value};
 use super::text::is_in;
 use super::{Function, Outcome};
 
 pub(super) const TABLE: &[Function] = &[
-    Function::pure("in", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[0], &given[1])))),
-    Function::pure("containsAll", &[List, Any], |given| some(given, true, true)),
-    Function::pure("containsAny", &[List, Any], |given| some(given, false, false)),
-    Function::pure("containsNone", &[List, Any], |given| some(given, true, false)),
-    Function::pure("containsNotAll", &[List, Any], |given| some(given, false, true)),
+    Function::with("in", &[Any, Any], |run, given| is_in(run, &given[0], &given[1]).map(Value::Bool)),
+    Function::with("containsAll", &[List, Any], |run, given| some(run, given, true, true)),
+    Function::with("containsAny", &[List, Any], |run, given| some(run, given, false, false)),
+    Function::with("containsNone", &[List, Any], |run, given| some(run, given, true, false)),
+    Function::with("containsNotAll", &[List, Any], |run, given| some(run, given, false, true)),
     Function::pure("loop", &[Any], |given| {
         let number = |value: &Value| match value {
             Value::Int(number, _) => Ok(*number),
@@ -48,10 +49,14 @@ pub(super) const TABLE: &[Function] = &[
 
 /// The `contains…` functions. `all` is the result unless some item decides otherwise; `inverted`: an item decides if it
 /// is contained.
-fn some(given: &[Value], all: bool, inverted: bool) -> Outcome {
+fn some(run: &mut Rendering<'_>, given: &[Value], all: bool, inverted: bool) -> Outcome {
     let Value::List(items, _) = &given[0] else { return Ok(Value::Bool(all)) };
-    let is_decided = items.iter().any(|item| is_in(&given[1], item) != inverted);
-    Ok(Value::Bool(is_decided != all))
+    for item in items.iter() {
+        if is_in(run, &given[1], item)? != inverted {
+            return Ok(Value::Bool(!all));
+        }
+    }
+    Ok(Value::Bool(all))
 }
 
 /// Adds a value at a path of nested maps.

@@ -73,7 +73,7 @@ pub(super) const TABLE: &[Function] = &[
         b"" => Ok(Value::Float(0.0)),
         _ => float::parse(&string(&given[0])).map(Value::Float).ok_or_else(|| NO_NUMBER.to_owned()),
     }),
-    Function::pure("contains", &[Any, Any], |given| Ok(Value::Bool(is_in(&given[1], &given[0])))),
+    Function::with("contains", &[Any, Any], |run, given| is_in(run, &given[1], &given[0]).map(Value::Bool)),
 ];
 
 const NO_NUMBER: &str = "the text is no number of that type";
@@ -145,19 +145,23 @@ fn split<'t>(run: &mut Rendering<'_>, text: &'t str, separator: &str) -> Result<
 }
 
 /// Whether a list contains the value, or a string contains the other.
-pub(super) fn is_in(list: &Value, value: &Value) -> bool {
+pub(super) fn is_in(run: &mut Rendering<'_>, list: &Value, value: &Value) -> Result<bool, String> {
     let is_same = |item: &Value| match (item, value) {
         (Value::String(a), Value::String(b)) | (Value::Number(a), Value::Number(b)) => a == b,
         (Value::Int(a, _), Value::Int(b, _)) => a == b,
         (Value::Float(a), Value::Float(b)) => a == b,
         _ => false,
     };
-    match (list, value) {
-        (Value::List(items, _), _) => items.iter().any(is_same),
+    Ok(match (list, value) {
+        (Value::List(items, _), _) => {
+            let place = items.iter().position(is_same);
+            run.compared(place.map_or(items.len(), |place| place + 1))?;
+            place.is_some()
+        }
         (Value::String(text), Value::String(part)) => part.first().is_none_or(|first| {
             let mut starts = text.iter().enumerate().filter(|(_, byte)| *byte == first);
             starts.any(|(at, _)| text[at..].starts_with(part))
         }),
         _ => false,
-    }
+    })
 }

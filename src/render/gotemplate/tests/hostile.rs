@@ -201,6 +201,31 @@ fn a_long_text_is_not_an_argument_many_times() {
 }
 
 #[test]
+fn comparisons_with_the_items_of_a_list_are_steps() {
+    let list = "{{ $l := sprig_until 20000 }}{{ $d := sprig_dict \"a\" $l }}";
+    for call in [
+        "sprig_has -1 $l",
+        "sprig_deepEqual $l $l",
+        "sprig_deepEqual $d $d",
+        "in $l -1",
+        "contains -1 $l",
+        "containsAll $l $l",
+        "containsAny (sprig_list -1) $l",
+        "containsNone (sprig_list -1) $l",
+        "containsNotAll $l $l",
+    ] {
+        let error =
+            rendered(&format!("{list}{{{{ range loop 200 }}}}{{{{ $x := {call} }}}}{{{{ end }}}}")).unwrap_err();
+        assert!(error.contains("it does more than 100000 steps"), "{call}: {error}");
+    }
+    let each = "{{ range $l }}{{ if not (CALL) }}x{{ end }}{{ end }}";
+    for call in ["sprig_has . $l", "in $l .", "sprig_deepEqual . ."] {
+        let text = format!("{{{{ $l := sprig_until 1000 }}}}{}", each.replace("CALL", call));
+        assert_eq!(rendered(&text).as_deref(), Ok(""), "{call}");
+    }
+}
+
+#[test]
 fn a_long_key_of_many_tables_is_not_written_without_end() {
     let tables: String = (0..5_000).map(|n| format!("\"a{n}\":{{}},")).collect();
     let json = format!("{{\"{}\":{{{}}}}}", "K".repeat(50_000), tables.trim_end_matches(','));

@@ -28,6 +28,9 @@ fn actions_write_what_go_writes() {
         ("{{ print 1 2 \"a\" 3 }}", "1 2a3"),
         ("{{ \"a\\\"b\" | printf \"%s-%s\" `c` }}", "c-a\"b"),
         ("{{ len (slice \"abcd\" 1 3) }}{{ index (sprig_list 7 8) 1 }}", "28"),
+        ("{{ sprig_dateInZone \"Mon, 02 Jan 2006 15:04:05 MST\" 0 \"GMT\" }}", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("{{ sprig_date_in_zone \"MST Z07:00\" 0 \"GMT\" }}|{{ sprig_htmlDateInZone 0 \"GMT\" }}", "GMT Z|1970-01-01"),
+        ("{{ sprig_dateInZone \"MST\" 0 \"Etc/UTC\" }} {{ sprig_dateInZone \"MST\" 0 \"\" }}", "UTC UTC"),
         ("{{ and 1 0 2 }}{{ or 0 \"\" 3 }}{{ not true }}", "03false"),
     ] {
         assert_eq!(rendered(text).as_deref(), Ok(expected), "{text}");
@@ -47,6 +50,8 @@ fn an_error_has_name_line_and_column() {
         ("{{ if }}{{ end }}", "template t:1:7: missing value for if"),
         ("{{ $x }}", "template t:1:4: undefined variable \"$x\""),
         ("{{ env \"HOME\" }}", "is refused"),
+        ("{{ sprig_dig 1 \"none\" (sprig_dict \"\" 2) }}", "the keys of dig are strings, not int"),
+        ("{{ sprig_dig \"a\" nil \"none\" (sprig_dict) }}", "the keys of dig are strings, not <nil>"),
         ("{{ end }}", "template t:1:4: unexpected <end> in input"),
         ("{{ break }}", "{{break}} outside {{range}}"),
         ("{{ 1 | 2 }}", "non executable command in pipeline stage 2"),

@@ -118,18 +118,23 @@ fn fraction(rest: &str) -> Option<(usize, bool)> {
 impl Moment {
     /// The time in a layout of Go's.
     pub(in super::super) fn format(self, layout: &str) -> String {
+        self.format_in(layout, "UTC")
+    }
+
+    /// The time in a layout of Go's, with this name of a zone without an offset.
+    pub(in super::super) fn format_in(self, layout: &str, zone: &str) -> String {
         let civil = self.civil();
         let (mut out, mut rest) = (String::new(), layout);
         loop {
             let (text, element, behind) = next(rest);
             out.push_str(text);
             let Some(element) = element else { return out };
-            out.push_str(&self.element(element, &civil));
+            out.push_str(&self.element(element, &civil, zone));
             rest = behind;
         }
     }
 
-    fn element(self, element: Element, civil: &Civil) -> String {
+    fn element(self, element: Element, civil: &Civil, zone: &str) -> String {
         let month = MONTHS[civil.month as usize - 1];
         let weekday = DAYS[civil.weekday];
         let twelve = if civil.hour.is_multiple_of(12) { 12 } else { civil.hour % 12 };
@@ -156,7 +161,7 @@ impl Moment {
             Year => format!("{:02}", civil.year.rem_euclid(100)),
             Noon => if civil.hour < 12 { "AM" } else { "PM" }.to_owned(),
             SmallNoon => if civil.hour < 12 { "am" } else { "pm" }.to_owned(),
-            ZoneName => "UTC".to_owned(),
+            ZoneName => zone.to_owned(),
             Zone { z: true, .. } => "Z".to_owned(),
             Zone { colon, parts, .. } => {
                 let separator = if colon { ":" } else { "" };

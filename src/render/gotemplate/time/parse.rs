@@ -108,26 +108,30 @@ impl Read {
             Element::UnderYearDay | Element::ZeroYearDay => &mut self.of_year,
             _ => return self.time(element, text, behind),
         };
-        let blank = |most: usize| text.len() - text.bytes().take(most).take_while(|byte| *byte == b' ').count();
+        let blanks = |most: usize| text.bytes().take(most).take_while(|byte| *byte == b' ').count();
         let (number, rest) = match element {
             Element::LongMonth => name(text, &MONTHS, None)?,
             Element::Month => name(text, &MONTHS, Some(3))?,
-            Element::UnderDay => number(&text[text.len() - blank(1)..], false)?,
+            Element::UnderDay => number(&text[blanks(1)..], false)?,
             Element::UnderYearDay => {
-                let shorter = &text[text.len() - blank(2)..];
-                digits(shorter, 3 - (text.len() - shorter.len()))?
+                let count = blanks(2);
+                digits(&text[count..], 3 - count)?
             }
             Element::ZeroYearDay => digits(text, 3)?,
             Element::ZeroMonth | Element::ZeroDay => number(text, true)?,
             _ => number(text, false)?,
         };
+        let is_month = matches!(element, Element::NumMonth | Element::ZeroMonth);
+        if is_month && !(1..=12).contains(&number) {
+            return None;
+        }
         *place = Some(number);
         Some(rest)
     }
 
     /// The elements of the year, the time of the day and the zone.
     fn time<'t>(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
-        let (place, fixed) = match element {
+        let (place, fixed, most) = match element {
             Element::LongYear => {
                 let (year, rest) = digits(text, 4)?;
                 self.year = year.into();
@@ -144,16 +148,16 @@ impl Read {
             Element::ZoneName => return zone_name(text),
             Element::Zone { z, colon, parts } => return self.zone(text, z, colon, parts),
             Element::Fraction { digits: count, trims, .. } => return self.fraction(text, count, trims),
-            Element::Hour => (&mut self.hour, false),
-            Element::Hour12 => (&mut self.hour, false),
-            Element::ZeroHour12 => (&mut self.hour, true),
-            Element::Minute => (&mut self.minute, false),
-            Element::ZeroMinute => (&mut self.minute, true),
-            Element::Second => (&mut self.second, false),
-            _ => (&mut self.second, true),
+            Element::Hour => (&mut self.hour, false, 23),
+            Element::Hour12 => (&mut self.hour, false, 12),
+            Element::ZeroHour12 => (&mut self.hour, true, 12),
+            Element::Minute => (&mut self.minute, false, 59),
+            Element::ZeroMinute => (&mut self.minute, true, 59),
+            Element::Second => (&mut self.second, false, 59),
+            _ => (&mut self.second, true, 59),
         };
         let rest;
-        (*place, rest) = number(text, fixed)?;
+        (*place, rest) = number(text, fixed).filter(|(number, _)| *number <= most)?;
         let is_second = matches!(element, Element::Second | Element::ZeroSecond);
         // A fraction behind the seconds is read even if the layout has none.
         let is_next = matches!(next(behind), ("", Some(Element::Fraction { .. }), _));
@@ -218,9 +222,6 @@ impl Read {
             Some(false) if self.hour == 12 => 0,
             Some(_) | None => self.hour,
         };
-        if hour > 23 || self.minute > 59 || self.second > 59 {
-            return None;
-        }
         let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
         if !(1..=12).contains(&month) || !(1..=days_in(self.year, month)).contains(&day) {
             return None;

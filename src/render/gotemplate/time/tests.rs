@@ -36,6 +36,12 @@ fn what_is_no_time_in_the_layout_is_none() {
         ("2006-01-02", "2024-01-02 "),
         ("15:04", "24:00"),
         ("3PM", "x"),
+        ("3:04PM", "13:04PM"),
+        ("03:04", "23:04"),
+        ("15:04 3", "30:04 1"),
+        ("04 4", "60 1"),
+        ("05 5", "60 1"),
+        ("01 1", "13 1"),
         ("2006 002", "2023 366"),
         ("", "x"),
         ("é", "e"),
@@ -44,6 +50,23 @@ fn what_is_no_time_in_the_layout_is_none() {
         ("2006-01-02Z07:00", "0000-01-01+01:00"),
     ] {
         assert!(Moment::parse(layout, text).is_none(), "{layout} {text}");
+    }
+}
+
+#[test]
+fn the_hour_of_a_half_day_is_0_to_12() {
+    for (text, expected) in [("0:04AM", 240), ("0:04PM", 43_440), ("12:04AM", 240), ("12:04PM", 43_440)] {
+        let moment = Moment::parse("2006 3:04PM", &format!("1970 {text}"));
+        assert_eq!(moment.map(Moment::unix), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn blanks_before_a_day_are_skipped() {
+    for (layout, text) in
+        [("2006-01-_2", "1970-01- 2"), ("2006-01-_2", "1970-01-02"), ("2006-__2", "1970-  2"), ("2006-__2", "1970-002")]
+    {
+        assert_eq!(Moment::parse(layout, text).map(Moment::unix), Some(86_400), "{layout} {text}");
     }
 }
 

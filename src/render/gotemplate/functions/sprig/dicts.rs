@@ -57,6 +57,9 @@ pub(in super::super) const TABLE: &[Function] = &[
     .rest(AnyMap),
     Function::pure("sprig_dig", &[Any, Any, Any], |given| {
         let [keys @ .., default, whole] = given else { return Err("dig needs at least three arguments".to_owned()) };
+        if let Some(key) = keys.iter().find(|key| !matches!(key, Value::String(_))) {
+            return Err(format!("the keys of dig are strings, not {}", key.type_name()));
+        }
         let mut value = whole;
         for key in keys {
             let Value::Map(map, _) = value else {
@@ -74,7 +77,12 @@ pub(in super::super) const TABLE: &[Function] = &[
         nothing if nothing.is_nothing() => Err("there is no value to copy".to_owned()),
         value => Ok(value.clone()),
     }),
-    Function::pure("sprig_deepEqual", &[Any, Any], |given| Ok(Value::Bool(same(&given[0], &given[1])))),
+    Function::with("sprig_deepEqual", &[Any, Any], |run, given| {
+        let mut compared = 0;
+        let is_same = same(&given[0], &given[1], &mut compared);
+        run.compared(compared)?;
+        Ok(Value::Bool(is_same))
+    }),
     Function::pure("sprig_typeOf", &[Any], |given| Ok(Value::text(given[0].type_name()))),
     Function::pure("sprig_typeIs", &[Str, Any], |given| {
         Ok(Value::Bool(bytes(&given[0]) == given[1].type_name().as_bytes()))

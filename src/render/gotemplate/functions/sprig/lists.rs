@@ -59,7 +59,10 @@ pub(in super::super) const TABLE: &[Function] = &[
         let mut kept: Vec<Value> = Vec::new();
         for item in items(&given[0])? {
             run.steps(kept.len() as u64)?;
-            if !kept.iter().any(|known| same(known, item)) {
+            let mut compared = 0;
+            let is_known = kept.iter().any(|known| same(known, item, &mut compared));
+            run.compared(compared)?;
+            if !is_known {
                 kept.push(item.clone());
             }
         }
@@ -68,13 +71,26 @@ pub(in super::super) const TABLE: &[Function] = &[
     Function::with("sprig_without", &[Any], |run, given| {
         let all = items(&given[0])?;
         run.steps((all.len() as u64).saturating_mul(given.len() as u64))?;
-        let is_kept = |item: &&Value| !given[1..].iter().any(|other| same(other, item));
-        run.nested(Value::list(all.iter().filter(is_kept).cloned().collect()))
+        let mut kept = Vec::new();
+        for item in all {
+            let mut compared = 0;
+            let is_named = given[1..].iter().any(|other| same(other, item, &mut compared));
+            run.compared(compared)?;
+            if !is_named {
+                kept.push(item.clone());
+            }
+        }
+        run.nested(Value::list(kept))
     })
     .rest(Any),
-    Function::pure("sprig_has", &[Any, Any], |given| match &given[1] {
+    Function::with("sprig_has", &[Any, Any], |run, given| match &given[1] {
         nothing if nothing.is_nothing() => Ok(Value::Bool(false)),
-        list => Ok(Value::Bool(items(list)?.iter().any(|item| same(item, &given[0])))),
+        list => {
+            let mut compared = 0;
+            let is_found = items(list)?.iter().any(|item| same(item, &given[0], &mut compared));
+            run.compared(compared)?;
+            Ok(Value::Bool(is_found))
+        }
     }),
     Function::with("sprig_slice", &[Any], |run, given| {
         let all = items(&given[0])?;

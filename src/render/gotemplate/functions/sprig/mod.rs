@@ -85,8 +85,9 @@ pub(super) fn without_must(name: &str) -> Option<&'static str> {
     ALSO_MUST.iter().copied().find(|known| is_rest(known))
 }
 
-/// Whether two values are equal to `reflect.DeepEqual` of Go: of the same types, too.
-fn same(left: &Value, right: &Value) -> bool {
+/// Whether two values are equal to `reflect.DeepEqual` of Go: of the same types, too. Adds the comparisons to `compared`.
+fn same(left: &Value, right: &Value, compared: &mut usize) -> bool {
+    *compared += 1;
     match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left == right,
         (Value::Int(left, kind), Value::Int(right, other)) => (left, kind) == (right, other),
@@ -96,10 +97,10 @@ fn same(left: &Value, right: &Value) -> bool {
         (Value::List(left, kind), Value::List(right, other)) => {
             kind == other
                 && left.len() == right.len()
-                && left.iter().zip(&**right).all(|(left, right)| same(left, right))
+                && left.iter().zip(&**right).all(|(left, right)| same(left, right, compared))
         }
         (Value::Map(left, kind), Value::Map(right, other)) => {
-            let is_same = |((key, value), (other, with)): ((_, _), (_, _))| key == other && same(value, with);
+            let is_same = |((key, value), (other, with)): ((_, _), (_, _))| key == other && same(value, with, compared);
             kind == other && left.len() == right.len() && left.iter().zip(&**right).all(is_same)
         }
         (Value::Time(left), Value::Time(right)) => left == right,
