@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::domain::{Exit, JsonError, MOST_ELEMENTS, NameError, PickError, SecretRef};
 
-use super::limits::{FUEL, GROWTH, OUTPUT};
+use super::limits::{FUEL, GROWTH, NAMES, NESTED, OUTPUT, WORK};
 
 /// Why a reference or template cannot be rendered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -278,6 +278,22 @@ pub enum TemplateRenderError {
     /// The limit of steps is exceeded.
     #[error("it does more than {FUEL} steps")]
     TooMuchWork,
+    /// The limit of what operations look at is exceeded.
+    #[error(
+        "its operations look at more than {} MiB of values; do what is large once, before the loop, and keep it with \
+         {{% set %}}",
+        WORK >> 20
+    )]
+    TooMuchSearching,
+    /// A namespace that begins with too many names.
+    #[error("this would be a namespace of more than {NAMES} names; use the map itself")]
+    TooManyNames,
+    /// Too many namespaces in other values.
+    #[error("it puts more than {NESTED} namespaces into other values")]
+    TooManyNested,
+    /// A method without the arguments it needs.
+    #[error("loop.cycle() takes the values to choose from")]
+    NothingToChoose,
     /// The limit of output is exceeded.
     #[error("it writes more than {} MiB", OUTPUT >> 20)]
     TooMuchOutput,

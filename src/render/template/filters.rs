@@ -12,8 +12,10 @@ use super::super::decode;
 use super::super::error::TemplateRenderError;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
+use super::objects::{flat, groups};
 use super::trail::{Origin, Trail};
 use super::value::{Binary, is_null, scalar, tree};
+use super::work::{Cost, Counting};
 
 /// Everything except RFC 3986's unreserved characters (2.3) is encoded, the slash too.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -25,25 +27,28 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
     add_for_null(environment);
     let own = || Arc::clone(trail);
 
-    let trail = own();
+    let emitted = own();
     environment.set_formatter(move |out, state, value| {
         if let Some(text) = value.as_str() {
-            trail.emit(text)?;
+            emitted.emit(text)?;
             return minijinja::escape_formatter(out, state, value);
         }
-        let text = scalar(value, &trail)?;
-        trail.emit(&text)?;
+        let text = scalar(value, &emitted)?;
+        emitted.emit(&text)?;
         out.write_str(&text).map_err(Error::from)
     });
 
+    let mut counting = Counting { environment, trail };
     let trail = own();
-    environment.add_filter("urlencode", move |value: &Value| {
+    counting.filter("urlencode", Cost::Items, move |value: &Value| {
         bytes(value, &trail).map(|bytes| percent_encode(&bytes, RESERVED).to_string())
     });
     let trail = own();
-    environment.add_filter("b64encode", move |value: &Value| bytes(value, &trail).map(|bytes| STANDARD.encode(bytes)));
+    counting.filter("b64encode", Cost::Items, move |value: &Value| {
+        bytes(value, &trail).map(|bytes| STANDARD.encode(bytes))
+    });
     let trail = own();
-    environment.add_filter("b64decode", move |value: &Value| {
+    counting.filter("b64decode", Cost::Items, move |value: &Value| {
         let text = scalar(value, &trail)?;
         let decoded = decode::base64(text.as_bytes()).map_err(|_| trail.refuse(TemplateRenderError::Base64))?;
         if let Some(text) = decoded.expose_text() {
@@ -53,7 +58,7 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
         Ok(Value::from_object(Binary { bytes: decoded.expose().to_owned(), origin: Arc::new(origin) }))
     });
     let trail = own();
-    environment.add_filter("join", move |value: &Value, between: Rest<Value>| {
+    counting.filter("join", Cost::Each, move |value: &Value, between: Rest<Value>| {
         let between = match between.as_slice() {
             [] => String::new(),
             [between] => scalar(between, &trail)?,
@@ -68,40 +73,41 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
     });
 
     let trail = own();
-    environment.add_filter("json", move |value: &Value| datum(value, &trail).map(|datum| json::datum(&datum)));
+    counting.filter("json", Cost::Writing, move |value: &Value| datum(value, &trail).map(|datum| json::datum(&datum)));
     let trail = own();
-    environment.add_filter("yaml", move |value: &Value| datum(value, &trail).map(|datum| yaml::datum(&datum)));
+    counting.filter("yaml", Cost::Writing, move |value: &Value| datum(value, &trail).map(|datum| yaml::datum(&datum)));
     let trail = own();
-    environment.add_filter("dotenv", move |value: &Value| {
+    counting.filter("dotenv", Cost::Writing, move |value: &Value| {
         dotenv::datum(&datum(value, &trail)?).map_err(|why| trail.refuse(TemplateRenderError::Unquotable(why)))
     });
     let trail = own();
-    environment.add_filter("properties", move |value: &Value| {
+    counting.filter("properties", Cost::Writing, move |value: &Value| {
         properties::datum(&datum(value, &trail)?).ok_or_else(|| trail.refuse(TemplateRenderError::Null))
     });
 }
 
 /// Replaces those of minijinja's filters that treat an undefined value as an empty one.
 fn add_stricter(environment: &mut Environment<'static>, trail: &Arc<Trail>) {
+    let mut counting = Counting { environment, trail };
     for name in ["escape", "e"] {
         let trail = Arc::clone(trail);
-        environment.add_filter(name, move |state: &mut State<'_, '_>, value: &Value| {
+        counting.filter(name, Cost::Items, move |state: &mut State<'_, '_>, value: &Value| {
             if value.is_safe() {
                 return Ok(value.clone());
             }
             filters::escape(state, &Value::from(scalar(value, &trail)?))
         });
     }
-    environment.add_filter("chain", |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
+    counting.filter("chain", Cost::Items, |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
         others.iter().try_for_each(|other| defined(other).map(drop))?;
-        filters::chain(state, defined(value)?.clone(), others)
+        filters::chain(state, defined(value)?.clone(), others).and_then(|chain| flat(&chain))
     });
-    environment.add_filter("zip", |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
+    counting.filter("zip", Cost::Items, |state: &State<'_, '_>, value: &Value, others: Rest<Value>| {
         others.iter().try_for_each(|other| defined(other).map(drop))?;
         filters::zip(state, defined(value)?.clone(), others)
     });
-    environment.add_filter("groupby", |value: &Value, attribute: Option<&str>, more: Kwargs| {
-        filters::groupby(defined(value)?.clone(), attribute, more)
+    counting.filter("groupby", Cost::Sort, |value: &Value, attribute: Option<&str>, more: Kwargs| {
+        groups(&filters::groupby(defined(value)?.clone(), attribute, more)?)
     });
 }
 

@@ -17,19 +17,22 @@ use crate::config::{OptionBehind, option_behind};
 use crate::domain::{Exit, Fetches, PickError, ReferenceError, SecretBytes, SecretRef};
 
 use super::error::{Location, RenderError, TemplateRenderError, ValueError};
-use super::limits::FUEL;
+use super::limits::{FUEL, WORK};
 use super::step::Step;
 use super::{Part, gotemplate};
 
 mod bound;
+mod builtins;
 mod chains;
 mod filters;
 mod go_syntax;
 mod hints;
+mod objects;
 mod pick;
 mod scan;
 mod trail;
 mod value;
+mod work;
 
 use trail::{MissingKey, Trail};
 use value::Answer;
@@ -240,7 +243,12 @@ impl Template {
 
     /// Renders the template. Intermediate copies are wiped by the allocator.
     pub fn render(&self, fetches: &Fetches) -> Result<SecretBytes, RenderError> {
-        let trail = Arc::new(Trail::default());
+        self.render_within(WORK, fetches)
+    }
+
+    /// Renders the template with operations that look at no more than `work`.
+    fn render_within(&self, work: usize, fetches: &Fetches) -> Result<SecretBytes, RenderError> {
+        let trail = Arc::new(Trail::new(work));
         let mut answers = BTreeMap::new();
         for call in &self.calls {
             let answer = Part::of(&call.reference, fetches)
@@ -284,7 +292,7 @@ impl Template {
         let MissingKey { reference, key, known, .. } = miss;
         let why = match known {
             _ if !self.written.contains(&key) => return TemplateRenderError::ComputedKey { reference },
-            known => PickError::NoKey { key, known },
+            known => PickError::NoKey { key, known: known.to_vec() },
         };
         TemplateRenderError::Reference { reference, why: ValueError::Pick(why) }
     }
@@ -329,7 +337,7 @@ fn without_items(detail: Option<&str>) -> Option<&'static str> {
 
 /// Refuses unknown filters and tests, and methods.
 fn refuse_unknown(text: &str, used: &scan::Used) -> Result<(), (usize, TemplateErrorKind)> {
-    let known = environment(&Arc::new(Trail::default()), BTreeMap::new(), 0);
+    let known = environment(&Arc::new(Trail::new(WORK)), BTreeMap::new(), 0);
     let mut judged = BTreeSet::new(); // each name once: a template may use one a thousand times
     for (offset, name) in &used.filters {
         if judged.insert(name) && !holds(&known, "name is filter", name) {
@@ -364,9 +372,10 @@ fn environment(trail: &Arc<Trail>, answers: BTreeMap<String, Answer>, b64decode:
     environment.set_syntax(syntax());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_fuel(Some(2 * FUEL)); // each with its check
+    environment.set_fuel(Some(3 * FUEL)); // each with its checks
     environment.remove_global("debug"); // prints everything there is
     environment.remove_filter("pprint"); // prints values in Rust's spelling
+    builtins::add(&mut environment, trail);
     filters::add(&mut environment, trail, b64decode);
     bound::add(&mut environment, trail);
     let trail = Arc::clone(trail);

@@ -5,6 +5,8 @@ use super::*;
 
 const CANARY: &str = "canary7f3a";
 
+mod work;
+
 fn named() -> BTreeMap<String, SecretRef> {
     BTreeMap::from([
         ("db".to_owned(), reference("vault:database/creds/web")),

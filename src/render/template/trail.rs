@@ -1,12 +1,13 @@
 //! What is recorded during a rendering: missing keys, misused values, and the bytes produced so far.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use minijinja::{Error, ErrorKind};
 
 use super::super::error::TemplateRenderError;
-use super::super::limits::{GROWTH, OUTPUT};
+use super::super::limits::{GROWTH, NESTED, OUTPUT};
 
 /// A key that was looked up and does not exist.
 #[derive(Clone)]
@@ -16,7 +17,7 @@ pub(super) struct MissingKey {
     pub(super) offset: usize,
     pub(super) key: String,
     /// The existing keys.
-    pub(super) known: Vec<String>,
+    pub(super) known: Arc<[String]>,
 }
 
 /// The origin of an object.
@@ -37,17 +38,26 @@ impl Origin {
 }
 
 /// What went wrong during one rendering, besides minijinja's errors.
-#[derive(Default)]
-pub(super) struct Trail(Mutex<State>);
+pub(super) struct Trail {
+    state: Mutex<State>,
+    /// The most that operations may look at.
+    work: usize,
+}
 
 /// The recorded events and counts.
 #[derive(Default)]
 struct State {
     misses: Vec<MissingKey>,
+    /// The offsets of the calls of each missing key: a loop can miss the same one in each turn.
+    missed: BTreeMap<String, BTreeSet<usize>>,
     refused: Option<TemplateRenderError>,
     misused: Option<(usize, TemplateRenderError)>,
     /// Bytes of all values produced so far.
     grown: usize,
+    /// What operations have looked at.
+    worked: usize,
+    /// Namespaces in other values.
+    nested: usize,
     emitted: usize,
 }
 
@@ -60,9 +70,14 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 }
 
 impl Trail {
+    /// Nothing yet; operations may look at so much.
+    pub(super) fn new(work: usize) -> Self {
+        Self { state: Mutex::default(), work }
+    }
+
     /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("nobody panics while holding the trail")
+        self.state.lock().expect("nobody panics while holding the trail")
     }
 
     /// Records a reason and returns an error that stands for it.
@@ -86,6 +101,29 @@ impl Trail {
         if is_over { Err(self.refuse(TemplateRenderError::TooMuchGrowth)) } else { Ok(()) }
     }
 
+    /// Counts what an operation looks at; fails above the limit.
+    pub(super) fn work(&self, size: usize) -> Result<(), Error> {
+        let mut state = self.state();
+        state.worked = state.worked.saturating_add(size);
+        let is_over = state.worked > self.work;
+        drop(state);
+        if is_over { Err(self.refuse(TemplateRenderError::TooMuchSearching)) } else { Ok(()) }
+    }
+
+    /// What operations have looked at so far.
+    pub(super) fn worked(&self) -> usize {
+        self.state().worked
+    }
+
+    /// Counts a namespace in another value; fails above the limit.
+    pub(super) fn nest(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        state.nested += 1;
+        let is_over = state.nested > NESTED;
+        drop(state);
+        if is_over { Err(self.refuse(TemplateRenderError::TooManyNested)) } else { Ok(()) }
+    }
+
     /// Counts output; fails above the limit.
     pub(super) fn emit(&self, text: &str) -> Result<(), Error> {
         let mut state = self.state();
@@ -105,9 +143,16 @@ impl Trail {
         self.state().misused.take()
     }
 
-    /// Records a missing key.
+    /// Records a missing key, once.
     pub(super) fn missed(&self, miss: MissingKey) {
-        self.state().misses.push(miss);
+        let mut state = self.state();
+        let is_new = match state.missed.get_mut(&miss.key) {
+            Some(offsets) => offsets.insert(miss.offset),
+            None => state.missed.insert(miss.key.clone(), BTreeSet::from([miss.offset])).is_none(),
+        };
+        if is_new {
+            state.misses.push(miss);
+        }
     }
 
     /// The first missing key for which `is_optional` is false.

@@ -2,7 +2,7 @@
 //! text when they are not text.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
@@ -13,6 +13,9 @@ use super::super::Part;
 use super::super::error::{TemplateRenderError, ValueError};
 use super::super::tree::Json;
 use super::trail::{MissingKey, Origin, Trail};
+
+/// The work for one value besides the bytes of its text.
+pub(super) const NODE: usize = 8;
 
 /// The result of `secret('…')`.
 pub(super) enum Answer {
@@ -55,7 +58,7 @@ impl Answer {
         let reference = reference.to_string();
         match why {
             ValueError::Pick(PickError::NoKey { key, known }) => {
-                Ok(Self::Missing(MissingKey { reference, offset, key, known }))
+                Ok(Self::Missing(MissingKey { reference, offset, key, known: known.into() }))
             }
             ValueError::Pick(PickError::Null(key)) => {
                 let origin = Arc::new(Origin { reference, offset, trail: Arc::clone(trail) });
@@ -80,7 +83,7 @@ fn keyed(
             Err(_) => faults.push((key.to_owned(), None)),
         }
     }
-    Value::from_object(Keyed { entries, faults, whole: whole.map(str::to_owned), origin: Arc::clone(origin) })
+    Value::from_object(Keyed::new(entries, faults, whole.map(str::to_owned), origin))
 }
 
 /// One value; `key` names it in errors.
@@ -111,8 +114,9 @@ fn nested(key: Option<&str>, json: Json, origin: &Arc<Origin>) -> Value {
         Json::Number(written) => number(written),
         Json::Text(text) => Value::from(text),
         Json::List(items) => {
-            let items = items.into_iter().map(|item| nested(None, item, origin)).collect();
-            Value::from_object(Listed { items, origin: Arc::clone(origin) })
+            let items: Vec<_> = items.into_iter().map(|item| nested(None, item, origin)).collect();
+            let size = items.iter().map(size).sum();
+            Value::from_object(Listed { items, size, origin: Arc::clone(origin) })
         }
         Json::Map(entries) => {
             let entry = |(key, value): (String, Json)| {
@@ -120,7 +124,7 @@ fn nested(key: Option<&str>, json: Json, origin: &Arc<Origin>) -> Value {
                 (key, value)
             };
             let entries = entries.into_iter().map(entry).collect();
-            Value::from_object(Keyed { entries, faults: Vec::new(), whole: None, origin: Arc::clone(origin) })
+            Value::from_object(Keyed::new(entries, Vec::new(), None, origin))
         }
     }
 }
@@ -153,10 +157,45 @@ pub(super) struct Keyed {
     faults: Vec<(String, Option<JsonError>)>,
     /// The original text, if the reference is to one value that is a JSON object: it prints unchanged.
     pub(super) whole: Option<String>,
+    /// The work of looking at all of it.
+    pub(super) size: usize,
+    /// The entries in the order of their keys, if there are more than a few.
+    sorted: OnceLock<Vec<usize>>,
+    /// The keys, for errors.
+    names: OnceLock<Arc<[String]>>,
     origin: Arc<Origin>,
 }
 
 impl Keyed {
+    fn new(
+        entries: Vec<(String, Value)>,
+        faults: Vec<(String, Option<JsonError>)>,
+        whole: Option<String>,
+        origin: &Arc<Origin>,
+    ) -> Self {
+        let size = entries.iter().map(|(key, value)| NODE + key.len() + size(value)).sum::<usize>();
+        let size = size + whole.as_ref().map_or(0, String::len);
+        let (sorted, names) = Default::default();
+        Self { entries, faults, whole, size, sorted, names, origin: Arc::clone(origin) }
+    }
+
+    /// The value of a key: a loop looks up each of thousands.
+    fn entry(&self, key: &str) -> Option<&Value> {
+        const FEW: usize = 16;
+        if self.entries.len() <= FEW {
+            return self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        }
+        let name = |index: &usize| self.entries[*index].0.as_str();
+        let sorted = self.sorted.get_or_init(|| {
+            let mut sorted: Vec<usize> = (0..self.entries.len()).collect();
+            sorted.sort_by_key(name);
+            sorted
+        });
+        let found = sorted.partition_point(|index| name(index) < key);
+        let (name, value) = &self.entries[*sorted.get(found)?];
+        (name == key).then_some(value)
+    }
+
     /// The error of a faulty key.
     fn faulty(&self, key: &str, fault: Option<&JsonError>) -> TemplateRenderError {
         let why = match fault {
@@ -169,14 +208,15 @@ impl Keyed {
 
 impl Object for Keyed {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        if let Some((_, value)) = self.entries.iter().find(|(name, _)| name == key) {
+        if let Some(value) = self.entry(key) {
             return Some(value.clone());
         }
         if let Some((key, fault)) = self.faults.iter().find(|(name, _)| name == key) {
             _ = self.origin.misused(self.faulty(key, fault.as_ref()));
             return None;
         }
-        let known = self.entries.iter().map(|(name, _)| name.clone()).collect();
+        let known = self.names.get_or_init(|| self.entries.iter().map(|(name, _)| name.clone()).collect());
+        let known = Arc::clone(known);
         let reference = self.origin.reference.clone();
         self.origin.trail.missed(MissingKey { reference, offset: self.origin.offset, key: key.to_owned(), known });
         None
@@ -193,6 +233,10 @@ impl Object for Keyed {
         )
     }
 
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.entries.len() + self.faults.len())
+    }
+
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.whole {
             Some(text) => f.write_str(text),
@@ -201,9 +245,28 @@ impl Object for Keyed {
     }
 }
 
+/// The work of looking at a value that is part of a secret.
+pub(super) fn size(value: &Value) -> usize {
+    let object = value.downcast_object_ref::<Keyed>().map(|map| map.size);
+    let object = object.or_else(|| value.downcast_object_ref::<Listed>().map(|list| list.size));
+    let object = object.or_else(|| value.downcast_object_ref::<Written>().map(|number| number.0.len()));
+    let object = object.or_else(|| value.downcast_object_ref::<Binary>().map(|binary| binary.bytes.len()));
+    NODE + object.unwrap_or_else(|| value.as_str().map_or(0, str::len))
+}
+
+/// Whether a value is one of the objects of this module that have parts or text.
+pub(super) fn is_secret(value: &Value) -> bool {
+    value.downcast_object_ref::<Keyed>().is_some()
+        || value.downcast_object_ref::<Listed>().is_some()
+        || value.downcast_object_ref::<Written>().is_some()
+        || value.downcast_object_ref::<Binary>().is_some()
+}
+
 /// A list.
 pub(super) struct Listed {
     pub(super) items: Vec<Value>,
+    /// The work of looking at all of it.
+    pub(super) size: usize,
     origin: Arc<Origin>,
 }
 
