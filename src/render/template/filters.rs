@@ -13,8 +13,9 @@ use super::super::error::TemplateRenderError;
 use super::super::format::{Datum, dotenv, json, properties, yaml};
 use super::super::tree::DEPTH;
 use super::objects::{flat, groups};
+use super::read::{scalar, tree};
 use super::trail::{Origin, Trail};
-use super::value::{Binary, is_null, scalar, tree};
+use super::value::{Binary, is_null};
 use super::work::{Cost, Counting};
 
 /// Everything except RFC 3986's unreserved characters (2.3) is encoded, the slash too.
@@ -71,7 +72,13 @@ pub(super) fn add(environment: &mut Environment<'static>, trail: &Arc<Trail>, b6
         });
         items.collect::<Result<Vec<_>, Error>>().map(|items| items.join(&between))
     });
+    add_formats(&mut counting);
+}
 
+/// The filters that quote one value.
+fn add_formats(counting: &mut Counting<'_>) {
+    let trail = counting.trail;
+    let own = || Arc::clone(trail);
     let trail = own();
     counting.filter("json", Cost::Writing, move |value: &Value| datum(value, &trail).map(|datum| json::datum(&datum)));
     let trail = own();

@@ -153,6 +153,21 @@ const METHODS: &[(&str, &str)] = &[
     ("values", "for k, v in X | items"),
 ];
 
+/// The kind of a value that was used as a list or map. minijinja names kinds of values here, and quotes none.
+pub(super) fn without_items(detail: Option<&str>) -> Option<&'static str> {
+    let detail = detail?;
+    if detail == "cannot convert value into pairs" {
+        return Some("no map");
+    }
+    match detail.strip_suffix(" is not iterable")? {
+        "string" => Some("one text"),
+        "number" => Some("a number"),
+        "bool" => Some("true or false"),
+        "none" => Some("null"),
+        _ => Some("one value"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

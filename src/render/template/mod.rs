@@ -27,8 +27,10 @@ mod chains;
 mod filters;
 mod go_syntax;
 mod hints;
+mod made;
 mod objects;
 mod pick;
+mod read;
 mod scan;
 mod trail;
 mod value;
@@ -312,26 +314,11 @@ impl Template {
                 Some(miss) => self.missing(miss),
                 None if kind == ErrorKind::UndefinedError => TemplateRenderError::Undefined,
                 None if kind == ErrorKind::CannotUnpack => TemplateRenderError::Unpack,
-                None if let Some(what) = without_items(error.detail()) => TemplateRenderError::NoItems(what),
+                None if let Some(what) = hints::without_items(error.detail()) => TemplateRenderError::NoItems(what),
                 None => TemplateRenderError::Engine(kind.to_string()),
             },
         };
         RenderError::Template { at, why }
-    }
-}
-
-/// The kind of a value that was used as a list or map. minijinja names kinds of values here, and quotes none.
-fn without_items(detail: Option<&str>) -> Option<&'static str> {
-    let detail = detail?;
-    if detail == "cannot convert value into pairs" {
-        return Some("no map");
-    }
-    match detail.strip_suffix(" is not iterable")? {
-        "string" => Some("one text"),
-        "number" => Some("a number"),
-        "bool" => Some("true or false"),
-        "none" => Some("null"),
-        _ => Some("one value"),
     }
 }
 

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
-use minijinja::{Error, ErrorKind};
 
 use crate::domain::{JsonError, PickError, SecretBytes, SecretMap, SecretRef, SecretValue};
 
@@ -154,7 +153,7 @@ without_value!(Keyed, Listed, Written, Binary, Null);
 pub(super) struct Keyed {
     pub(super) entries: Vec<(String, Value)>,
     /// Keys whose value cannot be used, and why; `None` means nested too deep, or a repeated key in it.
-    faults: Vec<(String, Option<JsonError>)>,
+    pub(super) faults: Vec<(String, Option<JsonError>)>,
     /// The original text, if the reference is to one value that is a JSON object: it prints unchanged.
     pub(super) whole: Option<String>,
     /// The work of looking at all of it.
@@ -197,7 +196,7 @@ impl Keyed {
     }
 
     /// The error of a faulty key.
-    fn faulty(&self, key: &str, fault: Option<&JsonError>) -> TemplateRenderError {
+    pub(super) fn faulty(&self, key: &str, fault: Option<&JsonError>) -> TemplateRenderError {
         let why = match fault {
             Some(fault) => ValueError::Pick(PickError::Faulty(fault.clone())),
             None => ValueError::Nested(Some(key.to_owned())),
@@ -331,7 +330,7 @@ pub(super) struct Null {
 
 impl Null {
     /// The error of using null as text.
-    fn trouble(&self) -> TemplateRenderError {
+    pub(super) fn trouble(&self) -> TemplateRenderError {
         match &self.key {
             Some(key) => TemplateRenderError::Reference {
                 reference: self.origin.reference.clone(),
@@ -359,74 +358,4 @@ impl Object for Null {
 /// Whether the value is JSON null or the template's own `none`.
 pub(super) fn is_null(value: &Value) -> bool {
     value.is_none() || value.downcast_object_ref::<Null>().is_some()
-}
-
-/// A value as text. Fails for undefined, null, maps, lists and bytes.
-pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
-    if let Some(text) = value.as_str() {
-        return Ok(text.to_owned());
-    }
-    if value.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
-    if value.is_none() {
-        return Err(trail.refuse(TemplateRenderError::Null));
-    }
-    if value.is_number() {
-        return Ok(value.to_string());
-    }
-    if let Ok(value) = bool::try_from(value.clone()) {
-        return Ok(if value { "true" } else { "false" }.to_owned());
-    }
-    if let Some(null) = value.downcast_object_ref::<Null>() {
-        return Err(trail.refuse(null.trouble()));
-    }
-    if let Some(Written(written)) = value.downcast_object_ref() {
-        return Ok(written.clone());
-    }
-    if let Some(Keyed { whole: Some(whole), .. }) = value.downcast_object_ref() {
-        return Ok(whole.clone());
-    }
-    let is_binary = value.as_bytes().is_some() || value.downcast_object_ref::<Binary>().is_some();
-    Err(trail.refuse(if is_binary { TemplateRenderError::Binary } else { TemplateRenderError::Collection }))
-}
-
-/// A value as JSON.
-pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
-    if let Some(map @ Keyed { entries, .. }) = value.downcast_object_ref() {
-        if let Some((key, fault)) = map.faults.first() {
-            return Err(trail.refuse(map.faulty(key, fault.as_ref())));
-        }
-        let entry = |(key, value): &(String, Value)| Ok((key.clone(), tree(value, depth, trail)?));
-        return entries.iter().map(entry).collect::<Result<_, Error>>().map(Json::Map);
-    }
-    if let Some(Listed { items, .. }) = value.downcast_object_ref() {
-        return items.iter().map(|item| tree(item, depth, trail)).collect::<Result<_, Error>>().map(Json::List);
-    }
-    if let Some(Written(written)) = value.downcast_object_ref() {
-        return Ok(Json::Number(written.clone()));
-    }
-    if is_null(value) {
-        return Ok(Json::Null);
-    }
-    if value.is_number() {
-        let text = value.to_string();
-        let is_json = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
-        return if is_json { Ok(Json::Number(text)) } else { Err(trail.refuse(TemplateRenderError::NoDatum)) };
-    }
-    if let Ok(value) = bool::try_from(value.clone()) {
-        return Ok(Json::Bool(value));
-    }
-    match value.as_object().map(|object| object.repr()) {
-        Some(ObjectRepr::Map) => {
-            let entry = |key: Value| Ok((scalar(&key, trail)?, tree(&value.get_item(&key)?, depth, trail)?));
-            value.try_iter()?.checked().map(|key| entry(key?)).collect::<Result<_, Error>>().map(Json::Map)
-        }
-        Some(ObjectRepr::Seq | ObjectRepr::Iterable) => {
-            let items = value.try_iter()?.checked();
-            items.map(|item| tree(&item?, depth, trail)).collect::<Result<_, Error>>().map(Json::List)
-        }
-        _ => scalar(value, trail).map(Json::Text),
-    }
 }

@@ -1,6 +1,6 @@
 //! Counts the work of single operations: minijinja's fuel counts instructions, and one instruction can search, compare
 //! or sort everything there is. Before an operation runs, the size of its operands is counted against one limit per
-//! rendering; what it produces is counted by [`super::bound`].
+//! rendering; what it produces is counted by [`super::made`].
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use minijinja::value::{FunctionArgs, FunctionResult, ObjectRepr, Rest, Value, Va
 use minijinja::{Environment, Error, State, tests};
 
 use super::super::error::TemplateRenderError;
-use super::bound;
+use super::made;
 use super::trail::Trail;
 use super::value::{NODE, is_secret, size};
 /// The deepest nesting of a value.
@@ -202,6 +202,6 @@ pub(super) fn counted(
         let operands = operands.into_values();
         cost.count(&operands, &trail)?;
         let value = function.call(state, &operands)?;
-        if cost == Cost::None { Ok(value) } else { bound::counted(&value, &trail) }
+        if cost == Cost::None { Ok(value) } else { made::counted(&value, &trail) }
     }
 }
