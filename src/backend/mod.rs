@@ -323,7 +323,7 @@ impl Backend {
             }
             (Work::RenewToken, Kind::Vault(logins)) => match logins.current() {
                 Some(vault) => match vault.renew_token().await {
-                    Ok(token) => Outcome::Granted(grant(&token)),
+                    Ok(token) => Outcome::Granted(renewed(&token)),
                     Err(failure) => refused(&vault, failure),
                 },
                 None => Outcome::Failed(no_login()),
@@ -355,6 +355,12 @@ pub(crate) fn grant(token: &Token) -> Grant {
     Grant { life, revocable: is_renewable }
 }
 
+/// The same of a renewed token. A renewal that does not state a lifetime has given none: the known end stays.
+fn renewed(token: &Token) -> Grant {
+    let grant = grant(token);
+    Grant { life: token.ttl.and(grant.life), ..grant }
+}
+
 /// The failure of a request for which no login exists.
 fn no_login() -> Failure {
     Failure::new(Class::Denied, "not logged in")
@@ -379,4 +385,25 @@ fn fetched(answer: Result<Fetched, Outcome>) -> (Outcome, Option<Fetched>) {
 async fn fetch_one(provider: &impl Fetch, source: &Source) -> Result<Fetched, Failure> {
     let answer = provider.fetch(&[source]).await.pop();
     answer.unwrap_or_else(|| Err(Failure::new(Class::Malformed, "the provider gave no answer").perhaps_done()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_without_a_lifetime_is_renewed_early_and_a_renewal_without_one_is_the_last() {
+        let token = |ttl| Token {
+            accessor: None,
+            ttl,
+            renewable: true,
+            kind: TokenKind::Service,
+            origin: Origin::Login,
+            uses: None,
+        };
+        let minute = Some(Duration::from_secs(60));
+        let ttl = |grant: Grant| grant.life.map(|life| life.ttl);
+        assert_eq!((ttl(grant(&token(minute))), ttl(renewed(&token(minute)))), (minute, minute));
+        assert_eq!((ttl(grant(&token(None))), ttl(renewed(&token(None)))), (Some(LONGEST_LIFE), None));
+    }
 }
