@@ -3,11 +3,21 @@
 
 use super::place::Place;
 use super::shape::Shape;
-use super::tree::{Kind, Node, Text};
+use super::tree::{Entry, Kind, Node, Text};
+
+/// How two settings contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Conflict {
+    /// Both set the same key, to texts that differ; their meanings may be equal (`60s` and `1m`).
+    SameKey,
+    /// They set alternatives that exclude each other.
+    Alternatives,
+}
 
 /// Two settings that contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contradiction<'a> {
+    conflict: Conflict,
     earlier: &'a Place,
     /// Where the later of the two is.
     pub(super) later: &'a Place,
@@ -19,7 +29,11 @@ impl Contradiction<'_> {
         if self.earlier == self.later {
             return "given twice".to_owned();
         }
-        format!("contradicts {}: only one of the two can count; leave the other out", self.earlier)
+        let what = match self.conflict {
+            Conflict::SameKey => "given in two ways, here and in",
+            Conflict::Alternatives => "contradicts",
+        };
+        format!("{what} {}: only one of the two can count; leave the other out", self.earlier)
     }
 }
 
@@ -28,7 +42,7 @@ impl Contradiction<'_> {
 enum Repeated {
     /// A single value: a script appends the flag that changes it.
     Last,
-    /// A file, variable or secret.
+    /// What a file, variable or secret is: its reference or template.
     Refused,
 }
 
@@ -45,7 +59,7 @@ fn below<'a>(
     shape: Option<&'static Shape>,
     repeated: Repeated,
 ) -> Option<Contradiction<'a>> {
-    let both = Contradiction { earlier: &earlier.place, later: &later.place };
+    let both = Contradiction { conflict: Conflict::SameKey, earlier: &earlier.place, later: &later.place };
     let (Kind::Map(old), Kind::Map(new)) = (&earlier.kind, &later.kind) else {
         let is_list = matches!(later.kind, Kind::List(_));
         let is_override = earlier.place == later.place && repeated == Repeated::Last && !is_list;
@@ -58,15 +72,27 @@ fn below<'a>(
     });
     if let (Some(choice), Some((way, head))) = (choice, taken) {
         let is_other = |key: &str| !way.contains(&key) && choice.ways.iter().any(|way| way.contains(&key));
-        if let Some(other) = old.iter().find(|entry| is_other(&entry.key)) {
-            return Some(Contradiction { earlier: &other.place, later: &head.place });
+        let is_usable = |entry: &&Entry| !matches!(entry.value.kind, Kind::Bad);
+        let other = old.iter().filter(is_usable).find(|entry| is_other(&entry.key));
+        if let Some(other) = other.filter(|_| is_usable(&head)) {
+            return Some(Contradiction { conflict: Conflict::Alternatives, earlier: &other.place, later: &head.place });
         }
     }
-    let repeated = if matches!(shape, Some(Shape::Map { .. })) { Repeated::Refused } else { repeated };
     new.iter().find_map(|new| {
         let old = old.iter().find(|old| old.key == new.key)?;
+        let repeated = match shape {
+            Some(Shape::Map { .. }) => Repeated::Refused,
+            Some(shape) if repeated == Repeated::Refused && !is_content(shape, &new.key) => Repeated::Last,
+            _ => repeated,
+        };
         below(&old.value, &new.value, shape.and_then(|shape| shape.under(&new.key)), repeated)
     })
+}
+
+/// Whether a field of a file, variable or secret is its reference or template, not one of its options.
+fn is_content(shape: &Shape, key: &str) -> bool {
+    let is_short = matches!(shape, Shape::Short { into: Some(field), .. } if *field == key);
+    is_short || shape.choice().is_some_and(|choice| choice.ways.iter().any(|way| way.first() == Some(&key)))
 }
 
 /// Whether two nodes say the same. One whose mistake has been reported contradicts nothing.

@@ -131,6 +131,13 @@ impl<'a> Reader<'a, '_> {
             self.mistakes.add(&place, format!("unknown option {option:?} behind the reference; did you mean {meant}?"));
             return;
         }
+        let is_changed = |(at, (option, value)): (usize, &(&str, &str))| {
+            options[..at].iter().any(|(earlier, other)| earlier == option && other != value)
+        };
+        if options.iter().enumerate().any(is_changed) {
+            self.mistakes.add(&place, "given twice");
+            return;
+        }
         if options.is_empty() {
             return self.layer.add_consistent(Node::given(reference, &place).under(&[map, name]), self.mistakes);
         }

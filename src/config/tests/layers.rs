@@ -316,65 +316,106 @@ fn mistakes_in_flags_name_the_flag() {
     assert_eq!(twice.mistake(), "--file a: given twice");
     let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
     assert_eq!(twice.mistake(), "--env A: given twice");
+    let twice = flags(&[("--file", "a=file:/x,mode=0440,mode=0400")]);
+    assert_eq!(twice.mistake(), "--file a: given twice");
 }
 
 #[test]
 fn settings_of_one_layer_that_contradict_each_other_are_refused_with_both_places() {
     const WHY: &str = "only one of the two can count; leave the other out";
+    const TWO_WAYS: &str = "given in two ways, here and in";
     let set = |first: &str, second: &str| flags(&[("--set", first), ("--set", second)]).mistakes();
     for (first, second, later, earlier) in [
         ("files.x.from=file:/a", "files.x.template=b", "files.x.template", "files.x.from"),
         ("files.x.template=b", "files.x.from=file:/a", "files.x.from", "files.x.template"),
         ("files.x.template=b", "files.x.templateFile=/b", "files.x.templateFile", "files.x.template"),
         ("files.x.format=json", "files.x.template=b", "files.x.template", "files.x.format"),
-        ("files.x=file:/a", "files.x.from=file:/b", "files.x.from", "files.x"),
         ("files={x: file:/a}", "files.x.template=b", "files.x.template", "files"),
         ("env.X.from=file:/a", "env.X.template=b", "env.X.template", "env.X.from"),
-        ("secrets.x=file:/a", "secrets.x.from=file:/b", "secrets.x.from", "secrets.x"),
         ("vault.ca=-----BEGIN CERTIFICATE-----", "vault.caFile=/ca", "vault.caFile", "vault.ca"),
         ("vault.caPath=/ca", "vault.caFile=/ca", "vault.caFile", "vault.caPath"),
         ("vault.auth.roleId=a", "vault.auth.roleIdFile=/a", "vault.auth.roleIdFile", "vault.auth.roleId"),
-        ("volume=/run/a", "volume.path=/run/b", "volume.path", "volume"),
-        ("refresh=5m", "refresh.vault=6m", "refresh.vault", "refresh"),
-        ("vault={address: \"http://a\"}", "vault.address=http://b", "vault.address", "vault"),
     ] {
         let expected = format!("--set {later}: contradicts --set {earlier}: {WHY}");
         let mistakes = set(first, second);
         assert!(mistakes.contains(&expected), "{expected}\n{mistakes:#?}");
     }
     for (first, second, later, earlier) in [
-        (("--file", "x=file:/a"), ("--set", "files.x.template=b"), "--set files.x.template", "--file x"),
+        ("files.x=file:/a", "files.x.from=file:/b", "files.x.from", "files.x"),
+        ("secrets.x=file:/a", "secrets.x.from=file:/b", "secrets.x.from", "secrets.x"),
+        ("volume=/run/a", "volume.path=/run/b", "volume.path", "volume"),
+        ("refresh=5m", "refresh.vault=6m", "refresh.vault", "refresh"),
+        ("vault={address: \"http://a\"}", "vault.address=http://b", "vault.address", "vault"),
+    ] {
+        let expected = format!("--set {later}: {TWO_WAYS} --set {earlier}: {WHY}");
+        let mistakes = set(first, second);
+        assert!(mistakes.contains(&expected), "{expected}\n{mistakes:#?}");
+    }
+    let mistake = flags(&[("--file", "x=file:/a"), ("--set", "files.x.template=b")]).mistake();
+    assert_eq!(mistake, format!("--set files.x.template: contradicts --file x: {WHY}"));
+    for (first, second, later, earlier) in [
         (("--file", "x=file:/a"), ("--set", "files.x=file:/b"), "--set files.x", "--file x"),
-        (("--set", "files.x.format=json"), ("--file", "x=file:/a,format=raw"), "--file x", "--set files.x.format"),
         (("--env", "X=file:/a"), ("--set", "env.X=file:/b"), "--set env.X", "--env X"),
         (("--run-as", "1:1"), ("--set", "runAs=2:2"), "--set runAs", "--run-as"),
         (("--supervise", ""), ("--set", "supervise=false"), "--set supervise", "--supervise"),
         (("--volume", "/run/a"), ("--set", "volume.path=/run/b"), "--set volume.path", "--volume"),
         (("--on-change", "none"), ("--set", "onChange=restart"), "--on-change", "--set onChange"),
+        (("--set", "files.x.format=json"), ("--file", "x=file:/a,format=raw"), "--file x", "--set files.x.format"),
+        // The same value to whoever reads both, but not the same text.
+        (("--set", "timeout=60s"), ("--timeout", "1m"), "--timeout", "--set timeout"),
+        (("--set", "volume.path=/dev/shm/x"), ("--volume", "/dev/shm/x/"), "--volume", "--set volume.path"),
     ] {
-        assert_eq!(flags(&[first, second]).mistake(), format!("{later}: contradicts {earlier}: {WHY}"));
+        let mistake = flags(&[first, second]).mistake();
+        assert_eq!(mistake, format!("{later}: {TWO_WAYS} {earlier}: {WHY}"));
     }
     for (first, second, place) in [
         ("files.x=file:/a", "files.x=file:/b", "files.x"),
         ("env.X.template=a", "env.X.template=b", "env.X.template"),
         ("secrets.x=file:/a", "secrets.x=file:/b", "secrets.x"),
+        ("secrets.x.from=file:/a", "secrets.x.from=file:/b", "secrets.x.from"),
+        ("env.X.from=file:/a", "env.X.from=file:/b", "env.X.from"),
         ("passEnv=[A]", "passEnv=[B]", "passEnv"),
         ("envFrom=[{from: file:/a}]", "envFrom=[{from: file:/b}]", "envFrom"),
         ("onChange=signal:HUP", "onChange=restart", "onChange"),
     ] {
         assert_eq!(set(first, second), [format!("--set {place}: given twice")]);
     }
-    for (first, second) in [
-        (("SECRET_EXEC_VAULT_CA", "-----BEGIN CERTIFICATE-----"), ("SECRET_EXEC_VAULT_CA_FILE", "/ca")),
-        (("SECRET_EXEC_VOLUME", "/run/a"), ("SECRET_EXEC_VOLUME_PATH", "/run/b")),
-        (("SECRET_EXEC_REFRESH", "5m"), ("SECRET_EXEC_REFRESH_VAULT", "6m")),
+    for (first, second, how) in [
+        (("SECRET_EXEC_VAULT_CA", "-----BEGIN CERTIFICATE-----"), ("SECRET_EXEC_VAULT_CA_FILE", "/ca"), "contradicts"),
+        (("SECRET_EXEC_VOLUME", "/run/a"), ("SECRET_EXEC_VOLUME_PATH", "/run/b"), TWO_WAYS),
+        (("SECRET_EXEC_REFRESH", "5m"), ("SECRET_EXEC_REFRESH_VAULT", "6m"), TWO_WAYS),
     ] {
         for pair in [[first, second], [second, first]] {
-            let expected =
-                format!("environment variable {}: contradicts environment variable {}: {WHY}", second.0, first.0);
+            let expected = format!("environment variable {}: {how} environment variable {}: {WHY}", second.0, first.0);
             assert_eq!(environment(&pair).mistake(), expected);
         }
     }
+}
+
+#[test]
+fn an_empty_variable_beside_its_alternative_is_one_mistake() {
+    let empty = ("SECRET_EXEC_VAULT_CA", "");
+    let file = ("SECRET_EXEC_VAULT_CA_FILE", "/ca");
+    for pair in [[empty, file], [file, empty]] {
+        let mistakes = environment(&pair).mistakes();
+        assert!(matches!(&mistakes[..], [one] if one.contains("SECRET_EXEC_VAULT_CA: is empty")), "{mistakes:#?}");
+    }
+}
+
+#[test]
+fn a_setting_of_a_file_that_is_repeated_counts_as_it_was_given_last() {
+    for (first, second) in [
+        ("files.x.mode=0440", "files.x.mode=0400"),
+        ("files.x.format=json", "files.x.format=raw"),
+        ("files.x.refresh=5m", "files.x.refresh=6m"),
+    ] {
+        let pair = [("--file", "x=vault:secret/data/x"), ("--set", first), ("--set", second)];
+        let mistakes = flags(&pair).mistakes();
+        assert!(!mistakes.iter().any(|mistake| mistake.contains("given twice")), "{mistakes:#?}");
+    }
+    let again = [("--file", "x=file:/a"), ("--set", "files.x.mode=0440"), ("--set", "files.x.mode=0400")];
+    let once = [("--file", "x=file:/a"), ("--set", "files.x.mode=0400")];
+    assert_eq!(flags(&again).config().files[0].mode, flags(&once).config().files[0].mode);
 }
 
 #[test]
