@@ -1,9 +1,9 @@
 //! Delivery: writes files into a directory on memory, one generation at a time, and builds the app's environment.
 //!
 //! `place` finds or mounts the directory and verifies it, `generation` fills one folder of it, `volume` makes that
-//! folder visible to readers by one rename, `lock` keeps other writers out, `links` makes directories of links to it. `claim` decides whether a
-//! directory is ours, so that `way` and `remove` may remove what the app put there. Nothing is ever written to a
-//! directory that was not verified to be on memory.
+//! folder visible to readers by one rename, `lock` keeps other writers out, `links` makes directories of links to it.
+//! `claim` decides whether a directory is ours, so that `way` and `remove` may remove what the app put there. Nothing is
+//! ever written to a directory that was not verified to be on memory.
 
 pub mod environ;
 

@@ -108,9 +108,9 @@ struct Retired {
     due: Duration,
 }
 
-/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier run
-/// left. Everything that needs privilege is done here, except writing files with another owner. [`VolumeError::Busy`], without
-/// any wait, where another process keeps its files fresh.
+/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier
+/// run left. Everything that needs privilege is done here, except writing files with another owner.
+/// [`VolumeError::Busy`], without any wait, where another process keeps its files fresh.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let (path, owner) = (plan.path.clone(), plan.owner);
     let (folder, claim) = place::prepare(plan)?;
