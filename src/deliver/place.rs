@@ -39,8 +39,8 @@ impl From<PathError> for VolumeError {
     }
 }
 
-/// Returns the volume's directory, on memory and with its owner and mode set, and whether it is known to belong to this
-/// program (see `claim`). Mounts a tmpfs and creates directories where needed.
+/// Returns the volume's directory, on memory, and whether it is known to belong to this program (see `claim`): its owner
+/// and mode may be set. Mounts a tmpfs and creates directories where needed.
 pub(super) fn prepare(plan: &VolumePlan) -> Result<(Folder, Claim), VolumeError> {
     let folder = find(plan).or_else(|error| match way::repair(plan) {
         Ok(true) => find(plan),
@@ -56,7 +56,6 @@ pub(super) fn prepare(plan: &VolumePlan) -> Result<(Folder, Claim), VolumeError>
         refuse_foreign(&folder, plan)?;
         refuse_occupied(&folder, plan)?;
     }
-    set_owner_and_mode(&folder, plan.owner, plan.owner.volume_mode(), &plan.path)?;
     Ok((folder, claim))
 }
 

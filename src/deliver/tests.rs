@@ -180,6 +180,20 @@ fn a_generation_that_takes_long_to_remove_keeps_no_other_and_is_removed_in_turns
 
 /// Everything that a running process does to a volume that the app filled.
 #[test]
+fn a_writer_that_is_refused_changes_nothing_of_the_directory() {
+    let shm = Shm::new();
+    let _running = prepare(&VolumePlan { writer: Writer::Stays, ..shm.plan() }).unwrap();
+    let mode = || fs::metadata(&shm.path).unwrap().permissions().mode() & 0o7777;
+    let before = (mode(), shm.names());
+    let owner = Ownership { group: GroupAccess::Reads, ..Ownership::default() };
+    for writer in [Writer::Stays, Writer::Once] {
+        let refused = prepare(&VolumePlan { writer, owner, ..shm.plan() });
+        assert_eq!(refused.err(), Some(VolumeError::Busy(shm.path.clone())));
+        assert_eq!((mode(), shm.names()), before);
+    }
+}
+
+#[test]
 fn no_turn_removes_or_looks_at_more_names_than_it_has_time_for() {
     const MANY: usize = 10_000;
     let shm = Shm::new();

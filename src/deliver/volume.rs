@@ -108,7 +108,7 @@ struct Retired {
     due: Duration,
 }
 
-/// Finds or creates the directory, verifies that it is on memory, sets its owner, locks it, and removes what an earlier
+/// Finds or creates the directory, verifies that it is on memory, locks it, sets its owner, and removes what an earlier
 /// run left. Everything that needs privilege is done here, except writing files with another owner.
 /// [`VolumeError::Busy`], without any wait, where another process keeps its files fresh.
 pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
@@ -118,6 +118,7 @@ pub fn prepare(plan: &VolumePlan) -> Result<Volume, VolumeError> {
     let _until_the_end = lock.for_a_delivery(&folder, &path)?;
     // Root without CAP_DAC_OVERRIDE cannot open it in what it gave to the owner; see `lock_or_warn`.
     lock.take(&folder, &path)?;
+    place::set_owner_and_mode(&folder, owner, owner.volume_mode(), &path)?;
     let (retired, known, budget) = (Vec::new(), BTreeSet::new(), Budget::of_start());
     let mut volume = Volume { path, folder, owner, claim, lock, retired, orphans: Orphans::Later, known, budget };
     // A directory that cannot be listed is reported by the next step.
