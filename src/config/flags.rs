@@ -131,11 +131,11 @@ impl<'a> Reader<'a, '_> {
             self.mistakes.add(&place, format!("unknown option {option:?} behind the reference; did you mean {meant}?"));
             return;
         }
-        let is_changed = |(at, (option, value)): (usize, &(&str, &str))| {
-            options[..at].iter().any(|(earlier, other)| earlier == option && other != value)
+        let is_changed = |(at, (option, value)): &(usize, &(&str, &str))| {
+            options[..*at].iter().any(|(earlier, other)| earlier == option && other != value)
         };
-        if options.iter().enumerate().any(is_changed) {
-            self.mistakes.add(&place, "given twice");
+        if let Some((_, (option, _))) = options.iter().enumerate().find(is_changed) {
+            self.mistakes.add(&place, format!("{option} is given twice"));
             return;
         }
         if options.is_empty() {

@@ -275,6 +275,9 @@ pub enum TemplateRenderError {
     /// A value that JSON cannot express, such as an infinite number.
     #[error("this value cannot be quoted: it is no text, number, map or list")]
     NoDatum,
+    /// A value within values, without an end or nearly so.
+    #[error("it makes a value that is nested too deep")]
+    TooDeep,
     /// The limit of steps is exceeded.
     #[error("it does more than {FUEL} steps")]
     TooMuchWork,

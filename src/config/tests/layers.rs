@@ -317,7 +317,7 @@ fn mistakes_in_flags_name_the_flag() {
     let twice = flags(&[("--env", "A=file:/x"), ("--env", "A=file:/y")]);
     assert_eq!(twice.mistake(), "--env A: given twice");
     let twice = flags(&[("--file", "a=file:/x,mode=0440,mode=0400")]);
-    assert_eq!(twice.mistake(), "--file a: given twice");
+    assert_eq!(twice.mistake(), "--file a: mode is given twice");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn weigh(value: &Value, depth: usize, trail: &Trail) -> Result<(), Er
     if is_secret(value) || !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Map) {
         return Ok(());
     }
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::TooDeep))?;
     for item in value.try_iter()?.checked() {
         let item = item?;
         weigh(&item, depth, trail)?;

@@ -40,7 +40,7 @@ pub(super) fn scalar(value: &Value, trail: &Trail) -> Result<String, Error> {
 
 /// A value as JSON.
 pub(super) fn tree(value: &Value, depth: usize, trail: &Trail) -> Result<Json, Error> {
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::TooDeep))?;
     if let Some(map @ Keyed { entries, .. }) = value.downcast_object_ref() {
         if let Some((key, fault)) = map.faults.first() {
             return Err(trail.refuse(map.faulty(key, fault.as_ref())));

@@ -97,7 +97,7 @@ pub(super) fn whole(value: &Value, depth: usize, trail: &Trail) -> Result<(), Er
     if !matches!(object.repr(), ObjectRepr::Seq | ObjectRepr::Iterable | ObjectRepr::Map) {
         return Ok(());
     }
-    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::NoDatum))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| trail.refuse(TemplateRenderError::TooDeep))?;
     for item in value.try_iter()?.checked() {
         let item = item?;
         whole(&item, depth, trail)?;
