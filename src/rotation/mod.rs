@@ -2,9 +2,9 @@
 //! once.
 //!
 //! `begin` takes over from the start, `values` keeps the values needed for later rendering, `delivery` decides when and
-//! what is written, `outcome` and `log` report each result, `report` builds the status, `shutdown` revokes. The modes
-//! own the loop: they call [`Rotation::advance`], act on its events, and wait for [`Rotation::poll_completed`] beside
-//! their own signals.
+//! what is written, `outcome` and `log` report each result, `save` writes the checkpoint, `report` builds the status,
+//! `shutdown` revokes. The modes own the loop: they call [`Rotation::advance`], act on its events, and wait for
+//! [`Rotation::poll_completed`] beside their own signals.
 
 mod begin;
 mod computed;

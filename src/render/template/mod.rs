@@ -1,8 +1,8 @@
 //! Jinja templates: minijinja with `secret('…')`, strict, with every reference known before anything is fetched.
 //!
 //! A template is limited in its expressions and branches at compile time ([`scan`]), and in instructions, values
-//! ([`bound`]) and output when it is rendered. minijinja's error texts can quote values, so only kind and place are
-//! kept.
+//! ([`bound`]), what operations look at ([`work`]) and output when it is rendered. minijinja's error texts can quote
+//! values, so only kind and place are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
