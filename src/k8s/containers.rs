@@ -142,7 +142,7 @@ fn metrics_port(request: &InjectionRequest) -> Option<u16> {
 }
 
 /// The mount of the identity token.
-fn identity_mount() -> Value {
+pub(super) fn identity_mount() -> Value {
     json!({ "name": IDENTITY, "mountPath": IDENTITY_PATH, "readOnly": true })
 }
 

@@ -300,9 +300,10 @@ impl Plan<'_> {
                 ));
                 // The port depends on the arguments.
                 for key in ["args", "ports"] {
-                    let value =
-                        expected.container.get(key).map(|value| Op::add(&format!("{path}/{key}"), value.clone()));
-                    self.ops.extend(value);
+                    let path = format!("{path}/{key}");
+                    let value = expected.container.get(key).cloned();
+                    let value = value.or_else(|| self.is_there(&path).then(|| json!([])));
+                    self.ops.extend(value.map(|value| Op::add(&path, value)));
                 }
             }
             if containers::breaks_guarantee(container, self.pod) {

@@ -5,18 +5,21 @@
 //! make to every container are accepted (defaults, a service account's mount, AWS identities, SELinux options); any
 //! other difference is reported.
 
+mod fields;
+
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::config::{Flag, Injector, check_as_annotations};
 
-use super::containers::in_place_of_api_token;
+pub(super) use fields::APPARMOR_ANNOTATION;
+use fields::{contains, list_of, list_of_container, text};
+
+use super::containers::{identity_mount, in_place_of_api_token};
 use super::denial::Denial;
-use super::names::{
-    API_TOKEN_PATH, ENTRY_POINT, IDENTITY, IDENTITY_PATH, PROGRAM, SIDECAR_NAME, STATE, is_injected_name,
-};
+use super::names::{API_TOKEN_PATH, ENTRY_POINT, IDENTITY, PROGRAM, SIDECAR_NAME, STATE, is_injected_name};
 use super::request::InjectionRequest;
 
 /// The most differing arguments that are accepted as those of other annotations.
@@ -28,19 +31,6 @@ const REGIONAL: [&str; 5] = [
     "AWS_STS_REGIONAL_ENDPOINTS",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
-];
-/// Members that injection never writes to a container, and that would run or open something in it.
-const NEVER_INJECTED: [&str; 10] = [
-    "command",
-    "envFrom",
-    "lifecycle",
-    "livenessProbe",
-    "readinessProbe",
-    "restartPolicyRules",
-    "stdin",
-    "tty",
-    "volumeDevices",
-    "workingDir",
 ];
 /// Paths where a mount would replace the program or files that it reads.
 const SHADOWED: [&str; 5] = [ENTRY_POINT, "/etc", "/proc", "/sys", "/dev"];
@@ -62,7 +52,7 @@ pub(super) fn find(
     injector: &Injector,
 ) -> Result<Option<Vec<usize>>, Denial> {
     let mut found = vec![None; expected.len()];
-    let mut denial = Denial::new();
+    let mut denial: Denial = fields::apparmor_annotation(pod).into_iter().collect();
     let name = |container: &Value| text(container, "name").to_owned();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for (index, container) in
@@ -127,27 +117,11 @@ impl Comparison<'_> {
             };
             return Some(format!("its image is {shown}, expected {expected}{advice}"));
         }
-        if let Some(member) = NEVER_INJECTED.iter().find(|member| is_said(found.get(**member))) {
-            return Some(format!("it has {member}"));
-        }
-        arguments(found, expected)
-            .map_or_else(Some, |old| self.other_annotations(&old))
+        fields::never_injected(found)
+            .or_else(|| arguments(found, expected).map_or_else(Some, |old| self.other_annotations(&old)))
             .or_else(|| self.variables(found, expected))
             .or_else(|| self.mounts(found, expected))
-            .or_else(|| security(found.get("securityContext"), &expected["securityContext"]))
-            .or_else(|| {
-                let differs = |key: &&str| match (found.get(*key), expected.get(*key)) {
-                    (found, None) => is_said(found),
-                    (found, Some(expected)) => found.is_none_or(|found| !contains(found, expected)),
-                };
-                ["restartPolicy", "startupProbe"].into_iter().find(differs).map(|key| match (key, found.get(key)) {
-                    // An API server before 1.28 drops the field, and asks again.
-                    ("restartPolicy", None) => {
-                        format!("its {key} differs (before Kubernetes 1.29 the operator says nativeSidecar: false)")
-                    }
-                    _ => format!("its {key} differs"),
-                })
-            })
+            .or_else(|| fields::difference(self.pod, found, expected))
     }
 
     /// Checks arguments that injection would not write now: they must be possible results of other annotations.
@@ -207,7 +181,7 @@ impl Comparison<'_> {
             let mount = &plain_mount(mount);
             let is_written = plain.contains(mount);
             // The token's mount, when the present annotations need no login.
-            let is_token = is_login && name == IDENTITY && path == IDENTITY_PATH && text(mount, "subPath").is_empty();
+            let is_token = is_login && *mount == identity_mount();
             // Which volume keeps the API token out depends on the login.
             let is_in_place_of_api_token =
                 path == API_TOKEN_PATH && is_injected_volume(name) && *mount == in_place_of_api_token(name);
@@ -270,47 +244,13 @@ fn arguments(found: &Value, expected: &Value) -> Result<Vec<Flag>, String> {
         .collect())
 }
 
-/// The first difference of the securityContext: what injection writes must be there, and nothing else may give
-/// rights. Ids and labels that platforms add are accepted.
-fn security(found: Option<&Value>, expected: &Value) -> Option<String> {
-    let empty = Map::new();
-    let found = found.and_then(Value::as_object).unwrap_or(&empty);
-    let differs = |key: &str| Some(format!("its securityContext.{key} differs"));
-    for (key, written) in expected.as_object().into_iter().flatten() {
-        let is_same = match (key.as_str(), found.get(key)) {
-            // Updated by the injection.
-            ("runAsUser" | "runAsGroup", _) => true,
-            ("capabilities", Some(capabilities)) => drops_all(capabilities),
-            (_, Some(value)) => contains(value, written),
-            (_, None) => false,
-        };
-        if !is_same {
-            return differs(key);
-        }
-    }
-    let is_harmless = |(key, value): &(&String, &Value)| match key.as_str() {
-        "runAsUser" | "runAsGroup" => value.as_u64() != Some(0),
-        "seLinuxOptions" | "appArmorProfile" => true,
-        "privileged" => value.as_bool() == Some(false),
-        "procMount" => value.as_str() == Some("Default"),
-        _ => value.is_null() || expected.get(key.as_str()).is_some(),
-    };
-    found.iter().find(|member| !is_harmless(member)).and_then(|(key, _)| differs(key))
-}
-
-/// Whether the capabilities drop ALL and add none.
-fn drops_all(capabilities: &Value) -> bool {
-    let list = |key: &str| capabilities.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    list("add").is_empty() && list("drop").iter().any(|name| name == "ALL")
-}
-
 /// Whether the name is one of an injected volume.
 pub(super) fn is_injected_volume(name: &str) -> bool {
     [SIDECAR_NAME, STATE, IDENTITY, PROGRAM].contains(&name)
 }
 
-/// Whether a volume with an injected one's name has the same type. Its size may come from other annotations, and
-/// defaults are ignored.
+/// Whether a volume with an injected one's name has the same type, and the same Secret. Its size may come from other
+/// annotations, and defaults are ignored.
 pub(super) fn is_same_kind(volume: &Value, expected: &Value) -> bool {
     let kinds = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<BTreeSet<_>>());
     let medium = |value: &Value| value.pointer("/emptyDir/medium").filter(|medium| *medium != "").cloned();
@@ -318,17 +258,7 @@ pub(super) fn is_same_kind(volume: &Value, expected: &Value) -> bool {
         && medium(volume) == medium(expected)
         && volume.pointer("/projected/sources").map(Value::to_string)
             == expected.pointer("/projected/sources").map(Value::to_string)
-}
-
-/// Whether `found` contains all of `expected`: maps may have more keys (defaults of the API server), lists must be
-/// equal.
-fn contains(found: &Value, expected: &Value) -> bool {
-    match (found, expected) {
-        (Value::Object(found), Value::Object(expected)) => {
-            expected.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
-        }
-        _ => found == expected,
-    }
+        && expected.get("secret").is_none_or(|secret| contains(&volume["secret"], secret))
 }
 
 /// A mount without members that have their default value.
@@ -343,26 +273,6 @@ fn overlap(one: &str, other: &str) -> bool {
     let (one, other) = (Path::new(one), Path::new(other));
     let is_plain = |path: &Path| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     !is_plain(one) || !is_plain(other) || one.starts_with(other) || other.starts_with(one)
-}
-
-/// Whether the value is present and neither null, false nor an empty list.
-fn is_said(value: Option<&Value>) -> bool {
-    value.is_some_and(|value| !value.is_null() && *value != false && !value.as_array().is_some_and(Vec::is_empty))
-}
-
-/// A string member; empty if it is missing.
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A list of containers in the pod's spec; empty if it is missing.
-fn list_of<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
-    pod.get("spec").map_or(&[], |spec| list_of_container(spec, list))
-}
-
-/// A list member; empty if it is missing.
-fn list_of_container<'a>(container: &'a Value, member: &str) -> &'a [Value] {
-    container.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use serde_json::{Map, Number, Value};
 use crate::config::DIALECT_PREFIXES;
 use crate::config::annotations::PREFIX;
 
+use super::injected::APPARMOR_ANNOTATION;
+use super::names::is_injected_name;
+
 /// The limit of the pod's tree, in bytes of memory. A usual pod of 1,000 containers takes about 4 MiB.
 const MAX_TREE: usize = 8 << 20;
 /// The most members and items of a review that is parsed at all: each takes time, even if it is skipped. A usual
@@ -82,6 +85,7 @@ const POD: Keep = Keep::Members(&[
             ("affinity", Keep::Members(&[("nodeAffinity", Keep::All)])),
             ("containers", Keep::Items(&CONTAINER)),
             ("ephemeralContainers", Keep::Items(&CONTAINER)),
+            ("hostNetwork", Keep::All),
             ("hostPID", Keep::All),
             ("hostUsers", Keep::All),
             ("initContainers", Keep::Items(&CONTAINER)),
@@ -104,16 +108,22 @@ const CONTAINER: Keep = Keep::Members(&[
     ("env", Keep::Items(&Keep::All)),
     ("envFrom", Keep::Items(&Keep::All)),
     ("image", Keep::All),
+    ("imagePullPolicy", Keep::All),
     ("lifecycle", Keep::Presence),
     ("livenessProbe", Keep::Presence),
     ("name", Keep::All),
+    ("ports", Keep::Items(&Keep::All)),
     ("readinessProbe", Keep::Presence),
+    ("resizePolicy", Keep::Items(&Keep::All)),
     ("resources", Keep::All),
     ("restartPolicy", Keep::All),
     ("restartPolicyRules", Keep::Items(&Keep::Presence)),
     ("securityContext", Keep::All),
     ("startupProbe", Keep::All),
     ("stdin", Keep::All),
+    ("stdinOnce", Keep::All),
+    ("terminationMessagePath", Keep::All),
+    ("terminationMessagePolicy", Keep::All),
     ("tty", Keep::All),
     ("volumeDevices", Keep::Items(&Keep::Presence)),
     ("volumeMounts", Keep::Items(&Keep::All)),
@@ -289,6 +299,7 @@ impl<'a> Visitor<'_> for Name<'a> {
             Keep::Members(known) => known.iter().find(|(known, _)| *known == name).map(|(_, keep)| keep),
             Keep::Annotations
                 if name.starts_with(PREFIX)
+                    || name.strip_prefix(APPARMOR_ANNOTATION).is_some_and(is_injected_name)
                     || DIALECT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                     || [super::pod::DEFAULT_CONTAINER, super::pod::MIRROR].contains(&name) =>
             {
@@ -318,7 +329,7 @@ mod tests {
                 "uid": "u", "userInfo": { "username": "x" }, "oldObject": { "spec": {} },
                 "object": {
                     "metadata": { "name": "a", "managedFields": [1], "annotations": { "b": 1, "secret-exec.dev/a": 2 } },
-                    "spec": { "containers": [{ "name": "app", "ports": [{ "containerPort": 80 }] }], "tolerations": [{}] },
+                    "spec": { "containers": [{ "name": "app", "unknown": [{ "a": 80 }] }], "tolerations": [{}] },
                     "status": { "phase": "Pending" },
                 },
             },

@@ -422,6 +422,29 @@ fn injecting_into_an_injected_pod_changes_nothing() {
 }
 
 #[test]
+fn the_secret_of_an_injected_volume_cannot_be_another() {
+    let all =
+        [("agent-inject", "true"), ("role", "web"), ("tls-secret", "vault-tls"), ("ca-cert", "/vault/tls/ca.crt")];
+    let (pod, _) = injected(&pod_with(
+        "vault.hashicorp.com/",
+        &[&all[..], &[("agent-inject-secret-db", "a/b")]].concat(),
+        one_app(),
+    ))
+    .unwrap();
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    let index = volumes.iter().position(|volume| volume["name"] == "secret-exec-tls").unwrap();
+    for (member, value, is_refused) in [
+        ("secretName", json!("other"), true),
+        ("items", json!([{ "key": "other.crt", "path": "ca.crt" }]), true),
+        ("defaultMode", json!(420), false),
+    ] {
+        let mut edited = pod.clone();
+        edited["spec"]["volumes"][index]["secret"][member] = value;
+        assert_eq!(injected(&edited).is_err(), is_refused, "{member}");
+    }
+}
+
+#[test]
 fn a_token_stands_where_theirs_does() {
     let all =
         [("agent-inject", "true"), ("role", "web"), ("agent-inject-token", "true"), ("agent-run-as-user", "1001")];

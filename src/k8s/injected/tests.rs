@@ -14,6 +14,15 @@ fn whole() -> Value {
 
 const SIDECAR_NAME: &str = "/spec/initContainers/0";
 
+/// Sets a value of the injected container.
+fn set(pod: &mut Value, path: &str, value: &Value) {
+    let (parent, last) = path.rsplit_once('/').unwrap();
+    match at(pod, &format!("{SIDECAR_NAME}{parent}")) {
+        Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
+        map => map[last.replace("~1", "/").as_str()] = value.clone(),
+    }
+}
+
 #[track_caller]
 fn refused(pod: &Value, expected: &str) {
     let text = denied_by(pod, &injector(""));
@@ -86,15 +95,83 @@ fn a_container_of_our_name_that_differs_is_refused_with_what_differs() {
         ("/restartPolicyRules", json!([{ "action": "Restart" }]), "it has restartPolicyRules"),
         ("/workingDir", json!("/proc"), "it has workingDir"),
         ("/stdin", json!(true), "it has stdin"),
+        ("/stdinOnce", json!(true), "it has stdinOnce"),
         ("/tty", json!(true), "it has tty"),
+        ("/command", json!([""]), "it has command"),
+        (
+            "/terminationMessagePath",
+            json!("/run/secret-exec-state/own/state.json"),
+            "its terminationMessagePath differs",
+        ),
+        ("/terminationMessagePath", json!("/run/secret-exec-identity/token"), "its terminationMessagePath differs"),
+        ("/terminationMessagePath", json!("/dev/termination-log/../x"), "its terminationMessagePath differs"),
+        ("/terminationMessagePolicy", json!("File"), "its terminationMessagePolicy differs"),
+        ("/terminationMessagePolicy", json!(null), "its terminationMessagePolicy differs"),
+        ("/imagePullPolicy", json!("Never"), "its imagePullPolicy differs"),
+        (
+            "/resizePolicy",
+            json!([{ "resourceName": "cpu", "restartPolicy": "RestartContainer" }]),
+            "its resizePolicy differs",
+        ),
+        ("/ports", json!([{ "containerPort": 8200 }]), "its ports differ"),
+        ("/ports", json!([{ "name": "secret-exec", "containerPort": 9102, "hostPort": 80 }]), "its ports differ"),
+        ("/resources/limits/nvidia.com~1gpu", json!("1"), "its resources.limits name nvidia.com/gpu"),
+        ("/resources/requests/example.com~1fuse", json!(1), "its resources.requests name example.com/fuse"),
+        ("/resources/claims", json!([{ "name": "device" }]), "it has resources.claims"),
+        ("/startupProbe/initialDelaySeconds", json!(3600), "its startupProbe differs"),
+        ("/startupProbe/terminationGracePeriodSeconds", json!(1), "its startupProbe differs"),
+        ("/startupProbe/httpGet", json!({ "port": 1 }), "its startupProbe differs"),
+        (
+            "/restartPolicyRules",
+            json!([{ "action": "Restart", "exitCodes": { "operator": "In", "values": [0] } }]),
+            "it has restartPolicyRules",
+        ),
+        ("/volumeMounts/0/subPath", json!("files"), "it mounts volume secret-exec at"),
+        ("/volumeMounts/1/subPathExpr", json!("$(X)"), "it mounts volume secret-exec-state at"),
+        ("/volumeMounts/2/readOnly", json!(false), "it mounts volume secret-exec-identity at"),
+        ("/volumeMounts/2/recursiveReadOnly", json!("Enabled"), "it mounts volume secret-exec-identity at"),
+        (
+            "/securityContext/appArmorProfile",
+            json!({ "type": "Unconfined" }),
+            "its securityContext.appArmorProfile differs",
+        ),
+        (
+            "/securityContext/appArmorProfile",
+            json!({ "type": "Localhost", "localhostProfile": "weak" }),
+            "its securityContext.appArmorProfile differs",
+        ),
+        ("/securityContext/appArmorProfile", json!({}), "its securityContext.appArmorProfile differs"),
+        ("/securityContext/seLinuxOptions", json!({ "type": "spc_t" }), "its securityContext.seLinuxOptions differs"),
+        (
+            "/securityContext/seLinuxOptions",
+            json!({ "level": "s0", "role": "sysadm_r" }),
+            "its securityContext.seLinuxOptions differs",
+        ),
+        (
+            "/securityContext/seLinuxOptions",
+            json!({ "user": "unconfined_u" }),
+            "its securityContext.seLinuxOptions differs",
+        ),
+        ("/securityContext/windowsOptions", json!({}), "its securityContext.windowsOptions differs"),
+        (
+            "/securityContext/allowPrivilegeEscalation",
+            json!(true),
+            "its securityContext.allowPrivilegeEscalation differs",
+        ),
+        (
+            "/securityContext/seccompProfile",
+            json!({ "type": "Localhost", "localhostProfile": "x" }),
+            "its securityContext.seccompProfile differs",
+        ),
+        (
+            "/securityContext/capabilities",
+            json!({ "drop": ["ALL"], "add": ["NET_ADMIN"] }),
+            "its securityContext.capabilities differs",
+        ),
     ];
     for (path, value, expected) in changes {
         let mut edited = whole();
-        let (parent, last) = path.rsplit_once('/').unwrap();
-        match at(&mut edited, &format!("{SIDECAR_NAME}{parent}")) {
-            Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
-            map => map[last] = value.clone(),
-        }
+        set(&mut edited, path, value);
         let text = denied_by(&edited, &injector(""));
         assert!(
             text.starts_with("the pod already has a container secret-exec, which is not the injected one"),
@@ -165,6 +242,106 @@ fn what_the_api_server_and_other_webhooks_give_to_every_container_stays() {
         }
         refused(&over, &format!("it mounts volume x at {path}"));
     }
+}
+
+/// Defaults of the API server, and what its plugins and autoscalers write.
+#[test]
+fn fields_that_platforms_are_known_to_set_are_accepted() {
+    let changes: &[(&str, Value)] = &[
+        ("/terminationMessagePath", json!("/dev/termination-log")),
+        ("/terminationMessagePath", json!("")),
+        ("/imagePullPolicy", json!("IfNotPresent")),
+        ("/imagePullPolicy", json!("Always")),
+        ("/resizePolicy", json!([{ "resourceName": "cpu", "restartPolicy": "NotRequired" }])),
+        (
+            "/resources",
+            json!({ "limits": { "cpu": "2", "memory": "1Gi" }, "requests": { "cpu": "1m", "memory": "1Mi" } }),
+        ),
+        ("/resources/limits/ephemeral-storage", json!("1Gi")),
+        ("/resources/limits/nvidia.com~1gpu", json!("0")),
+        ("/resources/claims", json!([])),
+        ("/ports", json!([])),
+        ("/stdin", json!(false)),
+        ("/workingDir", json!("")),
+        ("/lifecycle", json!(null)),
+        ("/startupProbe/successThreshold", json!(1)),
+        ("/startupProbe/initialDelaySeconds", json!(0)),
+        ("/securityContext/privileged", json!(false)),
+        ("/securityContext/procMount", json!("Default")),
+        ("/securityContext/windowsOptions", json!(null)),
+        ("/securityContext/runAsGroup", json!(1_000_660_000)),
+        ("/securityContext/appArmorProfile", json!({ "type": "RuntimeDefault" })),
+        ("/securityContext/seLinuxOptions", json!({ "level": "s0:c26,c5", "type": "container_t" })),
+        ("/securityContext/seccompProfile", json!({ "type": "RuntimeDefault" })),
+        ("/volumeMounts/0/subPath", json!("")),
+        ("/volumeMounts/1/mountPropagation", json!("None")),
+    ];
+    for (path, value) in changes {
+        let mut given = whole();
+        set(&mut given, path, value);
+        assert_eq!(injected(&given), given, "{path}");
+    }
+    // What differs from injection is accepted where the other containers have the same.
+    for (path, value) in [
+        ("/imagePullPolicy", json!("Never")),
+        ("/terminationMessagePolicy", json!("File")),
+        ("/resizePolicy", json!([{ "resourceName": "cpu", "restartPolicy": "RestartContainer" }])),
+        ("/resources", json!({ "limits": { "example.com/fuse": "1" } })),
+        ("/securityContext/seLinuxOptions", json!({ "user": "system_u", "role": "system_r", "type": "spc_t" })),
+        ("/securityContext/appArmorProfile", json!({ "type": "Localhost", "localhostProfile": "platform" })),
+    ] {
+        let mut given = whole();
+        given["spec"]["containers"][0]["securityContext"] = json!({});
+        set(&mut given, path, &value);
+        let (parent, last) = path.rsplit_once('/').unwrap();
+        at(&mut given, &format!("/spec/containers/0{parent}"))[last] = value;
+        assert_eq!(injected(&given), given, "{path}");
+    }
+}
+
+#[test]
+fn an_annotation_cannot_take_the_apparmor_profile_of_an_injected_container_away() {
+    let key = |name: &str| format!("container.apparmor.security.beta.kubernetes.io/{name}");
+    for (name, profile, is_refused) in [
+        ("secret-exec", "unconfined", true),
+        ("secret-exec-init", "localhost/weak", true),
+        ("secret-exec", "runtime/default", false),
+        ("app", "unconfined", false),
+    ] {
+        for mut asking in [pod(&[FILE, ROLE], app()), whole()] {
+            asking["metadata"]["annotations"][key(name)] = json!(profile);
+            if is_refused {
+                refused(&asking, &format!("annotation {} changes the AppArmor profile", key(name)));
+            } else {
+                injected(&asking);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_port_of_an_injected_container_is_opened_on_the_node_only_with_its_network() {
+    let metrics = ("metrics", "0.0.0.0:9102");
+    let with_port = injected(&pod(&[FILE, ROLE, metrics], app()));
+    let port = format!("{SIDECAR_NAME}/ports/0");
+    assert_eq!(with_port.pointer(&port).unwrap()["containerPort"], 9102);
+    for (member, value) in [("hostPort", json!(9102)), ("hostIP", json!("0.0.0.0")), ("name", json!("web"))] {
+        let mut edited = with_port.clone();
+        at(&mut edited, &port)[member] = value;
+        refused(&edited, "its ports differ");
+    }
+    let mut edited = with_port.clone();
+    at(&mut edited, SIDECAR_NAME)["ports"] = json!([]);
+    refused(&edited, "its ports differ");
+    // As the API server writes it.
+    let mut host = with_port.clone();
+    host["spec"]["hostNetwork"] = json!(true);
+    at(&mut host, &port)["hostPort"] = json!(9102);
+    assert_eq!(injected(&host), host);
+    // The annotation was removed before the webhook was called again.
+    let mut without = with_port.clone();
+    without["metadata"]["annotations"].as_object_mut().unwrap().remove("secret-exec.dev/metrics");
+    assert_eq!(injected(&without).pointer(&format!("{SIDECAR_NAME}/ports")), Some(&json!([])));
 }
 
 /// As the API server's ServiceAccount admission adds it: to each container that mounts nothing there.
