@@ -2,7 +2,7 @@
 //! the author has meant both.
 
 use super::place::Place;
-use super::shape::Shape;
+use super::shape::{Choice, Shape};
 use super::tree::{Entry, Kind, Node, Text};
 
 /// How two settings contradict each other.
@@ -65,7 +65,7 @@ fn below<'a>(
         let is_override = earlier.place == later.place && repeated == Repeated::Last && !is_list;
         return (!is_override && !is_same(earlier, later)).then_some(both);
     };
-    let choice = shape.and_then(Shape::choice);
+    let choice = shape.and_then(|shape| choice(shape, [later, earlier]));
     let taken = choice.and_then(|choice| {
         let mut ways = choice.ways.iter().filter_map(|way| Some((*way, way.first()?)));
         ways.find_map(|(way, head)| Some((way, new.iter().find(|entry| entry.key == *head)?)))
@@ -87,6 +87,14 @@ fn below<'a>(
         };
         below(&old.value, &new.value, shape.and_then(|shape| shape.under(&new.key)), repeated)
     })
+}
+
+/// The alternatives of a map. One of which these nodes say the kind (`vault.auth` with its method) has those of that kind: what
+/// another kind has is unknown here, which is reported once the layers are merged.
+fn choice(shape: &'static Shape, nodes: [&Node; 2]) -> Option<&'static Choice> {
+    let Shape::Tagged(tagged) = shape else { return shape.choice() };
+    let kind = nodes.into_iter().find_map(|node| tagged.variant(node.field(tagged.tag.name)?.text()?));
+    kind.map_or_else(|| shape.choice(), |variant| variant.object.choice.as_ref())
 }
 
 /// Whether a field of a file, variable or secret is its reference or template, not one of its options.

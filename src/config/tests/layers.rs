@@ -393,6 +393,17 @@ fn settings_of_one_layer_that_contradict_each_other_are_refused_with_both_places
 }
 
 #[test]
+fn alternatives_that_the_login_method_does_not_have_are_no_contradiction() {
+    let method = ("SECRET_EXEC_VAULT_AUTH_METHOD", "kubernetes");
+    let ids = [("SECRET_EXEC_VAULT_AUTH_ROLE_ID", "x"), ("SECRET_EXEC_VAULT_AUTH_ROLE_ID_FILE", "/x")];
+    let mistakes = environment(&[method, ("SECRET_EXEC_VAULT_AUTH_ROLE", "web"), ids[0], ids[1]]).mistakes();
+    let is_unknown = |one: &String| one.contains("unknown key \"roleId") && one.contains("with method kubernetes");
+    assert!(!mistakes.is_empty() && mistakes.iter().all(is_unknown), "{mistakes:#?}");
+    let method = ("SECRET_EXEC_VAULT_AUTH_METHOD", "approle");
+    assert!(environment(&[method, ids[0], ids[1]]).mistake().contains("contradicts"));
+}
+
+#[test]
 fn an_empty_variable_beside_its_alternative_is_one_mistake() {
     let empty = ("SECRET_EXEC_VAULT_CA", "");
     let file = ("SECRET_EXEC_VAULT_CA_FILE", "/ca");
