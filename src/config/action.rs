@@ -59,8 +59,21 @@ pub(super) fn process(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// Parses a signal: `HUP`, `SIGHUP`, `1`, `RTMIN+3` (signal(7)).
+/// Parses a signal that an app can handle: `HUP`, `SIGHUP`, `1`, `RTMIN+3` (signal(7)). `KILL` and `STOP` cannot be
+/// handled: instead of announcing a change they would end or stop the app.
 pub(super) fn signal(text: &str) -> Result<i32, Expected> {
+    let (name, what) = match number(text)? {
+        libc::SIGKILL => ("KILL", "ends the app at once"),
+        libc::SIGSTOP => ("STOP", "stops the app for good"),
+        number => return Ok(number),
+    };
+    Err(format!(
+        "{name} {what}, because no app can handle it; name a signal that the app handles, such as HUP, or say restart"
+    ))
+}
+
+/// The number of a signal by name or number.
+fn number(text: &str) -> Result<i32, Expected> {
     const EXPECTED: &str = "expected a signal, such as HUP, SIGUSR1, RTMIN+3 or a number from 1 to 64";
     const FIRST_REAL_TIME: i32 = 34; // glibc keeps 32 and 33 for itself (signal(7))
     const LAST: i32 = 64;
@@ -124,6 +137,16 @@ mod tests {
         {
             assert!(signal(bad).is_err(), "{bad}");
         }
+        for (text, why) in [
+            ("KILL", "KILL ends the app at once"),
+            ("sigkill", "KILL ends the app at once"),
+            ("9", "KILL ends the app at once"),
+            ("STOP", "STOP stops the app for good"),
+            ("SIGSTOP", "STOP stops the app for good"),
+            ("19", "STOP stops the app for good"),
+        ] {
+            assert!(signal(text).unwrap_err().starts_with(why), "{text}");
+        }
     }
 
     #[test]
@@ -135,7 +158,19 @@ mod tests {
         let local = |url: &str| Ok(Some(Action::Http { url: url.into(), remote: false }));
         assert_eq!(action("http:http://127.0.0.1:9/r"), local("http://127.0.0.1:9/r"));
         assert_eq!(action("http://127.0.0.1:9/r"), local("http://127.0.0.1:9/r"));
-        for bad in ["", "signal", "signal:", "signal:HUP@", "signal:HUP@a/b", "run:x", "http:", "http:x", "restart:x"] {
+        for bad in [
+            "",
+            "signal",
+            "signal:",
+            "signal:KILL",
+            "signal:KILL@nginx",
+            "signal:HUP@",
+            "signal:HUP@a/b",
+            "run:x",
+            "http:",
+            "http:x",
+            "restart:x",
+        ] {
             assert!(action(bad).is_err(), "{bad}");
         }
         assert!(action("http:http://example.com/").unwrap_err().contains("remote: true"));
