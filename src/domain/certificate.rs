@@ -11,6 +11,29 @@ pub fn not_after(certificate: &[u8]) -> Option<Duration> {
     Some(fields(certificate).ok()?.not_after)
 }
 
+/// Whether the bytes are exactly one DER sequence (X.690, 8.1.3), as certificates, keys and revocation lists are.
+pub fn is_der(bytes: &[u8]) -> bool {
+    let [0x30, length, rest @ ..] = bytes else { return false };
+    if *length < 0x80 {
+        return rest.len() == usize::from(*length);
+    }
+    let octets = usize::from(*length & 0x7f);
+    let Some((octets, content)) = rest.split_at_checked(octets).filter(|_| (1..=4).contains(&octets)) else {
+        return false;
+    };
+    octets.iter().fold(0_usize, |sum, octet| (sum << 8) | usize::from(*octet)) == content.len()
+}
+
+/// What to do with a certificate that is DER where PEM is expected, to end a message with; empty for other bytes.
+pub fn der_certificate_hint(bytes: &[u8]) -> &'static str {
+    if is_der(bytes) { "; this is DER: `openssl x509 -inform der -in FILE` prints it as PEM" } else { "" }
+}
+
+/// The same for a private key.
+pub fn der_key_hint(bytes: &[u8]) -> &'static str {
+    if is_der(bytes) { "; this is DER: `openssl pkey -inform der -in FILE` prints it as PEM" } else { "" }
+}
+
 /// Subject, issuer and end of a DER certificate, for messages; `None` if it does not parse.
 pub fn certificate_summary(certificate: &[u8]) -> Option<CertificateSummary> {
     let fields = fields(certificate).ok()?;

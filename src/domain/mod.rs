@@ -21,7 +21,7 @@ pub use account::{Account, AccountError, Owner, RunAs};
 pub use bounds::{
     LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_ELEMENTS, MOST_IDENTITY_BYTES, MOST_SECRET_BYTES, has_too_many_elements,
 };
-pub use certificate::{CertificateSummary, certificate_summary, not_after};
+pub use certificate::{CertificateSummary, certificate_summary, der_certificate_hint, der_key_hint, is_der, not_after};
 pub use exit::{Diagnostic, Exit, with_clause, without_errno, worst};
 pub use forbidden_names::is_forbidden_from_backend;
 pub use json::{FieldError, Flaw, JsonError};

@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use crate::domain::{der_certificate_hint, der_key_hint};
+
 /// The paths of certificate and key.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -31,11 +33,21 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// The file has no certificate.
-    #[error("{0}: expected PEM certificates")]
-    NoCertificate(PathBuf),
+    #[error("--tls-cert {path}: expected PEM certificates{hint}")]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What to do where the encoding was recognised.
+        hint: &'static str,
+    },
     /// The file has no private key.
-    #[error("{0}: expected a PEM private key")]
-    NoKey(PathBuf),
+    #[error("--tls-key {path}: expected a PEM private key{hint}")]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What to do where the encoding was recognised.
+        hint: &'static str,
+    },
     /// Certificate and key do not match, or rustls does not support the key.
     #[error("{cert} and {key} do not go together: {source}")]
     Pair {
@@ -66,8 +78,12 @@ impl Files {
     pub(super) fn serve(&self, pair: &Pair) -> Result<Arc<ServerConfig>, TlsError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pair.cert).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
-        let chain = chain.ok_or_else(|| TlsError::NoCertificate(self.cert.clone()))?;
-        let key = PrivateKeyDer::from_pem_slice(&pair.key).map_err(|_| TlsError::NoKey(self.key.clone()))?;
+        let chain = chain.ok_or_else(|| TlsError::NoCertificate {
+            path: self.cert.clone(),
+            hint: der_certificate_hint(&pair.cert),
+        })?;
+        let key = PrivateKeyDer::from_pem_slice(&pair.key)
+            .map_err(|_| TlsError::NoKey { path: self.key.clone(), hint: der_key_hint(&pair.key) })?;
         let wrong = |source| TlsError::Pair { cert: self.cert.clone(), key: self.key.clone(), source };
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -82,5 +98,36 @@ impl Files {
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_der_is_told_its_flag_and_how_to_make_pem_of_it() {
+        let made = rcgen::generate_simple_self_signed(["x".to_owned()]).unwrap();
+        let (cert, key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
+        let files = Files { cert: "c".into(), key: "k".into() };
+        let refused = |cert: &[u8], key: &[u8]| {
+            let pair = Pair { cert: cert.to_owned(), key: Zeroizing::new(key.to_owned()) };
+            files.serve(&pair).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(&cert, &key), None);
+        for (text, expected) in [
+            (
+                refused(made.cert.der(), &key),
+                "--tls-cert c: expected PEM certificates; this is DER: `openssl x509 -inform der -in FILE` prints it as PEM",
+            ),
+            (
+                refused(&cert, made.signing_key.serialized_der()),
+                "--tls-key k: expected a PEM private key; this is DER: `openssl pkey -inform der -in FILE` prints it as PEM",
+            ),
+            (refused(b"x", &key), "--tls-cert c: expected PEM certificates"),
+            (refused(&cert, b"x"), "--tls-key k: expected a PEM private key"),
+        ] {
+            assert_eq!(text.as_deref(), Some(expected));
+        }
     }
 }

@@ -254,7 +254,9 @@ async fn reload(files: Files, mut known: Pair, certificate: watch::Sender<Arc<Se
                 if !std::mem::replace(&mut is_logged, true) {
                     let why = match &error {
                         TlsError::Read { source, .. } => format!(": {}", source.kind()),
-                        TlsError::NoCertificate(_) | TlsError::NoKey(_) | TlsError::Pair { .. } => String::new(),
+                        TlsError::NoCertificate { .. } | TlsError::NoKey { .. } | TlsError::Pair { .. } => {
+                            String::new()
+                        }
                     };
                     warn!("keeping the certificate that is served: {error}{why}");
                 }

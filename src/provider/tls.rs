@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use crate::domain::{der_certificate_hint, der_key_hint};
 use crate::identity::ClientCertificate;
 
 use super::chain_log::LoggedVerifier;
@@ -29,18 +30,18 @@ pub(crate) enum Trust {
     Anybody,
 }
 
-/// Why no TLS configuration can be made; the text follows the name of what is wrong.
+/// Why no TLS configuration can be made; the text follows the name of what is wrong. Bytes that are DER have a hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TlsError {
     /// The CA text contains no certificate, or an invalid one.
-    #[error("it holds no valid PEM certificate")]
-    Authority,
+    #[error("it holds no valid PEM certificate{0}")]
+    Authority(&'static str),
     /// Our certificate file contains no certificate, or an invalid one.
-    #[error("the client certificate is no valid PEM certificate chain")]
-    Chain,
+    #[error("the client certificate is no valid PEM certificate chain{0}")]
+    Chain(&'static str),
     /// Our key file contains no valid private key.
-    #[error("the client certificate's key is no valid PEM private key")]
-    Key,
+    #[error("the client certificate's key is no valid PEM private key{0}")]
+    Key(&'static str),
     /// Certificate and key do not match, or the kind of key is unsupported.
     #[error("the client certificate and its key do not fit together")]
     Pair,
@@ -73,8 +74,10 @@ pub(crate) fn client_config(
     let mut config = match certificate {
         None => builder.with_no_client_auth(),
         Some(ClientCertificate { chain, key }) => {
-            let chain = certificates(chain.expose()).ok_or(TlsError::Chain)?;
-            let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| TlsError::Key)?;
+            let invalid = || TlsError::Chain(der_certificate_hint(chain.expose()));
+            let chain = certificates(chain.expose()).ok_or_else(invalid)?;
+            let key =
+                PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| TlsError::Key(der_key_hint(key.expose())))?;
             builder.with_client_auth_cert(chain, key).map_err(|_| TlsError::Pair)?
         }
     };
@@ -91,8 +94,9 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 /// The private CA's certificates as the only roots.
 fn private_roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem).ok_or(TlsError::Authority)? {
-        roots.add(certificate).map_err(|_| TlsError::Authority)?;
+    let invalid = || TlsError::Authority(der_certificate_hint(pem));
+    for certificate in certificates(pem).ok_or_else(invalid)? {
+        roots.add(certificate).map_err(|_| invalid())?;
     }
     Ok(roots)
 }
@@ -237,8 +241,11 @@ mod tests {
     fn text_without_a_certificate_is_no_authority() {
         for text in ["", "hunter2", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             let error = client_config(&Trust::Only(text.into()), None).unwrap_err();
-            assert_eq!(error, TlsError::Authority, "{text}");
+            assert_eq!(error, TlsError::Authority(""), "{text}");
         }
+        let der = rcgen::generate_simple_self_signed(["x".to_owned()]).unwrap();
+        let error = client_config(&Trust::Only(der.cert.der().to_vec()), None).unwrap_err().to_string();
+        assert!(error.ends_with("; this is DER: `openssl x509 -inform der -in FILE` prints it as PEM"), "{error}");
     }
 
     #[test]
@@ -246,7 +253,7 @@ mod tests {
         let certificate =
             ClientCertificate { chain: SecretBytes::copy_of(b"hunter2"), key: SecretBytes::copy_of(b"hunter2") };
         let error = client_config(&Trust::Nobody, Some(&certificate)).unwrap_err();
-        assert_eq!(error, TlsError::Chain);
+        assert_eq!(error, TlsError::Chain(""));
     }
 
     #[test]

@@ -28,7 +28,9 @@ use tokio::sync::Semaphore;
 use tracing::{debug, trace};
 
 use crate::config::{Proxies, ProxyError, without_userinfo};
-use crate::domain::{LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, has_too_many_elements};
+use crate::domain::{
+    LARGE_ANSWER_BYTES, MOST_ANSWER_BYTES, MOST_IDENTITY_BYTES, der_certificate_hint, has_too_many_elements,
+};
 use crate::identity::file;
 use crate::identity::lookup;
 use crate::identity::thread;
@@ -112,7 +114,8 @@ impl Transport {
             let pem = file::read(path).map_err(|error| wrong(error.to_string()))?;
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
             let certificates = certificates.map_err(|_| wrong("not PEM".to_owned()))?;
-            let store = trust(&certificates).ok_or_else(|| wrong("no usable certificate in it".to_owned()))?;
+            let none = || wrong(format!("no usable certificate in it{}", der_certificate_hint(pem.expose())));
+            let store = trust(&certificates).ok_or_else(none)?;
             // Another thread may have set it first, from the same file.
             let _ = self.0.tls.set(context(store));
         }

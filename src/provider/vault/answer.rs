@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::{
     Ends, Fetched, JsonError, LONGEST_LIFE, Lease, LeaseId, MOST_ELEMENTS, Payload, Seconds, SecretBytes, SecretMap,
-    VaultSource, Version, has_too_many_elements,
+    VaultSource, Version, has_too_many_elements, is_der,
 };
 use crate::provider::{Class, Failure};
 
@@ -165,19 +165,6 @@ fn is_raw(answer: &Answer, source: &VaultSource) -> bool {
     let is_document = source.path.split('/').any(|segment| segment == ".well-known")
         && SecretMap::from_json(body).is_ok_and(|map| map.value("request_id").is_none());
     is_public_text || is_der(body) || is_document
-}
-
-/// Whether the body is exactly one DER sequence (X.690, 8.1.3), as certificates and revocation lists are.
-fn is_der(body: &[u8]) -> bool {
-    let [0x30, length, rest @ ..] = body else { return false };
-    if *length < 0x80 {
-        return rest.len() == usize::from(*length);
-    }
-    let octets = usize::from(*length & 0x7f);
-    let Some((octets, content)) = rest.split_at_checked(octets).filter(|_| (1..=4).contains(&octets)) else {
-        return false;
-    };
-    octets.iter().fold(0_usize, |sum, octet| (sum << 8) | usize::from(*octet)) == content.len()
 }
 
 /// The payload of a response without data: a token that a write created, or a wrapping token.
