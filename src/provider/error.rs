@@ -128,13 +128,21 @@ pub struct Failure {
     /// The reason, with the HTTP status if there is one, and what to do: `permission denied (403): the policy needs
     /// read on secret/data/app`.
     pub why: String,
+    /// The login that was refused, with which `why` begins.
+    refused_login: Option<String>,
 }
 
 impl Failure {
     /// A failure of the backend's own response that had no effect and concerns only the request.
     pub fn new(class: Class, why: impl Into<String>) -> Self {
         let (effect, outlook, speaker) = (Effect::None, Outlook::Passing, Speaker::Backend);
-        Self { class, effect, outlook, speaker, extent: Extent::Request, why: why.into() }
+        Self { class, effect, outlook, speaker, extent: Extent::Request, why: why.into(), refused_login: None }
+    }
+
+    /// The failure of a login that was refused: the name of the login, and what the answer says of it
+    /// (` was refused (400): the role id is wrong`).
+    pub(super) fn of_refused_login(login: String, said: &str) -> Self {
+        Self { refused_login: Some(login.clone()), ..Self::new(Class::Denied, login + said) }
     }
 
     /// The failure of a response that arrives while secrets in memory exceed the limit; `None` if they do not.
@@ -176,12 +184,12 @@ impl Failure {
         }
     }
 
-    /// The failure of a login for a message that names the login already: the reason says "it".
+    /// The failure for a message that names the login already: the reason says "it".
     pub(crate) fn of_named_login(self) -> Self {
-        let is_login = |what: &str| what.contains(" login (mount ") || what == "the token of the token file";
-        match self.why.split_once(" was refused (") {
-            Some((what, rest)) if is_login(what) => Self { why: format!("it was refused ({rest}"), ..self },
-            _ => self,
+        let said = self.refused_login.as_deref().and_then(|login| self.why.strip_prefix(login));
+        match said.map(|said| format!("it{said}")) {
+            Some(why) => Self { why, refused_login: None, ..self },
+            None => self,
         }
     }
 
@@ -245,16 +253,16 @@ mod tests {
             assert_eq!(Failure::new(Class::Transient, why).at("http://a:1").why, expected);
         }
         assert_eq!(Failure::new(Class::Transient, "x").at("").why, "x");
-        for (why, expected) in [
-            (
-                "approle login (mount \"a\") was refused (400): the role id is wrong",
-                "it was refused (400): the role id is wrong",
-            ),
-            ("the token of the token file was refused (403): it is wrong", "it was refused (403): it is wrong"),
-            ("a proxy was refused (x)", "a proxy was refused (x)"),
-        ] {
-            assert_eq!(Failure::new(Class::Denied, why).of_named_login().why, expected);
-        }
+    }
+
+    #[test]
+    fn a_login_that_the_message_names_is_not_named_again() {
+        let (login, said) = ("approle login (mount \"a\")", " was refused (400): the role id is wrong");
+        let refused = Failure::of_refused_login(login.to_owned(), said);
+        assert_eq!(refused.why, format!("{login}{said}"));
+        assert_eq!(refused.of_named_login().why, format!("it{said}"));
+        let unwrapping = Failure::new(Class::Denied, "the unwrapping of the secret id was refused (400)");
+        assert_eq!(unwrapping.clone().of_named_login(), unwrapping);
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Fetching<'_> {
                     let why = auth.without_own_path(&error.to_string());
                     return Err(Diagnostic::new(error.exit(), format!("{what}: {why}")));
                 }
-                Err(LoginError::Rejected(failure)) => failure.at(vault.address()).of_named_login(),
+                Err(LoginError::Rejected(failure)) => failure.of_named_login().at(vault.address()),
             };
             lost += u32::from(failure.effect == Effect::Lost);
             if !failure.class.is_retried() || !start.wait_for_login(&what, &failure, tries, lost).await {

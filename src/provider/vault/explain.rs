@@ -298,11 +298,11 @@ fn refused_login(request: &RequestKind<'_>, answer: &Answer) -> Failure {
         .map(str::to_owned)
         .or_else(|| (answer.status == 403).then(|| refused.to_owned() + &token_review_hint(request)));
     let known = known.map(|said| format!(": {said}")).unwrap_or_default();
-    let what = match request {
-        RequestKind::Login(proof) => proof.to_string(),
-        _ => "the unwrapping of the secret id".to_owned(),
-    };
-    Failure::new(Class::Denied, format!("{what} was refused ({}){known}", answer.status))
+    let said = format!(" was refused ({}){known}", answer.status);
+    match request {
+        RequestKind::Login(proof) => Failure::of_refused_login(proof.to_string(), &said),
+        _ => Failure::new(Class::Denied, format!("the unwrapping of the secret id{said}")),
+    }
 }
 
 /// Another possible cause of a 403 for a Kubernetes login: the server may not review tokens in the cluster.

@@ -64,10 +64,8 @@ impl Vault {
             return Err(explain::refusal(&RequestKind::Login(proof), &answer, self.namespace()));
         }
         if explain::is_dead_token(&answer) {
-            let why = format!(
-                "{proof} was refused (403): it is wrong, has expired or was revoked, or its entity is disabled"
-            );
-            return Err(Failure::new(Class::Denied, why));
+            let said = " was refused (403): it is wrong, has expired or was revoked, or its entity is disabled";
+            return Err(Failure::of_refused_login(proof.to_string(), said));
         }
         let kind = if secret.expose().starts_with(b"b.") || secret.expose().starts_with(b"hvb.") {
             TokenKind::Batch
