@@ -237,6 +237,7 @@ fn values_that_leave_a_node_to_be_drained_are_taken_and_the_notes_say_who_starts
         let waits = values["webhook"]["hostNetwork"] == true;
         assert_eq!((&strategy["maxSurge"], &strategy["maxUnavailable"]), (&json!(!waits as u8), &json!(waits as u8)));
     }
+    let notes = |values: &Value| by_helm(values, &Value::Null).unwrap().unwrap()["notes"].as_str().unwrap().to_owned();
     for (values, starts) in [
         (json!({}), false),
         (json!({ "webhook": { "failurePolicy": "Ignore" } }), false),
@@ -244,9 +245,23 @@ fn values_that_leave_a_node_to_be_drained_are_taken_and_the_notes_say_who_starts
         (json!({ "webhook": { "failurePolicy": "Ignore" }, "policy": { "enabled": false } }), true),
         (json!({ "webhook": { "failurePolicy": "Ignore" }, "kubernetesVersion": "1.29.5" }), true),
     ] {
-        let notes = by_helm(&values, &Value::Null).unwrap().unwrap()["notes"].as_str().unwrap().to_owned();
+        let notes = notes(&values);
         let expected = if starts { "is ready starts WITHOUT its secrets" } else { "is ready is refused, all others" };
         assert!(notes.contains(expected), "{values}: {notes}");
+    }
+    let dialects = json!({ "dialects": ["vault"], "nativeSidecar": false });
+    for (version, policy, blocks) in [("1.29.5", "Fail", true), ("1.29.5", "Ignore", false), ("1.36.0", "Fail", false)]
+    {
+        let values = json!({
+            "kubernetesVersion": version, "webhook": { "failurePolicy": policy }, "injector": dialects,
+        });
+        let notes = notes(&values);
+        assert_eq!(notes.contains("is sent to the webhook"), version == "1.29.5", "{values}: {notes}");
+        assert_eq!(
+            notes.contains("answers, none of them starts. Do not label secret-exec."),
+            blocks,
+            "{values}: {notes}"
+        );
     }
 }
 
