@@ -9,7 +9,7 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Content, Decode, EnvFrom, Format, Place, Template as TemplateSource};
+use crate::config::{Config, Content, Decode, EnvFrom, FileEntry, Format, Place, Template as TemplateSource};
 use crate::deliver::{Artifact, GroupAccess};
 use crate::domain::{
     Diagnostic, EnvName, Exit, Fetches, FileMode, FileName, SecretBytes, SecretRef, Source, VaultOperation, VaultSource,
@@ -191,11 +191,12 @@ impl Plan {
             .collect()
     }
 
-    /// Warnings about references that probably mean something else, without duplicates.
-    pub(crate) fn doubts(&self) -> BTreeSet<String> {
+    /// Warnings about references and files that probably mean something else, without duplicates.
+    pub(crate) fn doubts(&self, config: &Config) -> BTreeSet<String> {
         let fillings = self.files.iter().map(|file| &file.filling);
         let fillings = fillings.chain(self.variables.iter().map(|variable| &variable.filling));
-        fillings.flat_map(Filling::references).filter_map(SecretRef::doubt).collect()
+        let references = fillings.flat_map(Filling::references).filter_map(SecretRef::doubt);
+        references.chain(config.files.iter().filter_map(FileEntry::doubt)).collect()
     }
 
     /// What the group may do with the files: read all of them if the owner is `:GID`, or those whose configured mode

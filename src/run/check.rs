@@ -84,7 +84,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     if what.local_skeleton {
         return Ok((local_file::local_file(&plan, clock::wall()), Vec::new()));
     }
-    plan.doubts().into_iter().for_each(|line| warn!("{line}"));
+    plan.doubts(config).into_iter().for_each(|line| warn!("{line}"));
     let wrapping = if config.app.supervise { Mode::Supervise } else { Mode::Exec };
     let mode = what.command.as_ref().map(|_| wrapping);
     let mut problems = mode.map(|mode| modes::refused(config, mode)).unwrap_or_default();

@@ -66,7 +66,7 @@ impl Prepared {
         let (Some(plan), Some(run_as), Some(preloaded), Some(backends), true) = parts else {
             return Err(problems);
         };
-        for line in modes::without_effect(config, mode).into_iter().chain(plan.doubts()) {
+        for line in modes::without_effect(config, mode).into_iter().chain(plan.doubts(config)) {
             warn!("{line}");
         }
         if let Some(exposed) = exposure::readable_program(config, &plan, &run_as, Some(mode)) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{EnvName, FileMode, FileName, SecretRef};
+use crate::domain::{EnvName, FileMode, FileName, SecretRef, Source};
 
 use super::super::language::Language;
 use super::super::place::Place;
@@ -33,6 +33,28 @@ pub struct FileEntry {
     pub refresh: Option<Duration>,
     /// Where it was set.
     pub place: Place,
+}
+
+impl FileEntry {
+    /// A warning about a map without a format under a name that promises another one than JSON.
+    pub fn doubt(&self) -> Option<String> {
+        let Content::Secret { reference, format: None, .. } = &self.content else { return None };
+        // A value of Secrets Manager is written as it was stored.
+        let is_map = reference.key.is_none() && matches!(reference.source, Source::Vault(_));
+        let name = self.name.as_str();
+        let last = name.rsplit('/').next().unwrap_or_default();
+        let (format, what) = match last.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("properties") => (Format::Properties, "Java properties"),
+            Some("env") => (Format::Dotenv, "NAME='value' lines"),
+            _ if last.starts_with(".env.") => (Format::Dotenv, "NAME='value' lines"),
+            _ => return None,
+        };
+        is_map.then(|| {
+            format!(
+                "file {name}: no format is set, so it is written as JSON; set format {format} for {what}, or json if JSON is meant"
+            )
+        })
+    }
 }
 
 /// An environment variable to set.

@@ -5,6 +5,35 @@ use std::time::Duration;
 use super::*;
 
 #[test]
+fn a_name_that_promises_another_format_than_json_is_doubted() {
+    for (name, content, format) in [
+        ("db.env", "vault:database/creds/web", Some("dotenv")),
+        (".env", "vault:database/creds/web", Some("dotenv")),
+        ("web/.env.production", "{ from: db }", Some("dotenv")),
+        ("app.properties", "vault:database/creds/web", Some("properties")),
+        ("app.properties", "{ from: db, format: json }", None),
+        ("db.env", "{ from: db, format: dotenv }", None),
+        ("db.env", "vault:secret/data/files#env", None),
+        ("db.env", "aws-sm:prod/env", None),
+        ("db.env", "{ template: \"A={{ secret('db').user }}\" }", None),
+        ("db.json", "{ from: db }", None),
+        ("environment", "{ from: db }", None),
+        ("env", "{ from: db }", None),
+    ] {
+        let config = file(&format!(
+            "vault: {{ address: https://v, auth: {{ method: kubernetes, role: web }} }}\naws: {{ region: eu-west-1 }}\n\
+             secrets: {{ db: vault:database/creds/web }}\nfiles:\n  {name}: {content}\n"
+        ))
+        .config();
+        let doubt = config.files[0].doubt();
+        let is_doubted =
+            |format: &str| doubt.as_ref().is_some_and(|text| text.contains(&format!("set format {format} for")));
+        assert_eq!(format.is_some(), doubt.is_some(), "{name}: {content}: {doubt:?}");
+        assert!(format.is_none_or(is_doubted), "{name}: {content}: {doubt:?}");
+    }
+}
+
+#[test]
 fn the_readme_example_is_a_configuration() {
     let config = file(EXAMPLE).config();
     let vault = config.backends.vault.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Action, Ca, Config, Content, OnExpired, Resources, Sidecar, Template, VaultAuth};
+use crate::config::{Action, Ca, Config, Content, FileEntry, OnExpired, Resources, Sidecar, Template, VaultAuth};
 use crate::domain::{Account, Feature, FileMode, Limit, Mode, RunAs, Source};
 
 use super::super::denial::{alternatives_for_root, annotation_key};
@@ -49,6 +49,7 @@ impl RequestReader<'_> {
             }
             self.warnings.extend(reference.doubt().map(|doubt| format!("{place}: {doubt}")));
         }
+        self.warnings.extend(config.files.iter().filter_map(FileEntry::doubt));
         if mode.wraps() {
             self.validate_wrapped(mode, targets, config);
         } else {
