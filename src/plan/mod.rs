@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod computed;
+mod limit;
 pub(crate) mod local_file;
 pub(crate) mod policy;
 #[cfg(test)]
@@ -19,6 +20,8 @@ use crate::identity::protected::ProtectedFiles;
 use crate::render::gotemplate::ConvertedSecrets;
 use crate::render::{self, Step};
 use crate::sys::clock;
+
+pub(crate) use limit::RenderLimit;
 
 /// What a start will do. Making a plan has no effect, except that template files are read.
 #[derive(Debug)]
@@ -255,38 +258,52 @@ impl Plan {
     }
 
     /// The problems of the values that were fetched, when others are missing.
-    pub(crate) fn unusable(&self, fetches: &Fetches) -> Vec<Diagnostic> {
-        let files = self.artifacts(fetches).err().unwrap_or_default();
-        let variables = self.environment(fetches).err().unwrap_or_default();
+    pub(crate) fn unusable(&self, fetches: &Fetches, limit: RenderLimit<'_>) -> Vec<Diagnostic> {
+        let files = self.artifacts(fetches, limit).err().unwrap_or_default();
+        let variables = self.environment(fetches, limit).err().unwrap_or_default();
         // Rendering reports a missing value as a bug.
         files.into_iter().chain(variables).filter(|problem| problem.exit != Exit::Bug).collect()
     }
 
-    /// Renders every file. Returns all problems at once.
-    pub(crate) fn artifacts(&self, fetches: &Fetches) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
-        let mut problems = Vec::new();
+    /// Renders every file, until the limit is reached. Returns all problems at once.
+    pub(crate) fn artifacts(
+        &self,
+        fetches: &Fetches,
+        limit: RenderLimit<'_>,
+    ) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
+        let (mut problems, mut artifacts) = (Vec::new(), Vec::with_capacity(self.files.len()));
         let converted = ConvertedSecrets::default();
-        let artifacts = self
-            .files
-            .iter()
-            .filter_map(|file| match file.filling.render_among(&converted, fetches) {
-                Ok(bytes) => Some(Artifact { name: file.name.clone(), bytes, mode: file.mode }),
+        for (done, file) in self.files.iter().enumerate() {
+            if let Some(problem) = limit.reached(done, self.files.len(), "files") {
+                problems.push(problem);
+                break;
+            }
+            match file.filling.render_among(&converted, fetches) {
+                Ok(bytes) => artifacts.push(Artifact { name: file.name.clone(), bytes, mode: file.mode }),
                 Err(error) => {
                     problems.push(Diagnostic::new(error.exit(), format!("cannot write file {}: {error}", file.name)));
-                    None
                 }
-            })
-            .collect();
+            }
+        }
         if problems.is_empty() { Ok(artifacts) } else { Err(problems) }
     }
 
-    /// Renders every variable, those of `envFrom` last. A name that two of them set is a problem.
-    pub(crate) fn environment(&self, fetches: &Fetches) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
+    /// Renders every variable until the limit is reached, those of `envFrom` last. A name that two of them set is a
+    /// problem.
+    pub(crate) fn environment(
+        &self,
+        fetches: &Fetches,
+        limit: RenderLimit<'_>,
+    ) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let converted = ConvertedSecrets::default();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
         let mut names: BTreeSet<EnvName> = self.variables.iter().map(|variable| variable.name.clone()).collect();
-        for variable in &self.variables {
+        for (done, variable) in self.variables.iter().enumerate() {
+            if let Some(problem) = limit.reached(done, self.variables.len(), "variables") {
+                problems.push(problem);
+                break;
+            }
             match variable.filling.render_among(&converted, fetches) {
                 Ok(value) if value.expose().contains(&0) => problems.push(variable.nul()),
                 Ok(value) => set.push((variable.name.clone(), value)),

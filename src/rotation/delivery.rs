@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::deliver::{Artifact, Volume};
 use crate::domain::{Diagnostic, Source, scaled};
-use crate::plan::{Filling, Plan};
+use crate::plan::{Filling, Plan, RenderLimit};
 
 use super::SourceId;
 use super::values::{Environment, Values};
@@ -139,7 +139,8 @@ impl Delivery {
     pub(super) fn try_render(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
         let source = &plan.sources[index].source;
         if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
-            plan.environment(&values.fetches).map_err(|mut problems| problems.swap_remove(0))?;
+            let rendered = plan.environment(&values.fetches, RenderLimit::NONE);
+            rendered.map_err(|mut problems| problems.swap_remove(0))?;
         }
         for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
             if let Err(error) = file.filling.render(&values.fetches) {

@@ -34,7 +34,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::deliver::{Moment, Volume, Written};
 use crate::domain::{Diagnostic, EnvName, Fetched, Lease, SecretBytes};
-use crate::plan::Plan;
+use crate::plan::{Plan, RenderLimit};
 use crate::provider::{Class, Failure, PostError, post};
 use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
@@ -178,7 +178,7 @@ impl<'a> Rotation<'a> {
 
     /// The app's variables, rendered with the current values.
     pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
-        self.plan.environment(&self.values.fetches)
+        self.plan.environment(&self.values.fetches, RenderLimit::NONE)
     }
 
     /// The directory of the files; `None` if no file is written.

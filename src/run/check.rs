@@ -112,8 +112,9 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
                 if what.command.is_some() && !config.app.supervise {
                     problems.extend(session.refuse_expiring_values(config).err().unwrap_or_default());
                 }
-                problems.extend(plan.artifacts(&session.answers.fetches).err().unwrap_or_default());
-                problems.extend(plan.environment(&session.answers.fetches).err().unwrap_or_default());
+                let limit = session.render_limit(&caller.original);
+                problems.extend(plan.artifacts(&session.answers.fetches, limit).err().unwrap_or_default());
+                problems.extend(plan.environment(&session.answers.fetches, limit).err().unwrap_or_default());
                 session.revoke_all();
             }
             Err(more) => problems.extend(more),

@@ -29,11 +29,12 @@ pub fn exec(config: &Config, command: &[OsString], caller: &ProcessContext) -> R
         StartOptions::fresh(Some(Mode::Exec)),
     )?;
     let ready = session.refuse_expiring_values(config).and_then(|()| {
-        let variables = prepared.plan.environment(&session.answers.fetches)?;
+        let variables = prepared.plan.environment(&session.answers.fetches, session.render_limit(&caller.original))?;
         app.image(variables, &prepared.child_context(config, caller))
     });
     let image = session.guard(ready)?;
-    session.leave(Successor::Nobody, |fetches| prepared.deliver(fetches))?;
+    let limit = session.render_limit(&caller.original);
+    session.leave(Successor::Nobody, |fetches| prepared.deliver(fetches, limit))?;
 
     // From here on no thread is started, and no step can be undone.
     // 1. End the runtime and its threads: capabilities and no-new-privs are per thread.

@@ -34,5 +34,6 @@ pub fn init(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagnost
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
     let accepted = session.refuse_expiring_values(config);
     session.guard(accepted)?;
-    session.leave(successor, |fetches| prepared.deliver(fetches))
+    let limit = session.render_limit(&caller.original);
+    session.leave(successor, |fetches| prepared.deliver(fetches, limit))
 }

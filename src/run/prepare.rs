@@ -12,8 +12,8 @@ use crate::deliver::{self, Moment, Volume, VolumeError, VolumePlan, Writer, Writ
 use crate::domain::{Diagnostic, Fetches, Mode};
 use crate::identity::protected::{ProtectedFiles, Purpose};
 use crate::identity::{self, PreloadedFiles};
-use crate::plan::Plan;
 use crate::plan::access::{self, NamedFile};
+use crate::plan::{Plan, RenderLimit};
 use crate::sys::clock;
 
 use super::app::ChildContext;
@@ -219,9 +219,9 @@ fn volume_problem(error: VolumeError) -> Vec<Diagnostic> {
 
 impl Prepared {
     /// Renders every file and makes all of them visible at once.
-    pub(super) fn deliver(&mut self, fetches: &Fetches) -> Result<(), Vec<Diagnostic>> {
+    pub(super) fn deliver(&mut self, fetches: &Fetches, limit: RenderLimit<'_>) -> Result<(), Vec<Diagnostic>> {
         let Some(volume) = &mut self.volume else { return Ok(()) };
-        let artifacts = self.plan.artifacts(fetches)?;
+        let artifacts = self.plan.artifacts(fetches, limit)?;
         let written = volume.write(&artifacts, Moment::now()).map_err(volume_problem)?;
         match written {
             Written::Unchanged => debug!("nothing changed below {}", volume.path().display()),

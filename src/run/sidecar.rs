@@ -49,7 +49,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
         StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless, mode: Some(Mode::Sidecar) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let delivered = prepared.deliver(&session.answers.fetches);
+    let delivered = prepared.deliver(&session.answers.fetches, session.render_limit(&caller.original));
     session.guard(delivered)?;
     let Prepared { plan, volume, preloaded, run_as } = prepared;
     let begun = Rotation::begin(Handover {

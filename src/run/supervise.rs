@@ -44,9 +44,10 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
     let options = StartOptions { needs: Needs::Endless, ..StartOptions::fresh(Some(Mode::Supervise)) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let ready = prepared.plan.environment(&session.answers.fetches).and_then(|variables| {
+    let limit = session.render_limit(&caller.original);
+    let ready = prepared.plan.environment(&session.answers.fetches, limit).and_then(|variables| {
         let image = app.image(variables, &prepared.child_context(config, caller))?;
-        prepared.deliver(&session.answers.fetches)?;
+        prepared.deliver(&session.answers.fetches, limit)?;
         Ok(image)
     });
     let image = session.guard(ready)?;

@@ -14,7 +14,7 @@ use crate::config::VaultAuth;
 use crate::domain::{Diagnostic, Exit, Fetched, Source};
 use crate::identity::PreloadedFiles;
 use crate::plan::computed::Rendered;
-use crate::plan::{Plan, Planned};
+use crate::plan::{Plan, Planned, RenderLimit};
 use crate::provider::Effect;
 use crate::provider::vault::{ENDLESS, Vault};
 
@@ -78,7 +78,7 @@ pub(super) async fn fetch_all(
         return Ok(answers);
     }
     // Values that were fetched may lack a key: report every problem in one start.
-    problems.extend(plan.unusable(&answers.fetches));
+    problems.extend(plan.unusable(&answers.fetches, RenderLimit::after(start.left())));
     if !keeps_for_next_start(&answers) {
         backends.revoke_all(&answers.fetches).await;
         if let Some(checkpoint) = checkpoint.take() {

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
@@ -16,8 +17,8 @@ use crate::checkpoint::{Checkpoint, Found};
 use crate::config::Config;
 use crate::domain::{Diagnostic, Exit, Fetches, Mode, http_date, later};
 use crate::identity::PreloadedFiles;
-use crate::plan::Plan;
 use crate::plan::computed::Rendered;
+use crate::plan::{Plan, RenderLimit};
 use crate::sys::clock;
 use crate::sys::harden::SavedSignalState;
 use crate::sys::signals::{Signal, Signals};
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) answers: Answers,
     /// The checkpoint, to which fetched values are written for the next start.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The deadline of the start, as time since boot.
+    deadline: Duration,
 }
 
 /// Which process uses the login and the leases after this one has ended.
@@ -78,6 +81,7 @@ impl Session {
     ) -> Result<Self, Vec<Diagnostic>> {
         let runtime = runtime()?;
         let StartOptions { found, mut checkpoint, patience, needs, mode } = options;
+        let deadline = clock::boottime().saturating_add(config.rotation.timeout);
         let answers = runtime.block_on(async {
             let start = Start::within(config.rotation.timeout, patience, needs);
             let signals = Signals::only(original.ending())
@@ -109,7 +113,12 @@ impl Session {
             }
         })?;
         plan.adopt_computed(&answers.fetches, Rendered::All);
-        Ok(Self { runtime: Some(runtime), backends, answers, checkpoint })
+        Ok(Self { runtime: Some(runtime), backends, answers, checkpoint, deadline })
+    }
+
+    /// The limit of rendering that begins now: the deadline of the start, or a signal.
+    pub(crate) fn render_limit<'a>(&self, signals: &'a SavedSignalState) -> RenderLimit<'a> {
+        RenderLimit::after(self.deadline.saturating_sub(clock::boottime())).or_signal(signals)
     }
 
     /// Returns `result`; if it is a failure, revokes everything issued first (unless the next start resumes it).

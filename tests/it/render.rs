@@ -1,6 +1,7 @@
 //! What a file holds: raw bytes, formats that the real parsers read back, templates.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -179,4 +180,23 @@ fn a_template_that_is_wrong_is_refused_with_line_and_column() {
 fn a_map_cannot_be_raw() {
     let case = Case::new();
     case.refused(start(&case, "{ from: db, format: raw }"), 65, &["db", "#|json"]);
+}
+
+/// A rendering is bounded, and so is a start of many of them.
+#[test]
+fn templates_that_together_take_longer_than_the_deadline_end_with_it() {
+    let case = Case::new();
+    let local = case.write("local.yaml", LOCAL);
+    let slow = "{% set l = range(49000) | list %}{% for i in range(90) %}{% if -1 in l %}{% endif %}{% endfor %}{{ secret('db').port }}";
+    let files: String = (0..60).map(|at| format!("  f{at}: {{ template: \"{slow}\" }}\n")).collect();
+    let variables: String = (0..60).map(|at| format!("  V{at}: {{ template: \"{slow}\" }}\n")).collect();
+    for (config, of) in [
+        (format!("files:\n{files}"), "cannot render the files before the deadline (--timeout): "),
+        (format!("env:\n{variables}"), "cannot render the variables before the deadline (--timeout): "),
+    ] {
+        let begun = Instant::now();
+        let run = case.with_files(&format!("secrets: {{ db: \"vault:secret/data/db\" }}\n{config}"));
+        case.refused(run.arg("--local").arg(&local).args(&["--timeout", "1s"]), 69, &[of, " of 60 took all the time"]);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
 }
