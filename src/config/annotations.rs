@@ -261,11 +261,14 @@ pub fn option_key(path: &[&str]) -> String {
     kebab(path)
 }
 
-/// Parses a downward-API file: lines `key="value"`, with the value quoted like Go's `%q`.
+/// Parses a downward-API file: lines `key="value"`, with the value quoted like Go's `%q`. A byte order mark and the line ends
+/// of Windows are an editor's.
 pub fn parse_downward_api(file: Text<'_>) -> Result<Vec<(String, String)>, Vec<ConfigError>> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut mistakes = ConfigErrors::default();
-    for (at, line) in file.text.split('\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+    let text = file.text.strip_prefix('\u{feff}').unwrap_or(file.text);
+    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate();
+    for (at, line) in lines.filter(|(_, line)| !line.is_empty()) {
         let place = Place::Line { file: file.name.to_owned(), line: at + 1 };
         let pair = line.split_once('=').filter(|(key, _)| !key.is_empty());
         match pair.and_then(|(key, quoted)| Some((key, unquoted(quoted)?))) {

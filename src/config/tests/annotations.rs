@@ -150,6 +150,9 @@ fn a_downward_api_file_is_read_as_go_wrote_it() {
     assert_eq!(value("x"), "\u{7}\u{8}\u{c}\n\r\t\u{b}\\\"Aü😀ü\u{7f}");
     assert_eq!((value("bytes"), value("empty")), ("ü", ""));
     assert_eq!(parsed(""), Ok(vec![]));
+    // As an editor on Windows writes it.
+    let pairs = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2\r".to_owned())];
+    assert_eq!(parsed("\u{feff}a=\"1\"\r\nb=\"2\\r\"\r\n"), Ok(pairs.to_vec()));
 }
 
 #[test]
