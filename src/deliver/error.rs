@@ -23,7 +23,10 @@ pub enum VolumeError {
         why: &'static str,
     },
     /// Something on the path, or the volume itself, is not a directory.
-    #[error("{} is not a directory", .0.display())]
+    #[error(
+        "the volume cannot be there: {} is not a directory; name one on memory with --volume, such as {ELSEWHERE}",
+        .0.display()
+    )]
     NotAFolder(PathBuf),
     /// The volume would be a directory that everyone may write to.
     #[error(
@@ -95,9 +98,9 @@ pub enum VolumeError {
     },
     /// Not on tmpfs or ramfs, and a tmpfs cannot be mounted.
     #[error(
-        "{} is not on memory, and no tmpfs can be mounted there ({}): mount a tmpfs, or an emptyDir with medium: Memory, \
-         at {at} (docker: --tmpfs {at}), or name a directory on memory with --volume, such as {ELSEWHERE}",
-        .path.display(), reason(*.why), at = mount_point(.path).display()
+        "{} is not on memory, and no tmpfs can be mounted there ({}): {}, or name a directory on memory with --volume, such \
+         as {ELSEWHERE}",
+        .path.display(), reason(*.why), mount(.path)
     )]
     NotMemory {
         /// The volume.
@@ -108,8 +111,8 @@ pub enum VolumeError {
     /// The directory is not on memory, and a tmpfs mounted over it would hide its content.
     #[error(
         "{} is not on memory, and a tmpfs mounted over it would hide what others keep there: name a directory below it, \
-         such as {}, or mount a tmpfs, or an emptyDir with medium: Memory, at {}",
-        .0.display(), .0.join("files").display(), mount_point(.0).display()
+         such as {}, or one on memory, such as {ELSEWHERE}",
+        .0.display(), .0.join("files").display()
     )]
     Covering(PathBuf),
     /// Owner or mode may not be set.
@@ -202,11 +205,25 @@ impl VolumeError {
     }
 }
 
-/// Where the user should mount memory: the directory above the volume, so that the volume's own directory is made by
-/// us.
-fn mount_point(volume: &Path) -> &Path {
-    volume.parent().filter(|above| above.parent().is_some()).unwrap_or(volume)
+/// What to mount, and where: at the directory above the volume, so that the volume's own directory is made by us. That may be a
+/// directory of the system (`/etc`), whose content the mount would hide: then at the volume, which gets a directory below it.
+fn mount(volume: &Path) -> String {
+    const MEMORY: &str = "mount a tmpfs, or an emptyDir with medium: Memory,";
+    let above = volume.parent().filter(|above| above.parent().is_some());
+    match above.filter(|above| !SYSTEM.iter().any(|system| above == &Path::new(system))) {
+        Some(above) => format!("{MEMORY} at {at} (docker: --tmpfs {at})", at = above.display()),
+        None => {
+            let below = volume.join("files");
+            format!("{MEMORY} at {at} (docker: --tmpfs {at}) and name {} in it", below.display(), at = volume.display())
+        }
+    }
 }
+
+/// Directories of a system that programs need as they are (hier(7)).
+const SYSTEM: [&str; 18] = [
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run",
+    "/sbin", "/srv", "/sys", "/usr", "/var",
+];
 
 /// A directory that is on memory on nearly every Linux and that every user may create.
 const ELSEWHERE: &str = "/dev/shm/secret-exec";
@@ -250,7 +267,14 @@ mod tests {
         assert!(text.starts_with("cannot make /run/x: ") && !text.contains("tmpfs"), "{text}");
         let text = VolumeError::Shared { path: "/run/secrets".into(), mode: 0o1777 }.to_string();
         assert!(text.ends_with("such as /run/secrets/files"), "{text}");
-        assert_eq!(mount_point(Path::new("/secrets")), Path::new("/secrets"));
+        for (volume, expected) in [
+            ("/secrets", "at /secrets (docker: --tmpfs /secrets) and name /secrets/files in it"),
+            ("/etc/x", "at /etc/x (docker: --tmpfs /etc/x) and name /etc/x/files in it"),
+            ("/secrets/files", "at /secrets (docker: --tmpfs /secrets)"),
+        ] {
+            let text = VolumeError::NotMemory { path: volume.into(), why: Errno::EPERM }.to_string();
+            assert!(text.contains(&format!("Memory, {expected}, or name a directory")), "{text}");
+        }
         let full = VolumeError::Full { path: "/v".into(), needed: 8192, size: Some(4096) }.to_string();
         assert!(full.contains("need 8192 bytes, and it has 4096 in all"), "{full}");
     }

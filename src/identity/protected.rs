@@ -93,7 +93,11 @@ impl fmt::Display for ProtectedFileError {
                 );
             }
         }
-        f.write_str("; name another file")
+        f.write_str(match self {
+            Self::State(_) => "; name another file, or another directory with --state",
+            Self::Volume(_) => "; name another file, or another directory with --volume",
+            _ => "; name another file",
+        })
     }
 }
 

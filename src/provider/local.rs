@@ -182,16 +182,17 @@ type Contents = (Option<Stamp>, BTreeMap<Source, Entry>);
 
 /// Reads and parses the file.
 fn read(path: &Path) -> Result<Contents, Vec<ConfigError>> {
-    let cannot =
-        |why: String| vec![ConfigError::new(&Place::Flag("--local".into()), format!("{}: {why}", path.display()))];
+    let cannot = |why: String| {
+        vec![ConfigError::new(&Place::Flag("--local".into()), format!("cannot read {}: {why}", path.display()))]
+    };
     let (stamp, text) = if file::is_read_once(path) {
         (None, file::read_source(path, || false))
     } else {
         // Take the stamp first: an edit during the read is then seen as a change later.
-        let stamp = stamp(path).map_err(|error| cannot(format!("cannot be read: {}", file::words(&error))))?;
+        let stamp = stamp(path).map_err(|error| cannot(file::words(&error)))?;
         (Some(stamp), file::read_text(path))
     };
-    let text = text.map_err(|error| cannot(format!("cannot be read: {error}")))?;
+    let text = text.map_err(|error| cannot(error.to_string()))?;
     entries::parse(&path.display().to_string(), &text).map(|entries| (stamp, entries))
 }
 

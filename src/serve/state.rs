@@ -46,7 +46,7 @@ pub enum StateError {
     #[error("{} is a symbolic link of another user: name the state directory by its real path", .0.display())]
     Link(PathBuf),
     /// Something on the path, or the directory itself, is not a directory.
-    #[error("{} is not a directory", .0.display())]
+    #[error("the state directory cannot be there: {} is not a directory; name another with --state", .0.display())]
     NotAFolder(PathBuf),
     /// Everyone may write there.
     #[error(
