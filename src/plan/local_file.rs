@@ -49,7 +49,7 @@ pub(crate) fn local_file(plan: &Plan, now: SystemTime) -> String {
                 let text = serde_json::to_string(&object).expect("a JSON object prints");
                 format!("value: {}", quoted(&text))
             }
-            (_, Sketch::Value | Sketch::List(_)) => "value: \"{{random}}\"".to_owned(),
+            (_, Sketch::Value | Sketch::Number | Sketch::List(_)) => "value: \"{{random}}\"".to_owned(),
         };
         out.push_str(&format!("{}: {{ {answer} }}\n", quoted(&source.written())));
     }
@@ -64,6 +64,8 @@ const ISSUED: [&str; 5] = ["certificate", "issuing_ca", "ca_chain", "private_key
 enum Sketch {
     /// A string.
     Value,
+    /// A number.
+    Number,
     /// A map with these keys.
     Map(BTreeMap<String, Sketch>),
     /// A list with items of this structure.
@@ -83,16 +85,20 @@ impl Sketch {
                 *self = Self::List(Box::new(Self::Value));
                 self.add(path);
             }
+            (Self::Value, [Step::Number, ..]) => *self = Self::Number,
             (Self::Map(keys), [Step::Key(key), rest @ ..]) => keys.entry(key.clone()).or_insert(Self::Value).add(rest),
             (Self::List(item), [Step::Item, rest @ ..]) => item.add(rest),
-            (_, []) | (Self::Map(_), [Step::Item, ..]) | (Self::List(_), [Step::Key(_), ..]) => {}
+            (_, [])
+            | (Self::Number, _)
+            | (Self::Map(_), [Step::Item | Step::Number, ..])
+            | (Self::List(_), [Step::Key(_) | Step::Number, ..]) => {}
         }
     }
 
     /// Every key in it, at any depth.
     fn keys(&self) -> BTreeSet<&str> {
         match self {
-            Self::Value => BTreeSet::new(),
+            Self::Value | Self::Number => BTreeSet::new(),
             Self::Map(keys) => {
                 keys.iter().flat_map(|(key, sketch)| sketch.keys().into_iter().chain([&**key])).collect()
             }
@@ -115,11 +121,12 @@ fn sketched(key: &str, sketch: &Sketch, certificates: Option<&Certificates>) -> 
         }
         Sketch::List(item) if **item == Sketch::Value && key == "ca_chain" => sketched(key, item, certificates),
         Sketch::List(item) => vec![sketched(key, item, certificates)].into(),
+        // A number, as most stores have it: a template may count with it.
+        Sketch::Value | Sketch::Number if key == "port" || key.ends_with("_port") || key.ends_with("Port") => {
+            5432.into()
+        }
+        Sketch::Number => 1.into(),
         Sketch::Value => {
-            // A number, as most stores have it: a template may count with it.
-            if key == "port" || key.ends_with("_port") || key.ends_with("Port") {
-                return 5432.into();
-            }
             let value = match (role(key), certificates) {
                 (Some(role), Some(certificates)) => certificates.text(role).to_owned(),
                 _ if key == "private_key_type" => "ec".to_owned(),

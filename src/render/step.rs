@@ -7,4 +7,6 @@ pub enum Step {
     Key(String),
     /// Each item of a list, or one of them.
     Item,
+    /// The value itself, which the template calculates with: a number.
+    Number,
 }

@@ -154,6 +154,7 @@ fn the_skeleton_goes_as_deep_as_templates_and_raw_endpoints_are_text() {
     for (template, said) in [
         ("{% for s in secret('vault:secret/data/n').servers %}{{ s.host }}:{{ s['port'] }};{% endfor %}", "R:5432;"),
         ("{{ secret('vault:secret/data/n').a.b.c }}", "R"),
+        ("{% set n = secret('vault:secret/data/n').n %}{{ n * 2 }}{{ 3 - secret('vault:secret/data/n#m') }}", "22"),
         ("{{ secret('vault:secret/data/n').servers[0] }}{{ secret('vault:secret/data/n').x['k'] }}", "RR"),
         (
             "{% set n = secret('vault:secret/data/n') %}{% set a = n.a %}{{ a.b }}{% for x in a.l %}{{ x.y[0].z }}{% endfor %}",

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::machinery::ast::{self, CallArg, Expr, Spanned, Stmt};
+use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Spanned, Stmt};
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
@@ -240,6 +240,12 @@ impl<'t> Walk<'t> {
         Some(item)
     }
 
+    /// Records that a value is calculated with.
+    fn number(&mut self, expression: &Expr<'t>) {
+        let pick = self.pick(expression);
+        self.picks.extend(pick.map(|pick| pick.with(Step::Number)));
+    }
+
     /// Walks an expression, if there is one.
     fn optional(&mut self, expression: &Option<Expr<'t>>) {
         expression.iter().for_each(|expression| self.expression(expression));
@@ -264,6 +270,9 @@ impl<'t> Walk<'t> {
             }
             Expr::UnaryOp(operation) => self.expression(&operation.expr),
             Expr::BinOp(operation) => {
+                if is_arithmetic(operation.op) {
+                    [&operation.left, &operation.right].into_iter().for_each(|operand| self.number(operand));
+                }
                 self.expression(&operation.left);
                 self.expression(&operation.right);
             }
@@ -380,4 +389,12 @@ impl<'t> Walk<'t> {
             }
         }
     }
+}
+
+/// Whether an operation needs numbers (`+` joins lists too).
+fn is_arithmetic(operation: BinOpKind) -> bool {
+    matches!(
+        operation,
+        BinOpKind::Sub | BinOpKind::Mul | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem | BinOpKind::Pow
+    )
 }
