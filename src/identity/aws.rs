@@ -19,6 +19,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::config;
@@ -131,6 +132,28 @@ impl AwsIdentity {
     /// Checks that the proxy for an address can be used, if it has one. Sends nothing.
     pub fn check_proxy(&self, address: &str) -> Result<(), AwsCredentialsError> {
         Ok(self.settings.proxies.choose_for(address).map(drop)?)
+    }
+
+    /// Checks that the proxy for STS can be used, where credentials for this region and role come from there: those of a role to
+    /// assume, and a web identity's. Sends nothing.
+    pub async fn check_sts_proxy(&self, region: &str, role: Option<&str>) -> Result<(), AwsCredentialsError> {
+        let assumes = role.is_some() || self.settings.assume_role.is_some();
+        let is_web_identity_first =
+            environment::has_web_identity() && !environment::has_key() && profile::has_no_files();
+        if !assumes && !is_web_identity_first {
+            return Ok(());
+        }
+        let base = self.base(&Region::new(region.to_owned())).await?;
+        let place = Params::builder()
+            .set_region(base.region().map(ToString::to_string))
+            .set_use_fips(base.use_fips())
+            .set_use_dual_stack(base.use_dual_stack())
+            .set_endpoint(environment::endpoint(&base, &Services(base.clone()), STS));
+        let Ok(place) = place.build() else { return Ok(()) }; // the request has the SDK's reason
+        match DefaultResolver::new().resolve_endpoint(&place).await {
+            Ok(endpoint) => self.check_proxy(endpoint.url()),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Signs `GetCallerIdentity` with the workload's own credentials (never those of an assumed role). Without a region

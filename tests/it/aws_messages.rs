@@ -360,6 +360,29 @@ fn a_proxy_is_judged_by_the_address_that_the_profile_gives_too() {
             None => refused(&case, &variables, 69, &["connection refused"]),
         }
     }
+    // STS, which gives the credentials of a role, is behind the proxy too.
+    case.write(".aws/config", "");
+    let around = ("NO_PROXY", "secretsmanager.eu-west-1.amazonaws.com");
+    let role = ("SECRET_EXEC_AWS_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/reader");
+    for (more, host) in [
+        (vec![role], Some("sts.eu-west-1.amazonaws.com")),
+        (
+            vec![role, ("AWS_USE_FIPS_ENDPOINT", "true"), ("NO_PROXY", "secretsmanager-fips.eu-west-1.amazonaws.com")],
+            Some("sts-fips.eu-west-1.amazonaws.com"),
+        ),
+        (vec![role, ("AWS_ENDPOINT_URL_STS", "https://sts.internal:1")], Some("sts.internal")),
+        (vec![role, ("AWS_ENDPOINT_URL_STS", nobody.as_str())], None),
+        (vec![], None),
+    ] {
+        let variables = with(&[&[around][..], &more, &[socks]].concat());
+        match host {
+            Some(host) => {
+                check(&variables, false).refused(64, &["cannot read aws-sm:some/name: ", &used_for(host)]);
+                refused(&case, &variables, 64, &["cannot read aws-sm:some/name: ", &used_for(host)]);
+            }
+            None => _ = check(&variables, false).ok(),
+        }
+    }
     // An address of the profile that is behind the proxy.
     case.write(".aws/config", plain.replace("{}", "http://aws.internal:1"));
     let http = with(&[("HTTP_PROXY", "http://p:x")]);

@@ -60,6 +60,11 @@ pub(super) fn has_web_identity() -> bool {
     Env::default().get("AWS_WEB_IDENTITY_TOKEN_FILE").is_ok()
 }
 
+/// Whether a key is configured, which the credentials chain takes before everything else.
+pub(super) fn has_key() -> bool {
+    Env::default().get("AWS_ACCESS_KEY_ID").is_ok_and(|value| !value.trim().is_empty())
+}
+
 /// The region of the environment, if one is set.
 pub(super) fn region() -> Option<String> {
     let value = |name| Env::default().get(name).ok().filter(|value| !value.is_empty());

@@ -126,6 +126,11 @@ fn is_null_device(found: &Metadata) -> bool {
     found.file_type().is_char_device() && found.rdev() == DEV_NULL
 }
 
+/// Whether there is no profile file.
+pub(super) fn has_no_files() -> bool {
+    own_files().iter().all(|file| !file.path.exists())
+}
+
 /// What is wrong with the profile files, as text.
 pub(super) async fn explain_files() -> Option<String> {
     profile().await.map(|error| error.to_string())

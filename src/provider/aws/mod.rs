@@ -99,15 +99,16 @@ impl Aws {
         let group = self.group(source).await?;
         let sdk = self.identity.sdk(&group.region, group.role.as_deref()).await?;
         let place = Params::builder()
-            .region(group.region)
+            .region(group.region.clone())
             .set_use_fips(sdk.use_fips())
             .set_use_dual_stack(sdk.use_dual_stack())
             .set_endpoint(self.identity.endpoint(&sdk));
         let Ok(place) = place.build() else { return Ok(()) }; // the request has the SDK's reason
         match DefaultResolver::new().resolve_endpoint(&place).await {
-            Ok(endpoint) => Ok(self.identity.check_proxy(endpoint.url())?),
-            Err(_) => Ok(()),
+            Ok(endpoint) => self.identity.check_proxy(endpoint.url())?,
+            Err(_) => return Ok(()),
         }
+        Ok(self.identity.check_sts_proxy(&group.region, source.role.as_deref()).await?)
     }
 
     /// Drops the cached credentials, so that the next request obtains new ones.
