@@ -183,6 +183,12 @@ impl AwsIdentity {
         let _reported_later = self.transport.load_roots();
     }
 
+    /// What the request for credentials that is under way has failed with so far: the SDK repeats those of a container endpoint
+    /// and of instance metadata by itself.
+    pub fn failed_so_far(&self) -> Option<String> {
+        self.transport.failed_so_far()
+    }
+
     /// Closes idle connections, because each keeps its last response in memory.
     pub fn close_idle(&self) {
         self.transport.close_idle();

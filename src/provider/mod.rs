@@ -32,6 +32,11 @@ pub trait Fetch {
     /// Renews a lease; returns it as the server now has it.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Lease, Failure>>;
 
+    /// What a request that is under way has failed with so far, where the provider repeats parts of it by itself.
+    fn failed_so_far(&self) -> Option<String> {
+        None
+    }
+
     /// Revokes a lease.
     fn revoke(&self, lease: &LeaseId) -> impl Future<Output = Result<(), Failure>>;
 }

@@ -60,6 +60,7 @@ pub(crate) async fn read(
         for (planned, answer) in open.into_iter().zip(round) {
             let answer = answer.map_err(|failure| {
                 let before = earlier.insert(&planned.source, failure.why.clone());
+                let before = before.or_else(|| provider.failed_so_far());
                 if start.left().is_zero() { failure.after(before) } else { failure }
             });
             match answer {

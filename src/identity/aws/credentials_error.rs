@@ -208,7 +208,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsCredentialsError {
     if let Some(refused) = refused {
         return refused;
     }
-    let what = if credentials.is_some() { "loading AWS credentials" } else { "the request was not answered" };
+    let what = if credentials.is_some() { peer::LOADING } else { "the request was not answered" };
     if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
         return AwsCredentialsError::Misconfigured(part.to_string());
     }

@@ -64,6 +64,15 @@ pub(super) fn with_route(way: PeerRoute, cause: ConnectorError) -> ConnectorErro
     }
 }
 
+/// Why a request for credentials was not answered; `reason` is its innermost one.
+pub(super) fn unanswered(error: &ConnectorError, reason: &str) -> String {
+    let way = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    format!("{LOADING}: {}", explain(way.into_iter().find_map(|cause| cause.downcast_ref()), reason))
+}
+
+/// What a request does whose answer are credentials.
+pub(super) const LOADING: &str = "loading AWS credentials";
+
 /// Adds the address, or the proxy and its variable, to the reason.
 pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
     match way.map(|failed| (&failed.way, failed)) {

@@ -40,7 +40,7 @@ use super::AwsCredentialsError;
 use super::body::{BodyError, bound_token_life, check_role};
 use super::credentials_error::{innermost, sanitize_code};
 use super::environment::is_near;
-use super::peer::{NO_NAME, PeerRoute, with_route};
+use super::peer::{NO_NAME, PeerRoute, unanswered, with_route};
 
 /// The timeout for receiving a response's body. The SDK's own timeout ends when the response begins.
 const BODY: Duration = Duration::from_secs(20);
@@ -57,6 +57,8 @@ struct Shared {
     connectors: Mutex<Vec<(Route, Timeouts, SharedHttpConnector)>>,
     /// Acquired while a large response is received, so that parallel ones do not multiply the memory needed.
     large: Semaphore,
+    /// Why the last request for credentials was not answered; `None` once one was.
+    failed: Mutex<Option<String>>,
 }
 
 type Timeouts = (Option<Duration>, Option<Duration>);
@@ -104,7 +106,7 @@ impl Route {
 impl Transport {
     pub(super) fn new(ca_bundle: Option<PathBuf>, proxies: Proxies) -> Self {
         let (tls, connectors, large) = (OnceLock::new(), Mutex::new(Vec::new()), Semaphore::new(1));
-        Self(Arc::new(Shared { ca_bundle, proxies, tls, connectors, large }))
+        Self(Arc::new(Shared { ca_bundle, proxies, tls, connectors, large, failed: Mutex::new(None) }))
     }
 
     /// Reads the private CA bundle, if one is configured, so that an error can be reported.
@@ -147,6 +149,16 @@ impl Transport {
             Route::Direct | Route::Outside(None) => None,
         };
         PeerRoute::of(&uri.parse().unwrap_or_default(), proxy, &self.0.proxies)
+    }
+
+    /// Why the last request for credentials was not answered.
+    pub(super) fn failed_so_far(&self) -> Option<String> {
+        self.failed().clone()
+    }
+
+    /// Locks the reason of the last request for credentials.
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.0.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Closes all connections.
@@ -204,7 +216,8 @@ impl HttpConnector for Dispatch {
             return HttpConnectorFuture::ready(Err(ConnectorError::io(error.into())));
         }
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let most = if target.starts_with("secretsmanager.") { MOST_ANSWER_BYTES } else { MOST_IDENTITY_BYTES };
+        let is_of_secret = target.starts_with("secretsmanager.");
+        let most = if is_of_secret { MOST_ANSWER_BYTES } else { MOST_IDENTITY_BYTES };
         let route = match Route::of(request.uri(), &self.transport.0.proxies) {
             Ok(route) => route,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
@@ -215,7 +228,11 @@ impl HttpConnector for Dispatch {
         let transport = self.transport.clone();
         HttpConnectorFuture::new(async move {
             let answer = answer.await.inspect_err(|error| sent.log_failure(error));
-            let mut response = answer.map_err(|error| with_route(way, error))?;
+            let answer = answer.map_err(|error| with_route(way, error));
+            if !is_of_secret {
+                *transport.failed() = answer.as_ref().err().map(|error| unanswered(error, &innermost(error)));
+            }
+            let mut response = answer?;
             sent.log_answer(response.status().as_u16());
             let body = transport.receive(response.take_body(), most);
             let Ok(body) = tokio::time::timeout(BODY, body).await else {

@@ -214,6 +214,10 @@ impl Fetch for Aws {
         Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to renew"))
     }
 
+    fn failed_so_far(&self) -> Option<String> {
+        self.identity.failed_so_far()
+    }
+
     async fn revoke(&self, _: &LeaseId) -> Result<(), Failure> {
         Err(Failure::new(Class::Malformed, "Secrets Manager has no leases to revoke"))
     }
