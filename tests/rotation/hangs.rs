@@ -58,10 +58,14 @@ impl Life {
     }
 
     /// The next request to this path meets that plan, the others are forwarded.
-    fn once(&self, running: &mut Running, path: &str, plan: Plan) {
+    fn once(&mut self, running: &mut Running, path: &str, plan: Plan) {
         let before = self.proxy.count(path);
         self.proxy.on(path, plan);
-        running.until(path, || (self.proxy.count(path) > before).then_some(()));
+        running.until(path, || {
+            // A change that was written before is looked for all the time, or its delivery would seem late.
+            self.see_b();
+            (self.proxy.count(path) > before).then_some(())
+        });
         self.proxy.on_nothing();
     }
 
@@ -74,23 +78,25 @@ impl Life {
                 self.figures.refused += u32::from(!self.stage.credential_works());
                 next += Duration::from_millis(500);
             }
-            self.change_b();
+            self.see_b();
+            if self.figures.change.is_none() {
+                self.change_b();
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     fn change_b(&mut self) {
-        match self.figures.change.take() {
-            Some((value, at)) if self.stage.file("b") == value => {
-                self.figures.latest_kv = self.figures.latest_kv.max(at.elapsed());
-            }
-            Some(waiting) => self.figures.change = Some(waiting),
-            None => {
-                self.figures.changes += 1;
-                let value = self.figures.changes.to_string();
-                self.write("b", &value);
-                self.figures.change = Some((value, Instant::now()));
-            }
+        self.figures.changes += 1;
+        let value = self.figures.changes.to_string();
+        self.write("b", &value);
+        self.figures.change = Some((value, Instant::now()));
+    }
+
+    /// Notes the time that the change of `b` took, if it is on disk.
+    fn see_b(&mut self) {
+        if let Some((_, at)) = self.figures.change.take_if(|(value, _)| self.stage.file("b") == *value) {
+            self.figures.latest_kv = self.figures.latest_kv.max(at.elapsed());
         }
     }
 
@@ -112,8 +118,8 @@ impl Life {
         }
         let said = running.stderr();
         assert!(*refused == 0 && issued <= most && logins <= most_logins, "{row}\n{said}");
-        // The interval and two seconds, and as much again three times on a busy machine.
-        assert!(latest_kv < Duration::from_secs(12), "{row}\n{said}");
+        // The interval and two seconds, and as much again on a busy machine.
+        assert!(latest_kv < Duration::from_secs(6), "{row}\n{said}");
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().code(), Some(0));
     }
@@ -130,9 +136,16 @@ fn one_request_that_hangs_costs_neither_credential_nor_token_nor_a_change() {
     life.once(&mut running, "/data/a", Plan::Hang);
     life.write("a", "1");
     let written = Instant::now();
-    running.until("the change", || (life.stage.file("a") == "1").then_some(()));
+    running.until("the change", || {
+        life.see_b();
+        (life.stage.file("a") == "1").then_some(())
+    });
     // The interval and two seconds, and as much again three times on a busy machine.
     assert!(written.elapsed() < Duration::from_secs(12), "{:?}\n{}", written.elapsed(), running.stderr());
+    // Each of its reads hangs, and what is read beside it comes in time.
+    life.proxy.on("/data/a", Plan::Hang);
+    life.log_in_for(Duration::from_secs(12));
+    life.proxy.on_nothing();
     life.end("Hangs", running, 1, 1);
 }
 

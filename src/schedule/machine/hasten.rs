@@ -67,12 +67,17 @@ impl Schedule {
         }
     }
 
-    /// Until when a delivery waits for the reads of a round; `None` if there is nothing to wait for.
+    /// Until when a delivery waits for the reads of a round; `None` if there is nothing to wait for. It does not wait
+    /// for a secret whose last read failed or timed out: the next one may hang as well.
     pub fn settles_at(&self, now: Duration) -> Option<Duration> {
-        let Round { at, until, .. } = self.haste.round.filter(|round| now < round.until)?;
-        let is_reading = self.requests.in_flight.iter().any(|flight| matches!(flight.work, Work::Read(_)));
-        let is_due =
-            |secret: &Secret| secret.history.last_failure().is_none() && secret.due().is_some_and(|due| due <= now);
+        let Round { at, refresh, until } = self.haste.round.filter(|round| now < round.until)?;
+        let is_in_round =
+            |secret: &Secret| secret.refresh_interval() == refresh && secret.history.last_failure().is_none();
+        let is_reading = self.requests.in_flight.iter().any(|flight| match flight.work {
+            Work::Read(id) => is_in_round(&self.secrets[id.0]),
+            _ => false,
+        });
+        let is_due = |secret: &Secret| is_in_round(secret) && secret.due().is_some_and(|due| due <= now);
         if now < at {
             Some(at)
         } else if is_reading || self.secrets.iter().any(is_due) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::provider::{Class, Failure};
 use crate::schedule::{
     Answer, Authentication, Event, Life, Lifetime, MountId, Next, Operation, Outcome, PatienceFor, Plan, Schedule,
     SecretId, Settings, State, TokenId, Work,
@@ -425,4 +426,39 @@ fn reads_of_one_interval_go_together_and_neighbours_of_a_change_once_more() {
     let change = at(0).into_iter().find(|at| *at > seconds(60)).unwrap() + Duration::from_millis(500);
     assert!(at(1).contains(&change), "what goes with it is, or for the first time");
     assert_eq!(at(2).len(), 1, "another interval is not touched");
+}
+
+#[test]
+fn a_change_does_not_wait_for_a_neighbour_whose_reads_hang() {
+    let mut schedule = Schedule::new(Authentication::Nothing, Settings::default());
+    let ids: Vec<_> =
+        (0..3).map(|_| schedule.add(Plan { operation: Operation::Read, refresh: seconds(300), mount: KV })).collect();
+    // The second one hangs, the third one answers.
+    let plain = || Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in: None });
+    ids.iter().for_each(|id| schedule.resume(*id, Answer { life: Life::Unbounded, rotates_in: None }, seconds(0), 0.0));
+    let read = |schedule: &mut Schedule, now: Duration| {
+        let mut sent = Vec::new();
+        while let Next::Do(work) = schedule.next(now) {
+            sent.push(work);
+        }
+        sent
+    };
+    schedule.read_again(ids[1], seconds(5));
+    assert_eq!(read(&mut schedule, seconds(5)), [Work::Read(ids[1])]);
+    let half = Duration::from_millis(500);
+    for (is_known, begin) in [(false, seconds(5)), (true, seconds(40))] {
+        schedule.read_again(ids[0], begin);
+        assert!(read(&mut schedule, begin).contains(&Work::Read(ids[0])), "{is_known}");
+        schedule.done(Work::Read(ids[0]), plain(), begin, 0.0);
+        schedule.changed(ids[0], begin);
+        let (at, until) = (begin + half, begin + half + seconds(1));
+        assert_eq!(schedule.settles_at(begin), Some(at));
+        read(&mut schedule, at);
+        schedule.done(Work::Read(ids[2]), plain(), at, 0.0);
+        assert_eq!(schedule.settles_at(at), (!is_known).then_some(until), "the first time it may only be slow");
+        assert_eq!(schedule.settles_at(until), None);
+        let silence = Failure::new(Class::Transient, "no answer in time").silent();
+        schedule.done(Work::Read(ids[1]), Outcome::Failed(silence), until, 0.0);
+        read(&mut schedule, seconds(39));
+    }
 }
