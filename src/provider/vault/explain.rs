@@ -225,10 +225,7 @@ fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Optio
         // Vault gives a reason for refusing a login; a load balancer without a route gives none.
         404 if request.is_login() && answer.has_no_reason() => refusal_of_intermediary(answer),
         400..500 if request.is_login() => refused_login(request, answer),
-        403 => {
-            let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
-            Failure::new(Class::Denied, format!("permission denied (403): the policy needs {request}{place}"))
-        }
+        403 => denied(request, answer, namespace),
         401 => failure(Class::Denied, "permission denied"),
         404 if answer.contains("no handler for route") => failure(Class::NotFound, "nothing is mounted at that path"),
         400 | 404 if answer.contains("lease not found") || answer.contains("lease expired") => {
@@ -256,6 +253,14 @@ fn refusal_of_vault(request: &RequestKind<'_>, answer: &Answer, namespace: Optio
         300..400 => failure(Class::Malformed, REDIRECT).by_intermediary(),
         _ => failure(Class::Malformed, "the server gave an answer that Vault never gives; is vault.address right?"),
     }
+}
+
+/// The failure of a request that the policies deny. Vault always writes errors with it.
+fn denied(request: &RequestKind<'_>, answer: &Answer, namespace: Option<&str>) -> Failure {
+    let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+    let other =
+        if answer.has_no_reason() { "; or a proxy refuses it: the answer has no word of the server's" } else { "" };
+    Failure::new(Class::Denied, format!("permission denied (403): the policy needs {request}{place}{other}"))
 }
 
 /// The hint for a path that does not support the operation.
@@ -452,6 +457,15 @@ mod tests {
                 let failure = refusal(&request, &said(status, r#"{"errors":["no"]}"#), None);
                 assert_eq!((failure.speaker, failure.class.is_retried()), (Speaker::Backend, false), "{status}");
             }
+        }
+    }
+
+    #[test]
+    fn a_denial_without_a_word_may_be_a_proxys() {
+        for (body, is_proxys) in [("", true), ("{}", true), ("{\"errors\":[\"1 error occurred\"]}", false)] {
+            let answer = Answer { status: 403, retry_after: None, body: SecretBytes::from(body.to_owned()) };
+            let why = refusal(&RequestKind::Read("secret/data/app"), &answer, None).why;
+            assert_eq!(why.contains("or a proxy refuses it"), is_proxys, "{why}");
         }
     }
 
