@@ -19,6 +19,9 @@ pub enum LookupError {
     /// Exit 127: it is not in PATH.
     #[error("cannot find the command {0:?}: it is not in PATH ({1})")]
     NotFound(OsString, String),
+    /// Exit 127: it is empty.
+    #[error("the command after -- is empty; is it a variable that is not set?")]
+    Empty,
     /// Exit 127: the file does not exist.
     #[error("cannot find the command {0:?}: no such file")]
     NoSuchFile(OsString),
@@ -39,7 +42,7 @@ impl LookupError {
     /// The exit code of this error.
     pub fn code(&self) -> u8 {
         match self {
-            Self::NotFound(..) | Self::NoSuchFile(_) => 127,
+            Self::NotFound(..) | Self::NoSuchFile(_) | Self::Empty => 127,
             Self::Directory(_) | Self::NotExecutable { .. } => 126,
         }
     }
@@ -51,6 +54,9 @@ impl LookupError {
 /// A name with a `/` is a path. An empty element of PATH is the working directory. A file that cannot be executed is
 /// skipped, and reported if no other is found.
 pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result<PathBuf, LookupError> {
+    if command.is_empty() {
+        return Err(LookupError::Empty); // the directories themselves would be found
+    }
     let user = drop.map(|plan| format!(" for uid {}", plan.uid())).unwrap_or_default();
     if command.as_bytes().contains(&b'/') {
         let candidate = PathBuf::from(command);
@@ -61,8 +67,7 @@ pub fn find(command: &OsStr, path: Option<&[u8]>, drop: Option<&Plan>) -> Result
         };
     }
     let path = path.unwrap_or(DEFAULT_PATH);
-    // With an empty command the directories themselves would be found.
-    let directories = path.split(|byte| *byte == b':').filter(|_| !command.is_empty());
+    let directories = path.split(|byte| *byte == b':');
     let candidates: Vec<PathBuf> = directories.map(|directory| join(directory, command)).collect();
     let mut first_refused = None;
     for (candidate, probe) in candidates.iter().zip(probe_all(&candidates, drop)) {
@@ -196,6 +201,8 @@ mod tests {
         let tree = Tree::new();
         let code = |command: &str| tree.find(command).unwrap_err().code();
         assert_eq!((code("folder"), code("only"), code("nothing"), code("")), (126, 126, 127, 127));
+        let empty = find(OsStr::new(""), Some(b"/bin"), None).unwrap_err();
+        assert_eq!(empty.to_string(), "the command after -- is empty; is it a variable that is not set?");
         let at = |place: &str| tree.at(place).into_os_string().into_string().unwrap();
         assert_eq!((code(&at("a")), code(&at("a/only")), code(&at("a/none"))), (126, 126, 127));
         assert_eq!(code(&at("a/only/below-a-file")), 127);

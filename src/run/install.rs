@@ -30,7 +30,13 @@ pub fn install(path: &Path, caller: &ProcessContext) -> Result<String, Vec<Diagn
         vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {text}", target.display()))]
     })?;
     let cannot = |error: io::Error| {
-        vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {error}", target.display()))]
+        let why = match target.parent() {
+            Some(folder) if error.kind() == io::ErrorKind::NotFound => {
+                format!("there is no directory {}", folder.display())
+            }
+            _ => error.to_string(),
+        };
+        vec![Diagnostic::new(Exit::Volume, format!("cannot install to {}: {why}", target.display()))]
     };
     copy(&mut from, &target).map_err(cannot)?;
     run_copy(&target, caller).map_err(|why| {
