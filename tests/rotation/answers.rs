@@ -190,3 +190,59 @@ fn a_start_whose_logins_are_not_answered_leaves_few_tokens() {
     let logins = life.stage.logins(&life.login);
     assert!((2..=4).contains(&logins), "{logins} logins\n{outcome}");
 }
+
+/// Each request is carried out by the server, and answered with that instead of what the server says, for 22 s: a token of 14 s and a
+/// credential of 12 s end meanwhile. Each login leaves a token that nobody knows, so they are few.
+fn answers_are_something_else(answer: fn(&[u8]) -> Vec<Vec<u8>>, said: &str) {
+    let life = crate::hangs::Life::new();
+    let mut running = life.start();
+    let before = life.stage.logins(&life.login);
+    life.proxy.always(Plan::Pieces(answer));
+    std::thread::sleep(Duration::from_secs(22));
+    let logins = life.stage.logins(&life.login) - before;
+    life.proxy.always(Plan::Forward);
+    let healed = Instant::now();
+    running.until("a credential that works", || life.stage.credential_works().then_some(()));
+    let stderr = running.stderr();
+    assert!(logins <= 4, "{logins} logins\n{stderr}");
+    assert!(stderr.contains(said), "{stderr}");
+    assert!(healed.elapsed() < Duration::from_secs(12), "{:?}\n{stderr}", healed.elapsed());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn answers_that_are_compressed_cost_few_logins_and_are_named() {
+    let gzip = |_: &[u8]| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n";
+        vec![[&head[..], &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]].concat()]
+    };
+    answers_are_something_else(gzip, "Content-Encoding: gzip");
+}
+
+#[test]
+fn answers_without_content_cost_few_logins_and_are_named() {
+    let nothing = |_: &[u8]| vec![b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()];
+    answers_are_something_else(nothing, "the answer is empty (204)");
+}
+
+#[test]
+fn empty_answers_cost_few_logins_and_are_named() {
+    let empty = |_: &[u8]| vec![b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()];
+    answers_are_something_else(empty, "the answer is empty (200)");
+}
+
+#[test]
+fn pages_with_200_cost_few_logins_and_are_named() {
+    let page = |_: &[u8]| vec![b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>canary</html>".to_vec()];
+    answers_are_something_else(page, "is no Vault answer");
+}
+
+#[test]
+fn chunks_without_an_end_cost_few_logins_and_are_named() {
+    let cut = |_: &[u8]| {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+        vec![[&head[..], b"40\r\n{\"auth\":{\"client_token\":"].concat()]
+    };
+    answers_are_something_else(cut, "ended before the answer was complete");
+}

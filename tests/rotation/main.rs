@@ -32,7 +32,7 @@
 //! | what is issued without a lease is replaced before its own end | `issued::*` | `src/provider/vault/{ends,validity}.rs` |
 //! | a retired generation goes after a second, or when its readers have gone | `watch::*`, `pair::*` | `src/deliver/tests.rs` |
 //! | a life that a server states wrongly costs no life and no storm, nor after a restart | `misstated::*` | `misstated` |
-//! | logins whose answers are lost are few, for each leaves a token | `answers::a_start_whose_logins_…` | `logins_whose_answers_are_lost_…` |
+//! | logins whose answers are lost are few, for each leaves a token | `answers::a_start_whose_logins_…`, `answers::…_cost_few_logins_…` | `logins_whose_answers_are_lost_…` |
 //! | 12 time: suspend, and no sleep over 30 s | – | `an_hour_of_suspend_…`, `restarts_and_jumps_…`, `on_a_calm_day_…` |
 //! | what has a life of its own: static roles, certificates, rotation dates | `lives::a_static_role_…`, `lives::a_certificate_…`, `others::a_new_version_…`, `others::the_first_description_…` | `a_static_role_…`, `a_certificate_…`, `the_interval_is_shorter_…` |
 

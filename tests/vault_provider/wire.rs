@@ -11,7 +11,7 @@ use secret_exec::provider::{Class, Effect, Failure, Fetch, Limits, Speaker};
 
 use crate::fake::{Fake, Proxy, Seen, answer, greets_with};
 use crate::server::{ROOT, Server, server};
-use crate::{config, connect, fetch, limits, token, with_token};
+use crate::{config, connect, fetch, limits, token, value, with_token};
 
 fn over_tls(server: &Server) -> secret_exec::config::Vault {
     let mut config = config(&format!("https://127.0.0.1:{}", server.tls));
@@ -210,6 +210,45 @@ async fn a_page_with_200_revokes_nothing_and_a_read_of_nothing_is_somebody_elses
         // A write may well be answered with nothing.
         let failure = fetch(&vault, "vault:sys/x?").await.unwrap_err();
         assert_eq!(failure.speaker == Speaker::Backend, !body.starts_with('<'), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_somebody_elses_and_named() {
+    for (encoding, named) in [("gzip", "gzip"), ("zstd", "zstd"), ("x y=canary", "unknown"), ("identity", "")] {
+        let fake = Fake::start(move |seen| {
+            let headers = format!("Content-Encoding: {encoding}\r\n");
+            let is_log_in = seen.head.contains("lookup-self");
+            if is_log_in { look_up(seen) } else { Some(answer("200 OK", &headers, r#"{"data":{"a":"1"}}"#)) }
+        });
+        let vault = with_token(&fake.address(), "s.x").await;
+        let read = fetch(&vault, "vault:secret/a").await;
+        let renewed = vault.renew_token().await;
+        let revoked = vault.revoke(&LeaseId::parse("database/creds/web/abc").unwrap()).await;
+        if named.is_empty() {
+            assert_eq!(value(&read.unwrap(), "a"), "1");
+            continue;
+        }
+        for failure in [read.unwrap_err(), renewed.unwrap_err(), revoked.unwrap_err()] {
+            assert!(failure.why.contains(&format!("(Content-Encoding: {named})")), "{failure}");
+            assert!(!failure.why.contains("canary"), "{failure}");
+            let (class, effect, speaker) = (failure.class, failure.effect, failure.speaker);
+            assert_eq!((class, effect, speaker), (Class::Malformed, Effect::Perhaps, Speaker::Intermediary));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_somebody_else_shows_no_health() {
+    for (status, body, is_healthy) in [
+        ("200 OK", r#"{"initialized":true,"sealed":false}"#, true),
+        ("200 OK", "<html>canary", false),
+        ("200 OK", "", false),
+        ("204 No Content", "", false),
+        ("503 Sealed", r#"{"initialized":true,"sealed":true}"#, false),
+    ] {
+        let health = connect(&config(&Fake::always(status, "", body).address())).check_health().await;
+        assert_eq!(health.is_ok(), is_healthy, "{status} {body}: {health:?}");
     }
 }
 

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, StatusCode};
+
 use crate::config::ProxyError;
 use crate::domain::MOST_ANSWER_BYTES;
 use crate::identity::thread::NoThread;
@@ -79,6 +82,12 @@ pub(crate) enum TransportError {
     /// The connection failed for another reason.
     #[error("no connection to {0}{1}")]
     NotConnected(String, &'static str),
+    /// The body is encoded, although no request accepts that.
+    #[error(
+        "the answer is compressed (Content-Encoding: {0}), which no request allows; a proxy or load balancer before \
+         the server does that: switch it off for this server"
+    )]
+    Encoded(String),
     /// The response exceeds the size limit.
     #[error("the answer is larger than {} MiB", MOST_ANSWER_BYTES >> 20)]
     TooLarge,
@@ -97,7 +106,10 @@ pub(crate) enum TransportError {
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let class = match error {
-            TransportError::TooLarge | TransportError::Redirect { .. } | TransportError::Proxy(_) => Class::Malformed,
+            TransportError::TooLarge
+            | TransportError::Encoded(_)
+            | TransportError::Redirect { .. }
+            | TransportError::Proxy(_) => Class::Malformed,
             _ => Class::Transient,
         };
         let failure = Self::new(class, error.to_string());
@@ -107,17 +119,29 @@ impl From<TransportError> for Failure {
             // A failure of this machine, not of the backend.
             TransportError::NotLookedUp(_) => failure,
             // Vault redirects to no page, and a standby's own address is on the list of hosts.
-            TransportError::Redirect { .. } => failure.by_intermediary(),
+            TransportError::Redirect { .. } | TransportError::Encoded(_) => failure.by_intermediary(),
             TransportError::TooLarge | TransportError::Proxy(_) => failure,
             _ => failure.of_backend(),
         };
         match error {
             TransportError::AnswerTimeout(..) | TransportError::CutShort(_) => failure.lost(),
-            TransportError::TooLarge => failure.perhaps_done(),
+            TransportError::TooLarge | TransportError::Encoded(_) => failure.perhaps_done(),
             TransportError::Tls(_) | TransportError::NotLookedUp(_) => failure.standing(),
             _ => failure,
         }
     }
+}
+
+/// The error for a success whose body is encoded; `None` if it is not. Servers encode only what a request accepts, and
+/// ours accept nothing.
+pub(super) fn encoded(status: StatusCode, headers: &HeaderMap) -> Option<TransportError> {
+    let encoding = headers.get(CONTENT_ENCODING).filter(|_| status.is_success())?.as_bytes().trim_ascii();
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity") {
+        return None;
+    }
+    let is_name = encoding.len() <= 20 && encoding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let name = if is_name { String::from_utf8_lossy(encoding).into_owned() } else { "unknown".to_owned() };
+    Some(TransportError::Encoded(name))
 }
 
 /// Finds the reason of a `reqwest` error: the first informative error in its chain.

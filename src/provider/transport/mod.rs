@@ -274,6 +274,9 @@ impl Transport {
         };
         let mut response = http.execute(request).await.map_err(why)?;
         sent.log_answer(&response);
+        if let Some(error) = failure::encoded(response.status(), response.headers()) {
+            return Err(error);
+        }
         let mut bytes = Vec::new();
         let mut large = None;
         while let Some(chunk) = response.chunk().await.map_err(why)? {

@@ -89,6 +89,10 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Parses the envelope, with a limit on the number of elements.
     fn of(answer: &'a Answer) -> Result<Self, Failure> {
+        if answer.body.expose().trim_ascii().is_empty() {
+            let why = "the answer is empty; does a proxy, a load balancer or another server give it?";
+            return Err(malformed(format!("{why} ({})", answer.status)).by_intermediary());
+        }
         if has_too_many_elements(answer.body.expose()) {
             return Err(malformed(format!("the answer has more than {MOST_ELEMENTS} names and values")));
         }

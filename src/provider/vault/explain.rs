@@ -139,6 +139,16 @@ pub(super) fn refusal(request: &RequestKind<'_>, answer: &Answer, namespace: Opt
     }
 }
 
+/// Explains an answer to the health check that does not show that the server lives. A success without a word about
+/// health is somebody else's.
+pub(super) fn health(answer: &Answer) -> Failure {
+    if answer.is_success() {
+        refusal_of_intermediary(answer).by_intermediary()
+    } else {
+        refusal(&RequestKind::Read("sys/health"), answer, None)
+    }
+}
+
 /// The failure for a status that passes and that Vault itself never sends, whatever the body says.
 fn passing(status: u16) -> Option<Failure> {
     let why = match status {

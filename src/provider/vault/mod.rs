@@ -150,10 +150,10 @@ impl Vault {
         let response = endpoint.exec(&self.transport).await.map_err(failure)?.response;
         let status = response.status().as_u16();
         let answer = Answer { status, retry_after: None, body: SecretBytes::new(response.into_body()) };
-        if answer.is_success() {
+        if answer.is_success() && answer.is_from_vault() && !answer.has_no_reason() {
             return Ok(());
         }
-        let refusal = explain::refusal(&RequestKind::Read("sys/health"), &answer, None).after_contact();
+        let refusal = explain::health(&answer).after_contact();
         if refusal.extent == Extent::Request { Ok(()) } else { Err(refusal.of_backend()) }
     }
 
