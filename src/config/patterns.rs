@@ -54,15 +54,8 @@ impl Form {
             Self::Region => text("^[a-z][a-z0-9]*(-[a-z0-9]+)+$"),
             Self::RoleArn => text("^arn:aws[^:]*:iam::[0-9]+:role/."),
             Self::Inherit => text("^(none|(vault|aws-sm|arn|bank-vaults)( *, *(vault|aws-sm|arn|bank-vaults))*)$"),
-            Self::Action => {
-                let here = r"([lL][oO][cC][aA][lL][hH][oO][sS][tT]|127\.|\[)";
-                text(&format!(
-                    "^(none|restart|signal:[A-Za-z0-9+-]+(@.+)?|(http:[hH][tT][tT][pP][sS]?|https?)://{here}.*)$"
-                ))
-            }
-            Self::Signal => {
-                json!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64, "pattern": "^[A-Za-z0-9+-]+$" })
-            }
+            Self::Action => but(&action(), &format!("^signal:{UNHANDLED}(@|$)")),
+            Self::Signal => signal(),
             Self::Pattern => json!({ "type": "string", "pattern": r"^[^*=\s]*\*?$", "minLength": 1 }),
             Self::Prefix => text(r"^[^=\s]*$"),
             Self::Namespace | Self::Host => text(r"^\S+$"),
@@ -71,6 +64,24 @@ impl Form {
         }
     }
 }
+
+/// An action in its short form; the URL is on loopback.
+fn action() -> String {
+    let here = r"([lL][oO][cC][aA][lL][hH][oO][sS][tT]|127\.|\[)";
+    format!("^(none|restart|signal:[A-Za-z0-9+-]+(@.+)?|(http:[hH][tT][tT][pP][sS]?|https?)://{here}.*)$")
+}
+
+/// A signal by name or number.
+fn signal() -> Value {
+    let unhandled = json!([{ "enum": [9, 19] }, { "type": "string", "pattern": format!("^{UNHANDLED}$") }]);
+    json!({
+        "type": ["string", "integer"], "minimum": 1, "maximum": 64, "pattern": "^[A-Za-z0-9+-]+$",
+        "not": { "anyOf": unhandled },
+    })
+}
+
+/// The signals that no app can handle: KILL and STOP.
+const UNHANDLED: &str = "(([sS][iI][gG])?([kK][iI][lL][lL]|[sS][tT][oO][pP])|0*(9|19))";
 
 /// A duration other than zero that does not match `not`.
 fn duration(not: &str) -> Value {

@@ -40,11 +40,12 @@ TABLE = [
     ),
     (
         "onChange",
-        ["restart", {"signal": "HUP"}, []]
+        ["restart", {"signal": "HUP"}, {"signal": 1}, []]
         + action("none", "signal:hup", "signal:RTMIN+3@nginx", "http://127.0.0.1:8080/x?y", "http:https://LocalHost/", "https://[::1]:1")
         + action({"run": ["/bin/true"]}, {"run": ["true", ""]}, {"http": "HTTP://localhost"}, {"http": "http://x/", "remote": True}),
-        action("", "signal:", "signal:HUP@", "http:", "http://example.com/", "http:https://x", "restart now")
+        action("", "signal:", "signal:HUP@", "http:", "http://example.com/", "http:https://x", "restart now", "signal:KILL", "signal:sigstop@x", "signal:09")
         + action({"run": []}, {"run": None}, {"run": [""]}, {"run": "/bin/true"}, {"run": ["x"], "signal": "HUP"}, {}, {"remote": True})
+        + action({"signal": "KILL"}, {"signal": 9}, {"signal": 19}, {"signal": "SIGSTOP"})
         + action({"http": "ftp://x"}, {"http": "http://u:p@127.0.0.1/"}, {"http": "http://127.0.0.1:99999/"}, {"http": "http://127.0.0.1/#a"}),
     ),
     (
