@@ -1,10 +1,10 @@
 //! References of Go templates whose path is computed from another secret's value, and is known only when that is
 //! fetched.
 
-use crate::domain::{Fetches, Source};
+use crate::domain::{Diagnostic, Fetches, Source};
 use crate::sys::clock;
 
-use super::{Filling, Plan, Planned};
+use super::{Filling, Plan, Planned, RenderLimit};
 
 /// Which templates will be rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,26 @@ impl Plan {
 
     /// The sources that templates compute from these values.
     pub(crate) fn computed(&self, fetches: &Fetches, rendered: Rendered) -> Vec<Planned> {
+        self.computed_within(RenderLimit::NONE, fetches, rendered).expect("there is no limit")
+    }
+
+    /// The same; an error when the limit is reached, because the templates are rendered to find that out.
+    pub(crate) fn computed_within(
+        &self,
+        limit: RenderLimit<'_>,
+        fetches: &Fetches,
+        rendered: Rendered,
+    ) -> Result<Vec<Planned>, Diagnostic> {
         let mut found: Vec<Planned> = Vec::new();
+        let (mut done, all) = (0, self.fillings().filter(|filling| filling.computes()).count());
         let files = self.files.iter().map(|file| (format!("file {}", file.name), &file.filling));
         let variables = if rendered == Rendered::All { self.variables.as_slice() } else { &[] };
         let variables = variables.iter().map(|variable| (format!("env {}", variable.name), &variable.filling));
-        for (user, filling) in files.chain(variables) {
+        for (user, filling) in files.chain(variables).filter(|(_, filling)| filling.computes()) {
+            if let Some(problem) = limit.reached(done, all, "templates that compute a path") {
+                return Err(problem);
+            }
+            done += 1;
             for source in filling.computed_sources(fetches) {
                 match found.iter_mut().find(|planned| planned.source == source) {
                     Some(planned) => planned.uses.push(user.clone()),
@@ -38,7 +53,7 @@ impl Plan {
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// Adds the sources that templates compute from these values to the plan and to the templates. The index of known

@@ -11,7 +11,7 @@ use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run};
 use crate::checkpoint::{Checkpoint, Found, Kept, SavedToken, SavedValue};
 use crate::config::VaultAuth;
-use crate::domain::{Diagnostic, Exit, Fetched, Source};
+use crate::domain::{Diagnostic, Exit, Fetched, Fetches, Source};
 use crate::identity::PreloadedFiles;
 use crate::plan::computed::Rendered;
 use crate::plan::{Plan, Planned, RenderLimit};
@@ -59,9 +59,10 @@ pub(super) async fn fetch_all(
     take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
     // Templates may compute paths from these values, and further paths from the values found there.
     for round in 0.. {
-        let is_missing = |planned: &Planned| !answers.fetches.contains_key(&planned.source);
-        let computed: Vec<Planned> =
-            plan.computed(&answers.fetches, Rendered::All).into_iter().filter(is_missing).collect();
+        let computed = missing_computed(plan, &answers.fetches, start).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
         let goes_on = problems.is_empty() && without.is_empty() && !start.has_failed();
         let Some(first) = computed.first().filter(|_| goes_on) else { break };
         if round == MOST_ROUNDS {
@@ -86,6 +87,13 @@ pub(super) async fn fetch_all(
         }
     }
     Err(problems)
+}
+
+/// What templates compute from these values and nobody fetched yet; an error at the deadline.
+fn missing_computed(plan: &Plan, fetches: &Fetches, start: &Start) -> Result<Vec<Planned>, Diagnostic> {
+    let mut computed = plan.computed_within(RenderLimit::after(start.left()), fetches, Rendered::All)?;
+    computed.retain(|planned| !fetches.contains_key(&planned.source));
+    Ok(computed)
 }
 
 /// Continues with expired values of an earlier run that cannot be replaced now, and with those whose path templates

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -474,4 +475,21 @@ fn a_new_value_that_names_another_secret_is_delivered_with_it() {
     running.until("its next value", || is("dave"));
     running.signal(libc::SIGTERM);
     running.end().ok();
+}
+
+/// They are rendered while secrets are fetched.
+#[test]
+fn templates_that_compute_paths_for_longer_than_the_deadline_end_with_it() {
+    let case = Case::new();
+    let local = "vault:secret/data/db: { data: { a: hello } }\nvault:secret/data/hello: { data: { a: x } }\n";
+    let local = case.write("local.yaml", local);
+    let slow =
+        "{{ $s := sprig_repeat 900000 \\\"a\\\" }}{{ range loop 40 }}{{ if contains \\\"b\\\" $s }}{{ end }}{{ end }}";
+    let chain = "{{ with secret \\\"secret/data/db\\\" }}{{ with secret (printf \\\"secret/data/%s\\\" .Data.data.a) }}x{{ end }}{{ end }}";
+    let files: String =
+        (0..200).map(|at| format!("  f{at}: {{ language: go, template: \"{slow}{chain}\" }}\n")).collect();
+    let begun = Instant::now();
+    let run = case.with_files(&format!("files:\n{files}")).arg("--local").arg(&local).args(&["--timeout", "1s"]);
+    case.refused(run, 69, &["cannot render the templates that compute a path before the deadline (--timeout): "]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
