@@ -17,7 +17,8 @@ pub enum Exit {
     Denied,
     /// 65: a secret, key or template is missing or malformed.
     Data,
-    /// 69: the backend could not be reached, or the templates were not rendered, before the deadline; `status`: not ready, or no process to query.
+    /// 69: the backend could not be reached, or the templates were not rendered, before the deadline; `status`: not
+    /// ready, or no process to query.
     Unavailable,
     /// 75: a secret expired and `onExpired: stop`.
     Expired,
