@@ -12,6 +12,7 @@ use crate::domain::{Diagnostic, Ends, Fetched, Fetches, LONGEST_LIFE, Mode, Sour
 use crate::identity::aws::AwsIdentity;
 use crate::plan::{Plan, access, local_file, policy};
 use crate::provider::aws::Aws;
+use crate::provider::local::Local;
 use crate::start::{Session, StartOptions, runtime};
 use crate::sys::clock;
 use tracing::warn;
@@ -120,7 +121,7 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
             Err(more) => problems.extend(more),
         }
     } else {
-        problems.extend(unusable_aws(config, &plan));
+        problems.extend(unusable(config, &plan));
     }
     let runs_as = [Some(runs_as), exposed].into_iter().flatten().collect();
     let confines = confines(config, what, &plan, caller);
@@ -132,12 +133,17 @@ fn shown(config: &Config, what: &Check, caller: &ProcessContext) -> Result<(Stri
     Ok((text, problems))
 }
 
+/// What a start would fail with before it sends anything.
+fn unusable(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
+    match &config.backends.local {
+        Some(path) => Local::open(path).err().unwrap_or_default().into_iter().map(Diagnostic::from).collect(),
+        None => unusable_aws(config, plan).into_iter().collect(),
+    }
+}
+
 /// What a start would fail with at the first secret of AWS that it cannot read: no region, a profile, an address or a proxy that
 /// cannot be used. The files of `~/.aws` are read, and nothing is sent.
 fn unusable_aws(config: &Config, plan: &Plan) -> Option<Diagnostic> {
-    if config.backends.local.is_some() {
-        return None;
-    }
     let of_aws = plan.sources.iter().filter_map(|planned| match &planned.source {
         Source::Aws(source) => Some((planned, source)),
         Source::Vault(_) | Source::File(_) => None,

@@ -99,6 +99,11 @@ fn mistakes_in_the_local_file_have_lines() {
     let run = case.run().args(&["--env", "X=vault:a/b#k"]).arg("--local").arg(file);
     let outcome = case.refused(run, 64, &["bad.yaml:2", "bad.yaml:3", "bad.yaml:4"]);
     assert!(!outcome.err().contains("canary"), "{outcome}");
+    for file in ["bad.yaml", "missing.yaml"] {
+        let run = case.run().args(&["--env", "X=vault:a/b#k", "--local"]).arg(case.dir.join(file)).command("check");
+        let outcome = case.refused(run, 64, &[file]);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+    }
 }
 
 /// A server that speaks TLS with what was delivered, and a client that trusts the delivered authority.
