@@ -59,14 +59,27 @@ impl<'a> Rendering<'a> {
 
     /// Counts several steps; fails at the limit.
     pub(super) fn steps(&mut self, count: u64) -> Result<(), String> {
-        self.fuel = self.fuel.checked_sub(count).ok_or_else(|| format!("it does more than {FUEL} steps"))?;
-        Ok(())
+        let left = self.fuel.checked_sub(count);
+        self.fuel = left.unwrap_or(0);
+        left.map(drop).ok_or_else(|| format!("it does more than {FUEL} steps"))
     }
 
     /// Counts comparisons of values, many of which take as long as a step; fails at the limit.
     pub(super) fn compared(&mut self, count: usize) -> Result<(), String> {
         const A_STEP: usize = 16;
         self.steps(count.div_ceil(A_STEP) as u64)
+    }
+
+    /// The steps so far.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> u64 {
+        FUEL - self.fuel
+    }
+
+    /// Counts bytes that a function looks at; fails at the limit.
+    pub(super) fn look(&mut self, bytes: usize) -> Result<(), String> {
+        const A_STEP: usize = 4 << 10;
+        self.steps((bytes / A_STEP) as u64)
     }
 
     /// Charges memory for a value that is about to be built; fails at the limit.

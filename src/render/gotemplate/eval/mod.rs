@@ -283,6 +283,9 @@ impl<'a> Evaluator<'a> {
         arguments: &[Word],
         last: Option<Value>,
     ) -> Result<Value, Stop> {
+        // A name of nothing is nothing, however many there are.
+        const A_NAME: usize = 64;
+        self.rendering.look(fields.names().count() * A_NAME).map_err(|why| Stop { at, why })?;
         let mut value = receiver;
         let mut names = fields.names().peekable();
         while let Some(name) = names.next() {
@@ -351,6 +354,8 @@ impl<'a> Evaluator<'a> {
             let why = format!("error calling {}: its arguments are larger than {} MiB", function.name, GROWTH >> 20);
             return Err(Stop { at, why });
         }
+        let looked_at = values.iter().map(|value| function.looks_at(value)).fold(0, usize::saturating_add);
+        self.rendering.look(looked_at).map_err(|why| Stop { at, why })?;
         let result = match function.call {
             Call::Pure(call) => call(values),
             Call::With(call) => call(&mut self.rendering, values),

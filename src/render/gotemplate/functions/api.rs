@@ -23,7 +23,7 @@ pub(super) const TABLE: &[Function] = &[
     .rest(Str),
     Function::with("pkiCert", &[Str], |run, given| fetched(run, "pkiCert", given, |_, _, fetched| pem(fetched)))
         .rest(Str),
-    Function { name: "executeTemplate", parameters: &[Str], rest: Some(Any), call: Call::ExecuteTemplate },
+    Function { name: "executeTemplate", parameters: &[Str], rest: Some(Any), call: Call::ExecuteTemplate, slowness: 1 },
     Function::with("scratch", &[], |run, _| Ok(Value::Scratch(run.scratch.clone()))),
 ];
 

@@ -19,7 +19,9 @@ pub(super) const TABLE: &[Function] = &[
         line.map(Value::text).map_err(Unprintable::reason)
     })
     .rest(Any),
-    Function::pure("printf", &[Str], |given| {
+    Function::with("printf", &[Str], |run, given| {
+        // A precision may leave little of them.
+        run.look(given.iter().map(looked_at).fold(0, usize::saturating_add))?;
         let made = printf::sprintf(super::bytes(&given[0]), &given[1..], MOST).map(Value::text);
         made.ok_or_else(|| match print::sprint(&given[1..]) {
             Err(error) => error.reason(),
@@ -44,6 +46,20 @@ fn joined(given: &[Value]) -> Result<Vec<u8>, String> {
     let shown: Vec<Value> =
         given.iter().map(|value| if value.is_nothing() { Value::text("<no value>") } else { value.clone() }).collect();
     print::sprint(&shown).map_err(Unprintable::reason)
+}
+
+/// The bytes of all texts in a list or map.
+fn looked_at(value: &Value) -> usize {
+    match value {
+        Value::List(items, _) => items.iter().map(inside).fold(0, usize::saturating_add),
+        Value::Map(map, _) => map.values().map(inside).fold(0, usize::saturating_add),
+        _ => 0,
+    }
+}
+
+/// The bytes of an item with all texts in it.
+fn inside(item: &Value) -> usize {
+    item.weight().saturating_add(looked_at(item))
 }
 
 /// The length of a string, list or map.

@@ -78,9 +78,10 @@ fn explode(map: &mut Map, path: &[&[u8]], value: &Value) -> Result<(), String> {
     if rest.len() > 64 {
         return Err("a key has more than 64 parts".to_owned());
     }
-    let mut inner = match map.get(&key) {
+    // Taken out, so that a map which only this one has is not copied.
+    let mut inner = match map.remove(&key) {
         None => Map::new(),
-        Some(Value::Map(inner, _)) => (**inner).clone(),
+        Some(Value::Map(inner, _)) => std::rc::Rc::unwrap_or_clone(inner),
         Some(_) => return Err("a key is both a value and a folder".to_owned()),
     };
     explode(&mut inner, rest, value)?;

@@ -16,7 +16,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("base64Decode", &[Str], |given| decode(&STANDARD, &given[0])),
     Function::pure("base64URLDecode", &[Str], |given| decode(&URL_SAFE, &given[0])),
     Function::pure("sha256Hex", &[Str], |given| Ok(Value::text(digest_hex(&digest::SHA256, bytes(&given[0]))))),
-    Function::pure("md5sum", &[Str], |given| Ok(Value::text(hex(&md5::digest(bytes(&given[0])))))),
+    Function::pure("md5sum", &[Str], |given| Ok(Value::text(hex(&md5::digest(bytes(&given[0])))))).slow(),
     Function::pure("hmacSHA256Hex", &[Str, Str], |given| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(&given[1]));
         Ok(Value::text(hex(hmac::sign(&key, bytes(&given[0])).as_ref())))
@@ -30,7 +30,8 @@ pub(super) const TABLE: &[Function] = &[
     Function::with("parseYAML", &[Str], |run, given| match string(&given[0]) {
         text if text.is_empty() => Ok(Value::map(Map::new())),
         text => run.nested(yaml::parse(&text)?),
-    }),
+    })
+    .slow(),
     Function::pure("parseJSON", &[Str], |given| {
         if bytes(&given[0]).is_empty() {
             return Ok(Value::map(Map::new()));
@@ -40,7 +41,8 @@ pub(super) const TABLE: &[Function] = &[
             .ok()
             .and_then(|json| from_json(&json, Numbers::Floats))
             .ok_or_else(|| "the text is no JSON that is read here".to_owned())
-    }),
+    })
+    .slow(),
 ];
 
 /// Decodes base64, ignoring line breaks.

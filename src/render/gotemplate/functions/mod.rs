@@ -17,6 +17,7 @@ mod letters;
 mod math;
 mod md5;
 mod pattern;
+mod regex;
 mod sprig;
 mod text;
 mod time;
@@ -33,6 +34,8 @@ pub(super) struct Function {
     /// The type of further arguments, for a variadic function.
     rest: Option<Kind>,
     pub(super) call: Call,
+    /// How often each byte of its texts is counted: the time that it takes for one, of about a nanosecond.
+    slowness: usize,
 }
 
 /// How a function is called.
@@ -57,7 +60,7 @@ impl std::fmt::Debug for Function {
 impl Function {
     /// A pure function.
     const fn pure(name: &'static str, parameters: &'static [Kind], call: fn(&[Value]) -> Outcome) -> Self {
-        Self { name, parameters, rest: None, call: Call::Pure(call) }
+        Self { name, parameters, rest: None, call: Call::Pure(call), slowness: 1 }
     }
 
     /// A function that uses the rendering.
@@ -66,18 +69,31 @@ impl Function {
         parameters: &'static [Kind],
         call: fn(&mut Rendering<'_>, &[Value]) -> Outcome,
     ) -> Self {
-        Self { name, parameters, rest: None, call: Call::With(call) }
+        Self { name, parameters, rest: None, call: Call::With(call), slowness: 1 }
     }
 
     /// `and` or `or`.
     const fn lazy(name: &'static str, stops_at: bool) -> Self {
-        Self { name, parameters: &[Kind::Any], rest: Some(Kind::Any), call: Call::Lazy { stops_at } }
+        Self { name, parameters: &[Kind::Any], rest: Some(Kind::Any), call: Call::Lazy { stops_at }, slowness: 1 }
     }
 
     /// Makes the function variadic.
     const fn rest(mut self, kind: Kind) -> Self {
         self.rest = Some(kind);
         self
+    }
+
+    /// Makes each byte of its texts count for ten, as for parsers.
+    const fn slow(mut self) -> Self {
+        self.slowness = 10;
+        self
+    }
+
+    /// How much of an argument is counted as looked at.
+    pub(super) fn looks_at(&self, value: &Value) -> usize {
+        /// What an argument itself takes.
+        const ARGUMENT: usize = 16;
+        bytes(value).len().saturating_mul(self.slowness).saturating_add(ARGUMENT)
     }
 
     /// The type of the parameter at an index.
@@ -215,6 +231,12 @@ fn bytes(value: &Value) -> &[u8] {
 /// A string argument as text; invalid UTF-8 is replaced.
 fn string(value: &Value) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes(value))
+}
+
+/// How many comparisons one of two texts takes beside the first: those of other lengths differ at once.
+fn text_compared(left: &[u8], right: &[u8]) -> usize {
+    const A_COMPARISON: usize = 256;
+    if left.len() == right.len() { left.len() / A_COMPARISON } else { 0 }
 }
 
 /// An integer argument; 0 for other types.

@@ -16,6 +16,15 @@ pub(super) fn translate(pattern: &str) -> Option<String> {
     Some(translation.out)
 }
 
+/// Whether a search with a translated pattern may look far beyond the match that it returns: one with an alternative or a
+/// repeated group beside a repetition without an end, as `a(a*b)?` does.
+pub(super) fn looks_ahead(translated: &str) -> bool {
+    // Characters that are literals are written in hexadecimal there.
+    let is_endless = translated.contains(['*', '+']) || translated.contains(",}");
+    let has_choice = translated.contains('|') || [")*", ")+", ")?", "){"].iter().any(|end| translated.contains(end));
+    is_endless && has_choice
+}
+
 /// The state of a translation.
 struct Translation<'p> {
     rest: Peekable<Chars<'p>>,

@@ -1,13 +1,12 @@
 //! consul-template's functions over strings.
 
-use regex_lite::{Regex, RegexBuilder};
-
 use super::super::arguments::Kind::{Any, Int as Number, String as Str, Strings};
 use super::super::float;
 use super::super::rendering::Rendering;
 use super::super::value::{Elements, Int, Map, Text, Uint, Value};
 use super::letters::{lower, title, upper};
-use super::{Function, Outcome, bytes, integer, pattern, string};
+use super::regex::Regex;
+use super::{Function, Outcome, bytes, integer, string};
 
 pub(super) const TABLE: &[Function] = &[
     Function::pure("toLower", &[Str], |given| Ok(Value::text(lower(&string(&given[0]))))),
@@ -43,17 +42,21 @@ pub(super) const TABLE: &[Function] = &[
         let text = string(&given[2]);
         let mut map = Map::new();
         for pair in split(run, &text, &pairs)? {
-            let Some((key, value)) = pair.split_once(&*equals) else { continue };
+            // A search begins with a look at what is searched for, which may be the longer one.
+            let Some((key, value)) = (pair.len() >= equals.len()).then(|| pair.split_once(&*equals)).flatten() else {
+                continue;
+            };
             map.insert(Text::from(key.as_bytes()), Value::text(value));
         }
         Ok(Value::Map(map.into(), Elements::Strings))
     }),
     Function::with("join", &[Str, Strings], |run, given| join(run, bytes(&given[0]), &given[1])),
-    Function::pure("regexMatch", &[Str, Str], |given| {
-        Ok(Value::Bool(regex(&string(&given[0]))?.is_match(&string(&given[1]))))
+    Function::with("regexMatch", &[Str, Str], |run, given| {
+        let regex = Regex::new(run, &string(&given[0]))?;
+        regex.find(run, &string(&given[1])).map(|found| Value::Bool(found.is_some()))
     }),
     Function::with("regexReplaceAll", &[Str, Str, Str], |run, given| {
-        regex_replace(run, &string(&given[0]), &string(&given[2]), &string(&given[1]))
+        Regex::new(run, &string(&given[0]))?.replace(run, &string(&given[2]), &string(&given[1]))
     }),
     Function::pure("parseBool", &[Str], |given| match bytes(&given[0]) {
         b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(Value::Bool(true)),
@@ -80,8 +83,9 @@ const NO_NUMBER: &str = "the text is no number of that type";
 
 /// The second text without the characters of the first at its ends.
 pub(super) fn trim(given: &[Value]) -> Outcome {
-    let set = string(&given[0]);
-    Ok(Value::text(string(&given[1]).trim_matches(|c| set.contains(c))))
+    let mut set: Vec<char> = string(&given[0]).chars().collect();
+    set.sort_unstable();
+    Ok(Value::text(string(&given[1]).trim_matches(|c| set.binary_search(&c).is_ok())))
 }
 
 /// The second text without the first at its start.
@@ -99,24 +103,6 @@ pub(super) fn trim_suffix(given: &[Value]) -> Outcome {
 /// Parses a number.
 fn number<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
     string(value).parse().map_err(|_| NO_NUMBER.to_owned())
-}
-
-/// Compiles a regular expression in Go's syntax. Matching takes linear time in text and pattern.
-pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    let built = pattern::translate(pattern).and_then(|text| RegexBuilder::new(&text).size_limit(1 << 20).build().ok());
-    built.ok_or_else(|| {
-        "the regular expression is malformed, too large, or uses what is not supported (\\p{…}, (?i) beside letters beyond ASCII)"
-            .to_owned()
-    })
-}
-
-/// Replaces every match of a regular expression; `$1` and `${name}` in `by` are its groups.
-pub(super) fn regex_replace(run: &mut Rendering<'_>, pattern: &str, text: &str, by: &str) -> Outcome {
-    let regex = regex(pattern)?;
-    let found = regex.find_iter(text).count();
-    let most = by.matches('$').count().saturating_mul(text.len()).saturating_add(by.len() * found);
-    run.grow(most.saturating_add(text.len()))?;
-    Ok(Value::text(regex.replace_all(text, by).as_bytes()))
 }
 
 /// Replaces every occurrence of `from`.
@@ -152,16 +138,32 @@ pub(super) fn is_in(run: &mut Rendering<'_>, list: &Value, value: &Value) -> Res
         (Value::Float(a), Value::Float(b)) => a == b,
         _ => false,
     };
-    Ok(match (list, value) {
+    match (list, value) {
         (Value::List(items, _), _) => {
-            let place = items.iter().position(is_same);
-            run.compared(place.map_or(items.len(), |place| place + 1))?;
-            place.is_some()
+            let mut compared = 0;
+            let is_found = items.iter().any(|item| {
+                compared += 1 + super::text_compared(bytes(item), bytes(value));
+                is_same(item)
+            });
+            run.compared(compared)?;
+            Ok(is_found)
         }
-        (Value::String(text), Value::String(part)) => part.first().is_none_or(|first| {
-            let mut starts = text.iter().enumerate().filter(|(_, byte)| *byte == first);
-            starts.any(|(at, _)| text[at..].starts_with(part))
-        }),
-        _ => false,
-    })
+        (Value::String(text), Value::String(part)) => {
+            run.look(text.len())?;
+            Ok(has_part(text, part))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether the bytes contain the others, in linear time.
+fn has_part(text: &[u8], part: &[u8]) -> bool {
+    match (std::str::from_utf8(text), std::str::from_utf8(part)) {
+        (Ok(text), Ok(part)) => text.contains(part),
+        // What is UTF-8 occurs in what is not, as bytes; the search of the standard library is one in characters.
+        _ => {
+            let characters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+            characters(text).contains(&characters(part))
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use super::super::super::super::tree::Json;
 use super::super::super::arguments::Kind::{Any, Map as AnyMap, String as Str};
 use super::super::super::json;
-use super::super::super::value::{Int, Map, Text, Uint, Value};
+use super::super::super::value::{Elements, Int, Map, Text, Uint, Value};
 use super::super::encoding::{Numbers, from_json};
 use super::super::{Function, bytes, printed, string};
 use super::same;
@@ -31,7 +31,7 @@ pub(in super::super) const TABLE: &[Function] = &[
     Function::with("sprig_keys", &[], |run, given| {
         let keys = given.iter().filter_map(map).flat_map(|map| map.keys().map(|key| Value::String(key.clone())));
         let Value::List(keys, _) = Value::list(keys.collect()) else { return Ok(Value::Nil) };
-        run.nested(Value::List(keys, super::super::super::value::Elements::Strings))
+        run.nested(Value::List(keys, Elements::Strings))
     })
     .rest(AnyMap),
     Function::with("sprig_values", &[AnyMap], |run, given| {
@@ -62,7 +62,7 @@ pub(in super::super) const TABLE: &[Function] = &[
         }
         let mut value = whole;
         for key in keys {
-            let Value::Map(map, _) = value else {
+            let Value::Map(map, Elements::Any) = value else {
                 return Err(format!("dig steps into maps, not {}", value.type_name()));
             };
             match map.get(bytes(key)) {
@@ -94,10 +94,11 @@ pub(in super::super) const TABLE: &[Function] = &[
     Function::pure("sprig_toJson", &[Any], |given| json::write(&given[0], None, true).map(Value::text)),
     Function::pure("sprig_toPrettyJson", &[Any], |given| json::write(&given[0], Some(2), true).map(Value::text)),
     Function::pure("sprig_toRawJson", &[Any], |given| json::write(&given[0], None, false).map(Value::text)),
-    Function::pure("sprig_fromJson", &[Str], |given| Ok(parsed(&given[0]).unwrap_or(Value::Nil))),
+    Function::pure("sprig_fromJson", &[Str], |given| Ok(parsed(&given[0]).unwrap_or(Value::Nil))).slow(),
     Function::pure("sprig_mustFromJson", &[Str], |given| {
         parsed(&given[0]).ok_or_else(|| "the text is no JSON that is read here".to_owned())
-    }),
+    })
+    .slow(),
     Function::pure("sprig_fail", &[Str], |_| Err("the template says that it cannot be rendered".to_owned())),
 ];
 

@@ -1,7 +1,7 @@
 //! The functions of Sprig that depend on their arguments only, and change none of them
 //! (<https://masterminds.github.io/sprig/>).
 
-use super::super::value::Value;
+use super::super::value::{Text, Value};
 use super::{Function, bytes};
 
 mod dates;
@@ -88,19 +88,27 @@ pub(super) fn without_must(name: &str) -> Option<&'static str> {
 /// Whether two values are equal to `reflect.DeepEqual` of Go: of the same types, too. Adds the comparisons to `compared`.
 fn same(left: &Value, right: &Value, compared: &mut usize) -> bool {
     *compared += 1;
+    let text = |text: &[u8], other: &[u8], compared: &mut usize| {
+        *compared += super::text_compared(text, other);
+        text == other
+    };
     match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left == right,
         (Value::Int(left, kind), Value::Int(right, other)) => (left, kind) == (right, other),
         (Value::Uint(left, kind), Value::Uint(right, other)) => (left, kind) == (right, other),
         (Value::Float(left), Value::Float(right)) => left == right,
-        (Value::String(_), Value::String(_)) | (Value::Number(_), Value::Number(_)) => bytes(left) == bytes(right),
+        (Value::String(_), Value::String(_)) | (Value::Number(_), Value::Number(_)) => {
+            text(bytes(left), bytes(right), compared)
+        }
         (Value::List(left, kind), Value::List(right, other)) => {
             kind == other
                 && left.len() == right.len()
                 && left.iter().zip(&**right).all(|(left, right)| same(left, right, compared))
         }
         (Value::Map(left, kind), Value::Map(right, other)) => {
-            let is_same = |((key, value), (other, with)): ((_, _), (_, _))| key == other && same(value, with, compared);
+            let is_same = |((key, value), (other, with)): ((&Text, _), (&Text, _))| {
+                text(key, other, compared) && same(value, with, compared)
+            };
             kind == other && left.len() == right.len() && left.iter().zip(&**right).all(is_same)
         }
         (Value::Time(left), Value::Time(right)) => left == right,

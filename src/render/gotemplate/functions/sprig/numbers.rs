@@ -7,31 +7,40 @@ use super::super::super::value::{Int, Value};
 use super::super::{Function, Outcome, integer, string};
 
 pub(in super::super) const TABLE: &[Function] = &[
-    Function::pure("sprig_int", &[Any], |given| Ok(Value::int(int(&given[0])))),
-    Function::pure("sprig_int64", &[Any], |given| Ok(int64(int(&given[0])))),
-    Function::pure("sprig_float64", &[Any], |given| Ok(Value::Float(float(&given[0])))),
-    Function::pure("sprig_atoi", &[Str], |given| Ok(Value::int(decimal(&string(&given[0]))))),
-    Function::pure("sprig_add1", &[Any], |given| Ok(int64(int(&given[0]).wrapping_add(1)))),
-    Function::pure("sprig_add", &[], |given| Ok(int64(given.iter().map(int).fold(0, i64::wrapping_add)))).rest(Any),
-    Function::pure("sprig_sub", &[Any, Any], |given| Ok(int64(int(&given[0]).wrapping_sub(int(&given[1]))))),
-    Function::pure("sprig_mul", &[Any], |given| Ok(int64(given.iter().map(int).fold(1, i64::wrapping_mul)))).rest(Any),
+    Function::pure("sprig_int", &[Any], |given| Ok(Value::int(int(&given[0])))).slow(),
+    Function::pure("sprig_int64", &[Any], |given| Ok(int64(int(&given[0])))).slow(),
+    Function::pure("sprig_float64", &[Any], |given| Ok(Value::Float(float(&given[0])))).slow(),
+    Function::pure("sprig_atoi", &[Str], |given| Ok(Value::int(decimal(&string(&given[0]))))).slow(),
+    Function::pure("sprig_add1", &[Any], |given| Ok(int64(int(&given[0]).wrapping_add(1)))).slow(),
+    Function::pure("sprig_add", &[], |given| Ok(int64(given.iter().map(int).fold(0, i64::wrapping_add))))
+        .rest(Any)
+        .slow(),
+    Function::pure("sprig_sub", &[Any, Any], |given| Ok(int64(int(&given[0]).wrapping_sub(int(&given[1]))))).slow(),
+    Function::pure("sprig_mul", &[Any], |given| Ok(int64(given.iter().map(int).fold(1, i64::wrapping_mul))))
+        .rest(Any)
+        .slow(),
     Function::pure("sprig_div", &[Any, Any], |given| match int(&given[1]) {
         0 => Err(by_zero()),
         by => Ok(int64(int(&given[0]).wrapping_div(by))),
-    }),
+    })
+    .slow(),
     Function::pure("sprig_mod", &[Any, Any], |given| match int(&given[1]) {
         0 => Err(by_zero()),
         by => Ok(int64(int(&given[0]).wrapping_rem(by))),
-    }),
-    Function::pure("sprig_max", &[Any], |given| Ok(int64(given.iter().map(int).max().unwrap_or(0)))).rest(Any),
-    Function::pure("sprig_biggest", &[Any], |given| Ok(int64(given.iter().map(int).max().unwrap_or(0)))).rest(Any),
-    Function::pure("sprig_min", &[Any], |given| Ok(int64(given.iter().map(int).min().unwrap_or(0)))).rest(Any),
-    Function::pure("sprig_floor", &[Any], |given| Ok(Value::Float(float(&given[0]).floor()))),
-    Function::pure("sprig_ceil", &[Any], |given| Ok(Value::Float(float(&given[0]).ceil()))),
+    })
+    .slow(),
+    Function::pure("sprig_max", &[Any], |given| Ok(int64(given.iter().map(int).max().unwrap_or(0)))).rest(Any).slow(),
+    Function::pure("sprig_biggest", &[Any], |given| Ok(int64(given.iter().map(int).max().unwrap_or(0))))
+        .rest(Any)
+        .slow(),
+    Function::pure("sprig_min", &[Any], |given| Ok(int64(given.iter().map(int).min().unwrap_or(0)))).rest(Any).slow(),
+    Function::pure("sprig_floor", &[Any], |given| Ok(Value::Float(float(&given[0]).floor()))).slow(),
+    Function::pure("sprig_ceil", &[Any], |given| Ok(Value::Float(float(&given[0]).ceil()))).slow(),
     Function::pure("sprig_round", &[Any, Number], |given| {
         Ok(Value::Float(rounded(float(&given[0]), integer(&given[1]), given.get(2).map_or(0.5, float))))
     })
-    .rest(Any),
+    .rest(Any)
+    .slow(),
     Function::with("sprig_until", &[Number], |run, given| {
         let end = integer(&given[0]);
         steps(run, 0, end, if end < 0 { -1 } else { 1 })

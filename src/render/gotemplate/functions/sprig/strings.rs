@@ -10,6 +10,7 @@ use super::super::super::print::{self, Unprintable};
 use super::super::super::quote::quote;
 use super::super::super::rendering::Rendering;
 use super::super::super::value::{Elements, Map, Text, Value};
+use super::super::regex::Regex;
 use super::super::{Function, Outcome, bytes, encoding, integer, letters, printed, string, text};
 use super::lists::strings;
 
@@ -109,25 +110,25 @@ pub(in super::super) const TABLE: &[Function] = &[
         Value::Nil | Value::Invalid => Ok(Value::text("<nil>")),
         value => printed(value).map(Value::text),
     }),
-    Function::pure("sprig_regexMatch", &[Str, Str], |given| {
-        Ok(Value::Bool(text::regex(&string(&given[0]))?.is_match(&string(&given[1]))))
+    Function::with("sprig_regexMatch", &[Str, Str], |run, given| {
+        let regex = Regex::new(run, &string(&given[0]))?;
+        regex.find(run, &string(&given[1])).map(|found| Value::Bool(found.is_some()))
     }),
-    Function::pure("sprig_regexFind", &[Str, Str], |given| {
-        let found = text::regex(&string(&given[0]))?.find(&string(&given[1])).map(|found| Value::text(found.as_str()));
-        Ok(found.unwrap_or_else(|| Value::text("")))
+    Function::with("sprig_regexFind", &[Str, Str], |run, given| {
+        let found =
+            Regex::new(run, &string(&given[0]))?.find(run, &string(&given[1])).map(|found| found.map(Value::text));
+        Ok(found?.unwrap_or_else(|| Value::text("")))
     }),
     Function::with("sprig_regexFindAll", &[Str, Str, Number], |run, given| {
-        let (regex, whole) = (text::regex(&string(&given[0]))?, string(&given[1]));
         let most = usize::try_from(integer(&given[2])).unwrap_or(usize::MAX);
-        run.pieces(regex.find_iter(&whole).take(most).count())?;
-        Ok(Value::strings(regex.find_iter(&whole).take(most).map(|found| found.as_str())))
+        Regex::new(run, &string(&given[0]))?.find_all(run, &string(&given[1]), most)
     }),
     Function::with("sprig_regexReplaceAll", &[Str, Str, Str], |run, given| {
-        text::regex_replace(run, &string(&given[0]), &string(&given[1]), &string(&given[2]))
+        Regex::new(run, &string(&given[0]))?.replace(run, &string(&given[1]), &string(&given[2]))
     }),
     Function::with("sprig_regexReplaceAllLiteral", &[Str, Str, Str], |run, given| {
         let literal = string(&given[2]).replace('$', "$$");
-        text::regex_replace(run, &string(&given[0]), &string(&given[1]), &literal)
+        Regex::new(run, &string(&given[0]))?.replace(run, &string(&given[1]), &literal)
     }),
     Function::pure("sprig_regexQuoteMeta", &[Str], |given| {
         let mut out = String::new();
