@@ -13,7 +13,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("toUpper", &[Str], |given| Ok(Value::text(upper(&string(&given[0]))))),
     Function::pure("toTitle", &[Str], |given| Ok(Value::text(title(&string(&given[0]))))),
     Function::pure("trimSpace", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
-    Function::pure("trim", &[Str, Str], trim),
+    Function::pure("trim", &[Str, Str], trim).slow(),
     Function::pure("trimPrefix", &[Str, Str], trim_prefix),
     Function::pure("trimSuffix", &[Str, Str], trim_suffix),
     Function::with("replaceAll", &[Str, Str, Str], |run, given| {

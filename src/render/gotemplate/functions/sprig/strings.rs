@@ -19,8 +19,8 @@ pub(in super::super) const TABLE: &[Function] = &[
     Function::pure("sprig_lower", &[Str], |given| Ok(Value::text(letters::lower(&string(&given[0]))))),
     Function::pure("sprig_title", &[Str], |given| Ok(Value::text(letters::each_word(&string(&given[0]))))),
     Function::pure("sprig_trim", &[Str], |given| Ok(Value::text(string(&given[0]).trim()))),
-    Function::pure("sprig_trimAll", &[Str, Str], text::trim),
-    Function::pure("sprig_trimall", &[Str, Str], text::trim),
+    Function::pure("sprig_trimAll", &[Str, Str], text::trim).slow(),
+    Function::pure("sprig_trimall", &[Str, Str], text::trim).slow(),
     Function::pure("sprig_trimPrefix", &[Str, Str], text::trim_prefix),
     Function::pure("sprig_trimSuffix", &[Str, Str], text::trim_suffix),
     Function::pure("sprig_nospace", &[Str], |given| {
