@@ -3,20 +3,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::backend::login::{Credentials, LoginError, log_in};
-use crate::backend::{Answers, Backends, Request, Run};
+use crate::backend::{Answers, Backends, Request, Run, grant};
 use crate::checkpoint::{Checkpoint, Found, Kept, SavedToken, SavedValue};
 use crate::config::VaultAuth;
-use crate::domain::{Diagnostic, Exit, Fetched, Fetches, Source};
+use crate::domain::{Diagnostic, Exit, Fetched, Fetches, Source, part};
 use crate::identity::PreloadedFiles;
 use crate::plan::computed::Rendered;
 use crate::plan::{Plan, Planned, RenderLimit};
 use crate::provider::Effect;
 use crate::provider::vault::{ENDLESS, Vault};
+use crate::sys::clock;
 
 use super::deadline::{Needs, Start};
 use super::read::{self, Batching, read};
@@ -25,6 +29,8 @@ use super::resume::{resume, reuse};
 /// The deadline for values that are not essential, because expired ones of an earlier run can be used instead. It is
 /// short: meanwhile nothing renews the valid leases, and rotation retries the rest later.
 const WITHOUT_AFTER: Duration = Duration::from_secs(2);
+/// The shortest pause between two renewals of the token, and before another try of one.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
 /// How many levels of paths may be computed from values whose own path is computed.
 const MOST_ROUNDS: u32 = 4;
 
@@ -168,7 +174,7 @@ struct Fetching<'a> {
     backends: &'a Backends,
     preloaded: &'a PreloadedFiles,
     start: &'a Start,
-    /// When the login request was sent.
+    /// When the login request, or the last renewal, was sent.
     login_at: Cell<Duration>,
     checkpoint: RefCell<&'a mut Option<Checkpoint>>,
     /// Requests under way that may issue a credential.
@@ -218,10 +224,40 @@ impl Fetching<'_> {
         self.under_way.borrow_mut().extend(sources.iter().map(|planned| planned.source.clone()));
         self.save();
         let on_answer = |source: &Source, fetched: &Fetched, at: Duration| self.record(source, fetched, at);
-        let answers = read(&**vault, Batching::Each, sources, self.start, on_answer).await;
+        let answers = tokio::select! {
+            biased;
+            answers = read(&**vault, Batching::Each, sources, self.start, on_answer) => answers,
+            never = self.keep_token_alive(vault) => match never {},
+        };
         self.under_way.borrow_mut().clear();
         self.save();
         answers
+    }
+
+    /// Renews the token at two thirds of its TTL, while reads are retried for longer than that: the next read under a dead
+    /// token would be denied, which ends the start. A token with a limited number of uses has none for this.
+    async fn keep_token_alive(&self, vault: &Vault) -> Infallible {
+        let two_thirds = |ttl: Duration| part(ttl.saturating_mul(2), 3).max(SHORTEST_RENEWAL);
+        loop {
+            let token = vault.token().filter(|token| token.uses.is_none());
+            let life = token.and_then(|token| grant(&token).life).filter(|life| life.renewable);
+            let Some(life) = life else { return pending().await };
+            let mut at = self.login_at.get().saturating_add(two_thirds(life.ttl));
+            loop {
+                sleep(at.saturating_sub(clock::boottime())).await;
+                let requested_at = clock::boottime();
+                let renewal = timeout(self.start.share(), vault.renew_token()).await;
+                match renewal {
+                    Ok(Ok(_)) => {
+                        self.login_at.set(requested_at);
+                        self.save();
+                        break;
+                    }
+                    Ok(Err(failure)) if !failure.class.is_retried() => return pending().await,
+                    _ => at = clock::boottime().saturating_add(part(life.ttl, 10).max(SHORTEST_RENEWAL)),
+                }
+            }
+        }
     }
 
     /// Writes a value to the checkpoint as soon as it arrives, so that a kill loses none.

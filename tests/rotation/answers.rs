@@ -246,3 +246,24 @@ fn chunks_without_an_end_cost_few_logins_and_are_named() {
     };
     answers_are_something_else(cut, "ended before the answer was complete");
 }
+
+#[test]
+fn a_start_that_waits_longer_than_its_token_lives_renews_it() {
+    let stage = Stage::new("1h", "2h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "one" }))]);
+    let login = stage.space.approle_with(&stage.case, &[&format!("{kv}/data/*")], json!({ "token_ttl": "6s" }));
+    let proxy = Proxy::before(stage.space.bao.port);
+    proxy.on("/data/a", Plan::Answer(500, String::new(), r#"{"errors":["internal error"]}"#.to_owned()));
+    let config = format!("{}files: {{ a: \"vault:{kv}/data/a#k\" }}\n", stage.space.vault_at(&proxy.address(), &login));
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    let is_waiting = stays(Duration::from_secs(10), || !running.stderr().contains("permission denied"));
+    assert!(is_waiting, "{}", running.stderr());
+    proxy.on_nothing();
+    running.until("delivery", || (stage.file("a") == "one").then_some(()));
+    assert_eq!(stage.logins(&login), 1, "{}", running.stderr());
+    let renewals = stage.count("update auth/token/renew-self");
+    assert!((1..=6).contains(&renewals), "{renewals} renewals");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    stage.nothing_is_left();
+}
