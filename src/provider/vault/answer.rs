@@ -263,41 +263,52 @@ pub(super) fn renewed(answer: &Answer, lease: &LeaseId) -> Result<Lease, Failure
 }
 
 /// The token in the response to a login or renewal.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Auth {
-    #[serde(default)]
     client_token: String,
-    #[serde(default)]
     accessor: String,
-    #[serde(default)]
     lease_duration: Seconds,
-    #[serde(default)]
     renewable: bool,
-    #[serde(default)]
     token_type: String,
-    #[serde(default)]
     num_uses: i64,
-    #[serde(default)]
     orphan: bool,
 }
 
-/// The token in the response to a login or renewal, with its properties.
-pub(super) fn issued(answer: &Answer, origin: Origin) -> Result<(SecretBytes, Token), Failure> {
-    let auth = Envelope::of(answer)?.auth.ok_or_else(|| malformed("the answer to the login has no token"))?;
-    let auth: Auth = serde_json::from_str(auth.get()).map_err(|_| malformed("the answer to the login is no login"))?;
+impl Auth {
+    /// The token in the answer to `request`.
+    fn of(answer: &Answer, request: &str) -> Result<Self, Failure> {
+        let none = || malformed(format!("the answer to the {request} has no token"));
+        serde_json::from_str(Envelope::of(answer)?.auth.ok_or_else(none)?.get()).map_err(|_| none())
+    }
+
+    /// The token's properties.
+    fn properties(self, origin: Origin) -> Token {
+        Token {
+            accessor: usable_accessor(self.accessor),
+            ttl: (!self.lease_duration.is_zero()).then(|| self.lease_duration.life()),
+            renewable: self.renewable,
+            kind: kind(&self.token_type),
+            origin,
+            uses: uses(self.num_uses),
+        }
+    }
+}
+
+/// The token in the response to a login, with its properties.
+pub(super) fn issued(answer: &Answer) -> Result<(SecretBytes, Token), Failure> {
+    let mut auth = Auth::of(answer, "login")?;
     if auth.client_token.is_empty() {
         let why = "the login is not complete: the server wants a second factor, which a workload has not";
         return Err(Failure::new(Class::Denied, why));
     }
-    let token = Token {
-        accessor: usable_accessor(auth.accessor),
-        ttl: (!auth.lease_duration.is_zero()).then(|| auth.lease_duration.life()),
-        renewable: auth.renewable,
-        kind: kind(&auth.token_type),
-        origin,
-        uses: uses(auth.num_uses),
-    };
-    Ok((SecretBytes::from(auth.client_token), token))
+    let secret = SecretBytes::from(std::mem::take(&mut auth.client_token));
+    Ok((secret, auth.properties(Origin::Login)))
+}
+
+/// The properties that a renewal gives the token, which came from `origin`.
+pub(super) fn renewed_token(answer: &Answer, origin: Origin) -> Result<Token, Failure> {
+    Ok(Auth::of(answer, "renewal")?.properties(origin))
 }
 
 /// The data in the response to `lookup-self`.
@@ -525,7 +536,7 @@ mod tests {
             let id = LeaseId::parse("a/b").unwrap();
             assert_eq!(renewed(&answer(200, &body), &id).unwrap().ttl, life, "{number}");
             let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{number},"num_uses":-1}}}}"#);
-            let (_, token) = issued(&answer(200, &body), Origin::Login).unwrap();
+            let (_, token) = issued(&answer(200, &body)).unwrap();
             assert_eq!((token.ttl, token.uses), ((seconds > 0).then_some(life), Some(0)), "{number}");
             let body = format!(r#"{{"data":{{"ttl":{number},"expire_time":"9999-12-31T23:59:59Z"}}}}"#);
             assert_eq!(looked_up(&answer(200, &body)).unwrap().ttl, Some(life), "{number}");
@@ -565,17 +576,28 @@ mod tests {
             assert_eq!(failure.class, Class::Malformed);
             assert!(!failure.why.contains("hunter2"), "{failure}");
         }
-        let failure = issued(&answer(200, r#"{"auth":{"client_token":["hunter2"]}}"#), Origin::Login).unwrap_err();
+        let failure = issued(&answer(200, r#"{"auth":{"client_token":["hunter2"]}}"#)).unwrap_err();
         assert!(!failure.why.contains("hunter2"), "{failure}");
     }
 
     #[test]
     fn a_login_yields_a_token_and_its_facts() {
         let body = r#"{"auth":{"client_token":"b.x","accessor":"","lease_duration":60,"renewable":false,"token_type":"batch","num_uses":0}}"#;
-        let (secret, token) = issued(&answer(200, body), Origin::Login).unwrap();
+        let (secret, token) = issued(&answer(200, body)).unwrap();
         assert_eq!(secret.expose(), b"b.x");
         assert_eq!((token.kind, token.uses, token.accessor), (TokenKind::Batch, None, None));
         let body = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#;
-        assert_eq!(issued(&answer(200, body), Origin::Login).unwrap_err().class, Class::Denied);
+        assert_eq!(issued(&answer(200, body)).unwrap_err().class, Class::Denied);
+        for body in ["{}", r#"{"auth":null}"#, r#"{"auth":[1]}"#] {
+            let failures = [
+                (issued(&answer(200, body)).err(), "login"),
+                (renewed_token(&answer(200, body), Origin::Login).err(), "renewal"),
+            ];
+            for (failure, request) in failures {
+                let failure = failure.unwrap();
+                assert_eq!(failure.class, Class::Malformed);
+                assert!(failure.why.contains(&format!("answer to the {request} has no token")), "{failure}");
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Vault {
     pub async fn login(&self, proof: &Proof, planned: u64) -> Result<Token, Failure> {
         let (secret, token) = match proof {
             Proof::Token(secret) => (SecretBytes::copy_of(secret.expose()), self.look_up_foreign(proof, secret).await?),
-            _ => answer::issued(&self.send_login(proof).await?, Origin::Login)?,
+            _ => answer::issued(&self.send_login(proof).await?)?,
         };
         header(&secret)?;
         let few = token.uses.filter(|uses| *uses < planned);
@@ -160,7 +160,7 @@ impl Vault {
         let Some(session) = session.as_mut() else {
             return Err(Failure::new(Class::Denied, "not logged in"));
         };
-        let (_, token) = answer::issued(&answer, session.token.origin)?;
+        let token = answer::renewed_token(&answer, session.token.origin)?;
         session.token = token.clone();
         Ok(token)
     }
