@@ -37,7 +37,7 @@ pub(crate) struct Plan {
 }
 
 /// One source to be read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Planned {
     /// The source.
     pub(crate) source: Source,

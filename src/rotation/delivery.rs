@@ -19,8 +19,10 @@ const QUIET: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(200);
 /// The first retry after a local failure comes after this time, doubling …
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// … up to this.
+/// … up to this …
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// … or this, where what is delivered expires, or has expired.
+const RETRY_LAST_URGENT: Duration = Duration::from_secs(5);
 
 /// Whether a delivery waits for related changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +188,8 @@ impl Delivery {
     /// Records that the volume could not be written, and schedules the retry.
     pub(super) fn failed(&mut self, text: String, now: Duration, jitter: f64) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
-        let wait = scaled(RETRY_FIRST.saturating_mul(1 << count.min(5)).min(RETRY_LAST), 1.0 - jitter / 4.0);
+        let last = if self.is_urgent { RETRY_LAST_URGENT } else { RETRY_LAST };
+        let wait = scaled(RETRY_FIRST.saturating_mul(1 << count.min(5)).min(last), 1.0 - jitter / 4.0);
         let is_new = self.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
         if is_new {
             warn!("cannot deliver, trying again (what was delivered before stands): {text}");
@@ -289,13 +292,16 @@ mod tests {
     #[test]
     fn a_failure_is_repeated_with_a_pause_that_doubles_and_is_over_with_the_next_success() {
         let (_, _, mut delivery) = delivery();
-        delivery.changed(0, Urgency::AtOnce, millis(0));
-        assert!(delivery.is_urgent());
+        delivery.changed(0, Urgency::Waits, millis(0));
         for (tries, wait) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
             delivery.failed("no space".to_owned(), millis(0), 0.0);
             assert_eq!(delivery.wait(millis(0)), Duration::from_secs(wait), "after {} tries", tries + 1);
         }
         assert_eq!(delivery.trouble(), Some("no space"));
+        delivery.changed(1, Urgency::AtOnce, millis(0));
+        assert!(delivery.is_urgent());
+        delivery.failed("no space".to_owned(), millis(0), 0.0);
+        assert_eq!(delivery.wait(millis(0)), Duration::from_secs(5), "what expires waits less");
         delivery.delivered(None);
         assert_eq!(delivery.trouble(), None);
     }

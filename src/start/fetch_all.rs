@@ -14,7 +14,7 @@ use crate::backend::login::{Credentials, LoginError, log_in};
 use crate::backend::{Answers, Backends, Request, Run, grant};
 use crate::checkpoint::{Checkpoint, Found, Kept, SavedToken, SavedValue};
 use crate::config::VaultAuth;
-use crate::domain::{Diagnostic, Exit, Fetched, Fetches, Source, part};
+use crate::domain::{Diagnostic, Exit, Fetched, Source, part};
 use crate::identity::PreloadedFiles;
 use crate::plan::computed::Rendered;
 use crate::plan::{Plan, Planned, RenderLimit};
@@ -63,9 +63,10 @@ pub(super) async fn fetch_all(
     let (mut problems, mut without) = (Vec::new(), Vec::new());
     let read = Box::pin(fetching.read_all(missing)).await;
     take_in(read, &mut answers, &mut ended, &mut problems, &mut without);
-    // Templates may compute paths from these values, and further paths from the values found there.
+    // Templates may compute paths from these values, and further paths from the values found there. What expired while
+    // others were retried is issued once more.
     for round in 0.. {
-        let computed = missing_computed(plan, &answers.fetches, start).unwrap_or_else(|problem| {
+        let computed = missing_computed(plan, &answers, start, round).unwrap_or_else(|problem| {
             problems.push(problem);
             Vec::new()
         });
@@ -95,11 +96,24 @@ pub(super) async fn fetch_all(
     Err(problems)
 }
 
-/// What templates compute from these values and nobody fetched yet; an error at the deadline.
-fn missing_computed(plan: &Plan, fetches: &Fetches, start: &Start) -> Result<Vec<Planned>, Diagnostic> {
-    let mut computed = plan.computed_within(RenderLimit::after(start.left()), fetches, Rendered::All)?;
-    computed.retain(|planned| !fetches.contains_key(&planned.source));
-    Ok(computed)
+/// What templates compute from these values and nobody fetched yet, after what expired before the first round; an error at the deadline.
+fn missing_computed(plan: &Plan, answers: &Answers, start: &Start, round: u32) -> Result<Vec<Planned>, Diagnostic> {
+    let over = if round == 0 { expired(plan, answers) } else { Vec::new() };
+    let mut computed = plan.computed_within(RenderLimit::after(start.left()), &answers.fetches, Rendered::All)?;
+    computed.retain(|planned| !answers.fetches.contains_key(&planned.source));
+    Ok(over.into_iter().chain(computed).collect())
+}
+
+/// The sources whose lease of this run has expired already. A lease without a TTL does not say when.
+fn expired(plan: &Plan, answers: &Answers) -> Vec<Planned> {
+    let is_over = |planned: &&Planned| {
+        let lease = answers.fetches.get(&planned.source).and_then(|fetched| fetched.lease.as_ref());
+        let request = answers.requests.get(&planned.source).filter(|request| request.run == Run::This);
+        lease.zip(request).is_some_and(|(lease, request)| {
+            !lease.ttl.is_zero() && request.at.saturating_add(lease.ttl) <= clock::boottime()
+        })
+    };
+    plan.sources.iter().filter(is_over).cloned().collect()
 }
 
 /// Continues with expired values of an earlier run that cannot be replaced now, and with those whose path templates

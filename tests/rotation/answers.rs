@@ -267,3 +267,26 @@ fn a_start_that_waits_longer_than_its_token_lives_renews_it() {
     assert_eq!(running.end().code(), Some(0));
     stage.nothing_is_left();
 }
+
+#[test]
+fn a_credential_that_expired_before_the_start_was_over_is_issued_again_before_it_is_delivered() {
+    let stage = Stage::new("4s", "1h");
+    let kv = stage.space.kv2(&[("a", json!({ "k": "one" }))]);
+    let login = stage.space.approle(&stage.case, &[&stage.creds(), &format!("{kv}/data/*")]);
+    let proxy = Proxy::before(stage.space.bao.port);
+    proxy.on("/data/a", Plan::Answer(500, String::new(), r#"{"errors":["internal error"]}"#.to_owned()));
+    let config = format!(
+        "{}files: {{ db.json: \"vault:{}\", a: \"vault:{kv}/data/a#k\" }}\n",
+        stage.space.vault_at(&proxy.address(), &login),
+        stage.creds()
+    );
+    let mut running = stage.case.with_files(&config).command("sidecar").start();
+    std::thread::sleep(Duration::from_secs(6));
+    proxy.on_nothing();
+    running.until("delivery", || (stage.file("a") == "one").then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(stage.credential_works(), "{}", running.stderr());
+    assert_eq!((running.stderr().matches("delivered 2 files").count(), stage.issued()), (1, 2), "{}", running.stderr());
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
