@@ -96,7 +96,8 @@ pub(super) async fn fetch_all(
     Err(problems)
 }
 
-/// What templates compute from these values and nobody fetched yet, after what expired before the first round; an error at the deadline.
+/// What templates compute from these values and nobody fetched yet; in the first round also what has expired meanwhile. An
+/// error at the deadline.
 fn missing_computed(plan: &Plan, answers: &Answers, start: &Start, round: u32) -> Result<Vec<Planned>, Diagnostic> {
     let over = if round == 0 { expired(plan, answers) } else { Vec::new() };
     let mut computed = plan.computed_within(RenderLimit::after(start.left()), &answers.fetches, Rendered::All)?;
