@@ -110,7 +110,7 @@ impl Filling {
     }
 
     /// The same as one of several, all of them with `fetches`.
-    fn render_among(
+    pub(crate) fn render_among(
         &self,
         converted: &ConvertedSecrets,
         fetches: &Fetches,
@@ -273,8 +273,9 @@ impl Plan {
     ) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
         let (mut problems, mut artifacts) = (Vec::new(), Vec::with_capacity(self.files.len()));
         let converted = ConvertedSecrets::default();
-        for (done, file) in self.files.iter().enumerate() {
-            if let Some(problem) = limit.reached(done, self.files.len(), "files") {
+        let mut pace = limit.over("files", self.files.len());
+        for file in &self.files {
+            if let Err(problem) = pace.next(format_args!("file {}", file.name)) {
                 problems.push(problem);
                 break;
             }
@@ -299,8 +300,9 @@ impl Plan {
         let converted = ConvertedSecrets::default();
         let mut set: Vec<(EnvName, SecretBytes)> = Vec::new();
         let mut names: BTreeSet<EnvName> = self.variables.iter().map(|variable| variable.name.clone()).collect();
-        for (done, variable) in self.variables.iter().enumerate() {
-            if let Some(problem) = limit.reached(done, self.variables.len(), "variables") {
+        let mut pace = limit.over("variables", self.variables.len());
+        for variable in &self.variables {
+            if let Err(problem) = pace.next(format_args!("env {}", variable.name)) {
                 problems.push(problem);
                 break;
             }

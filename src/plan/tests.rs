@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Flag, Layers, Wraps, resolve};
@@ -49,7 +50,7 @@ fn a_source_is_fetched_once_and_named_as_it_was_written() {
 fn a_value_that_lacks_a_key_is_named_and_one_that_is_missing_is_not() {
     let plan = plan_of(&[("--file", "a=vault:secret/data/x#k"), ("--file", "b=vault:secret/data/y#k")]);
     let fetches = Fetches::from([(source_of("vault:secret/data/x"), value_of(r#"{"other":"canary"}"#))]);
-    let problems = plan.unusable(&fetches, RenderLimit::NONE);
+    let problems = plan.unusable(&fetches, RenderLimit::after(Duration::ZERO));
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].text.starts_with("cannot write file a: ") && !problems[0].text.contains("canary"));
 }

@@ -12,12 +12,14 @@ use crate::config::{Config, Renewal};
 use crate::deliver::Volume;
 use crate::domain::{Diagnostic, Fetched, Source};
 use crate::identity::PreloadedFiles;
+use crate::plan::RenderLimit;
 use crate::schedule::{
     Answer, Authentication, BackendId, Driver, MountId, Operation, Plan, Schedule, SecretId, Settings, Silence, Window,
 };
 use crate::sys::{clock, random};
 
 use super::delivery::{Delivery, Files};
+use super::render_time::RenderTime;
 use super::report::Statistics;
 use super::values::Values;
 use super::{Environment, Failures, RequestTimes, Rotation, Schedules, SourceId};
@@ -33,12 +35,15 @@ pub(crate) struct Handover<'a, 's> {
     pub(crate) answers: &'s mut Answers,
     pub(crate) checkpoint: &'s mut Option<Checkpoint>,
     pub(crate) environment: Environment,
+    /// The limit within which the start rendered everything.
+    pub(crate) rendered: RenderLimit<'s>,
 }
 
 impl<'a> Rotation<'a> {
     /// Takes over the values that the start fetched and delivered. Fails only if the kernel returns no random bytes.
     pub(crate) fn begin(handover: Handover<'a, '_>) -> Result<Self, Vec<Diagnostic>> {
-        let Handover { config, plan, volume, preloaded, backends, answers, checkpoint, environment } = handover;
+        let Handover { config, plan, volume, preloaded, backends, answers, checkpoint, environment, rendered } =
+            handover;
         let values =
             Values::new(&plan, environment).ok_or_else(|| vec![Diagnostic::bug("the kernel gave no random bytes")])?;
         let mut rotation = Self {
@@ -47,7 +52,7 @@ impl<'a> Rotation<'a> {
                 driver: Driver::default(),
                 places: vec![(BackendId(0), SecretId(0)); plan.sources.len()],
             },
-            files: Files { delivery: Delivery::new(&plan), volume },
+            files: Files { delivery: Delivery::new(&plan), volume, render_time: RenderTime::new(rendered.spent()) },
             plan,
             values,
             failures: Failures::default(),
@@ -66,7 +71,7 @@ impl<'a> Rotation<'a> {
         } else {
             kinds.into_iter().for_each(|is_its| rotation.add(backends, answers, preloaded, is_its));
         }
-        rotation.files.delivery.first(&rotation.plan, &mut rotation.values);
+        rotation.files.delivery.first(&rotation.plan, &mut rotation.values, rendered.renewed());
         rotation.values.delivered();
         rotation.files.delivery.generation = rotation.files.volume.as_ref().and_then(Volume::generation);
         rotation.statistics.counters.generations = u64::from(rotation.files.delivery.generation.is_some());

@@ -8,8 +8,8 @@ use tracing::info;
 
 use crate::backend::{Backend, Kind};
 use crate::domain::{Source, VaultOperation};
-use crate::plan::Filling;
 use crate::plan::computed::Rendered;
+use crate::plan::{Filling, RenderLimit};
 use crate::provider::{Class, Failure};
 use crate::schedule::{MountId, Plan};
 
@@ -23,17 +23,17 @@ const MOST: usize = 2_000;
 impl Rotation<'_> {
     /// Adds every source that the current values name through a template and that is not read yet. Fails if there is
     /// one: the new value is then refused until its computed sources are read.
-    pub(super) fn adopt_computed(&mut self) -> Result<(), Failure> {
+    pub(super) fn adopt_computed(&mut self, limit: RenderLimit<'_>) -> Result<(), Failure> {
         if !self.plan.computes() {
             return Ok(());
         }
-        let rendered = self.rendered();
-        let computed = self.plan.computed(&self.values.fetches, rendered);
+        let computed = self.plan.computed(limit, &self.values.fetches, self.rendered());
+        let computed = computed.map_err(|problem| Failure::new(Class::Malformed, problem.text))?;
         let is_new = |source: &Source| self.plan.sources.iter().all(|known| known.source != *source);
-        if self.plan.sources.len() >= MOST && computed.iter().any(|planned| is_new(&planned.source)) {
+        if self.plan.sources.len() >= MOST && computed.planned.iter().any(|planned| is_new(&planned.source)) {
             return Err(Failure::new(Class::Malformed, "templates have computed too many paths; start again"));
         }
-        let added = self.plan.adopt_computed(&self.values.fetches, rendered);
+        let added = self.plan.adopt(computed);
         let Some(first) = added.first() else { return Ok(()) };
         // Templates compute paths of Vault only, whatever store the value came from.
         let reads_them = |backend: &Backend| matches!(backend.kind, Kind::Vault(_) | Kind::Local(_));

@@ -7,10 +7,12 @@ use ring::hmac;
 use tracing::{info, warn};
 
 use crate::deliver::{Artifact, Volume};
-use crate::domain::{Diagnostic, Source, scaled};
+use crate::domain::{Diagnostic, Exit, Source, scaled};
 use crate::plan::{Filling, Plan, RenderLimit};
+use crate::render::gotemplate::ConvertedSecrets;
 
 use super::SourceId;
+use super::render_time::RenderTime;
 use super::values::{Environment, Values};
 
 /// Changes that arrive close together become one generation: it is written after no further change for this long …
@@ -38,6 +40,7 @@ pub(super) struct Files {
     /// `None` when no file is written.
     pub(super) volume: Option<Volume>,
     pub(super) delivery: Delivery,
+    pub(super) render_time: RenderTime,
 }
 
 /// The values that wait to be written.
@@ -60,7 +63,7 @@ pub(super) struct Delivery {
 /// A delivery that failed locally, to be retried.
 #[derive(Debug)]
 struct DeliveryFailure {
-    text: String,
+    problem: Diagnostic,
     count: u32,
     retry_at: Duration,
 }
@@ -78,10 +81,11 @@ impl Delivery {
         }
     }
 
-    /// Records what the app received with the first delivery.
-    pub(super) fn first(&mut self, plan: &Plan, values: &mut Values) {
+    /// Records what the app received with the first delivery, as far as the limit allows.
+    pub(super) fn first(&mut self, plan: &Plan, values: &mut Values, limit: RenderLimit<'_>) {
+        let mut pace = limit.over("variables", self.environment.len());
         for index in 0..self.environment.len() {
-            self.environment[index] = variable(plan, index, values);
+            self.environment[index] = pace.next(index).ok().and_then(|()| variable(plan, index, values));
         }
     }
 
@@ -116,7 +120,7 @@ impl Delivery {
 
     /// Why the last delivery failed, if it is to be retried.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
+        self.trouble.as_ref().map(|trouble| trouble.problem.text.as_str())
     }
 
     /// When the delivery is due; `None` if nothing waits.
@@ -136,16 +140,25 @@ impl Delivery {
         self.due().map_or(Duration::MAX, |due| due.saturating_sub(now))
     }
 
-    /// Renders everything that uses this source, to find out whether it can be rendered; the app's environment only
-    /// where the app is restarted.
-    pub(super) fn try_render(&self, index: SourceId, plan: &Plan, values: &Values) -> Result<(), Diagnostic> {
+    /// Renders everything that uses this source, to find out whether it can be rendered within the limit; the app's
+    /// environment only where the app is restarted.
+    pub(super) fn try_render(
+        &self,
+        index: SourceId,
+        plan: &Plan,
+        values: &Values,
+        limit: RenderLimit<'_>,
+    ) -> Result<(), Diagnostic> {
         let source = &plan.sources[index].source;
         if values.environment == Environment::Again && plan.environment_sources().contains(&source) {
-            let rendered = plan.environment(&values.fetches, RenderLimit::NONE);
+            let rendered = plan.environment(&values.fetches, limit);
             rendered.map_err(|mut problems| problems.swap_remove(0))?;
         }
-        for file in plan.files.iter().filter(|file| uses(&file.filling, source)) {
-            if let Err(error) = file.filling.render(&values.fetches) {
+        let files: Vec<_> = plan.files.iter().filter(|file| uses(&file.filling, source)).collect();
+        let (mut pace, converted) = (limit.over("files", files.len()), ConvertedSecrets::default());
+        for file in files {
+            pace.next(format_args!("file {}", file.name))?;
+            if let Err(error) = file.filling.render_among(&converted, &values.fetches) {
                 return Err(Diagnostic::new(error.exit(), format!("file {}: {error}", file.name)));
             }
         }
@@ -158,21 +171,26 @@ impl Delivery {
         plan: &Plan,
         values: &Values,
         volume: Option<&Volume>,
-    ) -> Result<Vec<Artifact>, String> {
+        limit: RenderLimit<'_>,
+    ) -> Result<Vec<Artifact>, Diagnostic> {
         let Some(volume) = volume else { return Ok(Vec::new()) };
         let is_in = |set: &BTreeSet<SourceId>, filling: &Filling| {
             set.iter().any(|index| uses(filling, &plan.sources[*index].source))
         };
         let mut artifacts = Vec::with_capacity(plan.files.len());
+        let (mut pace, converted) = (limit.over("files", plan.files.len()), ConvertedSecrets::default());
         for file in &plan.files {
             if is_in(&self.removed, &file.filling) {
                 continue;
             }
+            pace.next(format_args!("file {}", file.name))?;
             let bytes = if is_in(&self.waiting, &file.filling) {
-                let rendered = file.filling.render(&values.fetches);
-                rendered.map_err(|error| format!("cannot write file {}: {error}", file.name))?
+                let rendered = file.filling.render_among(&converted, &values.fetches);
+                rendered.map_err(|error| {
+                    Diagnostic::new(error.exit(), format!("cannot write file {}: {error}", file.name))
+                })?
             } else {
-                match volume.read(&file.name).map_err(|error| error.to_string())? {
+                match volume.read(&file.name).map_err(|error| Diagnostic::new(error.exit(), error.to_string()))? {
                     Some(bytes) => bytes,
                     None => {
                         warn!("file {} was removed from the volume by another process", file.name);
@@ -186,16 +204,19 @@ impl Delivery {
     }
 
     /// Records that the volume could not be written, and schedules the retry.
-    pub(super) fn failed(&mut self, text: String, now: Duration, jitter: f64) {
+    pub(super) fn failed(&mut self, problem: Diagnostic, now: Duration, jitter: f64) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
         let last = if self.is_urgent { RETRY_LAST_URGENT } else { RETRY_LAST };
         let wait = scaled(RETRY_FIRST.saturating_mul(1 << count.min(5)).min(last), 1.0 - jitter / 4.0);
-        let is_new = self.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
-        if is_new {
-            warn!("cannot deliver, trying again (what was delivered before stands): {text}");
+        // Which template took most of the time differs from try to try.
+        let is_same = |known: &Diagnostic| {
+            known.exit == problem.exit && (problem.exit == Exit::Unavailable || known.text == problem.text)
+        };
+        if !self.trouble.as_ref().is_some_and(|trouble| is_same(&trouble.problem)) {
+            warn!("cannot deliver, trying again (what was delivered before stands): {}", problem.text);
         }
         self.trouble =
-            Some(DeliveryFailure { text, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
+            Some(DeliveryFailure { problem, count: count.saturating_add(1), retry_at: now.saturating_add(wait) });
     }
 
     /// Records that everything that waited is visible to the app; returns the sources that were delivered (not the
@@ -212,8 +233,13 @@ impl Delivery {
     }
 
     /// The names of the app's variables whose value changes with the waiting sources.
-    pub(super) fn environment_changed(&mut self, plan: &Plan, values: &mut Values) -> Vec<String> {
-        let mut changed = Vec::new();
+    pub(super) fn environment_changed(
+        &mut self,
+        plan: &Plan,
+        values: &mut Values,
+        limit: RenderLimit<'_>,
+    ) -> Vec<String> {
+        let (mut changed, mut pace) = (Vec::new(), limit.over("variables", self.environment.len()));
         for index in 0..self.environment.len() {
             let touched = self.waiting.difference(&self.removed);
             let mut touched = touched.map(|waiting| &plan.sources[*waiting].source);
@@ -224,8 +250,9 @@ impl Delivery {
             if !touched.any(|source| references.iter().any(|reference| reference.source == *source)) {
                 continue;
             }
-            // A variable that can no longer be rendered, because not all of its values are kept, counts as changed.
-            let tag = variable(plan, index, values);
+            // A variable that can no longer be rendered, because not all of its values are kept or in the time that
+            // is left, counts as changed.
+            let tag = pace.next(index).ok().and_then(|()| variable(plan, index, values));
             let is_same = matches!((&tag, &self.environment[index]), (Some(a), Some(b)) if a.as_ref() == b.as_ref());
             if !is_same {
                 changed.push(match plan.variables.get(index) {
@@ -267,6 +294,15 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    fn no_space() -> Diagnostic {
+        Diagnostic::new(Exit::Volume, "no space")
+    }
+
+    /// More time than a test takes.
+    fn long() -> RenderLimit<'static> {
+        RenderLimit::of_change(Duration::from_secs(600))
+    }
+
     fn delivery() -> (Plan, Values, Delivery) {
         let plan = plan_of(&[("--file", "a=vault:secret/data/x#k"), ("--env", "B=vault:secret/data/y#k")]);
         let values = Values::new(&plan, Environment::Again).unwrap();
@@ -294,13 +330,13 @@ mod tests {
         let (_, _, mut delivery) = delivery();
         delivery.changed(0, Urgency::Waits, millis(0));
         for (tries, wait) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
-            delivery.failed("no space".to_owned(), millis(0), 0.0);
+            delivery.failed(no_space(), millis(0), 0.0);
             assert_eq!(delivery.wait(millis(0)), Duration::from_secs(wait), "after {} tries", tries + 1);
         }
         assert_eq!(delivery.trouble(), Some("no space"));
         delivery.changed(1, Urgency::AtOnce, millis(0));
         assert!(delivery.is_urgent());
-        delivery.failed("no space".to_owned(), millis(0), 0.0);
+        delivery.failed(no_space(), millis(0), 0.0);
         assert_eq!(delivery.wait(millis(0)), Duration::from_secs(5), "what expires waits less");
         delivery.delivered(None);
         assert_eq!(delivery.trouble(), None);
@@ -322,15 +358,18 @@ mod tests {
         let (plan, mut values, mut delivery) = delivery();
         let source = source_of("vault:secret/data/y");
         values.store(&source, value_of(r#"{"k":"one"}"#));
-        delivery.first(&plan, &mut values);
+        delivery.first(&plan, &mut values, long());
         values.store(&source, value_of(r#"{"k":"one","new":"x"}"#));
         let index = plan.sources.iter().position(|planned| planned.source == source).unwrap();
         delivery.changed(index, Urgency::Waits, millis(0));
-        assert!(delivery.environment_changed(&plan, &mut values).is_empty(), "the key that is used stays the same");
+        assert!(
+            delivery.environment_changed(&plan, &mut values, long()).is_empty(),
+            "the key that is used stays the same"
+        );
         values.store(&source, value_of(r#"{"k":"two"}"#));
-        assert_eq!(delivery.environment_changed(&plan, &mut values), ["B"]);
+        assert_eq!(delivery.environment_changed(&plan, &mut values, long()), ["B"]);
         values.store(&source, value_of(r#"{"other":"canary"}"#));
-        let why = delivery.try_render(index, &plan, &values).unwrap_err().text;
+        let why = delivery.try_render(index, &plan, &values, long()).unwrap_err().text;
         assert!(!why.contains("canary"), "{why}");
     }
 }

@@ -13,6 +13,7 @@ mod event;
 mod log;
 mod outage;
 mod outcome;
+mod render_time;
 mod report;
 mod save;
 mod shutdown;
@@ -34,7 +35,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::deliver::{Moment, Volume, Written};
 use crate::domain::{Diagnostic, EnvName, Fetched, Lease, SecretBytes};
-use crate::plan::{Plan, RenderLimit};
+use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
 use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Settings, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
@@ -178,7 +179,7 @@ impl<'a> Rotation<'a> {
 
     /// The app's variables, rendered with the current values.
     pub(crate) fn environment(&self) -> Result<Vec<(EnvName, SecretBytes)>, Vec<Diagnostic>> {
-        self.plan.environment(&self.values.fetches, RenderLimit::NONE)
+        self.plan.environment(&self.values.fetches, self.files.render_time.full_limit())
     }
 
     /// The directory of the files; `None` if no file is written.
@@ -220,6 +221,8 @@ impl<'a> Rotation<'a> {
         {
             outcome = Outcome::Failed(failure);
         }
+        // Rendering the value may have taken a while.
+        let now = now.max(clock::boottime());
         self.count(backend, work, &outcome, requested_at, now);
         self.log(backend, work, &outcome, now);
         let brings_a_value = matches!(outcome, Outcome::Fetched(_));
@@ -276,9 +279,7 @@ impl<'a> Rotation<'a> {
             if matches!(life, Life::Unbounded | Life::ReadEvery(_)) { Urgency::Waits } else { Urgency::AtOnce };
         let before = self.values.store(&source, fetched);
         let is_new = before.is_none();
-        let tried = self.files.delivery.try_render(index, &self.plan, &self.values);
-        let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
-        if let Err(failure) = self.adopt_computed().and(tried) {
+        if let Err(failure) = self.try_render(index, now) {
             self.values.restore(&source, before);
             self.discard(&executor, lease);
             return Err(failure.done());
@@ -305,6 +306,19 @@ impl<'a> Rotation<'a> {
         Ok(())
     }
 
+    /// Renders what uses this source, and adopts the paths that templates compute with it.
+    fn try_render(&mut self, index: SourceId, now: Duration) -> Result<(), Failure> {
+        let limit = self.files.render_time.limit(now);
+        let tried = self.files.delivery.try_render(index, &self.plan, &self.values, limit);
+        let tried = tried.map_err(|problem| Failure::new(Class::Malformed, problem.text));
+        let tried = match tried {
+            Err(failure) if limit.is_over() => Err(failure),
+            tried => self.adopt_computed(limit).and(tried),
+        };
+        self.files.render_time.ended(limit, now);
+        tried
+    }
+
     /// Revokes a lease that is not used, in the background.
     fn discard(&self, executor: &Rc<Backend>, lease: Option<Lease>) {
         if let Some(lease) = lease {
@@ -319,10 +333,13 @@ impl<'a> Rotation<'a> {
     /// Writes the waiting changes as one generation. A failure is local, and is retried later without a request to a
     /// backend. Returns what the app has to be notified of, if anything.
     fn deliver(&mut self, now: Duration) -> Option<Change> {
-        let artifacts = match self.files.delivery.compose(&self.plan, &self.values, self.files.volume.as_ref()) {
+        let limit = self.files.render_time.limit(now);
+        let composed = self.files.delivery.compose(&self.plan, &self.values, self.files.volume.as_ref(), limit);
+        self.files.render_time.ended(limit, now);
+        let artifacts = match composed {
             Ok(artifacts) => artifacts,
-            Err(text) => {
-                self.files.delivery.failed(text, now, random::unit());
+            Err(problem) => {
+                self.files.delivery.failed(problem, clock::boottime(), random::unit());
                 return None;
             }
         };
@@ -332,7 +349,8 @@ impl<'a> Rotation<'a> {
         };
         let generation = match written {
             Err(error) => {
-                self.files.delivery.failed(error.to_string(), now, random::unit());
+                let problem = Diagnostic::new(error.exit(), error.to_string());
+                self.files.delivery.failed(problem, now, random::unit());
                 self.statistics.counters.delivery_failures += 1;
                 return None;
             }
@@ -346,7 +364,8 @@ impl<'a> Rotation<'a> {
             info!(event = "deliver", generation = name.as_str(), "delivered {count} {noun} (generation {name})");
         }
         drop(artifacts);
-        let environment = self.files.delivery.environment_changed(&self.plan, &mut self.values);
+        let environment =
+            self.files.delivery.environment_changed(&self.plan, &mut self.values, self.files.render_time.full_limit());
         let changed = self.files.delivery.delivered(generation.clone());
         let mut by_backend: BTreeMap<BackendId, Vec<SecretId>> = BTreeMap::new();
         for index in changed {

@@ -48,7 +48,8 @@ impl Rotation<'_> {
             Event::BackendUp => self.outage_is_over(backend),
             Event::Expired(id) => {
                 let index = self.source_of(backend, id);
-                if self.plan.is_abandoned(&self.plan.sources[index], &self.values.fetches) {
+                let limit = self.files.render_time.limit(now);
+                if self.plan.is_abandoned(&self.plan.sources[index], &self.values.fetches, limit) {
                     info!("{} has ended; no template names it any more", self.plan.sources[index].shown);
                     return;
                 }

@@ -49,7 +49,8 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
         StartOptions { found, checkpoint, patience: Patience::Long, needs: Needs::Endless, mode: Some(Mode::Sidecar) };
     let mut session =
         Session::open(config, &mut prepared.plan, &prepared.preloaded, backends, &caller.original, options)?;
-    let delivered = prepared.deliver(&session.answers.fetches, session.render_limit(&caller.original));
+    let limit = session.render_limit(&caller.original);
+    let delivered = prepared.deliver(&session.answers.fetches, limit);
     session.guard(delivered)?;
     let Prepared { plan, volume, preloaded, run_as } = prepared;
     let begun = Rotation::begin(Handover {
@@ -61,6 +62,7 @@ pub fn sidecar(config: &Config, caller: &ProcessContext) -> Result<(), Vec<Diagn
         answers: &mut session.answers,
         checkpoint: &mut session.checkpoint,
         environment: Environment::Once,
+        rendered: limit,
     });
     let live = RunningState::new(session.guard(begun)?, Mode::Sidecar, run_as.home);
     let ended = session.block_on(async {

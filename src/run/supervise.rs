@@ -65,6 +65,7 @@ pub fn supervise(config: &Config, command: &[OsString], caller: &ProcessContext)
         answers: &mut session.answers,
         checkpoint: &mut session.checkpoint,
         environment,
+        rendered: limit,
     });
     let live = RunningState::new(session.guard(begun)?, Mode::Supervise, run_as.home);
     let servers = listeners.listen();

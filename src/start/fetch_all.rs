@@ -82,7 +82,8 @@ pub(super) async fn fetch_all(
     answers.login_at = fetching.login_at.get();
     if problems.is_empty() {
         // A restart during an outage must not leave the app worse off than before.
-        use_expired(plan, without, ended, &mut answers, checkpoint);
+        let limit = RenderLimit::after(start.left());
+        use_expired(plan, without, ended, &mut answers, checkpoint, limit);
         return Ok(answers);
     }
     // Values that were fetched may lack a key: report every problem in one start.
@@ -100,9 +101,9 @@ pub(super) async fn fetch_all(
 /// error at the deadline.
 fn missing_computed(plan: &Plan, answers: &Answers, start: &Start, round: u32) -> Result<Vec<Planned>, Diagnostic> {
     let over = if round == 0 { expired(plan, answers) } else { Vec::new() };
-    let mut computed = plan.computed_within(RenderLimit::after(start.left()), &answers.fetches, Rendered::All)?;
-    computed.retain(|planned| !answers.fetches.contains_key(&planned.source));
-    Ok(over.into_iter().chain(computed).collect())
+    let computed = plan.computed(RenderLimit::after(start.left()), &answers.fetches, Rendered::All)?.planned;
+    let missing = computed.into_iter().filter(|planned| !answers.fetches.contains_key(&planned.source));
+    Ok(over.into_iter().chain(missing).collect())
 }
 
 /// The sources whose lease of this run has expired already. A lease without a TTL does not say when.
@@ -125,6 +126,7 @@ fn use_expired(
     mut ended: BTreeMap<Source, SavedValue>,
     answers: &mut Answers,
     checkpoint: &mut Option<Checkpoint>,
+    limit: RenderLimit<'_>,
 ) {
     let is_any = !without.is_empty();
     for (value, problem) in without {
@@ -132,8 +134,9 @@ fn use_expired(
         reuse(value, answers, checkpoint);
     }
     let next = |answers: &Answers, ended: &mut BTreeMap<Source, SavedValue>| {
-        let computed = plan.computed(&answers.fetches, Rendered::All);
-        computed.iter().find_map(|planned| ended.remove(&planned.source))
+        // Beyond the limit the start fails when the paths are adopted.
+        let computed = plan.computed(limit, &answers.fetches, Rendered::All).unwrap_or_default();
+        computed.planned.iter().find_map(|planned| ended.remove(&planned.source))
     };
     while let Some(value) = is_any.then(|| next(answers, &mut ended)).flatten() {
         warn!("{} has ended and stays as it was (onExpired: keep), with what names it", value.source);

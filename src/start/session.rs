@@ -112,8 +112,11 @@ impl Session {
                 }
             }
         })?;
-        plan.adopt_computed(&answers.fetches, Rendered::All);
-        Ok(Self { runtime: Some(runtime), backends, answers, checkpoint, deadline })
+        let mut session = Self { runtime: Some(runtime), backends, answers, checkpoint, deadline };
+        let computed = plan.computed(session.render_limit(original), &session.answers.fetches, Rendered::All);
+        let computed = session.guard(computed.map_err(|problem| vec![problem]))?;
+        plan.adopt(computed);
+        Ok(session)
     }
 
     /// The limit of rendering that begins now: the deadline of the start, or a signal.

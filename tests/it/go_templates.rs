@@ -492,3 +492,42 @@ fn templates_that_compute_paths_for_longer_than_the_deadline_end_with_it() {
     case.refused(run, 69, &["cannot render the templates that compute a path before the deadline (--timeout): "]);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
+
+/// While templates are rendered nothing else is done: what takes too long is given up, and the rest goes on.
+#[test]
+fn a_new_value_that_takes_too_long_to_render_stops_neither_leases_nor_other_values() {
+    let case = Case::new();
+    let entries = |n: u32, other: &str| {
+        format!(
+            "vault:secret/data/n: {{ data: {{ n: {n} }} }}\nvault:secret/data/other: {{ data: {{ k: {other} }} }}\n\
+             vault:database/creds/web: {{ data: {{ k: x }}, ttl: 21s, renewable: true }}\n"
+        )
+    };
+    let local = case.write("local.yaml", entries(0, "before"));
+    // Half a second to some seconds each for n = 2.
+    let text = "{{ with secret \"secret/data/n\" }}{{ $s := sprig_repeat 900000 \"a\" }}\
+                {{ range loop (parseInt (print .Data.data.n)) }}{{ if regexMatch \"(a|b)*c\" $s }}{{ end }}{{ end }}{{ .Data.data.n }}{{ end }}";
+    let slow: String = (0..30).map(|at| format!("  f{at}: {{ template: {} }}\n", quoted(text))).collect();
+    let config = format!(
+        "templateLanguage: go\nrefresh: 1s\nfiles:\n  other: \"vault:secret/data/other#k\"\n  db: \"vault:database/creds/web#k\"\n{slow}"
+    );
+    let mut running = case.with_files(&config).command("sidecar").arg("--local").arg(local).start();
+    let is = |name: &str, text: &str| fs::read_to_string(case.volume().join(name)).is_ok_and(|found| found == text);
+    running.until("the first value", || is("f29", "0").then_some(()));
+    case.write("local.yaml", entries(2, "before"));
+    let changed = Instant::now();
+    running.reports("cannot render the files within 10 s");
+    assert!(changed.elapsed() < Duration::from_secs(25), "{:?}", changed.elapsed());
+    assert!(is("f0", "0") && is("f29", "0"), "the old generation stays");
+    case.write("local.yaml", entries(2, "after"));
+    running.until("the other value", || is("other", "after").then_some(()));
+    running.reports("renewed the lease of vault:database/creds/web");
+    case.write("local.yaml", entries(0, "last"));
+    running.until("the last value", || is("other", "last").then_some(()));
+    running.signal(libc::SIGTERM);
+    let output = running.end();
+    let said = output.err();
+    let lines = said.lines().filter(|line| line.contains("cannot render")).collect::<Vec<_>>();
+    assert!(lines.len() == 1 && lines[0].contains("file f"), "{lines:?}");
+    assert!(!said.contains("expired"), "{output}");
+}
