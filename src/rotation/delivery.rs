@@ -49,6 +49,9 @@ pub(super) struct Delivery {
     waiting: BTreeSet<SourceId>,
     /// Sources that expired under `onExpired: remove`: files that use them are not written.
     removed: BTreeSet<SourceId>,
+    /// Sources whose delivered value expired under `onExpired: remove` while a newer one waited: if that cannot be
+    /// written, their files are removed.
+    expired: BTreeSet<SourceId>,
     /// When the first and when the last of the waiting changes arrived.
     since: Option<(Duration, Duration)>,
     /// Whether a waiting value replaces one that expires.
@@ -73,6 +76,7 @@ impl Delivery {
         Self {
             waiting: BTreeSet::new(),
             removed: BTreeSet::new(),
+            expired: BTreeSet::new(),
             since: None,
             is_urgent: false,
             trouble: None,
@@ -92,15 +96,24 @@ impl Delivery {
     /// Records that a source has a new value to deliver.
     pub(super) fn changed(&mut self, index: SourceId, urgency: Urgency, now: Duration) {
         self.is_urgent |= urgency == Urgency::AtOnce;
-        self.removed.remove(&index);
+        if self.removed.remove(&index) && self.waiting.contains(&index) {
+            // The removal has not been written yet.
+            self.expired.insert(index);
+        }
         self.waiting.insert(index);
         self.since = Some((self.since.map_or(now, |(first, _)| first), now));
     }
 
-    /// Records that a source has expired and its files are to be removed.
+    /// Records that the delivered value of a source has expired and its files are to be removed, unless a newer value
+    /// that waits can be written.
     pub(super) fn remove(&mut self, index: SourceId, now: Duration) {
-        self.changed(index, Urgency::AtOnce, now);
-        self.removed.insert(index);
+        if self.waiting.contains(&index) && !self.removed.contains(&index) {
+            self.expired.insert(index);
+            self.trouble.iter_mut().for_each(|trouble| trouble.retry_at = now);
+        } else {
+            self.changed(index, Urgency::AtOnce, now);
+            self.removed.insert(index);
+        }
     }
 
     /// Whether a waiting value replaces one that expires.
@@ -111,6 +124,11 @@ impl Delivery {
     /// Whether the source has a value that is not delivered yet.
     pub(super) fn is_waiting(&self, index: SourceId) -> bool {
         self.waiting.contains(&index)
+    }
+
+    /// The sources with a value that is not delivered yet.
+    pub(super) fn waiting(&self) -> Vec<SourceId> {
+        self.waiting.iter().copied().collect()
     }
 
     /// Whether the files of this source are removed.
@@ -203,6 +221,32 @@ impl Delivery {
         Ok(artifacts)
     }
 
+    /// The files of the next generation where nothing that waits can be written: the delivered ones, without those
+    /// whose values have expired and are to be removed. `None` if there are none of these.
+    pub(super) fn compose_remaining(
+        &self,
+        plan: &Plan,
+        volume: Option<&Volume>,
+    ) -> Option<Result<Vec<Artifact>, Diagnostic>> {
+        let volume = volume.filter(|_| !self.expired.is_empty())?;
+        let gone = |filling: &Filling| {
+            let mut gone = self.expired.iter().chain(&self.removed);
+            gone.any(|index| uses(filling, &plan.sources[*index].source))
+        };
+        let remaining = plan.files.iter().filter(|file| !gone(&file.filling)).filter_map(|file| {
+            let bytes = volume.read(&file.name).transpose()?;
+            let bytes = bytes.map_err(|error| Diagnostic::new(error.exit(), error.to_string()));
+            Some(bytes.map(|bytes| Artifact { name: file.name.clone(), bytes, mode: file.mode }))
+        });
+        Some(remaining.collect())
+    }
+
+    /// Records that the files of [`Self::compose_remaining`] are visible as this generation.
+    pub(super) fn expired_removed(&mut self, generation: String) {
+        self.expired.clear();
+        self.generation = Some(generation);
+    }
+
     /// Records that the volume could not be written, and schedules the retry.
     pub(super) fn failed(&mut self, problem: Diagnostic, now: Duration, jitter: f64) {
         let count = self.trouble.as_ref().map_or(0, |trouble| trouble.count);
@@ -229,6 +273,7 @@ impl Delivery {
             self.generation = Some(name);
         }
         (self.since, self.is_urgent) = (None, false);
+        self.expired.clear();
         std::mem::take(&mut self.waiting).into_iter().filter(|index| !self.removed.contains(index)).collect()
     }
 
@@ -351,6 +396,26 @@ mod tests {
         assert_eq!(delivery.delivered(None), [1]);
         delivery.changed(0, Urgency::AtOnce, millis(1));
         assert_eq!(delivery.delivered(None), [0]);
+    }
+
+    #[test]
+    fn what_expires_while_a_newer_value_waits_is_removed_only_where_that_cannot_be_written() {
+        let (_, _, mut delivery) = delivery();
+        delivery.changed(0, Urgency::AtOnce, millis(0));
+        delivery.failed(no_space(), millis(0), 0.0);
+        delivery.remove(0, millis(10));
+        assert!(!delivery.is_removed(0) && delivery.is_due(millis(60)), "the newer value is tried at once");
+        assert_eq!(delivery.expired.iter().collect::<Vec<_>>(), [&0]);
+        delivery.expired_removed("2".to_owned());
+        assert!(delivery.is_waiting(0) && delivery.expired.is_empty());
+        assert_eq!(delivery.delivered(Some("3".to_owned())), [0]);
+        // A removal that could not be written is still due when a newer value waits.
+        delivery.remove(0, millis(0));
+        delivery.failed(no_space(), millis(0), 0.0);
+        delivery.changed(0, Urgency::AtOnce, millis(0));
+        assert!(!delivery.is_removed(0) && delivery.expired.contains(&0));
+        assert_eq!(delivery.delivered(None), [0]);
+        assert!(delivery.expired.is_empty());
     }
 
     #[test]

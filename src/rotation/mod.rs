@@ -2,7 +2,7 @@
 //! once.
 //!
 //! `begin` takes over from the start, `values` keeps the values needed for later rendering, `delivery` decides when and
-//! what is written, `outcome` and `log` report each result, `save` writes the checkpoint, `report` builds the status,
+//! what is written, `generation` writes it, `outcome` and `log` report each result, `save` writes the checkpoint, `report` builds the status,
 //! `shutdown` revokes. The modes own the loop: they call [`Rotation::advance`], act on its events, and wait for
 //! [`Rotation::poll_completed`] beside their own signals.
 
@@ -10,6 +10,7 @@ mod begin;
 mod computed;
 mod delivery;
 mod event;
+mod generation;
 mod log;
 mod outage;
 mod outcome;
@@ -19,7 +20,7 @@ mod save;
 mod shutdown;
 mod values;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -33,11 +34,11 @@ use tracing::{debug, info, trace, warn};
 use crate::backend::{Backend, Kind};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::deliver::{Moment, Volume, Written};
+use crate::deliver::{Moment, Volume};
 use crate::domain::{Diagnostic, EnvName, Fetched, Lease, SecretBytes};
 use crate::plan::Plan;
 use crate::provider::{Class, Failure, PostError, post};
-use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Settings, Work};
+use crate::schedule::{Answer, BackendId, Completed, Driver, Life, Outcome, Refreshed, SecretId, Work};
 use crate::serve::{Action as Notified, Refreshed as Reply};
 use crate::sys::{clock, random};
 
@@ -287,6 +288,7 @@ impl<'a> Rotation<'a> {
         if is_new {
             self.read_waiting(index, now);
         }
+        self.set_aside(index, &executor, executor.lease(id));
         let accepted = self.values.fetches.get(&source).expect("just taken in");
         executor.accept(id, accepted);
         if let Some(checkpoint) = &mut self.checkpoint {
@@ -304,6 +306,17 @@ impl<'a> Rotation<'a> {
         }
         self.files.delivery.changed(index, urgency, now);
         Ok(())
+    }
+
+    /// Handles the lease of the value that a newer one replaces: of a value that was never delivered it is revoked, of
+    /// one that the app has it is shown until the newer one is delivered.
+    fn set_aside(&mut self, index: SourceId, executor: &Rc<Backend>, lease: Option<Lease>) {
+        if self.files.delivery.is_waiting(index) && !self.files.delivery.is_removed(index) {
+            self.discard(executor, lease);
+        } else {
+            let shown = lease.map(|lease| log::short(&lease.id));
+            self.statistics.keep_delivered(&self.plan.sources[index].source, shown);
+        }
     }
 
     /// Renders what uses this source, and adopts the paths that templates compute with it.
@@ -328,58 +341,6 @@ impl<'a> Rotation<'a> {
                 BackgroundTask::Discarded
             }));
         }
-    }
-
-    /// Writes the waiting changes as one generation. A failure is local, and is retried later without a request to a
-    /// backend. Returns what the app has to be notified of, if anything.
-    fn deliver(&mut self, now: Duration) -> Option<Change> {
-        let limit = self.files.render_time.limit(now);
-        let composed = self.files.delivery.compose(&self.plan, &self.values, self.files.volume.as_ref(), limit);
-        self.files.render_time.ended(limit, now);
-        let artifacts = match composed {
-            Ok(artifacts) => artifacts,
-            Err(problem) => {
-                self.files.delivery.failed(problem, clock::boottime(), random::unit());
-                return None;
-            }
-        };
-        let written = match &mut self.files.volume {
-            None => Ok(Written::Unchanged),
-            Some(volume) => volume.write(&artifacts, Moment::now()),
-        };
-        let generation = match written {
-            Err(error) => {
-                let problem = Diagnostic::new(error.exit(), error.to_string());
-                self.files.delivery.failed(problem, now, random::unit());
-                self.statistics.counters.delivery_failures += 1;
-                return None;
-            }
-            Ok(Written::Unchanged) => None,
-            Ok(Written::Generation(name)) => Some(name),
-        };
-        if let Some(name) = &generation {
-            self.statistics.counters.generations += 1;
-            let count = artifacts.len();
-            let noun = if count == 1 { "file" } else { "files" };
-            info!(event = "deliver", generation = name.as_str(), "delivered {count} {noun} (generation {name})");
-        }
-        drop(artifacts);
-        let environment =
-            self.files.delivery.environment_changed(&self.plan, &mut self.values, self.files.render_time.full_limit());
-        let changed = self.files.delivery.delivered(generation.clone());
-        let mut by_backend: BTreeMap<BackendId, Vec<SecretId>> = BTreeMap::new();
-        for index in changed {
-            self.failures.expired.remove(&index);
-            let (backend, id) = self.schedules.places[index];
-            by_backend.entry(backend).or_default().push(id);
-        }
-        for (backend, ids) in by_backend {
-            self.schedules.driver.schedule(backend).delivered(&ids, now);
-            self.schedules.driver.executor(backend).delivered(Settings::default().settle, now);
-        }
-        self.values.delivered();
-        let change = Change { files: generation.is_some(), environment };
-        (change.files || !change.environment.is_empty()).then_some(change)
     }
 
     /// Makes every read due now, for `secret-exec refresh` or SIGHUP.

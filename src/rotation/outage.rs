@@ -1,13 +1,11 @@
 //! Tracks what went wrong for the log. Of a backend's outage: one line when it begins, one for each new reason, one when
 //! it is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::provider::{Class, Extent, Failure};
 use crate::schedule::{BackendId, SecretId, Work};
-
-use super::SourceId;
 
 /// After this many failures in a row a backend is logged as not answering, even if only one secret was affected.
 const WARN_AFTER: u32 = 3;
@@ -19,8 +17,6 @@ const REASONS: usize = 8;
 /// What went wrong, as far as it was reported.
 #[derive(Default)]
 pub(super) struct Failures {
-    /// Sources reported as expired whose replacement is not delivered yet.
-    pub(super) expired: BTreeSet<SourceId>,
     /// The class of the last failure of each secret, of the login and of its renewal, so that each failure is logged
     /// once.
     pub(super) classes: BTreeMap<(BackendId, Subject), Class>,

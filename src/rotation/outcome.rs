@@ -53,20 +53,20 @@ impl Rotation<'_> {
                     info!("{} has ended; no template names it any more", self.plan.sources[index].shown);
                     return;
                 }
-                self.failures.expired.insert(index);
                 let reference = self.plan.sources[index].shown.clone();
-                warn!(event = "expire", reference, "{reference} has expired, and nothing has replaced it yet");
+                let what = if self.files.delivery.is_waiting(index) {
+                    "the value that replaces it is not delivered yet"
+                } else {
+                    "nothing has replaced it yet"
+                };
+                warn!(event = "expire", reference, "{reference} has expired, and {what}");
                 if self.config.rotation.on_expired == OnExpired::Remove {
                     self.files.delivery.remove(index, now);
                 }
                 events.push(RotationEvent::Expired { reference });
             }
             Event::Revived(id) => {
-                let index = self.source_of(backend, id);
-                if !self.files.delivery.is_waiting(index) {
-                    self.failures.expired.remove(&index);
-                }
-                let reference = &self.plan.sources[index].shown;
+                let reference = &self.plan.sources[self.source_of(backend, id)].shown;
                 info!(reference, "{reference} is valid again");
             }
         }

@@ -21,19 +21,44 @@ use super::{Rotation, log};
 pub(super) struct Statistics {
     pub(super) counters: Counters,
     since: SystemTime,
-    /// The version of each delivered value.
+    /// The version of each value that was fetched last.
     pub(super) versions: BTreeMap<Source, String>,
+    /// What the app has, where a newer value waits to be delivered.
+    before: BTreeMap<Source, Delivered>,
     /// When the last failure of each secret happened; without a secret: of the login.
     failed: BTreeMap<(BackendId, Option<SecretId>), Duration>,
 }
 
+/// How a delivered value is shown.
+#[derive(Debug, Clone)]
+struct Delivered {
+    version: Option<String>,
+    lease: Option<String>,
+}
+
 impl Statistics {
     pub(super) fn new() -> Self {
-        let (counters, versions, failed) = (Counters::default(), BTreeMap::new(), BTreeMap::new());
-        Self { counters, since: clock::wall(), versions, failed }
+        Self {
+            counters: Counters::default(),
+            since: clock::wall(),
+            versions: BTreeMap::new(),
+            before: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        }
     }
 
-    /// Records the version of a delivered value.
+    /// Remembers what the app has, before a newer value with another version and lease is accepted.
+    pub(super) fn keep_delivered(&mut self, source: &Source, lease: Option<String>) {
+        let version = self.versions.get(source).cloned();
+        self.before.insert(source.clone(), Delivered { version, lease });
+    }
+
+    /// Records that the app has the latest values.
+    pub(super) fn delivered(&mut self) {
+        self.before.clear();
+    }
+
+    /// Records the version of a fetched value.
     pub(super) fn version(&mut self, source: &Source, version: Option<&Version>) {
         if let Some(version) = version {
             self.versions.insert(source.clone(), version.0.clone());
@@ -116,17 +141,22 @@ impl Rotation<'_> {
         let planned = &self.plan.sources[index];
         let local = self.files.delivery.trouble().filter(|_| self.files.delivery.is_waiting(index));
         let local = local.map(|text| local_trouble(text, date));
+        let Delivered { version, lease } = match self.statistics.before.get(&planned.source) {
+            Some(before) => before.clone(),
+            None => Delivered {
+                version: self.statistics.versions.get(&planned.source).cloned(),
+                lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
+            },
+        };
         SecretReport {
             name: planned.name.clone(),
             reference: planned.source.to_string(),
-            state: match &local {
-                // A value that replaced an expired one counts only when it is delivered.
-                _ if self.failures.expired.contains(&index) => SecretState::Expired,
-                Some(_) => SecretState::Stale,
-                None => state(secret),
+            state: match (&local, state(secret)) {
+                (Some(_), SecretState::Fresh) => SecretState::Stale,
+                (_, state) => state,
             },
-            version: self.statistics.versions.get(&planned.source).cloned(),
-            lease: backend.lease(secret.id).map(|lease| log::short(&lease.id)),
+            version,
+            lease,
             last_success: secret.last_success.map(|at| date.of(at)),
             next: secret.next.map(|(work, at)| Next { action: operation(work), at: date.of(at) }),
             expires: secret.expires.map(|at| date.of(at)),

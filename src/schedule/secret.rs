@@ -2,6 +2,7 @@
 //! other secrets.
 
 mod intervals;
+mod shown;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::provider::{Class, Extent, Failure};
 use super::backoff::{refusal_backoff, unit};
 use super::breaker::FailureTiming;
 use super::history::History;
-use super::secret_state::{DenialMeaning, Notice, Server, Shown, Step};
+use super::secret_state::{Delivering, DenialMeaning, Notice, Server, Shown, Step};
 use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
@@ -81,7 +82,7 @@ impl Secret {
             reissued: false,
             late_since: None,
             notice: Notice::None,
-            shown: Shown::Not,
+            shown: Shown::Earlier(None, Delivering::Waits),
         }
     }
 
@@ -109,19 +110,6 @@ impl Secret {
     /// When the next request is due; `None`: never.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
-    }
-
-    /// When the delivered value expires; `None`: never. `token_end` returns when a token ends (`None`: never).
-    pub(super) fn expiry(&self, token_end: impl Fn(TokenId) -> Option<Duration>) -> Option<Duration> {
-        match &self.current {
-            CurrentValue::Lease { term, token, .. } => {
-                let end = token.and_then(token_end).unwrap_or(Duration::MAX);
-                Some(term.end().min(end))
-            }
-            CurrentValue::Ends(term) => Some(term.end()),
-            CurrentValue::Rotates(read_again) => Some(*read_again),
-            CurrentValue::Nothing | CurrentValue::Plain { .. } => None,
-        }
     }
 
     /// When the last grant of its lease was requested, and the TTL that is believed of it; `None` without a lease.
@@ -159,7 +147,8 @@ impl Secret {
         matches!(self.current, CurrentValue::Nothing)
     }
 
-    /// Records a fetched value that was requested at `requested_at` under `token`, and schedules the next request.
+    /// Records a fetched value that was requested at `requested_at` under `token`, and schedules the next request. The
+    /// app has the one before until [`delivered`](super::Schedule::delivered).
     pub(super) fn accept(
         &mut self,
         answer: Answer,
@@ -168,6 +157,7 @@ impl Secret {
         requested_at: Duration,
         jitter: f64,
     ) {
+        self.shown = Shown::Earlier(self.shown_until(requested_at), Delivering::Waits);
         let rotation = match (answer.rotates_in, &self.current) {
             // After the date the provider returns no date any more: keep the one that is known.
             (Some(Duration::ZERO), CurrentValue::Plain { rotation: Some(at) }) => Some(*at),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::work::TokenId;
+
 /// Whether an expiry was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
@@ -13,11 +15,27 @@ pub(super) enum Notice {
     Reported,
 }
 
-/// Whether the latest value is delivered to the app.
+/// When a value ends: at its own end, or earlier with the token that it was issued under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ValueEnd {
+    pub(super) at: Duration,
+    pub(super) token: Option<TokenId>,
+}
+
+/// Which value the app has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
-    Not,
-    Delivered,
+    /// The latest one.
+    Latest,
+    /// An earlier one (or none) that ends so; the latest one waits to be delivered.
+    Earlier(Option<ValueEnd>, Delivering),
+}
+
+/// The state of a delivery that has not succeeded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivering {
+    Waits,
+    HasFailed,
 }
 
 /// The request that a secret needs next.

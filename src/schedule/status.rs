@@ -58,7 +58,7 @@ pub struct SecretStatus {
     /// The next request about it, and when it is due (not before a probe, while the backend is down); `None`: none any
     /// more.
     pub next: Option<(Work, Duration)>,
-    /// When its value expires: the earlier end of lease and token; `None`: never.
+    /// When the value that the app has expires: the earlier end of lease and token; `None`: never.
     pub expires: Option<Duration>,
     /// When the last successful request was sent.
     pub last_success: Option<Duration>,

@@ -198,7 +198,7 @@ pub enum PatienceFor {
 pub enum Event {
     /// The delivered value has expired and nothing has replaced it: `onExpired` decides. Once per expiry.
     Expired(SecretId),
-    /// A value that was reported as expired has been replaced.
+    /// A value that was reported as expired has been replaced, and the app has the replacement.
     Revived(SecretId),
     /// The server sent `Retry-After`: requests of this kind are put off for that time, except for what would expire.
     Patience(PatienceFor, Duration),

@@ -176,14 +176,14 @@ pub struct SecretReport {
     pub state: SecretState,
     /// The delivered version, where the backend has versions.
     pub version: Option<String>,
-    /// The lease ID, shortened as in log lines.
+    /// The lease ID of the delivered value, shortened as in log lines.
     pub lease: Option<String>,
     /// When the last successful request was sent.
     #[serde(with = "time::maybe")]
     pub last_success: Option<SystemTime>,
     /// The next request about it; `None` when there is none any more.
     pub next: Option<Next>,
-    /// When its value expires: the earlier end of lease and token; `None`: never.
+    /// When the delivered value expires: the earlier end of lease and token; `None`: never.
     #[serde(with = "time::maybe")]
     pub expires: Option<SystemTime>,
     /// The last failure since the last success.

@@ -22,6 +22,7 @@
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |
 //! | … tokens that are not ours, and batch tokens | `lives::a_token_file_…`, `lives::credentials_under_batch_tokens_…` | `a_token_file_that_changed_…` |
 //! | 6 stale beats nothing, visibly: keep, remove, stop | `lives::what_has_expired_is_kept_…`, `supervise::an_expired_secret_…` | `expiry_is_told_once_…` |
+//! | … what is delivered decides what has expired, not what was issued | `full::*` | `undelivered` |
 //! | 7 spread: two thirds less up to a tenth; replicas go apart | – | `a_thousand_replicas_…`, `every_threshold_…`, `src/schedule/term.rs` |
 //! | 8 no change, no noise | `sidecar::a_change_is_delivered_…` | – |
 //! | 9 one generation, one notification | `supervise::the_app_is_told_once_…`, `others::two_hundred_secrets_…` | – |
@@ -46,6 +47,7 @@
 mod answers; // answers that are none: patience asked for, not ours to read, cut, never there
 mod ends; // an app that does not listen or is killed; asked to end at any moment
 mod faults; // outages, revocations by an operator, denials, no room
+mod full; // no room for a new credential: what is delivered decides
 mod hangs; // one request that hangs, an absurd Retry-After, two changes a moment apart
 mod incident; // the emergency page: what its commands revoke, rotate and find
 mod issued; // what is issued without a lease and says itself when it ends: signed keys, secret ids, tokens

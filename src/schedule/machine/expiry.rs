@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::schedule::secret::Secret;
-use crate::schedule::secret_state::Notice;
+use crate::schedule::secret_state::{Delivering, Notice, Shown};
 use crate::schedule::work::{Event, SecretId, TokenId};
 
 use super::Schedule;
@@ -13,9 +13,14 @@ use super::Schedule;
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Schedule {
-    /// When a secret's value expires: the earlier end of its lease and its token; `None` if it does not.
+    /// When a secret's latest value expires: the earlier end of its lease and its token; `None` if it does not.
     pub(super) fn expiry(&self, secret: &Secret) -> Option<Duration> {
         secret.expiry(|id| self.tokens.as_ref().and_then(|tokens| tokens.end(id)))
+    }
+
+    /// The same of the value that the app has.
+    pub(super) fn shown_expiry(&self, secret: &Secret) -> Option<Duration> {
+        secret.shown_expiry(|id| self.tokens.as_ref().and_then(|tokens| tokens.end(id)))
     }
 
     /// When the last grant of a secret's lease was requested, and the TTL that is believed of it, which may be less than
@@ -33,7 +38,7 @@ impl Schedule {
     pub(super) fn expired(&mut self, now: Duration) -> Option<Event> {
         for index in 0..self.secrets.len() {
             let secret = &self.secrets[index];
-            if secret.notice == Notice::Reported || self.expiry(secret).is_none_or(|end| end > now) {
+            if secret.notice == Notice::Reported || self.shown_expiry(secret).is_none_or(|end| end > now) {
                 continue;
             }
             let (seen, is_overdue) = match secret.notice {
@@ -49,12 +54,15 @@ impl Schedule {
         None
     }
 
-    /// Whether the replacement cannot be tried right now: the secret waits for a retry, there is no login, or the
-    /// backend is down.
+    /// Whether the replacement cannot be tried right now: it could not be delivered, the secret waits for a retry, there
+    /// is no login, or the backend is down.
     fn is_blocked(&self, secret: &Secret, now: Duration) -> bool {
         let no_login =
             self.tokens.as_ref().is_some_and(|tokens| !tokens.is_live(now) && tokens.last_failure().is_some());
-        secret.is_blocked(now) || no_login || self.breaker.down_until().is_some()
+        match secret.shown {
+            Shown::Earlier(_, Delivering::HasFailed) => true,
+            _ => secret.is_blocked(now) || no_login || self.breaker.down_until().is_some(),
+        }
     }
 
     /// When [`expired`](Self::expired) may have something new to report.
@@ -62,17 +70,14 @@ impl Schedule {
         let notices = self.secrets.iter().filter_map(|secret| match secret.notice {
             Notice::Reported => None,
             Notice::Seen(at) => Some(at.saturating_add(GRACE)),
-            Notice::None | Notice::Overdue => self.expiry(secret),
+            Notice::None | Notice::Overdue => self.shown_expiry(secret),
         });
         notices.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
     }
 
-    /// Records that a secret's value was replaced: clears the notice, and reports `Revived` if the expiry was reported.
-    pub(super) fn replaced(&mut self, id: SecretId, now: Duration) {
-        // If a login completed while the request was under way, the new lease belongs to the old token.
-        if let Some(current) = self.current() {
-            self.secrets[id.0].token_is_new(current, now);
-        }
+    /// Records that the latest value of a secret is valid and the app has it: clears the notice, and reports `Revived`
+    /// if an expiry was reported.
+    pub(super) fn revived(&mut self, id: SecretId) {
         if std::mem::replace(&mut self.secrets[id.0].notice, Notice::None) == Notice::Reported {
             self.events.push_back(Event::Revived(id));
         }

@@ -1,6 +1,7 @@
 //! The schedule of one backend: one login token and its secrets, as a state machine over time.
 
 mod choose;
+mod delivered;
 mod expiry;
 mod hasten;
 mod limit;
@@ -111,9 +112,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// **Changes.** When a read finds a changed value, secrets with the same read interval are read again half a second
 /// later ([`Settings::together_within`]), so that what changed together is delivered together.
 ///
-/// **Expiry.** When a value expires, [`Event::Expired`] is returned once: at once if something hinders its replacement,
-/// otherwise after 10 s of trying (a suspended laptop resumes with everything expired and replaces it in milliseconds).
-/// [`Event::Revived`] follows when it was replaced.
+/// **Expiry.** When the value that the app has expires, [`Event::Expired`] is returned once: at once if something hinders
+/// its replacement (its delivery failed, too), otherwise after 10 s of trying (a suspended laptop resumes with everything
+/// expired and replaces it in milliseconds). [`Event::Revived`] follows when a replacement is delivered. Requests follow
+/// the end of the latest value, delivered or not: one that cannot be written is renewed, and replaced near its own end.
 ///
 /// **Time.** No wait is longer than 30 s; a clock jump only makes things due.
 #[derive(Debug)]
@@ -251,7 +253,7 @@ impl Schedule {
         let token = self.current();
         if let Some(secret) = self.secrets.get_mut(id.0) {
             secret.accept(answer, token, &self.settings, requested_at, jitter);
-            secret.shown = Shown::Delivered;
+            secret.shown = Shown::Latest;
         }
     }
 
@@ -266,7 +268,7 @@ impl Schedule {
     /// Marks a value as fetched by an earlier run: it is read again at once. If it has expired, that is reported
     /// without delay, since the start already tried to replace it.
     pub fn is_of_earlier_run(&mut self, id: SecretId, now: Duration) {
-        let is_over = |secret: &Secret| self.expiry(secret).is_some_and(|end| end <= now);
+        let is_over = |secret: &Secret| self.shown_expiry(secret).is_some_and(|end| end <= now);
         if self.secrets.get(id.0).is_some_and(is_over) {
             self.secrets[id.0].notice = Notice::Overdue;
         }
@@ -314,16 +316,6 @@ impl Schedule {
                 self.take_in(&flight, outcome, now, jitter);
             }
         }
-    }
-
-    /// Reports that the latest values of these secrets are visible to the app.
-    pub fn delivered(&mut self, secrets: &[SecretId], now: Duration) {
-        for id in secrets {
-            if let Some(secret) = self.secrets.get_mut(id.0) {
-                secret.shown = Shown::Delivered;
-            }
-        }
-        self.review_hand_over(now);
     }
 
     /// Handles a refresh on demand (a command, a signal): reads, and everything whose last request failed, are due at
@@ -377,7 +369,7 @@ impl Schedule {
                 id,
                 state,
                 next: secret.due().map(|at| (self.work(Slot::Secret(id), now), at.max(self.waits_until(id, now)))),
-                expires: self.expiry(secret),
+                expires: self.shown_expiry(secret),
                 last_success: secret.history.last_success(),
                 last_error: last_failure.map(|last_failure| last_failure.failure.clone()),
             }

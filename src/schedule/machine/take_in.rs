@@ -6,10 +6,10 @@ use crate::provider::{Class, Extent, Failure};
 use crate::schedule::backoff::{EXPIRED_WITHIN, longest_backoff, longest_hold};
 use crate::schedule::breaker::{Again, Answered, Deadline, Failed, FailureTiming, Ran, Reach, Slot};
 use crate::schedule::secret::Secret;
-use crate::schedule::secret_state::{DenialMeaning, Shown, Step};
+use crate::schedule::secret_state::{DenialMeaning, Step};
 use crate::schedule::settings::Silence;
 use crate::schedule::token::{TokenStep, Tokens};
-use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, PatienceFor, TokenId, Work};
+use crate::schedule::work::{Event, Life, Lifetime, MountId, Outcome, PatienceFor, SecretId, Work};
 
 use super::throttled::ThrottledWork;
 use super::{InFlight, Schedule};
@@ -233,27 +233,34 @@ impl Schedule {
             (Work::Renew(id), Outcome::Renewed(life)) => {
                 let settings = self.mount_of(id).settings(&settings, life.ttl);
                 self.secrets[id.0].renewed(life, &settings, requested_at, jitter);
-                self.replaced(id, now);
+                self.is_under_current_token(id, now);
+                if self.secrets[id.0].is_shown() {
+                    self.revived(id);
+                }
             }
             (Work::Issue(id) | Work::Read(id), Outcome::Fetched(answer)) => {
                 let settings = match answer.life {
                     Life::Lease(Lifetime { ttl, .. }) => self.mount_of(id).settings(&settings, ttl),
                     _ => settings,
                 };
-                let secret = &mut self.secrets[id.0];
-                secret.accept(answer, flight.token, &settings, requested_at, jitter);
-                if matches!(flight.work, Work::Issue(_)) {
-                    secret.shown = Shown::Not;
-                }
+                self.secrets[id.0].accept(answer, flight.token, &settings, requested_at, jitter);
                 if matches!(flight.work, Work::Read(_)) {
                     self.joins_round(id, now);
                 }
-                self.replaced(id, now);
+                self.is_under_current_token(id, now);
             }
             (Work::Renew(_) | Work::Issue(_) | Work::Read(_), outcome) => {
                 self.secret_refused(flight, refusal(outcome), now, jitter);
             }
             (_, outcome) => self.token_answered(flight, outcome, now, jitter),
+        }
+    }
+
+    /// Makes a secret due whose lease belongs to an older token, because a login completed while its request was under
+    /// way.
+    fn is_under_current_token(&mut self, id: SecretId, now: Duration) {
+        if let Some(current) = self.current() {
+            self.secrets[id.0].token_is_new(current, now);
         }
     }
 
@@ -322,22 +329,6 @@ impl Schedule {
         }
     }
 
-    /// Schedules the revocation of old tokens that no lease depends on any more, once all leased secrets are delivered.
-    pub(super) fn review_hand_over(&mut self, now: Duration) {
-        let Some(tokens) = &mut self.tokens else { return };
-        let leased = || self.secrets.iter().filter(|secret| secret.is_leased());
-        if leased().any(|secret| secret.shown == Shown::Not) {
-            return;
-        }
-        let settle = if leased().next().is_some() { self.settings.settle } else { Duration::ZERO };
-        let old: Vec<TokenId> = tokens.old().collect();
-        for id in old {
-            if !leased().any(|secret| secret.leased_under() == Some(id)) {
-                tokens.handed_over(id, now.saturating_add(settle));
-            }
-        }
-    }
-
     /// Makes issues that are due in the token's window wait for the coming login, so that their leases belong to the
     /// new token; an issue that cannot wait makes the login due now. (Logging in at the earliest of many issues would
     /// make the logins of many clients coincide.)
@@ -357,7 +348,7 @@ impl Schedule {
     pub(super) fn forget_old_tokens(&mut self, now: Duration) {
         let secrets = &self.secrets;
         if let Some(tokens) = &mut self.tokens {
-            tokens.forget(now, |id| secrets.iter().any(|secret| secret.leased_under() == Some(id)));
+            tokens.forget(now, |id| secrets.iter().any(|secret| secret.ends_with(id)));
         }
     }
 }

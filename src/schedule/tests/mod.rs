@@ -10,6 +10,7 @@ mod properties;
 mod recovery;
 mod server;
 mod stories;
+mod undelivered;
 mod world;
 
 use std::time::Duration;
