@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use serde_json::Value;
 
 use crate::domain::SecretRef;
 
 use super::behind::option_behind;
-use super::language::Language;
+use super::language::{Language, Piece};
 use super::loose::{is_around, without_quotes};
 use super::model::{Content, Template};
 
@@ -116,40 +117,55 @@ fn whole(scheme: &str, rest: &str) -> Result<Content, String> {
                 let entry = format!("NAME: {{ from: REF, {} }}", option.field());
                 return Err(format!("{option} stands behind it, which belongs under `env` in the config, as {entry}"));
             }
-            let reference = SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
-            Ok(Content::Secret { reference, format: None, decode: None })
+            Ok(Content::Secret { reference: reference(&text)?, format: None, decode: None })
         }
-        Parsed::Template(text) => Ok(Content::Template(Template::Text(text), Language::Jinja)),
+        Parsed::Template { source, text } => {
+            let start = scheme.len() + text.start;
+            let piece = Piece::Template { secret: reference(&source)?, text: start..start + text.len() };
+            Ok(template(&format!("{scheme}{rest}"), vec![piece]))
+        }
     }
 }
 
 /// Converts a text that contains references to a template.
 fn inline(value: &str) -> Result<Content, String> {
-    let mut template = String::new();
-    let mut rest = value;
+    let mut pieces = Vec::new();
+    let mut at = 0;
     let mut count = 0;
-    while let Some((start, scheme)) = next_inline(rest) {
-        literal(&rest[..start], &mut template);
-        let inner = &rest[start + 2 + scheme.len()..];
-        let end = closing(inner).ok_or("it has a \"${\" without its \"}\"")?;
-        match parse(scheme, &inner[..end])? {
+    while let Some((start, scheme)) = next_inline(&value[at..]) {
+        pieces.push(Piece::Text(at..at + start));
+        at += start + 2 + scheme.len();
+        let end = closing(&value[at..]).ok_or("it has a \"${\" without its \"}\"")?;
+        pieces.push(match parse(scheme, &value[at..at + end])? {
             Parsed::Reference(text) => {
                 if let Some(option) = option_behind(&text) {
                     return Err(option.in_template());
                 }
-                SecretRef::parse(&text, &BTreeMap::new()).map_err(|error| without_quotes(&error))?;
-                let _ = write!(template, "{{{{ secret({}) }}}}", quoted(&text));
+                Piece::Value(reference(&text)?)
             }
-            Parsed::Template(text) => template.push_str(&text),
-        }
-        rest = &inner[end + 1..];
+            Parsed::Template { source, text } => {
+                Piece::Template { secret: reference(&source)?, text: at + text.start..at + text.end }
+            }
+        });
+        at += end + 1;
         count += 1;
         if count > MAX_REFERENCES {
             return Err(format!("it has more than {MAX_REFERENCES} references"));
         }
     }
-    literal(rest, &mut template);
-    Ok(Content::Template(Template::Text(template), Language::Jinja))
+    pieces.push(Piece::Text(at..value.len()));
+    Ok(template(value, pieces))
+}
+
+/// The content of a value with these pieces.
+fn template(value: &str, mut pieces: Vec<Piece>) -> Content {
+    pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
+    Content::Template(Template::Text(value.to_owned()), Language::BankVaults(pieces))
+}
+
+/// Parses a reference in our syntax.
+fn reference(text: &str) -> Result<SecretRef, String> {
+    SecretRef::parse(text, &BTreeMap::new()).map_err(|error| without_quotes(&error))
 }
 
 /// Finds the next `${vault:` and returns its position and scheme.
@@ -175,8 +191,10 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 enum Parsed {
+    /// A reference in our syntax.
     Reference(String),
-    Template(String),
+    /// The Go template at `text` of what was parsed, over the keys of `source`, a reference without a key.
+    Template { source: String, text: Range<usize> },
 }
 
 /// Parses `PATH#KEY`, `PATH#KEY#VERSION`, `PATH#KEY#{json}` or `login` after a scheme.
@@ -221,7 +239,10 @@ fn parse(scheme: &str, rest: &str) -> Result<Parsed, String> {
     }
     match key {
         "" => Err("it has no key".to_owned()),
-        key if key.contains("${") => key_template(&source, key).map(Parsed::Template),
+        key if key.contains("${") => {
+            let start = path.len() + 1;
+            Ok(Parsed::Template { source, text: start..start + key.len() })
+        }
         key => Ok(Parsed::Reference(format!("{source}#{key}"))),
     }
 }
@@ -263,68 +284,26 @@ fn encoded(text: &str) -> String {
     out
 }
 
-/// Converts a template over a secret's keys, such as `${.user}:${.password}`. Only keys are supported; other uses of Go
-/// templates have to be rewritten as a template of this project.
-fn key_template(source: &str, key: &str) -> Result<String, String> {
-    const ONLY: &str =
-        "its template does more than name keys, as ${.password} does; write it under `env` as a template";
-    // With several keys the path, which may be long, is written once.
-    let (mut out, secret) = match key.matches("${").nth(1) {
-        None => (String::new(), format!("secret({})", quoted(source))),
-        Some(_) => (format!("{{% set keys = secret({}) %}}", quoted(source)), "keys".to_owned()),
-    };
-    let mut rest = key;
-    while let Some((before, after)) = rest.split_once("${") {
-        literal(before, &mut out);
-        let (action, after) = after.split_once('}').ok_or(ONLY)?;
-        let fields = action.trim().strip_prefix('.').ok_or(ONLY)?;
-        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !fields.split('.').all(is_name) {
-            return Err(ONLY.to_owned());
-        }
-        let _ = write!(out, "{{{{ {secret}");
-        for name in fields.split('.') {
-            let _ = write!(out, "[{}]", quoted(name));
-        }
-        out.push_str(" }}");
-        rest = after;
-    }
-    literal(rest, &mut out);
-    Ok(out)
-}
-
-/// Appends text that the template outputs unchanged.
-fn literal(text: &str, template: &mut String) {
-    if text.is_empty() {
-        return;
-    }
-    let _ = write!(template, "{{{{ {} }}}}", quoted(text));
-}
-
-/// A string literal in a template.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The reference, or the pieces with `|` between them: texts, `<REF>`, and `<REF TEMPLATE>`.
     fn inline(value: &str) -> Option<Result<String, String>> {
         content(value).map(|made| {
             made.map(|content| match content {
                 Content::Secret { reference, .. } => reference.to_string(),
-                Content::Template(Template::Text(text), Language::Jinja) => text,
-                Content::Template(..) => unreachable!("no file is named, nor is Go's language"),
+                Content::Template(Template::Text(text), Language::BankVaults(pieces)) => {
+                    let piece = |piece: Piece| match piece {
+                        Piece::Text(at) => text[at].to_owned(),
+                        Piece::Value(reference) => format!("<{reference}>"),
+                        Piece::Template { secret, text: at } => format!("<{secret} {}>", &text[at]),
+                    };
+                    pieces.into_iter().map(piece).collect::<Vec<_>>().join("|")
+                }
+                Content::Template(..) => unreachable!("no file is named, nor is it another language"),
             })
         })
-    }
-
-    #[test]
-    fn many_keys_of_a_long_path_cost_no_more_than_their_length() {
-        let value = format!("vault:{}#{}", "p".repeat(10_000), "${.a}".repeat(5_000));
-        let Some(Ok(template)) = inline(&value) else { panic!("a template") };
-        assert!(template.len() < 4 * value.len(), "{} of {}", template.len(), value.len());
     }
 
     /// Where every brace is looked for to the end of the text, this takes minutes.
@@ -344,16 +323,16 @@ mod tests {
             ("bao:secret/data/db#password", "vault:secret/data/db#password"),
             ("vault:secret/data/db#password#3", "vault:secret/data/db?version=3#password"),
             ("vault:login", "vault:auth/token/lookup-self#id"),
-            ("${vault:a/b#c}", r#"{{ secret("vault:a/b#c") }}"#),
+            ("${vault:a/b#c}", "<vault:a/b#c>"),
             (
-                "pg://${vault:a/b#u}:${bao:a/b#p#2}@db/{{x}}",
-                r#"{{ "pg://" }}{{ secret("vault:a/b#u") }}{{ ":" }}{{ secret("vault:a/b?version=2#p") }}{{ "@db/{{x}}" }}"#,
+                "pg://${vault:a/b#u}:${bao:a/b#p#2}@db/{{x}}${HOME}",
+                "pg://|<vault:a/b#u>|:|<vault:a/b?version=2#p>|@db/{{x}}${HOME}",
             ),
-            (
-                "vault:a/b#${.user}:${.password}",
-                r#"{% set keys = secret("vault:a/b") %}{{ keys["user"] }}{{ ":" }}{{ keys["password"] }}"#,
-            ),
-            ("${vault:a/b#${.user}}!", r#"{{ secret("vault:a/b")["user"] }}{{ "!" }}"#),
+            ("vault:a/b#${.user}:${.password}", "<vault:a/b ${.user}:${.password}>"),
+            ("bao:a/b#x${.p | urlquery}#2", "<vault:a/b?version=2 x${.p | urlquery}>"),
+            (r#">>vault:a/b#${.p | upper}#{"c":"d"}"#, "<vault:a/b?c=… ${.p | upper}>"),
+            ("${vault:a/b#${.user}}!", "<vault:a/b ${.user}>|!"),
+            ("é${>>bao:a#${.u | b64enc}}${vault:b#c}", "é|<vault:a? ${.u | b64enc}>|<vault:b#c>"),
         ] {
             assert_eq!(inline(value), Some(Ok(expected.to_owned())), "{value}");
         }
@@ -387,8 +366,6 @@ mod tests {
             "vault:canary b#c",
             ">>vault:canary#b#{\"x\":[1]}",
             ">>vault:canary#b#{x}",
-            "vault:a/b#${.canary | b64enc}",
-            "vault:a/b#${canary}",
             "${vault:canary#b",
             "${vault:canary}",
         ] {

@@ -1,5 +1,9 @@
 //! Template languages, and the options of Go templates.
 
+use std::ops::Range;
+
+use crate::domain::SecretRef;
+
 /// The language of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Language {
@@ -8,6 +12,24 @@ pub enum Language {
     Jinja,
     /// Go templates with consul-template's functions.
     Go(GoOptions),
+    /// A value in bank-vaults' syntax, cut into its pieces.
+    BankVaults(Vec<Piece>),
+}
+
+/// A piece of a value in bank-vaults' syntax. Texts are ranges of the value's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Text that is output unchanged.
+    Text(Range<usize>),
+    /// The value of a key.
+    Value(SecretRef),
+    /// A Go template over all keys of a secret, with Sprig's functions, between `${` and `}`.
+    Template {
+        /// The secret; the reference has no key.
+        secret: SecretRef,
+        /// The template.
+        text: Range<usize>,
+    },
 }
 
 /// The options of a Go template.
@@ -35,4 +57,6 @@ pub enum MissingKey {
     NoValue,
     /// It is an error.
     Error,
+    /// It is an error where no condition and no function such as `default` looks at it.
+    ErrorUnlessDefault,
 }

@@ -59,7 +59,7 @@ pub use dialect::{
 pub use flags::{Flag, PINNED, check_as_annotations};
 pub use inherited::is_near_reference;
 pub use injector::{Addresses, Injector, RequestedConfig, Resources, Sidecar};
-pub use language::{GoOptions, Language, MissingKey};
+pub use language::{GoOptions, Language, MissingKey, Piece};
 pub use layer::{Annotations, Text};
 pub use layers::{Layers, Wraps, is_setting};
 pub use model::{

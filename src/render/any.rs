@@ -50,6 +50,7 @@ impl AnyTemplate {
     ) -> Result<Self, CompileError> {
         Ok(match language {
             Language::Jinja => Self::Jinja(template::Template::compile(text, named)?),
+            Language::BankVaults(pieces) => Self::Go(gotemplate::Template::of_pieces(name, text, pieces)?),
             Language::Go(options) => Self::Go(gotemplate::Template::parse(name, text, options)?),
         })
     }

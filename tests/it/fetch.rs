@@ -46,12 +46,20 @@ fn the_forms_of_bank_vaults_are_resolved() {
         (format!("vault:{kv}/data/a#u#1"), "one"),
         (format!("pg://${{vault:{kv}/data/a#u}}:${{bao:{kv}/data/a#p#1}}@db/{{{{y}}}}"), "pg://two:p\"w{{x}}@db/{{y}}"),
         (format!("vault:{kv}/data/a#${{.u}}:${{.p}}"), "two:q"),
+        (
+            format!("pg://${{vault:{kv}/data/a#${{.u | upper}}}}:${{vault:{kv}/data/a#${{.p | urlquery}}#1}}@db"),
+            "pg://TWO:p%22w%7B%7Bx%7D%7D@db",
+        ),
+        (format!("vault:{kv}/data/a#${{.none | default \"-\"}}${{.u | b64enc}}#1"), "-b25l"),
         ("vault:v1:abc#x".to_owned(), "vault:v1:abc#x"),
         ("vault:8200".to_owned(), "vault:8200"),
     ] {
         assert_eq!(printed(run(value), "$X"), expected);
     }
-    case.refused(run(format!("vault:{kv}/data/a#${{.u | upper}}")), 64, &["environment variable X", "does more than"]);
+    let refused =
+        |key: &str, status, says: &[&str]| case.refused(run(format!("vault:{kv}/data/a#{key}")), status, says);
+    refused("${.u | htpasswd}", 65, &["environment variable X", "\"htpasswd\" is refused"]);
+    refused("${.nope | upper}", 65, &["cannot set env X", "map has no entry for key \"nope\""]);
     let plain = case.with_config(&space.vault(&login)).env("X", format!("pg://${{vault:{kv}/data/a#u}}"));
     case.refused(plain, 64, &["environment variable X", "bank-vaults", "passEnv"]);
 }

@@ -264,6 +264,79 @@ fn the_same_bytes_as_bao_agent_in_the_same_run() {
     assert!(templates.len() >= 200, "{} templates", templates.len());
 }
 
+/// Templates in the key of a bank-vaults reference, which have Sprig's functions without a prefix, and the same for the agent.
+const KEYS: &[(&str, &str)] = &[
+    ("${.user}:${.pass | urlquery}", "{{.user}}:{{.pass | urlquery}}"),
+    ("${ .user | upper | quote }-${ .n }", "{{ .user | sprig_upper | sprig_quote }}-{{ .n }}"),
+    ("${.f} ${.t} ${.o} ${.l} ${.big}", "{{.f}} {{.t}} {{.o}} {{.l}} {{.big}}"),
+    ("${ .m | trim | nindent 2 }", "{{ .m | sprig_trim | sprig_nindent 2 }}"),
+    ("${ contains \"li\" .user } ${ join \",\" .l }", "{{ sprig_contains \"li\" .user }} {{ sprig_join \",\" .l }}"),
+    ("${ replace \"l\" \"L\" .user | trunc 3 }", "{{ sprig_replace \"l\" \"L\" .user | sprig_trunc 3 }}"),
+    (
+        "${ b64enc .pass }${ .pass | b64enc | b64dec | sha256sum }",
+        "{{ sprig_b64enc .pass }}{{ .pass | sprig_b64enc | sprig_b64dec | sprig_sha256sum }}",
+    ),
+    ("${ .o | toJson }${ .missing | default \"d\" }", "{{ .o | sprig_toJson }}{{ .missing | sprig_default \"d\" }}"),
+    (
+        "${ range $i, $v := .l }${ if $i },${ end }${ $v }${ $.user }${ end }",
+        "{{ $d := . }}{{ range $i, $v := .l }}{{ if $i }},{{ end }}{{ $v }}{{ $d.user }}{{ end }}",
+    ),
+    (
+        "a  ${- \"b\" -}  c${/* d */}${ printf \"%q}\" .colon }",
+        "a  {{- \"b\" -}}  c{{/* d */}}{{ printf \"%q}\" .colon }}",
+    ),
+    (
+        "${ slice .l 1 }${ add 1 2 3 }${ splitList \"i\" .user | toJson }${ dict \"a\" 1 | toJson }",
+        "{{ sprig_slice .l 1 }}{{ sprig_add 1 2 3 }}{{ sprig_splitList \"i\" .user | sprig_toJson }}{{ sprig_dict \"a\" 1 | sprig_toJson }}",
+    ),
+    (
+        "${ with .o }${ .b | int | mul 3 }${ end }${ regexReplaceAll \"l+\" .user \"_\" }",
+        "{{ with .o }}{{ .b | sprig_int | sprig_mul 3 }}{{ end }}{{ sprig_regexReplaceAll \"l+\" .user \"_\" }}",
+    ),
+    (
+        "${ if and .t (hasPrefix \"al\" .user) }yes${ else }no${ end }${ ternary \"a\" \"b\" .t }",
+        "{{ if and .t (sprig_hasPrefix \"al\" .user) }}yes{{ else }}no{{ end }}{{ sprig_ternary \"a\" \"b\" .t }}",
+    ),
+];
+
+#[test]
+fn a_template_in_a_key_of_bank_vaults_writes_what_the_agent_writes() {
+    let bao = OpenBao::start();
+    let recorded: Value = serde_json::from_str(RECORDED).unwrap();
+    bao.write("sys/mounts/kv", json!({ "type": "kv", "options": { "version": "2" } }));
+    bao.kv2_is_ready("kv");
+    bao.write("kv/data/app", json!({ "data": recorded["secret"]["data"] }));
+    let case = Case::new();
+    let templates: Vec<Template> = KEYS
+        .iter()
+        .map(|(_, text)| Template {
+            text: format!(
+                "{{{{ with secret \"kv/data/app\" }}}}{{{{ with .Data.data }}}}{text}{{{{ end }}}}{{{{ end }}}}"
+            ),
+            delimiters: ("{{", "}}"),
+            is_strict: false,
+        })
+        .collect();
+    let theirs = by_agent(&case, &bao, &templates);
+    let token = case.write("token", "root");
+    let vault = format!(
+        "vault: {{ address: {}, auth: {{ method: token-file, path: {} }} }}\ninherit: bank-vaults\n",
+        bao.address(),
+        token.display()
+    );
+    let mut program = case.with_config(&vault);
+    for (at, (key, _)) in KEYS.iter().enumerate() {
+        program = program.env(format!("K{at}"), format!("vault:kv/data/app#{key}"));
+    }
+    let outcome = program.app(&["env", "-0"]).output();
+    let printed = String::from_utf8(outcome.stdout.clone()).unwrap();
+    for (at, ((key, _), theirs)) in KEYS.iter().zip(&theirs).enumerate() {
+        let start = format!("K{at}=");
+        let ours = printed.split('\0').find_map(|line| line.strip_prefix(&*start));
+        assert_eq!(ours, Some(&*String::from_utf8_lossy(theirs)), "{key}: {outcome}");
+    }
+}
+
 #[test]
 fn a_mistake_has_its_place_and_never_a_value() {
     const LOCAL: &str = "vault:secret/data/a: { data: { pass: canary, list: \"[1]\" } }\n";

@@ -240,6 +240,7 @@ fn with_bank_vaults_its_forms_are_resolved() {
         "x ${vault:a/b#c} y ${bao:d/e#f}",
         ">>vault:a/b#c#{\"d\":\"e\"}",
         "vault:a/b#${.c}",
+        "vault:a/b#${.c | upper}",
         "vault:login",
     ] {
         assert!(is_resolved("DB", value, &[("--inherit", "bank-vaults")]), "{value}");
@@ -247,9 +248,7 @@ fn with_bank_vaults_its_forms_are_resolved() {
     for value in ["vault:v1:abc#d", "plain", "${HOME}", "vault:8200"] {
         assert!(!is_resolved("DB", value, &[("--inherit", "bank-vaults")]), "{value}");
     }
-    for value in
-        ["vault:a/b#${.canary | upper}", ">>vault:a/b#c#{canary", " vault:canary#b", "gcp:secretmanager:canary"]
-    {
+    for value in [">>vault:a/b#c#{canary", " vault:canary#b", "gcp:secretmanager:canary"] {
         let mistakes = inherited("DB", value, &[("--inherit", "bank-vaults")]).expect_err(value);
         assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{mistakes:?}");
     }

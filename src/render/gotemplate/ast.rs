@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::domain::SecretRef;
+
 use super::functions::Function;
 
 /// Byte offset in the template's text.
@@ -65,16 +67,24 @@ pub(super) struct Word {
 #[derive(Debug)]
 pub(super) enum Term {
     Function(&'static Function),
-    Variable { name: Box<str>, fields: Fields },
+    Variable {
+        name: Box<str>,
+        fields: Fields,
+    },
     Dot,
     Nil,
     Field(Fields),
-    Chain { term: Box<Word>, fields: Fields },
+    Chain {
+        term: Box<Word>,
+        fields: Fields,
+    },
     Bool(bool),
     Int(i64),
     Float(f64),
     String(Rc<[u8]>),
     Pipe(Box<Pipe>),
+    /// The value of a reference; without a key the map of all keys. No template text has it.
+    Data(Box<SecretRef>),
 }
 
 /// The names of fields behind a value, as they are written: `.Data.key`.

@@ -12,14 +12,16 @@ use super::value::{Int, Map, Text, Value};
 pub(super) fn field(value: &Value, name: &str, missing: MissingKey) -> Result<Value, String> {
     match value {
         Value::Pending => Ok(Value::Pending),
-        Value::Invalid if missing == MissingKey::Error => Err(format!("nil data; no entry for key {name:?}")),
+        Value::Invalid if missing != MissingKey::NoValue => Err(format!("nil data; no entry for key {name:?}")),
         Value::Invalid => Ok(Value::Invalid),
         Value::Nil => Err(format!("nil pointer evaluating interface {{}}.{name}")),
         Value::NilPointer(pointer) => Err(format!("nil pointer evaluating {pointer}.{name}")),
         Value::Map(map, elements) => match (map.get(name.as_bytes()), missing) {
             (Some(value), _) => Ok(value.clone()),
             (None, MissingKey::NoValue) => Ok(elements.zero()),
-            (None, MissingKey::Error) => Err(format!("map has no entry for key {name:?}")),
+            (None, MissingKey::Error | MissingKey::ErrorUnlessDefault) => {
+                Err(format!("map has no entry for key {name:?}"))
+            }
         },
         Value::Secret(secret) => Ok(match name {
             "LeaseID" => Value::text(&secret.lease_id),

@@ -17,7 +17,7 @@ pub enum Simpler {
 
 /// Translates a template; `None` if there is no equivalent.
 pub fn simpler(text: &str, options: &GoOptions) -> Option<Simpler> {
-    let templates = parser::parse("", text, &options.left, &options.right).ok()?;
+    let templates = parser::parse("", text, 0, options.into()).ok()?;
     let mut found = Translation { text: String::new(), references: Vec::new() };
     match templates.len() {
         1 => found.list(templates.values().next()?, None)?,

@@ -7,9 +7,9 @@ use super::tokens::{Item, Kind, Tokens};
 /// The most tokens of one template, including white space and delimiters.
 const WORDS: usize = 40_000;
 
-/// Splits a template at these delimiters. The last token is `End`, unless there is an error.
-pub(super) fn tokens<'t>(input: &'t str, left: &'t str, right: &'t str) -> Tokens<'t> {
-    let mut lexer = Lexer { input, left, right, at: 0, is_inside: false, parens: 0 };
+/// Splits a template at these delimiters, from the offset `start` on. The last token is `End`, unless there is an error.
+pub(super) fn tokens<'t>(input: &'t str, start: usize, left: &'t str, right: &'t str) -> Tokens<'t> {
+    let mut lexer = Lexer { input, left, right, at: start, is_inside: false, parens: 0 };
     let mut tokens = Tokens::new(input);
     loop {
         match if lexer.is_inside { lexer.inside() } else { lexer.outside() } {

@@ -15,6 +15,7 @@ use super::step::Step;
 
 mod arguments;
 mod ast;
+mod bank_vaults;
 mod converted;
 mod defined;
 mod error;
@@ -78,8 +79,19 @@ pub enum Rendered {
 impl Template {
     /// Parses a template; `name` names it in errors.
     pub fn parse(name: &str, text: &str, options: &GoOptions) -> Result<Self, TemplateError> {
+        let templates = parser::parse(MAIN, text, 0, options.into());
+        Self::new(name, text, options.missing_key, templates)
+    }
+
+    /// A template of this tree, or of the error that parsing returned.
+    fn new(
+        name: &str,
+        text: &str,
+        missing_key: MissingKey,
+        parsed: Result<ast::Templates, (usize, SyntaxError)>,
+    ) -> Result<Self, TemplateError> {
         let fault = |(offset, why)| TemplateError { name: name.to_owned(), at: Location::of(text, offset), why };
-        let templates = parser::parse(MAIN, text, &options.left, &options.right).map_err(fault)?;
+        let templates = parsed.map_err(fault)?;
         defined::check(&templates, MAIN).map_err(fault)?;
         let found = references::find(&templates).map_err(fault)?;
         let mut places: BTreeSet<usize> = found.computed.into_iter().collect();
@@ -87,7 +99,7 @@ impl Template {
         Ok(Self {
             name: name.to_owned(),
             text: text.to_owned(),
-            missing_key: options.missing_key,
+            missing_key,
             templates,
             references: found.known,
             calls: found.calls,

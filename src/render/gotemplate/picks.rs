@@ -198,6 +198,13 @@ impl Walk<'_> {
                 self.fields(part, fields)
             }
             Term::Pipe(pipe) => self.pipe(pipe, dot),
+            Term::Data(reference) => {
+                let whole = SecretRef { source: reference.source.clone(), key: None };
+                match &reference.key {
+                    Some(key) => self.inside(whole, Vec::new(), Step::Key(key.clone())),
+                    None => Part::Inside(whole, Vec::new()),
+                }
+            }
             Term::Nil | Term::Bool(_) | Term::Int(_) | Term::Float(_) | Term::String(_) => Part::Other,
         }
     }

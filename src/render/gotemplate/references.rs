@@ -81,6 +81,7 @@ impl Found {
             Term::Pipe(pipe) => self.pipe(pipe),
             Term::Chain { term, .. } => self.word(term),
             Term::Function(function) => self.call(word.at, function, &[], None),
+            Term::Data(reference) => self.add(word.at, reference),
             _ => Ok(()),
         }
     }
@@ -115,9 +116,15 @@ impl Found {
         };
         let reference = functions::reference(function.name, &texts);
         let reference = reference.map_err(|why| (at, SyntaxError::Reference(format!("{}: {why}", function.name))))?;
-        self.calls.insert(at, reference.clone());
+        self.add(at, &reference)?;
+        self.calls.insert(at, reference);
+        Ok(())
+    }
+
+    /// Adds a reference.
+    fn add(&mut self, at: usize, reference: &SecretRef) -> Result<(), (usize, SyntaxError)> {
         if self.seen.insert(reference.clone()) {
-            self.known.push(reference);
+            self.known.push(reference.clone());
         }
         if self.known.len() > MOST_REFERENCES {
             return Err((at, SyntaxError::TooLarge("it names more than 1,000 secrets")));

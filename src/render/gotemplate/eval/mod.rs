@@ -1,15 +1,16 @@
 //! Evaluates a template's tree with its values, like Go's `text/template/exec.go`, with limits of steps, memory and
 //! depth.
 
-use super::super::limits::{GROWTH, OUTPUT};
+use super::super::limits::OUTPUT;
 use super::ast::{Branch, Command, Fields, List, Node, Pipe, Templates, Term, Word};
 use super::error::Stop;
-use super::functions::{Call, Function};
 use super::rendering::Rendering;
 use super::value::Value;
-use super::{arguments, fields, print};
+use super::{fields, print};
 
+mod calls;
 mod loops;
+mod missing;
 mod skipped;
 
 /// The deepest nesting of blocks, pipelines and templates.
@@ -40,6 +41,8 @@ pub(super) struct Evaluator<'a> {
     out: Vec<u8>,
     written: usize,
     depth: usize,
+    /// Whether a missing key is no error here, with [`MissingKey::ErrorUnlessDefault`](crate::config::MissingKey).
+    allows_missing: bool,
 }
 
 impl<'a> Evaluator<'a> {
@@ -53,6 +56,7 @@ impl<'a> Evaluator<'a> {
             out: Vec::new(),
             written: 0,
             depth: 0,
+            allows_missing: false,
         }
     }
 
@@ -134,7 +138,10 @@ impl<'a> Evaluator<'a> {
     fn print(&mut self, at: usize, value: &Value) -> Result<(), Stop> {
         match value {
             Value::Pending => Ok(()),
-            Value::Invalid | Value::Nil => self.write(at, b"<no value>"),
+            Value::Invalid | Value::Nil => {
+                self.check_printable().map_err(|why| Stop { at, why })?;
+                self.write(at, b"<no value>")
+            }
             Value::String(text) | Value::Number(text) => self.write(at, text),
             other => {
                 let mut out = Vec::new();
@@ -162,7 +169,7 @@ impl<'a> Evaluator<'a> {
     fn branch(&mut self, dot: &Value, mut branch: &Branch, sets_dot: bool) -> Result<(), Jump> {
         let mark = self.variables.len();
         let result = loop {
-            let value = self.pipeline(dot, &branch.pipe)?;
+            let value = self.condition(dot, &branch.pipe)?;
             let at = branch.pipe.at;
             match (&value, branch.otherwise.as_deref()) {
                 (Value::Pending, _) => {
@@ -197,8 +204,13 @@ impl<'a> Evaluator<'a> {
     pub(super) fn pipeline(&mut self, dot: &Value, pipe: &Pipe) -> Result<Value, Stop> {
         self.deeper(pipe.at, |run| {
             let mut value = None;
-            for command in &pipe.commands {
-                let mut result = run.command(dot, command, value)?;
+            for (stage, command) in pipe.commands.iter().enumerate() {
+                let mut result = match pipe.commands.get(stage + 1) {
+                    Some(next) => {
+                        run.allowing_missing(missing::is_allowed_by(next), |run| run.command(dot, command, value))
+                    }
+                    None => run.command(dot, command, value),
+                }?;
                 if matches!(result, Value::Nil) {
                     result = Value::Invalid;
                 }
@@ -270,6 +282,7 @@ impl<'a> Evaluator<'a> {
             Term::Float(value) => Ok(Value::Float(*value)),
             Term::String(text) => Ok(Value::String(text.clone())),
             Term::Pipe(pipe) => self.pipeline(dot, pipe),
+            Term::Data(reference) => self.rendering.data(reference).map_err(|why| Stop { at, why }),
         }
     }
 
@@ -307,94 +320,11 @@ impl<'a> Evaluator<'a> {
                 continue;
             }
             let is_known = !matches!(value, Value::Pending | Value::Invalid);
-            value = fields::field(&value, name, self.rendering.missing_key).map_err(|why| Stop { at, why })?;
+            value = fields::field(&value, name, self.missing_key()).map_err(|why| Stop { at, why })?;
             if has_arguments && is_known && !matches!(value, Value::Pending) {
                 return Err(Stop { at, why: format!("{name} is not a method but has arguments") });
             }
         }
         Ok(value)
-    }
-
-    /// Calls a function. If an argument is pending, so is the result.
-    fn call(
-        &mut self,
-        dot: &Value,
-        at: usize,
-        function: &'static Function,
-        words: &[Word],
-        last: Option<Value>,
-    ) -> Result<Value, Stop> {
-        self.step(at)?;
-        let count = words.len() + usize::from(last.is_some());
-        function.check_count(count).map_err(|why| Stop { at, why })?;
-        if let Call::Lazy { stops_at } = function.call {
-            return self.lazy(dot, words, last, stops_at);
-        }
-        let mark = self.arguments.len();
-        for (place, word) in words.iter().enumerate() {
-            let value = self.word(dot, word)?;
-            let kind = function.kind(place);
-            let is_literal = matches!(word.term, Term::Int(_) | Term::Float(_));
-            let is_nil = matches!(word.term, Term::Nil);
-            let fitting = arguments::fit(value, kind, is_literal, is_nil).map_err(|why| Stop { at: word.at, why })?;
-            self.arguments.push(fitting);
-        }
-        if let Some(value) = last {
-            let kind = function.kind(words.len());
-            self.arguments.push(arguments::fit(value, kind, false, false).map_err(|why| Stop { at, why })?);
-        }
-        let values = &self.arguments[mark..];
-        if values.iter().any(|value| matches!(value, Value::Pending)) {
-            self.arguments.truncate(mark);
-            return Ok(Value::Pending);
-        }
-        // A value may occur many times among them.
-        if values.iter().map(Value::weight).fold(0, usize::saturating_add) > GROWTH {
-            self.arguments.truncate(mark);
-            let why = format!("error calling {}: its arguments are larger than {} MiB", function.name, GROWTH >> 20);
-            return Err(Stop { at, why });
-        }
-        let looked_at = values.iter().map(|value| function.looks_at(value)).fold(0, usize::saturating_add);
-        self.rendering.look(looked_at).map_err(|why| Stop { at, why })?;
-        let result = match function.call {
-            Call::Pure(call) => call(values),
-            Call::With(call) => call(&mut self.rendering, values),
-            Call::ExecuteTemplate => {
-                let values = self.arguments.split_off(mark);
-                self.execute_template(&values)
-            }
-            Call::Lazy { .. } => Ok(Value::Invalid),
-        };
-        self.arguments.truncate(mark);
-        let result = result.and_then(|value| self.rendering.grow(value.weight()).map(|()| value));
-        result.map_err(|why| Stop { at, why: format!("error calling {}: {why}", function.name) })
-    }
-
-    /// Calls `executeTemplate NAME [DOT]`: returns the template's output as a string.
-    fn execute_template(&mut self, given: &[Value]) -> Result<Value, String> {
-        let (name, dot) = match given {
-            [Value::String(name)] => (name, Value::Invalid),
-            [Value::String(name), dot] if dot.is_nothing() => (name, Value::Invalid),
-            [Value::String(name), dot] => (name, dot.clone()),
-            _ => return Err("wrong number of args: want 1 or 2".to_owned()),
-        };
-        let name = String::from_utf8_lossy(name);
-        if !self.templates.contains_key(&*name) {
-            // The name may be a secret value, so it is not quoted.
-            return Err("there is no template of that name".to_owned());
-        }
-        self.run(&name, &dot, 0).map(Value::text).map_err(|stop| stop.why)
-    }
-
-    /// Evaluates the arguments of `and` or `or` only as far as needed.
-    fn lazy(&mut self, dot: &Value, words: &[Word], last: Option<Value>, stops_at: bool) -> Result<Value, Stop> {
-        let mut value = Value::Invalid;
-        for word in words {
-            value = self.word(dot, word)?;
-            if value.is_true() == stops_at || matches!(value, Value::Pending) {
-                return Ok(value);
-            }
-        }
-        Ok(last.unwrap_or(value))
     }
 }

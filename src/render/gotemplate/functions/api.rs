@@ -86,6 +86,27 @@ fn fetched(
     outcome
 }
 
+impl Rendering<'_> {
+    /// The value of a reference: the bytes of its key's value, or the map of all keys.
+    pub(in super::super) fn data(&mut self, reference: &SecretRef) -> Outcome {
+        self.sources.insert(reference.source.clone());
+        let Some(fetched) = self.fetches.get(&reference.source) else {
+            self.is_incomplete = true;
+            return Ok(Value::Pending);
+        };
+        let value = match (&reference.key, &fetched.payload) {
+            (Some(key), payload) => {
+                let value = payload.value(key).map_err(|why| why.to_string())?;
+                Value::text(value.raw().expose())
+            }
+            (None, Payload::Map(map)) => Value::map(entries(map)?),
+            (None, Payload::Whole(_)) => return Err("the secret has no keys".to_owned()),
+        };
+        self.grow(value.weight())?;
+        Ok(value)
+    }
+}
+
 /// The result of `secret`; the data of KV v2 is in its envelope.
 fn secret(fetched: &Fetched) -> Result<Secret, String> {
     let mut data = match &fetched.payload {

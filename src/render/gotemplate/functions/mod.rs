@@ -185,8 +185,35 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     all().map(|function| function.name)
 }
 
+/// Which functions a template has, beside Go's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FunctionSet {
+    /// Those of consul-template, with Sprig's as `sprig_NAME`.
+    ConsulTemplate,
+    /// Those of Sprig, by their plain names.
+    Sprig,
+}
+
 /// The function with that name, or why there is none.
-pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
+pub(super) fn find(name: &str, set: FunctionSet) -> Result<&'static Function, SyntaxError> {
+    match set {
+        FunctionSet::ConsulTemplate => find_prefixed(name),
+        FunctionSet::Sprig => find_plain(name),
+    }
+}
+
+/// The function of Sprig or Go with that name. Sprig's `slice` replaces Go's.
+fn find_plain(name: &str) -> Result<&'static Function, SyntaxError> {
+    let refused = match find_prefixed(&format!("sprig_{name}")) {
+        Err(SyntaxError::Refused { why, .. }) => SyntaxError::Refused { name: name.to_owned(), why },
+        found => return found,
+    };
+    let mut own = builtin::TABLE.iter().chain(compare::TABLE);
+    own.find(|function| function.name == name).ok_or(refused)
+}
+
+/// The function of consul-template with that name.
+fn find_prefixed(name: &str) -> Result<&'static Function, SyntaxError> {
     static BY_NAME: LazyLock<HashMap<&str, &Function>> =
         LazyLock::new(|| all().map(|function| (function.name, function)).collect());
     if let Some(function) = BY_NAME.get(name) {
@@ -217,7 +244,7 @@ pub(super) fn find(name: &str) -> Result<&'static Function, SyntaxError> {
 
 /// Whether consul-template has a function with that name, supported here or not.
 pub(in crate::render) fn is_function(name: &str) -> bool {
-    !matches!(find(name), Err(SyntaxError::UnknownFunction { .. }))
+    !matches!(find_prefixed(name), Err(SyntaxError::UnknownFunction { .. }))
 }
 
 /// The bytes of a string argument; empty for other types.

@@ -2,6 +2,7 @@
 
 use super::ast::{Branch, Command, List, Node, Templates, Word};
 use super::error::SyntaxError;
+use super::functions::FunctionSet;
 use super::lexer;
 use super::literal;
 use super::tokens::{Item, Kind, Tokens};
@@ -20,20 +21,29 @@ const VARIABLES: usize = 200;
 /// A result, or an error with its byte offset.
 type Parsed<T> = Result<T, (usize, SyntaxError)>;
 
-/// Parses `text` into the templates it defines; the main one gets the name `name`.
-pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<Templates> {
+/// The syntax of a template.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Syntax<'t> {
+    /// The opening delimiter.
+    pub(super) left: &'t str,
+    /// The closing delimiter.
+    pub(super) right: &'t str,
+    pub(super) functions: FunctionSet,
+}
+
+/// Parses `text` from the offset `start` on into the templates it defines; the main one gets the name `name`.
+pub(super) fn parse(name: &str, text: &str, start: usize, syntax: Syntax<'_>) -> Parsed<Templates> {
     if text.len() > TEXT {
         return Err((0, SyntaxError::TooLarge("the template is larger than 1 MiB")));
     }
-    let tokens = lexer::tokens(text, left, right);
+    let tokens = lexer::tokens(text, start, syntax.left, syntax.right);
     let variables = vec!["$".to_owned()];
     let mut parser = Parser {
         tokens,
+        functions: syntax.functions,
         place: 0,
         variables,
-        loops: 0,
-        depth: 0,
-        chained: 0,
+        nesting: Nesting::default(),
         nodes: Vec::new(),
         commands: Vec::new(),
         words: Vec::new(),
@@ -58,18 +68,25 @@ pub(super) fn parse(name: &str, text: &str, left: &str, right: &str) -> Parsed<T
 /// The state of the parser.
 struct Parser<'t> {
     tokens: Tokens<'t>,
+    functions: FunctionSet,
     /// The index of the next token.
     place: usize,
     variables: Vec<String>,
-    loops: usize,
-    depth: usize,
-    /// How many `else if` branches surround the present position.
-    chained: usize,
+    nesting: Nesting,
     /// The nodes, stages and operands of what is being parsed, innermost last.
     nodes: Vec<Node>,
     commands: Vec<Command>,
     words: Vec<Word>,
     templates: Templates,
+}
+
+/// What surrounds the present position.
+#[derive(Default)]
+struct Nesting {
+    loops: usize,
+    depth: usize,
+    /// The `else if` branches.
+    chained: usize,
 }
 
 /// One step of a list of nodes.
@@ -123,12 +140,12 @@ impl<'t> Parser<'t> {
 
     /// Runs `parse` one level deeper; fails at the limit of depth.
     fn deeper<T>(&mut self, at: usize, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth == DEPTH {
+        if self.nesting.depth == DEPTH {
             return Err((at, SyntaxError::TooLarge("blocks and parentheses are nested deeper than 100 levels")));
         }
-        self.depth += 1;
+        self.nesting.depth += 1;
         let result = parse(self);
-        self.depth -= 1;
+        self.nesting.depth -= 1;
         result
     }
 
@@ -187,7 +204,7 @@ impl<'t> Parser<'t> {
             }
             "break" | "continue" => {
                 self.expect(Kind::RightDelimiter, item.text)?;
-                if self.loops == 0 {
+                if self.nesting.loops == 0 {
                     return Err((at, SyntaxError::Syntax(format!("{{{{{}}}}} outside {{{{range}}}}", item.text))));
                 }
                 if item.text == "break" { Node::Break } else { Node::Continue }
@@ -210,9 +227,9 @@ impl<'t> Parser<'t> {
         let mut otherwise = None;
         loop {
             let pipe = self.pipeline(word, Kind::RightDelimiter)?;
-            self.loops += is_range;
+            self.nesting.loops += is_range;
             let (then, end) = self.list(at)?;
-            self.loops -= is_range;
+            self.nesting.loops -= is_range;
             chain.push(Branch { pipe, then, otherwise: None });
             let Step::Else(_) = end else { break };
             let next = self.peek_word()?;
@@ -223,14 +240,14 @@ impl<'t> Parser<'t> {
             if next.text != word || word == "range" {
                 return Err((next.at, unexpected(&next, "input")));
             }
-            if self.chained == CHAIN {
+            if self.nesting.chained == CHAIN {
                 return Err((next.at, SyntaxError::TooLarge("it is below more than 500 \"else if\"")));
             }
-            self.chained += 1;
+            self.nesting.chained += 1;
             self.next_word()?;
         }
         self.variables.truncate(mark);
-        self.chained -= chain.len() - 1;
+        self.nesting.chained -= chain.len() - 1;
         // Each branch becomes the `otherwise` of the one before.
         let mut chain = chain.into_iter().rev();
         let mut branch = chain.next().expect("there is a first one");
@@ -293,9 +310,9 @@ impl<'t> Parser<'t> {
     /// Parses the body of a definition, in which outer variables and loops are not visible.
     fn body(&mut self, at: usize, name: &str, context: &str) -> Parsed<()> {
         let variables = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
-        let loops = std::mem::take(&mut self.loops);
+        let loops = std::mem::take(&mut self.nesting.loops);
         let (list, end) = self.list(at)?;
-        (self.variables, self.loops) = (variables, loops);
+        (self.variables, self.nesting.loops) = (variables, loops);
         if let Step::Else(item) = end {
             return Err((item.at, unexpected(&item, context)));
         }

@@ -151,7 +151,7 @@ impl Parser<'_> {
         let at = item.at;
         let fault = |why| (at, why);
         let term = match item.kind {
-            Kind::Identifier => Term::Function(functions::find(item.text).map_err(fault)?),
+            Kind::Identifier => Term::Function(functions::find(item.text, self.functions).map_err(fault)?),
             Kind::Dot => Term::Dot,
             Kind::Nil => Term::Nil,
             Kind::Variable => {

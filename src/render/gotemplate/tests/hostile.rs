@@ -11,7 +11,7 @@ fn paths_that_are_put_together_take_no_room_without_end() {
     let deep = format!("{{{{ {}{}{} }}}}", "(print ".repeat(90), wide.repeat(33), ")".repeat(90));
     let many = format!("{{{{ secret (print {}) }}}}", " (printf \"%4000d\" 1)".repeat(4_500));
     let found = [long, deep, many].map(|text| {
-        let parsed = parser::parse("", &text, "{{", "}}").map_err(|(_, why)| why).unwrap();
+        let parsed = parser::parse("", &text, 0, (&GoOptions::default()).into()).map_err(|(_, why)| why).unwrap();
         references::find(&parsed).map(|found| (found.known.len(), found.computed.len())).map_err(|(_, why)| why)
     });
     assert_eq!(found[..2], [Ok((0, 1)), Ok((0, 0))]);

@@ -2,6 +2,7 @@ use crate::domain::{Fetched, Payload, SecretMap};
 
 use super::*;
 
+mod bank_vaults;
 mod hostile;
 mod printf;
 
