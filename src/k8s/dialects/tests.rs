@@ -316,6 +316,35 @@ fn what_their_injector_denies_is_denied() {
 }
 
 #[test]
+fn a_command_that_only_changes_the_mode_of_its_file_is_its_mode() {
+    let file = [("agent-inject-secret-a", "a/b"), ("agent-inject-perms-a", "0640")];
+    let with = |command: &str| {
+        let all = [file[0], file[1], ("secret-volume-path", "/x"), ("agent-inject-command-a", command)];
+        vault(&all)
+            .map(|made| said(&made).into_iter().filter(|text| text.starts_with("files.a.mode")).collect::<Vec<_>>())
+    };
+    assert_eq!(with("chmod 0400 /x/a").unwrap(), ["files.a.mode=0400"]);
+    assert_eq!(with("sh -c 'chmod 644 /x/a'").unwrap(), ["files.a.mode=0640"]);
+    for command in ["chmod 0400 /x/b", "chmod 0400 /x", "chmod 0040 /x/a", "chmod 99999 /x/a"] {
+        let text = with(command).unwrap_err().join("; ");
+        assert!(text.contains("agent-inject-command-a: "), "{command}: {text}");
+    }
+}
+
+#[test]
+fn commands_that_reached_no_app_are_ignored_with_a_warning() {
+    let file = ("agent-inject-secret-a", "a/b");
+    let ignored = |all: &[(&str, &str)]| {
+        let made = vault(all).unwrap();
+        assert!(!said(&made).iter().any(|text| text.starts_with("onChange")), "{:?}", said(&made));
+        let of = "annotation vault.hashicorp.com/agent-inject-command-a: ignored: ";
+        assert!(made.warnings.iter().any(|text| text.starts_with(of)), "{:?}", made.warnings);
+    };
+    ignored(&[file, ("agent-inject-command-a", "kill -HUP 1")]);
+    ignored(&[file, ("agent-pre-populate-only", "true"), ("agent-inject-command-a", "kill -HUP $(pidof nginx)")]);
+}
+
+#[test]
 fn every_key_is_honoured_ignored_or_denied() {
     for row in vault::keys::KEYS {
         let key = row.name.replace("NAME", "a");

@@ -2,31 +2,41 @@
 //! container has no shell, and annotations run no programs here: only commands that signal a process or post to
 //! loopback are translated.
 
+use std::collections::BTreeSet;
+
 use crate::config::Setting;
+use crate::domain::Mode;
 
 use super::Reader;
 
-const COMMAND: &str = "agent-inject-command-";
+pub(super) const COMMAND: &str = "agent-inject-command-";
 
 impl Reader<'_> {
-    /// Translates the commands to `onChange` actions; refuses any other command.
-    pub(super) fn commands(&mut self) {
-        let pairs: Vec<(&str, &str)> = self
-            .pairs
-            .iter()
-            .filter(|(key, text)| key.starts_with(COMMAND) && !text.trim().is_empty())
-            .copied()
-            .collect();
+    /// Translates the commands to `onChange` actions; refuses any other command. Those in `done` are translated already.
+    pub(super) fn commands(&mut self, done: &BTreeSet<String>) {
+        let pairs = self.pairs.iter().filter(|(key, text)| key.starts_with(COMMAND) && !text.trim().is_empty());
+        let pairs: Vec<(&str, &str)> = pairs.filter(|(key, _)| !done.contains(*key)).copied().collect();
         let mut actions: Vec<String> = Vec::new();
         let mut first = None;
         for (key, text) in pairs {
             match action(text) {
+                Some(_) if self.made.mode == Some(Mode::Init) => self.warn(
+                    key,
+                    "ignored: nothing changes after an init container (agent-pre-populate-only), and before it no \
+                     process of the app runs",
+                ),
                 Some(action) => {
                     first.get_or_insert(key);
                     if !actions.contains(&action) {
                         actions.push(action);
                     }
                 }
+                None if signals_the_first_process(text) => self.warn(
+                    key,
+                    "ignored: process 1 is the agent's own shell there, or the pod's pause with a shared process \
+                     namespace, never the app; what reaches it names its process: \
+                     secret-exec.dev/on-change: signal:HUP@PROCESS",
+                ),
                 None => self.deny(
                     key,
                     "the injected container has no shell and runs no command; say what happens after a change with \
@@ -46,11 +56,41 @@ impl Reader<'_> {
 
 /// The `onChange` action that a command line is equivalent to; `None` for any other command.
 pub(in crate::k8s::dialects) fn action(line: &str) -> Option<String> {
+    let line = bare(line)?;
+    kill(line).or_else(|| request(line))
+}
+
+/// Mode and path of `chmod MODE PATH`; the mode is octal.
+pub(super) fn chmod(line: &str) -> Option<(&str, &str)> {
+    let mut words = bare(line)?.split_whitespace();
+    let (program, mode, path) = (words.next()?, words.next()?, words.next()?);
+    let is_alone = words.next().is_none();
+    let is_octal = mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b'+'));
+    (base(program) == "chmod" && is_alone && is_octal && is_plain).then_some((mode, path))
+}
+
+/// Whether a command sends a signal to process 1 only.
+fn signals_the_first_process(line: &str) -> bool {
+    let words: Vec<&str> = bare(line).unwrap_or_default().split_whitespace().collect();
+    let is_option = |word: &str| word.starts_with('-') && word != "--";
+    match words.as_slice() {
+        [program, options @ .., "1"] if base(program) == "kill" => {
+            matches!(options, [] | ["-s", _]) || matches!(options, [option] if is_option(option))
+        }
+        _ => false,
+    }
+}
+
+/// The command without the shell that runs it (`sh -c '…'`), the parentheses around it, and what hides a failure (`|| true`,
+/// `; exit 0`) or its output at the end.
+fn bare(line: &str) -> Option<&str> {
+    const ENDS: [&str; 10] =
+        ["|| true", "|| :", "|| exit 0", "; exit 0", "; true", ";", "2>&1", ">/dev/null", "> /dev/null", "2>/dev/null"];
     let line = line.trim();
-    // `sh -c '…'` wraps the command in another shell.
     let inner =
         ["sh -c ", "/bin/sh -c ", "bash -c ", "/bin/bash -c "].iter().find_map(|start| line.strip_prefix(start));
-    let line = match inner {
+    let mut line = match inner {
         Some(quoted) => {
             let quoted = quoted.trim();
             let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\''))?;
@@ -59,8 +99,11 @@ pub(in crate::k8s::dialects) fn action(line: &str) -> Option<String> {
         }
         None => line,
     };
-    let line = line.strip_suffix("|| true").or_else(|| line.strip_suffix("|| :")).unwrap_or(line).trim();
-    kill(line).or_else(|| request(line))
+    while let Some(shorter) = ENDS.iter().find_map(|end| line.strip_suffix(end)) {
+        line = shorter.trim();
+    }
+    let inside = line.strip_prefix('(').and_then(|line| line.strip_suffix(')'));
+    Some(inside.filter(|line| !line.contains(['(', ')'])).map_or(line, str::trim))
 }
 
 /// Translates `kill -HUP $(pidof nginx)`, `pkill -HUP nginx`, `killall -s HUP nginx`.
@@ -124,6 +167,9 @@ fn request(line: &str) -> Option<String> {
                 "curl",
                 "-s" | "-S" | "-f" | "-sS" | "-sf" | "-fs" | "-fsS" | "-sSf" | "--silent" | "--fail" | "--show-error",
             ) => {}
+            ("curl", "-o" | "--output") | ("wget", "-O") => {
+                words.next().filter(|file| matches!(*file, "/dev/null" | "-"))?;
+            }
             ("wget", "-q" | "-qO-" | "--quiet" | "-O-") => {}
             ("wget", "--post-data=" | "--method=POST") => is_post = true,
             ("curl" | "wget", address) if address.starts_with("http://") && url.is_none() => url = Some(address),
@@ -155,6 +201,10 @@ mod tests {
             ("pkill -HUP app", "signal:HUP@app"),
             ("killall -s HUP haproxy", "signal:HUP@haproxy"),
             ("pkill app", "signal:TERM@app"),
+            ("kill -TERM $(pidof java)\n", "signal:TERM@java"),
+            ("sh -c '(pkill -HUP app); exit 0'", "signal:HUP@app"),
+            ("pkill -HUP app > /dev/null 2>&1 || true", "signal:HUP@app"),
+            ("curl -s -o /dev/null -X POST http://localhost:8080/x || exit 0", "http:http://localhost:8080/x"),
             ("curl -s -X POST http://127.0.0.1:8080/reload", "http:http://127.0.0.1:8080/reload"),
             ("wget -q --post-data= http://localhost:9000/-/reload", "http:http://localhost:9000/-/reload"),
         ] {
@@ -170,6 +220,11 @@ mod tests {
             "kill -HUP $(cat /run/app.pid)",
             "pkill -HUP -f 'java -jar'",
             "pkill -HUP app; rm -rf /",
+            "(pkill -HUP app); (rm -rf /)",
+            "pkill -HUP app > /vault/secrets/a",
+            "curl -o /vault/secrets/a -X POST http://127.0.0.1/",
+            "pkill -HUP $(cat /vault/secrets/a); exit 0",
+            "pkill -HUP ; exit 0",
             "curl http://127.0.0.1:8080/reload",
             "curl -X POST http://example.com/",
             "curl -X POST http://127.0.0.1@example.com/",
@@ -179,6 +234,33 @@ mod tests {
             "",
         ] {
             assert_eq!(action(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_octal_and_its_path_plain() {
+        for (line, expected) in [
+            ("chmod 0440 /vault/secrets/config", Some(("0440", "/vault/secrets/config"))),
+            ("/bin/chmod 600 /vault/secrets/a.env || true", Some(("600", "/vault/secrets/a.env"))),
+            ("sh -c 'chmod 0400 /vault/secrets/a'", Some(("0400", "/vault/secrets/a"))),
+            ("chmod u+x /vault/secrets/a", None),
+            ("chmod 0440 /vault/secrets/*", None),
+            ("chmod 0440 /vault/secrets/a /vault/secrets/b", None),
+            ("chmod 0440 $(ls)", None),
+            ("chmod 0440", None),
+            ("chown 0440 /vault/secrets/a", None),
+        ] {
+            assert_eq!(chmod(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn process_1_is_nobody_s_app() {
+        for line in ["kill -HUP 1", "kill 1", "sh -c 'kill -s TERM 1'", "/bin/kill -9 1 || true"] {
+            assert!(signals_the_first_process(line), "{line}");
+        }
+        for line in ["kill -HUP 12", "kill -HUP 1 2", "pkill -HUP 1", "kill -HUP $(cat 1)", "kill", ""] {
+            assert!(!signals_the_first_process(line), "{line}");
         }
     }
 }

@@ -74,7 +74,7 @@ pub(in crate::k8s::dialects) static KEYS: &[Key] = &[
         "agent-inject-command-NAME",
         Any,
         Honoured(
-            "`kill`, `pkill` and `killall` with a signal and a process, and a POST to loopback by `curl` or `wget`, become `secret-exec.dev/on-change`; the injected container has no shell, so any other command is refused",
+            "`kill`, `pkill` and `killall` with a signal and a process, and a POST to loopback by `curl` or `wget`, become `secret-exec.dev/on-change`; `chmod MODE` of its file is the file's mode; `kill … 1`, which never reached the app, is ignored with a warning; the injected container has no shell, so any other command is refused",
         ),
         "`secret-exec.dev/on-change`: `signal:HUP@nginx`, `http:http://127.0.0.1:8080/reload`; with `supervise`: `restart`",
     ),

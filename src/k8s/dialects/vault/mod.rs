@@ -119,8 +119,8 @@ impl<'a> Reader<'a> {
         self.resources();
         self.login();
         self.tls();
-        self.files();
-        self.commands();
+        let done = self.files();
+        self.commands(&done);
         self.times();
         self.logs();
     }

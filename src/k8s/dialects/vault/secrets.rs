@@ -1,6 +1,6 @@
 //! Translates the annotations that create files: content, name, directory and mode of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::config::nearest;
@@ -10,6 +10,7 @@ use super::super::super::names::VOLUME_PATH;
 use super::super::table::find;
 use super::super::words;
 use super::Reader;
+use super::command::{COMMAND, chmod};
 use super::keys::KEYS;
 
 const SECRET: &str = "agent-inject-secret-";
@@ -40,8 +41,9 @@ enum Content {
 }
 
 impl<'a> Reader<'a> {
-    /// Translates every file to settings. Refuses two files with the same path.
-    pub(super) fn files(&mut self) {
+    /// Translates every file to settings. Refuses two files with the same path. Returns the annotations of commands
+    /// that are translated with their file.
+    pub(super) fn files(&mut self) -> BTreeSet<String> {
         let mut files: Vec<File<'a>> = Vec::new();
         for raw in self.names() {
             files.extend(self.file(raw));
@@ -67,6 +69,7 @@ impl<'a> Reader<'a> {
             }
         }
         let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
+        let mut done = BTreeSet::new();
         for file in files {
             let at = directories.iter().position(|known| *known == file.directory).unwrap_or_default();
             let key = (file.directory.clone(), file.name.clone());
@@ -77,8 +80,12 @@ impl<'a> Reader<'a> {
             }
             let name = if directories.len() > 1 { format!("{at}/{}", file.name) } else { file.name.clone() };
             self.set_file(&file, &name);
+            if matches!(file.content, Content::Template(_)) {
+                done.extend(self.permissions(&file, &name));
+            }
         }
         self.made.directories = directories;
+        done
     }
 
     /// Refuses annotations that were meant to create a file, where none creates one: without a name or a path, or
@@ -206,10 +213,22 @@ impl<'a> Reader<'a> {
         if self.is_set(&strict, false) {
             self.set(&strict, &["files", name, "errorOnMissingKey"], "true");
         }
+    }
+
+    /// Sets the file's mode: that of a command that only changes it (`chmod`), which runs after the file is written, or that
+    /// of the annotation. Returns the command's annotation.
+    fn permissions(&mut self, file: &File<'_>, name: &str) -> Option<String> {
+        let command = format!("{COMMAND}{}", file.raw);
+        let chmod = self.filled(&command).and_then(chmod);
+        if let Some((mode, _)) = chmod.filter(|(_, path)| *path == format!("{}/{}", file.directory, file.name)) {
+            self.mode(&command, mode, name);
+            return Some(command);
+        }
         let perms = format!("agent-inject-perms-{}", file.raw);
         if let Some(text) = self.filled(&perms) {
             self.mode(&perms, text, name);
         }
+        None
     }
 
     /// Sets a mode without permissions for others: a reader among the others becomes a reader of the pod's group,
