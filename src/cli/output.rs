@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::{LogFormat, LogLevel};
 use crate::domain::{Diagnostic, Exit, printable, worst};
 use crate::run::{ProcessContext, Program, Shown, Style, start_log};
+use crate::sys::harden::stdout;
 
 use super::watch::Screen;
 
@@ -111,8 +112,8 @@ fn has_known_terminal(caller: &ProcessContext) -> bool {
 
 /// Prints to stdout. A reader that has closed the pipe (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<Exit, Vec<Diagnostic>> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = stdout().and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    match written {
         Ok(()) => Ok(Exit::App(0)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::App(0)),
         Err(error) => Err(vec![Diagnostic::new(Exit::Volume, format!("cannot write to stdout: {error}"))]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::{Diagnostic, Exit, worst};
 use crate::run::ProcessContext;
+use crate::sys::harden::stdout;
 
 /// How successive outputs are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(super) fn watch(
 
 /// Prints one output with its problems. In JSON, a query that failed is one object with `ready`, `exit` and `error`.
 fn show(screen: Screen, is_first: bool, text: &str, problems: &[Diagnostic]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout()?;
     match screen {
         Screen::Cleared => out.write_all(b"\x1b[H\x1b[2J")?,
         Screen::Appended if !is_first => out.write_all(b"\n")?,

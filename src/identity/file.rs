@@ -3,10 +3,10 @@
 //! Files are read while all signals are blocked, so a plain open(2) of a pipe without a writer could not be
 //! interrupted.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -121,6 +121,9 @@ fn read_open(file: File) -> Result<Vec<u8>, FileError> {
     if about.is_dir() {
         return Err(FileError::Directory);
     }
+    if is_null_device(&about) {
+        return Ok(Vec::new());
+    }
     if !about.is_file() {
         return Err(FileError::NotRegular);
     }
@@ -130,6 +133,12 @@ fn read_open(file: File) -> Result<Vec<u8>, FileError> {
         return Err(FileError::TooLarge);
     }
     Ok(bytes)
+}
+
+/// Whether it is `/dev/null`, which stands for an empty file.
+pub(super) fn is_null_device(found: &Metadata) -> bool {
+    const DEV_NULL: u64 = libc::makedev(1, 3);
+    found.file_type().is_char_device() && found.rdev() == DEV_NULL
 }
 
 /// How long nothing may be written to a pipe before it is given up.
@@ -225,6 +234,12 @@ mod tests {
         ] {
             assert_eq!(read(&path).unwrap_err().to_string(), expected, "{path:?}");
         }
+    }
+
+    #[test]
+    fn the_null_device_is_an_empty_file() {
+        assert_eq!(read_text("/dev/null".as_ref()).unwrap(), "");
+        assert_eq!(read_source("/dev/null".as_ref(), || false).unwrap(), "");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The first step of `main`, while there is one thread: save what the caller set, and close ways to leak data.
 
+use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -12,16 +13,28 @@ use super::signals::{self, Disposition, Signal, SignalSet};
 /// The signals that were ignored when the process started, read before Rust's runtime ignored SIGPIPE.
 static IGNORED_AT_START: AtomicU64 = AtomicU64::new(0);
 
+/// Whether the process started without standard output, read before Rust's runtime opened /dev/null in its place.
+static IS_STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+
 // SAFETY: the section holds pointers to C functions that libc calls once before `main`, when libc is ready; this
-// function only makes system calls and stores a number.
+// function only makes system calls and stores numbers.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = remember_ignored;
+static BEFORE_MAIN: extern "C" fn() = remember_start;
 
-/// Stores the ignored signals; called by libc before `main`.
-extern "C" fn remember_ignored() {
+/// Stores what Rust's runtime changes; called by libc before `main`.
+extern "C" fn remember_start() {
     let ignored = signals::ignored();
     IGNORED_AT_START.store(ignored.bits(), Ordering::Relaxed);
+    IS_STDOUT_CLOSED.store(!descriptors::is_open(libc::STDOUT_FILENO), Ordering::Relaxed);
+}
+
+/// Standard output, for what somebody is to read; an error if the caller closed it.
+pub fn stdout() -> io::Result<io::StdoutLock<'static>> {
+    if IS_STDOUT_CLOSED.load(Ordering::Relaxed) {
+        return Err(io::Error::other("it is closed"));
+    }
+    Ok(io::stdout().lock())
 }
 
 /// The least stack size in bytes: a smaller soft limit is raised to it. Up to this size, the limit of `execve`'s

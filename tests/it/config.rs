@@ -338,3 +338,16 @@ fn with_json_logs_the_line_that_says_why_is_json_too() {
         assert!(line["message"].as_str().is_some_and(|text| !text.is_empty()), "{err}");
     }
 }
+
+#[test]
+fn the_null_device_is_an_empty_config() {
+    let case = Case::new();
+    let run = case.run().args(&["--config", "/dev/null"]);
+    let run = run.args(&["--env", &format!("X={}", case.secret("s", "v"))]);
+    assert_eq!(run.sh("printf %s $X").output().ok(), "v");
+    case.refused(
+        case.run().args(&["--config", "/dev/null", "--local", "/dev/null", "--env", "X=vault:a#k"]),
+        65,
+        &["/dev/null has no entry"],
+    );
+}

@@ -177,3 +177,22 @@ fn a_status_is_shown_again_until_a_signal_ends_it() {
     assert!(said.starts_with("ready: sidecar"), "{said}");
     end(second, 0);
 }
+
+/// A reader that has seen enough is content; whoever can read nothing is told so.
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let case = Case::new();
+    let config = case.write("c.yaml", CONFIG);
+    let check = format!("check --config {}", config.display());
+    for command in [&check, "schema", "man", "completions bash", "--help", "--version"] {
+        for (to, code, says) in [
+            (">&-", 73, "cannot write to stdout: it is closed"),
+            (">/dev/full", 73, "cannot write to stdout: No space left on device"),
+            ("", 0, ""),
+        ] {
+            let line = format!("{{ {} {command} {to}; echo code $? >&2; }} | true", program().display());
+            let said = Run::new("/bin/sh".as_ref()).args(&["-c", &line]).output().err();
+            assert!(said.contains(&format!("code {code}\n")) && said.contains(says), "{command} {to}: {said}");
+        }
+    }
+}

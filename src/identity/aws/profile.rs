@@ -1,8 +1,6 @@
 //! Explains what is wrong with the files that AWS variables name, with the file's name, which the SDK's errors omit.
 
 use std::error::Error;
-use std::fs::Metadata;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use aws_config::SdkConfig;
@@ -115,15 +113,9 @@ fn never_ends(path: &Path) -> Option<FileError> {
     let found = std::fs::metadata(path).ok()?;
     match () {
         () if found.is_file() => (found.len() > file::MOST_BYTES).then_some(FileError::TooLarge),
-        () if found.is_dir() || is_null_device(&found) => None,
+        () if found.is_dir() || file::is_null_device(&found) => None,
         () => Some(FileError::NotRegular),
     }
-}
-
-/// Whether it is `/dev/null`, which stands for an empty file.
-fn is_null_device(found: &Metadata) -> bool {
-    const DEV_NULL: u64 = libc::makedev(1, 3);
-    found.file_type().is_char_device() && found.rdev() == DEV_NULL
 }
 
 /// Whether there is no profile file.
@@ -215,9 +207,6 @@ fn own_files() -> [ProfileFile; 2] {
 /// The content of a profile file; empty if it does not exist at its default path.
 fn read(ProfileFile { path, variable, is_named }: ProfileFile) -> std::result::Result<String, FilesError> {
     let unreadable = |path: PathBuf, why: String| FilesError::File { variable, path, why };
-    if std::fs::metadata(&path).is_ok_and(|found| is_null_device(&found)) {
-        return Ok(String::new());
-    }
     match file::read(&path) {
         Ok(bytes) => match bytes.expose_text() {
             Some(text) => Ok(text.to_owned()),
