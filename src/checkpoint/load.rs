@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::{Ends, Fetched, Lease, LeaseId, Payload, SecretBytes, SecretMap, SecretRef, Source, Version};
 use crate::provider::vault::{Namespace, Origin, Token, TokenKind, usable_accessor};
-use crate::sys::fs::{Errno, Folder};
+use crate::sys::fs::{Errno, Folder, reason};
 
 use super::format::{FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenPayload, WrittenSecret, WrittenToken};
 use super::{CheckpointKey, EndedValues, Found, LoadedCheckpoint, SavedToken, SavedValue};
@@ -113,7 +113,7 @@ fn read_written(folder: &Folder) -> Option<Written> {
         Err(why) => {
             warn!(
                 "what an earlier run left cannot be read, so it is put aside as {UNUSABLE} and everything is fetched anew: {}",
-                why.desc()
+                reason(why)
             );
             put_aside(folder);
             return None;
@@ -209,7 +209,7 @@ pub(super) fn put_aside(folder: &Folder) {
     if let Err(why) = folder.replace(STATE.as_ref(), UNUSABLE.as_ref())
         && why != Errno::ENOENT
     {
-        debug!("cannot put the state aside: {}", why.desc());
+        debug!("cannot put the state aside: {}", reason(why));
     }
 }
 

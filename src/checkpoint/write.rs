@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::domain::{Ends, Fetched, Payload, SecretBytes, Source};
 use crate::provider::vault::Origin;
-use crate::sys::fs::{Errno, Folder};
+use crate::sys::fs::{Errno, Folder, reason};
 
 use super::format::{
     BESIDE, FORMAT, STATE, UNUSABLE, VALUE, Written, WrittenEnds, WrittenPayload, WrittenSecret, WrittenToken, text,
@@ -266,7 +266,7 @@ impl Checkpoint {
             warn!(
                 "the state directory has no room for every value without a lease, so a restart in an outage would wait for \
                  the server: {}",
-                why.desc()
+                reason(why)
             );
         }
     }
@@ -274,7 +274,7 @@ impl Checkpoint {
     /// Logs a write failure, once for each error code.
     pub(super) fn failed(&mut self, why: Errno) {
         if self.trouble.replace(why) != Some(why) {
-            warn!("cannot write our state, so a restart would fetch everything anew: {}", why.desc());
+            warn!("cannot write our state, so a restart would fetch everything anew: {}", reason(why));
         }
     }
 
@@ -301,7 +301,7 @@ impl Checkpoint {
                 && !is_needed(name)
                 && let Err(why) = self.folder.unlink(name.as_ref())
             {
-                debug!("cannot remove {name} from the state directory: {}", why.desc());
+                debug!("cannot remove {name} from the state directory: {}", reason(why));
             }
         }
     }

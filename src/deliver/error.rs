@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Exit, FileName};
-use crate::sys::fs::Errno;
+use crate::sys::fs::{Errno, reason};
 
 use super::Ownership;
 
@@ -238,13 +238,6 @@ fn way(errno: Errno) -> String {
         ),
         _ => String::new(),
     }
-}
-
-/// The description of an error number, beginning in lower case.
-fn reason(errno: Errno) -> String {
-    let text = errno.desc();
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]

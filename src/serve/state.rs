@@ -7,7 +7,7 @@ use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
-use crate::sys::fs::{self, Errno, Folder, Meta};
+use crate::sys::fs::{self, Errno, Folder, Meta, reason};
 use crate::sys::mount;
 use crate::sys::path::{PathError, Purpose, Trust, WORLD_WRITABLE, walk};
 
@@ -114,7 +114,7 @@ pub enum StateError {
         mode: u32,
     },
     /// A system call failed.
-    #[error("cannot {doing} {} for the state directory: {}; name another with --state", .path.display(), .why.desc().to_lowercase())]
+    #[error("cannot {doing} {} for the state directory: {}; name another with --state", .path.display(), reason(*.why))]
     System {
         /// What was tried, as a verb.
         doing: &'static str,

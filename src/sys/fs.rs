@@ -17,6 +17,18 @@ use nix::unistd::{self, Gid, Uid, UnlinkatFlags};
 pub use nix::Result;
 pub use nix::errno::Errno;
 
+/// The description of an error number, beginning in lower case. A file system can have room and still hold no more
+/// files.
+pub fn reason(errno: Errno) -> String {
+    let text = errno.desc();
+    let mut letters = text.chars();
+    let text = letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect());
+    match errno {
+        Errno::ENOSPC => text + " (or no inode: see df -i, and the nr_inodes of a tmpfs)",
+        _ => text,
+    }
+}
+
 /// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -69,7 +69,7 @@ pub enum PathError {
         mode: u32,
     },
     /// A system call failed.
-    #[error("cannot {doing} {}: {}", .path.display(), .why.desc().to_lowercase())]
+    #[error("cannot {doing} {}: {}", .path.display(), super::fs::reason(*.why))]
     System {
         /// The attempted action, as a verb.
         doing: &'static str,

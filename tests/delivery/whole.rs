@@ -42,7 +42,13 @@ fn running_out_of_room_at_any_step_leaves_the_old_generation_whole() {
         let memory = dir.path().join(format!("run{inodes}"));
         tmpfs(&memory, &format!("mode=0755,nr_inodes={inodes}"));
         let path = memory.join("files");
-        let Ok(mut volume) = prepare(&plan(&path, None, None)) else { continue };
+        let mut volume = match prepare(&plan(&path, None, None)) {
+            Ok(volume) => volume,
+            Err(error) => {
+                assert!(error.to_string().contains("or no inode"), "{error}");
+                continue;
+            }
+        };
         let first = volume.write(&numbered(1), at(0));
         if first.is_err() {
             assert!(names(&path).is_empty(), "{inodes} inodes: {:?}", names(&path));
