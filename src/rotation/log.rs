@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use crate::backend::{Backend, Kind};
 use crate::domain::{LeaseId, excerpt, printable};
 use crate::provider::Failure;
-use crate::provider::vault::Revocation;
+use crate::provider::vault::{Revocation, Token};
 use crate::schedule::{Outcome, Work};
 
 /// Longer than the path of any lease.
@@ -38,11 +38,16 @@ pub(super) fn doing(work: Work, reference: Option<&str>, backend: &Backend) -> S
 /// Logs a success. New values are logged where they are accepted, not here.
 pub(super) fn succeeded(work: Work, outcome: &Outcome, reference: Option<&str>, backend: &Backend) {
     let name = backend.name();
-    let accessor = match &backend.kind {
-        Kind::Vault(logins) => logins.current().and_then(|vault| vault.token()?.accessor),
+    let token = match &backend.kind {
+        Kind::Vault(logins) => logins.current().and_then(|vault| vault.token()),
         Kind::Aws(_) | Kind::Files(_) | Kind::Local(_) => None,
     };
+    let is_unseen = token.as_ref().is_some_and(Token::is_unseen);
+    let accessor = token.and_then(|token| token.accessor);
     match (work, outcome) {
+        (Work::Login(_), Outcome::Granted(_)) if is_unseen => {
+            info!(event = "login", "taking the token for {name} as it is: its look-up was refused (403)");
+        }
         (Work::Login(_), Outcome::Granted(_)) => info!(event = "login", accessor, "logged in to {name}"),
         (Work::RenewToken, Outcome::Granted(grant)) => {
             let ttl = grant.life.map(|life| life.ttl.as_secs());

@@ -320,12 +320,16 @@ impl Fetching<'_> {
             let failure = match answer.and_then(|answer| answer) {
                 Ok((token, requested_at)) => {
                     self.login_at.set(requested_at);
-                    info!(
-                        event = "login",
-                        accessor = token.accessor.as_deref(),
-                        "logged in to {} with {auth}",
-                        vault.address()
-                    );
+                    let (accessor, address) = (token.accessor.as_deref(), vault.address());
+                    if token.is_unseen() {
+                        info!(
+                            event = "login",
+                            "taking {auth} for {address} as it is: its look-up was refused (403), the first read shows \
+                             whether it is valid"
+                        );
+                    } else {
+                        info!(event = "login", accessor, "logged in to {address} with {auth}");
+                    }
                     return Ok(());
                 }
                 Err(LoginError::NoCredentials(error)) => {

@@ -99,6 +99,16 @@ fn a_token_file_is_used_and_its_token_is_not_revoked() {
 }
 
 #[test]
+fn a_token_that_may_not_look_itself_up_is_taken_and_not_called_a_login() {
+    let scene = Scene::new();
+    let (login, _) = scene.space.token(&scene.case, &[&scene.paths()[0]], json!({ "no_default_policy": true }));
+    let outcome = scene.config(&scene.space.vault(&login)).sh("printf %s $X").output();
+    assert_eq!(outcome.ok(), "value");
+    assert!(outcome.err().contains("its look-up was refused (403)"), "{outcome}");
+    assert!(!outcome.err().contains("logged in"), "{outcome}");
+}
+
+#[test]
 fn a_secret_id_of_one_use_and_a_wrapped_one_suffice() {
     let scene = Scene::new();
     let login = scene.approle(json!({ "secret_id_num_uses": 1 }));

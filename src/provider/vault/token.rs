@@ -20,6 +20,13 @@ pub struct Token {
     pub uses: Option<u64>,
 }
 
+impl Token {
+    /// Whether the server refused the look-up of a token from a token file: its first use shows whether it is valid.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.origin == Origin::Foreign && self.accessor.is_none() && self.ttl.is_none()
+    }
+}
+
 /// The accessor, if it can be written to a log line: short and printable, so that a hostile server cannot forge log
 /// lines.
 pub(crate) fn usable_accessor(text: String) -> Option<String> {
