@@ -91,6 +91,11 @@ fn is_nearly(text: &str) -> bool {
     (starts("vault:") || starts("bao:")) && !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
+/// Whether a variable gets the token of the login in bank-vaults' syntax, which allows it under these names.
+pub fn is_token(name: &str, value: &str) -> bool {
+    matches!(name, "VAULT_TOKEN" | "BAO_TOKEN") && matches!(value, "vault:login" | "bao:login")
+}
+
 /// Whether the path is transit ciphertext: `vault:v1:…`, with a higher number after a rotation.
 pub(super) fn is_ciphertext(path: &str) -> bool {
     let number = path.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(number, _)| number);

@@ -31,7 +31,8 @@ pub(super) fn entries(
     let mut found = Vec::new();
     let mut seen: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
     for (name, value) in environment {
-        if is_own_name(name) || pass_env.iter().any(|pattern| value::matches(pattern, name)) {
+        let is_token = inherit.bank_vaults && bank_vaults::is_token(name, value);
+        if (is_own_name(name) && !is_token) || pass_env.iter().any(|pattern| value::matches(pattern, name)) {
             continue;
         }
         if value.len() >= MOST_VALUE_BYTES {

@@ -52,6 +52,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use bank_vaults::is_token;
 pub use behind::{OptionBehind, option_behind};
 pub use dialect::{
     BANK_VAULTS_PREFIX, DIALECT_PREFIXES, Dialect, OPENBAO_PREFIX, SECRETS_WEBHOOK_PREFIX, Setting, VAULT_PREFIX,

@@ -64,6 +64,20 @@ fn the_forms_of_bank_vaults_are_resolved() {
     case.refused(plain, 64, &["environment variable X", "bank-vaults", "passEnv"]);
 }
 
+/// The token of our login, which ends with this program unless it stays beside the app.
+#[test]
+fn the_token_of_the_login_is_given_to_an_app_beside_which_we_stay() {
+    let (case, space) = (Case::new(), Space::new(OpenBao::shared()));
+    let login = space.approle(&case, &["auth/token/lookup-self"]);
+    let config = format!("{}inherit: bank-vaults\n", space.vault(&login));
+    for name in ["X", "VAULT_TOKEN", "BAO_TOKEN"] {
+        let run = || case.with_config(&config).env(name, "vault:login");
+        let out = printed(run().arg("--supervise"), &format!("${name}"));
+        assert!(out.len() > 20, "{out}");
+        case.refused(run(), 64, &["lookup-self"]);
+    }
+}
+
 #[test]
 fn kv_version_2_gives_the_newest_or_the_version_asked_for() {
     let (case, space) = (Case::new(), Space::new(OpenBao::shared()));

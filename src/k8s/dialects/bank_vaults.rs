@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Setting, nearest};
+use crate::config::{Setting, is_token, nearest};
 use crate::domain::Mode;
 
 use super::super::denial::{Denial, dedup_and_truncate, refuse_too_many};
@@ -264,8 +264,6 @@ impl<'a> Reader<'a> {
 
     /// Translates the mode, the settings of the app's environment, and the containers to wrap.
     fn environment(&mut self) {
-        let is_daemon = self.is_set(&["vault-env-daemon", "bao-env-daemon", "secret-init-daemon"]);
-        self.made.mode = Some(if is_daemon { Mode::Supervise } else { Mode::Exec });
         self.set("mutate", &["inherit"], vec!["bank-vaults".to_owned()]);
         let from = self.filled(&["vault-env-from-path", "vault-from-path", "bao-env-from-path", "bao-from-path"]);
         if let Some((name, paths)) = from {
@@ -286,8 +284,27 @@ impl<'a> Reader<'a> {
             None => from.is_some() || container.is_wrapped() || has_reference(container),
         };
         let all = self.pod.containers.iter().chain(&self.pod.init_containers).filter(|c| !c.is_own());
+        let is_daemon = self.is_set(&["vault-env-daemon", "bao-env-daemon", "secret-init-daemon"]);
+        // The token would be revoked before the app has it if nothing stayed beside the app.
+        let has_token = all.clone().filter(is_meant).any(has_token);
+        self.made.mode = Some(if is_daemon || has_token { Mode::Supervise } else { Mode::Exec });
+        let known: BTreeSet<&str> = all.clone().map(|c| c.name.as_str()).collect();
         self.made.containers = Some(all.filter(is_meant).map(|c| c.name.clone()).collect());
+        let named = named.unwrap_or_default();
+        for name in named.difference(&known).take(MAX_SUGGESTIONS) {
+            self.warn("mutate-containers", &format!("this pod has no container {name}"));
+        }
+        if has_token && !is_daemon {
+            self.warn("vault-env-daemon", "a variable is vault:login, so the pod gets mode supervise");
+        }
     }
+}
+
+/// Whether a variable of the container gets the token of the login.
+fn has_token(container: &Container) -> bool {
+    let forms = ["${vault:login}", "${bao:login}"];
+    let is_meant = |value: &str| is_token("VAULT_TOKEN", value) || forms.iter().any(|form| value.contains(form));
+    container.env.iter().any(|(_, value)| value.as_deref().is_some_and(is_meant))
 }
 
 /// The comma-separated parts of a text, trimmed, without empty ones.

@@ -400,6 +400,31 @@ fn bank_vaults_wraps_what_has_references() {
 }
 
 #[test]
+fn the_token_of_the_login_keeps_us_beside_the_app() {
+    let pod = |name: &str, value: &str, more: (&str, &str)| {
+        let env = json!([{ "name": name, "value": value }, { "name": "DB", "value": "vault:a/b#c" }]);
+        let spec = json!({ "containers": [{ "name": "app", "command": ["/a"], "env": env }] });
+        pod_with("vault.security.banzaicloud.io/", &[("vault-role", "web"), more], spec)
+    };
+    let none = ("vault-env-delay", "");
+    for (name, value, more, mode, warnings) in [
+        ("VAULT_TOKEN", "vault:login", none, Mode::Supervise, 1),
+        ("BAO_TOKEN", "bao:login", none, Mode::Supervise, 1),
+        ("X", "a ${vault:login}", none, Mode::Supervise, 1),
+        ("VAULT_TOKEN", "vault:login", ("vault-env-daemon", "true"), Mode::Supervise, 0),
+        ("X", "vault:a/login#b", none, Mode::Exec, 0),
+        ("X", "plain", ("mutate-containers", "app,ap"), Mode::Exec, 1),
+    ] {
+        let pod = pod(name, value, more);
+        let made = translate(&pod).unwrap().unwrap();
+        assert_eq!((made.mode, made.warnings.len()), (Some(mode), warnings), "{name}={value}: {:?}", made.warnings);
+        assert!(injected(&pod).is_ok(), "{name}={value}");
+    }
+    let denial = injected(&pod("VAULT_TOKEN", "s.canary", none)).unwrap_err().join("; ");
+    assert!(denial.contains("the variable VAULT_TOKEN") && !denial.contains("canary"), "{denial}");
+}
+
+#[test]
 fn nothing_of_a_dialect_counts_unless_the_operator_says_so() {
     let quiet = Injector::parse(Text { name: "i", text: "image: i:1\nvault: { address: \"https://v\" }\n" }).unwrap();
     for prefix in DIALECT_PREFIXES {

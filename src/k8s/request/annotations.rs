@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::annotations::PREFIX;
-use crate::config::{Config, Place, Resources, is_near_reference, is_steering, nearest};
+use crate::config::{Config, Place, Resources, is_near_reference, is_steering, is_token, nearest};
 use crate::domain::Mode;
 
 use super::super::denial::{alternatives_for_root, annotation_key, sentences};
@@ -115,8 +115,13 @@ impl RequestReader<'_> {
     /// them at run time; this tells their author.
     pub(super) fn deny_variables(&mut self, targets: &BTreeSet<String>) {
         let pod = self.pod;
+        let is_bank_vaults = self.dialect.settings.iter().any(|setting| setting.path == ["inherit"])
+            || annotation(pod, "inherit").is_some_and(|text| text.contains("bank-vaults"));
+        let is_meant = |name: &str, value: Option<&str>| {
+            is_steering(name, value) && !(is_bank_vaults && value.is_some_and(|value| is_token(name, value)))
+        };
         for container in pod.containers.iter().chain(&pod.init_containers).filter(|c| targets.contains(&c.name)) {
-            for (name, _) in container.env.iter().filter(|(name, value)| is_steering(name, value.as_deref())) {
+            for (name, _) in container.env.iter().filter(|(name, value)| is_meant(name, value.as_deref())) {
                 let text = if is_steering(name, None) {
                     format!(
                         "the variable {name} would say which backend is asked and how, which only the operator and the \

@@ -171,12 +171,23 @@ impl<'a> Reader<'a> {
             let text = format!("names no container of this pod, which has {}", apps.collect::<Vec<_>>().join(", "));
             self.deny(NAMED, &text);
         }
+        self.warn_of_missing_containers(NAMED);
         self.made.containers = Some(containers);
         if self.is_set("agent-share-process-namespace", false) {
             if self.pod.security.shares_processes == Some(false) {
                 self.deny("agent-share-process-namespace", "spec.shareProcessNamespace of the pod says false");
             }
             self.made.shares_processes = true;
+        }
+    }
+
+    /// Warns of names in this annotation that no container has. As theirs, a blank is part of a name.
+    fn warn_of_missing_containers(&mut self, annotation: &str) {
+        let Some(list) = self.value(annotation) else { return };
+        let known: BTreeSet<&str> = self.pod.containers.iter().map(|c| c.name.as_str()).collect();
+        let named: BTreeSet<&str> = list.split(',').filter(|name| !name.is_empty()).collect();
+        for name in named.difference(&known).take(MAX_SUGGESTIONS) {
+            self.warn(annotation, &format!("this pod has no container {name:?}"));
         }
     }
 
