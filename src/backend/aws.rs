@@ -1,14 +1,14 @@
 //! Reads Secrets Manager by version: a known secret is fetched again only when its version has changed.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tracing::debug;
 
 use crate::domain::{Fetched, Source, Version, http_date};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Aws, DescribeError};
 use crate::provider::{Class, Failure};
 use crate::schedule::{Answer, Life, Outcome, SecretId};
 use crate::sys::clock;
@@ -19,13 +19,13 @@ use super::fetch_one;
 pub(crate) struct VersionedReader {
     aws: Rc<Aws>,
     versions: RefCell<BTreeMap<SecretId, Version>>,
-    /// Set when `DescribeSecret` is denied: from then on the value is read each time.
-    cannot_describe: Cell<bool>,
+    /// The secrets whose value may be read, but which may not be described: their value is read each time.
+    cannot_describe: RefCell<BTreeSet<SecretId>>,
 }
 
 impl VersionedReader {
     pub(crate) fn new(aws: Rc<Aws>) -> Self {
-        Self { aws, versions: RefCell::default(), cannot_describe: Cell::new(false) }
+        Self { aws, versions: RefCell::default(), cannot_describe: RefCell::default() }
     }
 
     /// Records the version that later fetches are compared with.
@@ -36,10 +36,10 @@ impl VersionedReader {
     /// Fetches the value unless its version is the accepted one: then the fetched value is `None` (describing costs the
     /// same as reading and decrypts nothing). A secret that is scheduled for deletion is a failure.
     pub(super) async fn fetch(&self, id: SecretId, source: &Source) -> (Outcome, Option<Fetched>) {
-        let mut rotates_in = None;
+        let (mut rotates_in, mut is_denied) = (None, false);
         let Source::Aws(wanted) = source else { unreachable!("the sources of Secrets Manager") };
         let known = self.versions.borrow().get(&id).cloned();
-        if !self.cannot_describe.get() && known.is_some() {
+        if !self.cannot_describe.borrow().contains(&id) && known.is_some() {
             match self.aws.describe(wanted).await {
                 Ok(description) => {
                     let until = |at: std::time::SystemTime| at.duration_since(clock::wall()).unwrap_or(Duration::ZERO);
@@ -52,18 +52,23 @@ impl VersionedReader {
                         );
                         return (Outcome::Failed(Failure::new(Class::NotFound, why)), None);
                     }
-                    if known == Some(description.version) {
+                    if known == description.version {
                         return (Outcome::Fetched(Answer { life: Life::Unbounded, rotates_in }), None);
                     }
                 }
-                Err(failure) if failure.class == Class::Denied => {
-                    debug!("{source}: no description ({failure}); the value is read each time");
-                    self.cannot_describe.set(true);
+                Err(DescribeError::NotPermitted(failure)) => {
+                    debug!("{source}: no description ({failure}); the value is read instead");
+                    is_denied = true;
                 }
-                Err(failure) => return (Outcome::Failed(failure), None),
+                Err(DescribeError::Failed(failure)) => return (Outcome::Failed(failure), None),
             }
         }
-        match fetch_one(&*self.aws, source).await {
+        let answer = fetch_one(&*self.aws, source).await;
+        // Where both are denied, it is not the description that the policy leaves out.
+        if is_denied && answer.is_ok() {
+            self.cannot_describe.borrow_mut().insert(id);
+        }
+        match answer {
             Ok(fetched) => (Outcome::Fetched(Answer { rotates_in, ..Answer::from(&fetched) }), Some(fetched)),
             Err(failure) => (Outcome::Failed(failure), None),
         }

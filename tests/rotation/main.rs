@@ -64,6 +64,7 @@ mod sidecar; // renewal, hand-over, changes, the end
 mod supervise; // an app of our own: told, started anew, stopped
 mod takeup; // killed, and started again
 mod time; // an hour that passed between two breaths
+mod versions; // Secrets Manager: descriptions, and versions without a label
 mod watch; // inotify on a file, on a link, on the directory
 
 use std::fs;

@@ -46,13 +46,35 @@ pub(super) fn of_get(error: SdkError<GetSecretValueError, HttpResponse>, source:
     common_failure(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:GetSecretValue"))
 }
 
+/// Why a secret has no description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DescribeError {
+    /// The service does not permit `DescribeSecret`; reading the value may be permitted.
+    NotPermitted(Failure),
+    /// Everything else: reading the value would fail too.
+    Failed(Failure),
+}
+
+impl From<Failure> for DescribeError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// The failure of `DescribeSecret`.
 pub(super) fn of_describe(
     error: SdkError<DescribeSecretError, HttpResponse>,
     source: &AwsSource,
     region: &str,
-) -> Failure {
-    common_failure(error, region).unwrap_or_else(|said| said.about(source, region, "secretsmanager:DescribeSecret"))
+) -> DescribeError {
+    let is_answered = matches!(error, SdkError::ServiceError(_));
+    let failure = common_failure(error, region)
+        .unwrap_or_else(|said| said.about(source, region, "secretsmanager:DescribeSecret"));
+    if is_answered && failure.class == Class::Denied && !is_of_credentials(&failure) {
+        DescribeError::NotPermitted(failure)
+    } else {
+        DescribeError::Failed(failure)
+    }
 }
 
 /// The failure of `BatchGetSecretValue`. `None` when single reads may succeed (no permission for batches, an ID that

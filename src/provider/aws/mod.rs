@@ -22,6 +22,7 @@ mod batch;
 mod error;
 
 use batch::{Group, Job, PENDING};
+pub use error::DescribeError;
 
 /// The number of parallel requests.
 const PARALLEL: usize = 8;
@@ -41,8 +42,9 @@ impl fmt::Debug for Aws {
 /// What `DescribeSecret` returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// The version that a fetch would return now.
-    pub version: Version,
+    /// The version that a fetch would return now, as far as labels say: a version without any is not listed, and can
+    /// still be read by its ID.
+    pub version: Option<Version>,
     /// The latest time of the next rotation, if one is scheduled.
     pub next_rotation: Option<SystemTime>,
     /// When the secret was scheduled for deletion; its value can no longer be read.
@@ -60,9 +62,9 @@ impl Aws {
 
     /// Returns the current version of a source and the date of its next rotation (`DescribeSecret`: no decryption, same
     /// price). Retries once with new credentials if these are rejected.
-    pub async fn describe(&self, source: &AwsSource) -> Result<Description, Failure> {
+    pub async fn describe(&self, source: &AwsSource) -> Result<Description, DescribeError> {
         match self.describe_once(source).await {
-            Err(failure) if error::is_of_credentials(&failure) => {
+            Err(DescribeError::Failed(failure)) if error::is_of_credentials(&failure) => {
                 self.forget_credentials().await;
                 self.describe_once(source).await
             }
@@ -71,7 +73,7 @@ impl Aws {
     }
 
     /// Describes a source with one request (`DescribeSecret`): its current version and the date of its next rotation.
-    async fn describe_once(&self, source: &AwsSource) -> Result<Description, Failure> {
+    async fn describe_once(&self, source: &AwsSource) -> Result<Description, DescribeError> {
         batch::refuse_pending(source)?;
         let group = self.group(source).await?;
         let client = self.client(&group).await?;
@@ -85,12 +87,9 @@ impl Aws {
                 stages.iter().find(|(_, stages)| stages.iter().any(|stage| stage == wanted)).map(|(id, _)| id)
             }
         };
-        let version = version.ok_or_else(|| {
-            Failure::new(Class::NotFound, "the secret is there, but none of its versions is the one asked for")
-        })?;
         let next_rotation = answer.next_rotation_date.and_then(|date| SystemTime::try_from(date).ok());
         let deleted = answer.deleted_date.and_then(|date| SystemTime::try_from(date).ok());
-        Ok(Description { version: Version(version.clone()), next_rotation, deleted })
+        Ok(Description { version: version.cloned().map(Version), next_rotation, deleted })
     }
 
     /// What the first request for a source would fail with, as far as that is known without sending it: region, profile,
