@@ -27,13 +27,16 @@ use crate::config;
 use super::SignedRequest;
 
 mod body;
+mod chain;
 mod checked;
 mod credentials_error;
 mod environment;
+mod files_error;
 mod negative_cache;
 mod peer;
 mod profile;
 mod signed;
+mod token_files;
 mod transport;
 
 pub use body::BodyError;

@@ -230,6 +230,27 @@ fn a_profile_that_gives_no_credentials_says_why() {
         case.write(".aws/config", format!("[default]\n{text}\n"));
         refused(&case, &[region], 77, &[&format!("profile \"default\" has {key}, which is not supported")]);
     }
+    let role = "role_arn = arn:aws:iam::1:role/x";
+    for (text, says) in [
+        (format!("{role}\n"), "profile \"default\" has role_arn and none of source_profile"),
+        (format!("{role}\ncredential_source = Nope\n"), "has credential_source = \"Nope\"; expected Environment"),
+        (
+            format!("{role}\nsource_profile = b\n[profile b]\ncredential_process = /x\n"),
+            "profile \"b\" has credential_process",
+        ),
+        (
+            format!("{role}\nsource_profile = b\n[profile b]\naws_access_key_id = A\n"),
+            "profile \"b\" has no aws_secret",
+        ),
+        (
+            format!("{role}\nsource_profile = b\n[profile b]\n{role}\nsource_profile = default\n"),
+            "the source_profile of profile \"b\" leads back",
+        ),
+        (format!("{role}\nweb_identity_token_file = /none\n"), "cannot read /none (web_identity_token_file in"),
+    ] {
+        case.write(".aws/config", format!("[default]\n{text}"));
+        refused(&case, &[region], 77, &[says]);
+    }
     case.write(".aws/config", "[default\n");
     refused(&case, &KEYS[1..], 77, &[".aws/config", "on line 1"]);
     std::fs::write(case.dir.join(".aws/config"), b"[default]\nregion = \xff\n").unwrap();
@@ -307,6 +328,38 @@ fn a_profile_file_that_never_ends_is_refused_and_an_empty_device_is_none() {
         let nobody = format!("http://127.0.0.1:{}", free_port());
         let empty = with(&[(name, "/dev/null"), ("AWS_ENDPOINT_URL", &nobody)]);
         refused(&case, &empty, 69, &["connection refused"]);
+    }
+}
+
+/// It is read when credentials are needed, also by a sidecar that runs: a pipe stopped everything, signals and deadline included.
+#[test]
+fn a_token_file_that_never_ends_or_is_empty_is_refused() {
+    let case = Case::new();
+    let pipe = case.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (pipe, empty) = (pipe.to_str().unwrap().to_owned(), case.write("empty", "").to_str().unwrap().to_owned());
+    let (region, role) = (KEYS[0], ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x"));
+    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x");
+    let (identity, container) = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    for (path, why) in
+        [("/dev/zero", "it is not a regular file"), (&*pipe, "it is not a regular file"), (&*empty, "it is empty")]
+    {
+        refused(&case, &[region, role, (identity, path)], 77, &[&format!("cannot read {path} ({identity})"), why]);
+        let profile = "[default]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = b\n[profile b]\nrole_arn = x\n";
+        case.write(".aws/config", format!("{profile}web_identity_token_file = {path}\n"));
+        refused(
+            &case,
+            &[region],
+            77,
+            &[&format!("cannot read {path} (web_identity_token_file in ~/.aws/config)"), why],
+        );
+        std::fs::remove_file(case.dir.join(".aws/config")).unwrap();
+        if path != empty {
+            refused(&case, &[region, uri, (container, path)], 77, &[&format!("cannot read {path} ({container})"), why]);
+        }
+        let nobody = format!("http://127.0.0.1:{}", free_port());
+        let unused = with(&[(identity, path), (container, path), role, ("AWS_ENDPOINT_URL", &nobody)]);
+        refused(&case, &unused, 69, &["connection refused"]);
     }
 }
 

@@ -24,8 +24,8 @@ use crate::sys::clock;
 use super::body::BodyError;
 use super::checked::NotVisible;
 use super::environment::Unusable;
+use super::files_error::FilesError;
 use super::peer::{self, NO_NAME, NotReached};
-use super::profile::FilesError;
 
 /// Why no AWS credentials are available. Never contains a credential or a response's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

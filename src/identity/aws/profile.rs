@@ -1,70 +1,19 @@
 //! Explains what is wrong with the files that AWS variables name, with the file's name, which the SDK's errors omit.
 
 use std::error::Error;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, PathBuf};
 
 use aws_config::SdkConfig;
-use aws_config::profile;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
-use aws_types::os_shim_internal::{Env, Fs};
+use aws_types::os_shim_internal::Env;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::domain::with_clause;
-use crate::identity::file::{self, FileError};
+use crate::identity::file;
 
-use super::environment;
-
-/// Why the files contain no usable credentials.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FilesError {
-    /// A profile file is malformed.
-    #[error("{0}")]
-    Malformed(String),
-    /// The selected profile is in no file.
-    #[error(
-        "AWS_PROFILE is {0:?}, and neither ~/.aws/config (AWS_CONFIG_FILE) nor ~/.aws/credentials \
-             (AWS_SHARED_CREDENTIALS_FILE) has a profile of that name"
-    )]
-    NoProfile(String),
-    /// A section of the config file has the spelling of the credentials file.
-    #[error("AWS_PROFILE is {0:?}, and ~/.aws/config (AWS_CONFIG_FILE) has [{0}]; there it is written [profile {0}]")]
-    Section(String),
-    /// The `source_profile` of the profile does not exist.
-    #[error("profile {profile:?} has source_profile = {wanted:?}, and there is no profile of that name")]
-    NoSource {
-        /// The selected profile.
-        profile: String,
-        /// Its `source_profile`.
-        wanted: String,
-    },
-    /// A profile has an access key ID without a secret key, or the reverse.
-    #[error("profile {profile:?} has no {missing}")]
-    Half {
-        /// The selected profile.
-        profile: String,
-        /// The missing setting.
-        missing: &'static str,
-    },
-    /// The selected profile has a way to credentials that is not supported.
-    #[error("profile {profile:?} has {key}, which is not supported; put credentials into the environment or a profile")]
-    Unsupported {
-        /// The selected profile.
-        profile: String,
-        /// The setting.
-        key: &'static str,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {} ({variable}): {why}", path.display())]
-    File {
-        /// The variable that names it.
-        variable: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// The reason.
-        why: String,
-    },
-}
+use super::files_error::{FilesError, load, never_ends};
+use super::{chain, environment, token_files};
 
 /// A credentials chain; when it has no credentials, the files it reads are checked for the reason.
 #[derive(Debug)]
@@ -82,6 +31,9 @@ impl<P: ProvideCredentials> ProvideCredentials for ExplainedFiles<P> {
 impl<P: ProvideCredentials> ExplainedFiles<P> {
     /// The credentials, or an explained error.
     async fn credentials(&self) -> Result {
+        if let Some(error) = token_files::unusable().await {
+            return Err(CredentialsError::invalid_configuration(error));
+        }
         let error = match self.0.provide_credentials().await {
             Err(error) => error,
             credentials => return credentials,
@@ -89,7 +41,8 @@ impl<P: ProvideCredentials> ExplainedFiles<P> {
         let is_of_settings =
             matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_));
         // On a laptop the last provider is instance metadata, which does not answer there.
-        let files = if is_of_settings || !names_token_file() { profile().await } else { token_file() };
+        let files =
+            if is_of_settings || !token_files::are_named() { profile().await } else { token_files::unreadable() };
         if let Some(files) = files {
             return Err(CredentialsError::invalid_configuration(files));
         }
@@ -108,16 +61,6 @@ pub(super) fn check_files() -> std::result::Result<(), FilesError> {
     Ok(())
 }
 
-/// Why reading the file would not end soon.
-fn never_ends(path: &Path) -> Option<FileError> {
-    let found = std::fs::metadata(path).ok()?;
-    match () {
-        () if found.is_file() => (found.len() > file::MOST_BYTES).then_some(FileError::TooLarge),
-        () if found.is_dir() || file::is_null_device(&found) => None,
-        () => Some(FileError::NotRegular),
-    }
-}
-
 /// Whether there is no profile file.
 pub(super) fn has_no_files() -> bool {
     own_files().iter().all(|file| !file.path.exists())
@@ -128,16 +71,14 @@ pub(super) async fn explain_files() -> Option<String> {
     profile().await.map(|error| error.to_string())
 }
 
-/// Checks the profile files and the selected profile.
+/// Checks the profile files, and the selected profile with those that it names.
 async fn profile() -> Option<FilesError> {
     let [config, credentials] = own_files();
     let shared = match (read(config), read(credentials)) {
         (Ok(config), Ok(_)) => config,
         (Err(error), _) | (_, Err(error)) => return Some(error),
     };
-    #[expect(deprecated, reason = "the type's new home is a crate that only the SDK needs")]
-    let files = profile::profile_file::ProfileFiles::default();
-    match profile::load(&Fs::default(), &Env::default(), &files, None).await {
+    match load().await {
         // The source's text is `error parsing PATH on line N:` and an explanation, without the file's content.
         Err(error) => {
             let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
@@ -151,24 +92,10 @@ async fn profile() -> Option<FilesError> {
                 let name = Some(name).filter(|name| *name != "default").map(str::to_owned);
                 return name.map(if is_there { FilesError::Section } else { FilesError::NoProfile });
             };
-            let wanted = profile.get("source_profile").filter(|wanted| profiles.get_profile(wanted).is_none());
-            if let Some(wanted) = wanted {
-                return Some(FilesError::NoSource { profile: name.to_owned(), wanted: wanted.to_owned() });
-            }
-            let unsupported = UNSUPPORTED.into_iter().find(|key| profile.get(key).is_some());
-            let missing = match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
-                (Some(_), None) => Some("aws_secret_access_key"),
-                (None, Some(_)) => Some("aws_access_key_id"),
-                (Some(_), Some(_)) | (None, None) => None,
-            };
-            let missing = missing.map(|missing| FilesError::Half { profile: name.to_owned(), missing });
-            missing.or_else(|| Some(FilesError::Unsupported { profile: name.to_owned(), key: unsupported? }))
+            chain::explain(&profiles, profile)
         }
     }
 }
-
-/// The settings of a profile that need a program or a browser.
-const UNSUPPORTED: [&str; 4] = ["credential_process", "sso_session", "sso_start_url", "login_session"];
 
 /// A file with profiles, which may not exist.
 #[derive(Debug)]
@@ -242,23 +169,6 @@ fn has_address(is_meant: impl Fn(&str) -> bool) -> bool {
     let text = if environment::ignores_addresses() { String::new() } else { read(config).unwrap_or_default() };
     let settings = text.lines().filter_map(|line| line.split_once('='));
     settings.map(|(key, value)| (key.trim(), value.trim())).any(|(key, value)| key == "endpoint_url" && is_meant(value))
-}
-
-/// The variables that name a file with a token.
-const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
-
-/// Whether a variable names a token file.
-fn names_token_file() -> bool {
-    TOKEN_FILES.iter().any(|variable| Env::default().get(variable).is_ok())
-}
-
-/// Checks that the token file can be read.
-fn token_file() -> Option<FilesError> {
-    TOKEN_FILES.into_iter().find_map(|variable| {
-        let path = PathBuf::from(Env::default().get(variable).ok()?);
-        let why = file::read(&path).err()?.to_string();
-        Some(FilesError::File { variable, path, why })
-    })
 }
 
 /// The endpoints of `services` sections. The SDK looks for `secrets-manager` there, but all AWS tools write
