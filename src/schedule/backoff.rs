@@ -9,6 +9,11 @@ use crate::domain::{part, scaled};
 pub(super) const SOON_FIRST: Duration = Duration::from_millis(500);
 /// The highest ceiling of [`transient_backoff`].
 pub(super) const SOON_LAST: Duration = Duration::from_secs(60);
+/// The highest ceiling of the back-off between two probes of a whole server, which are few: one for all its secrets.
+pub(super) const PROBE_LAST: Duration = Duration::from_secs(20);
+/// When a server or a mount answers again, what waited for it and does not expire soon is tried within this time, so
+/// that many clients do not return in the same second.
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// The wait of [`refusal_backoff`] after the first failure.
 const SLOW_FIRST: Duration = Duration::from_secs(60);
 /// The longest wait of [`refusal_backoff`].

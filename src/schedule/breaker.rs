@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::scaled;
 
-use super::backoff::{EXPIRED_WITHIN, longest_hold, transient_backoff};
+use super::backoff::{EXPIRED_WITHIN, PROBE_LAST, longest_hold, transient_backoff};
 use super::work::{SecretId, TokenId};
 
 /// What a request is for. The breaker distinguishes failures by it.
@@ -326,6 +326,8 @@ impl Breaker {
                 }
             }
         };
+        let last = (self.scope == Scope::Backend).then_some(PROBE_LAST);
+        let timing = FailureTiming { limit: timing.limit.into_iter().chain(last).min(), ..timing };
         let until = until.unwrap_or_else(|| timing.due(failures, now, jitter));
         let whose = if same && timing.reach == Reach::Slot {
             Whose::One { slot, others: now.saturating_add(transient_backoff(1, None, jitter)) }
@@ -344,6 +346,13 @@ impl Breaker {
         self.budget = Budget::default();
         if let State::Open { until, .. } = &mut self.state {
             *until = (*until).min(now);
+        }
+    }
+
+    /// Shortens the back-off of a mount to `at`, because the server that did not answer is back.
+    pub(super) fn server_is_back(&mut self, at: Duration) {
+        if let State::Open { until, .. } = &mut self.state {
+            *until = (*until).min(at);
         }
     }
 
@@ -448,7 +457,7 @@ mod tests {
         }
         assert_eq!(breaker.down_until(), None);
         assert!(gate(&breaker, B, &[]).unwrap() <= seconds(540) + Duration::from_millis(500));
-        assert!(gate(&breaker, A, &[]).unwrap() >= seconds(580));
+        assert!(gate(&breaker, A, &[]).unwrap() >= seconds(555));
         assert_eq!(breaker.failed(B, ran, at(seconds(541)), seconds(541), 0.9), Failed::Down);
         assert_eq!(gate(&breaker, A, &[]), gate(&breaker, B, &[]));
     }

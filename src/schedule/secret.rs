@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::domain::{LONGEST_LIFE, part, scaled};
 use crate::provider::{Class, Extent, Failure};
 
-use super::backoff::{refusal_backoff, unit};
+use super::backoff::{refusal_backoff, unit, with_jitter};
 use super::breaker::FailureTiming;
 use super::history::History;
 use super::secret_state::{Delivering, DenialMeaning, Notice, Server, Shown, Step};
@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::term::{LeaseTerm, NextStep};
 use super::work::{Answer, Life, Lifetime, MountId, Operation, Plan, TokenId};
 
-use intervals::less;
+use intervals::{after_outage, less};
 
 /// A refused renewal is retried once, 2–4 s later, before the lease is considered lost.
 const CONFIRM: Duration = Duration::from_secs(2);
@@ -35,6 +35,8 @@ pub(super) struct Secret {
     pub(super) history: History,
     /// Whether the one re-issue after a refused renewal has been used. A successful renewal resets it.
     reissued: bool,
+    /// The jitter of the recovery from an outage that the next read is the first after.
+    came_back: Option<f64>,
     /// Since when a rotating value has been past its rotation time without having changed.
     late_since: Option<Duration>,
     pub(super) notice: Notice,
@@ -80,6 +82,7 @@ impl Secret {
             due: Some(Duration::ZERO),
             history: History::default(),
             reissued: false,
+            came_back: None,
             late_since: None,
             notice: Notice::None,
             shown: Shown::Earlier(None, Delivering::Waits),
@@ -166,6 +169,7 @@ impl Secret {
         if !matches!(answer.life, Life::Rotates(_)) {
             self.late_since = None;
         }
+        let came_back = self.came_back.take();
         let reissued = self.reissue.map(|interval| requested_at.saturating_add(less(interval, settings, jitter)));
         let leased = |term: LeaseTerm| {
             let lease = CurrentValue::Lease { term, token, refusals: 0, lease: Lease::Alive, renewal_deadline: None };
@@ -191,7 +195,9 @@ impl Secret {
             }
             (Life::Unbounded, Operation::Write) => (CurrentValue::Plain { rotation: None }, reissued),
             (Life::Unbounded, Operation::Read) => {
-                let wait = less(self.interval(rotation, requested_at), settings, jitter);
+                let interval = self.interval(rotation, requested_at);
+                let wait =
+                    came_back.map_or_else(|| less(interval, settings, jitter), |back| after_outage(interval, back));
                 (CurrentValue::Plain { rotation }, Some(requested_at.saturating_add(wait)))
             }
         };
@@ -265,15 +271,21 @@ impl Secret {
                     now
                 }
             }
-            _ => now.saturating_add(refusal_backoff(count, jitter)),
+            _ => {
+                let wait = refusal_backoff(count, jitter);
+                let read = self.read_within().map(|within| with_jitter(within, jitter));
+                now.saturating_add(read.map_or(wait, |read| wait.min(read)))
+            }
         });
         if suspicious { DenialMeaning::Suspicious } else { DenialMeaning::Own }
     }
 
-    /// Makes the secret due if it waits for a retry, because the backend answers again.
-    pub(super) fn backend_is_back(&mut self, now: Duration) {
+    /// Makes the secret due at `at` if it waits for a retry, because the backend answers again. The read after the next
+    /// one follows sooner by a share of `jitter`.
+    pub(super) fn backend_is_back(&mut self, at: Duration, jitter: f64) {
         if self.history.is_retried() {
-            self.due = Some(now);
+            self.due = Some(at);
+            self.came_back = Some(jitter);
         }
     }
 

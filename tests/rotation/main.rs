@@ -17,6 +17,7 @@
 //! | 4 … an answer of a server that works is the mount's own; a request that hangs costs nobody its life | `partial::*` (two databases), `hangs::one_request_…`, `answers::a_server_that_never_answers_…` | `partial`: a database down, stopped, slow (1, 2, 3, 50 roles); `one_request_that_hangs_…` |
 //! | … what one path answers (502, 503, 472, a proxy's page, a cut) is its own while the health is good | `paths::what_one_path_…` | `partial::what_one_mount_answers_…`, `an_outage_is_over_with_it_…` |
 //! | … what has expired or is about to is probed every 10 s, whatever refused it; no storm of logins | `recovery::*` | `recovery`: refused, unusable, tokens that nothing accepts (1 and 50 roles) |
+//! | … after a repair what did not expire is read soon, and clients do not return together | `examples/fleet.rs` | `comeback` |
 //! | 2 … a renewal that keeps failing is replaced in the window | – | `partial::a_renewal_that_keeps_failing_…`, `a_token_whose_renewal_…` |
 //! | 3 … `Retry-After` never beyond what expires nor five minutes | `answers::whoever_is_asked_for_patience_…`, `hangs::an_hour_of_patience_…` | `partial::an_absurd_wish_…`, `a_refresh_asks_at_once_…` |
 //! | 5 the token before the leases, the old one revoked after the hand-over | `sidecar::a_new_token_takes_over_…` | `a_token_is_handed_over_…`, `an_old_token_lives_until_…` |

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::domain::{part, scaled};
-use crate::schedule::backoff::{EXPIRED_WITHIN, longest_backoff, unit, with_jitter};
+use crate::schedule::backoff::{BACK_WITHIN, EXPIRED_WITHIN, longest_backoff, unit, with_jitter};
 use crate::schedule::breaker::Slot;
 use crate::schedule::secret::Secret;
 use crate::schedule::settings::Reads;
-use crate::schedule::work::{SecretId, Work};
+use crate::schedule::work::{MountId, SecretId, Work};
 
 use super::{SLOW, Schedule};
 
@@ -23,6 +23,9 @@ pub(super) struct Round {
 
 /// The gap between reads that are sent together; smaller for short intervals.
 const BEHIND: Duration = Duration::from_secs(1);
+
+/// What expires within this time is not put off when a server is back.
+const SOON: Duration = Duration::from_secs(60);
 
 /// How long a delivery waits for the results of a round.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -154,6 +157,21 @@ impl Schedule {
             is_login_hastened.then_some(soon)
         });
         hastened.filter(|at| *at > now).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Makes due what waited for the server or the mount that answers again: what expires within a minute at once, the
+    /// rest together within [`BACK_WITHIN`].
+    pub(super) fn is_back(&mut self, is_its: impl Fn(MountId) -> bool, now: Duration) {
+        let (soon, later) = (now.saturating_add(SOON), now.saturating_add(scaled(BACK_WITHIN, self.jitter)));
+        for index in 0..self.secrets.len() {
+            let secret = &self.secrets[index];
+            if is_its(secret.mount()) {
+                let is_urgent = secret.is_pending() || self.expiry(secret).is_some_and(|end| end <= soon);
+                self.secrets[index].backend_is_back(if is_urgent { now } else { later }, self.jitter);
+            }
+        }
+        let its = self.mounts.iter_mut().enumerate().filter(|(index, _)| is_its(MountId(*index)));
+        its.for_each(|(_, mount)| mount.breaker.server_is_back(later));
     }
 
     /// When the next request under way becomes slow.

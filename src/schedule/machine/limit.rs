@@ -47,9 +47,11 @@ impl Schedule {
             }),
             Work::Read(id) => {
                 let known = self.mount_of(id).took_to_read.saturating_mul(4);
+                // A probe that hangs for long would notice late that the server is back.
+                let longest = if self.breaker.is_closed() { LONGEST } else { USUAL.max(self.settings.read_limit) };
                 doubled(self.settings.read_limit, self.secrets[id.0].history.silences())
                     .max(known)
-                    .clamp(SHORTEST, LONGEST)
+                    .clamp(SHORTEST, longest)
             }
             Work::Issue(id) => match self.left(id, now) {
                 Some(left) => {

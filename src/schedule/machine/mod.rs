@@ -97,12 +97,14 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// beginning with what failed least often, then by urgency. As long as all failures are one secret's, the others wait
 /// at most half a second and run one at a time.
 ///
-/// The back-off is exponential from 0.5 s to 60 s with full jitter, at most half of the time until the next expiry (but
-/// at least 1 s). A backend never gets more than 12 probes in a minute: with 8 requests under way when it starts, a
+/// The back-off is exponential from 0.5 s to 60 s with full jitter (for the probes of a backend that does not answer: 20
+/// s), at most half of the time until the next expiry (but at least 1 s). A value that is read at intervals waits no
+/// longer than its interval (at least 10 s), after a refusal, too. A backend never gets more than 12 probes in a minute: with 8 requests under way when it starts, a
 /// minute of outage costs at most 20 requests. Three answers in a row end an outage, and the next is counted anew.
 /// `Retry-After`, plus up to a tenth, is honoured for five minutes at most and never beyond an expiry; a
 /// [`refresh`](Self::refresh) ends it. On recovery overdue work runs: the token first, then by expiry, two in parallel,
-/// then 4, 8. A renewal that keeps failing while the server answers is given up in favour of a replacement in the
+/// then 4, 8; what failed and does not expire within a minute, together within 5 s. The interval of a read after the
+/// first since an outage is less by up to half. A renewal that keeps failing while the server answers is given up in favour of a replacement in the
 /// window of the current TTL.
 ///
 /// **Expired values.** A value that has expired, or will within 10 s, is requested every 10 s whatever its back-off

@@ -42,8 +42,7 @@ impl Schedule {
         // An answer to a secret that has not failed says nothing about those that do.
         let says_something = flight.ran_in_mount == Ran::AsProbe || breaker.is_closed();
         if says_something && breaker.answered() == Answered::Recovered {
-            let its = self.secrets.iter_mut().filter(|secret| secret.mount() == mount);
-            its.for_each(|secret| secret.backend_is_back(now));
+            self.is_back(|of| of == mount, now);
         }
     }
 
@@ -52,7 +51,7 @@ impl Schedule {
         (self.contact.last_answer, self.contact.suspected) = (now, None);
         if self.breaker.answered() == Answered::Recovered {
             self.events.push_back(Event::BackendUp);
-            self.secrets.iter_mut().for_each(|secret| secret.backend_is_back(now));
+            self.is_back(|_| true, now);
             if let Some(tokens) = &mut self.tokens {
                 tokens.backend_is_back(now);
             }
@@ -92,7 +91,9 @@ impl Schedule {
             FailureScope::Mount => {
                 self.note_or_suspect_server(flight, &failure, now);
                 if let Some(mount) = self.mount_id(flight.slot) {
-                    let timing = FailureTiming { limit: self.urgency(|of| of == mount, now), ..timing };
+                    let read = flight.work.secret().and_then(|id| self.secrets[id.0].read_within());
+                    let limit = self.urgency(|of| of == mount, now).into_iter().chain(read).min();
+                    let timing = FailureTiming { limit, ..timing };
                     let breaker = &mut self.mounts[mount.0].breaker;
                     let was_patient = breaker.retry_after_until(now).is_some();
                     breaker.failed(flight.slot, flight.ran_in_mount, timing, now, jitter);
@@ -116,7 +117,8 @@ impl Schedule {
     fn delay_slot(&mut self, flight: &InFlight, failure: Failure, timing: FailureTiming, now: Duration, jitter: f64) {
         match (flight.slot, &mut self.tokens) {
             (Slot::Secret(id), _) => {
-                let limit = self.expiry(&self.secrets[id.0]).map(|end| longest_backoff(end.saturating_sub(now)));
+                let left = self.expiry(&self.secrets[id.0]).map(|end| longest_backoff(end.saturating_sub(now)));
+                let limit = left.into_iter().chain(self.secrets[id.0].read_within()).min();
                 let timing = FailureTiming { limit, ..timing };
                 self.secrets[id.0].set_back(step_of(flight.work), failure, &timing, &self.settings, now, jitter);
             }

@@ -10,6 +10,8 @@ use super::Secret;
 
 /// A rotating value with less than this left is about to rotate.
 const SOON_ROTATED: Duration = Duration::from_secs(1);
+/// A read that keeps failing is not repeated more often than this, however short its interval.
+const SOONEST_RETRY: Duration = Duration::from_secs(10);
 /// Near a rotation date a Secrets Manager secret is read this many times as often …
 const NEAR: u32 = 12;
 /// … but not more often than this.
@@ -27,6 +29,12 @@ impl Secret {
         scaled(part(late, 8).clamp(SOON_ROTATED, Duration::from_secs(60)), 1.0 - unit(jitter) / 10.0)
     }
 
+    /// The longest back-off of a value that is read at intervals: its interval (at least 10 s), since a read that fails
+    /// costs the server no more than one that does not.
+    pub(in crate::schedule) fn read_within(&self) -> Option<Duration> {
+        self.is_read().then(|| self.plan.refresh.max(SOONEST_RETRY))
+    }
+
     /// The read interval: `refresh`, or a twelfth of it (at least 30 s) within one interval of a rotation date.
     pub(super) fn interval(&self, rotation: Option<Duration>, now: Duration) -> Duration {
         let refresh = self.plan.refresh;
@@ -39,4 +47,10 @@ impl Secret {
 /// Returns `wait` less up to [`Settings::spread`] (a tenth), by jitter.
 pub(super) fn less(wait: Duration, settings: &Settings, jitter: f64) -> Duration {
     scaled(wait, 1.0 - unit(jitter) * unit(settings.spread))
+}
+
+/// The interval after the first read since an outage: less up to half, so that clients that came back together do not
+/// go on reading together. The secrets of one schedule came back with the same jitter and stay together.
+pub(super) fn after_outage(wait: Duration, jitter: f64) -> Duration {
+    scaled(wait, 1.0 - unit(jitter) / 2.0)
 }

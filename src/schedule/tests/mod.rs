@@ -1,8 +1,9 @@
 //! Days of rotation in milliseconds: a simulated server with leases, tokens and faults, and a driver that keeps its loop.
 //!
 //! `server` grants, counts and accuses; `world` drives a schedule against it; `stories` tell single faults;
-//! `properties` are days with anything in them; `partial` has what fails only in part; `recovery` how soon what has expired is tried again; `misstated` has lives that are not true; `moves` are played by hand, where the order of two answers matters.
+//! `properties` are days with anything in them; `partial` has what fails only in part; `recovery` how soon what has expired is tried again; `comeback` how soon a repair is noticed; `misstated` has lives that are not true; `moves` are played by hand, where the order of two answers matters.
 
+mod comeback;
 mod misstated;
 mod moves;
 mod partial;

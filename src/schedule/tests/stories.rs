@@ -62,7 +62,7 @@ fn a_minute_of_outage_costs_at_most_twenty_requests_for_one_and_for_a_hundred_le
 #[test]
 fn on_recovery_the_token_goes_first_then_by_expiry_in_bounded_parallel() {
     let mut world = world((0..40).map(|n| leased(600 + 10 * n, DAY)).collect());
-    world.server.token_ttl = seconds(900);
+    world.server.token_ttl = seconds(780);
     world.server.faults.push(stretch(350, 560, What::Refuses));
     world.run(seconds(800));
     let ran = world.requests(560, 800);
