@@ -40,6 +40,7 @@ mod token_files;
 mod transport;
 
 pub use body::BodyError;
+use chain::ProfileCredentials;
 use checked::Checked;
 pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
@@ -138,12 +139,10 @@ impl AwsIdentity {
     }
 
     /// Checks that the proxy for STS can be used, where credentials for this region and role come from there: those of a role to
-    /// assume, and a web identity's. Sends nothing.
+    /// assume, of a profile with a role, and a web identity's. Sends nothing.
     pub async fn check_sts_proxy(&self, region: &str, role: Option<&str>) -> Result<(), AwsCredentialsError> {
-        let assumes = role.is_some() || self.settings.assume_role.is_some();
-        let is_web_identity_first =
-            environment::has_web_identity() && !environment::has_key() && profile::has_no_files();
-        if !assumes && !is_web_identity_first {
+        let is_role = role.is_some() || self.settings.assume_role.is_some();
+        if !is_role && !is_from_sts().await {
             return Ok(());
         }
         let base = self.base(&Region::new(region.to_owned())).await?;
@@ -245,6 +244,16 @@ impl AwsIdentity {
         roles.insert(role.to_owned(), provider.clone());
         provider
     }
+}
+
+/// Whether the chain has its credentials from STS: a profile's role, or a web identity where nothing comes before it.
+async fn is_from_sts() -> bool {
+    !environment::has_key()
+        && match chain::selected().await {
+            ProfileCredentials::Role => true,
+            ProfileCredentials::Other => false,
+            ProfileCredentials::None => environment::has_web_identity(),
+        }
 }
 
 /// The SDK's settings (endpoints, FIPS, dual stack, profile) with our transport and timeouts, and without retries,

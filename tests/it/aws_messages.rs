@@ -439,6 +439,36 @@ fn a_proxy_is_judged_by_the_address_that_the_profile_gives_too() {
             None => _ = check(&variables, false).ok(),
         }
     }
+    // So it is for the role of a profile, and for a web identity beside one that has nothing.
+    let token = case.write("jwt", "x");
+    let identity = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/web"),
+    ];
+    let role = "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = base\n";
+    let base = "[profile base]\naws_access_key_id = A\naws_secret_access_key = B\n";
+    let web = format!(
+        "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\nweb_identity_token_file = {}\n",
+        token.display()
+    );
+    for (profile, more, is_sts) in [
+        (format!("{role}{base}"), &[][..], true),
+        (web, &[], true),
+        ("[default]\nregion = eu-west-1\n".to_owned(), &identity, true),
+        ("[profile other]\nregion = eu-west-1\n".to_owned(), &identity, true),
+        ("[default]\naws_access_key_id = A\naws_secret_access_key = B\n".to_owned(), &identity, false),
+    ] {
+        case.write(".aws/config", &profile);
+        let unset = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+        let variables = with(&[&[around][..], &unset, more, &[socks]].concat());
+        if is_sts {
+            let says = ["cannot read aws-sm:some/name: ", &used_for("sts.eu-west-1.amazonaws.com")];
+            check(&variables, false).refused(64, &says);
+            refused(&case, &variables, 64, &says);
+        } else {
+            check(&variables, false).ok();
+        }
+    }
     // An address of the profile that is behind the proxy.
     case.write(".aws/config", plain.replace("{}", "http://aws.internal:1"));
     let http = with(&[("HTTP_PROXY", "http://p:x")]);

@@ -1,10 +1,11 @@
-//! Explains what is wrong with the selected profile, or with a profile whose credentials it uses.
+//! Where the selected profile has its credentials from, and what is wrong with it or with a profile whose credentials it
+//! uses.
 
 use aws_config::profile::{Profile, ProfileSet};
 
 use crate::identity::file;
 
-use super::files_error::FilesError;
+use super::files_error::{FilesError, load};
 
 /// The settings of a profile that need a program or a browser.
 const UNSUPPORTED: [&str; 4] = ["credential_process", "sso_session", "sso_start_url", "login_session"];
@@ -14,6 +15,29 @@ const SOURCES: [&str; 3] = ["Environment", "Ec2InstanceMetadata", "EcsContainer"
 pub(super) const TOKEN_FILE: &str = "web_identity_token_file";
 /// The same, with the file in which it stands.
 pub(super) const TOKEN_FILE_ORIGIN: &str = "web_identity_token_file in ~/.aws/config";
+
+/// Where a profile has its credentials from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProfileCredentials {
+    /// There is no such profile, or it has none: the credentials chain goes on.
+    None,
+    /// STS, for the role that it names.
+    Role,
+    /// Something else, or its files cannot be read.
+    Other,
+}
+
+/// Where the selected profile has its credentials from.
+pub(super) async fn selected() -> ProfileCredentials {
+    let Ok(profiles) = load().await else { return ProfileCredentials::Other };
+    let Some(profile) = profiles.get_profile(profiles.selected_profile()) else { return ProfileCredentials::None };
+    let has = |key: &str| profile.get(key).is_some();
+    match () {
+        () if has("role_arn") => ProfileCredentials::Role,
+        () if has("aws_access_key_id") || UNSUPPORTED.into_iter().any(has) => ProfileCredentials::Other,
+        () => ProfileCredentials::None,
+    }
+}
 
 /// The profile, and those that its `source_profile` leads to. Ends before one that is repeated or does not exist.
 pub(super) fn profiles<'a>(all: &'a ProfileSet, first: &'a Profile) -> Vec<&'a Profile> {

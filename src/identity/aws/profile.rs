@@ -61,11 +61,6 @@ pub(super) fn check_files() -> std::result::Result<(), FilesError> {
     Ok(())
 }
 
-/// Whether there is no profile file.
-pub(super) fn has_no_files() -> bool {
-    own_files().iter().all(|file| !file.path.exists())
-}
-
 /// What is wrong with the profile files, as text.
 pub(super) async fn explain_files() -> Option<String> {
     profile().await.map(|error| error.to_string())
