@@ -79,7 +79,8 @@ fn vault(out: &mut String, config: &Config, paths: &BTreeMap<&str, &str>) {
 
 /// Appends the IAM policy.
 fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
-    let resources: Vec<serde_json::Value> = secrets.iter().map(|source| resource(source, config).into()).collect();
+    let resources: BTreeSet<String> =
+        secrets.iter().flat_map(|source| resources(source, config.backends.aws.region.as_deref())).collect();
     let mut statements = vec![serde_json::json!({
         "Effect": "Allow",
         "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
@@ -107,12 +108,54 @@ fn iam(out: &mut String, config: &Config, secrets: &[&AwsSource]) {
     out.push('\n');
 }
 
-/// The ARN of a secret in the policy: a full ARN as it is; a name with a pattern for the six characters that Secrets
-/// Manager appends.
-fn resource(source: &AwsSource, config: &Config) -> String {
+/// The ARNs of a secret in the policy. IAM compares them with the full one, so that one without the six characters that
+/// Secrets Manager appends, and a name, have a pattern for these. An end that may be either is there in both forms.
+fn resources(source: &AwsSource, configured_region: Option<&str>) -> Vec<String> {
     if source.id.starts_with("arn:") {
-        return source.id.clone();
+        let end = source.id.rsplit_once('-').map(|(_, end)| end).filter(|end| end.len() == 6).unwrap_or_default();
+        let is_end = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_word = end.bytes().all(|byte| byte.is_ascii_lowercase());
+        let own = is_end.then(|| source.id.clone());
+        let longer = (!is_end || is_word).then(|| format!("{}-??????", source.id));
+        return own.into_iter().chain(longer).collect();
     }
-    let region = source.region.as_deref().or(config.backends.aws.region.as_deref()).unwrap_or("REGION");
-    format!("arn:aws:secretsmanager:{region}:ACCOUNT:secret:{}-??????", source.id)
+    let region = source.region.as_deref().or(configured_region).unwrap_or("REGION");
+    let partition = partition(region);
+    vec![format!("arn:{partition}:secretsmanager:{region}:ACCOUNT:secret:{}-??????", source.id)]
+}
+
+/// The partition of a region.
+fn partition(region: &str) -> &'static str {
+    const BY_START: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("eusc-", "aws-eusc"),
+    ];
+    BY_START.iter().find(|(start, _)| region.starts_with(start)).map_or("aws", |(_, partition)| partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arns_of_the_policy_match_the_full_arn_of_the_secret() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
+        let of = |id: &str, region: Option<&str>| {
+            let region = region.map(str::to_owned);
+            let source = AwsSource { id: id.to_owned(), region, stage: None, version: None, role: None };
+            resources(&source, None)
+        };
+        assert_eq!(of(&format!("{arn}-AbCdE1"), None), [format!("{arn}-AbCdE1")]);
+        assert_eq!(of(arn, None), [format!("{arn}-??????")]);
+        assert_eq!(of(&format!("{arn}-master"), None), [format!("{arn}-master"), format!("{arn}-master-??????")]);
+        for (region, partition) in [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")] {
+            let wanted = format!("arn:{partition}:secretsmanager:{region}:ACCOUNT:secret:db-??????");
+            assert_eq!(of("db", Some(region)), [wanted]);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::identity::aws::{
 };
 
 use super::super::{Class, Failure};
+use super::denial;
 
 impl From<AwsCredentialsError> for Failure {
     fn from(fault: AwsCredentialsError) -> Self {
@@ -211,14 +212,10 @@ impl ServiceError<String> {
     /// The failure for one secret.
     fn about(&self, source: &AwsSource, region: &str, action: &str) -> Failure {
         let code = in_brackets(&sanitize_code(&self.code));
-        let id = &source.id;
         match self.meaning() {
             Meaning::Credentials => return self.common(region),
             Meaning::Denied => {
-                let who = principal(&self.message).map(|who| format!(" to {who}")).unwrap_or_default();
-                let why = format!(
-                    "permission denied{code}{who}: the policy needs {action} on {id}, and kms:Decrypt on its key where that is not aws/secretsmanager"
-                );
+                let why = format!("permission denied{code}{}", denial::explain(&self.message, action, &source.id));
                 return Failure::new(Class::Denied, why);
             }
             Meaning::Throttled | Meaning::Failed | Meaning::Other => {}
@@ -234,7 +231,7 @@ impl ServiceError<String> {
                     "cannot be decrypted{code}: the policy needs kms:Decrypt on the secret's key, and the key must be enabled"
                 ),
             ),
-            "InvalidRequestException" if self.message.contains("mark") && self.message.contains("delet") => {
+            "InvalidRequestException" if self.message.contains("delet") => {
                 Failure::new(Class::NotFound, "the secret is scheduled for deletion; restore it with RestoreSecret")
             }
             "InvalidRequestException" | "InvalidParameterException" | "ValidationException" => Failure::new(
@@ -303,13 +300,6 @@ fn not_found(source: &AwsSource, region: &str) -> String {
     format!("{what} in {region} (ResourceNotFoundException); {hint}")
 }
 
-/// The principal that was refused, from `User: ARN is not authorized to perform: …`. Nothing else of a message is used.
-fn principal(message: &str) -> Option<&str> {
-    let (arn, _) = message.strip_prefix("User: ")?.split_once(' ')?;
-    let is_arn = arn.starts_with("arn:aws") && arn.len() <= 2048;
-    (is_arn && arn.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/+=,.@_-".contains(&byte))).then_some(arn)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,8 +328,10 @@ mod tests {
         ] {
             assert_eq!(about(code, "").class, class, "{code}");
         }
-        let deleted = "You can't perform this operation on the secret because it was marked for deletion.";
-        assert_eq!(about("InvalidRequestException", deleted).class, Class::NotFound);
+        for deleted in ["it was marked for deletion.", "it was deleted.", "it's currently marked deleted."] {
+            let deleted = format!("You can't perform this operation on the secret because {deleted}");
+            assert_eq!(about("InvalidRequestException", &deleted).class, Class::NotFound);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::identity::aws::{AwsIdentity, with_origin};
 use super::{Class, Failure, Fetch};
 
 mod batch;
+mod denial;
 mod error;
 
 use batch::{Group, Job, PENDING};
