@@ -30,6 +30,7 @@ mod body;
 mod chain;
 mod checked;
 mod credentials_error;
+mod endpoint;
 mod environment;
 mod files_error;
 mod negative_cache;
@@ -44,6 +45,7 @@ use chain::ProfileCredentials;
 use checked::Checked;
 pub use credentials_error::{AwsCredentialsError, Meaning, Metadata, explain};
 pub(crate) use credentials_error::{CREDENTIALS, in_brackets, oversized, retry_after, sanitize_code};
+use endpoint::NamedEndpoint;
 use negative_cache::NegativeCache;
 use profile::{ExplainedFiles, Services};
 pub(crate) use profile::{profile_files, with_origin};
@@ -58,6 +60,8 @@ const READ: Duration = Duration::from_secs(10);
 const METADATA: Duration = Duration::from_secs(1);
 /// The timeout of the whole credentials chain.
 const CHAIN: Duration = Duration::from_secs(15);
+/// How much earlier than that the chain is given up with a reason.
+const BEFORE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The SDK's ID of the service that keeps secrets.
 const SECRETS_MANAGER: &str = "Secrets Manager";
 /// The SDK's ID of the service that issues credentials.
@@ -271,7 +275,7 @@ async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsCred
         .await;
     let provider = ProviderConfig::default()
         .with_region(Some(region.clone()))
-        .with_http_client(transport)
+        .with_http_client(transport.clone())
         .with_retry_config(RetryConfig::disabled())
         .with_timeout_config(timeouts)
         .with_behavior_version(Some(BehaviorVersion::latest()))
@@ -291,7 +295,8 @@ async fn load(region: Region, transport: Transport) -> Result<SdkConfig, AwsCred
         environment::check_one_endpoint(&sdk, &services, STS)?;
     }
     let endpoint = sdk.endpoint_url().filter(|url| !url.trim().is_empty()).map(str::to_owned);
-    let chain = ExplainedFiles(NegativeCache::new(chain.build().await));
+    let chain = NamedEndpoint { chain: chain.build().await, transport, timeout: CHAIN.saturating_sub(BEFORE_TIMEOUT) };
+    let chain = ExplainedFiles(NegativeCache::new(chain));
     let mut builder = sdk.into_builder();
     builder.set_endpoint_url(endpoint);
     Ok(builder.service_config(services).credentials_provider(SharedCredentialsProvider::new(Checked(chain))).build())

@@ -291,12 +291,34 @@ fn what_answers_in_the_place_of_a_credentials_endpoint_is_not_called_a_connectio
         outcome.refused(69, &["aws-sm:some/name", "what answers there gives no credentials", "_FULL_URI"]);
         assert!(!outcome.err().contains("canary") && !outcome.err().contains("the connection failed"), "{outcome}");
     }
+    for status in ["403 Forbidden", "404 Not Found", "500 Internal Server Error"] {
+        let script = Script::start(move |_, _, stream| say(stream, status, "", "{\"message\":\"canary\"}"));
+        let says = format!(
+            "loading AWS credentials: the credentials endpoint answers {} (http://127.0.0.1:{}, from AWS_CONTAINER_CREDENTIALS_FULL_URI)",
+            &status[..3],
+            script.port
+        );
+        let outcome = asked(&script);
+        outcome.refused(69, &[&says]);
+        assert!(!outcome.err().contains("canary"), "{outcome}");
+    }
     let many = "[".repeat(30_000);
     let outcome = asked(&Script::start(move |_, _, stream| say(stream, "200 OK", "", &many)));
     outcome.refused(65, &["aws-sm:some/name: loading AWS credentials: the answer has more than 20000 names"]);
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{";
     let outcome = asked(&Script::start(move |_, _, stream| std::io::Write::write_all(stream, head.as_bytes())));
     outcome.refused(69, &["loading AWS credentials: the connection ended before the answer was complete"]);
+}
+
+#[test]
+fn credentials_that_do_not_come_are_not_called_an_unreachable_secrets_manager() {
+    let case = Case::new();
+    let script = Script::start(|_, _, stream| say_slowly(stream, "{"));
+    let run = case.run().args(&["--timeout", "16s", "--env", "X=aws-sm:some/name"]).env("HOME", &case.dir);
+    let run = run.env("AWS_REGION", "eu-west-1").env("AWS_EC2_METADATA_DISABLED", "true");
+    let outcome = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", script.address()).sh("true").output();
+    outcome.refused(69, &[&format!("loading AWS credentials: no answer in time (http://127.0.0.1:{}", script.port)]);
+    assert!(!outcome.err().contains("cannot reach Secrets Manager"), "{outcome}");
 }
 
 /// The SDK reads them whole, and waits for whoever writes, in a thread that nothing interrupts.

@@ -25,7 +25,7 @@ use super::body::BodyError;
 use super::checked::NotVisible;
 use super::environment::Unusable;
 use super::files_error::FilesError;
-use super::peer::{self, NO_NAME, NotReached};
+use super::peer::{self, NO_NAME, NoneGiven, NotReached};
 
 /// Why no AWS credentials are available. Never contains a credential or a response's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,20 +209,19 @@ pub fn explain(error: &(dyn Error + 'static)) -> AwsCredentialsError {
         return refused;
     }
     let what = if credentials.is_some() { peer::LOADING } else { "the request was not answered" };
-    if let Some(part) = chain(error).find_map(|cause| cause.downcast_ref::<NotVisible>()) {
-        return AwsCredentialsError::Misconfigured(part.to_string());
-    }
-    if let Some(files) = chain(error).find_map(|cause| cause.downcast_ref::<FilesError>()) {
-        return AwsCredentialsError::Misconfigured(files.to_string());
-    }
-    if let Some(variable) = chain(error).find_map(|cause| cause.downcast_ref::<Unusable>()) {
-        return AwsCredentialsError::Misconfigured(variable.to_string());
+    let is_of_settings =
+        |cause: &&(dyn Error + 'static)| cause.is::<NotVisible>() || cause.is::<FilesError>() || cause.is::<Unusable>();
+    if let Some(wrong) = chain(error).find(is_of_settings) {
+        return AwsCredentialsError::Misconfigured(wrong.to_string());
     }
     if let Some(proxy) = chain(error).find_map(|cause| cause.downcast_ref::<ProxyError>()) {
         return AwsCredentialsError::Proxy(proxy.clone());
     }
     if let Some(why) = oversized(error) {
         return AwsCredentialsError::Oversized { what, why };
+    }
+    if let Some(none) = chain(error).find_map(|cause| cause.downcast_ref::<NoneGiven>()) {
+        return AwsCredentialsError::Unreachable { what: peer::LOADING, why: none.explain() };
     }
     match credentials {
         Some(CredentialsError::CredentialsNotLoaded(_)) => AwsCredentialsError::NoCredentials(metadata(error)),

@@ -6,6 +6,7 @@ use std::fmt;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::config::{Proxies, without_userinfo};
+use crate::domain;
 
 use super::profile;
 
@@ -74,21 +75,65 @@ pub(super) fn unanswered(error: &ConnectorError, reason: &str) -> String {
 pub(super) const LOADING: &str = "loading AWS credentials";
 
 /// Adds the address, or the proxy and its variable, to the reason.
-pub(super) fn explain(way: Option<&NotReached>, reason: &str) -> String {
-    match way.map(|failed| (&failed.way, failed)) {
+pub(super) fn explain(failed: Option<&NotReached>, reason: &str) -> String {
+    match failed {
         None => reason.to_owned(),
-        Some((PeerRoute::Direct(address), _)) => {
-            let authority = address.split_once("://").map_or(address.as_str(), |(_, authority)| authority);
-            let said = profile::origin_of_address(authority).map(|name| format!(", from {name}"));
-            format!("{reason} ({address}{})", said.unwrap_or_default())
-        }
-        Some((PeerRoute::Proxy(proxy, variable), failed)) => {
-            let reason = tunnel(failed).unwrap_or(reason);
-            let reason = if reason == NO_NAME { "the proxy's name does not resolve" } else { reason };
-            format!("{reason}; requests go through the proxy {proxy} ({variable}), and NO_PROXY goes around it")
+        Some(failed) => failed.way.add_to(tunnel(failed).filter(|_| failed.way.is_proxy()).unwrap_or(reason)),
+    }
+}
+
+impl PeerRoute {
+    /// Whether it leads through a proxy.
+    fn is_proxy(&self) -> bool {
+        matches!(self, Self::Proxy(..))
+    }
+
+    /// Adds the address, or the proxy, to the reason.
+    fn add_to(&self, reason: &str) -> String {
+        match self {
+            Self::Direct(address) => {
+                let authority = address.split_once("://").map_or(address.as_str(), |(_, authority)| authority);
+                let said = profile::origin_of_address(authority).map(|name| format!(", from {name}"));
+                format!("{reason} ({address}{})", said.unwrap_or_default())
+            }
+            Self::Proxy(proxy, variable) => {
+                let reason = if reason == NO_NAME { "the proxy's name does not resolve" } else { reason };
+                format!("{reason}; requests go through the proxy {proxy} ({variable}), and NO_PROXY goes around it")
+            }
         }
     }
 }
+
+/// What came of the last request for credentials, where that were none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoneGiven {
+    /// A status other than success.
+    Status(PeerRoute, u16),
+    /// There is no answer yet.
+    Waiting(PeerRoute),
+}
+
+impl NoneGiven {
+    /// The reason, with the address.
+    pub(super) fn explain(&self) -> String {
+        match self {
+            Self::Waiting(way) => way.add_to("no answer in time"),
+            Self::Status(way, status @ 400..=499) => domain::with_clause(
+                &way.add_to(&format!("the credentials endpoint answers {status}")),
+                "its log says why; in EKS the service account needs a Pod Identity association",
+            ),
+            Self::Status(way, status) => way.add_to(&format!("the credentials endpoint answers {status}")),
+        }
+    }
+}
+
+impl fmt::Display for NoneGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explain())
+    }
+}
+
+impl Error for NoneGiven {}
 
 /// The message for a name that does not resolve.
 pub(super) const NO_NAME: &str = "the name does not resolve";

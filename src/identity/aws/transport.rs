@@ -40,7 +40,7 @@ use super::AwsCredentialsError;
 use super::body::{BodyError, bound_token_life, check_role};
 use super::credentials_error::{innermost, sanitize_code};
 use super::environment::is_near;
-use super::peer::{NO_NAME, PeerRoute, unanswered, with_route};
+use super::peer::{NO_NAME, NoneGiven, PeerRoute, unanswered, with_route};
 
 /// The timeout for receiving a response's body. The SDK's own timeout ends when the response begins.
 const BODY: Duration = Duration::from_secs(20);
@@ -59,6 +59,8 @@ struct Shared {
     large: Semaphore,
     /// Why the last request for credentials was not answered; `None` once one was.
     failed: Mutex<Option<String>>,
+    /// What the last request for credentials gave instead of an answer that may have some.
+    none_given: Mutex<Option<NoneGiven>>,
 }
 
 type Timeouts = (Option<Duration>, Option<Duration>);
@@ -106,7 +108,15 @@ impl Route {
 impl Transport {
     pub(super) fn new(ca_bundle: Option<PathBuf>, proxies: Proxies) -> Self {
         let (tls, connectors, large) = (OnceLock::new(), Mutex::new(Vec::new()), Semaphore::new(1));
-        Self(Arc::new(Shared { ca_bundle, proxies, tls, connectors, large, failed: Mutex::new(None) }))
+        Self(Arc::new(Shared {
+            ca_bundle,
+            proxies,
+            tls,
+            connectors,
+            large,
+            failed: Mutex::new(None),
+            none_given: Mutex::new(None),
+        }))
     }
 
     /// Reads the private CA bundle, if one is configured, so that an error can be reported.
@@ -154,6 +164,17 @@ impl Transport {
     /// Why the last request for credentials was not answered.
     pub(super) fn failed_so_far(&self) -> Option<String> {
         self.failed().clone()
+    }
+
+    /// What the last request for credentials gave, if it is under way or was answered with an error that no service
+    /// explains.
+    pub(super) fn none_given(&self) -> Option<NoneGiven> {
+        self.0.none_given.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Records what a request for credentials gives.
+    fn record(&self, none: Option<NoneGiven>) {
+        *self.0.none_given.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = none;
     }
 
     /// Locks the reason of the last request for credentials.
@@ -224,20 +245,34 @@ impl HttpConnector for Dispatch {
         };
         let sent = SentRequest::new(&request, &route);
         let (way, uri) = (self.transport.way(request.uri(), &route), request.uri().to_owned());
+        let is_read = request.method() == "GET";
         let answer = self.transport.connector(route, &self.settings).call(request);
         let transport = self.transport.clone();
+        if !is_of_secret {
+            transport.record(Some(NoneGiven::Waiting(way.clone())));
+        }
         HttpConnectorFuture::new(async move {
             let answer = answer.await.inspect_err(|error| sent.log_failure(error));
-            let answer = answer.map_err(|error| with_route(way, error));
+            let answer = answer.map_err(|error| with_route(way.clone(), error));
             if !is_of_secret {
+                // STS, which is asked by POST, explains its errors.
+                let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+                let refusal = status.filter(|status| is_read && *status >= 400);
+                transport.record(refusal.map(|status| NoneGiven::Status(way.clone(), status)));
                 *transport.failed() = answer.as_ref().err().map(|error| unanswered(error, &innermost(error)));
             }
             let mut response = answer?;
             sent.log_answer(response.status().as_u16());
             let body = transport.receive(response.take_body(), most);
+            if !is_of_secret && transport.none_given().is_none() {
+                transport.record(Some(NoneGiven::Waiting(way)));
+            }
             let Ok(body) = tokio::time::timeout(BODY, body).await else {
                 return Err(ConnectorError::timeout("the answer did not end".into()));
             };
+            if matches!(transport.none_given(), Some(NoneGiven::Waiting(_))) && !is_of_secret {
+                transport.record(None);
+            }
             let body = body?;
             check_role(&uri, &body)?;
             bound_token_life(&mut response);
