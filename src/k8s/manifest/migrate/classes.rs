@@ -9,6 +9,7 @@ use crate::domain::{SecretRef, Source, encoded_path};
 use super::super::doc::Doc;
 use super::super::{read, write};
 use super::annotations::Annotations;
+use super::jmes::{self, Content};
 use super::volumes::{containers, items, without};
 
 const DRIVER: &str = "secrets-store.csi.k8s.io";
@@ -26,7 +27,7 @@ struct Class {
 /// A file of a volume, with the values of the config's fields.
 struct File {
     name: String,
-    from: String,
+    content: Content,
     mode: Option<String>,
     decode: Option<&'static str>,
 }
@@ -240,7 +241,7 @@ impl Reader<'_> {
         if !SecretRef::parse(&from, &BTreeMap::new()).is_ok_and(|found| is_meant(&found)) {
             return self.obstacle(format!("{name}: no reference has the path {path} and the key {key}"));
         }
-        let file = File { name: name.to_owned(), from, mode: self.mode(name, object), decode };
+        let file = File { name: name.to_owned(), content: Content::From(from), mode: self.mode(name, object), decode };
         self.files.push(file);
     }
 
@@ -300,27 +301,35 @@ impl Reader<'_> {
             return self.obstacle(format!("{name}: no reference has that name"));
         }
         let plain = if is_arn { name.rsplit(':').next().unwrap_or(name) } else { name };
-        let translation = self.parameter("pathTranslation").unwrap_or_else(|| "_".to_owned());
         let own_name = text("objectAlias").unwrap_or(if is_arn { name } else { plain });
-        let own_name = if translation == "False" { own_name.to_owned() } else { own_name.replace('/', &translation) };
+        let Some(own_name) = self.file_name(own_name) else { return };
         let (mode, decode) = (self.mode(name, object), None);
-        self.files.push(File { name: own_name, from: source.clone(), mode: mode.clone(), decode });
+        self.files.push(File { name: own_name, content: Content::From(source.clone()), mode: mode.clone(), decode });
         for field in items(object.get("jmesPath")) {
             let (Some(path), Some(alias)) = (field.text("path"), field.text("objectAlias")) else {
                 return self.obstacle(format!("{name}: a jmesPath without path or objectAlias"));
             };
-            let key = path.strip_prefix('"').and_then(|path| path.strip_suffix('"')).unwrap_or(path);
-            let is_field = path != key || path.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            if !is_field {
-                self.obstacle(format!("{name}: the jmesPath {path} is more than a field of the first level; write {alias} with secret-exec.dev/template.NAME"));
+            let Some(content) = jmes::content(&source, path) else {
+                self.obstacle(format!("{name}: the jmesPath {path} is more than fields and places; write {alias} with secret-exec.dev/template.NAME"));
                 continue;
+            };
+            let Some(alias) = self.file_name(alias) else { return };
+            let own_mode = field.get("filePermission").is_some();
+            let mode = if own_mode { self.mode(&alias, field) } else { mode.clone() };
+            self.files.push(File { name: alias, content, mode, decode });
+        }
+    }
+
+    /// The name of the file of an object or alias, by `pathTranslation`.
+    fn file_name(&mut self, name: &str) -> Option<String> {
+        let translation = self.parameter("pathTranslation").filter(|text| !text.is_empty());
+        match translation.as_deref() {
+            Some(text) if text.eq_ignore_ascii_case("false") => Some(name.trim_start_matches('/').to_owned()),
+            Some(text) if text.len() > 1 => {
+                self.obstacle("pathTranslation is neither False nor a single character");
+                None
             }
-            self.files.push(File {
-                name: alias.to_owned(),
-                from: format!("{source}#{key}"),
-                mode: mode.clone(),
-                decode,
-            });
+            other => Some(name.replace('/', other.unwrap_or("_"))),
         }
     }
 
@@ -355,14 +364,18 @@ impl Reader<'_> {
     fn write(&mut self) {
         let mut below = Vec::new();
         for file in std::mem::take(&mut self.files) {
-            let File { name, from, mode, decode } = file;
+            let File { name, content, mode, decode } = file;
+            let (kind, field, text) = match content {
+                Content::From(text) => ("file", "from", text),
+                Content::Template(text) => ("template", "template", text),
+            };
             if mode.is_none() && decode.is_none() && is_name(&name) {
-                self.add(&format!("file.{name}"), from);
+                self.add(&format!("{kind}.{name}"), text);
                 continue;
             }
             let mode = mode.map(|mode| ("mode", mode));
             let decode = decode.map(|decode| ("decode", decode.to_owned()));
-            let fields = [("from", from)].into_iter().chain(mode).chain(decode);
+            let fields = [(field, text)].into_iter().chain(mode).chain(decode);
             let fields = fields.map(|(key, text)| (key.to_owned(), Doc::Text(text)));
             below.push((name, Doc::Map(fields.collect())));
         }

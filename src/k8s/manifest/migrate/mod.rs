@@ -4,6 +4,7 @@
 
 mod annotations;
 mod classes;
+mod jmes;
 mod objects;
 mod volumes;
 

@@ -307,7 +307,8 @@ spec:
     region: eu-west-1
     objects: |
       - { objectName: prod/stripe, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS,
-          jmesPath: [{ path: key, objectAlias: stripe-key }, { path: '\"a.b\"', objectAlias: quoted }] }
+          jmesPath: [{ path: key, objectAlias: stripe-key }, { path: '\"a.b\"', objectAlias: quoted },
+                     { path: 'db.pw[0]', objectAlias: db/pw }, { path: own, objectAlias: own, filePermission: '0400' }] }
       - objectName: \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf\"
         objectAlias: app
 ";
@@ -318,12 +319,16 @@ spec:
         "secret-exec.dev/file.prod_stripe: aws-sm:prod/stripe?stage=AWSPREVIOUS",
         "secret-exec.dev/file.stripe-key: aws-sm:prod/stripe?stage=AWSPREVIOUS#key",
         "secret-exec.dev/file.quoted: aws-sm:prod/stripe?stage=AWSPREVIOUS#a.b",
+        "secret-exec.dev/template.db_pw: \"{{ secret('aws-sm:prod/stripe?stage=AWSPREVIOUS')['db']['pw'][0] }}\"",
+        "  own:",
+        "    mode: \"0400\"",
         "secret-exec.dev/file.app: aws-sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf",
     ] {
         assert!(made.text.contains(&format!("    {line}\n")), "{line}: {}", made.text);
     }
     for (from, to, said) in [
-        ("path: key,", "path: 'a.b[0]',", "more than a field of the first level"),
+        ("path: key,", "path: 'a.b[*]',", "more than fields and places"),
+        ("region:", "pathTranslation: ab\n    region:", "neither False nor a single character"),
         ("objectType: secretsmanager", "objectType: ssmparameter", "parameters of SSM"),
         ("provider: aws", "provider: azure", "\"azure\" is not supported"),
         ("name: db", "name: other", "SecretProviderClass db is not in these files"),
