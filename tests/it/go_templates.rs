@@ -14,6 +14,10 @@ const RECORDED: &str = include_str!("../../src/render/gotemplate/tests/recorded.
 /// More of them, each a few things that templates in use do.
 const MORE: &[&str] = &[
     "{{ with secret \"kv/data/app\" }}{{ .Data | toJSON | len | lt 10 }}\n{{ end }}",
+    "{{ $t := sprig_toDate \"2006-01-02T15:04:05Z07:00\" \"2026-03-01T01:02:03+05:30\" }}{{ $t }}|{{ $t.Hour }} {{ $t.Day }} {{ $t.YearDay }} {{ $t.Unix }}|{{ $t.UTC }}|{{ $t.Format \"Mon Jan 2 15:04 MST -07 Z0700\" }}|{{ sprig_date \"15:04 MST\" $t }}|{{ sprig_dateInZone \"15:04 MST\" $t \"GMT\" }}|{{ $t | sprig_toJson }}|{{ sprig_dateModify \"-2h\" $t }}|{{ sprig_unixEpoch $t }}",
+    "{{ sprig_toDate \"2006-01-02 15:04 -0700\" \"2026-01-01 00:30 -0730\" }}|{{ sprig_toDate \"2006-01-02 15:04 -0700 MST\" \"2026-01-01 00:30 -0800 PST\" }}|{{ sprig_toDate \"2006-01-02 15:04 MST\" \"2026-01-01 00:30 PST\" }}|{{ sprig_toDate \"2006-01-02 15:04 MST\" \"2026-01-01 00:30 GMT+3\" }}",
+    "{{ sprig_toDate \"15:04 -0700\" \"00:30 +0000\" }}|{{ sprig_toDate \"15:04 -0700 MST\" \"00:30 +0000 GMT\" }}|{{ sprig_toDate \"15:04 Z07:00\" \"00:30 Z\" }}|{{ sprig_toDate \"15:04 MST\" \"00:30 UTC\" }}|{{ sprig_toDate \"15:04 MST\" \"00:30 ACWST\" }}|{{ sprig_toDate \"15:04 -0700 MST\" \"00:30 +0100 UTC\" }}",
+    "{{ sprig_toDate \"15:04 -07:00:00\" \"00:30 -05:06:07\" }}|{{ sprig_toDate \"2006-01-02 -0700\" \"0001-01-01 +0100\" }}|{{ sprig_toDate \"15:04 MST\" \"00:30 GMT-11\" | sprig_date \"15:04 MST\" }}|{{ eq (sprig_toDate \"15 -07\" \"12 +01\").Unix (sprig_toDate \"15 -07\" \"11 +00\").Unix }}",
     "{{- with secret \"kv/data/app\" -}}\nexport USER=\"{{ .Data.data.user }}\"\nexport N={{ .Data.data.n }}\n{{- end }}\n",
     "{{ with secret \"/kv/data/app/\" }}{{ .Data.data.user }}{{ end }}",
     "{{ with secret \"kv/data/app?version=1\" }}{{ .Data.data.user }}{{ end }}",

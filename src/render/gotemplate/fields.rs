@@ -52,7 +52,7 @@ fn cannot_evaluate(value: &Value, name: &str) -> String {
 /// The result of a method of `time.Time` without arguments.
 fn time(moment: Moment, name: &str) -> Option<Value> {
     Some(match name {
-        "UTC" | "Local" => Value::Time(moment),
+        "UTC" | "Local" => Value::Time(moment.utc()),
         "String" => Value::text(moment.printed()),
         "Unix" => Value::Int(moment.unix(), Int::Int64),
         number => Value::int(moment.number(number)?),

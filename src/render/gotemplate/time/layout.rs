@@ -118,23 +118,18 @@ fn fraction(rest: &str) -> Option<(usize, bool)> {
 impl Moment {
     /// The time in a layout of Go's.
     pub(in super::super) fn format(self, layout: &str) -> String {
-        self.format_in(layout, "UTC")
-    }
-
-    /// The time in a layout of Go's, with this name of a zone without an offset.
-    pub(in super::super) fn format_in(self, layout: &str, zone: &str) -> String {
         let civil = self.civil();
         let (mut out, mut rest) = (String::new(), layout);
         loop {
             let (text, element, behind) = next(rest);
             out.push_str(text);
             let Some(element) = element else { return out };
-            out.push_str(&self.element(element, &civil, zone));
+            out.push_str(&self.element(element, &civil));
             rest = behind;
         }
     }
 
-    fn element(self, element: Element, civil: &Civil, zone: &str) -> String {
+    fn element(self, element: Element, civil: &Civil) -> String {
         let month = MONTHS[civil.month as usize - 1];
         let weekday = DAYS[civil.weekday];
         let twelve = if civil.hour.is_multiple_of(12) { 12 } else { civil.hour % 12 };
@@ -161,12 +156,9 @@ impl Moment {
             Year => format!("{:02}", civil.year.rem_euclid(100)),
             Noon => if civil.hour < 12 { "AM" } else { "PM" }.to_owned(),
             SmallNoon => if civil.hour < 12 { "am" } else { "pm" }.to_owned(),
-            ZoneName => zone.to_owned(),
-            Zone { z: true, .. } => "Z".to_owned(),
-            Zone { colon, parts, .. } => {
-                let separator = if colon { ":" } else { "" };
-                format!("+{}", vec!["00"; parts.into()].join(separator))
-            }
+            ZoneName => self.zone.name(),
+            Zone { z: true, .. } if self.zone.offset == 0 => "Z".to_owned(),
+            Zone { colon, parts, .. } => self.zone.written(if colon { ":" } else { "" }, parts),
             Fraction { digits, trims, comma } => self.fraction(digits, trims, comma),
         }
     }

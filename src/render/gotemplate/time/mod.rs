@@ -1,10 +1,12 @@
-//! Go's `time` package for templates: points in time in UTC, their layouts, and durations.
+//! Go's `time` package for templates: points in time, their layouts, and durations.
 
 mod duration;
 mod layout;
 mod parse;
+mod zone;
 
 pub(super) use duration::Span;
+use zone::Zone;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -26,12 +28,13 @@ const SECONDS_A_DAY: i64 = 86_400;
 /// The years 0 to 9999, in seconds since 1970: layouts write years of four digits.
 const YEARS: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 
-/// A point in time, in UTC.
+/// A point in time, and the zone in which it is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
     /// Seconds since 1970.
     seconds: i64,
     nanos: u32,
+    zone: Zone,
 }
 
 /// A date and the time of the day.
@@ -51,12 +54,12 @@ struct Civil {
 
 impl Moment {
     /// Go's zero time: the first second of the year 1.
-    pub(super) const ZERO: Self = Self { seconds: -62_135_596_800, nanos: 0 };
+    pub(super) const ZERO: Self = Self { seconds: -62_135_596_800, nanos: 0, zone: Zone::UTC };
 
     /// The time that is `seconds` after 1970 began; an error outside of the years that layouts can write.
     pub(super) fn at(seconds: i64) -> Result<Self, String> {
         if YEARS.contains(&seconds) {
-            return Ok(Self { seconds, nanos: 0 });
+            return Ok(Self { seconds, nanos: 0, zone: Zone::UTC });
         }
         Err("the time is outside of the years 0 to 9999".to_owned())
     }
@@ -71,7 +74,17 @@ impl Moment {
         let nanos = i64::from(self.nanos) + span.0 % 1_000_000_000;
         let seconds = self.seconds.saturating_add(span.0 / 1_000_000_000);
         let moved = Self::at(seconds.saturating_add(nanos.div_euclid(1_000_000_000)))?;
-        Ok(Self { nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or_default(), ..moved })
+        Ok(Self { nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or_default(), zone: self.zone, ..moved })
+    }
+
+    /// The same time in UTC.
+    pub(super) fn utc(self) -> Self {
+        Self { zone: Zone::UTC, ..self }
+    }
+
+    /// The same time in Greenwich's zone, which is UTC under another name.
+    pub(super) fn gmt(self) -> Self {
+        Self { zone: Zone::GMT, ..self }
     }
 
     /// The span from `earlier` to this time, at most 292 years.
@@ -107,7 +120,8 @@ impl Moment {
     }
 
     fn civil(self) -> Civil {
-        let (days, seconds) = (self.seconds.div_euclid(SECONDS_A_DAY), self.seconds.rem_euclid(SECONDS_A_DAY));
+        let local = self.seconds.saturating_add(self.zone.offset.into());
+        let (days, seconds) = (local.div_euclid(SECONDS_A_DAY), local.rem_euclid(SECONDS_A_DAY));
         let (year, month, day) = date(days);
         let small = |number: i64| u32::try_from(number).unwrap_or_default();
         Civil {

@@ -1,10 +1,10 @@
-//! Reads a time in a layout, like `time.Parse` of Go. A zone is an offset; a name of a zone counts as UTC.
+//! Reads a time in a layout, like `time.Parse` of Go. A name of a zone counts as UTC.
 
 use super::layout::{Element, next};
-use super::{DAYS, MONTHS, Moment, SECONDS_A_DAY, Span, days_before, days_in};
+use super::{DAYS, MONTHS, Moment, SECONDS_A_DAY, Span, Zone, days_before, days_in};
 
-/// The numbers that are read.
-struct Read {
+/// What is read.
+struct Read<'t> {
     year: i64,
     month: Option<u32>,
     day: Option<u32>,
@@ -15,8 +15,17 @@ struct Read {
     nanos: u32,
     /// Whether it says that it is after noon.
     is_pm: Option<bool>,
+    zone: ReadZone<'t>,
+}
+
+/// What is read of the zone.
+#[derive(Default)]
+struct ReadZone<'t> {
+    /// Whether it is UTC by name.
+    is_utc: bool,
     /// Seconds east of UTC.
-    offset: i64,
+    offset: Option<i32>,
+    name: Option<&'t str>,
 }
 
 impl Moment {
@@ -32,7 +41,7 @@ impl Moment {
             second: 0,
             nanos: 0,
             is_pm: None,
-            offset: 0,
+            zone: ReadZone::default(),
         };
         let (mut layout, mut text) = (layout, text);
         loop {
@@ -99,9 +108,9 @@ fn fraction(text: &str) -> Option<(u32, &str)> {
     Some((nanos, &rest[count..]))
 }
 
-impl Read {
+impl<'t> Read<'t> {
     /// Reads an element, and returns what is behind it.
-    fn element<'t>(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
+    fn element(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
         let place = match element {
             Element::LongMonth | Element::Month | Element::NumMonth | Element::ZeroMonth => &mut self.month,
             Element::Day | Element::UnderDay | Element::ZeroDay => &mut self.day,
@@ -130,7 +139,7 @@ impl Read {
     }
 
     /// The elements of the year, the time of the day and the zone.
-    fn time<'t>(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
+    fn time(&mut self, element: Element, text: &'t str, behind: &str) -> Option<&'t str> {
         let (place, fixed, most) = match element {
             Element::LongYear => {
                 let (year, rest) = digits(text, 4)?;
@@ -145,7 +154,7 @@ impl Read {
             Element::LongWeekday => return name(text, &DAYS, None).map(|(_, rest)| rest),
             Element::Weekday => return name(text, &DAYS, Some(3)).map(|(_, rest)| rest),
             Element::Noon | Element::SmallNoon => return self.noon(element, text),
-            Element::ZoneName => return zone_name(text),
+            Element::ZoneName => return self.zone_name(text),
             Element::Zone { z, colon, parts } => return self.zone(text, z, colon, parts),
             Element::Fraction { digits: count, trims, .. } => return self.fraction(text, count, trims),
             Element::Hour => (&mut self.hour, false, 23),
@@ -170,7 +179,7 @@ impl Read {
         }
     }
 
-    fn noon<'t>(&mut self, element: Element, text: &'t str) -> Option<&'t str> {
+    fn noon(&mut self, element: Element, text: &'t str) -> Option<&'t str> {
         let is_pm = match (element, text.get(..2)?) {
             (Element::Noon, "PM") | (Element::SmallNoon, "pm") => true,
             (Element::Noon, "AM") | (Element::SmallNoon, "am") => false,
@@ -180,7 +189,7 @@ impl Read {
         Some(&text[2..])
     }
 
-    fn fraction<'t>(&mut self, text: &'t str, count: usize, trims: bool) -> Option<&'t str> {
+    fn fraction(&mut self, text: &'t str, count: usize, trims: bool) -> Option<&'t str> {
         if trims && !text.starts_with(['.', ',']) {
             return Some(text);
         }
@@ -190,8 +199,9 @@ impl Read {
         is_right.then_some(rest)
     }
 
-    fn zone<'t>(&mut self, text: &'t str, z: bool, colon: bool, parts: u8) -> Option<&'t str> {
+    fn zone(&mut self, text: &'t str, z: bool, colon: bool, parts: u8) -> Option<&'t str> {
         if let Some(rest) = text.strip_prefix('Z').filter(|_| z) {
+            self.zone.is_utc = true;
             return Some(rest);
         }
         let sign = match text.as_bytes().first()? {
@@ -209,9 +219,9 @@ impl Read {
             if found > if part == 0 { 24 } else { 60 } {
                 return None;
             }
-            seconds += i64::from(found) * unit;
+            seconds += i32::try_from(found).unwrap_or_default() * unit;
         }
-        self.offset = sign * seconds;
+        self.zone.offset = Some(sign * seconds);
         Some(rest)
     }
 
@@ -237,20 +247,37 @@ impl Read {
             days = named;
         }
         let of_day = i64::from(hour * 3600 + self.minute * 60 + self.second);
-        let whole = Moment { seconds: days * SECONDS_A_DAY + of_day - self.offset, nanos: 0 };
+        let (zone, before) = match (self.zone.is_utc, self.zone.offset, self.zone.name) {
+            (false, Some(offset), name) => (Zone::with(offset, name), offset),
+            // The time of a zone of which only the name is known counts as UTC.
+            (false, None, Some(name)) => (Zone::named(name), 0),
+            _ => (Zone::UTC, 0),
+        };
+        let whole = Moment { seconds: days * SECONDS_A_DAY + of_day - i64::from(before), nanos: 0, zone };
         whole.plus(Span::nanos(self.nanos.into())).ok()
+    }
+
+    /// The name of a zone: three to five capital letters, or `GMT+3`.
+    fn zone_name(&mut self, text: &'t str) -> Option<&'t str> {
+        let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+        let length = match letters {
+            3 if text.starts_with("GMT") => 3 + hours(&text[3..]),
+            3 => 3,
+            4 | 5 if text.as_bytes()[letters - 1] == b'T' => letters,
+            _ => return None,
+        };
+        let (name, rest) = text.split_at(length);
+        match name {
+            "UTC" => self.zone.is_utc = true,
+            name => self.zone.name = Some(name),
+        }
+        Some(rest)
     }
 }
 
-/// What is behind the name of a zone: three or four capital letters, or `GMT+3`, whose offset Go does not apply either.
-fn zone_name(text: &str) -> Option<&str> {
-    let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
-    let hours = text.strip_prefix("GMT").and_then(|rest| rest.strip_prefix(['+', '-']));
-    let digits = hours.map_or(0, |hours| hours.bytes().take_while(u8::is_ascii_digit).count());
-    match letters {
-        3 if digits > 0 => hours.map(|hours| &hours[digits..]),
-        3 => Some(&text[3..]),
-        4 if text.as_bytes()[3] == b'T' => Some(&text[4..]),
-        _ => None,
-    }
+/// The length of the hours behind `GMT`: a sign and at most 23.
+fn hours(text: &str) -> usize {
+    let digits = text.strip_prefix(['+', '-']).map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+    let is_hour = (1..=4).contains(&digits) && text[1..=digits].parse::<u32>().is_ok_and(|hours| hours <= 23);
+    if is_hour { digits + 1 } else { 0 }
 }

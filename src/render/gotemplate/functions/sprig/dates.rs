@@ -66,9 +66,9 @@ fn in_zone(run: &mut Rendering<'_>, given: &[Value]) -> Outcome {
 
 /// A time, or seconds since 1970, in a layout; anything else is the present time, as in Sprig.
 fn date(run: &mut Rendering<'_>, layout: &str, date: &Value, zone: &str) -> Outcome {
-    let zone = match zone {
-        "" | "UTC" | "Local" | "Etc/UTC" => "UTC",
-        "GMT" => "GMT",
+    let in_zone = match zone {
+        "" | "UTC" | "Local" | "Etc/UTC" => Moment::utc,
+        "GMT" => Moment::gmt,
         _ => return Err("the only time zone here is UTC".to_owned()),
     };
     let moment = match date {
@@ -78,7 +78,7 @@ fn date(run: &mut Rendering<'_>, layout: &str, date: &Value, zone: &str) -> Outc
     };
     // No element of a layout becomes more than four times as long.
     run.grow(layout.len().saturating_mul(4))?;
-    Ok(Value::text(moment.format_in(layout, zone)))
+    Ok(Value::text(in_zone(moment).format(layout)))
 }
 
 /// A time moved by a duration.
