@@ -95,7 +95,7 @@ fn a_configuration_that_cannot_work_is_refused_before_anything_is_sent() {
         (with(&|c| c.ca = Some(Ca::File("/nowhere".into()))), "the CA file /nowhere cannot be read: no such file"),
         (
             with(&|c| c.ca = Some(Ca::File("/dev/null".into()))),
-            "the CA file /dev/null cannot be read: it is not a regular file",
+            "the CA file /dev/null is no use: it holds no valid PEM certificate",
         ),
         (with(&|c| c.tls_server_name = Some("10.0.0.1".into())), "vault.tlsServerName is not a DNS name"),
         (with(&|c| c.proxy = Some("canary".into())), "vault.proxy is not a URL"),
